@@ -1,0 +1,174 @@
+//! One profile's entry in the store, read: what kind it is, whose, until when.
+//!
+//! The entry itself (with every field we do not know) stays as it came; this is a view of it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::{Expiry, normalize_provider};
+
+/// The profile that Claude Code's login is synced into. Source: `spec/compat.md`, Sync.
+const CLAUDE_CLI: &str = "anthropic:claude-cli";
+/// The profile that Codex's login is synced into. Source: `spec/compat.md`, Sync.
+const CODEX_CLI: &str = "openai-codex:codex-cli";
+
+/// What a credential is. `Unreadable` entries are kept and exported, and skipped everywhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialType {
+    /// A key that does not expire.
+    ApiKey,
+    /// A bearer token that nobody here can refresh.
+    Token,
+    /// An OAuth login: access and refresh token.
+    OAuth,
+    /// An entry of a type we do not know, or without a provider.
+    Unreadable,
+}
+
+impl CredentialType {
+    /// The name in the store (and in the vault's column).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Token => "token",
+            Self::OAuth => "oauth",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// Who may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Logged in here, pasted here, or imported: ours to refresh.
+    Vault,
+    /// Claude Code's: never refreshed here.
+    ClaudeCode,
+    /// Codex CLI's: never refreshed here.
+    CodexCli,
+}
+
+impl Owner {
+    /// The owner of a profile id: the two CLI ids are borrowed however they arrive.
+    #[must_use]
+    pub fn of(profile: &str) -> Self {
+        match profile {
+            CLAUDE_CLI => Self::ClaudeCode,
+            CODEX_CLI => Self::CodexCli,
+            _ => Self::Vault,
+        }
+    }
+
+    /// The name in the vault's column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vault => "vault",
+            Self::ClaudeCode => "claude-code",
+            Self::CodexCli => "codex-cli",
+        }
+    }
+}
+
+/// A view of one entry. `Debug` shows its kind and provider only.
+#[derive(Clone, Copy)]
+pub struct Credential<'a> {
+    /// What it is.
+    pub kind: CredentialType,
+    /// Its provider as written; empty only when unreadable.
+    pub provider: &'a str,
+    entry: &'a Value,
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({} of {})", self.kind.as_str(), self.provider)
+    }
+}
+
+impl<'a> Credential<'a> {
+    /// Reads an entry. Every entry can be read; what makes no sense is [`CredentialType::Unreadable`].
+    #[must_use]
+    pub fn of(entry: &'a Value) -> Self {
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+        let provider = text("provider");
+        let kind = match text("type") {
+            _ if provider.is_empty() => CredentialType::Unreadable,
+            "api_key" => CredentialType::ApiKey,
+            "token" => CredentialType::Token,
+            "oauth" => CredentialType::OAuth,
+            _ => CredentialType::Unreadable,
+        };
+        Self { kind, provider, entry }
+    }
+
+    /// Whether anything but keeping and exporting may be done with it.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.kind != CredentialType::Unreadable
+    }
+
+    /// Whether it belongs to `provider`, compared normalised.
+    #[must_use]
+    pub fn is_for(&self, provider: &str) -> bool {
+        self.is_readable() && normalize_provider(self.provider) == provider
+    }
+
+    /// When it ends: `expires` of a token or OAuth login. API keys have none.
+    #[must_use]
+    pub fn expiry(&self) -> Option<Expiry> {
+        match self.kind {
+            CredentialType::Token | CredentialType::OAuth => Expiry::from_json(self.entry.get("expires")),
+            CredentialType::ApiKey | CredentialType::Unreadable => None,
+        }
+    }
+
+    /// The e-mail address it carries, trimmed, if any.
+    #[must_use]
+    pub fn email(&self) -> Option<&'a str> {
+        let email = self.entry.get("email")?.as_str()?.trim();
+        (!email.is_empty()).then_some(email)
+    }
+
+    /// The secret itself, in the clear; `None` when the entry has none.
+    #[must_use]
+    pub fn expose_secret(&self) -> Option<&'a str> {
+        let field = match self.kind {
+            CredentialType::ApiKey => "key",
+            CredentialType::Token => "token",
+            CredentialType::OAuth => "access",
+            CredentialType::Unreadable => return None,
+        };
+        self.entry.get(field)?.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn entries_read_as_the_reference_reads_them() {
+        for (entry, kind) in [
+            (json!({"type": "api_key", "provider": "p", "key": "k"}), CredentialType::ApiKey),
+            (json!({"type": "token", "provider": "p", "token": "t"}), CredentialType::Token),
+            (json!({"type": "oauth", "provider": "p", "access": "a"}), CredentialType::OAuth),
+            (json!({"type": "token", "provider": ""}), CredentialType::Unreadable),
+            (json!({"type": "sso", "provider": "p"}), CredentialType::Unreadable),
+            (json!({"type": 3, "provider": "p"}), CredentialType::Unreadable),
+            (json!("text"), CredentialType::Unreadable),
+            (json!(null), CredentialType::Unreadable),
+        ] {
+            assert_eq!(Credential::of(&entry).kind, kind, "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_view_prints_no_secret() {
+        let entry = json!({"type": "token", "provider": "p", "token": "sk-secret"});
+        assert!(!format!("{:?}", Credential::of(&entry)).contains("sk-secret"));
+    }
+}

@@ -1,0 +1,17 @@
+//! Values every other module speaks in: identifiers, times, credentials, the store document, secrets.
+//!
+//! Nothing here touches a file, a clock or a key.
+
+mod credential;
+mod fingerprint;
+mod ids;
+mod secret;
+mod store;
+mod time;
+
+pub use credential::{Credential, CredentialType, Owner};
+pub use fingerprint::Fingerprint;
+pub use ids::{AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider};
+pub use secret::SecretJson;
+pub use store::{Section, StoreDoc, StoreShapeError};
+pub use time::{Expiry, UnixMs, json_number};

@@ -1,0 +1,77 @@
+//! Instants in milliseconds since the Unix epoch, the unit of the JSON store.
+
+use serde_json::{Number, Value};
+
+/// An instant of our own: whole milliseconds since the Unix epoch, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixMs(pub i64);
+
+impl UnixMs {
+    /// As the floating-point number JavaScript computes with.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds stay below 2^53 for 285,000 years")]
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64
+    }
+}
+
+/// When a credential ends, as the store has it: milliseconds since the epoch, finite, possibly with a fraction.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Expiry(f64);
+
+impl Expiry {
+    /// Reads a JSON number; anything else is no expiry.
+    #[must_use]
+    pub fn from_json(value: Option<&Value>) -> Option<Self> {
+        value.and_then(Value::as_f64).filter(|ms| ms.is_finite()).map(Self)
+    }
+
+    /// An expiry from milliseconds; `None` unless finite.
+    #[must_use]
+    pub fn from_ms(ms: f64) -> Option<Self> {
+        ms.is_finite().then_some(Self(ms))
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub fn ms(self) -> f64 {
+        self.0
+    }
+
+    /// Whole milliseconds, rounded down, for the vault's plain column.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, which is right for a column that sorts")]
+    pub fn floor_ms(self) -> i64 {
+        self.0.floor() as i64
+    }
+}
+
+/// A number as JavaScript would print it: without a fraction when it is whole.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked to be whole and below 2^53")]
+pub fn json_number(ms: f64) -> Value {
+    const MAX_SAFE_INTEGER: f64 = ((1_u64 << 53) - 1) as f64;
+    if ms.fract() == 0.0 && ms.abs() <= MAX_SAFE_INTEGER {
+        return Value::Number(Number::from(ms as i64));
+    }
+    Number::from_f64(ms).map_or(Value::Null, Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_print_without_a_fraction() {
+        assert_eq!(json_number(5.0).to_string(), "5");
+        assert_eq!(json_number(-0.5).to_string(), "-0.5");
+        assert_eq!(json_number(f64::NAN), Value::Null);
+    }
+
+    #[test]
+    fn expiry_reads_numbers_only() {
+        assert_eq!(Expiry::from_json(Some(&serde_json::json!("5"))), None);
+        assert_eq!(Expiry::from_json(Some(&serde_json::json!(5.5))).map(Expiry::floor_ms), Some(5));
+        assert_eq!(Expiry::from_json(None), None);
+    }
+}
