@@ -1,2 +1,6 @@
 //! wip
+pub mod audit;
+pub mod crypto;
 pub mod domain;
+pub mod platform;
+pub mod vault;

@@ -1,0 +1,376 @@
+//! What an event is.
+
+use serde_json::{Map, Value};
+
+use crate::domain::{Expiry, Fingerprint, Generation, ProfileId, Seq, UnixMs};
+
+macro_rules! named {
+    ($(#[$doc:meta])* $enum:ident { $($(#[$vdoc:meta])* $variant:ident = $name:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $enum { $($(#[$vdoc])* $variant),* }
+
+        impl $enum {
+            /// All of them, in the order of the specification.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The name in the record and in what is printed.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+named!(
+    /// What happened. Source: `spec/vault.md`, The audit record.
+    EventKind {
+        /// A vault was made.
+        VaultCreated = "vault.created",
+        /// A profile came to be.
+        ProfileCreated = "profile.created",
+        /// A profile's credential was replaced.
+        ProfileUpdated = "profile.updated",
+        /// A profile was removed.
+        ProfileRemoved = "profile.removed",
+        /// An earlier version of a profile was put back.
+        ProfileRestored = "profile.restored",
+        /// A source's credential was taken over.
+        SyncApplied = "sync.applied",
+        /// A source's credential was not taken over, for a reason it was not refused for before.
+        SyncSkipped = "sync.skipped",
+        /// A file was imported.
+        ImportApplied = "import.applied",
+        /// Something in an imported file was left out.
+        ImportDropped = "import.dropped",
+        /// A store file was written.
+        ExportWritten = "export.written",
+        /// Another program's changes to a store file were taken over.
+        StoreMerged = "store.merged",
+        /// A store file was damaged and set aside.
+        StoreCorrupt = "store.corrupt",
+        /// An order override was set.
+        OrderSet = "order.set",
+        /// An order override was removed.
+        OrderCleared = "order.cleared",
+        /// A session was pinned to a profile.
+        SessionPinned = "session.pinned",
+        /// A session was unpinned.
+        SessionUnpinned = "session.unpinned",
+        /// A refresh token is about to be spent.
+        RefreshStarted = "refresh.started",
+        /// A refresh brought new tokens.
+        RefreshSucceeded = "refresh.succeeded",
+        /// A refresh brought none.
+        RefreshFailed = "refresh.failed",
+        /// A refresh ended without a word.
+        RefreshInterrupted = "refresh.interrupted",
+        /// A refresh's result came after a newer credential.
+        RefreshSuperseded = "refresh.superseded",
+        /// A credential was used.
+        CredentialUsed = "credential.used",
+        /// A credential was refused by its provider.
+        CredentialFailed = "credential.failed",
+        /// A candidate was passed over.
+        CredentialPassedOver = "credential.passed_over",
+        /// A cooldown began.
+        CooldownSet = "cooldown.set",
+        /// A cooldown was lifted.
+        CooldownCleared = "cooldown.cleared",
+        /// A credential's last day began.
+        ExpiryExpiring = "expiry.expiring",
+        /// A credential ended.
+        ExpiryExpired = "expiry.expired",
+        /// A token endpoint was confirmed.
+        EndpointTrusted = "endpoint.trusted",
+        /// A key slot was added.
+        KeyAdded = "key.added",
+        /// A key slot was removed.
+        KeyRemoved = "key.removed",
+        /// The data key was replaced.
+        KeyRotated = "key.rotated",
+        /// A backup was made.
+        BackupCreated = "backup.created",
+        /// A backup was put back.
+        BackupRestored = "backup.restored",
+        /// Old events were removed.
+        AuditPruned = "audit.pruned",
+    }
+);
+
+named!(
+    /// How it ended.
+    Outcome {
+        /// As asked.
+        Ok = "ok",
+        /// Not as asked.
+        Failed = "failed",
+        /// On purpose not done.
+        Skipped = "skipped",
+    }
+);
+
+named!(
+    /// Where the change or the news came from.
+    Origin {
+        /// A command of this program.
+        Clawkeep = "clawkeep",
+        /// Claude Code's login.
+        ClaudeCode = "claude-code",
+        /// Codex CLI's login.
+        CodexCli = "codex-cli",
+        /// The exported store, written by another program.
+        StoreFile = "auth-profiles.json",
+        /// The clock: time passed.
+        Clock = "clock",
+    }
+);
+
+/// An event about to be recorded. The vault adds its place, time and actor.
+#[derive(Clone, Debug)]
+pub struct EventDraft {
+    /// What happened.
+    pub kind: EventKind,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where it came from.
+    pub origin: Origin,
+    /// To which profile.
+    pub profile: Option<ProfileId>,
+    /// Of which provider, as written in the store.
+    pub provider: Option<String>,
+    /// The credential's generation after a change.
+    pub generation: Option<Generation>,
+    /// Fingerprints of the token before and after.
+    pub token: (Option<Fingerprint>, Option<Fingerprint>),
+    /// Expiries before and after.
+    pub expires: (Option<Expiry>, Option<Expiry>),
+    /// What else there is to say: values from closed lists, counts, ids. Never anything secret.
+    pub detail: Map<String, Value>,
+}
+
+impl EventDraft {
+    /// An event that went as asked, about nothing in particular yet.
+    #[must_use]
+    pub fn new(kind: EventKind, origin: Origin) -> Self {
+        Self {
+            kind,
+            outcome: Outcome::Ok,
+            origin,
+            profile: None,
+            provider: None,
+            generation: None,
+            token: (None, None),
+            expires: (None, None),
+            detail: Map::new(),
+        }
+    }
+
+    /// With one more thing to say.
+    #[must_use]
+    pub fn detail(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.detail.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// With another outcome.
+    #[must_use]
+    pub fn outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// About a profile.
+    #[must_use]
+    pub fn profile(mut self, profile: &ProfileId, provider: &str) -> Self {
+        self.profile = Some(profile.clone());
+        self.provider = (!provider.is_empty()).then(|| provider.to_owned());
+        self
+    }
+}
+
+/// Who did it, as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventActor {
+    /// The program's name, as it called itself.
+    pub program: String,
+    /// Its process id.
+    pub pid: i64,
+    /// Its effective user id.
+    pub uid: i64,
+    /// The host's name.
+    pub host: String,
+    /// The parent process's name.
+    pub parent: Option<String>,
+}
+
+/// A recorded event. Texts are as they stand in the vault, which may be younger than this program's lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its place in the record.
+    pub seq: Seq,
+    /// When.
+    pub at: UnixMs,
+    /// What happened.
+    pub kind: String,
+    /// How it ended.
+    pub outcome: String,
+    /// Where it came from.
+    pub origin: String,
+    /// Whose profiles.
+    pub agent: Option<String>,
+    /// Which profile.
+    pub profile: Option<String>,
+    /// Of which provider.
+    pub provider: Option<String>,
+    /// Who.
+    pub actor: EventActor,
+    /// In which session.
+    pub session: Option<String>,
+    /// The credential's generation after the change.
+    pub generation: Option<i64>,
+    /// The fingerprint of the token before.
+    pub token_before: Option<Vec<u8>>,
+    /// The fingerprint of the token after.
+    pub token_after: Option<Vec<u8>>,
+    /// The expiry before, in milliseconds since the epoch.
+    pub expires_before: Option<i64>,
+    /// The expiry after, in milliseconds since the epoch.
+    pub expires_after: Option<i64>,
+    /// A JSON object, as text.
+    pub detail: Option<String>,
+    /// The chain's MAC over it and everything before it.
+    pub mac: [u8; 32],
+}
+
+/// Version of the canonical bytes.
+const CANONICAL_VERSION: u8 = 1;
+/// Stands for the length of an absent field; no field is that long.
+const ABSENT: u32 = u32::MAX;
+
+impl Event {
+    /// The bytes that the chain's MAC covers: the format's version, then every field in a fixed order, each
+    /// preceded by its length (big-endian, four bytes), so that no two different events have the same bytes.
+    #[must_use]
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        let mut out = Canonical(Vec::with_capacity(320));
+        out.0.push(CANONICAL_VERSION);
+        out.number(Some(self.seq.0));
+        out.number(Some(self.at.0));
+        out.text(Some(&self.kind));
+        out.text(Some(&self.outcome));
+        out.text(Some(&self.origin));
+        out.text(self.agent.as_deref());
+        out.text(self.profile.as_deref());
+        out.text(self.provider.as_deref());
+        out.text(Some(&self.actor.program));
+        out.number(Some(self.actor.pid));
+        out.number(Some(self.actor.uid));
+        out.text(Some(&self.actor.host));
+        out.text(self.actor.parent.as_deref());
+        out.text(self.session.as_deref());
+        out.number(self.generation);
+        out.bytes(self.token_before.as_deref());
+        out.bytes(self.token_after.as_deref());
+        out.number(self.expires_before);
+        out.number(self.expires_after);
+        out.text(self.detail.as_deref());
+        out.0
+    }
+}
+
+struct Canonical(Vec<u8>);
+
+impl Canonical {
+    fn bytes(&mut self, field: Option<&[u8]>) {
+        let Some(bytes) = field else {
+            self.0.extend_from_slice(&ABSENT.to_be_bytes());
+            return;
+        };
+        let len = u32::try_from(bytes.len()).unwrap_or(ABSENT - 1); // SQLite's own limit is 1 GB
+        self.0.extend_from_slice(&len.to_be_bytes());
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn text(&mut self, field: Option<&str>) {
+        self.bytes(field.map(str::as_bytes));
+    }
+
+    fn number(&mut self, field: Option<i64>) {
+        self.bytes(field.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn sample(seq: i64) -> Event {
+        Event {
+            seq: Seq(seq),
+            at: UnixMs(1_700_000_000_000 + seq),
+            kind: "sync.applied".into(),
+            outcome: "ok".into(),
+            origin: "claude-code".into(),
+            agent: Some("main".into()),
+            profile: Some("anthropic:claude-cli".into()),
+            provider: Some("anthropic".into()),
+            actor: EventActor { program: "clawkeep".into(), pid: 7, uid: 1000, host: "h".into(), parent: None },
+            session: None,
+            generation: Some(1),
+            token_before: None,
+            token_after: Some(vec![0, 1, 2]),
+            expires_before: None,
+            expires_after: Some(5),
+            detail: Some(r#"{"why":"absent"}"#.into()),
+            mac: [0; 32],
+        }
+    }
+
+    #[test]
+    fn every_field_changes_the_bytes_and_absent_is_not_empty() {
+        let base = sample(1);
+        type Edit = fn(&mut Event);
+        let edits: [Edit; 21] = [
+            |e| e.seq = Seq(2),
+            |e| e.at.0 += 1,
+            |e| e.kind.push('x'),
+            |e| e.outcome = "failed".into(),
+            |e| e.origin = "clock".into(),
+            |e| e.agent = None,
+            |e| e.profile = Some(String::new()),
+            |e| e.profile = None,
+            |e| e.provider = None,
+            |e| e.actor.program = "x".into(),
+            |e| e.actor.pid = 8,
+            |e| e.actor.uid = 0,
+            |e| e.actor.host = String::new(),
+            |e| e.actor.parent = Some(String::new()),
+            |e| e.session = Some("s".into()),
+            |e| e.generation = None,
+            |e| e.token_before = Some(vec![]),
+            |e| e.token_after = None,
+            |e| e.expires_before = Some(0),
+            |e| e.expires_after = Some(6),
+            |e| e.detail = None,
+        ];
+        let mut seen = vec![base.canonical_bytes()];
+        for edit in edits {
+            let mut event = base.clone();
+            edit(&mut event);
+            let bytes = event.canonical_bytes();
+            assert!(!seen.contains(&bytes), "{event:?}");
+            seen.push(bytes);
+        }
+    }
+
+    #[test]
+    fn kind_names_are_unique_and_grouped() {
+        for (i, kind) in EventKind::ALL.iter().enumerate() {
+            assert_eq!(EventKind::ALL.iter().position(|k| k.as_str() == kind.as_str()), Some(i));
+            assert_eq!(kind.as_str().matches('.').count(), 1);
+        }
+    }
+}

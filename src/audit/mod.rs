@@ -1,0 +1,11 @@
+//! The record's events: their kinds, their canonical bytes, the chain over them, and filters. Pure.
+//!
+//! Where events are kept is the vault's business; how they print is the binary's.
+
+mod chain;
+mod event;
+mod filter;
+
+pub use chain::{ChainFault, ChainVerifier, Head, chain_mac};
+pub use event::{Event, EventActor, EventDraft, EventKind, Origin, Outcome};
+pub use filter::{Direction, Filter, KindFilter, UnknownKind};

@@ -1,0 +1,231 @@
+//! The keys of a vault and what is derived from each.
+//!
+//! ```text
+//! slot key ──wraps──▶ data key ──HKDF "seal"──▶ row sealing key
+//!                        └─────seals──▶ audit key, fingerprint key (random, so rotation keeps the record whole)
+//! ```
+
+use std::fmt;
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::{Epoch, SealKey};
+use crate::domain::{Fingerprint, VaultId};
+
+/// HKDF info labels. Changing one makes existing vaults unreadable.
+const LABEL_SEAL: &[u8] = b"clawkeep/1/seal";
+const LABEL_WRAP: &[u8] = b"clawkeep/1/wrap";
+const LABEL_CHECK: &[u8] = b"clawkeep/1/check";
+const LABEL_DIGEST: &[u8] = b"clawkeep/1/export-digest";
+
+/// Why a cryptographic operation failed; deliberately without detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CryptoError {
+    /// A sealed blob did not open: wrong key, wrong place, or altered.
+    #[error("the sealed data does not open")]
+    Unopened,
+    /// The operating system gave no random numbers.
+    #[error("the operating system gives no random numbers")]
+    NoRandomness,
+}
+
+/// Fills an array from the operating system's generator.
+///
+/// # Errors
+/// When the system has none to give.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], CryptoError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| CryptoError::NoRandomness)?;
+    Ok(bytes)
+}
+
+/// Compares without telling by time where the difference is. Lengths are not secret here.
+#[must_use]
+pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0_u8, |seen, (x, y)| seen | (x ^ y)) == 0
+}
+
+macro_rules! key_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Zeroize, ZeroizeOnDrop)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// A fresh random key.
+            ///
+            /// # Errors
+            /// When the system has no random numbers to give.
+            pub fn generate() -> Result<Self, CryptoError> {
+                random_bytes().map(Self)
+            }
+
+            /// A key from its 32 bytes; `None` for another length.
+            #[must_use]
+            pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self)
+            }
+
+            /// The bytes, for wrapping and for keeping in a key file or keychain.
+            #[must_use]
+            pub fn expose_secret(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+key_type!(
+    /// Seals the rows of a vault, through a key derived from it.
+    DataKey
+);
+key_type!(
+    /// Opens a key slot: kept in a keychain or key file, or derived from a passphrase.
+    SlotKey
+);
+key_type!(
+    /// Chains the events of the record.
+    AuditKey
+);
+key_type!(
+    /// Makes token fingerprints.
+    FingerprintKey
+);
+
+fn derive(key: &[u8; 32], salt: &[u8], label: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut out = Zeroizing::new([0; 32]);
+    Hkdf::<Sha256>::new(Some(salt), key)
+        .expand(label, out.as_mut())
+        .expect("32 bytes are within HKDF-SHA256's limit of 8,160");
+    out
+}
+
+impl DataKey {
+    /// The key that seals rows and wraps the record's keys.
+    #[must_use]
+    pub fn seal_key(&self, vault: VaultId, epoch: Epoch) -> SealKey {
+        SealKey::new(&derive(&self.0, &vault.0, LABEL_SEAL), epoch)
+    }
+
+    /// An HMAC of an exported file's bytes: says whether the file is still the one exported, and nothing else.
+    #[must_use]
+    pub fn export_digest(&self, vault: VaultId, bytes: &[u8]) -> [u8; 32] {
+        mac(&*derive(&self.0, &vault.0, LABEL_DIGEST), bytes)
+    }
+}
+
+impl SlotKey {
+    /// The key that wraps the data key in this slot.
+    #[must_use]
+    pub fn wrap_key(&self, vault: VaultId, epoch: Epoch) -> SealKey {
+        SealKey::new(&derive(&self.0, &vault.0, LABEL_WRAP), epoch)
+    }
+
+    /// Says whether a key found somewhere is this slot's, without trying to unwrap with it.
+    #[must_use]
+    pub fn check_value(&self, vault: VaultId) -> [u8; 16] {
+        let check = derive(&self.0, &vault.0, LABEL_CHECK);
+        let mut out = [0; 16];
+        out.copy_from_slice(&check[..16]);
+        out
+    }
+}
+
+impl FingerprintKey {
+    /// What stands for `token` in the record.
+    #[must_use]
+    pub fn fingerprint(&self, key_number: u16, token: &str) -> Fingerprint {
+        let tag = mac(&self.0, token.as_bytes());
+        let mut digest = [0; 8];
+        digest.copy_from_slice(&tag[..8]);
+        Fingerprint { key_number, digest }
+    }
+}
+
+/// A keyed MAC state, set up once and copied for each event, which saves the key schedule.
+#[derive(Clone)]
+pub struct MacState(Hmac<Sha256>);
+
+impl fmt::Debug for MacState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacState(…)")
+    }
+}
+
+impl MacState {
+    /// HMAC-SHA256 of the concatenated parts.
+    #[must_use]
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut state = self.0.clone();
+        for part in parts {
+            state.update(part);
+        }
+        state.finalize().into_bytes().into()
+    }
+}
+
+impl AuditKey {
+    /// The state from which every event's MAC is computed.
+    #[must_use]
+    pub fn mac_state(&self) -> MacState {
+        MacState(keyed(&self.0))
+    }
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+fn mac(key: &[u8; 32], bytes: &[u8]) -> [u8; 32] {
+    keyed(key).chain_update(bytes).finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_do_not_print() {
+        let key = DataKey::from_bytes(&[7; 32]).unwrap();
+        assert_eq!(format!("{key:?}"), "DataKey(…)");
+        assert!(DataKey::from_bytes(&[7; 31]).is_none());
+    }
+
+    #[test]
+    fn derived_values_depend_on_vault_and_label() {
+        let key = SlotKey::from_bytes(&[7; 32]).unwrap();
+        assert_ne!(key.check_value(VaultId([1; 16])), key.check_value(VaultId([2; 16])));
+        let data = DataKey::from_bytes(&[7; 32]).unwrap();
+        assert_ne!(data.export_digest(VaultId([1; 16]), b"x")[..16], key.check_value(VaultId([1; 16])));
+    }
+
+    #[test]
+    fn mac_state_is_hmac_of_the_concatenation() {
+        let key = AuditKey::from_bytes(&[3; 32]).unwrap();
+        assert_eq!(key.mac_state().mac(&[b"ab", b"c"]), mac(&[3; 32], b"abc"));
+    }
+
+    #[test]
+    fn hmac_sha256_agrees_with_rfc_4231_case_2_and_hkdf_with_rfc_5869_case_1() {
+        let tag = Hmac::<Sha256>::new_from_slice(b"Jefe").unwrap().chain_update(b"what do ya want for nothing?");
+        let hex = data_encoding::HEXLOWER.encode(&tag.finalize().into_bytes());
+        assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        let mut okm = [0; 42];
+        let info: Vec<u8> = (0xf0..=0xf9).collect();
+        let salt: Vec<u8> = (0..=0x0c).collect();
+        Hkdf::<Sha256>::new(Some(&salt), &[0x0b; 22]).expand(&info, &mut okm).unwrap();
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&okm),
+            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
+        );
+    }
+}

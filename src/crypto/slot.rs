@@ -1,0 +1,162 @@
+//! Key slots: each wraps the data key under a key of its own.
+
+use zeroize::Zeroizing;
+
+use super::{Aad, CryptoError, DataKey, Epoch, SealedBlob, SlotKey, constant_time_eq};
+use crate::domain::{KeyId, VaultId};
+
+/// Where a slot's key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// In the operating system's keychain.
+    Keychain,
+    /// In a file that only its owner can read.
+    Keyfile,
+}
+
+impl SlotKind {
+    /// The name in the vault and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keychain => "keychain",
+            Self::Keyfile => "keyfile",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Keychain, Self::Keyfile].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// A key slot as the vault has it.
+#[derive(Clone, Debug)]
+pub struct SlotRecord {
+    /// The slot's number in the vault, from 1.
+    pub slot: i64,
+    /// Where its key is kept.
+    pub kind: SlotKind,
+    /// Names the key in its place.
+    pub key_id: KeyId,
+    /// Says whether a key found there is the right one.
+    pub check: [u8; 16],
+    /// The data key, sealed under the slot's key.
+    pub wrapped: SealedBlob,
+}
+
+/// The two blobs a new slot needs: the data key under the slot key, and the slot key under the data key
+/// (so that a rotation can wrap again without asking anybody).
+#[derive(Debug)]
+pub struct WrappedKeys {
+    /// The data key, sealed under the slot's key.
+    pub data_key: SealedBlob,
+    /// The slot's key, sealed under the data key.
+    pub slot_key: SealedBlob,
+}
+
+fn aad(vault: VaultId, column: &str, slot: i64, kind: SlotKind) -> Aad {
+    Aad::new(vault, "key_slots", column).number(slot).text(kind.as_str())
+}
+
+impl WrappedKeys {
+    /// Wraps `data` for a slot.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn new(
+        vault: VaultId,
+        epoch: Epoch,
+        (slot, kind): (i64, SlotKind),
+        data: &DataKey,
+        key: &SlotKey,
+    ) -> Result<Self, CryptoError> {
+        let data_key = key.wrap_key(vault, epoch).seal(aad(vault, "wrapped", slot, kind), data.expose_secret())?;
+        let slot_key = data.seal_key(vault, epoch).seal(aad(vault, "slot_key", slot, kind), key.expose_secret())?;
+        Ok(Self { data_key, slot_key })
+    }
+}
+
+impl SlotRecord {
+    /// Whether `key` is this slot's.
+    #[must_use]
+    pub fn accepts(&self, vault: VaultId, key: &SlotKey) -> bool {
+        constant_time_eq(&self.check, &key.check_value(vault))
+    }
+
+    /// The data key, if `key` is this slot's.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unopened`] for any other key or an altered slot.
+    pub fn unwrap_data_key(&self, vault: VaultId, epoch: Epoch, key: &SlotKey) -> Result<DataKey, CryptoError> {
+        let plain = key.wrap_key(vault, epoch).open(aad(vault, "wrapped", self.slot, self.kind), &self.wrapped)?;
+        DataKey::from_bytes(&plain).ok_or(CryptoError::Unopened)
+    }
+}
+
+/// First word of a key file's last line.
+const KEYFILE_MARK: &str = "CLAWKEEP-KEY-1";
+
+/// What a key file says.
+#[must_use]
+pub fn keyfile_text(vault: VaultId, key: &SlotKey) -> Zeroizing<String> {
+    let hex = Zeroizing::new(data_encoding::HEXLOWER.encode(key.expose_secret()));
+    Zeroizing::new(format!(
+        "# clawkeep key file of vault {vault}\n# Who reads this file can open that vault; without it the vault cannot be opened.\n{KEYFILE_MARK} {}\n",
+        hex.as_str()
+    ))
+}
+
+/// Reads a key file; `None` when it is not one, or cut short.
+#[must_use]
+pub fn parse_keyfile(text: &[u8]) -> Option<SlotKey> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let hex = lines.next()?.strip_prefix(KEYFILE_MARK)?.trim();
+    let bytes = Zeroizing::new(data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?);
+    lines.next().is_none().then(|| SlotKey::from_bytes(&bytes)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VAULT: VaultId = VaultId([5; 16]);
+
+    fn slot(key: &SlotKey, data: &DataKey) -> SlotRecord {
+        let wrapped = WrappedKeys::new(VAULT, Epoch(1), (1, SlotKind::Keyfile), data, key).unwrap();
+        SlotRecord {
+            slot: 1,
+            kind: SlotKind::Keyfile,
+            key_id: KeyId([1; 8]),
+            check: key.check_value(VAULT),
+            wrapped: wrapped.data_key,
+        }
+    }
+
+    #[test]
+    fn a_slot_opens_with_its_key_only() {
+        let (key, other) = (SlotKey::generate().unwrap(), SlotKey::generate().unwrap());
+        let data = DataKey::generate().unwrap();
+        let record = slot(&key, &data);
+        assert!(record.accepts(VAULT, &key) && !record.accepts(VAULT, &other));
+        let opened = record.unwrap_data_key(VAULT, Epoch(1), &key).unwrap();
+        assert_eq!(opened.expose_secret(), data.expose_secret());
+        assert!(record.unwrap_data_key(VAULT, Epoch(1), &other).is_err());
+        let relabelled = SlotRecord { kind: SlotKind::Keychain, ..record };
+        assert!(relabelled.unwrap_data_key(VAULT, Epoch(1), &key).is_err());
+    }
+
+    #[test]
+    fn key_files_read_back_and_refuse_anything_cut_short() {
+        let key = SlotKey::from_bytes(&[0xa5; 32]).unwrap();
+        let text = keyfile_text(VAULT, &key);
+        assert_eq!(parse_keyfile(text.as_bytes()).unwrap().expose_secret(), key.expose_secret());
+        for len in 0..text.len() - 1 {
+            assert!(parse_keyfile(&text.as_bytes()[..len]).is_none(), "cut to {len}");
+        }
+        assert!(parse_keyfile(b"CLAWKEEP-KEY-1 zz").is_none());
+        assert!(parse_keyfile(&[0xff; 40]).is_none());
+    }
+}

@@ -1,0 +1,31 @@
+//! The clock, which tests hold still.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::domain::UnixMs;
+
+/// Where "now" comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Clock {
+    /// The system's wall clock.
+    #[default]
+    System,
+    /// Always this instant.
+    Fixed(UnixMs),
+}
+
+impl Clock {
+    /// The current instant. Before 1970 it is 0: such a clock is wrong anyway, and no time goes negative.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        match self {
+            Self::System => from_system(SystemTime::now()),
+            Self::Fixed(at) => *at,
+        }
+    }
+}
+
+fn from_system(at: SystemTime) -> UnixMs {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,347 @@
+//! Files: read whole and only if regular, replaced whole or not at all, trusted only when nobody else could have written them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use zeroize::Zeroizing;
+
+/// Something about a file that stops us. Every variant names the path.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The system refused an operation.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A directory, FIFO, socket or device stands where a file should.
+    #[error("{} is not a regular file", path.display())]
+    NotRegular {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file is larger than anything sensible.
+    #[error("{} is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// Where.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// A symbolic link stands where only a file is accepted.
+    #[error("{} is a symbolic link, which is not followed here", path.display())]
+    Symlink {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Another user owns it.
+    #[error("{} belongs to user {owner}, not to user {uid}", path.display())]
+    ForeignOwner {
+        /// Where.
+        path: PathBuf,
+        /// Its owner's user id.
+        owner: u32,
+        /// Ours.
+        uid: u32,
+    },
+    /// Others may change it (or, for a key, read it).
+    #[error("{} can be {what} by other users (mode {mode:03o})", path.display())]
+    TooOpen {
+        /// Where.
+        path: PathBuf,
+        /// `written` or `read`.
+        what: &'static str,
+        /// Its permission bits.
+        mode: u32,
+        /// The `chmod` argument that mends it.
+        remedy: &'static str,
+    },
+}
+
+impl FileError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Whether the file's state (rather than the system's) is what is wrong.
+    #[must_use]
+    pub fn is_bad_state(&self) -> bool {
+        !matches!(self, Self::Io { .. })
+    }
+}
+
+/// A file's bytes and when it last changed.
+#[derive(Clone)]
+pub struct Contents {
+    /// All of it; wiped when dropped.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// The file's modification time.
+    pub modified: SystemTime,
+}
+
+impl std::fmt::Debug for Contents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Contents({} bytes)", self.bytes.len())
+    }
+}
+
+/// Reads a regular file whole; `None` when there is none. Follows links; never blocks on a FIFO.
+///
+/// # Errors
+/// When it is not a regular file, larger than `limit` bytes, or cannot be read.
+pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let mut file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(FileError::io("read", path)(error)),
+    };
+    let meta = file.metadata().map_err(FileError::io("examine", path))?;
+    if !meta.is_file() {
+        return Err(FileError::NotRegular { path: path.to_owned() });
+    }
+    if meta.len() > limit {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1));
+    Read::by_ref(&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(FileError::io("read", path))?;
+    if bytes.len() as u64 > limit {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(Some(Contents { bytes, modified: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH) }))
+}
+
+/// Whether anything is at `path`, a dangling link included.
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Where a symbolic link leads (its target need not exist); any other path is itself.
+///
+/// # Errors
+/// When the link cannot be read.
+pub fn resolve_link(path: &Path) -> Result<PathBuf, FileError> {
+    if let Ok(real) = fs::canonicalize(path) {
+        return Ok(real);
+    }
+    let parent = path.parent().unwrap_or(Path::new("."));
+    match fs::read_link(path) {
+        Ok(target) => Ok(parent.join(target)),
+        Err(_) => {
+            let parent = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
+            Ok(parent.join(path.file_name().unwrap_or_default()))
+        }
+    }
+}
+
+/// Creates a directory (and its parents) that only its owner can enter. One that exists is left as it is.
+///
+/// # Errors
+/// When the system refuses.
+pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path).map_err(FileError::io("create", path))
+}
+
+/// Creates a file that was not there, readable and writable by its owner only.
+///
+/// # Errors
+/// When something is there already, or the system refuses.
+pub fn create_private_file(path: &Path) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path).map_err(FileError::io("create", path))
+}
+
+/// Whether [`remove_if_present`] found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// It was there and is gone.
+    Removed,
+    /// There was nothing.
+    Absent,
+}
+
+/// Removes a file if it is there.
+///
+/// # Errors
+/// When the system refuses.
+pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(RemoveOutcome::Removed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(RemoveOutcome::Absent),
+        Err(error) => Err(FileError::io("remove", path)(error)),
+    }
+}
+
+/// Replaces `path` with `bytes`, mode 0600, whole and durable: written beside it under `temporary`, synced,
+/// renamed, directory synced. The caller holds the lock that makes the fixed temporary name its own; one left by
+/// a killed process is removed first.
+///
+/// # Errors
+/// When the system refuses; `path` is then what it was and the temporary file is gone.
+pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    remove_if_present(temporary)?;
+    let written = create_private_file(temporary).and_then(|mut file| {
+        file.write_all(bytes).map_err(FileError::io("write", temporary))?;
+        file.sync_all().map_err(FileError::io("sync", temporary))?;
+        rename_durably(temporary, path)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(temporary); // the first error is the one to tell
+    }
+    written
+}
+
+/// Renames and syncs the directory, so that the new name survives a power cut.
+///
+/// # Errors
+/// When the system refuses.
+pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(FileError::io("replace", to))?;
+    sync_dir(to.parent().unwrap_or(Path::new(".")))
+}
+
+/// Syncs a directory's entries to disk.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
+    #[cfg(unix)]
+    {
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(FileError::io("sync", dir))?;
+    }
+    #[cfg(not(unix))]
+    let _ = dir; // directories cannot be opened for syncing there
+    Ok(())
+}
+
+/// Checks that a file or directory is ours (or root's), not a link, and that others can change it in no way.
+/// `forbidden` is the permission bits that must be clear, for example `0o022` (written by others) or `0o077`.
+///
+/// # Errors
+/// Which of these does not hold; also when it cannot be examined.
+#[cfg(unix)]
+pub fn check_trusted(path: &Path, forbidden: u32) -> Result<(), FileError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = fs::symlink_metadata(path).map_err(FileError::io("examine", path))?;
+    let path = path.to_owned();
+    if meta.is_symlink() {
+        return Err(FileError::Symlink { path });
+    }
+    let uid = super::process::effective_uid();
+    if meta.uid() != uid && meta.uid() != 0 {
+        return Err(FileError::ForeignOwner { path, owner: meta.uid(), uid });
+    }
+    let mode = meta.mode() & 0o777;
+    if mode & forbidden & 0o022 != 0 {
+        return Err(FileError::TooOpen { path, what: "written", mode, remedy: "go-w" });
+    }
+    if mode & forbidden != 0 {
+        return Err(FileError::TooOpen { path, what: "read", mode, remedy: "go-rwx" });
+    }
+    Ok(())
+}
+
+/// Elsewhere the file system's own access lists decide.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub fn check_trusted(_path: &Path, _forbidden: u32) -> Result<(), FileError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replacing_leaves_no_temporary_and_keeps_the_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temporary) = (dir.path().join("f"), dir.path().join("f.tmp"));
+        fs::write(&temporary, "left by a killed process").unwrap();
+        replace_file(&path, &temporary, b"one").unwrap();
+        replace_file(&path, &temporary, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert!(!temporary.exists());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_failed_replacement_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taken");
+        fs::create_dir_all(path.join("full")).unwrap();
+        assert!(replace_file(&path, &dir.path().join("t"), b"x").is_err());
+        assert!(!dir.path().join("t").exists());
+        assert!(path.join("full").is_dir());
+    }
+
+    #[test]
+    fn only_regular_files_within_the_limit_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read_regular(&dir.path().join("none"), 9).unwrap().is_none());
+        assert!(matches!(read_regular(dir.path(), 9), Err(FileError::NotRegular { .. } | FileError::Io { .. })));
+        fs::write(dir.path().join("big"), "0123456789").unwrap();
+        assert!(matches!(read_regular(&dir.path().join("big"), 9), Err(FileError::TooLarge { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_fifo_is_refused_without_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        assert!(matches!(read_regular(&path, 9), Err(FileError::NotRegular { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_others_could_have_written_is_not_trusted() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "").unwrap();
+        for (mode, trusted) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(check_trusted(&path, 0o022).is_ok(), trusted, "{mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(check_trusted(&path, 0o077), Err(FileError::TooOpen { what: "read", .. })));
+        std::os::unix::fs::symlink(&path, dir.path().join("l")).unwrap();
+        assert!(matches!(check_trusted(&dir.path().join("l"), 0o022), Err(FileError::Symlink { .. })));
+    }
+}

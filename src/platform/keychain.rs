@@ -1,0 +1,296 @@
+//! The operating system's keychain: Secret Service on Linux and the BSDs, Keychain on macOS, Credential Manager
+//! on Windows.
+//!
+//! The only module that names the keychain crates. It stores bytes under an account and says why it could not.
+//! Which key an item should hold, and whether it does, is for the caller to know: an item can be replaced by
+//! any program of the same user.
+
+use std::fmt;
+use std::hint::black_box;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use keyring_core::{Entry, Error as StoreError};
+use zeroize::{Zeroize, Zeroizing};
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod secret_service;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(target_os = "macos")]
+use macos as system;
+#[cfg(all(unix, not(target_os = "macos")))]
+use secret_service as system;
+#[cfg(windows)]
+use windows as system;
+
+/// The service name of every item. Source: `spec/vault.md`, Keys.
+pub const SERVICE: &str = "clawkeep";
+
+/// How long a keychain may take before it counts as absent: 3 s. Source: `spec/vault.md`, Keys.
+pub const DEADLINE: Duration = Duration::from_secs(3);
+
+/// The longest text of an outside program that a [`Reason`] keeps, in characters. Source: `spec/vault.md`, The audit
+/// record.
+const REASON_CHARS: usize = 128;
+
+/// The bytes of an item, wiped when dropped.
+pub type Secret = Zeroizing<Vec<u8>>;
+
+/// A place that keeps small secrets for one user across reboots.
+///
+/// An account is `<vault id>/<key id>`. It names one key for ever; a new key gets a new account.
+pub trait Keychain: Send + Sync {
+    /// Reads an item; `None` where there is none. A Secret Service that has only just started also answers `None`,
+    /// so beside an existing vault it means "key missing", never "make a new one".
+    ///
+    /// # Errors
+    /// Everything in [`KeychainError`] but [`KeychainError::NotPersistent`] and [`KeychainError::NotKept`].
+    fn get(&self, account: &str) -> Result<Option<Secret>, KeychainError>;
+
+    /// Writes an item, or replaces the one there, and reads it back before it answers. Where it fails after
+    /// writing, the item is put back as it was, as far as the keychain lets it.
+    ///
+    /// # Errors
+    /// Everything in [`KeychainError`].
+    fn set(&self, account: &str, secret: &[u8]) -> Result<(), KeychainError>;
+
+    /// Removes an item. One that is not there is no error.
+    ///
+    /// # Errors
+    /// As [`Keychain::get`].
+    fn delete(&self, account: &str) -> Result<(), KeychainError>;
+}
+
+/// Why the keychain did not do what it was asked. Nothing in it is taken from a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeychainError {
+    /// There is no session bus, or nothing on it that keeps secrets.
+    #[error("no keychain can be reached")]
+    Unreachable(#[source] Reason),
+    /// The keychain took longer than it may, often because it is asking the user something. Whether it did what it was
+    /// asked is not known.
+    #[error("the keychain did not answer within {after:?}")]
+    NoAnswer {
+        /// The deadline that passed.
+        after: Duration,
+    },
+    /// The keychain is locked and was not unlocked: the user declined, or could not be asked. A Secret Service
+    /// without a default collection is reported so too.
+    #[error("the keychain is locked")]
+    Locked(#[source] Reason),
+    /// The keychain is there and refuses this program.
+    #[error("the keychain refuses access")]
+    NoAccess(#[source] Reason),
+    /// The item would be gone after logging out: the default collection is the one kept in memory.
+    #[error("the keychain does not keep items beyond this session")]
+    NotPersistent,
+    /// Several items have this account. None of them is touched, since which is right is not known.
+    #[error("{count} items in the keychain have the same account")]
+    Ambiguous {
+        /// How many, 2 or more.
+        count: usize,
+    },
+    /// What was written did not read back the same.
+    #[error("the keychain did not keep what was written")]
+    NotKept,
+    /// The item or the whole keychain is not in the form its own rules ask for.
+    #[error("the keychain is damaged")]
+    Damaged,
+    /// Anything else.
+    #[error("the keychain failed")]
+    Other(#[source] Reason),
+}
+
+/// What a keychain or the system said of a failure: at most 128 characters, without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl Reason {
+    fn new(said: impl fmt::Display) -> Self {
+        let said = said.to_string();
+        let visible = said.chars().flat_map(|c| {
+            // Quotes are as readable as they are; control and invisible characters are not.
+            let plain = matches!(c, '"' | '\'' | '\\').then_some(c);
+            let escaped = plain.is_none().then(|| c.escape_debug());
+            plain.into_iter().chain(escaped.into_iter().flatten())
+        });
+        Self(visible.take(REASON_CHARS).collect())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Reason {}
+
+/// Whether a D-Bus session bus may exist. The caller looks (`DBUS_SESSION_BUS_ADDRESS` is set, or
+/// `$XDG_RUNTIME_DIR/bus` exists), since the library does not read the environment to decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionBus {
+    /// It may: ask it. Its address is found by zbus, in the process's own environment.
+    Present,
+    /// It cannot: answer [`KeychainError::Unreachable`] without looking further.
+    Absent,
+}
+
+/// The keychain of this operating system and user.
+///
+/// Each call opens its own connection, on its own thread. Where the deadline passes, that thread is left behind
+/// with its connection until the keychain answers or the process ends: there is no way to stop a call that waits for a
+/// person. A write that succeeds too late is taken back by the thread that made it, if it lives to do so.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemKeychain {
+    deadline: Duration,
+    bus: SessionBus,
+}
+
+impl SystemKeychain {
+    /// A keychain whose every call ends by `deadline` (normally [`DEADLINE`]). `bus` means nothing on macOS and
+    /// Windows, whose keychains need no bus. Nothing is opened yet.
+    #[must_use]
+    pub const fn new(deadline: Duration, bus: SessionBus) -> Self {
+        Self { deadline, bus }
+    }
+
+    /// Does `work` on the item of `account`; an answer that nobody waits for any more goes to `too_late`.
+    fn ask<T: Send + 'static>(
+        &self,
+        account: &str,
+        work: impl FnOnce(&Item) -> Result<T, KeychainError> + Send + 'static,
+        too_late: impl FnOnce(&Item, T) + Send + 'static,
+    ) -> Result<T, KeychainError> {
+        if system::NEEDS_SESSION_BUS && self.bus == SessionBus::Absent {
+            let reason = Reason::new("there is no session bus");
+            return Err(KeychainError::Unreachable(reason));
+        }
+        // Without a buffer, sending succeeds only if the answer was received: the two sides cannot disagree on that.
+        let (sender, answer) = mpsc::sync_channel(0);
+        let account = account.to_owned();
+        thread::Builder::new()
+            .name("keychain".to_owned())
+            .spawn(move || match Item::open(&account) {
+                Ok(item) => {
+                    if let Err(mpsc::SendError(Ok(done))) = sender.send(work(&item)) {
+                        too_late(&item, done);
+                    }
+                }
+                // Nothing was done, so nothing is lost with an error that nobody waits for.
+                Err(error) => drop(sender.send(Err(error))),
+            })
+            .map_err(|error| KeychainError::Other(Reason::new(error)))?;
+        match answer.recv_timeout(self.deadline) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(KeychainError::NoAnswer {
+                after: self.deadline,
+            }),
+            Err(RecvTimeoutError::Disconnected) => {
+                let reason = Reason::new("the call ended without an answer");
+                Err(KeychainError::Other(reason))
+            }
+        }
+    }
+}
+
+impl Keychain for SystemKeychain {
+    fn get(&self, account: &str) -> Result<Option<Secret>, KeychainError> {
+        self.ask(account, Item::read, |_, _| ())
+    }
+
+    fn set(&self, account: &str, secret: &[u8]) -> Result<(), KeychainError> {
+        let secret = Secret::new(secret.to_vec());
+        self.ask(
+            account,
+            move |item| item.replace(&secret),
+            |item, before| item.put_back(before.as_ref()),
+        )
+        .map(|_before| ())
+    }
+
+    fn delete(&self, account: &str) -> Result<(), KeychainError> {
+        self.ask(account, Item::delete, |_, ()| ())
+    }
+}
+
+/// One item of an open keychain, there or not.
+struct Item(Entry);
+
+impl Item {
+    fn open(account: &str) -> Result<Self, KeychainError> {
+        system::open(account).map(Self)
+    }
+
+    fn read(&self) -> Result<Option<Secret>, KeychainError> {
+        match self.0.get_secret() {
+            Ok(bytes) => Ok(Some(Secret::new(bytes))),
+            Err(StoreError::NoEntry) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Writes, checks, and returns what was there before.
+    fn replace(&self, secret: &Secret) -> Result<Option<Secret>, KeychainError> {
+        let before = self.read()?;
+        self.0.set_secret(secret).map_err(failed)?;
+        match self.check(secret) {
+            Ok(()) => Ok(before),
+            Err(error) => {
+                self.put_back(before.as_ref());
+                Err(error)
+            }
+        }
+    }
+
+    fn check(&self, secret: &Secret) -> Result<(), KeychainError> {
+        system::require_persistence(&self.0)?;
+        match self.read()? {
+            Some(kept) if equal(&kept, secret) => Ok(()),
+            _ => Err(KeychainError::NotKept),
+        }
+    }
+
+    /// Undoes a write. A failure here has no one to go to: the caller hears of what made the undoing necessary.
+    fn put_back(&self, before: Option<&Secret>) {
+        let _ = match before {
+            Some(bytes) => self.0.set_secret(bytes),
+            None => self.0.delete_credential(),
+        };
+    }
+
+    fn delete(&self) -> Result<(), KeychainError> {
+        match self.0.delete_credential() {
+            Ok(()) | Err(StoreError::NoEntry) => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Compares in a time that depends on the lengths only.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    let differing = a.iter().zip(b).fold(0, |bits, (x, y)| bits | (x ^ y));
+    a.len() == b.len() && black_box(differing) == 0
+}
+
+/// What a store's error means once the keychain has been opened.
+fn failed(error: StoreError) -> KeychainError {
+    match error {
+        StoreError::NoStorageAccess(why) => system::no_access(why),
+        StoreError::PlatformFailure(why) => system::failure(why),
+        StoreError::Ambiguous(items) => KeychainError::Ambiguous { count: items.len() },
+        // These two carry the item's bytes.
+        StoreError::BadEncoding(mut bytes) | StoreError::BadDataFormat(mut bytes, _) => {
+            bytes.zeroize();
+            KeychainError::Damaged
+        }
+        StoreError::BadStoreFormat(_) => KeychainError::Damaged,
+        other => KeychainError::Other(Reason::new(other)),
+    }
+}

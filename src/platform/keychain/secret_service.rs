@@ -1,0 +1,52 @@
+//! Secret Service over D-Bus: GNOME Keyring, KWallet, KeePassXC.
+
+use std::collections::HashMap;
+
+use keyring_core::Entry;
+use keyring_core::api::CredentialStoreApi;
+use keyring_core::error::PlatformError;
+use zbus_secret_service_keyring_store::{Store, cred::Wrapper};
+
+use super::{KeychainError, Reason, SERVICE, failed};
+
+pub(super) const NEEDS_SESSION_BUS: bool = true;
+
+/// Where the items of the collection live that is kept in memory only. The specification asks for a collection of
+/// that kind under the alias `session`; GNOME Keyring gives it this path. Source: Secret Service API 0.2,
+/// "Collections".
+const SESSION_COLLECTION: &str = "/org/freedesktop/secrets/collection/session/";
+
+/// Connects, agrees on a session key, and names the item. What fails here fails before any item is looked for: no
+/// bus, no service on it, or a service that does not speak the protocol.
+pub(super) fn open(account: &str) -> Result<Entry, KeychainError> {
+    let store = Store::new().map_err(|error| KeychainError::Unreachable(Reason::new(error)))?;
+    // What a person sees who looks through their keyring.
+    let label = format!("Clawkeep vault key {account}");
+    let modifiers = HashMap::from([("label", label.as_str())]);
+    store
+        .build(SERVICE, account, Some(&modifiers))
+        .map_err(failed)
+}
+
+/// The default collection can be the one in memory, and an item with our attributes may already lie there, so the path
+/// of the item itself decides.
+pub(super) fn require_persistence(entry: &Entry) -> Result<(), KeychainError> {
+    let item = entry.get_credential().map_err(failed)?;
+    let Some(item) = item.as_any().downcast_ref::<Wrapper>() else {
+        let reason = Reason::new("the item does not say where it lives");
+        return Err(KeychainError::Other(reason));
+    };
+    if item.get_path().starts_with(SESSION_COLLECTION) {
+        return Err(KeychainError::NotPersistent);
+    }
+    Ok(())
+}
+
+/// The store says this of a locked item, a prompt that was dismissed, and a missing default collection.
+pub(super) fn no_access(why: PlatformError) -> KeychainError {
+    KeychainError::Locked(Reason::new(why))
+}
+
+pub(super) fn failure(why: PlatformError) -> KeychainError {
+    KeychainError::Other(Reason::new(why))
+}

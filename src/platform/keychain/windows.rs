@@ -1,0 +1,36 @@
+//! Windows Credential Manager.
+
+use std::collections::HashMap;
+
+use keyring_core::Entry;
+use keyring_core::api::CredentialStoreApi;
+use keyring_core::error::PlatformError;
+use windows_native_keyring_store::Store;
+
+use super::{KeychainError, Reason, SERVICE, failed};
+
+pub(super) const NEEDS_SESSION_BUS: bool = false;
+
+pub(super) fn open(account: &str) -> Result<Entry, KeychainError> {
+    let store = Store::new().map_err(|error| KeychainError::Unreachable(Reason::new(error)))?;
+    // `Local` survives logging out and stays on this machine; the store's own default, `Enterprise`, would carry the
+    // key in a roaming profile to machines that have no vault.
+    let modifiers = HashMap::from([("persistence", "Local")]);
+    store
+        .build(SERVICE, account, Some(&modifiers))
+        .map_err(failed)
+}
+
+/// Given by the persistence asked for in [`open`].
+pub(super) fn require_persistence(_entry: &Entry) -> Result<(), KeychainError> {
+    Ok(())
+}
+
+/// The store says this where there is no logon session, as for a service account.
+pub(super) fn no_access(why: PlatformError) -> KeychainError {
+    KeychainError::NoAccess(Reason::new(why))
+}
+
+pub(super) fn failure(why: PlatformError) -> KeychainError {
+    KeychainError::Other(Reason::new(why))
+}

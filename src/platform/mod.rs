@@ -1,0 +1,18 @@
+//! What the operating system provides: clock, files, locks, keychain, process identity.
+//!
+//! The only place that names system calls or the keychain crates. Reads no environment variable: the binary does.
+
+mod clock;
+mod file;
+mod keychain;
+mod lock;
+mod process;
+
+pub use clock::Clock;
+pub use file::{
+    Contents, FileError, RemoveOutcome, check_trusted, create_private_dir, create_private_file, exists, read_regular,
+    remove_if_present, rename_durably, replace_file, resolve_link, sync_dir,
+};
+pub use keychain::{Keychain, KeychainError, SessionBus, SystemKeychain};
+pub use lock::{LockDir, LockError, QueueLock};
+pub use process::{Actor, harden};

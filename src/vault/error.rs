@@ -1,0 +1,171 @@
+//! What can go wrong with a vault.
+
+use std::path::PathBuf;
+
+use crate::crypto::CryptoError;
+use crate::domain::KeyId;
+use crate::platform::{FileError, KeychainError, LockError};
+
+/// Why a vault could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// There is none at that path.
+    #[error("there is no vault at {}", path.display())]
+    Absent {
+        /// Where one was looked for.
+        path: PathBuf,
+    },
+    /// The file is no vault, or one that something has damaged.
+    #[error("the vault {} is damaged: {what}", path.display())]
+    Damaged {
+        /// The vault.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file is some other database or file.
+    #[error("{} is not a clawkeep vault", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of this program made or changed it.
+    #[error("the vault {} has schema {found}, and this program knows up to {known}", path.display())]
+    Newer {
+        /// The vault.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i32,
+        /// The newest this program knows.
+        known: i32,
+    },
+    /// It lies on a network file system, on which SQLite's shared memory does not work.
+    #[error("the vault {} is on a network file system, which cannot hold one", path.display())]
+    NetworkFileSystem {
+        /// The vault.
+        path: PathBuf,
+    },
+    /// A sealed row does not open. Nothing is said of why.
+    #[error("{row} in the vault does not open")]
+    Unopened {
+        /// Which row.
+        row: String,
+    },
+    /// No key slot opens.
+    #[error("the vault's key cannot be had: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NoKey {
+        /// Of which vault, as hexadecimal digits.
+        vault: String,
+        /// What each place said.
+        problems: Vec<KeyProblem>,
+    },
+    /// The key chosen for a new vault could not be stored.
+    #[error("the new vault's key cannot be kept: {0}")]
+    KeyNotKept(KeyProblem),
+    /// The key was rotated by another process while this one worked.
+    #[error("the vault's key was rotated while this command ran")]
+    Rekeyed,
+    /// Another process had the vault until the time ran out.
+    #[error("the vault {} is busy", path.display())]
+    Busy {
+        /// The vault.
+        path: PathBuf,
+    },
+    /// SQLite could not read or write.
+    #[error("cannot {action} the vault {}", path.display())]
+    Storage {
+        /// What was tried.
+        action: &'static str,
+        /// The vault.
+        path: PathBuf,
+        /// What SQLite said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something about a file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A lock was not had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The system gave no random numbers.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// Why one key slot did not open, or a new key could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// No key file where one is looked for.
+    #[error("no key file at {}", path.display())]
+    NoKeyFile {
+        /// The last place looked at.
+        path: PathBuf,
+    },
+    /// The file there is no key file, or cut short.
+    #[error("{} is not a whole key file", path.display())]
+    NotAKeyFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key there is another vault's.
+    #[error("the key in {place} is not this vault's")]
+    WrongKey {
+        /// Where it was found.
+        place: String,
+    },
+    /// The keychain has no item for this vault.
+    #[error("the keychain has no key {key_id} for it")]
+    NotInKeychain {
+        /// The key looked for.
+        key_id: KeyId,
+    },
+    /// The keychain cannot be used.
+    #[error("the keychain cannot be used: {0}")]
+    Keychain(#[from] KeychainError),
+    /// The key file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The slot does not open with its own key: it was altered.
+    #[error("key slot {slot} does not open with its key")]
+    AlteredSlot {
+        /// Its number.
+        slot: i64,
+    },
+    /// A kind of slot that this version cannot open.
+    #[error("key slot {slot} is of kind {kind}, which this version cannot open")]
+    UnknownKind {
+        /// Its number.
+        slot: i64,
+        /// Its kind.
+        kind: String,
+    },
+}
+
+/// Turns SQLite's errors into ours.
+pub(super) trait Context<T> {
+    /// `action` is a verb: "read", "write".
+    fn at(self, path: &std::path::Path, action: &'static str) -> Result<T, VaultError>;
+}
+
+impl<T> Context<T> for Result<T, rusqlite::Error> {
+    fn at(self, path: &std::path::Path, action: &'static str) -> Result<T, VaultError> {
+        self.map_err(|error| from_sqlite(path, action, error))
+    }
+}
+
+fn from_sqlite(path: &std::path::Path, action: &'static str, error: rusqlite::Error) -> VaultError {
+    use rusqlite::ErrorCode as Code;
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => VaultError::Busy { path },
+        Some(Code::NotADatabase) => VaultError::Foreign { path },
+        Some(Code::DatabaseCorrupt | Code::ConstraintViolation | Code::TypeMismatch) => {
+            VaultError::Damaged { path, what: error.to_string() }
+        }
+        Some(_) => VaultError::Storage { action, path, source: Box::new(error) },
+        // What SQLite itself did not report: a row or column that is not as the schema promises.
+        None => VaultError::Damaged { path, what: error.to_string() },
+    }
+}

@@ -1,0 +1,123 @@
+//! What is known of the store files written: their bytes as last seen, so that another writer's changes show.
+
+use std::path::Path;
+
+use rusqlite::{OptionalExtension, params};
+use zeroize::Zeroizing;
+
+use super::error::{Context, VaultError};
+use super::{Tx, UnlockedVault};
+use crate::crypto::{Aad, constant_time_eq};
+use crate::domain::{AgentName, VaultId};
+
+/// Whether a store file is kept up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportState {
+    /// It is.
+    Written,
+    /// It is not: a newer gateway owns the directory and refuses to start beside a JSON store.
+    Withheld,
+}
+
+impl ExportState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Withheld => "withheld",
+        }
+    }
+}
+
+/// What the vault knows of one store file.
+pub struct ExportRecord {
+    /// Whether it is kept up.
+    pub state: ExportState,
+    /// The agent's revision when it was last written.
+    pub revision: i64,
+    digest: Option<Vec<u8>>,
+    /// Its bytes when last seen.
+    pub snapshot: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for ExportRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ExportRecord({:?}, revision {})", self.state, self.revision)
+    }
+}
+
+fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad {
+    Aad::new(vault, "exports", "snapshot").text(path).text(agent.as_str())
+}
+
+/// Paths are recorded as text; one that is not UTF-8 is recorded lossily, and then only ever compared with itself.
+fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+impl UnlockedVault {
+    /// What is known of the store file at `path`, written for `agent`.
+    ///
+    /// # Errors
+    /// When the vault cannot be read or the snapshot does not open.
+    pub fn export_record(&self, path: &Path, agent: &AgentName) -> Result<Option<ExportRecord>, VaultError> {
+        let path = path_text(path);
+        let row = self
+            .conn
+            .prepare_cached(
+                "SELECT x.state, x.revision, x.digest, x.snapshot FROM exports x JOIN terms t ON t.id = x.agent \
+                 WHERE x.path = ?1 AND t.text = ?2",
+            )
+            .and_then(|mut select| {
+                select
+                    .query_row(params![path, agent.as_str()], |row| {
+                        Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<Vec<u8>>>(3)?))
+                    })
+                    .optional()
+            })
+            .at(&self.path, "read")?;
+        let Some((state, revision, digest, sealed)) = row else { return Ok(None) };
+        let unopened = |_| VaultError::Unopened { row: format!("the snapshot of {path}") };
+        let open = |blob: Vec<u8>| self.keys.seal.open(snapshot_aad(self.id, &path, agent), &blob).map_err(unopened);
+        let snapshot = sealed.map(open).transpose()?;
+        let withheld = state == ExportState::Withheld.as_str();
+        let state = if withheld { ExportState::Withheld } else { ExportState::Written };
+        Ok(Some(ExportRecord { state, revision, digest, snapshot }))
+    }
+
+    /// Whether `bytes` are those the record was made of.
+    #[must_use]
+    pub fn is_as_exported(&self, record: &ExportRecord, bytes: &[u8]) -> bool {
+        record.digest.as_deref().is_some_and(|known| constant_time_eq(known, &self.keys.data.export_digest(self.id, bytes)))
+    }
+}
+
+impl Tx<'_> {
+    /// Records what is now in the store file: after the durable rename, never before. Recorded before, a crash
+    /// between the two would read as a revert by another program and undo the newest change.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_export(
+        &mut self,
+        path: &Path,
+        agent: &AgentName,
+        state: ExportState,
+        revision: i64,
+        bytes: Option<&[u8]>,
+    ) -> Result<(), VaultError> {
+        let path = path_text(path);
+        let seal = |bytes: &[u8]| self.keys.seal.seal(snapshot_aad(self.vault, &path, agent), bytes);
+        let snapshot = bytes.map(seal).transpose()?;
+        let digest = bytes.map(|bytes| self.keys.data.export_digest(self.vault, bytes));
+        self.tx
+            .execute(
+                "INSERT INTO exports (path, agent, state, revision, updated_at, digest, snapshot) \
+                 VALUES (?1, (SELECT id FROM terms WHERE text = ?2), ?3, ?4, ?5, ?6, ?7) \
+                 ON CONFLICT (path) DO UPDATE SET agent = excluded.agent, state = ?3, revision = ?4, updated_at = ?5, \
+                 digest = ?6, snapshot = ?7",
+                params![path, agent.as_str(), state.as_str(), revision, self.now.0, digest, snapshot],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+}

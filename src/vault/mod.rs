@@ -1,0 +1,27 @@
+//! The vault: one SQLite file, its keys, its record. The only module that names rusqlite.
+//!
+//! [`Vault`] is open but locked: the record can be read, nothing opened. [`UnlockedVault`] has the keys. Writing goes
+//! through [`Tx`], an immediate transaction in which every change carries its event; it rolls back unless committed.
+
+mod create;
+mod error;
+mod events;
+mod exports;
+mod file;
+mod history;
+mod key_slots;
+mod profiles;
+mod schema;
+mod sections;
+mod terms;
+mod tx;
+mod unlock;
+
+pub use create::{Created, KeyChoice, create};
+pub use error::{KeyProblem, VaultError};
+pub use exports::{ExportRecord, ExportState};
+pub use file::Vault;
+pub use history::Events;
+pub use profiles::{AgentState, ChangeNote};
+pub use tx::Tx;
+pub use unlock::{KeySources, UnlockedVault};

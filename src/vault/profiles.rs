@@ -1,0 +1,460 @@
+//! Profiles: sealed, with plain columns for queries, each change with its event and the version it replaced.
+
+use rusqlite::{OptionalExtension, params};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::error::{Context, VaultError};
+use super::{Tx, UnlockedVault, events, sections, terms};
+use crate::audit::{EventDraft, EventKind, Origin};
+use crate::crypto::{Aad, CryptoError, SealKey};
+use crate::domain::{
+    AgentName, Credential, Expiry, Generation, Owner, ProfileId, Section, StoreDoc, VaultId, normalize_provider,
+};
+
+/// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
+const VERSIONS_KEPT: i64 = 3;
+/// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is in it.
+const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
+
+/// What an agent has in the vault.
+#[derive(Debug)]
+pub struct AgentState {
+    /// The store document, as it is to be exported.
+    pub doc: StoreDoc,
+    /// Raised by every change; 0 when the agent has nothing yet.
+    pub revision: i64,
+    /// Rows that did not open. While there are any, the document is incomplete and must not be exported.
+    pub unopened: Vec<String>,
+}
+
+/// Why a profile changes: becomes the event that is recorded with it.
+#[derive(Clone, Debug)]
+pub struct ChangeNote {
+    /// What to call it.
+    pub kind: EventKind,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What else to say.
+    pub detail: Map<String, Value>,
+}
+
+impl ChangeNote {
+    /// A change of that kind.
+    #[must_use]
+    pub fn new(kind: EventKind, origin: Origin) -> Self {
+        Self { kind, origin, detail: Map::new() }
+    }
+
+    /// With one more thing to say.
+    #[must_use]
+    pub fn detail(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.detail.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+/// A profile's plain columns, to which its sealed entry is bound.
+struct Plain<'a> {
+    agent: &'a str,
+    profile: &'a str,
+    provider: &'a str,
+    kind: &'a str,
+    owner: &'a str,
+    expires: Option<i64>,
+    generation: i64,
+}
+
+impl Plain<'_> {
+    fn aad(&self, vault: VaultId, table: &str, row: i64) -> Aad {
+        Aad::new(vault, table, "sealed")
+            .number(row)
+            .text(self.agent)
+            .text(self.profile)
+            .text(self.kind)
+            .text(self.provider)
+            .text(self.owner)
+            .optional(self.expires)
+            .number(self.generation)
+    }
+}
+
+/// Seals a JSON value's text.
+pub(super) fn seal_json(seal: &SealKey, aad: Aad, value: &Value) -> Result<Vec<u8>, CryptoError> {
+    seal.seal(aad, Zeroizing::new(value.to_string()).as_bytes())
+}
+
+/// Opens a JSON value's text.
+pub(super) fn open_json(seal: &SealKey, aad: Aad, blob: &[u8]) -> Option<Value> {
+    serde_json::from_slice(&seal.open(aad, blob).ok()?).ok()
+}
+
+impl UnlockedVault {
+    /// What an agent has: an empty document when it has nothing.
+    ///
+    /// # Errors
+    /// When the vault cannot be read. A row that does not open is listed, and the others are there.
+    pub fn agent(&self, agent: &AgentName) -> Result<AgentState, VaultError> {
+        let none = AgentState { doc: StoreDoc::default(), revision: 0, unopened: Vec::new() };
+        let read = Reader { conn: &self.conn, seal: &self.keys.seal, vault: self.id, path: &self.path };
+        let Some(id) = terms::find(&self.conn, agent.as_str()).at(&self.path, "read")? else { return Ok(none) };
+        read.agent(id, agent).map(|state| state.unwrap_or(none))
+    }
+
+    /// The agents that have something in the vault, in no order.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<AgentName>> {
+            let mut select = self.conn.prepare("SELECT t.text FROM agents a JOIN terms t ON t.id = a.id")?;
+            select.query_map([], |row| row.get(0).map(AgentName::from_stored))?.collect()
+        };
+        read().at(&self.path, "read")
+    }
+}
+
+/// Reads what an agent has, inside a transaction or without.
+pub(super) struct Reader<'a> {
+    pub(super) conn: &'a rusqlite::Connection,
+    pub(super) seal: &'a SealKey,
+    pub(super) vault: VaultId,
+    pub(super) path: &'a std::path::Path,
+}
+
+impl Reader<'_> {
+    fn agent(&self, id: i64, name: &AgentName) -> Result<Option<AgentState>, VaultError> {
+        let row: Option<(i64, Option<Vec<u8>>)> = self
+            .conn
+            .prepare_cached("SELECT revision, frame FROM agents WHERE id = ?1")
+            .and_then(|mut select| select.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+            .at(self.path, "read")?;
+        let Some((revision, frame)) = row else { return Ok(None) };
+        let mut unopened = Vec::new();
+        let sections = Section::ALL
+            .into_iter()
+            .map(|section| Ok((section, self.section(section, id, name, &mut unopened)?)))
+            .collect::<Result<Vec<_>, VaultError>>()?;
+        let frame = frame.map(|blob| sections::open_frame(self.seal, self.vault, name, &blob));
+        if frame == Some(None) {
+            unopened.push(format!("the frame of agent {name}"));
+        }
+        let doc = sections::assemble(frame.flatten(), sections);
+        Ok(Some(AgentState { doc, revision, unopened }))
+    }
+
+    fn section(
+        &self,
+        section: Section,
+        id: i64,
+        name: &AgentName,
+        unopened: &mut Vec<String>,
+    ) -> Result<Map<String, Value>, VaultError> {
+        match section {
+            Section::Profiles => self.profiles(id, name, unopened),
+            Section::Usage => self.usage(id, name, unopened),
+            Section::Order | Section::LastGood => self.provider_entries(section, id),
+        }
+    }
+
+    fn profiles(
+        &self,
+        agent: i64,
+        name: &AgentName,
+        unopened: &mut Vec<String>,
+    ) -> Result<Map<String, Value>, VaultError> {
+        let mut entries = Map::new();
+        let mut select = self
+            .conn
+            .prepare_cached(
+                "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed, \
+                 (SELECT max(e.generation) FROM events e \
+                  WHERE e.agent = p.agent AND e.profile = p.profile AND e.generation IS NOT NULL) \
+                 FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY p.position, p.id",
+            )
+            .at(self.path, "read")?;
+        let mut rows = select.query([agent]).at(self.path, "read")?;
+        while let Some(row) = rows.next().at(self.path, "read")? {
+            let read = || -> rusqlite::Result<(String, Option<Value>)> {
+                let (profile, provider, kind, owner): (String, String, String, String) =
+                    (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+                let plain = Plain {
+                    agent: name.as_str(),
+                    profile: &profile,
+                    provider: &provider,
+                    kind: &kind,
+                    owner: &owner,
+                    expires: row.get(5)?,
+                    generation: row.get(6)?,
+                };
+                let newest: Option<i64> = row.get(8)?;
+                let blob = row.get_ref(7)?.as_blob()?;
+                let entry = open_json(self.seal, plain.aad(self.vault, "profiles", row.get(0)?), blob)
+                    .filter(|_| newest == Some(plain.generation)); // an old row put back whole opens, but is not the newest
+                Ok((profile, entry))
+            };
+            match read().at(self.path, "read")? {
+                (profile, Some(entry)) => {
+                    entries.insert(profile, entry);
+                }
+                (profile, None) => unopened.push(format!("profile {profile} of agent {name}")),
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// A stored row about to be replaced or removed.
+struct Stored {
+    id: i64,
+    entry: Value,
+    provider: String,
+    kind: String,
+    owner: String,
+    expires: Option<i64>,
+    generation: i64,
+}
+
+impl Tx<'_> {
+    /// What an agent has, as this transaction sees it.
+    ///
+    /// # Errors
+    /// As [`UnlockedVault::agent`].
+    pub fn agent(&self, agent: &AgentName) -> Result<AgentState, VaultError> {
+        let none = AgentState { doc: StoreDoc::default(), revision: 0, unopened: Vec::new() };
+        let read = Reader { conn: &self.tx, seal: &self.keys.seal, vault: self.vault, path: self.path };
+        let Some(id) = terms::find(&self.tx, agent.as_str()).at(self.path, "read")? else { return Ok(none) };
+        read.agent(id, agent).map(|state| state.unwrap_or(none))
+    }
+
+    /// Seals `entry` as the profile's credential and records the change. What it replaces becomes a version.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the row it replaces does not open.
+    pub fn put_profile(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        entry: &Value,
+        note: ChangeNote,
+    ) -> Result<(), VaultError> {
+        let agent_id = self.touch_agent(agent)?;
+        let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
+        let stored = self.stored(agent, agent_id, profile, profile_id)?;
+        let newest = events::newest_generation(&self.tx, agent_id, profile_id).at(self.path, "read")?;
+        let generation = Generation(newest.unwrap_or(0)).next();
+        let credential = Credential::of(entry);
+        let provider = normalize_provider(credential.provider);
+        let plain = Plain {
+            agent: agent.as_str(),
+            profile: profile.as_str(),
+            provider: &provider,
+            kind: credential.kind.as_str(),
+            owner: Owner::of(profile.as_str()).as_str(),
+            expires: credential.expiry().map(Expiry::floor_ms),
+            generation: generation.0,
+        };
+        if let Some(stored) = &stored {
+            self.keep_version(agent, agent_id, profile, profile_id, stored)?;
+        }
+        self.write_row(stored.as_ref().map(|stored| stored.id), (agent_id, profile_id), &plain, entry)?;
+        let before = stored.as_ref().map(|stored| Credential::of(&stored.entry));
+        self.append_change(agent, profile, note, Some(generation), (before, Some(credential)))
+    }
+
+    /// Removes a profile and records it; its credential stays as a version. Nothing happens when there is none.
+    ///
+    /// # Errors
+    /// As [`Tx::put_profile`].
+    pub fn remove_profile(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        note: ChangeNote,
+    ) -> Result<(), VaultError> {
+        let agent_id = self.touch_agent(agent)?;
+        let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
+        let Some(stored) = self.stored(agent, agent_id, profile, profile_id)? else { return Ok(()) };
+        self.keep_version(agent, agent_id, profile, profile_id, &stored)?;
+        self.tx.execute("DELETE FROM profiles WHERE id = ?1", [stored.id]).at(self.path, "write")?;
+        // The removal takes a generation too, so that the removed row put back is not the newest.
+        let generation = Generation(stored.generation).next();
+        self.append_change(agent, profile, note, Some(generation), (Some(Credential::of(&stored.entry)), None))
+    }
+
+    /// Puts the profiles' positions in the order of `ids`; those not named keep theirs.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn reorder_profiles<'i>(
+        &mut self,
+        agent: &AgentName,
+        ids: impl Iterator<Item = &'i str>,
+    ) -> Result<(), VaultError> {
+        let agent_id = self.touch_agent(agent)?;
+        let write = || -> rusqlite::Result<()> {
+            let mut update = self.tx.prepare_cached(
+                "UPDATE profiles SET position = ?3 WHERE agent = ?1 AND position <> ?3 \
+                 AND profile = (SELECT id FROM terms WHERE text = ?2)",
+            )?;
+            for (position, id) in ids.enumerate() {
+                update.execute(params![agent_id, id, i64::try_from(position).unwrap_or(i64::MAX)])?;
+            }
+            Ok(())
+        };
+        write().at(self.path, "write")
+    }
+
+    fn append_change(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        note: ChangeNote,
+        generation: Option<Generation>,
+        (before, after): (Option<Credential<'_>>, Option<Credential<'_>>),
+    ) -> Result<(), VaultError> {
+        let provider = after.or(before).map(|credential| normalize_provider(credential.provider)).unwrap_or_default();
+        let mut event = EventDraft::new(note.kind, note.origin).profile(profile, &provider);
+        let print = |credential: Option<Credential<'_>>| {
+            credential.and_then(|credential| credential.expose_secret()).map(|secret| self.keys.fingerprint(secret))
+        };
+        event.generation = generation;
+        event.token = (print(before), print(after));
+        event.expires = (before.and_then(|c| c.expiry()), after.and_then(|c| c.expiry()));
+        event.detail = note.detail;
+        self.append(Some(agent), event).map(|_| ())
+    }
+
+    fn stored(
+        &self,
+        agent: &AgentName,
+        agent_id: i64,
+        profile: &ProfileId,
+        profile_id: i64,
+    ) -> Result<Option<Stored>, VaultError> {
+        let row = self
+            .tx
+            .prepare_cached(
+                "SELECT id, provider, type, owner, expires, generation, sealed FROM profiles WHERE agent = ?1 AND profile = ?2",
+            )
+            .and_then(|mut select| {
+                select
+                    .query_row([agent_id, profile_id], |row| {
+                        let sealed: Vec<u8> = row.get(6)?;
+                        let stored = Stored {
+                            id: row.get(0)?,
+                            entry: Value::Null,
+                            provider: row.get(1)?,
+                            kind: row.get(2)?,
+                            owner: row.get(3)?,
+                            expires: row.get(4)?,
+                            generation: row.get(5)?,
+                        };
+                        Ok((stored, sealed))
+                    })
+                    .optional()
+            })
+            .at(self.path, "read")?;
+        let Some((mut stored, sealed)) = row else { return Ok(None) };
+        let aad = stored.plain(agent, profile).aad(self.vault, "profiles", stored.id);
+        let unopened = || VaultError::Unopened { row: format!("profile {profile} of agent {agent}") };
+        stored.entry = open_json(&self.keys.seal, aad, &sealed).ok_or_else(unopened)?;
+        Ok(Some(stored))
+    }
+
+    fn keep_version(
+        &self,
+        agent: &AgentName,
+        agent_id: i64,
+        profile: &ProfileId,
+        profile_id: i64,
+        stored: &Stored,
+    ) -> Result<(), VaultError> {
+        let row = self.next_id("profile_versions")?;
+        let aad = stored.plain(agent, profile).aad(self.vault, "profile_versions", row);
+        let sealed = seal_json(&self.keys.seal, aad, &stored.entry)?;
+        let write = || {
+            self.tx
+                .prepare_cached(
+                    "INSERT INTO profile_versions (id, agent, profile, provider, type, owner, expires, generation, replaced_at, sealed) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                )?
+                .execute(params![
+                    row,
+                    agent_id,
+                    profile_id,
+                    stored.provider,
+                    stored.kind,
+                    stored.owner,
+                    stored.expires,
+                    stored.generation,
+                    self.now.0,
+                    sealed
+                ])?;
+            self.tx.prepare_cached("DELETE FROM profile_versions WHERE replaced_at < ?1")?.execute([self.now.0 - VERSION_AGE_MS])?;
+            self.tx
+                .prepare_cached(
+                    "DELETE FROM profile_versions WHERE agent = ?1 AND profile = ?2 AND id NOT IN \
+                     (SELECT id FROM profile_versions WHERE agent = ?1 AND profile = ?2 ORDER BY generation DESC LIMIT ?3)",
+                )?
+                .execute([agent_id, profile_id, VERSIONS_KEPT])
+        };
+        write().at(self.path, "write").map(|_| ())
+    }
+
+    fn write_row(
+        &self,
+        existing: Option<i64>,
+        (agent_id, profile_id): (i64, i64),
+        plain: &Plain<'_>,
+        entry: &Value,
+    ) -> Result<(), VaultError> {
+        let row = existing.map_or_else(|| self.next_id("profiles"), Ok)?;
+        let sealed = seal_json(&self.keys.seal, plain.aad(self.vault, "profiles", row), entry)?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, expires, generation, updated_at, sealed) \
+                 VALUES (?1, ?2, ?3, (SELECT coalesce(max(position), -1) + 1 FROM profiles WHERE agent = ?2), ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+                 ON CONFLICT (id) DO UPDATE SET provider = ?4, type = ?5, owner = ?6, expires = ?7, generation = ?8, \
+                 updated_at = ?9, sealed = ?10",
+            )
+            .and_then(|mut write| {
+                write.execute(params![
+                    row,
+                    agent_id,
+                    profile_id,
+                    plain.provider,
+                    plain.kind,
+                    plain.owner,
+                    plain.expires,
+                    plain.generation,
+                    self.now.0,
+                    sealed
+                ])
+            })
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
+    /// The row id an insert will use: sealed data is bound to it, so it must be known before.
+    fn next_id(&self, table: &'static str) -> Result<i64, VaultError> {
+        self.tx
+            .prepare_cached(&format!("SELECT coalesce(max(id), 0) + 1 FROM {table}"))
+            .and_then(|mut select| select.query_row([], |row| row.get(0)))
+            .at(self.path, "read")
+    }
+}
+
+impl Stored {
+    fn plain<'a>(&'a self, agent: &'a AgentName, profile: &'a ProfileId) -> Plain<'a> {
+        Plain {
+            agent: agent.as_str(),
+            profile: profile.as_str(),
+            provider: &self.provider,
+            kind: &self.kind,
+            owner: &self.owner,
+            expires: self.expires,
+            generation: self.generation,
+        }
+    }
+}

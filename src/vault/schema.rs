@@ -1,0 +1,98 @@
+//! Migrations, and telling a vault whose schema is ours from one in which something was planted.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+
+use super::error::{Context, VaultError};
+
+refinery::embed_migrations!("migrations");
+
+/// The newest schema this program knows.
+pub(super) const VERSION: i32 = 1;
+
+/// SHA-256 over `sqlite_schema` of a vault at [`VERSION`], in hexadecimal, without refinery's own table, whose
+/// definition is that crate's to change. A test makes a vault and compares.
+const DIGEST: &str = "332a1c2a8dbb5e448b1c85e19974c66b7cdec199cba2400e09c0512eb556e24a";
+
+/// Brings the schema up to [`VERSION`]. The caller holds the vault's lock file: refinery alone is not safe between processes.
+///
+/// # Errors
+/// When a migration fails; each runs in one transaction with its mark, so a killed one is run again.
+pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
+    let run = migrations::runner().set_grouped(true).run(conn);
+    run.map(|_| ()).map_err(|error| VaultError::Storage { action: "migrate", path: path.to_owned(), source: Box::new(error) })
+}
+
+/// The schema's version; `None` when no migration has run.
+pub(super) fn version(conn: &Connection, path: &Path) -> Result<Option<i32>, VaultError> {
+    let marked: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |row| row.get(0))
+        .at(path, "read")?;
+    if marked == 0 {
+        return Ok(None);
+    }
+    conn.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0)).at(path, "read")
+}
+
+/// Checks that every table, index, trigger and view is one that the migrations make, word for word.
+///
+/// # Errors
+/// [`VaultError::Damaged`] when anything differs: a planted trigger could swallow events in silence.
+pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    if digest(conn, path)? == DIGEST {
+        return Ok(());
+    }
+    Err(VaultError::Damaged { path: path.to_owned(), what: "its tables, indexes or triggers were changed".to_owned() })
+}
+
+fn digest(conn: &Connection, path: &Path) -> Result<String, VaultError> {
+    let mut rows = conn
+        .prepare("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema \
+             WHERE NOT (type = 'table' AND name = 'refinery_schema_history') ORDER BY type, name")
+        .at(path, "read")?;
+    let mut hash = Sha256::new();
+    let mut rows = rows.query([]).at(path, "read")?;
+    while let Some(row) = rows.next().at(path, "read")? {
+        for column in 0..4 {
+            let text: String = row.get(column).at(path, "read")?;
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+    }
+    Ok(data_encoding::HEXLOWER.encode(&hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn migrated() -> Connection {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, Path::new("memory")).unwrap();
+        conn
+    }
+
+    #[test]
+    fn the_digest_is_that_of_a_fresh_vault() {
+        let conn = migrated();
+        assert_eq!(version(&conn, Path::new("memory")).unwrap(), Some(VERSION));
+        assert_eq!(digest(&conn, Path::new("memory")).unwrap(), DIGEST, "after a migration, put this digest in");
+    }
+
+    #[test]
+    fn anything_planted_shows() {
+        for sql in [
+            "CREATE TRIGGER t BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
+            "CREATE VIEW v AS SELECT 1",
+            "CREATE TABLE extra (x)",
+            "DROP TRIGGER events_no_delete",
+            "DROP INDEX events_at",
+        ] {
+            let conn = migrated();
+            conn.execute_batch(sql).unwrap();
+            assert!(matches!(check(&conn, Path::new("memory")), Err(VaultError::Damaged { .. })), "{sql}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One change of the vault: an immediate transaction that knows who acts and when, and keeps the chain's end.
+
+use rusqlite::{Transaction, TransactionBehavior};
+
+use super::error::{Context, VaultError};
+use super::unlock::{Keys, UnlockedVault};
+use super::{events, terms};
+use crate::audit::{Event, EventActor, EventDraft, chain_mac};
+use crate::domain::{AgentName, Expiry, Seq, UnixMs, VaultId};
+use crate::platform::Actor;
+
+/// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
+#[derive(Debug)]
+pub struct Tx<'v> {
+    pub(super) tx: Transaction<'v>,
+    pub(super) keys: &'v Keys,
+    pub(super) vault: VaultId,
+    pub(super) path: &'v std::path::Path,
+    pub(super) now: UnixMs,
+    actor: EventActor,
+    actor_id: i64,
+    last: Option<(i64, [u8; 32])>,
+}
+
+impl UnlockedVault {
+    /// Begins a transaction, waiting for other processes' to end.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them rotated the key.
+    pub fn begin(&mut self, actor: &Actor, now: UnixMs) -> Result<Tx<'_>, VaultError> {
+        let (path, epoch) = (self.vault.path.as_path(), self.vault.epoch);
+        let tx = self.vault.conn.transaction_with_behavior(TransactionBehavior::Immediate).at(path, "write")?;
+        let current: u32 = tx.query_row("SELECT epoch FROM vault", [], |row| row.get(0)).at(path, "read")?;
+        if current != epoch.0 {
+            return Err(VaultError::Rekeyed);
+        }
+        let actor_id = events::actor_id(&tx, actor).at(path, "write")?;
+        let last = events::last(&tx).at(path, "read")?;
+        let actor = EventActor {
+            program: actor.program.clone(),
+            pid: i64::from(actor.pid),
+            uid: i64::from(actor.uid),
+            host: actor.host.clone(),
+            parent: actor.parent.clone(),
+        };
+        Ok(Tx { tx, keys: &self.keys, vault: self.vault.id, path, now, actor, actor_id, last })
+    }
+}
+
+impl Tx<'_> {
+    /// Records an event about an agent (or about the vault).
+    ///
+    /// # Errors
+    /// When it cannot be written; the transaction must then not be committed.
+    pub fn append(&mut self, agent: Option<&AgentName>, draft: EventDraft) -> Result<Seq, VaultError> {
+        let seq = Seq(self.last.map_or(0, |(seq, _)| seq) + 1);
+        let mut event = Event {
+            seq,
+            at: self.now,
+            kind: draft.kind.as_str().to_owned(),
+            outcome: draft.outcome.as_str().to_owned(),
+            origin: draft.origin.as_str().to_owned(),
+            agent: agent.map(|agent| agent.as_str().to_owned()),
+            profile: draft.profile.map(|profile| profile.as_str().to_owned()),
+            provider: draft.provider,
+            actor: self.actor.clone(),
+            session: None,
+            generation: draft.generation.map(|generation| generation.0),
+            token_before: draft.token.0.map(|print| print.to_bytes().to_vec()),
+            token_after: draft.token.1.map(|print| print.to_bytes().to_vec()),
+            expires_before: draft.expires.0.map(Expiry::floor_ms),
+            expires_after: draft.expires.1.map(Expiry::floor_ms),
+            detail: (!draft.detail.is_empty()).then(|| serde_json::Value::Object(draft.detail).to_string()),
+            mac: [0; 32],
+        };
+        event.mac = chain_mac(&self.keys.audit, self.last.as_ref().map(|(_, mac)| mac), &event);
+        let inserted = events::insert(&self.tx, self.actor_id, &event).at(self.path, "record an event in")?;
+        if inserted != 1 {
+            let what = "an event was not recorded though SQLite said so".to_owned();
+            return Err(VaultError::Damaged { path: self.path.to_owned(), what });
+        }
+        self.last = Some((seq.0, event.mac));
+        Ok(seq)
+    }
+
+    /// Makes the changes and their events durable.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is changed then.
+    pub fn commit(self) -> Result<(), VaultError> {
+        self.tx.commit().at(self.path, "write")
+    }
+
+    /// The agent's row, made if there is none, and its revision raised: this transaction changes it.
+    pub(super) fn touch_agent(&mut self, agent: &AgentName) -> Result<i64, VaultError> {
+        let write = || {
+            let id = terms::intern(&self.tx, agent.as_str())?;
+            self.tx
+                .prepare_cached(
+                    "INSERT INTO agents (id, revision, created_at) VALUES (?1, 1, ?2) \
+                     ON CONFLICT (id) DO UPDATE SET revision = revision + 1",
+                )?
+                .execute([id, self.now.0])?;
+            Ok(id)
+        };
+        write().at(self.path, "write")
+    }
+}
