@@ -1,1 +1,2 @@
-fn main(){}
+//! Start-up.
+fn main() {}

@@ -31,7 +31,13 @@ pub struct Head {
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{HEAD_MARK} {} {} {}", self.vault, self.seq, data_encoding::HEXLOWER.encode(&self.mac))
+        write!(
+            f,
+            "{HEAD_MARK} {} {} {}",
+            self.vault,
+            self.seq,
+            data_encoding::HEXLOWER.encode(&self.mac)
+        )
     }
 }
 
@@ -80,7 +86,9 @@ pub enum ChainFault {
         last: Seq,
     },
     /// The record is sound in itself but not the one the kept head was taken from.
-    #[error("event {seq} is not the one a kept head was taken from: the record was replaced or rolled back")]
+    #[error(
+        "event {seq} is not the one a kept head was taken from: the record was replaced or rolled back"
+    )]
     NotTheHeads {
         /// Where they part.
         seq: Seq,
@@ -110,7 +118,12 @@ impl ChainVerifier {
     pub fn new(vault: VaultId, key: MacState, kept: Option<Head>) -> Result<Self, ChainFault> {
         match kept {
             Some(head) if head.vault != vault => Err(ChainFault::ForeignHead { vault: head.vault }),
-            _ => Ok(Self { key, kept, last: None, count: 0 }),
+            _ => Ok(Self {
+                key,
+                kept,
+                last: None,
+                count: 0,
+            }),
         }
     }
 
@@ -121,7 +134,10 @@ impl ChainVerifier {
     pub fn check(&mut self, event: &Event) -> Result<(), ChainFault> {
         let expected = Seq(self.last.map_or(0, |(seq, _)| seq.0) + 1);
         if event.seq > expected {
-            return Err(ChainFault::Missing { expected, found: event.seq });
+            return Err(ChainFault::Missing {
+                expected,
+                found: event.seq,
+            });
         }
         let mac = chain_mac(&self.key, self.last.as_ref().map(|(_, mac)| mac), event);
         if event.seq != expected || !constant_time_eq(&mac, &event.mac) {
@@ -144,9 +160,10 @@ impl ChainVerifier {
     pub fn finish(self) -> Result<(u64, Option<Seq>), ChainFault> {
         let last = self.last.map(|(seq, _)| seq);
         match self.kept {
-            Some(head) if head.seq.0 > last.map_or(0, |seq| seq.0) => {
-                Err(ChainFault::Truncated { first: Seq(last.map_or(0, |seq| seq.0) + 1), last: head.seq })
-            }
+            Some(head) if head.seq.0 > last.map_or(0, |seq| seq.0) => Err(ChainFault::Truncated {
+                first: Seq(last.map_or(0, |seq| seq.0) + 1),
+                last: head.seq,
+            }),
             _ => Ok((self.count, last)),
         }
     }
@@ -182,7 +199,11 @@ mod tests {
 
     fn head_of(events: &[Event]) -> Head {
         let last = events.last().unwrap();
-        Head { vault: VAULT, seq: last.seq, mac: last.mac }
+        Head {
+            vault: VAULT,
+            seq: last.seq,
+            mac: last.mac,
+        }
     }
 
     #[test]
@@ -201,33 +222,78 @@ mod tests {
         let kept = Some(head_of(&events));
         let mut altered = events.clone();
         altered[2].at.0 += 1;
-        assert_eq!(verify(&altered, None), Err(ChainFault::Altered { seq: Seq(3) }));
+        assert_eq!(
+            verify(&altered, None),
+            Err(ChainFault::Altered { seq: Seq(3) })
+        );
         let mut dropped = events.clone();
         dropped.remove(2);
-        assert_eq!(verify(&dropped, None), Err(ChainFault::Missing { expected: Seq(3), found: Seq(4) }));
+        assert_eq!(
+            verify(&dropped, None),
+            Err(ChainFault::Missing {
+                expected: Seq(3),
+                found: Seq(4)
+            })
+        );
         let mut swapped = events.clone();
         swapped.swap(1, 2);
-        assert_eq!(verify(&swapped, None), Err(ChainFault::Missing { expected: Seq(2), found: Seq(3) }));
+        assert_eq!(
+            verify(&swapped, None),
+            Err(ChainFault::Missing {
+                expected: Seq(2),
+                found: Seq(3)
+            })
+        );
         let mut renumbered = events.clone();
         renumbered.remove(2);
         renumbered[2].seq = Seq(3);
-        assert_eq!(verify(&renumbered, None), Err(ChainFault::Altered { seq: Seq(3) }));
+        assert_eq!(
+            verify(&renumbered, None),
+            Err(ChainFault::Altered { seq: Seq(3) })
+        );
         let mut inserted = events.clone();
         inserted.insert(2, events[1].clone());
-        assert_eq!(verify(&inserted, None), Err(ChainFault::Altered { seq: Seq(2) }));
-        assert_eq!(verify(&events[..3], kept), Err(ChainFault::Truncated { first: Seq(4), last: Seq(5) }));
+        assert_eq!(
+            verify(&inserted, None),
+            Err(ChainFault::Altered { seq: Seq(2) })
+        );
+        assert_eq!(
+            verify(&events[..3], kept),
+            Err(ChainFault::Truncated {
+                first: Seq(4),
+                last: Seq(5)
+            })
+        );
         assert_eq!(verify(&events[..3], None), Ok((3, Some(Seq(3)))));
-        let other = Head { mac: [1; 32], ..head_of(&events) };
-        assert_eq!(verify(&events, Some(other)), Err(ChainFault::NotTheHeads { seq: Seq(5) }));
-        let foreign = Head { vault: VaultId([5; 16]), ..head_of(&events) };
-        assert!(matches!(verify(&events, Some(foreign)), Err(ChainFault::ForeignHead { .. })));
+        let other = Head {
+            mac: [1; 32],
+            ..head_of(&events)
+        };
+        assert_eq!(
+            verify(&events, Some(other)),
+            Err(ChainFault::NotTheHeads { seq: Seq(5) })
+        );
+        let foreign = Head {
+            vault: VaultId([5; 16]),
+            ..head_of(&events)
+        };
+        assert!(matches!(
+            verify(&events, Some(foreign)),
+            Err(ChainFault::ForeignHead { .. })
+        ));
     }
 
     #[test]
     fn heads_read_back() {
         let head = head_of(&record(2));
         assert_eq!(Head::parse(&format!("{head}\n")), Some(head));
-        for bad in ["", "clawkeep-head-1", "clawkeep-head-2 00 1 00", &format!("{head} more"), &head.to_string()[..60]] {
+        for bad in [
+            "",
+            "clawkeep-head-1",
+            "clawkeep-head-2 00 1 00",
+            &format!("{head} more"),
+            &head.to_string()[..60],
+        ] {
             assert_eq!(Head::parse(bad), None, "{bad}");
         }
     }

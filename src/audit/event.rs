@@ -299,7 +299,12 @@ impl Canonical {
     }
 
     fn number(&mut self, field: Option<i64>) {
-        self.bytes(field.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+        self.bytes(
+            field
+                .map(i64::to_be_bytes)
+                .as_ref()
+                .map(<[u8; 8]>::as_slice),
+        );
     }
 }
 
@@ -317,7 +322,13 @@ pub(super) mod tests {
             agent: Some("main".into()),
             profile: Some("anthropic:claude-cli".into()),
             provider: Some("anthropic".into()),
-            actor: EventActor { program: "clawkeep".into(), pid: 7, uid: 1000, host: "h".into(), parent: None },
+            actor: EventActor {
+                program: "clawkeep".into(),
+                pid: 7,
+                uid: 1000,
+                host: "h".into(),
+                parent: None,
+            },
             session: None,
             generation: Some(1),
             token_before: None,
@@ -369,7 +380,12 @@ pub(super) mod tests {
     #[test]
     fn kind_names_are_unique_and_grouped() {
         for (i, kind) in EventKind::ALL.iter().enumerate() {
-            assert_eq!(EventKind::ALL.iter().position(|k| k.as_str() == kind.as_str()), Some(i));
+            assert_eq!(
+                EventKind::ALL
+                    .iter()
+                    .position(|k| k.as_str() == kind.as_str()),
+                Some(i)
+            );
             assert_eq!(kind.as_str().matches('.').count(), 1);
         }
     }

@@ -23,7 +23,10 @@ pub struct UnknownKind {
 }
 
 fn groups() -> Vec<&'static str> {
-    let mut groups: Vec<&str> = EventKind::ALL.iter().filter_map(|kind| kind.as_str().split('.').next()).collect();
+    let mut groups: Vec<&str> = EventKind::ALL
+        .iter()
+        .filter_map(|kind| kind.as_str().split('.').next())
+        .collect();
     groups.dedup();
     groups.sort_unstable();
     groups.dedup();
@@ -47,13 +50,23 @@ impl KindFilter {
     /// When there is neither of that name.
     pub fn parse(name: &str) -> Result<Self, UnknownKind> {
         let matches = |kind: &&EventKind| {
-            kind.as_str() == name || kind.as_str().split_once('.').is_some_and(|(group, _)| group == name)
+            kind.as_str() == name
+                || kind
+                    .as_str()
+                    .split_once('.')
+                    .is_some_and(|(group, _)| group == name)
         };
         let kinds: Vec<EventKind> = EventKind::ALL.iter().filter(matches).copied().collect();
         if kinds.is_empty() {
-            return Err(UnknownKind { name: name.chars().take(64).collect() });
+            return Err(UnknownKind {
+                name: name.chars().take(64).collect(),
+            });
         }
-        let synced_by: &[Origin] = if name == "refresh" { &[Origin::ClaudeCode, Origin::CodexCli] } else { &[] };
+        let synced_by: &[Origin] = if name == "refresh" {
+            &[Origin::ClaudeCode, Origin::CodexCli]
+        } else {
+            &[]
+        };
         Ok(Self { kinds, synced_by })
     }
 }
@@ -85,7 +98,10 @@ mod tests {
 
     #[test]
     fn kinds_and_groups() {
-        assert_eq!(KindFilter::parse("order.set").unwrap().kinds, [EventKind::OrderSet]);
+        assert_eq!(
+            KindFilter::parse("order.set").unwrap().kinds,
+            [EventKind::OrderSet]
+        );
         let refresh = KindFilter::parse("refresh").unwrap();
         assert_eq!(refresh.kinds.len(), 5);
         assert_eq!(refresh.synced_by, [Origin::ClaudeCode, Origin::CodexCli]);

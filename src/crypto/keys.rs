@@ -119,7 +119,7 @@ impl DataKey {
     /// An HMAC of an exported file's bytes: says whether the file is still the one exported, and nothing else.
     #[must_use]
     pub fn export_digest(&self, vault: VaultId, bytes: &[u8]) -> [u8; 32] {
-        mac(&*derive(&self.0, &vault.0, LABEL_DIGEST), bytes)
+        mac(&derive(&self.0, &vault.0, LABEL_DIGEST), bytes)
     }
 }
 
@@ -186,7 +186,11 @@ fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
 }
 
 fn mac(key: &[u8; 32], bytes: &[u8]) -> [u8; 32] {
-    keyed(key).chain_update(bytes).finalize().into_bytes().into()
+    keyed(key)
+        .chain_update(bytes)
+        .finalize()
+        .into_bytes()
+        .into()
 }
 
 #[cfg(test)]
@@ -203,9 +207,15 @@ mod tests {
     #[test]
     fn derived_values_depend_on_vault_and_label() {
         let key = SlotKey::from_bytes(&[7; 32]).unwrap();
-        assert_ne!(key.check_value(VaultId([1; 16])), key.check_value(VaultId([2; 16])));
+        assert_ne!(
+            key.check_value(VaultId([1; 16])),
+            key.check_value(VaultId([2; 16]))
+        );
         let data = DataKey::from_bytes(&[7; 32]).unwrap();
-        assert_ne!(data.export_digest(VaultId([1; 16]), b"x")[..16], key.check_value(VaultId([1; 16])));
+        assert_ne!(
+            data.export_digest(VaultId([1; 16]), b"x")[..16],
+            key.check_value(VaultId([1; 16]))
+        );
     }
 
     #[test]
@@ -216,13 +226,20 @@ mod tests {
 
     #[test]
     fn hmac_sha256_agrees_with_rfc_4231_case_2_and_hkdf_with_rfc_5869_case_1() {
-        let tag = Hmac::<Sha256>::new_from_slice(b"Jefe").unwrap().chain_update(b"what do ya want for nothing?");
+        let tag = Hmac::<Sha256>::new_from_slice(b"Jefe")
+            .unwrap()
+            .chain_update(b"what do ya want for nothing?");
         let hex = data_encoding::HEXLOWER.encode(&tag.finalize().into_bytes());
-        assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(
+            hex,
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
         let mut okm = [0; 42];
         let info: Vec<u8> = (0xf0..=0xf9).collect();
         let salt: Vec<u8> = (0..=0x0c).collect();
-        Hkdf::<Sha256>::new(Some(&salt), &[0x0b; 22]).expand(&info, &mut okm).unwrap();
+        Hkdf::<Sha256>::new(Some(&salt), &[0x0b; 22])
+            .expand(&info, &mut okm)
+            .unwrap();
         assert_eq!(
             data_encoding::HEXLOWER.encode(&okm),
             "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"

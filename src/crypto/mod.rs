@@ -6,6 +6,9 @@ mod keys;
 mod seal;
 mod slot;
 
-pub use keys::{AuditKey, CryptoError, DataKey, FingerprintKey, MacState, SlotKey, constant_time_eq, random_bytes};
+pub use keys::{
+    AuditKey, CryptoError, DataKey, FingerprintKey, MacState, SlotKey, constant_time_eq,
+    random_bytes,
+};
 pub use seal::{Aad, Epoch, SealKey, SealedBlob};
 pub use slot::{SlotKind, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};

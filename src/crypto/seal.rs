@@ -33,7 +33,12 @@ impl Aad {
     /// Starts with the format, the vault, the table and the column.
     #[must_use]
     pub fn new(vault: VaultId, table: &str, column: &str) -> Self {
-        Self(Vec::with_capacity(160)).text("clawkeep/seal").bytes(&[SEAL_VERSION]).bytes(&vault.0).text(table).text(column)
+        Self(Vec::with_capacity(160))
+            .text("clawkeep/seal")
+            .bytes(&[SEAL_VERSION])
+            .bytes(&vault.0)
+            .text(table)
+            .text(column)
     }
 
     /// Binds to some bytes.
@@ -80,7 +85,10 @@ impl fmt::Debug for SealKey {
 
 impl SealKey {
     pub(super) fn new(key: &[u8; 32], epoch: Epoch) -> Self {
-        Self { cipher: Aes256Gcm::new(key.into()), epoch }
+        Self {
+            cipher: Aes256Gcm::new(key.into()),
+            epoch,
+        }
     }
 
     /// The epoch it seals under.
@@ -98,7 +106,13 @@ impl SealKey {
         let aad = aad.bytes(&self.epoch.0.to_be_bytes());
         let sealed = self
             .cipher
-            .encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: &aad.0 })
+            .encrypt(
+                &Nonce::from(nonce),
+                Payload {
+                    msg: plain,
+                    aad: &aad.0,
+                },
+            )
             .map_err(|_| CryptoError::Unopened)?;
         let mut blob = Vec::with_capacity(HEADER_LEN + sealed.len());
         blob.push(SEAL_VERSION);
@@ -113,14 +127,25 @@ impl SealKey {
     /// # Errors
     /// [`CryptoError::Unopened`] for anything else, without saying what differs.
     pub fn open(&self, aad: Aad, blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        let (header, sealed) = blob.split_first_chunk::<HEADER_LEN>().ok_or(CryptoError::Unopened)?;
+        let (header, sealed) = blob
+            .split_first_chunk::<HEADER_LEN>()
+            .ok_or(CryptoError::Unopened)?;
         let aad = aad.bytes(&self.epoch.0.to_be_bytes());
-        if header[0] != SEAL_VERSION || header[1..5] != self.epoch.0.to_be_bytes() || sealed.len() < TAG_LEN {
+        if header[0] != SEAL_VERSION
+            || header[1..5] != self.epoch.0.to_be_bytes()
+            || sealed.len() < TAG_LEN
+        {
             return Err(CryptoError::Unopened);
         }
         let nonce: [u8; NONCE_LEN] = header[5..].try_into().map_err(|_| CryptoError::Unopened)?;
         self.cipher
-            .decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: &aad.0 })
+            .decrypt(
+                &Nonce::from(nonce),
+                Payload {
+                    msg: sealed,
+                    aad: &aad.0,
+                },
+            )
             .map(Zeroizing::new)
             .map_err(|_| CryptoError::Unopened)
     }
@@ -132,11 +157,16 @@ mod tests {
     use crate::crypto::DataKey;
 
     fn key() -> SealKey {
-        DataKey::from_bytes(&[9; 32]).unwrap().seal_key(VaultId([1; 16]), Epoch(1))
+        DataKey::from_bytes(&[9; 32])
+            .unwrap()
+            .seal_key(VaultId([1; 16]), Epoch(1))
     }
 
     fn aad() -> Aad {
-        Aad::new(VaultId([1; 16]), "profiles", "sealed").number(7).text("main").optional(Some(5))
+        Aad::new(VaultId([1; 16]), "profiles", "sealed")
+            .number(7)
+            .text("main")
+            .optional(Some(5))
     }
 
     #[test]
@@ -144,16 +174,34 @@ mod tests {
         let blob = key().seal(aad(), b"secret").unwrap();
         assert_eq!(key().open(aad(), &blob).unwrap().as_slice(), b"secret");
         let elsewhere = [
-            Aad::new(VaultId([2; 16]), "profiles", "sealed").number(7).text("main").optional(Some(5)),
-            Aad::new(VaultId([1; 16]), "versions", "sealed").number(7).text("main").optional(Some(5)),
-            Aad::new(VaultId([1; 16]), "profiles", "sealed").number(8).text("main").optional(Some(5)),
-            Aad::new(VaultId([1; 16]), "profiles", "sealed").number(7).text("mai").text("n").optional(Some(5)),
-            Aad::new(VaultId([1; 16]), "profiles", "sealed").number(7).text("main").optional(None),
+            Aad::new(VaultId([2; 16]), "profiles", "sealed")
+                .number(7)
+                .text("main")
+                .optional(Some(5)),
+            Aad::new(VaultId([1; 16]), "versions", "sealed")
+                .number(7)
+                .text("main")
+                .optional(Some(5)),
+            Aad::new(VaultId([1; 16]), "profiles", "sealed")
+                .number(8)
+                .text("main")
+                .optional(Some(5)),
+            Aad::new(VaultId([1; 16]), "profiles", "sealed")
+                .number(7)
+                .text("mai")
+                .text("n")
+                .optional(Some(5)),
+            Aad::new(VaultId([1; 16]), "profiles", "sealed")
+                .number(7)
+                .text("main")
+                .optional(None),
         ];
         for other in elsewhere {
             assert_eq!(key().open(other, &blob), Err(CryptoError::Unopened));
         }
-        let next_epoch = DataKey::from_bytes(&[9; 32]).unwrap().seal_key(VaultId([1; 16]), Epoch(2));
+        let next_epoch = DataKey::from_bytes(&[9; 32])
+            .unwrap()
+            .seal_key(VaultId([1; 16]), Epoch(2));
         assert_eq!(next_epoch.open(aad(), &blob), Err(CryptoError::Unopened));
     }
 
@@ -163,15 +211,26 @@ mod tests {
         for bit in 0..blob.len() * 8 {
             let mut bad = blob.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(key().open(aad(), &bad), Err(CryptoError::Unopened), "bit {bit}");
+            assert_eq!(
+                key().open(aad(), &bad),
+                Err(CryptoError::Unopened),
+                "bit {bit}"
+            );
         }
         for len in 0..blob.len() {
-            assert_eq!(key().open(aad(), &blob[..len]), Err(CryptoError::Unopened), "cut to {len}");
+            assert_eq!(
+                key().open(aad(), &blob[..len]),
+                Err(CryptoError::Unopened),
+                "cut to {len}"
+            );
         }
     }
 
     #[test]
     fn nonces_are_fresh() {
-        assert_ne!(key().seal(aad(), b"x").unwrap(), key().seal(aad(), b"x").unwrap());
+        assert_ne!(
+            key().seal(aad(), b"x").unwrap(),
+            key().seal(aad(), b"x").unwrap()
+        );
     }
 }

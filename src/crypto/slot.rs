@@ -27,7 +27,9 @@ impl SlotKind {
     /// The kind of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Keychain, Self::Keyfile].into_iter().find(|kind| kind.as_str() == name)
+        [Self::Keychain, Self::Keyfile]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 }
 
@@ -57,7 +59,9 @@ pub struct WrappedKeys {
 }
 
 fn aad(vault: VaultId, column: &str, slot: i64, kind: SlotKind) -> Aad {
-    Aad::new(vault, "key_slots", column).number(slot).text(kind.as_str())
+    Aad::new(vault, "key_slots", column)
+        .number(slot)
+        .text(kind.as_str())
 }
 
 impl WrappedKeys {
@@ -72,8 +76,12 @@ impl WrappedKeys {
         data: &DataKey,
         key: &SlotKey,
     ) -> Result<Self, CryptoError> {
-        let data_key = key.wrap_key(vault, epoch).seal(aad(vault, "wrapped", slot, kind), data.expose_secret())?;
-        let slot_key = data.seal_key(vault, epoch).seal(aad(vault, "slot_key", slot, kind), key.expose_secret())?;
+        let data_key = key
+            .wrap_key(vault, epoch)
+            .seal(aad(vault, "wrapped", slot, kind), data.expose_secret())?;
+        let slot_key = data
+            .seal_key(vault, epoch)
+            .seal(aad(vault, "slot_key", slot, kind), key.expose_secret())?;
         Ok(Self { data_key, slot_key })
     }
 }
@@ -89,8 +97,15 @@ impl SlotRecord {
     ///
     /// # Errors
     /// [`CryptoError::Unopened`] for any other key or an altered slot.
-    pub fn unwrap_data_key(&self, vault: VaultId, epoch: Epoch, key: &SlotKey) -> Result<DataKey, CryptoError> {
-        let plain = key.wrap_key(vault, epoch).open(aad(vault, "wrapped", self.slot, self.kind), &self.wrapped)?;
+    pub fn unwrap_data_key(
+        &self,
+        vault: VaultId,
+        epoch: Epoch,
+        key: &SlotKey,
+    ) -> Result<DataKey, CryptoError> {
+        let plain = key
+            .wrap_key(vault, epoch)
+            .open(aad(vault, "wrapped", self.slot, self.kind), &self.wrapped)?;
         DataKey::from_bytes(&plain).ok_or(CryptoError::Unopened)
     }
 }
@@ -112,10 +127,21 @@ pub fn keyfile_text(vault: VaultId, key: &SlotKey) -> Zeroizing<String> {
 #[must_use]
 pub fn parse_keyfile(text: &[u8]) -> Option<SlotKey> {
     let text = std::str::from_utf8(text).ok()?;
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let hex = lines.next()?.strip_prefix(KEYFILE_MARK)?.trim();
-    let bytes = Zeroizing::new(data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?);
-    lines.next().is_none().then(|| SlotKey::from_bytes(&bytes)).flatten()
+    let bytes = Zeroizing::new(
+        data_encoding::HEXLOWER_PERMISSIVE
+            .decode(hex.as_bytes())
+            .ok()?,
+    );
+    lines
+        .next()
+        .is_none()
+        .then(|| SlotKey::from_bytes(&bytes))
+        .flatten()
 }
 
 #[cfg(test)]
@@ -144,7 +170,10 @@ mod tests {
         let opened = record.unwrap_data_key(VAULT, Epoch(1), &key).unwrap();
         assert_eq!(opened.expose_secret(), data.expose_secret());
         assert!(record.unwrap_data_key(VAULT, Epoch(1), &other).is_err());
-        let relabelled = SlotRecord { kind: SlotKind::Keychain, ..record };
+        let relabelled = SlotRecord {
+            kind: SlotKind::Keychain,
+            ..record
+        };
         assert!(relabelled.unwrap_data_key(VAULT, Epoch(1), &key).is_err());
     }
 
@@ -152,9 +181,15 @@ mod tests {
     fn key_files_read_back_and_refuse_anything_cut_short() {
         let key = SlotKey::from_bytes(&[0xa5; 32]).unwrap();
         let text = keyfile_text(VAULT, &key);
-        assert_eq!(parse_keyfile(text.as_bytes()).unwrap().expose_secret(), key.expose_secret());
+        assert_eq!(
+            parse_keyfile(text.as_bytes()).unwrap().expose_secret(),
+            key.expose_secret()
+        );
         for len in 0..text.len() - 1 {
-            assert!(parse_keyfile(&text.as_bytes()[..len]).is_none(), "cut to {len}");
+            assert!(
+                parse_keyfile(&text.as_bytes()[..len]).is_none(),
+                "cut to {len}"
+            );
         }
         assert!(parse_keyfile(b"CLAWKEEP-KEY-1 zz").is_none());
         assert!(parse_keyfile(&[0xff; 40]).is_none());

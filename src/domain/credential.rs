@@ -101,7 +101,11 @@ impl<'a> Credential<'a> {
             "oauth" => CredentialType::OAuth,
             _ => CredentialType::Unreadable,
         };
-        Self { kind, provider, entry }
+        Self {
+            kind,
+            provider,
+            entry,
+        }
     }
 
     /// Whether anything but keeping and exporting may be done with it.
@@ -120,7 +124,9 @@ impl<'a> Credential<'a> {
     #[must_use]
     pub fn expiry(&self) -> Option<Expiry> {
         match self.kind {
-            CredentialType::Token | CredentialType::OAuth => Expiry::from_json(self.entry.get("expires")),
+            CredentialType::Token | CredentialType::OAuth => {
+                Expiry::from_json(self.entry.get("expires"))
+            }
             CredentialType::ApiKey | CredentialType::Unreadable => None,
         }
     }
@@ -153,12 +159,30 @@ mod tests {
     #[test]
     fn entries_read_as_the_reference_reads_them() {
         for (entry, kind) in [
-            (json!({"type": "api_key", "provider": "p", "key": "k"}), CredentialType::ApiKey),
-            (json!({"type": "token", "provider": "p", "token": "t"}), CredentialType::Token),
-            (json!({"type": "oauth", "provider": "p", "access": "a"}), CredentialType::OAuth),
-            (json!({"type": "token", "provider": ""}), CredentialType::Unreadable),
-            (json!({"type": "sso", "provider": "p"}), CredentialType::Unreadable),
-            (json!({"type": 3, "provider": "p"}), CredentialType::Unreadable),
+            (
+                json!({"type": "api_key", "provider": "p", "key": "k"}),
+                CredentialType::ApiKey,
+            ),
+            (
+                json!({"type": "token", "provider": "p", "token": "t"}),
+                CredentialType::Token,
+            ),
+            (
+                json!({"type": "oauth", "provider": "p", "access": "a"}),
+                CredentialType::OAuth,
+            ),
+            (
+                json!({"type": "token", "provider": ""}),
+                CredentialType::Unreadable,
+            ),
+            (
+                json!({"type": "sso", "provider": "p"}),
+                CredentialType::Unreadable,
+            ),
+            (
+                json!({"type": 3, "provider": "p"}),
+                CredentialType::Unreadable,
+            ),
             (json!("text"), CredentialType::Unreadable),
             (json!(null), CredentialType::Unreadable),
         ] {

@@ -27,13 +27,21 @@ impl Fingerprint {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (number, digest) = bytes.split_first_chunk::<2>()?;
-        Some(Self { key_number: u16::from_be_bytes(*number), digest: digest.try_into().ok()? })
+        Some(Self {
+            key_number: u16::from_be_bytes(*number),
+            digest: digest.try_into().ok()?,
+        })
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.key_number, data_encoding::HEXLOWER.encode(&self.digest))
+        write!(
+            f,
+            "{}:{}",
+            self.key_number,
+            data_encoding::HEXLOWER.encode(&self.digest)
+        )
     }
 }
 
@@ -43,7 +51,10 @@ mod tests {
 
     #[test]
     fn bytes_and_text() {
-        let print = Fingerprint { key_number: 1, digest: [0xab; 8] };
+        let print = Fingerprint {
+            key_number: 1,
+            digest: [0xab; 8],
+        };
         assert_eq!(Fingerprint::from_bytes(&print.to_bytes()), Some(print));
         assert_eq!(Fingerprint::from_bytes(&[0; 9]), None);
         assert_eq!(print.to_string(), "1:abababababababab");

@@ -32,8 +32,16 @@ impl AgentName {
             }
         }
         let folded = folded.replace('\u{0}', "-");
-        let cut: String = folded.trim_matches('-').chars().take(AGENT_ID_MAX).collect();
-        if cut.is_empty() { Self::default() } else { Self(cut) }
+        let cut: String = folded
+            .trim_matches('-')
+            .chars()
+            .take(AGENT_ID_MAX)
+            .collect();
+        if cut.is_empty() {
+            Self::default()
+        } else {
+            Self(cut)
+        }
     }
 
     /// Names an agent by its directory, for directories that no agent id leads to.
@@ -107,7 +115,11 @@ impl ProviderId {
 #[must_use]
 pub fn normalize_provider(raw: &str) -> String {
     let id = raw.trim().to_lowercase();
-    if id == "z.ai" || id == "z-ai" { "zai".to_owned() } else { id }
+    if id == "z.ai" || id == "z-ai" {
+        "zai".to_owned()
+    } else {
+        id
+    }
 }
 
 macro_rules! shown_as_text {

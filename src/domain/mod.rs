@@ -11,7 +11,9 @@ mod time;
 
 pub use credential::{Credential, CredentialType, Owner};
 pub use fingerprint::Fingerprint;
-pub use ids::{AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider};
+pub use ids::{
+    AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
+};
 pub use secret::SecretJson;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use time::{Expiry, UnixMs, json_number};

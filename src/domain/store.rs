@@ -57,13 +57,22 @@ pub struct StoreDoc {
 
 impl Default for StoreDoc {
     fn default() -> Self {
-        Self { root: Map::from_iter([("version".to_owned(), json!(1)), ("profiles".to_owned(), json!({}))]) }
+        Self {
+            root: Map::from_iter([
+                ("version".to_owned(), json!(1)),
+                ("profiles".to_owned(), json!({})),
+            ]),
+        }
     }
 }
 
 impl fmt::Debug for StoreDoc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreDoc({} profiles)", self.entries(Section::Profiles).count())
+        write!(
+            f,
+            "StoreDoc({} profiles)",
+            self.entries(Section::Profiles).count()
+        )
     }
 }
 
@@ -80,7 +89,9 @@ impl StoreDoc {
     /// When the value is not an object with a `profiles` object.
     pub fn from_json(root: Value) -> Result<Self, StoreShapeError> {
         match root {
-            Value::Object(root) if root.get("profiles").is_some_and(Value::is_object) => Ok(Self { root }),
+            Value::Object(root) if root.get("profiles").is_some_and(Value::is_object) => {
+                Ok(Self { root })
+            }
             Value::Object(mut root) => {
                 wipe_map(&mut root);
                 Err(StoreShapeError::NoProfiles)
@@ -97,13 +108,18 @@ impl StoreDoc {
 
     /// The entries of a section; empty when it is absent or not an object.
     pub fn entries(&self, section: Section) -> impl Iterator<Item = (&str, &Value)> {
-        self.section(section).into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+        self.section(section)
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), value))
     }
 
     /// A section's object, if it is there and is one.
     #[must_use]
     pub fn section(&self, section: Section) -> Option<&Map<String, Value>> {
-        self.expose_secret().get(section.key()).and_then(Value::as_object)
+        self.expose_secret()
+            .get(section.key())
+            .and_then(Value::as_object)
     }
 
     /// One entry of a section.
@@ -120,7 +136,8 @@ impl StoreDoc {
 
     /// Every profile in stored order, the unreadable ones too.
     pub fn credentials(&self) -> impl Iterator<Item = (&str, Credential<'_>)> {
-        self.entries(Section::Profiles).map(|(id, entry)| (id, Credential::of(entry)))
+        self.entries(Section::Profiles)
+            .map(|(id, entry)| (id, Credential::of(entry)))
     }
 
     /// Whether there is nothing in it that a file would be made for.
@@ -145,7 +162,9 @@ impl StoreDoc {
 
     /// Removes one entry; an emptied section other than `profiles` goes too, as the reference does it.
     pub fn remove(&mut self, section: Section, key: &str) {
-        let Some(Value::Object(fields)) = self.root.get_mut(section.key()) else { return };
+        let Some(Value::Object(fields)) = self.root.get_mut(section.key()) else {
+            return;
+        };
         fields.shift_remove(key);
         if fields.is_empty() && section != Section::Profiles {
             self.root.shift_remove(section.key());
@@ -156,16 +175,28 @@ impl StoreDoc {
     /// `None` when there is no override; an empty list is none.
     #[must_use]
     pub fn order_for(&self, provider: &str) -> Option<Vec<ProfileId>> {
-        let list = self.entries(Section::Order).find(|(key, _)| normalize_provider(key) == provider)?.1.as_array()?;
-        let ids: Vec<ProfileId> =
-            list.iter().filter_map(Value::as_str).map(str::trim).filter(|id| !id.is_empty()).map(ProfileId::new).collect();
+        let list = self
+            .entries(Section::Order)
+            .find(|(key, _)| normalize_provider(key) == provider)?
+            .1
+            .as_array()?;
+        let ids: Vec<ProfileId> = list
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::trim)
+            .filter(|id| !id.is_empty())
+            .map(ProfileId::new)
+            .collect();
         (!ids.is_empty()).then_some(ids)
     }
 
     /// Ids of the readable profiles of a provider (normalised), in stored order.
     #[must_use]
     pub fn profiles_of(&self, provider: &str) -> Vec<ProfileId> {
-        self.credentials().filter(|(_, credential)| credential.is_for(provider)).map(|(id, _)| ProfileId::new(id)).collect()
+        self.credentials()
+            .filter(|(_, credential)| credential.is_for(provider))
+            .map(|(id, _)| ProfileId::new(id))
+            .collect()
     }
 }
 
@@ -175,15 +206,27 @@ mod tests {
 
     #[test]
     fn shapes() {
-        assert_eq!(StoreDoc::from_json(json!([])), Err(StoreShapeError::NotAnObject));
-        assert_eq!(StoreDoc::from_json(json!({"profiles": []})), Err(StoreShapeError::NoProfiles));
+        assert_eq!(
+            StoreDoc::from_json(json!([])),
+            Err(StoreShapeError::NotAnObject)
+        );
+        assert_eq!(
+            StoreDoc::from_json(json!({"profiles": []})),
+            Err(StoreShapeError::NoProfiles)
+        );
         assert!(StoreDoc::from_json(json!({"profiles": {}, "x": 1})).is_ok());
     }
 
     #[test]
     fn order_is_read_as_the_reference_reads_it() {
-        let doc = StoreDoc::from_json(json!({"profiles": {}, "order": {"Z.AI": [" a ", "", 3, "b"], "x": []}})).unwrap();
-        assert_eq!(doc.order_for("zai"), Some(vec![ProfileId::new("a"), ProfileId::new("b")]));
+        let doc = StoreDoc::from_json(
+            json!({"profiles": {}, "order": {"Z.AI": [" a ", "", 3, "b"], "x": []}}),
+        )
+        .unwrap();
+        assert_eq!(
+            doc.order_for("zai"),
+            Some(vec![ProfileId::new("a"), ProfileId::new("b")])
+        );
         assert_eq!(doc.order_for("x"), None);
         assert_eq!(doc.order_for("y"), None);
     }

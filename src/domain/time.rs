@@ -9,7 +9,10 @@ pub struct UnixMs(pub i64);
 impl UnixMs {
     /// As the floating-point number JavaScript computes with.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds stay below 2^53 for 285,000 years")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds stay below 2^53 for 285,000 years"
+    )]
     pub fn as_f64(self) -> f64 {
         self.0 as f64
     }
@@ -23,7 +26,10 @@ impl Expiry {
     /// Reads a JSON number; anything else is no expiry.
     #[must_use]
     pub fn from_json(value: Option<&Value>) -> Option<Self> {
-        value.and_then(Value::as_f64).filter(|ms| ms.is_finite()).map(Self)
+        value
+            .and_then(Value::as_f64)
+            .filter(|ms| ms.is_finite())
+            .map(Self)
     }
 
     /// An expiry from milliseconds; `None` unless finite.
@@ -40,7 +46,10 @@ impl Expiry {
 
     /// Whole milliseconds, rounded down, for the vault's plain column.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, which is right for a column that sorts")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`as` saturates, which is right for a column that sorts"
+    )]
     pub fn floor_ms(self) -> i64 {
         self.0.floor() as i64
     }
@@ -48,7 +57,11 @@ impl Expiry {
 
 /// A number as JavaScript would print it: without a fraction when it is whole.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked to be whole and below 2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "checked to be whole and below 2^53"
+)]
 pub fn json_number(ms: f64) -> Value {
     const MAX_SAFE_INTEGER: f64 = ((1_u64 << 53) - 1) as f64;
     if ms.fract() == 0.0 && ms.abs() <= MAX_SAFE_INTEGER {
@@ -71,7 +84,10 @@ mod tests {
     #[test]
     fn expiry_reads_numbers_only() {
         assert_eq!(Expiry::from_json(Some(&serde_json::json!("5"))), None);
-        assert_eq!(Expiry::from_json(Some(&serde_json::json!(5.5))).map(Expiry::floor_ms), Some(5));
+        assert_eq!(
+            Expiry::from_json(Some(&serde_json::json!(5.5))).map(Expiry::floor_ms),
+            Some(5)
+        );
         assert_eq!(Expiry::from_json(None), None);
     }
 }

@@ -68,7 +68,11 @@ pub enum FileError {
 impl FileError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 
     /// Whether the file's state (rather than the system's) is what is wrong.
@@ -113,17 +117,33 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Contents>, FileErr
     };
     let meta = file.metadata().map_err(FileError::io("examine", path))?;
     if !meta.is_file() {
-        return Err(FileError::NotRegular { path: path.to_owned() });
+        return Err(FileError::NotRegular {
+            path: path.to_owned(),
+        });
     }
     if meta.len() > limit {
-        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1));
-    Read::by_ref(&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(FileError::io("read", path))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(meta.len()).unwrap_or(0) + 1,
+    ));
+    Read::by_ref(&mut file)
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(FileError::io("read", path))?;
     if bytes.len() as u64 > limit {
-        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
     }
-    Ok(Some(Contents { bytes, modified: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH) }))
+    Ok(Some(Contents {
+        bytes,
+        modified: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+    }))
 }
 
 /// Whether anything is at `path`, a dangling link included.
@@ -175,7 +195,9 @@ pub fn create_private_file(path: &Path) -> Result<File, FileError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        options
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     options.open(path).map_err(FileError::io("create", path))
 }
@@ -210,7 +232,8 @@ pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
 pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), FileError> {
     remove_if_present(temporary)?;
     let written = create_private_file(temporary).and_then(|mut file| {
-        file.write_all(bytes).map_err(FileError::io("write", temporary))?;
+        file.write_all(bytes)
+            .map_err(FileError::io("write", temporary))?;
         file.sync_all().map_err(FileError::io("sync", temporary))?;
         rename_durably(temporary, path)
     });
@@ -236,7 +259,9 @@ pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
 pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     #[cfg(unix)]
     {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(FileError::io("sync", dir))?;
+        File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(FileError::io("sync", dir))?;
     }
     #[cfg(not(unix))]
     let _ = dir; // directories cannot be opened for syncing there
@@ -258,14 +283,28 @@ pub fn check_trusted(path: &Path, forbidden: u32) -> Result<(), FileError> {
     }
     let uid = super::process::effective_uid();
     if meta.uid() != uid && meta.uid() != 0 {
-        return Err(FileError::ForeignOwner { path, owner: meta.uid(), uid });
+        return Err(FileError::ForeignOwner {
+            path,
+            owner: meta.uid(),
+            uid,
+        });
     }
     let mode = meta.mode() & 0o777;
     if mode & forbidden & 0o022 != 0 {
-        return Err(FileError::TooOpen { path, what: "written", mode, remedy: "go-w" });
+        return Err(FileError::TooOpen {
+            path,
+            what: "written",
+            mode,
+            remedy: "go-w",
+        });
     }
     if mode & forbidden != 0 {
-        return Err(FileError::TooOpen { path, what: "read", mode, remedy: "go-rwx" });
+        return Err(FileError::TooOpen {
+            path,
+            what: "read",
+            mode,
+            remedy: "go-rwx",
+        });
     }
     Ok(())
 }
@@ -295,7 +334,10 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
     }
 
@@ -313,9 +355,15 @@ mod tests {
     fn only_regular_files_within_the_limit_are_read() {
         let dir = tempfile::tempdir().unwrap();
         assert!(read_regular(&dir.path().join("none"), 9).unwrap().is_none());
-        assert!(matches!(read_regular(dir.path(), 9), Err(FileError::NotRegular { .. } | FileError::Io { .. })));
+        assert!(matches!(
+            read_regular(dir.path(), 9),
+            Err(FileError::NotRegular { .. } | FileError::Io { .. })
+        ));
         fs::write(dir.path().join("big"), "0123456789").unwrap();
-        assert!(matches!(read_regular(&dir.path().join("big"), 9), Err(FileError::TooLarge { .. })));
+        assert!(matches!(
+            read_regular(&dir.path().join("big"), 9),
+            Err(FileError::TooLarge { .. })
+        ));
     }
 
     #[cfg(unix)]
@@ -323,9 +371,15 @@ mod tests {
     fn a_fifo_is_refused_without_waiting() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
-        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap();
         assert!(made.success());
-        assert!(matches!(read_regular(&path, 9), Err(FileError::NotRegular { .. })));
+        assert!(matches!(
+            read_regular(&path, 9),
+            Err(FileError::NotRegular { .. })
+        ));
     }
 
     #[cfg(unix)]
@@ -340,8 +394,14 @@ mod tests {
             assert_eq!(check_trusted(&path, 0o022).is_ok(), trusted, "{mode:o}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(check_trusted(&path, 0o077), Err(FileError::TooOpen { what: "read", .. })));
+        assert!(matches!(
+            check_trusted(&path, 0o077),
+            Err(FileError::TooOpen { what: "read", .. })
+        ));
         std::os::unix::fs::symlink(&path, dir.path().join("l")).unwrap();
-        assert!(matches!(check_trusted(&dir.path().join("l"), 0o022), Err(FileError::Symlink { .. })));
+        assert!(matches!(
+            check_trusted(&dir.path().join("l"), 0o022),
+            Err(FileError::Symlink { .. })
+        ));
     }
 }

@@ -294,3 +294,43 @@ fn failed(error: StoreError) -> KeychainError {
         other => KeychainError::Other(Reason::new(other)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_visible_line_of_at_most_128_characters() {
+        assert_eq!(
+            Reason::new("no \"bus\"\n\u{1b}[31m\u{202e}é").to_string(),
+            "no \"bus\"\\n\\u{1b}[31m\\u{202e}é"
+        );
+        assert_eq!(
+            Reason::new("é".repeat(300)).to_string().chars().count(),
+            128
+        );
+    }
+
+    #[test]
+    fn bytes_are_equal_only_as_a_whole() {
+        assert!(equal(b"", b"") && equal(b"key", b"key"));
+        assert!(!equal(b"key", b"kez") && !equal(b"key", b"ke") && !equal(b"ke", b"key"));
+    }
+
+    #[test]
+    fn errors_that_carry_the_item_lose_it() {
+        let why = || Box::new(std::io::Error::other("bad padding"));
+        for error in [
+            StoreError::BadEncoding(b"secret".to_vec()),
+            StoreError::BadDataFormat(b"secret".to_vec(), why()),
+        ] {
+            assert_eq!(failed(error), KeychainError::Damaged);
+        }
+    }
+
+    #[test]
+    fn an_account_with_several_items_is_ambiguous() {
+        let error = failed(StoreError::Ambiguous(Vec::new()));
+        assert_eq!(error, KeychainError::Ambiguous { count: 0 });
+    }
+}

@@ -60,8 +60,14 @@ impl QueueLock {
                     thread::sleep(pause);
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
-                Err(fs::TryLockError::WouldBlock) => return Err(LockError::Busy { path: path.to_owned() }),
-                Err(fs::TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error).into()),
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(LockError::Busy {
+                        path: path.to_owned(),
+                    });
+                }
+                Err(fs::TryLockError::Error(error)) => {
+                    return Err(FileError::io("lock", path)(error).into());
+                }
             }
         }
     }
@@ -73,7 +79,9 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        options
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     options.open(path).map_err(FileError::io("open", path))
 }
@@ -128,7 +136,11 @@ impl LockDir {
             .name("lock-refresh".to_owned())
             .spawn(move || refresh_until_stopped(&dir, &stopped, made))
             .map_err(FileError::io("keep fresh", &path))?;
-        Ok(Self { path, stop: Some(stop), refresher: Some(refresher) })
+        Ok(Self {
+            path,
+            stop: Some(stop),
+            refresher: Some(refresher),
+        })
     }
 }
 
@@ -182,7 +194,10 @@ mod tests {
         let file = dir.path().join("store.json");
         let held = LockDir::acquire(&file, soon()).unwrap();
         assert!(dir.path().join("store.json.lock").is_dir());
-        assert!(matches!(LockDir::acquire(&file, soon()), Err(LockError::Busy { .. })));
+        assert!(matches!(
+            LockDir::acquire(&file, soon()),
+            Err(LockError::Busy { .. })
+        ));
         drop(held);
         assert!(!dir.path().join("store.json.lock").exists());
         LockDir::acquire(&file, soon()).unwrap();
@@ -194,7 +209,10 @@ mod tests {
         let file = dir.path().join("store.json");
         let late = LockDir::acquire(&file, soon()).unwrap();
         let old = SystemTime::now() - Duration::from_secs(31);
-        File::open(dir.path().join("store.json.lock")).unwrap().set_modified(old).unwrap();
+        File::open(dir.path().join("store.json.lock"))
+            .unwrap()
+            .set_modified(old)
+            .unwrap();
         let new = LockDir::acquire(&file, soon()).unwrap();
         drop(late);
         assert!(dir.path().join("store.json.lock").is_dir());
@@ -207,7 +225,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub").join("queue");
         let held = QueueLock::acquire(&path, soon()).unwrap();
-        assert!(matches!(QueueLock::acquire(&path, soon()), Err(LockError::Busy { .. })));
+        assert!(matches!(
+            QueueLock::acquire(&path, soon()),
+            Err(LockError::Busy { .. })
+        ));
         drop(held);
         QueueLock::acquire(&path, soon()).unwrap();
     }

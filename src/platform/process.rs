@@ -36,7 +36,11 @@ impl Actor {
 
 /// Text from outside, made fit for one line of a terminal: control characters become `?`, cut to 128 characters.
 fn printable(text: &str) -> String {
-    text.trim().chars().take(NAME_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.trim()
+        .chars()
+        .take(NAME_MAX)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 #[cfg(unix)]
@@ -78,11 +82,18 @@ pub fn harden() {
     {
         use rustix::process::{Resource, Rlimit, setrlimit};
         // A refusal leaves the limits as the administrator set them, which is not ours to fail on.
-        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        let _ = setrlimit(
+            Resource::Core,
+            Rlimit {
+                current: Some(0),
+                maximum: Some(0),
+            },
+        );
     }
     #[cfg(target_os = "linux")]
     {
-        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+        let _ =
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     }
 }
 
@@ -99,7 +110,10 @@ mod tests {
     #[test]
     fn this_process_is_known() {
         let actor = Actor::current("t");
-        assert_eq!((actor.program.as_str(), actor.pid), ("t", std::process::id()));
+        assert_eq!(
+            (actor.program.as_str(), actor.pid),
+            ("t", std::process::id())
+        );
         assert!(!actor.host.is_empty());
     }
 }

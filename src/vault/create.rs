@@ -10,10 +10,14 @@ use super::file::{APPLICATION_ID, Vault, connect, lock, trusted_dir};
 use super::unlock::{KeySources, UnlockedVault, seal_record_key};
 use super::{key_slots, schema};
 use crate::audit::{EventDraft, EventKind, Origin};
-use crate::crypto::{AuditKey, DataKey, Epoch, FingerprintKey, SlotKey, SlotKind, SlotRecord, WrappedKeys, random_bytes};
+use crate::crypto::{
+    AuditKey, DataKey, Epoch, FingerprintKey, SlotKey, SlotKind, SlotRecord, WrappedKeys,
+    random_bytes,
+};
 use crate::domain::{KeyId, UnixMs, VaultId};
 use crate::platform::{
-    Actor, Clock, RemoveOutcome, create_private_dir, create_private_file, exists, remove_if_present, rename_durably,
+    Actor, Clock, RemoveOutcome, create_private_dir, create_private_file, exists,
+    remove_if_present, rename_durably,
 };
 
 /// Where a new vault's key goes.
@@ -66,7 +70,12 @@ pub fn create(
     }
     let data = built?;
     let vault = Vault::open(&draft.path)?.with_data_key(data)?;
-    Ok(Some(Created { vault, kind: kept.kind, keyfile: kept.keyfile, no_keychain: kept.no_keychain }))
+    Ok(Some(Created {
+        vault,
+        kind: kept.kind,
+        keyfile: kept.keyfile,
+        no_keychain: kept.no_keychain,
+    }))
 }
 
 struct Kept {
@@ -78,33 +87,63 @@ struct Kept {
 }
 
 /// Keeps the first slot's key, before anything is sealed under it.
-fn keep_key(key: &SlotKey, choice: KeyChoice, sources: &KeySources<'_>, draft: &Draft) -> Result<Kept, VaultError> {
+fn keep_key(
+    key: &SlotKey,
+    choice: KeyChoice,
+    sources: &KeySources<'_>,
+    draft: &Draft,
+) -> Result<Kept, VaultError> {
     let key_id = KeyId(random_bytes()?);
     let mut no_keychain = None;
     if choice != KeyChoice::Only(SlotKind::Keyfile) {
         match key_slots::into_keychain(sources.keychain, draft.id, key_id, key) {
             Ok(()) => {
                 let kind = SlotKind::Keychain;
-                return Ok(Kept { key: key.clone(), key_id, kind, keyfile: None, no_keychain });
+                return Ok(Kept {
+                    key: key.clone(),
+                    key_id,
+                    kind,
+                    keyfile: None,
+                    no_keychain,
+                });
             }
             Err(error) if choice == KeyChoice::Automatic => no_keychain = Some(error.into()),
             Err(error) => return Err(VaultError::KeyNotKept(error.into())),
         }
     }
     let (key, path) = keep_in_file(key, sources, draft.id)?;
-    Ok(Kept { key, key_id, kind: SlotKind::Keyfile, keyfile: Some(path), no_keychain })
+    Ok(Kept {
+        key,
+        key_id,
+        kind: SlotKind::Keyfile,
+        keyfile: Some(path),
+        no_keychain,
+    })
 }
 
 /// A key file that the user or the service manager provides is used as it is; else a new one is written.
-fn keep_in_file(key: &SlotKey, sources: &KeySources<'_>, vault: VaultId) -> Result<(SlotKey, PathBuf), VaultError> {
-    for (path, forbidden) in [(&sources.named_keyfile, 0o077), (&sources.credential_keyfile, 0o022)] {
+fn keep_in_file(
+    key: &SlotKey,
+    sources: &KeySources<'_>,
+    vault: VaultId,
+) -> Result<(SlotKey, PathBuf), VaultError> {
+    for (path, forbidden) in [
+        (&sources.named_keyfile, 0o077),
+        (&sources.credential_keyfile, 0o022),
+    ] {
         let Some(path) = path else { continue };
-        if let Some(provided) = key_slots::from_file(path, forbidden).map_err(VaultError::KeyNotKept)? {
+        if let Some(provided) =
+            key_slots::from_file(path, forbidden).map_err(VaultError::KeyNotKept)?
+        {
             return Ok((provided, path.clone()));
         }
     }
-    let path = sources.named_keyfile.clone().unwrap_or_else(|| sources.own_keyfile(vault));
-    key_slots::into_file(&path, vault, key).map_err(|error| VaultError::KeyNotKept(error.into()))?;
+    let path = sources
+        .named_keyfile
+        .clone()
+        .unwrap_or_else(|| sources.own_keyfile(vault));
+    key_slots::into_file(&path, vault, key)
+        .map_err(|error| VaultError::KeyNotKept(error.into()))?;
     Ok((key.clone(), path))
 }
 
@@ -119,7 +158,11 @@ impl Draft {
     fn new(path: PathBuf) -> Result<Self, VaultError> {
         let mut temporary = path.clone().into_os_string();
         temporary.push(".new");
-        let draft = Self { path, temporary: temporary.into(), id: VaultId(random_bytes()?) };
+        let draft = Self {
+            path,
+            temporary: temporary.into(),
+            id: VaultId(random_bytes()?),
+        };
         draft.discard(); // what a killed process left; nobody else works on it while we hold the lock
         Ok(draft)
     }
@@ -142,18 +185,32 @@ impl Draft {
     ) -> Result<DataKey, VaultError> {
         create_private_file(&self.temporary)?;
         let mut conn = connect(&self.temporary)?;
-        conn.pragma_update(None, "application_id", APPLICATION_ID).at(&self.temporary, "create")?;
+        conn.pragma_update(None, "application_id", APPLICATION_ID)
+            .at(&self.temporary, "create")?;
         schema::migrate(&mut conn, &self.temporary)?;
         let data = self.write_identity(&conn, slot_key, (kind, key_id), now)?;
-        let vault = Vault { conn, path: self.temporary.clone(), id: self.id, epoch: Epoch(1) };
+        let vault = Vault {
+            conn,
+            path: self.temporary.clone(),
+            id: self.id,
+            epoch: Epoch(1),
+        };
         let mut unlocked = vault.with_data_key(data.clone())?;
         let mut tx = unlocked.begin(actor, now)?;
         let event = EventDraft::new(EventKind::VaultCreated, Origin::Clawkeep);
-        tx.append(None, event.detail("vault", self.id.to_string()).detail("key", kind.as_str()))?;
+        tx.append(
+            None,
+            event
+                .detail("vault", self.id.to_string())
+                .detail("key", kind.as_str()),
+        )?;
         tx.commit()?;
         let conn = unlocked.vault.conn;
-        conn.pragma_update(None, "journal_mode", "WAL").at(&self.temporary, "create")?;
-        conn.close().map_err(|(_, error)| error).at(&self.temporary, "create")?;
+        conn.pragma_update(None, "journal_mode", "WAL")
+            .at(&self.temporary, "create")?;
+        conn.close()
+            .map_err(|(_, error)| error)
+            .at(&self.temporary, "create")?;
         rename_durably(&self.temporary, &self.path)?;
         Ok(data)
     }
@@ -167,12 +224,29 @@ impl Draft {
     ) -> Result<DataKey, VaultError> {
         let (vault, epoch) = (self.id, Epoch(1));
         let data = DataKey::generate()?;
-        let slot = SlotRecord { slot: 1, kind, key_id, check: slot_key.check_value(vault), wrapped: Vec::new() };
+        let slot = SlotRecord {
+            slot: 1,
+            kind,
+            key_id,
+            check: slot_key.check_value(vault),
+            wrapped: Vec::new(),
+        };
         let wrapped = WrappedKeys::new(vault, epoch, (slot.slot, kind), &data, slot_key)?;
-        let insert = "INSERT INTO record_keys (purpose, number, created_at, sealed) VALUES (?1, 1, ?2, ?3)";
-        let audit = seal_record_key(&data, (vault, epoch), ("audit", 1), AuditKey::generate()?.expose_secret())?;
+        let insert =
+            "INSERT INTO record_keys (purpose, number, created_at, sealed) VALUES (?1, 1, ?2, ?3)";
+        let audit = seal_record_key(
+            &data,
+            (vault, epoch),
+            ("audit", 1),
+            AuditKey::generate()?.expose_secret(),
+        )?;
         let prints = FingerprintKey::generate()?;
-        let prints = seal_record_key(&data, (vault, epoch), ("fingerprint", 1), prints.expose_secret())?;
+        let prints = seal_record_key(
+            &data,
+            (vault, epoch),
+            ("fingerprint", 1),
+            prints.expose_secret(),
+        )?;
         let write = || {
             conn.execute(
                 "INSERT INTO vault (only, vault_id, epoch, created_at) VALUES (1, ?1, ?2, ?3)",

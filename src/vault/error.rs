@@ -162,10 +162,20 @@ fn from_sqlite(path: &std::path::Path, action: &'static str, error: rusqlite::Er
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => VaultError::Busy { path },
         Some(Code::NotADatabase) => VaultError::Foreign { path },
         Some(Code::DatabaseCorrupt | Code::ConstraintViolation | Code::TypeMismatch) => {
-            VaultError::Damaged { path, what: error.to_string() }
+            VaultError::Damaged {
+                path,
+                what: error.to_string(),
+            }
         }
-        Some(_) => VaultError::Storage { action, path, source: Box::new(error) },
+        Some(_) => VaultError::Storage {
+            action,
+            path,
+            source: Box::new(error),
+        },
         // What SQLite itself did not report: a row or column that is not as the schema promises.
-        None => VaultError::Damaged { path, what: error.to_string() },
+        None => VaultError::Damaged {
+            path,
+            what: error.to_string(),
+        },
     }
 }

@@ -47,12 +47,20 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
 
 /// The last event's number and MAC.
 pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<(i64, [u8; 32])>> {
-    conn.query_row("SELECT seq, mac FROM events ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
+    conn.query_row(
+        "SELECT seq, mac FROM events ORDER BY seq DESC LIMIT 1",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+    .optional()
 }
 
 /// The generation that the newest change event of a profile gave it.
-pub(super) fn newest_generation(conn: &Connection, agent: i64, profile: i64) -> rusqlite::Result<Option<i64>> {
+pub(super) fn newest_generation(
+    conn: &Connection,
+    agent: i64,
+    profile: i64,
+) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("SELECT max(generation) FROM events WHERE agent = ?1 AND profile = ?2 AND generation IS NOT NULL")?
         .query_row([agent, profile], |row| row.get(0))
 }
@@ -62,13 +70,18 @@ pub(super) fn actor_id(conn: &Connection, actor: &Actor) -> rusqlite::Result<i64
     let parent = actor.parent.as_deref().unwrap_or_default();
     let who = params![actor.program, actor.uid, actor.host, parent];
     let known = conn
-        .prepare_cached("SELECT id FROM actors WHERE program = ?1 AND uid = ?2 AND host = ?3 AND parent = ?4")?
+        .prepare_cached(
+            "SELECT id FROM actors WHERE program = ?1 AND uid = ?2 AND host = ?3 AND parent = ?4",
+        )?
         .query_row(who, |row| row.get(0))
         .optional()?;
     if let Some(id) = known {
         return Ok(id);
     }
-    conn.execute("INSERT INTO actors (program, uid, host, parent) VALUES (?1, ?2, ?3, ?4)", who)?;
+    conn.execute(
+        "INSERT INTO actors (program, uid, host, parent) VALUES (?1, ?2, ?3, ?4)",
+        who,
+    )?;
     Ok(conn.last_insert_rowid())
 }
 

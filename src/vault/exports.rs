@@ -41,12 +41,18 @@ pub struct ExportRecord {
 
 impl std::fmt::Debug for ExportRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ExportRecord({:?}, revision {})", self.state, self.revision)
+        write!(
+            f,
+            "ExportRecord({:?}, revision {})",
+            self.state, self.revision
+        )
     }
 }
 
 fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad {
-    Aad::new(vault, "exports", "snapshot").text(path).text(agent.as_str())
+    Aad::new(vault, "exports", "snapshot")
+        .text(path)
+        .text(agent.as_str())
 }
 
 /// Paths are recorded as text; one that is not UTF-8 is recorded lossily, and then only ever compared with itself.
@@ -59,7 +65,11 @@ impl UnlockedVault {
     ///
     /// # Errors
     /// When the vault cannot be read or the snapshot does not open.
-    pub fn export_record(&self, path: &Path, agent: &AgentName) -> Result<Option<ExportRecord>, VaultError> {
+    pub fn export_record(
+        &self,
+        path: &Path,
+        agent: &AgentName,
+    ) -> Result<Option<ExportRecord>, VaultError> {
         let path = path_text(path);
         let row = self
             .conn
@@ -75,19 +85,39 @@ impl UnlockedVault {
                     .optional()
             })
             .at(&self.path, "read")?;
-        let Some((state, revision, digest, sealed)) = row else { return Ok(None) };
-        let unopened = |_| VaultError::Unopened { row: format!("the snapshot of {path}") };
-        let open = |blob: Vec<u8>| self.keys.seal.open(snapshot_aad(self.id, &path, agent), &blob).map_err(unopened);
+        let Some((state, revision, digest, sealed)) = row else {
+            return Ok(None);
+        };
+        let unopened = |_| VaultError::Unopened {
+            row: format!("the snapshot of {path}"),
+        };
+        let open = |blob: Vec<u8>| {
+            self.keys
+                .seal
+                .open(snapshot_aad(self.id, &path, agent), &blob)
+                .map_err(unopened)
+        };
         let snapshot = sealed.map(open).transpose()?;
         let withheld = state == ExportState::Withheld.as_str();
-        let state = if withheld { ExportState::Withheld } else { ExportState::Written };
-        Ok(Some(ExportRecord { state, revision, digest, snapshot }))
+        let state = if withheld {
+            ExportState::Withheld
+        } else {
+            ExportState::Written
+        };
+        Ok(Some(ExportRecord {
+            state,
+            revision,
+            digest,
+            snapshot,
+        }))
     }
 
     /// Whether `bytes` are those the record was made of.
     #[must_use]
     pub fn is_as_exported(&self, record: &ExportRecord, bytes: &[u8]) -> bool {
-        record.digest.as_deref().is_some_and(|known| constant_time_eq(known, &self.keys.data.export_digest(self.id, bytes)))
+        record.digest.as_deref().is_some_and(|known| {
+            constant_time_eq(known, &self.keys.data.export_digest(self.id, bytes))
+        })
     }
 }
 
@@ -106,7 +136,11 @@ impl Tx<'_> {
         bytes: Option<&[u8]>,
     ) -> Result<(), VaultError> {
         let path = path_text(path);
-        let seal = |bytes: &[u8]| self.keys.seal.seal(snapshot_aad(self.vault, &path, agent), bytes);
+        let seal = |bytes: &[u8]| {
+            self.keys
+                .seal
+                .seal(snapshot_aad(self.vault, &path, agent), bytes)
+        };
         let snapshot = bytes.map(seal).transpose()?;
         let digest = bytes.map(|bytes| self.keys.data.export_digest(self.vault, bytes));
         self.tx

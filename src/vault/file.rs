@@ -40,14 +40,20 @@ impl Vault {
     /// [`VaultError::Absent`] when there is none; otherwise what is wrong with it. Nothing is changed then.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         if !exists(path) {
-            return Err(VaultError::Absent { path: path.to_owned() });
+            return Err(VaultError::Absent {
+                path: path.to_owned(),
+            });
         }
         let path = trusted_path(path)?;
         check_header(&path)?;
         let mut conn = connect(&path)?;
         match schema::version(&conn, &path)? {
             Some(found) if found > schema::VERSION => {
-                return Err(VaultError::Newer { path, found, known: schema::VERSION });
+                return Err(VaultError::Newer {
+                    path,
+                    found,
+                    known: schema::VERSION,
+                });
             }
             Some(schema::VERSION) => {}
             Some(_) => {
@@ -58,7 +64,12 @@ impl Vault {
         }
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;
-        Ok(Self { conn, path, id, epoch })
+        Ok(Self {
+            conn,
+            path,
+            id,
+            epoch,
+        })
     }
 
     /// The vault's identity.
@@ -79,7 +90,11 @@ impl Vault {
     /// When it cannot be read.
     pub fn head(&self) -> Result<Option<crate::audit::Head>, VaultError> {
         let last = super::events::last(&self.conn).at(&self.path, "read")?;
-        Ok(last.map(|(seq, mac)| crate::audit::Head { vault: self.id, seq: Seq(seq), mac }))
+        Ok(last.map(|(seq, mac)| crate::audit::Head {
+            vault: self.id,
+            seq: Seq(seq),
+            mac,
+        }))
     }
 
     /// What SQLite finds wrong with the file; empty when it is sound.
@@ -87,8 +102,13 @@ impl Vault {
     /// # Errors
     /// When it cannot be read at all.
     pub fn integrity_faults(&self) -> Result<Vec<String>, VaultError> {
-        let mut check = self.conn.prepare("PRAGMA integrity_check").at(&self.path, "check")?;
-        let lines = check.query_map([], |row| row.get::<_, String>(0)).at(&self.path, "check")?;
+        let mut check = self
+            .conn
+            .prepare("PRAGMA integrity_check")
+            .at(&self.path, "check")?;
+        let lines = check
+            .query_map([], |row| row.get::<_, String>(0))
+            .at(&self.path, "check")?;
         let lines: Vec<String> = lines.collect::<Result<_, _>>().at(&self.path, "check")?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
@@ -98,7 +118,10 @@ impl Vault {
 pub(super) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
     let mut name = vault.as_os_str().to_owned();
     name.push(".lock");
-    Ok(QueueLock::acquire(Path::new(&name), Instant::now() + LOCK_TIMEOUT)?)
+    Ok(QueueLock::acquire(
+        Path::new(&name),
+        Instant::now() + LOCK_TIMEOUT,
+    )?)
 }
 
 /// `path` with its directory's links resolved, so that SQLite may refuse links; both checked to be ours alone to write.
@@ -111,11 +134,16 @@ pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
 
 /// The directory of `path`, links resolved, checked to be ours alone to write, and on a disk of this machine.
 pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let dir = std::fs::canonicalize(dir).map_err(FileError::io("open", dir))?;
     check_trusted(&dir, 0o022)?;
     if is_on_network(&dir) {
-        return Err(VaultError::NetworkFileSystem { path: path.to_owned() });
+        return Err(VaultError::NetworkFileSystem {
+            path: path.to_owned(),
+        });
     }
     Ok(dir)
 }
@@ -123,8 +151,17 @@ pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
 #[cfg(target_os = "linux")]
 fn is_on_network(dir: &Path) -> bool {
     // NFS, SMB, CIFS, SMB2, AFS, Ceph, Coda. Source: Linux's include/uapi/linux/magic.h and statfs(2).
-    const NETWORK: [u32; 7] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x00c3_6400, 0x7375_7245];
-    rustix::fs::statfs(dir).is_ok_and(|fs| u32::try_from(fs.f_type).is_ok_and(|kind| NETWORK.contains(&kind)))
+    const NETWORK: [u32; 7] = [
+        0x6969,
+        0x517b,
+        0xff53_4d42,
+        0xfe53_4d42,
+        0x5346_414f,
+        0x00c3_6400,
+        0x7375_7245,
+    ];
+    rustix::fs::statfs(dir)
+        .is_ok_and(|fs| u32::try_from(fs.f_type).is_ok_and(|kind| NETWORK.contains(&kind)))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -134,19 +171,29 @@ fn is_on_network(_dir: &Path) -> bool {
 
 /// What the file's first bytes say, before SQLite may so much as create a journal beside it.
 fn check_header(path: &Path) -> Result<(), VaultError> {
-    let damaged = |what: &str| VaultError::Damaged { path: path.to_owned(), what: what.to_owned() };
+    let damaged = |what: &str| VaultError::Damaged {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    };
     let mut file = File::open(path).map_err(FileError::io("open", path))?;
     let meta = file.metadata().map_err(FileError::io("examine", path))?;
     if !meta.is_file() {
-        return Err(FileError::NotRegular { path: path.to_owned() }.into());
+        return Err(FileError::NotRegular {
+            path: path.to_owned(),
+        }
+        .into());
     }
     let mut header = [0; HEADER_LEN];
     if file.read_exact(&mut header).is_err() {
         return Err(damaged(&format!("it is only {} bytes long", meta.len())));
     }
-    let field = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let field = |at: usize| {
+        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
     if !header.starts_with(MAGIC) || field(68).cast_signed() != APPLICATION_ID {
-        return Err(VaultError::Foreign { path: path.to_owned() });
+        return Err(VaultError::Foreign {
+            path: path.to_owned(),
+        });
     }
     let page_size = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536, // how SQLite writes the size that does not fit
@@ -154,26 +201,35 @@ fn check_header(path: &Path) -> Result<(), VaultError> {
     };
     let expected = u64::from(field(28)) * page_size;
     if meta.len() < expected {
-        return Err(damaged(&format!("it is cut short: {} of {expected} bytes", meta.len())));
+        return Err(damaged(&format!(
+            "it is cut short: {} of {expected} bytes",
+            meta.len()
+        )));
     }
     Ok(())
 }
 
 /// Opens a connection and sets what every connection must have.
 pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let conn = Connection::open_with_flags(path, flags).at(path, "open")?;
     conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).at(path, "open")?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).at(path, "open")?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
+        .at(path, "open")?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
+        .at(path, "open")?;
     conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cell_size_check = ON;")
         .at(path, "open")?;
     Ok(conn)
 }
 
 pub(super) fn identity(conn: &Connection, path: &Path) -> Result<(VaultId, Epoch), VaultError> {
-    conn.query_row("SELECT vault_id, epoch FROM vault WHERE only = 1", [], |row| {
-        Ok((VaultId(row.get(0)?), Epoch(row.get(1)?)))
-    })
+    conn.query_row(
+        "SELECT vault_id, epoch FROM vault WHERE only = 1",
+        [],
+        |row| Ok((VaultId(row.get(0)?), Epoch(row.get(1)?))),
+    )
     .at(path, "read")
 }

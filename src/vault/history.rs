@@ -1,7 +1,7 @@
 //! Asking the record, without a key: filters answered from indexes, a page of events at a time.
 
-use rusqlite::types::Value;
 use rusqlite::params_from_iter;
+use rusqlite::types::Value;
 
 use super::error::{Context, VaultError};
 use super::file::Vault;
@@ -48,7 +48,11 @@ impl Vault {
 
 impl Events<'_> {
     fn narrow(&mut self, filter: &Filter) -> rusqlite::Result<()> {
-        for (column, text) in [("profile", &filter.profile), ("provider", &filter.provider), ("agent", &filter.agent)] {
+        for (column, text) in [
+            ("profile", &filter.profile),
+            ("provider", &filter.provider),
+            ("agent", &filter.agent),
+        ] {
             let Some(text) = text else { continue };
             match terms::find(&self.vault.conn, text)? {
                 Some(id) => self.conditions.push(format!("e.{column} = {id}")),
@@ -58,7 +62,8 @@ impl Events<'_> {
         for (bound, op) in [(filter.since, ">="), (filter.until, "<")] {
             if let Some(at) = bound {
                 self.values.push(Value::Integer(at.0));
-                self.conditions.push(format!("e.at {op} ?{}", self.values.len()));
+                self.conditions
+                    .push(format!("e.at {op} ?{}", self.values.len()));
             }
         }
         if !filter.kinds.is_empty() {
@@ -98,11 +103,20 @@ impl Events<'_> {
         };
         let mut conditions = self.conditions.clone();
         conditions.extend(self.after.map(|seq| format!("e.seq {past} {seq}")));
-        let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        let sql = format!("{}{filter} ORDER BY e.seq {order} LIMIT {size}", events::SELECT);
+        let filter = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", conditions.join(" AND "))
+        };
+        let sql = format!(
+            "{}{filter} ORDER BY e.seq {order} LIMIT {size}",
+            events::SELECT
+        );
         let read = || {
             let mut select = self.vault.conn.prepare_cached(&sql)?;
-            select.query_map(params_from_iter(&self.values), events::read)?.collect::<rusqlite::Result<Vec<Event>>>()
+            select
+                .query_map(params_from_iter(&self.values), events::read)?
+                .collect::<rusqlite::Result<Vec<Event>>>()
         };
         let page = read().at(&self.vault.path, "read")?;
         self.done = (page.len() as u64) < size;
@@ -142,7 +156,10 @@ impl UnlockedVault {
             Ok(verifier) => verifier,
             Err(fault) => return Ok(Err(fault)),
         };
-        let oldest_first = Filter { direction: Direction::OldestFirst, ..Filter::default() };
+        let oldest_first = Filter {
+            direction: Direction::OldestFirst,
+            ..Filter::default()
+        };
         for event in self.vault.history(&oldest_first)? {
             if let Err(fault) = verifier.check(&event?) {
                 return Ok(Err(fault));

@@ -9,8 +9,8 @@ use super::error::{Context, KeyProblem, VaultError};
 use crate::crypto::{SlotKey, SlotKind, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};
 use crate::domain::{KeyId, UnixMs, VaultId};
 use crate::platform::{
-    FileError, Keychain, KeychainError, check_trusted, create_private_dir, create_private_file, exists, read_regular,
-    sync_dir,
+    FileError, Keychain, KeychainError, check_trusted, create_private_dir, create_private_file,
+    exists, read_regular, sync_dir,
 };
 
 /// A key file is three short lines.
@@ -26,7 +26,8 @@ pub(super) fn read_all(conn: &Connection, path: &Path) -> Result<Slots, VaultErr
     let mut rows = select.query([]).at(path, "read")?;
     let (mut slots, mut others) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next().at(path, "read")? {
-        let (slot, kind): (i64, String) = (row.get(0).at(path, "read")?, row.get(1).at(path, "read")?);
+        let (slot, kind): (i64, String) =
+            (row.get(0).at(path, "read")?, row.get(1).at(path, "read")?);
         match SlotKind::from_name(&kind) {
             Some(kind) => slots.push(SlotRecord {
                 slot,
@@ -59,11 +60,21 @@ pub(super) fn account(vault: VaultId, key: KeyId) -> String {
 }
 
 /// Reads the slot's key from the keychain. An item that is not 32 bytes is not its key.
-pub(super) fn from_keychain(keychain: &dyn Keychain, vault: VaultId, slot: &SlotRecord) -> Result<SlotKey, KeyProblem> {
+pub(super) fn from_keychain(
+    keychain: &dyn Keychain,
+    vault: VaultId,
+    slot: &SlotRecord,
+) -> Result<SlotKey, KeyProblem> {
     let found = keychain.get(&account(vault, slot.key_id))?;
-    let bytes: Zeroizing<Vec<u8>> = found.ok_or(KeyProblem::NotInKeychain { key_id: slot.key_id })?;
-    let wrong = || KeyProblem::WrongKey { place: "the keychain".to_owned() };
-    SlotKey::from_bytes(&bytes).filter(|key| slot.accepts(vault, key)).ok_or_else(wrong)
+    let bytes: Zeroizing<Vec<u8>> = found.ok_or(KeyProblem::NotInKeychain {
+        key_id: slot.key_id,
+    })?;
+    let wrong = || KeyProblem::WrongKey {
+        place: "the keychain".to_owned(),
+    };
+    SlotKey::from_bytes(&bytes)
+        .filter(|key| slot.accepts(vault, key))
+        .ok_or_else(wrong)
 }
 
 /// Stores a new slot's key in the keychain, which reads it back before it says yes.
@@ -81,11 +92,16 @@ pub(super) fn from_file(path: &Path, forbidden: u32) -> Result<Option<SlotKey>, 
     if !exists(path) {
         return Ok(None);
     }
-    if let Some(dir) = path.parent().and_then(|dir| std::fs::canonicalize(dir).ok()) {
+    if let Some(dir) = path
+        .parent()
+        .and_then(|dir| std::fs::canonicalize(dir).ok())
+    {
         check_trusted(&dir, 0o022)?;
     }
     check_trusted(path, forbidden)?;
-    let not_one = || KeyProblem::NotAKeyFile { path: path.to_owned() };
+    let not_one = || KeyProblem::NotAKeyFile {
+        path: path.to_owned(),
+    };
     let contents = read_regular(path, KEYFILE_LIMIT)?.ok_or_else(not_one)?;
     parse_keyfile(&contents.bytes).map(Some).ok_or_else(not_one)
 }
@@ -96,7 +112,9 @@ pub(super) fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<()
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir)?;
     let mut file = create_private_file(path)?;
-    let written = file.write_all(keyfile_text(vault, key).as_bytes()).and_then(|()| file.sync_all());
+    let written = file
+        .write_all(keyfile_text(vault, key).as_bytes())
+        .and_then(|()| file.sync_all());
     if written.is_err() {
         let _ = std::fs::remove_file(path); // half a key file would stand in the way of the next try
     }

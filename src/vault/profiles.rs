@@ -9,7 +9,8 @@ use super::{Tx, UnlockedVault, events, sections, terms};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{
-    AgentName, Credential, Expiry, Generation, Owner, ProfileId, Section, StoreDoc, VaultId, normalize_provider,
+    AgentName, Credential, Expiry, Generation, Owner, ProfileId, Section, StoreDoc, VaultId,
+    normalize_provider,
 };
 
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
@@ -43,7 +44,11 @@ impl ChangeNote {
     /// A change of that kind.
     #[must_use]
     pub fn new(kind: EventKind, origin: Origin) -> Self {
-        Self { kind, origin, detail: Map::new() }
+        Self {
+            kind,
+            origin,
+            detail: Map::new(),
+        }
     }
 
     /// With one more thing to say.
@@ -95,9 +100,20 @@ impl UnlockedVault {
     /// # Errors
     /// When the vault cannot be read. A row that does not open is listed, and the others are there.
     pub fn agent(&self, agent: &AgentName) -> Result<AgentState, VaultError> {
-        let none = AgentState { doc: StoreDoc::default(), revision: 0, unopened: Vec::new() };
-        let read = Reader { conn: &self.conn, seal: &self.keys.seal, vault: self.id, path: &self.path };
-        let Some(id) = terms::find(&self.conn, agent.as_str()).at(&self.path, "read")? else { return Ok(none) };
+        let none = AgentState {
+            doc: StoreDoc::default(),
+            revision: 0,
+            unopened: Vec::new(),
+        };
+        let read = Reader {
+            conn: &self.conn,
+            seal: &self.keys.seal,
+            vault: self.id,
+            path: &self.path,
+        };
+        let Some(id) = terms::find(&self.conn, agent.as_str()).at(&self.path, "read")? else {
+            return Ok(none);
+        };
         read.agent(id, agent).map(|state| state.unwrap_or(none))
     }
 
@@ -107,8 +123,12 @@ impl UnlockedVault {
     /// When the vault cannot be read.
     pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
         let read = || -> rusqlite::Result<Vec<AgentName>> {
-            let mut select = self.conn.prepare("SELECT t.text FROM agents a JOIN terms t ON t.id = a.id")?;
-            select.query_map([], |row| row.get(0).map(AgentName::from_stored))?.collect()
+            let mut select = self
+                .conn
+                .prepare("SELECT t.text FROM agents a JOIN terms t ON t.id = a.id")?;
+            select
+                .query_map([], |row| row.get(0).map(AgentName::from_stored))?
+                .collect()
         };
         read().at(&self.path, "read")
     }
@@ -127,9 +147,15 @@ impl Reader<'_> {
         let row: Option<(i64, Option<Vec<u8>>)> = self
             .conn
             .prepare_cached("SELECT revision, frame FROM agents WHERE id = ?1")
-            .and_then(|mut select| select.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+            .and_then(|mut select| {
+                select
+                    .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()
+            })
             .at(self.path, "read")?;
-        let Some((revision, frame)) = row else { return Ok(None) };
+        let Some((revision, frame)) = row else {
+            return Ok(None);
+        };
         let mut unopened = Vec::new();
         let sections = Section::ALL
             .into_iter()
@@ -140,7 +166,11 @@ impl Reader<'_> {
             unopened.push(format!("the frame of agent {name}"));
         }
         let doc = sections::assemble(frame.flatten(), sections);
-        Ok(Some(AgentState { doc, revision, unopened }))
+        Ok(Some(AgentState {
+            doc,
+            revision,
+            unopened,
+        }))
     }
 
     fn section(
@@ -189,8 +219,12 @@ impl Reader<'_> {
                 };
                 let newest: Option<i64> = row.get(8)?;
                 let blob = row.get_ref(7)?.as_blob()?;
-                let entry = open_json(self.seal, plain.aad(self.vault, "profiles", row.get(0)?), blob)
-                    .filter(|_| newest == Some(plain.generation)); // an old row put back whole opens, but is not the newest
+                let entry = open_json(
+                    self.seal,
+                    plain.aad(self.vault, "profiles", row.get(0)?),
+                    blob,
+                )
+                .filter(|_| newest == Some(plain.generation)); // an old row put back whole opens, but is not the newest
                 Ok((profile, entry))
             };
             match read().at(self.path, "read")? {
@@ -221,9 +255,20 @@ impl Tx<'_> {
     /// # Errors
     /// As [`UnlockedVault::agent`].
     pub fn agent(&self, agent: &AgentName) -> Result<AgentState, VaultError> {
-        let none = AgentState { doc: StoreDoc::default(), revision: 0, unopened: Vec::new() };
-        let read = Reader { conn: &self.tx, seal: &self.keys.seal, vault: self.vault, path: self.path };
-        let Some(id) = terms::find(&self.tx, agent.as_str()).at(self.path, "read")? else { return Ok(none) };
+        let none = AgentState {
+            doc: StoreDoc::default(),
+            revision: 0,
+            unopened: Vec::new(),
+        };
+        let read = Reader {
+            conn: &self.tx,
+            seal: &self.keys.seal,
+            vault: self.vault,
+            path: self.path,
+        };
+        let Some(id) = terms::find(&self.tx, agent.as_str()).at(self.path, "read")? else {
+            return Ok(none);
+        };
         read.agent(id, agent).map(|state| state.unwrap_or(none))
     }
 
@@ -241,7 +286,8 @@ impl Tx<'_> {
         let agent_id = self.touch_agent(agent)?;
         let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
         let stored = self.stored(agent, agent_id, profile, profile_id)?;
-        let newest = events::newest_generation(&self.tx, agent_id, profile_id).at(self.path, "read")?;
+        let newest =
+            events::newest_generation(&self.tx, agent_id, profile_id).at(self.path, "read")?;
         let generation = Generation(newest.unwrap_or(0)).next();
         let credential = Credential::of(entry);
         let provider = normalize_provider(credential.provider);
@@ -257,9 +303,20 @@ impl Tx<'_> {
         if let Some(stored) = &stored {
             self.keep_version(agent, agent_id, profile, profile_id, stored)?;
         }
-        self.write_row(stored.as_ref().map(|stored| stored.id), (agent_id, profile_id), &plain, entry)?;
+        self.write_row(
+            stored.as_ref().map(|stored| stored.id),
+            (agent_id, profile_id),
+            &plain,
+            entry,
+        )?;
         let before = stored.as_ref().map(|stored| Credential::of(&stored.entry));
-        self.append_change(agent, profile, note, Some(generation), (before, Some(credential)))
+        self.append_change(
+            agent,
+            profile,
+            note,
+            Some(generation),
+            (before, Some(credential)),
+        )
     }
 
     /// Removes a profile and records it; its credential stays as a version. Nothing happens when there is none.
@@ -274,12 +331,49 @@ impl Tx<'_> {
     ) -> Result<(), VaultError> {
         let agent_id = self.touch_agent(agent)?;
         let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
-        let Some(stored) = self.stored(agent, agent_id, profile, profile_id)? else { return Ok(()) };
+        let Some(stored) = self.stored(agent, agent_id, profile, profile_id)? else {
+            return Ok(());
+        };
         self.keep_version(agent, agent_id, profile, profile_id, &stored)?;
-        self.tx.execute("DELETE FROM profiles WHERE id = ?1", [stored.id]).at(self.path, "write")?;
+        self.tx
+            .execute("DELETE FROM profiles WHERE id = ?1", [stored.id])
+            .at(self.path, "write")?;
         // The removal takes a generation too, so that the removed row put back is not the newest.
         let generation = Generation(stored.generation).next();
-        self.append_change(agent, profile, note, Some(generation), (Some(Credential::of(&stored.entry)), None))
+        self.append_change(
+            agent,
+            profile,
+            note,
+            Some(generation),
+            (Some(Credential::of(&stored.entry)), None),
+        )
+    }
+
+    /// Keeps a credential that never became the profile's, another program's that gave way to ours, as a version.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_lost(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        entry: &Value,
+    ) -> Result<(), VaultError> {
+        let agent_id = self.touch_agent(agent)?;
+        let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
+        let newest =
+            events::newest_generation(&self.tx, agent_id, profile_id).at(self.path, "read")?;
+        let credential = Credential::of(entry);
+        let lost = Stored {
+            id: 0,
+            provider: normalize_provider(credential.provider),
+            kind: credential.kind.as_str().to_owned(),
+            owner: Owner::of(profile.as_str()).as_str().to_owned(),
+            expires: credential.expiry().map(Expiry::floor_ms),
+            generation: newest.unwrap_or(0),
+            entry: entry.clone(),
+        };
+        self.keep_version(agent, agent_id, profile, profile_id, &lost)
     }
 
     /// Puts the profiles' positions in the order of `ids`; those not named keep theirs.
@@ -298,7 +392,11 @@ impl Tx<'_> {
                  AND profile = (SELECT id FROM terms WHERE text = ?2)",
             )?;
             for (position, id) in ids.enumerate() {
-                update.execute(params![agent_id, id, i64::try_from(position).unwrap_or(i64::MAX)])?;
+                update.execute(params![
+                    agent_id,
+                    id,
+                    i64::try_from(position).unwrap_or(i64::MAX)
+                ])?;
             }
             Ok(())
         };
@@ -313,14 +411,22 @@ impl Tx<'_> {
         generation: Option<Generation>,
         (before, after): (Option<Credential<'_>>, Option<Credential<'_>>),
     ) -> Result<(), VaultError> {
-        let provider = after.or(before).map(|credential| normalize_provider(credential.provider)).unwrap_or_default();
+        let provider = after
+            .or(before)
+            .map(|credential| normalize_provider(credential.provider))
+            .unwrap_or_default();
         let mut event = EventDraft::new(note.kind, note.origin).profile(profile, &provider);
         let print = |credential: Option<Credential<'_>>| {
-            credential.and_then(|credential| credential.expose_secret()).map(|secret| self.keys.fingerprint(secret))
+            credential
+                .and_then(|credential| credential.expose_secret())
+                .map(|secret| self.keys.fingerprint(secret))
         };
         event.generation = generation;
         event.token = (print(before), print(after));
-        event.expires = (before.and_then(|c| c.expiry()), after.and_then(|c| c.expiry()));
+        event.expires = (
+            before.and_then(|c| c.expiry()),
+            after.and_then(|c| c.expiry()),
+        );
         event.detail = note.detail;
         self.append(Some(agent), event).map(|_| ())
     }
@@ -355,9 +461,15 @@ impl Tx<'_> {
                     .optional()
             })
             .at(self.path, "read")?;
-        let Some((mut stored, sealed)) = row else { return Ok(None) };
-        let aad = stored.plain(agent, profile).aad(self.vault, "profiles", stored.id);
-        let unopened = || VaultError::Unopened { row: format!("profile {profile} of agent {agent}") };
+        let Some((mut stored, sealed)) = row else {
+            return Ok(None);
+        };
+        let aad = stored
+            .plain(agent, profile)
+            .aad(self.vault, "profiles", stored.id);
+        let unopened = || VaultError::Unopened {
+            row: format!("profile {profile} of agent {agent}"),
+        };
         stored.entry = open_json(&self.keys.seal, aad, &sealed).ok_or_else(unopened)?;
         Ok(Some(stored))
     }
@@ -371,7 +483,9 @@ impl Tx<'_> {
         stored: &Stored,
     ) -> Result<(), VaultError> {
         let row = self.next_id("profile_versions")?;
-        let aad = stored.plain(agent, profile).aad(self.vault, "profile_versions", row);
+        let aad = stored
+            .plain(agent, profile)
+            .aad(self.vault, "profile_versions", row);
         let sealed = seal_json(&self.keys.seal, aad, &stored.entry)?;
         let write = || {
             self.tx
@@ -391,11 +505,13 @@ impl Tx<'_> {
                     self.now.0,
                     sealed
                 ])?;
-            self.tx.prepare_cached("DELETE FROM profile_versions WHERE replaced_at < ?1")?.execute([self.now.0 - VERSION_AGE_MS])?;
+            self.tx
+                .prepare_cached("DELETE FROM profile_versions WHERE replaced_at < ?1")?
+                .execute([self.now.0 - VERSION_AGE_MS])?;
             self.tx
                 .prepare_cached(
                     "DELETE FROM profile_versions WHERE agent = ?1 AND profile = ?2 AND id NOT IN \
-                     (SELECT id FROM profile_versions WHERE agent = ?1 AND profile = ?2 ORDER BY generation DESC LIMIT ?3)",
+                     (SELECT id FROM profile_versions WHERE agent = ?1 AND profile = ?2 ORDER BY id DESC LIMIT ?3)",
                 )?
                 .execute([agent_id, profile_id, VERSIONS_KEPT])
         };
@@ -410,7 +526,11 @@ impl Tx<'_> {
         entry: &Value,
     ) -> Result<(), VaultError> {
         let row = existing.map_or_else(|| self.next_id("profiles"), Ok)?;
-        let sealed = seal_json(&self.keys.seal, plain.aad(self.vault, "profiles", row), entry)?;
+        let sealed = seal_json(
+            &self.keys.seal,
+            plain.aad(self.vault, "profiles", row),
+            entry,
+        )?;
         self.tx
             .prepare_cached(
                 "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, expires, generation, updated_at, sealed) \

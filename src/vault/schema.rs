@@ -22,18 +22,31 @@ const DIGEST: &str = "332a1c2a8dbb5e448b1c85e19974c66b7cdec199cba2400e09c0512eb5
 /// When a migration fails; each runs in one transaction with its mark, so a killed one is run again.
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
     let run = migrations::runner().set_grouped(true).run(conn);
-    run.map(|_| ()).map_err(|error| VaultError::Storage { action: "migrate", path: path.to_owned(), source: Box::new(error) })
+    run.map(|_| ()).map_err(|error| VaultError::Storage {
+        action: "migrate",
+        path: path.to_owned(),
+        source: Box::new(error),
+    })
 }
 
 /// The schema's version; `None` when no migration has run.
 pub(super) fn version(conn: &Connection, path: &Path) -> Result<Option<i32>, VaultError> {
     let marked: i64 = conn
-        .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |row| row.get(0))
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'",
+            [],
+            |row| row.get(0),
+        )
         .at(path, "read")?;
     if marked == 0 {
         return Ok(None);
     }
-    conn.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0)).at(path, "read")
+    conn.query_row(
+        "SELECT max(version) FROM refinery_schema_history",
+        [],
+        |row| row.get(0),
+    )
+    .at(path, "read")
 }
 
 /// Checks that every table, index, trigger and view is one that the migrations make, word for word.
@@ -44,13 +57,18 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     if digest(conn, path)? == DIGEST {
         return Ok(());
     }
-    Err(VaultError::Damaged { path: path.to_owned(), what: "its tables, indexes or triggers were changed".to_owned() })
+    Err(VaultError::Damaged {
+        path: path.to_owned(),
+        what: "its tables, indexes or triggers were changed".to_owned(),
+    })
 }
 
 fn digest(conn: &Connection, path: &Path) -> Result<String, VaultError> {
     let mut rows = conn
-        .prepare("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema \
-             WHERE NOT (type = 'table' AND name = 'refinery_schema_history') ORDER BY type, name")
+        .prepare(
+            "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema \
+             WHERE NOT (type = 'table' AND name = 'refinery_schema_history') ORDER BY type, name",
+        )
         .at(path, "read")?;
     let mut hash = Sha256::new();
     let mut rows = rows.query([]).at(path, "read")?;
@@ -78,7 +96,11 @@ mod tests {
     fn the_digest_is_that_of_a_fresh_vault() {
         let conn = migrated();
         assert_eq!(version(&conn, Path::new("memory")).unwrap(), Some(VERSION));
-        assert_eq!(digest(&conn, Path::new("memory")).unwrap(), DIGEST, "after a migration, put this digest in");
+        assert_eq!(
+            digest(&conn, Path::new("memory")).unwrap(),
+            DIGEST,
+            "after a migration, put this digest in"
+        );
     }
 
     #[test]
@@ -92,7 +114,13 @@ mod tests {
         ] {
             let conn = migrated();
             conn.execute_batch(sql).unwrap();
-            assert!(matches!(check(&conn, Path::new("memory")), Err(VaultError::Damaged { .. })), "{sql}");
+            assert!(
+                matches!(
+                    check(&conn, Path::new("memory")),
+                    Err(VaultError::Damaged { .. })
+                ),
+                "{sql}"
+            );
         }
     }
 }

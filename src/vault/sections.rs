@@ -14,11 +14,18 @@ fn frame_aad(vault: VaultId, agent: &AgentName) -> Aad {
 }
 
 fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad {
-    Aad::new(vault, "usage", "sealed").text(agent.as_str()).text(profile)
+    Aad::new(vault, "usage", "sealed")
+        .text(agent.as_str())
+        .text(profile)
 }
 
 /// Opens an agent's frame; `None` when it does not open.
-pub(super) fn open_frame(seal: &SealKey, vault: VaultId, agent: &AgentName, blob: &[u8]) -> Option<Map<String, Value>> {
+pub(super) fn open_frame(
+    seal: &SealKey,
+    vault: VaultId,
+    agent: &AgentName,
+    blob: &[u8],
+) -> Option<Map<String, Value>> {
     match open_json(seal, frame_aad(vault, agent), blob)? {
         Value::Object(fields) => Some(fields),
         _ => None,
@@ -38,7 +45,10 @@ fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
 }
 
 /// Puts a document together from its frame and its sections' rows.
-pub(super) fn assemble(frame: Option<Map<String, Value>>, sections: Vec<(Section, Map<String, Value>)>) -> StoreDoc {
+pub(super) fn assemble(
+    frame: Option<Map<String, Value>>,
+    sections: Vec<(Section, Map<String, Value>)>,
+) -> StoreDoc {
     let mut root = frame.unwrap_or_else(|| StoreDoc::default().expose_secret().clone());
     for (section, entries) in sections {
         let is_object = root.get(section.key()).is_some_and(Value::is_object);
@@ -50,15 +60,24 @@ pub(super) fn assemble(frame: Option<Map<String, Value>>, sections: Vec<(Section
 }
 
 impl Reader<'_> {
-    pub(super) fn provider_entries(&self, section: Section, agent: i64) -> Result<Map<String, Value>, VaultError> {
+    pub(super) fn provider_entries(
+        &self,
+        section: Section,
+        agent: i64,
+    ) -> Result<Map<String, Value>, VaultError> {
         let mut select = self
             .conn
             .prepare_cached("SELECT provider, value FROM provider_entries WHERE agent = ?1 AND section = ?2 ORDER BY position")
             .at(self.path, "read")?;
-        let mut rows = select.query(params![agent, section.key()]).at(self.path, "read")?;
+        let mut rows = select
+            .query(params![agent, section.key()])
+            .at(self.path, "read")?;
         let mut entries = Map::new();
         while let Some(row) = rows.next().at(self.path, "read")? {
-            let (provider, value): (String, String) = (row.get(0).at(self.path, "read")?, row.get(1).at(self.path, "read")?);
+            let (provider, value): (String, String) = (
+                row.get(0).at(self.path, "read")?,
+                row.get(1).at(self.path, "read")?,
+            );
             let damaged = |_| VaultError::Damaged {
                 path: self.path.to_owned(),
                 what: format!("{}[{provider}] is no JSON", section.key()),
@@ -84,7 +103,10 @@ impl Reader<'_> {
         let mut rows = select.query([agent]).at(self.path, "read")?;
         let mut entries = Map::new();
         while let Some(row) = rows.next().at(self.path, "read")? {
-            let (profile, sealed): (String, Vec<u8>) = (row.get(0).at(self.path, "read")?, row.get(1).at(self.path, "read")?);
+            let (profile, sealed): (String, Vec<u8>) = (
+                row.get(0).at(self.path, "read")?,
+                row.get(1).at(self.path, "read")?,
+            );
             match open_json(self.seal, usage_aad(self.vault, name, &profile), &sealed) {
                 Some(entry) => {
                     entries.insert(profile, entry);
@@ -102,29 +124,58 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn put_sections(&mut self, agent: &AgentName, before: &StoreDoc, after: &StoreDoc) -> Result<(), VaultError> {
+    pub fn put_sections(
+        &mut self,
+        agent: &AgentName,
+        before: &StoreDoc,
+        after: &StoreDoc,
+    ) -> Result<(), VaultError> {
         let id = self.touch_agent(agent)?;
         let frame = frame_of(after);
         if frame != frame_of(before) || frame != *StoreDoc::default().expose_secret() {
-            let sealed = seal_json(&self.keys.seal, frame_aad(self.vault, agent), &Value::Object(frame))?;
-            self.tx.execute("UPDATE agents SET frame = ?2 WHERE id = ?1", params![id, sealed]).at(self.path, "write")?;
+            let sealed = seal_json(
+                &self.keys.seal,
+                frame_aad(self.vault, agent),
+                &Value::Object(frame),
+            )?;
+            self.tx
+                .execute(
+                    "UPDATE agents SET frame = ?2 WHERE id = ?1",
+                    params![id, sealed],
+                )
+                .at(self.path, "write")?;
         }
         for section in [Section::Order, Section::LastGood] {
             if before.section(section) != after.section(section) {
-                self.write_provider_entries(id, section, after).at(self.path, "write")?;
+                self.write_provider_entries(id, section, after)
+                    .at(self.path, "write")?;
             }
         }
         self.write_usage(id, agent, before, after)
     }
 
     /// A handful of rows an agent: rewritten whole, which keeps their order without bookkeeping.
-    fn write_provider_entries(&self, agent: i64, section: Section, after: &StoreDoc) -> rusqlite::Result<()> {
-        self.tx.execute("DELETE FROM provider_entries WHERE agent = ?1 AND section = ?2", params![agent, section.key()])?;
+    fn write_provider_entries(
+        &self,
+        agent: i64,
+        section: Section,
+        after: &StoreDoc,
+    ) -> rusqlite::Result<()> {
+        self.tx.execute(
+            "DELETE FROM provider_entries WHERE agent = ?1 AND section = ?2",
+            params![agent, section.key()],
+        )?;
         let mut insert = self.tx.prepare_cached(
             "INSERT INTO provider_entries (agent, section, provider, position, value) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         for (position, (provider, value)) in (0_i64..).zip(after.entries(section)) {
-            insert.execute(params![agent, section.key(), provider, position, value.to_string()])?;
+            insert.execute(params![
+                agent,
+                section.key(),
+                provider,
+                position,
+                value.to_string()
+            ])?;
         }
         Ok(())
     }
@@ -138,13 +189,16 @@ impl Tx<'_> {
     ) -> Result<(), VaultError> {
         for (profile, _) in before.entries(Section::Usage) {
             if after.get(Section::Usage, profile).is_none() {
-                self.delete_usage(agent, &ProfileId::new(profile)).at(self.path, "write")?;
+                self.delete_usage(agent, &ProfileId::new(profile))
+                    .at(self.path, "write")?;
             }
         }
         for (position, (profile, entry)) in (0_i64..).zip(after.entries(Section::Usage)) {
             if before.get(Section::Usage, profile) != Some(entry) {
-                let sealed = seal_json(&self.keys.seal, usage_aad(self.vault, name, profile), entry)?;
-                self.upsert_usage(agent, profile, position, entry, &sealed).at(self.path, "write")?;
+                let sealed =
+                    seal_json(&self.keys.seal, usage_aad(self.vault, name, profile), entry)?;
+                self.upsert_usage(agent, profile, position, entry, &sealed)
+                    .at(self.path, "write")?;
             }
         }
         Ok(())

@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension};
 
 /// The id of a text, if it has one.
 pub(super) fn find(conn: &Connection, text: &str) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached("SELECT id FROM terms WHERE text = ?1")?.query_row([text], |row| row.get(0)).optional()
+    conn.prepare_cached("SELECT id FROM terms WHERE text = ?1")?
+        .query_row([text], |row| row.get(0))
+        .optional()
 }
 
 /// The id of a text, given one if it had none.
@@ -12,11 +14,15 @@ pub(super) fn intern(conn: &Connection, text: &str) -> rusqlite::Result<i64> {
     if let Some(id) = find(conn, text)? {
         return Ok(id);
     }
-    conn.prepare_cached("INSERT INTO terms (text) VALUES (?1)")?.execute([text])?;
+    conn.prepare_cached("INSERT INTO terms (text) VALUES (?1)")?
+        .execute([text])?;
     Ok(conn.last_insert_rowid())
 }
 
 /// The id of an optional text.
-pub(super) fn intern_optional(conn: &Connection, text: Option<&str>) -> rusqlite::Result<Option<i64>> {
+pub(super) fn intern_optional(
+    conn: &Connection,
+    text: Option<&str>,
+) -> rusqlite::Result<Option<i64>> {
     text.map(|text| intern(conn, text)).transpose()
 }

@@ -29,8 +29,14 @@ impl UnlockedVault {
     /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them rotated the key.
     pub fn begin(&mut self, actor: &Actor, now: UnixMs) -> Result<Tx<'_>, VaultError> {
         let (path, epoch) = (self.vault.path.as_path(), self.vault.epoch);
-        let tx = self.vault.conn.transaction_with_behavior(TransactionBehavior::Immediate).at(path, "write")?;
-        let current: u32 = tx.query_row("SELECT epoch FROM vault", [], |row| row.get(0)).at(path, "read")?;
+        let tx = self
+            .vault
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .at(path, "write")?;
+        let current: u32 = tx
+            .query_row("SELECT epoch FROM vault", [], |row| row.get(0))
+            .at(path, "read")?;
         if current != epoch.0 {
             return Err(VaultError::Rekeyed);
         }
@@ -43,7 +49,16 @@ impl UnlockedVault {
             host: actor.host.clone(),
             parent: actor.parent.clone(),
         };
-        Ok(Tx { tx, keys: &self.keys, vault: self.vault.id, path, now, actor, actor_id, last })
+        Ok(Tx {
+            tx,
+            keys: &self.keys,
+            vault: self.vault.id,
+            path,
+            now,
+            actor,
+            actor_id,
+            last,
+        })
     }
 }
 
@@ -52,7 +67,11 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When it cannot be written; the transaction must then not be committed.
-    pub fn append(&mut self, agent: Option<&AgentName>, draft: EventDraft) -> Result<Seq, VaultError> {
+    pub fn append(
+        &mut self,
+        agent: Option<&AgentName>,
+        draft: EventDraft,
+    ) -> Result<Seq, VaultError> {
         let seq = Seq(self.last.map_or(0, |(seq, _)| seq) + 1);
         let mut event = Event {
             seq,
@@ -70,14 +89,23 @@ impl Tx<'_> {
             token_after: draft.token.1.map(|print| print.to_bytes().to_vec()),
             expires_before: draft.expires.0.map(Expiry::floor_ms),
             expires_after: draft.expires.1.map(Expiry::floor_ms),
-            detail: (!draft.detail.is_empty()).then(|| serde_json::Value::Object(draft.detail).to_string()),
+            detail: (!draft.detail.is_empty())
+                .then(|| serde_json::Value::Object(draft.detail).to_string()),
             mac: [0; 32],
         };
-        event.mac = chain_mac(&self.keys.audit, self.last.as_ref().map(|(_, mac)| mac), &event);
-        let inserted = events::insert(&self.tx, self.actor_id, &event).at(self.path, "record an event in")?;
+        event.mac = chain_mac(
+            &self.keys.audit,
+            self.last.as_ref().map(|(_, mac)| mac),
+            &event,
+        );
+        let inserted =
+            events::insert(&self.tx, self.actor_id, &event).at(self.path, "record an event in")?;
         if inserted != 1 {
             let what = "an event was not recorded though SQLite said so".to_owned();
-            return Err(VaultError::Damaged { path: self.path.to_owned(), what });
+            return Err(VaultError::Damaged {
+                path: self.path.to_owned(),
+                what,
+            });
         }
         self.last = Some((seq.0, event.mac));
         Ok(seq)
@@ -89,6 +117,28 @@ impl Tx<'_> {
     /// When the disk refuses; nothing is changed then.
     pub fn commit(self) -> Result<(), VaultError> {
         self.tx.commit().at(self.path, "write")
+    }
+
+    /// Makes sure the agent is known, and raises its revision.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn touch(&mut self, agent: &AgentName) -> Result<(), VaultError> {
+        self.touch_agent(agent).map(|_| ())
+    }
+
+    /// The agent's revision as this transaction sees it; 0 when it has nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn revision(&self, agent: &AgentName) -> Result<i64, VaultError> {
+        self.tx
+            .query_row(
+                "SELECT coalesce(max(a.revision), 0) FROM agents a JOIN terms t ON t.id = a.id WHERE t.text = ?1",
+                [agent.as_str()],
+                |row| row.get(0),
+            )
+            .at(self.path, "read")
     }
 
     /// The agent's row, made if there is none, and its revision raised: this transaction changes it.

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use super::error::{Context, KeyProblem, VaultError};
 use super::file::Vault;
 use super::key_slots;
-use crate::crypto::{AuditKey, DataKey, Epoch, FingerprintKey, MacState, SealKey, SlotKey, SlotKind, SlotRecord};
 use crate::crypto::{Aad, CryptoError};
+use crate::crypto::{
+    AuditKey, DataKey, Epoch, FingerprintKey, MacState, SealKey, SlotKey, SlotKind, SlotRecord,
+};
 use crate::domain::{Fingerprint, VaultId};
 use crate::platform::Keychain;
 
@@ -40,8 +42,14 @@ impl KeySources<'_> {
     /// group bits of an access list, which only it sets.
     fn keyfiles(&self, vault: VaultId) -> Vec<(PathBuf, u32)> {
         let named = self.named_keyfile.iter().map(|path| (path.clone(), 0o077));
-        let credential = self.credential_keyfile.iter().map(|path| (path.clone(), 0o022));
-        named.chain(credential).chain([(self.own_keyfile(vault), 0o077)]).collect()
+        let credential = self
+            .credential_keyfile
+            .iter()
+            .map(|path| (path.clone(), 0o022));
+        named
+            .chain(credential)
+            .chain([(self.own_keyfile(vault), 0o077)])
+            .collect()
     }
 }
 
@@ -91,16 +99,23 @@ impl Vault {
         let (mut slots, mut problems) = key_slots::read_all(&self.conn, &self.path)?;
         slots.sort_by_key(|slot| (effort(slot.kind), slot.slot));
         for slot in &slots {
-            match self.slot_key(slot, sources).and_then(|key| self.open_slot(slot, &key)) {
+            match self
+                .slot_key(slot, sources)
+                .and_then(|key| self.open_slot(slot, &key))
+            {
                 Ok(data) => return self.with_data_key(data),
                 Err(problem) => problems.push(problem),
             }
         }
-        Err(VaultError::NoKey { vault: self.id.to_string(), problems })
+        Err(VaultError::NoKey {
+            vault: self.id.to_string(),
+            problems,
+        })
     }
 
     fn open_slot(&self, slot: &SlotRecord, key: &SlotKey) -> Result<DataKey, KeyProblem> {
-        slot.unwrap_data_key(self.id, self.epoch, key).map_err(|_| KeyProblem::AlteredSlot { slot: slot.slot })
+        slot.unwrap_data_key(self.id, self.epoch, key)
+            .map_err(|_| KeyProblem::AlteredSlot { slot: slot.slot })
     }
 
     fn slot_key(&self, slot: &SlotRecord, sources: &KeySources<'_>) -> Result<SlotKey, KeyProblem> {
@@ -109,11 +124,18 @@ impl Vault {
             SlotKind::Keyfile => {
                 for (path, forbidden) in sources.keyfiles(self.id) {
                     if let Some(key) = key_slots::from_file(&path, forbidden)? {
-                        let wrong = KeyProblem::WrongKey { place: path.display().to_string() };
-                        return Some(key).filter(|key| slot.accepts(self.id, key)).ok_or(wrong);
+                        let wrong = KeyProblem::WrongKey {
+                            place: path.display().to_string(),
+                        };
+                        return Some(key)
+                            .filter(|key| slot.accepts(self.id, key))
+                            .ok_or(wrong);
                     }
                 }
-                let looked_at = sources.named_keyfile.clone().unwrap_or_else(|| sources.own_keyfile(self.id));
+                let looked_at = sources
+                    .named_keyfile
+                    .clone()
+                    .unwrap_or_else(|| sources.own_keyfile(self.id));
                 Err(KeyProblem::NoKeyFile { path: looked_at })
             }
         }
@@ -123,9 +145,13 @@ impl Vault {
         let seal = data.seal_key(self.id, self.epoch);
         let (_, audit) = self.record_key(&seal, "audit")?;
         let (fingerprint_number, fingerprint) = self.record_key(&seal, "fingerprint")?;
-        let damaged = || VaultError::Unopened { row: "a key of the record".to_owned() };
+        let damaged = || VaultError::Unopened {
+            row: "a key of the record".to_owned(),
+        };
         let keys = Keys {
-            audit: AuditKey::from_bytes(&audit).ok_or_else(damaged)?.mac_state(),
+            audit: AuditKey::from_bytes(&audit)
+                .ok_or_else(damaged)?
+                .mac_state(),
             fingerprint: FingerprintKey::from_bytes(&fingerprint).ok_or_else(damaged)?,
             fingerprint_number,
             data,
@@ -135,7 +161,11 @@ impl Vault {
     }
 
     /// The newest key of a purpose, opened.
-    fn record_key(&self, seal: &SealKey, purpose: &str) -> Result<(u16, zeroize::Zeroizing<Vec<u8>>), VaultError> {
+    fn record_key(
+        &self,
+        seal: &SealKey,
+        purpose: &str,
+    ) -> Result<(u16, zeroize::Zeroizing<Vec<u8>>), VaultError> {
         let (number, sealed): (u16, Vec<u8>) = self
             .conn
             .query_row(
@@ -146,7 +176,9 @@ impl Vault {
             .at(&self.path, "read")?;
         let key = seal
             .open(record_key_aad(self.id, purpose, number), &sealed)
-            .map_err(|_| VaultError::Unopened { row: format!("the {purpose} key") })?;
+            .map_err(|_| VaultError::Unopened {
+                row: format!("the {purpose} key"),
+            })?;
         Ok((number, key))
     }
 }
@@ -160,7 +192,9 @@ fn effort(kind: SlotKind) -> u8 {
 }
 
 pub(super) fn record_key_aad(vault: VaultId, purpose: &str, number: u16) -> Aad {
-    Aad::new(vault, "record_keys", "sealed").text(purpose).number(i64::from(number))
+    Aad::new(vault, "record_keys", "sealed")
+        .text(purpose)
+        .number(i64::from(number))
 }
 
 /// Seals a new key of the record.
@@ -170,5 +204,6 @@ pub(super) fn seal_record_key(
     (purpose, number): (&str, u16),
     key: &[u8; 32],
 ) -> Result<Vec<u8>, CryptoError> {
-    data.seal_key(vault, epoch).seal(record_key_aad(vault, purpose, number), key)
+    data.seal_key(vault, epoch)
+        .seal(record_key_aad(vault, purpose, number), key)
 }

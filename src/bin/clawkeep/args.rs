@@ -1,0 +1,128 @@
+//! The command line: names, flags and help. Parsing validates; what a flag leads to is the context's business.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    audit, auth_candidates, auth_order, export, history, init, models_status, sync,
+};
+use crate::failure::Failure;
+use crate::ui::ColourChoice;
+
+/// An encrypted, audited vault for the credentials of AI model providers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "clawkeep",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  clawkeep models status           sync, then show every credential and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to which credential\n  clawkeep audit verify            prove that the record was not altered"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The gateway's state directory [default: $CLAWDBOT_STATE_DIR, else ~/.clawdbot]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The vault [default: $CLAWKEEP_VAULT, else vault.db in the state directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) vault: Option<PathBuf>,
+    /// Do not take over logins from Claude Code and Codex
+    #[arg(long, global = true)]
+    pub(crate) no_sync: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
+    pub(crate) color: ColourChoice,
+    /// Say more on stderr
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the vault and its key (the first command that needs them does it too)
+    Init(init::Init),
+    /// Take over other programs' logins for every agent, and export
+    Sync(sync::Sync),
+    /// Credentials of model providers
+    #[command(subcommand)]
+    Models(Models),
+    /// What happened to which credential
+    History(history::History),
+    /// The record: verify it, print its head
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Write the agent's auth-profiles.json, or print it
+    Export(export::Export),
+}
+
+/// `models …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Models {
+    /// Show models, credentials and expiry
+    Status(models_status::Status),
+    /// Credentials and their order
+    #[command(subcommand)]
+    Auth(Auth),
+}
+
+/// `models auth …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Auth {
+    /// Which credentials would be tried, in order
+    Candidates(auth_candidates::Candidates),
+    /// The order in which an agent tries a provider's credentials
+    #[command(subcommand)]
+    Order(auth_order::Order),
+}
+
+/// Parses the process's arguments.
+pub(crate) fn parse() -> Result<Cli, Failure> {
+    Cli::try_parse().map_err(Failure::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|sub| check(sub, &path));
+            } else {
+                let help = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(
+                    help.contains(path.trim()),
+                    "{path} shows no example of itself: {help:?}"
+                );
+            }
+        }
+        check(&Cli::command(), "");
+    }
+}

@@ -1,0 +1,112 @@
+//! `audit verify|head`: the record's proof.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use clawkeep::audit::{ChainFault, Head};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// The record.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Prove that no event was altered, dropped, inserted or reordered
+    #[command(
+        after_help = "Examples:\n  clawkeep audit verify                    against the head that the last command kept\n  clawkeep audit verify --head saved.head  against one you kept elsewhere"
+    )]
+    Verify(Verify),
+    /// Print the record's head, to be kept elsewhere
+    #[command(after_help = "Example:\n  clawkeep audit head > saved.head")]
+    Head(PrintHead),
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A head printed earlier [default: the one the last command kept]
+    #[arg(long, value_name = "FILE")]
+    head: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `head`
+#[derive(Debug, Args)]
+pub(crate) struct PrintHead {}
+
+impl Audit {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Verify(command) => command.run(context),
+            Self::Head(_) => {
+                let head = context.locked()?.head()?;
+                let head = head.ok_or(Failure::Chain(EMPTY))?;
+                context.ui.answer(&format!("{head}\n"))
+            }
+        }
+    }
+}
+
+/// A vault is never without its first event.
+const EMPTY: ChainFault = ChainFault::Truncated {
+    first: clawkeep::domain::Seq(1),
+    last: clawkeep::domain::Seq(1),
+};
+
+impl Verify {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let kept = match &self.head {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|source| {
+                    Failure::Refused(format!("cannot read the head {}: {source}", path.display()))
+                })?;
+                Some(Head::parse(&text).ok_or_else(|| Failure::BadHead { path: path.clone() })?)
+            }
+            None => None,
+        };
+        context.locked()?; // verifying never makes a vault
+        let vault = context.vault()?;
+        let kept = match kept {
+            Some(head) => Some(head),
+            None => context.kept_head(&vault)?,
+        };
+        let faults = vault.integrity_faults()?;
+        if let Some(fault) = faults.into_iter().next() {
+            let path = vault.path().to_owned();
+            return Err(clawkeep::vault::VaultError::Damaged { path, what: fault }.into());
+        }
+        let checked = match vault.verify_record(kept)? {
+            Ok(0) => Err(EMPTY),
+            other => other,
+        };
+        self.say(context, kept, checked)
+    }
+
+    fn say(
+        &self,
+        context: &Context,
+        kept: Option<Head>,
+        checked: Result<u64, ChainFault>,
+    ) -> Result<(), Failure> {
+        let against = kept.map(|head| head.seq.0);
+        if self.json {
+            let answer = match &checked {
+                Ok(count) => json!({"ok": true, "events": count, "keptHead": against}),
+                Err(fault) => json!({"ok": false, "fault": fault.to_string(), "keptHead": against}),
+            };
+            context.ui.answer(&format!("{answer:#}\n"))?;
+            return checked.map(|_| ()).map_err(|_| Failure::SaidDamaged);
+        }
+        let count = checked.map_err(Failure::Chain)?;
+        let against = match against {
+            Some(seq) => format!(", and event {seq} is the one kept as head"),
+            None => "; no head was kept to show whether the end was cut off".to_owned(),
+        };
+        context.ui.answer(&format!(
+            "The record holds: {count} events, none altered, missing or out of order{against}.\n"
+        ))
+    }
+}

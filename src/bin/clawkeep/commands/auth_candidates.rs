@@ -1,0 +1,109 @@
+//! `models auth candidates`: which credentials would be tried, in order.
+
+use clap::Args;
+use clawkeep::config::status_agent;
+use clawkeep::domain::{ProfileId, ProviderId, Section, StoreDoc, UnixMs};
+use clawkeep::health::{Status, assess, remaining_short};
+use clawkeep::selection::{Preferences, candidates, unusable_until};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Which credentials would be tried, in order.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth candidates --provider anthropic\n  clawkeep models auth candidates --provider anthropic --prefer anthropic:work --json"
+)]
+pub(crate) struct Candidates {
+    /// The provider, for example anthropic
+    #[arg(long, value_name = "NAME")]
+    provider: String,
+    /// A profile to try first, if it is a candidate at all
+    #[arg(long, value_name = "ID")]
+    prefer: Option<String>,
+    /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Candidates {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let settings = &context.settings;
+        let agent = status_agent(
+            &context.layout,
+            settings,
+            &context.env,
+            self.agent.as_deref(),
+        );
+        let provider = ProviderId::new(&self.provider);
+        let mut vault = context.vault()?;
+        let loaded = context.load(&mut vault, &agent)?;
+        let preferences = Preferences {
+            order: settings.order_for(&provider),
+            configured: settings.profiles_of(&provider),
+        };
+        let prefer = self.prefer.map(|id| ProfileId::new(id.trim()));
+        let now = context.clock.now();
+        let ids = candidates(&loaded.doc, &preferences, &provider, prefer.as_ref(), now);
+        let answer = if self.json {
+            let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
+            format!("{:#}\n", json!({"candidates": ids}))
+        } else {
+            let line = |(place, id): (usize, &ProfileId)| {
+                format!("{}\n", line(&loaded.doc, &provider, id, place == 0, now))
+            };
+            ids.iter().enumerate().map(line).collect()
+        };
+        context.ui.answer(&answer)?;
+        if loaded.unopened.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Unopened {
+                rows: loaded.unopened,
+            })
+        }
+    }
+}
+
+/// A candidate with what is known of it.
+fn line(doc: &StoreDoc, provider: &ProviderId, id: &ProfileId, next: bool, now: UnixMs) -> String {
+    let mut flags = Vec::new();
+    if next {
+        flags.push("next".to_owned());
+    }
+    if doc
+        .get(Section::LastGood, provider.as_str())
+        .and_then(serde_json::Value::as_str)
+        == Some(id.as_str())
+    {
+        flags.push("lastGood".to_owned());
+    }
+    if let Some(until) = unusable_until(doc, id.as_str()).filter(|until| until.ms() > now.as_f64())
+    {
+        flags.push(format!(
+            "cooldown {}",
+            remaining_short(until.ms() - now.as_f64())
+        ));
+    }
+    match doc.credential(id.as_str()) {
+        None => flags.push("missing".to_owned()),
+        Some(credential) => {
+            let health = assess(&credential, now);
+            match (health.status, health.remaining_ms) {
+                (Status::Missing, _) => flags.push("missing".to_owned()),
+                (Status::Expired, _) => flags.push("expired".to_owned()),
+                (_, Some(remaining)) => flags.push(format!("exp {}", remaining_short(remaining))),
+                (_, None) => {}
+            }
+        }
+    }
+    if flags.is_empty() {
+        id.to_string()
+    } else {
+        format!("{id} ({})", flags.join(", "))
+    }
+}

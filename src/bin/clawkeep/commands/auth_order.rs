@@ -1,0 +1,255 @@
+//! `models auth order get|set|clear`: an agent's explicit order of a provider's credentials.
+
+use clap::{Args, Subcommand};
+use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::domain::{ProfileId, ProviderId, Section, StoreDoc, normalize_provider};
+use clawkeep::sync::Edited;
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// The order in which an agent tries a provider's credentials.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Order {
+    /// Show the override, if there is one
+    #[command(after_help = "Example:\n  clawkeep models auth order get --provider anthropic")]
+    Get(Get),
+    /// Set the override
+    #[command(
+        after_help = "Example:\n  clawkeep models auth order set --provider anthropic anthropic:claude-cli anthropic:work"
+    )]
+    Set(Set),
+    /// Remove the override
+    #[command(after_help = "Example:\n  clawkeep models auth order clear --provider anthropic")]
+    Clear(Clear),
+}
+
+/// Whose order.
+#[derive(Debug, Args)]
+pub(crate) struct Whose {
+    /// The provider, for example anthropic
+    #[arg(long, value_name = "NAME", value_parser = provider)]
+    provider: ProviderId,
+    /// The agent [default: the configured default agent]
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+}
+
+/// `get`
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    whose: Whose,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `set`
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    #[command(flatten)]
+    whose: Whose,
+    /// Profile ids, the first to be tried first
+    #[arg(required = true, value_name = "IDS")]
+    ids: Vec<String>,
+}
+
+/// `clear`
+#[derive(Debug, Args)]
+pub(crate) struct Clear {
+    #[command(flatten)]
+    whose: Whose,
+}
+
+fn provider(raw: &str) -> Result<ProviderId, String> {
+    let provider = ProviderId::new(raw);
+    if provider.as_str().is_empty() {
+        Err("a provider id is not empty".to_owned())
+    } else {
+        Ok(provider)
+    }
+}
+
+impl Whose {
+    fn agent(&self, context: &Context) -> AgentRef {
+        order_agent(&context.layout, &context.settings, self.agent.as_deref())
+    }
+}
+
+impl Order {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Get(command) => command.run(context),
+            Self::Set(command) => command.run(context),
+            Self::Clear(command) => command.run(context),
+        }
+    }
+}
+
+/// An override as its file has it, whatever its strings are.
+fn override_of(doc: &StoreDoc, provider: &ProviderId) -> Option<Vec<String>> {
+    let ids = doc.order_for(provider.as_str())?;
+    Some(ids.iter().map(|id| id.as_str().to_owned()).collect())
+}
+
+impl Get {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.whose.agent(context);
+        let mut vault = context.vault()?;
+        let loaded = context.load(&mut vault, &agent)?;
+        let order = override_of(&loaded.doc, &self.whose.provider);
+        let store = context.layout.shorten_home(&agent.store_file());
+        let answer = if self.json {
+            let answer = json!({
+                "agentId": agent.name.as_str(),
+                "agentDir": agent.dir.display().to_string(),
+                "provider": self.whose.provider.as_str(),
+                "authStorePath": store,
+                "order": order,
+            });
+            format!("{answer:#}\n")
+        } else {
+            let order = order.map_or_else(|| "(none)".to_owned(), |ids| ids.join(", "));
+            format!(
+                "Agent: {}\nProvider: {}\nAuth file: {store}\nOrder override: {order}\n",
+                agent.name, self.whose.provider
+            )
+        };
+        context.ui.answer(&answer)
+    }
+}
+
+impl Set {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.whose.agent(context);
+        let provider = &self.whose.provider;
+        let mut ids: Vec<&str> = Vec::new();
+        for id in self
+            .ids
+            .iter()
+            .map(|id| id.trim())
+            .filter(|id| !id.is_empty())
+        {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        if ids.is_empty() {
+            return Err(Failure::BadArgument(
+                "Missing profile ids. Provide one or more profile ids.".to_owned(),
+            ));
+        }
+        let mut vault = context.vault()?;
+        let loaded = context.with_engine(&mut vault, |engine| {
+            engine.edit(&agent, context.mode, |doc| {
+                set_order(doc, &agent, provider, &ids)
+            })
+        })?;
+        context.tell(&loaded);
+        context.ui.answer(&format!(
+            "Agent: {}\nProvider: {provider}\nOrder override: {}\n",
+            agent.name,
+            ids.join(", ")
+        ))
+    }
+}
+
+impl Clear {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.whose.agent(context);
+        let provider = &self.whose.provider;
+        let mut vault = context.vault()?;
+        let loaded = context.with_engine(&mut vault, |engine| {
+            engine.edit(&agent, context.mode, |doc| {
+                Ok::<_, Failure>(clear_order(doc, provider))
+            })
+        })?;
+        context.tell(&loaded);
+        context.ui.answer(&format!(
+            "Agent: {}\nProvider: {provider}\nCleared per-agent order override.\n",
+            agent.name
+        ))
+    }
+}
+
+/// The store's keys that mean `provider`: at most one after a change of ours, but other programs may write others.
+fn keys_for<'d>(doc: &'d StoreDoc, provider: &ProviderId) -> Vec<&'d str> {
+    doc.entries(Section::Order)
+        .map(|(key, _)| key)
+        .filter(|key| normalize_provider(key) == provider.as_str())
+        .collect()
+}
+
+fn set_order(
+    doc: &StoreDoc,
+    agent: &AgentRef,
+    provider: &ProviderId,
+    ids: &[&str],
+) -> Result<Edited, Failure> {
+    for id in ids {
+        let Some(credential) = doc
+            .credential(id)
+            .filter(|credential| credential.is_readable())
+        else {
+            return Err(Failure::Refused(format!(
+                "Auth profile \"{id}\" not found in {}.",
+                agent.dir.display()
+            )));
+        };
+        if !credential.is_for(provider.as_str()) {
+            return Err(Failure::Refused(format!(
+                "Auth profile \"{id}\" is for {}, not {provider}.",
+                normalize_provider(credential.provider)
+            )));
+        }
+    }
+    let keys = keys_for(doc, provider);
+    let value = json!(ids);
+    if keys == [provider.as_str()] && doc.get(Section::Order, provider.as_str()) == Some(&value) {
+        return Ok(Edited {
+            doc: doc.clone(),
+            event: None,
+        });
+    }
+    let mut after = doc.clone();
+    keys.iter()
+        .filter(|key| **key != provider.as_str())
+        .for_each(|key| after.remove(Section::Order, key));
+    after.set(Section::Order, provider.as_str(), value.clone());
+    Ok(Edited {
+        doc: after,
+        event: Some(event(EventKind::OrderSet, doc, provider).detail("order", value)),
+    })
+}
+
+fn clear_order(doc: &StoreDoc, provider: &ProviderId) -> Edited {
+    let keys = keys_for(doc, provider);
+    if keys.is_empty() {
+        return Edited {
+            doc: doc.clone(),
+            event: None,
+        };
+    }
+    let mut after = doc.clone();
+    keys.iter()
+        .for_each(|key| after.remove(Section::Order, key));
+    Edited {
+        doc: after,
+        event: Some(event(EventKind::OrderCleared, doc, provider)),
+    }
+}
+
+fn event(kind: EventKind, before: &StoreDoc, provider: &ProviderId) -> EventDraft {
+    let mut event = EventDraft::new(kind, Origin::Clawkeep);
+    event.provider = Some(provider.as_str().to_owned());
+    match before.order_for(provider.as_str()) {
+        Some(ids) => event.detail(
+            "before",
+            ids.iter().map(ProfileId::as_str).collect::<Vec<_>>(),
+        ),
+        None => event.detail("before", Value::Null),
+    }
+}

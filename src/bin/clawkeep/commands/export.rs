@@ -1,0 +1,127 @@
+//! `export`: write the agent's store, or its content elsewhere.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::export::{StorePlace, render};
+use clawkeep::platform::{create_private_dir, replace_file};
+use clawkeep::vault::UnlockedVault;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Write the agent's auth-profiles.json, or its content elsewhere.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep export                           write auth-profiles.json where the gateway looks\n  clawkeep export --to store.json --reveal  a copy in the clear, mode 0600\n  clawkeep export --to - --reveal           on stdout"
+)]
+pub(crate) struct Export {
+    /// The agent [default: the configured default agent]
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+    /// Where to: a file, or - for stdout [default: the agent's auth-profiles.json]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Yes, write the secrets in the clear
+    #[arg(long)]
+    reveal: bool,
+}
+
+impl Export {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = order_agent(&context.layout, &context.settings, self.agent.as_deref());
+        let place = StorePlace::of_agent(&agent.dir)?;
+        let to = self.to.as_deref().map(|to| {
+            if to == Path::new("-") {
+                to.to_owned()
+            } else {
+                context.layout.user_path(to)
+            }
+        });
+        match to {
+            Some(to) if to != place.path() && to != place.real() => {
+                self.elsewhere(context, &agent, &to)
+            }
+            _ => {
+                let mut vault = context.vault()?;
+                let loaded = context
+                    .with_engine(&mut vault, |engine| engine.rewrite(&agent, context.mode))?;
+                context.tell(&loaded);
+                let path = context.layout.shorten_home(place.path());
+                if !loaded.unopened.is_empty() {
+                    return Err(Failure::Unopened {
+                        rows: loaded.unopened,
+                    });
+                }
+                if place.is_newer_gateways() {
+                    return Err(Failure::Refused(format!(
+                        "{path} was not written: the directory belongs to a newer gateway"
+                    )));
+                }
+                let what = if loaded.doc.is_blank() {
+                    "nothing to export to"
+                } else {
+                    "exported to"
+                };
+                context
+                    .ui
+                    .answer(&format!("{}: {what} {path}\n", agent.name))
+            }
+        }
+    }
+
+    fn elsewhere(&self, context: &Context, agent: &AgentRef, to: &Path) -> Result<(), Failure> {
+        if !self.reveal {
+            return Err(Failure::BadArgument(format!(
+                "{} would hold the secrets in the clear; if you want that, say --reveal",
+                if to == Path::new("-") {
+                    "stdout".to_owned()
+                } else {
+                    to.display().to_string()
+                }
+            )));
+        }
+        let mut vault = context.vault()?;
+        let loaded = context.load(&mut vault, agent)?;
+        if !loaded.unopened.is_empty() {
+            return Err(Failure::Unopened {
+                rows: loaded.unopened,
+            });
+        }
+        record(context, &mut vault, agent, to)?;
+        let bytes = render(&loaded.doc);
+        if to == Path::new("-") {
+            let text = zeroize::Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+            return context.ui.answer(&text);
+        }
+        create_private_dir(to.parent().unwrap_or(Path::new(".")))?;
+        let mut temporary = to.as_os_str().to_owned();
+        temporary.push(".clawkeep-tmp");
+        replace_file(to, Path::new(&temporary), &bytes)?;
+        context.ui.answer(&format!(
+            "{}: exported to {}\n",
+            agent.name,
+            context.layout.shorten_home(to)
+        ))
+    }
+}
+
+/// Before the first byte of a secret goes out. Source: `spec/vault.md`, The audit record.
+fn record(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: &AgentRef,
+    to: &Path,
+) -> Result<(), Failure> {
+    context.with_engine(vault, |engine| {
+        let mut tx = engine.vault.begin(&context.actor, context.clock.now())?;
+        let path: String = to.to_string_lossy().chars().take(128).collect();
+        let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
+            .detail("path", path)
+            .detail("reason", "reveal");
+        tx.append(Some(&agent.name), event)?;
+        Ok(tx.commit()?)
+    })
+}

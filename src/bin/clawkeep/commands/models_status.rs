@@ -1,0 +1,70 @@
+//! `models status`: sync, then models, credentials and their expiry.
+
+use clap::Args;
+use clawkeep::config::status_agent;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::report::{Colour, Inputs, Report};
+
+/// Show models, credentials and expiry.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models status\n  clawkeep models status --check   for monitoring: exit 1 expired or missing, 2 expiring\n  clawkeep models status --json | jq .auth.oauth"
+)]
+pub(crate) struct Status {
+    /// Print JSON
+    #[arg(long, conflicts_with = "plain")]
+    json: bool,
+    /// Print the default model and nothing else
+    #[arg(long)]
+    plain: bool,
+    /// Exit 1 when a credential has expired or is missing, 2 when one is expiring
+    #[arg(long)]
+    check: bool,
+    /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+}
+
+impl Status {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = status_agent(
+            &context.layout,
+            &context.settings,
+            &context.env,
+            self.agent.as_deref(),
+        );
+        let mut vault = context.vault()?;
+        let loaded = context.load(&mut vault, &agent)?;
+        let report = Report::build(&Inputs {
+            doc: &loaded.doc,
+            settings: &context.settings,
+            env: &context.env,
+            layout: &context.layout,
+            agent: &agent,
+            now: context.clock.now(),
+        });
+        let answer = if self.json {
+            format!("{:#}\n", report.to_json())
+        } else if self.plain {
+            format!("{}\n", report.plain())
+        } else {
+            report.to_text(if context.ui.colour_on_stdout() {
+                Colour::On
+            } else {
+                Colour::Off
+            })
+        };
+        context.ui.answer(&answer)?;
+        if !loaded.unopened.is_empty() {
+            return Err(Failure::Unopened {
+                rows: loaded.unopened,
+            });
+        }
+        match report.check_exit() {
+            status if self.check && status != 0 => Err(Failure::Check(status)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use clawkeep::audit::Head;
+use clawkeep::config::{AgentRef, Env, Layout, Overrides, Settings};
+use clawkeep::crypto::SlotKind;
+use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
+use clawkeep::platform::{Actor, Clock, create_private_dir, harden};
+#[cfg(target_os = "macos")]
+use clawkeep::sources::SecurityTool;
+use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode};
+use clawkeep::vault::{Created, KeyChoice, KeySources, UnlockedVault, Vault, VaultError, create};
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::ui::{Loudness, Ui};
+
+/// What this program calls itself in the record.
+const PROGRAM: &str = "clawkeep";
+
+/// Everything a command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) env: Env,
+    pub(crate) layout: Layout,
+    pub(crate) settings: Settings,
+    pub(crate) mode: SyncMode,
+    pub(crate) clock: Clock,
+    pub(crate) actor: Actor,
+    pub(crate) ui: Ui,
+    keychain: SystemKeychain,
+}
+
+impl Context {
+    /// Resolves flags and environment.
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let env = Env::from_pairs(
+            std::env::vars_os().filter_map(|(name, value)| Some((text(&name)?, text(&value)?))),
+        );
+        let loudness = match (global.quiet, global.verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, false) => Loudness::Normal,
+            (false, true) => Loudness::Verbose,
+        };
+        let overrides = Overrides {
+            state_dir: global.state_dir.clone(),
+            vault: global.vault.clone(),
+        };
+        let working_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());
+        let layout = Layout::resolve(&env, &overrides, &working_dir)?;
+        let settings = Settings::load(&layout.config_file)?;
+        Ok(Self {
+            mode: if global.no_sync {
+                SyncMode::Off
+            } else {
+                SyncMode::On
+            },
+            clock: Clock::System,
+            actor: Actor::current(PROGRAM),
+            ui: Ui {
+                loudness,
+                colour: global.color,
+            },
+            keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
+            env,
+            layout,
+            settings,
+        })
+    }
+
+    fn key_sources(&self) -> KeySources<'_> {
+        KeySources {
+            named_keyfile: self.layout.named_key_file().map(Path::to_owned),
+            credential_keyfile: self.layout.credential_key_file(),
+            keyfile_dir: self.layout.key_file_dir(),
+            keychain: &self.keychain,
+        }
+    }
+
+    /// Opens the vault without its key. There must be one.
+    pub(crate) fn locked(&self) -> Result<Vault, Failure> {
+        Ok(Vault::open(&self.layout.vault_file)?)
+    }
+
+    /// Opens and unlocks the vault, making it first if there is none.
+    pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
+        harden();
+        match Vault::open(&self.layout.vault_file) {
+            Ok(vault) => Ok(vault.unlock(&self.key_sources())?),
+            Err(VaultError::Absent { .. }) => match self.create(KeyChoice::Automatic)? {
+                Some(created) => Ok(created.vault),
+                None => Ok(self.locked()?.unlock(&self.key_sources())?), // another process was quicker
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the vault, and says on stderr where its key went and why.
+    pub(crate) fn create(&self, choice: KeyChoice) -> Result<Option<Created>, Failure> {
+        harden();
+        let made = create(
+            &self.layout.vault_file,
+            choice,
+            &self.key_sources(),
+            &self.actor,
+            self.clock,
+        )?;
+        if let Some(created) = &made {
+            let vault = self.layout.shorten_home(created.vault.path());
+            let place = match (created.kind, &created.keyfile) {
+                (SlotKind::Keyfile, Some(path)) => {
+                    format!("in the key file {}", self.layout.shorten_home(path))
+                }
+                _ => "in the keychain".to_owned(),
+            };
+            let why = created
+                .no_keychain
+                .as_ref()
+                .map(|problem| format!(" ({problem})"))
+                .unwrap_or_default();
+            self.ui.note(&format!("Note: made the vault {vault}; its key is {place}{why}. Keep a copy of the key elsewhere."));
+            self.keep_head(&created.vault);
+        }
+        Ok(made)
+    }
+
+    /// Runs `work` with an engine on `vault`, and keeps the record's head where the vault is not.
+    pub(crate) fn with_engine<T, E>(
+        &self,
+        vault: &mut UnlockedVault,
+        work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let before = vault.head().ok().flatten();
+        #[cfg(target_os = "macos")]
+        let keychain = SecurityTool::default();
+        let sources = LoginSources {
+            claude_file: self.layout.claude_code_file.clone(),
+            claude_config_dir: self.env.get("CLAUDE_CONFIG_DIR").map(str::to_owned),
+            user: self.env.get("USER").unwrap_or_default().to_owned(),
+            #[cfg(target_os = "macos")]
+            keychain: Some(&keychain),
+            #[cfg(not(target_os = "macos"))]
+            keychain: None,
+            codex_file: self.layout.codex_file.clone(),
+        };
+        let mut lock_dir = vault.path().as_os_str().to_owned();
+        lock_dir.push(".lease");
+        let mut engine = Engine {
+            vault,
+            sources: &sources,
+            actor: &self.actor,
+            clock: self.clock,
+            lock_dir: lock_dir.into(),
+        };
+        let done = work(&mut engine);
+        if vault.head().ok().flatten() != before {
+            self.keep_head(vault);
+        }
+        done
+    }
+
+    /// Loads an agent and says what there is to say.
+    pub(crate) fn load(
+        &self,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<Loaded, Failure> {
+        let loaded = self.with_engine(vault, |engine| engine.load(agent, self.mode))?;
+        self.tell(&loaded);
+        Ok(loaded)
+    }
+
+    /// Says what a load has to tell.
+    pub(crate) fn tell(&self, loaded: &Loaded) {
+        loaded
+            .notices
+            .iter()
+            .for_each(|notice| self.ui.notice(notice));
+    }
+
+    /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is worth a word, no more.
+    fn keep_head(&self, vault: &Vault) {
+        let Ok(Some(head)) = vault.head() else { return };
+        let path = self.layout.head_file(vault.id());
+        if let Err(error) = write_head(&path, &head) {
+            self.ui.detail(&format!(
+                "Note: the record's head was not kept in {}: {error}",
+                path.display()
+            ));
+        }
+    }
+
+    /// The head kept by the last command that wrote.
+    pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
+        let path = self.layout.head_file(vault.id());
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Head::parse(&text)
+                .map(Some)
+                .ok_or(Failure::BadHead { path }),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// Whole or not at all; not synced, since an older head proves less but nothing false.
+fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_private_dir(dir).map_err(std::io::Error::other)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    writeln!(file, "{head}")?;
+    file.persist(path).map(|_| ()).map_err(|error| error.error)
+}
+
+fn text(raw: &OsStr) -> Option<String> {
+    raw.to_str().map(str::to_owned)
+}
+
+/// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.
+fn session_bus(env: &Env) -> SessionBus {
+    let socket = env
+        .get("XDG_RUNTIME_DIR")
+        .map(|dir| Path::new(dir).join("bus"));
+    if env.get("DBUS_SESSION_BUS_ADDRESS").is_some() || socket.is_some_and(|socket| socket.exists())
+    {
+        SessionBus::Present
+    } else {
+        SessionBus::Absent
+    }
+}

@@ -1,0 +1,315 @@
+//! Everything that can end a command, each with its exit status and its remedy, in one place.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use clawkeep::audit::{ChainFault, UnknownKind};
+use clawkeep::config::{ConfigError, PathError};
+use clawkeep::platform::{FileError, LockError};
+use clawkeep::sync::SyncError;
+use clawkeep::vault::{KeyProblem, VaultError};
+
+/// Exit statuses. Source: `spec/cli.md`.
+const FAILED: u8 = 1;
+const USAGE: u8 = 64;
+const DAMAGED: u8 = 65;
+const BUSY: u8 = 75;
+const NO_KEY: u8 = 77;
+
+/// What ended a command.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Usage(clap::Error),
+    #[error("{0}")]
+    BadArgument(String),
+    #[error(transparent)]
+    Kind(#[from] UnknownKind),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("cannot write the answer")]
+    Output(#[source] io::Error),
+    /// A request that makes no sense for what is stored.
+    #[error("{0}")]
+    Refused(String),
+    /// Rows that do not open; the rest was shown.
+    #[error("{} in the vault {} not open; everything else is shown", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
+    Unopened { rows: Vec<String> },
+    #[error("the record does not hold: {0}")]
+    Chain(ChainFault),
+    #[error("the kept head {} is not a head", path.display())]
+    BadHead { path: PathBuf },
+    /// `--check` found something: the report has said what.
+    #[error("check failed")]
+    Check(u8),
+    /// The command has printed its finding as its answer.
+    #[error("damaged")]
+    SaidDamaged,
+}
+
+impl Failure {
+    /// The exit status.
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(error) if !error.use_stderr() => 0,
+            Self::Usage(_) | Self::BadArgument(_) | Self::Kind(_) => USAGE,
+            Self::Check(status) => *status,
+            Self::Unopened { .. } | Self::Chain(_) | Self::BadHead { .. } | Self::SaidDamaged => {
+                DAMAGED
+            }
+            Self::Config(ConfigError::Read { .. } | ConfigError::AgentDirs { .. }) => FAILED,
+            Self::Config(_) => DAMAGED,
+            Self::Path(_) | Self::Output(_) | Self::Refused(_) => FAILED,
+            Self::File(error) => of_file(error),
+            Self::Vault(error) => of_vault(error),
+            Self::Sync(error) => match error {
+                SyncError::Vault(error) => of_vault(error),
+                SyncError::File(error) => of_file(error),
+                SyncError::Lock(error) => of_lock(error),
+                SyncError::DamagedStore { .. } | SyncError::Unopened { .. } => DAMAGED,
+                _ => FAILED,
+            },
+        }
+    }
+
+    /// Whether stdout has said it already.
+    pub(crate) fn is_said(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::SaidDamaged)
+    }
+
+    /// What failed, and why, a line each: at most two.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut causes = Vec::new();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        let mut lines = vec![self.to_string()];
+        if !causes.is_empty() {
+            lines.push(format!("  because: {}", causes.join(": ")).replace('\n', " "));
+        }
+        lines
+    }
+
+    /// What to do next.
+    pub(crate) fn remedy(&self) -> Option<String> {
+        let advice = match self {
+            Self::Vault(error) | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
+            Self::File(error) | Self::Sync(SyncError::File(error)) => file_remedy(error)?,
+            Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
+            Self::Sync(SyncError::DamagedStore { path, .. }) => {
+                format!("Mend the file, or move it away to start without it: mv {0} {0}.damaged", path.display())
+            }
+            Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
+                "See what was changed with: clawkeep audit verify. The store file still has its copy.".to_owned()
+            }
+            Self::Config(ConfigError::Read { .. }) => "Check the file's permissions.".to_owned(),
+            Self::Config(_) => "Mend the file; nothing was changed.".to_owned(),
+            Self::Chain(_) => {
+                "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
+            }
+            Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
+            Self::BadArgument(_) | Self::Kind(_) => "See the command's --help.".to_owned(),
+            _ => return None,
+        };
+        Some(format!("  {advice}"))
+    }
+}
+
+fn of_file(error: &FileError) -> u8 {
+    if error.is_bad_state() {
+        DAMAGED
+    } else {
+        FAILED
+    }
+}
+
+fn of_lock(error: &LockError) -> u8 {
+    match error {
+        LockError::File(error) => of_file(error),
+        _ => BUSY,
+    }
+}
+
+fn of_vault(error: &VaultError) -> u8 {
+    match error {
+        VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
+        VaultError::Busy { .. } | VaultError::Rekeyed => BUSY,
+        VaultError::Damaged { .. }
+        | VaultError::Foreign { .. }
+        | VaultError::Newer { .. }
+        | VaultError::Unopened { .. } => DAMAGED,
+        VaultError::File(error) => of_file(error),
+        VaultError::Lock(error) => of_lock(error),
+        _ => FAILED,
+    }
+}
+
+fn vault_remedy(error: &VaultError) -> Option<String> {
+    Some(match error {
+        VaultError::Absent { .. } => "Make one with: clawkeep init".to_owned(),
+        VaultError::Damaged { .. } => {
+            "Nothing was changed. Put back a copy of the file, or move it away; auth-profiles.json is then imported anew."
+                .to_owned()
+        }
+        VaultError::Foreign { .. } => "Nothing was changed. Name the vault with --vault FILE, or move that file away.".to_owned(),
+        VaultError::Newer { .. } => "Nothing was changed. Install the version of clawkeep that made it, or a later one.".to_owned(),
+        VaultError::NetworkFileSystem { .. } => "Put it on a local disk, with --vault FILE or CLAWKEEP_VAULT.".to_owned(),
+        VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
+        VaultError::KeyNotKept(_) => {
+            "Nothing was made. Choose another place for the key: clawkeep init --key keyfile (or CLAWKEEP_KEY_FILE)".to_owned()
+        }
+        VaultError::Rekeyed | VaultError::Busy { .. } => "Run the command again.".to_owned(),
+        VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
+        VaultError::File(error) => file_remedy(error)?,
+        VaultError::Lock(error) => lock_remedy(error)?,
+        VaultError::Unopened { .. } => "See what was changed with: clawkeep audit verify".to_owned(),
+        _ => return None,
+    })
+}
+
+fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
+    let any = |test: fn(&KeyProblem) -> bool| problems.iter().any(test);
+    if let Some(KeyProblem::File(error)) = problems
+        .iter()
+        .find(|problem| matches!(problem, KeyProblem::File(_)))
+        && let Some(remedy) = file_remedy(error)
+    {
+        return remedy;
+    }
+    if any(|problem| {
+        matches!(
+            problem,
+            KeyProblem::Keychain(_) | KeyProblem::NotInKeychain { .. }
+        )
+    }) {
+        return "Unlock the keychain (log in to the desktop session that holds it) and run the command again.".to_owned();
+    }
+    format!(
+        "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new key can open this vault."
+    )
+}
+
+fn file_remedy(error: &FileError) -> Option<String> {
+    Some(match error {
+        FileError::TooOpen { path, remedy, .. } => {
+            format!("Mend it with: chmod {remedy} {}", path.display())
+        }
+        FileError::ForeignOwner { path, uid, .. } => {
+            format!(
+                "Run the command as the owner, or mend it with: chown {uid} {}",
+                path.display()
+            )
+        }
+        FileError::Symlink { path } => {
+            format!("Name the file itself instead of {}.", path.display())
+        }
+        FileError::NotRegular { path } | FileError::TooLarge { path, .. } => {
+            format!(
+                "Nothing was changed. Move it away: mv {0} {0}.aside",
+                path.display()
+            )
+        }
+        FileError::Io { .. } => {
+            "Check that the disk has room and that the directory can be written.".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn lock_remedy(error: &LockError) -> Option<String> {
+    match error {
+        LockError::Busy { .. } => Some(
+            "Run the command again. If no program is running that uses it, remove it.".to_owned(),
+        ),
+        LockError::File(error) => file_remedy(error),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clawkeep::domain::Seq;
+
+    #[test]
+    fn exit_statuses_are_those_of_the_table() {
+        let path = PathBuf::from("/v");
+        let io = || io::Error::from(io::ErrorKind::StorageFull);
+        let busy = || LockError::Busy { path: "/l".into() };
+        let cases: Vec<(Failure, u8)> = vec![
+            (Failure::BadArgument("x".into()), 64),
+            (Failure::Refused("x".into()), 1),
+            (Failure::Check(2), 2),
+            (Failure::Check(1), 1),
+            (Failure::Output(io()), 1),
+            (Failure::Path(PathError::NoHome), 1),
+            (
+                VaultError::NoKey {
+                    vault: "v".into(),
+                    problems: vec![],
+                }
+                .into(),
+                77,
+            ),
+            (
+                VaultError::Damaged {
+                    path: path.clone(),
+                    what: "x".into(),
+                }
+                .into(),
+                65,
+            ),
+            (VaultError::Foreign { path: path.clone() }.into(), 65),
+            (
+                VaultError::Newer {
+                    path: path.clone(),
+                    found: 2,
+                    known: 1,
+                }
+                .into(),
+                65,
+            ),
+            (VaultError::Busy { path: path.clone() }.into(), 75),
+            (VaultError::Absent { path: path.clone() }.into(), 1),
+            (
+                VaultError::Storage {
+                    action: "write",
+                    path: path.clone(),
+                    source: Box::new(io()),
+                }
+                .into(),
+                1,
+            ),
+            (VaultError::Lock(busy()).into(), 75),
+            (SyncError::Lock(busy()).into(), 75),
+            (SyncError::Vault(VaultError::Rekeyed).into(), 75),
+            (SyncError::Unopened { row: "r".into() }.into(), 65),
+            (FileError::NotRegular { path: path.clone() }.into(), 65),
+            (
+                FileError::Io {
+                    action: "write",
+                    path,
+                    source: io(),
+                }
+                .into(),
+                1,
+            ),
+            (Failure::Chain(ChainFault::Altered { seq: Seq(3) }), 65),
+        ];
+        for (failure, status) in cases {
+            assert_eq!(failure.exit_status(), status, "{failure:?}");
+            assert!(failure.lines().len() <= 2, "{failure:?}");
+        }
+    }
+}

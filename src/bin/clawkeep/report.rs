@@ -1,0 +1,228 @@
+//! The report of `models status`: which models are configured, which providers have credentials, what expires.
+//!
+//! Built from values and turned into text; nothing here reads a file, an environment variable or a clock.
+
+mod auth;
+mod expiry;
+mod json;
+pub(crate) mod mask;
+mod text;
+
+use std::collections::BTreeSet;
+
+use clawkeep::config::{
+    AgentRef, Env, Layout, Settings, provider_variable, providers_with_variables,
+};
+use clawkeep::domain::{CredentialType, StoreDoc, UnixMs};
+use clawkeep::health::Status;
+use serde_json::{Map, Value};
+
+use crate::collation::locale_cmp;
+use auth::ProviderAuth;
+use expiry::{ProfileExpiry, ProviderExpiry};
+
+/// What the report is about.
+pub(crate) struct Inputs<'a> {
+    /// The agent's store.
+    pub(crate) doc: &'a StoreDoc,
+    /// The gateway's configuration.
+    pub(crate) settings: &'a Settings,
+    /// The environment.
+    pub(crate) env: &'a Env,
+    /// Where things are.
+    pub(crate) layout: &'a Layout,
+    /// The agent.
+    pub(crate) agent: &'a AgentRef,
+    /// The time that expiry is measured at.
+    pub(crate) now: UnixMs,
+}
+
+/// Whether words are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    /// They are not.
+    Off,
+    /// With the usual escape sequences.
+    On,
+}
+
+/// The finished report. Secrets in it are masked.
+#[derive(Debug)]
+pub(crate) struct Report {
+    config_path: String,
+    agent_dir: String,
+    agent_dir_short: String,
+    store_path: String,
+    store_path_short: String,
+    /// The default model as configured, else as resolved.
+    default_model: String,
+    resolved_default: String,
+    fallbacks: Vec<String>,
+    image_model: Option<String>,
+    image_fallbacks: Vec<String>,
+    /// Alias to model.
+    aliases: Map<String, Value>,
+    allowed: Vec<String>,
+    shell_env_enabled: bool,
+    missing_in_use: Vec<String>,
+    /// The providers that have something, sorted.
+    providers: Vec<ProviderAuth>,
+    profile_expiries: Vec<ProfileExpiry>,
+    provider_expiries: Vec<ProviderExpiry>,
+}
+
+impl Report {
+    /// Draws it up.
+    pub(crate) fn build(inputs: &Inputs<'_>) -> Self {
+        let Inputs {
+            settings,
+            layout,
+            agent,
+            ..
+        } = *inputs;
+        let models = &settings.models;
+        let resolved_default = models.default_ref().to_string();
+        let names = provider_names(inputs);
+        let providers: Vec<_> = names
+            .iter()
+            .filter_map(|name| ProviderAuth::of(inputs, name))
+            .collect();
+        let profile_expiries = expiry::of_profiles(inputs);
+        let aliases = models
+            .listed
+            .iter()
+            .filter_map(|model| Some((model.alias.clone()?, Value::from(model.key.as_str()))));
+        let store_file = agent.store_file();
+        Self {
+            config_path: layout.config_file.display().to_string(),
+            agent_dir: agent.dir.display().to_string(),
+            agent_dir_short: layout.shorten_home(&agent.dir),
+            store_path: store_file.display().to_string(),
+            store_path_short: layout.shorten_home(&store_file),
+            default_model: models
+                .text
+                .primary
+                .clone()
+                .unwrap_or_else(|| resolved_default.clone()),
+            resolved_default,
+            fallbacks: models.text.fallbacks.clone(),
+            image_model: models.image.primary.clone(),
+            image_fallbacks: models.image.fallbacks.clone(),
+            aliases: aliases.collect(),
+            allowed: models
+                .listed
+                .iter()
+                .map(|model| model.key.clone())
+                .collect(),
+            shell_env_enabled: settings.shell_env_enabled
+                || inputs.env.is_on("CLAWDBOT_LOAD_SHELL_ENV"),
+            missing_in_use: missing_in_use(settings, &providers),
+            provider_expiries: expiry::of_providers(&names, &profile_expiries, inputs.now),
+            providers,
+            profile_expiries,
+        }
+    }
+
+    /// The model that a gateway with this configuration uses: what `--plain` prints, without a line end.
+    pub(crate) fn plain(&self) -> &str {
+        &self.resolved_default
+    }
+
+    /// The exit status of `--check`: 1 when a login or token has expired or is missing, or a provider in use has no
+    /// credential at all; else 2 when one is about to expire; else 0.
+    pub(crate) fn check_exit(&self) -> u8 {
+        let any = |wanted: &[Status]| {
+            self.expirable()
+                .any(|profile| wanted.contains(&profile.health.status))
+        };
+        if any(&[Status::Expired, Status::Missing]) || !self.missing_in_use.is_empty() {
+            1
+        } else if any(&[Status::Expiring]) {
+            2
+        } else {
+            0
+        }
+    }
+
+    /// The profiles that are not API keys.
+    fn expirable(&self) -> impl Iterator<Item = &ProfileExpiry> {
+        self.profile_expiries
+            .iter()
+            .filter(|profile| profile.kind != CredentialType::ApiKey)
+    }
+
+    /// Providers with OAuth logins or tokens, and how many of them: `zai (2)`.
+    fn providers_with_oauth(&self) -> Vec<String> {
+        let counted = self
+            .providers
+            .iter()
+            .map(|entry| (&entry.provider, entry.oauth_and_tokens()));
+        counted
+            .filter(|(_, count)| *count > 0)
+            .map(|(provider, count)| format!("{provider} ({count})"))
+            .collect()
+    }
+}
+
+/// Every provider that is stored, configured or in the environment, sorted. As written, so that a provider
+/// written in two ways shows as two, like in the reference.
+fn provider_names(inputs: &Inputs<'_>) -> Vec<String> {
+    let Inputs {
+        doc, settings, env, ..
+    } = *inputs;
+    let models = &settings.models;
+    let stored = doc
+        .credentials()
+        .filter(|(_, credential)| credential.is_readable())
+        .map(|(_, credential)| credential.provider);
+    let mut names: BTreeSet<String> = stored
+        .chain(settings.custom_providers())
+        .map(|name| name.trim().to_owned())
+        .collect();
+    let listed = models.listed.iter().map(|model| model.key.as_str());
+    names.extend(
+        listed
+            .filter_map(|model| models.resolve(model))
+            .map(|model| model.provider.to_string()),
+    );
+    names.extend(providers_in_use(settings));
+    let from_env =
+        providers_with_variables().filter(|provider| provider_variable(env, provider).is_some());
+    names.extend(from_env.map(|provider| provider.to_string()));
+    names.remove("");
+    sorted(names)
+}
+
+/// The providers of the models that the gateway would use.
+fn providers_in_use(settings: &Settings) -> impl Iterator<Item = String> {
+    let models = &settings.models;
+    let others = models
+        .text
+        .fallbacks
+        .iter()
+        .map(String::as_str)
+        .chain(models.image.all());
+    let resolved = others.filter_map(|model| models.resolve(model));
+    [models.default_ref()]
+        .into_iter()
+        .chain(resolved)
+        .map(|model| model.provider.to_string())
+}
+
+fn missing_in_use(settings: &Settings, providers: &[ProviderAuth]) -> Vec<String> {
+    let has_auth = |name: &String| providers.iter().any(|entry| entry.provider == *name);
+    sorted(
+        providers_in_use(settings)
+            .filter(|name| !has_auth(name))
+            .collect(),
+    )
+}
+
+fn sorted(names: BTreeSet<String>) -> Vec<String> {
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_by(|a, b| locale_cmp(a, b));
+    names
+}
+
+#[cfg(test)]
+mod tests;

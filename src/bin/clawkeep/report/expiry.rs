@@ -1,0 +1,83 @@
+//! What expires when, by profile and by provider.
+
+use clawkeep::domain::{CredentialType, Owner, UnixMs};
+use clawkeep::health::{Health, assess, assess_provider};
+
+use super::{Inputs, auth::display_label};
+use crate::collation::locale_cmp;
+
+/// How one stored profile stands.
+#[derive(Clone, Debug)]
+pub(super) struct ProfileExpiry {
+    pub(super) id: String,
+    pub(super) provider: String,
+    pub(super) kind: CredentialType,
+    pub(super) health: Health,
+    /// Who keeps it: `store`, `claude-cli` or `codex-cli`.
+    pub(super) source: &'static str,
+    pub(super) label: String,
+}
+
+/// How one provider stands, with its profiles.
+#[derive(Debug)]
+pub(super) struct ProviderExpiry {
+    pub(super) provider: String,
+    pub(super) health: Health,
+    pub(super) profiles: Vec<ProfileExpiry>,
+}
+
+/// Every readable profile, sorted by provider, then id.
+pub(super) fn of_profiles(inputs: &Inputs<'_>) -> Vec<ProfileExpiry> {
+    let readable = inputs
+        .doc
+        .credentials()
+        .filter(|(_, credential)| credential.is_readable());
+    let mut profiles: Vec<_> = readable
+        .map(|(id, credential)| ProfileExpiry {
+            id: id.to_owned(),
+            provider: credential.provider.trim().to_owned(),
+            kind: credential.kind,
+            health: assess(&credential, inputs.now),
+            source: source(id),
+            label: display_label(inputs.settings, id, &credential),
+        })
+        .collect();
+    profiles.sort_by(|a, b| {
+        locale_cmp(&a.provider, &b.provider).then_with(|| locale_cmp(&a.id, &b.id))
+    });
+    profiles
+}
+
+/// Every provider of `names`, in that order.
+pub(super) fn of_providers(
+    names: &[String],
+    profiles: &[ProfileExpiry],
+    now: UnixMs,
+) -> Vec<ProviderExpiry> {
+    let entry = |name: &String| {
+        let profiles: Vec<_> = profiles
+            .iter()
+            .filter(|profile| profile.provider == *name)
+            .cloned()
+            .collect();
+        let healths: Vec<_> = profiles
+            .iter()
+            .map(|profile| (profile.kind, profile.health))
+            .collect();
+        ProviderExpiry {
+            provider: name.clone(),
+            health: assess_provider(&healths, now),
+            profiles,
+        }
+    };
+    names.iter().map(entry).collect()
+}
+
+/// The reference's word for who keeps a profile.
+fn source(id: &str) -> &'static str {
+    match Owner::of(id) {
+        Owner::ClaudeCode => "claude-cli",
+        Owner::CodexCli => "codex-cli",
+        Owner::Vault => "store",
+    }
+}

@@ -1,0 +1,351 @@
+//! The recorded behaviour of the reference, then what it leaves open.
+
+use std::fs;
+use std::path::Path;
+
+use clawkeep::config::{Overrides, status_agent};
+use serde_json::json;
+
+use super::*;
+
+const HOME: &str = "/home/tester";
+/// When the cases were recorded: a provider whose earliest end is 0 has this much less than 0 left.
+const NOW: UnixMs = UnixMs(1_800_000_000_000);
+
+/// Everything a report is drawn up from.
+struct World {
+    doc: StoreDoc,
+    settings: Settings,
+    env: Env,
+    layout: Layout,
+    agent: AgentRef,
+}
+
+impl World {
+    fn new(store: Value, config: &str, env: &[(&str, &str)]) -> Self {
+        let home = [("HOME", HOME)];
+        let env = Env::from_pairs(
+            home.iter()
+                .chain(env)
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        );
+        let layout = Layout::resolve(&env, &Overrides::default(), Path::new("/")).unwrap();
+        let settings = Settings::parse(config, &layout.config_file).unwrap();
+        let agent = status_agent(&layout, &settings, &env, None);
+        Self {
+            doc: StoreDoc::from_json(store).unwrap(),
+            settings,
+            env,
+            layout,
+            agent,
+        }
+    }
+
+    fn with_config(config: &str, env: &[(&str, &str)]) -> Self {
+        Self::new(json!({"profiles": {}}), config, env)
+    }
+
+    fn report(&self) -> Report {
+        let Self {
+            doc,
+            settings,
+            env,
+            layout,
+            agent,
+        } = self;
+        Report::build(&Inputs {
+            doc,
+            settings,
+            env,
+            layout,
+            agent,
+            now: NOW,
+        })
+    }
+}
+
+/// Puts times in for `@NOW+5000@` in a recorded file.
+fn fill(text: &str) -> String {
+    let mut parts = text.split("@NOW");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (offset, rest) = part.split_once('@').unwrap();
+        out += &format!("{}{rest}", NOW.0 + offset.parse::<i64>().unwrap());
+    }
+    out
+}
+
+/// Puts times and the home directory in for the marks in recorded JSON. `@REL…@` is exact here: the clock stands still.
+fn fill_json(value: &Value) -> Value {
+    match value {
+        Value::String(text) => {
+            let mark = |name: &str| {
+                text.strip_prefix(name)?
+                    .strip_suffix('@')?
+                    .parse::<i64>()
+                    .ok()
+            };
+            let number = mark("@NOW")
+                .map(|offset| NOW.0 + offset)
+                .or_else(|| mark("@REL"));
+            number.map_or_else(|| Value::from(text.replace("@HOME@", HOME)), Value::from)
+        }
+        Value::Array(items) => items.iter().map(fill_json).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), fill_json(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
+
+#[derive(Default, Debug, PartialEq)]
+struct Tally {
+    cases: usize,
+    json: usize,
+    text: usize,
+    plain: usize,
+    check: usize,
+}
+
+/// Runs the commands of a recorded case against `store`.
+fn run(case: &Value, store: Value, tally: &mut Tally) {
+    let name = case["name"].as_str().unwrap();
+    let config = case["files"]
+        .get(".clawdbot/clawdbot.json")
+        .map_or_else(|| "{}".to_owned(), |text| fill(text.as_str().unwrap()));
+    let env: Vec<_> = case["env"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+        .collect();
+    let report = World::new(store, &config, &env).report();
+    tally.cases += 1;
+    for command in case["commands"].as_array().unwrap() {
+        let argv: Vec<_> = command["argv"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|arg| arg.as_str().unwrap())
+            .collect();
+        assert_eq!(argv[..2], ["models", "status"], "{name}");
+        let want = || command["stdout"].as_str().unwrap().replace("@HOME@", HOME);
+        if argv.contains(&"--json") {
+            // As text: the order of keys counts, too.
+            let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();
+            assert_eq!(
+                pretty(&report.to_json()),
+                pretty(&fill_json(&command["stdout_json"])),
+                "{name}"
+            );
+            tally.json += 1;
+        } else if argv.contains(&"--plain") {
+            assert_eq!(format!("{}\n", report.plain()), want(), "{name}");
+            tally.plain += 1;
+        } else {
+            assert_eq!(report.to_text(Colour::Off), want(), "{name}");
+            tally.text += 1;
+        }
+        if argv.contains(&"--check") {
+            assert_eq!(json!(report.check_exit()), command["exit"], "{name}");
+            tally.check += 1;
+        }
+    }
+}
+
+fn cases(family: &str) -> Vec<Value> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/conformance/cases.jsonl"
+    );
+    let text = fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|case: &Value| case["family"] == family)
+        .collect()
+}
+
+const STORE: &str = ".clawdbot/agents/main/agent/auth-profiles.json";
+
+#[test]
+fn every_recorded_status_case_of_the_reference_holds() {
+    let mut tally = Tally::default();
+    for case in cases("status") {
+        let store = case["files"]
+            .get(STORE)
+            .map(|text| serde_json::from_str(&fill(text.as_str().unwrap())).unwrap());
+        run(
+            &case,
+            store.unwrap_or_else(|| json!({"profiles": {}})),
+            &mut tally,
+        );
+    }
+    assert_eq!(
+        tally,
+        Tally {
+            cases: 31,
+            json: 62,
+            text: 31,
+            plain: 31,
+            check: 31
+        }
+    );
+}
+
+/// The reports of the other families come after a sync or an import: the store as it was left is what they show.
+#[test]
+fn every_recorded_case_holds_for_the_store_that_was_left() {
+    for (family, want) in [
+        (
+            "sync",
+            Tally {
+                cases: 37,
+                json: 74,
+                text: 37,
+                plain: 0,
+                check: 37,
+            },
+        ),
+        (
+            "codex",
+            Tally {
+                cases: 9,
+                json: 18,
+                text: 0,
+                plain: 0,
+                check: 9,
+            },
+        ),
+        (
+            "legacy",
+            Tally {
+                cases: 12,
+                json: 12,
+                text: 0,
+                plain: 0,
+                check: 0,
+            },
+        ),
+    ] {
+        let mut tally = Tally::default();
+        for case in cases(family) {
+            let store = case["after"]
+                .get(STORE)
+                .filter(|store| !store.is_null())
+                .map(fill_json);
+            run(
+                &case,
+                store.unwrap_or_else(|| json!({"profiles": {}})),
+                &mut tally,
+            );
+        }
+        assert_eq!(tally, want, "{family}");
+    }
+}
+
+#[test]
+fn keys_of_the_configuration_count_and_do_not_show() {
+    let config = "{models: {providers: {local: {apiKey: 'sk-0123456789abcdefghij'}, Idle: {}}}, agents: {defaults: {model: 'local/x'}}}";
+    let world = World::with_config(config, &[]);
+    let report = world.report();
+    assert_eq!(report.check_exit(), 0);
+    let json = report.to_json();
+    let source = "models.json: ~/.clawdbot/agents/main/agent/models.json";
+    assert_eq!(
+        json["auth"]["providers"][0]["modelsJson"],
+        json!({"value": "sk-01234...cdefghij", "source": source})
+    );
+    assert_eq!(json["auth"]["oauth"]["providers"][0]["provider"], "Idle");
+    let line = format!(
+        "- local effective=models.json:sk-01234...cdefghij | models.json=sk-01234...cdefghij | source={source}\n"
+    );
+    assert!(
+        report.to_text(Colour::Off).contains(&line),
+        "{}",
+        report.to_text(Colour::Off)
+    );
+}
+
+#[test]
+fn an_alias_stands_for_the_provider_of_its_model() {
+    let config = "{agents: {defaults: {model: 'gpt', models: {'openai/gpt-5.2': {}}}}}";
+    let report = World::with_config(config, &[("OPENAI_API_KEY", "short")]).report();
+    assert_eq!((report.check_exit(), report.plain()), (0, "openai/gpt-5.2"));
+    let text = report.to_text(Colour::Off);
+    assert!(
+        text.contains("Default       : openai/gpt-5.2 (from gpt)\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("env:******** | env=********"),
+        "a short key is hidden whole: {text}"
+    );
+}
+
+#[test]
+fn what_is_expiring_is_2_and_only_that() {
+    let login = |offset: i64| json!({"type": "oauth", "provider": "anthropic", "access": "a", "expires": NOW.0 + offset});
+    let exit = |profiles: Value| {
+        World::new(json!({"profiles": profiles}), "{}", &[])
+            .report()
+            .check_exit()
+    };
+    assert_eq!(exit(json!({"a": login(5)})), 2);
+    assert_eq!(exit(json!({"a": login(5), "b": login(-5)})), 1);
+    assert_eq!(exit(json!({"a": login(100_000_000)})), 0);
+    assert_eq!(
+        exit(json!({"a": login(-NOW.0)})),
+        1,
+        "an end of 0 is not known"
+    );
+    assert_eq!(
+        exit(json!({"a": {"type": "api_key", "provider": "anthropic", "key": "k"}})),
+        0
+    );
+    assert_eq!(exit(json!({})), 1, "the provider in use has nothing");
+}
+
+#[test]
+fn entries_that_cannot_be_read_are_not_there() {
+    let store = json!({"profiles": {"a": {"type": "sso", "provider": "openai"}, "b": {"type": "token"}, "c": 3}});
+    let report = World::new(store, "{}", &[]).report();
+    assert_eq!(report.to_json()["auth"]["oauth"]["profiles"], json!([]));
+    assert_eq!(report.providers.len(), 0);
+}
+
+#[test]
+fn only_the_verdict_is_coloured() {
+    let profile = |offset: i64| json!({"type": "token", "provider": "p", "token": "t", "expires": NOW.0 + offset});
+    let store = json!({"profiles": {"a": profile(100_000_000), "b": profile(5), "c": profile(-5),
+        "d": {"type": "oauth", "provider": "p", "expires": -3}, "e": {"type": "token", "provider": "p", "token": "t"}}});
+    let world = World::new(store, "{}", &[]);
+    let text = world.report().to_text(Colour::On);
+    let lines: Vec<_> = text.lines().rev().take(5).collect();
+    let want = [
+        "- e static",
+        "- d \u{1b}[33munknown\u{1b}[0m expires in unknown",
+        "- c \u{1b}[31mexpired\u{1b}[0m expires in 0m",
+        "- b \u{1b}[33mexpiring\u{1b}[0m expires in 1m",
+        "- a \u{1b}[32mok\u{1b}[0m expires in 28h",
+    ];
+    assert_eq!(lines, want);
+    let plain = text
+        .replace("\u{1b}[0m", "")
+        .replace("\u{1b}[31m", "")
+        .replace("\u{1b}[32m", "")
+        .replace("\u{1b}[33m", "");
+    assert_eq!(plain, world.report().to_text(Colour::Off));
+}
+
+#[test]
+fn a_shell_is_asked_for_by_configuration_or_variable() {
+    let enabled = |config, env: &[_]| {
+        World::with_config(config, env).report().to_json()["auth"]["shellEnvFallback"]["enabled"]
+            .clone()
+    };
+    assert_eq!(enabled("{env: {shellEnv: {enabled: true}}}", &[]), true);
+    assert_eq!(enabled("{}", &[("CLAWDBOT_LOAD_SHELL_ENV", " Yes ")]), true);
+    assert_eq!(enabled("{}", &[("CLAWDBOT_LOAD_SHELL_ENV", "0")]), false);
+}

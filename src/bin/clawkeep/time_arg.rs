@@ -1,0 +1,100 @@
+//! Times on the command line: `7d`, `2026-01-09`, `2026-01-09 14:30`, RFC 3339.
+
+use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, TimeZone as _};
+use clawkeep::domain::UnixMs;
+
+/// A time as typed: so long ago, or an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeArg {
+    /// So many milliseconds before now.
+    Ago(i64),
+    /// Milliseconds since the epoch.
+    At(i64),
+}
+
+impl TimeArg {
+    /// The instant, given now.
+    pub(crate) fn resolve(self, now: UnixMs) -> UnixMs {
+        match self {
+            Self::Ago(ms) => UnixMs(now.0.saturating_sub(ms)),
+            Self::At(ms) => UnixMs(ms),
+        }
+    }
+}
+
+/// Reads a time; dates without a zone are in the local one.
+pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
+    let raw = raw.trim();
+    if let Some(ago) = duration_ms(raw) {
+        return Ok(TimeArg::Ago(ago));
+    }
+    if let Ok(at) = DateTime::parse_from_rfc3339(raw) {
+        return Ok(TimeArg::At(at.timestamp_millis()));
+    }
+    let formats = [
+        "%Y-%m-%d %H:%M:%S",
+        "%Y-%m-%dT%H:%M:%S",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%M",
+    ];
+    let naive = formats
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(raw, format).ok());
+    let naive = naive.or_else(|| {
+        NaiveDate::parse_from_str(raw, "%Y-%m-%d")
+            .ok()?
+            .and_hms_opt(0, 0, 0)
+    });
+    naive
+        .and_then(|naive| Local.from_local_datetime(&naive).earliest())
+        .map(|at| TimeArg::At(at.timestamp_millis()))
+        .ok_or_else(|| "a time is a span such as 30m, 12h, 7d, 2w, or 2026-01-09, or 2026-01-09 14:30, or RFC 3339".to_owned())
+}
+
+fn duration_ms(raw: &str) -> Option<i64> {
+    let unit = raw.chars().last()?;
+    let ms = match unit {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        'd' => 86_400_000,
+        'w' => 604_800_000,
+        _ => return None,
+    };
+    let count: i64 = raw[..raw.len() - 1].parse().ok()?;
+    if count < 0 {
+        None
+    } else {
+        count.checked_mul(ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_instants() {
+        assert_eq!(parse("90m"), Ok(TimeArg::Ago(5_400_000)));
+        assert_eq!(parse("2w"), Ok(TimeArg::Ago(1_209_600_000)));
+        assert_eq!(
+            parse("2026-01-09T00:32:48Z"),
+            Ok(TimeArg::At(1_767_918_768_000))
+        );
+        assert!(matches!(parse("2026-01-09"), Ok(TimeArg::At(_))));
+        assert!(matches!(parse("2026-01-09 14:30"), Ok(TimeArg::At(_))));
+        for bad in [
+            "",
+            "7",
+            "d",
+            "-3d",
+            "soon",
+            "2026-13-01",
+            "99999999999999999d",
+            "é",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(TimeArg::Ago(10).resolve(UnixMs(15)), UnixMs(5));
+    }
+}

@@ -1,0 +1,176 @@
+//! The environment as a value, and which variables carry a provider's secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::domain::ProviderId;
+
+/// Variables that carry a provider's secret, the first that is set wins.
+/// Source: `spec/compat.md`, Resolving a secret for a provider.
+const PROVIDER_VARIABLES: [(&str, &[&str]); 11] = [
+    ("anthropic", &["ANTHROPIC_OAUTH_TOKEN", "ANTHROPIC_API_KEY"]),
+    (
+        "github-copilot",
+        &["COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"],
+    ),
+    ("openai", &["OPENAI_API_KEY"]),
+    ("google", &["GEMINI_API_KEY"]),
+    ("groq", &["GROQ_API_KEY"]),
+    ("cerebras", &["CEREBRAS_API_KEY"]),
+    ("xai", &["XAI_API_KEY"]),
+    ("openrouter", &["OPENROUTER_API_KEY"]),
+    ("minimax", &["MINIMAX_API_KEY"]),
+    ("zai", &["ZAI_API_KEY"]),
+    ("mistral", &["MISTRAL_API_KEY"]),
+];
+
+/// Environment variables, handed in by the program's edge. `Debug` shows how many, never a value: API keys are among them.
+#[derive(Clone, Default)]
+pub struct Env(BTreeMap<String, String>);
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Env({} variables)", self.0.len())
+    }
+}
+
+impl Env {
+    /// Takes pairs of name and value; of a repeated name the last counts.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+
+    /// A variable's value as it stands; an empty one counts as unset.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A variable's value without surrounding space; one of nothing but space counts as unset.
+    #[must_use]
+    pub fn trimmed(&self, name: &str) -> Option<&str> {
+        self.get(name)
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as the reference reads switches.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        self.trimmed(name).is_some_and(|value| {
+            matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on")
+        })
+    }
+}
+
+/// A secret for a provider, found in the environment. `Debug` shows the variable's name only.
+#[derive(Clone, Copy)]
+pub struct ProviderVariable<'a> {
+    /// The variable's name.
+    pub name: &'static str,
+    value: &'a str,
+}
+
+impl fmt::Debug for ProviderVariable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProviderVariable({})", self.name)
+    }
+}
+
+impl<'a> ProviderVariable<'a> {
+    /// The secret in the clear, trimmed, never empty.
+    #[must_use]
+    pub fn expose_secret(&self) -> &'a str {
+        self.value
+    }
+
+    /// Whether the variable carries an OAuth token rather than an API key.
+    #[must_use]
+    pub fn is_oauth(&self) -> bool {
+        self.name.contains("OAUTH")
+    }
+}
+
+/// The secret that the environment has for `provider`.
+#[must_use]
+pub fn provider_variable<'a>(env: &'a Env, provider: &ProviderId) -> Option<ProviderVariable<'a>> {
+    provider_variables(provider).iter().find_map(|&name| {
+        env.trimmed(name)
+            .map(|value| ProviderVariable { name, value })
+    })
+}
+
+/// The variables that may carry `provider`'s secret, first choice first; empty for a provider that has none.
+#[must_use]
+pub fn provider_variables(provider: &ProviderId) -> &'static [&'static str] {
+    PROVIDER_VARIABLES
+        .iter()
+        .find(|(id, _)| *id == provider.as_str())
+        .map_or(&[], |(_, names)| names)
+}
+
+/// Every provider that has a variable.
+pub fn providers_with_variables() -> impl Iterator<Item = ProviderId> {
+    PROVIDER_VARIABLES.iter().map(|(id, _)| ProviderId::new(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Env {
+        Env::from_pairs(
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
+    }
+
+    #[test]
+    fn an_empty_variable_is_unset() {
+        let env = env(&[("A", ""), ("B", "  "), ("C", " x ")]);
+        assert_eq!((env.get("A"), env.get("D")), (None, None));
+        assert_eq!(
+            (env.trimmed("B"), env.trimmed("C"), env.get("C")),
+            (None, Some("x"), Some(" x "))
+        );
+    }
+
+    #[test]
+    fn the_first_variable_that_is_set_wins() {
+        let env = env(&[
+            ("ANTHROPIC_API_KEY", "key"),
+            ("ANTHROPIC_OAUTH_TOKEN", " oat "),
+            ("COPILOT_GITHUB_TOKEN", " "),
+            ("GITHUB_TOKEN", "gho"),
+        ]);
+        let found = |provider: &str| provider_variable(&env, &ProviderId::new(provider));
+        let anthropic = found("Anthropic").unwrap();
+        assert_eq!(
+            (
+                anthropic.name,
+                anthropic.expose_secret(),
+                anthropic.is_oauth()
+            ),
+            ("ANTHROPIC_OAUTH_TOKEN", "oat", true)
+        );
+        assert_eq!(
+            found("github-copilot").map(|variable| variable.name),
+            Some("GITHUB_TOKEN")
+        );
+        assert!(found("openai").is_none() && found("nobody").is_none());
+    }
+
+    #[test]
+    fn nothing_prints_a_value() {
+        let env = env(&[("OPENAI_API_KEY", "sk-secret")]);
+        let found = provider_variable(&env, &ProviderId::new("openai")).unwrap();
+        assert_eq!(
+            format!("{env:?} {found:?}"),
+            "Env(1 variables) ProviderVariable(OPENAI_API_KEY)"
+        );
+    }
+}

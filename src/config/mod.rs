@@ -1,0 +1,21 @@
+//! Where things are and what the gateway is configured to do: the environment as the binary passes it in,
+//! paths, agents, and the gateway's JSON5 configuration.
+//!
+//! Nothing here asks the process for its environment, working directory or clock. The disk is read in one
+//! place, `disk`; nothing is ever written (the command that edits the configuration is another's work).
+
+mod agents;
+mod disk;
+mod env;
+mod models;
+mod nesting;
+mod paths;
+mod settings;
+
+pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
+pub use env::{
+    Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
+};
+pub use models::{ListedModel, ModelChoice, ModelRef, Models};
+pub use paths::{Layout, Overrides, PathError};
+pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};

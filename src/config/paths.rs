@@ -1,0 +1,341 @@
+//! Every path the program works with, resolved once from the environment and the command line.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::Env;
+use crate::domain::VaultId;
+
+/// Directory and suffix names of our own. Source: `spec/vault.md`, Keys and The audit record.
+const PROGRAM: &str = "clawkeep";
+
+/// Why paths cannot be worked out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PathError {
+    /// There is no home directory in the environment.
+    #[error(
+        "the home directory is not known: HOME is not set. Set HOME to the absolute path of your home directory"
+    )]
+    NoHome,
+    /// The home directory is a relative path, which would mean another place in every directory.
+    #[error("HOME is `{}`, which is not an absolute path. Set HOME to the absolute path of your home directory", .0.display())]
+    RelativeHome(PathBuf),
+}
+
+/// What the command line says about paths.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--state-dir`.
+    pub state_dir: Option<PathBuf>,
+    /// `--vault`.
+    pub vault: Option<PathBuf>,
+}
+
+/// Absolute paths, without `.` and `..`; none of them need exist. Source: `spec/compat.md`, Paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The user's home directory.
+    pub home: PathBuf,
+    /// The gateway's state directory.
+    pub state_dir: PathBuf,
+    /// The gateway's configuration, JSON5.
+    pub config_file: PathBuf,
+    /// Our own settings.
+    pub settings_file: PathBuf,
+    /// The vault.
+    pub vault_file: PathBuf,
+    /// The directory of the legacy OAuth file.
+    pub oauth_dir: PathBuf,
+    /// Claude Code's login, where it is kept in a file.
+    pub claude_code_file: PathBuf,
+    /// Codex CLI's login.
+    pub codex_file: PathBuf,
+    working_dir: PathBuf,
+    named_key_file: Option<PathBuf>,
+    credentials_dir: Option<PathBuf>,
+    config_home: PathBuf,
+    state_home: PathBuf,
+}
+
+impl Layout {
+    /// Works out every path. `working_dir` is what relative paths are relative to.
+    ///
+    /// # Errors
+    /// When `HOME` (on Windows also `USERPROFILE`) is missing or relative.
+    pub fn resolve(
+        env: &Env,
+        overrides: &Overrides,
+        working_dir: &Path,
+    ) -> Result<Self, PathError> {
+        let home = home_dir(env)?;
+        let place = Place {
+            home: &home,
+            working_dir,
+        };
+        let named = |name: &str| {
+            env.trimmed(name)
+                .map(|path| place.user_path(Path::new(path)))
+        };
+        // Claude Code takes its variable as it stands: no trimming, no tilde.
+        let claude_dir = env
+            .get("CLAUDE_CONFIG_DIR")
+            .map(|path| place.absolute(Path::new(path)));
+        let absolute = |name: &str| {
+            env.get(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+
+        let state_dir = (overrides
+            .state_dir
+            .as_deref()
+            .map(|path| place.user_path(path)))
+        .or_else(|| named("CLAWDBOT_STATE_DIR"))
+        .or_else(|| named("CLAWDIS_STATE_DIR"))
+        .unwrap_or_else(|| home.join(".clawdbot"));
+        Ok(Self {
+            config_file: named("CLAWDBOT_CONFIG_PATH")
+                .unwrap_or_else(|| state_dir.join("clawdbot.json")),
+            settings_file: state_dir.join("clawkeep.toml"),
+            vault_file: (overrides.vault.as_deref().map(|path| place.user_path(path)))
+                .or_else(|| named("CLAWKEEP_VAULT"))
+                .unwrap_or_else(|| state_dir.join("vault.db")),
+            oauth_dir: named("CLAWDBOT_OAUTH_DIR").unwrap_or_else(|| state_dir.join("credentials")),
+            claude_code_file: claude_dir
+                .unwrap_or_else(|| home.join(".claude"))
+                .join(".credentials.json"),
+            codex_file: named("CODEX_HOME")
+                .unwrap_or_else(|| home.join(".codex"))
+                .join("auth.json"),
+            named_key_file: named("CLAWKEEP_KEY_FILE"),
+            credentials_dir: absolute("CREDENTIALS_DIRECTORY"),
+            config_home: absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
+            state_home: absolute("XDG_STATE_HOME")
+                .unwrap_or_else(|| home.join(".local").join("state")),
+            working_dir: working_dir.to_path_buf(),
+            state_dir,
+            home,
+        })
+    }
+
+    /// The legacy OAuth file.
+    #[must_use]
+    pub fn oauth_file(&self) -> PathBuf {
+        self.oauth_dir.join("oauth.json")
+    }
+
+    /// The key file that `$CLAWKEEP_KEY_FILE` names.
+    #[must_use]
+    pub fn named_key_file(&self) -> Option<&Path> {
+        self.named_key_file.as_deref()
+    }
+
+    /// The key file among a systemd service's credentials.
+    #[must_use]
+    pub fn credential_key_file(&self) -> Option<PathBuf> {
+        self.credentials_dir
+            .as_ref()
+            .map(|dir| dir.join("clawkeep.key"))
+    }
+
+    /// Where this program keeps key files: `$XDG_CONFIG_HOME/clawkeep`.
+    #[must_use]
+    pub fn key_file_dir(&self) -> PathBuf {
+        self.config_home.join(PROGRAM)
+    }
+
+    /// Where the latest head of a vault's audit record is kept.
+    #[must_use]
+    pub fn head_file(&self, vault: VaultId) -> PathBuf {
+        self.state_home
+            .join(PROGRAM)
+            .join("heads")
+            .join(vault.to_string())
+    }
+
+    /// A path as a person or a configuration wrote it: a leading `~` is home, relative ones start at the working directory.
+    #[must_use]
+    pub fn user_path(&self, path: &Path) -> PathBuf {
+        Place {
+            home: &self.home,
+            working_dir: &self.working_dir,
+        }
+        .user_path(path)
+    }
+
+    /// A path as people read it, home written as `~`.
+    #[must_use]
+    pub fn shorten_home(&self, path: &Path) -> String {
+        match path.strip_prefix(&self.home) {
+            Ok(rest) if rest.as_os_str().is_empty() => "~".to_owned(),
+            Ok(rest) => Path::new("~").join(rest).display().to_string(),
+            Err(_) => path.display().to_string(),
+        }
+    }
+}
+
+fn home_dir(env: &Env) -> Result<PathBuf, PathError> {
+    let windows_home = || env.trimmed("USERPROFILE").filter(|_| cfg!(windows));
+    let home = PathBuf::from(
+        env.trimmed("HOME")
+            .or_else(windows_home)
+            .ok_or(PathError::NoHome)?,
+    );
+    if home.is_absolute() {
+        Ok(without_dots(&home))
+    } else {
+        Err(PathError::RelativeHome(home))
+    }
+}
+
+/// What a written path is relative to.
+struct Place<'a> {
+    home: &'a Path,
+    working_dir: &'a Path,
+}
+
+impl Place<'_> {
+    fn user_path(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix("~") {
+            Ok(rest) => without_dots(&self.home.join(rest)),
+            Err(_) => self.absolute(path),
+        }
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        without_dots(&self.working_dir.join(path))
+    }
+}
+
+/// Takes `.` and `..` out by name alone, as the reference's `path.resolve` does, symbolic links or not.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop(); // stays at the root
+            }
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => out.push(component),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    const VAULT: VaultId = VaultId([0xab; 16]);
+
+    fn layout(pairs: &[(&str, &str)]) -> Layout {
+        layout_with(pairs, &Overrides::default())
+    }
+
+    fn layout_with(pairs: &[(&str, &str)], overrides: &Overrides) -> Layout {
+        let pairs = [("HOME", "/home/ana")]
+            .iter()
+            .chain(pairs)
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Layout::resolve(&Env::from_pairs(pairs), overrides, Path::new("/work")).unwrap()
+    }
+
+    #[test]
+    fn defaults_lie_under_home() {
+        let layout = layout(&[
+            ("CLAWDBOT_STATE_DIR", " "),
+            ("XDG_CONFIG_HOME", "relative"),
+            ("CODEX_HOME", ""),
+        ]);
+        assert_eq!(layout.state_dir, Path::new("/home/ana/.clawdbot"));
+        assert_eq!(
+            layout.config_file,
+            Path::new("/home/ana/.clawdbot/clawdbot.json")
+        );
+        assert_eq!(layout.vault_file, Path::new("/home/ana/.clawdbot/vault.db"));
+        assert_eq!(
+            layout.oauth_file(),
+            Path::new("/home/ana/.clawdbot/credentials/oauth.json")
+        );
+        assert_eq!(
+            layout.claude_code_file,
+            Path::new("/home/ana/.claude/.credentials.json")
+        );
+        assert_eq!(layout.codex_file, Path::new("/home/ana/.codex/auth.json"));
+        let id = "ab".repeat(16);
+        assert_eq!(
+            layout.key_file_dir(),
+            Path::new("/home/ana/.config/clawkeep")
+        );
+        assert_eq!(layout.named_key_file(), None);
+        assert_eq!(layout.credential_key_file(), None);
+        assert_eq!(
+            layout.head_file(VAULT),
+            Path::new(&format!("/home/ana/.local/state/clawkeep/heads/{id}"))
+        );
+    }
+
+    #[test]
+    fn the_command_line_beats_the_environment_and_tilde_is_home() {
+        let pairs = [
+            ("CLAWDBOT_STATE_DIR", "~/one/../two/"),
+            ("CLAWDIS_STATE_DIR", "/other"),
+            ("CLAWKEEP_VAULT", "v.db"),
+        ];
+        let from_env = layout(&pairs);
+        assert_eq!(from_env.state_dir, Path::new("/home/ana/two"));
+        assert_eq!(from_env.vault_file, Path::new("/work/v.db"));
+        let overrides = Overrides {
+            state_dir: Some("state".into()),
+            vault: Some("~/v".into()),
+        };
+        let from_flags = layout_with(&pairs, &overrides);
+        assert_eq!(from_flags.state_dir, Path::new("/work/state"));
+        assert_eq!(from_flags.vault_file, Path::new("/home/ana/v"));
+        assert_eq!(
+            layout(&[("CLAWDIS_STATE_DIR", "/other")]).state_dir,
+            Path::new("/other")
+        );
+    }
+
+    #[test]
+    fn key_files_lie_where_they_are_named() {
+        let layout = layout(&[
+            ("CREDENTIALS_DIRECTORY", "/run/c"),
+            ("CLAWKEEP_KEY_FILE", "~/k"),
+            ("XDG_CONFIG_HOME", "/x"),
+        ]);
+        assert_eq!(layout.named_key_file(), Some(Path::new("/home/ana/k")));
+        let credential = layout.credential_key_file();
+        assert_eq!(
+            credential.as_deref(),
+            Some(Path::new("/run/c/clawkeep.key"))
+        );
+        assert_eq!(layout.key_file_dir(), Path::new("/x/clawkeep"));
+    }
+
+    #[test]
+    fn home_is_written_as_a_tilde_only_where_it_is_home() {
+        let layout = layout(&[]);
+        for (path, want) in [
+            ("/home/ana", "~"),
+            ("/home/ana/a/b", "~/a/b"),
+            ("/home/anabel/a", "/home/anabel/a"),
+        ] {
+            assert_eq!(layout.shorten_home(Path::new(path)), want);
+        }
+    }
+
+    #[test]
+    fn without_a_home_the_error_says_what_to_do() {
+        let resolve = |env: &Env| Layout::resolve(env, &Overrides::default(), Path::new("/work"));
+        assert_eq!(resolve(&Env::default()), Err(PathError::NoHome));
+        assert!(PathError::NoHome.to_string().contains("Set HOME"));
+        let relative = Env::from_pairs([("HOME".to_owned(), "ana".to_owned())]);
+        assert_eq!(
+            resolve(&relative),
+            Err(PathError::RelativeHome("ana".into()))
+        );
+    }
+}

@@ -1,0 +1,330 @@
+//! The gateway's configuration as far as credentials are concerned, read leniently: a field of the wrong type counts as
+//! absent, unknown fields are none of our business. Only text that is no JSON5 at all is refused.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+
+use super::{Models, disk, nesting};
+use crate::domain::{AgentName, Credential, CredentialType, ProfileId, ProviderId, SecretJson};
+
+/// Why the configuration, or the agents it speaks of, cannot be read. Nothing of its text is shown: API keys may be in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file is there and cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The agents of the state directory cannot be listed.
+    #[error("cannot list the agents in {}", path.display())]
+    AgentDirs {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The path leads to a directory, a FIFO or a device.
+    #[error("the configuration {} is not a file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is larger than any configuration.
+    #[error("the configuration {} is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The text is no JSON5.
+    #[error("the configuration {} is not valid JSON5 at line {line}, column {column}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What the parser expected.
+        source: json5::Error,
+    },
+    /// Brackets nest deeper than any configuration's.
+    #[error("the configuration {} nests deeper than {limit} levels at line {line}, column {column}", path.display())]
+    TooDeep {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// The limit in levels.
+        limit: usize,
+    },
+}
+
+/// A profile that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileSetting {
+    /// Its id.
+    pub id: ProfileId,
+    /// Its provider.
+    pub provider: ProviderId,
+    /// What its credential has to be; `None` where it is not said.
+    pub mode: Option<CredentialType>,
+    /// The e-mail address to show with it, trimmed, not empty.
+    pub email: Option<String>,
+}
+
+impl ProfileSetting {
+    /// Whether a stored credential may be used for it: provider and mode agree, `oauth` accepts a token.
+    /// Source: `spec/compat.md`, Resolving a secret for a provider.
+    #[must_use]
+    pub fn admits(&self, credential: &Credential<'_>) -> bool {
+        let mode_agrees = match self.mode {
+            Some(CredentialType::OAuth) => matches!(
+                credential.kind,
+                CredentialType::OAuth | CredentialType::Token
+            ),
+            Some(mode) => mode == credential.kind,
+            None => true,
+        };
+        mode_agrees && credential.is_for(self.provider.as_str())
+    }
+}
+
+/// The order that the configuration gives a provider's profiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderOrder {
+    /// The provider.
+    pub provider: ProviderId,
+    /// Ids, first choice first. An empty list is an order, too: nothing is to be tried.
+    pub ids: Vec<ProfileId>,
+}
+
+/// An entry of `agents.list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSetting {
+    /// Its id, normalised.
+    pub name: AgentName,
+    /// Whether it is marked as the default agent.
+    pub is_default: bool,
+    /// Its `agentDir` as written, trimmed, not empty.
+    pub dir: Option<String>,
+}
+
+/// What the gateway's configuration says. `Debug` shows no key.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `auth.profiles`, in the order written.
+    pub profiles: Vec<ProfileSetting>,
+    /// `auth.order`.
+    pub orders: Vec<ProviderOrder>,
+    /// `agents.list`.
+    pub agents: Vec<AgentSetting>,
+    /// `agents.defaults`: the models.
+    pub models: Models,
+    /// `env.shellEnv.enabled`: whether the gateway asks a login shell for keys.
+    pub shell_env_enabled: bool,
+    provider_keys: Vec<ProviderKey>,
+}
+
+/// `models.providers[p]` with its key, if it has one.
+#[derive(Clone)]
+struct ProviderKey {
+    provider: String,
+    key: Option<SecretString>,
+}
+
+impl fmt::Debug for ProviderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProviderKey({})", self.provider)
+    }
+}
+
+impl Settings {
+    /// Reads the configuration; without a file everything is at its default.
+    ///
+    /// # Errors
+    /// When the file is there and is unreadable, no regular file, too large, or no JSON5.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        disk::config_text(path)?
+            .map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, path))
+    }
+
+    /// Reads configuration text; `path` is for messages.
+    ///
+    /// # Errors
+    /// When the text is no JSON5 or nests too deep.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        if let Some(at) = nesting::too_deep_at(text) {
+            let (line, column) = (at.line + 1, at.column + 1);
+            return Err(ConfigError::TooDeep {
+                path: path.to_path_buf(),
+                line,
+                column,
+                limit: nesting::NESTING_MAX,
+            });
+        }
+        let root = json5::from_str::<Value>(text).map_err(|source| {
+            let (line, column) = source
+                .position()
+                .map_or((1, 1), |at| (at.line + 1, at.column + 1));
+            ConfigError::Syntax {
+                path: path.to_path_buf(),
+                line,
+                column,
+                source,
+            }
+        })?;
+        Ok(Self::read(SecretJson::new(root).expose_secret()))
+    }
+
+    fn read(root: &Value) -> Self {
+        Self {
+            profiles: object(root, "/auth/profiles").filter_map(profile).collect(),
+            orders: object(root, "/auth/order").filter_map(order).collect(),
+            agents: root
+                .pointer("/agents/list")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(agent)
+                .collect(),
+            models: Models::read(root.pointer("/agents/defaults")),
+            shell_env_enabled: root.pointer("/env/shellEnv/enabled") == Some(&Value::Bool(true)),
+            provider_keys: object(root, "/models/providers")
+                .map(provider_key)
+                .collect(),
+        }
+    }
+
+    /// The agent that the gateway serves by default: the first marked so, else the first listed, else `main`.
+    #[must_use]
+    pub fn default_agent(&self) -> AgentName {
+        let marked = self.agents.iter().find(|agent| agent.is_default);
+        marked
+            .or(self.agents.first())
+            .map(|agent| agent.name.clone())
+            .unwrap_or_default()
+    }
+
+    /// What is said of a profile.
+    #[must_use]
+    pub fn profile(&self, id: &str) -> Option<&ProfileSetting> {
+        self.profiles
+            .iter()
+            .find(|profile| profile.id.as_str() == id)
+    }
+
+    /// The profiles named for a provider, in the order written.
+    #[must_use]
+    pub fn profiles_of(&self, provider: &ProviderId) -> Vec<ProfileId> {
+        self.profiles
+            .iter()
+            .filter(|profile| profile.provider == *provider)
+            .map(|profile| profile.id.clone())
+            .collect()
+    }
+
+    /// The explicit order of a provider's profiles.
+    #[must_use]
+    pub fn order_for(&self, provider: &ProviderId) -> Option<Vec<ProfileId>> {
+        self.orders
+            .iter()
+            .find(|order| order.provider == *provider)
+            .map(|order| order.ids.clone())
+    }
+
+    /// Names of the providers that the configuration defines itself, as written.
+    pub fn custom_providers(&self) -> impl Iterator<Item = &str> {
+        self.provider_keys
+            .iter()
+            .map(|entry| entry.provider.as_str())
+    }
+
+    /// The key that the configuration itself has for a provider, in the clear, trimmed, not empty. A name as written
+    /// is preferred to one that means the same.
+    #[must_use]
+    pub fn expose_provider_key(&self, provider: &str) -> Option<&str> {
+        let wanted = ProviderId::new(provider);
+        let exact = self
+            .provider_keys
+            .iter()
+            .find(|entry| entry.provider == provider);
+        let entry = exact.or_else(|| {
+            self.provider_keys
+                .iter()
+                .find(|entry| ProviderId::new(&entry.provider) == wanted)
+        });
+        entry?.key.as_ref().map(ExposeSecret::expose_secret)
+    }
+}
+
+fn object<'a>(root: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    root.pointer(pointer)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::iter)
+}
+
+fn profile((id, entry): (&String, &Value)) -> Option<ProfileSetting> {
+    let provider = ProviderId::new(entry.get("provider")?.as_str()?);
+    let mode = match entry.get("mode").and_then(Value::as_str) {
+        Some("api_key") => Some(CredentialType::ApiKey),
+        Some("token") => Some(CredentialType::Token),
+        Some("oauth") => Some(CredentialType::OAuth),
+        _ => None,
+    };
+    Some(ProfileSetting {
+        id: ProfileId::new(id),
+        provider,
+        mode,
+        email: text(entry, "email"),
+    })
+}
+
+fn order((provider, list): (&String, &Value)) -> Option<ProviderOrder> {
+    let ids = list
+        .as_array()?
+        .iter()
+        .filter_map(Value::as_str)
+        .map(ProfileId::new)
+        .collect();
+    Some(ProviderOrder {
+        provider: ProviderId::new(provider),
+        ids,
+    })
+}
+
+fn agent(entry: &Value) -> Option<AgentSetting> {
+    let fields = entry.as_object()?;
+    Some(AgentSetting {
+        name: AgentName::from_id(fields.get("id").and_then(Value::as_str).unwrap_or_default()),
+        is_default: fields.get("default") == Some(&Value::Bool(true)),
+        dir: text(entry, "agentDir"),
+    })
+}
+
+fn provider_key((provider, entry): (&String, &Value)) -> ProviderKey {
+    ProviderKey {
+        provider: provider.clone(),
+        key: text(entry, "apiKey").map(SecretString::from),
+    }
+}
+
+fn text(entry: &Value, field: &str) -> Option<String> {
+    let text = entry.get(field)?.as_str()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Bytes to document and back.
+
+use serde_json::error::Category;
+use zeroize::Zeroizing;
+
+use crate::domain::{StoreDoc, StoreShapeError};
+
+/// UTF-8's byte-order mark, which some editors put in front.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Why bytes are no store. Never quotes them: they hold secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatFault {
+    /// Nothing at all, or only white space.
+    #[error("it is empty")]
+    Empty,
+    /// JSON that ends too early: torn while it was written.
+    #[error("it ends in the middle, at line {line} column {column}")]
+    CutShort {
+        /// From 1.
+        line: usize,
+        /// From 0, in bytes.
+        column: usize,
+    },
+    /// Not JSON, or nested deeper than 128 levels.
+    #[error("it is not JSON from line {line} column {column} on")]
+    NotJson {
+        /// From 1.
+        line: usize,
+        /// From 0, in bytes.
+        column: usize,
+    },
+    /// JSON, but no store.
+    #[error(transparent)]
+    Shape(#[from] StoreShapeError),
+}
+
+impl FormatFault {
+    /// The name in the record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::CutShort { .. } => "cut-short",
+            Self::NotJson { .. } => "not-json",
+            Self::Shape(_) => "no-store",
+        }
+    }
+}
+
+/// Understands a store file. A byte-order mark in front is passed over.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn parse(bytes: &[u8]) -> Result<StoreDoc, FormatFault> {
+    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(FormatFault::Empty);
+    }
+    let root = serde_json::from_slice(bytes).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            Category::Eof => FormatFault::CutShort { line, column },
+            _ => FormatFault::NotJson { line, column },
+        }
+    })?;
+    Ok(StoreDoc::from_json(root)?)
+}
+
+/// The bytes of a store file: JSON indented by two spaces, a newline at the end. Source: `spec/compat.md`.
+#[must_use]
+pub fn render(doc: &StoreDoc) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+    serde_json::to_writer_pretty(&mut *bytes, doc.expose_secret())
+        .expect("a map of JSON values with text keys has no part that JSON cannot say");
+    bytes.push(b'\n');
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_comes_back_as_it_was() {
+        let text = "{\n  \"version\": 1,\n  \"x\": 1.5,\n  \"profiles\": {\n    \"b\": {\n      \"n\": null\n    },\n    \"a\": 3\n  }\n}\n";
+        assert_eq!(
+            render(&parse(text.as_bytes()).unwrap()).as_slice(),
+            text.as_bytes()
+        );
+    }
+
+    #[test]
+    fn faults_say_where_and_never_what() {
+        let deep = "[".repeat(10_000);
+        for (bytes, name) in [
+            (&b""[..], "empty"),
+            (b" \n", "empty"),
+            (b"{\"profiles\": {\"a\": \"sk-secr", "cut-short"),
+            (b"{\"profiles\": sk-secret}", "not-json"),
+            (b"\xff\xfe{}", "not-json"),
+            (b"{\"profiles\": {}} sk-secret", "not-json"),
+            (b"[]", "no-store"),
+            (b"{}", "no-store"),
+            (deep.as_bytes(), "not-json"),
+        ] {
+            let fault = parse(bytes).unwrap_err();
+            assert_eq!(fault.as_str(), name);
+            assert!(!format!("{fault} {fault:?}").contains("sk-"));
+        }
+        assert!(parse(b"\xef\xbb\xbf{\"profiles\": {}}").is_ok());
+    }
+}

@@ -1,0 +1,184 @@
+//! Where an agent's store lies: the file, its lock, its temporary name, and whether it is ours to write.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use zeroize::Zeroizing;
+
+use super::{FormatFault, parse};
+use crate::domain::StoreDoc;
+use crate::platform::{FileError, exists, read_regular, replace_file, resolve_link};
+
+/// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
+pub const STORE_LIMIT: u64 = 64 << 20;
+/// The store's name in an agent directory. Source: `spec/compat.md`, Paths.
+const STORE_NAME: &str = "auth-profiles.json";
+/// A newer gateway's own store. It refuses to start beside a JSON store. Source: `spec/compat.md`.
+const NEWER_STORE_NAME: &str = "openclaw-agent.sqlite";
+
+/// What a store file says.
+pub enum StoreReading {
+    /// There is none.
+    Missing,
+    /// A document, and the bytes it was read from.
+    Parsed {
+        /// The document.
+        doc: StoreDoc,
+        /// The bytes.
+        bytes: Zeroizing<Vec<u8>>,
+    },
+    /// Something that is no store. Never to be taken for an empty one.
+    Damaged {
+        /// What is wrong.
+        fault: FormatFault,
+        /// Its length in bytes and its modification time: whether it is still being written shows in them.
+        seen: (usize, SystemTime),
+    },
+}
+
+impl std::fmt::Debug for StoreReading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("Missing"),
+            Self::Parsed { doc, .. } => write!(f, "Parsed({doc:?})"),
+            Self::Damaged { fault, .. } => write!(f, "Damaged({fault:?})"),
+        }
+    }
+}
+
+/// An agent's store file.
+#[derive(Clone, Debug)]
+pub struct StorePlace {
+    /// The agent's directory.
+    dir: PathBuf,
+    /// The file as users name it; may be a link.
+    path: PathBuf,
+    /// Where it really is: what is locked, replaced, and known to the vault.
+    real: PathBuf,
+}
+
+impl StorePlace {
+    /// The store of the agent whose directory is `dir`.
+    ///
+    /// # Errors
+    /// When a link cannot be read.
+    pub fn of_agent(dir: &Path) -> Result<Self, FileError> {
+        let path = dir.join(STORE_NAME);
+        let real = resolve_link(&path)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            path,
+            real,
+        })
+    }
+
+    /// The file as users name it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the file really is, links resolved.
+    #[must_use]
+    pub fn real(&self) -> &Path {
+        &self.real
+    }
+
+    /// The agent's directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether a newer gateway owns the directory, so that no store may be written there.
+    #[must_use]
+    pub fn is_newer_gateways(&self) -> bool {
+        exists(&self.dir.join(NEWER_STORE_NAME))
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it is not a regular file, too large, or cannot be read.
+    pub fn read(&self) -> Result<StoreReading, FileError> {
+        let Some(contents) = read_regular(&self.real, STORE_LIMIT)? else {
+            return Ok(StoreReading::Missing);
+        };
+        Ok(match parse(&contents.bytes) {
+            Ok(doc) => StoreReading::Parsed {
+                doc,
+                bytes: contents.bytes,
+            },
+            Err(fault) => StoreReading::Damaged {
+                fault,
+                seen: (contents.bytes.len(), contents.modified),
+            },
+        })
+    }
+
+    /// Replaces the file, whole and durably; a link stays a link. The caller holds its lock.
+    ///
+    /// # Errors
+    /// When the system refuses; the file is then what it was.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), FileError> {
+        let mut temporary = self.real.file_name().unwrap_or_default().to_owned();
+        temporary.push(".clawkeep-tmp");
+        replace_file(&self.real, &self.real.with_file_name(temporary), bytes)
+    }
+
+    /// Where a damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet taken.
+    #[must_use]
+    pub fn aside(&self, utc: &str) -> PathBuf {
+        let name = self.real.file_name().unwrap_or_default().to_string_lossy();
+        let numbered = (1..).map(|n| format!("{name}.corrupt-{utc}-{n}"));
+        std::iter::once(format!("{name}.corrupt-{utc}"))
+            .chain(numbered)
+            .map(|name| self.real.with_file_name(name))
+            .find(|path| !exists(path))
+            .unwrap_or_else(|| self.real.with_file_name(format!("{name}.corrupt")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_linked_store_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (agent, shared) = (dir.path().join("agent"), dir.path().join("shared.json"));
+        std::fs::create_dir(&agent).unwrap();
+        std::os::unix::fs::symlink("../shared.json", agent.join(STORE_NAME)).unwrap();
+        StorePlace::of_agent(&agent)
+            .unwrap()
+            .write(b"{\"profiles\": {}}")
+            .unwrap();
+        assert!(
+            std::fs::symlink_metadata(agent.join(STORE_NAME))
+                .unwrap()
+                .is_symlink()
+        );
+        assert!(matches!(
+            StorePlace::of_agent(&agent).unwrap().read().unwrap(),
+            StoreReading::Parsed { .. }
+        ));
+        assert_eq!(std::fs::read(shared).unwrap(), b"{\"profiles\": {}}");
+    }
+
+    #[test]
+    fn damaged_files_get_names_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = StorePlace::of_agent(dir.path()).unwrap();
+        let first = place.aside("20260109T003248Z");
+        assert_eq!(
+            first.file_name().unwrap(),
+            "auth-profiles.json.corrupt-20260109T003248Z"
+        );
+        std::fs::write(&first, "").unwrap();
+        assert_eq!(
+            place.aside("20260109T003248Z").file_name().unwrap(),
+            "auth-profiles.json.corrupt-20260109T003248Z-1"
+        );
+    }
+}

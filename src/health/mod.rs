@@ -1,0 +1,289 @@
+//! How a credential stands against the clock: fine, expiring, expired, missing, or without an end.
+//!
+//! Pure: values in, values out. What a summary looks like on a terminal or in JSON is the binary's.
+
+use crate::domain::{Credential, CredentialType, Expiry, UnixMs};
+
+/// A credential that ends within this time is *expiring*: 24 hours, in milliseconds.
+/// Source: the `status` conformance cases (`warnAfterMs`).
+pub const WARN_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What OpenClaw leaves in place of a token while it is being refreshed. Source: `spec/compat.md`, auth-profiles.json.
+const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
+
+/// How a credential, or a provider as a whole, stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Ends later than [`WARN_AFTER_MS`] from now.
+    Ok,
+    /// Ends within [`WARN_AFTER_MS`].
+    Expiring,
+    /// Has ended.
+    Expired,
+    /// There is none, or an OAuth login of which it is not known when it ends.
+    Missing,
+    /// Has no end.
+    Static,
+}
+
+impl Status {
+    /// The word in the JSON report.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+            Self::Missing => "missing",
+            Self::Static => "static",
+        }
+    }
+}
+
+/// How one credential, or one provider, stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Health {
+    /// The verdict.
+    pub status: Status,
+    /// When it ends, as stored; also where that makes no sense (an OAuth login with 0 or less).
+    pub expires_at: Option<Expiry>,
+    /// Milliseconds left, negative once it has ended; absent where the verdict is not about time.
+    pub remaining_ms: Option<f64>,
+}
+
+impl Health {
+    fn timeless(status: Status, expires_at: Option<Expiry>) -> Self {
+        Self {
+            status,
+            expires_at,
+            remaining_ms: None,
+        }
+    }
+}
+
+/// How a credential stands at `now`. An unreadable entry is [`Status::Missing`].
+#[must_use]
+pub fn assess(credential: &Credential<'_>, now: UnixMs) -> Health {
+    let expires_at = credential.expiry();
+    let is_marker = || {
+        credential
+            .expose_secret()
+            .is_some_and(|secret| secret.starts_with(REFRESH_FENCE))
+    };
+    match (
+        credential.kind,
+        expires_at.filter(|expiry| expiry.ms() > 0.0),
+    ) {
+        (CredentialType::ApiKey, _) | (CredentialType::Token, None) => {
+            Health::timeless(Status::Static, None)
+        }
+        (CredentialType::OAuth, _) if is_marker() => Health::timeless(Status::Missing, expires_at),
+        (CredentialType::OAuth, None) => Health::timeless(Status::Missing, expires_at),
+        (CredentialType::Unreadable, _) => Health::timeless(Status::Missing, None),
+        (CredentialType::Token | CredentialType::OAuth, Some(expiry)) => timed(expiry, now),
+    }
+}
+
+/// How a provider stands, given its readable credentials: without any it is missing, with API keys alone static;
+/// else the earliest end counts, and one that has ended or is missing makes the whole expired.
+#[must_use]
+pub fn assess_provider(credentials: &[(CredentialType, Health)], now: UnixMs) -> Health {
+    let expirable = || {
+        let ends =
+            |kind: CredentialType| matches!(kind, CredentialType::OAuth | CredentialType::Token);
+        credentials
+            .iter()
+            .filter(move |(kind, _)| ends(*kind))
+            .map(|(_, health)| health)
+    };
+    if expirable().next().is_none() {
+        let status = if credentials.is_empty() {
+            Status::Missing
+        } else {
+            Status::Static
+        };
+        return Health::timeless(status, None);
+    }
+    let any = |wanted: &[Status]| expirable().any(|health| wanted.contains(&health.status));
+    let status = if any(&[Status::Expired, Status::Missing]) {
+        Status::Expired
+    } else if any(&[Status::Expiring]) {
+        Status::Expiring
+    } else {
+        Status::Ok
+    };
+    let expires_at = expirable()
+        .filter_map(|health| health.expires_at)
+        .min_by(|a, b| a.ms().total_cmp(&b.ms()));
+    Health {
+        status,
+        expires_at,
+        remaining_ms: expires_at.map(|expiry| expiry.ms() - now.as_f64()),
+    }
+}
+
+/// Time left as people read it: `0m`, `12m`, `31h`, `5d`. Rounded, at least a minute while there is any;
+/// minutes below an hour, hours below two days.
+#[must_use]
+pub fn remaining_short(remaining_ms: f64) -> String {
+    if remaining_ms <= 0.0 {
+        return "0m".to_owned();
+    }
+    let minutes = (remaining_ms / 60_000.0).round().max(1.0);
+    let hours = (minutes / 60.0).round();
+    if minutes < 60.0 {
+        format!("{minutes}m")
+    } else if hours < 48.0 {
+        format!("{hours}h")
+    } else {
+        format!("{}d", (hours / 24.0).round())
+    }
+}
+
+fn timed(expiry: Expiry, now: UnixMs) -> Health {
+    let remaining = expiry.ms() - now.as_f64();
+    let status = if remaining <= 0.0 {
+        Status::Expired
+    } else if remaining <= UnixMs(WARN_AFTER_MS).as_f64() {
+        Status::Expiring
+    } else {
+        Status::Ok
+    };
+    Health {
+        status,
+        expires_at: Some(expiry),
+        remaining_ms: Some(remaining),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NOW: UnixMs = UnixMs(1_768_000_000_000);
+
+    fn of(entry: &Value) -> Health {
+        assess(&Credential::of(entry), NOW)
+    }
+
+    fn oauth(expires: &Value) -> Value {
+        json!({"type": "oauth", "provider": "p", "access": "a", "expires": expires})
+    }
+
+    fn token(expires: &Value) -> Value {
+        json!({"type": "token", "provider": "p", "token": "t", "expires": expires})
+    }
+
+    #[test]
+    fn the_border_between_two_verdicts_belongs_to_the_worse() {
+        for (from_now, want) in [
+            (-1, Status::Expired),
+            (0, Status::Expired),
+            (1, Status::Expiring),
+            (WARN_AFTER_MS, Status::Expiring),
+            (WARN_AFTER_MS + 1, Status::Ok),
+        ] {
+            for entry in [
+                oauth(&json!(NOW.0 + from_now)),
+                token(&json!(NOW.0 + from_now)),
+            ] {
+                let health = of(&entry);
+                assert_eq!(
+                    (health.status, health.remaining_ms),
+                    (want, Some(UnixMs(from_now).as_f64())),
+                    "{from_now}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_that_makes_no_sense_is_missing_for_a_login_and_none_for_a_token() {
+        for odd in [json!(null), json!("soon"), json!(0), json!(-5)] {
+            let login = of(&oauth(&odd));
+            assert_eq!(
+                (login.status, login.remaining_ms),
+                (Status::Missing, None),
+                "{odd}"
+            );
+            assert_eq!(
+                login.expires_at.map(Expiry::ms),
+                odd.as_f64(),
+                "shown as stored"
+            );
+            assert_eq!(
+                of(&token(&odd)),
+                Health::timeless(Status::Static, None),
+                "{odd}"
+            );
+        }
+        let key = json!({"type": "api_key", "provider": "p", "key": "k", "expires": NOW.0});
+        assert_eq!(of(&key), Health::timeless(Status::Static, None));
+        assert_eq!(
+            of(&json!({"type": "odd", "provider": "p"})).status,
+            Status::Missing
+        );
+    }
+
+    #[test]
+    fn a_refresh_marker_is_no_token() {
+        let mut entry = oauth(&json!(NOW.0 + 2 * WARN_AFTER_MS));
+        entry["access"] = json!("openclaw-oauth-refresh-fence:v1:abc");
+        assert_eq!(of(&entry).status, Status::Missing);
+    }
+
+    #[test]
+    fn a_provider_is_as_good_as_its_worst_credential() {
+        let key = (
+            CredentialType::ApiKey,
+            Health::timeless(Status::Static, None),
+        );
+        let plain = (CredentialType::Token, of(&token(&json!(0))));
+        let at = |from_now: i64| (CredentialType::OAuth, of(&oauth(&json!(NOW.0 + from_now))));
+        let missing = (CredentialType::OAuth, of(&oauth(&json!(0))));
+        let late = at(3 * WARN_AFTER_MS);
+        let verdict = |list: &[_]| {
+            let health = assess_provider(list, NOW);
+            (health.status, health.remaining_ms)
+        };
+        assert_eq!(verdict(&[]), (Status::Missing, None));
+        assert_eq!(verdict(&[key]), (Status::Static, None));
+        assert_eq!(
+            verdict(&[key, plain]),
+            (Status::Ok, None),
+            "a token without an end is fine"
+        );
+        assert_eq!(
+            verdict(&[late, at(5), plain]),
+            (Status::Expiring, Some(5.0))
+        );
+        assert_eq!(
+            verdict(&[late, at(5), at(-7)]),
+            (Status::Expired, Some(-7.0))
+        );
+        assert_eq!(
+            verdict(&[late, missing]),
+            (Status::Expired, Some(-NOW.as_f64())),
+            "0 is the earliest end there is"
+        );
+    }
+
+    #[test]
+    fn time_left_is_rounded() {
+        for (ms, want) in [
+            (-1.0, "0m"),
+            (0.0, "0m"),
+            (0.5, "1m"),
+            (89_999.0, "1m"),
+            (90_000.0, "2m"),
+            (59.4 * 60_000.0, "59m"),
+            (59.5 * 60_000.0, "1h"),
+            (47.4 * 3_600_000.0, "47h"),
+            (47.5 * 3_600_000.0, "2d"),
+            (60.0 * 3_600_000.0, "3d"),
+        ] {
+            assert_eq!(remaining_short(ms), want, "{ms}");
+        }
+    }
+}

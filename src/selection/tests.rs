@@ -1,0 +1,294 @@
+//! The recorded behaviour of the reference, then the rules stated without regard to how they are kept.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use proptest::prelude::*;
+use serde_json::{Map, json};
+
+use super::*;
+use crate::domain::normalize_provider;
+
+const NOW: UnixMs = UnixMs(1_768_000_000_000);
+
+/// Puts times in for `@NOW+5000@`.
+fn fill(text: &str) -> String {
+    let mut parts = text.split("@NOW");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (offset, rest) = part.split_once('@').unwrap();
+        out += &(NOW.0 + offset.parse::<i64>().unwrap()).to_string();
+        out += rest;
+    }
+    out
+}
+
+fn preferences(config: &Value, provider: &ProviderId) -> Preferences {
+    let entries = |pointer: &str| {
+        config
+            .pointer(pointer)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+    };
+    let is_for = |text: &str| normalize_provider(text) == provider.as_str();
+    let ids = |list: &Value| {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .map(|id| ProfileId::new(id.as_str().unwrap()))
+            .collect()
+    };
+    Preferences {
+        order: entries("/auth/order")
+            .find(|(key, _)| is_for(key))
+            .map(|(_, list)| ids(list)),
+        configured: entries("/auth/profiles")
+            .filter(|(_, profile)| profile["provider"].as_str().is_some_and(is_for))
+            .map(|(id, _)| ProfileId::new(id))
+            .collect(),
+    }
+}
+
+/// The value after `--name` on a recorded command line.
+fn flag<'a>(argv: &'a [Value], name: &str) -> Option<&'a str> {
+    let at = argv.iter().position(|arg| arg == name)?;
+    argv.get(at + 1)?.as_str()
+}
+
+#[test]
+fn every_recorded_case_of_the_reference_holds() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/conformance/cases.jsonl"
+    );
+    let (mut cases, mut commands) = (0, 0);
+    for line in fs::read_to_string(path).unwrap().lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        if case["family"] != "select" {
+            continue;
+        }
+        cases += 1;
+        let file = |name: &str| {
+            case["files"]
+                .get(name)
+                .map(|text| fill(text.as_str().unwrap()))
+        };
+        let store = file(".clawdbot/agents/main/agent/auth-profiles.json")
+            .map(|text| serde_json::from_str(&text).unwrap());
+        let doc = store.map_or_else(StoreDoc::default, |json| StoreDoc::from_json(json).unwrap());
+        let config = file(".clawdbot/clawdbot.json")
+            .map_or(Value::Null, |text| json5::from_str(&text).unwrap());
+        for command in case["commands"].as_array().unwrap() {
+            commands += 1;
+            let argv = command["argv"].as_array().unwrap();
+            let provider = ProviderId::new(flag(argv, "--provider").unwrap());
+            let prefer = flag(argv, "--prefer").map(ProfileId::new);
+            let got = candidates(
+                &doc,
+                &preferences(&config, &provider),
+                &provider,
+                prefer.as_ref(),
+                NOW,
+            );
+            let got: Vec<&str> = got.iter().map(ProfileId::as_str).collect();
+            assert_eq!(
+                json!(got),
+                command["stdout_json"]["candidates"],
+                "{} {argv:?}",
+                case["name"]
+            );
+        }
+    }
+    assert_eq!((cases, commands), (31, 110));
+}
+
+#[test]
+fn rest_grows_with_failures() {
+    let minutes: Vec<i64> = [0, 1, 2, 3, 4, 5, u32::MAX]
+        .map(|n| cooldown_ms(n) / 60_000)
+        .into();
+    assert_eq!(minutes, [1, 1, 5, 25, 60, 60, 60]);
+}
+
+#[test]
+fn an_empty_order_in_the_configuration_means_nothing_is_tried() {
+    let doc = StoreDoc::from_json(json!({"profiles": {"a": {"type": "token", "provider": "p"}}}))
+        .unwrap();
+    let none = Preferences {
+        order: Some(Vec::new()),
+        ..Preferences::default()
+    };
+    assert_eq!(
+        candidates(&doc, &none, &ProviderId::new("p"), None, NOW),
+        []
+    );
+}
+
+#[test]
+fn a_disabled_profile_rests_like_one_that_cools_down() {
+    let usage = json!({"a": {"cooldownUntil": NOW.0 + 5, "disabledUntil": NOW.0 + 50}, "b": {"cooldownUntil": NOW.0 + 9}});
+    let doc = StoreDoc::from_json(
+        json!({"profiles": {}, "order": {"p": ["a", "b", "c"]}, "usageStats": usage}),
+    )
+    .unwrap();
+    let got = candidates(
+        &doc,
+        &Preferences::default(),
+        &ProviderId::new("p"),
+        None,
+        NOW,
+    );
+    assert_eq!(got, ["c", "b", "a"].map(ProfileId::new));
+}
+
+/// A store, what the configuration says, and an id to prefer; ids are `a` to `h`, the provider is `p`.
+#[derive(Debug, Clone)]
+struct Input {
+    doc: StoreDoc,
+    preferences: Preferences,
+    prefer: Option<ProfileId>,
+}
+
+impl Input {
+    fn run(&self, prefer: Option<&ProfileId>) -> Vec<ProfileId> {
+        candidates(
+            &self.doc,
+            &self.preferences,
+            &ProviderId::new("p"),
+            prefer,
+            NOW,
+        )
+    }
+
+    fn stored_order(&self) -> Option<Vec<ProfileId>> {
+        self.doc.order_for("p")
+    }
+
+    /// What is chosen from, repeats and strangers included.
+    fn base(&self) -> Vec<ProfileId> {
+        match (
+            self.stored_order(),
+            &self.preferences.order,
+            self.preferences.configured.is_empty(),
+        ) {
+            (Some(order), ..) => order,
+            (None, Some(order), _) => order.clone(),
+            (None, None, false) => self.preferences.configured.clone(),
+            (None, None, true) => self.doc.profiles_of("p"),
+        }
+    }
+
+    fn number(&self, id: &ProfileId, field: &str) -> i64 {
+        let usage = self.doc.get(Section::Usage, id.as_str());
+        usage
+            .and_then(|usage| usage.get(field))
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
+    }
+
+    fn rests(&self, id: &ProfileId) -> bool {
+        self.number(id, "cooldownUntil") > NOW.0
+    }
+
+    fn kind(&self, id: &ProfileId) -> &str {
+        let entry = self.doc.get(Section::Profiles, id.as_str());
+        entry
+            .and_then(|entry| entry["type"].as_str())
+            .unwrap_or("none")
+    }
+}
+
+fn some_id() -> impl Strategy<Value = ProfileId> {
+    "[a-h]".prop_map(ProfileId::new)
+}
+
+fn some_entry() -> impl Strategy<Value = Value> {
+    let kind = prop::sample::select(vec!["oauth", "token", "api_key", "sso"]);
+    let provider = prop::sample::select(vec!["p", " P ", "q"]);
+    (kind, provider).prop_map(|(kind, provider)| json!({"type": kind, "provider": provider}))
+}
+
+fn some_usage() -> impl Strategy<Value = Value> {
+    let cooldown = prop::option::of((-2..4_i64).prop_map(|offset| json!(NOW.0 + offset)));
+    let used = prop::option::of((0..4_i64).prop_map(|used| json!(used)));
+    (cooldown, used).prop_map(|(cooldown, used)| {
+        let fields = [("cooldownUntil", cooldown), ("lastUsed", used)];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect::<Map<_, _>>()
+            .into()
+    })
+}
+
+prop_compose! {
+    fn some_input()(
+        profiles in prop::collection::vec((some_id(), some_entry()), 0..8),
+        usage in prop::collection::vec((some_id(), some_usage()), 0..8),
+        stored in prop::option::weighted(0.3, prop::collection::vec(some_id(), 0..8)),
+        order in prop::option::weighted(0.3, prop::collection::vec(some_id(), 0..8)),
+        configured in prop::collection::vec(some_id(), 0..4),
+        prefer in prop::option::of(some_id()),
+    ) -> Input {
+        let mut doc = StoreDoc::default();
+        for (id, entry) in profiles {
+            doc.set(Section::Profiles, id.as_str(), entry);
+        }
+        for (id, stats) in usage {
+            doc.set(Section::Usage, id.as_str(), stats);
+        }
+        if let Some(ids) = stored {
+            let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
+            doc.set(Section::Order, "P", json!(ids));
+        }
+        Input { doc, preferences: Preferences { order, configured }, prefer }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_eligible_comes_once_and_nothing_else(input in some_input()) {
+        let got = input.run(input.prefer.as_ref());
+        let belongs_to_another = |id: &ProfileId| {
+            let entry = input.doc.get(Section::Profiles, id.as_str());
+            input.kind(id) != "sso" && entry.is_some_and(|entry| entry["provider"] == "q")
+        };
+        let want: BTreeSet<_> = input.base().into_iter().filter(|id| !belongs_to_another(id)).collect();
+        prop_assert_eq!(got.len(), want.len());
+        prop_assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), want);
+    }
+
+    #[test]
+    fn those_that_rest_come_last_the_soonest_back_first(input in some_input()) {
+        let got = input.run(None);
+        let back = |id: &ProfileId| if input.rests(id) { input.number(id, "cooldownUntil") } else { 0 };
+        prop_assert!(got.is_sorted_by_key(back));
+    }
+
+    #[test]
+    fn the_rest_keep_an_explicit_order_and_else_take_turns(input in some_input()) {
+        let is_explicit = input.stored_order().is_some() || input.preferences.order.is_some();
+        let base = input.base();
+        let place = |id: &ProfileId| base.iter().position(|other| other == id);
+        let rank = |id: &ProfileId| ["oauth", "token", "api_key"].iter().position(|kind| *kind == input.kind(id)).unwrap_or(3);
+        let ready: Vec<_> = input.run(None).into_iter().filter(|id| !input.rests(id)).collect();
+        for pair in ready.windows(2) {
+            let turn = |id| (rank(id), input.number(id, "lastUsed"), place(id));
+            let in_order = if is_explicit { place(&pair[0]) < place(&pair[1]) } else { turn(&pair[0]) < turn(&pair[1]) };
+            prop_assert!(in_order, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_preferred_profile_moves_to_the_front_and_nothing_else_moves(input in some_input()) {
+        let plain = input.run(None);
+        let preferred = input.run(input.prefer.as_ref());
+        let mut want = plain.clone();
+        if let Some(id) = input.prefer.filter(|id| plain.contains(id)) {
+            want.retain(|other| *other != id);
+            want.insert(0, id);
+        }
+        prop_assert_eq!(preferred, want);
+    }
+}

@@ -1,0 +1,360 @@
+//! Claude Code's login: `.credentials.json`, or on macOS the Keychain item with the same JSON.
+//!
+//! Only the access token and its expiry are read. The refresh token belongs to Claude Code, and
+//! redeeming it elsewhere would log the user out there: [`ClaudeCodeLogin`] has no place for it.
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::{IgnoredAny, MapAccess};
+use sha2::{Digest, Sha256};
+
+use super::wanted::{Shape, Wanted, read};
+use super::{FileReading, KeychainReading, LoggedOut, LoginKeychain, Reading, SourceFault};
+use crate::domain::Expiry;
+
+/// The Keychain item's service. Source: `spec/compat.md`, Sync.
+const KEYCHAIN_SERVICE: &str = "Claude Code-credentials";
+/// How many bytes of the hash of `CLAUDE_CONFIG_DIR` the service's suffix shows (8 hex digits).
+/// Source: `spec/compat.md`, Sync.
+const SUFFIX_BYTES: usize = 4;
+
+/// Claude Code's login, as far as it is anybody else's business.
+#[derive(Clone, Debug)]
+pub struct ClaudeCodeLogin {
+    /// The access token; not blank.
+    pub access: SecretString,
+    /// When it ends; above 0.
+    pub expires: Expiry,
+}
+
+/// Where Claude Code's login was looked for last, so that a warning can name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The macOS Keychain item.
+    Keychain,
+    /// `.credentials.json`.
+    File,
+}
+
+/// Reads Claude Code's login: the keychain first where there is one. The file counts only when the
+/// item is confirmed absent; it may be years old where the Keychain is in use, so an item that
+/// cannot be read is no news and the file is not even opened.
+pub fn read_claude_code(
+    keychain: Option<&dyn LoginKeychain>,
+    service: &str,
+    account: &str,
+    read_file: impl FnOnce() -> FileReading,
+) -> (Place, Reading<ClaudeCodeLogin>) {
+    match keychain.map(|keychain| keychain.read(service, account)) {
+        Some(KeychainReading::Item(json)) => {
+            (Place::Keychain, parse(json.expose_secret().as_bytes()))
+        }
+        Some(KeychainReading::Unavailable(fault)) => (
+            Place::Keychain,
+            Reading::Damaged(SourceFault::Keychain(fault)),
+        ),
+        Some(KeychainReading::ConfirmedAbsent) | None => (
+            Place::File,
+            read_file().understood(|content| parse(&content.bytes)),
+        ),
+    }
+}
+
+/// Understands the JSON of the file or the item. Needs a non-blank `claudeAiOauth.accessToken` and
+/// an `expiresAt` above 0 (milliseconds since the epoch); JSON without them is a logged-out Claude
+/// Code, text that is not JSON a damaged source.
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
+    let login = match read::<CredentialsFile>(bytes) {
+        Ok(file) => file.and_then(|file| file.claude_ai_oauth),
+        Err(fault) => return Reading::Damaged(fault),
+    };
+    let Some(login) = login else {
+        return Reading::LoggedOut(LoggedOut::NoLogin);
+    };
+    let Some(access) = login
+        .access_token
+        .filter(|token| !token.expose_secret().trim().is_empty())
+    else {
+        return Reading::LoggedOut(LoggedOut::NoAccessToken);
+    };
+    let Some(expires) = login
+        .expires_at
+        .filter(|ms| *ms > 0.0)
+        .and_then(Expiry::from_ms)
+    else {
+        return Reading::LoggedOut(LoggedOut::NoExpiry);
+    };
+    Reading::Found(ClaudeCodeLogin { access, expires })
+}
+
+/// The Keychain item's service name. With `CLAUDE_CONFIG_DIR` set it ends in `-` and the first 8
+/// hexadecimal digits of the SHA-256 of the raw value in NFC: neither expanded nor made absolute.
+/// An empty value is an unset one, as it is for Claude Code.
+#[must_use]
+pub fn macos_service_name(claude_config_dir: Option<&str>) -> String {
+    match claude_config_dir.filter(|dir| !dir.is_empty()) {
+        None => KEYCHAIN_SERVICE.to_owned(),
+        Some(dir) => {
+            let composed = ComposingNormalizerBorrowed::new_nfc().normalize(dir);
+            let digest = Sha256::digest(composed.as_bytes());
+            let suffix: String = digest
+                .iter()
+                .take(SUFFIX_BYTES)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            format!("{KEYCHAIN_SERVICE}-{suffix}")
+        }
+    }
+}
+
+#[derive(Default)]
+struct CredentialsFile {
+    claude_ai_oauth: Option<OauthSection>,
+}
+
+impl Shape for CredentialsFile {
+    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
+        let mut file = Self::default();
+        while let Some(key) = fields.next_key::<String>()? {
+            if key == "claudeAiOauth" {
+                file.claude_ai_oauth = fields.next_value::<Wanted<OauthSection>>()?.0;
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Some(file))
+    }
+}
+
+#[derive(Default)]
+struct OauthSection {
+    access_token: Option<SecretString>,
+    expires_at: Option<f64>,
+}
+
+impl Shape for OauthSection {
+    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
+        let mut login = Self::default();
+        while let Some(key) = fields.next_key::<String>()? {
+            match key.as_str() {
+                "accessToken" => login.access_token = fields.next_value::<Wanted<_>>()?.0,
+                "expiresAt" => login.expires_at = fields.next_value::<Wanted<_>>()?.0,
+                _ => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Some(login))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::{FileContent, KeychainFault};
+    use proptest::prelude::*;
+    use std::time::SystemTime;
+    use zeroize::Zeroizing;
+
+    const LOGIN: &str = r#"{"mcpOAuth": {"srv|a": {"accessToken": "mcp"}}, "claudeAiOauth":
+        {"accessToken": "sk-ant-oat01-a", "refreshToken": "sk-ant-ort01-r", "expiresAt": 1700000000000.5}}"#;
+
+    fn shown(reading: &Reading<ClaudeCodeLogin>) -> String {
+        match reading {
+            Reading::Absent => "absent".to_owned(),
+            Reading::LoggedOut(why) => why.as_str().to_owned(),
+            Reading::Damaged(fault) => fault.to_string(),
+            Reading::Found(login) => {
+                format!(
+                    "{} until {}",
+                    login.access.expose_secret(),
+                    login.expires.ms()
+                )
+            }
+        }
+    }
+
+    #[test]
+    fn a_login_is_read_and_the_rest_is_not() {
+        let reading = parse(LOGIN.as_bytes());
+        assert_eq!(shown(&reading), "sk-ant-oat01-a until 1700000000000.5");
+        let debug = format!("{reading:?}");
+        assert!(!debug.contains("sk-ant"), "{debug}");
+    }
+
+    #[test]
+    fn what_is_no_login() {
+        for (json, want) in [
+            ("[]", "no-login"),
+            ("null", "no-login"),
+            ("\"sk-ant\"", "no-login"),
+            ("{}", "no-login"),
+            (r#"{"claudeAiOauth": null}"#, "no-login"),
+            (r#"{"claudeAiOauth": "x"}"#, "no-login"),
+            (r#"{"claudeAiOauth": {}}"#, "no-access-token"),
+            (
+                r#"{"claudeAiOauth": {"accessToken": "", "expiresAt": 0}}"#,
+                "no-access-token",
+            ),
+            (
+                r#"{"claudeAiOauth": {"accessToken": " ", "expiresAt": 5}}"#,
+                "no-access-token",
+            ),
+            (
+                r#"{"claudeAiOauth": {"accessToken": ["a"], "expiresAt": 5}}"#,
+                "no-access-token",
+            ),
+            (r#"{"claudeAiOauth": {"accessToken": "a"}}"#, "no-expiry"),
+            (
+                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 0}}"#,
+                "no-expiry",
+            ),
+            (
+                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": -5}}"#,
+                "no-expiry",
+            ),
+            (
+                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": "5"}}"#,
+                "no-expiry",
+            ),
+            (
+                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": {"x": [1]}}}"#,
+                "no-expiry",
+            ),
+            (
+                r#"{"claudeAiOauth": {"accessToken": "sk"#,
+                "it is cut short at line 1, column 37",
+            ),
+            (
+                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 1e999}}"#,
+                "it is not JSON at line 1, column 57",
+            ),
+            // The last of two equal keys counts, as in JavaScript.
+            (
+                r#"{"claudeAiOauth": {"accessToken": "a", "accessToken": "b", "expiresAt": 18446744073709551616}}"#,
+                "b until 18446744073709552000",
+            ),
+            (
+                r#"{"claudeAiOauth": {"accessToken": "a", "expiresAt": 5}, "claudeAiOauth": 1}"#,
+                "no-login",
+            ),
+        ] {
+            assert_eq!(shown(&parse(json.as_bytes())), want, "{json}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_beside_or_in_place_of_the_login_is_harmless() {
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        let beside = LOGIN.replacen("{\"srv", &format!("{{\"x\": {deep}, \"srv"), 1);
+        assert_eq!(
+            shown(&parse(beside.as_bytes())),
+            "sk-ant-oat01-a until 1700000000000.5"
+        );
+        let instead = LOGIN.replace("\"sk-ant-oat01-a\"", &deep);
+        assert_eq!(shown(&parse(instead.as_bytes())), "no-access-token");
+    }
+
+    #[test]
+    fn the_service_name_follows_the_raw_config_dir() {
+        assert_eq!(macos_service_name(None), "Claude Code-credentials");
+        assert_eq!(macos_service_name(Some("")), "Claude Code-credentials");
+        // printf %s /home/tester/.claude-work | sha256sum
+        assert_eq!(
+            macos_service_name(Some("/home/tester/.claude-work")),
+            "Claude Code-credentials-a3ceb436"
+        );
+        // printf '/home/j\u00fcrgen' | sha256sum, composed and decomposed
+        assert_eq!(
+            macos_service_name(Some("/home/j\u{fc}rgen")),
+            "Claude Code-credentials-8b1488cb"
+        );
+        assert_eq!(
+            macos_service_name(Some("/home/ju\u{308}rgen")),
+            macos_service_name(Some("/home/j\u{fc}rgen"))
+        );
+    }
+
+    struct Answer(fn() -> KeychainReading);
+
+    impl LoginKeychain for Answer {
+        fn read(&self, service: &str, account: &str) -> KeychainReading {
+            assert_eq!((service, account), ("service", "tester"));
+            (self.0)()
+        }
+    }
+
+    fn file() -> FileReading {
+        FileReading::Content(FileContent {
+            bytes: Zeroizing::new(LOGIN.replace("oat01-a", "oat01-file").into_bytes()),
+            modified: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    fn never() -> FileReading {
+        panic!("the file was opened")
+    }
+
+    fn through(answer: fn() -> KeychainReading, file: fn() -> FileReading) -> (Place, String) {
+        let (place, reading) = read_claude_code(Some(&Answer(answer)), "service", "tester", file);
+        (place, shown(&reading))
+    }
+
+    #[test]
+    fn the_keychain_comes_first_and_the_file_counts_only_without_an_item() {
+        let item = || KeychainReading::Item(SecretString::from(LOGIN));
+        let (place, reading) = through(item, never);
+        assert_eq!(
+            (place, reading.contains("oat01-a ")),
+            (Place::Keychain, true)
+        );
+
+        let out = || KeychainReading::Item(SecretString::from("{}"));
+        assert_eq!(
+            through(out, never),
+            (Place::Keychain, "no-login".to_owned())
+        );
+
+        let locked = || KeychainReading::Unavailable(KeychainFault::Locked);
+        assert_eq!(
+            through(locked, never),
+            (
+                Place::Keychain,
+                "its keychain item cannot be read".to_owned()
+            )
+        );
+
+        let (place, reading) = through(|| KeychainReading::ConfirmedAbsent, file);
+        assert_eq!((place, reading.contains("oat01-file")), (Place::File, true));
+        let absent = through(|| KeychainReading::ConfirmedAbsent, || FileReading::Absent);
+        assert_eq!(absent, (Place::File, "absent".to_owned()));
+    }
+
+    #[test]
+    fn without_a_keychain_the_file_is_the_source() {
+        let denied = || FileReading::Unreadable(std::io::ErrorKind::PermissionDenied);
+        let (_, reading) = read_claude_code(None, "service", "tester", denied);
+        assert_eq!(shown(&reading), "it cannot be read: permission denied");
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_cut_anywhere_gives_no_login_and_no_panic(cut in 0..LOGIN.len()) {
+            let reading = parse(&LOGIN.as_bytes()[..cut]);
+            prop_assert!(matches!(reading, Reading::Damaged(_)));
+            let debug = format!("{reading:?}");
+            prop_assert!(!debug.contains("sk-ant"));
+        }
+
+        #[test]
+        fn one_wrong_byte_never_shows_the_token(at in 0..LOGIN.len(), byte in any::<u8>()) {
+            let mut bytes = LOGIN.as_bytes().to_vec();
+            bytes[at] = byte;
+            if let Reading::Damaged(fault) = parse(&bytes) {
+                let said = format!("{fault} {fault:?}");
+                prop_assert!(!said.contains("ant"));
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The seam between Claude Code's login and whatever keychain holds it.
+
+use std::io;
+
+use secrecy::SecretString;
+
+/// A keychain that may hold another program's login. Reading is all it can do.
+pub trait LoginKeychain {
+    /// Reads the generic password item of that service and account.
+    fn read(&self, service: &str, account: &str) -> KeychainReading;
+}
+
+/// What a keychain answered.
+#[derive(Debug)]
+pub enum KeychainReading {
+    /// The item's secret.
+    Item(SecretString),
+    /// The keychain was open and has no such item.
+    ConfirmedAbsent,
+    /// No answer either way: the item may be there.
+    Unavailable(KeychainFault),
+}
+
+/// Why a keychain gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeychainFault {
+    /// The program that asks the keychain could not be run.
+    #[error("the keychain program cannot be run: {0}")]
+    NotRun(io::ErrorKind),
+    /// No answer within the deadline; it was ended. Usually a dialog nobody answered.
+    #[error("the keychain did not answer in time")]
+    TimedOut,
+    /// The keychain is locked and nobody may be asked to open it.
+    #[error("the keychain is locked")]
+    Locked,
+    /// The user or the item's access list said no.
+    #[error("the keychain refused access to the item")]
+    Refused,
+    /// The keychain failed in another way.
+    #[error("the keychain failed")]
+    Failed,
+    /// The answer is longer than any login.
+    #[error("the keychain item is too large")]
+    TooLarge,
+    /// The answer is not text.
+    #[error("the keychain item is not text")]
+    NotText,
+}
+
+impl KeychainFault {
+    /// The name in the audit record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRun(_) => "not-run",
+            Self::TimedOut => "timed-out",
+            Self::Locked => "locked",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::TooLarge => "too-large",
+            Self::NotText => "not-text",
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Other programs' logins: Claude Code's and Codex CLI's, read and never written.
+//!
+//! What lives here: turning the bytes of their files (or the Keychain item) into a [`Reading`].
+//! What does not: opening files (`platform`), deciding what to store (`sync::plan`).
+//!
+//! Fields that are not asked for are skipped by the parser and never become a value of ours: that
+//! is how Claude Code's refresh token stays out of this program. No error quotes its input.
+
+pub mod claude_code;
+pub mod codex_cli;
+mod login_keychain;
+#[cfg(unix)]
+mod security_tool;
+mod wanted;
+
+use std::io;
+use std::time::SystemTime;
+
+use zeroize::Zeroizing;
+
+pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
+#[cfg(unix)]
+pub use security_tool::SecurityTool;
+
+/// What a source says. `L` is the login that this source can give.
+#[derive(Clone, Debug)]
+pub enum Reading<L> {
+    /// There is no such file and no such item: the other program is not in use here.
+    Absent,
+    /// The other program is there and holds no login that could be used.
+    LoggedOut(LoggedOut),
+    /// A login.
+    Found(L),
+    /// The source cannot be read or understood. No news: what is stored stays.
+    Damaged(SourceFault),
+}
+
+/// Why a source that can be read holds no usable login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoggedOut {
+    /// The part that would hold the login is missing or is not an object.
+    NoLogin,
+    /// The access token is missing, blank, or not text.
+    NoAccessToken,
+    /// The refresh token is missing, blank, or not text. Codex CLI only.
+    NoRefreshToken,
+    /// The expiry is missing, not a number, or not above 0. Claude Code only.
+    NoExpiry,
+}
+
+impl LoggedOut {
+    /// The name in the audit record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoLogin => "no-login",
+            Self::NoAccessToken => "no-access-token",
+            Self::NoRefreshToken => "no-refresh-token",
+            Self::NoExpiry => "no-expiry",
+        }
+    }
+}
+
+/// Why a source is no news. Says where, never what stands there; which file it is, the caller knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceFault {
+    /// Not one byte: a writer has truncated it and not written yet.
+    #[error("it is empty")]
+    Empty,
+    /// JSON up to its end, which comes too early: half-written.
+    #[error("it is cut short at line {line}, column {column}")]
+    CutShort {
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, as serde_json counts it.
+        column: usize,
+    },
+    /// Not JSON.
+    #[error("it is not JSON at line {line}, column {column}")]
+    NotJson {
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, as serde_json counts it.
+        column: usize,
+    },
+    /// Not UTF-8.
+    #[error("it is not UTF-8 at line {line}, column {column}")]
+    NotUtf8 {
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, from 1.
+        column: usize,
+    },
+    /// A byte-order mark in front: the other program does not read such a file either.
+    #[error("it starts with a byte-order mark")]
+    ByteOrderMark,
+    /// The file is there and the system would not give it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::ErrorKind),
+    /// The keychain gave no answer either way.
+    #[error("its keychain item cannot be read")]
+    Keychain(#[source] KeychainFault),
+}
+
+impl SourceFault {
+    /// The name in the audit record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::CutShort { .. } => "cut-short",
+            Self::NotJson { .. } => "not-json",
+            Self::NotUtf8 { .. } => "not-utf-8",
+            Self::ByteOrderMark => "byte-order-mark",
+            Self::Unreadable(_) => "unreadable",
+            Self::Keychain(_) => "keychain-unavailable",
+        }
+    }
+}
+
+/// What came of opening a source's file; the caller opens it, with a bound on its size.
+#[derive(Debug)]
+pub enum FileReading {
+    /// No such file, or no such directory.
+    Absent,
+    /// The file could not be opened or read, is no file, or is too large.
+    Unreadable(io::ErrorKind),
+    /// The file, whole.
+    Content(FileContent),
+}
+
+/// A source's file. Wiped when dropped.
+pub struct FileContent {
+    /// Every byte of it.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// When it was last written. Codex's login has no other expiry.
+    pub modified: SystemTime,
+}
+
+impl std::fmt::Debug for FileContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FileContent({} bytes)", self.bytes.len())
+    }
+}
+
+impl FileReading {
+    /// Understands the file, if there is one, by `parse`.
+    fn understood<L>(self, parse: impl FnOnce(&FileContent) -> Reading<L>) -> Reading<L> {
+        match self {
+            Self::Absent => Reading::Absent,
+            Self::Unreadable(kind) => Reading::Damaged(SourceFault::Unreadable(kind)),
+            Self::Content(content) => parse(&content),
+        }
+    }
+}

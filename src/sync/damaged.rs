@@ -1,0 +1,103 @@
+//! A store file that is no store: seen twice, kept, never taken for an empty one.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::engine::{Engine, SyncMode};
+use super::error::SyncError;
+use super::notice::Notice;
+use crate::audit::{EventDraft, EventKind, Origin};
+use crate::config::AgentRef;
+use crate::domain::UnixMs;
+use crate::export::{StorePlace, StoreReading};
+use crate::platform::rename_durably;
+
+use super::engine::Survey;
+
+/// How long a damaged file must stay as it is before it is believed. Source: `spec/compat.md`.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long a file that keeps changing is watched.
+const GIVE_UP: Duration = Duration::from_secs(10);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+impl Engine<'_> {
+    /// Under the locks: waits for a damaged file to become whole or to stay as it is for a second; then moves it aside if
+    /// the vault can mend it. The survey that holds afterwards.
+    pub(super) fn set_damaged_aside(
+        &mut self,
+        agent: &AgentRef,
+        mode: SyncMode,
+        place: &StorePlace,
+        survey: Survey,
+    ) -> Result<Survey, SyncError> {
+        if !matches!(survey.file, StoreReading::Damaged { .. }) {
+            return Ok(survey);
+        }
+        let (fault, seen) = match wait_for_change(place)? {
+            StoreReading::Damaged { fault, seen } => (fault, seen),
+            _ => return self.survey(agent, mode), // whole again, or gone
+        };
+        let path = place.path().to_owned();
+        if survey.state.doc.is_blank() {
+            return Err(SyncError::DamagedStore { path, fault });
+        }
+        let aside = place.aside(&utc_stamp(self.clock.now()));
+        let name = aside
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        let event = EventDraft::new(EventKind::StoreCorrupt, Origin::StoreFile)
+            .detail("fault", fault.as_str())
+            .detail("bytes", seen.0)
+            .detail("kept_as", name);
+        tx.append(Some(&agent.name), event)?;
+        tx.commit()?;
+        rename_durably(place.real(), &aside)?;
+        let mut survey = self.survey(agent, mode)?;
+        survey.notices.push(Notice::SetAside { path, aside, fault });
+        Ok(survey)
+    }
+}
+
+/// Looks until the file is whole, gone, or has been the same for [`SETTLE`].
+fn wait_for_change(place: &StorePlace) -> Result<StoreReading, SyncError> {
+    let give_up = Instant::now() + GIVE_UP;
+    let mut last = place.read()?;
+    let mut since = Instant::now();
+    while matches!(last, StoreReading::Damaged { .. })
+        && since.elapsed() < SETTLE
+        && Instant::now() < give_up
+    {
+        thread::sleep(LOOK_EVERY);
+        let now = place.read()?;
+        if !is_same(&last, &now) {
+            since = Instant::now();
+        }
+        last = now;
+    }
+    Ok(last)
+}
+
+fn is_same(a: &StoreReading, b: &StoreReading) -> bool {
+    match (a, b) {
+        (
+            StoreReading::Damaged { fault, seen },
+            StoreReading::Damaged {
+                fault: other,
+                seen: also,
+            },
+        ) => fault == other && seen == also,
+        _ => false,
+    }
+}
+
+/// `20260109T003248Z`.
+fn utc_stamp(at: UnixMs) -> String {
+    chrono::DateTime::from_timestamp_millis(at.0)
+        .unwrap_or_default()
+        .format("%Y%m%dT%H%M%SZ")
+        .to_string()
+}

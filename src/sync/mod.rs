@@ -1,0 +1,18 @@
+//! Keeping the vault, the store file and other programs' logins in step.
+//!
+//! [`plan`] decides what a source's login means, [`merge`] what another program's changes to the store mean; both pure.
+//! [`Engine`] carries them out.
+
+mod change;
+mod damaged;
+mod engine;
+mod error;
+pub mod merge;
+mod notice;
+pub mod plan;
+mod sources;
+
+pub use engine::{Edited, Engine, Loaded, SyncMode};
+pub use error::SyncError;
+pub use notice::Notice;
+pub use sources::{LoginSources, Planned};

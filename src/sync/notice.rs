@@ -1,0 +1,45 @@
+//! What a load has to tell the person at the terminal. The binary puts it into words.
+
+use std::path::PathBuf;
+
+use crate::export::FormatFault;
+use crate::sources::SourceFault;
+
+/// Something worth a line on stderr.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A source cannot be read or understood: what is stored stays.
+    SourceDamaged {
+        /// Which: a file's path, or the keychain.
+        place: String,
+        /// What is wrong with it.
+        fault: SourceFault,
+    },
+    /// A source whose login is stored here is logged out: what is stored stays.
+    SourceLoggedOut {
+        /// Which.
+        place: String,
+        /// The profile that mirrors it.
+        profile: &'static str,
+    },
+    /// A damaged store was moved aside and the vault's copy written.
+    SetAside {
+        /// The store.
+        path: PathBuf,
+        /// Where the damaged file is now.
+        aside: PathBuf,
+        /// What was wrong with it.
+        fault: FormatFault,
+    },
+    /// A deleted store was written again.
+    Restored {
+        /// The store.
+        path: PathBuf,
+    },
+    /// No store is written there: a newer gateway owns the directory.
+    Withheld {
+        /// The directory.
+        dir: PathBuf,
+    },
+}

@@ -1,0 +1,258 @@
+//! What a source's login means for the profile that mirrors it: insert, replace or keep, and why.
+//!
+//! Pure. The rule and its order are the reference's (`spec/compat.md`, Sync); a synced profile
+//! touches no other profile id, and a replaced one is replaced whole.
+
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use crate::domain::{Credential, CredentialType, Expiry, SecretJson, UnixMs, json_number};
+use crate::sources::Reading;
+use crate::sources::claude_code::ClaudeCodeLogin;
+use crate::sources::codex_cli::CodexLogin;
+
+/// What is to be done with the mirroring profile.
+#[derive(Debug)]
+pub enum Decision {
+    /// There is none: store this entry.
+    Insert {
+        /// The whole entry.
+        entry: SecretJson,
+    },
+    /// Store this entry in place of the stored one.
+    Replace {
+        /// The whole entry; nothing of the stored one is carried over.
+        entry: SecretJson,
+        /// What made the stored one give way.
+        why: ReplaceReason,
+    },
+    /// Leave the profile, or its absence, as it is.
+    Keep {
+        /// Why nothing is done.
+        why: KeepReason,
+    },
+}
+
+/// Why a stored profile gives way to the source's login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplaceReason {
+    /// It cannot be read as a credential at all.
+    Unreadable,
+    /// It is of another type than a sync of this source makes.
+    OtherType,
+    /// It belongs to another provider.
+    OtherProvider,
+    /// It has expired, or has no expiry.
+    StoredExpired,
+    /// The source's lasts longer.
+    SourceLater,
+}
+
+impl ReplaceReason {
+    /// The name in the audit record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::OtherType => "other-type",
+            Self::OtherProvider => "other-provider",
+            Self::StoredExpired => "stored-expired",
+            Self::SourceLater => "source-later",
+        }
+    }
+}
+
+/// Why a profile is left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeepReason {
+    /// There is no source. The usual case.
+    SourceAbsent,
+    /// The source holds no login; a login stored earlier is not deleted for that.
+    SourceLoggedOut,
+    /// The source is damaged or unreadable, which is no news.
+    SourceDamaged,
+    /// The stored profile is the source's login already. The usual case.
+    Same,
+    /// A gateway has rewritten the profile as `oauth`, with Claude Code's current token in it.
+    SameLogin,
+    /// The stored profile is good and lasts at least as long as the source's.
+    StoredLater,
+}
+
+impl KeepReason {
+    /// The name in the audit record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SourceAbsent => "source-absent",
+            Self::SourceLoggedOut => "source-logged-out",
+            Self::SourceDamaged => "source-damaged",
+            Self::Same => "same",
+            Self::SameLogin => "same-login",
+            Self::StoredLater => "stored-later",
+        }
+    }
+}
+
+/// How a source's login is stored.
+struct Mirror {
+    kind: CredentialType,
+    provider: &'static str,
+    /// The fields in which two entries of this kind may differ, as the reference compares them:
+    /// other fields are of later gateways and no reason to replace an entry.
+    compared: &'static [&'static str],
+}
+
+const CLAUDE_CODE: Mirror = Mirror {
+    kind: CredentialType::Token,
+    provider: "anthropic",
+    compared: &["provider", "token", "expires", "email"],
+};
+
+const CODEX_CLI: Mirror = Mirror {
+    kind: CredentialType::OAuth,
+    provider: "openai-codex",
+    compared: &[
+        "provider",
+        "access",
+        "refresh",
+        "expires",
+        "email",
+        "enterpriseUrl",
+        "projectId",
+        "accountId",
+    ],
+};
+
+/// Decides about `anthropic:claude-cli`, whose stored entry is `stored`.
+///
+/// An `oauth` entry that already carries Claude Code's current token is a later gateway's way of
+/// storing it; it would be written back and forth without end if it gave way here.
+#[must_use]
+pub fn plan_claude_code(
+    stored: Option<&Value>,
+    reading: &Reading<ClaudeCodeLogin>,
+    now: UnixMs,
+) -> Decision {
+    let login = match found(reading) {
+        Ok(login) => login,
+        Err(why) => return Decision::Keep { why },
+    };
+    let access = login.access.expose_secret();
+    let mirrored_by_gateway = stored.map(Credential::of).is_some_and(|stored| {
+        stored.kind == CredentialType::OAuth
+            && stored.provider == CLAUDE_CODE.provider
+            && stored.expose_secret() == Some(access)
+    });
+    if mirrored_by_gateway {
+        return Decision::Keep {
+            why: KeepReason::SameLogin,
+        };
+    }
+    let entry = SecretJson::new(json!({
+        "type": CLAUDE_CODE.kind.as_str(),
+        "provider": CLAUDE_CODE.provider,
+        "token": access,
+        "expires": json_number(login.expires.ms()),
+    }));
+    CLAUDE_CODE.decide(stored, entry, login.expires, now)
+}
+
+/// Decides about `openai-codex:codex-cli`, whose stored entry is `stored`.
+#[must_use]
+pub fn plan_codex_cli(
+    stored: Option<&Value>,
+    reading: &Reading<CodexLogin>,
+    now: UnixMs,
+) -> Decision {
+    let login = match found(reading) {
+        Ok(login) => login,
+        Err(why) => return Decision::Keep { why },
+    };
+    let entry = SecretJson::new(json!({
+        "type": CODEX_CLI.kind.as_str(),
+        "provider": CODEX_CLI.provider,
+        "access": login.access.expose_secret(),
+        "refresh": login.refresh.expose_secret(),
+        "expires": json_number(login.expires.ms()),
+    }));
+    CODEX_CLI.decide(stored, entry, login.expires, now)
+}
+
+fn found<L>(reading: &Reading<L>) -> Result<&L, KeepReason> {
+    match reading {
+        Reading::Found(login) => Ok(login),
+        Reading::Absent => Err(KeepReason::SourceAbsent),
+        Reading::LoggedOut(_) => Err(KeepReason::SourceLoggedOut),
+        Reading::Damaged(_) => Err(KeepReason::SourceDamaged),
+    }
+}
+
+impl Mirror {
+    fn decide(
+        &self,
+        stored: Option<&Value>,
+        entry: SecretJson,
+        expires: Expiry,
+        now: UnixMs,
+    ) -> Decision {
+        let Some(stored) = stored else {
+            return Decision::Insert { entry };
+        };
+        match self.reason_to_replace(stored, entry.expose_secret(), expires, now) {
+            Ok(why) => Decision::Replace { entry, why },
+            Err(why) => Decision::Keep { why },
+        }
+    }
+
+    fn reason_to_replace(
+        &self,
+        stored: &Value,
+        entry: &Value,
+        expires: Expiry,
+        now: UnixMs,
+    ) -> Result<ReplaceReason, KeepReason> {
+        let credential = Credential::of(stored);
+        if !credential.is_readable() {
+            return Ok(ReplaceReason::Unreadable);
+        }
+        if credential.kind != self.kind {
+            return Ok(ReplaceReason::OtherType);
+        }
+        // As written, not normalised: the reference does so, and mends a profile spelt otherwise.
+        if credential.provider != self.provider {
+            return Ok(ReplaceReason::OtherProvider);
+        }
+        if self
+            .compared
+            .iter()
+            .all(|field| same_field(stored, entry, field))
+        {
+            return Err(KeepReason::Same);
+        }
+        // No expiry reads as 0, hence as expired: a mirrored login always has one. An expired
+        // login of the source replaces an expired stored one too: it is what the source has now.
+        let until = credential.expiry().map_or(0.0, Expiry::ms);
+        if until <= now.as_f64() {
+            Ok(ReplaceReason::StoredExpired)
+        } else if expires.ms() > until {
+            // In the future as well, since the stored one is.
+            Ok(ReplaceReason::SourceLater)
+        } else {
+            Err(KeepReason::StoredLater)
+        }
+    }
+}
+
+/// Whether a field is the same in both, numbers by value (`5` is `5.0`, as in JavaScript).
+fn same_field(a: &Value, b: &Value, field: &str) -> bool {
+    match (a.get(field), b.get(field)) {
+        (Some(Value::Number(a)), Some(Value::Number(b))) => a.as_f64() == b.as_f64(),
+        (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The logins of other programs, read and decided about for one agent.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::notice::Notice;
+use super::plan::{Decision, plan_claude_code, plan_codex_cli};
+use crate::audit::{EventKind, Origin};
+use crate::domain::{Section, StoreDoc, UnixMs};
+use crate::platform::{FileError, read_regular};
+use crate::sources::claude_code::{Place, macos_service_name, read_claude_code};
+use crate::sources::codex_cli::read_codex_cli;
+use crate::sources::{FileContent, FileReading, LoginKeychain, Reading};
+use crate::vault::ChangeNote;
+
+/// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the same file.
+const SOURCE_LIMIT: u64 = 16 << 20;
+/// Source: `spec/compat.md`, Sync.
+const CLAUDE_PROFILE: &str = "anthropic:claude-cli";
+const CODEX_PROFILE: &str = "openai-codex:codex-cli";
+
+/// Where the other programs keep their logins.
+pub struct LoginSources<'a> {
+    /// Claude Code's file.
+    pub claude_file: PathBuf,
+    /// `CLAUDE_CONFIG_DIR` as it is set, which macOS's Keychain item is named after.
+    pub claude_config_dir: Option<String>,
+    /// The user's name: the Keychain item's account.
+    pub user: String,
+    /// The Keychain, where there is one.
+    pub keychain: Option<&'a dyn LoginKeychain>,
+    /// Codex CLI's file.
+    pub codex_file: PathBuf,
+}
+
+impl std::fmt::Debug for LoginSources<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "LoginSources({}, {})",
+            self.claude_file.display(),
+            self.codex_file.display()
+        )
+    }
+}
+
+/// What is to be done with one mirroring profile.
+#[derive(Debug)]
+pub struct Planned {
+    /// The profile.
+    pub profile: &'static str,
+    /// Whose login it mirrors.
+    pub origin: Origin,
+    /// What to do.
+    pub decision: Decision,
+}
+
+impl Planned {
+    /// Does it to a document.
+    pub(super) fn apply(&self, doc: &mut StoreDoc) {
+        if let Decision::Insert { entry } | Decision::Replace { entry, .. } = &self.decision {
+            doc.set(
+                Section::Profiles,
+                self.profile,
+                entry.expose_secret().clone(),
+            );
+        }
+    }
+
+    /// What to record.
+    pub(super) fn note(&self) -> ChangeNote {
+        let why = match &self.decision {
+            Decision::Insert { .. } => "absent",
+            Decision::Replace { why, .. } => why.as_str(),
+            Decision::Keep { why } => why.as_str(),
+        };
+        ChangeNote::new(EventKind::SyncApplied, self.origin).detail("why", json!(why))
+    }
+}
+
+impl LoginSources<'_> {
+    /// Reads every source and decides about its profile in `doc`.
+    pub(super) fn plan(
+        &self,
+        doc: &StoreDoc,
+        now: UnixMs,
+        notices: &mut Vec<Notice>,
+    ) -> Vec<Planned> {
+        let stored = |profile: &str| doc.get(Section::Profiles, profile);
+        let claude = Planned {
+            profile: CLAUDE_PROFILE,
+            origin: Origin::ClaudeCode,
+            decision: self.claude_code(stored(CLAUDE_PROFILE), now, notices),
+        };
+        let codex = read_codex_cli(read_source(&self.codex_file));
+        let place = || self.codex_file.display().to_string();
+        tell(
+            &codex,
+            place,
+            (CODEX_PROFILE, stored(CODEX_PROFILE)),
+            notices,
+        );
+        let decision = plan_codex_cli(stored(CODEX_PROFILE), &codex, now);
+        vec![
+            claude,
+            Planned {
+                profile: CODEX_PROFILE,
+                origin: Origin::CodexCli,
+                decision,
+            },
+        ]
+    }
+
+    fn claude_code(
+        &self,
+        stored: Option<&Value>,
+        now: UnixMs,
+        notices: &mut Vec<Notice>,
+    ) -> Decision {
+        let service = macos_service_name(self.claude_config_dir.as_deref());
+        let (place, reading) = read_claude_code(self.keychain, &service, &self.user, || {
+            read_source(&self.claude_file)
+        });
+        let place = || match place {
+            Place::Keychain => format!("the keychain item \"{service}\""),
+            Place::File => self.claude_file.display().to_string(),
+        };
+        tell(&reading, place, (CLAUDE_PROFILE, stored), notices);
+        plan_claude_code(stored, &reading, now)
+    }
+}
+
+/// Reads a source's file as far as it may be read.
+fn read_source(path: &std::path::Path) -> FileReading {
+    match read_regular(path, SOURCE_LIMIT) {
+        Ok(None) => FileReading::Absent,
+        Ok(Some(contents)) => FileReading::Content(FileContent {
+            bytes: contents.bytes,
+            modified: contents.modified,
+        }),
+        Err(FileError::Io { source, .. }) => FileReading::Unreadable(source.kind()),
+        Err(FileError::TooLarge { .. }) => {
+            FileReading::Unreadable(std::io::ErrorKind::FileTooLarge)
+        }
+        Err(_) => FileReading::Unreadable(std::io::ErrorKind::InvalidInput),
+    }
+}
+
+/// A damaged source is always worth a line; a logged-out one only where its login is stored.
+fn tell<L>(
+    reading: &Reading<L>,
+    place: impl Fn() -> String,
+    (profile, stored): (&'static str, Option<&Value>),
+    notices: &mut Vec<Notice>,
+) {
+    match reading {
+        Reading::Damaged(fault) => notices.push(Notice::SourceDamaged {
+            place: place(),
+            fault: *fault,
+        }),
+        Reading::LoggedOut(_) if stored.is_some() => notices.push(Notice::SourceLoggedOut {
+            place: place(),
+            profile,
+        }),
+        _ => {}
+    }
+}
