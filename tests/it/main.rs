@@ -5,5 +5,6 @@
     reason = "allow-unwrap-in-tests covers functions marked #[test], not what they call"
 )]
 
+mod first_run;
 mod keychain;
 mod support;

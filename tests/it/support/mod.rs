@@ -1,3 +1,4 @@
-//! What the tests need around the program.
+//! What the tests stand on.
 
+pub(crate) mod home;
 pub(crate) mod secret_service;

@@ -1,0 +1,184 @@
+//! A home directory of its own, and the program run in it with an otherwise empty environment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The agent directory of `main`, relative to the home.
+pub(crate) const AGENT: &str = ".clawdbot/agents/main/agent";
+/// Its store.
+pub(crate) const STORE: &str = ".clawdbot/agents/main/agent/auth-profiles.json";
+/// Claude Code's login.
+pub(crate) const CLAUDE: &str = ".claude/.credentials.json";
+/// The vault.
+pub(crate) const VAULT: &str = ".clawdbot/vault.db";
+/// An hour, in milliseconds.
+pub(crate) const HOUR: i64 = 3_600_000;
+
+/// Now, in milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+/// A home directory, removed when dropped.
+pub(crate) struct Home {
+    dir: TempDir,
+}
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// The answer of a run that must have succeeded.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.status, 0, "{self:?}");
+        self.stdout
+    }
+
+    /// The run, which must have ended with `status`.
+    #[track_caller]
+    pub(crate) fn exits(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// The JSON document of a run that must have succeeded.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            // Killed by a signal: no status; no command of ours returns -1.
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Home {
+    /// An empty home.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { dir }
+    }
+
+    /// A home in which Claude Code is logged in with `token` for `hours`.
+    pub(crate) fn with_claude(token: &str, hours: i64) -> Self {
+        let home = Self::new();
+        home.claude_login(token, hours);
+        home
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn at(&self, rel: &str) -> PathBuf {
+        self.dir.path().join(rel)
+    }
+
+    /// Writes a file, making its directories, and gives it mode 0600.
+    pub(crate) fn write(&self, rel: &str, text: impl AsRef<[u8]>) {
+        let path = self.at(rel);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&path, mode).unwrap();
+    }
+
+    pub(crate) fn read(&self, rel: &str) -> String {
+        fs::read_to_string(self.at(rel)).unwrap()
+    }
+
+    pub(crate) fn json(&self, rel: &str) -> Value {
+        serde_json::from_str(&self.read(rel)).unwrap()
+    }
+
+    /// Logs Claude Code in. Its refresh token is `refresh-of-` and the token.
+    pub(crate) fn claude_login(&self, token: &str, hours: i64) {
+        let login = json!({"claudeAiOauth": {
+            "accessToken": token,
+            "refreshToken": format!("refresh-of-{token}"),
+            "expiresAt": now_ms() + hours * HOUR,
+        }});
+        self.write(CLAUDE, login.to_string());
+    }
+
+    /// A run to be started: nothing in its environment but `HOME`, `PATH` and `USER`; nothing on its stdin.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clawkeep"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.path())
+            .env("PATH", "/usr/bin:/bin")
+            .env("USER", "tester")
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
+        self.command(args).output().unwrap().into()
+    }
+
+    /// The token of a profile in the exported store.
+    pub(crate) fn exported_token(&self, profile: &str) -> Option<String> {
+        let store = self.json(STORE);
+        store["profiles"][profile]["token"]
+            .as_str()
+            .map(str::to_owned)
+    }
+
+    /// The record, newest first.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let answer = self.run(&["history", "--json"]).json();
+        answer["events"].as_array().unwrap().clone()
+    }
+
+    /// Every file below the home, relative to it.
+    pub(crate) fn files(&self) -> Vec<String> {
+        fn walk(dir: &Path, root: &Path, out: &mut Vec<String>) {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() && !path.is_symlink() {
+                    walk(&path, root, out);
+                } else {
+                    out.push(
+                        path.strip_prefix(root)
+                            .unwrap()
+                            .to_string_lossy()
+                            .into_owned(),
+                    );
+                }
+            }
+        }
+        let mut files = Vec::new();
+        walk(self.path(), self.path(), &mut files);
+        files.sort();
+        files
+    }
+
+    /// The record must verify and the vault must be sound.
+    #[track_caller]
+    pub(crate) fn assert_sound(&self) {
+        self.run(&["audit", "verify"]).ok();
+    }
+}
