@@ -1,12 +1,13 @@
 //! The one place in this layer that touches the disk: reading the configuration, listing agent directories.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::ConfigError;
+use crate::platform::read_regular;
 
 /// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
 /// a limit keeps a wrong path (a log, a device) from filling memory.
@@ -15,33 +16,11 @@ const CONFIG_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The configuration's text, `None` when there is no file. It may hold API keys, so it is wiped when dropped.
 /// Bytes that are no UTF-8 are replaced, as the reference does.
 pub(super) fn config_text(path: &Path) -> Result<Option<Zeroizing<String>>, ConfigError> {
-    let failed = |source| ConfigError::Read {
-        path: path.to_path_buf(),
-        source,
-    };
-    let file = match open_without_waiting(path) {
-        Ok(file) => file,
-        Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(ConfigError::NotAFile {
-            path: path.to_path_buf(),
-        });
-    }
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.take(CONFIG_MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > CONFIG_MAX_BYTES {
-        return Err(ConfigError::TooLarge {
-            path: path.to_path_buf(),
-            limit: CONFIG_MAX_BYTES,
-        });
-    }
-    Ok(Some(Zeroizing::new(
-        String::from_utf8_lossy(&bytes).into_owned(),
-    )))
+    let contents = read_regular(path, CONFIG_MAX_BYTES)?;
+    Ok(contents.map(|contents| {
+        let text = String::from_utf8_lossy(&contents.bytes).into_owned();
+        Zeroizing::new(text)
+    }))
 }
 
 /// The directories `<state>/agents/<id>/agent` that exist, unsorted.
@@ -70,19 +49,4 @@ pub(super) fn is_dir(dir: &Path) -> bool {
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-/// Opens for reading; a FIFO without a writer opens at once instead of waiting for one.
-#[cfg(unix)]
-fn open_without_waiting(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-}
-
-#[cfg(not(unix))]
-fn open_without_waiting(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).open(path)
 }

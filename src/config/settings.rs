@@ -10,19 +10,15 @@ use serde_json::{Map, Value};
 
 use super::{Models, disk, nesting};
 use crate::domain::{AgentName, Credential, CredentialType, ProfileId, ProviderId, SecretJson};
+use crate::platform::FileError;
 
 /// Why the configuration, or the agents it speaks of, cannot be read. Nothing of its text is shown: API keys may be in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file is there and cannot be read.
-    #[error("cannot read the configuration {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    /// The file is there and is unreadable, no regular file, or larger than any configuration.
+    #[error("the configuration cannot be used")]
+    File(#[from] FileError),
     /// The agents of the state directory cannot be listed.
     #[error("cannot list the agents in {}", path.display())]
     AgentDirs {
@@ -30,20 +26,6 @@ pub enum ConfigError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
-    },
-    /// The path leads to a directory, a FIFO or a device.
-    #[error("the configuration {} is not a file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The file is larger than any configuration.
-    #[error("the configuration {} is larger than {limit} bytes", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The limit in bytes.
-        limit: u64,
     },
     /// The text is no JSON5.
     #[error("the configuration {} is not valid JSON5 at line {line}, column {column}", path.display())]

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use ctutils::CtEq as _;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -46,7 +47,7 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], CryptoError> {
 /// Compares without telling by time where the difference is. Lengths are not secret here.
 #[must_use]
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0_u8, |seen, (x, y)| seen | (x ^ y)) == 0
+    a.ct_eq(b).to_bool()
 }
 
 macro_rules! key_type {

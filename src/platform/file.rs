@@ -112,7 +112,15 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Contents>, FileErr
     }
     let mut file = match options.open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A file where a directory of the path should be: nothing can be there.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(error) => return Err(FileError::io("read", path)(error)),
     };
     let meta = file.metadata().map_err(FileError::io("examine", path))?;

@@ -6,11 +6,12 @@
 //! any program of the same user.
 
 use std::fmt;
-use std::hint::black_box;
+use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use ctutils::CtEq as _;
 use keyring_core::{Entry, Error as StoreError};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -144,13 +145,38 @@ pub enum SessionBus {
 
 /// The keychain of this operating system and user.
 ///
-/// Each call opens its own connection, on its own thread. Where the deadline passes, that thread is left behind
+/// Each call has a connection of its own, on a thread of its own. Where the deadline passes, that thread is left behind
 /// with its connection until the keychain answers or the process ends: there is no way to stop a call that waits for a
 /// person. A write that succeeds too late is taken back by the thread that made it, if it lives to do so.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct SystemKeychain {
     deadline: Duration,
     bus: SessionBus,
+    warm: Mutex<Option<Worker>>,
+}
+
+/// What a worker does once it is connected.
+type Job = Box<dyn FnOnce(Result<system::Store, KeychainError>) + Send>;
+
+/// A thread that connects and then waits for one job.
+#[derive(Debug)]
+struct Worker(mpsc::Sender<Job>);
+
+impl Worker {
+    fn start() -> Result<Self, KeychainError> {
+        let (sender, jobs) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name("keychain".to_owned())
+            .spawn(move || {
+                let store = system::connect();
+                // Without a job nobody needed the keychain after all.
+                if let Ok(job) = jobs.recv() {
+                    job(store);
+                }
+            })
+            .map_err(|error| KeychainError::Other(Reason::new(error)))?;
+        Ok(Self(sender))
+    }
 }
 
 impl SystemKeychain {
@@ -158,7 +184,26 @@ impl SystemKeychain {
     /// Windows, whose keychains need no bus. Nothing is opened yet.
     #[must_use]
     pub const fn new(deadline: Duration, bus: SessionBus) -> Self {
-        Self { deadline, bus }
+        Self {
+            deadline,
+            bus,
+            warm: Mutex::new(None),
+        }
+    }
+
+    /// Begins to connect, for a call that is likely to come: most of a call's time goes into agreeing on a session key,
+    /// which needs to know nothing of the item. Asks for nothing, and says nothing if it fails: the call then will.
+    pub fn warm_up(&self) {
+        if self.is_reachable()
+            && let Ok(worker) = Worker::start()
+            && let Ok(mut warm) = self.warm.lock()
+        {
+            *warm = Some(worker);
+        }
+    }
+
+    fn is_reachable(&self) -> bool {
+        !system::NEEDS_SESSION_BUS || self.bus == SessionBus::Present
     }
 
     /// Does `work` on the item of `account`; an answer that nobody waits for any more goes to `too_late`.
@@ -168,16 +213,15 @@ impl SystemKeychain {
         work: impl FnOnce(&Item) -> Result<T, KeychainError> + Send + 'static,
         too_late: impl FnOnce(&Item, T) + Send + 'static,
     ) -> Result<T, KeychainError> {
-        if system::NEEDS_SESSION_BUS && self.bus == SessionBus::Absent {
+        if !self.is_reachable() {
             let reason = Reason::new("there is no session bus");
             return Err(KeychainError::Unreachable(reason));
         }
         // Without a buffer, sending succeeds only if the answer was received: the two sides cannot disagree on that.
         let (sender, answer) = mpsc::sync_channel(0);
         let account = account.to_owned();
-        thread::Builder::new()
-            .name("keychain".to_owned())
-            .spawn(move || match Item::open(&account) {
+        let job = Box::new(move |store: Result<system::Store, KeychainError>| {
+            match store.and_then(|store| Item::of(&store, &account)) {
                 Ok(item) => {
                     if let Err(mpsc::SendError(Ok(done))) = sender.send(work(&item)) {
                         too_late(&item, done);
@@ -185,8 +229,12 @@ impl SystemKeychain {
                 }
                 // Nothing was done, so nothing is lost with an error that nobody waits for.
                 Err(error) => drop(sender.send(Err(error))),
-            })
-            .map_err(|error| KeychainError::Other(Reason::new(error)))?;
+            }
+        });
+        let warm = self.warm.lock().ok().and_then(|mut warm| warm.take());
+        let worker = warm.map_or_else(Worker::start, Ok)?;
+        // A worker that has died dropped its end: the answer below says so.
+        let _ = worker.0.send(job);
         match answer.recv_timeout(self.deadline) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => Err(KeychainError::NoAnswer {
@@ -224,8 +272,8 @@ impl Keychain for SystemKeychain {
 struct Item(Entry);
 
 impl Item {
-    fn open(account: &str) -> Result<Self, KeychainError> {
-        system::open(account).map(Self)
+    fn of(store: &system::Store, account: &str) -> Result<Self, KeychainError> {
+        system::item(store, account).map(Self)
     }
 
     fn read(&self) -> Result<Option<Secret>, KeychainError> {
@@ -252,7 +300,7 @@ impl Item {
     fn check(&self, secret: &Secret) -> Result<(), KeychainError> {
         system::require_persistence(&self.0)?;
         match self.read()? {
-            Some(kept) if equal(&kept, secret) => Ok(()),
+            Some(kept) if kept.ct_eq(secret).to_bool() => Ok(()),
             _ => Err(KeychainError::NotKept),
         }
     }
@@ -271,12 +319,6 @@ impl Item {
             Err(error) => Err(failed(error)),
         }
     }
-}
-
-/// Compares in a time that depends on the lengths only.
-fn equal(a: &[u8], b: &[u8]) -> bool {
-    let differing = a.iter().zip(b).fold(0, |bits, (x, y)| bits | (x ^ y));
-    a.len() == b.len() && black_box(differing) == 0
 }
 
 /// What a store's error means once the keychain has been opened.
@@ -309,12 +351,6 @@ mod tests {
             Reason::new("é".repeat(300)).to_string().chars().count(),
             128
         );
-    }
-
-    #[test]
-    fn bytes_are_equal_only_as_a_whole() {
-        assert!(equal(b"", b"") && equal(b"key", b"key"));
-        assert!(!equal(b"key", b"kez") && !equal(b"key", b"ke") && !equal(b"ke", b"key"));
     }
 
     #[test]

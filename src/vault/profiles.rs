@@ -105,6 +105,8 @@ impl UnlockedVault {
             revision: 0,
             unopened: Vec::new(),
         };
+        // One snapshot for all statements: a document half before and half after another process's commit never was.
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let read = Reader {
             conn: &self.conn,
             seal: &self.keys.seal,

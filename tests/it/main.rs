@@ -7,4 +7,5 @@
 
 mod first_run;
 mod keychain;
+mod layers;
 mod support;

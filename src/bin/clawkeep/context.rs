@@ -79,6 +79,15 @@ impl Context {
         }
     }
 
+    /// Whether there is a key file for any vault; where there is none, the key is likely in the keychain.
+    fn has_keyfile(&self) -> bool {
+        let named =
+            self.layout.named_key_file().is_some() || self.layout.credential_key_file().is_some();
+        named
+            || std::fs::read_dir(self.layout.key_file_dir())
+                .is_ok_and(|mut files| files.next().is_some())
+    }
+
     /// Opens the vault without its key. There must be one.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
         Ok(Vault::open(&self.layout.vault_file)?)
@@ -87,6 +96,9 @@ impl Context {
     /// Opens and unlocks the vault, making it first if there is none.
     pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
         harden();
+        if !self.has_keyfile() {
+            self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
+        }
         match Vault::open(&self.layout.vault_file) {
             Ok(vault) => Ok(vault.unlock(&self.key_sources())?),
             Err(VaultError::Absent { .. }) => match self.create(KeyChoice::Automatic)? {

@@ -66,7 +66,8 @@ impl Failure {
             Self::Unopened { .. } | Self::Chain(_) | Self::BadHead { .. } | Self::SaidDamaged => {
                 DAMAGED
             }
-            Self::Config(ConfigError::Read { .. } | ConfigError::AgentDirs { .. }) => FAILED,
+            Self::Config(ConfigError::File(error)) => of_file(error),
+            Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
             Self::Path(_) | Self::Output(_) | Self::Refused(_) => FAILED,
             Self::File(error) => of_file(error),
@@ -113,7 +114,9 @@ impl Failure {
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
                 "See what was changed with: clawkeep audit verify. The store file still has its copy.".to_owned()
             }
-            Self::Config(ConfigError::Read { .. }) => "Check the file's permissions.".to_owned(),
+            Self::Config(ConfigError::File(_) | ConfigError::AgentDirs { .. }) => {
+                "Check what is there and its permissions.".to_owned()
+            }
             Self::Config(_) => "Mend the file; nothing was changed.".to_owned(),
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()

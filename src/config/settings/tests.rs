@@ -1,4 +1,5 @@
 use super::*;
+use crate::platform::FileError;
 use serde_json::json;
 
 fn parse(text: &str) -> Settings {
@@ -159,14 +160,16 @@ fn what_is_no_readable_file_is_said_and_never_waited_for() {
     );
     assert!(matches!(
         Settings::load(dir.path()),
-        Err(ConfigError::NotAFile { .. } | ConfigError::Read { .. })
+        Err(ConfigError::File(
+            FileError::NotRegular { .. } | FileError::Io { .. }
+        ))
     ));
 
     let file = std::fs::File::create(&path).unwrap();
     file.set_len(16 * 1024 * 1024 + 1).unwrap();
     assert!(matches!(
         Settings::load(&path),
-        Err(ConfigError::TooLarge { .. })
+        Err(ConfigError::File(FileError::TooLarge { .. }))
     ));
 
     std::fs::write(&path, b"{agents: {list: [{id: 'a\xff'}]}}").unwrap();
@@ -188,6 +191,6 @@ fn a_fifo_is_no_configuration() {
     .unwrap();
     assert!(matches!(
         Settings::load(&path),
-        Err(ConfigError::NotAFile { .. })
+        Err(ConfigError::File(FileError::NotRegular { .. }))
     ));
 }

@@ -1,6 +1,7 @@
 //! The macOS login keychain.
 
-use apple_native_keyring_store::keychain::Store;
+use std::sync::Arc;
+
 use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
@@ -9,9 +10,14 @@ use super::{KeychainError, Reason, SERVICE, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 
-pub(super) fn open(account: &str) -> Result<Entry, KeychainError> {
-    // The store's default is the login keychain. Nothing is opened before the first call on the entry.
-    let store = Store::new().map_err(failed)?;
+pub(super) type Store = Arc<apple_native_keyring_store::keychain::Store>;
+
+/// The store's default is the login keychain. Nothing is opened before the first call on an item.
+pub(super) fn connect() -> Result<Store, KeychainError> {
+    apple_native_keyring_store::keychain::Store::new().map_err(failed)
+}
+
+pub(super) fn item(store: &Store, account: &str) -> Result<Entry, KeychainError> {
     store.build(SERVICE, account, None).map_err(failed)
 }
 

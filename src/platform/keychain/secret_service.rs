@@ -1,11 +1,12 @@
 //! Secret Service over D-Bus: GNOME Keyring, KWallet, KeePassXC.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
-use zbus_secret_service_keyring_store::{Store, cred::Wrapper};
+use zbus_secret_service_keyring_store::cred::Wrapper;
 
 use super::{KeychainError, Reason, SERVICE, failed};
 
@@ -16,10 +17,18 @@ pub(super) const NEEDS_SESSION_BUS: bool = true;
 /// "Collections".
 const SESSION_COLLECTION: &str = "/org/freedesktop/secrets/collection/session/";
 
-/// Connects, agrees on a session key, and names the item. What fails here fails before any item is looked for: no
-/// bus, no service on it, or a service that does not speak the protocol.
-pub(super) fn open(account: &str) -> Result<Entry, KeychainError> {
-    let store = Store::new().map_err(|error| KeychainError::Unreachable(Reason::new(error)))?;
+/// A connection to the service.
+pub(super) type Store = Arc<zbus_secret_service_keyring_store::Store>;
+
+/// Connects and agrees on a session key. What fails here fails before any item is looked for: no bus, no service on it,
+/// or a service that does not speak the protocol.
+pub(super) fn connect() -> Result<Store, KeychainError> {
+    zbus_secret_service_keyring_store::Store::new()
+        .map_err(|error| KeychainError::Unreachable(Reason::new(error)))
+}
+
+/// Names an item, without asking for it.
+pub(super) fn item(store: &Store, account: &str) -> Result<Entry, KeychainError> {
     // What a person sees who looks through their keyring.
     let label = format!("Clawkeep vault key {account}");
     let modifiers = HashMap::from([("label", label.as_str())]);

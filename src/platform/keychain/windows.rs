@@ -1,18 +1,24 @@
 //! Windows Credential Manager.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
-use windows_native_keyring_store::Store;
 
 use super::{KeychainError, Reason, SERVICE, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 
-pub(super) fn open(account: &str) -> Result<Entry, KeychainError> {
-    let store = Store::new().map_err(|error| KeychainError::Unreachable(Reason::new(error)))?;
+pub(super) type Store = Arc<windows_native_keyring_store::Store>;
+
+pub(super) fn connect() -> Result<Store, KeychainError> {
+    windows_native_keyring_store::Store::new()
+        .map_err(|error| KeychainError::Unreachable(Reason::new(error)))
+}
+
+pub(super) fn item(store: &Store, account: &str) -> Result<Entry, KeychainError> {
     // `Local` survives logging out and stays on this machine; the store's own default, `Enterprise`, would carry the
     // key in a roaming profile to machines that have no vault.
     let modifiers = HashMap::from([("persistence", "Local")]);
@@ -21,7 +27,7 @@ pub(super) fn open(account: &str) -> Result<Entry, KeychainError> {
         .map_err(failed)
 }
 
-/// Given by the persistence asked for in [`open`].
+/// Given by the persistence asked for in [`item`].
 pub(super) fn require_persistence(_entry: &Entry) -> Result<(), KeychainError> {
     Ok(())
 }

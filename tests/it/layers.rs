@@ -1,0 +1,192 @@
+//! Imports point down. The table is `docs/architecture.md`'s; a module that is not in it fails the test.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module and the modules it may name.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("platform", &["domain"]),
+    ("crypto", &["domain"]),
+    ("audit", &["domain", "crypto"]),
+    ("health", &["domain"]),
+    ("selection", &["domain"]),
+    ("config", &["domain", "platform"]),
+    ("sources", &["domain"]),
+    ("export", &["domain", "platform"]),
+    ("vault", &["domain", "platform", "crypto", "audit"]),
+    (
+        "sync",
+        &[
+            "domain", "platform", "audit", "config", "sources", "export", "vault",
+        ],
+    ),
+];
+
+/// Crates that only one module may name.
+const ONLY_IN: &[(&str, &str)] = &[
+    ("rusqlite", "vault"),
+    ("refinery", "vault"),
+    ("keyring_core", "platform"),
+    ("zbus_secret_service_keyring_store", "platform"),
+    ("apple_native_keyring_store", "platform"),
+    ("windows_native_keyring_store", "platform"),
+    ("security_framework", "platform"),
+    ("aes_gcm", "crypto"),
+    ("hkdf", "crypto"),
+    ("hmac", "crypto"),
+    ("clap", "bin"),
+];
+
+fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, out);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+/// The identifiers that follow `prefix` in code, comments left out.
+fn named_after<'t>(text: &'t str, prefix: &'t str) -> impl Iterator<Item = &'t str> {
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(move |line| line.split(prefix).skip(1))
+        .map(|rest| {
+            let end = rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            &rest[..end]
+        })
+}
+
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let module = |path: &Path| {
+        let first = path
+            .strip_prefix(&src)
+            .unwrap()
+            .components()
+            .next()
+            .unwrap();
+        first
+            .as_os_str()
+            .to_string_lossy()
+            .trim_end_matches(".rs")
+            .to_owned()
+    };
+    files
+        .into_iter()
+        .map(|path| {
+            (
+                module(&path),
+                path.clone(),
+                fs::read_to_string(&path).unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// `use crate::{a, b}` at the top would hide names from the scan below.
+#[test]
+fn crate_imports_name_one_module_each() {
+    for (module, path, text) in sources() {
+        assert!(
+            module == "bin" || !text.contains("use crate::{"),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn imports_point_down() {
+    let mut seen = BTreeSet::new();
+    for (module, path, text) in sources() {
+        if module == "lib" || module == "bin" {
+            continue;
+        }
+        let (_, may_use) = LAYERS
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| {
+                panic!(
+                    "{} is in no layer: add its module to the table and to docs/architecture.md",
+                    path.display()
+                )
+            });
+        for used in named_after(&text, "crate::") {
+            let allowed = used == module || may_use.contains(&used);
+            assert!(
+                allowed,
+                "{} names crate::{used}, which {module} may not use",
+                path.display()
+            );
+            seen.insert((module.clone(), used.to_owned()));
+        }
+    }
+    for (module, may_use) in LAYERS {
+        for used in *may_use {
+            assert!(
+                seen.contains(&((*module).to_owned(), (*used).to_owned())),
+                "{module} does not use {used}: narrow the table"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_binary_stands_on_the_library() {
+    for (module, path, text) in sources() {
+        if module == "bin" {
+            for used in named_after(&text, "clawkeep::") {
+                let known = LAYERS.iter().any(|(name, _)| *name == used);
+                assert!(
+                    known,
+                    "{} names clawkeep::{used}, which is no module",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn some_crates_have_one_home() {
+    for (module, path, text) in sources() {
+        for (name, home) in ONLY_IN {
+            let used = named_after(&text, "use ").any(|used| used == *name);
+            let spelt = named_after(&text, &format!("{name}::")).next().is_some();
+            assert!(
+                module == *home || !(used || spelt),
+                "{} names {name}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_table_of_the_documentation_is_this_one() {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md"))
+            .unwrap();
+    for (module, may_use) in LAYERS {
+        let may_use = if may_use.is_empty() {
+            "–".to_owned()
+        } else {
+            may_use.join(", ")
+        };
+        let row = format!("| `{module}` | {may_use} |");
+        assert!(
+            text.contains(&row),
+            "docs/architecture.md lacks the row {row}"
+        );
+    }
+}

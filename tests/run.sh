@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Every check of this project, in the order in which they fail fastest. The README names this as the test command, and
+# .ci/run calls it, so that the two cannot drift.
+#
+#   CLAWKEEP_KILLS=500 CLAWKEEP_ROUNDS=200 tests/run.sh    the longer fault runs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "formatting"
+cargo fmt --check
+
+step "lints"
+cargo clippy --locked --all-targets -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+cargo test --locked --doc
+
+step "unit and integration tests"
+cargo nextest run --locked
+
+# The recorded behaviour of the reference, where its runner is at hand. A copy of the cases is also run in-process above.
+conformance=../shared/conformance
+if [ -x "$conformance/run.py" ]; then
+    step "conformance"
+    cargo build --locked
+    for family in sync order select codex; do
+        python3 "$conformance/run.py" target/debug/clawkeep "$conformance/cases.jsonl" --only "$family"
+    done
+fi
