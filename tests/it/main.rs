@@ -8,4 +8,5 @@
 mod first_run;
 mod keychain;
 mod layers;
+mod library;
 mod support;

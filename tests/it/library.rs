@@ -1,0 +1,448 @@
+//! The library as another program embeds it: fixed clock, key file, no environment.
+
+use std::path::{Path, PathBuf};
+
+use clawkeep::audit::{Direction, EventDraft, EventKind, Filter, KindFilter, Origin};
+use clawkeep::config::AgentRef;
+use clawkeep::crypto::SlotKind;
+use clawkeep::domain::{AgentName, ProfileId, Section, UnixMs};
+use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::platform::{Actor, Clock};
+use clawkeep::sources::{KeychainFault, KeychainReading, LoginKeychain};
+use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode};
+use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, UnlockedVault, create};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const NONE: [i64; 0] = [];
+const DAY: i64 = 86_400_000;
+const START: i64 = 1_800_000_000_000;
+
+/// A vault in a directory of its own.
+struct Bench {
+    dir: TempDir,
+    vault: UnlockedVault,
+    actor: Actor,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let actor = Actor::current("test");
+        let choice = KeyChoice::Only(SlotKind::Keyfile);
+        let keychain = SystemKeychain::new(std::time::Duration::ZERO, SessionBus::Absent);
+        let sources = key_sources(dir.path(), &keychain);
+        let clock = Clock::Fixed(UnixMs(START));
+        let path = dir.path().join("vault.db");
+        let made = create(&path, choice, &sources, &actor, clock)
+            .unwrap()
+            .unwrap();
+        assert!(
+            create(&path, choice, &sources, &actor, clock)
+                .unwrap()
+                .is_none(),
+            "an existing vault is left alone"
+        );
+        let vault = made.vault;
+        Self { dir, vault, actor }
+    }
+
+    fn put(&mut self, profile: &str, entry: &Value, at: i64) {
+        let note = ChangeNote::new(EventKind::ProfileUpdated, Origin::Clawkeep);
+        let mut tx = self.vault.begin(&self.actor, UnixMs(at)).unwrap();
+        tx.put_profile(&AgentName::default(), &ProfileId::new(profile), entry, note)
+            .unwrap();
+        tx.commit().unwrap();
+    }
+
+    fn remove(&mut self, profile: &str, at: i64) {
+        let note = ChangeNote::new(EventKind::ProfileRemoved, Origin::Clawkeep);
+        let mut tx = self.vault.begin(&self.actor, UnixMs(at)).unwrap();
+        tx.remove_profile(&AgentName::default(), &ProfileId::new(profile), note)
+            .unwrap();
+        tx.commit().unwrap();
+    }
+
+    fn append(&mut self, agent: &str, kind: EventKind, origin: Origin, profile: &str, at: i64) {
+        let provider = profile.split(':').next().unwrap();
+        let event = EventDraft::new(kind, origin).profile(&ProfileId::new(profile), provider);
+        let mut tx = self.vault.begin(&self.actor, UnixMs(at)).unwrap();
+        tx.append(Some(&AgentName::from_id(agent)), event).unwrap();
+        tx.commit().unwrap();
+    }
+
+    fn seqs(&self, filter: &Filter) -> Vec<i64> {
+        self.vault
+            .history(filter)
+            .unwrap()
+            .map(|event| event.unwrap().seq.0)
+            .collect()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let state = self.vault.agent(&AgentName::default()).unwrap();
+        state
+            .doc
+            .entries(Section::Profiles)
+            .map(|(id, _)| id.to_owned())
+            .collect()
+    }
+
+    /// A query of the file itself, past the library.
+    fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
+        let conn = rusqlite::Connection::open(self.dir.path().join("vault.db")).unwrap();
+        let mut select = conn.prepare(sql).unwrap();
+        select
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    }
+}
+
+fn key_sources<'a>(dir: &Path, keychain: &'a SystemKeychain) -> KeySources<'a> {
+    KeySources {
+        named_keyfile: None,
+        credential_keyfile: None,
+        keyfile_dir: dir.join("keys"),
+        keychain,
+    }
+}
+
+fn token(token: &str) -> Value {
+    json!({"type": "token", "provider": "anthropic", "token": token})
+}
+
+#[test]
+fn a_dropped_transaction_changes_nothing() {
+    let mut bench = Bench::new();
+    let head = bench.vault.head().unwrap();
+    let mut tx = bench.vault.begin(&bench.actor, UnixMs(START)).unwrap();
+    let note = ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep);
+    tx.put_profile(
+        &AgentName::default(),
+        &ProfileId::new("a:b"),
+        &token("t"),
+        note,
+    )
+    .unwrap();
+    drop(tx);
+    assert_eq!(bench.vault.head().unwrap(), head);
+    assert!(bench.ids().is_empty());
+}
+
+#[test]
+fn what_an_update_replaced_is_kept_three_deep_and_thirty_days() {
+    let mut bench = Bench::new();
+    for n in 0..6 {
+        bench.put("anthropic:a", &token(&format!("t{n}")), START + n);
+    }
+    let generations = "SELECT generation FROM profile_versions ORDER BY id";
+    assert_eq!(bench.query::<i64>(generations), [3, 4, 5]);
+    bench.put("anthropic:b", &token("u0"), START + 29 * DAY);
+    bench.put("anthropic:b", &token("u1"), START + 29 * DAY);
+    assert_eq!(bench.query::<i64>(generations), [3, 4, 5, 1]);
+    bench.put("anthropic:b", &token("u2"), START + 31 * DAY);
+    assert_eq!(bench.query::<i64>(generations), [1, 2]);
+}
+
+#[test]
+fn generations_go_on_across_removal() {
+    let mut bench = Bench::new();
+    bench.put("anthropic:a", &token("t0"), START);
+    bench.remove("anthropic:a", START + 1);
+    bench.put("anthropic:a", &token("t0"), START + 2);
+    assert_eq!(bench.query::<i64>("SELECT generation FROM profiles"), [3]);
+    assert_eq!(
+        bench.query::<i64>(
+            "SELECT generation FROM events WHERE generation IS NOT NULL ORDER BY seq"
+        ),
+        [1, 2, 3]
+    );
+    let same: i64 = bench.query("SELECT count(DISTINCT hex(coalesce(token_after, token_before))) FROM events WHERE generation IS NOT NULL")[0];
+    assert_eq!(same, 1, "equal tokens have equal fingerprints");
+    assert_eq!(bench.vault.verify_record(None).unwrap(), Ok(4));
+}
+
+#[test]
+fn stored_order_is_kept_and_can_be_changed() {
+    let mut bench = Bench::new();
+    for id in ["c:1", "a:1", "b:1"] {
+        bench.put(id, &token("t"), START);
+    }
+    assert_eq!(bench.ids(), ["c:1", "a:1", "b:1"]);
+    let mut tx = bench.vault.begin(&bench.actor, UnixMs(START)).unwrap();
+    tx.reorder_profiles(&AgentName::default(), ["b:1", "c:1", "a:1"].into_iter())
+        .unwrap();
+    tx.commit().unwrap();
+    assert_eq!(bench.ids(), ["b:1", "c:1", "a:1"]);
+}
+
+#[test]
+fn history_filters() {
+    let mut bench = Bench::new(); // event 1: vault.created
+    bench.append(
+        "main",
+        EventKind::OrderSet,
+        Origin::Clawkeep,
+        "anthropic:a",
+        START + 2,
+    ); // 2
+    bench.append(
+        "ops",
+        EventKind::CredentialUsed,
+        Origin::StoreFile,
+        "openai:b",
+        START + 3,
+    ); // 3
+    bench.append(
+        "main",
+        EventKind::RefreshFailed,
+        Origin::Clawkeep,
+        "openai:b",
+        START + 4,
+    ); // 4
+    bench.append(
+        "main",
+        EventKind::RefreshStarted,
+        Origin::Clawkeep,
+        "anthropic:a",
+        START + 5,
+    ); // 5
+    let all = Filter::default;
+    assert_eq!(bench.seqs(&all()), [5, 4, 3, 2, 1]);
+    assert_eq!(
+        bench.seqs(&Filter {
+            direction: Direction::OldestFirst,
+            ..all()
+        }),
+        [1, 2, 3, 4, 5]
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            profile: Some("openai:b".into()),
+            ..all()
+        }),
+        [4, 3]
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            provider: Some("anthropic".into()),
+            ..all()
+        }),
+        [5, 2]
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            agent: Some("ops".into()),
+            ..all()
+        }),
+        [3]
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            since: Some(UnixMs(START + 3)),
+            until: Some(UnixMs(START + 5)),
+            ..all()
+        }),
+        [4, 3]
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            limit: Some(2),
+            ..all()
+        }),
+        [5, 4]
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            limit: Some(0),
+            ..all()
+        }),
+        NONE
+    );
+    let kinds = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| KindFilter::parse(name).unwrap())
+            .collect()
+    };
+    assert_eq!(
+        bench.seqs(&Filter {
+            kinds: kinds(&["refresh"]),
+            ..all()
+        }),
+        [5, 4]
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            kinds: kinds(&["order.set", "credential"]),
+            ..all()
+        }),
+        [3, 2]
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            kinds: kinds(&["backup"]),
+            ..all()
+        }),
+        NONE
+    );
+    assert_eq!(
+        bench.seqs(&Filter {
+            profile: Some("nobody:x".into()),
+            ..all()
+        }),
+        NONE
+    );
+    let both = Filter {
+        profile: Some("openai:b".into()),
+        kinds: kinds(&["refresh"]),
+        ..all()
+    };
+    assert_eq!(bench.seqs(&both), [4]);
+}
+
+#[test]
+fn a_synced_token_that_replaces_another_is_a_refresh_too() {
+    let mut bench = Bench::new();
+    for (token_text, origin) in [
+        ("t0", Origin::ClaudeCode),
+        ("t1", Origin::ClaudeCode),
+        ("t2", Origin::Clawkeep),
+    ] {
+        let note = ChangeNote::new(EventKind::SyncApplied, origin);
+        let mut tx = bench.vault.begin(&bench.actor, UnixMs(START)).unwrap();
+        tx.put_profile(
+            &AgentName::default(),
+            &ProfileId::new("a:b"),
+            &token(token_text),
+            note,
+        )
+        .unwrap();
+        tx.commit().unwrap();
+    }
+    let refresh = Filter {
+        kinds: vec![KindFilter::parse("refresh").unwrap()],
+        ..Filter::default()
+    };
+    assert_eq!(
+        bench.seqs(&refresh),
+        [3],
+        "the first was no refresh, the third was not by its owner"
+    );
+}
+
+#[test]
+fn more_events_than_a_page_come_once_each_and_verify() {
+    let mut bench = Bench::new();
+    let mut tx = bench.vault.begin(&bench.actor, UnixMs(START)).unwrap();
+    for _ in 0..1_500 {
+        tx.append(
+            None,
+            EventDraft::new(EventKind::CredentialUsed, Origin::Clawkeep),
+        )
+        .unwrap();
+    }
+    tx.commit().unwrap();
+    assert_eq!(
+        bench.seqs(&Filter::default()),
+        (1..=1_501).rev().collect::<Vec<_>>()
+    );
+    let limited = Filter {
+        limit: Some(1_100),
+        direction: Direction::OldestFirst,
+        ..Filter::default()
+    };
+    assert_eq!(bench.seqs(&limited), (1..=1_100).collect::<Vec<_>>());
+    assert_eq!(
+        bench
+            .vault
+            .verify_record(bench.vault.head().unwrap())
+            .unwrap(),
+        Ok(1_501)
+    );
+}
+
+/// macOS's Keychain, as far as the engine can tell.
+struct Keychain(fn() -> KeychainReading);
+
+impl LoginKeychain for Keychain {
+    fn read(&self, service: &str, account: &str) -> KeychainReading {
+        assert_eq!((service, account), ("Claude Code-credentials", "ana"));
+        (self.0)()
+    }
+}
+
+fn load(bench: &mut Bench, keychain: &dyn LoginKeychain, claude_file: PathBuf) -> Loaded {
+    let dir = bench.dir.path().join("agent");
+    let sources = LoginSources {
+        claude_file,
+        claude_config_dir: None,
+        user: "ana".to_owned(),
+        keychain: Some(keychain),
+        codex_file: dir.join("no-codex"),
+    };
+    let lock_dir = bench.dir.path().join("locks");
+    let clock = Clock::Fixed(UnixMs(START));
+    let mut engine = Engine {
+        vault: &mut bench.vault,
+        sources: &sources,
+        actor: &bench.actor,
+        clock,
+        lock_dir,
+    };
+    engine
+        .load(
+            &AgentRef {
+                name: AgentName::default(),
+                dir,
+            },
+            SyncMode::On,
+        )
+        .unwrap()
+}
+
+fn login(token: &str) -> String {
+    json!({"claudeAiOauth": {"accessToken": token, "refreshToken": "r", "expiresAt": START + DAY}})
+        .to_string()
+}
+
+#[test]
+fn the_keychain_item_counts_before_the_file_and_a_locked_one_is_no_news() {
+    let mut bench = Bench::new();
+    let file = bench.dir.path().join("credentials.json");
+    std::fs::write(&file, login("from-file")).unwrap();
+    let stored = |loaded: &Loaded| {
+        loaded
+            .doc
+            .credential("anthropic:claude-cli")
+            .and_then(|c| c.expose_secret().map(str::to_owned))
+    };
+
+    let locked = Keychain(|| KeychainReading::Unavailable(KeychainFault::Locked));
+    let loaded = load(&mut bench, &locked, file.clone());
+    assert_eq!(stored(&loaded), None, "the file is not even looked at");
+    assert_eq!(loaded.notices.len(), 1);
+
+    let absent = Keychain(|| KeychainReading::ConfirmedAbsent);
+    assert_eq!(
+        stored(&load(&mut bench, &absent, file.clone())).as_deref(),
+        Some("from-file")
+    );
+
+    let later = Keychain(|| {
+        let item = json!({"claudeAiOauth": {"accessToken": "from-keychain", "expiresAt": START + 2 * DAY}});
+        KeychainReading::Item(SecretString::from(item.to_string()))
+    });
+    assert_eq!(
+        stored(&load(&mut bench, &later, file.clone())).as_deref(),
+        Some("from-keychain")
+    );
+    assert_eq!(
+        stored(&load(&mut bench, &locked, file)).as_deref(),
+        Some("from-keychain"),
+        "what is stored stays"
+    );
+}
