@@ -116,15 +116,17 @@ CREATE TABLE leases (
     since       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The store files written. `digest` and `snapshot` are of the bytes last known to be in the file.
+-- The store files written. `digest` and `snapshot` are of the bytes last known to be in the file. Agents whose stores are
+-- links to one file each have a row: each learns of the others' changes as of any other program's.
 CREATE TABLE exports (
-    path       TEXT PRIMARY KEY,
+    path       TEXT NOT NULL,
     agent      INTEGER NOT NULL REFERENCES agents (id),
     state      TEXT NOT NULL CHECK (state IN ('written', 'withheld')),
     revision   INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     digest     BLOB,
-    snapshot   BLOB
+    snapshot   BLOB,
+    PRIMARY KEY (path, agent)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE actors (

@@ -47,6 +47,8 @@ pub struct Loaded {
     pub unopened: Vec<String>,
     /// What there is to tell.
     pub notices: Vec<Notice>,
+    /// What was decided about each source's login.
+    pub planned: Vec<Planned>,
 }
 
 /// A change that a command makes: the document after it, and the event that says so. No event: nothing to change.
@@ -171,6 +173,7 @@ impl Engine<'_> {
                 doc: survey.state.doc,
                 unopened: survey.state.unopened,
                 notices: survey.notices,
+                planned: survey.planned,
             });
         }
         self.settle(agent, mode, |doc| {
@@ -382,6 +385,7 @@ impl Engine<'_> {
             doc: target,
             unopened: Vec::new(),
             notices: survey.notices,
+            planned: survey.planned,
         })
     }
 

@@ -70,12 +70,18 @@ impl Planned {
 
     /// What to record.
     pub(super) fn note(&self) -> ChangeNote {
-        let why = match &self.decision {
-            Decision::Insert { .. } => "absent",
-            Decision::Replace { why, .. } => why.as_str(),
-            Decision::Keep { why } => why.as_str(),
-        };
+        let (_, why) = self.verdict();
         ChangeNote::new(EventKind::SyncApplied, self.origin).detail("why", json!(why))
+    }
+
+    /// The decision and its reason, in the words of the record.
+    #[must_use]
+    pub fn verdict(&self) -> (&'static str, &'static str) {
+        match &self.decision {
+            Decision::Insert { .. } => ("inserted", "absent"),
+            Decision::Replace { why, .. } => ("replaced", why.as_str()),
+            Decision::Keep { why } => ("kept", why.as_str()),
+        }
     }
 }
 

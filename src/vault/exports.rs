@@ -147,7 +147,7 @@ impl Tx<'_> {
             .execute(
                 "INSERT INTO exports (path, agent, state, revision, updated_at, digest, snapshot) \
                  VALUES (?1, (SELECT id FROM terms WHERE text = ?2), ?3, ?4, ?5, ?6, ?7) \
-                 ON CONFLICT (path) DO UPDATE SET agent = excluded.agent, state = ?3, revision = ?4, updated_at = ?5, \
+                 ON CONFLICT (path, agent) DO UPDATE SET state = ?3, revision = ?4, updated_at = ?5, \
                  digest = ?6, snapshot = ?7",
                 params![path, agent.as_str(), state.as_str(), revision, self.now.0, digest, snapshot],
             )

@@ -104,3 +104,48 @@ fn check_exits_by_the_worst_credential() {
             .exits(status);
     }
 }
+
+/// What must be so of a store that two agents share by a link: one file, and both vaults' halves agree with it.
+#[test]
+fn a_store_shared_by_two_agents_settles() {
+    let home = Home::with_claude(TOKEN, 100);
+    home.run(&["sync"]).ok();
+    let ops = home.at(".clawdbot/agents/ops/agent");
+    std::fs::create_dir_all(&ops).unwrap();
+    std::os::unix::fs::symlink(
+        "../../main/agent/auth-profiles.json",
+        ops.join("auth-profiles.json"),
+    )
+    .unwrap();
+    home.run(&["sync"]).ok();
+    let set = [
+        "models",
+        "auth",
+        "order",
+        "set",
+        "--provider",
+        "anthropic",
+        "--agent",
+        "ops",
+        "anthropic:claude-cli",
+    ];
+    home.run(&set).ok();
+    let get = home
+        .run(&[
+            "models",
+            "auth",
+            "order",
+            "get",
+            "--provider",
+            "anthropic",
+            "--json",
+        ])
+        .json();
+    assert_eq!(get["order"], serde_json::json!(["anthropic:claude-cli"]));
+    home.run(&["sync"]).ok();
+    let before = home.events().len();
+    home.run(&["sync"]).ok();
+    home.run(&["models", "status"]).ok();
+    assert_eq!(home.events().len(), before, "nothing goes back and forth");
+    assert!(ops.join("auth-profiles.json").is_symlink());
+}

@@ -190,6 +190,12 @@ impl Context {
             .notices
             .iter()
             .for_each(|notice| self.ui.notice(notice));
+        for planned in &loaded.planned {
+            let (verdict, why) = planned.verdict();
+            let profile = planned.profile;
+            self.ui
+                .detail(&format!("Sync: {profile} {verdict} ({why})"));
+        }
     }
 
     /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is worth a word, no more.
