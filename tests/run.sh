@@ -26,7 +26,7 @@ conformance=../shared/conformance
 if [ -x "$conformance/run.py" ]; then
     step "conformance"
     cargo build --locked
-    for family in sync order select codex; do
+    for family in sync order select codex; do # status and legacy: see docs/architecture.md
         python3 "$conformance/run.py" target/debug/clawkeep "$conformance/cases.jsonl" --only "$family"
     done
 fi

@@ -123,6 +123,8 @@ named!(
         CodexCli = "codex-cli",
         /// The exported store, written by another program.
         StoreFile = "auth-profiles.json",
+        /// A store of before `auth-profiles.json`.
+        LegacyStore = "legacy",
         /// The clock: time passed.
         Clock = "clock",
     }

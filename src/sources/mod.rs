@@ -8,6 +8,7 @@
 
 pub mod claude_code;
 pub mod codex_cli;
+pub mod legacy;
 mod login_keychain;
 #[cfg(unix)]
 mod security_tool;

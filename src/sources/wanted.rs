@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 
 use secrecy::SecretString;
 use serde::de::{
-    Deserialize, Deserializer, Error as DeError, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeOwned, Deserializer, Error as DeError, IgnoredAny, MapAccess,
+    SeqAccess, Visitor,
 };
 use serde_json::error::Category;
 
@@ -111,9 +112,17 @@ impl<'de, T: Shape> Visitor<'de> for AnyValue<T> {
 /// Reads a whole document; `None` when it is JSON of another shape.
 ///
 /// # Errors
+/// As [`deserialize`].
+pub(super) fn read<T: Shape>(bytes: &[u8]) -> Result<Option<T>, SourceFault> {
+    deserialize::<Wanted<T>>(bytes).map(|wanted| wanted.0)
+}
+
+/// Reads a whole document into `D`.
+///
+/// # Errors
 /// When it is not JSON: where, and of which closed kind. serde_json's own message may quote the
 /// input, so it goes no further than this function.
-pub(super) fn read<T: Shape>(bytes: &[u8]) -> Result<Option<T>, SourceFault> {
+pub(super) fn deserialize<D: DeserializeOwned>(bytes: &[u8]) -> Result<D, SourceFault> {
     if bytes.is_empty() {
         return Err(SourceFault::Empty);
     }
@@ -122,17 +131,15 @@ pub(super) fn read<T: Shape>(bytes: &[u8]) -> Result<Option<T>, SourceFault> {
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| not_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default()))?;
-    serde_json::from_str::<Wanted<T>>(text)
-        .map(|wanted| wanted.0)
-        .map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            match error.classify() {
-                Category::Eof => SourceFault::CutShort { line, column },
-                Category::Syntax | Category::Data | Category::Io => {
-                    SourceFault::NotJson { line, column }
-                }
+    serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            Category::Eof => SourceFault::CutShort { line, column },
+            Category::Syntax | Category::Data | Category::Io => {
+                SourceFault::NotJson { line, column }
             }
-        })
+        }
+    })
 }
 
 fn not_utf8(valid: &[u8]) -> SourceFault {

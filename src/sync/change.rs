@@ -22,6 +22,8 @@ pub(super) enum Step<'s> {
         /// Whether it is an import.
         first: bool,
     },
+    /// An older store was imported.
+    Legacy,
     /// A command changed it. Its own event says how.
     Edit,
     /// The sources changed it.
@@ -40,6 +42,7 @@ impl Step<'_> {
                 ChangeNote::new(kind, Origin::StoreFile).detail("by", "import")
             }
             Self::Merge { first: false } => ChangeNote::new(kind, Origin::StoreFile),
+            Self::Legacy => ChangeNote::new(kind, Origin::LegacyStore).detail("by", "import"),
             Self::Edit => ChangeNote::new(kind, Origin::Clawkeep),
             Self::Sync(planned) => {
                 match planned.iter().find(|planned| planned.profile == profile) {
@@ -98,22 +101,25 @@ pub(super) fn apply(
     Ok(tx.put_sections(&agent.name, before, after)?)
 }
 
-/// Says what another program's changes to the store were: one event for all of them, and one for each use it made.
+/// Says what another program's changes to the store were, or what an older store brought: one event for all of it, and
+/// one for each use it made.
 pub(super) fn merge_events(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     place: &StorePlace,
     before: &StoreDoc,
     after: &StoreDoc,
-    first: bool,
+    step: &Step<'_>,
 ) -> Result<(), SyncError> {
-    let kind = if first {
-        EventKind::ImportApplied
-    } else {
-        EventKind::StoreMerged
+    let is_merge = matches!(step, Step::Merge { first: false });
+    let mut event = match step {
+        Step::Legacy => EventDraft::new(EventKind::ImportApplied, Origin::LegacyStore),
+        _ if is_merge => EventDraft::new(EventKind::StoreMerged, Origin::StoreFile),
+        _ => EventDraft::new(EventKind::ImportApplied, Origin::StoreFile),
     };
-    let mut event = EventDraft::new(kind, Origin::StoreFile)
-        .detail("path", shown(&place.path().to_string_lossy()));
+    if !matches!(step, Step::Legacy) {
+        event = event.detail("path", shown(&place.path().to_string_lossy()));
+    }
     for section in Section::ALL {
         let changed = differing(before, after, section);
         if !changed.is_empty() {
@@ -129,7 +135,7 @@ pub(super) fn merge_events(
         }
     }
     tx.append(Some(&agent.name), event)?;
-    if !first {
+    if is_merge {
         observed_use(tx, agent, before, after)?;
     }
     Ok(())

@@ -18,12 +18,13 @@ use super::error::SyncError;
 use super::merge::{Side, merge};
 use super::notice::Notice;
 use super::plan::Decision;
-use super::sources::{LoginSources, Planned};
+use super::sources::{LEGACY_STORE, LoginSources, Planned};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
-use crate::domain::{ProfileId, SecretJson, StoreDoc};
+use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, parse, render};
-use crate::platform::{Actor, Clock, LockDir, QueueLock, create_private_dir};
+use crate::platform::{Actor, Clock, LockDir, QueueLock, create_private_dir, remove_if_present};
+use crate::sources::legacy::LegacyEntry;
 use crate::vault::{AgentState, ExportRecord, ExportState, Tx, UnlockedVault};
 
 /// How long to wait for the store's locks. Source: `spec/compat.md`, Locking.
@@ -84,6 +85,8 @@ pub(super) struct Survey {
     as_known: bool,
     withheld: bool,
     planned: Vec<Planned>,
+    /// What older stores hold, while there is neither a store nor anything in the vault.
+    legacy: Vec<LegacyEntry>,
     pub(super) notices: Vec<Notice>,
 }
 
@@ -104,6 +107,7 @@ impl Survey {
         };
         let told = !self.withheld || self.is_withholding_known() || self.state.doc.is_blank();
         file && told
+            && self.legacy.is_empty()
             && self
                 .planned
                 .iter()
@@ -112,9 +116,11 @@ impl Survey {
 
     /// The document after taking over what another program wrote.
     fn merged(&self) -> Takeover {
+        let first = self.record.is_none();
+        let mut doc = self.state.doc.clone();
         match &self.file {
-            StoreReading::Parsed { doc, .. } if !self.as_known => {
-                let merged = merge(&base_of(self), doc, &self.state.doc);
+            StoreReading::Parsed { doc: file, .. } if !self.as_known => {
+                let merged = merge(&base_of(self), file, &self.state.doc);
                 let theirs = merged
                     .lost
                     .into_iter()
@@ -122,13 +128,34 @@ impl Survey {
                 Takeover {
                     doc: merged.doc,
                     lost: theirs.map(|lost| (lost.id, lost.entry)).collect(),
+                    step: Step::Merge { first },
                 }
             }
-            _ => Takeover {
-                doc: self.state.doc.clone(),
-                lost: Vec::new(),
-            },
+            _ => {
+                for (id, entry) in &self.legacy {
+                    doc.set(Section::Profiles, id, entry.expose_secret().clone());
+                }
+                Takeover {
+                    doc,
+                    lost: Vec::new(),
+                    step: Step::Legacy,
+                }
+            }
         }
+    }
+
+    /// The file holds bytes that the vault does not know.
+    fn is_unknown(&self) -> bool {
+        matches!(self.file, StoreReading::Parsed { .. }) && !self.as_known
+    }
+
+    /// There is something to record, whether or not the file is to be written.
+    fn is_news(&self, course: &Course) -> bool {
+        self.is_unknown()
+            || self.is_record_behind()
+            || course.takeover.doc != self.state.doc
+            || course.edited.event.is_some()
+            || course.target != course.edited.doc
     }
 
     /// The vault's idea of what is in the file is behind, though the file is right: to be recorded.
@@ -148,11 +175,20 @@ impl Survey {
     }
 }
 
-/// A document that another program's changes were merged into.
+/// A document that another program's changes were merged into, or an older store's content.
 struct Takeover {
     doc: StoreDoc,
     /// Credentials of the file that gave way to the vault's: kept as versions.
     lost: Vec<(ProfileId, SecretJson)>,
+    /// Where the changes came from.
+    step: Step<'static>,
+}
+
+/// The documents a load goes through, from the vault's to the one it ends with.
+struct Course {
+    takeover: Takeover,
+    edited: Edited,
+    target: StoreDoc,
 }
 
 /// Why the file is written.
@@ -233,14 +269,24 @@ impl Engine<'_> {
             }
             _ => false,
         };
-        let (planned, notices) = self.plan(&state.doc, mode);
+        let withheld = place.is_newer_gateways();
+        let (planned, mut notices) = self.plan(&state.doc, mode);
+        let is_first = matches!(file, StoreReading::Missing) && record.is_none();
+        let has_profiles = state.doc.entries(Section::Profiles).next().is_some();
+        let legacy = match mode {
+            SyncMode::On if is_first && !has_profiles && !withheld => {
+                self.sources.legacy(place.dir(), &mut notices)
+            }
+            _ => Vec::new(),
+        };
         Ok(Survey {
             state,
             record,
             file,
             as_known,
-            withheld: place.is_newer_gateways(),
+            withheld,
             planned,
+            legacy,
             notices,
         })
     }
@@ -300,7 +346,12 @@ impl Engine<'_> {
                     .map_err(SyncError::from)?;
                 continue;
             }
-            return Ok(self.carry_out(agent, &place, survey, merged, edited, target)?);
+            let course = Course {
+                takeover: merged,
+                edited,
+                target,
+            };
+            return Ok(self.carry_out(agent, &place, survey, course)?);
         }
     }
 
@@ -309,84 +360,81 @@ impl Engine<'_> {
         agent: &AgentRef,
         place: &StorePlace,
         mut survey: Survey,
-        Takeover { doc: merged, lost }: Takeover,
-        edited: Edited,
-        target: StoreDoc,
+        course: Course,
     ) -> Result<Loaded, SyncError> {
-        let write = write_needed(&survey, &target);
-        let changes = merged != survey.state.doc || edited.event.is_some() || target != edited.doc;
-        let unknown_bytes = matches!(survey.file, StoreReading::Parsed { .. }) && !survey.as_known;
-        let announce = survey.withheld && !survey.is_withholding_known() && !target.is_blank();
-        let mut revision = survey.state.revision;
-        let record_behind = survey.is_record_behind();
-        if changes
-            || unknown_bytes
-            || announce
-            || record_behind
-            || matches!(write, Write::Yes { .. })
+        let write = write_needed(&survey, &course.target);
+        let announces =
+            survey.withheld && !survey.is_withholding_known() && !course.target.is_blank();
+        let revision = if survey.is_news(&course) || announces || matches!(write, Write::Yes { .. })
         {
-            let mut tx = self.vault.begin(self.actor, self.clock.now())?;
-            if unknown_bytes || announce {
-                tx.touch(&agent.name)?;
-            }
-            let first = survey.record.is_none();
-            let from_file = Step::Merge { first };
-            apply(&mut tx, agent, &survey.state.doc, &merged, &from_file)?;
-            if merged != survey.state.doc {
-                merge_events(&mut tx, agent, place, &survey.state.doc, &merged, first)?;
-            }
-            for (profile, entry) in &lost {
-                tx.keep_lost(&agent.name, profile, entry.expose_secret())?;
-            }
-            if let Some(event) = edited.event {
-                apply(&mut tx, agent, &merged, &edited.doc, &Step::Edit)?;
-                tx.append(Some(&agent.name), event)?;
-            }
-            apply(
-                &mut tx,
-                agent,
-                &edited.doc,
-                &target,
-                &Step::Sync(&survey.planned),
-            )?;
-            revision = tx.revision(&agent.name)?;
-            if let Write::Yes { reason } = write {
-                tx.append(Some(&agent.name), export_event(place, reason))?;
-            }
-            record_known(&mut tx, agent, place, &survey, &write, revision)?;
-            if announce {
-                if !matches!(survey.file, StoreReading::Parsed { .. }) {
-                    tx.put_export(
-                        place.real(),
-                        &agent.name,
-                        ExportState::Withheld,
-                        revision,
-                        None,
-                    )?;
-                }
-                let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
-                    .outcome(Outcome::Skipped);
-                tx.append(Some(&agent.name), event.detail("reason", "newer-gateway"))?;
-                survey.notices.push(Notice::Withheld {
-                    dir: place.dir().to_owned(),
-                });
-            }
-            tx.commit()?;
+            self.commit(agent, place, &survey, &course, &write, announces)?
+        } else {
+            survey.state.revision
+        };
+        if announces {
+            let dir = place.dir().to_owned();
+            survey.notices.push(Notice::Withheld { dir });
         }
         if let Write::Yes { reason } = write {
             if reason == RESTORED {
-                survey.notices.push(Notice::Restored {
-                    path: place.path().to_owned(),
-                });
+                let path = place.path().to_owned();
+                survey.notices.push(Notice::Restored { path });
             }
-            self.write(agent, place, &render(&target), revision)?;
+            self.write(agent, place, &render(&course.target), revision)?;
+            if !survey.legacy.is_empty() {
+                remove_if_present(&place.dir().join(LEGACY_STORE))?; // in the vault and in the store now
+            }
         }
         Ok(Loaded {
-            doc: target,
+            doc: course.target,
             unopened: Vec::new(),
             notices: survey.notices,
             planned: survey.planned,
         })
+    }
+
+    /// Everything that a load changes in the vault, with its events, in one transaction; the agent's revision after it.
+    fn commit(
+        &mut self,
+        agent: &AgentRef,
+        place: &StorePlace,
+        survey: &Survey,
+        course: &Course,
+        write: &Write,
+        announces: bool,
+    ) -> Result<i64, SyncError> {
+        let (stored, merged) = (&survey.state.doc, &course.takeover.doc);
+        let (edited, target) = (&course.edited.doc, &course.target);
+        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        if survey.is_unknown() || announces {
+            tx.touch(&agent.name)?; // what is recorded below refers to the agent
+        }
+        apply(&mut tx, agent, stored, merged, &course.takeover.step)?;
+        if merged != stored {
+            merge_events(&mut tx, agent, place, stored, merged, &course.takeover.step)?;
+        }
+        for (profile, entry) in &course.takeover.lost {
+            tx.keep_lost(&agent.name, profile, entry.expose_secret())?;
+        }
+        if let Some(event) = &course.edited.event {
+            apply(&mut tx, agent, merged, edited, &Step::Edit)?;
+            tx.append(Some(&agent.name), event.clone())?;
+        }
+        let sync = Step::Sync(&survey.planned);
+        apply(&mut tx, agent, edited, target, &sync)?;
+        let revision = tx.revision(&agent.name)?;
+        if let Write::Yes { reason } = write {
+            tx.append(Some(&agent.name), export_event(place, reason))?;
+        }
+        record_known(&mut tx, agent, place, survey, write, revision)?;
+        if announces {
+            let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
+                .outcome(Outcome::Skipped)
+                .detail("reason", "newer-gateway");
+            tx.append(Some(&agent.name), event)?;
+        }
+        tx.commit()?;
+        Ok(revision)
     }
 
     /// Writes the store and then records its bytes. A failure is recorded too, as far as that is possible.
@@ -469,13 +517,15 @@ fn record_known(
     write: &Write,
     revision: i64,
 ) -> Result<(), SyncError> {
-    let StoreReading::Parsed { bytes, .. } = &survey.file else {
-        return Ok(());
+    let bytes = match &survey.file {
+        StoreReading::Parsed { bytes, .. } => Some(bytes.as_slice()),
+        _ if survey.withheld => None,
+        _ => return Ok(()),
     };
     let (state, revision) = match write {
         _ if survey.withheld => (ExportState::Withheld, revision),
         Write::No => (ExportState::Written, revision),
         Write::Yes { .. } => (ExportState::Written, -1), // behind any revision: still to be written
     };
-    Ok(tx.put_export(place.real(), &agent.name, state, revision, Some(bytes))?)
+    Ok(tx.put_export(place.real(), &agent.name, state, revision, bytes)?)
 }

@@ -1,6 +1,6 @@
 //! The logins of other programs, read and decided about for one agent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,8 @@ use crate::domain::{Section, StoreDoc, UnixMs};
 use crate::platform::{FileError, read_regular};
 use crate::sources::claude_code::{Place, macos_service_name, read_claude_code};
 use crate::sources::codex_cli::read_codex_cli;
-use crate::sources::{FileContent, FileReading, LoginKeychain, Reading};
+use crate::sources::legacy::{LegacyEntry, parse_auth, parse_oauth};
+use crate::sources::{FileContent, FileReading, LoginKeychain, Reading, SourceFault};
 use crate::vault::ChangeNote;
 
 /// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the same file.
@@ -19,6 +20,8 @@ const SOURCE_LIMIT: u64 = 16 << 20;
 /// Source: `spec/compat.md`, Sync.
 const CLAUDE_PROFILE: &str = "anthropic:claude-cli";
 const CODEX_PROFILE: &str = "openai-codex:codex-cli";
+/// An agent's store before `auth-profiles.json`. Source: `spec/compat.md`, Paths.
+pub(super) const LEGACY_STORE: &str = "auth.json";
 
 /// Where the other programs keep their logins.
 pub struct LoginSources<'a> {
@@ -32,6 +35,8 @@ pub struct LoginSources<'a> {
     pub keychain: Option<&'a dyn LoginKeychain>,
     /// Codex CLI's file.
     pub codex_file: PathBuf,
+    /// `oauth.json`, which all agents shared before `auth-profiles.json`.
+    pub legacy_oauth_file: PathBuf,
 }
 
 impl std::fmt::Debug for LoginSources<'_> {
@@ -118,6 +123,36 @@ impl LoginSources<'_> {
         ]
     }
 
+    /// What the stores of before `auth-profiles.json` hold for the agent in `dir`: its own first, then of the shared one
+    /// what its own does not have.
+    pub(super) fn legacy(&self, dir: &Path, notices: &mut Vec<Notice>) -> Vec<LegacyEntry> {
+        let mut found = self.legacy_file(&dir.join(LEGACY_STORE), parse_auth, notices);
+        for (id, entry) in self.legacy_file(&self.legacy_oauth_file, parse_oauth, notices) {
+            if found.iter().all(|(known, _)| *known != id) {
+                found.push((id, entry));
+            }
+        }
+        found
+    }
+
+    fn legacy_file(
+        &self,
+        path: &Path,
+        parse: fn(&[u8]) -> Result<Vec<LegacyEntry>, SourceFault>,
+        notices: &mut Vec<Notice>,
+    ) -> Vec<LegacyEntry> {
+        let read = match read_source(path) {
+            FileReading::Absent => return Vec::new(),
+            FileReading::Unreadable(kind) => Err(SourceFault::Unreadable(kind)),
+            FileReading::Content(content) => parse(&content.bytes),
+        };
+        read.unwrap_or_else(|fault| {
+            let place = path.display().to_string();
+            notices.push(Notice::SourceDamaged { place, fault });
+            Vec::new()
+        })
+    }
+
     fn claude_code(
         &self,
         stored: Option<&Value>,
@@ -138,7 +173,7 @@ impl LoginSources<'_> {
 }
 
 /// Reads a source's file as far as it may be read.
-fn read_source(path: &std::path::Path) -> FileReading {
+fn read_source(path: &Path) -> FileReading {
     match read_regular(path, SOURCE_LIMIT) {
         Ok(None) => FileReading::Absent,
         Ok(Some(contents)) => FileReading::Content(FileContent {

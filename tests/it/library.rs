@@ -383,6 +383,7 @@ fn load(bench: &mut Bench, keychain: &dyn LoginKeychain, claude_file: PathBuf) -
         user: "ana".to_owned(),
         keychain: Some(keychain),
         codex_file: dir.join("no-codex"),
+        legacy_oauth_file: dir.join("no-oauth"),
     };
     let lock_dir = bench.dir.path().join("locks");
     let clock = Clock::Fixed(UnixMs(START));

@@ -156,6 +156,7 @@ impl Context {
             #[cfg(not(target_os = "macos"))]
             keychain: None,
             codex_file: self.layout.codex_file.clone(),
+            legacy_oauth_file: self.layout.oauth_file(),
         };
         let mut lock_dir = vault.path().as_os_str().to_owned();
         lock_dir.push(".lease");
