@@ -22,11 +22,15 @@ step "unit and integration tests"
 cargo nextest run --locked
 
 # The recorded behaviour of the reference, where its runner is at hand. A copy of the cases is also run in-process above.
+# Left out here, and run there with the clock they need: cases whose expected `remainingMs` is the recording's own clock
+# (an expiry of 0 minus a "now" of 1,800,000,000,000), which no real clock can meet.
 conformance=../shared/conformance
 if [ -x "$conformance/run.py" ]; then
     step "conformance"
     cargo build --locked
-    for family in sync order select codex; do # status and legacy: see docs/architecture.md
-        python3 "$conformance/run.py" target/debug/clawkeep "$conformance/cases.jsonl" --only "$family"
-    done
+    cases=$(mktemp)
+    trap 'rm -f "$cases"' EXIT
+    grep -v -F '@REL-1800000000000@' "$conformance/cases.jsonl" > "$cases"
+    echo "left out: $(grep -c -F '@REL-1800000000000@' "$conformance/cases.jsonl") cases recorded under a fixed clock"
+    python3 "$conformance/run.py" target/debug/clawkeep "$cases"
 fi
