@@ -1,7 +1,7 @@
 //! Files: read whole and only if regular, replaced whole or not at all, trusted only when nobody else could have written them.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -97,21 +97,32 @@ impl std::fmt::Debug for Contents {
     }
 }
 
-/// Reads a regular file whole; `None` when there is none. Follows links; never blocks on a FIFO.
-///
-/// # Errors
-/// When it is not a regular file, larger than `limit` bytes, or cannot be read.
-pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
+/// Whether a symbolic link at the end of a path is followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Follow,
+    Refuse,
+}
+
+/// Opens for reading, never waiting for the other end of a FIFO; `None` when nothing is there.
+fn open_if_there(path: &Path, links: Links) -> Result<Option<File>, FileError> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     {
+        use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt as _;
-        // Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        // Without NONBLOCK, opening a FIFO waits for a writer that may never come.
+        let flags = match links {
+            Links::Follow => OFlags::NONBLOCK,
+            Links::Refuse => OFlags::NONBLOCK | OFlags::NOFOLLOW,
+        };
+        options.custom_flags(flags.bits().cast_signed());
     }
-    let mut file = match options.open(path) {
-        Ok(file) => file,
+    #[cfg(not(unix))]
+    let _ = links;
+    match options.open(path) {
+        Ok(file) => Ok(Some(file)),
         // A file where a directory of the path should be: nothing can be there.
         Err(error)
             if matches!(
@@ -119,39 +130,68 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Contents>, FileErr
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
             ) =>
         {
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(FileError::io("read", path)(error)),
-    };
+        Err(_) if links == Links::Refuse && path.is_symlink() => Err(FileError::Symlink {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(FileError::io("read", path)(error)),
+    }
+}
+
+fn read_whole(mut file: File, path: &Path, limit: u64) -> Result<Contents, FileError> {
     let meta = file.metadata().map_err(FileError::io("examine", path))?;
     if !meta.is_file() {
         return Err(FileError::NotRegular {
             path: path.to_owned(),
         });
     }
+    let too_large = || FileError::TooLarge {
+        path: path.to_owned(),
+        limit,
+    };
     if meta.len() > limit {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-            limit,
-        });
+        return Err(too_large());
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(meta.len()).unwrap_or(0) + 1,
-    ));
+    let capacity = usize::try_from(meta.len()).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     Read::by_ref(&mut file)
         .take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(FileError::io("read", path))?;
     if bytes.len() as u64 > limit {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-            limit,
-        });
+        return Err(too_large());
     }
-    Ok(Some(Contents {
-        bytes,
-        modified: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-    }))
+    let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(Contents { bytes, modified })
+}
+
+/// Reads a regular file whole; `None` when there is none. Follows links; never blocks on a FIFO.
+///
+/// # Errors
+/// When it is not a regular file, larger than `limit` bytes, or cannot be read.
+pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
+    open_if_there(path, Links::Follow)?
+        .map(|file| read_whole(file, path, limit))
+        .transpose()
+}
+
+/// As [`read_regular`], of a file that must be ours alone (see [`check_trusted`]): the file that was checked is the one
+/// that is read, and a link is refused.
+///
+/// # Errors
+/// As [`read_regular`] and [`check_trusted`].
+pub fn read_trusted(
+    path: &Path,
+    forbidden: u32,
+    limit: u64,
+) -> Result<Option<Contents>, FileError> {
+    let Some(file) = open_if_there(path, Links::Refuse)? else {
+        return Ok(None);
+    };
+    let meta = file.metadata().map_err(FileError::io("examine", path))?;
+    check_meta(path, &meta, forbidden)?;
+    read_whole(file, path, limit).map(Some)
 }
 
 /// Whether anything is at `path`, a dangling link included.
@@ -160,37 +200,70 @@ pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Where a symbolic link leads (its target need not exist); any other path is itself.
+/// How many links are followed in a row. Source: Linux's own limit, path_resolution(7).
+const LINKS_MAX: usize = 40;
+
+/// Where a path really leads: links at its end followed (the last target need not exist), links in its directories resolved
+/// as far as those exist. The same before and after the missing part is created.
 ///
 /// # Errors
-/// When the link cannot be read.
+/// When links lead in a circle.
 pub fn resolve_link(path: &Path) -> Result<PathBuf, FileError> {
-    if let Ok(real) = fs::canonicalize(path) {
-        return Ok(real);
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = fs::read_link(&path) else {
+            return Ok(resolve_existing(&path));
+        };
+        path = path.parent().unwrap_or(Path::new(".")).join(target);
     }
-    let parent = path.parent().unwrap_or(Path::new("."));
-    match fs::read_link(path) {
-        Ok(target) => Ok(parent.join(target)),
-        Err(_) => {
-            let parent = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
-            Ok(parent.join(path.file_name().unwrap_or_default()))
-        }
-    }
+    let circle = io::Error::other("too many levels of symbolic links");
+    Err(FileError::io("resolve", &path)(circle))
 }
 
-/// Creates a directory (and its parents) that only its owner can enter. One that exists is left as it is.
+/// Resolves the part of a path that exists.
+fn resolve_existing(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let Ok(real) = fs::canonicalize(ancestor) {
+            let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
+            // Joining an empty rest would add a separator.
+            return if rest.as_os_str().is_empty() {
+                real
+            } else {
+                real.join(rest)
+            };
+        }
+    }
+    path.to_owned()
+}
+
+/// Creates a directory (and its parents) that only its owner can enter, durably. One that exists is left as it is.
 ///
 /// # Errors
 /// When the system refuses.
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir())
+        .collect();
     let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::DirBuilderExt as _;
         builder.mode(0o700);
     }
-    builder.create(path).map_err(FileError::io("create", path))
+    for dir in missing.into_iter().rev() {
+        match builder.create(dir) {
+            // Another process was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            made => made.map_err(FileError::io("create", dir))?,
+        }
+        sync_dir(
+            dir.parent()
+                .filter(|dir| !dir.as_os_str().is_empty())
+                .unwrap_or(Path::new(".")),
+        )?;
+    }
+    Ok(())
 }
 
 /// Creates a file that was not there, readable and writable by its owner only.
@@ -231,24 +304,92 @@ pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
     }
 }
 
-/// Replaces `path` with `bytes`, mode 0600, whole and durable: written beside it under `temporary`, synced,
-/// renamed, directory synced. The caller holds the lock that makes the fixed temporary name its own; one left by
-/// a killed process is removed first.
+/// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on
+/// its coming to be. Dropped without [`Replacement::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Replacement {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    room: usize,
+    done: bool,
+}
+
+impl Replacement {
+    /// Begins to replace `path` with `room` bytes, mode 0600, under the name `temporary` in the same directory. The
+    /// caller holds the lock that makes that name its own; one left by a killed process is removed first.
+    ///
+    /// # Errors
+    /// When the system refuses, for want of room too.
+    pub fn begin(path: &Path, temporary: &Path, room: usize) -> Result<Self, FileError> {
+        remove_if_present(temporary)?;
+        let file = create_private_file(temporary)?;
+        let mut new = Self {
+            file,
+            temporary: temporary.to_owned(),
+            path: path.to_owned(),
+            room,
+            done: false,
+        };
+        let reserve = new.file.write_all(&vec![b' '; room]);
+        reserve.map_err(FileError::io("write", temporary))?;
+        Ok(new)
+    }
+
+    /// Writes the bytes, durably, and renames them into place if `is_wanted` still says so: it is asked last.
+    ///
+    /// # Errors
+    /// When the system refuses; the file is then what it was.
+    pub fn finish(
+        mut self,
+        bytes: &[u8],
+        is_wanted: impl FnOnce() -> Result<bool, FileError>,
+    ) -> Result<Replaced, FileError> {
+        debug_assert!(
+            bytes.len() <= self.room,
+            "more bytes than room was made for"
+        );
+        let mut write = || {
+            self.file.rewind()?;
+            self.file.write_all(bytes)?;
+            self.file.set_len(bytes.len() as u64)?;
+            self.file.sync_all()
+        };
+        write().map_err(FileError::io("write", &self.temporary))?;
+        if !is_wanted()? {
+            return Ok(Replaced::No);
+        }
+        rename_durably(&self.temporary, &self.path)?;
+        self.done = true;
+        Ok(Replaced::Yes)
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = fs::remove_file(&self.temporary); // the error that led here is the one to tell
+        }
+    }
+}
+
+/// Whether a replacement took place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It did.
+    Yes,
+    /// It was not wanted any more.
+    No,
+}
+
+/// Replaces `path` with `bytes` at once; see [`Replacement`].
 ///
 /// # Errors
 /// When the system refuses; `path` is then what it was and the temporary file is gone.
 pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    remove_if_present(temporary)?;
-    let written = create_private_file(temporary).and_then(|mut file| {
-        file.write_all(bytes)
-            .map_err(FileError::io("write", temporary))?;
-        file.sync_all().map_err(FileError::io("sync", temporary))?;
-        rename_durably(temporary, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(temporary); // the first error is the one to tell
-    }
-    written
+    Replacement::begin(path, temporary, bytes.len())?
+        .finish(bytes, || Ok(true))
+        .map(|_| ())
 }
 
 /// Renames and syncs the directory, so that the new name survives a power cut.
@@ -283,8 +424,13 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
 /// Which of these does not hold; also when it cannot be examined.
 #[cfg(unix)]
 pub fn check_trusted(path: &Path, forbidden: u32) -> Result<(), FileError> {
-    use std::os::unix::fs::MetadataExt as _;
     let meta = fs::symlink_metadata(path).map_err(FileError::io("examine", path))?;
+    check_meta(path, &meta, forbidden)
+}
+
+#[cfg(unix)]
+fn check_meta(path: &Path, meta: &fs::Metadata, forbidden: u32) -> Result<(), FileError> {
+    use std::os::unix::fs::MetadataExt as _;
     let path = path.to_owned();
     if meta.is_symlink() {
         return Err(FileError::Symlink { path });
@@ -323,6 +469,11 @@ pub fn check_trusted(path: &Path, forbidden: u32) -> Result<(), FileError> {
 /// Never.
 #[cfg(not(unix))]
 pub fn check_trusted(_path: &Path, _forbidden: u32) -> Result<(), FileError> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_meta(_path: &Path, _meta: &fs::Metadata, _forbidden: u32) -> Result<(), FileError> {
     Ok(())
 }
 

@@ -10,8 +10,9 @@ mod process;
 
 pub use clock::Clock;
 pub use file::{
-    Contents, FileError, RemoveOutcome, check_trusted, create_private_dir, create_private_file,
-    exists, read_regular, remove_if_present, rename_durably, replace_file, resolve_link, sync_dir,
+    Contents, FileError, RemoveOutcome, Replaced, Replacement, check_trusted, create_private_dir,
+    create_private_file, exists, read_regular, read_trusted, remove_if_present, rename_durably,
+    replace_file, resolve_link, sync_dir,
 };
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{LockDir, LockError, QueueLock};

@@ -45,7 +45,7 @@ pub struct Created {
 /// Makes a vault at `path` unless another process just did: `Ok(None)` then, and it can be opened.
 ///
 /// # Errors
-/// When its key cannot be kept or the file cannot be made. No vault is left behind then.
+/// When its key cannot be kept or the file cannot be made. Neither vault nor key is left behind then.
 pub fn create(
     path: &Path,
     choice: KeyChoice,
@@ -61,12 +61,14 @@ pub fn create(
     if exists(&path) {
         return Ok(None);
     }
+    set_journals_aside(&path)?;
     let draft = Draft::new(path)?;
     let slot_key = SlotKey::generate()?;
     let kept = keep_key(&slot_key, choice, sources, &draft)?;
     let built = draft.build(&kept.key, kept.kind, kept.key_id, actor, clock.now());
     if built.is_err() {
         draft.discard();
+        kept.discard(sources, draft.id);
     }
     let data = built?;
     let vault = Vault::open(&draft.path)?.with_data_key(data)?;
@@ -78,8 +80,46 @@ pub fn create(
     }))
 }
 
+/// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the new one.
+fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
+    let beside = |suffix: &str| {
+        let mut name = vault.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    remove_if_present(&beside("-shm"))?; // an index of the log, which SQLite makes anew
+    for suffix in ["-wal", "-journal"] {
+        let journal = beside(suffix);
+        if exists(&journal) {
+            let numbered = (1..).map(|n| beside(&format!("{suffix}.aside-{n}")));
+            let aside = numbered.into_iter().find(|name| !exists(name));
+            rename_durably(&journal, &aside.unwrap_or_else(|| beside(".aside")))?;
+        }
+    }
+    Ok(())
+}
+
+impl Kept {
+    /// Takes back a key that nothing was sealed under after all. A key that was provided stays.
+    fn discard(&self, sources: &KeySources<'_>, vault: VaultId) {
+        // The error that led here is the one to tell; a key left behind opens nothing.
+        match (self.kind, &self.keyfile) {
+            (SlotKind::Keychain, _) => {
+                let _ = sources
+                    .keychain
+                    .delete(&key_slots::account(vault, self.key_id));
+            }
+            (SlotKind::Keyfile, Some(path)) if !self.provided => {
+                let _ = remove_if_present(path);
+            }
+            (SlotKind::Keyfile, _) => {}
+        }
+    }
+}
+
 struct Kept {
     key: SlotKey,
+    provided: bool,
     key_id: KeyId,
     kind: SlotKind,
     keyfile: Option<PathBuf>,
@@ -101,6 +141,7 @@ fn keep_key(
                 let kind = SlotKind::Keychain;
                 return Ok(Kept {
                     key: key.clone(),
+                    provided: false,
                     key_id,
                     kind,
                     keyfile: None,
@@ -111,9 +152,10 @@ fn keep_key(
             Err(error) => return Err(VaultError::KeyNotKept(error.into())),
         }
     }
-    let (key, path) = keep_in_file(key, sources, draft.id)?;
+    let (key, path, provided) = keep_in_file(key, sources, draft.id)?;
     Ok(Kept {
         key,
+        provided,
         key_id,
         kind: SlotKind::Keyfile,
         keyfile: Some(path),
@@ -126,7 +168,7 @@ fn keep_in_file(
     key: &SlotKey,
     sources: &KeySources<'_>,
     vault: VaultId,
-) -> Result<(SlotKey, PathBuf), VaultError> {
+) -> Result<(SlotKey, PathBuf, bool), VaultError> {
     for (path, forbidden) in [
         (&sources.named_keyfile, 0o077),
         (&sources.credential_keyfile, 0o022),
@@ -135,7 +177,7 @@ fn keep_in_file(
         if let Some(provided) =
             key_slots::from_file(path, forbidden).map_err(VaultError::KeyNotKept)?
         {
-            return Ok((provided, path.clone()));
+            return Ok((provided, path.clone(), true));
         }
     }
     let path = sources
@@ -144,7 +186,7 @@ fn keep_in_file(
         .unwrap_or_else(|| sources.own_keyfile(vault));
     key_slots::into_file(&path, vault, key)
         .map_err(|error| VaultError::KeyNotKept(error.into()))?;
-    Ok((key.clone(), path))
+    Ok((key.clone(), path, false))
 }
 
 /// A vault in the making.

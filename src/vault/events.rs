@@ -55,6 +55,14 @@ pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<(i64, [u8; 32])
     .optional()
 }
 
+/// One event's MAC.
+pub(super) fn mac_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<[u8; 32]>> {
+    conn.query_row("SELECT mac FROM events WHERE seq = ?1", [seq], |row| {
+        row.get(0)
+    })
+    .optional()
+}
+
 /// The generation that the newest change event of a profile gave it.
 pub(super) fn newest_generation(
     conn: &Connection,

@@ -1,7 +1,5 @@
 //! Opening a vault file: is it ours, whole, of a schema we know, and in a place only we can write?
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,9 +18,8 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long creating and migrating wait for another process that does the same.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
-/// SQLite's header: magic, page size at 16, page count at 28, application id at 68. Source: SQLite's file format.
-const HEADER_LEN: usize = 100;
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// The smallest database: one page of the smallest size, in bytes. Source: SQLite's file format.
+const PAGE_MIN: u64 = 512;
 
 /// An open vault, still locked: its record can be read, none of its secrets.
 #[derive(Debug)]
@@ -45,8 +42,9 @@ impl Vault {
             });
         }
         let path = trusted_path(path)?;
-        check_header(&path)?;
+        check_outside(&path)?;
         let mut conn = connect(&path)?;
+        check_application(&conn, &path)?;
         match schema::version(&conn, &path)? {
             Some(found) if found > schema::VERSION => {
                 return Err(VaultError::Newer {
@@ -62,8 +60,11 @@ impl Vault {
             }
             None => return Err(VaultError::Foreign { path }),
         }
+        // One read transaction for several statements: each of its own would lock and look at the WAL anew.
+        let snapshot = conn.unchecked_transaction().at(&path, "read")?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;
+        drop(snapshot);
         Ok(Self {
             conn,
             path,
@@ -95,6 +96,14 @@ impl Vault {
             seq: Seq(seq),
             mac,
         }))
+    }
+
+    /// The MAC of one event; `None` when there is no such event.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn mac_at(&self, seq: Seq) -> Result<Option<[u8; 32]>, VaultError> {
+        super::events::mac_at(&self.conn, seq.0).at(&self.path, "read")
     }
 
     /// What SQLite finds wrong with the file; empty when it is sound.
@@ -169,44 +178,36 @@ fn is_on_network(_dir: &Path) -> bool {
     false // other systems' types are names; SQLite's own error then tells
 }
 
-/// What the file's first bytes say, before SQLite may so much as create a journal beside it.
-fn check_header(path: &Path) -> Result<(), VaultError> {
-    let damaged = |what: &str| VaultError::Damaged {
-        path: path.to_owned(),
-        what: what.to_owned(),
-    };
-    let mut file = File::open(path).map_err(FileError::io("open", path))?;
-    let meta = file.metadata().map_err(FileError::io("examine", path))?;
+/// What can be told without opening the file. Opening and closing it ourselves would drop the locks of another connection
+/// of this process (POSIX), so all else is SQLite's to say: of its size, too, since a crash between writing the header and
+/// the pages it counts leaves those in the WAL.
+fn check_outside(path: &Path) -> Result<(), VaultError> {
+    let meta = std::fs::symlink_metadata(path).map_err(FileError::io("examine", path))?;
     if !meta.is_file() {
         return Err(FileError::NotRegular {
             path: path.to_owned(),
         }
         .into());
     }
-    let mut header = [0; HEADER_LEN];
-    if file.read_exact(&mut header).is_err() {
-        return Err(damaged(&format!("it is only {} bytes long", meta.len())));
-    }
-    let field = |at: usize| {
-        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
-    if !header.starts_with(MAGIC) || field(68).cast_signed() != APPLICATION_ID {
-        return Err(VaultError::Foreign {
-            path: path.to_owned(),
-        });
-    }
-    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
-        1 => 65_536, // how SQLite writes the size that does not fit
-        size => u64::from(size),
-    };
-    let expected = u64::from(field(28)) * page_size;
-    if meta.len() < expected {
-        return Err(damaged(&format!(
-            "it is cut short: {} of {expected} bytes",
-            meta.len()
-        )));
+    if meta.len() < PAGE_MIN {
+        let what = format!("it is only {} bytes long", meta.len());
+        let path = path.to_owned();
+        return Err(VaultError::Damaged { path, what });
     }
     Ok(())
+}
+
+/// Whether the database is a vault at all.
+fn check_application(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    let id: i32 = conn
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .at(path, "read")?;
+    if id == APPLICATION_ID {
+        return Ok(());
+    }
+    Err(VaultError::Foreign {
+        path: path.to_owned(),
+    })
 }
 
 /// Opens a connection and sets what every connection must have.

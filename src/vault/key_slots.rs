@@ -10,7 +10,7 @@ use crate::crypto::{SlotKey, SlotKind, SlotRecord, WrappedKeys, keyfile_text, pa
 use crate::domain::{KeyId, UnixMs, VaultId};
 use crate::platform::{
     FileError, Keychain, KeychainError, check_trusted, create_private_dir, create_private_file,
-    exists, read_regular, sync_dir,
+    read_trusted, sync_dir,
 };
 
 /// A key file is three short lines.
@@ -89,20 +89,18 @@ pub(super) fn into_keychain(
 
 /// Reads the key file at `path`; `None` when there is none. `forbidden` as in [`check_trusted`].
 pub(super) fn from_file(path: &Path, forbidden: u32) -> Result<Option<SlotKey>, KeyProblem> {
-    if !exists(path) {
-        return Ok(None);
-    }
     if let Some(dir) = path
         .parent()
         .and_then(|dir| std::fs::canonicalize(dir).ok())
     {
         check_trusted(&dir, 0o022)?;
     }
-    check_trusted(path, forbidden)?;
+    let Some(contents) = read_trusted(path, forbidden, KEYFILE_LIMIT)? else {
+        return Ok(None);
+    };
     let not_one = || KeyProblem::NotAKeyFile {
         path: path.to_owned(),
     };
-    let contents = read_regular(path, KEYFILE_LIMIT)?.ok_or_else(not_one)?;
     parse_keyfile(&contents.bytes).map(Some).ok_or_else(not_one)
 }
 

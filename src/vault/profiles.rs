@@ -1,16 +1,19 @@
 //! Profiles: sealed, with plain columns for queries, each change with its event and the version it replaced.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{OptionalExtension, params};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
+use super::sections::{Frame, frame_of};
 use super::{Tx, UnlockedVault, events, sections, terms};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{
-    AgentName, Credential, Expiry, Generation, Owner, ProfileId, Section, StoreDoc, VaultId,
-    normalize_provider,
+    AgentName, Credential, Expiry, Generation, Owner, ProfileId, SecretJson, Section, StoreDoc,
+    VaultId, normalize_provider,
 };
 
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
@@ -136,7 +139,7 @@ impl UnlockedVault {
     }
 }
 
-/// Reads what an agent has, inside a transaction or without.
+/// Reads what an agent has.
 pub(super) struct Reader<'a> {
     pub(super) conn: &'a rusqlite::Connection,
     pub(super) seal: &'a SealKey,
@@ -155,19 +158,33 @@ impl Reader<'_> {
                     .optional()
             })
             .at(self.path, "read")?;
-        let Some((revision, frame)) = row else {
+        let Some((revision, blob)) = row else {
             return Ok(None);
         };
         let mut unopened = Vec::new();
-        let sections = Section::ALL
-            .into_iter()
-            .map(|section| Ok((section, self.section(section, id, name, &mut unopened)?)))
-            .collect::<Result<Vec<_>, VaultError>>()?;
-        let frame = frame.map(|blob| sections::open_frame(self.seal, self.vault, name, &blob));
-        if frame == Some(None) {
+        let frame = blob.and_then(|blob| Frame::open(self.seal, self.vault, name, revision, &blob));
+        if frame.is_none() {
             unopened.push(format!("the frame of agent {name}"));
         }
-        let doc = sections::assemble(frame.flatten(), sections);
+        let (fields, generations) = match frame {
+            Some(Frame {
+                fields,
+                generations,
+            }) => (fields, Some(generations)),
+            None => (frame_of(&StoreDoc::default()), None),
+        };
+        let mut sections = Vec::new();
+        for section in Section::ALL {
+            let entries = match section {
+                Section::Profiles => {
+                    self.profiles(id, name, generations.as_ref(), &mut unopened)?
+                }
+                Section::Usage => self.usage(id, name, &mut unopened)?,
+                Section::Order | Section::LastGood => self.provider_entries(section, id)?,
+            };
+            sections.push((section, entries));
+        }
+        let doc = sections::assemble(fields, sections);
         Ok(Some(AgentState {
             doc,
             revision,
@@ -175,27 +192,15 @@ impl Reader<'_> {
         }))
     }
 
-    fn section(
-        &self,
-        section: Section,
-        id: i64,
-        name: &AgentName,
-        unopened: &mut Vec<String>,
-    ) -> Result<Map<String, Value>, VaultError> {
-        match section {
-            Section::Profiles => self.profiles(id, name, unopened),
-            Section::Usage => self.usage(id, name, unopened),
-            Section::Order | Section::LastGood => self.provider_entries(section, id),
-        }
-    }
-
     fn profiles(
         &self,
         agent: i64,
         name: &AgentName,
+        generations: Option<&Map<String, Value>>,
         unopened: &mut Vec<String>,
     ) -> Result<Map<String, Value>, VaultError> {
         let mut entries = Map::new();
+        let mut seen = BTreeSet::new();
         let mut select = self
             .conn
             .prepare_cached(
@@ -226,16 +231,25 @@ impl Reader<'_> {
                     plain.aad(self.vault, "profiles", row.get(0)?),
                     blob,
                 )
-                .filter(|_| newest == Some(plain.generation)); // an old row put back whole opens, but is not the newest
+                // An old row put back whole opens, but is neither the newest nor the one that the frame knows. A frame
+                // that does not open is a finding of its own and takes no row with it.
+                .filter(|_| newest == Some(plain.generation))
+                .filter(|_| {
+                    generations
+                        .is_none_or(|known| known.get(&profile).and_then(Value::as_i64) == newest)
+                });
                 Ok((profile, entry))
             };
-            match read().at(self.path, "read")? {
-                (profile, Some(entry)) => {
-                    entries.insert(profile, entry);
-                }
-                (profile, None) => unopened.push(format!("profile {profile} of agent {name}")),
+            let (profile, entry) = read().at(self.path, "read")?;
+            match entry {
+                Some(entry) => drop(entries.insert(profile.clone(), entry)),
+                None => unopened.push(format!("profile {profile} of agent {name}")),
             }
+            seen.insert(profile);
         }
+        let known = generations.into_iter().flat_map(Map::keys);
+        let gone = known.filter(|profile| !seen.contains(*profile));
+        unopened.extend(gone.map(|profile| format!("profile {profile} of agent {name}")));
         Ok(entries)
     }
 }
@@ -243,7 +257,7 @@ impl Reader<'_> {
 /// A stored row about to be replaced or removed.
 struct Stored {
     id: i64,
-    entry: Value,
+    entry: SecretJson,
     provider: String,
     kind: String,
     owner: String,
@@ -252,28 +266,6 @@ struct Stored {
 }
 
 impl Tx<'_> {
-    /// What an agent has, as this transaction sees it.
-    ///
-    /// # Errors
-    /// As [`UnlockedVault::agent`].
-    pub fn agent(&self, agent: &AgentName) -> Result<AgentState, VaultError> {
-        let none = AgentState {
-            doc: StoreDoc::default(),
-            revision: 0,
-            unopened: Vec::new(),
-        };
-        let read = Reader {
-            conn: &self.tx,
-            seal: &self.keys.seal,
-            vault: self.vault,
-            path: self.path,
-        };
-        let Some(id) = terms::find(&self.tx, agent.as_str()).at(self.path, "read")? else {
-            return Ok(none);
-        };
-        read.agent(id, agent).map(|state| state.unwrap_or(none))
-    }
-
     /// Seals `entry` as the profile's credential and records the change. What it replaces becomes a version.
     ///
     /// # Errors
@@ -311,7 +303,9 @@ impl Tx<'_> {
             &plain,
             entry,
         )?;
-        let before = stored.as_ref().map(|stored| Credential::of(&stored.entry));
+        let before = stored
+            .as_ref()
+            .map(|stored| Credential::of(stored.entry.expose_secret()));
         self.append_change(
             agent,
             profile,
@@ -347,7 +341,7 @@ impl Tx<'_> {
             profile,
             note,
             Some(generation),
-            (Some(Credential::of(&stored.entry)), None),
+            (Some(Credential::of(stored.entry.expose_secret())), None),
         )
     }
 
@@ -373,7 +367,7 @@ impl Tx<'_> {
             owner: Owner::of(profile.as_str()).as_str().to_owned(),
             expires: credential.expiry().map(Expiry::floor_ms),
             generation: newest.unwrap_or(0),
-            entry: entry.clone(),
+            entry: SecretJson::new(entry.clone()),
         };
         self.keep_version(agent, agent_id, profile, profile_id, &lost)
     }
@@ -451,7 +445,7 @@ impl Tx<'_> {
                         let sealed: Vec<u8> = row.get(6)?;
                         let stored = Stored {
                             id: row.get(0)?,
-                            entry: Value::Null,
+                            entry: SecretJson::new(Value::Null),
                             provider: row.get(1)?,
                             kind: row.get(2)?,
                             owner: row.get(3)?,
@@ -472,7 +466,9 @@ impl Tx<'_> {
         let unopened = || VaultError::Unopened {
             row: format!("profile {profile} of agent {agent}"),
         };
-        stored.entry = open_json(&self.keys.seal, aad, &sealed).ok_or_else(unopened)?;
+        stored.entry = open_json(&self.keys.seal, aad, &sealed)
+            .map(SecretJson::new)
+            .ok_or_else(unopened)?;
         Ok(Some(stored))
     }
 
@@ -488,7 +484,7 @@ impl Tx<'_> {
         let aad = stored
             .plain(agent, profile)
             .aad(self.vault, "profile_versions", row);
-        let sealed = seal_json(&self.keys.seal, aad, &stored.entry)?;
+        let sealed = seal_json(&self.keys.seal, aad, stored.entry.expose_secret())?;
         let write = || {
             self.tx
                 .prepare_cached(

@@ -6,11 +6,55 @@ use serde_json::{Map, Value, json};
 use super::error::{Context, VaultError};
 use super::profiles::{Reader, open_json, seal_json};
 use super::{Tx, terms};
-use crate::crypto::{Aad, SealKey};
-use crate::domain::{AgentName, Expiry, ProfileId, Section, StoreDoc, VaultId};
+use crate::crypto::{Aad, CryptoError, SealKey};
+use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Section, StoreDoc, VaultId};
 
-fn frame_aad(vault: VaultId, agent: &AgentName) -> Aad {
-    Aad::new(vault, "agents", "frame").text(agent.as_str())
+/// What is sealed in an agent's row: the store's top level without its sections, and which profiles there are.
+pub(super) struct Frame {
+    /// The top level, with sections that have rows of their own emptied.
+    pub(super) fields: Map<String, Value>,
+    /// The generation of each profile.
+    pub(super) generations: Map<String, Value>,
+}
+
+impl Frame {
+    fn aad(vault: VaultId, agent: &AgentName, revision: i64) -> Aad {
+        Aad::new(vault, "agents", "frame")
+            .text(agent.as_str())
+            .number(revision)
+    }
+
+    pub(super) fn seal(
+        seal: &SealKey,
+        vault: VaultId,
+        agent: &AgentName,
+        revision: i64,
+        frame: &SecretJson,
+        generations: Map<String, Value>,
+    ) -> Result<Vec<u8>, CryptoError> {
+        let both = SecretJson::new(json!([frame.expose_secret(), generations]));
+        seal_json(
+            seal,
+            Self::aad(vault, agent, revision),
+            both.expose_secret(),
+        )
+    }
+
+    /// `None` when it does not open.
+    pub(super) fn open(
+        seal: &SealKey,
+        vault: VaultId,
+        agent: &AgentName,
+        revision: i64,
+        blob: &[u8],
+    ) -> Option<Self> {
+        let both = open_json(seal, Self::aad(vault, agent, revision), blob)?;
+        let (fields, generations) = serde_json::from_value(both).ok()?;
+        Some(Self {
+            fields,
+            generations,
+        })
+    }
 }
 
 fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad {
@@ -19,37 +63,28 @@ fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad {
         .text(profile)
 }
 
-/// Opens an agent's frame; `None` when it does not open.
-pub(super) fn open_frame(
-    seal: &SealKey,
-    vault: VaultId,
-    agent: &AgentName,
-    blob: &[u8],
-) -> Option<Map<String, Value>> {
-    match open_json(seal, frame_aad(vault, agent), blob)? {
-        Value::Object(fields) => Some(fields),
-        _ => None,
-    }
-}
-
 /// A document's frame: its top level, with sections that have rows of their own emptied. A section that is not an
 /// object has no rows and stays in the frame as it is.
-fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
-    let mut frame = doc.expose_secret().clone();
-    for section in Section::ALL {
-        if let Some(Value::Object(_)) = frame.get(section.key()) {
-            frame.insert(section.key().to_owned(), json!({}));
-        }
-    }
-    frame
+pub(super) fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
+    let has_rows = |key: &str, value: &Value| {
+        value.is_object() && Section::ALL.iter().any(|section| section.key() == key)
+    };
+    let fields = doc.expose_secret().iter().map(|(key, value)| {
+        let kept = if has_rows(key, value) {
+            json!({})
+        } else {
+            value.clone()
+        };
+        (key.clone(), kept)
+    });
+    fields.collect()
 }
 
 /// Puts a document together from its frame and its sections' rows.
 pub(super) fn assemble(
-    frame: Option<Map<String, Value>>,
+    mut root: Map<String, Value>,
     sections: Vec<(Section, Map<String, Value>)>,
 ) -> StoreDoc {
-    let mut root = frame.unwrap_or_else(|| StoreDoc::default().expose_secret().clone());
     for (section, entries) in sections {
         let is_object = root.get(section.key()).is_some_and(Value::is_object);
         if !entries.is_empty() || is_object || section == Section::Profiles {
@@ -131,20 +166,7 @@ impl Tx<'_> {
         after: &StoreDoc,
     ) -> Result<(), VaultError> {
         let id = self.touch_agent(agent)?;
-        let frame = frame_of(after);
-        if frame != frame_of(before) || frame != *StoreDoc::default().expose_secret() {
-            let sealed = seal_json(
-                &self.keys.seal,
-                frame_aad(self.vault, agent),
-                &Value::Object(frame),
-            )?;
-            self.tx
-                .execute(
-                    "UPDATE agents SET frame = ?2 WHERE id = ?1",
-                    params![id, sealed],
-                )
-                .at(self.path, "write")?;
-        }
+        self.set_frame(agent, SecretJson::new(Value::Object(frame_of(after))));
         for section in [Section::Order, Section::LastGood] {
             if before.section(section) != after.section(section) {
                 self.write_provider_entries(id, section, after)
@@ -193,15 +215,28 @@ impl Tx<'_> {
                     .at(self.path, "write")?;
             }
         }
-        for (position, (profile, entry)) in (0_i64..).zip(after.entries(Section::Usage)) {
+        let places: Vec<&str> = before.entries(Section::Usage).map(|(id, _)| id).collect();
+        for (place, (profile, entry)) in after.entries(Section::Usage).enumerate() {
+            let position = i64::try_from(place).unwrap_or(i64::MAX);
             if before.get(Section::Usage, profile) != Some(entry) {
-                let sealed =
-                    seal_json(&self.keys.seal, usage_aad(self.vault, name, profile), entry)?;
+                let aad = usage_aad(self.vault, name, profile);
+                let sealed = seal_json(&self.keys.seal, aad, entry)?;
                 self.upsert_usage(agent, profile, position, entry, &sealed)
+                    .at(self.path, "write")?;
+            } else if places.get(place) != Some(&profile) {
+                self.move_usage(agent, profile, position)
                     .at(self.path, "write")?;
             }
         }
         Ok(())
+    }
+
+    fn move_usage(&self, agent: i64, profile: &str, position: i64) -> rusqlite::Result<usize> {
+        self.tx
+            .prepare_cached(
+                "UPDATE usage SET position = ?3 WHERE agent = ?1 AND profile = (SELECT id FROM terms WHERE text = ?2)",
+            )?
+            .execute(params![agent, profile, position])
     }
 
     fn delete_usage(&self, agent: i64, profile: &ProfileId) -> rusqlite::Result<usize> {

@@ -1,12 +1,16 @@
 //! One change of the vault: an immediate transaction that knows who acts and when, and keeps the chain's end.
 
-use rusqlite::{Transaction, TransactionBehavior};
+use std::collections::BTreeMap;
+
+use rusqlite::{Transaction, TransactionBehavior, params};
+use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
+use super::sections::{Frame, frame_of};
 use super::unlock::{Keys, UnlockedVault};
 use super::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
-use crate::domain::{AgentName, Expiry, Seq, UnixMs, VaultId};
+use crate::domain::{AgentName, Expiry, SecretJson, Seq, StoreDoc, UnixMs, VaultId};
 use crate::platform::Actor;
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
@@ -20,6 +24,17 @@ pub struct Tx<'v> {
     actor: EventActor,
     actor_id: i64,
     last: Option<(i64, [u8; 32])>,
+    touched: BTreeMap<AgentName, Touched>,
+}
+
+/// An agent that the transaction changes.
+#[derive(Debug)]
+struct Touched {
+    id: i64,
+    /// Its revision before.
+    revision: i64,
+    /// Its new frame, if that changes.
+    frame: Option<SecretJson>,
 }
 
 impl UnlockedVault {
@@ -58,6 +73,7 @@ impl UnlockedVault {
             actor,
             actor_id,
             last,
+            touched: BTreeMap::new(),
         })
     }
 }
@@ -89,8 +105,7 @@ impl Tx<'_> {
             token_after: draft.token.1.map(|print| print.to_bytes().to_vec()),
             expires_before: draft.expires.0.map(Expiry::floor_ms),
             expires_after: draft.expires.1.map(Expiry::floor_ms),
-            detail: (!draft.detail.is_empty())
-                .then(|| serde_json::Value::Object(draft.detail).to_string()),
+            detail: (!draft.detail.is_empty()).then(|| Value::Object(draft.detail).to_string()),
             mac: [0; 32],
         };
         event.mac = chain_mac(
@@ -114,9 +129,71 @@ impl Tx<'_> {
     /// Makes the changes and their events durable.
     ///
     /// # Errors
-    /// When the disk refuses; nothing is changed then.
-    pub fn commit(self) -> Result<(), VaultError> {
+    /// When the disk refuses, or an agent's frame does not open; nothing is changed then.
+    pub fn commit(mut self) -> Result<(), VaultError> {
+        for (agent, touched) in std::mem::take(&mut self.touched) {
+            self.seal_frame(&agent, &touched)?;
+        }
         self.tx.commit().at(self.path, "write")
+    }
+
+    /// Seals the agent's frame anew, bound to its new revision and with the generations of all its profiles in it: a row
+    /// that is taken out of the vault, or a frame that is put back, shows.
+    fn seal_frame(&self, agent: &AgentName, touched: &Touched) -> Result<(), VaultError> {
+        let stored: Option<Vec<u8>> = self
+            .tx
+            .query_row(
+                "SELECT frame FROM agents WHERE id = ?1",
+                [touched.id],
+                |row| row.get(0),
+            )
+            .at(self.path, "read")?;
+        let unopened = || VaultError::Unopened {
+            row: format!("the frame of agent {agent}"),
+        };
+        let frame = match (&touched.frame, stored) {
+            (Some(frame), _) => frame.clone(),
+            (None, Some(blob)) => {
+                Frame::open(&self.keys.seal, self.vault, agent, touched.revision, &blob)
+                    .map(|frame| SecretJson::new(Value::Object(frame.fields)))
+                    .ok_or_else(unopened)?
+            }
+            (None, None) => SecretJson::new(Value::Object(frame_of(&StoreDoc::default()))),
+        };
+        let generations = self.generations(touched.id).at(self.path, "read")?;
+        let revision = touched.revision + 1;
+        let sealed = Frame::seal(
+            &self.keys.seal,
+            self.vault,
+            agent,
+            revision,
+            &frame,
+            generations,
+        )?;
+        self.tx
+            .execute(
+                "UPDATE agents SET frame = ?2 WHERE id = ?1",
+                params![touched.id, sealed],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
+    fn generations(&self, agent: i64) -> rusqlite::Result<Map<String, Value>> {
+        let mut select = self.tx.prepare_cached(
+            "SELECT t.text, p.generation FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1",
+        )?;
+        let rows = select.query_map([agent], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.into()))
+        })?;
+        rows.collect()
+    }
+
+    /// Sets the agent's new frame. The agent must have been touched.
+    pub(super) fn set_frame(&mut self, agent: &AgentName, frame: SecretJson) {
+        if let Some(touched) = self.touched.get_mut(agent) {
+            touched.frame = Some(frame);
+        }
     }
 
     /// Makes sure the agent is known, and raises its revision.
@@ -141,18 +218,28 @@ impl Tx<'_> {
             .at(self.path, "read")
     }
 
-    /// The agent's row, made if there is none, and its revision raised: this transaction changes it.
+    /// The agent's row, made if there is none, and its revision raised, once a transaction.
     pub(super) fn touch_agent(&mut self, agent: &AgentName) -> Result<i64, VaultError> {
-        let write = || {
+        if let Some(touched) = self.touched.get(agent) {
+            return Ok(touched.id);
+        }
+        let write = || -> rusqlite::Result<(i64, i64)> {
             let id = terms::intern(&self.tx, agent.as_str())?;
-            self.tx
-                .prepare_cached(
-                    "INSERT INTO agents (id, revision, created_at) VALUES (?1, 1, ?2) \
-                     ON CONFLICT (id) DO UPDATE SET revision = revision + 1",
-                )?
-                .execute([id, self.now.0])?;
-            Ok(id)
+            let insert =
+                "INSERT OR IGNORE INTO agents (id, revision, created_at) VALUES (?1, 0, ?2)";
+            self.tx.execute(insert, [id, self.now.0])?;
+            let raise =
+                "UPDATE agents SET revision = revision + 1 WHERE id = ?1 RETURNING revision - 1";
+            let revision = self.tx.query_row(raise, [id], |row| row.get(0))?;
+            Ok((id, revision))
         };
-        write().at(self.path, "write")
+        let (id, revision) = write().at(self.path, "write")?;
+        let touched = Touched {
+            id,
+            revision,
+            frame: None,
+        };
+        self.touched.insert(agent.clone(), touched);
+        Ok(id)
     }
 }
