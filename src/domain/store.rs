@@ -49,8 +49,9 @@ pub enum StoreShapeError {
     NoProfiles,
 }
 
-/// The store document. `Debug` shows no entry; dropping it overwrites its strings.
-#[derive(Clone, PartialEq)]
+/// The store document. `Debug` shows no entry; dropping it overwrites its strings. Equal documents have their entries in
+/// the same order: stored order is meaning.
+#[derive(Clone)]
 pub struct StoreDoc {
     root: Map<String, Value>,
 }
@@ -63,6 +64,21 @@ impl Default for StoreDoc {
                 ("profiles".to_owned(), json!({})),
             ]),
         }
+    }
+}
+
+impl PartialEq for StoreDoc {
+    fn eq(&self, other: &Self) -> bool {
+        let keys = |doc: &Self, section| {
+            doc.entries(section)
+                .map(|(key, _)| key.to_owned())
+                .collect::<Vec<_>>()
+        };
+        // A map's own equality is blind to order.
+        self.root == other.root
+            && Section::ALL
+                .into_iter()
+                .all(|section| keys(self, section) == keys(other, section))
     }
 }
 
@@ -229,6 +245,21 @@ mod tests {
         );
         assert_eq!(doc.order_for("x"), None);
         assert_eq!(doc.order_for("y"), None);
+    }
+
+    #[test]
+    fn another_order_is_another_document() {
+        let doc = |text: &str| StoreDoc::from_json(serde_json::from_str(text).unwrap()).unwrap();
+        let [ab, ba] = [
+            r#"{"profiles": {"a": 1, "b": 2}}"#,
+            r#"{"profiles": {"b": 2, "a": 1}}"#,
+        ]
+        .map(doc);
+        assert_ne!(ab, ba);
+        assert_eq!(
+            doc(r#"{"x": 1, "profiles": {}}"#),
+            doc(r#"{"profiles": {}, "x": 1}"#)
+        );
     }
 
     #[test]

@@ -7,7 +7,10 @@ use zeroize::Zeroizing;
 
 use super::{FormatFault, parse};
 use crate::domain::StoreDoc;
-use crate::platform::{FileError, exists, read_regular, replace_file, resolve_link};
+use crate::platform::{
+    FileError, RemoveOutcome, Replacement, check_trusted, exists, read_regular, remove_if_present,
+    resolve_link,
+};
 
 /// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
 pub const STORE_LIMIT: u64 = 64 << 20;
@@ -99,8 +102,15 @@ impl StorePlace {
     /// Reads the file.
     ///
     /// # Errors
+    /// When it or its directory could have been written by other users: whoever can write there can plant a credential.
     /// When it is not a regular file, too large, or cannot be read.
     pub fn read(&self) -> Result<StoreReading, FileError> {
+        if let Some(dir) = self.real.parent().filter(|dir| dir.is_dir()) {
+            check_trusted(dir, 0o022)?;
+        }
+        if exists(&self.real) {
+            check_trusted(&self.real, 0o022)?;
+        }
         let Some(contents) = read_regular(&self.real, STORE_LIMIT)? else {
             return Ok(StoreReading::Missing);
         };
@@ -116,14 +126,38 @@ impl StorePlace {
         })
     }
 
-    /// Replaces the file, whole and durably; a link stays a link. The caller holds its lock.
+    /// Begins to replace the file; a link stays a link. The caller holds its lock.
     ///
     /// # Errors
-    /// When the system refuses; the file is then what it was.
-    pub fn write(&self, bytes: &[u8]) -> Result<(), FileError> {
-        let mut temporary = self.real.file_name().unwrap_or_default().to_owned();
-        temporary.push(".clawkeep-tmp");
-        replace_file(&self.real, &self.real.with_file_name(temporary), bytes)
+    /// When the system refuses, for want of room too.
+    pub fn begin_write(&self, room: usize) -> Result<Replacement, FileError> {
+        Replacement::begin(&self.real, &self.temporary(), room)
+    }
+
+    /// Whether the file still has the bytes `seen`, or still is not there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn still_has(&self, seen: Option<&[u8]>) -> Result<bool, FileError> {
+        let now = read_regular(&self.real, STORE_LIMIT)?;
+        Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
+    }
+
+    fn temporary(&self) -> PathBuf {
+        let mut name = self.real.file_name().unwrap_or_default().to_owned();
+        name.push(".clawkeep-tmp");
+        self.real.with_file_name(name)
+    }
+
+    /// Whether the temporary file of a write is there: one is under way, or was killed.
+    #[must_use]
+    pub fn has_leftover(&self) -> bool {
+        exists(&self.temporary())
+    }
+
+    /// Removes what a killed write left: it holds secrets. The caller is at the head of the store's queue.
+    pub fn remove_leftover(&self) {
+        let _: Result<RemoveOutcome, _> = remove_if_present(&self.temporary()); // the next write says why it cannot be
     }
 
     /// Where a damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet taken.
@@ -142,6 +176,7 @@ impl StorePlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::Replaced;
 
     #[cfg(unix)]
     #[test]
@@ -150,10 +185,15 @@ mod tests {
         let (agent, shared) = (dir.path().join("agent"), dir.path().join("shared.json"));
         std::fs::create_dir(&agent).unwrap();
         std::os::unix::fs::symlink("../shared.json", agent.join(STORE_NAME)).unwrap();
-        StorePlace::of_agent(&agent)
-            .unwrap()
-            .write(b"{\"profiles\": {}}")
-            .unwrap();
+        let text = b"{\"profiles\": {}}";
+        let place = StorePlace::of_agent(&agent).unwrap();
+        let new = place.begin_write(text.len()).unwrap();
+        let replaced = new.finish(text, || place.still_has(None)).unwrap();
+        assert_eq!(replaced, Replaced::Yes);
+        let late = place.begin_write(text.len()).unwrap();
+        let replaced = late.finish(b"{}", || place.still_has(None)).unwrap();
+        assert_eq!(replaced, Replaced::No, "it is there by now");
+        assert!(!place.has_leftover());
         assert!(
             std::fs::symlink_metadata(agent.join(STORE_NAME))
                 .unwrap()

@@ -200,6 +200,19 @@ pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
+/// As [`exists`], where not being allowed to look must not pass for a no.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn look_for(path: &Path) -> Result<bool, FileError> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(false),
+        Err(error) => Err(FileError::io("examine", path)(error)),
+    }
+}
+
 /// How many links are followed in a row. Source: Linux's own limit, path_resolution(7).
 const LINKS_MAX: usize = 40;
 

@@ -5,13 +5,13 @@
 //! modification time refreshed every 10 s, stale after 30 s, removed with `rmdir`. Source: `spec/compat.md`.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{FileError, create_private_dir};
+use super::{FileError, create_private_dir, exists};
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
 const STALE: Duration = Duration::from_secs(30);
@@ -37,9 +37,12 @@ pub enum LockError {
 }
 
 /// An exclusive lock on a file of ours; released when dropped or when the process ends.
+///
+/// The file says which lock directory its holder made last. Whoever is next in the queue and finds that very directory
+/// knows that its maker was killed, and need not wait until it is stale.
 #[derive(Debug)]
 pub struct QueueLock {
-    _file: File,
+    file: File,
 }
 
 impl QueueLock {
@@ -55,7 +58,7 @@ impl QueueLock {
         let mut pause = PAUSE_MIN;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file }),
                 Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
                     thread::sleep(pause);
                     pause = (pause * 2).min(PAUSE_MAX);
@@ -70,6 +73,24 @@ impl QueueLock {
                 }
             }
         }
+    }
+}
+
+impl QueueLock {
+    /// What the last holder noted; nothing where it noted nothing, or the note cannot be read.
+    fn noted(&self) -> String {
+        let (mut file, mut note) = (&self.file, String::new());
+        match file.rewind().and_then(|()| file.read_to_string(&mut note)) {
+            Ok(_) => note,
+            Err(_) => String::new(), // the lock directory then waits until it is stale, as another program's does
+        }
+    }
+
+    fn note(&self, text: &str) -> io::Result<()> {
+        let mut file = &self.file;
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(text.as_bytes())
     }
 }
 
@@ -92,7 +113,9 @@ pub struct LockDir {
     path: PathBuf,
     /// Closing it ends the thread that keeps the lock fresh.
     stop: Option<mpsc::Sender<()>>,
-    refresher: Option<JoinHandle<SystemTime>>,
+    refresher: Option<JoinHandle<()>>,
+    /// The modification time it last had from us.
+    ours: Arc<Mutex<SystemTime>>,
 }
 
 impl LockDir {
@@ -104,21 +127,25 @@ impl LockDir {
         PathBuf::from(name)
     }
 
-    /// Takes the lock on `file` (links resolved by the caller), waiting until `deadline`.
+    /// Takes the lock on `file` (links resolved by the caller), waiting until `deadline`. A directory that a killed
+    /// process of ours left in the same `queue` is taken over at once, another program's when it is stale.
     ///
     /// # Errors
     /// [`LockError::Busy`] at the deadline; [`LockError::File`] when the directory cannot be made.
-    pub fn acquire(file: &Path, deadline: Instant) -> Result<Self, LockError> {
+    pub fn acquire(file: &Path, queue: &QueueLock, deadline: Instant) -> Result<Self, LockError> {
         let path = Self::path_for(file);
+        let abandoned = queue.noted();
         let mut pause = PAUSE_MIN;
         loop {
-            match fs::create_dir(&path) {
-                Ok(()) => return Self::keep(path),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(FileError::io("lock", &path)(error).into()),
-            }
-            if is_stale(&path) {
+            if is_stale(&path) || identity(&path).is_ok_and(|found| found == abandoned) {
                 let _ = fs::remove_dir(&path); // whoever makes it next has it; a file in its place stays
+            }
+            if !exists(&path) {
+                match make(&path, queue) {
+                    Ok(()) => return Self::keep(path),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(FileError::io("lock", &path)(error).into()),
+                }
             }
             if Instant::now() >= deadline {
                 return Err(LockError::Busy { path });
@@ -129,14 +156,22 @@ impl LockDir {
     }
 
     fn keep(path: PathBuf) -> Result<Self, LockError> {
-        let made = modified(&path).map_err(FileError::io("examine", &path))?;
         let (stop, stopped) = mpsc::channel();
         let dir = path.clone();
-        let refresher = thread::Builder::new()
-            .name("lock-refresh".to_owned())
-            .spawn(move || refresh_until_stopped(&dir, &stopped, made))
-            .map_err(FileError::io("keep fresh", &path))?;
+        let started = modified(&path).and_then(|made| {
+            let ours = Arc::new(Mutex::new(made));
+            let shared = Arc::clone(&ours);
+            thread::Builder::new()
+                .name("lock-refresh".to_owned())
+                .spawn(move || refresh_until_stopped(&dir, &stopped, &shared))
+                .map(|refresher| (ours, refresher))
+        });
+        let (ours, refresher) = started.map_err(|error| {
+            let _ = fs::remove_dir(&path); // ours, and nobody would refresh it
+            FileError::io("keep fresh", &path)(error)
+        })?;
         Ok(Self {
+            ours,
             path,
             stop: Some(stop),
             refresher: Some(refresher),
@@ -144,28 +179,97 @@ impl LockDir {
     }
 }
 
-/// Touches the directory every 10 s and returns the time it last had from us.
-fn refresh_until_stopped(dir: &Path, stopped: &mpsc::Receiver<()>, made: SystemTime) -> SystemTime {
-    let mut ours = made;
-    while stopped.recv_timeout(REFRESH) == Err(mpsc::RecvTimeoutError::Timeout) {
-        if modified(dir).ok() != Some(ours) {
-            break; // taken over while we slept: no longer ours to refresh
+/// Makes the lock directory unless there is one. It is noted in the queue before anybody can see it: noted after, a
+/// process killed in between would leave a lock that looks like another program's.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".clawkeep-tmp");
+    let draft = PathBuf::from(draft);
+    let _ = fs::remove_dir(&draft); // left by a killed process; create_dir tells what else is in the way
+    fs::create_dir(&draft)?;
+    let made = identity(&draft)
+        .and_then(|noted| queue.note(&noted))
+        .and_then(|()| {
+            Ok(renameat_with(
+                CWD,
+                &draft,
+                CWD,
+                path,
+                RenameFlags::NOREPLACE,
+            )?)
+        });
+    if made.is_err() {
+        let _ = fs::remove_dir(&draft); // the first error is the one to tell
+    }
+    match made {
+        Err(error)
+            if [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP]
+                .iter()
+                .any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) =>
+        {
+            make_plainly(path, queue) // a file system that cannot rename without replacing
         }
-        let now = SystemTime::now();
-        let touched = File::open(dir).and_then(|file| file.set_modified(now));
+        made => made,
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
+    make_plainly(path, queue)
+}
+
+/// Makes the directory and then notes it.
+fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
+    fs::create_dir(path)?;
+    identity(path).and_then(|noted| queue.note(&noted))
+}
+
+/// What tells one lock directory from any other, until it is refreshed.
+fn identity(path: &Path) -> io::Result<String> {
+    let meta = fs::symlink_metadata(path)?;
+    let since = meta.modified()?.duration_since(SystemTime::UNIX_EPOCH);
+    let made = since.unwrap_or_default().as_nanos();
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Ok(format!("{inode} {made}"))
+}
+
+/// Touches the directory every 10 s and notes the time it last had from us.
+fn refresh_until_stopped(dir: &Path, stopped: &mpsc::Receiver<()>, ours: &Mutex<SystemTime>) {
+    while stopped.recv_timeout(REFRESH) == Err(mpsc::RecvTimeoutError::Timeout) {
+        let Ok(mut ours) = ours.lock() else { return };
+        if modified(dir).ok() != Some(*ours) {
+            return; // taken over while we slept: no longer ours to refresh
+        }
+        let touched = File::open(dir).and_then(|file| file.set_modified(SystemTime::now()));
         if touched.is_ok() {
-            ours = modified(dir).unwrap_or(ours); // as the file system rounds it
+            *ours = modified(dir).unwrap_or(*ours); // as the file system rounds it
         }
     }
-    ours
+}
+
+impl LockDir {
+    /// Whether nobody has taken the lock over as stale, as happens to a process that was stopped for long.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let ours = self.ours.lock().ok().map(|ours| *ours);
+        ours.is_some() && modified(&self.path).ok() == ours
+    }
 }
 
 impl Drop for LockDir {
     fn drop(&mut self) {
         self.stop.take();
-        let ours = self.refresher.take().and_then(|thread| thread.join().ok());
-        // A lock that another process took over as stale is that process's to remove.
-        if ours.is_some() && modified(&self.path).ok() == ours {
+        if let Some(refresher) = self.refresher.take() {
+            let _ = refresher.join();
+        }
+        // A lock that another process took over is that process's to remove.
+        if self.is_held() {
             let _ = fs::remove_dir(&self.path);
         }
     }
@@ -188,32 +292,60 @@ mod tests {
         Instant::now() + Duration::from_millis(60)
     }
 
+    /// A queue of its own for each name, as another program has none.
+    fn queue(dir: &tempfile::TempDir, name: &str) -> QueueLock {
+        QueueLock::acquire(&dir.path().join(name), soon()).unwrap()
+    }
+
     #[test]
     fn one_holder_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
+        let (ours, other) = (queue(&dir, "ours"), queue(&dir, "other"));
         let file = dir.path().join("store.json");
-        let held = LockDir::acquire(&file, soon()).unwrap();
+        let held = LockDir::acquire(&file, &ours, soon()).unwrap();
         assert!(dir.path().join("store.json.lock").is_dir());
         assert!(matches!(
-            LockDir::acquire(&file, soon()),
+            LockDir::acquire(&file, &other, soon()),
             Err(LockError::Busy { .. })
         ));
         drop(held);
         assert!(!dir.path().join("store.json.lock").exists());
-        LockDir::acquire(&file, soon()).unwrap();
+        LockDir::acquire(&file, &other, soon()).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_of_ours_left_is_taken_over_at_once_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = queue(&dir, "ours");
+        let (file, lock) = (
+            dir.path().join("store.json"),
+            dir.path().join("store.json.lock"),
+        );
+        let killed = LockDir::acquire(&file, &ours, soon()).unwrap();
+        std::mem::forget(killed); // a process that is killed removes nothing
+        assert!(lock.is_dir());
+        drop(LockDir::acquire(&file, &ours, soon()).unwrap());
+        assert!(!lock.exists());
+        fs::create_dir(&lock).unwrap();
+        assert!(matches!(
+            LockDir::acquire(&file, &ours, soon()),
+            Err(LockError::Busy { .. })
+        ));
+        assert!(lock.is_dir());
     }
 
     #[test]
     fn a_stale_lock_is_taken_over_and_its_late_holder_leaves_the_new_one_alone() {
         let dir = tempfile::tempdir().unwrap();
+        let (ours, other) = (queue(&dir, "ours"), queue(&dir, "other"));
         let file = dir.path().join("store.json");
-        let late = LockDir::acquire(&file, soon()).unwrap();
+        let late = LockDir::acquire(&file, &other, soon()).unwrap();
         let old = SystemTime::now() - Duration::from_secs(31);
         File::open(dir.path().join("store.json.lock"))
             .unwrap()
             .set_modified(old)
             .unwrap();
-        let new = LockDir::acquire(&file, soon()).unwrap();
+        let new = LockDir::acquire(&file, &ours, soon()).unwrap();
         drop(late);
         assert!(dir.path().join("store.json.lock").is_dir());
         drop(new);

@@ -11,8 +11,8 @@ mod process;
 pub use clock::Clock;
 pub use file::{
     Contents, FileError, RemoveOutcome, Replaced, Replacement, check_trusted, create_private_dir,
-    create_private_file, exists, read_regular, read_trusted, remove_if_present, rename_durably,
-    replace_file, resolve_link, sync_dir,
+    create_private_file, exists, look_for, read_regular, read_trusted, remove_if_present,
+    rename_durably, replace_file, resolve_link, sync_dir,
 };
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{LockDir, LockError, QueueLock};

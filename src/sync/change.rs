@@ -1,12 +1,14 @@
 //! From one document to the next: the rows that differ, each with its event.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::error::SyncError;
+use super::merge::{Change, Place};
 use super::sources::Planned;
+use super::survey::Takeover;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
-use crate::domain::{Expiry, ProfileId, Section, StoreDoc, UnixMs};
+use crate::domain::{Expiry, ProfileId, Section, StoreDoc, UnixMs, normalize_provider};
 use crate::export::StorePlace;
 use crate::vault::{ChangeNote, Tx};
 
@@ -89,10 +91,10 @@ pub(super) fn apply(
             tx.remove_profile(&agent.name, &ProfileId::new(id), step.note(id, true, false))?;
         }
     }
-    let ids = |doc: &StoreDoc| {
+    let ids = |doc: &StoreDoc| -> Vec<String> {
         doc.entries(Section::Profiles)
             .map(|(id, _)| id.to_owned())
-            .collect::<Vec<_>>()
+            .collect()
     };
     let (old, new) = (ids(before), ids(after));
     if !new.starts_with(&old) {
@@ -101,54 +103,66 @@ pub(super) fn apply(
     Ok(tx.put_sections(&agent.name, before, after)?)
 }
 
-/// Says what another program's changes to the store were, or what an older store brought: one event for all of it, and
-/// one for each use it made.
+/// Says what another program's changes to the store were, or what an older store brought: one event for all of it, one
+/// for each credential that gave way, and one for each use that was made.
 pub(super) fn merge_events(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     place: &StorePlace,
     before: &StoreDoc,
-    after: &StoreDoc,
-    step: &Step<'_>,
+    takeover: &Takeover,
 ) -> Result<(), SyncError> {
-    let is_merge = matches!(step, Step::Merge { first: false });
-    let mut event = match step {
+    for (profile, entry) in &takeover.lost {
+        tx.keep_lost(&agent.name, profile, entry.expose_secret())?;
+    }
+    if takeover.doc == *before {
+        return Ok(());
+    }
+    let path = shown(&place.path().to_string_lossy());
+    let event = match takeover.step {
         Step::Legacy => EventDraft::new(EventKind::ImportApplied, Origin::LegacyStore),
-        _ if is_merge => EventDraft::new(EventKind::StoreMerged, Origin::StoreFile),
-        _ => EventDraft::new(EventKind::ImportApplied, Origin::StoreFile),
-    };
-    if !matches!(step, Step::Legacy) {
-        event = event.detail("path", shown(&place.path().to_string_lossy()));
-    }
-    for section in Section::ALL {
-        let changed = differing(before, after, section);
-        if !changed.is_empty() {
-            let names: Vec<Value> = changed
-                .iter()
-                .take(NAMES_MAX)
-                .map(|name| json!(shown(name)))
-                .collect();
-            event = event.detail(
-                section.key(),
-                json!({"changed": changed.len(), "names": names}),
-            );
+        Step::Merge { first: false } => {
+            EventDraft::new(EventKind::StoreMerged, Origin::StoreFile).detail("path", path)
         }
-    }
+        _ => EventDraft::new(EventKind::ImportApplied, Origin::StoreFile).detail("path", path),
+    };
+    let event = changed_on("file", event, takeover, |change| change.vault.is_some());
+    let event = changed_on("vault", event, takeover, |change| change.file.is_some());
     tx.append(Some(&agent.name), event)?;
-    if is_merge {
-        observed_use(tx, agent, before, after)?;
+    if matches!(takeover.step, Step::Merge { first: false }) {
+        observed_use(tx, agent, before, &takeover.doc)?;
     }
     Ok(())
 }
 
-fn differing<'d>(before: &'d StoreDoc, after: &'d StoreDoc, section: Section) -> Vec<&'d str> {
-    let changed = after
-        .entries(section)
-        .filter(|(key, value)| before.get(section, key) != Some(*value));
-    let removed = before
-        .entries(section)
-        .filter(|(key, _)| after.get(section, key).is_none());
-    changed.chain(removed).map(|(key, _)| key).collect()
+/// Adds what one side changed: the names by section, as many as fit, and how many there were.
+fn changed_on(
+    side: &str,
+    event: EventDraft,
+    takeover: &Takeover,
+    has: impl Fn(&Change) -> bool,
+) -> EventDraft {
+    let mut sections: Map<String, Value> = Map::new();
+    let mut count = 0_usize;
+    for change in takeover.changes.iter().filter(|change| has(change)) {
+        let (section, name) = match &change.place {
+            Place::Entry { section, key } => (section.key(), key),
+            Place::Field { name } => ("fields", name),
+        };
+        count += 1;
+        if count <= NAMES_MAX
+            && let Value::Array(names) = sections.entry(section).or_insert_with(|| json!([]))
+        {
+            names.push(json!(shown(name)));
+        }
+    }
+    if count == 0 {
+        return event;
+    }
+    if count > NAMES_MAX {
+        sections.insert("more".to_owned(), json!(count - NAMES_MAX));
+    }
+    event.detail(side, Value::Object(sections))
 }
 
 /// A later `lastUsed` is a use by the gateway: at most one a profile and load. Source: `spec/compat.md`.
@@ -170,7 +184,7 @@ fn observed_use(
         }
         let provider = after
             .credential(id)
-            .map(|credential| credential.provider.to_lowercase())
+            .map(|credential| normalize_provider(credential.provider))
             .unwrap_or_default();
         let event = EventDraft::new(EventKind::CredentialUsed, Origin::StoreFile)
             .profile(&ProfileId::new(id), &provider);

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use super::engine::{Engine, SyncMode};
 use super::error::SyncError;
 use super::notice::Notice;
+use super::survey::Survey;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::UnixMs;
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::rename_durably;
-
-use super::engine::Survey;
 
 /// How long a damaged file must stay as it is before it is believed. Source: `spec/compat.md`.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -31,7 +30,8 @@ impl Engine<'_> {
         place: &StorePlace,
         survey: Survey,
     ) -> Result<Survey, SyncError> {
-        if !matches!(survey.file, StoreReading::Damaged { .. }) {
+        // Where nothing is written, nothing is moved either.
+        if !matches!(survey.file, StoreReading::Damaged { .. }) || survey.withheld {
             return Ok(survey);
         }
         let (fault, seen) = match wait_for_change(place)? {
@@ -57,6 +57,7 @@ impl Engine<'_> {
         tx.commit()?;
         rename_durably(place.real(), &aside)?;
         let mut survey = self.survey(agent, mode)?;
+        survey.mended = true;
         survey.notices.push(Notice::SetAside { path, aside, fault });
         Ok(survey)
     }

@@ -5,30 +5,36 @@
 //! 1. merge what another program wrote into the file (base: what was last in it);
 //! 2. apply the command's own change, if it has one;
 //! 3. apply what the sources say;
-//! 4. commit all that with its events in one transaction;
-//! 5. write the file if it says anything else, and only then record what is in it.
+//! 4. make room for the new file, if there is to be one;
+//! 5. commit 1 to 3 with their events in one transaction;
+//! 6. write the file, and only then record what is in it.
 //!
-//! Killed between 4 and 5, the next load finds the agent's revision ahead of the export's and writes the file.
+//! Killed between 5 and 6, the next load finds the agent's revision ahead of the export's and writes the file. Found at 6
+//! that another program has written in the meantime, without the lock or because this process was stopped for long, the
+//! load begins again and merges that too.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::change::{Step, apply, merge_events};
+use super::change::{Step, apply, merge_events, shown};
 use super::error::SyncError;
-use super::merge::{Side, merge};
 use super::notice::Notice;
-use super::plan::Decision;
 use super::sources::{LEGACY_STORE, LoginSources, Planned};
+use super::survey::{Course, Reason, Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
-use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
-use crate::export::{StorePlace, StoreReading, parse, render};
-use crate::platform::{Actor, Clock, LockDir, QueueLock, create_private_dir, remove_if_present};
-use crate::sources::legacy::LegacyEntry;
-use crate::vault::{AgentState, ExportRecord, ExportState, Tx, UnlockedVault};
+use crate::domain::{Section, StoreDoc};
+use crate::export::{StorePlace, StoreReading, render};
+use crate::platform::{
+    Actor, Clock, FileError, LockDir, QueueLock, Replaced, Replacement, create_private_dir,
+    remove_if_present,
+};
+use crate::vault::{ExportState, Tx, UnlockedVault};
 
 /// How long to wait for the store's locks. Source: `spec/compat.md`, Locking.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a load begins again because another program keeps writing without the lock.
+const ROUNDS_MAX: usize = 50;
 
 /// Whether the sources are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +43,15 @@ pub enum SyncMode {
     On,
     /// They are not (`--no-sync`). The store file is reconciled all the same.
     Off,
+}
+
+/// When the file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// When it says anything else than the vault.
+    AsNeeded,
+    /// When any byte of it differs from what would be written.
+    EveryByte,
 }
 
 /// An agent after a load.
@@ -50,6 +65,8 @@ pub struct Loaded {
     pub notices: Vec<Notice>,
     /// What was decided about each source's login.
     pub planned: Vec<Planned>,
+    /// Why the file could not be written. The vault has everything; the next load tries again.
+    pub not_written: Option<FileError>,
 }
 
 /// A change that a command makes: the document after it, and the event that says so. No event: nothing to change.
@@ -76,125 +93,11 @@ pub struct Engine<'e> {
     pub lock_dir: PathBuf,
 }
 
-/// What is found before anything is decided.
-pub(super) struct Survey {
-    pub(super) state: AgentState,
-    record: Option<ExportRecord>,
-    pub(super) file: StoreReading,
-    /// The file's bytes are those the vault last knew in it.
-    as_known: bool,
-    withheld: bool,
-    planned: Vec<Planned>,
-    /// What older stores hold, while there is neither a store nor anything in the vault.
-    legacy: Vec<LegacyEntry>,
-    pub(super) notices: Vec<Notice>,
-}
-
-impl Survey {
-    /// Everything agrees: nothing to lock, nothing to write.
-    fn is_settled(&self) -> bool {
-        let is_current = |record: &ExportRecord| record.revision == self.state.revision;
-        let file = match &self.file {
-            StoreReading::Parsed { .. } => {
-                self.as_known
-                    && self
-                        .record
-                        .as_ref()
-                        .is_some_and(|record| self.withheld || is_current(record))
-            }
-            StoreReading::Missing => self.state.doc.is_blank() || self.withheld,
-            StoreReading::Damaged { .. } => false,
-        };
-        let told = !self.withheld || self.is_withholding_known() || self.state.doc.is_blank();
-        file && told
-            && self.legacy.is_empty()
-            && self
-                .planned
-                .iter()
-                .all(|planned| matches!(planned.decision, Decision::Keep { .. }))
-    }
-
-    /// The document after taking over what another program wrote.
-    fn merged(&self) -> Takeover {
-        let first = self.record.is_none();
-        let mut doc = self.state.doc.clone();
-        match &self.file {
-            StoreReading::Parsed { doc: file, .. } if !self.as_known => {
-                let merged = merge(&base_of(self), file, &self.state.doc);
-                let theirs = merged
-                    .lost
-                    .into_iter()
-                    .filter(|lost| lost.side == Side::File);
-                Takeover {
-                    doc: merged.doc,
-                    lost: theirs.map(|lost| (lost.id, lost.entry)).collect(),
-                    step: Step::Merge { first },
-                }
-            }
-            _ => {
-                for (id, entry) in &self.legacy {
-                    doc.set(Section::Profiles, id, entry.expose_secret().clone());
-                }
-                Takeover {
-                    doc,
-                    lost: Vec::new(),
-                    step: Step::Legacy,
-                }
-            }
-        }
-    }
-
-    /// The file holds bytes that the vault does not know.
-    fn is_unknown(&self) -> bool {
-        matches!(self.file, StoreReading::Parsed { .. }) && !self.as_known
-    }
-
-    /// There is something to record, whether or not the file is to be written.
-    fn is_news(&self, course: &Course) -> bool {
-        self.is_unknown()
-            || self.is_record_behind()
-            || course.takeover.doc != self.state.doc
-            || course.edited.event.is_some()
-            || course.target != course.edited.doc
-    }
-
-    /// The vault's idea of what is in the file is behind, though the file is right: to be recorded.
-    fn is_record_behind(&self) -> bool {
-        self.as_known
-            && !self.withheld
-            && self
-                .record
-                .as_ref()
-                .is_some_and(|record| record.revision != self.state.revision)
-    }
-
-    fn is_withholding_known(&self) -> bool {
-        self.record
-            .as_ref()
-            .is_some_and(|record| record.state == ExportState::Withheld)
-    }
-}
-
-/// A document that another program's changes were merged into, or an older store's content.
-struct Takeover {
-    doc: StoreDoc,
-    /// Credentials of the file that gave way to the vault's: kept as versions.
-    lost: Vec<(ProfileId, SecretJson)>,
-    /// Where the changes came from.
-    step: Step<'static>,
-}
-
-/// The documents a load goes through, from the vault's to the one it ends with.
-struct Course {
-    takeover: Takeover,
-    edited: Edited,
-    target: StoreDoc,
-}
-
-/// Why the file is written.
-enum Write {
-    No,
-    Yes { reason: &'static str },
+/// What came of carrying a course out.
+enum Outturn {
+    Done(Loaded),
+    /// Another program wrote into the file meanwhile: nothing was lost, all is to be looked at again.
+    Again,
 }
 
 impl Engine<'_> {
@@ -210,14 +113,10 @@ impl Engine<'_> {
                 unopened: survey.state.unopened,
                 notices: survey.notices,
                 planned: survey.planned,
+                not_written: None,
             });
         }
-        self.settle(agent, mode, |doc| {
-            Ok(Edited {
-                doc: doc.clone(),
-                event: None,
-            })
-        })
+        self.settle(agent, mode, Extent::AsNeeded, unchanged)
     }
 
     /// Loads an agent and changes it. `edit` may be called more than once and sees what other programs wrote.
@@ -230,38 +129,27 @@ impl Engine<'_> {
         mode: SyncMode,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
-        self.settle(agent, mode, edit)
+        self.settle(agent, mode, Extent::AsNeeded, edit)
     }
 
-    /// Writes the agent's store anew if it differs in any byte from what the vault would write.
+    /// Loads an agent and writes its store anew if any byte of it differs from what the vault would write.
     ///
     /// # Errors
     /// As [`Engine::load`].
     pub fn rewrite(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
-        let loaded = self.load(agent, mode)?;
-        let place = StorePlace::of_agent(&agent.dir)?;
-        if place.is_newer_gateways() || loaded.doc.is_blank() || !loaded.unopened.is_empty() {
-            return Ok(loaded);
-        }
-        let _queue = self.queue(&place)?;
-        let _lock = LockDir::acquire(place.real(), Instant::now() + LOCK_TIMEOUT)?;
-        let survey = self.survey(agent, mode)?;
-        let bytes = render(&survey.state.doc);
-        let same = matches!(&survey.file, StoreReading::Parsed { bytes: now, .. } if now.as_slice() == bytes.as_slice());
-        // Whatever another program wrote since is the next load's to merge, not ours to overwrite.
-        if !same && survey.as_known {
-            let mut tx = self.vault.begin(self.actor, self.clock.now())?;
-            tx.append(Some(&agent.name), export_event(&place, "asked"))?;
-            tx.commit()?;
-            self.write(agent, &place, &bytes, survey.state.revision)?;
-        }
-        Ok(loaded)
+        self.settle(agent, mode, Extent::EveryByte, unchanged)
     }
 
     pub(super) fn survey(&self, agent: &AgentRef, mode: SyncMode) -> Result<Survey, SyncError> {
         let place = StorePlace::of_agent(&agent.dir)?;
-        let state = self.vault.agent(&agent.name)?;
-        let record = self.vault.export_record(place.real(), &agent.name)?;
+        let mut state = self.vault.agent(&agent.name)?;
+        let record = match self.vault.export_record(place.real(), &agent.name)? {
+            Ok(record) => record,
+            Err(row) => {
+                state.unopened.push(row);
+                None
+            }
+        };
         let file = place.read()?;
         let as_known = match (&file, &record) {
             (StoreReading::Parsed { bytes, .. }, Some(record)) => {
@@ -285,6 +173,8 @@ impl Engine<'_> {
             file,
             as_known,
             withheld,
+            leftover: place.has_leftover(),
+            mended: false,
             planned,
             legacy,
             notices,
@@ -305,25 +195,25 @@ impl Engine<'_> {
         use sha2::Digest as _;
         let name = sha2::Sha256::digest(place.real().as_os_str().as_encoded_bytes());
         let name = format!("store-{}", &data_encoding::HEXLOWER.encode(&name)[..16]);
-        Ok(QueueLock::acquire(
-            &self.lock_dir.join(name),
-            Instant::now() + LOCK_TIMEOUT,
-        )?)
+        let path = self.lock_dir.join(name);
+        Ok(QueueLock::acquire(&path, Instant::now() + LOCK_TIMEOUT)?)
     }
 
     fn settle<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,
+        extent: Extent,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
-        let _queue = self.queue(&place)?;
-        loop {
+        let queue = self.queue(&place)?;
+        place.remove_leftover();
+        for _ in 0..ROUNDS_MAX {
             // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
             let has_dir = place.real().parent().is_some_and(std::path::Path::is_dir);
-            let _lock = (has_dir && !place.is_newer_gateways())
-                .then(|| LockDir::acquire(place.real(), Instant::now() + LOCK_TIMEOUT))
+            let lock = (has_dir && !place.is_newer_gateways())
+                .then(|| LockDir::acquire(place.real(), &queue, Instant::now() + LOCK_TIMEOUT))
                 .transpose()
                 .map_err(SyncError::from)?;
             let survey = self.survey(agent, mode)?;
@@ -331,66 +221,94 @@ impl Engine<'_> {
                 return Err(SyncError::Unopened { row: row.clone() }.into());
             }
             let mut survey = self.set_damaged_aside(agent, mode, &place, survey)?;
-            let merged = survey.merged();
-            let edited = edit(&merged.doc)?;
+            let takeover = survey.takeover();
+            let edited = edit(&takeover.doc)?;
             // Not the survey's plan: that was made without what another program wrote into the file.
             let (planned, news) = self.plan(&edited.doc, mode);
             let target = planned_doc(&edited.doc, &planned);
             survey.planned = planned;
-            survey
-                .notices
-                .retain(|notice| matches!(notice, Notice::SetAside { .. }));
+            survey.notices.retain(|notice| !notice.is_about_sources());
             survey.notices.extend(news);
             if !has_dir && !survey.withheld && !target.is_blank() {
-                create_private_dir(place.real().parent().unwrap_or(place.dir()))
-                    .map_err(SyncError::from)?;
+                let dir = place.real().parent().unwrap_or(place.dir());
+                create_private_dir(dir).map_err(SyncError::from)?;
                 continue;
             }
             let course = Course {
-                takeover: merged,
+                takeover,
                 edited,
                 target,
             };
-            return Ok(self.carry_out(agent, &place, survey, course)?);
+            let write = survey.write_needed(&course.target, extent);
+            match self.carry_out(agent, &place, lock.as_ref(), survey, course, write)? {
+                Outturn::Done(loaded) => return Ok(loaded),
+                Outturn::Again => {}
+            }
         }
+        let path = place.path().to_owned();
+        Err(SyncError::Contended { path }.into())
     }
 
     fn carry_out(
         &mut self,
         agent: &AgentRef,
         place: &StorePlace,
+        lock: Option<&LockDir>,
         mut survey: Survey,
         course: Course,
-    ) -> Result<Loaded, SyncError> {
-        let write = write_needed(&survey, &course.target);
+        mut write: Write,
+    ) -> Result<Outturn, SyncError> {
+        let bytes = render(&course.target);
+        let mut not_written = None;
+        let mut replacement = None;
+        if write != Write::No {
+            match place.begin_write(bytes.len()) {
+                Ok(begun) => replacement = Some(begun),
+                Err(error) => {
+                    not_written = Some(error);
+                    write = Write::No;
+                }
+            }
+        }
         let announces =
             survey.withheld && !survey.is_withholding_known() && !course.target.is_blank();
-        let revision = if survey.is_news(&course) || announces || matches!(write, Write::Yes { .. })
-        {
-            self.commit(agent, place, &survey, &course, &write, announces)?
-        } else {
-            survey.state.revision
-        };
+        let is_pending = not_written.is_some();
+        let mut revision = survey.state.revision;
+        if survey.is_news(&course) || announces || write != Write::No {
+            let plan = Committal {
+                write,
+                announces,
+                is_pending,
+            };
+            revision = self.commit(agent, place, &survey, &course, plan)?;
+        }
         if announces {
             let dir = place.dir().to_owned();
             survey.notices.push(Notice::Withheld { dir });
         }
-        if let Write::Yes { reason } = write {
-            if reason == RESTORED {
+        if let Some(replacement) = replacement {
+            let seen = survey.bytes();
+            match self.write(agent, place, lock, seen, replacement, &bytes, revision) {
+                Ok(Replaced::Yes) => {}
+                Ok(Replaced::No) => return Ok(Outturn::Again),
+                Err(SyncError::File(error)) => not_written = Some(error),
+                Err(error) => return Err(error),
+            }
+            if write == Write::Yes(Reason::Missing) {
                 let path = place.path().to_owned();
                 survey.notices.push(Notice::Restored { path });
             }
-            self.write(agent, place, &render(&course.target), revision)?;
-            if !survey.legacy.is_empty() {
-                remove_if_present(&place.dir().join(LEGACY_STORE))?; // in the vault and in the store now
-            }
         }
-        Ok(Loaded {
+        if !survey.legacy.is_empty() && not_written.is_none() {
+            remove_if_present(&place.dir().join(LEGACY_STORE))?; // in the vault and in the store now
+        }
+        Ok(Outturn::Done(Loaded {
             doc: course.target,
             unopened: Vec::new(),
             notices: survey.notices,
             planned: survey.planned,
-        })
+            not_written,
+        }))
     }
 
     /// Everything that a load changes in the vault, with its events, in one transaction; the agent's revision after it.
@@ -400,22 +318,16 @@ impl Engine<'_> {
         place: &StorePlace,
         survey: &Survey,
         course: &Course,
-        write: &Write,
-        announces: bool,
+        plan: Committal,
     ) -> Result<i64, SyncError> {
         let (stored, merged) = (&survey.state.doc, &course.takeover.doc);
         let (edited, target) = (&course.edited.doc, &course.target);
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
-        if survey.is_unknown() || announces {
+        if survey.is_unknown() || plan.announces {
             tx.touch(&agent.name)?; // what is recorded below refers to the agent
         }
         apply(&mut tx, agent, stored, merged, &course.takeover.step)?;
-        if merged != stored {
-            merge_events(&mut tx, agent, place, stored, merged, &course.takeover.step)?;
-        }
-        for (profile, entry) in &course.takeover.lost {
-            tx.keep_lost(&agent.name, profile, entry.expose_secret())?;
-        }
+        merge_events(&mut tx, agent, place, stored, &course.takeover)?;
         if let Some(event) = &course.edited.event {
             apply(&mut tx, agent, merged, edited, &Step::Edit)?;
             tx.append(Some(&agent.name), event.clone())?;
@@ -423,11 +335,11 @@ impl Engine<'_> {
         let sync = Step::Sync(&survey.planned);
         apply(&mut tx, agent, edited, target, &sync)?;
         let revision = tx.revision(&agent.name)?;
-        if let Write::Yes { reason } = write {
-            tx.append(Some(&agent.name), export_event(place, reason))?;
+        if let Write::Yes(reason) = plan.write {
+            tx.append(Some(&agent.name), export_event(place, reason.as_str()))?;
         }
-        record_known(&mut tx, agent, place, survey, write, revision)?;
-        if announces {
+        record_known(&mut tx, agent, place, survey, plan, revision)?;
+        if plan.announces {
             let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
                 .outcome(Outcome::Skipped)
                 .detail("reason", "newer-gateway");
@@ -437,18 +349,30 @@ impl Engine<'_> {
         Ok(revision)
     }
 
-    /// Writes the store and then records its bytes. A failure is recorded too, as far as that is possible.
+    /// Puts the new file in place, unless another program has written since `seen`, and then records its bytes. A failure
+    /// is recorded too, as far as that is possible.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing, and they meet only here"
+    )]
     fn write(
         &mut self,
         agent: &AgentRef,
         place: &StorePlace,
+        lock: Option<&LockDir>,
+        seen: Option<&[u8]>,
+        replacement: Replacement,
         bytes: &[u8],
         revision: i64,
-    ) -> Result<(), SyncError> {
-        let written = place.write(bytes);
+    ) -> Result<Replaced, SyncError> {
+        let is_wanted = || Ok(lock.is_none_or(LockDir::is_held) && place.still_has(seen)?);
+        let written = replacement.finish(bytes, is_wanted);
+        if let Ok(Replaced::No) = written {
+            return Ok(Replaced::No);
+        }
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
         match &written {
-            Ok(()) => tx.put_export(
+            Ok(_) => tx.put_export(
                 place.real(),
                 &agent.name,
                 ExportState::Written,
@@ -465,25 +389,29 @@ impl Engine<'_> {
     }
 }
 
-/// The reason of an export that puts a deleted file back.
-const RESTORED: &str = "missing";
+/// What a transaction is to record about the file.
+#[derive(Clone, Copy)]
+struct Committal {
+    write: Write,
+    /// For the first time, that nothing is written there.
+    announces: bool,
+    /// The file is to be written, and cannot be now.
+    is_pending: bool,
+}
+
+/// The edit of a load that has none.
+fn unchanged(doc: &StoreDoc) -> Result<Edited, SyncError> {
+    Ok(Edited {
+        doc: doc.clone(),
+        event: None,
+    })
+}
 
 fn export_event(place: &StorePlace, reason: &'static str) -> EventDraft {
-    let path = super::change::shown(&place.path().to_string_lossy());
+    let path = shown(&place.path().to_string_lossy());
     EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
         .detail("path", path)
         .detail("reason", reason)
-}
-
-/// What was last known to be in the file; nothing, if nothing was.
-fn base_of(survey: &Survey) -> StoreDoc {
-    let snapshot = survey
-        .record
-        .as_ref()
-        .and_then(|record| record.snapshot.as_ref());
-    snapshot
-        .and_then(|bytes| parse(bytes).ok())
-        .unwrap_or_default()
 }
 
 fn planned_doc(doc: &StoreDoc, planned: &[Planned]) -> StoreDoc {
@@ -494,18 +422,8 @@ fn planned_doc(doc: &StoreDoc, planned: &[Planned]) -> StoreDoc {
     doc
 }
 
-fn write_needed(survey: &Survey, target: &StoreDoc) -> Write {
-    if survey.withheld {
-        return Write::No;
-    }
-    match &survey.file {
-        StoreReading::Parsed { doc, .. } if doc == target => Write::No,
-        StoreReading::Parsed { .. } => Write::Yes { reason: "changed" },
-        _ if target.is_blank() => Write::No,
-        _ if survey.record.is_some() => Write::Yes { reason: RESTORED },
-        _ => Write::Yes { reason: "new" },
-    }
-}
+/// Behind any revision: the file is still to be written.
+const PENDING: i64 = -1;
 
 /// Records the bytes that are in the file now: all that is to be known if it is not written, and the base of the next
 /// merge if this process dies before it is.
@@ -514,18 +432,17 @@ fn record_known(
     agent: &AgentRef,
     place: &StorePlace,
     survey: &Survey,
-    write: &Write,
+    plan: Committal,
     revision: i64,
 ) -> Result<(), SyncError> {
-    let bytes = match &survey.file {
-        StoreReading::Parsed { bytes, .. } => Some(bytes.as_slice()),
-        _ if survey.withheld => None,
-        _ => return Ok(()),
+    if survey.bytes().is_none() && !survey.withheld {
+        return Ok(());
+    }
+    let (state, revision) = match plan.write {
+        _ if survey.withheld => (ExportState::Withheld, PENDING),
+        Write::No if !plan.is_pending => (ExportState::Written, revision),
+        Write::No | Write::Yes(_) => (ExportState::Written, PENDING),
     };
-    let (state, revision) = match write {
-        _ if survey.withheld => (ExportState::Withheld, revision),
-        Write::No => (ExportState::Written, revision),
-        Write::Yes { .. } => (ExportState::Written, -1), // behind any revision: still to be written
-    };
+    let bytes = survey.bytes();
     Ok(tx.put_export(place.real(), &agent.name, state, revision, bytes)?)
 }

@@ -27,6 +27,12 @@ pub enum SyncError {
         /// What is wrong with it.
         fault: FormatFault,
     },
+    /// Another program writes the store, without its lock, faster than we can.
+    #[error("the store {} is written by another program all the time", path.display())]
+    Contended {
+        /// The store.
+        path: PathBuf,
+    },
     /// A row of the vault does not open, so the store cannot be written whole. Nothing was changed.
     #[error("{row} in the vault does not open, so nothing was changed")]
     Unopened {

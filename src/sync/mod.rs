@@ -11,8 +11,9 @@ pub mod merge;
 mod notice;
 pub mod plan;
 mod sources;
+mod survey;
 
-pub use engine::{Edited, Engine, Loaded, SyncMode};
+pub use engine::{Edited, Engine, Extent, Loaded, SyncMode};
 pub use error::SyncError;
 pub use notice::Notice;
 pub use sources::{LoginSources, Planned};

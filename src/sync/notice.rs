@@ -43,3 +43,13 @@ pub enum Notice {
         dir: PathBuf,
     },
 }
+
+impl Notice {
+    /// Whether it tells of what a source says; such notices are made anew with every plan.
+    pub(super) fn is_about_sources(&self) -> bool {
+        matches!(
+            self,
+            Self::SourceDamaged { .. } | Self::SourceLoggedOut { .. }
+        )
+    }
+}

@@ -16,7 +16,7 @@ use crate::crypto::{
 };
 use crate::domain::{KeyId, UnixMs, VaultId};
 use crate::platform::{
-    Actor, Clock, RemoveOutcome, create_private_dir, create_private_file, exists,
+    Actor, Clock, RemoveOutcome, check_trusted, create_private_dir, create_private_file, exists,
     remove_if_present, rename_durably,
 };
 
@@ -54,6 +54,7 @@ pub fn create(
     clock: Clock,
 ) -> Result<Option<Created>, VaultError> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        check_ancestor(dir)?;
         create_private_dir(dir)?;
     }
     let path = trusted_dir(path)?.join(path.file_name().unwrap_or_default());
@@ -68,7 +69,10 @@ pub fn create(
     let built = draft.build(&kept.key, kept.kind, kept.key_id, actor, clock.now());
     if built.is_err() {
         draft.discard();
-        kept.discard(sources, draft.id);
+        // The last step can fail with the vault in place: its key stays then.
+        if !exists(&draft.path) {
+            kept.discard(sources, draft.id);
+        }
     }
     let data = built?;
     let vault = Vault::open(&draft.path)?.with_data_key(data)?;
@@ -78,6 +82,12 @@ pub fn create(
         keyfile: kept.keyfile,
         no_keychain: kept.no_keychain,
     }))
+}
+
+/// Directories made for a vault belong to who makes them: root's in another user's home (`sudo`) would lock that user out.
+fn check_ancestor(dir: &Path) -> Result<(), VaultError> {
+    let existing = dir.ancestors().find_map(|dir| dir.canonicalize().ok());
+    Ok(existing.map_or(Ok(()), |dir| check_trusted(&dir, 0))?)
 }
 
 /// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the new one.

@@ -93,6 +93,9 @@ pub enum VaultError {
     Crypto(#[from] CryptoError),
 }
 
+/// The keychain, as [`KeyProblem::WrongKey`] names it among the places of keys.
+pub const KEYCHAIN: &str = "the keychain";
+
 /// Why one key slot did not open, or a new key could not be kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -61,15 +61,15 @@ fn path_text(path: &Path) -> String {
 }
 
 impl UnlockedVault {
-    /// What is known of the store file at `path`, written for `agent`.
+    /// What is known of the store file at `path`, written for `agent`; the inner error names a snapshot that does not open.
     ///
     /// # Errors
-    /// When the vault cannot be read or the snapshot does not open.
+    /// When the vault cannot be read.
     pub fn export_record(
         &self,
         path: &Path,
         agent: &AgentName,
-    ) -> Result<Option<ExportRecord>, VaultError> {
+    ) -> Result<Result<Option<ExportRecord>, String>, VaultError> {
         let path = path_text(path);
         let row = self
             .conn
@@ -86,30 +86,26 @@ impl UnlockedVault {
             })
             .at(&self.path, "read")?;
         let Some((state, revision, digest, sealed)) = row else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
-        let unopened = |_| VaultError::Unopened {
-            row: format!("the snapshot of {path}"),
+        let aad = || snapshot_aad(self.id, &path, agent);
+        let opened = sealed
+            .map(|blob| self.keys.seal.open(aad(), &blob))
+            .transpose();
+        let Ok(snapshot) = opened else {
+            return Ok(Err(format!("the snapshot of {path}")));
         };
-        let open = |blob: Vec<u8>| {
-            self.keys
-                .seal
-                .open(snapshot_aad(self.id, &path, agent), &blob)
-                .map_err(unopened)
-        };
-        let snapshot = sealed.map(open).transpose()?;
         let withheld = state == ExportState::Withheld.as_str();
-        let state = if withheld {
-            ExportState::Withheld
-        } else {
-            ExportState::Written
-        };
-        Ok(Some(ExportRecord {
-            state,
+        Ok(Ok(Some(ExportRecord {
+            state: if withheld {
+                ExportState::Withheld
+            } else {
+                ExportState::Written
+            },
             revision,
             digest,
             snapshot,
-        }))
+        })))
     }
 
     /// Whether `bytes` are those the record was made of.

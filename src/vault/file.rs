@@ -10,7 +10,7 @@ use super::error::{Context, VaultError};
 use super::schema;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
-use crate::platform::{FileError, QueueLock, check_trusted, exists};
+use crate::platform::{FileError, QueueLock, check_trusted, look_for};
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
@@ -36,7 +36,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Absent`] when there is none; otherwise what is wrong with it. Nothing is changed then.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
-        if !exists(path) {
+        if !look_for(path)? {
             return Err(VaultError::Absent {
                 path: path.to_owned(),
             });
@@ -98,12 +98,14 @@ impl Vault {
         }))
     }
 
-    /// The MAC of one event; `None` when there is no such event.
+    /// Whether the event that `head` was taken from is still there. Compares what is stored, without the audit key: it tells
+    /// that an end was cut off, not that what is there was never altered.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn mac_at(&self, seq: Seq) -> Result<Option<[u8; 32]>, VaultError> {
-        super::events::mac_at(&self.conn, seq.0).at(&self.path, "read")
+    pub fn has_event_of(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
+        let mac = super::events::mac_at(&self.conn, head.seq.0).at(&self.path, "read")?;
+        Ok(head.vault == self.id && mac == Some(head.mac))
     }
 
     /// What SQLite finds wrong with the file; empty when it is sound.

@@ -5,12 +5,11 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
-use super::error::{Context, KeyProblem, VaultError};
+use super::error::{Context, KEYCHAIN, KeyProblem, VaultError};
 use crate::crypto::{SlotKey, SlotKind, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};
 use crate::domain::{KeyId, UnixMs, VaultId};
 use crate::platform::{
-    FileError, Keychain, KeychainError, check_trusted, create_private_dir, create_private_file,
-    read_trusted, sync_dir,
+    FileError, Keychain, KeychainError, check_trusted, create_private_dir, read_trusted, sync_dir,
 };
 
 /// A key file is three short lines.
@@ -70,7 +69,7 @@ pub(super) fn from_keychain(
         key_id: slot.key_id,
     })?;
     let wrong = || KeyProblem::WrongKey {
-        place: "the keychain".to_owned(),
+        place: KEYCHAIN.to_owned(),
     };
     SlotKey::from_bytes(&bytes)
         .filter(|key| slot.accepts(vault, key))
@@ -104,18 +103,18 @@ pub(super) fn from_file(path: &Path, forbidden: u32) -> Result<Option<SlotKey>, 
     parse_keyfile(&contents.bytes).map(Some).ok_or_else(not_one)
 }
 
-/// Writes a key file that was not there, durably.
+/// Writes a key file that was not there, whole and durably: half a key file, left by a killed process, would stand in
+/// the way of every later try.
 pub(super) fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError> {
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir)?;
-    let mut file = create_private_file(path)?;
-    let written = file
-        .write_all(keyfile_text(vault, key).as_bytes())
-        .and_then(|()| file.sync_all());
-    if written.is_err() {
-        let _ = std::fs::remove_file(path); // half a key file would stand in the way of the next try
-    }
-    written.map_err(FileError::io("write", path))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(dir).map_err(FileError::io("create a file in", dir))?; // mode 0600
+    file.write_all(keyfile_text(vault, key).as_bytes())
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(FileError::io("write", path))?;
+    file.persist_noclobber(path)
+        .map_err(|error| FileError::io("create", path)(error.error))?;
     sync_dir(dir)
 }

@@ -18,7 +18,7 @@ mod tx;
 mod unlock;
 
 pub use create::{Created, KeyChoice, create};
-pub use error::{KeyProblem, VaultError};
+pub use error::{KEYCHAIN, KeyProblem, VaultError};
 pub use exports::{ExportRecord, ExportState};
 pub use file::Vault;
 pub use history::Events;

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::error::{Context, VaultError};
 use super::sections::{Frame, frame_of};
 use super::{Tx, UnlockedVault, events, sections, terms};
-use crate::audit::{EventDraft, EventKind, Origin};
+use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{
     AgentName, Credential, Expiry, Generation, Owner, ProfileId, SecretJson, Section, StoreDoc,
@@ -159,7 +159,7 @@ impl Reader<'_> {
             })
             .at(self.path, "read")?;
         let Some((revision, blob)) = row else {
-            return Ok(None);
+            return self.without_row(id, name);
         };
         let mut unopened = Vec::new();
         let frame = blob.and_then(|blob| Frame::open(self.seal, self.vault, name, revision, &blob));
@@ -189,6 +189,23 @@ impl Reader<'_> {
             doc,
             revision,
             unopened,
+        }))
+    }
+
+    /// Without the agent's own row nothing of it is there, which is right only if the record knows of nothing either.
+    fn without_row(&self, id: i64, name: &AgentName) -> Result<Option<AgentState>, VaultError> {
+        let changed: bool = self
+            .conn
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM events WHERE agent = ?1 AND generation IS NOT NULL)",
+                [id],
+                |row| row.get(0),
+            )
+            .at(self.path, "read")?;
+        Ok(changed.then(|| AgentState {
+            doc: StoreDoc::default(),
+            revision: 0,
+            unopened: vec![format!("agent {name}")],
         }))
     }
 
@@ -345,7 +362,8 @@ impl Tx<'_> {
         )
     }
 
-    /// Keeps a credential that never became the profile's, another program's that gave way to ours, as a version.
+    /// Keeps a credential that never became the profile's, another program's that gave way to ours, as a version, and
+    /// records that.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -369,7 +387,17 @@ impl Tx<'_> {
             generation: newest.unwrap_or(0),
             entry: SecretJson::new(entry.clone()),
         };
-        self.keep_version(agent, agent_id, profile, profile_id, &lost)
+        self.keep_version(agent, agent_id, profile, profile_id, &lost)?;
+        let print = credential
+            .expose_secret()
+            .map(|secret| self.keys.fingerprint(secret));
+        let mut event = EventDraft::new(EventKind::StoreMerged, Origin::StoreFile)
+            .outcome(Outcome::Skipped)
+            .profile(profile, &lost.provider)
+            .detail("why", "the vault's lasts longer");
+        event.token = (print, None);
+        event.expires = (credential.expiry(), None);
+        self.append(Some(agent), event).map(|_| ())
     }
 
     /// Puts the profiles' positions in the order of `ids`; those not named keep theirs.

@@ -5,8 +5,17 @@
     reason = "allow-unwrap-in-tests covers functions marked #[test], not what they call"
 )]
 
+mod bad_input;
 mod first_run;
 mod keychain;
+mod killed;
 mod layers;
 mod library;
+mod permissions;
+mod secret_service_vault;
 mod support;
+mod tamper;
+mod tamper_record;
+mod terminal;
+mod together;
+mod two_writers;

@@ -110,14 +110,16 @@ impl Home {
         serde_json::from_str(&self.read(rel)).unwrap()
     }
 
-    /// Logs Claude Code in. Its refresh token is `refresh-of-` and the token.
-    pub(crate) fn claude_login(&self, token: &str, hours: i64) {
+    /// Logs Claude Code in, and returns the login's expiry. Its refresh token is `refresh-of-` and the token.
+    pub(crate) fn claude_login(&self, token: &str, hours: i64) -> i64 {
+        let expires = now_ms() + hours * HOUR;
         let login = json!({"claudeAiOauth": {
             "accessToken": token,
             "refreshToken": format!("refresh-of-{token}"),
-            "expiresAt": now_ms() + hours * HOUR,
+            "expiresAt": expires,
         }});
         self.write(CLAUDE, login.to_string());
+        expires
     }
 
     /// A run to be started: nothing in its environment but `HOME`, `PATH` and `USER`; nothing on its stdin.
@@ -151,6 +153,36 @@ impl Home {
     pub(crate) fn events(&self) -> Vec<Value> {
         let answer = self.run(&["history", "--json"]).json();
         answer["events"].as_array().unwrap().clone()
+    }
+
+    /// The kinds of the record's events, newest first.
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        let kind = |event: &Value| event["kind"].as_str().unwrap().to_owned();
+        self.events().iter().map(kind).collect()
+    }
+
+    /// The newest event of a kind, if there is one.
+    pub(crate) fn newest(&self, kind: &str) -> Option<Value> {
+        let answer = self.run(&["history", "--json", "--kind", kind, "--limit", "1"]);
+        answer.json()["events"].as_array().unwrap().first().cloned()
+    }
+
+    /// What the vault alone has: the store is taken away, written again without asking any source, and read.
+    pub(crate) fn vaults_store(&self) -> Value {
+        fs::remove_file(self.at(STORE)).unwrap();
+        self.run(&["--no-sync", "sync"]).ok();
+        self.json(STORE)
+    }
+
+    /// The files that contain `needle`.
+    pub(crate) fn files_with(&self, needle: &str) -> Vec<String> {
+        let has = |file: &String| {
+            let bytes = fs::read(self.at(file)).unwrap();
+            bytes
+                .windows(needle.len())
+                .any(|window| window == needle.as_bytes())
+        };
+        self.files().into_iter().filter(has).collect()
     }
 
     /// Every file below the home, relative to it.

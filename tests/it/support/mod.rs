@@ -1,4 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod damage;
 pub(crate) mod home;
+pub(crate) mod random;
 pub(crate) mod secret_service;

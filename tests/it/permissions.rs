@@ -1,0 +1,384 @@
+//! What may not be read or written, what others may read or write, and disks that are full.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::damage::{
+    HISTORY, STATUS, TOKEN_MARK, chmod, fingerprints, home_with_vault, key_file, refused, refuses,
+};
+use crate::support::home::{AGENT, Home, Run, STORE, VAULT};
+
+/// The user `nobody`, and its group, on every Linux.
+const NOBODY: u32 = 65_534;
+
+/// Whether the tests run as root, to whom permissions mean nothing.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A run as a user without privileges over a home that is that user's: `nobody` where the tests run as root.
+fn unprivileged(home: &Home, args: &[&str]) -> Command {
+    let command = home.command(args);
+    if !is_root() {
+        return command;
+    }
+    let program = command.get_program().to_owned();
+    // The build directory may be one that only root can enter.
+    let beside = home.at("clawkeep");
+    if !beside.exists() {
+        fs::hard_link(&program, &beside)
+            .or_else(|_| fs::copy(&program, &beside).map(|_| ()))
+            .unwrap();
+    }
+    let mut mine = Command::new(beside);
+    mine.args(args)
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .uid(NOBODY)
+        .gid(NOBODY);
+    mine
+}
+
+/// Gives a whole home to the user of [`unprivileged`].
+fn give_away(dir: &Path) {
+    if !is_root() {
+        return;
+    }
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.is_symlink() {
+            give_away(&path);
+        } else if path.file_name().is_none_or(|name| name != "clawkeep") {
+            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
+}
+
+fn unprivileged_home() -> Home {
+    let home = home_with_vault();
+    let _ = unprivileged(&home, &[]); // the program goes into the home before it is given away
+    give_away(home.path());
+    Run::from(unprivileged(&home, STATUS).output().unwrap()).ok();
+    home
+}
+
+#[test]
+fn an_unreadable_vault() {
+    let home = unprivileged_home();
+    chmod(&home.at(VAULT), 0);
+    for args in [STATUS, HISTORY, &["sync"], &["init"]] {
+        let words = ["cannot open", "vault.db", "ermission denied", "ls -l"];
+        refused(home.path(), unprivileged(&home, args), 1, &words);
+    }
+}
+
+#[test]
+fn what_others_can_read_or_write() {
+    let home = home_with_vault();
+    let key = key_file(&home);
+    let name = |path: &Path| path.display().to_string();
+    for (path, mode, status, words) in [
+        (
+            key.clone(),
+            0o640,
+            77,
+            ["can be read by other users", "chmod go-rwx"],
+        ),
+        (
+            key.clone(),
+            0o604,
+            77,
+            ["can be read by other users", "chmod go-rwx"],
+        ),
+        (
+            key,
+            0o620,
+            77,
+            ["can be written by other users", "chmod go-w"],
+        ),
+        (
+            home.at(".config/clawkeep"),
+            0o777,
+            77,
+            ["can be written by other users", "chmod go-w"],
+        ),
+        (
+            home.at(".clawdbot"),
+            0o770,
+            65,
+            ["can be written by other users", "chmod go-w"],
+        ),
+        (
+            home.at(".clawdbot"),
+            0o1777,
+            65,
+            ["can be written by other users", "chmod go-w"],
+        ),
+        (
+            home.at(VAULT),
+            0o606,
+            65,
+            ["can be written by other users", "chmod go-w"],
+        ),
+        (
+            home.at(VAULT),
+            0o660,
+            65,
+            ["can be written by other users", "chmod go-w"],
+        ),
+    ] {
+        let before = fs::metadata(&path).unwrap().permissions();
+        chmod(&path, mode);
+        let run = refuses(&home, STATUS, status, &words);
+        assert!(run.stderr.contains(&name(&path)), "{}", run.stderr);
+        fs::set_permissions(&path, before).unwrap();
+        home.run(STATUS).ok();
+    }
+}
+
+#[test]
+fn what_belongs_to_somebody_else() {
+    if !is_root() {
+        // Only root can give a file away; to anybody else, another's file is one of root's that is not ours: none is refused.
+        let run = Home::new().run(&["--vault", "/etc/passwd", "history"]);
+        assert!([1, 65].contains(&run.status), "{run:?}");
+        return;
+    }
+    let home = home_with_vault();
+    for (path, status) in [
+        (home.at(VAULT), 65),
+        (home.at(".clawdbot"), 65),
+        (key_file(&home), 77),
+    ] {
+        chown(&path, Some(NOBODY), None).unwrap();
+        let run = refuses(
+            &home,
+            STATUS,
+            status,
+            &["belongs to user 65534, not to user 0", "chown 0"],
+        );
+        assert!(
+            run.stderr.contains(path.to_str().unwrap()),
+            "{}",
+            run.stderr
+        );
+        chown(&path, Some(0), None).unwrap();
+    }
+    // `sudo clawkeep` in somebody's home leaves nothing of root's behind.
+    let home = Home::with_claude("sk-test-claude-1", 100);
+    give_away(home.path());
+    refuses(
+        &home,
+        STATUS,
+        65,
+        &["belongs to user 65534", "Run the command as the owner"],
+    );
+    fs::create_dir(home.at(".clawdbot")).unwrap();
+    give_away(home.path());
+    refuses(
+        &home,
+        STATUS,
+        65,
+        &["belongs to user 65534", "Run the command as the owner"],
+    );
+}
+
+#[test]
+fn directories_that_cannot_be_written() {
+    let home = unprivileged_home();
+    home.claude_login("sk-test-claude-2", 200);
+    give_away(home.path());
+    chmod(&home.at(".clawdbot"), 0o555);
+    for args in [STATUS, &["sync"], HISTORY] {
+        let words = ["vault.db", "can be written"];
+        refused(home.path(), unprivileged(&home, args), 1, &words);
+    }
+    chmod(&home.at(".clawdbot"), 0o700);
+    // The store's directory alone: what was taken over is kept, and the store written as soon as it can be.
+    chmod(&home.at(AGENT), 0o555);
+    let run = Run::from(unprivileged(&home, &["sync"]).output().unwrap()).exits(1);
+    assert!(
+        run.stderr.contains(AGENT) && run.stderr.lines().count() <= 3,
+        "{}",
+        run.stderr
+    );
+    assert!(!home.read(STORE).contains("sk-test-claude-2"));
+    chmod(&home.at(AGENT), 0o700);
+    Run::from(unprivileged(&home, &["sync"]).output().unwrap()).ok();
+    assert!(home.read(STORE).contains("sk-test-claude-2"));
+}
+
+#[test]
+fn a_home_that_cannot_be_written_at_the_first_run() {
+    let home = Home::with_claude("sk-test-claude-1", 100);
+    let _ = unprivileged(&home, &[]);
+    give_away(home.path());
+    chmod(home.path(), 0o555);
+    refused(
+        home.path(),
+        unprivileged(&home, STATUS),
+        1,
+        &["cannot create", ".clawdbot", "ls -ld"],
+    );
+    chmod(home.path(), 0o755);
+    // A place for the vault and none for its key: no vault either.
+    fs::create_dir(home.at(".config")).unwrap();
+    chmod(&home.at(".config"), 0o555);
+    give_away(home.path());
+    let run = Run::from(unprivileged(&home, STATUS).output().unwrap()).exits(77);
+    assert!(run.stderr.contains(".config/clawkeep"), "{}", run.stderr);
+    assert!(run.stderr.contains("Nothing was made"), "{}", run.stderr);
+    assert!(!home.at(VAULT).exists());
+    chmod(&home.at(".config"), 0o755);
+}
+
+/// Runs a script with the home's `.clawdbot` on a file system of its own that is `free` bytes from full. The file system
+/// is gone with the script; what was on it is copied to `after`.
+fn on_a_full_disk(home: &Home, free: &str, args: &str) -> Run {
+    fs::create_dir_all(home.at("before")).unwrap();
+    fs::create_dir_all(home.at(".clawdbot")).unwrap();
+    let script = format!(
+        "set -e
+         mount -t tmpfs -o size=4m,mode=700 none .clawdbot
+         cp -a before/. .clawdbot/
+         head -c {free} /dev/zero > .clawdbot/room
+         cat /dev/zero > .clawdbot/filling 2> /dev/null || true
+         rm .clawdbot/room
+         status=0
+         \"$PROGRAM\" {args} || status=$?
+         rm .clawdbot/filling
+         rm -rf after; mkdir -m 700 after
+         cp -a .clawdbot/. after/
+         exit $status"
+    );
+    let mut namespace = vec!["--mount"];
+    if !is_root() {
+        namespace.extend(["--user", "--map-root-user"]);
+    }
+    let probe = Command::new("unshare")
+        .args(&namespace)
+        .arg("true")
+        .status()
+        .unwrap();
+    assert!(
+        probe.success(),
+        "a full disk needs a mount namespace: run the tests as root, or allow user namespaces"
+    );
+    let program = home.command(&[]).get_program().to_owned();
+    let mut command = Command::new("unshare");
+    command
+        .args(&namespace)
+        .args(["sh", "-c", &script])
+        .env_clear()
+        .env("PROGRAM", program)
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(home.path())
+        .stdin(Stdio::null());
+    command.output().unwrap().into()
+}
+
+#[test]
+fn a_full_disk_at_the_first_run() {
+    let home = Home::with_claude("sk-test-claude-1", 100);
+    for free in ["0", "8192", "65536", "131072"] {
+        let run = on_a_full_disk(&home, free, "models status").exits(1);
+        assert!(run.stderr.contains("vault.db"), "{}", run.stderr);
+        assert!(run.stderr.contains("room"), "{}", run.stderr);
+        assert!(
+            (1..=3).contains(&run.stderr.lines().count()),
+            "{}",
+            run.stderr
+        );
+        let left = fingerprints(&home.at("after"));
+        assert!(left.is_empty(), "{free}: {left:?}");
+        let keys = fingerprints(&home.at(".config/clawkeep"));
+        assert!(
+            keys.is_empty(),
+            "the key of a vault that was never made: {keys:?}"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_later() {
+    let home = home_with_vault();
+    home.claude_login("sk-test-claude-2", 200);
+    fs::rename(home.at(".clawdbot"), home.at("before")).unwrap();
+    let before = fingerprints(&home.at("before"));
+    for free in ["0", "4096", "16384", "40960", "49152"] {
+        let run = on_a_full_disk(&home, free, "models status").exits(1);
+        assert!(
+            (1..=3).contains(&run.stderr.lines().count()),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("room"), "{}", run.stderr);
+        assert!(!run.stderr.contains(TOKEN_MARK), "{}", run.stderr);
+        // What is on the disk afterwards is what was there, or opens to it.
+        let (old, new) = (home.at("before/agents"), home.at("after/agents"));
+        assert_eq!(fingerprints(&old), fingerprints(&new), "{free}");
+        fs::remove_dir_all(home.at(".clawdbot")).unwrap();
+        fs::rename(home.at("after"), home.at(".clawdbot")).unwrap();
+        home.assert_sound();
+        fs::remove_dir_all(home.at(".clawdbot")).unwrap();
+    }
+    assert_eq!(fingerprints(&home.at("before")), before);
+    fs::rename(home.at("before"), home.at(".clawdbot")).unwrap();
+    home.run(&["sync"]).ok();
+    assert!(home.read(STORE).contains("sk-test-claude-2"));
+}
+
+#[test]
+fn an_unreadable_configuration() {
+    let home = unprivileged_home();
+    home.write(".clawdbot/clawdbot.json", "{}");
+    give_away(home.path());
+    chmod(&home.at(".clawdbot/clawdbot.json"), 0);
+    let words = [
+        "cannot read the configuration",
+        "clawdbot.json",
+        "permissions",
+    ];
+    refused(home.path(), unprivileged(&home, STATUS), 1, &words);
+}
+
+/// Not being allowed to look is not the same as there being nothing.
+#[test]
+fn places_that_cannot_be_looked_into() {
+    let home = unprivileged_home();
+    chmod(&home.at(".config/clawkeep"), 0);
+    let words = ["cannot examine", ".config/clawkeep", "ls -ld"];
+    let before = fs::read(home.at(VAULT)).unwrap();
+    let run = Run::from(unprivileged(&home, STATUS).output().unwrap()).exits(77);
+    assert!(
+        words.iter().all(|word| run.stderr.contains(word)),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(fs::read(home.at(VAULT)).unwrap(), before);
+    chmod(&home.at(".config/clawkeep"), 0o700);
+    home.write("away/v.db", "");
+    give_away(home.path());
+    chmod(&home.at("away"), 0);
+    for args in [STATUS, HISTORY] {
+        let args = [&["--vault", "away/v.db"][..], args].concat();
+        let run = Run::from(unprivileged(&home, &args).output().unwrap()).exits(1);
+        assert!(
+            run.stderr.contains("away/v.db") && run.stderr.contains("ermission denied"),
+            "{}",
+            run.stderr
+        );
+    }
+    chmod(&home.at("away"), 0o700);
+}

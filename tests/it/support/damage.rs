@@ -1,0 +1,164 @@
+//! Harm done to a home on purpose, and proof that a refused command did none of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rusqlite::Connection;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::home::{Home, Run, STORE, VAULT};
+
+/// What every token in these tests begins with: to be found in no message.
+pub(crate) const TOKEN_MARK: &str = "sk-test-";
+
+/// A command that needs the vault and its key, and one that needs the vault alone.
+pub(crate) const STATUS: &[&str] = &["models", "status"];
+pub(crate) const HISTORY: &[&str] = &["history"];
+
+/// A home with a vault in which two credentials are, its key in a key file.
+pub(crate) fn home_with_vault() -> Home {
+    let home = Home::with_claude("sk-test-claude-1", 100);
+    let entry = json!({"type": "api_key", "provider": "openai", "key": "sk-test-openai"});
+    let store = json!({"version": 1, "profiles": {"openai:default": entry}});
+    home.write(STORE, store.to_string());
+    home.run(STATUS).ok();
+    home
+}
+
+/// The one key file of a home.
+pub(crate) fn key_file(home: &Home) -> PathBuf {
+    let dir = fs::read_dir(home.at(".config/clawkeep")).unwrap();
+    let mut files: Vec<_> = dir.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.remove(0)
+}
+
+/// Sets a file's permission bits.
+pub(crate) fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Everything below a directory: kind, permissions and content. Not the locks that a command may make.
+pub(crate) fn fingerprints(root: &Path) -> BTreeMap<String, String> {
+    fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            if name.ends_with(".lock") || name.ends_with(".lease") {
+                continue;
+            }
+            let meta = fs::symlink_metadata(&path).unwrap();
+            let kind = meta.file_type();
+            let what = if kind.is_dir() {
+                "directory".to_owned()
+            } else if kind.is_symlink() {
+                format!("link to {}", fs::read_link(&path).unwrap().display())
+            } else if kind.is_fifo() {
+                "fifo".to_owned()
+            } else {
+                match fs::read(&path) {
+                    Ok(bytes) => data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)),
+                    // One that nobody may read: nobody may have changed it without these two telling.
+                    Err(_) => format!("{} bytes of {:?}", meta.len(), meta.modified().unwrap()),
+                }
+            };
+            let mode = meta.permissions().mode() & 0o7777;
+            out.insert(name, format!("{mode:o} {what}"));
+            if kind.is_dir() {
+                walk(&path, root, out);
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    walk(root, root, &mut out);
+    out
+}
+
+/// The lines of a message that are not blank. clap sets its own apart with blank ones.
+fn lines(text: &str) -> usize {
+    text.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+/// Runs a command that must end with `status`, say each of `words` in an error of at most three lines, show no token
+/// there, and change nothing below `root`.
+#[track_caller]
+pub(crate) fn refused(root: &Path, mut command: Command, status: i32, words: &[&str]) -> Run {
+    let before = fingerprints(root);
+    let run = Run::from(command.output().unwrap()).exits(status);
+    assert_eq!(fingerprints(root), before, "{run:?}");
+    assert!((1..=3).contains(&lines(&run.stderr)), "{}", run.stderr);
+    for word in words {
+        assert!(run.stderr.contains(word), "{word:?} in {}", run.stderr);
+    }
+    assert!(!run.stderr.contains(TOKEN_MARK), "{}", run.stderr);
+    assert!(
+        !run.stderr.contains("panicked"),
+        "a panic is no answer: {}",
+        run.stderr
+    );
+    run
+}
+
+/// [`refused`] for arguments in a home.
+#[track_caller]
+pub(crate) fn refuses(home: &Home, args: &[&str], status: i32, words: &[&str]) -> Run {
+    refused(home.path(), home.command(args), status, words)
+}
+
+/// Works on a vault's tables as somebody with write access would: foreign keys unchecked, triggers in the way.
+pub(crate) fn alter<T>(home: &Home, work: impl FnOnce(&Connection) -> T) -> T {
+    let conn = Connection::open(home.at(VAULT)).unwrap();
+    conn.pragma_update(None, "foreign_keys", false).unwrap();
+    conn.pragma_update(None, "synchronous", false).unwrap(); // for speed: nobody cuts the power here
+    let done = work(&conn);
+    conn.close().unwrap(); // the last connection brings the write-ahead log into the file
+    done
+}
+
+/// As [`alter`], with the triggers out of the way and back afterwards, word for word: what the schema check sees is
+/// as it was.
+pub(crate) fn alter_past_triggers<T>(home: &Home, work: impl FnOnce(&Connection) -> T) -> T {
+    alter(home, |conn| {
+        let mut select = conn
+            .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+            .unwrap();
+        let triggers: Vec<(String, String)> = select
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        drop(select);
+        conn.execute_batch("BEGIN").unwrap();
+        for (name, _) in &triggers {
+            conn.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+        }
+        let done = work(conn);
+        for (_, sql) in &triggers {
+            conn.execute_batch(sql).unwrap();
+        }
+        conn.execute_batch("COMMIT").unwrap();
+        done
+    })
+}
+
+/// A vault file as it was, to be put back after each harm done to it.
+pub(crate) struct Saved(Vec<u8>);
+
+impl Saved {
+    pub(crate) fn of(home: &Home) -> Self {
+        assert!(!home.at(".clawdbot/vault.db-wal").exists());
+        Self(fs::read(home.at(VAULT)).unwrap())
+    }
+
+    pub(crate) fn put_back(&self, home: &Home) {
+        fs::write(home.at(VAULT), &self.0).unwrap();
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}

@@ -1,0 +1,206 @@
+//! Arguments, pipes and terminals.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::support::damage::{
+    HISTORY, STATUS, alter, fingerprints, home_with_vault, refused, refuses,
+};
+use crate::support::home::{Home, Run, STORE};
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let home = home_with_vault();
+    for args in [
+        STATUS,
+        HISTORY,
+        &["history", "--json"],
+        &["--help"],
+        &["audit", "head"],
+    ] {
+        let mut command = home.command(args);
+        let (reader, writer) = std::io::pipe().unwrap();
+        command.stdout(writer).stderr(Stdio::piped());
+        drop(reader);
+        let child = command.spawn().unwrap();
+        drop(command); // and with it our end of the pipe
+        let run = Run::from(child.wait_with_output().unwrap());
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{args:?}");
+        // No stdout at all.
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "exec \"$0\" \"$@\" >&-"])
+            .arg(home.command(&[]).get_program())
+            .args(args)
+            .env_clear()
+            .env("HOME", home.path())
+            .current_dir(home.path());
+        let run = Run::from(command.output().unwrap());
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{args:?}");
+    }
+    // A disk that is full is one: the answer was asked for.
+    let mut command = home.command(HISTORY);
+    command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+    refused(
+        home.path(),
+        command,
+        1,
+        &["cannot write the answer", "No space left"],
+    );
+}
+
+/// Runs on a terminal of its own, as `script` makes one: what it showed, stdout and stderr together.
+fn on_a_terminal(home: &Home, args: &str, no_color: Option<&str>) -> String {
+    let line = format!("{} {args}", home.command(&[]).get_program().display());
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .env("TERM", "xterm-256color")
+        .env("SHELL", "/bin/sh")
+        .current_dir(home.path())
+        .stdin(Stdio::null());
+    if let Some(value) = no_color {
+        command.env("NO_COLOR", value);
+    }
+    let output = command
+        .output()
+        .expect("`script` of util-linux makes the terminal");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn colour_is_for_terminals_that_want_it() {
+    let home = home_with_vault();
+    let escape = '\u{1b}';
+    let bad = "models status --no-such-flag";
+    for (args, no_color, coloured) in [
+        ("models status", None, true),
+        ("models status", Some(""), true),
+        ("models status", Some("1"), false),
+        ("--color never models status", None, false),
+        ("--color=always models status", Some("1"), true),
+        ("--vault none/v.db history", None, true),
+        ("--vault none/v.db history", Some("1"), false),
+        ("--vault none/v.db history --color never", None, false),
+        ("--vault none/v.db history --color=never", None, false),
+        ("--vault none/v.db --color always history", Some("1"), true),
+        (bad, Some("1"), false),
+    ] {
+        let shown = on_a_terminal(&home, args, no_color);
+        assert!(!shown.trim().is_empty(), "{args}");
+        assert_eq!(
+            shown.contains(escape),
+            coloured,
+            "{args} {no_color:?}: {shown:?}"
+        );
+    }
+    for args in [STATUS, &[bad], &["--vault", "none/v.db", "history"]] {
+        let run = home.run(args);
+        assert!(
+            !run.stdout.contains(escape) && !run.stderr.contains(escape),
+            "{run:?}"
+        );
+    }
+    assert!(
+        home.run(&["--color", "always", "models", "status"])
+            .ok()
+            .contains(escape)
+    );
+}
+
+#[test]
+fn bad_usage() {
+    let home = home_with_vault();
+    for (args, words) in [
+        (
+            &["models", "status", "--json", "--plain"][..],
+            &["--json", "--plain", "--help"][..],
+        ),
+        (&["no-such-command"], &["no-such-command", "--help"]),
+        (&["models", "stat"], &["stat", "--help"]),
+        (
+            &["models", "status", "--no-such-flag"],
+            &["--no-such-flag", "--help"],
+        ),
+        (&["models", "status", "--jsn"], &["--jsn", "--help"]),
+        (&["models", "auth", "candidates"], &["--provider", "--help"]),
+        (
+            &["init", "--key", "pocket"],
+            &["pocket", "keychain", "keyfile", "--help"],
+        ),
+        (&["--color", "red", "history"], &["red", "always", "--help"]),
+        (
+            &["-q", "-v", "history"],
+            &["--quiet", "--verbose", "--help"],
+        ),
+        (&["history", "--since", "yesterday"], &["yesterday", "7d"]),
+        (&["history", "--limit", "-1"], &["-1", "--help"]),
+        (&["history", "--kind", "nonsense"], &["nonsense", "--help"]),
+        (&["export", "--to", "-"], &["--reveal", "--help"]),
+    ] {
+        let run = refuses(&home, args, 64, words);
+        assert_eq!(run.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let home = Home::new();
+    let before = fingerprints(home.path());
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["--version"],
+        &["-V"],
+        &["models", "--help"],
+        &["models", "status", "--help"],
+        &["history", "-h"],
+        &["init", "--version"],
+    ] {
+        let run = home.run(args).exits(0);
+        assert_eq!(run.stderr, "", "{args:?}");
+        assert!(run.stdout.len() > 8, "{args:?}");
+        // Nor is anything needed for them.
+        let mut command = home.command(args);
+        command.env_remove("HOME");
+        assert_eq!(
+            Run::from(command.output().unwrap()).exits(0).stdout,
+            run.stdout
+        );
+    }
+    assert_eq!(fingerprints(home.path()), before);
+    assert!(home.run(&["--version"]).stdout.starts_with("clawkeep 0."));
+}
+
+#[test]
+fn names_from_files_do_not_reach_the_terminal_as_they_are() {
+    let home = Home::new();
+    let id = "evil:\u{1b}[31m\nError: pay me\r\u{9b}2J";
+    let entry = json!({"type": "api_key", "provider": "evil", "key": "sk-test-evil"});
+    home.write(STORE, json!({"profiles": {id: entry}}).to_string());
+    home.run(STATUS).ok();
+    alter(&home, |conn| {
+        conn.execute_batch("UPDATE profiles SET sealed = x'00'")
+            .unwrap()
+    });
+    let run = refuses(
+        &home,
+        STATUS,
+        65,
+        &["profile evil:?[31m Error: pay me??2J of agent main"],
+    );
+    let lines: Vec<_> = run.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        !run.stderr
+            .trim_end()
+            .replace('\n', "")
+            .contains(char::is_control),
+        "{lines:?}"
+    );
+}
