@@ -93,13 +93,6 @@ pub struct Engine<'e> {
     pub lock_dir: PathBuf,
 }
 
-/// What came of carrying a course out.
-enum Outturn {
-    Done(Loaded),
-    /// Another program wrote into the file meanwhile: nothing was lost, all is to be looked at again.
-    Again,
-}
-
 impl Engine<'_> {
     /// Loads an agent.
     ///
@@ -240,15 +233,17 @@ impl Engine<'_> {
                 target,
             };
             let write = survey.write_needed(&course.target, extent);
-            match self.carry_out(agent, &place, lock.as_ref(), survey, course, write)? {
-                Outturn::Done(loaded) => return Ok(loaded),
-                Outturn::Again => {}
+            let done = self.carry_out(agent, &place, lock.as_ref(), survey, course, write)?;
+            if let Some(loaded) = done {
+                return Ok(loaded);
             }
         }
         let path = place.path().to_owned();
         Err(SyncError::Contended { path }.into())
     }
 
+    /// Carries out what was decided. `None`: another program wrote into the file meanwhile; nothing is lost, and all is to
+    /// be looked at again.
     fn carry_out(
         &mut self,
         agent: &AgentRef,
@@ -257,7 +252,7 @@ impl Engine<'_> {
         mut survey: Survey,
         course: Course,
         mut write: Write,
-    ) -> Result<Outturn, SyncError> {
+    ) -> Result<Option<Loaded>, SyncError> {
         let bytes = render(&course.target);
         let mut not_written = None;
         let mut replacement = None;
@@ -290,7 +285,7 @@ impl Engine<'_> {
             let seen = survey.bytes();
             match self.write(agent, place, lock, seen, replacement, &bytes, revision) {
                 Ok(Replaced::Yes) => {}
-                Ok(Replaced::No) => return Ok(Outturn::Again),
+                Ok(Replaced::No) => return Ok(None),
                 Err(SyncError::File(error)) => not_written = Some(error),
                 Err(error) => return Err(error),
             }
@@ -302,7 +297,7 @@ impl Engine<'_> {
         if !survey.legacy.is_empty() && not_written.is_none() {
             remove_if_present(&place.dir().join(LEGACY_STORE))?; // in the vault and in the store now
         }
-        Ok(Outturn::Done(Loaded {
+        Ok(Some(Loaded {
             doc: course.target,
             unopened: Vec::new(),
             notices: survey.notices,

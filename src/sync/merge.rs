@@ -21,7 +21,8 @@ pub use changes::{Change, Edit, Lost, Place, Side};
 /// The joined document and what it means for either side. `Debug` shows ids and field names only.
 #[derive(Debug)]
 pub struct Merged {
-    /// The result: entries in the file's order first, then those only the vault has, in its order.
+    /// The result: entries in the file's order first, then those only the vault has, in its order; the other way about where
+    /// only the vault has changed which there are or how they stand.
     pub doc: StoreDoc,
     /// Each place where the result differs from the vault, from the file, or from both.
     pub changes: Vec<Change>,
@@ -154,7 +155,12 @@ fn join_entries(
     ours: &Map<String, Value>,
     conflict: fn(Option<&Value>, &Value, &Value) -> Value,
 ) -> Map<String, Value> {
-    keys(theirs, ours)
+    // Order is joined as values are: changed on one side, that side's counts; on both, the file's.
+    let (first, second) = match () {
+        () if !ours.keys().eq(base.keys()) && theirs.keys().eq(base.keys()) => (ours, theirs),
+        () => (theirs, ours),
+    };
+    keys(first, second)
         .filter_map(|key| {
             let joined = join(base.get(key), theirs.get(key), ours.get(key), conflict)?;
             Some((key.clone(), joined))

@@ -191,6 +191,18 @@ fn check_outside(path: &Path) -> Result<(), VaultError> {
         }
         .into());
     }
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, AtFlags, CWD, accessat};
+        // SQLite says no more than that it cannot; the system says why.
+        let access = accessat(
+            CWD,
+            path,
+            Access::READ_OK | Access::WRITE_OK,
+            AtFlags::EACCESS,
+        );
+        access.map_err(|errno| FileError::io("open", path)(errno.into()))?;
+    }
     if meta.len() < PAGE_MIN {
         let what = format!("it is only {} bytes long", meta.len());
         let path = path.to_owned();

@@ -30,7 +30,7 @@ impl Frame {
         agent: &AgentName,
         revision: i64,
         frame: &SecretJson,
-        generations: Map<String, Value>,
+        generations: &Map<String, Value>,
     ) -> Result<Vec<u8>, CryptoError> {
         let both = SecretJson::new(json!([frame.expose_secret(), generations]));
         seal_json(

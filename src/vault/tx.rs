@@ -168,7 +168,7 @@ impl Tx<'_> {
             agent,
             revision,
             &frame,
-            generations,
+            &generations,
         )?;
         self.tx
             .execute(

@@ -27,7 +27,7 @@ fn a_vault_cut_short_anywhere() {
     let whole = saved.bytes().len();
     assert_eq!(whole % 4096, 0);
     let pages = (0..whole).step_by(4096);
-    for length in pages.chain([1, 99, 100, 101, whole - 1]) {
+    for length in pages.chain([1, 99, 100, 101]) {
         fs::write(home.at(VAULT), &saved.bytes()[..length]).unwrap();
         for args in [STATUS, HISTORY] {
             let said = refuses(
@@ -36,14 +36,20 @@ fn a_vault_cut_short_anywhere() {
                 65,
                 &["vault.db", "is damaged", "Nothing was changed"],
             );
-            let how = if length < 100 {
+            let how = if length < 512 {
                 format!("only {length} bytes")
             } else {
-                format!("cut short: {length} of {whole} bytes")
+                "malformed".to_owned()
             };
             assert!(said.stderr.contains(&how), "{how}: {}", said.stderr);
         }
     }
+    saved.put_back(&home);
+    // SQLite reads a missing last byte as zero, which the file's last byte may well be: then nothing is missing.
+    let status = home.run(STATUS).ok();
+    fs::write(home.at(VAULT), &saved.bytes()[..whole - 1]).unwrap();
+    let run = home.run(STATUS);
+    assert!(run.status == 65 || run.stdout == status, "{run:?}");
     saved.put_back(&home);
     home.assert_sound();
 }
@@ -387,7 +393,10 @@ fn a_damaged_configuration() {
         ),
     ] {
         home.write(config, text);
-        for args in [STATUS, HISTORY, &["sync"], &["init"], &["audit", "head"]] {
+        // The record can be asked all the same.
+        home.run(HISTORY).ok();
+        home.run(&["audit", "head"]).ok();
+        for args in [STATUS, &["sync"], &["export"]] {
             let words = ["configuration", config, place, "nothing was changed"];
             refuses(&home, args, 65, &words);
         }
@@ -396,10 +405,10 @@ fn a_damaged_configuration() {
     refuses(&home, STATUS, 65, &["larger than", config]);
     fs::remove_file(home.at(config)).unwrap();
     mkfifo(&home.at(config));
-    refuses(&home, STATUS, 65, &["is not a file", config]);
+    refuses(&home, STATUS, 65, &["is not a regular file", config]);
     fs::remove_file(home.at(config)).unwrap();
     fs::create_dir(home.at(config)).unwrap();
-    refuses(&home, STATUS, 65, &["is not a file", config]);
+    refuses(&home, STATUS, 65, &["is not a regular file", config]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod exports;
 mod first_run;
 mod keychain;
 mod killed;

@@ -358,9 +358,20 @@ fn a_row_that_was_deleted_is_missed() {
         conn.execute_batch("DELETE FROM profiles; DELETE FROM agents; DELETE FROM usage;")
             .unwrap();
     });
-    refuses(&home, &["sync"], 65, &[KEY_ID]);
+    refuses(&home, &["sync"], 65, &["agent main"]);
     whole.put_back(&home);
     // Not even news of another profile makes a store without it.
     home.claude_login("sk-test-claude-3", 300);
     refuses(&home, &["sync"], 65, &[OAUTH_ID]);
+}
+
+/// The base of the next merge is gone, the rows are not: they are shown, and nothing is written.
+#[test]
+fn a_snapshot_that_does_not_open_takes_no_row_with_it() {
+    let home = home();
+    let sql = "UPDATE exports SET snapshot = x'00'";
+    assert_eq!(alter(&home, |conn| conn.execute(sql, []).unwrap()), 1);
+    let run = home.run(&["models", "status"]).exits(65);
+    assert!(run.stdout.contains(OAUTH_ID), "{run:?}");
+    assert!(run.stderr.contains("the snapshot of"), "{run:?}");
 }

@@ -72,12 +72,13 @@ fn an_edit_by_hand_is_kept_and_shown() {
         ("lastGood", json!(["anthropic"])),
         ("usageStats", json!(["anthropic:work"])),
     ] {
-        let mut seen = merged["detail"][section]["names"].clone();
+        let mut seen = merged["detail"]["file"][section].clone();
         seen.as_array_mut()
             .unwrap()
             .sort_by_key(|name| name.to_string());
         assert_eq!(seen, names, "{merged}");
     }
+    assert_eq!(merged["detail"]["vault"], json!(null), "we changed nothing");
     let history = home.run(&["history"]).ok();
     for word in [
         "store.merged",

@@ -1,5 +1,6 @@
 //! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
 
+use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use clawkeep::audit::Head;
 use clawkeep::config::{AgentRef, Env, Layout, Overrides, Settings};
 use clawkeep::crypto::SlotKind;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock, create_private_dir, harden};
+use clawkeep::platform::{Actor, Clock, check_trusted, create_private_dir, harden};
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
 use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode};
@@ -25,7 +26,7 @@ const PROGRAM: &str = "clawkeep";
 pub(crate) struct Context {
     pub(crate) env: Env,
     pub(crate) layout: Layout,
-    pub(crate) settings: Settings,
+    settings: OnceCell<Settings>,
     pub(crate) mode: SyncMode,
     pub(crate) clock: Clock,
     pub(crate) actor: Actor,
@@ -50,7 +51,6 @@ impl Context {
         };
         let working_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());
         let layout = Layout::resolve(&env, &overrides, &working_dir)?;
-        let settings = Settings::load(&layout.config_file)?;
         Ok(Self {
             mode: if global.no_sync {
                 SyncMode::Off
@@ -66,8 +66,17 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
             env,
             layout,
-            settings,
+            settings: OnceCell::new(),
         })
+    }
+
+    /// The gateway's configuration, read when first asked for: a broken one must not stand in the way of the record.
+    pub(crate) fn settings(&self) -> Result<&Settings, Failure> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let settings = Settings::load(&self.layout.config_file)?;
+        Ok(self.settings.get_or_init(|| settings))
     }
 
     fn key_sources(&self) -> KeySources<'_> {
@@ -76,6 +85,14 @@ impl Context {
             credential_keyfile: self.layout.credential_key_file(),
             keyfile_dir: self.layout.key_file_dir(),
             keychain: &self.keychain,
+        }
+    }
+
+    /// Another user's state directory (`sudo`) is left alone: files of ours in it would lock its owner out.
+    fn check_owner(&self) -> Result<(), Failure> {
+        match self.layout.state_dir.canonicalize() {
+            Ok(dir) => Ok(check_trusted(&dir, 0)?),
+            Err(_) => Ok(()), // not there yet, or not ours to look into: what needs it will say so
         }
     }
 
@@ -96,6 +113,7 @@ impl Context {
     /// Opens and unlocks the vault, making it first if there is none.
     pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
         harden();
+        self.check_owner()?;
         if !self.has_keyfile() {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
@@ -185,6 +203,15 @@ impl Context {
         Ok(loaded)
     }
 
+    /// What is left to say of a load once its answer is given.
+    pub(crate) fn verdict(&self, loaded: Loaded) -> Result<(), Failure> {
+        match (loaded.unopened, loaded.not_written) {
+            (rows, _) if !rows.is_empty() => Err(Failure::Unopened { rows }),
+            (_, Some(error)) => Err(Failure::NotWritten(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Says what a load has to tell.
     pub(crate) fn tell(&self, loaded: &Loaded) {
         loaded
@@ -203,8 +230,24 @@ impl Context {
     fn keep_head(&self, vault: &Vault) {
         let Ok(Some(head)) = vault.head() else { return };
         let path = self.layout.head_file(vault.id());
+        if let Ok(Some(kept)) = self.kept_head(vault)
+            && kept.vault == vault.id()
+        {
+            // In place of a head that the record no longer bears out, a newer one would hide that its end was cut off.
+            if !vault.has_event_of(&kept).unwrap_or(false) {
+                self.ui.note(&format!(
+                    "Warning: event {}, whose head is kept in {}, is not in the record any more. See: clawkeep audit verify",
+                    kept.seq,
+                    path.display()
+                ));
+                return;
+            }
+            if kept.seq >= head.seq {
+                return; // another process wrote later and was quicker to keep its head
+            }
+        }
         if let Err(error) = write_head(&path, &head) {
-            self.ui.detail(&format!(
+            self.ui.note(&format!(
                 "Note: the record's head was not kept in {}: {error}",
                 path.display()
             ));
@@ -214,22 +257,24 @@ impl Context {
     /// The head kept by the last command that wrote.
     pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
         let path = self.layout.head_file(vault.id());
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Head::parse(&text)
+        match std::fs::read(&path) {
+            Ok(bytes) => Head::parse(&String::from_utf8_lossy(&bytes))
                 .map(Some)
                 .ok_or(Failure::BadHead { path }),
-            Err(_) => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
         }
     }
 }
 
-/// Whole or not at all; not synced, since an older head proves less but nothing false.
+/// Whole or not at all: half a head would stand in the way of verifying.
 fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir).map_err(std::io::Error::other)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     writeln!(file, "{head}")?;
+    file.as_file().sync_all()?;
     file.persist(path).map(|_| ()).map_err(|error| error.error)
 }
 

@@ -4,11 +4,12 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigError, PathError};
 use clawkeep::platform::{FileError, LockError};
 use clawkeep::sync::SyncError;
-use clawkeep::vault::{KeyProblem, VaultError};
+use clawkeep::vault::{KEYCHAIN, KeyProblem, VaultError};
 
 /// Exit statuses. Source: `spec/cli.md`.
 const FAILED: u8 = 1;
@@ -44,6 +45,11 @@ pub(crate) enum Failure {
     /// Rows that do not open; the rest was shown.
     #[error("{} in the vault {} not open; everything else is shown", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
     Unopened { rows: Vec<String> },
+    /// The answer was given; the store is behind it.
+    #[error(
+        "the vault has everything, but the store could not be written; the next command tries again"
+    )]
+    NotWritten(#[source] FileError),
     #[error("the record does not hold: {0}")]
     Chain(ChainFault),
     #[error("the kept head {} is not a head", path.display())]
@@ -70,13 +76,14 @@ impl Failure {
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
             Self::Path(_) | Self::Output(_) | Self::Refused(_) => FAILED,
-            Self::File(error) => of_file(error),
+            Self::File(error) | Self::NotWritten(error) => of_file(error),
             Self::Vault(error) => of_vault(error),
             Self::Sync(error) => match error {
                 SyncError::Vault(error) => of_vault(error),
                 SyncError::File(error) => of_file(error),
                 SyncError::Lock(error) => of_lock(error),
                 SyncError::DamagedStore { .. } | SyncError::Unopened { .. } => DAMAGED,
+                SyncError::Contended { .. } => BUSY,
                 _ => FAILED,
             },
         }
@@ -95,9 +102,9 @@ impl Failure {
             causes.push(cause.to_string());
             next = cause.source();
         }
-        let mut lines = vec![self.to_string()];
+        let mut lines = vec![one_line(&self.to_string())];
         if !causes.is_empty() {
-            lines.push(format!("  because: {}", causes.join(": ")).replace('\n', " "));
+            lines.push(one_line(&format!("  because: {}", causes.join(": "))));
         }
         lines
     }
@@ -106,7 +113,9 @@ impl Failure {
     pub(crate) fn remedy(&self) -> Option<String> {
         let advice = match self {
             Self::Vault(error) | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
-            Self::File(error) | Self::Sync(SyncError::File(error)) => file_remedy(error)?,
+            Self::File(error) | Self::NotWritten(error) | Self::Sync(SyncError::File(error)) => {
+                file_remedy(error)?
+            }
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
                 format!("Mend the file, or move it away to start without it: mv {0} {0}.damaged", path.display())
@@ -125,7 +134,7 @@ impl Failure {
             Self::BadArgument(_) | Self::Kind(_) => "See the command's --help.".to_owned(),
             _ => return None,
         };
-        Some(format!("  {advice}"))
+        Some(one_line(&format!("  {advice}")))
     }
 }
 
@@ -162,7 +171,7 @@ fn vault_remedy(error: &VaultError) -> Option<String> {
     Some(match error {
         VaultError::Absent { .. } => "Make one with: clawkeep init".to_owned(),
         VaultError::Damaged { .. } => {
-            "Nothing was changed. Put back a copy of the file, or move it away; auth-profiles.json is then imported anew."
+            "Nothing was changed. Put back a copy, or move the file and its -wal away; auth-profiles.json is then imported anew."
                 .to_owned()
         }
         VaultError::Foreign { .. } => "Nothing was changed. Name the vault with --vault FILE, or move that file away.".to_owned(),
@@ -190,12 +199,15 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
     {
         return remedy;
     }
-    if any(|problem| {
-        matches!(
-            problem,
-            KeyProblem::Keychain(_) | KeyProblem::NotInKeychain { .. }
-        )
+    if any(|problem| match problem {
+        KeyProblem::NotInKeychain { .. } => true,
+        KeyProblem::WrongKey { place } => place == KEYCHAIN,
+        _ => false,
     }) {
+        return "Unlock the keychain that holds it, or put its item back from a copy. No new key can open this vault."
+            .to_owned();
+    }
+    if any(|problem| matches!(problem, KeyProblem::Keychain(_))) {
         return "Unlock the keychain (log in to the desktop session that holds it) and run the command again.".to_owned();
     }
     format!(
@@ -220,6 +232,14 @@ fn file_remedy(error: &FileError) -> Option<String> {
         FileError::NotRegular { path } | FileError::TooLarge { path, .. } => {
             format!(
                 "Nothing was changed. Move it away: mv {0} {0}.aside",
+                path.display()
+            )
+        }
+        FileError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            let dir = path.parent().unwrap_or(path);
+            format!(
+                "See who owns it and who may use it: ls -ld {} {}",
+                dir.display(),
                 path.display()
             )
         }

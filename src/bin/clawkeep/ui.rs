@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use clap::error::ErrorKind;
 
 use crate::failure::Failure;
 use clawkeep::sync::Notice;
@@ -20,9 +21,22 @@ pub(crate) enum ColourChoice {
 }
 
 impl ColourChoice {
-    /// For failures before the arguments are known.
+    /// For failures, which may come before the arguments are understood: the last `--color` among them that makes sense.
     pub(crate) fn from_process() -> Self {
-        Self::Auto
+        let words: Vec<_> = std::env::args_os().skip(1).collect();
+        let choice = |at: usize| {
+            let word = words.get(at)?.to_str()?;
+            let value = match word.strip_prefix("--color=") {
+                Some(value) => value,
+                None if word == "--color" => words.get(at + 1)?.to_str()?,
+                None => return None,
+            };
+            Self::from_str(value, false).ok()
+        };
+        (0..words.len())
+            .rev()
+            .find_map(choice)
+            .unwrap_or(Self::Auto)
     }
 
     fn on(self, is_terminal: bool) -> bool {
@@ -75,8 +89,18 @@ impl Ui {
         None
     }
 
-    /// Writes the answer. A reader that has gone away is no failure.
+    /// Writes an answer for people.
     pub(crate) fn answer(&self, text: &str) -> Result<(), Failure> {
+        self.write(&shown(text, self.colour_on_stdout()))
+    }
+
+    /// Writes an answer for programs.
+    pub(crate) fn json(&self, answer: &serde_json::Value) -> Result<(), Failure> {
+        self.write(&format!("{answer:#}\n"))
+    }
+
+    /// Writes an answer byte for byte. A reader that has gone away is no failure.
+    pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
@@ -87,14 +111,19 @@ impl Ui {
     /// Says something a person should know.
     pub(crate) fn note(&self, text: &str) {
         if self.loudness >= Loudness::Normal {
-            say(text);
+            say(&one_line(text));
         }
+    }
+
+    /// Says an error that does not end the command.
+    pub(crate) fn error(&self, text: &str) {
+        say(&format!("Error: {}", one_line(text)));
     }
 
     /// Says something a person may want to know.
     pub(crate) fn detail(&self, text: &str) {
         if self.loudness >= Loudness::Verbose {
-            say(text);
+            say(&one_line(text));
         }
     }
 
@@ -124,16 +153,76 @@ impl Ui {
     }
 }
 
+/// Ids and paths come from files that others write: nothing in them may move the cursor, turn the text around, or pass
+/// for a line of ours.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c == '\n' { ' ' } else { visible(c) })
+        .collect()
+}
+
+/// A character as it may be shown: control characters and those that change the direction of writing become `?`.
+fn visible(c: char) -> char {
+    // Source of the ranges: Unicode Standard Annex 9, explicit directional formatting characters.
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns { '?' } else { c }
+}
+
+/// Text of several lines for people, made of parts that others may have written. Of escape sequences only the colours of
+/// this program are let through, and only where it may use colour.
+fn shown(text: &str, colour: bool) -> String {
+    const COLOURS: [&str; 4] = ["\u{1b}[0m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let ours = COLOURS
+            .iter()
+            .find(|code| colour && rest.starts_with(**code));
+        let taken = ours.map_or(c.len_utf8(), |code| code.len());
+        match ours {
+            Some(code) => out.push_str(code),
+            None => out.push(if c == '\n' { c } else { visible(c) }),
+        }
+        rest = &rest[taken..];
+    }
+    out
+}
+
 fn say(text: &str) {
     // Nobody is left to tell when stderr is closed.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its usage line is in the
+/// help that the last line points to.
+fn usage_error(error: &clap::Error, colour: bool) -> String {
+    let rendered = error.render();
+    let text = if colour {
+        rendered.ansi().to_string()
+    } else {
+        rendered.to_string()
+    };
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.contains("Usage:"))
+        .collect();
+    match lines.as_slice() {
+        [what, hint, .., next] => [*what, *hint, *next].join("\n"),
+        few => few.join("\n"),
+    }
+}
+
 /// Says what failed, why, and what to do next; the exit status that goes with it.
 pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
     if let Failure::Usage(error) = failure {
-        // Help and version are answers, not failures; clap prints each where it belongs.
-        let _ = error.print();
+        if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        {
+            say(&usage_error(error, colour.on(io::stderr().is_terminal())));
+        } else {
+            // Help and version are answers, not failures; clap prints each where it belongs.
+            let _ = error.print();
+        }
     } else if !failure.is_said() {
         let word = if colour.on(io::stderr().is_terminal()) {
             "\u{1b}[31mError:\u{1b}[0m"
@@ -148,4 +237,20 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
         say(&text);
     }
     ExitCode::from(failure.exit_status())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_moves_the_cursor() {
+        assert_eq!(one_line("a\u{1b}[2Jb\nc\u{202e}d\u{7}"), "a?[2Jb c?d?");
+        assert_eq!(
+            shown("a\u{1b}[32mok\u{1b}[0m\n\u{1b}]0;x", true),
+            "a\u{1b}[32mok\u{1b}[0m\n?]0;x"
+        );
+        assert_eq!(shown("\u{1b}[32mok", false), "?[32mok");
+        assert_eq!(shown("é\u{9b}2J", true), "é?2J");
+    }
 }

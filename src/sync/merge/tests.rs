@@ -533,12 +533,14 @@ proptest! {
     }
 
     #[test]
-    fn order_is_the_file_s_then_ours((base, theirs, ours) in three()) {
+    fn order_is_that_of_the_side_that_changed_it_and_else_the_file_s((base, theirs, ours) in three()) {
         let merged = merge(&base, &theirs, &ours);
         let result = ids(&merged.doc);
         let kept = |doc: &StoreDoc| ids(doc).into_iter().filter(|id| result.contains(id)).collect::<Vec<_>>();
-        let mut want = kept(&theirs);
-        want.extend(kept(&ours).into_iter().filter(|id| theirs.get(Section::Profiles, id).is_none()));
+        let only_ours = ids(&theirs) == ids(&base) && ids(&ours) != ids(&base);
+        let (first, second) = if only_ours { (&ours, &theirs) } else { (&theirs, &ours) };
+        let mut want = kept(first);
+        want.extend(kept(second).into_iter().filter(|id| first.get(Section::Profiles, id).is_none()));
         prop_assert_eq!(&result, &want);
         let mut appended = kept(&ours);
         appended.extend(result.iter().filter(|id| !ids(&ours).contains(id)).cloned());

@@ -60,9 +60,10 @@ impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let kept = match &self.head {
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| {
+                let bytes = std::fs::read(path).map_err(|source| {
                     Failure::Refused(format!("cannot read the head {}: {source}", path.display()))
                 })?;
+                let text = String::from_utf8_lossy(&bytes);
                 Some(Head::parse(&text).ok_or_else(|| Failure::BadHead { path: path.clone() })?)
             }
             None => None,
@@ -97,7 +98,7 @@ impl Verify {
                 Ok(count) => json!({"ok": true, "events": count, "keptHead": against}),
                 Err(fault) => json!({"ok": false, "fault": fault.to_string(), "keptHead": against}),
             };
-            context.ui.answer(&format!("{answer:#}\n"))?;
+            context.ui.json(&answer)?;
             return checked.map(|_| ()).map_err(|_| Failure::SaidDamaged);
         }
         let count = checked.map_err(Failure::Chain)?;

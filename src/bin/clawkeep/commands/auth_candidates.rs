@@ -32,7 +32,7 @@ pub(crate) struct Candidates {
 
 impl Candidates {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let settings = &context.settings;
+        let settings = context.settings()?;
         let agent = status_agent(
             &context.layout,
             settings,
@@ -49,23 +49,17 @@ impl Candidates {
         let prefer = self.prefer.map(|id| ProfileId::new(id.trim()));
         let now = context.clock.now();
         let ids = candidates(&loaded.doc, &preferences, &provider, prefer.as_ref(), now);
-        let answer = if self.json {
+        if self.json {
             let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
-            format!("{:#}\n", json!({"candidates": ids}))
+            context.ui.json(&json!({"candidates": ids}))?;
         } else {
             let line = |(place, id): (usize, &ProfileId)| {
                 format!("{}\n", line(&loaded.doc, &provider, id, place == 0, now))
             };
-            ids.iter().enumerate().map(line).collect()
-        };
-        context.ui.answer(&answer)?;
-        if loaded.unopened.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Unopened {
-                rows: loaded.unopened,
-            })
+            let lines: String = ids.iter().enumerate().map(line).collect();
+            context.ui.answer(&lines)?;
         }
+        context.verdict(loaded)
     }
 }
 

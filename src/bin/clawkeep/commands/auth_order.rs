@@ -74,8 +74,13 @@ fn provider(raw: &str) -> Result<ProviderId, String> {
 }
 
 impl Whose {
-    fn agent(&self, context: &Context) -> AgentRef {
-        order_agent(&context.layout, &context.settings, self.agent.as_deref())
+    fn agent(&self, context: &Context) -> Result<AgentRef, Failure> {
+        let settings = context.settings()?;
+        Ok(order_agent(
+            &context.layout,
+            settings,
+            self.agent.as_deref(),
+        ))
     }
 }
 
@@ -97,34 +102,33 @@ fn override_of(doc: &StoreDoc, provider: &ProviderId) -> Option<Vec<String>> {
 
 impl Get {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context);
+        let agent = self.whose.agent(context)?;
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
         let order = override_of(&loaded.doc, &self.whose.provider);
         let store = context.layout.shorten_home(&agent.store_file());
-        let answer = if self.json {
-            let answer = json!({
+        if self.json {
+            context.ui.json(&json!({
                 "agentId": agent.name.as_str(),
                 "agentDir": agent.dir.display().to_string(),
                 "provider": self.whose.provider.as_str(),
                 "authStorePath": store,
                 "order": order,
-            });
-            format!("{answer:#}\n")
+            }))?;
         } else {
             let order = order.map_or_else(|| "(none)".to_owned(), |ids| ids.join(", "));
-            format!(
+            context.ui.answer(&format!(
                 "Agent: {}\nProvider: {}\nAuth file: {store}\nOrder override: {order}\n",
                 agent.name, self.whose.provider
-            )
-        };
-        context.ui.answer(&answer)
+            ))?;
+        }
+        context.verdict(loaded)
     }
 }
 
 impl Set {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context);
+        let agent = self.whose.agent(context)?;
         let provider = &self.whose.provider;
         let mut ids: Vec<&str> = Vec::new();
         for id in self
@@ -153,13 +157,14 @@ impl Set {
             "Agent: {}\nProvider: {provider}\nOrder override: {}\n",
             agent.name,
             ids.join(", ")
-        ))
+        ))?;
+        context.verdict(loaded)
     }
 }
 
 impl Clear {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context);
+        let agent = self.whose.agent(context)?;
         let provider = &self.whose.provider;
         let mut vault = context.vault()?;
         let loaded = context.with_engine(&mut vault, |engine| {
@@ -171,7 +176,8 @@ impl Clear {
         context.ui.answer(&format!(
             "Agent: {}\nProvider: {provider}\nCleared per-agent order override.\n",
             agent.name
-        ))
+        ))?;
+        context.verdict(loaded)
     }
 }
 

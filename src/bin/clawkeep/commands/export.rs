@@ -31,7 +31,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = order_agent(&context.layout, &context.settings, self.agent.as_deref());
+        let agent = order_agent(&context.layout, context.settings()?, self.agent.as_deref());
         let place = StorePlace::of_agent(&agent.dir)?;
         let to = self.to.as_deref().map(|to| {
             if to == Path::new("-") {
@@ -50,11 +50,6 @@ impl Export {
                     .with_engine(&mut vault, |engine| engine.rewrite(&agent, context.mode))?;
                 context.tell(&loaded);
                 let path = context.layout.shorten_home(place.path());
-                if !loaded.unopened.is_empty() {
-                    return Err(Failure::Unopened {
-                        rows: loaded.unopened,
-                    });
-                }
                 if place.is_newer_gateways() {
                     return Err(Failure::Refused(format!(
                         "{path} was not written: the directory belongs to a newer gateway"
@@ -65,9 +60,12 @@ impl Export {
                 } else {
                     "exported to"
                 };
-                context
-                    .ui
-                    .answer(&format!("{}: {what} {path}\n", agent.name))
+                if loaded.unopened.is_empty() && loaded.not_written.is_none() {
+                    context
+                        .ui
+                        .answer(&format!("{}: {what} {path}\n", agent.name))?;
+                }
+                context.verdict(loaded)
             }
         }
     }
@@ -83,6 +81,7 @@ impl Export {
                 }
             )));
         }
+        check_target(context, to)?;
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, agent)?;
         if !loaded.unopened.is_empty() {
@@ -94,7 +93,7 @@ impl Export {
         let bytes = render(&loaded.doc);
         if to == Path::new("-") {
             let text = zeroize::Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
-            return context.ui.answer(&text);
+            return context.ui.write(&text);
         }
         create_private_dir(to.parent().unwrap_or(Path::new(".")))?;
         let mut temporary = to.as_os_str().to_owned();
@@ -106,6 +105,48 @@ impl Export {
             context.layout.shorten_home(to)
         ))
     }
+}
+
+/// A copy may replace an older copy and nothing else.
+fn check_target(context: &Context, to: &Path) -> Result<(), Failure> {
+    let name = to
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let same_dir = |path: &Path| {
+        let dir = |path: &Path| path.parent().and_then(|dir| dir.canonicalize().ok());
+        dir(path).is_some() && dir(path) == dir(to)
+    };
+    let layout = &context.layout;
+    let vault = layout
+        .vault_file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let is_vaults = same_dir(&layout.vault_file) && name.starts_with(vault.as_ref());
+    let ours = [
+        layout.config_file.as_path(),
+        &layout.settings_file,
+        &layout.claude_code_file,
+        &layout.codex_file,
+    ];
+    let is_named = ours.into_iter().chain(layout.named_key_file()).any(|path| {
+        same_dir(path) && path.file_name().unwrap_or_default().to_string_lossy() == name
+    });
+    let is_keys = to.parent().and_then(|dir| dir.canonicalize().ok())
+        == layout.key_file_dir().canonicalize().ok();
+    let is_other =
+        to != Path::new("-") && std::fs::symlink_metadata(to).is_ok_and(|meta| !meta.is_file());
+    if to != Path::new("-")
+        && (is_vaults || is_named || (is_keys && layout.key_file_dir().exists()) || is_other)
+    {
+        return Err(Failure::BadArgument(format!(
+            "{} is no place for a copy",
+            to.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Before the first byte of a secret goes out. Source: `spec/vault.md`, The audit record.

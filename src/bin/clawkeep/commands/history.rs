@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::time_arg::{self, TimeArg};
+use crate::ui::one_line;
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
 const TABLE_ROWS: u64 = 50;
@@ -89,9 +90,7 @@ impl History {
         let mut events: Vec<Event> = vault.history(&filter)?.collect::<Result<_, _>>()?;
         if self.json {
             let events: Vec<Value> = events.iter().map(to_json).collect();
-            return context
-                .ui
-                .answer(&format!("{:#}\n", json!({"events": events})));
+            return context.ui.json(&json!({"events": events}));
         }
         let more = limit.is_some_and(|limit| events.len() as u64 > limit);
         events.truncate(limit.map_or(usize::MAX, |limit| {
@@ -240,7 +239,7 @@ fn cells(event: &Event) -> [String; 5] {
         "clawkeep" => format!("{}[{}]", event.actor.program, event.actor.pid),
         origin => origin.to_owned(),
     };
-    [when, kind, format!("{agent}{subject}"), by, what(event)].map(|cell| visible(&cell))
+    [when, kind, format!("{agent}{subject}"), by, what(event)].map(|cell| one_line(&cell))
 }
 
 /// What there is to say in a few words: expiry, tokens, and the event's own details.
@@ -289,11 +288,4 @@ fn plain(value: &Value) -> String {
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
-}
-
-/// Ids come from files that others write: nothing in them may move the cursor.
-fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
 }

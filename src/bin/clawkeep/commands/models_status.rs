@@ -31,7 +31,7 @@ impl Status {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = status_agent(
             &context.layout,
-            &context.settings,
+            context.settings()?,
             &context.env,
             self.agent.as_deref(),
         );
@@ -39,29 +39,23 @@ impl Status {
         let loaded = context.load(&mut vault, &agent)?;
         let report = Report::build(&Inputs {
             doc: &loaded.doc,
-            settings: &context.settings,
+            settings: context.settings()?,
             env: &context.env,
             layout: &context.layout,
             agent: &agent,
             now: context.clock.now(),
         });
-        let answer = if self.json {
-            format!("{:#}\n", report.to_json())
-        } else if self.plain {
-            format!("{}\n", report.plain())
+        let colour = if context.ui.colour_on_stdout() {
+            Colour::On
         } else {
-            report.to_text(if context.ui.colour_on_stdout() {
-                Colour::On
-            } else {
-                Colour::Off
-            })
+            Colour::Off
         };
-        context.ui.answer(&answer)?;
-        if !loaded.unopened.is_empty() {
-            return Err(Failure::Unopened {
-                rows: loaded.unopened,
-            });
+        match (self.json, self.plain) {
+            (true, _) => context.ui.json(&report.to_json())?,
+            (false, true) => context.ui.answer(&format!("{}\n", report.plain()))?,
+            (false, false) => context.ui.answer(&report.to_text(colour))?,
         }
+        context.verdict(loaded)?;
         match report.check_exit() {
             status if self.check && status != 0 => Err(Failure::Check(status)),
             _ => Ok(()),

@@ -1,9 +1,12 @@
 //! `sync`: take over other programs' logins for every agent, and export.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use clawkeep::config::{existing_agents, order_agent};
+use clawkeep::config::{AgentRef, existing_agents, order_agent};
 use clawkeep::domain::Section;
-use serde_json::json;
+use clawkeep::vault::UnlockedVault;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -24,39 +27,90 @@ pub(crate) struct Sync {
 
 impl Sync {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agents = match self.agent.as_deref() {
-            Some(id) => vec![order_agent(&context.layout, &context.settings, Some(id))],
-            None => existing_agents(&context.layout, &context.settings)?,
-        };
         let mut vault = context.vault()?;
-        let (mut rows, mut unopened, mut text) = (Vec::new(), Vec::new(), String::new());
-        for agent in agents {
-            let before = vault.agent(&agent.name)?;
-            let loaded = context.load(&mut vault, &agent)?;
-            let profiles = loaded.doc.entries(Section::Profiles);
-            let changed: Vec<&str> = profiles
-                .filter(|(id, entry)| before.doc.get(Section::Profiles, id) != Some(*entry))
-                .map(|(id, _)| id)
-                .collect();
-            let count = loaded.doc.entries(Section::Profiles).count();
-            let what = if changed.is_empty() {
-                "up to date".to_owned()
+        let mut tally = Tally::default();
+        for agent in self.agents(context, &vault)? {
+            // One agent's trouble is not the others'.
+            if let Err(failure) = tally.sync(context, &mut vault, &agent) {
+                tally.failures.push((agent.name.to_string(), failure));
+            }
+        }
+        if self.json {
+            context.ui.json(&json!({"agents": tally.rows}))?;
+        } else {
+            context.ui.answer(&tally.text)?;
+        }
+        let failures = tally.failures;
+        let worst = failures
+            .iter()
+            .map(|(_, failure)| failure.exit_status())
+            .max();
+        let last = failures.len().saturating_sub(1);
+        let mut worst_failure = None;
+        for (at, (agent, failure)) in failures.into_iter().enumerate() {
+            // The first of the worst ends the command and is said there.
+            if worst_failure.is_none() && (Some(failure.exit_status()) == worst || at == last) {
+                worst_failure = Some(failure);
             } else {
-                format!("took over {}", changed.join(", "))
-            };
-            text.push_str(&format!("{}: {count} profiles, {what}\n", agent.name));
-            rows.push(json!({"agent": agent.name.as_str(), "profiles": count, "changed": changed}));
-            unopened.extend(loaded.unopened);
+                context
+                    .ui
+                    .error(&format!("{agent}: {}", failure.lines().join(" ")));
+            }
         }
-        context.ui.answer(&if self.json {
-            format!("{:#}\n", json!({"agents": rows}))
-        } else {
-            text
-        })?;
-        if unopened.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Unopened { rows: unopened })
+        worst_failure.map_or(Ok(()), Err)
+    }
+
+    /// The one named; else those that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR` names one.
+    fn agents(&self, context: &Context, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
+        let settings = context.settings()?;
+        if let Some(id) = self.agent.as_deref() {
+            return Ok(vec![order_agent(&context.layout, settings, Some(id))]);
         }
+        let mut agents = existing_agents(&context.layout, settings)?;
+        for name in vault.agents()? {
+            let dir = PathBuf::from(name.as_str());
+            if dir.is_absolute() && dir.is_dir() && agents.iter().all(|agent| agent.name != name) {
+                agents.push(AgentRef { name, dir });
+            }
+        }
+        Ok(agents)
+    }
+}
+
+/// What came of each agent.
+#[derive(Default)]
+struct Tally {
+    rows: Vec<Value>,
+    text: String,
+    failures: Vec<(String, Failure)>,
+}
+
+impl Tally {
+    fn sync(
+        &mut self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<(), Failure> {
+        let before = vault.agent(&agent.name)?;
+        let loaded = context.load(vault, agent)?;
+        let changed: Vec<&str> = loaded
+            .doc
+            .entries(Section::Profiles)
+            .filter(|(id, entry)| before.doc.get(Section::Profiles, id) != Some(*entry))
+            .map(|(id, _)| id)
+            .collect();
+        let count = loaded.doc.entries(Section::Profiles).count();
+        let noun = if count == 1 { "profile" } else { "profiles" };
+        let what = if changed.is_empty() {
+            "up to date".to_owned()
+        } else {
+            format!("took over {}", changed.join(", "))
+        };
+        self.text
+            .push_str(&format!("{}: {count} {noun}, {what}\n", agent.name));
+        self.rows
+            .push(json!({"agent": agent.name.as_str(), "profiles": count, "changed": changed}));
+        context.verdict(loaded)
     }
 }

@@ -1,0 +1,241 @@
+//! The store file at its edges: who may write it, in what order, what when it cannot be written, and what must never be
+//! overwritten.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+
+use crate::support::home::{AGENT, Home, STORE, VAULT};
+
+const TOKEN: &str = "sk-ant-oat01-exports-token-00001";
+const CANDIDATES: [&str; 5] = ["models", "auth", "candidates", "--provider", "p"];
+
+/// A home with three API keys of provider `p`, in that order.
+fn home_with_keys() -> Home {
+    let home = Home::with_claude(TOKEN, 100);
+    let key = |n: &str| json!({"type": "api_key", "provider": "p", "key": format!("sk-key-{n}")});
+    let store = json!({
+        "version": 1,
+        "profiles": {"p:a": key("a"), "p:b": key("b"), "p:c": key("c")},
+        "usageStats": {"p:a": {"errorCount": 0}, "p:b": {"errorCount": 0}},
+    });
+    home.write(STORE, store.to_string());
+    home.run(&["sync"]).ok();
+    home
+}
+
+fn keys(value: &Value) -> Vec<String> {
+    value.as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn another_order_in_the_file_is_taken_over_and_stays() {
+    let home = home_with_keys();
+    assert_eq!(home.run(&CANDIDATES).ok(), "p:a (next)\np:b\np:c\n");
+    let store = home.json(STORE);
+    let mut turned = store.clone();
+    for section in ["profiles", "usageStats"] {
+        let entries = store[section].as_object().unwrap().clone();
+        turned[section] = Value::Object(entries.into_iter().rev().collect());
+    }
+    home.write(STORE, turned.to_string());
+    for _ in 0..2 {
+        assert_eq!(home.run(&CANDIDATES).ok(), "p:c (next)\np:b\np:a\n");
+    }
+    fs::remove_file(home.at(STORE)).unwrap();
+    home.run(&["sync"]).ok();
+    let written = home.json(STORE);
+    assert_eq!(keys(&written["profiles"]), keys(&turned["profiles"]));
+    assert_eq!(keys(&written["usageStats"]), ["p:b", "p:a"]);
+}
+
+#[test]
+fn a_directory_that_a_newer_gateway_gave_up_is_written_again() {
+    let home = home_with_keys();
+    home.write(&format!("{AGENT}/openclaw-agent.sqlite"), "");
+    home.claude_login("sk-ant-oat01-exports-token-00002", 200);
+    home.run(&["sync"]).ok();
+    assert_eq!(
+        home.exported_token("anthropic:claude-cli").as_deref(),
+        Some(TOKEN),
+        "withheld"
+    );
+    fs::remove_file(home.at(AGENT).join("openclaw-agent.sqlite")).unwrap();
+    home.run(&["sync"]).ok();
+    let now = home.exported_token("anthropic:claude-cli");
+    assert_eq!(now.as_deref(), Some("sk-ant-oat01-exports-token-00002"));
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_no_reason_not_to_answer() {
+    let home = home_with_keys();
+    let in_the_way = home.at(&format!("{STORE}.clawkeep-tmp"));
+    fs::create_dir(&in_the_way).unwrap();
+    home.claude_login("sk-ant-oat01-exports-token-00003", 200);
+    let first = home.run(&["models", "status"]).exits(1);
+    assert!(
+        first
+            .stdout
+            .contains("anthropic:claude-cli ok expires in 8d"),
+        "{first:?}"
+    );
+    assert!(first.stderr.contains("could not be written"), "{first:?}");
+    let events = home.events().len();
+    let again = home.run(&["models", "status"]).exits(1);
+    assert_eq!(again.stdout, first.stdout);
+    assert_eq!(
+        home.events().len(),
+        events,
+        "a command that changed nothing writes nothing"
+    );
+    fs::remove_dir(&in_the_way).unwrap();
+    home.run(&["models", "status"]).ok();
+    let now = home.exported_token("anthropic:claude-cli");
+    assert_eq!(now.as_deref(), Some("sk-ant-oat01-exports-token-00003"));
+    home.assert_sound();
+}
+
+#[test]
+fn a_store_that_others_could_have_written_is_not_believed() {
+    let home = home_with_keys();
+    let before = home.events().len();
+    for (what, mode, back) in [(AGENT, 0o777, 0o700), (STORE, 0o666, 0o600)] {
+        let path = home.at(what);
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let run = home.run(&["sync"]).exits(65);
+        assert!(
+            run.stderr.contains("chmod go-w") && run.stderr.contains(what),
+            "{run:?}"
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(back)).unwrap();
+    }
+    assert_eq!(home.events().len(), before);
+    home.run(&["sync"]).ok();
+}
+
+#[test]
+fn one_agents_trouble_is_not_the_others() {
+    let home = Home::with_claude(TOKEN, 100);
+    let broken = ".clawdbot/agents/aaa/agent/auth-profiles.json";
+    home.write(broken, "{");
+    let run = home.run(&["sync"]).exits(65);
+    assert!(run.stderr.contains(broken), "{run:?}");
+    assert_eq!(
+        home.exported_token("anthropic:claude-cli").as_deref(),
+        Some(TOKEN)
+    );
+    assert_eq!(home.read(broken), "{");
+}
+
+#[test]
+fn an_agent_known_by_its_directory_is_synced_too() {
+    let home = Home::with_claude(TOKEN, 100);
+    let elsewhere = home.at("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let mut status = home.command(&["models", "status"]);
+    assert!(
+        status
+            .env("CLAWDBOT_AGENT_DIR", &elsewhere)
+            .status()
+            .unwrap()
+            .success()
+    );
+    home.claude_login("sk-ant-oat01-exports-token-00004", 200);
+    home.run(&["sync"]).ok();
+    let store = home.json("elsewhere/auth-profiles.json");
+    assert_eq!(
+        store["profiles"]["anthropic:claude-cli"]["token"],
+        "sk-ant-oat01-exports-token-00004"
+    );
+}
+
+#[test]
+fn a_copy_replaces_a_copy_and_nothing_else() {
+    let home = home_with_keys();
+    let vault = fs::read(home.at(VAULT)).unwrap();
+    fs::create_dir(home.at("dir")).unwrap();
+    std::os::unix::fs::symlink("copy.json", home.at("link")).unwrap();
+    let key = home
+        .files()
+        .into_iter()
+        .find(|file| file.ends_with(".key"))
+        .unwrap();
+    for to in [
+        VAULT,
+        ".clawdbot/vault.db-wal",
+        ".claude/.credentials.json",
+        &key,
+        "dir",
+        "link",
+    ] {
+        let run = home.run(&["export", "--reveal", "--to", to]).exits(64);
+        assert!(
+            run.stderr.contains("is no place for a copy"),
+            "{to}: {run:?}"
+        );
+    }
+    assert_eq!(fs::read(home.at(VAULT)).unwrap(), vault);
+    home.run(&["export", "--to", "copy.json"]).exits(64); // not without --reveal
+    assert!(!home.at("copy.json").exists());
+    for _ in 0..2 {
+        home.run(&["export", "--reveal", "--to", "copy.json"]).ok();
+        assert_eq!(home.json("copy.json"), home.json(STORE));
+    }
+    assert_eq!(
+        home.at("copy.json")
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o600
+    );
+    let printed = home.run(&["export", "--reveal", "--to", "-"]).json();
+    assert_eq!(printed, home.json(STORE));
+    let revealed = home
+        .events()
+        .into_iter()
+        .filter(|event| event["detail"]["reason"] == "reveal");
+    assert_eq!(revealed.count(), 3, "each before its first byte went out");
+}
+
+/// What a killed process left of another vault's log must not be replayed into a new one.
+#[test]
+fn a_new_vault_takes_nothing_from_an_old_ones_log() {
+    let home = home_with_keys();
+    let reader = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    let hold = "BEGIN; SELECT count(*) FROM events;"; // keeps the log from being moved into the file
+    reader.execute_batch(hold).unwrap();
+    home.run(&["models", "auth", "order", "set", "--provider", "p", "p:c"])
+        .ok();
+    let log = fs::read(home.at(&format!("{VAULT}-wal"))).unwrap();
+    assert!(!log.is_empty());
+    drop(reader);
+    fs::remove_file(home.at(VAULT)).unwrap();
+    home.write(&format!("{VAULT}-wal"), &log);
+    home.run(&["sync"]).ok();
+    home.assert_sound();
+    let made = home
+        .kinds()
+        .into_iter()
+        .filter(|kind| kind == "vault.created");
+    assert_eq!(made.count(), 1);
+    assert_eq!(
+        fs::read(home.at(&format!("{VAULT}-wal.aside-1"))).unwrap(),
+        log
+    );
+}
+
+#[test]
+fn a_damaged_store_is_told_of_once() {
+    let home = home_with_keys();
+    home.write(STORE, "{\"profiles\": {");
+    let run = home.run(&["models", "status"]).exits(0);
+    assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+    assert!(run.stderr.contains("was damaged"), "{run:?}");
+    assert_eq!(
+        home.newest("export.written").unwrap()["detail"]["reason"],
+        "damaged"
+    );
+}
