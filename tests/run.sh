@@ -2,7 +2,8 @@
 # Every check of this project, in the order in which they fail fastest. The README names this as the test command, and
 # .ci/run calls it, so that the two cannot drift.
 #
-#   CLAWKEEP_KILLS=500 CLAWKEEP_ROUNDS=200 tests/run.sh    the longer fault runs
+#   CLAWKEEP_KILLS=1000 CLAWKEEP_ROUNDS=200 tests/run.sh      the longer fault runs (half of the kills are of a sync)
+#   cargo test --test it -- --ignored steps chosen_key        killed at every system call; needs strace, takes minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,6 +14,9 @@ cargo fmt --check
 
 step "lints"
 cargo clippy --locked --all-targets -- -D warnings
+
+step "licences and sources of what is linked"
+cargo deny --log-level error check bans licenses sources
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
