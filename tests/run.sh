@@ -3,7 +3,7 @@
 # .ci/run calls it, so that the two cannot drift.
 #
 #   CLAWKEEP_KILLS=1000 CLAWKEEP_ROUNDS=200 tests/run.sh      the longer fault runs (half of the kills are of a sync)
-#   cargo test --test it -- --ignored steps chosen_key        killed at every system call; needs strace, takes minutes
+#   cargo test --test it -- --ignored every_step              killed at every system call; needs strace, takes minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -3,6 +3,7 @@
 //! [`Vault`] is open but locked: the record can be read, nothing opened. [`UnlockedVault`] has the keys. Writing goes
 //! through [`Tx`], an immediate transaction in which every change carries its event; it rolls back unless committed.
 
+mod agents;
 mod create;
 mod error;
 mod events;
@@ -12,16 +13,18 @@ mod history;
 mod key_slots;
 mod profiles;
 mod schema;
+mod seal_json;
 mod sections;
 mod terms;
 mod tx;
 mod unlock;
 
+pub use agents::AgentState;
 pub use create::{Created, KeyChoice, create};
 pub use error::{KEYCHAIN, KeyProblem, VaultError};
 pub use exports::{ExportRecord, ExportState};
 pub use file::Vault;
 pub use history::Events;
-pub use profiles::{AgentState, ChangeNote};
+pub use profiles::ChangeNote;
 pub use tx::Tx;
 pub use unlock::{KeySources, UnlockedVault};

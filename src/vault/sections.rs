@@ -3,8 +3,9 @@
 use rusqlite::params;
 use serde_json::{Map, Value, json};
 
+use super::agents::Reader;
 use super::error::{Context, VaultError};
-use super::profiles::{Reader, open_json, seal_json};
+use super::seal_json::{open_json, seal_json};
 use super::{Tx, terms};
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Section, StoreDoc, VaultId};
