@@ -35,7 +35,8 @@ CREATE TABLE key_slots (
     slot_key    BLOB NOT NULL
 ) STRICT;
 
--- `frame` is the store's top level with its four sections emptied: unknown fields, and the order of them all.
+-- `frame` is the store's top level without profiles and usage (order, last good, unknown fields, and how they all stand), and
+-- the generation of every profile.
 -- `revision` counts changes; an export that carries a lower one is behind.
 CREATE TABLE agents (
     id         INTEGER PRIMARY KEY REFERENCES terms (id),
@@ -59,6 +60,8 @@ CREATE TABLE profiles (
     UNIQUE (agent, profile)
 ) STRICT;
 
+CREATE INDEX profiles_position ON profiles (agent, position);
+
 -- What an update replaced: the newest 3 of a profile, none older than 30 days.
 CREATE TABLE profile_versions (
     id          INTEGER PRIMARY KEY,
@@ -73,8 +76,10 @@ CREATE TABLE profile_versions (
     sealed      BLOB NOT NULL
 ) STRICT;
 CREATE INDEX profile_versions_of ON profile_versions (agent, profile, replaced_at);
+CREATE INDEX profile_versions_age ON profile_versions (replaced_at);
 
--- `order[provider]` and `lastGood[provider]` of the store: the JSON value as it stands there.
+-- `order[provider]` and `lastGood[provider]` of the store, the JSON value as it stands there: copies for queries. What counts
+-- is in the agent's frame, and rows that differ from it are a finding.
 CREATE TABLE provider_entries (
     agent    INTEGER NOT NULL REFERENCES agents (id),
     section  TEXT NOT NULL CHECK (section IN ('order', 'lastGood')),

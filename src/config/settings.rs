@@ -37,7 +37,7 @@ pub enum ConfigError {
         /// Column in characters, from 1.
         column: usize,
         /// What the parser expected.
-        source: json5::Error,
+        parser: json5::Error,
     },
     /// Brackets nest deeper than any configuration's.
     #[error("the configuration {} nests deeper than {limit} levels at line {line}, column {column}", path.display())]
@@ -164,7 +164,7 @@ impl Settings {
                 path: path.to_path_buf(),
                 line,
                 column,
-                source,
+                parser: source,
             }
         })?;
         Ok(Self::read(SecretJson::new(root).expose_secret()))

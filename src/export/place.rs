@@ -96,7 +96,10 @@ impl StorePlace {
     /// Whether a newer gateway owns the directory, so that no store may be written there.
     #[must_use]
     pub fn is_newer_gateways(&self) -> bool {
-        exists(&self.dir.join(NEWER_STORE_NAME))
+        let dirs = [Some(self.dir.as_path()), self.real.parent()];
+        dirs.into_iter()
+            .flatten()
+            .any(|dir| exists(&dir.join(NEWER_STORE_NAME)))
     }
 
     /// Reads the file.

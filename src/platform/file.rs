@@ -60,8 +60,8 @@ pub enum FileError {
         what: &'static str,
         /// Its permission bits.
         mode: u32,
-        /// The `chmod` argument that mends it.
-        remedy: &'static str,
+        /// The `chmod` argument that mends it; none for a directory that is meant for everybody.
+        remedy: Option<&'static str>,
     },
 }
 
@@ -457,23 +457,23 @@ fn check_meta(path: &Path, meta: &fs::Metadata, forbidden: u32) -> Result<(), Fi
         });
     }
     let mode = meta.mode() & 0o777;
-    if mode & forbidden & 0o022 != 0 {
-        return Err(FileError::TooOpen {
-            path,
-            what: "written",
-            mode,
-            remedy: "go-w",
-        });
-    }
-    if mode & forbidden != 0 {
-        return Err(FileError::TooOpen {
-            path,
-            what: "read",
-            mode,
-            remedy: "go-rwx",
-        });
-    }
-    Ok(())
+    let shared = meta.is_dir() && meta.mode() & 0o1000 != 0; // sticky, as /tmp is
+    let remedy = match () {
+        () if shared => None,
+        () if forbidden & 0o055 != 0 => Some("go-rwx"),
+        () => Some("go-w"),
+    };
+    let what = match mode & forbidden {
+        0 => return Ok(()),
+        open if open & 0o022 != 0 => "written",
+        _ => "read",
+    };
+    Err(FileError::TooOpen {
+        path,
+        what,
+        mode,
+        remedy,
+    })
 }
 
 /// Elsewhere the file system's own access lists decide.

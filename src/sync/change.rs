@@ -120,7 +120,14 @@ pub(super) fn merge_events(
     }
     let path = shown(&place.path().to_string_lossy());
     let event = match takeover.step {
-        Step::Legacy => EventDraft::new(EventKind::ImportApplied, Origin::LegacyStore),
+        Step::Legacy => {
+            let ids = takeover
+                .doc
+                .entries(Section::Profiles)
+                .map(|(id, _)| shown(id));
+            EventDraft::new(EventKind::ImportApplied, Origin::LegacyStore)
+                .detail("profiles", ids.take(NAMES_MAX).collect::<Vec<_>>())
+        }
         Step::Merge { first: false } => {
             EventDraft::new(EventKind::StoreMerged, Origin::StoreFile).detail("path", path)
         }

@@ -30,9 +30,15 @@ impl Engine<'_> {
         place: &StorePlace,
         survey: Survey,
     ) -> Result<Survey, SyncError> {
-        // Where nothing is written, nothing is moved either.
-        if !matches!(survey.file, StoreReading::Damaged { .. }) || survey.withheld {
+        let StoreReading::Damaged { fault, .. } = survey.file else {
             return Ok(survey);
+        };
+        if survey.withheld && !survey.state.doc.is_blank() {
+            return Ok(survey); // where nothing is written, nothing is moved either
+        }
+        if survey.withheld {
+            let path = place.path().to_owned();
+            return Err(SyncError::DamagedStore { path, fault });
         }
         let (fault, seen) = match wait_for_change(place)? {
             StoreReading::Damaged { fault, seen } => (fault, seen),
@@ -54,7 +60,14 @@ impl Engine<'_> {
             .detail("bytes", seen.0)
             .detail("kept_as", name);
         tx.append(Some(&agent.name), event)?;
+        // What was in the file is no base any more: a store that another program makes anew in its place would else read
+        // as if it had deleted everything.
+        tx.forget_export(place.real(), &agent.name)?;
         tx.commit()?;
+        // Committing can take a while, in which another program may have mended its file.
+        if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
+            return self.survey(agent, mode);
+        }
         rename_durably(place.real(), &aside)?;
         let mut survey = self.survey(agent, mode)?;
         survey.mended = true;

@@ -3,8 +3,8 @@
 //! Nothing is locked or written while everything agrees, which is nearly always. Otherwise, under the store's two locks:
 //!
 //! 1. merge what another program wrote into the file (base: what was last in it);
-//! 2. apply the command's own change, if it has one;
-//! 3. apply what the sources say;
+//! 2. apply what the sources say;
+//! 3. apply the command's own change, if it has one;
 //! 4. make room for the new file, if there is to be one;
 //! 5. commit 1 to 3 with their events in one transaction;
 //! 6. write the file, and only then record what is in it.
@@ -19,15 +19,15 @@ use std::time::{Duration, Instant};
 use super::change::{Step, apply, merge_events, shown};
 use super::error::SyncError;
 use super::notice::Notice;
-use super::sources::{LEGACY_STORE, LoginSources, Planned};
+use super::sources::{LEGACY_STORE, Legacy, LoginSources, Planned};
 use super::survey::{Course, Reason, Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, render};
 use crate::platform::{
-    Actor, Clock, FileError, LockDir, QueueLock, Replaced, Replacement, create_private_dir,
-    remove_if_present,
+    Actor, Clock, FileError, LockDir, QueueLock, RemoveOutcome, Replaced, Replacement,
+    create_private_dir, remove_if_present,
 };
 use crate::vault::{ExportState, Tx, UnlockedVault};
 
@@ -91,6 +91,14 @@ pub struct Engine<'e> {
     pub clock: Clock,
     /// Where the locks between our own processes lie.
     pub lock_dir: PathBuf,
+}
+
+/// What came of one round.
+enum Round {
+    Done(Box<Loaded>),
+    /// Another program wrote into the file meanwhile; nothing is lost, and all is to be looked at again. What there is to
+    /// tell so far.
+    Again(Vec<Notice>),
 }
 
 impl Engine<'_> {
@@ -158,7 +166,7 @@ impl Engine<'_> {
             SyncMode::On if is_first && !has_profiles && !withheld => {
                 self.sources.legacy(place.dir(), &mut notices)
             }
-            _ => Vec::new(),
+            _ => Legacy::default(),
         };
         Ok(Survey {
             state,
@@ -202,6 +210,7 @@ impl Engine<'_> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
         let queue = self.queue(&place)?;
         place.remove_leftover();
+        let mut told = Vec::new();
         for _ in 0..ROUNDS_MAX {
             // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
             let has_dir = place.real().parent().is_some_and(std::path::Path::is_dir);
@@ -215,35 +224,35 @@ impl Engine<'_> {
             }
             let mut survey = self.set_damaged_aside(agent, mode, &place, survey)?;
             let takeover = survey.takeover();
-            let edited = edit(&takeover.doc)?;
             // Not the survey's plan: that was made without what another program wrote into the file.
-            let (planned, news) = self.plan(&edited.doc, mode);
-            let target = planned_doc(&edited.doc, &planned);
+            let (planned, news) = self.plan(&takeover.doc, mode);
+            let synced = planned_doc(&takeover.doc, &planned);
             survey.planned = planned;
             survey.notices.retain(|notice| !notice.is_about_sources());
             survey.notices.extend(news);
-            if !has_dir && !survey.withheld && !target.is_blank() {
+            survey.notices.append(&mut told);
+            let edited = edit(&synced)?;
+            if !has_dir && !survey.withheld && !edited.doc.is_blank() {
                 let dir = place.real().parent().unwrap_or(place.dir());
                 create_private_dir(dir).map_err(SyncError::from)?;
                 continue;
             }
             let course = Course {
                 takeover,
+                synced,
                 edited,
-                target,
             };
-            let write = survey.write_needed(&course.target, extent);
-            let done = self.carry_out(agent, &place, lock.as_ref(), survey, course, write)?;
-            if let Some(loaded) = done {
-                return Ok(loaded);
+            let write = survey.write_needed(course.target(), extent);
+            match self.carry_out(agent, &place, lock.as_ref(), survey, course, write)? {
+                Round::Done(loaded) => return Ok(*loaded),
+                Round::Again(notices) => told = notices,
             }
         }
         let path = place.path().to_owned();
         Err(SyncError::Contended { path }.into())
     }
 
-    /// Carries out what was decided. `None`: another program wrote into the file meanwhile; nothing is lost, and all is to
-    /// be looked at again.
+    /// Carries out what was decided.
     fn carry_out(
         &mut self,
         agent: &AgentRef,
@@ -252,8 +261,8 @@ impl Engine<'_> {
         mut survey: Survey,
         course: Course,
         mut write: Write,
-    ) -> Result<Option<Loaded>, SyncError> {
-        let bytes = render(&course.target);
+    ) -> Result<Round, SyncError> {
+        let bytes = render(course.target());
         let mut not_written = None;
         let mut replacement = None;
         if write != Write::No {
@@ -266,7 +275,7 @@ impl Engine<'_> {
             }
         }
         let announces =
-            survey.withheld && !survey.is_withholding_known() && !course.target.is_blank();
+            survey.withheld && !survey.is_withholding_known() && !course.target().is_blank();
         let is_pending = not_written.is_some();
         let mut revision = survey.state.revision;
         if survey.is_news(&course) || announces || write != Write::No {
@@ -281,29 +290,36 @@ impl Engine<'_> {
             let dir = place.dir().to_owned();
             survey.notices.push(Notice::Withheld { dir });
         }
+        let legacy = survey.legacy.entries.len();
+        if legacy > 0 {
+            let path = place.dir().join(LEGACY_STORE);
+            let is_done =
+                survey.legacy.has_own && remove_if_present(&path)? == RemoveOutcome::Removed; // it is in the vault now, durably
+            survey.notices.push(Notice::Imported {
+                profiles: legacy,
+                removed: is_done.then_some(path),
+            });
+        }
         if let Some(replacement) = replacement {
             let seen = survey.bytes();
             match self.write(agent, place, lock, seen, replacement, &bytes, revision) {
+                Ok(Replaced::Yes) if write == Write::Yes(Reason::Missing) => {
+                    let path = place.path().to_owned();
+                    survey.notices.push(Notice::Restored { path });
+                }
                 Ok(Replaced::Yes) => {}
-                Ok(Replaced::No) => return Ok(None),
+                Ok(Replaced::No) => return Ok(Round::Again(survey.notices)),
                 Err(SyncError::File(error)) => not_written = Some(error),
                 Err(error) => return Err(error),
             }
-            if write == Write::Yes(Reason::Missing) {
-                let path = place.path().to_owned();
-                survey.notices.push(Notice::Restored { path });
-            }
         }
-        if !survey.legacy.is_empty() && not_written.is_none() {
-            remove_if_present(&place.dir().join(LEGACY_STORE))?; // in the vault and in the store now
-        }
-        Ok(Some(Loaded {
-            doc: course.target,
+        Ok(Round::Done(Box::new(Loaded {
+            doc: course.edited.doc,
             unopened: Vec::new(),
             notices: survey.notices,
             planned: survey.planned,
             not_written,
-        }))
+        })))
     }
 
     /// Everything that a load changes in the vault, with its events, in one transaction; the agent's revision after it.
@@ -316,19 +332,19 @@ impl Engine<'_> {
         plan: Committal,
     ) -> Result<i64, SyncError> {
         let (stored, merged) = (&survey.state.doc, &course.takeover.doc);
-        let (edited, target) = (&course.edited.doc, &course.target);
+        let (synced, edited) = (&course.synced, &course.edited.doc);
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
         if survey.is_unknown() || plan.announces {
             tx.touch(&agent.name)?; // what is recorded below refers to the agent
         }
         apply(&mut tx, agent, stored, merged, &course.takeover.step)?;
         merge_events(&mut tx, agent, place, stored, &course.takeover)?;
+        let sync = Step::Sync(&survey.planned);
+        apply(&mut tx, agent, merged, synced, &sync)?;
         if let Some(event) = &course.edited.event {
-            apply(&mut tx, agent, merged, edited, &Step::Edit)?;
+            apply(&mut tx, agent, synced, edited, &Step::Edit)?;
             tx.append(Some(&agent.name), event.clone())?;
         }
-        let sync = Step::Sync(&survey.planned);
-        apply(&mut tx, agent, edited, target, &sync)?;
         let revision = tx.revision(&agent.name)?;
         if let Write::Yes(reason) = plan.write {
             tx.append(Some(&agent.name), export_event(place, reason.as_str()))?;
@@ -431,7 +447,8 @@ fn record_known(
     revision: i64,
 ) -> Result<(), SyncError> {
     if survey.bytes().is_none() && !survey.withheld {
-        return Ok(());
+        // A file that is gone is no base any more; see `damaged`.
+        return Ok(tx.forget_export(place.real(), &agent.name)?);
     }
     let (state, revision) = match plan.write {
         _ if survey.withheld => (ExportState::Withheld, PENDING),

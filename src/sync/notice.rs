@@ -32,6 +32,13 @@ pub enum Notice {
         /// What was wrong with it.
         fault: FormatFault,
     },
+    /// Stores of before `auth-profiles.json` were imported.
+    Imported {
+        /// How many profiles they brought.
+        profiles: usize,
+        /// The agent's own, which was removed after that.
+        removed: Option<PathBuf>,
+    },
     /// A deleted store was written again.
     Restored {
         /// The store.

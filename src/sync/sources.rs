@@ -61,6 +61,15 @@ pub struct Planned {
     pub decision: Decision,
 }
 
+/// What older stores hold.
+#[derive(Debug, Default)]
+pub(super) struct Legacy {
+    /// Profile ids and entries.
+    pub(super) entries: Vec<LegacyEntry>,
+    /// The agent's own older store was there and could be read.
+    pub(super) has_own: bool,
+}
+
 impl Planned {
     /// Does it to a document.
     pub(super) fn apply(&self, doc: &mut StoreDoc) {
@@ -125,32 +134,36 @@ impl LoginSources<'_> {
 
     /// What the stores of before `auth-profiles.json` hold for the agent in `dir`: its own first, then of the shared one
     /// what its own does not have.
-    pub(super) fn legacy(&self, dir: &Path, notices: &mut Vec<Notice>) -> Vec<LegacyEntry> {
-        let mut found = self.legacy_file(&dir.join(LEGACY_STORE), parse_auth, notices);
-        for (id, entry) in self.legacy_file(&self.legacy_oauth_file, parse_oauth, notices) {
-            if found.iter().all(|(known, _)| *known != id) {
-                found.push((id, entry));
+    pub(super) fn legacy(&self, dir: &Path, notices: &mut Vec<Notice>) -> Legacy {
+        let own = self.legacy_file(&dir.join(LEGACY_STORE), parse_auth, notices);
+        let shared = self.legacy_file(&self.legacy_oauth_file, parse_oauth, notices);
+        let has_own = own.is_some();
+        let mut entries = own.unwrap_or_default();
+        for (id, entry) in shared.unwrap_or_default() {
+            if entries.iter().all(|(known, _)| *known != id) {
+                entries.push((id, entry));
             }
         }
-        found
+        Legacy { entries, has_own }
     }
 
+    /// `None` when there is none, or none that can be understood.
     fn legacy_file(
         &self,
         path: &Path,
         parse: fn(&[u8]) -> Result<Vec<LegacyEntry>, SourceFault>,
         notices: &mut Vec<Notice>,
-    ) -> Vec<LegacyEntry> {
+    ) -> Option<Vec<LegacyEntry>> {
         let read = match read_source(path) {
-            FileReading::Absent => return Vec::new(),
+            FileReading::Absent => return None,
             FileReading::Unreadable(kind) => Err(SourceFault::Unreadable(kind)),
             FileReading::Content(content) => parse(&content.bytes),
         };
-        read.unwrap_or_else(|fault| {
+        read.map_err(|fault| {
             let place = path.display().to_string();
             notices.push(Notice::SourceDamaged { place, fault });
-            Vec::new()
         })
+        .ok()
     }
 
     fn claude_code(

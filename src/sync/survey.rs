@@ -5,10 +5,9 @@ use super::engine::{Edited, Extent};
 use super::merge::{Change, Side, merge};
 use super::notice::Notice;
 use super::plan::Decision;
-use super::sources::Planned;
+use super::sources::{Legacy, Planned};
 use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
 use crate::export::{StoreReading, parse, render};
-use crate::sources::legacy::LegacyEntry;
 use crate::vault::{AgentState, ExportRecord, ExportState};
 
 /// What is found.
@@ -30,7 +29,7 @@ pub(super) struct Survey {
     /// What the sources say.
     pub(super) planned: Vec<Planned>,
     /// What older stores hold, while there is neither a store nor anything in the vault.
-    pub(super) legacy: Vec<LegacyEntry>,
+    pub(super) legacy: Legacy,
     /// What there is to tell.
     pub(super) notices: Vec<Notice>,
 }
@@ -41,10 +40,12 @@ impl Survey {
         let file = match &self.file {
             StoreReading::Parsed { .. } => self.as_known && self.is_record_current(),
             StoreReading::Missing => self.state.doc.is_blank() || self.is_withholding_known(),
-            StoreReading::Damaged { .. } => self.is_withholding_known(),
+            StoreReading::Damaged { .. } => {
+                self.is_withholding_known() && !self.state.doc.is_blank()
+            }
         };
         let keeps = |planned: &Planned| matches!(planned.decision, Decision::Keep { .. });
-        file && !self.leftover && self.legacy.is_empty() && self.planned.iter().all(keeps)
+        file && !self.leftover && self.legacy.entries.is_empty() && self.planned.iter().all(keeps)
     }
 
     /// What the vault knows of the file is the newest there is to know.
@@ -81,8 +82,8 @@ impl Survey {
         self.is_unknown()
             || (self.as_known && !self.is_record_current())
             || course.takeover.doc != self.state.doc
+            || course.synced != course.takeover.doc
             || course.edited.event.is_some()
-            || course.target != course.edited.doc
     }
 
     /// What was last known to be in the file; nothing, if nothing was.
@@ -115,7 +116,7 @@ impl Survey {
                 }
             }
             _ => {
-                for (id, entry) in &self.legacy {
+                for (id, entry) in &self.legacy.entries {
                     doc.set(Section::Profiles, id, entry.expose_secret().clone());
                 }
                 Takeover {
@@ -163,10 +164,17 @@ pub(super) struct Takeover {
 pub(super) struct Course {
     /// After what others wrote.
     pub(super) takeover: Takeover,
+    /// After what the sources say.
+    pub(super) synced: StoreDoc,
     /// After the command's own change.
     pub(super) edited: Edited,
-    /// After what the sources say.
-    pub(super) target: StoreDoc,
+}
+
+impl Course {
+    /// Where it ends.
+    pub(super) fn target(&self) -> &StoreDoc {
+        &self.edited.doc
+    }
 }
 
 /// Whether the file is to be written.

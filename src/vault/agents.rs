@@ -100,18 +100,16 @@ impl Reader<'_> {
             }) => (fields, Some(generations)),
             None => (frame_of(&StoreDoc::default()), None),
         };
-        let mut sections = Vec::new();
-        for section in Section::ALL {
-            let entries = match section {
-                Section::Profiles => {
-                    self.profiles(id, name, generations.as_ref(), &mut unopened)?
-                }
-                Section::Usage => self.usage(id, name, &mut unopened)?,
-                Section::Order | Section::LastGood => self.provider_entries(section, id)?,
-            };
-            sections.push((section, entries));
+        for section in [Section::Order, Section::LastGood] {
+            let sealed = fields.get(section.key()).and_then(Value::as_object);
+            let plain = self.provider_entries(section, id)?;
+            if sealed.map_or(!plain.is_empty(), |sealed| *sealed != plain) {
+                unopened.push(format!("the {} of agent {name}", section.key()));
+            }
         }
-        let doc = sections::assemble(fields, sections);
+        let profiles = self.profiles(id, name, generations.as_ref(), &mut unopened)?;
+        let usage = self.usage(id, name, &mut unopened)?;
+        let doc = sections::assemble(fields, profiles, usage);
         Ok(Some(AgentState {
             doc,
             revision,

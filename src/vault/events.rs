@@ -7,13 +7,15 @@ use crate::audit::{Event, EventActor};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::Actor;
 
-/// Columns of an event with its texts, in the order [`read`] expects them.
-pub(super) const SELECT: &str = "SELECT e.seq, e.at, k.text, o.text, g.text, a.text, p.text, v.text, \
-    w.program, e.pid, w.uid, w.host, w.parent, s.text, e.generation, e.token_before, e.token_after, \
+/// Columns of an event with its texts, in the order [`read`] expects them. An event whose texts were taken away is still
+/// one: verifying it says that it was altered.
+pub(super) const SELECT: &str = "SELECT e.seq, e.at, coalesce(k.text, ''), coalesce(o.text, ''), coalesce(g.text, ''), \
+    a.text, p.text, v.text, coalesce(w.program, ''), e.pid, coalesce(w.uid, 0), coalesce(w.host, ''), \
+    coalesce(w.parent, ''), s.text, e.generation, e.token_before, e.token_after, \
     e.expires_before, e.expires_after, e.detail, e.mac \
-    FROM events e JOIN terms k ON k.id = e.kind JOIN terms o ON o.id = e.outcome JOIN terms g ON g.id = e.origin \
-    JOIN actors w ON w.id = e.actor LEFT JOIN terms a ON a.id = e.agent LEFT JOIN terms p ON p.id = e.profile \
-    LEFT JOIN terms v ON v.id = e.provider LEFT JOIN terms s ON s.id = e.session";
+    FROM events e LEFT JOIN terms k ON k.id = e.kind LEFT JOIN terms o ON o.id = e.outcome \
+    LEFT JOIN terms g ON g.id = e.origin LEFT JOIN actors w ON w.id = e.actor LEFT JOIN terms a ON a.id = e.agent \
+    LEFT JOIN terms p ON p.id = e.profile LEFT JOIN terms v ON v.id = e.provider LEFT JOIN terms s ON s.id = e.session";
 
 /// Reads a row of [`SELECT`].
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Event> {

@@ -118,6 +118,21 @@ impl UnlockedVault {
 }
 
 impl Tx<'_> {
+    /// Forgets what was in the store file: whatever is found there next is compared with nothing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn forget_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
+        self.tx
+            .execute(
+                "UPDATE exports SET digest = NULL, snapshot = NULL, revision = -1 \
+                 WHERE path = ?1 AND agent = (SELECT id FROM terms WHERE text = ?2)",
+                params![path_text(path), agent.as_str()],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
     /// Records what is now in the store file: after the durable rename, never before. Recorded before, a crash
     /// between the two would read as a revert by another program and undo the newest change.
     ///

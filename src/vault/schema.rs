@@ -14,7 +14,7 @@ pub(super) const VERSION: i32 = 1;
 
 /// SHA-256 over `sqlite_schema` of a vault at [`VERSION`], in hexadecimal, without refinery's own table, whose
 /// definition is that crate's to change. A test makes a vault and compares.
-const DIGEST: &str = "b4c268cb330475f481f623452a67a8e5e29c0f6ed73adb4f832a805586dff0db";
+const DIGEST: &str = "6ff71a03bc317c1aeed5cfff595807820920e1f383ed4153ea4b9b45c97187f3";
 
 /// Brings the schema up to [`VERSION`]. The caller holds the vault's lock file: refinery alone is not safe between processes.
 ///

@@ -12,7 +12,7 @@ use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Section, StoreDoc,
 
 /// What is sealed in an agent's row: the store's top level without its sections, and which profiles there are.
 pub(super) struct Frame {
-    /// The top level, with sections that have rows of their own emptied.
+    /// The top level, with the sections emptied whose entries are sealed in rows of their own.
     pub(super) fields: Map<String, Value>,
     /// The generation of each profile.
     pub(super) generations: Map<String, Value>,
@@ -64,11 +64,11 @@ fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad {
         .text(profile)
 }
 
-/// A document's frame: its top level, with sections that have rows of their own emptied. A section that is not an
-/// object has no rows and stays in the frame as it is.
+/// A document's frame: its top level, with the sections emptied whose entries are sealed in rows of their own. Order and last
+/// good stay in it: their rows are plain copies for queries. A section that is not an object has no rows.
 pub(super) fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
     let has_rows = |key: &str, value: &Value| {
-        value.is_object() && Section::ALL.iter().any(|section| section.key() == key)
+        value.is_object() && (key == Section::Profiles.key() || key == Section::Usage.key())
     };
     let fields = doc.expose_secret().iter().map(|(key, value)| {
         let kept = if has_rows(key, value) {
@@ -81,16 +81,16 @@ pub(super) fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
     fields.collect()
 }
 
-/// Puts a document together from its frame and its sections' rows.
+/// Puts a document together from its frame and the rows of its profiles and usage.
 pub(super) fn assemble(
     mut root: Map<String, Value>,
-    sections: Vec<(Section, Map<String, Value>)>,
+    profiles: Map<String, Value>,
+    usage: Map<String, Value>,
 ) -> StoreDoc {
-    for (section, entries) in sections {
-        let is_object = root.get(section.key()).is_some_and(Value::is_object);
-        if !entries.is_empty() || is_object || section == Section::Profiles {
-            root.insert(section.key().to_owned(), Value::Object(entries));
-        }
+    root.insert(Section::Profiles.key().to_owned(), Value::Object(profiles));
+    let has_usage = root.get(Section::Usage.key()).is_some_and(Value::is_object);
+    if has_usage || !usage.is_empty() {
+        root.insert(Section::Usage.key().to_owned(), Value::Object(usage));
     }
     StoreDoc::from_json(Value::Object(root)).unwrap_or_default() // `profiles` was just put in as an object
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use rusqlite::OptionalExtension as _;
+
 use super::error::{Context, KeyProblem, VaultError};
 use super::file::Vault;
 use super::key_slots;
@@ -173,7 +175,12 @@ impl Vault {
                 [purpose],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
-            .at(&self.path, "read")?;
+            .optional()
+            .at(&self.path, "read")?
+            .ok_or_else(|| VaultError::Damaged {
+                path: self.path.clone(),
+                what: format!("its {purpose} key is missing"),
+            })?;
         let key = seal
             .open(record_key_aad(self.id, purpose, number), &sealed)
             .map_err(|_| VaultError::Unopened {

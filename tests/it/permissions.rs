@@ -104,7 +104,7 @@ fn what_others_can_read_or_write() {
             key,
             0o620,
             77,
-            ["can be written by other users", "chmod go-w"],
+            ["can be written by other users", "chmod go-rwx"],
         ),
         (
             home.at(".config/clawkeep"),
@@ -122,7 +122,7 @@ fn what_others_can_read_or_write() {
             home.at(".clawdbot"),
             0o1777,
             65,
-            ["can be written by other users", "chmod go-w"],
+            ["can be written by other users", "use one of your own"],
         ),
         (
             home.at(VAULT),
@@ -165,7 +165,7 @@ fn what_belongs_to_somebody_else() {
             &home,
             STATUS,
             status,
-            &["belongs to user 65534, not to user 0", "chown 0"],
+            &["belongs to user 65534, not to user 0", "sudo -u '#65534'"],
         );
         assert!(
             run.stderr.contains(path.to_str().unwrap()),

@@ -72,7 +72,12 @@ fn put_sealed(home: &Home, profile: &str, blob: &[u8]) {
 #[track_caller]
 fn assert_does_not_open(home: &Home, profile: &str) {
     let row = format!("profile {profile} of agent main");
-    let status = refuses(home, &["models", "status"], 65, &[&row, "audit verify"]);
+    let status = refuses(
+        home,
+        &["models", "status"],
+        65,
+        &[&row, "changed past clawkeep"],
+    );
     for other in [CLAUDE_ID, KEY_ID, OAUTH_ID] {
         assert_eq!(
             status.stdout.contains(other),

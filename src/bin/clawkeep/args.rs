@@ -16,7 +16,6 @@ use crate::ui::ColourChoice;
     name = "clawkeep",
     version,
     propagate_version = true,
-    disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Examples:\n  clawkeep models status           sync, then show every credential and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to which credential\n  clawkeep audit verify            prove that the record was not altered"

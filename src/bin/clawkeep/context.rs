@@ -2,11 +2,12 @@
 
 use std::cell::OnceCell;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
 use clawkeep::config::{AgentRef, Env, Layout, Overrides, Settings};
 use clawkeep::crypto::SlotKind;
+use clawkeep::domain::AgentName;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock, check_trusted, create_private_dir, harden};
 #[cfg(target_os = "macos")]
@@ -130,6 +131,7 @@ impl Context {
     /// Makes the vault, and says on stderr where its key went and why.
     pub(crate) fn create(&self, choice: KeyChoice) -> Result<Option<Created>, Failure> {
         harden();
+        let had_one = self.lock_dir().exists();
         let made = create(
             &self.layout.vault_file,
             choice,
@@ -138,6 +140,12 @@ impl Context {
             self.clock,
         )?;
         if let Some(created) = &made {
+            if had_one {
+                let path = self.layout.shorten_home(&self.layout.vault_file);
+                self.ui.warn(&format!(
+                    "Warning: there was a vault at {path} before. It is gone, and its record with it; this one begins anew."
+                ));
+            }
             let vault = self.layout.shorten_home(created.vault.path());
             let place = match (created.kind, &created.keyfile) {
                 (SlotKind::Keyfile, Some(path)) => {
@@ -176,14 +184,13 @@ impl Context {
             codex_file: self.layout.codex_file.clone(),
             legacy_oauth_file: self.layout.oauth_file(),
         };
-        let mut lock_dir = vault.path().as_os_str().to_owned();
-        lock_dir.push(".lease");
+        let lock_dir = self.lock_dir();
         let mut engine = Engine {
             vault,
             sources: &sources,
             actor: &self.actor,
             clock: self.clock,
-            lock_dir: lock_dir.into(),
+            lock_dir,
         };
         let done = work(&mut engine);
         if vault.head().ok().flatten() != before {
@@ -192,15 +199,46 @@ impl Context {
         done
     }
 
+    /// Where the locks between our own processes lie: beside the vault.
+    fn lock_dir(&self) -> PathBuf {
+        let mut path = self.layout.vault_file.as_os_str().to_owned();
+        path.push(".lease");
+        path.into()
+    }
+
     /// Loads an agent and says what there is to say.
     pub(crate) fn load(
         &self,
         vault: &mut UnlockedVault,
         agent: &AgentRef,
     ) -> Result<Loaded, Failure> {
-        let loaded = self.with_engine(vault, |engine| engine.load(agent, self.mode))?;
+        let mode = if self.is_unknown(vault, agent)? {
+            self.ui.note(&format!(
+                "Note: there is no agent {} (no directory {}), so nothing was synced into one.",
+                agent.name,
+                agent.dir.display()
+            ));
+            SyncMode::Off
+        } else {
+            self.mode
+        };
+        let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
         self.tell(&loaded);
         Ok(loaded)
+    }
+
+    /// An agent that was named and is nowhere: most likely mistyped. Its directory is not made and nothing put into it.
+    fn is_unknown(&self, vault: &UnlockedVault, agent: &AgentRef) -> Result<bool, Failure> {
+        let by_path = agent.name.as_str().contains('/');
+        if by_path || agent.name == AgentName::default() || agent.dir.is_dir() {
+            return Ok(false);
+        }
+        let listed = self
+            .settings()?
+            .agents
+            .iter()
+            .any(|known| known.name == agent.name);
+        Ok(!listed && !vault.agents()?.contains(&agent.name))
     }
 
     /// What is left to say of a load once its answer is given.

@@ -118,10 +118,13 @@ impl Failure {
             }
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
-                format!("Mend the file, or move it away to start without it: mv {0} {0}.damaged", path.display())
+                format!(
+                    "Mend the file, or move it away to start without it: mv {0} {0}.damaged",
+                    quoted(path)
+                )
             }
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
-                "See what was changed with: clawkeep audit verify. The store file still has its copy.".to_owned()
+                "It was changed past clawkeep. The store file still has its copy; put back a backup of the vault, or move it away to import the file anew.".to_owned()
             }
             Self::Config(ConfigError::File(_) | ConfigError::AgentDirs { .. }) => {
                 "Check what is there and its permissions.".to_owned()
@@ -185,7 +188,7 @@ fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
-        VaultError::Unopened { .. } => "See what was changed with: clawkeep audit verify".to_owned(),
+        VaultError::Unopened { .. } => "It was changed past clawkeep. Put back a backup of the vault.".to_owned(),
         _ => return None,
     })
 }
@@ -217,14 +220,18 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
 
 fn file_remedy(error: &FileError) -> Option<String> {
     Some(match error {
-        FileError::TooOpen { path, remedy, .. } => {
-            format!("Mend it with: chmod {remedy} {}", path.display())
+        FileError::TooOpen {
+            path,
+            remedy: Some(mode),
+            ..
+        } => {
+            format!("Mend it with: chmod {mode} {}", quoted(path))
         }
-        FileError::ForeignOwner { path, uid, .. } => {
-            format!(
-                "Run the command as the owner, or mend it with: chown {uid} {}",
-                path.display()
-            )
+        FileError::TooOpen { .. } => {
+            "That directory is meant for everybody; use one of your own.".to_owned()
+        }
+        FileError::ForeignOwner { owner, .. } => {
+            format!("Run the command as the owner: sudo -u '#{owner}' clawkeep …")
         }
         FileError::Symlink { path } => {
             format!("Name the file itself instead of {}.", path.display())
@@ -232,15 +239,15 @@ fn file_remedy(error: &FileError) -> Option<String> {
         FileError::NotRegular { path } | FileError::TooLarge { path, .. } => {
             format!(
                 "Nothing was changed. Move it away: mv {0} {0}.aside",
-                path.display()
+                quoted(path)
             )
         }
         FileError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             let dir = path.parent().unwrap_or(path);
             format!(
                 "See who owns it and who may use it: ls -ld {} {}",
-                dir.display(),
-                path.display()
+                quoted(dir),
+                quoted(path)
             )
         }
         FileError::Io { .. } => {
@@ -248,6 +255,16 @@ fn file_remedy(error: &FileError) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
+    if text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn lock_remedy(error: &LockError) -> Option<String> {

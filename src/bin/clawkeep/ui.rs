@@ -115,6 +115,11 @@ impl Ui {
         }
     }
 
+    /// Says something that must be heard, even with `--quiet`.
+    pub(crate) fn warn(&self, text: &str) {
+        say(&one_line(text));
+    }
+
     /// Says an error that does not end the command.
     pub(crate) fn error(&self, text: &str) {
         say(&format!("Error: {}", one_line(text)));
@@ -141,6 +146,14 @@ impl Ui {
                 path.display(),
                 aside.display()
             )),
+            Notice::Imported { profiles, removed } => {
+                let removed = removed.as_ref().map(|path| format!("; {} has done its duty and was removed", path.display()));
+                let noun = if *profiles == 1 { "profile" } else { "profiles" };
+                self.note(&format!(
+                    "Note: imported {profiles} {noun} from the older store{}.",
+                    removed.unwrap_or_default()
+                ));
+            }
             Notice::Restored { path } => {
                 self.note(&format!("Note: {} was gone and has been written again from the vault.", path.display()));
             }

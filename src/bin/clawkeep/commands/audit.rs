@@ -83,7 +83,17 @@ impl Verify {
             Ok(0) => Err(EMPTY),
             other => other,
         };
-        self.say(context, kept, checked)
+        self.say(context, kept, checked)?;
+        // The record holds; so must what it speaks of.
+        let mut rows = Vec::new();
+        for agent in vault.agents()? {
+            rows.extend(vault.agent(&agent)?.unopened);
+        }
+        if rows.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Unopened { rows })
+        }
     }
 
     fn say(
@@ -106,8 +116,9 @@ impl Verify {
             Some(seq) => format!(", and event {seq} is the one kept as head"),
             None => "; no head was kept to show whether the end was cut off".to_owned(),
         };
+        let noun = if count == 1 { "event" } else { "events" };
         context.ui.answer(&format!(
-            "The record holds: {count} events, none altered, missing or out of order{against}.\n"
+            "The record holds: {count} {noun}, none altered, missing or out of order{against}.\n"
         ))
     }
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::config::{AgentRef, existing_agents, order_agent};
 use clawkeep::export::{StorePlace, render};
-use clawkeep::platform::{create_private_dir, replace_file};
+use clawkeep::platform::{replace_file, resolve_link};
 use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
@@ -41,9 +41,7 @@ impl Export {
             }
         });
         match to {
-            Some(to) if to != place.path() && to != place.real() => {
-                self.elsewhere(context, &agent, &to)
-            }
+            Some(to) if resolve_link(&to)? != place.real() => self.elsewhere(context, &agent, &to),
             _ => {
                 let mut vault = context.vault()?;
                 let loaded = context
@@ -95,7 +93,6 @@ impl Export {
             let text = zeroize::Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
             return context.ui.write(&text);
         }
-        create_private_dir(to.parent().unwrap_or(Path::new(".")))?;
         let mut temporary = to.as_os_str().to_owned();
         temporary.push(".clawkeep-tmp");
         replace_file(to, Path::new(&temporary), &bytes)?;
@@ -103,50 +100,57 @@ impl Export {
             "{}: exported to {}\n",
             agent.name,
             context.layout.shorten_home(to)
-        ))
+        ))?;
+        context.verdict(loaded)
     }
 }
 
-/// A copy may replace an older copy and nothing else.
+/// A copy may replace an older copy and nothing else: no store, login, setting, key or vault.
 fn check_target(context: &Context, to: &Path) -> Result<(), Failure> {
-    let name = to
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let same_dir = |path: &Path| {
-        let dir = |path: &Path| path.parent().and_then(|dir| dir.canonicalize().ok());
-        dir(path).is_some() && dir(path) == dir(to)
-    };
+    if to == Path::new("-") {
+        return Ok(());
+    }
     let layout = &context.layout;
-    let vault = layout
-        .vault_file
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let is_vaults = same_dir(&layout.vault_file) && name.starts_with(vault.as_ref());
-    let ours = [
-        layout.config_file.as_path(),
+    let real = resolve_link(to)?;
+    let agents = existing_agents(layout, context.settings()?)?;
+    let stores = agents
+        .iter()
+        .flat_map(|agent| ["auth-profiles.json", "auth.json"].map(|name| agent.dir.join(name)));
+    let files = [
+        &layout.config_file,
         &layout.settings_file,
         &layout.claude_code_file,
         &layout.codex_file,
     ];
-    let is_named = ours.into_iter().chain(layout.named_key_file()).any(|path| {
-        same_dir(path) && path.file_name().unwrap_or_default().to_string_lossy() == name
-    });
-    let is_keys = to.parent().and_then(|dir| dir.canonicalize().ok())
-        == layout.key_file_dir().canonicalize().ok();
-    let is_other =
-        to != Path::new("-") && std::fs::symlink_metadata(to).is_ok_and(|meta| !meta.is_file());
-    if to != Path::new("-")
-        && (is_vaults || is_named || (is_keys && layout.key_file_dir().exists()) || is_other)
-    {
-        return Err(Failure::BadArgument(format!(
-            "{} is no place for a copy",
-            to.display()
-        )));
-    }
-    Ok(())
+    let named = layout.named_key_file().map(Path::to_owned);
+    let taken = stores
+        .chain(files.map(Clone::clone))
+        .chain([layout.oauth_file()])
+        .chain(named);
+    let vault = resolve_link(&layout.vault_file)?;
+    // The vault's log, its lock, and what else lies beside it under its name.
+    let is_vaults = real.parent() == vault.parent()
+        && real
+            .file_name()
+            .unwrap_or_default()
+            .as_encoded_bytes()
+            .starts_with(vault.file_name().unwrap_or_default().as_encoded_bytes());
+    let is_key = real.starts_with(resolve_link(&layout.key_file_dir())?);
+    let is_taken = is_vaults
+        || is_key
+        || taken
+            .filter_map(|path| resolve_link(&path).ok())
+            .any(|path| path == real);
+    let is_special = std::fs::symlink_metadata(to).is_ok_and(|meta| !meta.is_file());
+    let why = match (is_taken, is_special) {
+        (true, _) => "it is a store, a login, a setting, a key or the vault",
+        (_, true) => "what is there is not a plain file",
+        _ => return Ok(()),
+    };
+    Err(Failure::BadArgument(format!(
+        "{} is no place for a copy: {why}",
+        to.display()
+    )))
 }
 
 /// Before the first byte of a secret goes out. Source: `spec/vault.md`, The audit record.

@@ -34,11 +34,11 @@ pub(crate) struct History {
     /// Only this kind of event (order.set) or group (order); may be given more than once
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
-    /// Only since then: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30, or RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = time_arg::parse)]
+    /// Only since then: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
     /// Only before then
-    #[arg(long, value_name = "TIME", value_parser = time_arg::parse)]
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
     /// At most so many [default: 50 in the table, all in JSON; 0 means all]
     #[arg(long, value_name = "N")]
@@ -203,15 +203,23 @@ fn table(events: &[Event], width: Option<usize>) -> String {
         for (cell, width) in row.iter().zip(widths) {
             let _ = write!(line, "{cell:<width$}  "); // writing to a String cannot fail
         }
-        let line: String = line
-            .trim_end()
-            .chars()
-            .take(width.unwrap_or(usize::MAX))
-            .collect();
+        let line = fitting(line.trim_end(), width);
         out.push_str(line.trim_end());
         out.push('\n');
     }
     out
+}
+
+/// A line cut to the terminal's width, with a mark where it was cut.
+fn fitting(line: &str, width: Option<usize>) -> String {
+    match width {
+        Some(width) if line.chars().count() > width => line
+            .chars()
+            .take(width.saturating_sub(1))
+            .chain(['…'])
+            .collect(),
+        _ => line.to_owned(),
+    }
 }
 
 fn cells(event: &Event) -> [String; 5] {
@@ -246,10 +254,13 @@ fn cells(event: &Event) -> [String; 5] {
 fn what(event: &Event) -> String {
     let mut parts = Vec::new();
     if let Some(expires) = event.expires_after {
-        let at = instant(expires)
-            .with_timezone(&Local)
-            .format("%Y-%m-%d %H:%M");
-        parts.push(format!("expires {at}"));
+        parts.push(match DateTime::from_timestamp_millis(expires) {
+            Some(at) => format!(
+                "expires {}",
+                at.with_timezone(&Local).format("%Y-%m-%d %H:%M")
+            ),
+            None => format!("expires at {expires} ms, beyond the calendar"),
+        });
     }
     let print = |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(Fingerprint::from_bytes);
     match (print(&event.token_before), print(&event.token_after)) {

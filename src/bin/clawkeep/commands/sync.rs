@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clawkeep::config::{AgentRef, existing_agents, order_agent};
-use clawkeep::domain::Section;
+use clawkeep::domain::{Section, StoreDoc};
 use clawkeep::vault::UnlockedVault;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -32,6 +32,10 @@ impl Sync {
         for agent in self.agents(context, &vault)? {
             // One agent's trouble is not the others'.
             if let Err(failure) = tally.sync(context, &mut vault, &agent) {
+                let error = failure.lines().join(" ");
+                tally
+                    .rows
+                    .push(json!({"agent": agent.name.as_str(), "error": error}));
                 tally.failures.push((agent.name.to_string(), failure));
             }
         }
@@ -69,7 +73,9 @@ impl Sync {
         let mut agents = existing_agents(&context.layout, settings)?;
         for name in vault.agents()? {
             let dir = PathBuf::from(name.as_str());
-            if dir.is_absolute() && dir.is_dir() && agents.iter().all(|agent| agent.name != name) {
+            let real = |dir: &PathBuf| dir.canonicalize().ok();
+            let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
+            if dir.is_absolute() && dir.is_dir() && is_new() {
                 agents.push(AgentRef { name, dir });
             }
         }
@@ -94,23 +100,51 @@ impl Tally {
     ) -> Result<(), Failure> {
         let before = vault.agent(&agent.name)?;
         let loaded = context.load(vault, agent)?;
-        let changed: Vec<&str> = loaded
-            .doc
-            .entries(Section::Profiles)
-            .filter(|(id, entry)| before.doc.get(Section::Profiles, id) != Some(*entry))
-            .map(|(id, _)| id)
-            .collect();
-        let count = loaded.doc.entries(Section::Profiles).count();
-        let noun = if count == 1 { "profile" } else { "profiles" };
-        let what = if changed.is_empty() {
-            "up to date".to_owned()
-        } else {
-            format!("took over {}", changed.join(", "))
+        let profiles = |doc: &StoreDoc| -> Map<String, Value> {
+            doc.section(Section::Profiles).cloned().unwrap_or_default()
         };
-        self.text
-            .push_str(&format!("{}: {count} {noun}, {what}\n", agent.name));
-        self.rows
-            .push(json!({"agent": agent.name.as_str(), "profiles": count, "changed": changed}));
+        let (old, new) = (profiles(&before.doc), profiles(&loaded.doc));
+        let changed: Vec<&String> = new
+            .keys()
+            .filter(|id| old.get(*id) != new.get(*id))
+            .collect();
+        let removed: Vec<&String> = old.keys().filter(|id| !new.contains_key(*id)).collect();
+        let joined = |ids: &[&String]| {
+            ids.iter()
+                .map(|id| id.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let mut what = Vec::new();
+        if !changed.is_empty() {
+            what.push(format!("took over {}", joined(&changed)));
+        }
+        if !removed.is_empty() {
+            what.push(format!(
+                "removed {}, which the store no longer has",
+                joined(&removed)
+            ));
+        }
+        if what.is_empty() {
+            what.push("up to date".to_owned());
+        }
+        let noun = if new.len() == 1 {
+            "profile"
+        } else {
+            "profiles"
+        };
+        self.text.push_str(&format!(
+            "{}: {} {noun}, {}\n",
+            agent.name,
+            new.len(),
+            what.join("; ")
+        ));
+        self.rows.push(json!({
+            "agent": agent.name.as_str(),
+            "profiles": new.len(),
+            "changed": changed,
+            "removed": removed,
+        }));
         context.verdict(loaded)
     }
 }

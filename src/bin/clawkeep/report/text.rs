@@ -79,8 +79,13 @@ impl Report {
     }
 }
 
+/// On one line: an id or an address may hold a line end, and no part of it may pass for a line of ours.
+fn flat(text: &str) -> String {
+    text.replace(['\n', '\r'], "?")
+}
+
 fn line(label: impl fmt::Display, value: &str) -> String {
-    format!("{:<14}: {value}\n", label.to_string())
+    format!("{:<14}: {}\n", label.to_string(), flat(value))
 }
 
 fn counted(label: &str, values: &[String], none: &str) -> String {
@@ -120,7 +125,7 @@ fn provider_line(entry: &ProviderAuth) -> String {
     parts.extend(
         found.map(|(key, found)| format!("{key}={} | source={}", found.value, found.source)),
     );
-    format!("- {provider} {}\n", parts.join(" | "))
+    format!("- {} {}\n", flat(provider), flat(&parts.join(" | ")))
 }
 
 fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
@@ -143,7 +148,7 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
     };
     format!(
         "- {} {}{expiry}{source}\n",
-        profile.label,
+        flat(&profile.label),
         word(health.status, colour)
     )
 }
