@@ -239,3 +239,140 @@ fn a_damaged_store_is_told_of_once() {
         "damaged"
     );
 }
+
+/// A damaged store was moved aside and could not be written anew; then another program starts one of its own.
+#[test]
+fn a_store_begun_anew_after_damage_deletes_nothing() {
+    let home = home_with_keys();
+    home.write(STORE, "{\"profiles\": {");
+    let in_the_way = home.at(&format!("{STORE}.clawkeep-tmp"));
+    fs::create_dir(&in_the_way).unwrap();
+    home.run(&["sync"]).exits(1);
+    assert!(!home.at(STORE).exists());
+    fs::remove_dir(&in_the_way).unwrap();
+    home.write(STORE, r#"{"version": 1, "profiles": {"q:new": {"type": "api_key", "provider": "q", "key": "k"}}}"#);
+    home.run(&["sync"]).ok();
+    let mut ids = keys(&home.json(STORE)["profiles"]);
+    ids.sort();
+    assert_eq!(ids, ["anthropic:claude-cli", "p:a", "p:b", "p:c", "q:new"]);
+}
+
+#[test]
+fn removals_are_told() {
+    let home = home_with_keys();
+    let mut store = home.json(STORE);
+    store["profiles"].as_object_mut().unwrap().remove("p:b");
+    home.write(STORE, store.to_string());
+    let answer = home.run(&["sync"]).ok();
+    assert_eq!(
+        answer,
+        "main: 3 profiles, removed p:b, which the store no longer has\n"
+    );
+    let removed = home.newest("profile.removed").unwrap();
+    assert_eq!(
+        (&removed["profile"], &removed["origin"]),
+        (&json!("p:b"), &json!("auth-profiles.json"))
+    );
+    assert!(removed["token"]["before"].is_string(), "{removed}");
+}
+
+#[test]
+fn an_agent_that_is_nowhere_is_not_made() {
+    let home = Home::with_claude(TOKEN, 100);
+    for args in [
+        &["models", "status", "--agent", "mian"][..],
+        &["sync", "--agent", "mian"],
+        &[
+            "models",
+            "auth",
+            "candidates",
+            "--provider",
+            "anthropic",
+            "--agent",
+            "mian",
+        ],
+        &["export", "--agent", "mian"],
+    ] {
+        let run = home.run(args).exits(0);
+        assert!(!run.stdout.contains("claude-cli"), "{run:?}");
+        assert!(!home.at(".clawdbot/agents/mian").exists(), "{args:?}");
+    }
+    let run = home.run(&["models", "status", "--agent", "mian"]);
+    assert!(run.stderr.contains("there is no agent mian"), "{run:?}");
+}
+
+#[test]
+fn an_order_can_be_set_by_the_very_first_command() {
+    let home = Home::with_claude(TOKEN, 100);
+    home.run(&[
+        "models",
+        "auth",
+        "order",
+        "set",
+        "--provider",
+        "anthropic",
+        "anthropic:claude-cli",
+    ])
+    .ok();
+    assert_eq!(
+        home.json(STORE)["order"],
+        json!({"anthropic": ["anthropic:claude-cli"]})
+    );
+}
+
+#[test]
+fn a_link_is_no_way_into_a_newer_gateways_directory() {
+    let home = Home::with_claude(TOKEN, 100);
+    home.write(&format!("{AGENT}/openclaw-agent.sqlite"), "");
+    let ops = home.at(".clawdbot/agents/ops/agent");
+    fs::create_dir_all(&ops).unwrap();
+    std::os::unix::fs::symlink(
+        "../../main/agent/auth-profiles.json",
+        ops.join("auth-profiles.json"),
+    )
+    .unwrap();
+    home.run(&["sync"]).ok();
+    assert!(!home.at(STORE).exists());
+}
+
+#[test]
+fn an_older_store_goes_only_once_it_was_imported() {
+    let oauth = r#"{"google-gemini-cli": {"access": "a", "refresh": "r", "expires": 5}}"#;
+    let own = format!("{AGENT}/auth.json");
+    for (text, goes) in [
+        (r#"{"groq": {"type": "api_key", "key": "gsk-1"}}"#, true),
+        (r#"{"groq": {"type"#, false),
+    ] {
+        let home = Home::new();
+        home.write(".clawdbot/credentials/oauth.json", oauth);
+        home.write(&own, text);
+        let run = home.run(&["sync"]).exits(0);
+        assert_eq!(home.at(&own).exists(), !goes, "{run:?}");
+        assert!(home.at(".clawdbot/credentials/oauth.json").exists());
+        assert!(
+            run.stderr.contains(if goes {
+                "imported 2 profiles"
+            } else {
+                "imported 1 profile "
+            }),
+            "{run:?}"
+        );
+        assert_eq!(
+            run.stderr.contains("auth.json has done its duty"),
+            goes,
+            "{run:?}"
+        );
+    }
+}
+
+#[test]
+fn a_vault_that_vanished_is_missed() {
+    let home = home_with_keys();
+    fs::remove_file(home.at(VAULT)).unwrap();
+    let run = home.run(&["-q", "models", "status"]).exits(0);
+    assert!(
+        run.stderr
+            .contains("there was a vault at ~/.clawdbot/vault.db before"),
+        "{run:?}"
+    );
+}

@@ -380,3 +380,32 @@ fn a_snapshot_that_does_not_open_takes_no_row_with_it() {
     assert!(run.stdout.contains(OAUTH_ID), "{run:?}");
     assert!(run.stderr.contains("the snapshot of"), "{run:?}");
 }
+
+/// The order is sealed with the agent; its plain rows are copies.
+#[test]
+fn a_forged_order_is_not_believed() {
+    let home = home();
+    let sql = "INSERT OR REPLACE INTO provider_entries (agent, section, provider, position, value) \
+        SELECT id, 'order', 'openai', 0, '[\"openai:evil\"]' FROM agents";
+    assert_eq!(alter(&home, |conn| conn.execute(sql, []).unwrap()), 1);
+    let store = home.read(STORE);
+    let get = ["models", "auth", "order", "get", "--provider", "openai"];
+    let run = home.run(&get).exits(65);
+    assert!(
+        !run.stdout.contains("evil") && run.stderr.contains("the order of agent main"),
+        "{run:?}"
+    );
+    home.run(&["sync"]).exits(65);
+    assert_eq!(home.read(STORE), store);
+}
+
+/// A record that holds is not enough: what it speaks of must hold too.
+#[test]
+fn verifying_opens_every_row() {
+    let home = home();
+    let sql = "UPDATE profiles SET expires = 1 WHERE type = 'oauth'";
+    assert_eq!(alter(&home, |conn| conn.execute(sql, []).unwrap()), 1);
+    let run = home.run(&["audit", "verify"]).exits(65);
+    assert!(run.stdout.contains("The record holds"), "{run:?}");
+    assert!(run.stderr.contains(OAUTH_ID), "{run:?}");
+}

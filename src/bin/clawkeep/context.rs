@@ -28,7 +28,7 @@ pub(crate) struct Context {
     pub(crate) env: Env,
     pub(crate) layout: Layout,
     settings: OnceCell<Settings>,
-    pub(crate) mode: SyncMode,
+    mode: SyncMode,
     pub(crate) clock: Clock,
     pub(crate) actor: Actor,
     pub(crate) ui: Ui,
@@ -212,19 +212,27 @@ impl Context {
         vault: &mut UnlockedVault,
         agent: &AgentRef,
     ) -> Result<Loaded, Failure> {
-        let mode = if self.is_unknown(vault, agent)? {
-            self.ui.note(&format!(
-                "Note: there is no agent {} (no directory {}), so nothing was synced into one.",
-                agent.name,
-                agent.dir.display()
-            ));
-            SyncMode::Off
-        } else {
-            self.mode
-        };
+        let mode = self.mode_for(vault, agent)?;
         let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
         self.tell(&loaded);
         Ok(loaded)
+    }
+
+    /// Whether to ask the sources for an agent.
+    pub(crate) fn mode_for(
+        &self,
+        vault: &UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<SyncMode, Failure> {
+        if !self.is_unknown(vault, agent)? {
+            return Ok(self.mode);
+        }
+        self.ui.note(&format!(
+            "Note: there is no agent {} (no directory {}), so nothing was synced into one.",
+            agent.name,
+            agent.dir.display()
+        ));
+        Ok(SyncMode::Off)
     }
 
     /// An agent that was named and is nowhere: most likely mistyped. Its directory is not made and nothing put into it.

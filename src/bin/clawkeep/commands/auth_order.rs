@@ -147,10 +147,9 @@ impl Set {
             ));
         }
         let mut vault = context.vault()?;
+        let mode = context.mode_for(&vault, &agent)?;
         let loaded = context.with_engine(&mut vault, |engine| {
-            engine.edit(&agent, context.mode, |doc| {
-                set_order(doc, &agent, provider, &ids)
-            })
+            engine.edit(&agent, mode, |doc| set_order(doc, &agent, provider, &ids))
         })?;
         context.tell(&loaded);
         context.ui.answer(&format!(
@@ -167,8 +166,9 @@ impl Clear {
         let agent = self.whose.agent(context)?;
         let provider = &self.whose.provider;
         let mut vault = context.vault()?;
+        let mode = context.mode_for(&vault, &agent)?;
         let loaded = context.with_engine(&mut vault, |engine| {
-            engine.edit(&agent, context.mode, |doc| {
+            engine.edit(&agent, mode, |doc| {
                 Ok::<_, Failure>(clear_order(doc, provider))
             })
         })?;

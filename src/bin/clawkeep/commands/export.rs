@@ -44,8 +44,9 @@ impl Export {
             Some(to) if resolve_link(&to)? != place.real() => self.elsewhere(context, &agent, &to),
             _ => {
                 let mut vault = context.vault()?;
-                let loaded = context
-                    .with_engine(&mut vault, |engine| engine.rewrite(&agent, context.mode))?;
+                let mode = context.mode_for(&vault, &agent)?;
+                let loaded =
+                    context.with_engine(&mut vault, |engine| engine.rewrite(&agent, mode))?;
                 context.tell(&loaded);
                 let path = context.layout.shorten_home(place.path());
                 if place.is_newer_gateways() {
