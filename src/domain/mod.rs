@@ -7,6 +7,7 @@ mod fingerprint;
 mod ids;
 mod secret;
 mod store;
+mod text;
 mod time;
 
 pub use credential::{Credential, CredentialType, Owner};
@@ -16,4 +17,5 @@ pub use ids::{
 };
 pub use secret::SecretJson;
 pub use store::{Section, StoreDoc, StoreShapeError};
+pub use text::from_outside;
 pub use time::{Expiry, UnixMs, json_number};

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-/// Longest name taken from outside, in characters. Source: `spec/vault.md`, The audit record.
-const NAME_MAX: usize = 128;
+use crate::domain::from_outside;
 
 /// Who does something, as the record has it. `program` and `parent` are what processes claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,22 +24,13 @@ impl Actor {
     #[must_use]
     pub fn current(program: &str) -> Self {
         Self {
-            program: printable(program),
+            program: from_outside(program),
             pid: std::process::id(),
             uid: effective_uid(),
             host: host_name(),
             parent: parent_name(),
         }
     }
-}
-
-/// Text from outside, made fit for one line of a terminal: control characters become `?`, cut to 128 characters.
-fn printable(text: &str) -> String {
-    text.trim()
-        .chars()
-        .take(NAME_MAX)
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
 }
 
 #[cfg(unix)]
@@ -55,7 +45,7 @@ pub(super) fn effective_uid() -> u32 {
 
 #[cfg(unix)]
 fn host_name() -> String {
-    printable(&rustix::system::uname().nodename().to_string_lossy())
+    from_outside(&rustix::system::uname().nodename().to_string_lossy())
 }
 
 #[cfg(not(unix))]
@@ -67,7 +57,7 @@ fn host_name() -> String {
 fn parent_name() -> Option<String> {
     let pid = rustix::process::getppid()?.as_raw_nonzero();
     let name = std::fs::read(Path::new("/proc").join(pid.to_string()).join("comm")).ok()?;
-    Some(printable(&String::from_utf8_lossy(&name)))
+    Some(from_outside(&String::from_utf8_lossy(&name)))
 }
 
 #[cfg(not(unix))]
@@ -100,12 +90,6 @@ pub fn harden() {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_from_outside_are_one_short_line() {
-        assert_eq!(printable(" a\u{1b}[31m\nb "), "a?[31m?b");
-        assert_eq!(printable(&"x".repeat(500)).len(), 128);
-    }
 
     #[test]
     fn this_process_is_known() {

@@ -8,12 +8,12 @@ use super::sources::Planned;
 use super::survey::Takeover;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
-use crate::domain::{Expiry, ProfileId, Section, StoreDoc, UnixMs, normalize_provider};
+use crate::domain::{
+    Expiry, ProfileId, Section, StoreDoc, UnixMs, from_outside, normalize_provider,
+};
 use crate::export::StorePlace;
 use crate::vault::{ChangeNote, Tx};
 
-/// Longest text from outside in the record, in characters. Source: `spec/vault.md`, The audit record.
-const TEXT_MAX: usize = 128;
 /// Names listed in one event; the count says how many there were.
 const NAMES_MAX: usize = 16;
 
@@ -54,14 +54,6 @@ impl Step<'_> {
             }
         }
     }
-}
-
-/// Text from outside, cut and without control characters.
-pub(super) fn shown(text: &str) -> String {
-    text.chars()
-        .take(TEXT_MAX)
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
 }
 
 /// Writes the rows in which `after` differs from `before`.
@@ -118,13 +110,13 @@ pub(super) fn merge_events(
     if takeover.doc == *before {
         return Ok(());
     }
-    let path = shown(&place.path().to_string_lossy());
+    let path = from_outside(&place.path().to_string_lossy());
     let event = match takeover.step {
         Step::Legacy => {
             let ids = takeover
                 .doc
                 .entries(Section::Profiles)
-                .map(|(id, _)| shown(id));
+                .map(|(id, _)| from_outside(id));
             EventDraft::new(EventKind::ImportApplied, Origin::LegacyStore)
                 .detail("profiles", ids.take(NAMES_MAX).collect::<Vec<_>>())
         }
@@ -160,7 +152,7 @@ fn changed_on(
         if count <= NAMES_MAX
             && let Value::Array(names) = sections.entry(section).or_insert_with(|| json!([]))
         {
-            names.push(json!(shown(name)));
+            names.push(json!(from_outside(name)));
         }
     }
     if count == 0 {

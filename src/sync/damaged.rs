@@ -1,7 +1,7 @@
 //! A store file that is no store: seen twice, kept, never taken for an empty one.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::engine::{Engine, SyncMode};
 use super::error::SyncError;
@@ -10,13 +10,16 @@ use super::survey::Survey;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::UnixMs;
-use crate::export::{StorePlace, StoreReading};
+use crate::export::{FormatFault, StorePlace, StoreReading};
 use crate::platform::rename_durably;
 
 /// How long a damaged file must stay as it is before it is believed. Source: `spec/compat.md`.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long a file that keeps changing is watched.
 const GIVE_UP: Duration = Duration::from_secs(10);
+/// A file's length in bytes and its modification time.
+type Seen = (usize, SystemTime);
+
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -40,9 +43,8 @@ impl Engine<'_> {
             let path = place.path().to_owned();
             return Err(SyncError::DamagedStore { path, fault });
         }
-        let (fault, seen) = match wait_for_change(place)? {
-            StoreReading::Damaged { fault, seen } => (fault, seen),
-            _ => return self.survey(agent, mode), // whole again, or gone
+        let Some((fault, seen)) = wait_for_change(place)? else {
+            return self.survey(agent, mode); // whole again, or gone
         };
         let path = place.path().to_owned();
         if survey.state.doc.is_blank() {
@@ -66,7 +68,11 @@ impl Engine<'_> {
         tx.commit()?;
         // Committing can take a while, in which another program may have mended its file.
         if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
-            return self.survey(agent, mode);
+            let survey = self.survey(agent, mode)?;
+            return match survey.file {
+                StoreReading::Damaged { .. } => Err(contended(place)),
+                _ => Ok(survey),
+            };
         }
         rename_durably(place.real(), &aside)?;
         let mut survey = self.survey(agent, mode)?;
@@ -76,15 +82,22 @@ impl Engine<'_> {
     }
 }
 
-/// Looks until the file is whole, gone, or has been the same for [`SETTLE`].
-fn wait_for_change(place: &StorePlace) -> Result<StoreReading, SyncError> {
+/// Looks until the file has been damaged in the same way for [`SETTLE`]: its fault, length and time. `None` when it is whole
+/// or gone by then.
+fn wait_for_change(place: &StorePlace) -> Result<Option<(FormatFault, Seen)>, SyncError> {
     let give_up = Instant::now() + GIVE_UP;
     let mut last = place.read()?;
     let mut since = Instant::now();
-    while matches!(last, StoreReading::Damaged { .. })
-        && since.elapsed() < SETTLE
-        && Instant::now() < give_up
-    {
+    loop {
+        let StoreReading::Damaged { fault, seen } = last else {
+            return Ok(None);
+        };
+        if since.elapsed() >= SETTLE {
+            return Ok(Some((fault, seen)));
+        }
+        if Instant::now() >= give_up {
+            return Err(contended(place));
+        }
         thread::sleep(LOOK_EVERY);
         let now = place.read()?;
         if !is_same(&last, &now) {
@@ -92,7 +105,12 @@ fn wait_for_change(place: &StorePlace) -> Result<StoreReading, SyncError> {
         }
         last = now;
     }
-    Ok(last)
+}
+
+/// A file that another program keeps writing is no damaged one.
+fn contended(place: &StorePlace) -> SyncError {
+    let path = place.path().to_owned();
+    SyncError::Contended { path }
 }
 
 fn is_same(a: &StoreReading, b: &StoreReading) -> bool {

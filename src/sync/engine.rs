@@ -16,14 +16,14 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::change::{Step, apply, merge_events, shown};
+use super::change::{Step, apply, merge_events};
 use super::error::SyncError;
 use super::notice::Notice;
 use super::sources::{LEGACY_STORE, Legacy, LoginSources, Planned};
 use super::survey::{Course, Reason, Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
-use crate::domain::{Section, StoreDoc};
+use crate::domain::{Section, StoreDoc, from_outside};
 use crate::export::{StorePlace, StoreReading, render};
 use crate::platform::{
     Actor, Clock, FileError, LockDir, QueueLock, RemoveOutcome, Replaced, Replacement,
@@ -419,7 +419,7 @@ fn unchanged(doc: &StoreDoc) -> Result<Edited, SyncError> {
 }
 
 fn export_event(place: &StorePlace, reason: &'static str) -> EventDraft {
-    let path = shown(&place.path().to_string_lossy());
+    let path = from_outside(&place.path().to_string_lossy());
     EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
         .detail("path", path)
         .detail("reason", reason)

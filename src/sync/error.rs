@@ -27,7 +27,7 @@ pub enum SyncError {
         /// What is wrong with it.
         fault: FormatFault,
     },
-    /// Another program writes the store, without its lock, faster than we can.
+    /// Another program writes the store all the time, without its lock.
     #[error("the store {} is written by another program all the time", path.display())]
     Contended {
         /// The store.

@@ -28,9 +28,6 @@ pub struct Merged {
     pub changes: Vec<Change>,
     /// Credentials that gave way where both sides had changed one profile; to be kept as versions.
     pub lost: Vec<Lost>,
-    /// The vault's profiles stand in another order in the result, even with the new ones added
-    /// last: their positions have to be written too. Stored order is what selection falls back to.
-    pub profiles_moved: bool,
 }
 
 impl Merged {
@@ -79,7 +76,6 @@ pub fn merge(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc) -> Merged {
     let changes = changes::between(base, theirs, ours, &doc);
     Merged {
         lost: changes::lost(theirs, ours, &changes),
-        profiles_moved: changes::profiles_moved(ours, &doc),
         changes,
         doc,
     }

@@ -40,8 +40,8 @@ pub(crate) enum Failure {
     #[error("cannot write the answer")]
     Output(#[source] io::Error),
     /// A request that makes no sense for what is stored.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{what}")]
+    Refused { what: String, next: String },
     /// Rows that do not open; the rest was shown.
     #[error("{} in the vault {} not open; everything else is shown", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
     Unopened { rows: Vec<String> },
@@ -75,7 +75,7 @@ impl Failure {
             Self::Config(ConfigError::File(error)) => of_file(error),
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
-            Self::Path(_) | Self::Output(_) | Self::Refused(_) => FAILED,
+            Self::Path(_) | Self::Output(_) | Self::Refused { .. } => FAILED,
             Self::File(error) | Self::NotWritten(error) => of_file(error),
             Self::Vault(error) => of_vault(error),
             Self::Sync(error) => match error {
@@ -117,6 +117,10 @@ impl Failure {
                 file_remedy(error)?
             }
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
+            Self::Refused { next, .. } => next.clone(),
+            Self::Sync(SyncError::Contended { .. }) => {
+                "Run the command again once the other program is done.".to_owned()
+            }
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
                 format!(
                     "Mend the file, or move it away to start without it: mv {0} {0}.damaged",
@@ -289,7 +293,13 @@ mod tests {
         let busy = || LockError::Busy { path: "/l".into() };
         let cases: Vec<(Failure, u8)> = vec![
             (Failure::BadArgument("x".into()), 64),
-            (Failure::Refused("x".into()), 1),
+            (
+                Failure::Refused {
+                    what: "x".into(),
+                    next: "y".into(),
+                },
+                1,
+            ),
             (Failure::Check(2), 2),
             (Failure::Check(1), 1),
             (Failure::Output(io()), 1),

@@ -60,14 +60,6 @@ pub enum Edit {
     Removed,
 }
 
-impl Edit {
-    /// Whether it is an update of this one member and nothing else.
-    #[must_use]
-    pub fn is_only(&self, field: &str) -> bool {
-        matches!(self, Self::Updated { fields } if matches!(fields.as_slice(), [one] if one == field))
-    }
-}
-
 /// One place where the result differs from a side. Names only, no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -210,16 +202,6 @@ pub(super) fn lost(theirs: &StoreDoc, ours: &StoreDoc, changes: &[Change]) -> Ve
             })
         })
         .collect()
-}
-
-/// Whether the result has the profiles of `ours` in another order than `ours`, new ones last.
-pub(super) fn profiles_moved(ours: &StoreDoc, result: &StoreDoc) -> bool {
-    fn ids(doc: &StoreDoc) -> impl Iterator<Item = &str> {
-        doc.entries(Section::Profiles).map(|(id, _)| id)
-    }
-    let kept = ids(ours).filter(|id| result.get(Section::Profiles, id).is_some());
-    let new = ids(result).filter(|id| ours.get(Section::Profiles, id).is_none());
-    !ids(result).eq(kept.chain(new))
 }
 
 fn union<'a>(

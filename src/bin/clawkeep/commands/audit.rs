@@ -60,8 +60,10 @@ impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let kept = match &self.head {
             Some(path) => {
-                let bytes = std::fs::read(path).map_err(|source| {
-                    Failure::Refused(format!("cannot read the head {}: {source}", path.display()))
+                let bytes = std::fs::read(path).map_err(|source| Failure::Refused {
+                    what: format!("cannot read the head {}: {source}", path.display()),
+                    next: "Give a file that `clawkeep audit head` printed, with --head FILE."
+                        .to_owned(),
                 })?;
                 let text = String::from_utf8_lossy(&bytes);
                 Some(Head::parse(&text).ok_or_else(|| Failure::BadHead { path: path.clone() })?)

@@ -195,18 +195,26 @@ fn set_order(
     provider: &ProviderId,
     ids: &[&str],
 ) -> Result<Edited, Failure> {
+    let next = format!(
+        "See the ids with: clawkeep models auth candidates --provider {provider} --agent {}",
+        agent.name
+    );
+    let refused = |what: String| Failure::Refused {
+        what,
+        next: next.clone(),
+    };
     for id in ids {
         let Some(credential) = doc
             .credential(id)
             .filter(|credential| credential.is_readable())
         else {
-            return Err(Failure::Refused(format!(
+            return Err(refused(format!(
                 "Auth profile \"{id}\" not found in {}.",
                 agent.dir.display()
             )));
         };
         if !credential.is_for(provider.as_str()) {
-            return Err(Failure::Refused(format!(
+            return Err(refused(format!(
                 "Auth profile \"{id}\" is for {}, not {provider}.",
                 normalize_provider(credential.provider)
             )));

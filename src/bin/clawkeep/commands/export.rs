@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::config::{AgentRef, existing_agents, order_agent};
+use clawkeep::domain::from_outside;
 use clawkeep::export::{StorePlace, render};
 use clawkeep::platform::{replace_file, resolve_link};
 use clawkeep::vault::UnlockedVault;
@@ -50,9 +51,13 @@ impl Export {
                 context.tell(&loaded);
                 let path = context.layout.shorten_home(place.path());
                 if place.is_newer_gateways() {
-                    return Err(Failure::Refused(format!(
-                        "{path} was not written: the directory belongs to a newer gateway"
-                    )));
+                    return Err(Failure::Refused {
+                        what: format!(
+                            "{path} was not written: the directory belongs to a newer gateway"
+                        ),
+                        next: "Write it elsewhere with: clawkeep export --to FILE --reveal"
+                            .to_owned(),
+                    });
                 }
                 let what = if loaded.doc.is_blank() {
                     "nothing to export to"
@@ -163,7 +168,7 @@ fn record(
 ) -> Result<(), Failure> {
     context.with_engine(vault, |engine| {
         let mut tx = engine.vault.begin(&context.actor, context.clock.now())?;
-        let path: String = to.to_string_lossy().chars().take(128).collect();
+        let path = from_outside(&to.to_string_lossy());
         let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
             .detail("path", path)
             .detail("reason", "reveal");

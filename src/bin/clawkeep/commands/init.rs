@@ -42,9 +42,10 @@ impl Init {
             )),
             None => {
                 context.locked()?; // what is there must be a vault
-                Err(Failure::Refused(format!(
-                    "there is a vault at {vault} already; it was left as it is"
-                )))
+                Err(Failure::Refused {
+                    what: format!("there is a vault at {vault} already; it was left as it is"),
+                    next: "Use it as it is, or make another with --vault FILE.".to_owned(),
+                })
             }
         }
     }
