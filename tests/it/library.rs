@@ -447,3 +447,79 @@ fn the_keychain_item_counts_before_the_file_and_a_locked_one_is_no_news() {
         "what is stored stays"
     );
 }
+
+/// Runs an edit that adds `p:ours`, during whose first call `meddle` is done to the agent's directory.
+fn edit_while(bench: &mut Bench, meddle: fn(&Path)) -> (Loaded, usize) {
+    let dir = bench.dir.path().join("agent");
+    let nowhere = dir.join("nowhere");
+    let sources = LoginSources {
+        claude_file: nowhere.clone(),
+        claude_config_dir: None,
+        user: String::new(),
+        keychain: None,
+        codex_file: nowhere.clone(),
+        legacy_oauth_file: nowhere,
+    };
+    let calls = std::cell::Cell::new(0);
+    let agent = AgentRef {
+        name: AgentName::default(),
+        dir: dir.clone(),
+    };
+    let mut engine = Engine {
+        vault: &mut bench.vault,
+        sources: &sources,
+        actor: &bench.actor,
+        clock: Clock::Fixed(UnixMs(START)),
+        lock_dir: bench.dir.path().join("locks"),
+    };
+    let loaded = engine.edit(&agent, SyncMode::On, |doc| {
+        calls.set(calls.get() + 1);
+        if calls.get() == 1 {
+            meddle(&dir);
+        }
+        let mut edited = doc.clone();
+        edited.set(Section::Profiles, "p:ours", token("ours"));
+        let event =
+            (*doc != edited).then(|| EventDraft::new(EventKind::OrderSet, Origin::Clawkeep));
+        Ok::<_, clawkeep::sync::SyncError>(clawkeep::sync::Edited { doc: edited, event })
+    });
+    (loaded.unwrap(), calls.get())
+}
+
+fn write_theirs(dir: &Path) {
+    let store = json!({"version": 1, "profiles": {"p:theirs": token("theirs")}});
+    std::fs::write(dir.join("auth-profiles.json"), store.to_string()).unwrap();
+}
+
+/// What another program writes between our look and our rename, without the lock, or under a lock that it took over while
+/// this process was stopped, is merged, not overwritten.
+#[test]
+fn what_is_written_while_we_work_is_merged() {
+    let meddlers: [fn(&Path); 2] = [write_theirs, |dir| {
+        let lock = dir.join("auth-profiles.json.lock");
+        std::fs::remove_dir(&lock).unwrap();
+        std::fs::create_dir(&lock).unwrap();
+        write_theirs(dir);
+        std::fs::remove_dir(&lock).unwrap();
+    }];
+    for meddle in meddlers {
+        let mut bench = Bench::new();
+        let dir = bench.dir.path().join("agent");
+        std::fs::create_dir(&dir).unwrap();
+        let (loaded, calls) = edit_while(&mut bench, meddle);
+        assert_eq!(calls, 2, "once more, on what was found");
+        let text = std::fs::read_to_string(dir.join("auth-profiles.json")).unwrap();
+        let store: Value = serde_json::from_str(&text).unwrap();
+        for id in ["p:ours", "p:theirs"] {
+            assert!(store["profiles"][id].is_object(), "{id}: {text}");
+            assert!(loaded.doc.credential(id).is_some(), "{id}");
+        }
+        let set = Filter {
+            kinds: vec![KindFilter::parse("order.set").unwrap()],
+            ..Filter::default()
+        };
+        assert_eq!(bench.seqs(&set).len(), 1, "the change is recorded once");
+        assert!(!dir.join("auth-profiles.json.lock").exists());
+        assert!(bench.vault.verify_record(None).unwrap().is_ok());
+    }
+}
