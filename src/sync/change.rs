@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::engine::EditedBy;
 use super::error::SyncError;
 use super::merge::{Change, Place};
 use super::sources::Planned;
@@ -26,8 +27,8 @@ pub(super) enum Step<'s> {
     },
     /// An older store was imported.
     Legacy,
-    /// A command changed it. Its own event says how.
-    Edit,
+    /// A command changed it.
+    Edit(EditedBy),
     /// The sources changed it.
     Sync(&'s [Planned]),
 }
@@ -45,7 +46,13 @@ impl Step<'_> {
             }
             Self::Merge { first: false } => ChangeNote::new(kind, Origin::StoreFile),
             Self::Legacy => ChangeNote::new(kind, Origin::LegacyStore).detail("by", "import"),
-            Self::Edit => ChangeNote::new(kind, Origin::Clawkeep),
+            Self::Edit(by) => {
+                let note = ChangeNote::new(kind, by.origin);
+                match by.means {
+                    Some(means) => note.detail("by", means),
+                    None => note,
+                }
+            }
             Self::Sync(planned) => {
                 match planned.iter().find(|planned| planned.profile == profile) {
                     Some(planned) => planned.note(),

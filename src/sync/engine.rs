@@ -69,13 +69,52 @@ pub struct Loaded {
     pub not_written: Option<FileError>,
 }
 
-/// A change that a command makes: the document after it, and the event that says so. No event: nothing to change.
+/// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
 #[derive(Debug)]
 pub struct Edited {
-    /// The document after the change.
+    /// The document after the change; the one before it, if there is nothing to change.
     pub doc: StoreDoc,
-    /// What to record.
-    pub event: Option<EventDraft>,
+    /// What to record beside that.
+    pub events: Vec<EventDraft>,
+    /// How the profiles changed, in a word for the record, and where they came from.
+    pub by: EditedBy,
+}
+
+/// How a command came to change profiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EditedBy {
+    /// What it was, for example `paste-token`; none where no profile changes.
+    pub means: Option<&'static str>,
+    /// Where the credentials came from.
+    pub origin: Origin,
+}
+
+impl Edited {
+    /// Nothing to change.
+    #[must_use]
+    pub fn nothing(doc: &StoreDoc) -> Self {
+        Self::to(doc.clone(), Vec::new())
+    }
+
+    /// A change to `doc` that touches no profile, with what to record.
+    #[must_use]
+    pub fn to(doc: StoreDoc, events: Vec<EventDraft>) -> Self {
+        let by = EditedBy {
+            means: None,
+            origin: Origin::Clawkeep,
+        };
+        Self { doc, events, by }
+    }
+
+    /// With profiles changed by a command, in a word for the record.
+    #[must_use]
+    pub fn by(mut self, means: &'static str, origin: Origin) -> Self {
+        self.by = EditedBy {
+            means: Some(means),
+            origin,
+        };
+        self
+    }
 }
 
 /// Loads agents of one vault.
@@ -341,8 +380,14 @@ impl Engine<'_> {
         merge_events(&mut tx, agent, place, stored, &course.takeover)?;
         let sync = Step::Sync(&survey.planned);
         apply(&mut tx, agent, merged, synced, &sync)?;
-        if let Some(event) = &course.edited.event {
-            apply(&mut tx, agent, synced, edited, &Step::Edit)?;
+        apply(
+            &mut tx,
+            agent,
+            synced,
+            edited,
+            &Step::Edit(course.edited.by),
+        )?;
+        for event in &course.edited.events {
             tx.append(Some(&agent.name), event.clone())?;
         }
         let revision = tx.revision(&agent.name)?;
@@ -412,10 +457,7 @@ struct Committal {
 
 /// The edit of a load that has none.
 fn unchanged(doc: &StoreDoc) -> Result<Edited, SyncError> {
-    Ok(Edited {
-        doc: doc.clone(),
-        event: None,
-    })
+    Ok(Edited::nothing(doc))
 }
 
 fn export_event(place: &StorePlace, reason: &'static str) -> EventDraft {

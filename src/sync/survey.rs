@@ -83,7 +83,8 @@ impl Survey {
             || (self.as_known && !self.is_record_current())
             || course.takeover.doc != self.state.doc
             || course.synced != course.takeover.doc
-            || course.edited.event.is_some()
+            || course.edited.doc != course.synced
+            || !course.edited.events.is_empty()
     }
 
     /// What was last known to be in the file; nothing, if nothing was.

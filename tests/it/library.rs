@@ -481,7 +481,10 @@ fn edit_while(bench: &mut Bench, meddle: fn(&Path)) -> (Loaded, usize) {
         edited.set(Section::Profiles, "p:ours", token("ours"));
         let event =
             (*doc != edited).then(|| EventDraft::new(EventKind::OrderSet, Origin::Clawkeep));
-        Ok::<_, clawkeep::sync::SyncError>(clawkeep::sync::Edited { doc: edited, event })
+        Ok::<_, clawkeep::sync::SyncError>(clawkeep::sync::Edited::to(
+            edited,
+            event.into_iter().collect(),
+        ))
     });
     (loaded.unwrap(), calls.get())
 }

@@ -223,37 +223,27 @@ fn set_order(
     let keys = keys_for(doc, provider);
     let value = json!(ids);
     if keys == [provider.as_str()] && doc.get(Section::Order, provider.as_str()) == Some(&value) {
-        return Ok(Edited {
-            doc: doc.clone(),
-            event: None,
-        });
+        return Ok(Edited::nothing(doc));
     }
     let mut after = doc.clone();
     keys.iter()
         .filter(|key| **key != provider.as_str())
         .for_each(|key| after.remove(Section::Order, key));
     after.set(Section::Order, provider.as_str(), value.clone());
-    Ok(Edited {
-        doc: after,
-        event: Some(event(EventKind::OrderSet, doc, provider).detail("order", value)),
-    })
+    let event = event(EventKind::OrderSet, doc, provider).detail("order", value);
+    Ok(Edited::to(after, vec![event]))
 }
 
 fn clear_order(doc: &StoreDoc, provider: &ProviderId) -> Edited {
     let keys = keys_for(doc, provider);
     if keys.is_empty() {
-        return Edited {
-            doc: doc.clone(),
-            event: None,
-        };
+        return Edited::nothing(doc);
     }
     let mut after = doc.clone();
     keys.iter()
         .for_each(|key| after.remove(Section::Order, key));
-    Edited {
-        doc: after,
-        event: Some(event(EventKind::OrderCleared, doc, provider)),
-    }
+    let event = event(EventKind::OrderCleared, doc, provider);
+    Edited::to(after, vec![event])
 }
 
 fn event(kind: EventKind, before: &StoreDoc, provider: &ProviderId) -> EventDraft {
