@@ -1,4 +1,4 @@
-//! The one place in this layer that touches the disk: reading the configuration, listing agent directories.
+//! The one place in this layer that touches the disk: the configuration, and listing agent directories.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::ConfigError;
-use crate::platform::read_regular;
+use crate::platform::{
+    FileError, Replaced, Replacement, create_private_dir, read_regular, resolve_link,
+};
 
 /// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
 /// a limit keeps a wrong path (a log, a device) from filling memory.
@@ -16,11 +18,33 @@ const CONFIG_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The configuration's text, `None` when there is no file. It may hold API keys, so it is wiped when dropped.
 /// Bytes that are no UTF-8 are replaced, as the reference does.
 pub(super) fn config_text(path: &Path) -> Result<Option<Zeroizing<String>>, ConfigError> {
+    let bytes = config_bytes(path)?;
+    Ok(bytes.map(|bytes| Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())))
+}
+
+/// The configuration's bytes, `None` when there is no file.
+pub(super) fn config_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ConfigError> {
     let contents = read_regular(path, CONFIG_MAX_BYTES)?;
-    Ok(contents.map(|contents| {
-        let text = String::from_utf8_lossy(&contents.bytes).into_owned();
-        Zeroizing::new(text)
-    }))
+    Ok(contents.map(|contents| contents.bytes))
+}
+
+/// Replaces the configuration, unless it is no longer as it was `seen`; whether it was replaced. A link stays a link.
+pub(super) fn replace_config(
+    path: &Path,
+    seen: Option<&[u8]>,
+    bytes: &[u8],
+) -> Result<bool, FileError> {
+    let real = resolve_link(path)?;
+    let dir = real.parent().unwrap_or(Path::new("."));
+    create_private_dir(dir)?;
+    let mut temporary = real.as_os_str().to_owned();
+    temporary.push(format!(".{}.clawkeep-tmp", std::process::id()));
+    let replacement = Replacement::begin(&real, Path::new(&temporary), bytes.len())?;
+    let is_as_seen = || {
+        let now = read_regular(&real, CONFIG_MAX_BYTES)?;
+        Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
+    };
+    Ok(replacement.finish(bytes, is_as_seen)? == Replaced::Yes)
 }
 
 /// The directories `<state>/agents/<id>/agent` that exist, unsorted.

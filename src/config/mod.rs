@@ -2,10 +2,11 @@
 //! paths, agents, and the gateway's JSON5 configuration.
 //!
 //! Nothing here asks the process for its environment, working directory or clock. The disk is read in one
-//! place, `disk`; nothing is ever written (the command that edits the configuration is another's work).
+//! place, `disk`. What is written is the configuration alone, by `edit`.
 
 mod agents;
 mod disk;
+mod edit;
 mod env;
 mod models;
 mod nesting;
@@ -13,6 +14,7 @@ mod paths;
 mod settings;
 
 pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
+pub use edit::{ConfigChange, ConfigEdit, ConfigEditError, edit_config};
 pub use env::{
     Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
 };

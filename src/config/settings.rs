@@ -147,27 +147,8 @@ impl Settings {
     /// # Errors
     /// When the text is no JSON5 or nests too deep.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        if let Some(at) = nesting::too_deep_at(text) {
-            let (line, column) = (at.line + 1, at.column + 1);
-            return Err(ConfigError::TooDeep {
-                path: path.to_path_buf(),
-                line,
-                column,
-                limit: nesting::NESTING_MAX,
-            });
-        }
-        let root = json5::from_str::<Value>(text).map_err(|source| {
-            let (line, column) = source
-                .position()
-                .map_or((1, 1), |at| (at.line + 1, at.column + 1));
-            ConfigError::Syntax {
-                path: path.to_path_buf(),
-                line,
-                column,
-                parser: source,
-            }
-        })?;
-        Ok(Self::read(SecretJson::new(root).expose_secret()))
+        let root = SecretJson::new(parse_value(text, path)?);
+        Ok(Self::read(root.expose_secret()))
     }
 
     fn read(root: &Value) -> Self {
@@ -249,6 +230,30 @@ impl Settings {
         });
         entry?.key.as_ref().map(ExposeSecret::expose_secret)
     }
+}
+
+/// Configuration text as a value; `path` is for messages.
+pub(super) fn parse_value(text: &str, path: &Path) -> Result<Value, ConfigError> {
+    if let Some(at) = nesting::too_deep_at(text) {
+        let (line, column) = (at.line + 1, at.column + 1);
+        return Err(ConfigError::TooDeep {
+            path: path.to_path_buf(),
+            line,
+            column,
+            limit: nesting::NESTING_MAX,
+        });
+    }
+    json5::from_str::<Value>(text).map_err(|source| {
+        let (line, column) = source
+            .position()
+            .map_or((1, 1), |at| (at.line + 1, at.column + 1));
+        ConfigError::Syntax {
+            path: path.to_path_buf(),
+            line,
+            column,
+            parser: source,
+        }
+    })
 }
 
 fn object<'a>(root: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {

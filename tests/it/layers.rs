@@ -36,7 +36,10 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("aes_gcm", "crypto"),
     ("hkdf", "crypto"),
     ("hmac", "crypto"),
+    ("json5", "config"),
+    ("jsonc_parser", "config"),
     ("clap", "bin"),
+    ("dialoguer", "bin"),
 ];
 
 fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {

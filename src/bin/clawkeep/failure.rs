@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
-use clawkeep::config::{ConfigError, PathError};
+use clawkeep::config::{ConfigEditError, ConfigError, PathError};
 use clawkeep::platform::{FileError, LockError};
 use clawkeep::sync::SyncError;
 use clawkeep::vault::{KEYCHAIN, KeyProblem, VaultError};
@@ -39,6 +39,13 @@ pub(crate) enum Failure {
     File(#[from] FileError),
     #[error("cannot write the answer")]
     Output(#[source] io::Error),
+    #[error("cannot read from stdin")]
+    Input(#[source] io::Error),
+    #[error("cannot ask on the terminal")]
+    Prompt(#[source] dialoguer::Error),
+    /// The credential was stored; the configuration does not say so.
+    #[error("the configuration could not be changed")]
+    ConfigEdit(#[source] ConfigEditError),
     /// A request that makes no sense for what is stored.
     #[error("{what}")]
     Refused { what: String, next: String },
@@ -75,7 +82,18 @@ impl Failure {
             Self::Config(ConfigError::File(error)) => of_file(error),
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
-            Self::Path(_) | Self::Output(_) | Self::Refused { .. } => FAILED,
+            Self::Path(_)
+            | Self::Output(_)
+            | Self::Input(_)
+            | Self::Prompt(_)
+            | Self::Refused { .. } => FAILED,
+            Self::ConfigEdit(error) => match error {
+                ConfigEditError::Unreadable(ConfigError::File(error))
+                | ConfigEditError::File(error) => of_file(error),
+                ConfigEditError::Unreadable(_) | ConfigEditError::Unsure { .. } => DAMAGED,
+                ConfigEditError::Contended { .. } => BUSY,
+                _ => FAILED,
+            },
             Self::File(error) | Self::NotWritten(error) => of_file(error),
             Self::Vault(error) => of_vault(error),
             Self::Sync(error) => match error {
@@ -134,6 +152,11 @@ impl Failure {
                 "Check what is there and its permissions.".to_owned()
             }
             Self::Config(_) => "Mend the file; nothing was changed.".to_owned(),
+            Self::ConfigEdit(ConfigEditError::Unsure { by_hand, .. }) => {
+                format!("Change it by hand: {by_hand}")
+            }
+            Self::ConfigEdit(ConfigEditError::File(error)) => file_remedy(error)?,
+            Self::ConfigEdit(_) => "Run the command again once that is mended.".to_owned(),
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }

@@ -5,6 +5,7 @@ mod collation;
 mod commands;
 mod context;
 mod failure;
+mod prompt;
 mod report;
 mod time_arg;
 mod ui;
