@@ -125,6 +125,8 @@ named!(
         StoreFile = "auth-profiles.json",
         /// A store of before `auth-profiles.json`.
         LegacyStore = "legacy",
+        /// A file that was named to be imported.
+        ImportedFile = "import",
         /// The clock: time passed.
         Clock = "clock",
     }

@@ -9,7 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::{Models, disk, nesting};
-use crate::domain::{AgentName, Credential, CredentialType, ProfileId, ProviderId, SecretJson};
+use crate::domain::{
+    AgentName, CooldownRules, Credential, CredentialType, ProfileId, ProviderId, SecretJson,
+};
 use crate::platform::FileError;
 
 /// Why the configuration, or the agents it speaks of, cannot be read. Nothing of its text is shown: API keys may be in it.
@@ -114,6 +116,8 @@ pub struct Settings {
     pub agents: Vec<AgentSetting>,
     /// `agents.defaults`: the models.
     pub models: Models,
+    /// `auth.cooldowns`: how long a credential that was refused is left alone.
+    pub cooldowns: CooldownRules,
     /// `env.shellEnv.enabled`: whether the gateway asks a login shell for keys.
     pub shell_env_enabled: bool,
     provider_keys: Vec<ProviderKey>,
@@ -163,6 +167,7 @@ impl Settings {
                 .filter_map(agent)
                 .collect(),
             models: Models::read(root.pointer("/agents/defaults")),
+            cooldowns: cooldowns(root),
             shell_env_enabled: root.pointer("/env/shellEnv/enabled") == Some(&Value::Bool(true)),
             provider_keys: object(root, "/models/providers")
                 .map(provider_key)
@@ -299,6 +304,30 @@ fn agent(entry: &Value) -> Option<AgentSetting> {
         is_default: fields.get("default") == Some(&Value::Bool(true)),
         dir: text(entry, "agentDir"),
     })
+}
+
+/// Hours that are no positive numbers are passed over, as the reference does.
+fn cooldowns(root: &Value) -> CooldownRules {
+    let hours = |value: &Value| {
+        value
+            .as_f64()
+            .filter(|hours| hours.is_finite() && *hours > 0.0)
+    };
+    let set = |field: &str, rule: &mut f64| {
+        let told = root.pointer("/auth/cooldowns").and_then(|c| c.get(field));
+        if let Some(told) = told.and_then(hours) {
+            *rule = told;
+        }
+    };
+    let mut rules = CooldownRules::default();
+    set("billingBackoffHours", &mut rules.billing_backoff_hours);
+    set("billingMaxHours", &mut rules.billing_max_hours);
+    set("failureWindowHours", &mut rules.failure_window_hours);
+    rules.billing_backoff_hours_by_provider =
+        object(root, "/auth/cooldowns/billingBackoffHoursByProvider")
+            .filter_map(|(provider, told)| Some((ProviderId::new(provider), hours(told)?)))
+            .collect();
+    rules
 }
 
 fn provider_key((provider, entry): (&String, &Value)) -> ProviderKey {

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::{Expiry, normalize_provider};
 
 /// The profile that Claude Code's login is synced into. Source: `spec/compat.md`, Sync.
-const CLAUDE_CLI: &str = "anthropic:claude-cli";
+pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
 /// The profile that Codex's login is synced into. Source: `spec/compat.md`, Sync.
-const CODEX_CLI: &str = "openai-codex:codex-cli";
+pub const CODEX_CLI: &str = "openai-codex:codex-cli";
 
 /// What a credential is. `Unreadable` entries are kept and exported, and skipped everywhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

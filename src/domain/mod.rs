@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches a file, a clock or a key.
 
+mod cooldown;
 mod credential;
 mod fingerprint;
 mod ids;
@@ -10,7 +11,8 @@ mod store;
 mod text;
 mod time;
 
-pub use credential::{Credential, CredentialType, Owner};
+pub use cooldown::CooldownRules;
+pub use credential::{CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Owner};
 pub use fingerprint::Fingerprint;
 pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,

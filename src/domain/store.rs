@@ -176,6 +176,16 @@ impl StoreDoc {
         }
     }
 
+    /// Sets a field at the top level that is no section.
+    pub fn set_field(&mut self, name: &str, value: Value) {
+        let is_section = Section::ALL
+            .into_iter()
+            .any(|section| section.key() == name);
+        if !is_section {
+            self.root.insert(name.to_owned(), value);
+        }
+    }
+
     /// Removes one entry; an emptied section other than `profiles` goes too, as the reference does it.
     pub fn remove(&mut self, section: Section, key: &str) {
         let Some(Value::Object(fields)) = self.root.get_mut(section.key()) else {

@@ -3,7 +3,11 @@
 //! Pure: values in, values out. Whether a candidate's secret can be used is decided by whoever tries it.
 //! Source: `spec/compat.md`, Selection, and the `select` conformance cases.
 
+mod usage;
+
 use serde_json::Value;
+
+pub use usage::{Failed, FailureReason, after_clearing, after_failure, after_use};
 
 use crate::domain::{CredentialType, Expiry, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
 

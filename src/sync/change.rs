@@ -171,33 +171,126 @@ fn changed_on(
     event.detail(side, Value::Object(sections))
 }
 
-/// A later `lastUsed` is a use by the gateway: at most one a profile and load. Source: `spec/compat.md`.
+/// What the gateway learnt of its credentials, as its statistics tell: a later `lastUsed` is a use, a later end of a cooldown is
+/// a failure and a rest, one that is gone is lifted. At most one of each a profile and load. Source: `spec/compat.md`.
 fn observed_use(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     before: &StoreDoc,
     after: &StoreDoc,
 ) -> Result<(), SyncError> {
-    let last_used = |doc: &StoreDoc, id: &str| {
-        Expiry::from_json(doc.get(Section::Usage, id).and_then(|u| u.get("lastUsed")))
-    };
-    for (id, _) in after.entries(Section::Usage) {
-        let Some(used) = last_used(after, id) else {
-            continue;
-        };
-        if last_used(before, id).is_some_and(|known| known >= used) {
+    for (id, usage) in after.entries(Section::Usage) {
+        let known = before.get(Section::Usage, id);
+        if known == Some(usage) {
             continue;
         }
         let provider = after
             .credential(id)
             .map(|credential| normalize_provider(credential.provider))
             .unwrap_or_default();
-        let event = EventDraft::new(EventKind::CredentialUsed, Origin::StoreFile)
-            .profile(&ProfileId::new(id), &provider);
-        tx.append(
-            Some(&agent.name),
-            event.detail("lastUsed", UnixMs(used.floor_ms()).0),
-        )?;
+        let profile = ProfileId::new(id);
+        for (kind, details) in observed(known, usage) {
+            let event = EventDraft::new(kind, Origin::StoreFile).profile(&profile, &provider);
+            let event = details
+                .into_iter()
+                .fold(event, |event, (name, value)| event.detail(name, value));
+            tx.append(Some(&agent.name), event)?;
+        }
     }
     Ok(())
+}
+
+/// An event that a change of a usage entry stands for, with its details.
+type Observed = (EventKind, Vec<(&'static str, Value)>);
+
+fn observed(before: Option<&Value>, after: &Value) -> Vec<Observed> {
+    let time = |usage: Option<&Value>, field: &str| {
+        Expiry::from_json(usage.and_then(|usage| usage.get(field))).filter(|at| at.ms() > 0.0)
+    };
+    let ms = |at: Expiry| json!(UnixMs(at.floor_ms()).0);
+    let mut events = Vec::new();
+    let used = time(Some(after), "lastUsed");
+    if let Some(used) = used.filter(|used| time(before, "lastUsed").is_none_or(|old| old < *used)) {
+        events.push((EventKind::CredentialUsed, vec![("lastUsed", ms(used))]));
+    }
+    let mut was_lifted = false;
+    for field in ["cooldownUntil", "disabledUntil"] {
+        let (old, new) = (time(before, field), time(Some(after), field));
+        match new {
+            Some(until) if old.is_none_or(|old| old < until) => {
+                let mut details = vec![("until", ms(until))];
+                if let Some(failures) = after.get("errorCount").filter(|count| count.is_number()) {
+                    details.push(("failures", failures.clone()));
+                }
+                if let Some(reason) = after.get("disabledReason").and_then(Value::as_str)
+                    && field == "disabledUntil"
+                {
+                    details.push(("reason", json!(from_outside(reason))));
+                }
+                events.push((EventKind::CooldownSet, details));
+            }
+            None => was_lifted |= old.is_some(),
+            Some(_) => {}
+        }
+    }
+    if was_lifted {
+        events.push((EventKind::CooldownCleared, Vec::new()));
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_statistics_tell() {
+        let told = |before: Value, after: Value| -> Vec<String> {
+            observed(Some(&before), &after)
+                .into_iter()
+                .map(|(kind, details)| {
+                    let details: Map<String, Value> = details
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .collect();
+                    format!("{} {}", kind.as_str(), Value::Object(details))
+                })
+                .collect()
+        };
+        assert_eq!(
+            told(
+                json!({"lastUsed": 5}),
+                json!({"lastUsed": 7.5, "cooldownUntil": 90, "errorCount": 2})
+            ),
+            [
+                r#"credential.used {"lastUsed":7}"#,
+                r#"cooldown.set {"until":90,"failures":2}"#
+            ]
+        );
+        assert_eq!(
+            told(
+                json!({}),
+                json!({"disabledUntil": 90, "disabledReason": "billing"})
+            ),
+            [r#"cooldown.set {"until":90,"reason":"billing"}"#]
+        );
+        assert_eq!(
+            told(
+                json!({"cooldownUntil": 90, "disabledUntil": 5}),
+                json!({"errorCount": 0})
+            ),
+            ["cooldown.cleared {}"]
+        );
+        for (before, after) in [
+            (json!({"lastUsed": 7}), json!({"lastUsed": 5, "x": 1})),
+            (json!({"cooldownUntil": 90}), json!({"cooldownUntil": 80})),
+            (json!({}), json!({"lastUsed": "x", "cooldownUntil": 0})),
+            (json!({}), json!(3)),
+        ] {
+            assert!(
+                told(before.clone(), after.clone()).is_empty(),
+                "{before} {after}"
+            );
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! Keeping the vault, the store file and other programs' logins in step.
 //!
 //! [`plan`] decides what a source's login means, [`merge`] what another program's changes to the store mean; both pure.
-//! [`Engine`] carries them out.
+//! [`import`] joins a file that the user names. [`Engine`] carries them out.
 
 mod change;
 mod damaged;
 mod engine;
 mod error;
+pub mod import;
 pub mod merge;
 mod notice;
 pub mod plan;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::notice::Notice;
 use super::plan::{Decision, plan_claude_code, plan_codex_cli};
 use crate::audit::{EventKind, Origin};
-use crate::domain::{Section, StoreDoc, UnixMs};
+use crate::domain::{CLAUDE_CLI, CODEX_CLI, Section, StoreDoc, UnixMs};
 use crate::platform::{FileError, read_regular};
 use crate::sources::claude_code::{Place, macos_service_name, read_claude_code};
 use crate::sources::codex_cli::read_codex_cli;
@@ -17,9 +17,6 @@ use crate::vault::ChangeNote;
 
 /// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the same file.
 const SOURCE_LIMIT: u64 = 16 << 20;
-/// Source: `spec/compat.md`, Sync.
-const CLAUDE_PROFILE: &str = "anthropic:claude-cli";
-const CODEX_PROFILE: &str = "openai-codex:codex-cli";
 /// An agent's store before `auth-profiles.json`. Source: `spec/compat.md`, Paths.
 pub(super) const LEGACY_STORE: &str = "auth.json";
 
@@ -109,23 +106,18 @@ impl LoginSources<'_> {
     ) -> Vec<Planned> {
         let stored = |profile: &str| doc.get(Section::Profiles, profile);
         let claude = Planned {
-            profile: CLAUDE_PROFILE,
+            profile: CLAUDE_CLI,
             origin: Origin::ClaudeCode,
-            decision: self.claude_code(stored(CLAUDE_PROFILE), now, notices),
+            decision: self.claude_code(stored(CLAUDE_CLI), now, notices),
         };
         let codex = read_codex_cli(read_source(&self.codex_file));
         let place = || self.codex_file.display().to_string();
-        tell(
-            &codex,
-            place,
-            (CODEX_PROFILE, stored(CODEX_PROFILE)),
-            notices,
-        );
-        let decision = plan_codex_cli(stored(CODEX_PROFILE), &codex, now);
+        tell(&codex, place, (CODEX_CLI, stored(CODEX_CLI)), notices);
+        let decision = plan_codex_cli(stored(CODEX_CLI), &codex, now);
         vec![
             claude,
             Planned {
-                profile: CODEX_PROFILE,
+                profile: CODEX_CLI,
                 origin: Origin::CodexCli,
                 decision,
             },
@@ -180,7 +172,7 @@ impl LoginSources<'_> {
             Place::Keychain => format!("the keychain item \"{service}\""),
             Place::File => self.claude_file.display().to_string(),
         };
-        tell(&reading, place, (CLAUDE_PROFILE, stored), notices);
+        tell(&reading, place, (CLAUDE_CLI, stored), notices);
         plan_claude_code(stored, &reading, now)
     }
 }

@@ -1,14 +1,14 @@
 //! What is known of the store files written: their bytes as last seen, so that another writer's changes show.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
-use super::{Tx, UnlockedVault};
+use super::{Tx, UnlockedVault, Vault};
 use crate::crypto::{Aad, constant_time_eq};
-use crate::domain::{AgentName, VaultId};
+use crate::domain::{AgentName, UnixMs, VaultId};
 
 /// Whether a store file is kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,26 @@ fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad {
 /// Paths are recorded as text; one that is not UTF-8 is recorded lossily, and then only ever compared with itself.
 fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+impl Vault {
+    /// The store files that the vault knows, each with the instant at which it last knew what was in it. Needs no key.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn known_stores(&self) -> Result<Vec<(PathBuf, UnixMs)>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<(PathBuf, UnixMs)>> {
+            let mut select = self
+                .conn
+                .prepare("SELECT path, max(updated_at) FROM exports GROUP BY path ORDER BY path")?;
+            let rows = select.query_map([], |row| {
+                let path: String = row.get(0)?;
+                Ok((PathBuf::from(path), UnixMs(row.get(1)?)))
+            })?;
+            rows.collect()
+        };
+        read().at(&self.path, "read")
+    }
 }
 
 impl UnlockedVault {

@@ -36,7 +36,6 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("aes_gcm", "crypto"),
     ("hkdf", "crypto"),
     ("hmac", "crypto"),
-    ("json5", "config"),
     ("jsonc_parser", "config"),
     ("clap", "bin"),
     ("dialoguer", "bin"),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, auth_candidates, auth_order, export, history, init, models_status, sync,
+    audit, auth_add, auth_candidates, auth_list, auth_mark, auth_order, auth_paste, auth_remove,
+    auth_setup_token, export, history, import, init, models_status, sync,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     Audit(audit::Audit),
     /// Write the agent's auth-profiles.json, or print it
     Export(export::Export),
+    /// Take over the credentials of a file
+    Import(import::Import),
 }
 
 /// `models …`
@@ -83,6 +86,20 @@ pub(crate) enum Models {
 /// `models auth …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Auth {
+    /// Show an agent's credentials, secrets masked
+    List(auth_list::List),
+    /// Add a credential, asked for step by step
+    Add(auth_add::Add),
+    /// Run `claude setup-token` on this terminal and take over the login
+    SetupToken(auth_setup_token::SetupToken),
+    /// Store a token that is pasted or given on stdin
+    PasteToken(auth_paste::PasteToken),
+    /// Store an API key that is pasted or given on stdin
+    PasteApiKey(auth_paste::PasteApiKey),
+    /// Remove a credential
+    Remove(auth_remove::Remove),
+    /// Say what came of using a credential
+    Mark(auth_mark::Mark),
     /// Which credentials would be tried, in order
     Candidates(auth_candidates::Candidates),
     /// The order in which an agent tries a provider's credentials

@@ -9,6 +9,7 @@ use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, PathError};
 use clawkeep::platform::{FileError, LockError};
 use clawkeep::sync::SyncError;
+use clawkeep::sync::import::ImportFault;
 use clawkeep::vault::{KEYCHAIN, KeyProblem, VaultError};
 
 /// Exit statuses. Source: `spec/cli.md`.
@@ -43,6 +44,8 @@ pub(crate) enum Failure {
     Input(#[source] io::Error),
     #[error("cannot ask on the terminal")]
     Prompt(#[source] dialoguer::Error),
+    #[error("{} cannot be imported: {fault}", path.display())]
+    Import { path: PathBuf, fault: ImportFault },
     /// The credential was stored; the configuration does not say so.
     #[error("the configuration could not be changed")]
     ConfigEdit(#[source] ConfigEditError),
@@ -76,9 +79,15 @@ impl Failure {
             Self::Usage(error) if !error.use_stderr() => 0,
             Self::Usage(_) | Self::BadArgument(_) | Self::Kind(_) => USAGE,
             Self::Check(status) => *status,
-            Self::Unopened { .. } | Self::Chain(_) | Self::BadHead { .. } | Self::SaidDamaged => {
-                DAMAGED
-            }
+            Self::Import {
+                fault: ImportFault::LoggedOut(_),
+                ..
+            } => FAILED,
+            Self::Unopened { .. }
+            | Self::Chain(_)
+            | Self::BadHead { .. }
+            | Self::Import { .. }
+            | Self::SaidDamaged => DAMAGED,
             Self::Config(ConfigError::File(error)) => of_file(error),
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
@@ -157,6 +166,7 @@ impl Failure {
             }
             Self::ConfigEdit(ConfigEditError::File(error)) => file_remedy(error)?,
             Self::ConfigEdit(_) => "Run the command again once that is mended.".to_owned(),
+            Self::Import { .. } => "Nothing was changed. Name another file, or mend this one.".to_owned(),
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }

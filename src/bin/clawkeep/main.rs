@@ -7,6 +7,8 @@ mod context;
 mod failure;
 mod prompt;
 mod report;
+mod stand_in;
+mod table;
 mod time_arg;
 mod ui;
 
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let colour = ui::ColourChoice::from_process();
     args::parse()
+        .map_err(stand_in::hand_on)
         .and_then(commands::run)
         .unwrap_or_else(|failure| ui::fail(&failure, colour))
 }

@@ -1,4 +1,4 @@
-//! Times on the command line: `7d`, `2026-01-09`, `2026-01-09 14:30`, RFC 3339.
+//! Times on the command line: `7d`, `2026-01-09`, `2026-01-09 14:30`, RFC 3339; how long something lasts: `365d`, `12h`.
 
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, TimeZone as _};
 use clawkeep::domain::UnixMs;
@@ -69,6 +69,46 @@ fn duration_ms(raw: &str) -> Option<i64> {
     }
 }
 
+/// How long a credential lasts, in milliseconds: more than none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetime(i64);
+
+impl Lifetime {
+    /// When it ends if it begins at `now`.
+    pub(crate) fn from(self, now: UnixMs) -> UnixMs {
+        UnixMs(now.0.saturating_add(self.0))
+    }
+}
+
+/// Reads how long something lasts, as the reference does: a number, also with a fraction, and `ms`, `s`, `m`, `h` or `d`;
+/// days where there is no unit.
+pub(crate) fn lifetime(raw: &str) -> Result<Lifetime, String> {
+    /// What a store's time can be, in milliseconds: the largest number that JavaScript counts exactly.
+    const LONGEST_MS: f64 = ((1_u64 << 53) - 1) as f64;
+    let complaint = || "Invalid duration (e.g. 365d, 12h, 30m)".to_owned();
+    let raw = raw.trim().to_lowercase();
+    let digits = raw.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = raw.split_at(digits.unwrap_or(raw.len()));
+    let unit_ms = match unit {
+        "ms" => 1.0,
+        "s" => 1_000.0,
+        "m" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" | "" => 86_400_000.0,
+        _ => return Err(complaint()),
+    };
+    let is_plain = number.starts_with(|c: char| c.is_ascii_digit()) && !number.ends_with('.');
+    let ms = (number.parse::<f64>().map_err(|_| complaint())? * unit_ms).round();
+    if !is_plain || !(1.0..=LONGEST_MS).contains(&ms) {
+        return Err(complaint());
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole, and below 2^53 by the line above"
+    )]
+    Ok(Lifetime(ms as i64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +136,36 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert_eq!(TimeArg::Ago(10).resolve(UnixMs(15)), UnixMs(5));
+    }
+
+    #[test]
+    fn lifetimes_are_those_of_the_reference() {
+        for (raw, ms) in [
+            ("365d", 31_536_000_000),
+            (" 1.5H ", 5_400_000),
+            ("30", 2_592_000_000),
+            ("90s", 90_000),
+            ("250ms", 250),
+        ] {
+            assert_eq!(lifetime(raw), Ok(Lifetime(ms)), "{raw}");
+        }
+        for bad in [
+            "",
+            "d",
+            "0",
+            "-1d",
+            "1w",
+            ".5d",
+            "1.d",
+            "1e3",
+            "1 d",
+            "9e99d",
+            "99999999999999999999d",
+            "nan",
+            "inf",
+        ] {
+            assert!(lifetime(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Lifetime(5).from(UnixMs(10)), UnixMs(15));
     }
 }

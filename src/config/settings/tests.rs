@@ -194,3 +194,18 @@ fn a_fifo_is_no_configuration() {
         Err(ConfigError::File(FileError::NotRegular { .. }))
     ));
 }
+
+#[test]
+fn cooldowns_are_hours_and_nonsense_is_passed_over() {
+    let rules = parse(
+        "{auth: {cooldowns: {billingBackoffHours: 2.5, billingMaxHours: -1, failureWindowHours: 'x',
+            billingBackoffHoursByProvider: {'Z.AI': 1, openai: 0}}}}",
+    )
+    .cooldowns;
+    let want = CooldownRules {
+        billing_backoff_hours: 2.5,
+        billing_backoff_hours_by_provider: [(ProviderId::new("zai"), 1.0)].into(),
+        ..CooldownRules::default()
+    };
+    assert_eq!(rules, want);
+}

@@ -7,6 +7,7 @@ use clawkeep::domain::{ProfileId, ProviderId, Section, StoreDoc, normalize_provi
 use clawkeep::sync::Edited;
 use serde_json::{Value, json};
 
+use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -30,7 +31,7 @@ pub(crate) enum Order {
 #[derive(Debug, Args)]
 pub(crate) struct Whose {
     /// The provider, for example anthropic
-    #[arg(long, value_name = "NAME", value_parser = provider)]
+    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
     provider: ProviderId,
     /// The agent [default: the configured default agent]
     #[arg(long, value_name = "ID")]
@@ -62,15 +63,6 @@ pub(crate) struct Set {
 pub(crate) struct Clear {
     #[command(flatten)]
     whose: Whose,
-}
-
-fn provider(raw: &str) -> Result<ProviderId, String> {
-    let provider = ProviderId::new(raw);
-    if provider.as_str().is_empty() {
-        Err("a provider id is not empty".to_owned())
-    } else {
-        Ok(provider)
-    }
 }
 
 impl Whose {
@@ -147,11 +139,9 @@ impl Set {
             ));
         }
         let mut vault = context.vault()?;
-        let mode = context.mode_for(&vault, &agent)?;
-        let loaded = context.with_engine(&mut vault, |engine| {
-            engine.edit(&agent, mode, |doc| set_order(doc, &agent, provider, &ids))
+        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+            set_order(doc, &agent, provider, &ids)
         })?;
-        context.tell(&loaded);
         context.ui.answer(&format!(
             "Agent: {}\nProvider: {provider}\nOrder override: {}\n",
             agent.name,
@@ -166,13 +156,9 @@ impl Clear {
         let agent = self.whose.agent(context)?;
         let provider = &self.whose.provider;
         let mut vault = context.vault()?;
-        let mode = context.mode_for(&vault, &agent)?;
-        let loaded = context.with_engine(&mut vault, |engine| {
-            engine.edit(&agent, mode, |doc| {
-                Ok::<_, Failure>(clear_order(doc, provider))
-            })
+        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+            Ok(clear_order(doc, provider))
         })?;
-        context.tell(&loaded);
         context.ui.answer(&format!(
             "Agent: {}\nProvider: {provider}\nCleared per-agent order override.\n",
             agent.name
@@ -230,7 +216,7 @@ fn set_order(
         .filter(|key| **key != provider.as_str())
         .for_each(|key| after.remove(Section::Order, key));
     after.set(Section::Order, provider.as_str(), value.clone());
-    let event = event(EventKind::OrderSet, doc, provider).detail("order", value);
+    let event = changed(doc, provider.as_str(), &value);
     Ok(Edited::to(after, vec![event]))
 }
 
@@ -244,6 +230,17 @@ fn clear_order(doc: &StoreDoc, provider: &ProviderId) -> Edited {
         .for_each(|key| after.remove(Section::Order, key));
     let event = event(EventKind::OrderCleared, doc, provider);
     Edited::to(after, vec![event])
+}
+
+/// The event of a provider's order that becomes `list`; an empty one is none.
+pub(super) fn changed(before: &StoreDoc, provider: &str, list: &Value) -> EventDraft {
+    let provider = ProviderId::new(provider);
+    match list.as_array() {
+        Some(ids) if !ids.is_empty() => {
+            event(EventKind::OrderSet, before, &provider).detail("order", list.clone())
+        }
+        _ => event(EventKind::OrderCleared, before, &provider),
+    }
 }
 
 fn event(kind: EventKind, before: &StoreDoc, provider: &ProviderId) -> EventDraft {

@@ -1,15 +1,17 @@
 //! `history`: what happened to which credential. Needs no key.
 
-use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 use clap::Args;
 use clawkeep::audit::{Direction, Event, Filter, KindFilter};
 use clawkeep::domain::{AgentName, Fingerprint, ProviderId};
+use clawkeep::vault::Vault;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::table::table;
 use crate::time_arg::{self, TimeArg};
 use crate::ui::one_line;
 
@@ -87,6 +89,7 @@ impl History {
             direction: Direction::NewestFirst,
         };
         let vault = context.locked()?;
+        tell_of_changed_stores(context, &vault)?;
         let mut events: Vec<Event> = vault.history(&filter)?.collect::<Result<_, _>>()?;
         if self.json {
             let events: Vec<Value> = events.iter().map(to_json).collect();
@@ -99,12 +102,35 @@ impl History {
         if events.is_empty() {
             context.ui.note("No event matches.");
         }
-        context.ui.answer(&table(&events, context.ui.width()))?;
+        let rows: Vec<[String; 5]> = events.iter().map(cells).collect();
+        let header = ["TIME", "EVENT", "PROFILE", "BY", "WHAT"];
+        context
+            .ui
+            .answer(&table(header, &rows, context.ui.width()))?;
         if more {
             context.ui.note("There is more; see it with --limit 0.");
         }
         Ok(())
     }
+}
+
+/// A gateway's uses come into the record when its store is looked at, which needs the key that this command does not ask for.
+fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
+    for (path, known) in vault.known_stores()? {
+        let changed = std::fs::metadata(&path)
+            .and_then(|meta| meta.modified())
+            .ok();
+        let changed = changed.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let changed = changed.and_then(|at| i64::try_from(at.as_millis()).ok());
+        if let Some(at) = changed.filter(|at| *at > known.0) {
+            context.ui.note(&format!(
+                "Note: {} was changed by another program at {}, after it was last looked at. To have its uses in the record: clawkeep sync",
+                context.layout.shorten_home(&path),
+                local_minute(at)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// An event as JSON; absent fields are left out. Source: `spec/cli.md`, The record.
@@ -184,44 +210,6 @@ fn rfc3339(event: &Event) -> String {
     instant(event.at.0).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// A table with local times, cut to the terminal's width where there is one.
-fn table(events: &[Event], width: Option<usize>) -> String {
-    let rows: Vec<[String; 5]> = events.iter().map(cells).collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    let header = ["TIME", "EVENT", "PROFILE", "BY", "WHAT"].map(str::to_owned);
-    let mut widths = [0; 5];
-    for row in std::iter::once(&header).chain(&rows) {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut out = String::new();
-    for row in std::iter::once(&header).chain(&rows) {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            let _ = write!(line, "{cell:<width$}  "); // writing to a String cannot fail
-        }
-        let line = fitting(line.trim_end(), width);
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
-}
-
-/// A line cut to the terminal's width, with a mark where it was cut.
-fn fitting(line: &str, width: Option<usize>) -> String {
-    match width {
-        Some(width) if line.chars().count() > width => line
-            .chars()
-            .take(width.saturating_sub(1))
-            .chain(['…'])
-            .collect(),
-        _ => line.to_owned(),
-    }
-}
-
 fn cells(event: &Event) -> [String; 5] {
     let when = instant(event.at.0)
         .with_timezone(&Local)
@@ -238,7 +226,8 @@ fn cells(event: &Event) -> [String; 5] {
         .filter(|agent| *agent != "main")
         .map(|agent| format!("{agent}/"))
         .unwrap_or_default();
-    let kind = if event.outcome == "ok" {
+    let says_so = event.kind.ends_with(&format!(".{}", event.outcome));
+    let kind = if event.outcome == "ok" || says_so {
         event.kind.clone()
     } else {
         format!("{} {}", event.kind, event.outcome)
@@ -254,13 +243,7 @@ fn cells(event: &Event) -> [String; 5] {
 fn what(event: &Event) -> String {
     let mut parts = Vec::new();
     if let Some(expires) = event.expires_after {
-        parts.push(match DateTime::from_timestamp_millis(expires) {
-            Some(at) => format!(
-                "expires {}",
-                at.with_timezone(&Local).format("%Y-%m-%d %H:%M")
-            ),
-            None => format!("expires at {expires} ms, beyond the calendar"),
-        });
+        parts.push(format!("expires {}", local_minute(expires)));
     }
     let print = |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(Fingerprint::from_bytes);
     match (print(&event.token_before), print(&event.token_after)) {
@@ -278,19 +261,43 @@ fn what(event: &Event) -> String {
         .unwrap_or_default();
     for (key, value) in detail {
         parts.push(match value {
+            Value::Number(ms) if TIMES.contains(&key.as_str()) => {
+                let ms = ms.as_i64().unwrap_or_default();
+                format!("{key} {}", local_minute(ms))
+            }
             Value::String(text) => format!("{key} {text}"),
             Value::Array(items) => format!(
                 "{key} {}",
                 items.iter().map(plain).collect::<Vec<_>>().join(", ")
             ),
-            Value::Object(fields) if fields.contains_key("names") => {
-                format!("{key} {}", plain(&fields["names"]))
-            }
+            Value::Object(fields) => format!("{key}: {}", listed(&fields)),
             Value::Null => format!("{key} none"),
             other => format!("{key} {other}"),
         });
     }
     parts.join("; ")
+}
+
+/// Details that are times, in milliseconds since the epoch.
+const TIMES: [&str; 2] = ["until", "lastUsed"];
+
+/// An instant in the reader's zone, to the minute.
+fn local_minute(ms: i64) -> String {
+    match DateTime::from_timestamp_millis(ms) {
+        Some(at) => at
+            .with_timezone(&Local)
+            .format("%Y-%m-%d %H:%M")
+            .to_string(),
+        None => format!("at {ms} ms, beyond the calendar"),
+    }
+}
+
+/// What a merge changed on one side: `profiles a, b; order p`.
+fn listed(fields: &Map<String, Value>) -> String {
+    let parts = fields
+        .iter()
+        .map(|(name, value)| format!("{name} {}", plain(value)));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 fn plain(value: &Value) -> String {

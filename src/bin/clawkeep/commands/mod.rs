@@ -1,10 +1,18 @@
 //! One command, one file: its arguments and its run function.
 
 pub(crate) mod audit;
+pub(crate) mod auth;
+pub(crate) mod auth_add;
 pub(crate) mod auth_candidates;
+pub(crate) mod auth_list;
+pub(crate) mod auth_mark;
 pub(crate) mod auth_order;
+pub(crate) mod auth_paste;
+pub(crate) mod auth_remove;
+pub(crate) mod auth_setup_token;
 pub(crate) mod export;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod models_status;
 pub(crate) mod sync;
@@ -22,11 +30,25 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Init(command) => command.run(&context),
         Command::Sync(command) => command.run(&context),
         Command::Models(Models::Status(command)) => command.run(&context),
-        Command::Models(Models::Auth(Auth::Candidates(command))) => command.run(&context),
-        Command::Models(Models::Auth(Auth::Order(command))) => command.run(&context),
+        Command::Models(Models::Auth(command)) => run_auth(command, &context),
         Command::History(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
+        Command::Import(command) => command.run(&context),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_auth(command: Auth, context: &Context) -> Result<(), Failure> {
+    match command {
+        Auth::List(command) => command.run(context),
+        Auth::Add(command) => command.run(context),
+        Auth::SetupToken(command) => command.run(context),
+        Auth::PasteToken(command) => command.run(context),
+        Auth::PasteApiKey(command) => command.run(context),
+        Auth::Remove(command) => command.run(context),
+        Auth::Mark(command) => command.run(context),
+        Auth::Candidates(command) => command.run(context),
+        Auth::Order(command) => command.run(context),
+    }
 }

@@ -1,0 +1,190 @@
+//! `models auth list`: an agent's credentials, secrets masked.
+
+use chrono::{DateTime, Local};
+use clap::Args;
+use clawkeep::domain::{
+    Credential, CredentialType, Expiry, Owner, ProviderId, Section, StoreDoc, UnixMs, json_number,
+    normalize_provider,
+};
+use clawkeep::health::{Health, Status, assess, remaining_short};
+use clawkeep::selection::unusable_until;
+use serde_json::{Map, Value, json};
+
+use super::auth::{self, Whose};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::report::mask::masked;
+use crate::table::table;
+use crate::ui::one_line;
+
+/// Show an agent's credentials, secrets masked.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth list\n  clawkeep models auth list --provider anthropic --json"
+)]
+pub(crate) struct List {
+    /// Only this provider's
+    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    provider: Option<ProviderId>,
+    #[command(flatten)]
+    whose: Whose,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One stored profile, as it is shown.
+struct Row<'d> {
+    id: &'d str,
+    credential: Credential<'d>,
+    health: Health,
+    last_used: Option<Expiry>,
+    /// Until when it is not to be used, if that is still to come.
+    rests_until: Option<Expiry>,
+}
+
+impl List {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.whose.agent(context)?;
+        let mut vault = context.vault()?;
+        let loaded = context.load(&mut vault, &agent)?;
+        let now = context.clock.now();
+        let is_wanted = |credential: &Credential<'_>| match &self.provider {
+            Some(provider) => normalize_provider(credential.provider) == provider.as_str(),
+            None => true,
+        };
+        let rows: Vec<Row<'_>> = loaded
+            .doc
+            .credentials()
+            .filter(|(_, credential)| is_wanted(credential))
+            .map(|(id, credential)| Row::of(&loaded.doc, id, credential, now))
+            .collect();
+        let store = context.layout.shorten_home(&agent.store_file());
+        if self.json {
+            context.ui.json(&json!({
+                "agentId": agent.name.as_str(),
+                "agentDir": agent.dir.display().to_string(),
+                "authStorePath": store,
+                "profiles": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
+            }))?;
+        } else {
+            let head = format!("Agent: {}\nAuth file: {store}\n", agent.name);
+            let header = [
+                "PROFILE",
+                "PROVIDER",
+                "TYPE",
+                "STATUS",
+                "EXPIRES",
+                "LAST USED",
+                "SECRET",
+            ];
+            let cells: Vec<_> = rows.iter().map(|row| row.cells(now)).collect();
+            let body = if cells.is_empty() {
+                "No profiles.\n".to_owned()
+            } else {
+                table(header, &cells, context.ui.width())
+            };
+            context.ui.answer(&format!("{head}\n{body}"))?;
+        }
+        context.verdict(loaded)
+    }
+}
+
+impl<'d> Row<'d> {
+    fn of(doc: &'d StoreDoc, id: &'d str, credential: Credential<'d>, now: UnixMs) -> Self {
+        let usage = doc.get(Section::Usage, id);
+        Self {
+            id,
+            credential,
+            health: assess(&credential, now),
+            last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
+            rests_until: unusable_until(doc, id).filter(|until| until.ms() > now.as_f64()),
+        }
+    }
+
+    /// The secret as people may see it; `None` for an entry that cannot be read.
+    fn secret(&self) -> Option<String> {
+        let is_readable = self.credential.is_readable();
+        is_readable.then(|| masked(self.credential.expose_secret().unwrap_or_default()))
+    }
+
+    fn status(&self) -> &'static str {
+        match (self.credential.kind, self.health.status) {
+            (CredentialType::Unreadable, _) => "unreadable",
+            (_, status) => status.as_str(),
+        }
+    }
+
+    /// Who keeps it, in the reference's words.
+    fn source(&self) -> &'static str {
+        match Owner::of(self.id) {
+            Owner::ClaudeCode => "claude-cli",
+            Owner::CodexCli => "codex-cli",
+            Owner::Vault => "store",
+        }
+    }
+
+    fn cells(&self, now: UnixMs) -> [String; 7] {
+        let status = match self.rests_until {
+            Some(until) => format!(
+                "{}, cooldown {}",
+                self.status(),
+                remaining_short(until.ms() - now.as_f64())
+            ),
+            None => self.status().to_owned(),
+        };
+        let expires = match (self.health.status, self.health.remaining_ms) {
+            (Status::Expired, Some(left)) => format!("{} ago", remaining_short(-left)),
+            (_, Some(left)) => format!("in {}", remaining_short(left)),
+            (_, None) => "-".to_owned(),
+        };
+        let dash = || "-".to_owned();
+        [
+            self.id.to_owned(),
+            if self.credential.provider.is_empty() {
+                dash()
+            } else {
+                self.credential.provider.to_owned()
+            },
+            self.credential.kind.as_str().to_owned(),
+            status,
+            expires,
+            self.last_used.map_or_else(dash, local_time),
+            self.secret().unwrap_or_else(dash),
+        ]
+        .map(|cell| one_line(&cell))
+    }
+
+    fn to_json(&self) -> Value {
+        let number = |at: Option<Expiry>| at.map(|at| json_number(at.ms()));
+        let fields = [
+            ("profileId", Some(json!(self.id))),
+            ("provider", Some(json!(self.credential.provider))),
+            ("type", Some(json!(self.credential.kind.as_str()))),
+            ("status", Some(json!(self.status()))),
+            ("expiresAt", number(self.health.expires_at)),
+            ("remainingMs", self.health.remaining_ms.map(json_number)),
+            ("source", Some(json!(self.source()))),
+            ("email", self.credential.email().map(Value::from)),
+            ("secret", self.secret().map(Value::from)),
+            ("lastUsed", number(self.last_used)),
+            ("cooldownUntil", number(self.rests_until)),
+        ];
+        let fields: Map<String, Value> = fields
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect();
+        Value::Object(fields)
+    }
+}
+
+fn local_time(at: Expiry) -> String {
+    DateTime::from_timestamp_millis(at.floor_ms()).map_or_else(
+        || "-".to_owned(),
+        |at| {
+            at.with_timezone(&Local)
+                .format("%Y-%m-%d %H:%M")
+                .to_string()
+        },
+    )
+}

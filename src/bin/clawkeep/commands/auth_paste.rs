@@ -1,0 +1,199 @@
+//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt into the store.
+
+use clap::Args;
+use clawkeep::audit::Origin;
+use clawkeep::config::{AgentRef, ConfigEdit};
+use clawkeep::domain::{CredentialType, Owner, ProfileId, ProviderId, SecretJson, Section, UnixMs};
+use clawkeep::sync::Edited;
+use clawkeep::vault::UnlockedVault;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::auth::{self, Whose};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::prompt;
+use crate::time_arg::{self, Lifetime};
+
+/// Store a token that is pasted at a prompt or given on stdin.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth paste-token --provider anthropic                    asks for it, without echo\n  clawkeep models auth paste-token --provider anthropic --expires-in 365d < token.txt"
+)]
+pub(crate) struct PasteToken {
+    #[command(flatten)]
+    target: Target,
+    /// When it ends, from now: 365d, 12h, 30m; without a unit, days
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime)]
+    expires_in: Option<Lifetime>,
+}
+
+/// Store an API key that is pasted at a prompt or given on stdin.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth paste-api-key --provider openai                  asks for it, without echo\n  clawkeep models auth paste-api-key --provider openai --profile-id openai:work < key.txt"
+)]
+pub(crate) struct PasteApiKey {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which profile.
+#[derive(Debug, Args)]
+struct Target {
+    /// The provider, for example anthropic
+    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    provider: ProviderId,
+    /// The profile to store it as [default: PROVIDER:manual]
+    #[arg(long, value_name = "ID", value_parser = profile_id)]
+    profile_id: Option<ProfileId>,
+    #[command(flatten)]
+    whose: Whose,
+}
+
+/// What is to be stored, but for the secret.
+pub(super) struct Paste<'a> {
+    pub(super) agent: &'a AgentRef,
+    pub(super) provider: &'a ProviderId,
+    pub(super) id: &'a ProfileId,
+    pub(super) kind: CredentialType,
+    pub(super) expires: Option<UnixMs>,
+    /// The command, for the record.
+    pub(super) means: &'static str,
+}
+
+impl PasteToken {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let now = context.clock.now();
+        let expires = self.expires_in.map(|lifetime| lifetime.from(now));
+        self.target
+            .run(context, CredentialType::Token, expires, "paste-token")
+    }
+}
+
+impl PasteApiKey {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        self.target
+            .run(context, CredentialType::ApiKey, None, "paste-api-key")
+    }
+}
+
+impl Target {
+    fn run(
+        self,
+        context: &Context,
+        kind: CredentialType,
+        expires: Option<UnixMs>,
+        means: &'static str,
+    ) -> Result<(), Failure> {
+        let id = self
+            .profile_id
+            .unwrap_or_else(|| default_id(&self.provider));
+        let paste = Paste {
+            agent: &self.whose.agent(context)?,
+            provider: &self.provider,
+            id: &id,
+            kind,
+            expires,
+            means,
+        };
+        let mut vault = context.vault()?; // before the secret is asked for: without the vault it would be typed in vain
+        paste.check()?;
+        let secret = paste.ask()?;
+        paste.store(context, &mut vault, &secret)
+    }
+}
+
+/// The profile of a provider whose id is not given. Source: the reference.
+pub(super) fn default_id(provider: &ProviderId) -> ProfileId {
+    ProfileId::new(format!("{provider}:manual"))
+}
+
+/// A profile id as an argument, which is not empty.
+pub(super) fn profile_id(raw: &str) -> Result<ProfileId, String> {
+    match raw.trim() {
+        "" => Err("a profile id is not empty".to_owned()),
+        id => Ok(ProfileId::new(id)),
+    }
+}
+
+impl Paste<'_> {
+    /// A profile that mirrors another program's login would be overwritten with the next sync.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let renew = match Owner::of(self.id.as_str()) {
+            Owner::Vault => return Ok(()),
+            Owner::ClaudeCode => "claude setup-token",
+            Owner::CodexCli => "codex login",
+        };
+        Err(Failure::Refused {
+            what: format!(
+                "{} mirrors another program's login and is not for pasting into",
+                self.id
+            ),
+            next: format!(
+                "Renew that login with: {renew}; or choose another id with --profile-id."
+            ),
+        })
+    }
+
+    pub(super) fn ask(&self) -> Result<SecretString, Failure> {
+        let what = match self.kind {
+            CredentialType::ApiKey => "API key",
+            _ => "token",
+        };
+        prompt::secret(&format!("Paste {what} for {}", self.provider))
+    }
+
+    /// Stores the secret and records the profile in the configuration.
+    pub(super) fn store(
+        &self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        secret: &SecretString,
+    ) -> Result<(), Failure> {
+        let entry = self.entry(secret);
+        let loaded = auth::edit(context, vault, self.agent, |doc| {
+            let mut after = doc.clone();
+            after.set(
+                Section::Profiles,
+                self.id.as_str(),
+                entry.expose_secret().clone(),
+            );
+            Ok(Edited::to(after, Vec::new()).by(self.means, Origin::Clawkeep))
+        })?;
+        auth::record_in_config(
+            context,
+            &ConfigEdit::Put {
+                id: self.id.clone(),
+                provider: self.provider.clone(),
+                mode: self.kind,
+            },
+        )?;
+        context.ui.answer(&format!(
+            "Auth profile: {} ({}/{})\n",
+            self.id,
+            self.provider,
+            self.kind.as_str()
+        ))?;
+        context.verdict(loaded)
+    }
+
+    /// The entry as the reference writes it.
+    fn entry(&self, secret: &SecretString) -> SecretJson {
+        let field = match self.kind {
+            CredentialType::ApiKey => "key",
+            _ => "token",
+        };
+        let fields = [
+            ("type", Some(json!(self.kind.as_str()))),
+            ("provider", Some(json!(self.provider.as_str()))),
+            (field, Some(json!(secret.expose_secret()))),
+            ("expires", self.expires.map(|at| json!(at.0))),
+        ];
+        let entry: Map<String, Value> = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        SecretJson::new(Value::Object(entry))
+    }
+}

@@ -1,0 +1,148 @@
+//! `models auth remove`: take a credential out of the store, the orders and the configuration.
+
+use clap::Args;
+use clawkeep::audit::Origin;
+use clawkeep::config::{AgentRef, ConfigEdit};
+use clawkeep::domain::{
+    Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, normalize_provider,
+};
+use clawkeep::sync::plan::{Decision, KeepReason};
+use clawkeep::sync::{Edited, Loaded};
+use clawkeep::vault::UnlockedVault;
+use serde_json::json;
+
+use super::auth::{self, Whose};
+use super::auth_order;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::prompt;
+
+/// Remove a credential.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth remove anthropic:manual         asks first\n  clawkeep models auth remove anthropic:manual --yes"
+)]
+pub(crate) struct Remove {
+    /// The profile
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Do not ask first
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    whose: Whose,
+}
+
+impl Remove {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.whose.agent(context)?;
+        let id = self.id.trim();
+        let mut vault = context.vault()?;
+        let loaded = context.load(&mut vault, &agent)?;
+        let credential = loaded.doc.credential(id);
+        let credential = credential.ok_or_else(|| auth::missing(&agent, id))?;
+        check_owner(&loaded, id)?;
+        let what = format!("{id} ({})", described(&credential));
+        if !self.yes {
+            if !prompt::is_possible() {
+                return Err(Failure::BadArgument(format!(
+                    "removing {what} has to be confirmed, and there is nobody to ask; say --yes"
+                )));
+            }
+            let question = format!("Remove {what} from agent {}?", agent.name);
+            if !prompt::confirm(&question, false)? {
+                return Ok(());
+            }
+        }
+        let loaded = auth::edit(context, &mut vault, &agent, |doc| Ok(without(doc, id)))?;
+        context
+            .ui
+            .answer(&format!("Removed {what} from agent {}.\n", agent.name))?;
+        if !is_elsewhere(&vault, &agent, id)? {
+            let id = ProfileId::new(id);
+            auth::record_in_config(context, &ConfigEdit::Remove { id })?;
+        }
+        context.verdict(loaded)
+    }
+}
+
+/// Provider and kind, as the reference names them.
+fn described(credential: &Credential<'_>) -> String {
+    match credential.kind {
+        CredentialType::Unreadable => "an entry that cannot be read".to_owned(),
+        kind => format!(
+            "{}/{}",
+            normalize_provider(credential.provider),
+            kind.as_str()
+        ),
+    }
+}
+
+/// A login that another program has would come back with the next command.
+fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
+    let is_gone = |why: &KeepReason| {
+        matches!(
+            why,
+            KeepReason::SourceAbsent | KeepReason::SourceLoggedOut | KeepReason::SourceDamaged
+        )
+    };
+    let comes_back = loaded
+        .planned
+        .iter()
+        .filter(|planned| planned.profile == id)
+        .any(|planned| match &planned.decision {
+            Decision::Keep { why } => !is_gone(why),
+            _ => true,
+        });
+    if !comes_back {
+        return Ok(());
+    }
+    let (program, logout) = match Owner::of(id) {
+        Owner::CodexCli => ("Codex CLI", "codex logout"),
+        _ => ("Claude Code", "claude /logout"),
+    };
+    Err(Failure::Refused {
+        what: format!(
+            "{id} is {program}'s login and would be taken over again by the next command"
+        ),
+        next: format!("Log out there first ({logout}), then remove it."),
+    })
+}
+
+/// A document without a profile: its statistics and its places in orders go with it.
+fn without(doc: &StoreDoc, id: &str) -> Edited {
+    let mut after = doc.clone();
+    let mut events = Vec::new();
+    after.remove(Section::Profiles, id);
+    after.remove(Section::Usage, id);
+    for (provider, last) in doc.entries(Section::LastGood) {
+        if last.as_str() == Some(id) {
+            after.remove(Section::LastGood, provider);
+        }
+    }
+    for (provider, list) in doc.entries(Section::Order) {
+        let Some(ids) = list.as_array() else { continue };
+        let is_other = |other: &&serde_json::Value| other.as_str().map(str::trim) != Some(id);
+        let kept: Vec<_> = ids.iter().filter(is_other).collect();
+        if kept.len() == ids.len() {
+            continue;
+        }
+        events.push(auth_order::changed(doc, provider, &json!(kept)));
+        if kept.is_empty() {
+            after.remove(Section::Order, provider);
+        } else {
+            after.set(Section::Order, provider, json!(kept));
+        }
+    }
+    Edited::to(after, events).by("remove", Origin::Clawkeep)
+}
+
+/// Whether another agent has a profile of that id: the configuration speaks for all of them.
+fn is_elsewhere(vault: &UnlockedVault, agent: &AgentRef, id: &str) -> Result<bool, Failure> {
+    for name in vault.agents()? {
+        if name != agent.name && vault.agent(&name)?.doc.get(Section::Profiles, id).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

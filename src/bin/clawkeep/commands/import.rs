@@ -1,0 +1,161 @@
+//! `import`: take over the credentials of files that are named.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
+use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::domain::from_outside;
+use clawkeep::export::STORE_LIMIT;
+use clawkeep::platform::read_regular;
+use clawkeep::sync::Edited;
+use clawkeep::sync::import::{ImportFile, Imported};
+use clawkeep::vault::UnlockedVault;
+
+use super::auth;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Names listed in one event; the count says how many there were.
+const NAMES_MAX: usize = 16;
+
+/// Take over the credentials of a file.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n\nA file may be an auth-profiles.json, an auth.json or oauth.json of before, or the login of Claude Code or Codex CLI. It is\nread and never changed. Nothing is deleted; where both have a profile, the one that lasts longer stays, else the file's."
+)]
+pub(crate) struct Import {
+    /// The files, each taken over as a whole
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The agent [default: the configured default agent]
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+}
+
+impl Import {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let settings = context.settings()?;
+        let agent = order_agent(&context.layout, settings, self.agent.as_deref());
+        // All are read before anything is changed.
+        let files: Vec<(PathBuf, ImportFile)> = self
+            .files
+            .iter()
+            .map(|path| {
+                let path = context.layout.user_path(path);
+                read(&path).map(|file| (path, file))
+            })
+            .collect::<Result<_, _>>()?;
+        let mut vault = context.vault()?;
+        for (path, file) in &files {
+            take_over(context, &mut vault, &agent, path, file)?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<ImportFile, Failure> {
+    let contents = read_regular(path, STORE_LIMIT)?.ok_or_else(|| Failure::Refused {
+        what: format!("there is no file {}", path.display()),
+        next: "Name a file that is there.".to_owned(),
+    })?;
+    ImportFile::understand(&contents.bytes, contents.modified).map_err(|fault| Failure::Import {
+        path: path.to_owned(),
+        fault,
+    })
+}
+
+fn take_over(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: &AgentRef,
+    path: &Path,
+    file: &ImportFile,
+) -> Result<(), Failure> {
+    let now = context.clock.now();
+    let before = context.load(vault, agent)?;
+    let said = file.join(&before.doc, now); // what is said; the edit below joins with what is there by then
+    let loaded = auth::edit(context, vault, agent, |doc| {
+        let joined = file.join(doc, now);
+        let events = events(path, file, &joined, joined.doc != *doc);
+        Ok(Edited::to(joined.doc, events).by("import", Origin::ImportedFile))
+    })?;
+    for id in said.unreadable() {
+        context.ui.note(&format!(
+            "Note: {id} cannot be read as a credential; it is kept as it is, and of no use."
+        ));
+    }
+    for name in file.dropped() {
+        context.ui.note(&format!(
+            "Warning: the entry {name} holds no credential and was left out."
+        ));
+    }
+    context.ui.answer(&format!(
+        "{} ({}): {}\n",
+        context.layout.shorten_home(path),
+        file.kind().as_str(),
+        outcome(&said)
+    ))?;
+    context.verdict(loaded)
+}
+
+/// What came of it, in a line.
+fn outcome(said: &Imported) -> String {
+    let parts = [
+        ("added", &said.added, ""),
+        ("replaced", &said.replaced, ""),
+        ("kept", &said.kept, " (what is stored lasts longer)"),
+        ("already there:", &said.same, ""),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(_, ids, _)| !ids.is_empty())
+        .map(|(verb, ids, why)| format!("{verb} {}{why}", ids.join(", ")))
+        .collect();
+    if parts.is_empty() {
+        "nothing to take over".to_owned()
+    } else {
+        parts.join("; ")
+    }
+}
+
+fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> Vec<EventDraft> {
+    let source = from_outside(&path.to_string_lossy());
+    let mut events = Vec::new();
+    if changes {
+        let event = EventDraft::new(EventKind::ImportApplied, Origin::ImportedFile)
+            .detail("path", source.as_str())
+            .detail("kind", file.kind().as_str());
+        let lists = [
+            ("added", &joined.added),
+            ("replaced", &joined.replaced),
+            ("kept", &joined.kept),
+        ];
+        let event = lists
+            .into_iter()
+            .filter(|(_, ids)| !ids.is_empty())
+            .fold(event, |event, (name, ids)| named(event, name, ids));
+        events.push(event);
+    }
+    if !file.dropped().is_empty() && changes {
+        let event = EventDraft::new(EventKind::ImportDropped, Origin::ImportedFile)
+            .outcome(Outcome::Skipped)
+            .detail("path", source);
+        events.push(named(event, "entries", file.dropped()));
+    }
+    events
+}
+
+/// With as many names as fit, and how many more there were.
+fn named(event: EventDraft, what: &str, names: &[String]) -> EventDraft {
+    let shown: Vec<String> = names
+        .iter()
+        .take(NAMES_MAX)
+        .map(|name| from_outside(name))
+        .collect();
+    let event = event.detail(what, shown);
+    match names.len().checked_sub(NAMES_MAX) {
+        Some(more) if more > 0 => event.detail(&format!("{what}_more"), more),
+        _ => event,
+    }
+}

@@ -1,0 +1,100 @@
+//! Telling the files apart in which credentials come, by what is in them: names and places differ from machine to machine.
+//!
+//! Only the keys of the top level are looked at, so that no token of a file becomes a value before it is known whose it is.
+
+use std::collections::BTreeSet;
+
+use serde::de::{IgnoredAny, MapAccess};
+
+use super::SourceFault;
+use super::wanted::{self, Shape};
+
+/// UTF-8's byte-order mark.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A store: `auth-profiles.json`.
+    Store,
+    /// Claude Code's login.
+    ClaudeCode,
+    /// Codex CLI's login.
+    CodexCli,
+    /// A store of before that: `auth.json` or `oauth.json`, providers as its keys.
+    Legacy,
+}
+
+impl FileKind {
+    /// The name in the record and for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "auth-profiles.json",
+            Self::ClaudeCode => "claude-code",
+            Self::CodexCli => "codex-cli",
+            Self::Legacy => "auth.json",
+        }
+    }
+}
+
+/// Tells what a file is.
+///
+/// # Errors
+/// When it is no JSON. `None` when it is JSON of a shape in which no credentials come.
+pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
+    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes); // whether one is in order is for that file's reader to say
+    let Some(Keys(keys)) = wanted::read(bytes)? else {
+        return Ok(None);
+    };
+    let has = |key: &str| keys.contains(key);
+    Ok(match () {
+        () if has("profiles") => Some(FileKind::Store),
+        () if has("claudeAiOauth") => Some(FileKind::ClaudeCode),
+        () if has("tokens") => Some(FileKind::CodexCli),
+        () if keys.is_empty() => None,
+        () => Some(FileKind::Legacy),
+    })
+}
+
+/// The keys of an object.
+struct Keys(BTreeSet<String>);
+
+impl Shape for Keys {
+    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
+        let mut keys = BTreeSet::new();
+        while let Some((key, IgnoredAny)) = fields.next_entry()? {
+            keys.insert(key);
+        }
+        Ok(Some(Self(keys)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_known_by_their_keys() {
+        for (text, want) in [
+            (r#"{"version": 1, "profiles": {}}"#, Some(FileKind::Store)),
+            ("\u{feff}{\"profiles\": 3}", Some(FileKind::Store)),
+            (
+                r#"{"mcpOAuth": {}, "claudeAiOauth": null}"#,
+                Some(FileKind::ClaudeCode),
+            ),
+            (
+                r#"{"OPENAI_API_KEY": null, "tokens": {}}"#,
+                Some(FileKind::CodexCli),
+            ),
+            (r#"{"openai": {"type": "api_key"}}"#, Some(FileKind::Legacy)),
+            ("{}", None),
+            ("[{}]", None),
+            ("\"sk-x\"", None),
+        ] {
+            assert_eq!(recognise(text.as_bytes()).unwrap(), want, "{text}");
+        }
+        assert!(recognise(b"{\"tokens\": sk-secret}").is_err());
+        assert!(recognise(b"").is_err());
+    }
+}

@@ -1,0 +1,350 @@
+//! A file that the user names, joined with what an agent has.
+//!
+//! Pure. Nothing is deleted. Where both have a profile, the one that lasts longer stays, else the file's: the user named it.
+
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+
+use super::merge::merge;
+use super::plan::{Decision, plan_claude_code, plan_codex_cli};
+use crate::domain::{CLAUDE_CLI, CODEX_CLI, Credential, Section, StoreDoc, UnixMs};
+use crate::export::{FormatFault, parse};
+use crate::sources::legacy::{parse_auth, parse_oauth};
+use crate::sources::recognise::{FileKind, recognise};
+use crate::sources::{LoggedOut, Reading, SourceFault, claude_code, codex_cli};
+
+/// Why a file cannot be imported. Never quotes it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportFault {
+    /// It cannot be understood.
+    #[error("{0}")]
+    Source(SourceFault),
+    /// It is a damaged store.
+    #[error("{0}")]
+    Store(FormatFault),
+    /// It is JSON, but nothing that credentials come in.
+    #[error(
+        "it is no file that credentials come in: auth-profiles.json, auth.json, oauth.json, Claude Code's or Codex's"
+    )]
+    Unknown,
+    /// The other program is logged out.
+    #[error("it holds no login ({})", .0.as_str())]
+    LoggedOut(LoggedOut),
+}
+
+/// A file, understood.
+#[derive(Debug)]
+pub struct ImportFile {
+    kind: FileKind,
+    content: Content,
+    dropped: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Store(StoreDoc),
+    ClaudeCode(Reading<claude_code::ClaudeCodeLogin>),
+    CodexCli(Reading<codex_cli::CodexLogin>),
+}
+
+/// What an import makes of an agent's document, with the names of the profiles concerned.
+#[derive(Debug)]
+pub struct Imported {
+    /// The document after it.
+    pub doc: StoreDoc,
+    /// Profiles that were not there.
+    pub added: Vec<String>,
+    /// Profiles whose credential the file's took the place of.
+    pub replaced: Vec<String>,
+    /// Profiles that stay because they last longer than the file's.
+    pub kept: Vec<String>,
+    /// Profiles that are the same in both.
+    pub same: Vec<String>,
+}
+
+impl ImportFile {
+    /// Understands a file; `modified` is when it was last written.
+    ///
+    /// # Errors
+    /// See [`ImportFault`].
+    pub fn understand(bytes: &[u8], modified: SystemTime) -> Result<Self, ImportFault> {
+        let kind = recognise(bytes).map_err(ImportFault::Source)?;
+        let kind = kind.ok_or(ImportFault::Unknown)?;
+        let mut dropped = Vec::new();
+        let content = match kind {
+            FileKind::Store => Content::Store(parse(bytes).map_err(ImportFault::Store)?),
+            FileKind::ClaudeCode => Content::ClaudeCode(usable(claude_code::parse(bytes))?),
+            FileKind::CodexCli => Content::CodexCli(usable(codex_cli::parse(bytes, modified))?),
+            FileKind::Legacy => Content::Store(legacy(bytes, &mut dropped)?),
+        };
+        Ok(Self {
+            kind,
+            content,
+            dropped,
+        })
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    /// Keys of a legacy store whose entries are no credentials: left out.
+    #[must_use]
+    pub fn dropped(&self) -> &[String] {
+        &self.dropped
+    }
+
+    /// Joins it with what an agent has.
+    #[must_use]
+    pub fn join(&self, doc: &StoreDoc, now: UnixMs) -> Imported {
+        match &self.content {
+            Content::Store(theirs) => join(theirs, doc),
+            Content::ClaudeCode(login) => {
+                let stored = doc.get(Section::Profiles, CLAUDE_CLI);
+                planned(CLAUDE_CLI, &plan_claude_code(stored, login, now), doc)
+            }
+            Content::CodexCli(login) => {
+                let stored = doc.get(Section::Profiles, CODEX_CLI);
+                planned(CODEX_CLI, &plan_codex_cli(stored, login, now), doc)
+            }
+        }
+    }
+}
+
+fn usable<L>(reading: Reading<L>) -> Result<Reading<L>, ImportFault> {
+    match reading {
+        Reading::Damaged(fault) => Err(ImportFault::Source(fault)),
+        Reading::LoggedOut(why) => Err(ImportFault::LoggedOut(why)),
+        found => Ok(found),
+    }
+}
+
+/// Entries with a type are an `auth.json`'s, the others an `oauth.json`'s.
+fn legacy(bytes: &[u8], dropped: &mut Vec<String>) -> Result<StoreDoc, ImportFault> {
+    let typed = parse_auth(bytes).map_err(ImportFault::Source)?;
+    let untyped = parse_oauth(bytes).map_err(ImportFault::Source)?;
+    let mut doc = StoreDoc::default();
+    for (id, entry) in &typed {
+        doc.set(Section::Profiles, id, entry.expose_secret().clone());
+    }
+    for (id, entry) in &untyped {
+        if doc.get(Section::Profiles, id).is_some() {
+            continue;
+        }
+        let entry = entry.expose_secret();
+        let has_tokens = ["access", "refresh"]
+            .iter()
+            .all(|field| entry.get(field).is_some_and(Value::is_string));
+        if has_tokens {
+            doc.set(Section::Profiles, id, entry.clone());
+        } else {
+            dropped.push(id.trim_end_matches(":default").to_owned());
+        }
+    }
+    if doc.is_blank() {
+        return Err(ImportFault::Unknown);
+    }
+    Ok(doc)
+}
+
+/// Lays what the file says over what is there, in the order that is there.
+fn join(theirs: &StoreDoc, ours: &StoreDoc) -> Imported {
+    let merged = merge(&StoreDoc::default(), theirs, ours).doc;
+    let mut out = Imported::of(ours);
+    for section in Section::ALL {
+        for (key, value) in merged.entries(section) {
+            if ours.get(section, key) != Some(value) {
+                out.doc.set(section, key, value.clone());
+            }
+        }
+    }
+    let is_section = |name: &str| Section::ALL.iter().any(|section| section.key() == name);
+    let beside = |doc: &StoreDoc| -> Map<String, Value> {
+        let fields = doc.expose_secret().iter();
+        fields
+            .filter(|(name, _)| !is_section(name) && *name != "version")
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    for (name, value) in beside(theirs) {
+        if !ours.expose_secret().contains_key(&name) {
+            out.doc.set_field(&name, value);
+        }
+    }
+    for (id, entry) in theirs.entries(Section::Profiles) {
+        let list = match ours.get(Section::Profiles, id) {
+            None => &mut out.added,
+            Some(old) if old == entry => &mut out.same,
+            Some(_) if out.doc.get(Section::Profiles, id) == Some(entry) => &mut out.replaced,
+            Some(_) => &mut out.kept,
+        };
+        list.push(id.to_owned());
+    }
+    out
+}
+
+fn planned(id: &str, decision: &Decision, doc: &StoreDoc) -> Imported {
+    let mut out = Imported::of(doc);
+    match decision {
+        Decision::Insert { entry } | Decision::Replace { entry, .. } => {
+            let list = match decision {
+                Decision::Insert { .. } => &mut out.added,
+                _ => &mut out.replaced,
+            };
+            list.push(id.to_owned());
+            out.doc
+                .set(Section::Profiles, id, entry.expose_secret().clone());
+        }
+        Decision::Keep { why } => {
+            use super::plan::KeepReason::{Same, SameLogin};
+            let list = match why {
+                Same | SameLogin => &mut out.same,
+                _ => &mut out.kept,
+            };
+            list.push(id.to_owned());
+        }
+    }
+    out
+}
+
+impl Imported {
+    fn of(doc: &StoreDoc) -> Self {
+        Self {
+            doc: doc.clone(),
+            added: Vec::new(),
+            replaced: Vec::new(),
+            kept: Vec::new(),
+            same: Vec::new(),
+        }
+    }
+
+    /// Entries of those profiles that cannot be read as credentials: kept whole, and of no use.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<&str> {
+        let named = self.added.iter().chain(&self.replaced);
+        named
+            .map(String::as_str)
+            .filter(|id| {
+                let entry = self.doc.get(Section::Profiles, id);
+                entry.is_some_and(|entry| !Credential::of(entry).is_readable())
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const NOW: UnixMs = UnixMs(1_768_000_000_000);
+
+    fn doc(value: Value) -> StoreDoc {
+        StoreDoc::from_json(value).unwrap()
+    }
+
+    fn understand(value: &Value) -> Result<ImportFile, ImportFault> {
+        ImportFile::understand(value.to_string().as_bytes(), SystemTime::UNIX_EPOCH)
+    }
+
+    fn token(token: &str, expires: i64) -> Value {
+        json!({"type": "token", "provider": "p", "token": token, "expires": expires})
+    }
+
+    #[test]
+    fn a_store_is_laid_over_what_is_there() {
+        let ours = doc(json!({
+            "version": 1, "mine": 1,
+            "profiles": {"p:z": token("z", 5), "p:a": token("a", 5), "p:s": token("s", 5)},
+            "usageStats": {"p:a": {"lastUsed": 9, "errorCount": 0}},
+        }));
+        let file = understand(&json!({
+            "version": 1, "mine": 2, "theirs": [3],
+            "profiles": {"p:new": {"type": "odd"}, "p:a": token("a2", 4), "p:z": token("z2", 6), "p:s": token("s", 5)},
+            "order": {"p": ["p:a"]},
+            "usageStats": {"p:a": {"lastUsed": 7, "x": 1}},
+        }));
+        let joined = file.unwrap().join(&ours, NOW);
+        assert_eq!(
+            joined.doc,
+            doc(json!({
+                "version": 1, "mine": 1, "theirs": [3],
+                "profiles": {"p:z": token("z2", 6), "p:a": token("a", 5), "p:s": token("s", 5), "p:new": {"type": "odd"}},
+                "order": {"p": ["p:a"]},
+                "usageStats": {"p:a": {"lastUsed": 9, "errorCount": 0, "x": 1}},
+            }))
+        );
+        assert_eq!(
+            (&joined.added[..], &joined.replaced[..]),
+            (&["p:new".to_owned()][..], &["p:z".to_owned()][..])
+        );
+        assert_eq!(
+            (&joined.kept[..], &joined.same[..]),
+            (&["p:a".to_owned()][..], &["p:s".to_owned()][..])
+        );
+        assert_eq!(joined.unreadable(), ["p:new"]);
+    }
+
+    #[test]
+    fn older_stores_become_default_profiles_and_the_rest_is_named() {
+        let file = understand(&json!({
+            "openai": {"type": "api_key", "key": "k"},
+            "google": {"access": "a", "refresh": "r", "expires": 3},
+            "junk": {"cookie": "c"}, "n": 3,
+        }))
+        .unwrap();
+        assert_eq!(file.kind(), FileKind::Legacy);
+        assert_eq!(file.dropped(), ["junk"]);
+        let joined = file.join(&StoreDoc::default(), NOW);
+        assert_eq!(joined.added, ["openai:default", "google:default"]);
+        let error = understand(&json!({"junk": {"cookie": "sk-secret"}})).unwrap_err();
+        assert!(matches!(error, ImportFault::Unknown));
+    }
+
+    #[test]
+    fn a_login_of_claude_code_goes_by_the_rule_of_the_sync() {
+        let login = json!({"claudeAiOauth": {"accessToken": "sk-new", "refreshToken": "rt", "expiresAt": NOW.0 + 9}});
+        let file = understand(&login).unwrap();
+        let joined = file.join(&StoreDoc::default(), NOW);
+        assert_eq!(joined.added, ["anthropic:claude-cli"]);
+        let entry = joined.doc.get(Section::Profiles, "anthropic:claude-cli");
+        assert_eq!(
+            entry,
+            Some(
+                &json!({"type": "token", "provider": "anthropic", "token": "sk-new", "expires": NOW.0 + 9})
+            )
+        );
+        assert_eq!(file.join(&joined.doc, NOW).same, ["anthropic:claude-cli"]);
+        let blank = json!({"claudeAiOauth": {"accessToken": "", "expiresAt": 0}});
+        assert!(matches!(understand(&blank), Err(ImportFault::LoggedOut(_))));
+    }
+
+    fn small_doc() -> impl Strategy<Value = StoreDoc> {
+        let entry = ("[ab]", 0..4_i64).prop_map(|(secret, expires)| token(&secret, expires));
+        prop::collection::btree_map("[a-d]", entry, 0..4).prop_map(|entries| {
+            let mut doc = StoreDoc::default();
+            for (id, entry) in entries {
+                doc.set(Section::Profiles, &id, entry);
+            }
+            doc
+        })
+    }
+
+    proptest! {
+        /// Nothing goes, nothing gets worse, and a second import changes nothing.
+        #[test]
+        fn an_import_loses_nothing(ours in small_doc(), theirs in small_doc()) {
+            let joined = join(&theirs, &ours);
+            let until = |doc: &StoreDoc, id: &str| doc.get(Section::Profiles, id).map(|e| e["expires"].as_i64());
+            for (id, _) in ours.entries(Section::Profiles).chain(theirs.entries(Section::Profiles)) {
+                prop_assert_eq!(until(&joined.doc, id), until(&ours, id).max(until(&theirs, id)));
+            }
+            prop_assert_eq!(&join(&theirs, &joined.doc).doc, &joined.doc);
+        }
+    }
+}
