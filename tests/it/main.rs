@@ -5,6 +5,7 @@
     reason = "allow-unwrap-in-tests covers functions marked #[test], not what they call"
 )]
 
+mod auth_commands;
 mod bad_input;
 mod exports;
 mod first_run;
@@ -13,7 +14,9 @@ mod killed;
 mod layers;
 mod library;
 mod permissions;
+mod prompts;
 mod secret_service_vault;
+mod stand_in;
 mod support;
 mod tamper;
 mod tamper_record;

@@ -141,6 +141,20 @@ impl Home {
         self.command(args).output().unwrap().into()
     }
 
+    /// Runs the program to its end with `input` on its stdin.
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Run {
+        use std::io::Write as _;
+        let mut command = self.command(args);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that refuses its arguments reads no stdin.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap().into()
+    }
+
     /// The token of a profile in the exported store.
     pub(crate) fn exported_token(&self, profile: &str) -> Option<String> {
         let store = self.json(STORE);

@@ -4,3 +4,4 @@ pub(crate) mod damage;
 pub(crate) mod home;
 pub(crate) mod random;
 pub(crate) mod secret_service;
+pub(crate) mod terminal;

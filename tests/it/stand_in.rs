@@ -1,0 +1,83 @@
+//! Under the name `clawdbot`: the same commands, and what this program does not have goes on to the gateway's own.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use crate::support::damage::chmod;
+use crate::support::home::{Home, Run};
+
+/// A home in which `clawdbot` is this program, and another one follows on the PATH.
+fn home() -> Home {
+    let home = Home::with_claude("sk-test-claude", 100);
+    for dir in ["first", "second"] {
+        fs::create_dir(home.at(dir)).unwrap();
+    }
+    symlink(env!("CARGO_BIN_EXE_clawkeep"), home.at("first/clawdbot")).unwrap();
+    home
+}
+
+fn run(home: &Home, args: &[&str]) -> Run {
+    let mut command = Command::new(home.at("first/clawdbot"));
+    let path = format!(
+        "{}:{}:/usr/bin:/bin",
+        home.at("first").display(),
+        home.at("second").display()
+    );
+    command
+        .args(args)
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", path)
+        .current_dir(home.path());
+    command.output().unwrap().into()
+}
+
+#[test]
+fn what_it_has_it_does_and_the_rest_goes_on() {
+    let home = home();
+    home.write(
+        "second/clawdbot",
+        "#!/bin/sh\necho \"theirs: $*\"\nexit 7\n",
+    );
+    chmod(&home.at("second/clawdbot"), 0o700);
+    let status = run(&home, &["models", "status", "--check"]).exits(0);
+    assert!(
+        status.stdout.contains("anthropic:claude-cli ok"),
+        "{status:?}"
+    );
+    for args in [
+        &["gateway", "start", "--port", "1"][..],
+        &["models", "list"],
+        &["models", "status", "--probe"],
+        &["models"],
+        &["--profile", "x", "status"],
+    ] {
+        let theirs = run(&home, args).exits(7);
+        assert_eq!(theirs.stdout, format!("theirs: {}\n", args.join(" ")));
+    }
+    // A wrong value of an option of ours is ours to refuse.
+    let ours = run(&home, &["models", "auth", "order", "get"]).exits(64);
+    assert!(ours.stderr.contains("--provider"), "{ours:?}");
+}
+
+#[test]
+fn without_another_one_it_says_so_itself() {
+    let home = home();
+    symlink(env!("CARGO_BIN_EXE_clawkeep"), home.at("second/clawdbot")).unwrap(); // itself once more: no other
+    let refused = run(&home, &["gateway", "start"]).exits(64);
+    assert!(
+        refused.stderr.contains("unrecognized subcommand"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn under_its_own_name_nothing_goes_on() {
+    let home = home();
+    home.write("second/clawdbot", "#!/bin/sh\nexit 7\n");
+    chmod(&home.at("second/clawdbot"), 0o700);
+    let mut command = home.command(&["gateway"]);
+    command.env("PATH", home.at("second"));
+    Run::from(command.output().unwrap()).exits(64);
+}

@@ -1,0 +1,117 @@
+//! A terminal of the test's own, and somebody at it who waits for a question before answering.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::process::{Child, Command};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+/// Long enough for a loaded machine; no test waits for it unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program on a terminal.
+pub(crate) struct Terminal {
+    master: File,
+    child: Child,
+    shown: String,
+    output: mpsc::Receiver<Vec<u8>>,
+    /// How far what is shown has been answered.
+    answered: usize,
+}
+
+impl Terminal {
+    /// Starts a program with all three of its streams on a new terminal of 80 columns.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let open = || {
+            let mut options = File::options();
+            options.read(true).write(true);
+            options.open(name.to_str().unwrap()).unwrap()
+        };
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&master, size).unwrap();
+        command.env("TERM", "xterm");
+        command.stdin(open()).stdout(open()).stderr(open());
+        let child = command.spawn().unwrap();
+        drop(command); // and with it our ends of the terminal
+        let master = File::from(master);
+        let mut reader = master.try_clone().unwrap();
+        let (sender, output) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                match reader.read(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Ok(read @ 1..) if sender.send(buffer[..read].to_vec()).is_ok() => {}
+                    _ => return, // the other end is closed: Linux says EIO
+                }
+            }
+        });
+        Self {
+            master,
+            child,
+            shown: String::new(),
+            output,
+            answered: 0,
+        }
+    }
+
+    /// Waits until `text` is shown after what was last answered.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.shown[self.answered..].contains(text) {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("no {text:?} in {:?}", &self.shown[self.answered..]),
+            }
+        }
+    }
+
+    /// Waits for a question and types an answer.
+    #[track_caller]
+    pub(crate) fn answer(&mut self, question: &str, keys: &str) {
+        self.wait_for(question);
+        self.answered = self.shown.len();
+        self.master.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for a question that hides what is typed, and types an answer once it does.
+    #[track_caller]
+    pub(crate) fn answer_hidden(&mut self, question: &str, secret: &str) {
+        self.wait_for(question);
+        let until = Instant::now() + PATIENCE;
+        let echoes = |terminal: &File| {
+            let modes = tcgetattr(terminal).unwrap().local_modes;
+            modes.contains(LocalModes::ECHO)
+        };
+        while echoes(&self.master) {
+            assert!(Instant::now() < until, "{question} echoes what is typed");
+            thread::yield_now();
+        }
+        self.answer(question, &format!("{secret}\r"));
+    }
+
+    /// Waits for the end: the exit status, and everything that was shown.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> (i32, String) {
+        while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
+            self.shown.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        let status = self.child.wait().unwrap();
+        (status.code().unwrap_or(-1), self.shown)
+    }
+}
