@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::{Settings, ShellFault};
 use crate::domain::ProviderId;
 
 /// Variables that carry a provider's secret, the first that is set wins.
@@ -26,24 +27,65 @@ const PROVIDER_VARIABLES: [(&str, &[&str]); 11] = [
 
 /// Environment variables, handed in by the program's edge. `Debug` shows how many, never a value: API keys are among them.
 #[derive(Clone, Default)]
-pub struct Env(BTreeMap<String, String>);
+pub struct Env {
+    variables: BTreeMap<String, String>,
+    from_shell: Vec<&'static str>,
+}
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Env({} variables)", self.0.len())
+        write!(f, "Env({} variables)", self.variables.len())
     }
 }
 
 impl Env {
     /// Takes pairs of name and value; of a repeated name the last counts.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(pairs.into_iter().collect())
+        Self {
+            variables: pairs.into_iter().collect(),
+            from_shell: Vec::new(),
+        }
+    }
+
+    /// As it is to be used for finding keys: with what the configuration sets where it sets nothing, and then with what a
+    /// login shell adds. Why the shell added nothing, if it was asked and failed.
+    #[must_use]
+    pub fn completed(&self, settings: &Settings) -> (Self, Option<ShellFault>) {
+        let mut env = self.clone();
+        for (name, value) in settings.expose_variables() {
+            if env.trimmed(name).is_none() {
+                env.variables.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        match settings.shell_env.load(&env) {
+            Ok(added) => {
+                for (name, value) in added {
+                    env.variables.insert(name.to_owned(), value);
+                    env.from_shell.push(name);
+                }
+                (env, None)
+            }
+            Err(fault) => (env, Some(fault)),
+        }
+    }
+
+    /// The variables that a login shell added, by name.
+    #[must_use]
+    pub fn from_shell(&self) -> &[&'static str] {
+        &self.from_shell
+    }
+
+    /// Every variable.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A variable's value as it stands; an empty one counts as unset.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
+        self.variables
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
@@ -72,6 +114,7 @@ pub struct ProviderVariable<'a> {
     /// The variable's name.
     pub name: &'static str,
     value: &'a str,
+    from_shell: bool,
 }
 
 impl fmt::Debug for ProviderVariable<'_> {
@@ -87,6 +130,13 @@ impl<'a> ProviderVariable<'a> {
         self.value
     }
 
+    /// Where it was found, in the reference's words.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let place = if self.from_shell { "shell env" } else { "env" };
+        format!("{place}: {}", self.name)
+    }
+
     /// Whether the variable carries an OAuth token rather than an API key.
     #[must_use]
     pub fn is_oauth(&self) -> bool {
@@ -98,8 +148,11 @@ impl<'a> ProviderVariable<'a> {
 #[must_use]
 pub fn provider_variable<'a>(env: &'a Env, provider: &ProviderId) -> Option<ProviderVariable<'a>> {
     provider_variables(provider).iter().find_map(|&name| {
-        env.trimmed(name)
-            .map(|value| ProviderVariable { name, value })
+        env.trimmed(name).map(|value| ProviderVariable {
+            name,
+            value,
+            from_shell: env.from_shell.contains(&name),
+        })
     })
 }
 

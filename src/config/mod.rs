@@ -12,6 +12,7 @@ mod models;
 mod nesting;
 mod paths;
 mod settings;
+mod shell_env;
 
 pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
 pub use edit::{ConfigChange, ConfigEdit, ConfigEditError, edit_config};
@@ -21,3 +22,4 @@ pub use env::{
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use paths::{Layout, Overrides, PathError};
 pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};
+pub use shell_env::{ShellEnv, ShellFault};

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::{Models, disk, nesting};
+use super::{Models, ShellEnv, disk, nesting};
 use crate::domain::{
     AgentName, CooldownRules, Credential, CredentialType, ProfileId, ProviderId, SecretJson,
 };
@@ -118,8 +119,9 @@ pub struct Settings {
     pub models: Models,
     /// `auth.cooldowns`: how long a credential that was refused is left alone.
     pub cooldowns: CooldownRules,
-    /// `env.shellEnv.enabled`: whether the gateway asks a login shell for keys.
-    pub shell_env_enabled: bool,
+    /// `env.shellEnv`: whether a login shell is asked for keys.
+    pub shell_env: ShellEnv,
+    variables: Vec<(String, SecretString)>,
     provider_keys: Vec<ProviderKey>,
 }
 
@@ -168,7 +170,8 @@ impl Settings {
                 .collect(),
             models: Models::read(root.pointer("/agents/defaults")),
             cooldowns: cooldowns(root),
-            shell_env_enabled: root.pointer("/env/shellEnv/enabled") == Some(&Value::Bool(true)),
+            shell_env: shell_env(root),
+            variables: variables(root),
             provider_keys: object(root, "/models/providers")
                 .map(provider_key)
                 .collect(),
@@ -210,6 +213,13 @@ impl Settings {
             .iter()
             .find(|order| order.provider == *provider)
             .map(|order| order.ids.clone())
+    }
+
+    /// The variables that the configuration sets where the environment does not: name and value, in the clear.
+    pub fn expose_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose_secret()))
     }
 
     /// Names of the providers that the configuration defines itself, as written.
@@ -328,6 +338,25 @@ fn cooldowns(root: &Value) -> CooldownRules {
             .filter_map(|(provider, told)| Some((ProviderId::new(provider), hours(told)?)))
             .collect();
     rules
+}
+
+fn shell_env(root: &Value) -> ShellEnv {
+    let timeout = root.pointer("/env/shellEnv/timeoutMs");
+    ShellEnv {
+        enabled: root.pointer("/env/shellEnv/enabled") == Some(&Value::Bool(true)),
+        timeout: timeout.and_then(Value::as_u64).map(Duration::from_millis),
+    }
+}
+
+/// `env.vars`, and whatever else stands in `env` as text, as the reference reads it.
+fn variables(root: &Value) -> Vec<(String, SecretString)> {
+    let beside = object(root, "/env").filter(|(name, _)| *name != "vars");
+    object(root, "/env/vars")
+        .chain(beside)
+        .filter_map(|(name, value)| Some((name, value.as_str()?)))
+        .filter(|(_, value)| !value.trim().is_empty())
+        .map(|(name, value)| (name.clone(), SecretString::from(value)))
+        .collect()
 }
 
 fn provider_key((provider, entry): (&String, &Value)) -> ProviderKey {

@@ -7,6 +7,7 @@ mod file;
 pub mod keychain;
 mod lock;
 mod process;
+mod run;
 
 pub use clock::Clock;
 pub use file::{
@@ -17,3 +18,4 @@ pub use file::{
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{LockDir, LockError, QueueLock};
 pub use process::{Actor, harden};
+pub use run::{Answer, RunFault, output_within};

@@ -6,18 +6,16 @@
 //!
 //! Compiled on every Unix, so that its tests run where there is no macOS.
 
-use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{KeychainFault, KeychainReading, LoginKeychain};
+use crate::platform::{Answer, RunFault, output_within};
 
 /// Where macOS has it. Absolute: a `security` found through `PATH` could be anybody's.
 const SECURITY: &str = "/usr/bin/security";
@@ -25,9 +23,6 @@ const SECURITY: &str = "/usr/bin/security";
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of answer that are taken; Claude Code's item has a few thousand, hexadecimal twice that.
 const ANSWER_MAX: usize = 512 * 1024;
-/// How often a child that has closed its output is asked whether it has ended.
-const EXIT_POLL: Duration = Duration::from_millis(2);
-
 /// `security` exits with the low byte of the OSStatus. errSecItemNotFound, -25300.
 const EXIT_NOT_FOUND: i32 = 44;
 /// errSecInteractionNotAllowed, -25308: locked, and no session that could show a dialog.
@@ -66,30 +61,22 @@ impl SecurityTool {
         Self { deadline, ..self }
     }
 
-    fn ask(&self, service: &str, account: &str) -> Result<(ExitStatus, Answer), KeychainFault> {
-        let deadline = Instant::now() + self.deadline;
-        let child = Command::new(&self.program)
-            .args(["find-generic-password", "-s", service, "-a", account, "-w"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // Says what the exit status says, in the user's language.
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| KeychainFault::NotRun(error.kind()))?;
-        let mut running = Running(child);
-        let answer = answer_of(&mut running, deadline)?;
-        Ok((exit_of(&mut running, deadline)?, answer))
+    fn ask(&self, service: &str, account: &str) -> Result<Answer, KeychainFault> {
+        let mut command = Command::new(&self.program);
+        command.args(["find-generic-password", "-s", service, "-a", account, "-w"]);
+        // What it says on stderr is what the exit status says, in the user's language.
+        output_within(command, ANSWER_MAX, self.deadline).map_err(fault_of)
     }
 }
 
 impl LoginKeychain for SecurityTool {
     fn read(&self, service: &str, account: &str) -> KeychainReading {
-        let (status, answer) = match self.ask(service, account) {
-            Ok(asked) => asked,
+        let answer = match self.ask(service, account) {
+            Ok(answer) => answer,
             Err(fault) => return KeychainReading::Unavailable(fault),
         };
-        let fault = match status.code() {
-            Some(0) => match answer.secret() {
+        let fault = match answer.status.code() {
+            Some(0) => match secret(&answer.bytes) {
                 Ok(secret) => return KeychainReading::Item(secret),
                 Err(fault) => fault,
             },
@@ -102,85 +89,25 @@ impl LoginKeychain for SecurityTool {
     }
 }
 
-/// A child that does not outlive this value, whichever way it goes.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both do nothing when the child has been waited for; neither can be acted upon otherwise.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The item's text, without the line end that the tool adds. A secret with any byte that is
+/// not printable ASCII (a line break suffices) comes in hexadecimal; JSON never looks like that.
+fn secret(bytes: &[u8]) -> Result<SecretString, KeychainFault> {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let decoded = HEXLOWER_PERMISSIVE.decode(bytes).ok().map(Zeroizing::new);
+    let bytes = match &decoded {
+        Some(decoded) => decoded.as_slice(),
+        None => bytes,
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| KeychainFault::NotText)?;
+    Ok(SecretString::from(text))
 }
 
-/// What the child wrote. Wiped when dropped.
-struct Answer {
-    buffer: Zeroizing<Vec<u8>>,
-    len: usize,
-}
-
-impl Answer {
-    /// Reads to the end or to the bound. One buffer of full size: one that grew would leave copies.
-    fn read_from(mut output: impl Read) -> std::io::Result<Self> {
-        let mut buffer = Zeroizing::new(vec![0; ANSWER_MAX]);
-        let mut len = 0;
-        while let Some(free) = buffer.get_mut(len..).filter(|free| !free.is_empty()) {
-            match output.read(free) {
-                Ok(0) => break,
-                Ok(read) => len += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Self { buffer, len })
-    }
-
-    /// The item's text, without the line end that the tool adds. A secret with any byte that is
-    /// not printable ASCII (a line break suffices) comes in hexadecimal; JSON never looks like that.
-    fn secret(&self) -> Result<SecretString, KeychainFault> {
-        if self.len == ANSWER_MAX {
-            return Err(KeychainFault::TooLarge);
-        }
-        let bytes = self.buffer.get(..self.len).unwrap_or_default();
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let decoded = HEXLOWER_PERMISSIVE.decode(bytes).ok().map(Zeroizing::new);
-        let bytes = match &decoded {
-            Some(decoded) => decoded.as_slice(),
-            None => bytes,
-        };
-        let text = std::str::from_utf8(bytes).map_err(|_| KeychainFault::NotText)?;
-        Ok(SecretString::from(text))
-    }
-}
-
-/// The child's output, to its end. Read on a thread of its own, since a pipe has no deadline; when
-/// it passes, the child is killed, the pipe ends, and the thread with it.
-fn answer_of(running: &mut Running, deadline: Instant) -> Result<Answer, KeychainFault> {
-    let output = running.0.stdout.take().ok_or(KeychainFault::Failed)?;
-    let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("keychain-answer".to_owned())
-        .spawn(move || {
-            // Nobody listens any more when the deadline has passed; the answer is wiped then.
-            let _ = sender.send(Answer::read_from(output));
-        })
-        .map_err(|error| KeychainFault::NotRun(error.kind()))?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    match receiver.recv_timeout(left) {
-        Ok(answer) => answer.map_err(|_| KeychainFault::Failed),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(KeychainFault::TimedOut),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(KeychainFault::Failed),
-    }
-}
-
-fn exit_of(running: &mut Running, deadline: Instant) -> Result<ExitStatus, KeychainFault> {
-    loop {
-        match running.0.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) if Instant::now() >= deadline => return Err(KeychainFault::TimedOut),
-            Ok(None) => thread::sleep(EXIT_POLL),
-            Err(_) => return Err(KeychainFault::Failed),
-        }
+fn fault_of(fault: RunFault) -> KeychainFault {
+    match fault {
+        RunFault::NotRun(kind) => KeychainFault::NotRun(kind),
+        RunFault::TimedOut => KeychainFault::TimedOut,
+        RunFault::TooLarge => KeychainFault::TooLarge,
+        _ => KeychainFault::Failed,
     }
 }
 
@@ -189,6 +116,8 @@ mod tests {
     use super::*;
     use secrecy::ExposeSecret;
     use std::path::Path;
+    use std::process::Stdio;
+    use std::thread;
 
     /// A stand-in for `security`. A child writes it: a descriptor of ours, open for writing while
     /// another test forks, would make its execution fail with "text file busy".

@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("health", &["domain"]),
     ("selection", &["domain"]),
     ("config", &["domain", "platform"]),
-    ("sources", &["domain"]),
+    ("sources", &["domain", "platform"]),
     ("export", &["domain", "platform"]),
     ("vault", &["domain", "platform", "crypto", "audit"]),
     (

@@ -7,6 +7,7 @@
 
 mod auth_commands;
 mod bad_input;
+mod environment;
 mod exports;
 mod first_run;
 mod keychain;

@@ -64,6 +64,8 @@ pub(crate) struct Report {
     aliases: Map<String, Value>,
     allowed: Vec<String>,
     shell_env_enabled: bool,
+    /// The variables that a login shell added.
+    shell_keys: Vec<&'static str>,
     missing_in_use: Vec<String>,
     /// The providers that have something, sorted.
     providers: Vec<ProviderAuth>,
@@ -114,8 +116,8 @@ impl Report {
                 .iter()
                 .map(|model| model.key.clone())
                 .collect(),
-            shell_env_enabled: settings.shell_env_enabled
-                || inputs.env.is_on("CLAWDBOT_LOAD_SHELL_ENV"),
+            shell_env_enabled: settings.shell_env.is_on(inputs.env),
+            shell_keys: inputs.env.from_shell().to_vec(),
             missing_in_use: missing_in_use(settings, &providers),
             provider_expiries: expiry::of_providers(&names, &profile_expiries, inputs.now),
             providers,

@@ -40,7 +40,7 @@ fn a_configuration_written_by_hand() {
     assert_eq!(settings.default_agent().as_str(), "two");
     assert_eq!(settings.agents[1].dir.as_deref(), Some("~/two"));
     assert_eq!(settings.models.default_ref().to_string(), "openai/gpt-5.2");
-    assert!(settings.shell_env_enabled);
+    assert!(settings.shell_env.enabled);
     assert_eq!(
         settings.custom_providers().collect::<Vec<_>>(),
         ["Groq", "local"]
@@ -68,7 +68,7 @@ fn fields_of_the_wrong_type_are_absent() {
             "{text}"
         );
         assert_eq!(
-            (settings.default_agent(), settings.shell_env_enabled),
+            (settings.default_agent(), settings.shell_env.enabled),
             (AgentName::default(), false),
             "{text}"
         );

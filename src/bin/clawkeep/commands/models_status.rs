@@ -35,12 +35,18 @@ impl Status {
             &context.env,
             self.agent.as_deref(),
         );
+        let (env, fault) = context.env.completed(context.settings()?);
+        if let Some(fault) = fault {
+            context.ui.note(&format!(
+                "Warning: the login shell was asked for keys (env.shellEnv) and gave none: {fault}."
+            ));
+        }
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
         let report = Report::build(&Inputs {
             doc: &loaded.doc,
             settings: context.settings()?,
-            env: &context.env,
+            env: &env,
             layout: &context.layout,
             agent: &agent,
             now: context.clock.now(),

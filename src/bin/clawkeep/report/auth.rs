@@ -64,7 +64,7 @@ impl ProviderAuth {
             } else {
                 masked(variable.expose_secret())
             },
-            source: format!("env: {}", variable.name),
+            source: variable.source(),
         });
         let custom = settings.expose_provider_key(name).map(|key| Found {
             value: masked(key),

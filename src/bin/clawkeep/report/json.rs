@@ -23,8 +23,7 @@ impl Report {
             "allowed": self.allowed,
             "auth": {
                 "storePath": self.store_path,
-                // No shell is run here, so none ever supplies a key.
-                "shellEnvFallback": {"enabled": self.shell_env_enabled, "appliedKeys": []},
+                "shellEnvFallback": {"enabled": self.shell_env_enabled, "appliedKeys": self.shell_keys},
                 "providersWithOAuth": self.providers_with_oauth(),
                 "missingProvidersInUse": self.missing_in_use,
                 "providers": self.providers.iter().map(provider_auth).collect::<Value>(),

@@ -43,10 +43,7 @@ impl Report {
     fn overview(&self) -> String {
         let mut out = String::from("Auth overview\n");
         out += &line("Auth store", &self.store_path_short);
-        out += &line(
-            "Shell env",
-            if self.shell_env_enabled { "on" } else { "off" },
-        );
+        out += &line("Shell env", &self.shell_env());
         out += &counted(
             "Providers w/ OAuth/tokens",
             &self.providers_with_oauth(),
@@ -54,6 +51,14 @@ impl Report {
         );
         out.extend(self.providers.iter().map(provider_line));
         out
+    }
+
+    fn shell_env(&self) -> String {
+        let state = if self.shell_env_enabled { "on" } else { "off" };
+        match self.shell_keys.as_slice() {
+            [] => state.to_owned(),
+            keys => format!("{state} (applied: {})", keys.join(", ")),
+        }
     }
 
     fn missing(&self) -> Option<String> {

@@ -1,0 +1,130 @@
+//! Running another program for its answer: bounded in time and size, and never left behind.
+
+use std::io::{self, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+/// How often a child that has closed its output is asked whether it has ended.
+const EXIT_POLL: Duration = Duration::from_millis(2);
+
+/// Why a program gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunFault {
+    /// It could not be started.
+    #[error("it cannot be run: {0}")]
+    NotRun(io::ErrorKind),
+    /// It was not done in time; it was ended.
+    #[error("it did not answer in time")]
+    TimedOut,
+    /// It said more than was to be taken.
+    #[error("it said too much")]
+    TooLarge,
+    /// The system failed in another way.
+    #[error("its answer could not be read")]
+    Failed,
+}
+
+/// What a program answered.
+pub struct Answer {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote on stdout. Wiped when dropped.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Answer({}, {} bytes)", self.status, self.bytes.len())
+    }
+}
+
+/// Runs a program to its end, without stdin and with stderr thrown away, for at most `time`; its answer has fewer than
+/// `limit` bytes.
+///
+/// # Errors
+/// See [`RunFault`]. How the program itself ended is in the answer.
+pub fn output_within(
+    mut command: Command,
+    limit: usize,
+    time: Duration,
+) -> Result<Answer, RunFault> {
+    let deadline = Instant::now() + time;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| RunFault::NotRun(error.kind()))?;
+    let mut running = Running(child);
+    let bytes = answer_of(&mut running, limit, deadline)?;
+    let status = exit_of(&mut running, deadline)?;
+    Ok(Answer { status, bytes })
+}
+
+/// A child that does not outlive this value, whichever way it goes.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both do nothing when the child has been waited for; neither can be acted upon otherwise.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads to the end or to the bound. One buffer of full size: one that grew would leave copies of what may be secret.
+fn read_from(mut output: impl Read, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut buffer = Zeroizing::new(vec![0; limit]);
+    let mut len = 0;
+    while let Some(free) = buffer.get_mut(len..).filter(|free| !free.is_empty()) {
+        match output.read(free) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(len);
+    Ok(buffer)
+}
+
+/// The child's output, to its end. Read on a thread of its own, since a pipe has no deadline; when
+/// it passes, the child is killed, the pipe ends, and the thread with it.
+fn answer_of(
+    running: &mut Running,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Zeroizing<Vec<u8>>, RunFault> {
+    let output = running.0.stdout.take().ok_or(RunFault::Failed)?;
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("answer".to_owned())
+        .spawn(move || {
+            // Nobody listens any more when the deadline has passed; the answer is wiped then.
+            let _ = sender.send(read_from(output, limit));
+        })
+        .map_err(|error| RunFault::NotRun(error.kind()))?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    match receiver.recv_timeout(left) {
+        Ok(Ok(bytes)) if bytes.len() == limit => Err(RunFault::TooLarge),
+        Ok(answer) => answer.map_err(|_| RunFault::Failed),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(RunFault::TimedOut),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(RunFault::Failed),
+    }
+}
+
+fn exit_of(running: &mut Running, deadline: Instant) -> Result<ExitStatus, RunFault> {
+    loop {
+        match running.0.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) if Instant::now() >= deadline => return Err(RunFault::TimedOut),
+            Ok(None) => thread::sleep(EXIT_POLL),
+            Err(_) => return Err(RunFault::Failed),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Keys that are neither in the store nor in the environment: a login shell's, the configuration's.
+
+use serde_json::{Value, json};
+
+use crate::support::home::{Home, Run};
+
+const CONFIG: &str = ".clawdbot/clawdbot.json";
+
+fn home(config: &str) -> Home {
+    let home = Home::new();
+    home.write(CONFIG, config);
+    home.write(
+        ".profile",
+        "export OPENAI_API_KEY=sk-test-of-the-shell-0123456789 OTHER=1\n",
+    );
+    home
+}
+
+fn provider(answer: &Value, name: &str) -> Value {
+    let providers = answer["auth"]["providers"].as_array().unwrap();
+    let found = providers.iter().find(|entry| entry["provider"] == name);
+    found.cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_login_shell_is_asked_where_the_configuration_says_so() {
+    let home = home("{env: {shellEnv: {enabled: true}}}");
+    let answer = home.run(&["models", "status", "--json"]).json();
+    assert_eq!(
+        answer["auth"]["shellEnvFallback"],
+        json!({"enabled": true, "appliedKeys": ["OPENAI_API_KEY"]})
+    );
+    let env = &provider(&answer, "openai")["env"];
+    assert_eq!(env["source"], "shell env: OPENAI_API_KEY");
+    assert_eq!(env["value"], "sk-test-...23456789");
+    let text = home.run(&["models", "status"]).ok();
+    assert!(
+        text.contains("Shell env     : on (applied: OPENAI_API_KEY)\n"),
+        "{text}"
+    );
+    // One of the keys is set: no need to ask.
+    let mut command = home.command(&["models", "status", "--json"]);
+    command.env("GEMINI_API_KEY", "sk-test-gemini-0123456789");
+    let answer = Run::from(command.output().unwrap()).json();
+    assert_eq!(answer["auth"]["shellEnvFallback"]["appliedKeys"], json!([]));
+    // Not asked at all.
+    home.write(CONFIG, "{}");
+    let answer = home.run(&["models", "status", "--json"]).json();
+    assert_eq!(
+        answer["auth"]["shellEnvFallback"],
+        json!({"enabled": false, "appliedKeys": []})
+    );
+    assert_eq!(provider(&answer, "openai"), Value::Null);
+}
+
+#[test]
+fn a_shell_that_fails_is_no_reason_not_to_answer() {
+    let home = home("{env: {shellEnv: {enabled: true, timeoutMs: 300}}}");
+    home.run(&["init"]).ok();
+    home.write(".profile", "exec sleep 600\n");
+    let run = home.run(&["models", "status", "--json"]).exits(0);
+    assert!(
+        run.stderr.contains("env.shellEnv") && run.stderr.contains("in time"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn variables_of_the_configuration_count_where_none_is_set() {
+    let home = home(
+        "{env: {vars: {GROQ_API_KEY: 'sk-test-of-vars-0123456789'}, XAI_API_KEY: 'sk-test-beside-0123456789', n: 3}}",
+    );
+    let mut command = home.command(&["models", "status", "--json"]);
+    command.env("XAI_API_KEY", "sk-test-set-0123456789");
+    let answer = Run::from(command.output().unwrap()).json();
+    assert_eq!(
+        provider(&answer, "groq")["env"]["source"],
+        "env: GROQ_API_KEY"
+    );
+    assert_eq!(
+        provider(&answer, "xai")["env"]["value"],
+        "sk-test-...23456789"
+    );
+    assert_eq!(
+        provider(&answer, "groq")["env"]["value"],
+        "sk-test-...23456789"
+    );
+}
