@@ -38,7 +38,6 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("hmac", "crypto"),
     ("jsonc_parser", "config"),
     ("clap", "bin"),
-    ("dialoguer", "bin"),
 ];
 
 fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {

@@ -33,6 +33,58 @@ fn a_token_is_typed_without_echo() {
 }
 
 #[test]
+fn what_is_typed_can_be_mended_and_may_be_longer_than_a_terminals_line() {
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    let long = "x".repeat(6000);
+    let mut terminal = start(
+        &home,
+        &["models", "auth", "paste-token", "--provider", "groq"],
+    );
+    terminal.answer_hidden(
+        "Paste token",
+        &format!("wrong\u{15}é\u{7f}{TOKEN}{long}y\u{8}"),
+    );
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 0, "{shown}");
+    assert_eq!(
+        home.exported_token("groq:manual"),
+        Some(format!("{TOKEN}{long}"))
+    );
+}
+
+#[test]
+fn a_question_can_be_left_and_the_terminal_is_as_it_was() {
+    let home = Home::new();
+    home.run_with_input(
+        &["models", "auth", "paste-token", "--provider", "groq"],
+        TOKEN,
+    )
+    .ok();
+    let before = home.json(STORE);
+    // Ctrl-C while a secret is typed: the end, and what is typed shows again.
+    let paste = ["models", "auth", "paste-token", "--provider", "groq"];
+    let mut terminal = start(&home, &paste);
+    terminal.answer_hidden("Paste token", "sk-test-half\u{3}");
+    terminal.wait_until_shown_again();
+    assert_eq!(terminal.end().0, -1, "ended by the signal");
+    // Ctrl-D and Enter: nothing given.
+    for keys in ["\u{4}", ""] {
+        let mut terminal = start(&home, &paste);
+        terminal.answer_hidden("Paste token", keys);
+        let (status, shown) = terminal.end();
+        assert_eq!(status, 64, "{shown}");
+        assert!(shown.contains("no secret was given"), "{shown}");
+    }
+    let mut terminal = start(&home, &["models", "auth", "remove", "groq:manual"]);
+    terminal.answer("Remove groq:manual", "\u{4}");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 1, "{shown}");
+    assert!(shown.contains("was not answered"), "{shown}");
+    assert_eq!(home.json(STORE), before);
+}
+
+#[test]
 fn a_removal_is_confirmed() {
     let home = Home::new();
     home.run_with_input(
@@ -41,7 +93,7 @@ fn a_removal_is_confirmed() {
     )
     .ok();
     let remove = ["models", "auth", "remove", "groq:manual"];
-    for (keys, stays) in [("\r", true), ("n", true), ("y", false)] {
+    for (keys, stays) in [("\r", true), ("maybe\rn\r", true), ("Yes\r", false)] {
         let mut terminal = start(&home, &remove);
         terminal.answer("Remove groq:manual (groq/token) from agent main?", keys);
         let (status, shown) = terminal.end();
@@ -60,13 +112,14 @@ fn a_removal_is_confirmed() {
 fn a_credential_is_added_step_by_step() {
     let home = Home::new();
     let mut terminal = start(&home, &["models", "auth", "add"]);
-    terminal.answer("Token provider", "\u{1b}[B\r"); // the second: custom
+    terminal.answer("Token provider", "3\r"); // there are two
+    terminal.answer("a number from 1 to 2", "2\r"); // custom
     terminal.answer("Provider id", "Z.AI\r");
     terminal.answer("Method", "\r"); // the first: paste token
     terminal.answer("Profile id", "\r"); // as suggested
-    terminal.answer("Does this token expire?", "y");
-    terminal.answer("Expires in", "\u{15}soon\r"); // refused, asked again
-    terminal.answer("Invalid duration", "\u{15}2h\r");
+    terminal.answer("Does this token expire?", "y\r");
+    terminal.answer("Expires in", "soon\r"); // refused, asked again
+    terminal.answer("Invalid duration", "2h\r");
     terminal.answer_hidden("Paste token for zai", TOKEN);
     let (status, shown) = terminal.end();
     assert_eq!(status, 0, "{shown}");
@@ -138,7 +191,7 @@ fn a_token_that_setup_token_only_prints_can_be_pasted() {
         let mut command = with_claude(&home, "echo 'your token: (shown here)'");
         command.arg("--yes");
         let mut terminal = Terminal::start(command);
-        terminal.answer("Did it print a token to paste here?", "y");
+        terminal.answer("Did it print a token to paste here?", "y\r");
         terminal.answer_hidden("Paste token for anthropic", TOKEN);
         let (status, shown) = terminal.end();
         assert_eq!(status, 0, "{shown}");
@@ -165,8 +218,8 @@ fn setup_token_that_brings_nothing_fails() {
         "{shown}"
     );
     let mut terminal = Terminal::start(with_claude(&home, "true"));
-    terminal.answer("now?", "y");
-    terminal.answer("Did it print a token", "n");
+    terminal.answer("now?", "y\r");
+    terminal.answer("Did it print a token", "n\r");
     let (status, shown) = terminal.end();
     assert_eq!(status, 1, "{shown}");
     assert!(
@@ -175,7 +228,7 @@ fn setup_token_that_brings_nothing_fails() {
     );
     // Not wanted after all.
     let mut terminal = Terminal::start(with_claude(&home, "exit 3"));
-    terminal.answer("now?", "n");
+    terminal.answer("now?", "n\r");
     assert_eq!(terminal.end().0, 0);
     // No `claude` at all.
     let (status, shown) = start(&home, &["models", "auth", "setup-token", "--yes"]).end();

@@ -42,8 +42,6 @@ pub(crate) enum Failure {
     Output(#[source] io::Error),
     #[error("cannot read from stdin")]
     Input(#[source] io::Error),
-    #[error("cannot ask on the terminal")]
-    Prompt(#[source] dialoguer::Error),
     #[error("{} cannot be imported: {fault}", path.display())]
     Import { path: PathBuf, fault: ImportFault },
     /// The credential was stored; the configuration does not say so.
@@ -91,11 +89,7 @@ impl Failure {
             Self::Config(ConfigError::File(error)) => of_file(error),
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
-            Self::Path(_)
-            | Self::Output(_)
-            | Self::Input(_)
-            | Self::Prompt(_)
-            | Self::Refused { .. } => FAILED,
+            Self::Path(_) | Self::Output(_) | Self::Input(_) | Self::Refused { .. } => FAILED,
             Self::ConfigEdit(error) => match error {
                 ConfigEditError::Unreadable(ConfigError::File(error))
                 | ConfigEditError::File(error) => of_file(error),

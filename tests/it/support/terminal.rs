@@ -93,16 +93,31 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn answer_hidden(&mut self, question: &str, secret: &str) {
         self.wait_for(question);
+        self.wait_for_echo(false);
+        self.answer(question, &format!("{secret}\r"));
+    }
+
+    /// Waits until what is typed shows again, with the terminal's own lines.
+    #[track_caller]
+    pub(crate) fn wait_until_shown_again(&self) {
+        self.wait_for_echo(true);
+    }
+
+    #[track_caller]
+    fn wait_for_echo(&self, wanted: bool) {
         let until = Instant::now() + PATIENCE;
-        let echoes = |terminal: &File| {
-            let modes = tcgetattr(terminal).unwrap().local_modes;
-            modes.contains(LocalModes::ECHO)
-        };
-        while echoes(&self.master) {
-            assert!(Instant::now() < until, "{question} echoes what is typed");
+        let modes = LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+        loop {
+            let now = tcgetattr(&self.master).unwrap().local_modes & modes;
+            if now == if wanted { modes } else { LocalModes::empty() } {
+                return;
+            }
+            assert!(
+                Instant::now() < until,
+                "echo wanted: {wanted}; modes {now:?}"
+            );
             thread::yield_now();
         }
-        self.answer(question, &format!("{secret}\r"));
     }
 
     /// Waits for the end: the exit status, and everything that was shown.
