@@ -131,6 +131,13 @@ impl<'a> Credential<'a> {
         }
     }
 
+    /// What stands for the end of an OAuth login where that is no number: nothing to go by, shown as it stands.
+    #[must_use]
+    pub fn odd_expiry(&self) -> Option<&'a Value> {
+        let stored = self.entry.get("expires")?;
+        (self.kind == CredentialType::OAuth && !stored.is_number()).then_some(stored)
+    }
+
     /// The e-mail address it carries, trimmed, if any.
     #[must_use]
     pub fn email(&self) -> Option<&'a str> {

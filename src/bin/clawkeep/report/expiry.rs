@@ -2,6 +2,7 @@
 
 use clawkeep::domain::{CredentialType, Owner, UnixMs};
 use clawkeep::health::{Health, assess, assess_provider};
+use serde_json::Value;
 
 use super::{Inputs, auth::display_label};
 use crate::collation::locale_cmp;
@@ -13,6 +14,8 @@ pub(super) struct ProfileExpiry {
     pub(super) provider: String,
     pub(super) kind: CredentialType,
     pub(super) health: Health,
+    /// What stands in the place of its end and is no number.
+    pub(super) odd_end: Option<Value>,
     /// Who keeps it: `store`, `claude-cli` or `codex-cli`.
     pub(super) source: &'static str,
     pub(super) label: String,
@@ -38,6 +41,7 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>) -> Vec<ProfileExpiry> {
             provider: credential.provider.trim().to_owned(),
             kind: credential.kind,
             health: assess(&credential, inputs.now),
+            odd_end: credential.odd_expiry().cloned(),
             source: source(id),
             label: display_label(inputs.settings, id, &credential),
         })

@@ -78,6 +78,8 @@ fn profile_expiry(profile: &ProfileExpiry) -> Value {
         ("type", json!(profile.kind.as_str())),
         ("status", json!(profile.health.status.as_str())),
     ]);
+    let odd_end = profile.odd_end.clone();
+    out.extend(odd_end.map(|end| ("expiresAt".to_owned(), end)));
     out.extend(times(&profile.health));
     out.extend(fields([
         ("source", json!(profile.source)),

@@ -285,6 +285,32 @@ fn an_alias_stands_for_the_provider_of_its_model() {
 }
 
 #[test]
+fn an_end_that_is_no_number_is_shown_as_it_stands() {
+    let shown = |expires: Value, kind: &str| {
+        let store =
+            json!({"profiles": {"p:a": {"type": kind, "provider": "p", "expires": expires}}});
+        let report = World::new(store, "{}", &[]).report();
+        let profile = report.to_json()["auth"]["oauth"]["profiles"][0].clone();
+        let text = report.to_text(Colour::Off);
+        let line = text.lines().last().unwrap_or_default().to_owned();
+        (profile.get("expiresAt").cloned(), line)
+    };
+    let known = "- p:a unknown expires in unknown".to_owned();
+    let unknown = "- p:a unknown expires unknown".to_owned();
+    for (expires, line) in [
+        (json!("soon"), &known),
+        (json!(""), &unknown),
+        (json!(null), &unknown),
+        (json!(false), &unknown),
+        (json!([]), &known),
+    ] {
+        let want = (Some(expires.clone()), line.clone());
+        assert_eq!(shown(expires.clone(), "oauth"), want);
+        assert_eq!(shown(expires, "token"), (None, "- p:a static".to_owned()));
+    }
+}
+
+#[test]
 fn what_is_expiring_is_2_and_only_that() {
     let login = |offset: i64| json!({"type": "oauth", "provider": "anthropic", "access": "a", "expires": NOW.0 + offset});
     let exit = |profiles: Value| {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clawkeep::health::{Status, remaining_short};
+use serde_json::Value;
 
 use super::auth::ProviderAuth;
 use super::expiry::ProfileExpiry;
@@ -140,11 +141,15 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
             .remaining_ms
             .map_or_else(|| "unknown".to_owned(), remaining_short)
     };
-    let expiry = match health.expires_at {
+    // The reference tells an end that makes no sense (below 0, a text) from none (absent, 0, empty).
+    let has_end = match (&profile.odd_end, health.expires_at) {
+        (Some(odd), _) => !matches!(odd, Value::Null | Value::Bool(false)) && odd != "",
+        (None, end) => end.is_some_and(|end| end.ms() != 0.0),
+    };
+    let expiry = match has_end {
         _ if health.status == Status::Static => String::new(),
-        // The reference tells an end that makes no sense (below 0) from none (absent or 0).
-        Some(end) if end.ms() != 0.0 => format!(" expires in {}", left()),
-        Some(_) | None => " expires unknown".to_owned(),
+        true => format!(" expires in {}", left()),
+        false => " expires unknown".to_owned(),
     };
     let source = if profile.source == "store" {
         String::new()
