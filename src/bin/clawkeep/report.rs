@@ -21,6 +21,10 @@ use crate::collation::locale_cmp;
 use auth::ProviderAuth;
 use expiry::{ProfileExpiry, ProviderExpiry};
 
+/// A provider whose variable shows where the store or the configuration names the provider, and alone does not.
+/// Source: the reference's own list of the providers that it looks for in the environment.
+const NOT_FOR_A_VARIABLE_ALONE: &str = "minimax";
+
 /// What the report is about.
 pub(crate) struct Inputs<'a> {
     /// The agent's store.
@@ -188,8 +192,9 @@ fn provider_names(inputs: &Inputs<'_>) -> Vec<String> {
             .map(|model| model.provider.to_string()),
     );
     names.extend(providers_in_use(settings));
-    let from_env =
-        providers_with_variables().filter(|provider| provider_variable(env, provider).is_some());
+    let from_env = providers_with_variables().filter(|provider| {
+        provider.as_str() != NOT_FOR_A_VARIABLE_ALONE && provider_variable(env, provider).is_some()
+    });
     names.extend(from_env.map(|provider| provider.to_string()));
     names.remove("");
     sorted(names)

@@ -285,6 +285,20 @@ fn an_alias_stands_for_the_provider_of_its_model() {
 }
 
 #[test]
+fn a_variable_alone_lists_every_provider_but_one() {
+    let listed = |config: &str, env: &[(&str, &str)]| {
+        let report = World::with_config(config, env).report().to_json();
+        let providers = report["auth"]["providers"].as_array().unwrap();
+        let names = providers.iter().map(|entry| entry["provider"].clone());
+        names.collect::<Value>()
+    };
+    let env = [("MINIMAX_API_KEY", "short"), ("XAI_API_KEY", "short")];
+    assert_eq!(listed("{}", &env), json!(["xai"]));
+    let in_use = "{agents: {defaults: {model: 'minimax/m2'}}}";
+    assert_eq!(listed(in_use, &env), json!(["minimax", "xai"]));
+}
+
+#[test]
 fn an_end_that_is_no_number_is_shown_as_it_stands() {
     let shown = |expires: Value, kind: &str| {
         let store =
