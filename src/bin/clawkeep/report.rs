@@ -11,7 +11,7 @@ mod text;
 use std::collections::BTreeSet;
 
 use clawkeep::config::{
-    AgentRef, Env, Layout, Settings, provider_variable, providers_with_variables,
+    AgentRef, Env, Layout, ModelRef, Settings, provider_variable, providers_with_variables,
 };
 use clawkeep::domain::{CredentialType, StoreDoc, UnixMs};
 use clawkeep::health::Status;
@@ -186,11 +186,7 @@ fn provider_names(inputs: &Inputs<'_>) -> Vec<String> {
         .map(|name| name.trim().to_owned())
         .collect();
     let listed = models.listed.iter().map(|model| model.key.as_str());
-    names.extend(
-        listed
-            .filter_map(|model| models.resolve(model))
-            .map(|model| model.provider.to_string()),
-    );
+    names.extend(listed.filter_map(provider_of_model));
     names.extend(providers_in_use(settings));
     let from_env = providers_with_variables().filter(|provider| {
         provider.as_str() != NOT_FOR_A_VARIABLE_ALONE && provider_variable(env, provider).is_some()
@@ -200,20 +196,23 @@ fn provider_names(inputs: &Inputs<'_>) -> Vec<String> {
     sorted(names)
 }
 
-/// The providers of the models that the gateway would use.
+/// The providers of the models that the gateway would use. An alias counts as what it would be without one, a model of
+/// Anthropic's, as in the reference.
 fn providers_in_use(settings: &Settings) -> impl Iterator<Item = String> {
     let models = &settings.models;
-    let others = models
-        .text
-        .fallbacks
-        .iter()
-        .map(String::as_str)
-        .chain(models.image.all());
-    let resolved = others.filter_map(|model| models.resolve(model));
-    [models.default_ref()]
+    let default = match &models.text.primary {
+        Some(raw) => provider_of_model(raw),
+        None => Some(models.default_ref().provider.to_string()),
+    };
+    let fallbacks = models.text.fallbacks.iter().map(String::as_str);
+    let others = fallbacks.chain(models.image.all());
+    default
         .into_iter()
-        .chain(resolved)
-        .map(|model| model.provider.to_string())
+        .chain(others.filter_map(provider_of_model))
+}
+
+fn provider_of_model(raw: &str) -> Option<String> {
+    Some(ModelRef::parse(raw)?.provider.to_string())
 }
 
 fn missing_in_use(settings: &Settings, providers: &[ProviderAuth]) -> Vec<String> {

@@ -269,10 +269,15 @@ fn keys_of_the_configuration_count_and_do_not_show() {
 }
 
 #[test]
-fn an_alias_stands_for_the_provider_of_its_model() {
+fn an_alias_is_resolved_for_the_default_and_not_for_the_providers_in_use() {
     let config = "{agents: {defaults: {model: 'gpt', models: {'openai/gpt-5.2': {}}}}}";
     let report = World::with_config(config, &[("OPENAI_API_KEY", "short")]).report();
-    assert_eq!((report.check_exit(), report.plain()), (0, "openai/gpt-5.2"));
+    assert_eq!((report.check_exit(), report.plain()), (1, "openai/gpt-5.2"));
+    assert_eq!(
+        report.to_json()["auth"]["missingProvidersInUse"],
+        json!(["anthropic"]),
+        "as in the reference, for which `gpt` here is a model of Anthropic's"
+    );
     let text = report.to_text(Colour::Off);
     assert!(
         text.contains("Default       : openai/gpt-5.2 (from gpt)\n"),
