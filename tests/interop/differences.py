@@ -1,0 +1,79 @@
+"""What the later client does differently from the reference as recorded on 2026-01-09, which is what clawkeep follows.
+
+Each difference is one function that takes exactly its own traces out of the client's report, and says whether it found any.
+README.md has the table. A difference that is not here is a failure.
+"""
+import re
+
+# The client rounds what is left; a mark may also have run out since the store was read.
+_MARK = re.compile(r" \[(cooldown|disabled(?::\S+)?) \d+[mhd]\]$")
+
+
+def cooldown_marks(report, store, now):
+    """Labels in `auth.providers` end in `[cooldown 5m]` or `[disabled:billing 5h]`. The recorded reference had no such marks:
+    cases status-092 and others have a cooldown that is not over, and a plain label."""
+    found = 0
+    usage = store.get("usageStats") or {}
+    for provider in report["auth"]["providers"]:
+        labels = provider["profiles"]["labels"]
+        for place, label in enumerate(labels):
+            mark = _MARK.search(label)
+            if mark and mark.group(1) in _expected_marks(usage, label, now):
+                labels[place] = label[: mark.start()]
+                found += 1
+    return found
+
+
+def _expected_marks(usage, label, now):
+    """The marks that the statistics of the labelled profile allow."""
+    stats = next((stats for name, stats in usage.items() if label.startswith(f"{name}=")), {})
+
+    def ends_later(field):
+        return isinstance(stats.get(field), (int, float)) and stats[field] > now
+
+    marks = set()
+    if ends_later("disabledUntil"):
+        reason = stats.get("disabledReason")
+        marks.add(f"disabled:{reason}" if reason else "disabled")
+    elif ends_later("cooldownUntil"):
+        marks.add("cooldown")
+    return marks
+
+
+def unusable_list(report, _store, _now):
+    """`auth.unusableProfiles`, a list that the recorded reference did not print."""
+    return int(report["auth"].pop("unusableProfiles", None) is not None)
+
+
+# What the client takes over from an entry of `auth.json`, by type.
+_TAKEN_OVER = {
+    "api_key": {"type", "provider", "key", "email"},
+    "token": {"type", "provider", "token", "expires", "email"},
+    "oauth": {"type", "provider", "access", "refresh", "expires", "enterpriseUrl", "projectId", "accountId", "email"},
+}
+
+
+def _is_blank(field, entry):
+    """Whether the client takes a known field for absent."""
+    value = entry[field]
+    if field == "expires":
+        return entry["type"] == "token" and not isinstance(value, (int, float))
+    return not value and field in ("email", "enterpriseUrl", "projectId", "accountId")
+
+
+def legacy_fields(ours, theirs):
+    """Fields that the import of an older `auth.json` keeps here and drops there: `spec/compat.md` has every unknown field
+    survive an import. Takes them out of `ours`, and only where the client's entry has none but the ones it knows."""
+    found = 0
+    for name, entry in ours["profiles"].items():
+        known = _TAKEN_OVER.get(entry.get("type"), set())
+        other = theirs["profiles"].get(name)
+        if isinstance(other, dict) and set(other) <= known:
+            dropped = [field for field in entry if field not in known or (field not in other and _is_blank(field, entry))]
+            found += len(dropped)
+            for field in dropped:
+                del entry[field]
+    return found
+
+
+ALL = [cooldown_marks, unusable_list]
