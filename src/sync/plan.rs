@@ -77,6 +77,8 @@ pub enum KeepReason {
     Same,
     /// A gateway has rewritten the profile as `oauth`, with Claude Code's current token in it.
     SameLogin,
+    /// Another profile has the source's login already.
+    SameLoginElsewhere,
     /// The stored profile is good and lasts at least as long as the source's.
     StoredLater,
 }
@@ -91,6 +93,7 @@ impl KeepReason {
             Self::SourceDamaged => "source-damaged",
             Self::Same => "same",
             Self::SameLogin => "same-login",
+            Self::SameLoginElsewhere => "same-login-elsewhere",
             Self::StoredLater => "stored-later",
         }
     }
@@ -179,6 +182,28 @@ pub fn plan_codex_cli(
         "expires": json_number(login.expires.ms()),
     }));
     CODEX_CLI.decide(stored, entry, login.expires, now)
+}
+
+/// As [`plan_codex_cli`], where the agent has `others` besides: a login that one of them has already is not stored twice.
+/// A later gateway takes the second one out at every load; it would come and go without end.
+#[must_use]
+pub fn plan_codex_cli_beside<'a>(
+    mut others: impl Iterator<Item = &'a Value>,
+    stored: Option<&Value>,
+    reading: &Reading<CodexLogin>,
+    now: UnixMs,
+) -> Decision {
+    const LOGIN: [&str; 4] = ["type", "provider", "access", "refresh"];
+    let decision = plan_codex_cli(stored, reading, now);
+    let Decision::Insert { entry } = &decision else {
+        return decision;
+    };
+    let entry = entry.expose_secret();
+    if others.any(|other| LOGIN.iter().all(|field| same_field(other, entry, field))) {
+        let why = KeepReason::SameLoginElsewhere;
+        return Decision::Keep { why };
+    }
+    decision
 }
 
 fn found<L>(reading: &Reading<L>) -> Result<&L, KeepReason> {

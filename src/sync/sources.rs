@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::notice::Notice;
-use super::plan::{Decision, plan_claude_code, plan_codex_cli};
+use super::plan::{Decision, plan_claude_code, plan_codex_cli_beside};
 use crate::audit::{EventKind, Origin};
 use crate::domain::{CLAUDE_CLI, CODEX_CLI, Section, StoreDoc, UnixMs};
 use crate::platform::{FileError, read_regular};
@@ -113,7 +113,11 @@ impl LoginSources<'_> {
         let codex = read_codex_cli(read_source(&self.codex_file));
         let place = || self.codex_file.display().to_string();
         tell(&codex, place, (CODEX_CLI, stored(CODEX_CLI)), notices);
-        let decision = plan_codex_cli(stored(CODEX_CLI), &codex, now);
+        let others = doc
+            .entries(Section::Profiles)
+            .filter(|(id, _)| *id != CODEX_CLI)
+            .map(|(_, entry)| entry);
+        let decision = plan_codex_cli_beside(others, stored(CODEX_CLI), &codex, now);
         vec![
             claude,
             Planned {

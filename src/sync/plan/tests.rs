@@ -45,6 +45,45 @@ fn token(token: &str, offset: i64) -> Value {
 }
 
 #[test]
+fn a_codex_login_that_another_profile_has_is_not_stored_twice() {
+    let other = |access: &str, refresh: &str, provider: &str| {
+        json!({"type": "oauth", "provider": provider, "access": access, "refresh": refresh,
+               "expires": at(-9), "accountId": "acc"})
+    };
+    let twin = other("a", "r", "openai-codex");
+    let beside = |others: &[Value], stored: Option<&Value>| {
+        let decision = plan_codex_cli_beside(others.iter(), stored, &codex("a", "r", 5), NOW);
+        shown(&decision)
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert_eq!(
+        beside(&[json!("junk"), twin.clone()], None),
+        "same-login-elsewhere"
+    );
+    for near in [
+        other("a", "other", "openai-codex"),
+        other("other", "r", "openai-codex"),
+        other("a", "r", "openai"),
+        json!({"type": "token", "provider": "openai-codex", "access": "a", "refresh": "r"}),
+    ] {
+        assert_eq!(
+            beside(std::slice::from_ref(&near), None),
+            "insert",
+            "{near}"
+        );
+    }
+    let outdated = other("old", "r", "openai-codex");
+    assert_eq!(
+        beside(&[twin], Some(&outdated)),
+        "stored-expired",
+        "one that is there is kept up to date: whether it goes is not ours to say"
+    );
+}
+
+#[test]
 fn claude_code_against_what_is_stored() {
     let oauth = |access: &str, provider: &str| {
         json!({"type": "oauth", "provider": provider, "access": access, "refresh": "r",
