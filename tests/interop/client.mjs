@@ -3,10 +3,11 @@
 //   failures ID      says `ready`, then for each line of input notes a rate limit of profile ID and says `done`
 //   used ID          the same with a successful use
 //   hold             takes the store's lock, says `held`, and on the next line of input marks the store and lets go
-//   reach            tries to open a connection, which offline.cjs must refuse and note
+//   reach            tries to reach this machine's port 9 in two ways, which offline.cjs must refuse and note
 //   try              takes the store's lock if it is free, says `free` or `held`
 import { createRequire } from "node:module";
 import { readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import path from "node:path";
@@ -27,7 +28,10 @@ async function eachLine(update) {
 
 const tasks = {
   async reach() {
-    await fetch("http://reach.invalid/").catch(() => {});
+    await fetch("http://127.0.0.1:9/").catch(() => {});
+    try {
+      connect(9, "127.0.0.1").on("error", () => {});
+    } catch {}
   },
   async failures(profileId) {
     const { markAuthProfileFailure } = await own("usage.js");

@@ -16,5 +16,6 @@ net.Socket.prototype.connect = function (...args) {
   if (typeof options === "object" && options.path) return connect.apply(this, args);
   return refuse(`connect ${JSON.stringify(options)}`);
 };
+globalThis.fetch = async (input) => refuse(`fetch ${String(input.url ?? input)}`);
 dns.lookup = (name) => refuse(`lookup ${name}`);
 dns.promises.lookup = async (name) => refuse(`lookup ${name}`);
