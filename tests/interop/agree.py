@@ -60,7 +60,7 @@ def compare(home, pristine, tally):
     expect(exported is None or agent_store(home) == exported, "the client's status changed the store that we wrote")
     for document in (other, first):
         for difference in differences.ALL:
-            tally[difference.__name__] += difference(document, exported or {}, now)
+            tally[difference.__name__] += difference(document, report, exported or {}, now)
     first = replaced(first, str(pristine.path), str(home.path))
     found = differs(report, other) or differs(other, first, "untouched $")
     expect(not found, found)

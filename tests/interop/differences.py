@@ -5,11 +5,13 @@ README.md has the table. A difference that is not here is a failure.
 """
 import re
 
+# The client's own short names of Anthropic's models.
+_SHORT_NAMES = {"opus": "claude-opus-4-5", "sonnet": "claude-sonnet-4-5"}
 # The client rounds what is left; a mark may also have run out since the store was read.
 _MARK = re.compile(r" \[(cooldown|disabled(?::\S+)?) \d+[mhd]\]$")
 
 
-def cooldown_marks(report, store, now):
+def cooldown_marks(report, _ours, store, now):
     """Labels in `auth.providers` end in `[cooldown 5m]` or `[disabled:billing 5h]`. The recorded reference had no such marks:
     cases status-092 and others have a cooldown that is not over, and a plain label."""
     found = 0
@@ -40,7 +42,7 @@ def _expected_marks(usage, label, now):
     return marks
 
 
-def unusable_list(report, _store, _now):
+def unusable_list(report, _ours, _store, _now):
     """`auth.unusableProfiles`, a list that the recorded reference did not print."""
     return int(report["auth"].pop("unusableProfiles", None) is not None)
 
@@ -76,4 +78,19 @@ def legacy_fields(ours, theirs):
     return found
 
 
-ALL = [cooldown_marks, unusable_list]
+def primary_listed(report, ours, _store, _now):
+    """Where Anthropic is used with an API key, the client lists the primary model, if it is Anthropic's, among the configured ones
+    (to give it a cache lifetime), and with it the model's short name among the aliases. No recorded case has that."""
+    primary = ours["defaultModel"]
+    model = primary.removeprefix("anthropic/")
+    key = f"anthropic/{_SHORT_NAMES.get(model, model)}"
+    if report["allowed"] != [*ours["allowed"], key] or key in ours["allowed"]:
+        return 0
+    report["allowed"].pop()
+    for alias, target in list(report["aliases"].items()):
+        if target == key and _SHORT_NAMES.get(alias) == key.removeprefix("anthropic/") and alias not in ours["aliases"]:
+            del report["aliases"][alias]
+    return 1
+
+
+ALL = [cooldown_marks, unusable_list, primary_listed]

@@ -18,7 +18,7 @@ PROVIDERS = ["anthropic", "openai", "openai-codex", "google", "groq", "openroute
 NAMES = ["default", "work", "backup", "Backup", "a1", "a10", "zeta", "ana@example.com", "ops_team", "x y", "claude-cli", "2nd"]
 MODELS = ["anthropic/claude-opus-4-5", "anthropic/claude-sonnet-4-5", "openai/gpt-5.2", "openai/gpt-5-mini", "zai/glm-4.7", "z.ai/glm-4.6",
           "google/gemini-3-pro-preview", "groq/llama-3.3-70b", "openrouter/meta/llama-4", "mistral/large", "XAI/grok", "minimax/m2"]
-ALIASES = ["Fast", "big", "gpt", "opus", ""]
+ALIASES = ["Fast", "big", "gpt", ""]
 VARIABLES = ["ANTHROPIC_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "OPENAI_API_KEY", "GEMINI_API_KEY",
              "GROQ_API_KEY", "CEREBRAS_API_KEY", "XAI_API_KEY", "OPENROUTER_API_KEY", "MINIMAX_API_KEY", "ZAI_API_KEY", "MISTRAL_API_KEY"]
 
