@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Settings, ShellFault};
+use super::{Layout, Settings, ShellFault, dotenv};
 use crate::domain::ProviderId;
 
 /// Variables that carry a provider's secret, the first that is set wins.
@@ -47,11 +47,23 @@ impl Env {
         }
     }
 
-    /// As it is to be used for finding keys: with what the configuration sets where it sets nothing, and then with what a
-    /// login shell adds. Why the shell added nothing, if it was asked and failed.
+    /// As it is to be used for finding keys: where it sets nothing, what `.env` files set, then what the configuration sets,
+    /// and then what a login shell adds. Why the shell added nothing, if it was asked and failed.
     #[must_use]
-    pub fn completed(&self, settings: &Settings) -> (Self, Option<ShellFault>) {
+    pub fn completed(&self, layout: &Layout, settings: &Settings) -> (Self, Option<ShellFault>) {
         let mut env = self.clone();
+        let carries_secrets = |name: &str| {
+            PROVIDER_VARIABLES
+                .iter()
+                .any(|(_, names)| names.contains(&name))
+        };
+        for path in layout.dotenv_files() {
+            for (name, value) in dotenv::load(&path, carries_secrets) {
+                env.variables
+                    .entry(name)
+                    .or_insert_with(|| value.as_str().to_owned());
+            }
+        }
         for (name, value) in settings.expose_variables() {
             if env.trimmed(name).is_none() {
                 env.variables.insert(name.to_owned(), value.to_owned());

@@ -6,6 +6,7 @@
 
 mod agents;
 mod disk;
+mod dotenv;
 mod edit;
 mod env;
 mod models;

@@ -124,6 +124,12 @@ impl Layout {
         self.oauth_dir.join("oauth.json")
     }
 
+    /// The `.env` files that the reference loads, the first that sets a variable counts.
+    #[must_use]
+    pub fn dotenv_files(&self) -> [PathBuf; 2] {
+        [&self.working_dir, &self.state_dir].map(|dir| dir.join(".env"))
+    }
+
     /// The key file that `$CLAWKEEP_KEY_FILE` names.
     #[must_use]
     pub fn named_key_file(&self) -> Option<&Path> {

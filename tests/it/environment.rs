@@ -87,3 +87,29 @@ fn variables_of_the_configuration_count_where_none_is_set() {
         "sk-test-...23456789"
     );
 }
+
+#[test]
+fn dotenv_files_set_keys_and_nothing_else() {
+    let home = home("{}");
+    home.write(
+        ".clawdbot/.env",
+        "OPENAI_API_KEY=sk-test-of-state-0123456789\nXAI_API_KEY='sk-test-of-state-9876543210'\n",
+    );
+    home.write("work/.env", "export OPENAI_API_KEY=\"sk-test-of-work-0123456aaaa\"\nCLAWDBOT_STATE_DIR=/nowhere\nHOME=/nowhere\n");
+    let mut command = home.command(&["models", "status", "--json"]);
+    command.current_dir(home.at("work"));
+    let answer = Run::from(command.output().unwrap()).json();
+    assert_eq!(
+        provider(&answer, "openai")["env"]["value"],
+        "sk-test-...3456aaaa"
+    );
+    assert_eq!(
+        provider(&answer, "openai")["env"]["source"],
+        "env: OPENAI_API_KEY"
+    );
+    assert_eq!(
+        provider(&answer, "xai")["env"]["value"],
+        "sk-test-...76543210"
+    );
+    assert!(home.at(".clawdbot/vault.db").exists());
+}

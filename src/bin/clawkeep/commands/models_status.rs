@@ -35,7 +35,7 @@ impl Status {
             &context.env,
             self.agent.as_deref(),
         );
-        let (env, fault) = context.env.completed(context.settings()?);
+        let (env, fault) = context.env.completed(&context.layout, context.settings()?);
         if let Some(fault) = fault {
             context.ui.note(&format!(
                 "Warning: the login shell was asked for keys (env.shellEnv) and gave none: {fault}."
