@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 use super::ConfigError;
 use crate::platform::{
-    FileError, Replaced, Replacement, create_private_dir, read_regular, resolve_link,
+    FileError, Replaced, Replacement, create_private_dir, exists, read_regular, remove_if_present,
+    rename_durably, resolve_link,
 };
 
 /// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
@@ -28,7 +29,8 @@ pub(super) fn config_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Co
     Ok(contents.map(|contents| contents.bytes))
 }
 
-/// Replaces the configuration, unless it is no longer as it was `seen`; whether it was replaced. A link stays a link.
+/// Replaces the configuration, unless it is no longer as it was `seen`; whether it was replaced. What another program wrote
+/// at the last moment is put back. A link stays a link.
 pub(super) fn replace_config(
     path: &Path,
     seen: Option<&[u8]>,
@@ -39,12 +41,18 @@ pub(super) fn replace_config(
     create_private_dir(dir)?;
     let mut temporary = real.as_os_str().to_owned();
     temporary.push(format!(".{}.clawkeep-tmp", std::process::id()));
-    let replacement = Replacement::begin(&real, Path::new(&temporary), bytes.len())?;
+    let temporary = Path::new(&temporary);
+    remove_if_present(temporary)?; // left by a killed process that had our number
+    let replacement = Replacement::begin(&real, temporary, bytes.len())?;
     let is_as_seen = || {
         let now = read_regular(&real, CONFIG_MAX_BYTES)?;
         Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
     };
-    Ok(replacement.finish(bytes, is_as_seen)? == Replaced::Yes)
+    let replaced = replacement.finish(bytes, seen, is_as_seen)? == Replaced::Yes;
+    if !replaced && exists(temporary) {
+        rename_durably(temporary, &real)?;
+    }
+    Ok(replaced)
 }
 
 /// The directories `<state>/agents/<id>/agent` that exist, unsorted.

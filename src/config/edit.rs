@@ -71,6 +71,9 @@ pub enum ConfigEditError {
     },
 }
 
+/// How often a change begins again because another program wrote the file meanwhile.
+const ROUNDS_MAX: usize = 10;
+
 /// Whether a configuration was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigChange {
@@ -86,26 +89,22 @@ pub enum ConfigChange {
 /// # Errors
 /// See [`ConfigEditError`].
 pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, ConfigEditError> {
-    let before = disk::config_bytes(path)?;
-    let text = match &before {
-        None => "",
-        Some(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(_) => return Err(unsure(path, edit)),
-        },
-    };
-    match edited(text, edit, path)? {
-        None => Ok(ConfigChange::None),
-        Some(after) => {
-            let seen = before.as_ref().map(|bytes| bytes.as_slice());
-            if disk::replace_config(path, seen, after.as_bytes())? {
-                Ok(ConfigChange::Written)
-            } else {
-                let path = path.to_owned();
-                Err(ConfigEditError::Contended { path })
-            }
+    for _ in 0..ROUNDS_MAX {
+        let before = disk::config_bytes(path)?;
+        let text = match &before {
+            None => "",
+            Some(bytes) => std::str::from_utf8(bytes).map_err(|_| unsure(path, edit))?,
+        };
+        let Some(after) = edited(text, edit, path)? else {
+            return Ok(ConfigChange::None);
+        };
+        let seen = before.as_ref().map(|bytes| bytes.as_slice());
+        if disk::replace_config(path, seen, after.as_bytes())? {
+            return Ok(ConfigChange::Written);
         }
     }
+    let path = path.to_owned();
+    Err(ConfigEditError::Contended { path })
 }
 
 /// The text after a change; `None` where it says so already.

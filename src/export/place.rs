@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use super::{FormatFault, parse};
 use crate::domain::StoreDoc;
 use crate::platform::{
-    FileError, RemoveOutcome, Replacement, check_trusted, exists, read_regular, remove_if_present,
-    resolve_link,
+    Contents, FileError, Replacement, check_trusted, exists, read_regular, read_trusted,
+    remove_if_present, rename_durably, resolve_link, sync_dir,
 };
 
 /// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
@@ -45,6 +45,24 @@ impl std::fmt::Debug for StoreReading {
             Self::Missing => f.write_str("Missing"),
             Self::Parsed { doc, .. } => write!(f, "Parsed({doc:?})"),
             Self::Damaged { fault, .. } => write!(f, "Damaged({fault:?})"),
+        }
+    }
+}
+
+impl StoreReading {
+    fn of(contents: Option<Contents>) -> Self {
+        let Some(contents) = contents else {
+            return Self::Missing;
+        };
+        match parse(&contents.bytes) {
+            Ok(doc) => Self::Parsed {
+                doc,
+                bytes: contents.bytes,
+            },
+            Err(fault) => Self::Damaged {
+                fault,
+                seen: (contents.bytes.len(), contents.modified),
+            },
         }
     }
 }
@@ -114,22 +132,11 @@ impl StorePlace {
         if exists(&self.real) {
             check_trusted(&self.real, 0o022)?;
         }
-        let Some(contents) = read_regular(&self.real, STORE_LIMIT)? else {
-            return Ok(StoreReading::Missing);
-        };
-        Ok(match parse(&contents.bytes) {
-            Ok(doc) => StoreReading::Parsed {
-                doc,
-                bytes: contents.bytes,
-            },
-            Err(fault) => StoreReading::Damaged {
-                fault,
-                seen: (contents.bytes.len(), contents.modified),
-            },
-        })
+        Ok(StoreReading::of(read_regular(&self.real, STORE_LIMIT)?))
     }
 
-    /// Begins to replace the file; a link stays a link. The caller holds its lock.
+    /// Begins to replace the file; a link stays a link. The caller holds its lock and has seen to what a killed write left
+    /// (see [`StorePlace::read_leftover`]).
     ///
     /// # Errors
     /// When the system refuses, for want of room too.
@@ -158,9 +165,47 @@ impl StorePlace {
         exists(&self.temporary())
     }
 
-    /// Removes what a killed write left: it holds secrets. The caller is at the head of the store's queue.
-    pub fn remove_leftover(&self) {
-        let _: Result<RemoveOutcome, _> = remove_if_present(&self.temporary()); // the next write says why it cannot be
+    /// Reads what a killed write left: a draft of ours, or what another program wrote into the file just before the two
+    /// were exchanged. The caller is at the head of the store's queue.
+    ///
+    /// # Errors
+    /// As [`StorePlace::read`]; a link is refused.
+    pub fn read_leftover(&self) -> Result<StoreReading, FileError> {
+        let contents = read_trusted(&self.temporary(), 0o022, STORE_LIMIT)?;
+        Ok(StoreReading::of(contents))
+    }
+
+    /// Removes it, durably: it holds secrets, and one that came back would be taken for another program's writing.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remove_leftover(&self) -> Result<(), FileError> {
+        remove_if_present(&self.temporary())?;
+        sync_dir(self.real.parent().unwrap_or(&self.dir))
+    }
+
+    /// Moves it to `aside`, durably.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn keep_leftover(&self, aside: &Path) -> Result<(), FileError> {
+        rename_durably(&self.temporary(), aside)
+    }
+
+    /// The reverse of [`StorePlace::keep_leftover`], of a file that turned out not to be damaged.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn make_leftover(&self, aside: &Path) -> Result<(), FileError> {
+        rename_durably(aside, &self.temporary())
+    }
+
+    /// Reads a file that was moved aside.
+    ///
+    /// # Errors
+    /// As [`StorePlace::read`].
+    pub fn read_aside(aside: &Path) -> Result<StoreReading, FileError> {
+        Ok(StoreReading::of(read_regular(aside, STORE_LIMIT)?))
     }
 
     /// Where a damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet taken.
@@ -191,10 +236,10 @@ mod tests {
         let text = b"{\"profiles\": {}}";
         let place = StorePlace::of_agent(&agent).unwrap();
         let new = place.begin_write(text.len()).unwrap();
-        let replaced = new.finish(text, || place.still_has(None)).unwrap();
+        let replaced = new.finish(text, None, || place.still_has(None)).unwrap();
         assert_eq!(replaced, Replaced::Yes);
         let late = place.begin_write(text.len()).unwrap();
-        let replaced = late.finish(b"{}", || place.still_has(None)).unwrap();
+        let replaced = late.finish(b"{}", None, || place.still_has(None)).unwrap();
         assert_eq!(replaced, Replaced::No, "it is there by now");
         assert!(!place.has_leftover());
         assert!(

@@ -1,7 +1,7 @@
-//! Files: read whole and only if regular, replaced whole or not at all, trusted only when nobody else could have written them.
+//! Files: read whole and only if regular, trusted only when nobody else could have written them.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -317,94 +317,6 @@ pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
     }
 }
 
-/// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on
-/// its coming to be. Dropped without [`Replacement::finish`], it leaves nothing behind.
-#[derive(Debug)]
-pub struct Replacement {
-    file: File,
-    temporary: PathBuf,
-    path: PathBuf,
-    room: usize,
-    done: bool,
-}
-
-impl Replacement {
-    /// Begins to replace `path` with `room` bytes, mode 0600, under the name `temporary` in the same directory. The
-    /// caller holds the lock that makes that name its own; one left by a killed process is removed first.
-    ///
-    /// # Errors
-    /// When the system refuses, for want of room too.
-    pub fn begin(path: &Path, temporary: &Path, room: usize) -> Result<Self, FileError> {
-        remove_if_present(temporary)?;
-        let file = create_private_file(temporary)?;
-        let mut new = Self {
-            file,
-            temporary: temporary.to_owned(),
-            path: path.to_owned(),
-            room,
-            done: false,
-        };
-        let reserve = new.file.write_all(&vec![b' '; room]);
-        reserve.map_err(FileError::io("write", temporary))?;
-        Ok(new)
-    }
-
-    /// Writes the bytes, durably, and renames them into place if `is_wanted` still says so: it is asked last.
-    ///
-    /// # Errors
-    /// When the system refuses; the file is then what it was.
-    pub fn finish(
-        mut self,
-        bytes: &[u8],
-        is_wanted: impl FnOnce() -> Result<bool, FileError>,
-    ) -> Result<Replaced, FileError> {
-        debug_assert!(
-            bytes.len() <= self.room,
-            "more bytes than room was made for"
-        );
-        let mut write = || {
-            self.file.rewind()?;
-            self.file.write_all(bytes)?;
-            self.file.set_len(bytes.len() as u64)?;
-            self.file.sync_all()
-        };
-        write().map_err(FileError::io("write", &self.temporary))?;
-        if !is_wanted()? {
-            return Ok(Replaced::No);
-        }
-        rename_durably(&self.temporary, &self.path)?;
-        self.done = true;
-        Ok(Replaced::Yes)
-    }
-}
-
-impl Drop for Replacement {
-    fn drop(&mut self) {
-        if !self.done {
-            let _ = fs::remove_file(&self.temporary); // the error that led here is the one to tell
-        }
-    }
-}
-
-/// Whether a replacement took place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replaced {
-    /// It did.
-    Yes,
-    /// It was not wanted any more.
-    No,
-}
-
-/// Replaces `path` with `bytes` at once; see [`Replacement`].
-///
-/// # Errors
-/// When the system refuses; `path` is then what it was and the temporary file is gone.
-pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    Replacement::begin(path, temporary, bytes.len())?
-        .finish(bytes, || Ok(true))
-        .map(|_| ())
-}
-
 /// Renames and syncs the directory, so that the new name survives a power cut.
 ///
 /// # Errors
@@ -493,35 +405,6 @@ fn check_meta(_path: &Path, _meta: &fs::Metadata, _forbidden: u32) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn replacing_leaves_no_temporary_and_keeps_the_mode() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, temporary) = (dir.path().join("f"), dir.path().join("f.tmp"));
-        fs::write(&temporary, "left by a killed process").unwrap();
-        replace_file(&path, &temporary, b"one").unwrap();
-        replace_file(&path, &temporary, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert!(!temporary.exists());
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(
-                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-                0o600
-            );
-        }
-    }
-
-    #[test]
-    fn a_failed_replacement_changes_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("taken");
-        fs::create_dir_all(path.join("full")).unwrap();
-        assert!(replace_file(&path, &dir.path().join("t"), b"x").is_err());
-        assert!(!dir.path().join("t").exists());
-        assert!(path.join("full").is_dir());
-    }
 
     #[test]
     fn only_regular_files_within_the_limit_are_read() {

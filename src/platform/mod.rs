@@ -7,15 +7,17 @@ mod file;
 pub mod keychain;
 mod lock;
 mod process;
+mod replace;
 mod run;
 
 pub use clock::Clock;
 pub use file::{
-    Contents, FileError, RemoveOutcome, Replaced, Replacement, check_trusted, create_private_dir,
-    create_private_file, exists, look_for, read_regular, read_trusted, remove_if_present,
-    rename_durably, replace_file, resolve_link, sync_dir,
+    Contents, FileError, RemoveOutcome, check_trusted, create_private_dir, create_private_file,
+    exists, look_for, read_regular, read_trusted, remove_if_present, rename_durably, resolve_link,
+    sync_dir,
 };
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{LockDir, LockError, QueueLock};
 pub use process::{Actor, harden};
+pub use replace::{Replaced, Replacement, replace_file};
 pub use run::{Answer, RunFault, output_within};

@@ -1,5 +1,6 @@
 //! A store file that is no store: seen twice, kept, never taken for an empty one.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,14 +12,14 @@ use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::UnixMs;
 use crate::export::{FormatFault, StorePlace, StoreReading};
-use crate::platform::rename_durably;
+use crate::platform::{FileError, rename_durably};
 
 /// How long a damaged file must stay as it is before it is believed. Source: `spec/compat.md`.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long a file that keeps changing is watched.
 const GIVE_UP: Duration = Duration::from_secs(10);
 /// A file's length in bytes and its modification time.
-type Seen = (usize, SystemTime);
+pub(super) type Seen = (usize, SystemTime);
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -43,7 +44,7 @@ impl Engine<'_> {
             let path = place.path().to_owned();
             return Err(SyncError::DamagedStore { path, fault });
         }
-        let Some((fault, seen)) = wait_for_change(place)? else {
+        let Some((fault, seen)) = wait_for_change(place, || place.read())? else {
             return self.survey(agent, mode); // whole again, or gone
         };
         let path = place.path().to_owned();
@@ -51,17 +52,8 @@ impl Engine<'_> {
             return Err(SyncError::DamagedStore { path, fault });
         }
         let aside = place.aside(&utc_stamp(self.clock.now()));
-        let name = aside
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
-        let event = EventDraft::new(EventKind::StoreCorrupt, Origin::StoreFile)
-            .detail("fault", fault.as_str())
-            .detail("bytes", seen.0)
-            .detail("kept_as", name);
-        tx.append(Some(&agent.name), event)?;
+        tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
         // What was in the file is no base any more: a store that another program makes anew in its place would else read
         // as if it had deleted everything.
         tx.forget_export(place.real(), &agent.name)?;
@@ -75,6 +67,14 @@ impl Engine<'_> {
             };
         }
         rename_durably(place.real(), &aside)?;
+        let moved = || StorePlace::read_aside(&aside);
+        let is_as_seen = is_same(&StoreReading::Damaged { fault, seen }, &moved()?);
+        if !is_as_seen && wait_for_change(place, moved)?.is_none() {
+            // Mended after the last look: it is merged like what a write of ours would have driven out.
+            place.make_leftover(&aside)?;
+            let survey = self.survey(agent, mode)?;
+            return self.adopt_leftover(agent, mode, place, survey);
+        }
         let mut survey = self.survey(agent, mode)?;
         survey.mended = true;
         survey.notices.push(Notice::SetAside { path, aside, fault });
@@ -82,11 +82,23 @@ impl Engine<'_> {
     }
 }
 
-/// Looks until the file has been damaged in the same way for [`SETTLE`]: its fault, length and time. `None` when it is whole
-/// or gone by then.
-fn wait_for_change(place: &StorePlace) -> Result<Option<(FormatFault, Seen)>, SyncError> {
+/// What to record of a file that was set aside.
+pub(super) fn corrupt_event(fault: FormatFault, seen: Seen, aside: &Path) -> EventDraft {
+    let name = aside.file_name().unwrap_or_default().to_string_lossy();
+    EventDraft::new(EventKind::StoreCorrupt, Origin::StoreFile)
+        .detail("fault", fault.as_str())
+        .detail("bytes", seen.0)
+        .detail("kept_as", name.into_owned())
+}
+
+/// Looks until the file that is read has been damaged in the same way for [`SETTLE`]: its fault, length and time. `None`
+/// when it is whole or gone by then.
+pub(super) fn wait_for_change(
+    place: &StorePlace,
+    read: impl Fn() -> Result<StoreReading, FileError>,
+) -> Result<Option<(FormatFault, Seen)>, SyncError> {
     let give_up = Instant::now() + GIVE_UP;
-    let mut last = place.read()?;
+    let mut last = read()?;
     let mut since = Instant::now();
     loop {
         let StoreReading::Damaged { fault, seen } = last else {
@@ -99,7 +111,7 @@ fn wait_for_change(place: &StorePlace) -> Result<Option<(FormatFault, Seen)>, Sy
             return Err(contended(place));
         }
         thread::sleep(LOOK_EVERY);
-        let now = place.read()?;
+        let now = read()?;
         if !is_same(&last, &now) {
             since = Instant::now();
         }
@@ -127,7 +139,7 @@ fn is_same(a: &StoreReading, b: &StoreReading) -> bool {
 }
 
 /// `20260109T003248Z`.
-fn utc_stamp(at: UnixMs) -> String {
+pub(super) fn utc_stamp(at: UnixMs) -> String {
     chrono::DateTime::from_timestamp_millis(at.0)
         .unwrap_or_default()
         .format("%Y%m%dT%H%M%SZ")

@@ -11,7 +11,8 @@
 //!
 //! Killed between 5 and 6, the next load finds the agent's revision ahead of the export's and writes the file. Found at 6
 //! that another program has written in the meantime, without the lock or because this process was stopped for long, the
-//! load begins again and merges that too.
+//! load begins again and merges that too. Killed in the middle of 6, it leaves a draft, or what that program wrote: the
+//! next load merges it (`leftover`).
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -248,7 +249,6 @@ impl Engine<'_> {
     ) -> Result<Loaded, E> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
         let queue = self.queue(&place)?;
-        place.remove_leftover();
         let mut told = Vec::new();
         for _ in 0..ROUNDS_MAX {
             // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
@@ -261,6 +261,7 @@ impl Engine<'_> {
             if let Some(row) = survey.state.unopened.first() {
                 return Err(SyncError::Unopened { row: row.clone() }.into());
             }
+            let survey = self.adopt_leftover(agent, mode, &place, survey)?;
             let mut survey = self.set_damaged_aside(agent, mode, &place, survey)?;
             let takeover = survey.takeover();
             // Not the survey's plan: that was made without what another program wrote into the file.
@@ -422,7 +423,7 @@ impl Engine<'_> {
         revision: i64,
     ) -> Result<Replaced, SyncError> {
         let is_wanted = || Ok(lock.is_none_or(LockDir::is_held) && place.still_has(seen)?);
-        let written = replacement.finish(bytes, is_wanted);
+        let written = replacement.finish(bytes, seen, is_wanted);
         if let Ok(Replaced::No) = written {
             return Ok(Replaced::No);
         }
@@ -476,7 +477,7 @@ fn planned_doc(doc: &StoreDoc, planned: &[Planned]) -> StoreDoc {
 }
 
 /// Behind any revision: the file is still to be written.
-const PENDING: i64 = -1;
+pub(super) const PENDING: i64 = -1;
 
 /// Records the bytes that are in the file now: all that is to be known if it is not written, and the base of the next
 /// merge if this process dies before it is.

@@ -8,6 +8,7 @@ mod damaged;
 mod engine;
 mod error;
 pub mod import;
+mod leftover;
 pub mod merge;
 mod notice;
 pub mod plan;

@@ -22,7 +22,7 @@ pub(super) struct Survey {
     pub(super) as_known: bool,
     /// A newer gateway owns the directory: nothing is written there.
     pub(super) withheld: bool,
-    /// A temporary file is there, which a killed process may have left.
+    /// A temporary file is there: of a write under way, or of one that was cut off; see `leftover`.
     pub(super) leftover: bool,
     /// A damaged file was just moved aside.
     pub(super) mended: bool,
@@ -100,23 +100,10 @@ impl Survey {
 
     /// The document after taking over what another program wrote, or what an older store holds.
     pub(super) fn takeover(&self) -> Takeover {
-        let first = self.record.is_none();
-        let mut doc = self.state.doc.clone();
         match &self.file {
-            StoreReading::Parsed { doc: file, .. } if !self.as_known => {
-                let merged = merge(&self.base(), file, &self.state.doc);
-                let theirs = merged
-                    .lost
-                    .into_iter()
-                    .filter(|lost| lost.side == Side::File);
-                Takeover {
-                    doc: merged.doc,
-                    lost: theirs.map(|lost| (lost.id, lost.entry)).collect(),
-                    changes: merged.changes,
-                    step: Step::Merge { first },
-                }
-            }
+            StoreReading::Parsed { doc: file, .. } if !self.as_known => self.takeover_of(file),
             _ => {
+                let mut doc = self.state.doc.clone();
                 for (id, entry) in &self.legacy.entries {
                     doc.set(Section::Profiles, id, entry.expose_secret().clone());
                 }
@@ -127,6 +114,23 @@ impl Survey {
                     step: Step::Legacy,
                 }
             }
+        }
+    }
+
+    /// The document after taking over what another program made of the one last known to be in the file.
+    pub(super) fn takeover_of(&self, theirs: &StoreDoc) -> Takeover {
+        let merged = merge(&self.base(), theirs, &self.state.doc);
+        let lost = merged
+            .lost
+            .into_iter()
+            .filter(|lost| lost.side == Side::File);
+        Takeover {
+            doc: merged.doc,
+            lost: lost.map(|lost| (lost.id, lost.entry)).collect(),
+            changes: merged.changes,
+            step: Step::Merge {
+                first: self.record.is_none(),
+            },
         }
     }
 

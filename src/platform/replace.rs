@@ -1,0 +1,216 @@
+//! Replacing a file whole or not at all, beside another program that may write it at any moment without a lock.
+
+use std::fs::{self, File};
+use std::io::{self, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::file::{
+    FileError, create_private_file, exists, read_trusted, remove_if_present, rename_durably,
+    sync_dir,
+};
+
+/// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on
+/// its coming to be. Dropped without [`Replacement::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Replacement {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    room: usize,
+    /// What lies under the temporary name is this draft, and nobody else's.
+    is_draft: bool,
+}
+
+/// Whether a replacement took place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It did.
+    Yes,
+    /// The file is not what it was taken to be, and stays.
+    No,
+}
+
+/// How two names were given each other's file.
+enum Exchange {
+    Done,
+    /// The system or the file system cannot do that.
+    Unsupported,
+    /// One of them is gone.
+    Gone,
+}
+
+impl Replacement {
+    /// Begins to replace `path` with `room` bytes, mode 0600, under the name `temporary` in the same directory. The
+    /// caller holds the lock that makes that name its own, and has dealt with what was there.
+    ///
+    /// # Errors
+    /// When the system refuses, for want of room too, or something has the temporary name.
+    pub fn begin(path: &Path, temporary: &Path, room: usize) -> Result<Self, FileError> {
+        let file = create_private_file(temporary)?;
+        let mut new = Self {
+            file,
+            temporary: temporary.to_owned(),
+            path: path.to_owned(),
+            room,
+            is_draft: true,
+        };
+        let reserve = new.file.write_all(&vec![b' '; room]);
+        reserve.map_err(FileError::io("write", temporary))?;
+        Ok(new)
+    }
+
+    /// Writes the bytes, durably, and puts them in place of `seen`, the bytes that the file has (none: there is no file),
+    /// if `is_wanted` still says so: it is asked last.
+    ///
+    /// The file and the draft are exchanged, so that what really was in the file is there to be looked at afterwards. If
+    /// it is not `seen`, another program wrote in the meantime, and it is put back. Nothing that program wrote is lost,
+    /// whenever it did: what it writes into a file under its hands during this may stay behind under the temporary name,
+    /// where the caller looks before every write. Where files cannot be exchanged, the last look is before the rename.
+    ///
+    /// # Errors
+    /// When the system refuses. The file is then what it was or what it was to become, and is whole.
+    pub fn finish(
+        mut self,
+        bytes: &[u8],
+        seen: Option<&[u8]>,
+        is_wanted: impl FnOnce() -> Result<bool, FileError>,
+    ) -> Result<Replaced, FileError> {
+        self.write(bytes)?;
+        if !is_wanted()? {
+            return Ok(Replaced::No);
+        }
+        let Some(seen) = seen else {
+            return self.put_where_nothing_is();
+        };
+        match exchange(&self.temporary, &self.path).map_err(FileError::io("replace", &self.path))? {
+            Exchange::Unsupported => {
+                rename_durably(&self.temporary, &self.path)?;
+                self.is_draft = false;
+                Ok(Replaced::Yes)
+            }
+            Exchange::Gone => Ok(Replaced::No),
+            Exchange::Done => {
+                self.is_draft = false;
+                if has(&self.temporary, seen) {
+                    discard(&self.temporary)?;
+                    Ok(Replaced::Yes)
+                } else {
+                    self.put_back(bytes)
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        debug_assert!(
+            bytes.len() <= self.room,
+            "more bytes than room was made for"
+        );
+        let mut write = || {
+            self.file.rewind()?;
+            self.file.write_all(bytes)?;
+            self.file.set_len(bytes.len() as u64)?;
+            self.file.sync_all()
+        };
+        write().map_err(FileError::io("write", &self.temporary))
+    }
+
+    fn put_where_nothing_is(mut self) -> Result<Replaced, FileError> {
+        match rename_to_free_name(&self.temporary, &self.path) {
+            Ok(()) => {
+                self.is_draft = false;
+                sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
+                Ok(Replaced::Yes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Replaced::No),
+            Err(error) => Err(FileError::io("replace", &self.path)(error)),
+        }
+    }
+
+    /// Another program's file came out: it gets its name again. The draft comes out, if nobody wrote into it meanwhile.
+    fn put_back(self, bytes: &[u8]) -> Result<Replaced, FileError> {
+        let undone =
+            exchange(&self.temporary, &self.path).map_err(FileError::io("put back", &self.path))?;
+        match undone {
+            Exchange::Done if has(&self.temporary, bytes) => discard(&self.temporary)?,
+            // What lies under the temporary name is not ours to remove; the caller finds it there.
+            _ => {}
+        }
+        Ok(Replaced::No)
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if self.is_draft {
+            let _ = discard(&self.temporary); // the error that led here is the one to tell
+        }
+    }
+}
+
+/// Whether the file at `path`, and no link there, has these bytes.
+fn has(path: &Path, bytes: &[u8]) -> bool {
+    let limit = bytes.len() as u64;
+    matches!(read_trusted(path, 0, limit), Ok(Some(found)) if found.bytes.as_slice() == bytes)
+}
+
+/// Removes durably: what came back after a power cut would be taken for another program's writing.
+fn discard(path: &Path) -> Result<(), FileError> {
+    remove_if_present(path)?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Gives each of two files the other's name, in one step.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn exchange(a: &Path, b: &Path) -> io::Result<Exchange> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(Exchange::Done),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(Exchange::Unsupported),
+        Err(Errno::NOENT) => Ok(Exchange::Gone),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn exchange(_: &Path, _: &Path) -> io::Result<Exchange> {
+    Ok(Exchange::Unsupported)
+}
+
+/// Renames a file to a name that nothing has; fails with `AlreadyExists` where something has it.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            renamed => return Ok(renamed?),
+        }
+    }
+    if exists(to) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+/// Replaces `path` with `bytes` at once, whatever it was; the temporary name is the caller's own, and what a killed
+/// process left there is removed.
+///
+/// # Errors
+/// When the system refuses; `path` is then what it was and the temporary file is gone.
+pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    remove_if_present(temporary)?;
+    let mut new = Replacement::begin(path, temporary, bytes.len())?;
+    new.write(bytes)?;
+    rename_durably(temporary, path)?;
+    new.is_draft = false;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

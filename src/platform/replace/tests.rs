@@ -1,0 +1,189 @@
+//! Another writer at every moment that a test can choose, and at those that only chance can.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::platform::read_regular;
+
+/// A directory, a file in it that says `one`, and the name under which it is replaced.
+fn one() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, temporary) = (dir.path().join("f"), dir.path().join("f.tmp"));
+    fs::write(&path, "one").unwrap();
+    (dir, path, temporary)
+}
+
+#[test]
+fn replacing_leaves_no_temporary_and_keeps_the_mode() {
+    let (_dir, path, temporary) = one();
+    fs::write(&temporary, "left by a killed process").unwrap();
+    replace_file(&path, &temporary, b"two").unwrap();
+    let new = Replacement::begin(&path, &temporary, 9).unwrap();
+    let replaced = new.finish(b"three", Some(b"two"), || Ok(true)).unwrap();
+    assert_eq!(replaced, Replaced::Yes);
+    assert_eq!(fs::read(&path).unwrap(), b"three");
+    assert!(!temporary.exists());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_failed_replacement_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("taken");
+    fs::create_dir_all(path.join("full")).unwrap();
+    assert!(replace_file(&path, &dir.path().join("t"), b"x").is_err());
+    assert!(!dir.path().join("t").exists());
+    assert!(path.join("full").is_dir());
+}
+
+#[test]
+fn what_lies_under_the_temporary_name_is_not_overwritten() {
+    let (_dir, path, temporary) = one();
+    fs::write(&temporary, "another program's").unwrap();
+    assert!(Replacement::begin(&path, &temporary, 9).is_err());
+    assert_eq!(fs::read(&temporary).unwrap(), b"another program's");
+}
+
+/// What another program does between the last look and the exchange, and what is there afterwards.
+type Meanwhile<'m> = (&'m str, &'m dyn Fn(&Path), Option<&'m [u8]>);
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[test]
+fn what_is_written_after_the_last_look_stays() {
+    let rename = |path: &Path| {
+        fs::write(path.with_extension("other"), "renamed").unwrap();
+        fs::rename(path.with_extension("other"), path).unwrap();
+    };
+    let cases: [Meanwhile<'_>; 5] = [
+        (
+            "in place",
+            &|path| fs::write(path, "longer").unwrap(),
+            Some(b"longer"),
+        ),
+        ("by rename", &rename, Some(b"renamed")),
+        ("half", &|path| fs::write(path, "o").unwrap(), Some(b"o")),
+        ("emptied", &|path| fs::write(path, "").unwrap(), Some(b"")),
+        ("removed", &|path| fs::remove_file(path).unwrap(), None),
+    ];
+    for (what, meanwhile, left) in cases {
+        let (_dir, path, temporary) = one();
+        let new = Replacement::begin(&path, &temporary, 3).unwrap();
+        let look = || {
+            let looked = fs::read(&path).unwrap() == b"one";
+            meanwhile(&path);
+            Ok(looked)
+        };
+        let replaced = new.finish(b"two", Some(b"one"), look).unwrap();
+        assert_eq!(replaced, Replaced::No, "{what}");
+        assert_eq!(fs::read(&path).ok().as_deref(), left, "{what}");
+        assert!(!temporary.exists(), "{what}");
+    }
+}
+
+#[test]
+fn a_file_that_appears_after_the_last_look_stays() {
+    let (_dir, path, temporary) = one();
+    fs::remove_file(&path).unwrap();
+    let new = Replacement::begin(&path, &temporary, 3).unwrap();
+    let look = || {
+        fs::write(&path, "new").unwrap();
+        Ok(true)
+    };
+    assert_eq!(new.finish(b"two", None, look).unwrap(), Replaced::No);
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+    assert!(!temporary.exists());
+}
+
+/// A writer that has opened (and emptied) the file before the exchange, and writes after it.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[test]
+fn a_writer_with_the_file_open_finds_its_writing_in_place() {
+    let (_dir, path, temporary) = one();
+    let new = Replacement::begin(&path, &temporary, 3).unwrap();
+    let mut open = None;
+    let look = || {
+        open = Some(File::create(&path).unwrap());
+        Ok(true)
+    };
+    let replaced = new.finish(b"two", Some(b"one"), look).unwrap();
+    assert_eq!(replaced, Replaced::No);
+    open.unwrap().write_all(b"late").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"late");
+}
+
+/// Numbers, a line each, and a line that says that they are all there.
+fn lines(numbers: &BTreeSet<u32>) -> Vec<u8> {
+    let mut text: String = numbers.iter().map(|n| format!("{n}\n")).collect();
+    text.push_str("end");
+    text.into_bytes()
+}
+
+fn numbers(bytes: &[u8]) -> Option<BTreeSet<u32>> {
+    let text = std::str::from_utf8(bytes).ok()?.strip_suffix("end")?;
+    text.lines().map(|line| line.parse().ok()).collect()
+}
+
+/// Reads the file until it is whole: the other writer may be in the middle.
+fn whole(path: &Path) -> (Vec<u8>, BTreeSet<u32>) {
+    loop {
+        let bytes = read_regular(path, 1 << 20).unwrap().unwrap().bytes.to_vec();
+        if let Some(numbers) = numbers(&bytes) {
+            return (bytes, numbers);
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The other program adds a number at a time, by turns in place and by rename, and knows of no lock. We add what we
+/// know, as `sync` does: look at what was left, join, replace what was seen.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[test]
+fn beside_a_writer_without_a_lock_nothing_it_wrote_is_lost() {
+    const WRITES: u32 = 3_000;
+    let (dir, path, temporary) = one();
+    fs::write(&path, lines(&BTreeSet::new())).unwrap();
+    let is_over = AtomicBool::new(false);
+    let mut known = BTreeSet::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..WRITES {
+                let (_, mut all) = whole(&path);
+                all.insert(n);
+                if n % 2 == 0 {
+                    fs::write(&path, lines(&all)).unwrap();
+                } else {
+                    fs::write(dir.path().join("other"), lines(&all)).unwrap();
+                    fs::rename(dir.path().join("other"), &path).unwrap();
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        let mut ours = WRITES;
+        loop {
+            let last = is_over.load(Ordering::Relaxed);
+            if temporary.exists() {
+                known.append(&mut whole(&temporary).1);
+                fs::remove_file(&temporary).unwrap();
+            }
+            let (seen, mut found) = whole(&path);
+            known.append(&mut found);
+            if last {
+                break;
+            }
+            ours += 1; // each of ours differs from what is there
+            known.insert(ours);
+            let bytes = lines(&known);
+            let new = Replacement::begin(&path, &temporary, bytes.len()).unwrap();
+            let is_as_seen = || Ok(fs::read(&path).is_ok_and(|now| now == seen));
+            new.finish(&bytes, Some(&seen), is_as_seen).unwrap();
+        }
+    });
+    let lost: Vec<u32> = (0..WRITES).filter(|n| !known.contains(n)).collect();
+    assert_eq!(lost, [0; 0], "of {WRITES}");
+}

@@ -1,0 +1,107 @@
+//! What lies under the temporary name of a store when nobody writes it: the draft of a write that was cut off, or what
+//! another program wrote into the file at the very moment when the draft was exchanged for it.
+//!
+//! Both are merged like the file itself, from the same base. For a draft that changes nothing: it was committed before it
+//! was written.
+
+use super::change::{apply, merge_events};
+use super::damaged::{corrupt_event, utc_stamp, wait_for_change};
+use super::engine::{Engine, PENDING, SyncMode};
+use super::error::SyncError;
+use super::notice::Notice;
+use super::survey::Survey;
+use crate::config::AgentRef;
+use crate::domain::StoreDoc;
+use crate::export::{FormatFault, StorePlace, StoreReading};
+use crate::platform::FileError;
+use crate::vault::ExportState;
+
+impl Engine<'_> {
+    /// Under the locks: takes over what was left, if anything was, and only then removes it. The survey that holds
+    /// afterwards.
+    pub(super) fn adopt_leftover(
+        &mut self,
+        agent: &AgentRef,
+        mode: SyncMode,
+        place: &StorePlace,
+        survey: Survey,
+    ) -> Result<Survey, SyncError> {
+        if !survey.leftover {
+            return Ok(survey);
+        }
+        let mut reading = match place.read_leftover() {
+            Err(FileError::NotRegular { .. }) => return Ok(survey), // nothing of ours; the next write says that it is in the way
+            reading => reading?,
+        };
+        // The file is as it was before the write: there was no exchange, and half a draft is half of what is committed.
+        let is_torn_draft = survey.as_known || matches!(survey.file, StoreReading::Missing);
+        let mut told = None;
+        if matches!(reading, StoreReading::Damaged { .. }) && !is_torn_draft && !is_blank(&reading)
+        {
+            // Another program may have it open, and be about to finish.
+            match wait_for_change(place, || place.read_leftover())? {
+                Some((fault, seen)) if seen.0 > 0 => {
+                    let aside = place.aside(&utc_stamp(self.clock.now()));
+                    let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+                    tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
+                    tx.commit()?;
+                    place.keep_leftover(&aside)?;
+                    let path = place.path().to_owned();
+                    told = Some(Notice::SetAside { path, aside, fault });
+                }
+                _ => reading = place.read_leftover()?,
+            }
+        }
+        if let StoreReading::Parsed { doc, .. } = &reading {
+            self.merge_leftover(agent, place, &survey, doc)?;
+        }
+        place.remove_leftover()?;
+        let mut survey = self.survey(agent, mode)?;
+        survey.notices.extend(told);
+        Ok(survey)
+    }
+
+    fn merge_leftover(
+        &mut self,
+        agent: &AgentRef,
+        place: &StorePlace,
+        survey: &Survey,
+        theirs: &StoreDoc,
+    ) -> Result<(), SyncError> {
+        let ours = &survey.state.doc;
+        let takeover = survey.takeover_of(theirs);
+        if takeover.doc == *ours && takeover.lost.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        apply(&mut tx, agent, ours, &takeover.doc, &takeover.step)?;
+        merge_events(&mut tx, agent, place, ours, &takeover)?;
+        // What we put into the file is a base of its own: compared with the older one, it would undo this merge where the
+        // file wins.
+        if let StoreReading::Parsed { doc, bytes } = &survey.file
+            && doc == ours
+            && !survey.withheld
+        {
+            tx.put_export(
+                place.real(),
+                &agent.name,
+                ExportState::Written,
+                PENDING,
+                Some(bytes),
+            )?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+}
+
+/// The room made for a draft, which is spaces. An empty file is none: it may be about to be written.
+fn is_blank(reading: &StoreReading) -> bool {
+    matches!(
+        reading,
+        StoreReading::Damaged {
+            fault: FormatFault::Empty,
+            seen: (1.., _)
+        }
+    )
+}
