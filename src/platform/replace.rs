@@ -26,7 +26,7 @@ pub struct Replacement {
 pub enum Replaced {
     /// It did.
     Yes,
-    /// The file is not what it was taken to be, and stays.
+    /// The file was not what it was taken to be. What was in it is still there, or under the temporary name.
     No,
 }
 
@@ -63,9 +63,9 @@ impl Replacement {
     /// if `is_wanted` still says so: it is asked last.
     ///
     /// The file and the draft are exchanged, so that what really was in the file is there to be looked at afterwards. If
-    /// it is not `seen`, another program wrote in the meantime, and it is put back. Nothing that program wrote is lost,
-    /// whenever it did: what it writes into a file under its hands during this may stay behind under the temporary name,
-    /// where the caller looks before every write. Where files cannot be exchanged, the last look is before the rename.
+    /// it is not `seen`, another program wrote in the meantime, and it stays under the temporary name, for the caller to
+    /// merge. It is not put back: that program may have read the new file by then, and would write over what it cannot
+    /// have seen. Where files cannot be exchanged, the last look is before the rename.
     ///
     /// # Errors
     /// When the system refuses. The file is then what it was or what it was to become, and is whole.
@@ -91,12 +91,11 @@ impl Replacement {
             Exchange::Gone => Ok(Replaced::No),
             Exchange::Done => {
                 self.is_draft = false;
-                if has(&self.temporary, seen) {
-                    discard(&self.temporary)?;
-                    Ok(Replaced::Yes)
-                } else {
-                    self.put_back(bytes)
+                if !has(&self.temporary, seen) {
+                    return Ok(Replaced::No);
                 }
+                discard(&self.temporary)?;
+                Ok(Replaced::Yes)
             }
         }
     }
@@ -125,18 +124,6 @@ impl Replacement {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Replaced::No),
             Err(error) => Err(FileError::io("replace", &self.path)(error)),
         }
-    }
-
-    /// Another program's file came out: it gets its name again. The draft comes out, if nobody wrote into it meanwhile.
-    fn put_back(self, bytes: &[u8]) -> Result<Replaced, FileError> {
-        let undone =
-            exchange(&self.temporary, &self.path).map_err(FileError::io("put back", &self.path))?;
-        match undone {
-            Exchange::Done if has(&self.temporary, bytes) => discard(&self.temporary)?,
-            // What lies under the temporary name is not ours to remove; the caller finds it there.
-            _ => {}
-        }
-        Ok(Replaced::No)
     }
 }
 

@@ -13,6 +13,7 @@ mod first_run;
 mod keychain;
 mod killed;
 mod layers;
+mod leftover;
 mod library;
 mod permissions;
 mod prompts;
