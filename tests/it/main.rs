@@ -8,8 +8,10 @@
 mod auth_commands;
 mod bad_input;
 mod environment;
+mod damaged_files;
 mod exports;
 mod first_run;
+mod gateway;
 mod keychain;
 mod killed;
 mod layers;
