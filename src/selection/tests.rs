@@ -187,8 +187,19 @@ impl Input {
             .unwrap_or(0)
     }
 
+    /// When it is back: cooled down and enabled again.
+    fn back(&self, id: &ProfileId) -> i64 {
+        self.number(id, "cooldownUntil")
+            .max(self.number(id, "disabledUntil"))
+    }
+
     fn rests(&self, id: &ProfileId) -> bool {
-        self.number(id, "cooldownUntil") > NOW.0
+        self.back(id) > NOW.0
+    }
+
+    /// Where it stands in what is chosen from.
+    fn place(&self, id: &ProfileId) -> Option<usize> {
+        self.base().iter().position(|other| other == id)
     }
 
     fn kind(&self, id: &ProfileId) -> &str {
@@ -211,9 +222,15 @@ fn some_entry() -> impl Strategy<Value = Value> {
 
 fn some_usage() -> impl Strategy<Value = Value> {
     let cooldown = prop::option::of((-2..4_i64).prop_map(|offset| json!(NOW.0 + offset)));
+    let disabled =
+        prop::option::weighted(0.2, (-2..4_i64).prop_map(|offset| json!(NOW.0 + offset)));
     let used = prop::option::of((0..4_i64).prop_map(|used| json!(used)));
-    (cooldown, used).prop_map(|(cooldown, used)| {
-        let fields = [("cooldownUntil", cooldown), ("lastUsed", used)];
+    (cooldown, disabled, used).prop_map(|(cooldown, disabled, used)| {
+        let fields = [
+            ("cooldownUntil", cooldown),
+            ("disabledUntil", disabled),
+            ("lastUsed", used),
+        ];
         fields
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)))
@@ -262,15 +279,23 @@ proptest! {
     #[test]
     fn those_that_rest_come_last_the_soonest_back_first(input in some_input()) {
         let got = input.run(None);
-        let back = |id: &ProfileId| if input.rests(id) { input.number(id, "cooldownUntil") } else { 0 };
+        let back = |id: &ProfileId| if input.rests(id) { input.back(id) } else { 0 };
         prop_assert!(got.is_sorted_by_key(back));
+    }
+
+    #[test]
+    fn those_that_are_back_at_the_same_time_keep_their_order(input in some_input()) {
+        let resting: Vec<_> = input.run(None).into_iter().filter(|id| input.rests(id)).collect();
+        for pair in resting.windows(2) {
+            let is_tie = input.back(&pair[0]) == input.back(&pair[1]);
+            prop_assert!(!is_tie || input.place(&pair[0]) < input.place(&pair[1]), "{pair:?}");
+        }
     }
 
     #[test]
     fn the_rest_keep_an_explicit_order_and_else_take_turns(input in some_input()) {
         let is_explicit = input.stored_order().is_some() || input.preferences.order.is_some();
-        let base = input.base();
-        let place = |id: &ProfileId| base.iter().position(|other| other == id);
+        let place = |id: &ProfileId| input.place(id);
         let rank = |id: &ProfileId| ["oauth", "token", "api_key"].iter().position(|kind| *kind == input.kind(id)).unwrap_or(3);
         let ready: Vec<_> = input.run(None).into_iter().filter(|id| !input.rests(id)).collect();
         for pair in ready.windows(2) {

@@ -503,6 +503,8 @@ proptest! {
             if let [lost] = lost.as_slice() {
                 let until = |entry: &Value| entry.get("expires").and_then(Value::as_f64).unwrap_or(f64::MIN);
                 prop_assert!(until(lost.entry.expose_secret()) <= until(entry));
+                let is_tie = until(lost.entry.expose_secret()) == until(entry);
+                prop_assert!(!is_tie || Some(entry) == t, "else the file's");
                 let whose = if lost.side == Side::File { t } else { o };
                 prop_assert_eq!(Some(lost.entry.expose_secret()), whose);
             }
@@ -513,6 +515,39 @@ proptest! {
     fn numbers_do_not_depend_on_the_side(stats in vec(statistics(), 3)) {
         let [base, one, other] = [0, 1, 2].map(|n| usage(&stats[n]));
         prop_assert_eq!(merge(&base, &one, &other).doc, merge(&base, &other, &one).doc);
+    }
+
+    #[test]
+    fn a_number_that_both_changed_ends_as_the_larger(stats in vec(statistics(), 3)) {
+        let [base, theirs, ours] = [0, 1, 2].map(|n| usage(&stats[n]));
+        let result = merge(&base, &theirs, &ours).doc;
+        for member in ["/lastUsed", "/errorCount", "/failureCounts/auth", "/failureCounts/timeout"] {
+            let number = |doc: &StoreDoc| doc.get(Section::Usage, "p").and_then(|entry| entry.pointer(member)).and_then(Value::as_f64);
+            let (b, t, o) = (number(&base), number(&theirs), number(&ours));
+            if let (Some(theirs), Some(ours)) = (t, o) && t != b && o != b {
+                prop_assert_eq!(number(&result), Some(theirs.max(ours)), "{}", member);
+            }
+        }
+    }
+
+    #[test]
+    fn an_order_a_last_good_and_an_unknown_field_that_both_changed_are_the_file_s((base, theirs, ours) in three()) {
+        let result = merge(&base, &theirs, &ours).doc;
+        let both_changed = |b: Option<&Value>, t: Option<&Value>, o: Option<&Value>| t.is_some() && o.is_some() && t != b && o != b;
+        for section in [Section::Order, Section::LastGood] {
+            let is_entries = |doc: &StoreDoc| doc.section(section).is_some();
+            let keys = KEYS.iter().filter(|_| is_entries(&theirs) && is_entries(&ours));
+            for key in keys {
+                let (b, t, o) = (base.get(section, key), theirs.get(section, key), ours.get(section, key));
+                prop_assert!(!both_changed(b, t, o) || result.get(section, key) == t, "{:?} {}", section, key);
+            }
+        }
+        for name in ["later", "version"] {
+            let at = |doc: &StoreDoc| doc.expose_secret().get(name).cloned();
+            let (b, t, o) = (at(&base), at(&theirs), at(&ours));
+            let both = both_changed(b.as_ref(), t.as_ref(), o.as_ref());
+            prop_assert!(!both || at(&result) == t, "{}", name);
+        }
     }
 
     #[test]
