@@ -271,7 +271,7 @@ fn store(home: &Home, at: &str, bytes: &[u8], whole: &str) {
     home.run(&["sync"]).ok();
     // Where the vault has nothing it is an end, not an empty store.
     let fresh = Home::new();
-    if is_damaged && bytes.len() % 4 == 0 {
+    if is_damaged && bytes.len().is_multiple_of(4) {
         fresh.write(STORE, bytes);
         let refused = run(&fresh, &["models", "status"], at);
         assert_eq!(refused.status, 65, "{at}: {refused:?}");

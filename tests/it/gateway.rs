@@ -139,7 +139,7 @@ impl<'h> Gateway<'h> {
         login["refresh"] = json!(format!("refresh-{n}"));
         login["expires"] = json!(FAR + n);
         login["idToken"] = json!(n);
-        if n >= 40 && n % 8 != 0 {
+        if n >= 40 && !n.is_multiple_of(8) {
             let id = format!("gateway:{}", n - 40);
             self.profiles.remove(&id);
             store["profiles"].as_object_mut().unwrap().remove(&id);
