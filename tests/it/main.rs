@@ -7,8 +7,8 @@
 
 mod auth_commands;
 mod bad_input;
-mod environment;
 mod damaged_files;
+mod environment;
 mod exports;
 mod first_run;
 mod gateway;
