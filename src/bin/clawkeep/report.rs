@@ -89,9 +89,10 @@ impl Report {
         let models = &settings.models;
         let resolved_default = models.default_ref().to_string();
         let names = provider_names(inputs);
+        let stored = auth::by_provider(inputs.doc);
         let providers: Vec<_> = names
             .iter()
-            .filter_map(|name| ProviderAuth::of(inputs, name))
+            .filter_map(|name| ProviderAuth::of(inputs, &stored, name))
             .collect();
         let profile_expiries = expiry::of_profiles(inputs);
         let aliases = models
@@ -181,10 +182,11 @@ fn provider_names(inputs: &Inputs<'_>) -> Vec<String> {
         .credentials()
         .filter(|(_, credential)| credential.is_readable())
         .map(|(_, credential)| credential.provider);
-    let mut names: BTreeSet<String> = stored
+    let named: BTreeSet<&str> = stored
         .chain(settings.custom_providers())
-        .map(|name| name.trim().to_owned())
+        .map(str::trim)
         .collect();
+    let mut names: BTreeSet<String> = named.into_iter().map(str::to_owned).collect();
     let listed = models.listed.iter().map(|model| model.key.as_str());
     names.extend(listed.filter_map(provider_of_model));
     names.extend(providers_in_use(settings));

@@ -95,8 +95,11 @@ impl Ui {
     }
 
     /// Writes an answer for programs.
-    pub(crate) fn json(&self, answer: &serde_json::Value) -> Result<(), Failure> {
-        self.write(&format!("{answer:#}\n"))
+    pub(crate) fn json(&self, answer: &impl serde::Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(answer);
+        let mut text = text.map_err(|error| Failure::Output(error.into()))?;
+        text.push('\n');
+        self.write(&text)
     }
 
     /// Writes an answer byte for byte. A reader that has gone away is no failure.

@@ -57,7 +57,7 @@ impl Status {
             Colour::Off
         };
         match (self.json, self.plain) {
-            (true, _) => context.ui.json(&report.to_json())?,
+            (true, _) => context.ui.json(&report.json())?,
             (false, true) => context.ui.answer(&format!("{}\n", report.plain()))?,
             (false, false) => context.ui.answer(&report.to_text(colour))?,
         }

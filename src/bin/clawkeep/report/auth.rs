@@ -1,9 +1,14 @@
 //! What a provider has to authenticate with: stored profiles, a variable, a key in the configuration.
 
+use std::collections::HashMap;
+
 use clawkeep::config::{Settings, provider_variable};
-use clawkeep::domain::{Credential, CredentialType, ProviderId};
+use clawkeep::domain::{Credential, CredentialType, ProviderId, StoreDoc, normalize_provider};
 
 use super::{Inputs, mask::masked};
+
+/// The readable profiles by provider, normalised, each provider's in stored order.
+pub(super) type Stored<'a> = HashMap<String, Vec<(&'a str, Credential<'a>)>>;
 
 /// What stands for the value of an OAuth token from the environment. Source: the `status` conformance cases.
 const OAUTH_FROM_ENV: &str = "OAuth (env)";
@@ -49,7 +54,7 @@ impl Profiles {
 
 impl ProviderAuth {
     /// `None` for a provider that has nothing.
-    pub(super) fn of(inputs: &Inputs<'_>, name: &str) -> Option<Self> {
+    pub(super) fn of(inputs: &Inputs<'_>, stored: &Stored<'_>, name: &str) -> Option<Self> {
         let Inputs {
             settings,
             layout,
@@ -57,7 +62,8 @@ impl ProviderAuth {
             ..
         } = *inputs;
         let provider = ProviderId::new(name);
-        let profiles = profiles(inputs, &provider);
+        let own = stored.get(provider.as_str()).map_or(&[][..], Vec::as_slice);
+        let profiles = profiles(settings, own);
         let env = provider_variable(inputs.env, &provider).map(|variable| Found {
             value: if variable.is_oauth() {
                 OAUTH_FROM_ENV.to_owned()
@@ -118,18 +124,24 @@ pub(super) fn display_label(settings: &Settings, id: &str, credential: &Credenti
         .map_or_else(|| id.to_owned(), |email| format!("{id} ({email})"))
 }
 
-fn profiles(inputs: &Inputs<'_>, provider: &ProviderId) -> Profiles {
+/// Sorts the profiles of a document by provider, once for all of them.
+pub(super) fn by_provider(doc: &StoreDoc) -> Stored<'_> {
+    let mut stored = Stored::new();
+    for (id, credential) in doc.credentials().filter(|(_, credential)| credential.is_readable()) {
+        let provider = normalize_provider(credential.provider);
+        stored.entry(provider).or_default().push((id, credential));
+    }
+    stored
+}
+
+fn profiles(settings: &Settings, own: &[(&str, Credential<'_>)]) -> Profiles {
     let mut profiles = Profiles::default();
-    for (id, credential) in inputs
-        .doc
-        .credentials()
-        .filter(|(_, credential)| credential.is_for(provider.as_str()))
-    {
+    for (id, credential) in own {
         let secret = || masked(credential.expose_secret().unwrap_or_default());
         let (count, label) = match credential.kind {
             CredentialType::OAuth => {
-                let label = display_label(inputs.settings, id, &credential);
-                let suffix = label.strip_prefix(id).unwrap_or_default();
+                let label = display_label(settings, id, credential);
+                let suffix = label.strip_prefix(*id).unwrap_or_default();
                 (&mut profiles.oauth, format!("OAuth{suffix}"))
             }
             CredentialType::Token => (&mut profiles.token, format!("token:{}", secret())),

@@ -1,5 +1,8 @@
 //! What expires when, by profile and by provider.
 
+use std::cmp::Ordering;
+use std::ops::Range;
+
 use clawkeep::domain::{CredentialType, Owner, UnixMs};
 use clawkeep::health::{Health, assess, assess_provider};
 use serde_json::Value;
@@ -8,7 +11,7 @@ use super::{Inputs, auth::display_label};
 use crate::collation::locale_cmp;
 
 /// How one stored profile stands.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct ProfileExpiry {
     pub(super) id: String,
     pub(super) provider: String,
@@ -21,12 +24,13 @@ pub(super) struct ProfileExpiry {
     pub(super) label: String,
 }
 
-/// How one provider stands, with its profiles.
+/// How one provider stands.
 #[derive(Debug)]
 pub(super) struct ProviderExpiry {
     pub(super) provider: String,
     pub(super) health: Health,
-    pub(super) profiles: Vec<ProfileExpiry>,
+    /// Where its profiles are in the list of all.
+    pub(super) profiles: Range<usize>,
 }
 
 /// Every readable profile, sorted by provider, then id.
@@ -52,26 +56,25 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>) -> Vec<ProfileExpiry> {
     profiles
 }
 
-/// Every provider of `names`, in that order.
+/// Every provider of `names`, in that order. `profiles` are sorted as [`of_profiles`] sorts them.
 pub(super) fn of_providers(
     names: &[String],
     profiles: &[ProfileExpiry],
     now: UnixMs,
 ) -> Vec<ProviderExpiry> {
     let entry = |name: &String| {
-        let profiles: Vec<_> = profiles
-            .iter()
-            .filter(|profile| profile.provider == *name)
-            .cloned()
-            .collect();
-        let healths: Vec<_> = profiles
+        let end_of = |order: fn(Ordering) -> bool| {
+            profiles.partition_point(|profile| order(locale_cmp(&profile.provider, name)))
+        };
+        let own = end_of(Ordering::is_lt)..end_of(Ordering::is_le);
+        let healths: Vec<_> = profiles[own.clone()]
             .iter()
             .map(|profile| (profile.kind, profile.health))
             .collect();
         ProviderExpiry {
             provider: name.clone(),
             health: assess_provider(&healths, now),
-            profiles,
+            profiles: own,
         }
     };
     names.iter().map(entry).collect()

@@ -64,6 +64,12 @@ impl World {
     }
 }
 
+impl Report {
+    fn to_json(&self) -> Value {
+        serde_json::to_value(self.json()).unwrap()
+    }
+}
+
 /// Puts times in for `@NOW+5000@` in a recorded file.
 fn fill(text: &str) -> String {
     let mut parts = text.split("@NOW");
