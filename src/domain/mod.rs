@@ -18,6 +18,7 @@ pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
 };
 pub use secret::SecretJson;
+pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::from_outside;
 pub use time::{Expiry, UnixMs, json_number};

@@ -23,6 +23,11 @@ const NEWER_STORE_NAME: &str = "openclaw-agent.sqlite";
 pub enum StoreReading {
     /// There is none.
     Missing,
+    /// Bytes that the caller knows; not parsed.
+    Known {
+        /// The bytes.
+        bytes: Zeroizing<Vec<u8>>,
+    },
     /// A document, and the bytes it was read from.
     Parsed {
         /// The document.
@@ -43,6 +48,7 @@ impl std::fmt::Debug for StoreReading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing => f.write_str("Missing"),
+            Self::Known { bytes } => write!(f, "Known({} bytes)", bytes.len()),
             Self::Parsed { doc, .. } => write!(f, "Parsed({doc:?})"),
             Self::Damaged { fault, .. } => write!(f, "Damaged({fault:?})"),
         }
@@ -65,10 +71,19 @@ impl StoreReading {
             },
         }
     }
+
+    /// The bytes of a store that can be read.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Known { bytes } | Self::Parsed { bytes, .. } => Some(bytes),
+            Self::Missing | Self::Damaged { .. } => None,
+        }
+    }
 }
 
 /// An agent's store file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorePlace {
     /// The agent's directory.
     dir: PathBuf,
@@ -126,13 +141,37 @@ impl StorePlace {
     /// When it or its directory could have been written by other users: whoever can write there can plant a credential.
     /// When it is not a regular file, too large, or cannot be read.
     pub fn read(&self) -> Result<StoreReading, FileError> {
+        self.read_again(None, |_| false)
+    }
+
+    /// As [`StorePlace::read`], without understanding anew what was understood before: `last` still holds if the bytes are the
+    /// same, and bytes that are `known` are not parsed at all.
+    ///
+    /// # Errors
+    /// As [`StorePlace::read`].
+    pub fn read_again(
+        &self,
+        last: Option<StoreReading>,
+        known: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<StoreReading, FileError> {
         if let Some(dir) = self.real.parent().filter(|dir| dir.is_dir()) {
             check_trusted(dir, 0o022)?;
         }
         if exists(&self.real) {
             check_trusted(&self.real, 0o022)?;
         }
-        Ok(StoreReading::of(read_regular(&self.real, STORE_LIMIT)?))
+        let contents = read_regular(&self.real, STORE_LIMIT)?;
+        if let (Some(last), Some(now)) = (last, &contents)
+            && last.bytes() == Some(now.bytes.as_slice())
+        {
+            return Ok(last);
+        }
+        Ok(match contents {
+            Some(contents) if known(&contents.bytes) => StoreReading::Known {
+                bytes: contents.bytes,
+            },
+            contents => StoreReading::of(contents),
+        })
     }
 
     /// Begins to replace the file; a link stays a link. The caller holds its lock and has seen to what a killed write left

@@ -10,7 +10,7 @@ use super::survey::Takeover;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::{
-    Expiry, ProfileId, Section, StoreDoc, UnixMs, from_outside, normalize_provider,
+    Expiry, ProfileId, Section, StoreDoc, UnixMs, from_outside, normalize_provider, same_json,
 };
 use crate::export::StorePlace;
 use crate::vault::{ChangeNote, Tx};
@@ -63,7 +63,7 @@ impl Step<'_> {
     }
 }
 
-/// Writes the rows in which `after` differs from `before`.
+/// Writes the rows in which `after` differs from `before`; they are not the same.
 pub(super) fn apply(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
@@ -71,12 +71,9 @@ pub(super) fn apply(
     after: &StoreDoc,
     step: &Step<'_>,
 ) -> Result<(), SyncError> {
-    if before == after {
-        return Ok(());
-    }
     for (id, entry) in after.entries(Section::Profiles) {
         let old = before.get(Section::Profiles, id);
-        if old != Some(entry) {
+        if !old.is_some_and(|old| same_json(old, entry)) {
             tx.put_profile(
                 &agent.name,
                 &ProfileId::new(id),
@@ -90,16 +87,15 @@ pub(super) fn apply(
             tx.remove_profile(&agent.name, &ProfileId::new(id), step.note(id, true, false))?;
         }
     }
-    let ids = |doc: &StoreDoc| -> Vec<String> {
-        doc.entries(Section::Profiles)
-            .map(|(id, _)| id.to_owned())
-            .collect()
-    };
-    let (old, new) = (ids(before), ids(after));
-    if !new.starts_with(&old) {
-        tx.reorder_profiles(&agent.name, new.iter().map(String::as_str))?;
+    let mut first = ids(after);
+    if !ids(before).all(|id| first.next() == Some(id)) {
+        tx.reorder_profiles(&agent.name, ids(after))?;
     }
     Ok(tx.put_sections(&agent.name, before, after)?)
+}
+
+fn ids(doc: &StoreDoc) -> impl Iterator<Item = &str> {
+    doc.entries(Section::Profiles).map(|(id, _)| id)
 }
 
 /// Says what another program's changes to the store were, or what an older store brought: one event for all of it, one
@@ -114,14 +110,13 @@ pub(super) fn merge_events(
     for (profile, entry) in &takeover.lost {
         tx.keep_lost(&agent.name, profile, entry.expose_secret())?;
     }
-    if takeover.doc == *before {
+    let Some(after) = &takeover.doc else {
         return Ok(());
-    }
+    };
     let path = from_outside(&place.path().to_string_lossy());
     let event = match takeover.step {
         Step::Legacy => {
-            let ids = takeover
-                .doc
+            let ids = after
                 .entries(Section::Profiles)
                 .map(|(id, _)| from_outside(id));
             EventDraft::new(EventKind::ImportApplied, Origin::LegacyStore)
@@ -136,7 +131,7 @@ pub(super) fn merge_events(
     let event = changed_on("vault", event, takeover, |change| change.file.is_some());
     tx.append(Some(&agent.name), event)?;
     if matches!(takeover.step, Step::Merge { first: false }) {
-        observed_use(tx, agent, before, &takeover.doc)?;
+        observed_use(tx, agent, before, after)?;
     }
     Ok(())
 }
@@ -181,7 +176,7 @@ fn observed_use(
 ) -> Result<(), SyncError> {
     for (id, usage) in after.entries(Section::Usage) {
         let known = before.get(Section::Usage, id);
-        if known == Some(usage) {
+        if known.is_some_and(|known| same_json(known, usage)) {
             continue;
         }
         let provider = after

@@ -45,7 +45,7 @@ impl Engine<'_> {
             return Err(SyncError::DamagedStore { path, fault });
         }
         let Some((fault, seen)) = wait_for_change(place, || place.read())? else {
-            return self.survey(agent, mode); // whole again, or gone
+            return self.survey(agent, mode, None); // whole again, or gone
         };
         let path = place.path().to_owned();
         if survey.state.doc.is_blank() {
@@ -60,7 +60,7 @@ impl Engine<'_> {
         tx.commit()?;
         // Committing can take a while, in which another program may have mended its file.
         if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
-            let survey = self.survey(agent, mode)?;
+            let survey = self.survey(agent, mode, None)?;
             return match survey.file {
                 StoreReading::Damaged { .. } => Err(contended(place)),
                 _ => Ok(survey),
@@ -72,10 +72,10 @@ impl Engine<'_> {
         if !is_as_seen && wait_for_change(place, moved)?.is_none() {
             // Mended after the last look: it is merged like what a write of ours would have driven out.
             place.make_leftover(&aside)?;
-            let survey = self.survey(agent, mode)?;
+            let survey = self.survey(agent, mode, None)?;
             return self.adopt_leftover(agent, mode, place, survey);
         }
-        let mut survey = self.survey(agent, mode)?;
+        let mut survey = self.survey(agent, mode, None)?;
         survey.mended = true;
         survey.notices.push(Notice::SetAside { path, aside, fault });
         Ok(survey)

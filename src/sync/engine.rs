@@ -30,7 +30,7 @@ use crate::platform::{
     Actor, Clock, FileError, LockDir, QueueLock, RemoveOutcome, Replaced, Replacement,
     create_private_dir, remove_if_present,
 };
-use crate::vault::{ExportState, Tx, UnlockedVault};
+use crate::vault::{AgentState, ExportRecord, ExportState, Tx, UnlockedVault};
 
 /// How long to wait for the store's locks. Source: `spec/compat.md`, Locking.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -60,6 +60,8 @@ pub enum Extent {
 pub struct Loaded {
     /// Its store document.
     pub doc: StoreDoc,
+    /// What the vault had before, if the load changed it.
+    pub before: Option<StoreDoc>,
     /// Rows that did not open. The document lacks them, and nothing was written.
     pub unopened: Vec<String>,
     /// What there is to tell.
@@ -73,8 +75,8 @@ pub struct Loaded {
 /// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
 #[derive(Debug)]
 pub struct Edited {
-    /// The document after the change; the one before it, if there is nothing to change.
-    pub doc: StoreDoc,
+    /// The document after the change; none if there is nothing to change.
+    pub doc: Option<StoreDoc>,
     /// What to record beside that.
     pub events: Vec<EventDraft>,
     /// How the profiles changed, in a word for the record, and where they came from.
@@ -93,13 +95,17 @@ pub struct EditedBy {
 impl Edited {
     /// Nothing to change.
     #[must_use]
-    pub fn nothing(doc: &StoreDoc) -> Self {
-        Self::to(doc.clone(), Vec::new())
+    pub fn nothing() -> Self {
+        Self::of(None, Vec::new())
     }
 
     /// A change to `doc` that touches no profile, with what to record.
     #[must_use]
     pub fn to(doc: StoreDoc, events: Vec<EventDraft>) -> Self {
+        Self::of(Some(doc), events)
+    }
+
+    fn of(doc: Option<StoreDoc>, events: Vec<EventDraft>) -> Self {
         let by = EditedBy {
             means: None,
             origin: Origin::Clawkeep,
@@ -137,8 +143,8 @@ pub struct Engine<'e> {
 enum Round {
     Done(Box<Loaded>),
     /// Another program wrote into the file meanwhile; nothing is lost, and all is to be looked at again. What there is to
-    /// tell so far.
-    Again(Vec<Notice>),
+    /// tell so far, and what the vault had before.
+    Again(Vec<Notice>, StoreDoc),
 }
 
 impl Engine<'_> {
@@ -147,17 +153,18 @@ impl Engine<'_> {
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
-        let survey = self.survey(agent, mode)?;
+        let survey = self.survey(agent, mode, None)?;
         if survey.is_settled() || !survey.state.unopened.is_empty() {
             return Ok(Loaded {
                 doc: survey.state.doc,
+                before: None,
                 unopened: survey.state.unopened,
                 notices: survey.notices,
                 planned: survey.planned,
                 not_written: None,
             });
         }
-        self.settle(agent, mode, Extent::AsNeeded, unchanged)
+        self.settle(agent, mode, Extent::AsNeeded, Some(survey), unchanged)
     }
 
     /// Loads an agent and changes it. `edit` may be called more than once and sees what other programs wrote.
@@ -170,7 +177,7 @@ impl Engine<'_> {
         mode: SyncMode,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
-        self.settle(agent, mode, Extent::AsNeeded, edit)
+        self.settle(agent, mode, Extent::AsNeeded, None, edit)
     }
 
     /// Loads an agent and writes its store anew if any byte of it differs from what the vault would write.
@@ -178,26 +185,34 @@ impl Engine<'_> {
     /// # Errors
     /// As [`Engine::load`].
     pub fn rewrite(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
-        self.settle(agent, mode, Extent::EveryByte, unchanged)
+        self.settle(agent, mode, Extent::EveryByte, None, unchanged)
     }
 
-    pub(super) fn survey(&self, agent: &AgentRef, mode: SyncMode) -> Result<Survey, SyncError> {
+    /// Looks at everything. What `last` found is not opened and parsed anew where nothing has changed since; this engine must
+    /// not have committed anything in between.
+    pub(super) fn survey(
+        &self,
+        agent: &AgentRef,
+        mode: SyncMode,
+        last: Option<Survey>,
+    ) -> Result<Survey, SyncError> {
         let place = StorePlace::of_agent(&agent.dir)?;
-        let mut state = self.vault.agent(&agent.name)?;
-        let record = match self.vault.export_record(place.real(), &agent.name)? {
-            Ok(record) => record,
-            Err(row) => {
-                state.unopened.push(row);
-                None
+        // Asked first: what another process commits from here on makes it another one next time.
+        let version = self.vault.data_version()?;
+        let (state, record, file) = match last {
+            Some(last) if last.version == version && last.place == place => {
+                (last.state, last.record, Some(last.file))
+            }
+            _ => {
+                let (state, record) = self.stored(agent, &place)?;
+                (state, record, None)
             }
         };
-        let file = place.read()?;
-        let as_known = match (&file, &record) {
-            (StoreReading::Parsed { bytes, .. }, Some(record)) => {
-                self.vault.is_as_exported(record, bytes)
-            }
-            _ => false,
+        let is_known = |bytes: &[u8]| {
+            let record = record.as_ref();
+            record.is_some_and(|record| self.vault.is_as_exported(record, bytes))
         };
+        let file = place.read_again(file, is_known)?;
         let withheld = place.is_newer_gateways();
         let (planned, mut notices) = self.plan(&state.doc, mode);
         let is_first = matches!(file, StoreReading::Missing) && record.is_none();
@@ -209,17 +224,35 @@ impl Engine<'_> {
             _ => Legacy::default(),
         };
         Ok(Survey {
+            leftover: place.has_leftover(),
+            place,
+            version,
             state,
             record,
             file,
-            as_known,
             withheld,
-            leftover: place.has_leftover(),
             mended: false,
             planned,
             legacy,
             notices,
         })
+    }
+
+    /// What the vault has of an agent, and what it knows of its file. A snapshot that does not open is listed with the rows.
+    fn stored(
+        &self,
+        agent: &AgentRef,
+        place: &StorePlace,
+    ) -> Result<(AgentState, Option<ExportRecord>), SyncError> {
+        let mut state = self.vault.agent(&agent.name)?;
+        let record = match self.vault.export_record(place.real(), &agent.name)? {
+            Ok(record) => record,
+            Err(row) => {
+                state.unopened.push(row);
+                None
+            }
+        };
+        Ok((state, record))
     }
 
     /// What the sources say of a document.
@@ -245,11 +278,13 @@ impl Engine<'_> {
         agent: &AgentRef,
         mode: SyncMode,
         extent: Extent,
+        mut last: Option<Survey>,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
         let queue = self.queue(&place)?;
         let mut told = Vec::new();
+        let mut before = None;
         for _ in 0..ROUNDS_MAX {
             // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
             let has_dir = place.real().parent().is_some_and(std::path::Path::is_dir);
@@ -257,35 +292,45 @@ impl Engine<'_> {
                 .then(|| LockDir::acquire(place.real(), &queue, Instant::now() + LOCK_TIMEOUT))
                 .transpose()
                 .map_err(SyncError::from)?;
-            let survey = self.survey(agent, mode)?;
+            let survey = self.survey(agent, mode, last.take())?;
             if let Some(row) = survey.state.unopened.first() {
                 return Err(SyncError::Unopened { row: row.clone() }.into());
             }
             let survey = self.adopt_leftover(agent, mode, &place, survey)?;
             let mut survey = self.set_damaged_aside(agent, mode, &place, survey)?;
             let takeover = survey.takeover();
+            let merged = takeover.doc.as_ref().unwrap_or(&survey.state.doc);
             // Not the survey's plan: that was made without what another program wrote into the file.
-            let (planned, news) = self.plan(&takeover.doc, mode);
-            let synced = planned_doc(&takeover.doc, &planned);
-            survey.planned = planned;
-            survey.notices.retain(|notice| !notice.is_about_sources());
-            survey.notices.extend(news);
-            survey.notices.append(&mut told);
-            let edited = edit(&synced)?;
-            if !has_dir && !survey.withheld && !edited.doc.is_blank() {
-                let dir = place.real().parent().unwrap_or(place.dir());
-                create_private_dir(dir).map_err(SyncError::from)?;
-                continue;
-            }
+            let (planned, news) = self.plan(merged, mode);
+            let synced = planned_doc(merged, &planned);
+            let base = synced.as_ref().unwrap_or(merged);
+            let mut edited = edit(base)?;
+            edited.doc = edited.doc.filter(|doc| doc != base);
             let course = Course {
                 takeover,
                 synced,
                 edited,
             };
-            let write = survey.write_needed(course.target(), extent);
+            survey.planned = planned;
+            survey.notices.retain(|notice| !notice.is_about_sources());
+            survey.notices.extend(news);
+            survey.notices.append(&mut told);
+            let target = course.target(&survey.state.doc);
+            if !has_dir && !survey.withheld && !target.is_blank() {
+                let dir = place.real().parent().unwrap_or(place.dir());
+                create_private_dir(dir).map_err(SyncError::from)?;
+                continue;
+            }
+            let write = survey.write_needed(target, extent);
             match self.carry_out(agent, &place, lock.as_ref(), survey, course, write)? {
-                Round::Done(loaded) => return Ok(*loaded),
-                Round::Again(notices) => told = notices,
+                Round::Done(mut loaded) => {
+                    loaded.before = before.or(loaded.before);
+                    return Ok(*loaded);
+                }
+                Round::Again(notices, had) => {
+                    told = notices;
+                    before.get_or_insert(had);
+                }
             }
         }
         let path = place.path().to_owned();
@@ -302,20 +347,20 @@ impl Engine<'_> {
         course: Course,
         mut write: Write,
     ) -> Result<Round, SyncError> {
-        let bytes = render(course.target());
+        let target = course.target(&survey.state.doc);
         let mut not_written = None;
         let mut replacement = None;
         if write != Write::No {
+            let bytes = render(target);
             match place.begin_write(bytes.len()) {
-                Ok(begun) => replacement = Some(begun),
+                Ok(begun) => replacement = Some((begun, bytes)),
                 Err(error) => {
                     not_written = Some(error);
                     write = Write::No;
                 }
             }
         }
-        let announces =
-            survey.withheld && !survey.is_withholding_known() && !course.target().is_blank();
+        let announces = survey.withheld && !survey.is_withholding_known() && !target.is_blank();
         let is_pending = not_written.is_some();
         let mut revision = survey.state.revision;
         if survey.is_news(&course) || announces || write != Write::No {
@@ -340,21 +385,26 @@ impl Engine<'_> {
                 removed: is_done.then_some(path),
             });
         }
-        if let Some(replacement) = replacement {
-            let seen = survey.bytes();
+        if let Some((replacement, bytes)) = replacement {
+            let seen = survey.file.bytes();
             match self.write(agent, place, lock, seen, replacement, &bytes, revision) {
                 Ok(Replaced::Yes) if write == Write::Yes(Reason::Missing) => {
                     let path = place.path().to_owned();
                     survey.notices.push(Notice::Restored { path });
                 }
                 Ok(Replaced::Yes) => {}
-                Ok(Replaced::No) => return Ok(Round::Again(survey.notices)),
+                Ok(Replaced::No) => return Ok(Round::Again(survey.notices, survey.state.doc)),
                 Err(SyncError::File(error)) => not_written = Some(error),
                 Err(error) => return Err(error),
             }
         }
+        let (doc, before) = match course.into_target() {
+            Some(doc) => (doc, Some(survey.state.doc)),
+            None => (survey.state.doc, None),
+        };
         Ok(Round::Done(Box::new(Loaded {
-            doc: course.edited.doc,
+            doc,
+            before,
             unopened: Vec::new(),
             notices: survey.notices,
             planned: survey.planned,
@@ -371,23 +421,25 @@ impl Engine<'_> {
         course: &Course,
         plan: Committal,
     ) -> Result<i64, SyncError> {
-        let (stored, merged) = (&survey.state.doc, &course.takeover.doc);
-        let (synced, edited) = (&course.synced, &course.edited.doc);
+        let stored = &survey.state.doc;
+        let merged = course.takeover.doc.as_ref().unwrap_or(stored);
+        let synced = course.synced.as_ref().unwrap_or(merged);
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
         if survey.is_unknown() || plan.announces {
             tx.touch(&agent.name)?; // what is recorded below refers to the agent
         }
-        apply(&mut tx, agent, stored, merged, &course.takeover.step)?;
+        if let Some(merged) = &course.takeover.doc {
+            apply(&mut tx, agent, stored, merged, &course.takeover.step)?;
+        }
         merge_events(&mut tx, agent, place, stored, &course.takeover)?;
-        let sync = Step::Sync(&survey.planned);
-        apply(&mut tx, agent, merged, synced, &sync)?;
-        apply(
-            &mut tx,
-            agent,
-            synced,
-            edited,
-            &Step::Edit(course.edited.by),
-        )?;
+        if let Some(synced) = &course.synced {
+            let sync = Step::Sync(&survey.planned);
+            apply(&mut tx, agent, merged, synced, &sync)?;
+        }
+        if let Some(edited) = &course.edited.doc {
+            let edit = Step::Edit(course.edited.by);
+            apply(&mut tx, agent, synced, edited, &edit)?;
+        }
         for event in &course.edited.events {
             tx.append(Some(&agent.name), event.clone())?;
         }
@@ -457,8 +509,8 @@ struct Committal {
 }
 
 /// The edit of a load that has none.
-fn unchanged(doc: &StoreDoc) -> Result<Edited, SyncError> {
-    Ok(Edited::nothing(doc))
+fn unchanged(_doc: &StoreDoc) -> Result<Edited, SyncError> {
+    Ok(Edited::nothing())
 }
 
 fn export_event(place: &StorePlace, reason: &'static str) -> EventDraft {
@@ -468,12 +520,13 @@ fn export_event(place: &StorePlace, reason: &'static str) -> EventDraft {
         .detail("reason", reason)
 }
 
-fn planned_doc(doc: &StoreDoc, planned: &[Planned]) -> StoreDoc {
+/// The document after what was planned; none if every profile is kept.
+fn planned_doc(doc: &StoreDoc, planned: &[Planned]) -> Option<StoreDoc> {
+    let mut changing = planned.iter().filter(|planned| !planned.keeps()).peekable();
+    changing.peek()?;
     let mut doc = doc.clone();
-    for planned in planned {
-        planned.apply(&mut doc);
-    }
-    doc
+    changing.for_each(|planned| planned.apply(&mut doc));
+    Some(doc)
 }
 
 /// Behind any revision: the file is still to be written.
@@ -489,7 +542,8 @@ fn record_known(
     plan: Committal,
     revision: i64,
 ) -> Result<(), SyncError> {
-    if survey.bytes().is_none() && !survey.withheld {
+    let bytes = survey.file.bytes();
+    if bytes.is_none() && !survey.withheld {
         // A file that is gone is no base any more; see `damaged`.
         return Ok(tx.forget_export(place.real(), &agent.name)?);
     }
@@ -498,6 +552,8 @@ fn record_known(
         Write::No if !plan.is_pending => (ExportState::Written, revision),
         Write::No | Write::Yes(_) => (ExportState::Written, PENDING),
     };
-    let bytes = survey.bytes();
+    if survey.is_known() {
+        return Ok(tx.mark_export(place.real(), &agent.name, state, revision)?);
+    }
     Ok(tx.put_export(place.real(), &agent.name, state, revision, bytes)?)
 }

@@ -34,7 +34,7 @@ impl Engine<'_> {
             reading => reading?,
         };
         // The file is as it was before the write: there was no exchange, and half a draft is half of what is committed.
-        let is_torn_draft = survey.as_known || matches!(survey.file, StoreReading::Missing);
+        let is_torn_draft = survey.is_known() || matches!(survey.file, StoreReading::Missing);
         let mut told = None;
         if matches!(reading, StoreReading::Damaged { .. }) && !is_torn_draft && !is_blank(&reading)
         {
@@ -56,7 +56,7 @@ impl Engine<'_> {
             self.merge_leftover(agent, place, &survey, doc)?;
         }
         place.remove_leftover()?;
-        let mut survey = self.survey(agent, mode)?;
+        let mut survey = self.survey(agent, mode, None)?;
         survey.notices.extend(told);
         Ok(survey)
     }
@@ -70,11 +70,13 @@ impl Engine<'_> {
     ) -> Result<(), SyncError> {
         let ours = &survey.state.doc;
         let takeover = survey.takeover_of(theirs);
-        if takeover.doc == *ours && takeover.lost.is_empty() {
+        if takeover.doc.is_none() && takeover.lost.is_empty() {
             return Ok(());
         }
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
-        apply(&mut tx, agent, ours, &takeover.doc, &takeover.step)?;
+        if let Some(merged) = &takeover.doc {
+            apply(&mut tx, agent, ours, merged, &takeover.step)?;
+        }
         merge_events(&mut tx, agent, place, ours, &takeover)?;
         // What we put into the file is a base of its own: compared with the older one, it would undo this merge where the
         // file wins.

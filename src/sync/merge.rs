@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Number, Value};
 
-use crate::domain::{Expiry, Section, StoreDoc};
+use crate::domain::{Expiry, Section, StoreDoc, same_json};
 
 pub use changes::{Change, Edit, Lost, Place, Side};
 
@@ -31,6 +31,15 @@ pub struct Merged {
 }
 
 impl Merged {
+    fn new(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc, doc: StoreDoc) -> Self {
+        let changes = changes::between(base, theirs, ours, &doc);
+        Self {
+            lost: changes::lost(theirs, ours, &changes),
+            changes,
+            doc,
+        }
+    }
+
     /// What has to be written to the vault.
     pub fn vault_changes(&self) -> impl Iterator<Item = (&Change, &Edit)> {
         self.changes
@@ -54,6 +63,10 @@ pub fn merge(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc) -> Merged {
         theirs.expose_secret(),
         ours.expose_secret(),
     );
+    if std::ptr::eq(base, ours) {
+        // Only the file has changed, so the result is what it says, by every rule below.
+        return Merged::new(base, theirs, ours, theirs.clone());
+    }
     let root: Map<String, Value> = keys(theirs_root, ours_root)
         .filter_map(|name| {
             let (b, t, o) = (
@@ -73,12 +86,7 @@ pub fn merge(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc) -> Merged {
         .collect();
     let doc = StoreDoc::from_json(Value::Object(root))
         .expect("both sides have a `profiles` object, and joining two objects gives an object");
-    let changes = changes::between(base, theirs, ours, &doc);
-    Merged {
-        lost: changes::lost(theirs, ours, &changes),
-        changes,
-        doc,
-    }
+    Merged::new(base, theirs, ours, doc)
 }
 
 /// The three-way rule for one value; `conflict` decides where both sides changed it differently.
@@ -88,16 +96,23 @@ fn join(
     ours: Option<&Value>,
     conflict: impl FnOnce(Option<&Value>, &Value, &Value) -> Value,
 ) -> Option<Value> {
-    if theirs == ours || ours == base {
+    if same(theirs, ours) || same(ours, base) {
         return theirs.cloned();
     }
-    if theirs == base {
+    if same(theirs, base) {
         return ours.cloned();
     }
     match (theirs, ours) {
         (Some(theirs), Some(ours)) => Some(conflict(base, theirs, ours)),
         // Deleted on one side, changed on the other: a change is never lost to a deletion.
         (one, other) => one.or(other).cloned(),
+    }
+}
+
+fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => same_json(a, b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 

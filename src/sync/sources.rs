@@ -68,6 +68,11 @@ pub(super) struct Legacy {
 }
 
 impl Planned {
+    /// Whether the profile, or its absence, is left as it is.
+    pub(super) fn keeps(&self) -> bool {
+        matches!(self.decision, Decision::Keep { .. })
+    }
+
     /// Does it to a document.
     pub(super) fn apply(&self, doc: &mut StoreDoc) {
         if let Decision::Insert { entry } | Decision::Replace { entry, .. } = &self.decision {

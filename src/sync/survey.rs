@@ -4,22 +4,23 @@ use super::change::Step;
 use super::engine::{Edited, Extent};
 use super::merge::{Change, Side, merge};
 use super::notice::Notice;
-use super::plan::Decision;
 use super::sources::{Legacy, Planned};
 use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
-use crate::export::{StoreReading, parse, render};
+use crate::export::{StorePlace, StoreReading, parse, render};
 use crate::vault::{AgentState, ExportRecord, ExportState};
 
 /// What is found.
 pub(super) struct Survey {
+    /// Where the file is.
+    pub(super) place: StorePlace,
+    /// Which state of the vault was seen.
+    pub(super) version: i64,
     /// What the vault has.
     pub(super) state: AgentState,
     /// What it knows of the file.
     pub(super) record: Option<ExportRecord>,
-    /// What the file says.
+    /// What the file says: [`StoreReading::Known`] where its bytes are those that the vault last knew in it.
     pub(super) file: StoreReading,
-    /// The file's bytes are those the vault last knew in it.
-    pub(super) as_known: bool,
     /// A newer gateway owns the directory: nothing is written there.
     pub(super) withheld: bool,
     /// A temporary file is there: of a write under way, or of one that was cut off; see `leftover`.
@@ -38,14 +39,16 @@ impl Survey {
     /// Everything agrees: nothing to lock, nothing to write.
     pub(super) fn is_settled(&self) -> bool {
         let file = match &self.file {
-            StoreReading::Parsed { .. } => self.as_known && self.is_record_current(),
+            StoreReading::Known { .. } => self.is_record_current(),
+            StoreReading::Parsed { .. } => false,
             StoreReading::Missing => self.state.doc.is_blank() || self.is_withholding_known(),
             StoreReading::Damaged { .. } => {
                 self.is_withholding_known() && !self.state.doc.is_blank()
             }
         };
-        let keeps = |planned: &Planned| matches!(planned.decision, Decision::Keep { .. });
-        file && !self.leftover && self.legacy.entries.is_empty() && self.planned.iter().all(keeps)
+        file && !self.leftover
+            && self.legacy.entries.is_empty()
+            && self.planned.iter().all(Planned::keeps)
     }
 
     /// What the vault knows of the file is the newest there is to know.
@@ -66,25 +69,29 @@ impl Survey {
 
     /// The file holds bytes that the vault does not know.
     pub(super) fn is_unknown(&self) -> bool {
-        matches!(self.file, StoreReading::Parsed { .. }) && !self.as_known
+        matches!(self.file, StoreReading::Parsed { .. })
     }
 
-    /// The bytes of a store that can be read.
-    pub(super) fn bytes(&self) -> Option<&[u8]> {
-        match &self.file {
-            StoreReading::Parsed { bytes, .. } => Some(bytes),
-            StoreReading::Missing | StoreReading::Damaged { .. } => None,
-        }
+    /// The file's bytes are those the vault last knew in it.
+    pub(super) fn is_known(&self) -> bool {
+        matches!(self.file, StoreReading::Known { .. })
     }
 
     /// There is something to record, whether or not the file is to be written.
     pub(super) fn is_news(&self, course: &Course) -> bool {
         self.is_unknown()
-            || (self.as_known && !self.is_record_current())
-            || course.takeover.doc != self.state.doc
-            || course.synced != course.takeover.doc
-            || course.edited.doc != course.synced
+            || (self.is_known() && !self.is_record_current())
+            || course.takeover.doc.is_some()
+            || course.synced.is_some()
+            || course.edited.doc.is_some()
             || !course.edited.events.is_empty()
+    }
+
+    /// What was last known in the file is what the vault has now. The file was written at this revision, or needed no
+    /// writing since it said the same.
+    fn is_written_as_is(&self) -> bool {
+        let written = |record: &ExportRecord| record.state == ExportState::Written;
+        self.record.as_ref().is_some_and(written) && self.is_record_current()
     }
 
     /// What was last known to be in the file; nothing, if nothing was.
@@ -100,15 +107,18 @@ impl Survey {
 
     /// The document after taking over what another program wrote, or what an older store holds.
     pub(super) fn takeover(&self) -> Takeover {
+        let ours = &self.state.doc;
         match &self.file {
-            StoreReading::Parsed { doc: file, .. } if !self.as_known => self.takeover_of(file),
+            StoreReading::Parsed { doc: file, .. } => self.takeover_of(file),
             _ => {
-                let mut doc = self.state.doc.clone();
+                let mut doc = (!self.legacy.entries.is_empty()).then(|| ours.clone());
                 for (id, entry) in &self.legacy.entries {
-                    doc.set(Section::Profiles, id, entry.expose_secret().clone());
+                    if let Some(doc) = &mut doc {
+                        doc.set(Section::Profiles, id, entry.expose_secret().clone());
+                    }
                 }
                 Takeover {
-                    doc,
+                    doc: doc.filter(|doc| doc != ours),
                     lost: Vec::new(),
                     changes: Vec::new(),
                     step: Step::Legacy,
@@ -119,13 +129,21 @@ impl Survey {
 
     /// The document after taking over what another program made of the one last known to be in the file.
     pub(super) fn takeover_of(&self, theirs: &StoreDoc) -> Takeover {
-        let merged = merge(&self.base(), theirs, &self.state.doc);
+        let ours = &self.state.doc;
+        let read;
+        let base = if self.is_written_as_is() {
+            ours
+        } else {
+            read = self.base();
+            &read
+        };
+        let merged = merge(base, theirs, ours);
         let lost = merged
             .lost
             .into_iter()
             .filter(|lost| lost.side == Side::File);
         Takeover {
-            doc: merged.doc,
+            doc: Some(merged.doc).filter(|doc| doc != ours),
             lost: lost.map(|lost| (lost.id, lost.entry)).collect(),
             changes: merged.changes,
             step: Step::Merge {
@@ -139,11 +157,23 @@ impl Survey {
         if self.withheld {
             return Write::No;
         }
+        let reads = |doc: &StoreDoc, bytes: &[u8]| match extent {
+            _ if doc != target => Some(Reason::Changed),
+            Extent::EveryByte if bytes != render(target).as_slice() => Some(Reason::Asked),
+            _ => None,
+        };
         let reason = match &self.file {
-            StoreReading::Parsed { doc, bytes } => match extent {
-                _ if doc != target => Reason::Changed,
-                Extent::EveryByte if bytes.as_slice() != render(target).as_slice() => Reason::Asked,
-                _ => return Write::No,
+            StoreReading::Parsed { doc, bytes } => match reads(doc, bytes) {
+                Some(reason) => reason,
+                None => return Write::No,
+            },
+            // It was a store when it became known.
+            StoreReading::Known { bytes } => match parse(bytes) {
+                Ok(doc) => match reads(&doc, bytes) {
+                    Some(reason) => reason,
+                    None => return Write::No,
+                },
+                Err(_) => Reason::Changed,
             },
             _ if target.is_blank() => return Write::No,
             _ if self.mended => Reason::Damaged,
@@ -156,7 +186,8 @@ impl Survey {
 
 /// A document that another program's changes were merged into, or an older store's content.
 pub(super) struct Takeover {
-    pub(super) doc: StoreDoc,
+    /// The result, where it is not what the vault has.
+    pub(super) doc: Option<StoreDoc>,
     /// Credentials of the file that gave way to the vault's: kept as versions.
     pub(super) lost: Vec<(ProfileId, SecretJson)>,
     /// What changed on which side.
@@ -165,20 +196,26 @@ pub(super) struct Takeover {
     pub(super) step: Step<'static>,
 }
 
-/// The documents a load goes through, from the vault's to the one it ends with.
+/// The documents a load goes through, from the vault's to the one it ends with. A step that changes nothing has none.
 pub(super) struct Course {
     /// After what others wrote.
     pub(super) takeover: Takeover,
     /// After what the sources say.
-    pub(super) synced: StoreDoc,
+    pub(super) synced: Option<StoreDoc>,
     /// After the command's own change.
     pub(super) edited: Edited,
 }
 
 impl Course {
-    /// Where it ends.
-    pub(super) fn target(&self) -> &StoreDoc {
-        &self.edited.doc
+    /// Where it ends, beginning with `stored`.
+    pub(super) fn target<'c>(&'c self, stored: &'c StoreDoc) -> &'c StoreDoc {
+        let steps = [&self.edited.doc, &self.synced, &self.takeover.doc];
+        steps.into_iter().find_map(Option::as_ref).unwrap_or(stored)
+    }
+
+    /// The document it ends with, if that is another than it began with.
+    pub(super) fn into_target(self) -> Option<StoreDoc> {
+        self.edited.doc.or(self.synced).or(self.takeover.doc)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an agent has, read and opened: the rows put together into a document, with those that do not open named.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use rusqlite::OptionalExtension;
 use serde_json::{Map, Value};
@@ -141,8 +141,8 @@ impl Reader<'_> {
         generations: Option<&Map<String, Value>>,
         unopened: &mut Vec<String>,
     ) -> Result<Map<String, Value>, VaultError> {
-        let mut entries = Map::new();
-        let mut seen = BTreeSet::new();
+        let mut entries = Map::with_capacity(generations.map_or(0, Map::len));
+        let mut closed = HashSet::new();
         let mut select = self
             .conn
             .prepare_cached(
@@ -155,14 +155,15 @@ impl Reader<'_> {
         let mut rows = select.query([agent]).at(self.path, "read")?;
         while let Some(row) = rows.next().at(self.path, "read")? {
             let read = || -> rusqlite::Result<(String, Option<Value>)> {
-                let (profile, provider, kind, owner): (String, String, String, String) =
-                    (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+                let text =
+                    |column| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
+                let profile: String = row.get(1)?;
                 let plain = Plain {
                     agent: name.as_str(),
                     profile: &profile,
-                    provider: &provider,
-                    kind: &kind,
-                    owner: &owner,
+                    provider: text(2)?,
+                    kind: text(3)?,
+                    owner: text(4)?,
                     expires: row.get(5)?,
                     generation: row.get(6)?,
                 };
@@ -184,13 +185,16 @@ impl Reader<'_> {
             };
             let (profile, entry) = read().at(self.path, "read")?;
             match entry {
-                Some(entry) => drop(entries.insert(profile.clone(), entry)),
-                None => unopened.push(format!("profile {profile} of agent {name}")),
+                Some(entry) => drop(entries.insert(profile, entry)),
+                None => {
+                    unopened.push(format!("profile {profile} of agent {name}"));
+                    closed.insert(profile);
+                }
             }
-            seen.insert(profile);
         }
+        let is_there = |profile: &String| entries.contains_key(profile) || closed.contains(profile);
         let known = generations.into_iter().flat_map(Map::keys);
-        let gone = known.filter(|profile| !seen.contains(*profile));
+        let gone = known.filter(|profile| !is_there(profile));
         unopened.extend(gone.map(|profile| format!("profile {profile} of agent {name}")));
         Ok(entries)
     }

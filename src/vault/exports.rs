@@ -153,6 +153,33 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
+    /// Records of a store file whose bytes are still those that are known how it stands now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn mark_export(
+        &mut self,
+        path: &Path,
+        agent: &AgentName,
+        state: ExportState,
+        revision: i64,
+    ) -> Result<(), VaultError> {
+        self.tx
+            .execute(
+                "UPDATE exports SET state = ?3, revision = ?4, updated_at = ?5 \
+                 WHERE path = ?1 AND agent = (SELECT id FROM terms WHERE text = ?2)",
+                params![
+                    path_text(path),
+                    agent.as_str(),
+                    state.as_str(),
+                    revision,
+                    self.now.0
+                ],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
     /// Records what is now in the store file: after the durable rename, never before. Recorded before, a crash
     /// between the two would read as a revert by another program and undo the newest change.
     ///

@@ -49,8 +49,8 @@ impl Frame {
         revision: i64,
         blob: &[u8],
     ) -> Option<Self> {
-        let both = open_json(seal, Self::aad(vault, agent, revision), blob)?;
-        let (fields, generations) = serde_json::from_value(both).ok()?;
+        let both = seal.open(Self::aad(vault, agent, revision), blob).ok()?;
+        let (fields, generations) = serde_json::from_slice(&both).ok()?;
         Some(Self {
             fields,
             generations,
@@ -139,15 +139,17 @@ impl Reader<'_> {
         let mut rows = select.query([agent]).at(self.path, "read")?;
         let mut entries = Map::new();
         while let Some(row) = rows.next().at(self.path, "read")? {
-            let (profile, sealed): (String, Vec<u8>) = (
-                row.get(0).at(self.path, "read")?,
-                row.get(1).at(self.path, "read")?,
-            );
-            match open_json(self.seal, usage_aad(self.vault, name, &profile), &sealed) {
-                Some(entry) => {
-                    entries.insert(profile, entry);
+            let read = || -> rusqlite::Result<(String, Option<Value>)> {
+                let profile: String = row.get(0)?;
+                let aad = usage_aad(self.vault, name, &profile);
+                let entry = open_json(self.seal, aad, row.get_ref(1)?.as_blob()?);
+                Ok((profile, entry))
+            };
+            match read().at(self.path, "read")? {
+                (profile, Some(entry)) => drop(entries.insert(profile, entry)),
+                (profile, None) => {
+                    unopened.push(format!("usage of profile {profile} of agent {name}"))
                 }
-                None => unopened.push(format!("usage of profile {profile} of agent {name}")),
             }
         }
         Ok(entries)

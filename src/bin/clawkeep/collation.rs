@@ -14,14 +14,20 @@ pub(crate) fn locale_cmp(a: &str, b: &str) -> Ordering {
     let (a, b) = without_common_start(a, b);
     let primary = |c: char| c.to_lowercase().map(rank);
     let primaries = a.chars().flat_map(primary).cmp(b.chars().flat_map(primary));
-    let cases = || a.chars().map(char::is_uppercase).cmp(b.chars().map(char::is_uppercase));
+    let cases = || {
+        a.chars()
+            .map(char::is_uppercase)
+            .cmp(b.chars().map(char::is_uppercase))
+    };
     primaries.then_with(cases).then_with(|| a.cmp(b))
 }
 
 fn without_common_start<'t>(a: &'t str, b: &'t str) -> (&'t str, &'t str) {
     let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
     // Two characters may begin with the same bytes; those are not passed over.
-    let start = (0..=same).rev().find(|at| a.is_char_boundary(*at) && b.is_char_boundary(*at));
+    let start = (0..=same)
+        .rev()
+        .find(|at| a.is_char_boundary(*at) && b.is_char_boundary(*at));
     let start = start.unwrap_or(0);
     (&a[start..], &b[start..])
 }
@@ -31,7 +37,9 @@ fn rank(c: char) -> (u8, usize) {
         'a'..='z' => (3, c as usize),
         '0'..='9' => (2, c as usize),
         _ if c.is_ascii_control() => (0, c as usize),
-        _ => PUNCTUATION.find(c).map_or((3, c as usize), |place| (1, place)),
+        _ => PUNCTUATION
+            .find(c)
+            .map_or((3, c as usize), |place| (1, place)),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::keys;
-use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
+use super::{keys, same};
+use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, same_json};
 
 /// A place in the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ fn change(
     if vault.is_none() && file.is_none() {
         return None;
     }
-    let side = match (theirs != base, ours != base) {
+    let side = match (!same(theirs, base), !same(ours, base)) {
         (true, false) => Side::File,
         (false, true) => Side::Vault,
         _ => Side::Both,
@@ -161,7 +161,7 @@ fn edit(from: Option<&Value>, to: Option<&Value>) -> Option<Edit> {
         (None, None) => None,
         (None, Some(_)) => Some(Edit::Added),
         (Some(_), None) => Some(Edit::Removed),
-        (Some(from), Some(to)) if from == to => None,
+        (Some(from), Some(to)) if same_json(from, to) => None,
         (Some(Value::Object(from)), Some(Value::Object(to))) => {
             let differing = keys(from, to).filter(|name| from.get(*name) != to.get(*name));
             Some(Edit::Updated {

@@ -209,7 +209,7 @@ fn set_order(
     let keys = keys_for(doc, provider);
     let value = json!(ids);
     if keys == [provider.as_str()] && doc.get(Section::Order, provider.as_str()) == Some(&value) {
-        return Ok(Edited::nothing(doc));
+        return Ok(Edited::nothing());
     }
     let mut after = doc.clone();
     keys.iter()
@@ -223,7 +223,7 @@ fn set_order(
 fn clear_order(doc: &StoreDoc, provider: &ProviderId) -> Edited {
     let keys = keys_for(doc, provider);
     if keys.is_empty() {
-        return Edited::nothing(doc);
+        return Edited::nothing();
     }
     let mut after = doc.clone();
     keys.iter()

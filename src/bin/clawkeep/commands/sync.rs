@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clawkeep::config::{AgentRef, existing_agents, order_agent};
-use clawkeep::domain::{Section, StoreDoc};
+use clawkeep::domain::Section;
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Map, Value, json};
 
@@ -98,12 +98,13 @@ impl Tally {
         vault: &mut UnlockedVault,
         agent: &AgentRef,
     ) -> Result<(), Failure> {
-        let before = vault.agent(&agent.name)?;
         let loaded = context.load(vault, agent)?;
-        let profiles = |doc: &StoreDoc| -> Map<String, Value> {
-            doc.section(Section::Profiles).cloned().unwrap_or_default()
+        let none = Map::new();
+        let new = loaded.doc.section(Section::Profiles).unwrap_or(&none);
+        let old = match &loaded.before {
+            Some(before) => before.section(Section::Profiles).unwrap_or(&none),
+            None => new,
         };
-        let (old, new) = (profiles(&before.doc), profiles(&loaded.doc));
         let changed: Vec<&String> = new
             .keys()
             .filter(|id| old.get(*id) != new.get(*id))

@@ -127,7 +127,10 @@ pub(super) fn display_label(settings: &Settings, id: &str, credential: &Credenti
 /// Sorts the profiles of a document by provider, once for all of them.
 pub(super) fn by_provider(doc: &StoreDoc) -> Stored<'_> {
     let mut stored = Stored::new();
-    for (id, credential) in doc.credentials().filter(|(_, credential)| credential.is_readable()) {
+    for (id, credential) in doc
+        .credentials()
+        .filter(|(_, credential)| credential.is_readable())
+    {
         let provider = normalize_provider(credential.provider);
         stored.entry(provider).or_default().push((id, credential));
     }
