@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use clawkeep::config::{
     AgentRef, Env, Layout, ModelRef, Settings, provider_variable, providers_with_variables,
 };
-use clawkeep::domain::{CredentialType, StoreDoc, UnixMs};
+use clawkeep::domain::{Credential, CredentialType, StoreDoc, UnixMs};
 use clawkeep::health::Status;
 use serde_json::{Map, Value};
 
@@ -40,6 +40,9 @@ pub(crate) struct Inputs<'a> {
     /// The time that expiry is measured at.
     pub(crate) now: UnixMs,
 }
+
+/// A stored profile's id and credential.
+type Profile<'a> = (&'a str, Credential<'a>);
 
 /// Whether words are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +91,18 @@ impl Report {
         } = *inputs;
         let models = &settings.models;
         let resolved_default = models.default_ref().to_string();
-        let names = provider_names(inputs);
-        let stored = auth::by_provider(inputs.doc);
+        let readable: Vec<_> = inputs
+            .doc
+            .credentials()
+            .filter(|(_, credential)| credential.is_readable())
+            .collect();
+        let names = provider_names(inputs, &readable);
+        let stored = auth::by_provider(&readable);
         let providers: Vec<_> = names
             .iter()
             .filter_map(|name| ProviderAuth::of(inputs, &stored, name))
             .collect();
-        let profile_expiries = expiry::of_profiles(inputs);
+        let profile_expiries = expiry::of_profiles(inputs, &readable);
         let aliases = models
             .listed
             .iter()
@@ -173,15 +181,10 @@ impl Report {
 
 /// Every provider that is stored, configured or in the environment, sorted. As written, so that a provider
 /// written in two ways shows as two, like in the reference.
-fn provider_names(inputs: &Inputs<'_>) -> Vec<String> {
-    let Inputs {
-        doc, settings, env, ..
-    } = *inputs;
+fn provider_names(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<String> {
+    let Inputs { settings, env, .. } = *inputs;
     let models = &settings.models;
-    let stored = doc
-        .credentials()
-        .filter(|(_, credential)| credential.is_readable())
-        .map(|(_, credential)| credential.provider);
+    let stored = readable.iter().map(|(_, credential)| credential.provider);
     let named: BTreeSet<&str> = stored
         .chain(settings.custom_providers())
         .map(str::trim)

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use clawkeep::config::{Settings, provider_variable};
-use clawkeep::domain::{Credential, CredentialType, ProviderId, StoreDoc, normalize_provider};
+use clawkeep::domain::{Credential, CredentialType, ProviderId, normalize_provider};
 
-use super::{Inputs, mask::masked};
+use super::{Inputs, Profile, mask::masked};
 
 /// The readable profiles by provider, normalised, each provider's in stored order.
-pub(super) type Stored<'a> = HashMap<String, Vec<(&'a str, Credential<'a>)>>;
+pub(super) type Stored<'a> = HashMap<String, Vec<Profile<'a>>>;
 
 /// What stands for the value of an OAuth token from the environment. Source: the `status` conformance cases.
 const OAUTH_FROM_ENV: &str = "OAuth (env)";
@@ -124,20 +124,17 @@ pub(super) fn display_label(settings: &Settings, id: &str, credential: &Credenti
         .map_or_else(|| id.to_owned(), |email| format!("{id} ({email})"))
 }
 
-/// Sorts the profiles of a document by provider, once for all of them.
-pub(super) fn by_provider(doc: &StoreDoc) -> Stored<'_> {
+/// Sorts readable profiles by provider, once for all of them.
+pub(super) fn by_provider<'a>(readable: &[Profile<'a>]) -> Stored<'a> {
     let mut stored = Stored::new();
-    for (id, credential) in doc
-        .credentials()
-        .filter(|(_, credential)| credential.is_readable())
-    {
+    for (id, credential) in readable {
         let provider = normalize_provider(credential.provider);
-        stored.entry(provider).or_default().push((id, credential));
+        stored.entry(provider).or_default().push((*id, *credential));
     }
     stored
 }
 
-fn profiles(settings: &Settings, own: &[(&str, Credential<'_>)]) -> Profiles {
+fn profiles(settings: &Settings, own: &[Profile<'_>]) -> Profiles {
     let mut profiles = Profiles::default();
     for (id, credential) in own {
         let secret = || masked(credential.expose_secret().unwrap_or_default());

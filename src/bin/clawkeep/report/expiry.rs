@@ -7,7 +7,7 @@ use clawkeep::domain::{CredentialType, Owner, UnixMs};
 use clawkeep::health::{Health, assess, assess_provider};
 use serde_json::Value;
 
-use super::{Inputs, auth::display_label};
+use super::{Inputs, Profile, auth::display_label};
 use crate::collation::locale_cmp;
 
 /// How one stored profile stands.
@@ -34,20 +34,17 @@ pub(super) struct ProviderExpiry {
 }
 
 /// Every readable profile, sorted by provider, then id.
-pub(super) fn of_profiles(inputs: &Inputs<'_>) -> Vec<ProfileExpiry> {
-    let readable = inputs
-        .doc
-        .credentials()
-        .filter(|(_, credential)| credential.is_readable());
+pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<ProfileExpiry> {
     let mut profiles: Vec<_> = readable
+        .iter()
         .map(|(id, credential)| ProfileExpiry {
-            id: id.to_owned(),
+            id: (*id).to_owned(),
             provider: credential.provider.trim().to_owned(),
             kind: credential.kind,
-            health: assess(&credential, inputs.now),
+            health: assess(credential, inputs.now),
             odd_end: credential.odd_expiry().cloned(),
             source: source(id),
-            label: display_label(inputs.settings, id, &credential),
+            label: display_label(inputs.settings, id, credential),
         })
         .collect();
     profiles.sort_by(|a, b| {
