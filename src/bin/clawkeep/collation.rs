@@ -10,6 +10,9 @@ const PUNCTUATION: &str = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$";
 /// where that makes no difference, lower case first. For names in ASCII this is JavaScript's `localeCompare`;
 /// other characters go by their code point, after `z`.
 pub(crate) fn locale_cmp(a: &str, b: &str) -> Ordering {
+    if a == b {
+        return Ordering::Equal;
+    }
     // What both begin with makes no difference to any of the three, and in a long list it is most of every name.
     let (a, b) = without_common_start(a, b);
     let primary = |c: char| c.to_lowercase().map(rank);
