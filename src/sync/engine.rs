@@ -30,7 +30,7 @@ use crate::platform::{
     Actor, Clock, FileError, LockDir, QueueLock, RemoveOutcome, Replaced, Replacement,
     create_private_dir, remove_if_present,
 };
-use crate::vault::{AgentState, ExportRecord, ExportState, Tx, UnlockedVault};
+use crate::vault::{AgentState, ExportRecord, ExportState, Exported, Tx, UnlockedVault};
 
 /// How long to wait for the store's locks. Source: `spec/compat.md`, Locking.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -425,6 +425,8 @@ impl Engine<'_> {
         let merged = course.takeover.doc.as_ref().unwrap_or(stored);
         let synced = course.synced.as_ref().unwrap_or(merged);
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        // That of this place is recorded below.
+        tx.keep_snapshots(&agent.name, Some(place.real()), || render(stored))?;
         if survey.is_unknown() || plan.announces {
             tx.touch(&agent.name)?; // what is recorded below refers to the agent
         }
@@ -481,13 +483,17 @@ impl Engine<'_> {
         }
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
         match &written {
-            Ok(_) => tx.put_export(
-                place.real(),
-                &agent.name,
-                ExportState::Written,
-                revision,
-                Some(bytes),
-            )?,
+            Ok(_) => {
+                // Under another path the agent may have been changed meanwhile.
+                let is_newest = tx.revision(&agent.name)? == revision;
+                let content = if is_newest {
+                    Exported::AsVault(bytes)
+                } else {
+                    Exported::Bytes(bytes)
+                };
+                let known = (ExportState::Written, revision);
+                tx.put_export(place.real(), &agent.name, known, content)?;
+            }
             Err(_) => {
                 let event = export_event(place, "write-failed").outcome(Outcome::Failed);
                 tx.append(Some(&agent.name), event).map(|_| ())?;
@@ -547,13 +553,15 @@ fn record_known(
         // A file that is gone is no base any more; see `damaged`.
         return Ok(tx.forget_export(place.real(), &agent.name)?);
     }
-    let (state, revision) = match plan.write {
-        _ if survey.withheld => (ExportState::Withheld, PENDING),
-        Write::No if !plan.is_pending => (ExportState::Written, revision),
-        Write::No | Write::Yes(_) => (ExportState::Written, PENDING),
+    let as_it_is = bytes.map_or(Exported::Nothing, Exported::Bytes);
+    let (known, content) = match plan.write {
+        _ if survey.withheld => ((ExportState::Withheld, PENDING), as_it_is),
+        // It says what the vault has from now on.
+        Write::No if !plan.is_pending => (
+            (ExportState::Written, revision),
+            bytes.map_or(Exported::Nothing, Exported::AsVault),
+        ),
+        Write::No | Write::Yes(_) => ((ExportState::Written, PENDING), as_it_is),
     };
-    if survey.is_known() {
-        return Ok(tx.mark_export(place.real(), &agent.name, state, revision)?);
-    }
-    Ok(tx.put_export(place.real(), &agent.name, state, revision, bytes)?)
+    Ok(tx.put_export(place.real(), &agent.name, known, content)?)
 }

@@ -12,9 +12,9 @@ use super::notice::Notice;
 use super::survey::Survey;
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
-use crate::export::{FormatFault, StorePlace, StoreReading};
+use crate::export::{FormatFault, StorePlace, StoreReading, render};
 use crate::platform::FileError;
-use crate::vault::ExportState;
+use crate::vault::{ExportState, Exported};
 
 impl Engine<'_> {
     /// Under the locks: takes over what was left, if anything was, and only then removes it. The survey that holds
@@ -74,6 +74,7 @@ impl Engine<'_> {
             return Ok(());
         }
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        tx.keep_snapshots(&agent.name, None, || render(ours))?;
         if let Some(merged) = &takeover.doc {
             apply(&mut tx, agent, ours, merged, &takeover.step)?;
         }
@@ -84,13 +85,8 @@ impl Engine<'_> {
             && doc == ours
             && !survey.withheld
         {
-            tx.put_export(
-                place.real(),
-                &agent.name,
-                ExportState::Written,
-                PENDING,
-                Some(bytes),
-            )?;
+            let known = (ExportState::Written, PENDING);
+            tx.put_export(place.real(), &agent.name, known, Exported::Bytes(bytes))?;
         }
         tx.commit()?;
         Ok(())

@@ -90,8 +90,9 @@ impl Survey {
     /// What was last known in the file is what the vault has now. The file was written at this revision, or needed no
     /// writing since it said the same.
     fn is_written_as_is(&self) -> bool {
-        let written = |record: &ExportRecord| record.state == ExportState::Written;
-        self.record.as_ref().is_some_and(written) && self.is_record_current()
+        self.record.as_ref().is_some_and(|record| {
+            record.state == ExportState::Written && record.revision == self.state.revision
+        })
     }
 
     /// What was last known to be in the file; nothing, if nothing was.

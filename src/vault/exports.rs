@@ -28,14 +28,25 @@ impl ExportState {
     }
 }
 
+/// What is in a store file.
+#[derive(Clone, Copy)]
+pub enum Exported<'b> {
+    /// Nothing that could be known.
+    Nothing,
+    /// These bytes, which say what the agent has at the revision recorded with them: no snapshot is needed to know.
+    AsVault(&'b [u8]),
+    /// These bytes, which say something else.
+    Bytes(&'b [u8]),
+}
+
 /// What the vault knows of one store file.
 pub struct ExportRecord {
     /// Whether it is kept up.
     pub state: ExportState,
-    /// The agent's revision when it was last written.
+    /// The agent's revision when it last said what the agent has.
     pub revision: i64,
     digest: Option<Vec<u8>>,
-    /// Its bytes when last seen.
+    /// Its bytes when last seen; none where they say what the agent has at `revision`.
     pub snapshot: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -153,31 +164,40 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    /// Records of a store file whose bytes are still those that are known how it stands now.
+    /// Store files, but for one at `except`, that say what the agent has now get a snapshot of that, `bytes`: what they say can no
+    /// longer be read off the agent once it changes. To be called before it does.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn mark_export(
+    pub fn keep_snapshots(
         &mut self,
-        path: &Path,
         agent: &AgentName,
-        state: ExportState,
-        revision: i64,
+        except: Option<&Path>,
+        bytes: impl Fn() -> Zeroizing<Vec<u8>>,
     ) -> Result<(), VaultError> {
-        self.tx
-            .execute(
-                "UPDATE exports SET state = ?3, revision = ?4, updated_at = ?5 \
-                 WHERE path = ?1 AND agent = (SELECT id FROM terms WHERE text = ?2)",
-                params![
-                    path_text(path),
-                    agent.as_str(),
-                    state.as_str(),
-                    revision,
-                    self.now.0
-                ],
-            )
-            .at(self.path, "write")
-            .map(|_| ())
+        let select = || -> rusqlite::Result<Vec<String>> {
+            let mut select = self.tx.prepare_cached(
+                "SELECT x.path FROM exports x JOIN agents a ON a.id = x.agent JOIN terms t ON t.id = a.id \
+                 WHERE t.text = ?1 AND x.path IS NOT ?2 AND x.snapshot IS NULL AND x.digest IS NOT NULL \
+                 AND x.revision = a.revision",
+            )?;
+            let rows = select.query_map(params![agent.as_str(), except.map(path_text)], |row| {
+                row.get(0)
+            })?;
+            rows.collect()
+        };
+        for path in select().at(self.path, "read")? {
+            let aad = snapshot_aad(self.vault, &path, agent);
+            let snapshot = self.keys.seal.seal(aad, &bytes())?;
+            self.tx
+                .execute(
+                    "UPDATE exports SET snapshot = ?3 \
+                     WHERE path = ?1 AND agent = (SELECT id FROM terms WHERE text = ?2)",
+                    params![path, agent.as_str(), snapshot],
+                )
+                .at(self.path, "write")?;
+        }
+        Ok(())
     }
 
     /// Records what is now in the store file: after the durable rename, never before. Recorded before, a crash
@@ -189,9 +209,8 @@ impl Tx<'_> {
         &mut self,
         path: &Path,
         agent: &AgentName,
-        state: ExportState,
-        revision: i64,
-        bytes: Option<&[u8]>,
+        (state, revision): (ExportState, i64),
+        content: Exported<'_>,
     ) -> Result<(), VaultError> {
         let path = path_text(path);
         let seal = |bytes: &[u8]| {
@@ -199,7 +218,11 @@ impl Tx<'_> {
                 .seal
                 .seal(snapshot_aad(self.vault, &path, agent), bytes)
         };
-        let snapshot = bytes.map(seal).transpose()?;
+        let (bytes, snapshot) = match content {
+            Exported::Nothing => (None, None),
+            Exported::AsVault(bytes) => (Some(bytes), None),
+            Exported::Bytes(bytes) => (Some(bytes), Some(seal(bytes)?)),
+        };
         let digest = bytes.map(|bytes| self.keys.data.export_digest(self.vault, bytes));
         self.tx
             .execute(

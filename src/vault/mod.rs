@@ -22,7 +22,7 @@ mod unlock;
 pub use agents::AgentState;
 pub use create::{Created, KeyChoice, create};
 pub use error::{KEYCHAIN, KeyProblem, VaultError};
-pub use exports::{ExportRecord, ExportState};
+pub use exports::{ExportRecord, ExportState, Exported};
 pub use file::Vault;
 pub use history::Events;
 pub use profiles::ChangeNote;

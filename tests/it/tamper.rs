@@ -132,6 +132,12 @@ fn a_sealed_blob_of_another_vault_does_not_open() {
 #[test]
 fn a_sealed_blob_of_another_column_does_not_open() {
     let home = home();
+    // A snapshot is sealed while the file does not say what the vault has: here it cannot be written.
+    let in_the_way = home.at(&format!("{STORE}.clawkeep-tmp"));
+    std::fs::create_dir(&in_the_way).unwrap();
+    home.claude_login("sk-test-claude-3", 300);
+    home.run(&["sync"]).exits(1);
+    std::fs::remove_dir(&in_the_way).unwrap();
     let saved = Saved::of(&home);
     for sql in [
         "SELECT sealed FROM profile_versions WHERE profile = (SELECT id FROM terms WHERE text = ?1)",
