@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod config;
 pub mod crypto;
+pub mod doctor;
 pub mod domain;
 pub mod export;
 pub mod health;

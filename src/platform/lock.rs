@@ -127,6 +127,14 @@ impl LockDir {
         PathBuf::from(name)
     }
 
+    /// Whether the lock on `file` (links resolved by the caller) was left by a process that is gone: a directory that nobody
+    /// has refreshed for so long that everybody may take it over.
+    #[must_use]
+    pub fn is_abandoned(file: &Path) -> bool {
+        let path = Self::path_for(file);
+        path.is_dir() && is_stale(&path)
+    }
+
     /// Takes the lock on `file` (links resolved by the caller), waiting until `deadline`. A directory that a killed
     /// process of ours left in the same `queue` is taken over at once, another program's when it is stale.
     ///

@@ -6,6 +6,7 @@ mod clock;
 mod file;
 pub mod keychain;
 mod lock;
+mod permissions;
 mod process;
 mod replace;
 mod run;
@@ -18,6 +19,7 @@ pub use file::{
 };
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{LockDir, LockError, QueueLock};
+pub use permissions::{Permissions, close_to_others};
 pub use process::{Actor, harden};
 pub use replace::{Replaced, Replacement, replace_file};
 pub use run::{Answer, RunFault, output_within};

@@ -14,7 +14,7 @@
 //! load begins again and merges that too. Killed in the middle of 6, it leaves a draft, or what that program wrote: the
 //! next load merges it (`leftover`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::change::{Step, apply, merge_events};
@@ -137,6 +137,15 @@ pub struct Engine<'e> {
     pub clock: Clock,
     /// Where the locks between our own processes lie.
     pub lock_dir: PathBuf,
+}
+
+/// The lock file, in `lock_dir`, on which our own processes queue for the store at `store`, links resolved.
+#[must_use]
+pub fn queue_path(lock_dir: &Path, store: &Path) -> PathBuf {
+    use sha2::Digest as _;
+    let name = sha2::Sha256::digest(store.as_os_str().as_encoded_bytes());
+    let name = format!("store-{}", &data_encoding::HEXLOWER.encode(&name)[..16]);
+    lock_dir.join(name)
 }
 
 /// What came of one round.
@@ -266,10 +275,7 @@ impl Engine<'_> {
     }
 
     fn queue(&self, place: &StorePlace) -> Result<QueueLock, SyncError> {
-        use sha2::Digest as _;
-        let name = sha2::Sha256::digest(place.real().as_os_str().as_encoded_bytes());
-        let name = format!("store-{}", &data_encoding::HEXLOWER.encode(&name)[..16]);
-        let path = self.lock_dir.join(name);
+        let path = queue_path(&self.lock_dir, place.real());
         Ok(QueueLock::acquire(&path, Instant::now() + LOCK_TIMEOUT)?)
     }
 
@@ -287,7 +293,7 @@ impl Engine<'_> {
         let mut before = None;
         for _ in 0..ROUNDS_MAX {
             // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
-            let has_dir = place.real().parent().is_some_and(std::path::Path::is_dir);
+            let has_dir = place.real().parent().is_some_and(Path::is_dir);
             let lock = (has_dir && !place.is_newer_gateways())
                 .then(|| LockDir::acquire(place.real(), &queue, Instant::now() + LOCK_TIMEOUT))
                 .transpose()

@@ -15,7 +15,7 @@ pub mod plan;
 mod sources;
 mod survey;
 
-pub use engine::{Edited, EditedBy, Engine, Extent, Loaded, SyncMode};
+pub use engine::{Edited, EditedBy, Engine, Extent, Loaded, SyncMode, queue_path};
 pub use error::SyncError;
 pub use notice::Notice;
 pub use sources::{LoginSources, Planned};

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, KEYCHAIN, KeyProblem, VaultError};
+use super::file::Vault;
 use crate::crypto::{SlotKey, SlotKind, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};
 use crate::domain::{KeyId, UnixMs, VaultId};
 use crate::platform::{
@@ -39,6 +40,22 @@ pub(super) fn read_all(conn: &Connection, path: &Path) -> Result<Slots, VaultErr
         }
     }
     Ok((slots, others))
+}
+
+impl Vault {
+    /// The kinds of its key slots, in the order of the slots; needs no key. Kinds of later versions are among them.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn slot_kinds(&self) -> Result<Vec<String>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut select = self
+                .conn
+                .prepare("SELECT kind FROM key_slots ORDER BY slot")?;
+            select.query_map([], |row| row.get(0))?.collect()
+        };
+        read().at(&self.path, "read")
+    }
 }
 
 pub(super) fn insert(

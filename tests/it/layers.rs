@@ -22,6 +22,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "domain", "platform", "audit", "config", "sources", "export", "vault",
         ],
     ),
+    (
+        "doctor",
+        &[
+            "domain",
+            "platform",
+            "crypto",
+            "audit",
+            "health",
+            "selection",
+            "config",
+            "sources",
+            "export",
+            "vault",
+            "sync",
+        ],
+    ),
 ];
 
 /// Crates that only one module may name.

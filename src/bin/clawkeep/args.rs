@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_mark, auth_order, auth_paste, auth_remove,
-    auth_setup_token, export, history, import, init, models_status, sync,
+    auth_setup_token, doctor, export, history, import, init, models_status, sync,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     /// Credentials of model providers
     #[command(subcommand)]
     Models(Models),
+    /// Look for what is wrong, and mend what can be mended safely
+    Doctor(doctor::Doctor),
     /// What happened to which credential
     History(history::History),
     /// The record: verify it, print its head

@@ -5,14 +5,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
-use clawkeep::config::{AgentRef, Env, Layout, Overrides, Settings};
+use clawkeep::config::{AgentRef, Env, Layout, Overrides, Settings, existing_agents};
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::AgentName;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock, check_trusted, create_private_dir, harden};
+use clawkeep::platform::{Actor, Clock, check_trusted, create_private_dir, harden, resolve_link};
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
-use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode};
+use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode, queue_path};
 use clawkeep::vault::{Created, KeyChoice, KeySources, UnlockedVault, Vault, VaultError, create};
 
 use crate::args::Global;
@@ -216,6 +216,27 @@ impl Context {
         let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
         self.tell(&loaded);
         Ok(loaded)
+    }
+
+    /// The agents that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR` names one.
+    pub(crate) fn every_agent(&self, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
+        let mut agents = existing_agents(&self.layout, self.settings()?)?;
+        for name in vault.agents()? {
+            let dir = PathBuf::from(name.as_str());
+            let real = |dir: &PathBuf| dir.canonicalize().ok();
+            let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
+            if dir.is_absolute() && dir.is_dir() && is_new() {
+                agents.push(AgentRef { name, dir });
+            }
+        }
+        Ok(agents)
+    }
+
+    /// The queue of our own processes for an agent's store.
+    pub(crate) fn queue_of(&self, agent: &AgentRef) -> PathBuf {
+        let store = agent.store_file();
+        let real = resolve_link(&store).unwrap_or(store);
+        queue_path(&self.lock_dir(), &real)
     }
 
     /// Whether to ask the sources for an agent.

@@ -10,6 +10,7 @@ pub(crate) mod auth_order;
 pub(crate) mod auth_paste;
 pub(crate) mod auth_remove;
 pub(crate) mod auth_setup_token;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod import;
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sync(command) => command.run(&context),
         Command::Models(Models::Status(command)) => command.run(&context),
         Command::Models(Models::Auth(command)) => run_auth(command, &context),
+        Command::Doctor(command) => command.run(&context),
         Command::History(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
         Command::Export(command) => command.run(&context),

@@ -1,9 +1,7 @@
 //! `sync`: take over other programs' logins for every agent, and export.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use clawkeep::config::{AgentRef, existing_agents, order_agent};
+use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::Section;
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Map, Value, json};
@@ -64,22 +62,16 @@ impl Sync {
         worst_failure.map_or(Ok(()), Err)
     }
 
-    /// The one named; else those that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR` names one.
+    /// The one named, else every one there is.
     fn agents(&self, context: &Context, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
-        let settings = context.settings()?;
-        if let Some(id) = self.agent.as_deref() {
-            return Ok(vec![order_agent(&context.layout, settings, Some(id))]);
+        match self.agent.as_deref() {
+            Some(id) => Ok(vec![order_agent(
+                &context.layout,
+                context.settings()?,
+                Some(id),
+            )]),
+            None => context.every_agent(vault),
         }
-        let mut agents = existing_agents(&context.layout, settings)?;
-        for name in vault.agents()? {
-            let dir = PathBuf::from(name.as_str());
-            let real = |dir: &PathBuf| dir.canonicalize().ok();
-            let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
-            if dir.is_absolute() && dir.is_dir() && is_new() {
-                agents.push(AgentRef { name, dir });
-            }
-        }
-        Ok(agents)
     }
 }
 

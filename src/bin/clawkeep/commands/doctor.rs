@@ -1,0 +1,234 @@
+//! `doctor`: look for what is wrong, and mend what can be mended safely.
+
+mod look;
+mod text;
+
+use std::collections::HashSet;
+
+use clap::Args;
+use clawkeep::doctor::{Finding, FindingId, Fix, Level, Repair, Repaired, in_order, shell_path};
+use clawkeep::domain::StoreDoc;
+use serde_json::{Map, Value, json};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::prompt;
+use crate::report::Colour;
+use look::{Diagnosis, look};
+
+/// How often the whole is looked at: a repair can bring to light what it stood in the way of.
+const ROUNDS_MAX: usize = 4;
+
+/// Look for what is wrong, and mend what can be mended safely.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep doctor                          on a terminal, asks before each repair\n  clawkeep doctor --repair                 makes every repair\n  clawkeep doctor --non-interactive --json  for monitoring: exit 1 while an error is left"
+)]
+pub(crate) struct Doctor {
+    /// Make every repair without asking
+    #[arg(long, conflicts_with = "non_interactive")]
+    yes: bool,
+    /// Make every repair without asking
+    #[arg(long, visible_alias = "fix", conflicts_with = "non_interactive")]
+    repair: bool,
+    /// Ask nothing and repair nothing
+    #[arg(long)]
+    non_interactive: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whether repairs are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consent {
+    Always,
+    Ask,
+    Never,
+}
+
+/// A finding, and whether it was mended.
+#[derive(Debug)]
+struct Told {
+    finding: Finding,
+    repaired: bool,
+}
+
+impl Doctor {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let consent = match () {
+            () if self.yes || self.repair => Consent::Always,
+            () if self.non_interactive || !prompt::is_possible() => Consent::Never,
+            () => Consent::Ask,
+        };
+        let told = diagnose(context, consent)?;
+        let is_ok = !told
+            .iter()
+            .any(|told| !told.repaired && told.finding.id.level() == Level::Error);
+        if self.json {
+            let findings: Vec<Value> = told.iter().map(|told| told.to_json(context)).collect();
+            context
+                .ui
+                .json(&json!({"ok": is_ok, "findings": findings}))?;
+        } else {
+            let colour = if context.ui.colour_on_stdout() {
+                Colour::On
+            } else {
+                Colour::Off
+            };
+            context.ui.answer(&text::report(context, &told, colour))?;
+        }
+        if is_ok {
+            Ok(())
+        } else {
+            Err(Failure::Check(1))
+        }
+    }
+}
+
+impl Told {
+    fn to_json(&self, context: &Context) -> Value {
+        let finding = &self.finding;
+        let mut fields = Map::new();
+        let mut put = |key: &str, value: Value| drop(fields.insert(key.to_owned(), value));
+        put("id", json!(finding.id.as_str()));
+        put("level", json!(finding.id.level().as_str()));
+        if let Some(agent) = &finding.agent {
+            put("agent", json!(agent.as_str()));
+        }
+        if let Some(profile) = &finding.profile {
+            put("profile", json!(profile.as_str()));
+        }
+        if let Some(path) = &finding.path {
+            put("path", json!(path.to_string_lossy()));
+        }
+        put("message", json!(finding.message));
+        if let Some(fix) = &finding.fix {
+            put("fix", json!(fix_text(context, fix)));
+        }
+        put("repairable", json!(finding.offered().is_some()));
+        put("repaired", json!(self.repaired));
+        Value::Object(fields)
+    }
+}
+
+/// What mends a finding, in words.
+fn fix_text(context: &Context, fix: &Fix) -> String {
+    let shown = |path| shell_path(&context.layout, path);
+    match fix {
+        Fix::Advice(advice) => advice.clone(),
+        Fix::Repair(Repair::Chmod { path, mode }) => format!("chmod {mode:o} {}", shown(path)),
+        Fix::Repair(Repair::RemoveStaleLock { store, .. }) => {
+            let lock = clawkeep::platform::LockDir::path_for(store);
+            format!("rmdir {}", shown(&lock))
+        }
+        Fix::Repair(Repair::RemoveLeftover { path }) => format!("rm {}", shown(path)),
+        Fix::Repair(Repair::RenameConfigProfile { path, from, to, .. }) => format!(
+            "in auth.profiles and auth.order of {}: {to} instead of {from}",
+            shown(path)
+        ),
+        Fix::Repair(_) => "clawkeep doctor --repair".to_owned(),
+    }
+}
+
+/// Looks, mends, and looks again until nothing is left to mend: what is told is what is so in the end, and what was mended.
+fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
+    let mut mended: Vec<Finding> = Vec::new();
+    let mut passing: Vec<Finding> = Vec::new();
+    let mut tried: HashSet<Repair> = HashSet::new();
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        let diagnosis = look(context);
+        let found = diagnosis.findings(context);
+        // What a sync did in an earlier round is not there to be found in the next.
+        passing.extend(
+            found
+                .iter()
+                .filter(|finding| is_passing(finding.id))
+                .cloned(),
+        );
+        let mut news = Vec::new();
+        if rounds < ROUNDS_MAX {
+            for finding in &found {
+                let Some(repair) = finding.offered() else {
+                    continue;
+                };
+                if tried.insert(repair.clone()) && allows(context, consent, finding)? {
+                    news.extend(mend(context, &diagnosis, finding, repair));
+                }
+            }
+        }
+        if news.is_empty() {
+            let mut left = found;
+            left.extend(passing);
+            return Ok(in_told_order(left, mended));
+        }
+        mended.extend(news);
+    }
+}
+
+/// Things that happened in this run, which the next look does not find.
+fn is_passing(id: FindingId) -> bool {
+    matches!(
+        id,
+        FindingId::StoreSetAside | FindingId::StoreMerged | FindingId::LegacyImported
+    )
+}
+
+fn in_told_order(left: Vec<Finding>, mended: Vec<Finding>) -> Vec<Told> {
+    let told = |repaired| move |finding| Told { finding, repaired };
+    let mut all: Vec<Told> = in_order(left).into_iter().map(told(false)).collect();
+    all.extend(in_order(mended).into_iter().map(told(true)));
+    all.sort_by_key(|told| told.finding.id);
+    all
+}
+
+fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool, Failure> {
+    match consent {
+        Consent::Always => Ok(true),
+        Consent::Never => Ok(false),
+        Consent::Ask => {
+            let fix = finding.fix.as_ref().map(|fix| fix_text(context, fix));
+            let question = match (finding.id, fix) {
+                // In the reference's words.
+                (FindingId::ConfigLegacyDefault, _) => {
+                    format!(
+                        "{}. Update Anthropic OAuth profile id in config?",
+                        finding.message
+                    )
+                }
+                (_, Some(fix)) => format!("{}: {fix}?", finding.message),
+                (_, None) => format!("{}. Mend it?", finding.message),
+            };
+            prompt::confirm(&question, true)
+        }
+    }
+}
+
+/// Makes a repair; the finding, if it was made. One that fails is told, and its finding stays.
+fn mend(
+    context: &Context,
+    diagnosis: &Diagnosis,
+    finding: &Finding,
+    repair: &Repair,
+) -> Option<Finding> {
+    let none = StoreDoc::default();
+    let doc = diagnosis.main_doc(context).unwrap_or(&none);
+    match repair.carry_out(doc) {
+        Ok(Repaired::Done) => Some(finding.clone()),
+        Ok(Repaired::NotNeeded) => None,
+        Err(error) => {
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
+                error.source()
+            });
+            let why: Vec<String> = causes.map(ToString::to_string).collect();
+            context.ui.error(&format!(
+                "{} was not mended: {}",
+                finding.id.as_str(),
+                why.join(": ")
+            ));
+            None
+        }
+    }
+}

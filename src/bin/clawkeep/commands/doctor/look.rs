@@ -1,0 +1,251 @@
+//! One look at everything: opening, syncing, reading, and what that runs into.
+
+use clawkeep::config::{AgentRef, Settings, existing_agents, status_agent};
+use clawkeep::doctor::{
+    Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
+    shell_path,
+};
+use clawkeep::domain::{Seq, StoreDoc};
+use clawkeep::export::{StorePlace, StoreReading};
+use clawkeep::sync::SyncError;
+use clawkeep::vault::{UnlockedVault, VaultError};
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// What one look brought.
+pub(super) struct Diagnosis {
+    settings: Option<Settings>,
+    vault: OpenVault,
+    agents: Vec<ExaminedAgent>,
+    kept_head: Option<clawkeep::audit::Head>,
+    /// What opening, reading and loading ran into.
+    trouble: Vec<Finding>,
+}
+
+impl Diagnosis {
+    pub(super) fn findings(&self, context: &Context) -> Vec<Finding> {
+        let main = main_agent(context, self.settings.as_ref());
+        let mut found = examine(&self.evidence(context, &main));
+        found.extend(self.trouble.iter().cloned());
+        in_order(found)
+    }
+
+    /// The store in which the configuration's profiles are looked up.
+    pub(super) fn main_doc(&self, context: &Context) -> Option<&StoreDoc> {
+        let main = main_agent(context, self.settings.as_ref());
+        let found = self
+            .agents
+            .iter()
+            .find(|examined| examined.agent.name == main.name);
+        found.map(|examined| &examined.doc)
+    }
+
+    fn evidence<'e>(&'e self, context: &'e Context, main: &'e AgentRef) -> Evidence<'e> {
+        Evidence {
+            layout: &context.layout,
+            settings: self.settings.as_ref(),
+            vault: &self.vault,
+            kept_head: self.kept_head,
+            agents: &self.agents,
+            main: &main.name,
+            now: context.clock.now(),
+        }
+    }
+}
+
+/// The agent whose store `models status` shows, and the reference's doctor looks at.
+fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
+    let none = Settings::default();
+    status_agent(
+        &context.layout,
+        settings.unwrap_or(&none),
+        &context.env,
+        None,
+    )
+}
+
+/// Opens, syncs and reads what there is. Whatever fails is a finding, and the rest is looked at all the same.
+pub(super) fn look(context: &Context) -> Diagnosis {
+    let mut trouble = Vec::new();
+    let settings = match Settings::load(&context.layout.config_file) {
+        Ok(settings) => Some(settings),
+        Err(error) => {
+            let finding = in_trouble(FindingId::ConfigUnreadable, &error.into());
+            trouble.push(finding.path(&context.layout.config_file));
+            None
+        }
+    };
+    let mut vault = open(context, &mut trouble);
+    let kept_head = vault
+        .locked()
+        .and_then(|vault| match context.kept_head(vault) {
+            Ok(head) => head,
+            Err(failure) => {
+                let path = context.layout.head_file(vault.id());
+                let finding = in_trouble(FindingId::RecordHead, &failure).path(&path);
+                trouble.push(finding.advice(format!(
+                    "rm {}  # once this is content: clawkeep audit verify --head FILE",
+                    shell_path(&context.layout, &path)
+                )));
+                None
+            }
+        });
+    let agents = agents(context, settings.as_ref(), vault.unlocked(), &mut trouble);
+    let examined = agents
+        .into_iter()
+        .map(|agent| match &mut vault {
+            // Which agent a directory belongs to is the configuration's to say: without it nothing is written anywhere.
+            OpenVault::Unlocked(vault) if settings.is_some() => {
+                load(context, vault, agent, &mut trouble)
+            }
+            _ => unsynced(context, agent),
+        })
+        .collect();
+    Diagnosis {
+        settings,
+        vault,
+        agents: examined,
+        kept_head,
+        trouble,
+    }
+}
+
+fn open(context: &Context, trouble: &mut Vec<Finding>) -> OpenVault {
+    let failure = match context.vault() {
+        Ok(vault) => return OpenVault::Unlocked(Box::new(vault)),
+        Err(failure) => failure,
+    };
+    let is_key = matches!(&failure, Failure::Vault(VaultError::NoKey { .. }));
+    let id = if is_key {
+        FindingId::KeysUnavailable
+    } else {
+        FindingId::VaultUnusable
+    };
+    trouble.push(in_trouble(id, &failure).path(&context.layout.vault_file));
+    // What needs no key, or does not ask whose the state directory is, can be told all the same.
+    context
+        .locked()
+        .map_or(OpenVault::Unusable, OpenVault::Locked)
+}
+
+fn agents(
+    context: &Context,
+    settings: Option<&Settings>,
+    vault: Option<&UnlockedVault>,
+    trouble: &mut Vec<Finding>,
+) -> Vec<AgentRef> {
+    let listed = match (settings, vault) {
+        (Some(_), Some(vault)) => context.every_agent(vault),
+        (settings, _) => {
+            let none = Settings::default();
+            existing_agents(&context.layout, settings.unwrap_or(&none)).map_err(Failure::from)
+        }
+    };
+    let mut agents = listed.unwrap_or_else(|failure| {
+        let agents = context.layout.state_dir.join("agents");
+        trouble.push(in_trouble(FindingId::StoreUnusable, &failure).path(agents));
+        Vec::new()
+    });
+    let main = main_agent(context, settings);
+    if agents.iter().all(|agent| agent.name != main.name) {
+        agents.push(main); // the directory that CLAWDBOT_AGENT_DIR names
+    }
+    agents
+}
+
+/// Loads an agent, as any command would.
+fn load(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: AgentRef,
+    trouble: &mut Vec<Finding>,
+) -> ExaminedAgent {
+    let before: Option<Seq> = vault.head().ok().flatten().map(|head| head.seq);
+    let loaded = context.mode_for(vault, &agent).and_then(|mode| {
+        context
+            .with_engine(vault, |engine| engine.load(&agent, mode))
+            .map_err(Failure::from)
+    });
+    let store = agent.store_file();
+    match loaded {
+        Ok(loaded) => {
+            if let Some(error) = loaded.not_written {
+                let failure = Failure::NotWritten(error);
+                let finding = in_trouble(FindingId::StoreUnwritten, &failure);
+                trouble.push(finding.agent(&agent.name).path(store));
+            }
+            ExaminedAgent {
+                doc: loaded.doc,
+                unopened: loaded.unopened,
+                notices: loaded.notices,
+                merged: merged_since(vault, &agent.name, before),
+                queue: context.queue_of(&agent),
+                agent,
+            }
+        }
+        Err(failure) => {
+            trouble.push(not_loaded(context, &agent, &failure));
+            let as_filed = unsynced(context, agent);
+            let state = vault.agent(&as_filed.agent.name);
+            ExaminedAgent {
+                doc: state.map_or(as_filed.doc, |state| state.doc),
+                ..as_filed
+            }
+        }
+    }
+}
+
+/// Why an agent was not loaded: for its store's sake, or the vault's.
+fn not_loaded(context: &Context, agent: &AgentRef, failure: &Failure) -> Finding {
+    let id = match failure {
+        Failure::Sync(SyncError::DamagedStore { .. }) => FindingId::StoreCorrupt,
+        Failure::Sync(SyncError::Unopened { .. }) => FindingId::VaultUnopened,
+        Failure::Sync(SyncError::Vault(VaultError::Damaged { .. }))
+        | Failure::Vault(VaultError::Damaged { .. }) => FindingId::VaultDamaged,
+        Failure::Sync(SyncError::Vault(_)) | Failure::Vault(_) => FindingId::VaultUnusable,
+        _ => FindingId::StoreUnusable,
+    };
+    let finding = in_trouble(id, failure);
+    match id.group() {
+        "vault" => finding.path(&context.layout.vault_file),
+        _ => finding.agent(&agent.name).path(agent.store_file()),
+    }
+}
+
+/// An agent as its file shows it, where there is no vault to load it with.
+fn unsynced(context: &Context, agent: AgentRef) -> ExaminedAgent {
+    let read = StorePlace::of_agent(&agent.dir).and_then(|place| place.read());
+    let doc = match read {
+        Ok(StoreReading::Parsed { doc, .. }) => doc,
+        _ => StoreDoc::default(),
+    };
+    ExaminedAgent {
+        doc,
+        unopened: Vec::new(),
+        notices: Vec::new(),
+        merged: false,
+        queue: context.queue_of(&agent),
+        agent,
+    }
+}
+
+/// A failure as a finding: what and why, and the remedy it has everywhere.
+fn in_trouble(id: FindingId, failure: &Failure) -> Finding {
+    let lines = failure.lines();
+    let why = lines
+        .iter()
+        .skip(1)
+        .map(|line| line.trim().trim_start_matches("because: "));
+    let message: Vec<&str> = lines
+        .first()
+        .map(String::as_str)
+        .into_iter()
+        .chain(why)
+        .collect();
+    let finding = Finding::new(id, message.join(": "));
+    match failure.remedy() {
+        Some(remedy) => finding.advice(remedy.trim()),
+        None => finding,
+    }
+}

@@ -1,0 +1,135 @@
+//! The findings as people read them: by group, a line each, its fix below it.
+
+use clawkeep::doctor::Level;
+
+use super::{Told, fix_text};
+use crate::context::Context;
+use crate::report::Colour;
+use crate::ui::one_line;
+
+/// The groups' titles. What is in two groups under one title is told together.
+const TITLES: [(&str, &str); 13] = [
+    ("vault", "Vault"),
+    ("record", "Record"),
+    ("keys", "Keys"),
+    ("permissions", "Permissions"),
+    ("store", "Stores"),
+    ("legacy", "Older stores"),
+    ("source", "Logins of other programs"),
+    ("credential", "Credentials"),
+    ("config", "Configuration"),
+    ("order", "Order"),
+    ("footprint", "Plain copies"),
+    ("clock", "Clock"),
+    ("lock", "Locks"),
+];
+
+/// Everything that was found, and the verdict.
+pub(super) fn report(context: &Context, told: &[Told], colour: Colour) -> String {
+    let mut agents: Vec<_> = told
+        .iter()
+        .filter_map(|told| told.finding.agent.as_ref())
+        .collect();
+    agents.sort();
+    agents.dedup();
+    let with_agent = agents.len() > 1;
+    let mut out = String::new();
+    let mut last = None;
+    for told in told {
+        let title = title(told.finding.id.group());
+        if last != Some(title) {
+            out.push_str(if last.is_some() { "\n" } else { "" });
+            out.push_str(title);
+            out.push('\n');
+            last = Some(title);
+        }
+        out.push_str(&lines(context, told, with_agent, colour));
+    }
+    out.push_str(if last.is_some() { "\n" } else { "" });
+    out.push_str(&verdict(told));
+    out
+}
+
+fn title(group: &'static str) -> &'static str {
+    let known = TITLES.iter().find(|(name, _)| *name == group);
+    known.map_or(group, |(_, title)| *title)
+}
+
+fn lines(context: &Context, told: &Told, with_agent: bool, colour: Colour) -> String {
+    let finding = &told.finding;
+    let level = if told.repaired {
+        paint("mended", "32", colour)
+    } else {
+        match finding.id.level() {
+            Level::Error => paint("error", "31", colour),
+            Level::Warning => paint("warning", "33", colour),
+            Level::Note => "note".to_owned(),
+        }
+    };
+    let agent = match &finding.agent {
+        Some(agent) if with_agent => format!("agent {agent}: "),
+        _ => String::new(),
+    };
+    let what = one_line(&format!("{agent}{}", finding.message));
+    let mut out = format!("- {level} {}: {what}\n", finding.id.as_str());
+    if let Some(fix) = &finding.fix {
+        let fix = one_line(&fix_text(context, fix));
+        let word = if told.repaired { "done" } else { "fix" };
+        out.push_str(&format!("  {word}: {fix}\n"));
+    }
+    out
+}
+
+fn paint(word: &str, code: &str, colour: Colour) -> String {
+    match colour {
+        Colour::Off => word.to_owned(),
+        Colour::On => format!("\u{1b}[{code}m{word}\u{1b}[0m"),
+    }
+}
+
+/// How many of each level are left, and what would mend some of them.
+fn verdict(told: &[Told]) -> String {
+    let left: Vec<_> = told.iter().filter(|told| !told.repaired).collect();
+    let count = |level| {
+        left.iter()
+            .filter(|told| told.finding.id.level() == level)
+            .count()
+    };
+    let counts: Vec<String> = [
+        (count(Level::Error), "error"),
+        (count(Level::Warning), "warning"),
+        (count(Level::Note), "note"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, noun)| counted(count, noun))
+    .collect();
+    let mended = told.len() - left.len();
+    let mut out = match (counts.is_empty(), mended) {
+        (true, 0) => "No problems found.".to_owned(),
+        (true, _) => "No problems left.".to_owned(),
+        (false, _) => format!("{}.", counts.join(", ")),
+    };
+    if mended > 0 {
+        out.push_str(&format!(" Mended: {mended}."));
+    }
+    let mendable = left
+        .iter()
+        .filter(|told| told.finding.offered().is_some())
+        .count();
+    if mendable > 0 {
+        out.push_str(&format!(
+            " To mend {mendable} of them: clawkeep doctor --repair"
+        ));
+    }
+    out.push('\n');
+    out
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
+}

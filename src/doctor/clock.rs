@@ -1,0 +1,109 @@
+//! Times that cannot be: a clock that is wrong makes fresh tokens look expired, and expired ones fresh.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::{Evidence, Finding, FindingId};
+use crate::audit::Filter;
+use crate::config::Layout;
+use crate::domain::UnixMs;
+use crate::export::StorePlace;
+use crate::health::remaining_short;
+use crate::platform::read_regular;
+use crate::sources::{Reading, claude_code};
+use crate::vault::Vault;
+
+/// How far ahead a time may be, in milliseconds: machines that share a disk differ a little.
+const AHEAD_MAX_MS: i64 = 60_000;
+/// The largest login file read, in bytes.
+const LOGIN_LIMIT: u64 = 16 << 20;
+/// What to do about a clock.
+const SET_CLOCK: &str = "See whether the clock is right: timedatectl.";
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let layout = evidence.layout;
+    let mut found = Vec::new();
+    if let Some(vault) = evidence.vault.locked() {
+        found.extend(record(vault, evidence.now));
+    }
+    let places = evidence
+        .agents
+        .iter()
+        .filter_map(|examined| StorePlace::of_agent(&examined.agent.dir).ok());
+    let stores = places.map(|place| place.real().to_owned());
+    let logins = [layout.claude_code_file.clone(), layout.codex_file.clone()];
+    for path in stores.chain(logins) {
+        found.extend(file(layout, &path, evidence.now));
+    }
+    found.extend(login(layout));
+    found
+}
+
+fn record(vault: &Vault, now: UnixMs) -> Option<Finding> {
+    let newest = Filter {
+        limit: Some(1),
+        ..Filter::default()
+    };
+    let event = vault.history(&newest).ok()?.next()?.ok()?;
+    let ahead = event.at.0 - now.0;
+    let message = format!(
+        "the record's newest event, {}, is {} in the future: a clock was set back",
+        event.seq,
+        span(ahead)
+    );
+    (ahead > AHEAD_MAX_MS).then(|| {
+        Finding::new(FindingId::ClockRecord, message)
+            .path(vault.path())
+            .advice(SET_CLOCK)
+    })
+}
+
+fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
+    let ahead = modified_ms(path)? - now.0;
+    let message = format!(
+        "{} was written {} in the future",
+        layout.shorten_home(path),
+        span(ahead)
+    );
+    (ahead > AHEAD_MAX_MS).then(|| {
+        Finding::new(FindingId::ClockFile, message)
+            .path(path)
+            .advice(format!(
+                "{SET_CLOCK} If it is right: touch {}",
+                super::shell_path(layout, path)
+            ))
+    })
+}
+
+/// Claude Code renews its login before it ends. One that was over when it was written points to a clock that runs fast here,
+/// or ran slow where it was written.
+fn login(layout: &Layout) -> Option<Finding> {
+    let path = &layout.claude_code_file;
+    let contents = read_regular(path, LOGIN_LIMIT).ok()??;
+    let Reading::Found(login) = claude_code::parse(&contents.bytes) else {
+        return None;
+    };
+    let late = modified_ms(path)? - login.expires.floor_ms();
+    let message = format!(
+        "{} was written {} after the login in it had ended: it was not renewed, or the clock runs fast",
+        layout.shorten_home(path),
+        span(late)
+    );
+    (late > AHEAD_MAX_MS).then(|| {
+        Finding::new(FindingId::ClockLogin, message)
+            .path(path)
+            .advice(format!(
+                "{SET_CLOCK}   and if it is right, start claude once"
+            ))
+    })
+}
+
+fn modified_ms(path: &Path) -> Option<i64> {
+    let at = std::fs::metadata(path).ok()?.modified().ok()?;
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok()
+}
+
+fn span(ms: i64) -> String {
+    remaining_short(UnixMs(ms).as_f64())
+}

@@ -1,0 +1,266 @@
+//! What a finding is.
+
+use std::path::PathBuf;
+
+use super::repair::Repair;
+use crate::domain::{AgentName, ProfileId};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Worth knowing; nothing need be done.
+    Note,
+    /// Something may go wrong, or already went a little wrong.
+    Warning,
+    /// Something does not work, or a secret is open to others.
+    Error,
+}
+
+impl Level {
+    /// The word in what is printed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+macro_rules! findings {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $level:ident;)*) => {
+        /// Everything that can be found. The order is the one findings are told in.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum FindingId { $($(#[$doc])* $variant),* }
+
+        impl FindingId {
+            /// All of them, in the order they are told in.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The name in what is printed: the group, a dot, and what it is.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// How much it matters.
+            #[must_use]
+            pub fn level(self) -> Level {
+                match self { $(Self::$variant => Level::$level),* }
+            }
+        }
+    };
+}
+
+findings! {
+    /// The vault cannot be opened or made.
+    VaultUnusable = "vault.unusable", Error;
+    /// Its file is damaged.
+    VaultDamaged = "vault.damaged", Error;
+    /// A row of it does not open.
+    VaultUnopened = "vault.unopened", Error;
+    /// An event was altered, dropped, inserted or reordered, or the end cut off.
+    RecordBroken = "record.broken", Error;
+    /// What is kept as the record's head is no head.
+    RecordHead = "record.head", Error;
+    /// No head is kept.
+    RecordUnkept = "record.unkept", Note;
+    /// The vault's key cannot be had.
+    KeysUnavailable = "keys.unavailable", Error;
+    /// There is one key slot.
+    KeysSingle = "keys.single", Warning;
+    /// The key file lies beside the vault.
+    KeysBeside = "keys.beside", Warning;
+    /// Others may change a file or directory that this program trusts.
+    PermissionsWritable = "permissions.writable", Error;
+    /// Others may read a secret in the clear.
+    PermissionsSecret = "permissions.secret", Error;
+    /// It belongs to another user.
+    PermissionsOwner = "permissions.owner", Error;
+    /// Others may look at something that is none of their business.
+    PermissionsReadable = "permissions.readable", Warning;
+    /// Others may read or change another program's login.
+    PermissionsLogin = "permissions.login", Warning;
+    /// A store is damaged, and the vault has nothing to mend it from.
+    StoreCorrupt = "store.corrupt", Error;
+    /// A store cannot be read or locked.
+    StoreUnusable = "store.unusable", Error;
+    /// A store could not be written.
+    StoreUnwritten = "store.unwritten", Error;
+    /// A damaged store was set aside just now.
+    StoreSetAside = "store.set-aside", Warning;
+    /// What another program wrote into a store was merged just now.
+    StoreMerged = "store.merged", Note;
+    /// An entry that cannot be read: kept, exported, and not used.
+    StoreEntry = "store.entry", Warning;
+    /// A newer gateway owns the directory.
+    StoreWithheld = "store.withheld", Note;
+    /// A store of before `auth-profiles.json` was imported just now.
+    LegacyImported = "legacy.imported", Note;
+    /// An `auth.json` beside the store.
+    LegacyAuth = "legacy.auth", Note;
+    /// The `oauth.json` that all agents once shared.
+    LegacyOauth = "legacy.oauth", Note;
+    /// Another program's login cannot be read or understood.
+    SourceDamaged = "source.damaged", Warning;
+    /// Another program's login, stored here, is logged out.
+    SourceLoggedOut = "source.logged-out", Warning;
+    /// A credential has ended, and nothing renews it.
+    CredentialExpired = "credential.expired", Error;
+    /// A login of which it is not known when it ends.
+    CredentialMissing = "credential.missing", Error;
+    /// An entry without its secret.
+    CredentialEmpty = "credential.empty", Error;
+    /// A login has ended, and has not been renewed.
+    CredentialOverdue = "credential.overdue", Warning;
+    /// A credential that ends within a day.
+    CredentialExpiring = "credential.expiring", Warning;
+    /// A login that ends within a day, and is renewed when it is used.
+    CredentialDue = "credential.due", Note;
+    /// A credential that the gateway has disabled.
+    CredentialDisabled = "credential.disabled", Warning;
+    /// A credential that rests after failures.
+    CredentialCooldown = "credential.cooldown", Note;
+    /// The configuration cannot be read.
+    ConfigUnreadable = "config.unreadable", Error;
+    /// The configuration calls the login by the id it had before e-mail addresses were part of ids.
+    ConfigLegacyDefault = "config.legacy-default", Warning;
+    /// `auth.profiles` names a profile that no agent has.
+    ConfigMissing = "config.missing", Warning;
+    /// `auth.order` names a profile that no agent has.
+    ConfigOrder = "config.order", Warning;
+    /// An agent's own order names a profile that it does not have.
+    StoreOrder = "order.missing", Warning;
+    /// A plain copy of a store that others may read.
+    FootprintOpen = "footprint.open", Error;
+    /// A plain copy of a store.
+    FootprintCopy = "footprint.copy", Warning;
+    /// A temporary file that a killed process left.
+    FootprintLeftover = "footprint.leftover", Warning;
+    /// A plain secret in a Git work tree.
+    FootprintGit = "footprint.git", Warning;
+    /// A secret in a directory that is copied to other machines.
+    FootprintSynced = "footprint.synced", Warning;
+    /// The record's newest event is in the future.
+    ClockRecord = "clock.record", Warning;
+    /// A file's time is in the future.
+    ClockFile = "clock.file", Warning;
+    /// Claude Code's file was written after its login had ended.
+    ClockLogin = "clock.login", Note;
+    /// A store's lock was left by a process that is gone.
+    LockStale = "lock.stale", Warning;
+}
+
+impl FindingId {
+    /// The group's name: what is before the dot.
+    #[must_use]
+    pub fn group(self) -> &'static str {
+        self.as_str().split('.').next().unwrap_or_default()
+    }
+}
+
+/// What mends a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fix {
+    /// Something this program does itself when told to.
+    Repair(Repair),
+    /// What a person can do, a command or a sentence.
+    Advice(String),
+}
+
+/// Something found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What.
+    pub id: FindingId,
+    /// Of which agent.
+    pub agent: Option<AgentName>,
+    /// Of which profile.
+    pub profile: Option<ProfileId>,
+    /// Of which file or directory.
+    pub path: Option<PathBuf>,
+    /// In words, one line, without the fix. Quotes no secret.
+    pub message: String,
+    /// What mends it; nothing where nothing need be done.
+    pub fix: Option<Fix>,
+}
+
+impl Finding {
+    /// A finding about nothing in particular yet.
+    pub fn new(id: FindingId, message: impl Into<String>) -> Self {
+        Self {
+            id,
+            agent: None,
+            profile: None,
+            path: None,
+            message: message.into(),
+            fix: None,
+        }
+    }
+
+    /// About an agent.
+    #[must_use]
+    pub fn agent(mut self, agent: &AgentName) -> Self {
+        self.agent = Some(agent.clone());
+        self
+    }
+
+    /// About a profile.
+    #[must_use]
+    pub fn profile(mut self, profile: impl Into<String>) -> Self {
+        self.profile = Some(ProfileId::new(profile));
+        self
+    }
+
+    /// About a path.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// With what a person can do.
+    #[must_use]
+    pub fn advice(mut self, advice: impl Into<String>) -> Self {
+        self.fix = Some(Fix::Advice(advice.into()));
+        self
+    }
+
+    /// With what this program can do.
+    #[must_use]
+    pub fn repair(mut self, repair: Repair) -> Self {
+        self.fix = Some(Fix::Repair(repair));
+        self
+    }
+
+    /// The repair, if it has one.
+    #[must_use]
+    pub fn offered(&self) -> Option<&Repair> {
+        match &self.fix {
+            Some(Fix::Repair(repair)) => Some(repair),
+            Some(Fix::Advice(_)) | None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_a_group_is_told_in_one_piece() {
+        let mut groups: Vec<&str> = FindingId::ALL.iter().map(|id| id.group()).collect();
+        groups.dedup();
+        let mut unique = groups.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), groups.len(), "{groups:?}");
+        let mut names: Vec<&str> = FindingId::ALL.iter().map(|id| id.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FindingId::ALL.len());
+    }
+}

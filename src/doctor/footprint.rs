@@ -1,0 +1,333 @@
+//! Plain copies of what the vault keeps: older stores, stores set aside, backups of editors, what killed processes left.
+//!
+//! Looked for by name, in the few directories where such files come to be, and told only where they hold a secret or are
+//! a store. Nothing walks through a home.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::words::shell_path;
+use super::{Evidence, Finding, FindingId, Repair};
+use crate::config::Layout;
+use crate::domain::{Section, StoreDoc};
+use crate::export::{StorePlace, parse};
+use crate::platform::{Permissions, read_regular};
+use crate::sources::legacy::{parse_auth, parse_oauth};
+
+/// Entries of a directory that are looked at.
+const ENTRIES_MAX: usize = 10_000;
+/// The largest copy that is read, in bytes. A store of 5,000 profiles has 2 MB.
+const COPY_LIMIT: u64 = 16 << 20;
+/// The shortest text taken for a secret, in bytes: shorter ones are found in files that hold none.
+const SECRET_MIN: usize = 12;
+/// What the names of this program's temporary files end in.
+const TEMPORARY: &str = ".clawkeep-tmp";
+/// A temporary file not written for so long is a dead process's. Writing one takes milliseconds.
+const LEFT: Duration = Duration::from_secs(60);
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let layout = evidence.layout;
+    let docs = evidence.agents.iter().map(|examined| &examined.doc);
+    let secrets: HashSet<&[u8]> = docs.flat_map(secrets_of).collect();
+    let mut found = Vec::new();
+    for dir in dirs(evidence) {
+        for path in files_in(&dir) {
+            if is_leftover(&path) {
+                found.push(leftover(layout, path));
+            } else if name_of(&path).ends_with(TEMPORARY) {
+                if is_old(&path) {
+                    found.push(other_leftover(evidence, path));
+                }
+            } else if is_older_store(&path) && is_plain_copy(&path, &secrets) {
+                found.extend(open_copy(layout, &path)); // told by itself, as a store of its own
+            } else if is_named_as_copy(&path) && is_plain_copy(&path, &secrets) {
+                found.extend(open_copy(layout, &path));
+                found.push(copy(layout, path));
+            }
+        }
+    }
+    found
+}
+
+/// Where copies come to be: beside stores, in the state directory, beside `oauth.json`, and beside keys and heads.
+fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
+    let layout = evidence.layout;
+    let mut dirs = vec![
+        layout.state_dir.clone(),
+        layout.oauth_dir.clone(),
+        layout.key_file_dir(),
+    ];
+    for examined in evidence.agents {
+        dirs.push(examined.agent.dir.clone());
+        let place = StorePlace::of_agent(&examined.agent.dir).ok();
+        dirs.extend(place.and_then(|place| Some(place.real().parent()?.to_owned())));
+    }
+    let mut seen = HashSet::new();
+    dirs.retain(|dir| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
+    dirs
+}
+
+/// The regular files of a directory, by name.
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .take(ENTRIES_MAX)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    files
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn is_older_store(path: &Path) -> bool {
+    matches!(name_of(path).as_str(), "auth.json" | "oauth.json")
+}
+
+/// `auth-profiles.json.bak`, `.auth-profiles.json.swp`, `#auth.json#`, `auth-profiles (copy).json`, …
+fn is_named_as_copy(path: &Path) -> bool {
+    let name = name_of(path);
+    name != "auth-profiles.json" && (name.contains("auth-profiles") || name.contains("auth.json"))
+}
+
+/// Whether a file was left by a process that was killed while it wrote, and holds nothing that is not elsewhere: by its
+/// name, and by how long ago that was. A store's own temporary file is none: what another program wrote can be in it.
+pub(super) fn is_leftover(path: &Path) -> bool {
+    let name = name_of(path);
+    // The configuration's drafts have a process id in their names; see `config`.
+    let draft_of = name
+        .strip_suffix(TEMPORARY)
+        .and_then(|name| name.rsplit_once('.'));
+    let is_draft = draft_of.is_some_and(|(_, pid)| pid.parse::<u32>().is_ok());
+    // tempfile's names; only this program makes files in its directory of keys.
+    let is_tempfiles = name.starts_with(".tmp")
+        && name.len() == 10
+        && path.parent().is_some_and(|dir| dir.ends_with("clawkeep"));
+    (is_draft || is_tempfiles) && is_old(path)
+}
+
+/// A regular file that nobody has written for [`LEFT`].
+fn is_old(path: &Path) -> bool {
+    let Ok(meta) = std::fs::symlink_metadata(path) else {
+        return false;
+    };
+    let age = meta
+        .modified()
+        .ok()
+        .and_then(|at| SystemTime::now().duration_since(at).ok());
+    meta.is_file() && age.is_some_and(|age| age > LEFT)
+}
+
+fn leftover(layout: &Layout, path: PathBuf) -> Finding {
+    let message = format!(
+        "{} was left by a command that was killed; it may hold secrets",
+        layout.shorten_home(&path)
+    );
+    Finding::new(FindingId::FootprintLeftover, message)
+        .path(&path)
+        .repair(Repair::RemoveLeftover { path })
+}
+
+/// A temporary file that is not ours to remove: a store's is merged by the next load that can, and any other is a copy that
+/// the user asked for and did not get.
+fn other_leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
+    let layout = evidence.layout;
+    let is_stores = evidence.agents.iter().any(|examined| {
+        let place = StorePlace::of_agent(&examined.agent.dir);
+        place.is_ok_and(|place| Some(place.real()) == written_for(&path).as_deref())
+    });
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} was left by a command that was killed; it may hold secrets");
+    let fix = if is_stores {
+        "It is taken over and removed by: clawkeep sync".to_owned()
+    } else {
+        format!("rm {}", shell_path(layout, &path))
+    };
+    Finding::new(FindingId::FootprintLeftover, message)
+        .path(path)
+        .advice(fix)
+}
+
+/// The file that a temporary one was to replace, links resolved.
+fn written_for(path: &Path) -> Option<PathBuf> {
+    let name = name_of(path);
+    let dir = path.parent()?.canonicalize().ok()?;
+    Some(dir.join(name.strip_suffix(TEMPORARY)?))
+}
+
+fn copy(layout: &Layout, path: PathBuf) -> Finding {
+    let message = format!("{} is a plain copy of a store", layout.shorten_home(&path));
+    let fix = format!(
+        "Once nothing in it is missed: rm {}",
+        shell_path(layout, &path)
+    );
+    Finding::new(FindingId::FootprintCopy, message)
+        .path(path)
+        .advice(fix)
+}
+
+fn open_copy(layout: &Layout, path: &Path) -> Option<Finding> {
+    let permissions = Permissions::of(path).filter(|found| found.is_readable_by_others())?;
+    let message = format!(
+        "{}, a plain copy of a store, can be read by other users (mode {:03o})",
+        layout.shorten_home(path),
+        permissions.mode & 0o777
+    );
+    let finding = Finding::new(FindingId::FootprintOpen, message).path(path);
+    Some(if permissions.is_ours {
+        finding.repair(Repair::Chmod {
+            path: path.to_owned(),
+            mode: permissions.closed(),
+        })
+    } else {
+        finding.advice(format!("sudo chmod go-rwx {}", shell_path(layout, path)))
+    })
+}
+
+/// The secrets of a store, as bytes.
+fn secrets_of(doc: &StoreDoc) -> impl Iterator<Item = &[u8]> {
+    const FIELDS: [&str; 4] = ["key", "token", "access", "refresh"];
+    let secrets = doc.entries(Section::Profiles).flat_map(|(_, entry)| {
+        FIELDS
+            .into_iter()
+            .filter_map(|field| entry.get(field)?.as_str())
+    });
+    secrets
+        .map(|secret| secret.trim().as_bytes())
+        .filter(|secret| secret.len() >= SECRET_MIN)
+}
+
+/// Whether a file is a store with something in it, of any age, what is left of one, or holds one of the vault's secrets. One
+/// that cannot be read counts by its name.
+pub(super) fn is_plain_copy(path: &Path, secrets: &HashSet<&[u8]>) -> bool {
+    let Ok(Some(contents)) = read_regular(path, COPY_LIMIT) else {
+        return true;
+    };
+    let bytes = contents.bytes.as_slice();
+    if let Ok(doc) = parse(bytes) {
+        return doc.entries(Section::Profiles).next().is_some();
+    }
+    let is_auth = parse_auth(bytes).is_ok_and(|entries| !entries.is_empty());
+    let is_oauth = || {
+        let entries = parse_oauth(bytes).unwrap_or_default();
+        let mut entries = entries.iter().map(|(_, entry)| entry.expose_secret());
+        entries.any(|entry| entry.get("access").is_some())
+    };
+    is_auth || is_oauth() || is_torn_store(bytes) || holds_secret(bytes, secrets)
+}
+
+/// No JSON, and yet the names of a store's fields: cut short, or the working copy of an editor.
+fn is_torn_store(bytes: &[u8]) -> bool {
+    let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+    has(b"\"provider\"")
+        && [&b"\"key\""[..], b"\"token\"", b"\"access\""]
+            .into_iter()
+            .any(has)
+}
+
+/// Tokens have no quotes, blanks or control characters in them: each run of other bytes is looked up.
+fn holds_secret(bytes: &[u8], secrets: &HashSet<&[u8]>) -> bool {
+    let is_between = |byte: &u8| {
+        byte.is_ascii_whitespace() || byte.is_ascii_control() || b"\"'`,;<>()".contains(byte)
+    };
+    bytes.split(is_between).any(|word| secrets.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_drafts_that_hold_nothing_else_are_leftovers() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("clawkeep");
+        std::fs::create_dir(&keys).unwrap();
+        let old = SystemTime::now() - Duration::from_secs(3600);
+        for (name, want) in [
+            ("clawdbot.json.4711.clawkeep-tmp", true),
+            ("clawkeep/.tmpA1b2C3", true),
+            (".tmpA1b2C3", false),
+            ("auth-profiles.json.clawkeep-tmp", false),
+            ("shared.clawkeep-tmp", false),
+            ("clawkeep/a.key", false),
+        ] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            assert!(!is_leftover(&path), "{name} is new");
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(old).unwrap();
+            assert_eq!(is_leftover(&path), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_copies() {
+        for name in [
+            "auth-profiles.json.bak",
+            "auth-profiles.json~",
+            ".auth-profiles.json.swp",
+            "#auth-profiles.json#",
+            "auth-profiles.json.corrupt-20260109T003248Z",
+            "auth-profiles (copy).json",
+            "auth.json.orig",
+            "oauth.json.1",
+        ] {
+            assert!(is_named_as_copy(Path::new(name)), "{name}");
+        }
+        for name in [
+            "auth-profiles.json",
+            "auth-profile.json",
+            "vault.db",
+            "models.json",
+        ] {
+            assert!(!is_named_as_copy(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_what_holds_something_is_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("auth-profiles.json.x");
+        let doc =
+            StoreDoc::from_json(json!({"profiles": {"a": {"token": "sk-secret-of-the-vault"}}}))
+                .unwrap();
+        let secrets: HashSet<&[u8]> = secrets_of(&doc).collect();
+        for (text, want) in [
+            (&b"{\"profiles\": {\"a\": {}}}"[..], true),
+            (b"{\"profiles\": {}}", false),
+            (
+                b"{\"profiles\": {\"a\": {\"provider\": \"p\", \"token\": \"sk",
+                true,
+            ),
+            (b"\x00\x00vim 9\x00  \"sk-secret-of-the-vault\",\x00", true),
+            (b"sk-secret-of-the-vault-no-more", false),
+            (
+                b"{\"openai\": {\"type\": \"api_key\", \"key\": \"k\"}}",
+                true,
+            ),
+            (
+                b"{\"anthropic\": {\"access\": \"a\", \"refresh\": \"r\", \"expires\": 1}}",
+                true,
+            ),
+            (b"{\"a\": {\"b\": 1}}", false),
+            (b"notes on auth.json", false),
+            (b"", false),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(
+                is_plain_copy(&path, &secrets),
+                want,
+                "{}",
+                String::from_utf8_lossy(text)
+            );
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Looking for what is wrong, and mending what can be mended safely.
+//!
+//! A check is a function from what it needs to findings; [`examine`] calls them all. What opening the vault, reading the
+//! configuration and loading the agents ran into is the caller's to tell: it has words and remedies for every failure.
+
+mod clock;
+mod configuration;
+mod credentials;
+mod finding;
+mod footprint;
+mod permissions;
+mod repair;
+mod stores;
+mod synced;
+mod vault;
+mod words;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+pub use finding::{Finding, FindingId, Fix, Level};
+pub use repair::{Repair, RepairError, Repaired};
+pub use stores::merged_since;
+pub use words::shell_path;
+
+use crate::audit::Head;
+use crate::config::{AgentRef, Layout, Settings};
+use crate::domain::{AgentName, StoreDoc, UnixMs};
+use crate::sync::Notice;
+use crate::vault::{UnlockedVault, Vault};
+
+/// The vault as far as it could be opened.
+#[derive(Debug)]
+pub enum OpenVault {
+    /// Not at all.
+    Unusable,
+    /// Without its key: the record can be read, and nothing opened.
+    Locked(Vault),
+    /// With its key.
+    Unlocked(Box<UnlockedVault>),
+}
+
+impl OpenVault {
+    /// What can be had without the key.
+    #[must_use]
+    pub fn locked(&self) -> Option<&Vault> {
+        match self {
+            Self::Unusable => None,
+            Self::Locked(vault) => Some(vault),
+            Self::Unlocked(vault) => Some(vault),
+        }
+    }
+
+    /// What needs the key.
+    #[must_use]
+    pub fn unlocked(&self) -> Option<&UnlockedVault> {
+        match self {
+            Self::Unusable | Self::Locked(_) => None,
+            Self::Unlocked(vault) => Some(vault),
+        }
+    }
+}
+
+/// An agent as it was found.
+#[derive(Debug)]
+pub struct ExaminedAgent {
+    /// The agent.
+    pub agent: AgentRef,
+    /// What it has: after a load, or what its file says where there was none.
+    pub doc: StoreDoc,
+    /// Rows of it that do not open.
+    pub unopened: Vec<String>,
+    /// What the load had to tell.
+    pub notices: Vec<Notice>,
+    /// The load merged what another program wrote.
+    pub merged: bool,
+    /// The queue of our own processes for its store.
+    pub queue: PathBuf,
+}
+
+/// Everything that is looked at.
+#[derive(Debug)]
+pub struct Evidence<'e> {
+    /// Where things are.
+    pub layout: &'e Layout,
+    /// The configuration; none where it cannot be read.
+    pub settings: Option<&'e Settings>,
+    /// The vault.
+    pub vault: &'e OpenVault,
+    /// The kept head of the record, if there is one.
+    pub kept_head: Option<Head>,
+    /// The agents, each once.
+    pub agents: &'e [ExaminedAgent],
+    /// The agent whose store the reference's own doctor looks at.
+    pub main: &'e AgentName,
+    /// Now.
+    pub now: UnixMs,
+}
+
+impl Evidence<'_> {
+    /// The store that the reference's own doctor looks at.
+    #[must_use]
+    pub fn main_doc(&self) -> Option<&StoreDoc> {
+        let main = self
+            .agents
+            .iter()
+            .find(|examined| examined.agent.name == *self.main);
+        main.map(|examined| &examined.doc)
+    }
+}
+
+/// Everything that is found, in the order it is told in, each thing once.
+#[must_use]
+pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
+    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 8] = [
+        vault::check,
+        permissions::check,
+        stores::check,
+        credentials::check,
+        configuration::check,
+        footprint::check,
+        synced::check,
+        clock::check,
+    ];
+    in_order(CHECKS.iter().flat_map(|check| check(evidence)).collect())
+}
+
+/// Findings in the order they are told in. Agents can share a file: what is said of one path is said once.
+#[must_use]
+pub fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by(|a, b| (a.id, &a.agent, &a.path).cmp(&(b.id, &b.agent, &b.path)));
+    let mut seen = HashSet::new();
+    findings.retain(|finding| {
+        let is_of_a_path = finding.path.is_some() && finding.profile.is_none();
+        let agent = finding.agent.clone().filter(|_| !is_of_a_path);
+        let (path, profile) = (finding.path.clone(), finding.profile.clone());
+        seen.insert((finding.id, agent, path, profile, finding.message.clone()))
+    });
+    findings
+}

@@ -1,0 +1,177 @@
+//! Who may use the files and directories that are relied on, and whose they are.
+
+use std::path::{Path, PathBuf};
+
+use super::words::shell_path;
+use super::{Evidence, Finding, FindingId, Repair};
+use crate::config::Layout;
+use crate::export::StorePlace;
+use crate::platform::Permissions;
+
+/// What others must not do with a file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// They must neither read nor change it: a secret stands in it in the clear.
+    Secret,
+    /// They must not change it, and better not look at it.
+    Private,
+    /// They must not change it.
+    Unchanged,
+}
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let layout = evidence.layout;
+    // In somebody else's state directory (`sudo`) nothing is ours, and one finding says so.
+    let is_foreign = Permissions::of(&layout.state_dir).is_some_and(|found| !found.is_ours);
+    let mut found = Vec::new();
+    for (path, kept) in relied_on(evidence) {
+        let Some(permissions) = Permissions::of(&path) else {
+            continue;
+        };
+        if !permissions.is_ours {
+            if !is_foreign || path == layout.state_dir {
+                found.push(foreign(layout, path, permissions));
+            }
+        } else if let Some(id) = fault(permissions, kept) {
+            found.push(open(layout, path, permissions, id));
+        }
+    }
+    found.extend(logins(layout));
+    found
+}
+
+fn fault(permissions: Permissions, kept: Kept) -> Option<FindingId> {
+    let readable = permissions.is_readable_by_others();
+    match kept {
+        Kept::Secret if readable => Some(FindingId::PermissionsSecret),
+        _ if permissions.is_writable_by_others() => Some(FindingId::PermissionsWritable),
+        Kept::Private if readable => Some(FindingId::PermissionsReadable),
+        _ => None,
+    }
+}
+
+/// Everything of this program's, and of the gateway's, that the vault's safety hangs on.
+fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
+    let layout = evidence.layout;
+    let beside = |suffix: &str| {
+        let mut path = layout.vault_file.as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
+    let mut paths = vec![
+        (layout.state_dir.clone(), Kept::Private),
+        (layout.config_file.clone(), Kept::Private),
+        (layout.vault_file.clone(), Kept::Private),
+        (beside(".lock"), Kept::Unchanged),
+        (beside(".lease"), Kept::Private),
+        (layout.key_file_dir(), Kept::Private),
+    ];
+    // SQLite makes these with the vault's own mode: what is wrong with that shows in them too, and is told once.
+    let is_closed = |found: Permissions| found.mode == found.closed();
+    if Permissions::of(&layout.vault_file).is_none_or(is_closed) {
+        paths.extend(["-wal", "-shm"].map(|suffix| (beside(suffix), Kept::Private)));
+    }
+    if let Some(dir) = layout
+        .vault_file
+        .parent()
+        .filter(|dir| *dir != layout.state_dir)
+    {
+        paths.push((dir.to_owned(), Kept::Unchanged)); // chosen by the user, with whatever else is in it
+    }
+    if let Some(file) = layout.named_key_file() {
+        paths.push((file.to_owned(), Kept::Secret));
+    }
+    if let Some(vault) = evidence.vault.locked() {
+        let own = layout.key_file_dir().join(format!("{}.key", vault.id()));
+        paths.push((own, Kept::Secret));
+        let head = layout.head_file(vault.id());
+        if let Some(dir) = head.parent() {
+            paths.push((dir.to_owned(), Kept::Unchanged));
+        }
+        paths.push((head, Kept::Unchanged));
+    } else {
+        // Which of them is the vault's cannot be told.
+        paths.extend(key_files(&layout.key_file_dir()).map(|file| (file, Kept::Secret)));
+    }
+    for examined in evidence.agents {
+        let dir = &examined.agent.dir;
+        paths.push((dir.clone(), Kept::Private));
+        let above = dir.ancestors().skip(1);
+        let inside = above.take_while(|above| {
+            above.starts_with(&layout.state_dir) && **above != *layout.state_dir
+        });
+        paths.extend(inside.map(|above| (above.to_owned(), Kept::Unchanged)));
+        if let Ok(place) = StorePlace::of_agent(dir) {
+            paths.push((place.real().to_owned(), Kept::Secret));
+        }
+    }
+    paths
+}
+
+/// The key files in a directory, at most some: there is one a vault.
+fn key_files(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path());
+    files
+        .filter(|path| path.extension().is_some_and(|ext| ext == "key"))
+        .take(64)
+}
+
+fn open(layout: &Layout, path: PathBuf, permissions: Permissions, id: FindingId) -> Finding {
+    let what = match id {
+        FindingId::PermissionsWritable => "can be changed by other users",
+        _ => "can be read by other users",
+    };
+    let shown = layout.shorten_home(&path);
+    let message = format!("{shown} {what} (mode {:03o})", permissions.mode & 0o777);
+    let finding = Finding::new(id, message).path(&path);
+    if permissions.is_shared_dir() {
+        return finding.advice("That directory is meant for everybody; use one of your own.");
+    }
+    // A link is followed in looking, and not in mending: what it leads to is what is named.
+    let path = path.canonicalize().unwrap_or(path);
+    let mode = permissions.closed();
+    finding.repair(Repair::Chmod { path, mode })
+}
+
+fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding {
+    let shown = layout.shorten_home(&path);
+    let owner = permissions.owner;
+    let message = format!("{shown} belongs to user {owner}, not to the user that this runs as");
+    // Files of root in somebody's directories are what a command run with sudo leaves. A whole state directory of somebody
+    // else's is one that this should not be run on.
+    let fix = if path == layout.state_dir && owner != 0 {
+        format!("Run the command as its owner: sudo -u '#{owner}' clawkeep doctor")
+    } else {
+        format!("sudo chown \"$(id -u)\" {}", shell_path(layout, &path))
+    };
+    Finding::new(FindingId::PermissionsOwner, message)
+        .path(path)
+        .advice(fix)
+}
+
+/// Claude Code's and Codex's own files. They are those programs' to write, and their permissions too: told, never mended.
+fn logins(layout: &Layout) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (path, whose) in [
+        (&layout.claude_code_file, "Claude Code"),
+        (&layout.codex_file, "Codex CLI"),
+    ] {
+        let Some(permissions) = Permissions::of(path) else {
+            continue;
+        };
+        if permissions.is_readable_by_others() || permissions.is_writable_by_others() {
+            let message = format!(
+                "{}, the login of {whose}, can be read or changed by other users (mode {:03o})",
+                layout.shorten_home(path),
+                permissions.mode & 0o777
+            );
+            found.push(
+                Finding::new(FindingId::PermissionsLogin, message)
+                    .path(path)
+                    .advice(format!("chmod 600 {}", shell_path(layout, path))),
+            );
+        }
+    }
+    found
+}

@@ -1,0 +1,186 @@
+//! The vault's file, its rows, its record and its keys.
+
+use std::path::{Path, PathBuf};
+
+use super::words::{counted, shell_path};
+use super::{Evidence, Finding, FindingId};
+use crate::audit::Head;
+use crate::config::Layout;
+use crate::crypto::SlotKind;
+use crate::platform::exists;
+use crate::vault::{UnlockedVault, Vault};
+
+/// How many rows that do not open are named, each in a finding of its own.
+const ROWS_MAX: usize = 20;
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(vault) = evidence.vault.locked() {
+        found.extend(file(vault));
+        found.extend(keys_beside(evidence.layout, vault));
+        found.extend(unkept(evidence, vault));
+    }
+    if let Some(vault) = evidence.vault.unlocked() {
+        // While the one key cannot be had, keeping a copy of it is no advice.
+        found.extend(key_slots(evidence.layout, vault));
+        found.extend(record(vault, evidence.kept_head));
+        found.extend(rows(evidence, vault));
+    }
+    found
+}
+
+/// What SQLite finds wrong with the file.
+fn file(vault: &Vault) -> Option<Finding> {
+    let fault = match vault.integrity_faults() {
+        Ok(faults) => faults.into_iter().next()?,
+        Err(error) => error.to_string(),
+    };
+    let finding = Finding::new(
+        FindingId::VaultDamaged,
+        format!("the vault is damaged: {fault}"),
+    );
+    Some(finding.path(vault.path()).advice(
+        "Put back a copy, or move the file and its -wal away; auth-profiles.json is then imported anew.",
+    ))
+}
+
+/// The rows of every agent that do not open, of those too that have no directory any more.
+fn rows(evidence: &Evidence<'_>, vault: &UnlockedVault) -> Vec<Finding> {
+    let mut rows: Vec<String> = Vec::new();
+    for examined in evidence.agents {
+        rows.extend(examined.unopened.iter().cloned());
+    }
+    for agent in vault.agents().unwrap_or_default() {
+        match vault.agent(&agent) {
+            Ok(state) => rows.extend(state.unopened),
+            Err(error) => rows.push(format!("agent {agent} ({error})")),
+        }
+    }
+    rows.sort();
+    rows.dedup();
+    let more = rows.len().saturating_sub(ROWS_MAX);
+    rows.truncate(ROWS_MAX);
+    if more > 0 {
+        rows.push(counted(more, "more row"));
+    }
+    let finding = |row: String| {
+        Finding::new(
+            FindingId::VaultUnopened,
+            format!("{row} does not open: it was changed past clawkeep"),
+        )
+        .path(vault.path())
+        .advice("Put back a copy of the vault, or move it away to import auth-profiles.json anew.")
+    };
+    rows.into_iter().map(finding).collect()
+}
+
+/// What verifying the record says.
+fn record(vault: &UnlockedVault, kept: Option<Head>) -> Option<Finding> {
+    let fault = match vault.verify_record(kept) {
+        Ok(Ok(0)) => "it is empty, and no vault is without its first event".to_owned(),
+        Ok(Ok(_)) => return None,
+        Ok(Err(fault)) => fault.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let finding = Finding::new(
+        FindingId::RecordBroken,
+        format!("the record does not hold: {fault}"),
+    );
+    Some(
+        finding.path(vault.path()).advice(
+            "Keep this vault as evidence and compare it with a copy: clawkeep audit verify",
+        ),
+    )
+}
+
+/// Without a head that lies elsewhere, a record that was cut off looks whole. One that is there and is no head is the
+/// caller's to tell.
+fn unkept(evidence: &Evidence<'_>, vault: &Vault) -> Option<Finding> {
+    let path = evidence.layout.head_file(vault.id());
+    if exists(&path) {
+        return None;
+    }
+    let finding = Finding::new(
+        FindingId::RecordUnkept,
+        "no head of the record is kept, so nothing would show that its end was cut off",
+    );
+    Some(finding.path(path).advice(
+        "The next command that records something keeps one. Keep one on another machine: clawkeep audit head",
+    ))
+}
+
+fn key_slots(layout: &Layout, vault: &Vault) -> Option<Finding> {
+    let kinds = vault.slot_kinds().ok()?;
+    let [kind] = kinds.as_slice() else {
+        return None; // none at all is a vault that does not open, which is told there
+    };
+    let (place, copy) = match SlotKind::from_name(kind) {
+        Some(SlotKind::Keychain) => (
+            "the keychain".to_owned(),
+            "Keep a copy of the keychain on another machine.",
+        ),
+        Some(SlotKind::Keyfile) | None => {
+            let file = key_files(layout, vault)
+                .into_iter()
+                .find(|file| exists(file));
+            let shown = file.map(|file| layout.shorten_home(&file));
+            (
+                shown.unwrap_or("the key file".to_owned()),
+                "Keep a copy of it on another machine.",
+            )
+        }
+    };
+    let message = format!("there is one key, in {place}: with it lost, the vault is lost");
+    Some(
+        Finding::new(FindingId::KeysSingle, message)
+            .path(vault.path())
+            .advice(copy),
+    )
+}
+
+/// Where the vault's key file may be, the first that is there counts.
+fn key_files(layout: &Layout, vault: &Vault) -> Vec<PathBuf> {
+    let named = layout.named_key_file().map(Path::to_owned);
+    let own = layout.key_file_dir().join(format!("{}.key", vault.id()));
+    named
+        .into_iter()
+        .chain(layout.credential_key_file())
+        .chain([own])
+        .collect()
+}
+
+/// A key file in the vault's directory, or below it, or in the state directory: whoever copies one copies the other.
+fn keys_beside(layout: &Layout, vault: &Vault) -> Vec<Finding> {
+    let dirs: Vec<_> = [vault.path().parent(), Some(layout.state_dir.as_path())]
+        .into_iter()
+        .flatten()
+        .filter_map(|dir| dir.canonicalize().ok())
+        .collect();
+    let is_beside = |file: &PathBuf| {
+        let real = file.canonicalize();
+        real.is_ok_and(|real| dirs.iter().any(|dir| real.starts_with(dir)))
+    };
+    let finding = |file: PathBuf| {
+        let message = format!(
+            "the key file {} lies beside the vault: a copy of that directory has both",
+            layout.shorten_home(&file)
+        );
+        let name = format!("{}.key", vault.id());
+        let usual = layout.key_file_dir().join(&name);
+        let advice = if usual == file || dirs.iter().any(|dir| usual.starts_with(dir)) {
+            "Move it out of there, and name it with CLAWKEEP_KEY_FILE.".to_owned()
+        } else {
+            format!(
+                "mkdir -p -m 700 {} && mv {} {}  # and unset CLAWKEEP_KEY_FILE",
+                shell_path(layout, &layout.key_file_dir()),
+                shell_path(layout, &file),
+                shell_path(layout, &usual)
+            )
+        };
+        Finding::new(FindingId::KeysBeside, message)
+            .path(file)
+            .advice(advice)
+    };
+    let files = key_files(layout, vault).into_iter().filter(is_beside);
+    files.map(finding).collect()
+}

@@ -1,0 +1,61 @@
+//! How findings name things.
+
+use std::path::Path;
+
+use crate::config::Layout;
+
+/// A path as a shell takes it: with `~` where nothing in it needs quotes.
+#[must_use]
+pub fn shell_path(layout: &Layout, path: &Path) -> String {
+    let short = layout.shorten_home(path);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~@:+,=%".contains(c);
+    if short.chars().all(is_plain) {
+        return short;
+    }
+    quoted(&path.display().to_string())
+}
+
+/// A word as a shell takes it.
+pub(super) fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=%".contains(c);
+    if !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    quoted(word)
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// `3 of them` in words: `1 event`, `2 events`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_safe_in_a_shell() {
+        for (word, want) in [
+            ("anthropic:me@x.y", "anthropic:me@x.y"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("$(x)", "'$(x)'"),
+            ("it's", "'it'\\''s'"),
+            ("~", "'~'"),
+        ] {
+            assert_eq!(shell_word(word), want);
+        }
+        assert_eq!(
+            (counted(1, "event"), counted(2, "event")),
+            ("1 event".to_owned(), "2 events".to_owned())
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! Who may use a file, and taking the rights of others away.
+
+use std::path::Path;
+
+use super::FileError;
+
+/// The permission bits of everybody but the owner.
+#[cfg(unix)]
+const OTHERS: u32 = 0o077;
+
+/// Who may use a file or directory. Links are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// Its permission bits, the sticky bit included.
+    pub mode: u32,
+    /// Its owner's user id.
+    pub owner: u32,
+    /// Whether its owner is this process's effective user.
+    pub is_ours: bool,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+impl Permissions {
+    /// Of what is at `path`; `None` where nothing is, where it cannot be told, and where files have no such bits.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let meta = std::fs::metadata(path).ok()?;
+            Some(Self {
+                mode: meta.mode() & 0o1777,
+                owner: meta.uid(),
+                is_ours: meta.uid() == super::process::effective_uid(),
+                is_dir: meta.is_dir(),
+            })
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = path; // access lists decide there
+            None
+        }
+    }
+
+    /// Whether others may change it.
+    #[must_use]
+    pub fn is_writable_by_others(self) -> bool {
+        self.mode & 0o022 != 0
+    }
+
+    /// Whether others may read it (list it, or pass through it, where it is a directory).
+    #[must_use]
+    pub fn is_readable_by_others(self) -> bool {
+        self.mode & 0o055 != 0
+    }
+
+    /// A directory that is meant for everybody, as `/tmp` is.
+    #[must_use]
+    pub fn is_shared_dir(self) -> bool {
+        self.is_dir && self.mode & 0o1000 != 0
+    }
+
+    /// The bits without anybody else's.
+    #[must_use]
+    pub fn closed(self) -> u32 {
+        self.mode & 0o700
+    }
+}
+
+/// Takes everybody else's rights on `path` away; whether there were any. It must be ours, and no link.
+///
+/// # Errors
+/// When it is not ours, or the system refuses.
+#[cfg(unix)]
+pub fn close_to_others(path: &Path) -> Result<bool, FileError> {
+    use rustix::fs::{Mode, OFlags, fchmod, fstat, open};
+    // Opened first, so that what is examined is what is changed.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let refused = |action| {
+        move |errno: rustix::io::Errno| FileError::io(action, path)(std::io::Error::from(errno))
+    };
+    let file = open(path, flags, Mode::empty()).map_err(refused("open"))?;
+    let stat = fstat(&file).map_err(refused("examine"))?;
+    let uid = super::process::effective_uid();
+    if stat.st_uid != uid {
+        return Err(FileError::ForeignOwner {
+            path: path.to_owned(),
+            owner: stat.st_uid,
+            uid,
+        });
+    }
+    if stat.st_mode & OTHERS == 0 {
+        return Ok(false);
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7700);
+    fchmod(&file, mode).map_err(refused("change the permissions of"))?;
+    Ok(true)
+}
+
+/// Where files have no such bits, there is nothing to take away.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub fn close_to_others(_path: &Path) -> Result<bool, FileError> {
+    Ok(false)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn others_lose_their_rights_once_and_links_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("f"), dir.path().join("l"));
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o464)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(close_to_others(&link).is_err());
+        let before = Permissions::of(&link).unwrap();
+        assert!(before.is_readable_by_others() && before.is_writable_by_others());
+        assert!(close_to_others(&file).unwrap());
+        assert!(!close_to_others(&file).unwrap());
+        let after = Permissions::of(&file).unwrap();
+        assert_eq!((after.mode, before.closed()), (0o400, 0o400));
+        assert!(after.is_ours && !after.is_dir);
+        assert_eq!(Permissions::of(&dir.path().join("none")), None);
+    }
+}

@@ -1,0 +1,430 @@
+//! `doctor`: everything it can find, and what becomes of it.
+
+mod harms;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::time::{Duration, SystemTime};
+
+use clawkeep::doctor::FindingId;
+use serde_json::{Value, json};
+
+use crate::support::damage::{TOKEN_MARK, chmod, fingerprints, key_file, refuses};
+use crate::support::home::{AGENT, HOUR, Home, Run, STORE, VAULT, now_ms};
+use crate::support::terminal::Terminal;
+use harms::{
+    CASES, CONFIG, Harm, Mend, OPS, head_file, healthy, login, older_store, put, token, written,
+};
+
+const LOOK: &[&str] = &["doctor", "--non-interactive", "--json"];
+const REPAIR: &[&str] = &["doctor", "--repair", "--json"];
+
+/// The findings of a run, whose exit status and verdict must fit them, and which must not quote a secret.
+#[track_caller]
+fn findings(run: &Run) -> Vec<Value> {
+    assert!(
+        !run.stdout.contains(TOKEN_MARK) && !run.stderr.contains(TOKEN_MARK),
+        "{run:?}"
+    );
+    let answer: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
+    let found = answer["findings"].as_array().unwrap().clone();
+    let left = |finding: &Value| finding["level"] == "error" && finding["repaired"] == false;
+    let is_ok = !found.iter().any(left);
+    assert_eq!(
+        (&answer["ok"], run.status),
+        (&json!(is_ok), i32::from(!is_ok)),
+        "{run:?}"
+    );
+    found
+}
+
+fn of(found: &[Value], id: FindingId) -> Vec<&Value> {
+    found
+        .iter()
+        .filter(|finding| finding["id"] == id.as_str())
+        .collect()
+}
+
+#[track_caller]
+fn check(id: FindingId, harm: Harm) {
+    let home = healthy();
+    if id != FindingId::KeysSingle {
+        let found = findings(&home.run(LOOK));
+        assert_eq!(of(&found, id), Vec::<&Value>::new(), "it was there before");
+    }
+    let mend = harm(&home);
+    if matches!(mend, Mend::Passes) {
+        let found = findings(&home.run(REPAIR));
+        assert_eq!(of(&found, id).len(), 1, "{found:?}");
+        assert!(of(&findings(&home.run(LOOK)), id).is_empty());
+        return;
+    }
+    let found = findings(&home.run(LOOK));
+    let first = of(&found, id)
+        .first()
+        .copied()
+        .cloned()
+        .unwrap_or_else(|| panic!("{id:?} in {found:#?}"));
+    assert_eq!(first["level"], id.level().as_str());
+    assert_eq!(first["repairable"], matches!(mend, Mend::Repair), "{first}");
+    assert_eq!(first["repaired"], false);
+    let again = findings(&home.run(LOOK));
+    assert_eq!(of(&again, id), of(&found, id), "looking changes nothing");
+    let repaired = findings(&home.run(REPAIR));
+    let done = of(&repaired, id)
+        .iter()
+        .all(|finding| finding["repaired"] == true);
+    match mend {
+        Mend::Repair => assert!(done, "{repaired:#?}"),
+        Mend::ByHand(mend) => {
+            assert!(!of(&repaired, id).is_empty() && !done, "{repaired:#?}");
+            mend(&home, first["fix"].as_str().unwrap());
+        }
+        Mend::Passes => {}
+    }
+    let last = findings(&home.run(LOOK));
+    assert_eq!(of(&last, id), Vec::<&Value>::new());
+    home.run(&["models", "status"]).ok();
+}
+
+/// One test a group, so that they run beside each other.
+macro_rules! groups {
+    ($($name:ident: $($group:literal),*;)*) => {
+        $(#[test]
+        fn $name() {
+            for (id, harm) in CASES {
+                if [$($group),*].contains(&id.group()) {
+                    println!("{}", id.as_str());
+                    check(*id, *harm);
+                }
+            }
+        })*
+
+        const GROUPS: &[&str] = &[$($($group),*),*];
+    };
+}
+
+groups! {
+    the_vault: "vault", "record";
+    keys: "keys";
+    permissions: "permissions";
+    stores: "store";
+    older_stores_and_locks: "legacy", "lock";
+    logins_of_other_programs_and_the_clock: "source", "clock";
+    credentials: "credential";
+    the_configuration: "config", "order";
+    plain_copies: "footprint";
+}
+
+#[test]
+fn everything_that_can_be_found_is_tried() {
+    let tried: BTreeSet<FindingId> = CASES.iter().map(|(id, _)| *id).collect();
+    let all: BTreeSet<FindingId> = FindingId::ALL.iter().copied().collect();
+    assert_eq!(tried, all);
+    assert_eq!(CASES.len(), all.len());
+    assert!(all.iter().all(|id| GROUPS.contains(&id.group())));
+}
+
+#[test]
+fn a_healthy_home_has_its_one_key_to_worry_about() {
+    let home = healthy();
+    for args in [
+        LOOK,
+        REPAIR,
+        &["doctor", "--yes", "--json"],
+        &["doctor", "--fix", "--json"],
+    ] {
+        let before = fingerprints(home.path());
+        let found = findings(&home.run(args));
+        let ids: Vec<_> = found
+            .iter()
+            .map(|finding| finding["id"].as_str().unwrap())
+            .collect();
+        assert_eq!(ids, ["keys.single"]);
+        assert_eq!(fingerprints(home.path()), before);
+    }
+    // A machine on which nothing ever ran.
+    let found = findings(&Home::new().run(LOOK));
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+/// A home in which a bit of everything is wrong.
+fn troubled() -> Home {
+    let home = healthy();
+    put(&home, "p:a", &token(now_ms() - 50 * HOUR));
+    put(&home, "p:b", &token(now_ms() + 5 * HOUR + HOUR / 6));
+    put(
+        &home,
+        "q:c",
+        &login(now_ms() + 3 * HOUR + HOUR / 6, "sk-test-refresh"),
+    );
+    home.run(&["sync"]).ok();
+    home.write(
+        CONFIG,
+        "{auth: {profiles: {'z:gone': {provider: 'z', mode: 'api_key'}}}}",
+    );
+    home.write(".clawdbot/auth-profiles.json.bak", home.read(STORE));
+    chmod(&home.at(".clawdbot/auth-profiles.json.bak"), 0o644);
+    chmod(&home.at(".clawdbot"), 0o755);
+    home
+}
+
+#[test]
+fn as_people_read_it() {
+    let home = troubled();
+    let key = key_file(&home)
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned();
+    let shown = |run: Run| run.stdout.replace(&key, "KEY.key");
+    insta::assert_snapshot!("before", shown(home.run(&["doctor"]).exits(1)));
+    insta::assert_snapshot!(
+        "repaired",
+        shown(home.run(&["doctor", "--repair"]).exits(1))
+    );
+}
+
+#[test]
+fn where_nothing_opens_the_rest_is_looked_at_all_the_same() {
+    let home = healthy();
+    put(&home, "p:a", &token(now_ms() - 50 * HOUR));
+    fs::write(home.at(VAULT), "no vault ".repeat(1000)).unwrap();
+    home.write(CONFIG, "{ auth: ");
+    chmod(&home.at(STORE), 0o604);
+    let before = fingerprints(home.path());
+    let found = findings(&home.run(LOOK).exits(1));
+    for id in [
+        FindingId::VaultUnusable,
+        FindingId::ConfigUnreadable,
+        FindingId::PermissionsSecret,
+        FindingId::CredentialExpired,
+    ] {
+        let found = of(&found, id);
+        assert_eq!(found.len(), 1, "{id:?}");
+        assert!(found[0]["fix"].is_string());
+    }
+    assert_eq!(fingerprints(home.path()), before);
+}
+
+/// Without the configuration it is not known whose directory is whose: nothing is written into any of them.
+#[test]
+fn a_broken_configuration_moves_no_credential() {
+    let home = healthy();
+    home.write(CONFIG, "{agents: {list: [{id: 'ops', agentDir: '~/ops'}]}}");
+    fs::create_dir_all(home.at("ops")).unwrap();
+    fs::create_dir_all(home.at(OPS)).unwrap();
+    home.run(&["sync"]).ok();
+    fs::remove_file(home.at(OPS).join("auth-profiles.json")).unwrap();
+    home.write(CONFIG, "{agents: {list: [");
+    chmod(&home.at(OPS), 0o700);
+    let before = fingerprints(home.path());
+    let found = findings(&home.run(REPAIR).exits(1));
+    assert_eq!(of(&found, FindingId::ConfigUnreadable).len(), 1);
+    assert_eq!(fingerprints(home.path()), before);
+}
+
+#[test]
+fn without_its_key_the_record_and_the_files_are_looked_at() {
+    let home = healthy();
+    fs::remove_file(key_file(&home)).unwrap();
+    fs::remove_file(head_file(&home)).unwrap();
+    put(&home, "p:a", &token(now_ms() - 50 * HOUR));
+    let found = findings(&home.run(LOOK).exits(1));
+    for id in [
+        FindingId::KeysUnavailable,
+        FindingId::RecordUnkept,
+        FindingId::CredentialExpired,
+    ] {
+        assert_eq!(of(&found, id).len(), 1, "{id:?} in {found:#?}");
+    }
+}
+
+#[test]
+fn no_plain_copy_is_deleted() {
+    let home = healthy();
+    home.write(&format!("{AGENT}/auth.json"), older_store("sk-test-older"));
+    home.write(&format!("{AGENT}/auth-profiles.json.bak"), home.read(STORE));
+    home.run(REPAIR).ok();
+    assert!(home.at(AGENT).join("auth.json").exists());
+    assert!(home.at(AGENT).join("auth-profiles.json.bak").exists());
+}
+
+/// What looks like a copy by its name and holds nothing is none.
+#[test]
+fn what_holds_no_secret_is_not_told() {
+    let home = healthy();
+    home.write(
+        &format!("{AGENT}/auth-profiles.json.md"),
+        "how to mend auth-profiles.json",
+    );
+    home.write(
+        &format!("{AGENT}/auth-profiles.json.empty"),
+        "{\"version\": 1, \"profiles\": {}}",
+    );
+    home.write(&format!("{AGENT}/auth.json"), "{}");
+    let found = findings(&home.run(LOOK).exits(0));
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn the_configurations_comments_survive_its_repair() {
+    let home = healthy();
+    let (_, harm) = CASES
+        .iter()
+        .find(|(id, _)| *id == FindingId::ConfigLegacyDefault)
+        .unwrap();
+    harm(&home);
+    home.run(REPAIR).ok();
+    let text = home.read(CONFIG);
+    assert!(text.contains("// mine"), "{text}");
+    let said: Value = home
+        .run(&[
+            "models",
+            "auth",
+            "candidates",
+            "--provider",
+            "anthropic",
+            "--json",
+        ])
+        .json();
+    assert_eq!(
+        said["candidates"],
+        json!(["anthropic:me@x.y", "anthropic:claude-cli"])
+    );
+    assert!(
+        text.contains("me@x.y") && !text.contains("anthropic:default"),
+        "{text}"
+    );
+}
+
+/// A lock that is held, and temporary files that are being written, are left alone.
+#[test]
+fn what_is_in_use_is_left_alone() {
+    let home = healthy();
+    fs::create_dir(home.at(STORE).with_extension("json.lock")).unwrap();
+    let new = home.at(CONFIG).with_extension("json.7.clawkeep-tmp");
+    fs::write(&new, "{}").unwrap();
+    let found = findings(&home.run(REPAIR));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(home.at(STORE).with_extension("json.lock").is_dir() && new.exists());
+}
+
+#[test]
+fn flags_that_contradict_each_other() {
+    let home = healthy();
+    for flag in ["--yes", "--repair", "--fix"] {
+        refuses(
+            &home,
+            &["doctor", flag, "--non-interactive"],
+            64,
+            &["--non-interactive", "--help"],
+        );
+    }
+}
+
+#[test]
+fn on_a_terminal_it_asks_before_each_repair() {
+    let home = healthy();
+    chmod(&home.at(".clawdbot"), 0o755);
+    chmod(&home.at(VAULT), 0o644);
+    let mut terminal = Terminal::start(home.command(&["doctor"]));
+    terminal.answer("chmod 700 ~/.clawdbot?", "n\r");
+    terminal.answer("chmod 600 ~/.clawdbot/vault.db?", "y\r");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("Mended: 1."), "{shown}");
+    let found = findings(&home.run(LOOK));
+    let left = of(&found, FindingId::PermissionsReadable);
+    assert_eq!(left.len(), 1, "one was wanted, one was not: {found:#?}");
+    // Without a terminal nothing is asked and nothing is mended.
+    let run = home.run(&["doctor"]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert!(
+        run.stdout
+            .contains("To mend 1 of them: clawkeep doctor --repair"),
+        "{}",
+        run.stdout
+    );
+    // Enter means yes.
+    let mut terminal = Terminal::start(home.command(&["doctor"]));
+    terminal.answer("chmod 700 ~/.clawdbot?", "\r");
+    terminal.end();
+    assert!(of(&findings(&home.run(LOOK)), FindingId::PermissionsReadable).is_empty());
+}
+
+/// What is wrong with the vault is told of the vault, once, however many agents stumble over it.
+#[test]
+fn a_damaged_page_is_no_agents_fault() {
+    let home = healthy();
+    let store = home.json(STORE);
+    home.write(&format!("{OPS}/auth-profiles.json"), store.to_string());
+    home.run(&["sync"]).ok();
+    put(&home, "p:a", &token(now_ms() - 50 * HOUR));
+    let mut bytes = fs::read(home.at(VAULT)).unwrap();
+    let from = 5 * 4096; // past the schema, in the tables
+    bytes[from..from + 4096]
+        .iter_mut()
+        .for_each(|byte| *byte ^= 0x55);
+    fs::write(home.at(VAULT), bytes).unwrap();
+    let found = findings(&home.run(REPAIR).exits(1));
+    let vaults = |finding: &&Value| finding["id"].as_str().unwrap().starts_with("vault.");
+    assert!(found.iter().any(|finding| vaults(&finding)), "{found:#?}");
+    assert!(
+        of(&found, FindingId::StoreUnusable).is_empty(),
+        "{found:#?}"
+    );
+    assert!(
+        found
+            .iter()
+            .filter(vaults)
+            .all(|finding| finding["agent"].is_null())
+    );
+}
+
+#[test]
+fn in_somebody_elses_home_it_says_whose_and_touches_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can give a directory away
+    }
+    let home = healthy();
+    chown(home.at(".clawdbot"), Some(65_534), None).unwrap();
+    chmod(&home.at(STORE), 0o644);
+    let before = fingerprints(home.path());
+    let found = findings(&home.run(LOOK).exits(1));
+    let owner = of(&found, FindingId::PermissionsOwner);
+    assert_eq!(owner.len(), 1, "{found:#?}");
+    assert!(
+        owner[0]["fix"]
+            .as_str()
+            .unwrap()
+            .contains("sudo -u '#65534'"),
+        "{owner:?}"
+    );
+    assert_eq!(fingerprints(home.path()), before);
+}
+
+/// What another program wrote at the moment of an exchange lies under the store's temporary name until it is merged.
+#[test]
+fn a_stores_temporary_file_is_merged_and_never_just_removed() {
+    let home = healthy();
+    let left = home.at(STORE).with_extension("json.clawkeep-tmp");
+    let mut theirs = home.json(STORE);
+    theirs["profiles"]["p:new"] = json!({"type": "api_key", "provider": "p", "key": "sk-test-new"});
+    fs::write(&left, theirs.to_string()).unwrap();
+    chmod(&left, 0o600);
+    written(&left, SystemTime::now() - Duration::from_secs(3600));
+    let key = key_file(&home);
+    fs::rename(&key, home.at("away.key")).unwrap();
+    let found = findings(&home.run(REPAIR).exits(1));
+    let leftover = of(&found, FindingId::FootprintLeftover);
+    assert_eq!(leftover.len(), 1, "{found:#?}");
+    assert_eq!(
+        (&leftover[0]["repairable"], left.exists()),
+        (&json!(false), true)
+    );
+    fs::rename(home.at("away.key"), key).unwrap();
+    assert!(of(&findings(&home.run(REPAIR)), FindingId::FootprintLeftover).is_empty());
+    assert!(!left.exists() && home.read(STORE).contains("sk-test-new"));
+}

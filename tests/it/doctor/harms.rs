@@ -1,0 +1,467 @@
+//! For each finding a way to make it appear, and a way to make it go.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{chown, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::doctor::FindingId;
+use clawkeep::domain::UnixMs;
+use clawkeep::platform::Actor;
+use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::vault::{KeySources, Vault};
+use serde_json::{Value, json};
+
+use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
+use crate::support::home::{AGENT, CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
+
+pub(super) const CONFIG: &str = ".clawdbot/clawdbot.json";
+/// An agent that has nothing in the vault.
+pub(super) const OPS: &str = ".clawdbot/agents/ops/agent";
+
+pub(super) type ByHand = Box<dyn FnOnce(&Home, &str)>;
+
+/// A home in which nothing is wrong.
+pub(super) fn healthy() -> Home {
+    let home = home_with_vault();
+    chmod(&home.at(".clawdbot"), 0o700);
+    chmod(&home.at(AGENT), 0o700);
+    home
+}
+
+/// How a finding goes away.
+pub(super) enum Mend {
+    /// `--repair` does it.
+    Repair,
+    /// A person does it, as its fix says, which is given. `--repair` leaves it.
+    ByHand(ByHand),
+    /// It tells of something that happened, and is not told again.
+    Passes,
+}
+
+pub(super) fn by_hand(mend: impl FnOnce(&Home, &str) + 'static) -> Mend {
+    Mend::ByHand(Box::new(mend))
+}
+
+/// Makes a finding appear.
+pub(super) type Harm = fn(&Home) -> Mend;
+
+pub(super) const CASES: &[(FindingId, Harm)] = &[
+    (FindingId::VaultUnusable, |home| {
+        let saved = Saved::of(home);
+        fs::write(home.at(VAULT), "no vault ".repeat(1000)).unwrap();
+        by_hand(move |home, _| saved.put_back(home))
+    }),
+    (FindingId::VaultDamaged, |home| {
+        let saved = Saved::of(home);
+        alter(home, |conn| {
+            conn.pragma_update(None, "ignore_check_constraints", true)
+                .unwrap();
+            conn.execute("INSERT INTO record_keys (purpose, number, created_at, sealed) VALUES ('x', 1, 1, x'00')", [])
+                .unwrap();
+        });
+        by_hand(move |home, _| saved.put_back(home))
+    }),
+    (FindingId::VaultUnopened, |home| {
+        let saved = Saved::of(home);
+        alter_past_triggers(home, |conn| {
+            conn.execute(
+                "UPDATE profiles SET sealed = zeroblob(80) WHERE provider = 'openai'",
+                [],
+            )
+            .unwrap()
+        });
+        by_hand(move |home, _| saved.put_back(home))
+    }),
+    (FindingId::RecordBroken, |home| {
+        let saved = Saved::of(home);
+        alter_past_triggers(home, |conn| {
+            conn.execute("UPDATE events SET at = at + 1 WHERE seq = 1", [])
+                .unwrap()
+        });
+        by_hand(move |home, _| saved.put_back(home))
+    }),
+    (FindingId::RecordHead, |home| {
+        fs::write(head_file(home), "no head").unwrap();
+        by_hand(|home, fix| {
+            assert!(fix.starts_with("rm "), "{fix}");
+            fs::remove_file(head_file(home)).unwrap();
+        })
+    }),
+    (FindingId::RecordUnkept, |home| {
+        fs::remove_file(head_file(home)).unwrap();
+        by_hand(|home, _| {
+            home.claude_login("sk-test-claude-2", 200);
+            home.run(&["sync"]).ok();
+        })
+    }),
+    (FindingId::KeysUnavailable, |home| {
+        let key = key_file(home);
+        fs::rename(&key, home.at("away.key")).unwrap();
+        by_hand(move |home, _| fs::rename(home.at("away.key"), key).unwrap())
+    }),
+    (FindingId::KeysSingle, |_| {
+        by_hand(|home, _| {
+            alter_past_triggers(home, |conn| {
+                let copy = "INSERT INTO key_slots SELECT 2, kind, zeroblob(8), check_value, kdf, created_at, wrapped, slot_key FROM key_slots";
+                conn.execute(copy, []).unwrap()
+            });
+        })
+    }),
+    (FindingId::KeysBeside, |home| {
+        // The whole state directory is copied at once, and with it the key.
+        let key = key_file(home);
+        let inside = home.at(".clawdbot/keys");
+        fs::create_dir(&inside).unwrap();
+        chmod(&inside, 0o700);
+        fs::rename(&key, inside.join(key.file_name().unwrap())).unwrap();
+        fs::remove_dir(home.at(".config/clawkeep")).unwrap();
+        symlink(&inside, home.at(".config/clawkeep")).unwrap();
+        by_hand(move |home, _| {
+            fs::remove_file(home.at(".config/clawkeep")).unwrap();
+            fs::rename(home.at(".clawdbot/keys"), home.at(".config/clawkeep")).unwrap();
+        })
+    }),
+    (FindingId::PermissionsWritable, |home| {
+        chmod(&home.at(".clawdbot"), 0o770);
+        Mend::Repair
+    }),
+    (FindingId::PermissionsSecret, |home| {
+        chmod(&home.at(STORE), 0o644);
+        chmod(&key_file(home), 0o640);
+        Mend::Repair
+    }),
+    (FindingId::PermissionsOwner, |home| {
+        home.write(CONFIG, "{}");
+        if rustix::process::geteuid().is_root() {
+            chown(home.at(CONFIG), Some(65_534), None).unwrap();
+        } else {
+            fs::remove_file(home.at(CONFIG)).unwrap();
+            symlink("/etc/hostname", home.at(CONFIG)).unwrap(); // root's
+        }
+        by_hand(|home, fix| {
+            assert!(fix.starts_with("sudo chown "), "{fix}");
+            fs::remove_file(home.at(CONFIG)).unwrap();
+        })
+    }),
+    (FindingId::PermissionsReadable, |home| {
+        chmod(&home.at(".clawdbot"), 0o755);
+        chmod(&home.at(VAULT), 0o644);
+        Mend::Repair
+    }),
+    (FindingId::PermissionsLogin, |home| {
+        chmod(&home.at(CLAUDE), 0o644);
+        by_hand(run_fix)
+    }),
+    (FindingId::StoreCorrupt, |home| {
+        home.write(
+            &format!("{OPS}/auth-profiles.json"),
+            "{\"profiles\": {\"a\"",
+        );
+        by_hand(|home, fix| {
+            let command = fix.split(": ").last().unwrap().to_owned();
+            run_fix(home, &command);
+        })
+    }),
+    (FindingId::StoreUnusable, |home| {
+        fs::create_dir_all(home.at(OPS).join("auth-profiles.json")).unwrap();
+        by_hand(|home, _| fs::remove_dir(home.at(OPS).join("auth-profiles.json")).unwrap())
+    }),
+    (FindingId::StoreUnwritten, |home| {
+        let in_the_way = home.at(STORE).with_extension("json.clawkeep-tmp");
+        fs::create_dir_all(in_the_way.join("x")).unwrap();
+        home.claude_login("sk-test-claude-2", 200);
+        by_hand(move |_, _| fs::remove_dir_all(in_the_way).unwrap())
+    }),
+    (FindingId::StoreSetAside, |home| {
+        home.write(STORE, "{\"profiles\": {\"a\"");
+        Mend::Passes
+    }),
+    (FindingId::StoreMerged, |home| {
+        edit_store(home, |store| {
+            store["lastGood"] = json!({"openai": "openai:default"})
+        });
+        Mend::Passes
+    }),
+    (FindingId::StoreEntry, |home| {
+        put(home, "odd", &json!({"type": "sso", "provider": "x"}));
+        by_hand(|home, _| {
+            edit_store(home, |store| {
+                drop(store["profiles"].as_object_mut().unwrap().remove("odd"))
+            });
+        })
+    }),
+    (FindingId::StoreWithheld, |home| {
+        home.write(&format!("{OPS}/openclaw-agent.sqlite"), "");
+        by_hand(|home, fix| {
+            assert!(fix.contains("clawkeep export --to FILE --reveal"), "{fix}");
+            fs::remove_file(home.at(OPS).join("openclaw-agent.sqlite")).unwrap();
+        })
+    }),
+    (FindingId::LegacyImported, |home| {
+        home.write(&format!("{OPS}/auth.json"), older_store("sk-test-older"));
+        Mend::Passes
+    }),
+    (FindingId::LegacyAuth, |home| {
+        home.write(&format!("{AGENT}/auth.json"), older_store("sk-test-older"));
+        by_hand(|home, fix| run_fix(home, fix.split(": ").last().unwrap()))
+    }),
+    (FindingId::LegacyOauth, |home| {
+        let older =
+            json!({"google": {"access": "sk-test-older", "refresh": "sk-test-r", "expires": 5}});
+        home.write(".clawdbot/credentials/oauth.json", older.to_string());
+        by_hand(|home, fix| run_fix(home, fix.split(": ").last().unwrap()))
+    }),
+    (FindingId::SourceDamaged, |home| {
+        home.write(CLAUDE, "{\"claudeAiOauth\": {");
+        by_hand(|home, _| {
+            home.claude_login("sk-test-claude-2", 200);
+        })
+    }),
+    (FindingId::SourceLoggedOut, |home| {
+        home.write(
+            CLAUDE,
+            r#"{"claudeAiOauth": {"accessToken": "", "expiresAt": 0}}"#,
+        );
+        by_hand(|home, fix| {
+            assert_eq!(fix, "Run `claude setup-token` on the gateway host.");
+            home.claude_login("sk-test-claude-2", 200);
+        })
+    }),
+    (FindingId::CredentialExpired, |home| {
+        put(home, "p:a", &token(now_ms() - 50 * HOUR));
+        by_hand(paste)
+    }),
+    (FindingId::CredentialMissing, |home| {
+        put(home, "p:a", &login(0, "sk-test-refresh"));
+        by_hand(|home, fix| paste(home, fix.split(": ").last().unwrap()))
+    }),
+    (FindingId::CredentialEmpty, |home| {
+        put(
+            home,
+            "p:a",
+            &json!({"type": "api_key", "provider": "p", "key": " "}),
+        );
+        by_hand(paste)
+    }),
+    (FindingId::CredentialOverdue, |home| {
+        put(home, "p:a", &login(now_ms() - HOUR, "sk-test-refresh"));
+        by_hand(|home, _| put(home, "p:a", &login(now_ms() + 90 * HOUR, "sk-test-refresh")))
+    }),
+    (FindingId::CredentialExpiring, |home| {
+        put(home, "p:a", &token(now_ms() + 2 * HOUR));
+        by_hand(paste)
+    }),
+    (FindingId::CredentialDue, |home| {
+        put(home, "p:a", &login(now_ms() + 2 * HOUR, "sk-test-refresh"));
+        by_hand(|home, _| put(home, "p:a", &login(now_ms() + 90 * HOUR, "sk-test-refresh")))
+    }),
+    (FindingId::CredentialDisabled, |home| {
+        let until = now_ms() + 5 * HOUR;
+        let stats =
+            json!({"openai:default": {"disabledUntil": until, "disabledReason": "billing"}});
+        edit_store(home, move |store| store["usageStats"] = stats);
+        by_hand(|home, fix| {
+            assert_eq!(fix, "Top up credits (provider billing) or switch provider.");
+            home.run(&["models", "auth", "mark", "openai:default", "--clear"])
+                .ok();
+        })
+    }),
+    (FindingId::CredentialCooldown, |home| {
+        home.run(&[
+            "models",
+            "auth",
+            "mark",
+            "openai:default",
+            "--failed",
+            "rate_limit",
+        ])
+        .ok();
+        by_hand(|home, fix| {
+            assert_eq!(fix, "Wait for cooldown or switch provider.");
+            home.run(&["models", "auth", "mark", "openai:default", "--clear"])
+                .ok();
+        })
+    }),
+    (FindingId::ConfigUnreadable, |home| {
+        home.write(CONFIG, "{ auth: ");
+        by_hand(|home, _| home.write(CONFIG, "{ auth: {} }"))
+    }),
+    (FindingId::ConfigLegacyDefault, |home| {
+        put(
+            home,
+            "anthropic:me@x.y",
+            &json!({
+                "type": "oauth", "provider": "anthropic", "access": "sk-test-a", "refresh": "sk-test-r",
+                "expires": now_ms() + 90 * HOUR, "email": "me@x.y",
+            }),
+        );
+        home.write(CONFIG, "{ // mine\n auth: { profiles: { 'anthropic:default': { provider: 'anthropic', mode: 'oauth' } },\n order: { anthropic: ['anthropic:default', 'anthropic:claude-cli'] } } }");
+        Mend::Repair
+    }),
+    (FindingId::ConfigMissing, |home| {
+        home.write(
+            CONFIG,
+            "{auth: {profiles: {'p:gone': {provider: 'p', mode: 'api_key'}}}}",
+        );
+        by_hand(|home, fix| {
+            assert!(fix.contains("paste-api-key"), "{fix}");
+            paste(home, fix.split("  # ").next().unwrap());
+        })
+    }),
+    (FindingId::ConfigOrder, |home| {
+        home.write(
+            CONFIG,
+            "{auth: {order: {openai: ['openai:gone', 'openai:default']}}}",
+        );
+        by_hand(|home, _| home.write(CONFIG, "{auth: {order: {openai: ['openai:default']}}}"))
+    }),
+    (FindingId::StoreOrder, |home| {
+        let order = json!({"openai": ["openai:gone", "openai:default"]});
+        edit_store(home, move |store| store["order"] = order);
+        by_hand(run_fix)
+    }),
+    (FindingId::FootprintOpen, |home| {
+        fs::copy(home.at(STORE), home.at(AGENT).join("auth-profiles.json~")).unwrap();
+        chmod(&home.at(AGENT).join("auth-profiles.json~"), 0o644);
+        Mend::Repair
+    }),
+    (FindingId::FootprintCopy, |home| {
+        home.write(
+            &format!("{AGENT}/.auth-profiles.json.swp"),
+            "b0VIM \0\0 \"sk-test-openai\",\0",
+        );
+        home.write(".clawdbot/auth-profiles.json.bak", home.read(STORE));
+        by_hand(|home, _| {
+            fs::remove_file(home.at(AGENT).join(".auth-profiles.json.swp")).unwrap();
+            fs::remove_file(home.at(".clawdbot/auth-profiles.json.bak")).unwrap();
+        })
+    }),
+    (FindingId::FootprintLeftover, |home| {
+        let left = home.at(CONFIG).with_extension("json.7.clawkeep-tmp");
+        fs::write(&left, "{models: 'sk-test-x'}").unwrap();
+        chmod(&left, 0o600);
+        written(&left, SystemTime::now() - Duration::from_secs(3600));
+        Mend::Repair
+    }),
+    (FindingId::FootprintGit, |home| {
+        fs::create_dir(home.at(".git")).unwrap();
+        by_hand(|home, fix| {
+            run_fix(home, fix);
+            // The key file too.
+            fs::write(
+                home.at(".gitignore"),
+                home.read(".gitignore") + ".config/\n",
+            )
+            .unwrap();
+        })
+    }),
+    (FindingId::FootprintSynced, |home| {
+        fs::create_dir(home.at(".clawdbot/.stfolder")).unwrap();
+        by_hand(|home, _| fs::remove_dir(home.at(".clawdbot/.stfolder")).unwrap())
+    }),
+    (FindingId::ClockRecord, |home| {
+        append_at(home, now_ms() + 30 * HOUR);
+        by_hand(|home, _| {
+            home.claude_login("sk-test-claude-2", 200);
+            home.run(&["sync"]).ok();
+        })
+    }),
+    (FindingId::ClockFile, |home| {
+        written(
+            &home.at(STORE),
+            SystemTime::now() + Duration::from_secs(7200),
+        );
+        by_hand(|home, fix| {
+            run_fix(home, fix.split("If it is right: ").last().unwrap());
+        })
+    }),
+    (FindingId::ClockLogin, |home| {
+        home.claude_login("sk-test-claude-1", -3);
+        by_hand(|home, _| {
+            home.claude_login("sk-test-claude-2", 200);
+        })
+    }),
+    (FindingId::LockStale, |home| {
+        let lock = home.at(STORE).with_extension("json.lock");
+        fs::create_dir(&lock).unwrap();
+        written(&lock, SystemTime::now() - Duration::from_secs(3600));
+        Mend::Repair
+    }),
+];
+
+pub(super) fn token(expires: i64) -> Value {
+    json!({"type": "token", "provider": "p", "token": "sk-test-token", "expires": expires})
+}
+
+pub(super) fn login(expires: i64, refresh: &str) -> Value {
+    json!({"type": "oauth", "provider": "p", "access": "sk-test-access", "refresh": refresh, "expires": expires})
+}
+
+pub(super) fn older_store(token: &str) -> String {
+    json!({"groq": {"type": "token", "token": token}}).to_string()
+}
+
+pub(super) fn edit_store(home: &Home, edit: impl FnOnce(&mut Value)) {
+    let mut store = home.json(STORE);
+    edit(&mut store);
+    home.write(STORE, store.to_string());
+}
+
+pub(super) fn put(home: &Home, id: &str, entry: &Value) {
+    edit_store(home, |store| store["profiles"][id] = entry.clone());
+}
+
+pub(super) fn written(path: &Path, at: SystemTime) {
+    File::open(path).unwrap().set_modified(at).unwrap();
+}
+
+pub(super) fn head_file(home: &Home) -> std::path::PathBuf {
+    let mut heads = fs::read_dir(home.at(".local/state/clawkeep/heads")).unwrap();
+    heads.next().unwrap().unwrap().path()
+}
+
+/// Appends an event with a time of its own, as this program did while the clock was wrong.
+pub(super) fn append_at(home: &Home, at: i64) {
+    let keychain = SystemKeychain::new(Duration::ZERO, SessionBus::Absent);
+    let sources = KeySources {
+        named_keyfile: None,
+        credential_keyfile: None,
+        keyfile_dir: home.at(".config/clawkeep"),
+        keychain: &keychain,
+    };
+    let vault = Vault::open(&home.at(VAULT)).unwrap();
+    let mut vault = vault.unlock(&sources).unwrap();
+    let actor = Actor::current("test");
+    let mut tx = vault.begin(&actor, UnixMs(at)).unwrap();
+    tx.append(
+        None,
+        EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep),
+    )
+    .unwrap();
+    tx.commit().unwrap();
+}
+
+/// Runs a printed command as a shell would.
+pub(super) fn run_fix(home: &Home, fix: &str) {
+    let line = fix.replace("clawkeep ", "\"$CLAWKEEP\" ");
+    let status = Command::new("sh")
+        .args(["-c", &line])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .env("CLAWKEEP", home.command(&[]).get_program())
+        .current_dir(home.path())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{fix}");
+}
+
+/// Runs a printed `paste-…` command with a credential on stdin.
+pub(super) fn paste(home: &Home, fix: &str) {
+    let words: Vec<&str> = fix.strip_prefix("clawkeep ").unwrap().split(' ').collect();
+    home.run_with_input(&words, "sk-test-pasted").ok();
+}
