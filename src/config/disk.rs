@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::ConfigError;
+use super::{ConfigEditError, ConfigError};
 use crate::platform::{
-    FileError, Replaced, Replacement, create_private_dir, exists, read_regular, remove_if_present,
-    rename_durably, resolve_link,
+    DirectoryLock, FileError, Replaced, Replacement, check_trusted, create_private_dir, exists,
+    read_regular, remove_if_present, resolve_link,
 };
 
 /// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
@@ -29,30 +30,49 @@ pub(super) fn config_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Co
     Ok(contents.map(|contents| contents.bytes))
 }
 
-/// Replaces the configuration, unless it is no longer as it was `seen`; whether it was replaced. What another program wrote
-/// at the last moment is put back. A link stays a link.
-pub(super) fn replace_config(
-    path: &Path,
-    seen: Option<&[u8]>,
-    bytes: &[u8],
-) -> Result<bool, FileError> {
-    let real = resolve_link(path)?;
-    let dir = real.parent().unwrap_or(Path::new("."));
-    create_private_dir(dir)?;
-    let mut temporary = real.as_os_str().to_owned();
-    temporary.push(format!(".{}.clawkeep-tmp", std::process::id()));
-    let temporary = Path::new(&temporary);
-    remove_if_present(temporary)?; // left by a killed process that had our number
-    let replacement = Replacement::begin(&real, temporary, bytes.len())?;
-    let is_as_seen = || {
-        let now = read_regular(&real, CONFIG_MAX_BYTES)?;
-        Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
-    };
-    let replaced = replacement.finish(bytes, seen, is_as_seen)? == Replaced::Yes;
-    if !replaced && exists(temporary) {
-        rename_durably(temporary, &real)?;
+/// What the name of a configuration being written ends in. It is a draft and nothing else: it is never exchanged, as a store's is.
+pub(crate) const DRAFT: &str = ".clawkeep-draft";
+
+/// How long to wait for another process of ours that changes the configuration.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The configuration about to be changed: nobody else of ours changes it meanwhile.
+pub(super) struct OpenConfig {
+    real: PathBuf,
+    _lock: DirectoryLock,
+}
+
+impl OpenConfig {
+    /// Opens it for changing; its directory is made if there is none. A link is followed.
+    pub(super) fn begin(path: &Path) -> Result<Self, ConfigEditError> {
+        let real = resolve_link(path)?;
+        let dir = real.parent().unwrap_or(Path::new("."));
+        create_private_dir(dir)?;
+        if exists(&real) {
+            check_trusted(&real, 0)?; // another user's would become ours
+        }
+        let lock = DirectoryLock::acquire(dir, Instant::now() + LOCK_TIMEOUT)?;
+        Ok(Self { real, _lock: lock })
     }
-    Ok(replaced)
+
+    /// Its bytes, `None` when there is no file.
+    pub(super) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, ConfigError> {
+        config_bytes(&self.real)
+    }
+
+    /// Replaces it at once, unless it is no longer as it was `seen`; whether it was replaced.
+    pub(super) fn replace(&self, seen: Option<&[u8]>, bytes: &[u8]) -> Result<bool, FileError> {
+        let mut temporary = self.real.as_os_str().to_owned();
+        temporary.push(DRAFT);
+        let temporary = Path::new(&temporary);
+        remove_if_present(temporary)?; // a killed process's draft: the lock is ours
+        let draft = Replacement::begin(&self.real, temporary, bytes.len())?;
+        let is_as_seen = || {
+            let now = read_regular(&self.real, CONFIG_MAX_BYTES)?;
+            Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
+        };
+        Ok(draft.finish_by_rename(bytes, is_as_seen)? == Replaced::Yes)
+    }
 }
 
 /// The directories `<state>/agents/<id>/agent` that exist, unsorted.

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstArray, CstInputValue, CstNode, CstObject, CstRootNode};
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::{ConfigError, disk, settings};
 use crate::domain::{
     CredentialType, ProfileId, ProviderId, SecretJson, from_outside, normalize_provider,
 };
-use crate::platform::FileError;
+use crate::platform::{FileError, LockError};
 
 /// A change to what the configuration says of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,9 @@ pub enum ConfigEditError {
     /// It cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Another process of ours changes it, and does not end.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// It is written in a way that cannot be changed with certainty.
     #[error("the configuration {} is written in a way that cannot be changed without risk", path.display())]
     Unsure {
@@ -89,8 +93,9 @@ pub enum ConfigChange {
 /// # Errors
 /// See [`ConfigEditError`].
 pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, ConfigEditError> {
+    let config = disk::OpenConfig::begin(path)?;
     for _ in 0..ROUNDS_MAX {
-        let before = disk::config_bytes(path)?;
+        let before = config.read()?;
         let text = match &before {
             None => "",
             Some(bytes) => std::str::from_utf8(bytes).map_err(|_| unsure(path, edit))?,
@@ -99,7 +104,7 @@ pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, Confi
             return Ok(ConfigChange::None);
         };
         let seen = before.as_ref().map(|bytes| bytes.as_slice());
-        if disk::replace_config(path, seen, after.as_bytes())? {
+        if config.replace(seen, after.as_bytes())? {
             return Ok(ConfigChange::Written);
         }
     }
@@ -108,7 +113,11 @@ pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, Confi
 }
 
 /// The text after a change; `None` where it says so already.
-fn edited(text: &str, edit: &ConfigEdit, path: &Path) -> Result<Option<String>, ConfigEditError> {
+fn edited(
+    text: &str,
+    edit: &ConfigEdit,
+    path: &Path,
+) -> Result<Option<Zeroizing<String>>, ConfigEditError> {
     let is_blank = text.trim().is_empty();
     let before = SecretJson::new(if is_blank {
         json!({})
@@ -121,10 +130,11 @@ fn edited(text: &str, edit: &ConfigEdit, path: &Path) -> Result<Option<String>, 
         return Ok(None);
     }
     if is_blank {
-        return Ok(Some(format!("{:#}\n", wanted.expose_secret())));
+        let text = format!("{:#}\n", wanted.expose_secret());
+        return Ok(Some(Zeroizing::new(text)));
     }
     let after = rewritten(text, before.expose_secret(), wanted.expose_secret());
-    let says = |after: &String| {
+    let says = |after: &Zeroizing<String>| {
         settings::parse_value(after, path)
             .map(SecretJson::new)
             .is_ok_and(|says| says == wanted)
@@ -196,7 +206,7 @@ impl ConfigEdit {
     fn by_hand(&self) -> String {
         match self {
             Self::Put { id, provider, mode } => format!(
-                "in auth.profiles: \"{}\": {{ provider: \"{}\", mode: \"{}\" }}",
+                "in auth.profiles: \"{0}\": {{ provider: \"{1}\", mode: \"{2}\" }}, and \"{0}\" first in auth.order of {1}, if it has one",
                 from_outside(id.as_str()),
                 from_outside(provider.as_str()),
                 mode.as_str()
@@ -261,14 +271,14 @@ fn rename_in(ids: &mut Vec<Value>, from: &str, to: &str) {
 }
 
 /// The text with as little of it changed as makes it say `after` instead of `before`.
-fn rewritten(text: &str, before: &Value, after: &Value) -> Option<String> {
+fn rewritten(text: &str, before: &Value, after: &Value) -> Option<Zeroizing<String>> {
     let root = CstRootNode::parse(text, &ParseOptions::default()).ok()?;
     change_object(
         &root.object_value()?,
         before.as_object()?,
         after.as_object()?,
     )?;
-    Some(root.to_string())
+    Some(Zeroizing::new(root.to_string()))
 }
 
 fn change_object(

@@ -16,6 +16,7 @@ mod settings;
 mod shell_env;
 
 pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
+pub(crate) use disk::DRAFT;
 pub use edit::{ConfigChange, ConfigEdit, ConfigEditError, edit_config};
 pub use env::{
     Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,

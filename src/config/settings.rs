@@ -259,9 +259,11 @@ pub(super) fn parse_value(text: &str, path: &Path) -> Result<Value, ConfigError>
         });
     }
     json5::from_str::<Value>(text).map_err(|source| {
-        let (line, column) = source
+        // Without a place, the text ended too early.
+        let at = source
             .position()
-            .map_or((1, 1), |at| (at.line + 1, at.column + 1));
+            .unwrap_or_else(|| json5::Position::from_offset(text.len(), text));
+        let (line, column) = (at.line + 1, at.column + 1);
         ConfigError::Syntax {
             path: path.to_path_buf(),
             line,

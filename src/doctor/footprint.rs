@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::words::shell_path;
 use super::{Evidence, Finding, FindingId, Repair};
-use crate::config::Layout;
+use crate::config::{DRAFT, Layout};
 use crate::domain::{Section, StoreDoc};
 use crate::export::{StorePlace, parse};
 use crate::platform::{Permissions, read_regular};
@@ -101,11 +101,7 @@ fn is_named_as_copy(path: &Path) -> bool {
 /// name, and by how long ago that was. A store's own temporary file is none: what another program wrote can be in it.
 pub(super) fn is_leftover(path: &Path) -> bool {
     let name = name_of(path);
-    // The configuration's drafts have a process id in their names; see `config`.
-    let draft_of = name
-        .strip_suffix(TEMPORARY)
-        .and_then(|name| name.rsplit_once('.'));
-    let is_draft = draft_of.is_some_and(|(_, pid)| pid.parse::<u32>().is_ok());
+    let is_draft = name.ends_with(DRAFT);
     // tempfile's names; only this program makes files in its directory of keys.
     let is_tempfiles = name.starts_with(".tmp")
         && name.len() == 10
@@ -252,7 +248,7 @@ mod tests {
         std::fs::create_dir(&keys).unwrap();
         let old = SystemTime::now() - Duration::from_secs(3600);
         for (name, want) in [
-            ("clawdbot.json.4711.clawkeep-tmp", true),
+            ("clawdbot.json.clawkeep-draft", true),
             ("clawkeep/.tmpA1b2C3", true),
             (".tmpA1b2C3", false),
             ("auth-profiles.json.clawkeep-tmp", false),

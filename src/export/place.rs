@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 use super::{FormatFault, parse};
-use crate::domain::StoreDoc;
+use crate::domain::{StoreDoc, UnixMs};
 use crate::platform::{
     Contents, FileError, Replacement, check_trusted, exists, read_regular, read_trusted,
     remove_if_present, rename_durably, resolve_link, sync_dir,
@@ -108,6 +108,16 @@ impl StorePlace {
         })
     }
 
+    /// The store at a path whose links are resolved.
+    #[must_use]
+    pub fn of_file(real: &Path) -> Self {
+        Self {
+            dir: real.parent().unwrap_or(real).to_owned(),
+            path: real.to_owned(),
+            real: real.to_owned(),
+        }
+    }
+
     /// The file as users name it.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -172,6 +182,14 @@ impl StorePlace {
             },
             contents => StoreReading::of(contents),
         })
+    }
+
+    /// When the file was last written, if it is there.
+    #[must_use]
+    pub fn modified(&self) -> Option<UnixMs> {
+        let at = std::fs::metadata(&self.real).and_then(|meta| meta.modified());
+        let since = at.ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok().map(UnixMs)
     }
 
     /// Begins to replace the file; a link stays a link. The caller holds its lock and has seen to what a killed write left

@@ -55,22 +55,51 @@ impl QueueLock {
             create_private_dir(dir)?;
         }
         let file = open_lock_file(path)?;
-        let mut pause = PAUSE_MIN;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self { file }),
-                Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
-                Err(fs::TryLockError::WouldBlock) => {
-                    return Err(LockError::Busy {
-                        path: path.to_owned(),
-                    });
-                }
-                Err(fs::TryLockError::Error(error)) => {
-                    return Err(FileError::io("lock", path)(error).into());
-                }
+        wait_for(&file, path, deadline)?;
+        Ok(Self { file })
+    }
+}
+
+/// An exclusive lock between our own processes on what lies in a directory; released when dropped or when the process ends. It
+/// leaves no file behind.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    /// Nothing where directories cannot be opened.
+    _dir: Option<File>,
+}
+
+impl DirectoryLock {
+    /// Takes the lock, waiting until `deadline`.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] at the deadline; [`LockError::File`] when the system refuses.
+    pub fn acquire(dir: &Path, deadline: Instant) -> Result<Self, LockError> {
+        if cfg!(not(unix)) {
+            return Ok(Self { _dir: None });
+        }
+        let file = File::open(dir).map_err(FileError::io("lock", dir))?;
+        wait_for(&file, dir, deadline)?;
+        Ok(Self { _dir: Some(file) })
+    }
+}
+
+/// Takes the system's lock on an open file.
+fn wait_for(file: &File, path: &Path, deadline: Instant) -> Result<(), LockError> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                thread::sleep(pause);
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(LockError::Busy {
+                    path: path.to_owned(),
+                });
+            }
+            Err(fs::TryLockError::Error(error)) => {
+                return Err(FileError::io("lock", path)(error).into());
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::file::{
     FileError, create_private_file, exists, read_trusted, remove_if_present, rename_durably,
@@ -94,10 +95,35 @@ impl Replacement {
                 if !has(&self.temporary, seen) {
                     return Ok(Replaced::No);
                 }
+                // A writer that had found the file and not emptied it yet gets the time of an fsync to do so.
+                thread::yield_now();
+                sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
+                if !has(&self.temporary, seen) {
+                    return Ok(Replaced::No);
+                }
                 discard(&self.temporary)?;
                 Ok(Replaced::Yes)
             }
         }
+    }
+
+    /// Writes the bytes, durably, and renames them into place if `is_wanted` still says so: it is asked last. What another
+    /// program writes after that is lost, so this is for files that are not written all the time.
+    ///
+    /// # Errors
+    /// When the system refuses; the file is then what it was.
+    pub fn finish_by_rename(
+        mut self,
+        bytes: &[u8],
+        is_wanted: impl FnOnce() -> Result<bool, FileError>,
+    ) -> Result<Replaced, FileError> {
+        self.write(bytes)?;
+        if !is_wanted()? {
+            return Ok(Replaced::No);
+        }
+        rename_durably(&self.temporary, &self.path)?;
+        self.is_draft = false;
+        Ok(Replaced::Yes)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
@@ -192,11 +218,8 @@ pub(super) fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
 /// When the system refuses; `path` is then what it was and the temporary file is gone.
 pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), FileError> {
     remove_if_present(temporary)?;
-    let mut new = Replacement::begin(path, temporary, bytes.len())?;
-    new.write(bytes)?;
-    rename_durably(temporary, path)?;
-    new.is_draft = false;
-    Ok(())
+    let new = Replacement::begin(path, temporary, bytes.len())?;
+    new.finish_by_rename(bytes, || Ok(true)).map(|_| ())
 }
 
 #[cfg(test)]

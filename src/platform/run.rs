@@ -1,4 +1,5 @@
-//! Running another program for its answer: bounded in time and size, and never left behind.
+//! Running another program for its answer: bounded in time and size, and ended if it is not done by then. What it started
+//! itself is its own.
 
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};

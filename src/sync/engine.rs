@@ -164,6 +164,7 @@ impl Engine<'_> {
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         let survey = self.survey(agent, mode, None)?;
         if survey.is_settled() || !survey.state.unopened.is_empty() {
+            self.note_touched(agent, &survey)?;
             return Ok(Loaded {
                 doc: survey.state.doc,
                 before: None,
@@ -174,6 +175,20 @@ impl Engine<'_> {
             });
         }
         self.settle(agent, mode, Extent::AsNeeded, Some(survey), unchanged)
+    }
+
+    /// A store that was written anew with the same bytes: `history` would say for ever that it had changed since.
+    fn note_touched(&mut self, agent: &AgentRef, survey: &Survey) -> Result<(), SyncError> {
+        let Some(record) = survey.record.as_ref().filter(|_| survey.is_known()) else {
+            return Ok(());
+        };
+        let modified = survey.place.modified().filter(|at| *at > record.updated_at);
+        if modified.is_none_or(|at| at > self.clock.now()) {
+            return Ok(());
+        }
+        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        tx.see_export(survey.place.real(), &agent.name)?;
+        Ok(tx.commit()?)
     }
 
     /// Loads an agent and changes it. `edit` may be called more than once and sees what other programs wrote.

@@ -1,15 +1,18 @@
 //! A file that the user names, joined with what an agent has.
 //!
-//! Pure. Nothing is deleted. Where both have a profile, the one that lasts longer stays, else the file's: the user named it.
+//! Pure. Nothing is deleted. Where both have a profile, the one that lasts longer stays, one without an end before all others and
+//! one that is expired or unreadable after them; else the file's: the user named it.
 
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::merge::merge;
 use super::plan::{Decision, plan_claude_code, plan_codex_cli};
-use crate::domain::{CLAUDE_CLI, CODEX_CLI, Credential, Section, StoreDoc, UnixMs};
+use crate::domain::{
+    CLAUDE_CLI, CODEX_CLI, Credential, Section, StoreDoc, UnixMs, normalize_provider,
+};
 use crate::export::{FormatFault, parse};
+use crate::health::{Status, assess};
 use crate::sources::legacy::{parse_auth, parse_oauth};
 use crate::sources::recognise::{FileKind, recognise};
 use crate::sources::{LoggedOut, Reading, SourceFault, claude_code, codex_cli};
@@ -62,6 +65,8 @@ pub struct Imported {
     pub kept: Vec<String>,
     /// Profiles that are the same in both.
     pub same: Vec<String>,
+    /// Providers for which the file's order was taken over, since there was none.
+    pub orders: Vec<String>,
 }
 
 impl ImportFile {
@@ -102,7 +107,7 @@ impl ImportFile {
     #[must_use]
     pub fn join(&self, doc: &StoreDoc, now: UnixMs) -> Imported {
         match &self.content {
-            Content::Store(theirs) => join(theirs, doc),
+            Content::Store(theirs) => join(theirs, doc, now),
             Content::ClaudeCode(login) => {
                 let stored = doc.get(Section::Profiles, CLAUDE_CLI);
                 planned(CLAUDE_CLI, &plan_claude_code(stored, login, now), doc)
@@ -151,40 +156,59 @@ fn legacy(bytes: &[u8], dropped: &mut Vec<String>) -> Result<StoreDoc, ImportFau
     Ok(doc)
 }
 
-/// Lays what the file says over what is there, in the order that is there.
-fn join(theirs: &StoreDoc, ours: &StoreDoc) -> Imported {
-    let merged = merge(&StoreDoc::default(), theirs, ours).doc;
+/// Adds what the file has to what is there, in the order that is there. Of two credentials the one that lasts longer stays. An
+/// order, a last good one and statistics come along only where there are none: they say how the others were used elsewhere.
+fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported {
     let mut out = Imported::of(ours);
-    for section in Section::ALL {
-        for (key, value) in merged.entries(section) {
-            if ours.get(section, key) != Some(value) {
-                out.doc.set(section, key, value.clone());
-            }
-        }
-    }
-    let is_section = |name: &str| Section::ALL.iter().any(|section| section.key() == name);
-    let beside = |doc: &StoreDoc| -> Map<String, Value> {
-        let fields = doc.expose_secret().iter();
-        fields
-            .filter(|(name, _)| !is_section(name) && *name != "version")
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    for (name, value) in beside(theirs) {
-        if !ours.expose_secret().contains_key(&name) {
-            out.doc.set_field(&name, value);
-        }
-    }
     for (id, entry) in theirs.entries(Section::Profiles) {
         let list = match ours.get(Section::Profiles, id) {
-            None => &mut out.added,
             Some(old) if old == entry => &mut out.same,
-            Some(_) if out.doc.get(Section::Profiles, id) == Some(entry) => &mut out.replaced,
-            Some(_) => &mut out.kept,
+            Some(old) if lasting(old, now) > lasting(entry, now) => &mut out.kept,
+            old => {
+                out.doc.set(Section::Profiles, id, entry.clone());
+                match old {
+                    Some(_) => &mut out.replaced,
+                    None => &mut out.added,
+                }
+            }
         };
         list.push(id.to_owned());
     }
+    for section in [Section::Order, Section::LastGood] {
+        for (provider, value) in theirs.entries(section) {
+            let is_same = |key: &str| normalize_provider(key) == normalize_provider(provider);
+            if !ours.entries(section).any(|(key, _)| is_same(key)) {
+                out.doc.set(section, provider, value.clone());
+                if section == Section::Order {
+                    out.orders.push(provider.to_owned());
+                }
+            }
+        }
+    }
+    for id in &out.added {
+        if let Some(usage) = theirs.get(Section::Usage, id)
+            && ours.get(Section::Usage, id).is_none()
+        {
+            out.doc.set(Section::Usage, id, usage.clone());
+        }
+    }
+    for (name, value) in theirs.expose_secret() {
+        if !ours.expose_secret().contains_key(name) {
+            out.doc.set_field(name, value.clone());
+        }
+    }
     out
+}
+
+/// How long an entry is of use: not at all, not any more, until when, for ever.
+fn lasting(entry: &Value, now: UnixMs) -> (u8, f64) {
+    let credential = Credential::of(entry);
+    match (assess(&credential, now).status, credential.expiry()) {
+        (Status::Static, _) => (3, 0.0),
+        (Status::Ok | Status::Expiring, Some(end)) => (2, end.ms()),
+        (Status::Expired, Some(end)) => (1, end.ms()),
+        _ => (0, 0.0),
+    }
 }
 
 fn planned(id: &str, decision: &Decision, doc: &StoreDoc) -> Imported {
@@ -219,6 +243,7 @@ impl Imported {
             replaced: Vec::new(),
             kept: Vec::new(),
             same: Vec::new(),
+            orders: Vec::new(),
         }
     }
 
@@ -252,7 +277,9 @@ mod tests {
         ImportFile::understand(value.to_string().as_bytes(), SystemTime::UNIX_EPOCH)
     }
 
-    fn token(token: &str, expires: i64) -> Value {
+    /// Ends so many days from now.
+    fn token(token: &str, days: i64) -> Value {
+        let expires = NOW.0 + days * 86_400_000;
         json!({"type": "token", "provider": "p", "token": token, "expires": expires})
     }
 
@@ -261,13 +288,14 @@ mod tests {
         let ours = doc(json!({
             "version": 1, "mine": 1,
             "profiles": {"p:z": token("z", 5), "p:a": token("a", 5), "p:s": token("s", 5)},
+            "order": {"q": ["q:ours"]},
             "usageStats": {"p:a": {"lastUsed": 9, "errorCount": 0}},
         }));
         let file = understand(&json!({
             "version": 1, "mine": 2, "theirs": [3],
             "profiles": {"p:new": {"type": "odd"}, "p:a": token("a2", 4), "p:z": token("z2", 6), "p:s": token("s", 5)},
-            "order": {"p": ["p:a"]},
-            "usageStats": {"p:a": {"lastUsed": 7, "x": 1}},
+            "order": {"p": ["p:a"], "Q": ["q:theirs"]}, "lastGood": {"p": "p:a"},
+            "usageStats": {"p:a": {"lastUsed": 7, "x": 1}, "p:new": {"lastUsed": 3}},
         }));
         let joined = file.unwrap().join(&ours, NOW);
         assert_eq!(
@@ -275,10 +303,12 @@ mod tests {
             doc(json!({
                 "version": 1, "mine": 1, "theirs": [3],
                 "profiles": {"p:z": token("z2", 6), "p:a": token("a", 5), "p:s": token("s", 5), "p:new": {"type": "odd"}},
-                "order": {"p": ["p:a"]},
-                "usageStats": {"p:a": {"lastUsed": 9, "errorCount": 0, "x": 1}},
+                "order": {"q": ["q:ours"], "p": ["p:a"]},
+                "usageStats": {"p:a": {"lastUsed": 9, "errorCount": 0}, "p:new": {"lastUsed": 3}},
+                "lastGood": {"p": "p:a"},
             }))
         );
+        assert_eq!(joined.orders, ["p"]);
         assert_eq!(
             (&joined.added[..], &joined.replaced[..]),
             (&["p:new".to_owned()][..], &["p:z".to_owned()][..])
@@ -324,6 +354,29 @@ mod tests {
         assert!(matches!(understand(&blank), Err(ImportFault::LoggedOut(_))));
     }
 
+    #[test]
+    fn what_is_of_use_does_not_give_way_to_what_is_not() {
+        let key = json!({"type": "api_key", "provider": "p", "key": "k"});
+        let other_key = json!({"type": "api_key", "provider": "p", "key": "k2"});
+        let odd_login = json!({"type": "oauth", "provider": "p", "access": "a"});
+        let junk = json!(3);
+        let (late, soon, dead) = (token("l", 9), token("s", 1), token("d", -1));
+        let ranked = [&key, &late, &soon, &dead, &junk];
+        let wins = |theirs: &Value, ours: &Value| {
+            let one = |entry: &Value| doc(json!({"profiles": {"p:x": entry}}));
+            let joined = join(&one(theirs), &one(ours), NOW);
+            joined.doc.get(Section::Profiles, "p:x") == Some(theirs)
+        };
+        for (at, better) in ranked.iter().enumerate() {
+            for worse in &ranked[at + 1..] {
+                assert!(!wins(worse, better), "{worse} over {better}");
+                assert!(wins(better, worse), "{better} over {worse}");
+            }
+        }
+        assert!(wins(&other_key, &key), "as good: the user named the file");
+        assert!(!wins(&odd_login, &soon));
+    }
+
     fn small_doc() -> impl Strategy<Value = StoreDoc> {
         let entry = ("[ab]", 0..4_i64).prop_map(|(secret, expires)| token(&secret, expires));
         prop::collection::btree_map("[a-d]", entry, 0..4).prop_map(|entries| {
@@ -339,12 +392,12 @@ mod tests {
         /// Nothing goes, nothing gets worse, and a second import changes nothing.
         #[test]
         fn an_import_loses_nothing(ours in small_doc(), theirs in small_doc()) {
-            let joined = join(&theirs, &ours);
+            let joined = join(&theirs, &ours, NOW);
             let until = |doc: &StoreDoc, id: &str| doc.get(Section::Profiles, id).map(|e| e["expires"].as_i64());
             for (id, _) in ours.entries(Section::Profiles).chain(theirs.entries(Section::Profiles)) {
                 prop_assert_eq!(until(&joined.doc, id), until(&ours, id).max(until(&theirs, id)));
             }
-            prop_assert_eq!(&join(&theirs, &joined.doc).doc, &joined.doc);
+            prop_assert_eq!(&join(&theirs, &joined.doc, NOW).doc, &joined.doc);
         }
     }
 }

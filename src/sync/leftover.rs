@@ -30,7 +30,7 @@ impl Engine<'_> {
             return Ok(survey);
         }
         let mut reading = match place.read_leftover() {
-            Err(FileError::NotRegular { .. }) => return Ok(survey), // nothing of ours; the next write says that it is in the way
+            Err(FileError::NotRegular { .. } | FileError::Symlink { .. }) => return Ok(survey), // nothing of ours; the next write says that it is in the way
             reading => reading?,
         };
         // The file is as it was before the write: there was no exchange, and half a draft is half of what is committed.

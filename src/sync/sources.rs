@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::notice::Notice;
-use super::plan::{Decision, plan_claude_code, plan_codex_cli_beside};
+use super::plan::{Decision, KeepReason, plan_claude_code, plan_codex_cli_beside};
 use crate::audit::{EventKind, Origin};
 use crate::domain::{CLAUDE_CLI, CODEX_CLI, Section, StoreDoc, UnixMs};
 use crate::platform::{FileError, read_regular};
@@ -88,6 +88,13 @@ impl Planned {
     pub(super) fn note(&self) -> ChangeNote {
         let (_, why) = self.verdict();
         ChangeNote::new(EventKind::SyncApplied, self.origin).detail("why", json!(why))
+    }
+
+    /// Whether there is nothing to decide: the other program is not in use here.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let why = KeepReason::SourceAbsent;
+        matches!(&self.decision, Decision::Keep { why: found } if *found == why)
     }
 
     /// The decision and its reason, in the words of the record.

@@ -45,6 +45,8 @@ pub struct ExportRecord {
     pub state: ExportState,
     /// The agent's revision when it last said what the agent has.
     pub revision: i64,
+    /// When that was known last.
+    pub updated_at: UnixMs,
     digest: Option<Vec<u8>>,
     /// Its bytes when last seen; none where they say what the agent has at `revision`.
     pub snapshot: Option<Zeroizing<Vec<u8>>>,
@@ -105,18 +107,18 @@ impl UnlockedVault {
         let row = self
             .conn
             .prepare_cached(
-                "SELECT x.state, x.revision, x.digest, x.snapshot FROM exports x JOIN terms t ON t.id = x.agent \
+                "SELECT x.state, x.revision, x.digest, x.snapshot, x.updated_at FROM exports x JOIN terms t ON t.id = x.agent \
                  WHERE x.path = ?1 AND t.text = ?2",
             )
             .and_then(|mut select| {
                 select
                     .query_row(params![path, agent.as_str()], |row| {
-                        Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<Vec<u8>>>(3)?))
+                        Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<Vec<u8>>>(3)?, UnixMs(row.get(4)?)))
                     })
                     .optional()
             })
             .at(&self.path, "read")?;
-        let Some((state, revision, digest, sealed)) = row else {
+        let Some((state, revision, digest, sealed, updated_at)) = row else {
             return Ok(Ok(None));
         };
         let aad = || snapshot_aad(self.id, &path, agent);
@@ -134,6 +136,7 @@ impl UnlockedVault {
                 ExportState::Written
             },
             revision,
+            updated_at,
             digest,
             snapshot,
         })))
@@ -149,6 +152,21 @@ impl UnlockedVault {
 }
 
 impl Tx<'_> {
+    /// Records that the store file was looked at, and is as it was known.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn see_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
+        self.tx
+            .execute(
+                "UPDATE exports SET updated_at = ?3 \
+                 WHERE path = ?1 AND agent = (SELECT id FROM terms WHERE text = ?2)",
+                params![path_text(path), agent.as_str(), self.now.0],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
     /// Forgets what was in the store file: whatever is found there next is compared with nothing.
     ///
     /// # Errors

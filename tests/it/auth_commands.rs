@@ -104,8 +104,10 @@ fn what_is_no_secret_is_refused_and_not_repeated() {
         ("", "no secret was given"),
         (" \n\t\n", "no secret was given"),
         ("sk-test-a sk-test-b", "blanks"),
+        ("OPENAI_API_KEY=sk-test-a", "variable's name"),
+        ("'sk-test-a'", "quotes"),
         ("sk-test-a\nsk-test-b\n", "line ends"),
-        ("sk-test-\u{7}", "control characters"),
+        ("sk-test-\u{7}", "no key or token has"),
         (&"x".repeat(70_000), "65536 bytes"),
     ] {
         let run = home.run_with_input(&args, input).exits(64);
@@ -116,6 +118,9 @@ fn what_is_no_secret_is_refused_and_not_repeated() {
         &["--expires-in", "1w"][..],
         &["--expires-in", "0"],
         &["--profile-id", " "],
+        &["--profile-id", "sk-test-typed-in-the-wrong-place"],
+        &["--profile-id", "a\nb"],
+        &["--expires-in", "-5d"],
         &["--agent"],
         &["--token", "sk-test-on-the-command-line"],
     ] {
@@ -152,6 +157,11 @@ fn a_configuration_that_cannot_be_changed_keeps_no_credential_out() {
         Some(TOKEN)
     );
     assert_eq!(home.read(CONFIG), "{ auth: 'mine' }");
+    assert!(
+        run.stderr.contains("anthropic:manual is stored, but"),
+        "{}",
+        run.stderr
+    );
     // One that cannot be read at all is known before a secret is taken.
     home.write(CONFIG, "{");
     paste_key(&home, "openai").exits(65);
@@ -348,7 +358,7 @@ fn what_came_of_a_credential_is_counted_as_the_gateway_counts_it() {
     home.write(CONFIG, "{auth: {cooldowns: {billingBackoffHours: 2}}}");
     assert_eq!(
         mark(&["--failed", "billing"]),
-        "openai:manual: cooldown 2h\n"
+        "openai:manual: disabled:billing 2h\n"
     );
     assert_eq!(mark(&["--used"]), "openai:manual: ready\n");
     let store = home.json(STORE);
@@ -419,6 +429,150 @@ fn history_says_where_a_store_has_changed_since() {
         told.stderr
     );
     assert!(told.stderr.contains("clawkeep sync"), "{}", told.stderr);
+    // Looked at and found to be as it was, that is known, too.
+    let earlier = std::time::SystemTime::now();
+    home.run(&["sync"]).ok();
+    file.set_modified(earlier).unwrap();
+    home.run(&["history"]).exits(0);
+    home.run(&["sync"]).ok();
+    let quiet = home.run(&["history"]).exits(0);
+    assert!(!quiet.stderr.contains("changed"), "{}", quiet.stderr);
+}
+
+#[test]
+fn an_agent_that_is_nowhere_gets_no_credential() {
+    let home = Home::new();
+    home.write("s.json", json!({"profiles": {}}).to_string());
+    let paste = paste_token(&home, &["--agent", "typo"]).exits(1);
+    assert!(
+        paste.stderr.contains("there is no agent typo"),
+        "{}",
+        paste.stderr
+    );
+    home.run(&["import", "s.json", "--agent", "typo"]).exits(1);
+    assert!(!home.at(".clawdbot/agents/typo").exists());
+    home.write(CONFIG, "{agents: {list: [{id: 'main'}, {id: 'typo'}]}}");
+    paste_token(&home, &["--agent", "typo"]).ok();
+    assert!(
+        home.at(".clawdbot/agents/typo/agent/auth-profiles.json")
+            .exists()
+    );
+}
+
+#[test]
+fn hostile_ids_stay_on_their_line_and_out_of_the_record() {
+    let home = Home::new();
+    let long = "x".repeat(70_000);
+    let key = |n: &str| json!({"type": "api_key", "provider": "p", "key": format!("sk-test-{n}")});
+    let store = json!({"profiles": {"p:n\nops: 3 profiles, up to date": key("1"), long.clone(): key("2"), " p:blank ": key("3"), "p:x": key("4")},
+        "order": {"p": ["p:x", {"token": "sk-test-in-order"}, long]}});
+    home.write("s.json", store.to_string());
+    for args in [
+        &["import", "s.json"][..],
+        &["sync"],
+        &["models", "auth", "list"],
+        &["models", "auth", "candidates", "--provider", "p"],
+        &["models", "auth", "order", "get", "--provider", "p"],
+        &["history"],
+    ] {
+        let run = home.run(args).exits(0);
+        assert!(!run.stdout.contains("\nops: 3"), "{args:?}: {}", run.stdout);
+        assert!(
+            run.stdout.lines().all(|line| line.len() < 2_000),
+            "{args:?}"
+        );
+    }
+    home.run(&["models", "auth", "mark", " p:blank ", "--used"])
+        .ok();
+    home.run(&["models", "auth", "remove", " p:blank ", "--yes"])
+        .ok();
+    home.run(&["models", "auth", "remove", "p:x", "--yes"]).ok();
+    let record = home.run(&["history", "--json"]).ok();
+    assert!(!record.contains("sk-test-"), "{record:.400}");
+    home.assert_sound();
+}
+
+#[test]
+fn a_profile_in_a_store_that_was_never_looked_at_stays_in_the_configuration() {
+    let home = Home::new();
+    paste_key(&home, "openai").ok();
+    home.write(
+        ".clawdbot/agents/ops/agent/auth-profiles.json",
+        home.read(STORE),
+    );
+    let run = home
+        .run(&["models", "auth", "remove", "openai:manual", "--yes"])
+        .exits(0);
+    assert!(!run.stdout.contains("Updated"), "{run:?}");
+    assert!(home.read(CONFIG).contains("openai:manual"));
+}
+
+#[test]
+fn a_replaced_credential_and_one_that_is_not_tried_are_told_of() {
+    let home = Home::new();
+    paste_token(&home, &[]).ok();
+    let args = ["models", "auth", "paste-api-key", "--provider", "anthropic"];
+    let run = home.run_with_input(&args, KEY).exits(0);
+    assert!(
+        run.stderr.contains("it took the place of the token"),
+        "{}",
+        run.stderr
+    );
+    home.write("s.json", json!({"profiles": {"anthropic:other": {"type": "api_key", "provider": "anthropic", "key": "sk-test-o"}}}).to_string());
+    let run = home.run(&["import", "s.json"]).exits(0);
+    assert!(
+        run.stderr.contains("anthropic:other is not tried"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn twenty_at_once_are_all_stored_and_all_in_the_configuration() {
+    use std::io::Write as _;
+    let home = Home::new();
+    home.run(&["init"]).ok();
+    let start = |n: usize| {
+        let id = format!("p:{n}");
+        let args = [
+            "models",
+            "auth",
+            "paste-api-key",
+            "--provider",
+            "p",
+            "--profile-id",
+            &id,
+        ];
+        let mut command = home.command(&args);
+        command
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(KEY.as_bytes())
+            .unwrap();
+        child
+    };
+    let children: Vec<_> = (0..20).map(start).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let config = home.json(CONFIG);
+    let store = home.json(STORE);
+    for n in 0..20 {
+        let id = format!("p:{n}");
+        assert_eq!(store["profiles"][&id]["key"], KEY, "{id}");
+        assert_eq!(config["auth"]["profiles"][&id]["mode"], "api_key", "{id}");
+    }
+    let left: Vec<_> = home
+        .files()
+        .into_iter()
+        .filter(|file| file.contains("draft"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
@@ -463,7 +617,7 @@ fn files_are_imported_by_what_is_in_them() {
         .exits(0);
     assert_eq!(
         run.stdout,
-        "~/old/store.json (auth-profiles.json): added openai:a\n~/old/auth.json (auth.json): added groq:default\n~/old/claude.json (claude-code): added anthropic:claude-cli\n"
+        "main: ~/old/store.json (auth-profiles.json): added openai:a\nmain: ~/old/auth.json (auth.json): added groq:default\nmain: ~/old/claude.json (claude-code): added anthropic:claude-cli\n"
     );
     assert!(
         run.stderr.contains("the entry junk holds no credential"),
@@ -480,14 +634,14 @@ fn files_are_imported_by_what_is_in_them() {
     assert_eq!(applied["detail"]["added"], json!(["anthropic:claude-cli"]));
     assert_eq!(
         home.newest("import.dropped").unwrap()["detail"]["entries"],
-        json!(["junk"])
+        json!(1)
     );
     // Once more: nothing to do, and nothing recorded.
     let events = home.events().len();
     let again = home.run(&["import", "old/store.json"]).ok();
     assert_eq!(
         again,
-        "~/old/store.json (auth-profiles.json): already there: openai:a\n"
+        "main: ~/old/store.json (auth-profiles.json): already there: openai:a\n"
     );
     assert_eq!(home.events().len(), events);
     home.assert_sound();

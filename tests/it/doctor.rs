@@ -304,7 +304,7 @@ fn the_configurations_comments_survive_its_repair() {
 fn what_is_in_use_is_left_alone() {
     let home = healthy();
     fs::create_dir(home.at(STORE).with_extension("json.lock")).unwrap();
-    let new = home.at(CONFIG).with_extension("json.7.clawkeep-tmp");
+    let new = home.at(CONFIG).with_extension("json.clawkeep-draft");
     fs::write(&new, "{}").unwrap();
     let found = findings(&home.run(REPAIR));
     assert_eq!(found.len(), 1, "{found:?}");

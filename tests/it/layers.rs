@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "sync",
         &[
-            "domain", "platform", "audit", "config", "sources", "export", "vault",
+            "domain", "platform", "audit", "health", "config", "sources", "export", "vault",
         ],
     ),
     (

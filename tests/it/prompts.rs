@@ -68,14 +68,17 @@ fn a_question_can_be_left_and_the_terminal_is_as_it_was() {
     terminal.answer_hidden("Paste token", "sk-test-half\u{3}");
     terminal.wait_until_shown_again();
     assert_eq!(terminal.end().0, -1, "ended by the signal");
-    // Ctrl-D and Enter: nothing given.
-    for keys in ["\u{4}", ""] {
-        let mut terminal = start(&home, &paste);
-        terminal.answer_hidden("Paste token", keys);
-        let (status, shown) = terminal.end();
-        assert_eq!(status, 64, "{shown}");
-        assert!(shown.contains("no secret was given"), "{shown}");
-    }
+    // Enter, and a paste over two lines: asked again. Ctrl-D: nothing given.
+    let mut terminal = start(&home, &paste);
+    terminal.answer_hidden("Paste token", "");
+    terminal.wait_for("no secret was given");
+    terminal.answer_hidden("Paste token", "sk-test-first-half\rsk-test-second-half");
+    terminal.wait_for("more than the secret was given");
+    terminal.answer_hidden("Paste token", "\u{4}");
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 1, "{shown}");
+    assert!(shown.contains("was not answered"), "{shown}");
+    assert!(!shown.contains("half"), "{shown}");
     let mut terminal = start(&home, &["models", "auth", "remove", "groq:manual"]);
     terminal.answer("Remove groq:manual", "\u{4}");
     let (status, shown) = terminal.end();

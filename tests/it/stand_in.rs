@@ -52,6 +52,7 @@ fn what_it_has_it_does_and_the_rest_goes_on() {
         &["models", "status", "--probe"],
         &["models"],
         &["--profile", "x", "status"],
+        &["--version"],
     ] {
         let theirs = run(&home, args).exits(7);
         assert_eq!(theirs.stdout, format!("theirs: {}\n", args.join(" ")));
@@ -67,9 +68,25 @@ fn without_another_one_it_says_so_itself() {
     symlink(env!("CARGO_BIN_EXE_clawkeep"), home.at("second/clawdbot")).unwrap(); // itself once more: no other
     let refused = run(&home, &["gateway", "start"]).exits(64);
     assert!(
-        refused.stderr.contains("unrecognized subcommand"),
+        refused.stderr.contains("no other clawdbot on the PATH"),
         "{refused:?}"
     );
+}
+
+/// Copies, not links: neither is the other's file.
+#[test]
+fn two_of_them_do_not_hand_a_command_to_each_other_for_ever() {
+    let home = home();
+    for dir in ["first", "second"] {
+        let _ = fs::remove_file(home.at(&format!("{dir}/clawdbot")));
+        fs::copy(
+            env!("CARGO_BIN_EXE_clawkeep"),
+            home.at(&format!("{dir}/clawdbot")),
+        )
+        .unwrap();
+    }
+    let refused = run(&home, &["gateway", "start"]).exits(64);
+    assert!(refused.stderr.contains("no other clawdbot"), "{refused:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_mark, auth_order, auth_paste, auth_remove,
@@ -109,6 +109,21 @@ pub(crate) enum Auth {
     Order(auth_order::Order),
 }
 
+/// The command that this process was called with, as far as it is one: `clawkeep models auth order set`.
+pub(crate) fn command_words() -> String {
+    let mut command = Cli::command();
+    let mut words = vec![command.get_name().to_owned()];
+    for word in std::env::args_os().skip(1) {
+        let known = word.to_str().and_then(|word| command.find_subcommand(word));
+        let Some(known) = known.cloned() else {
+            continue; // an option, or its value
+        };
+        words.push(known.get_name().to_owned());
+        command = known;
+    }
+    words.join(" ")
+}
+
 /// Parses the process's arguments.
 pub(crate) fn parse() -> Result<Cli, Failure> {
     Cli::try_parse().map_err(Failure::Usage)
@@ -117,7 +132,6 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

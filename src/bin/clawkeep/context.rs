@@ -257,7 +257,11 @@ impl Context {
     }
 
     /// An agent that was named and is nowhere: most likely mistyped. Its directory is not made and nothing put into it.
-    fn is_unknown(&self, vault: &UnlockedVault, agent: &AgentRef) -> Result<bool, Failure> {
+    pub(crate) fn is_unknown(
+        &self,
+        vault: &UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<bool, Failure> {
         let by_path = agent.name.as_str().contains('/');
         if by_path || agent.name == AgentName::default() || agent.dir.is_dir() {
             return Ok(false);
@@ -286,6 +290,9 @@ impl Context {
             .iter()
             .for_each(|notice| self.ui.notice(notice));
         for planned in &loaded.planned {
+            if planned.is_idle() {
+                continue; // a program that is not in use here
+            }
             let (verdict, why) = planned.verdict();
             let profile = planned.profile;
             self.ui

@@ -44,9 +44,15 @@ pub(crate) enum Failure {
     Input(#[source] io::Error),
     #[error("{} cannot be imported: {fault}", path.display())]
     Import { path: PathBuf, fault: ImportFault },
-    /// The credential was stored; the configuration does not say so.
-    #[error("the configuration could not be changed")]
-    ConfigEdit(#[source] ConfigEditError),
+    /// What was done in the vault; the configuration does not say so.
+    #[error("{done}, but the configuration could not be changed")]
+    ConfigEdit {
+        done: String,
+        source: ConfigEditError,
+    },
+    /// A file that was named to be imported.
+    #[error(transparent)]
+    ImportFile(FileError),
     /// A request that makes no sense for what is stored.
     #[error("{what}")]
     Refused { what: String, next: String },
@@ -90,14 +96,15 @@ impl Failure {
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
             Self::Path(_) | Self::Output(_) | Self::Input(_) | Self::Refused { .. } => FAILED,
-            Self::ConfigEdit(error) => match error {
+            Self::ConfigEdit { source, .. } => match source {
                 ConfigEditError::Unreadable(ConfigError::File(error))
                 | ConfigEditError::File(error) => of_file(error),
                 ConfigEditError::Unreadable(_) | ConfigEditError::Unsure { .. } => DAMAGED,
                 ConfigEditError::Contended { .. } => BUSY,
+                ConfigEditError::Lock(error) => of_lock(error),
                 _ => FAILED,
             },
-            Self::File(error) | Self::NotWritten(error) => of_file(error),
+            Self::File(error) | Self::NotWritten(error) | Self::ImportFile(error) => of_file(error),
             Self::Vault(error) => of_vault(error),
             Self::Sync(error) => match error {
                 SyncError::Vault(error) => of_vault(error),
@@ -117,10 +124,14 @@ impl Failure {
 
     /// What failed, and why, a line each: at most two.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let mut causes = Vec::new();
+        let mut causes: Vec<String> = Vec::new();
         let mut next = self.source();
         while let Some(cause) = next {
-            causes.push(cause.to_string());
+            let said = cause.to_string();
+            // Some errors say their cause themselves.
+            if !causes.iter().any(|earlier| earlier.contains(&said)) {
+                causes.push(said);
+            }
             next = cause.source();
         }
         let mut lines = vec![one_line(&self.to_string())];
@@ -155,17 +166,21 @@ impl Failure {
                 "Check what is there and its permissions.".to_owned()
             }
             Self::Config(_) => "Mend the file; nothing was changed.".to_owned(),
-            Self::ConfigEdit(ConfigEditError::Unsure { by_hand, .. }) => {
-                format!("Change it by hand: {by_hand}")
-            }
-            Self::ConfigEdit(ConfigEditError::File(error)) => file_remedy(error)?,
-            Self::ConfigEdit(_) => "Run the command again once that is mended.".to_owned(),
+            Self::ConfigEdit { source, .. } => match source {
+                ConfigEditError::Unsure { by_hand, .. } => {
+                    format!("Change it by hand: {by_hand}")
+                }
+                ConfigEditError::File(error) => file_remedy(error)?,
+                ConfigEditError::Lock(error) => lock_remedy(error)?,
+                _ => "Run the command again once that is mended.".to_owned(),
+            },
+            Self::ImportFile(_) => "Nothing was changed. Name another file.".to_owned(),
             Self::Import { .. } => "Nothing was changed. Name another file, or mend this one.".to_owned(),
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }
             Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
-            Self::BadArgument(_) | Self::Kind(_) => "See the command's --help.".to_owned(),
+            Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", crate::args::command_words()),
             _ => return None,
         };
         Some(one_line(&format!("  {advice}")))

@@ -74,31 +74,39 @@ pub(crate) fn choose(question: &str, items: &[&str]) -> Result<usize, Failure> {
     Ok(number(&typed).unwrap_or_default()) // checked
 }
 
-/// Takes a secret: asked for without echo where there is a person, else all of stdin. Blanks around it are cut off.
+/// Takes a secret: asked for without echo, until it can be one, where there is a person; else all of stdin. Blanks around it are
+/// cut off.
 pub(crate) fn secret(question: &str) -> Result<SecretString, Failure> {
-    let typed = if is_possible() {
-        show(&format!("{question}: "))?;
+    if !io::stdin().is_terminal() {
+        return checked(&from_stdin()?).map_err(Failure::BadArgument);
+    }
+    loop {
+        show(&format!("{}: ", one_line(question)))?;
         let typed = hidden_line();
         say("");
-        typed?
-    } else {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2)); // one that grew would leave copies
-        let stdin = io::stdin().lock();
-        let mut limited = stdin.take(SECRET_MAX as u64 + 1);
-        limited.read_to_end(&mut bytes).map_err(Failure::Input)?;
-        bytes
-    };
-    if typed.len() > SECRET_MAX {
-        let complaint = format!("more than {SECRET_MAX} bytes were given, which is no secret");
-        return Err(Failure::BadArgument(complaint));
-    }
-    match std::str::from_utf8(&typed) {
-        Ok(text) => checked(text.trim()),
-        Err(_) => {
-            let complaint = "what was given is no text (UTF-8), so no secret";
-            Err(Failure::BadArgument(complaint.to_owned()))
+        match typed? {
+            Typed::Left => return Err(not_answered()),
+            Typed::Line(line) => match checked(&line) {
+                Ok(secret) => return Ok(secret),
+                Err(complaint) => say(&format!("That is no secret: {complaint}. Once more.")),
+            },
         }
     }
+}
+
+/// What was typed where it does not show.
+enum Typed {
+    /// A line.
+    Line(Zeroizing<Vec<u8>>),
+    /// Nothing: Ctrl-D.
+    Left,
+}
+
+fn from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2)); // one that grew would leave copies
+    let mut limited = io::stdin().lock().take(SECRET_MAX as u64 + 1);
+    limited.read_to_end(&mut bytes).map_err(Failure::Input)?;
+    Ok(bytes)
 }
 
 /// Shows a question and reads the line that is typed.
@@ -109,12 +117,16 @@ fn ask(question: &str) -> Result<String, Failure> {
     match read.map_err(Failure::Input)? {
         0 => {
             say("");
-            Err(Failure::Refused {
-                what: "the question was not answered".to_owned(),
-                next: "Nothing was changed. Run the command again.".to_owned(),
-            })
+            Err(not_answered())
         }
         _ => Ok(line.trim().to_owned()),
+    }
+}
+
+fn not_answered() -> Failure {
+    Failure::Refused {
+        what: "the question was not answered".to_owned(),
+        next: "Nothing was stored. Run the command again.".to_owned(),
     }
 }
 
@@ -133,34 +145,32 @@ fn say(text: &str) {
 /// Reads a line that the terminal does not show. Byte by byte, since the terminal itself would pass on 4095 of a line and drop
 /// the rest in silence.
 #[cfg(unix)]
-fn hidden_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn hidden_line() -> Result<Typed, Failure> {
     use rustix::process::{Signal, getpid, kill_process};
-    let failed = |errno: rustix::io::Errno| Failure::Input(errno.into());
-    let hidden = Hidden::begin().map_err(failed)?;
-    let mut line = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 1));
-    let mut byte = Zeroizing::new([0_u8]);
+    let hidden = Hidden::begin().map_err(|errno| Failure::Input(errno.into()))?;
+    let mut line = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2));
     while line.len() <= SECRET_MAX {
-        match rustix::io::read(io::stdin(), &mut *byte) {
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(errno) => return Err(failed(errno)),
-            Ok(0) => break,
-            Ok(_) => {}
-        }
-        match byte[0] {
-            b'\n' | b'\r' | 0x04 => break, // Enter, Ctrl-D
-            0x03 => {
+        match hidden.next()? {
+            None | Some(0x04) => return Ok(Typed::Left), // Ctrl-D
+            Some(b'\n' | b'\r') => break,
+            Some(0x03) => {
                 drop(hidden);
                 let _ = kill_process(getpid(), Signal::INT); // as Ctrl-C does anywhere else
-                break;
+                return Ok(Typed::Left);
             }
-            0x08 | 0x7f => {
+            Some(0x08 | 0x7f) => {
                 while line.pop().is_some_and(|gone| gone & 0xc0 == 0x80) {} // all bytes of a character
             }
-            0x15 => line.clear(), // Ctrl-U
-            other => line.push(other),
+            Some(0x15) => line.clear(), // Ctrl-U
+            Some(other) => line.push(other),
         }
     }
-    Ok(line)
+    // Pasted over several lines, the rest would go to the shell, for all to see.
+    if hidden.has_more() {
+        line.push(b'\n');
+        line.push(b'?');
+    }
+    Ok(Typed::Line(line))
 }
 
 /// The terminal, not showing what is typed, until this is dropped.
@@ -178,36 +188,91 @@ impl Hidden {
         tcsetattr(io::stdin(), OptionalActions::Flush, &modes)?;
         Ok(Self(before))
     }
+
+    /// The next byte; `None` at the end of the input.
+    fn next(&self) -> Result<Option<u8>, Failure> {
+        let mut byte = Zeroizing::new([0_u8]);
+        loop {
+            match rustix::io::read(io::stdin(), &mut *byte) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(Failure::Input(errno.into())),
+                Ok(0) => return Ok(None),
+                Ok(_) => return Ok(Some(byte[0])),
+            }
+        }
+    }
+
+    /// Whether more comes within a tenth of a second, which nobody types.
+    fn has_more(&self) -> bool {
+        use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
+        let Ok(mut modes) = tcgetattr(io::stdin()) else {
+            return false;
+        };
+        modes.special_codes[SpecialCodeIndex::VMIN] = 0;
+        modes.special_codes[SpecialCodeIndex::VTIME] = 1; // tenths of a second
+        let waits = tcsetattr(io::stdin(), OptionalActions::Now, &modes).is_ok();
+        waits && matches!(self.next(), Ok(Some(_)))
+    }
 }
 
 #[cfg(unix)]
 impl Drop for Hidden {
     fn drop(&mut self) {
         use rustix::termios::{OptionalActions, tcsetattr};
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0); // a terminal that is gone needs nothing put back
+        // What is left of a paste goes with it. A terminal that is gone needs nothing put back.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }
 
 #[cfg(not(unix))]
-fn hidden_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn hidden_line() -> Result<Typed, Failure> {
     Err(Failure::Refused {
         what: "secrets cannot be typed here: this system's terminal would show them".to_owned(),
         next: "Give the secret on stdin, from a file.".to_owned(),
     })
 }
 
-/// A secret is one line of visible characters: it goes into an HTTP header.
-fn checked(secret: &str) -> Result<SecretString, Failure> {
-    let complaint = if secret.is_empty() {
-        "no secret was given: type it at the prompt, or give it on stdin, as in: … < file"
-    } else if secret.contains(char::is_whitespace) {
-        "the secret has blanks or line ends inside it: more than the secret was given"
-    } else if secret.contains(char::is_control) {
-        "the secret has control characters in it: it was not copied whole"
-    } else {
-        return Ok(SecretString::from(secret));
-    };
-    Err(Failure::BadArgument(complaint.to_owned()))
+/// A secret is a word of visible ASCII characters: it goes into an HTTP header. What is wrong with it, else.
+fn checked(given: &[u8]) -> Result<SecretString, String> {
+    let too_long = given.len() > SECRET_MAX;
+    let given = given.strip_prefix(b"\xef\xbb\xbf").unwrap_or(given); // a byte-order mark
+    let secret = given.trim_ascii();
+    let has = |is: fn(&u8) -> bool| secret.iter().any(is);
+    // NAME=value, as it stands in a file of variables.
+    let name = secret
+        .split(|byte| *byte == b'=')
+        .next()
+        .unwrap_or_default();
+    let is_assignment = name.len() < secret.len()
+        && name.len() > 2
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_uppercase() || *byte == b'_');
+    let is_quoted = [b'"', b'\'', b'`']
+        .iter()
+        .any(|quote| secret.starts_with(&[*quote]));
+    Err(match () {
+        () if too_long => format!("more than {SECRET_MAX} bytes were given"),
+        () if secret.is_empty() => {
+            "no secret was given; type it at the prompt, or give it on stdin, from a file"
+                .to_owned()
+        }
+        () if has(u8::is_ascii_whitespace) => {
+            "it has blanks or line ends inside, so more than the secret was given".to_owned()
+        }
+        () if !secret.iter().all(u8::is_ascii_graphic) => {
+            "it has characters that no key or token has, so it was not copied as it is".to_owned()
+        }
+        () if is_assignment => {
+            "it begins with a variable's name; give what stands behind the =".to_owned()
+        }
+        () if is_quoted => "it has quotes around it; give what stands between them".to_owned(),
+        () => {
+            return std::str::from_utf8(secret)
+                .map(SecretString::from)
+                .map_err(|_| "it is no text".to_owned()); // it is ASCII
+        }
+    })
 }
 
 #[cfg(test)]
@@ -217,10 +282,29 @@ mod tests {
 
     #[test]
     fn a_secret_is_one_word_and_is_not_repeated_in_complaints() {
-        assert_eq!(checked("sk-é").unwrap().expose_secret(), "sk-é");
-        for bad in ["", "sk-a sk-b", "sk-a\nsk-b", "sk-a\u{1b}[2J"] {
-            let said = checked(bad).unwrap_err().to_string();
+        for good in ["sk-a=b_c", " eyJ.x.y==\r\n", "\u{feff}sk-1"] {
+            let kept = checked(good.as_bytes()).unwrap();
+            assert_eq!(
+                kept.expose_secret(),
+                good.trim_matches(['\u{feff}', ' ', '\r', '\n'])
+            );
+        }
+        let long = "x".repeat(SECRET_MAX + 1);
+        for bad in [
+            "",
+            " ",
+            "sk-a sk-b",
+            "sk-a\nsk-b",
+            "sk-a\u{1b}[2J",
+            "sk-é",
+            "sk-a\u{200b}",
+            "OPENAI_API_KEY=sk-a",
+            "\"sk-a\"",
+            &long,
+        ] {
+            let said = checked(bad.as_bytes()).unwrap_err();
             assert!(!said.contains("sk-"), "{said}");
         }
+        assert!(checked(b"sk-\xff").is_err());
     }
 }

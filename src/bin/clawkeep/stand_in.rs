@@ -21,6 +21,7 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
         ErrorKind::InvalidSubcommand
             | ErrorKind::UnknownArgument
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayVersion // whoever asks for the version of `clawdbot` means the gateway's
     );
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
@@ -29,11 +30,15 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
     }
     match next_on_path() {
         Some(program) => run_instead(&program, words.collect()),
+        None if error.kind() == ErrorKind::InvalidSubcommand => Failure::BadArgument(format!(
+            "clawkeep, standing in for {GATEWAY}, does not have that command, and there is no other {GATEWAY} on the PATH to hand it to"
+        )),
         None => failure,
     }
 }
 
-/// The next program of that name on the PATH that is not this one.
+/// The next program of that name on the PATH, behind this one. Only behind: two copies of this program must not hand a command
+/// to each other for ever.
 fn next_on_path() -> Option<PathBuf> {
     let this = std::env::current_exe()
         .and_then(std::fs::canonicalize)
@@ -43,13 +48,15 @@ fn next_on_path() -> Option<PathBuf> {
         GATEWAY.to_owned(),
         format!("{GATEWAY}{}", std::env::consts::EXE_SUFFIX),
     ];
-    std::env::split_paths(&path)
+    let programs: Vec<PathBuf> = std::env::split_paths(&path)
         .filter(|dir| dir.is_absolute())
         .flat_map(|dir| names.clone().map(|name| dir.join(name)))
-        .find(|program| {
-            let real = std::fs::canonicalize(program);
-            is_executable(program) && real.is_ok_and(|real| real != this)
-        })
+        .filter(|program| is_executable(program))
+        .collect();
+    let is_this = |program: &PathBuf| std::fs::canonicalize(program).is_ok_and(|real| real == this);
+    let behind = programs.iter().position(is_this).map_or(0, |at| at + 1);
+    let mut others = programs.into_iter().skip(behind);
+    others.find(|program| !is_this(program))
 }
 
 #[cfg(unix)]

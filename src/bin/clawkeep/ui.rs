@@ -177,6 +177,22 @@ pub(crate) fn one_line(text: &str) -> String {
         .collect()
 }
 
+/// An id, or another text from outside, as a part of a line of ours: on one line, and not longer than 128 characters.
+pub(crate) fn shown_id(text: &str) -> String {
+    const ID_MAX: usize = 128;
+    let line = one_line(text);
+    if line.chars().count() <= ID_MAX {
+        return line;
+    }
+    line.chars().take(ID_MAX - 1).chain(['…']).collect()
+}
+
+/// Ids as a list.
+pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
+    let shown: Vec<String> = ids.into_iter().map(shown_id).collect();
+    shown.join(", ")
+}
+
 /// A character as it may be shown: control characters and those that change the direction of writing become `?`.
 fn visible(c: char) -> char {
     // Source of the ranges: Unicode Standard Annex 9, explicit directional formatting characters.

@@ -26,9 +26,8 @@ fn rename(from: &str, to: &str, email: Option<&str>) -> ConfigEdit {
 
 #[track_caller]
 fn after(text: &str, edit: &ConfigEdit) -> String {
-    edited(text, edit, Path::new(PATH))
-        .unwrap()
-        .unwrap_or_else(|| text.to_owned())
+    let after = edited(text, edit, Path::new(PATH)).unwrap();
+    after.map_or_else(|| text.to_owned(), |after| after.to_string())
 }
 
 #[test]
@@ -214,7 +213,8 @@ proptest! {
     #[test]
     fn any_layout_can_be_changed(text in config(), id in id()) {
         let new = put("anthropic:new");
-        let with = edited(&text, &new, Path::new(PATH)).unwrap().expect("it was not there");
+        let with = after(&text, &new);
+        prop_assert_ne!(&with, &text, "it was not there");
         prop_assert_eq!(comments(&with), comments(&text), "{}\n---\n{}", text, with);
         prop_assert!(with.contains("z: 1.50"));
         let without = after(&with, &remove("anthropic:new"));

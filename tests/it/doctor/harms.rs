@@ -340,7 +340,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         })
     }),
     (FindingId::FootprintLeftover, |home| {
-        let left = home.at(CONFIG).with_extension("json.7.clawkeep-tmp");
+        let left = home.at(CONFIG).with_extension("json.clawkeep-draft");
         fs::write(&left, "{models: 'sk-test-x'}").unwrap();
         chmod(&left, 0o600);
         written(&left, SystemTime::now() - Duration::from_secs(3600));

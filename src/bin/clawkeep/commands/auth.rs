@@ -2,12 +2,16 @@
 
 use clap::Args;
 use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config, status_agent};
-use clawkeep::domain::{Credential, ProviderId, StoreDoc};
+use clawkeep::domain::{Credential, Expiry, ProviderId, Section, StoreDoc, UnixMs};
+use clawkeep::health::remaining_short;
+use clawkeep::selection::unusable_until;
 use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
+use serde_json::Value;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::ui::shown_id;
 
 /// Which agent's credentials.
 #[derive(Debug, Args)]
@@ -31,11 +35,41 @@ impl Whose {
 /// A provider as an argument, which is not empty.
 pub(crate) fn provider(raw: &str) -> Result<ProviderId, String> {
     let provider = ProviderId::new(raw);
-    if provider.as_str().is_empty() {
-        Err("a provider id is not empty".to_owned())
-    } else {
-        Ok(provider)
+    match provider.as_str() {
+        "" => Err("a provider id is not empty".to_owned()),
+        id if id.contains(char::is_control) => {
+            Err("a provider id has no control characters".to_owned())
+        }
+        _ => Ok(provider),
     }
+}
+
+/// An id as the store has it: as it was typed, or without the blanks around it.
+pub(crate) fn id_in<'t>(doc: &StoreDoc, typed: &'t str) -> &'t str {
+    match doc.credential(typed) {
+        Some(_) => typed,
+        None => typed.trim(),
+    }
+}
+
+/// An agent that is nowhere is most likely mistyped: nothing is stored for it.
+pub(crate) fn check_known(
+    context: &Context,
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+) -> Result<(), Failure> {
+    if !context.is_unknown(vault, agent)? {
+        return Ok(());
+    }
+    Err(Failure::Refused {
+        what: format!(
+            "there is no agent {} (no directory {})",
+            agent.name,
+            agent.dir.display()
+        ),
+        next: "Name one that is there, add it to agents.list of the configuration, or make its directory."
+            .to_owned(),
+    })
 }
 
 /// The readable credential `id`, or why there is none.
@@ -53,14 +87,23 @@ pub(crate) fn existing<'d>(
 pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
     Failure::Refused {
         what: format!(
-            "Auth profile \"{id}\" not found in {}.",
+            "Auth profile \"{}\" not found in {}.",
+            shown_id(id),
             agent.dir.display()
         ),
-        next: format!(
-            "See the ids with: clawkeep models auth list --agent {}",
-            agent.name
-        ),
+        next: list_hint(agent),
     }
+}
+
+/// How to see an agent's ids.
+pub(crate) fn list_hint(agent: &AgentRef) -> String {
+    // One that no id leads to is known by its directory, which CLAWDBOT_AGENT_DIR names.
+    let whose = if agent.name.as_str().contains('/') {
+        String::new()
+    } else {
+        format!(" --agent {}", agent.name)
+    };
+    format!("See the ids with: clawkeep models auth list{whose}")
 }
 
 /// Changes an agent's document and says what there is to say.
@@ -76,13 +119,52 @@ pub(crate) fn edit(
     Ok(loaded)
 }
 
-/// Records a change of profiles in the gateway's configuration; says so as the reference does.
-pub(crate) fn record_in_config(context: &Context, edit: &ConfigEdit) -> Result<(), Failure> {
+/// Records in the gateway's configuration what was done to a profile, which `done` says; the line that the reference says of it.
+pub(crate) fn record_in_config(
+    context: &Context,
+    edit: &ConfigEdit,
+    done: &str,
+) -> Result<String, Failure> {
     let path = &context.layout.config_file;
-    match edit_config(path, edit).map_err(Failure::ConfigEdit)? {
-        ConfigChange::Written => context
-            .ui
-            .answer(&format!("Updated {}\n", context.layout.shorten_home(path))),
-        ConfigChange::None => Ok(()),
-    }
+    let changed = edit_config(path, edit).map_err(|source| Failure::ConfigEdit {
+        done: done.to_owned(),
+        source,
+    })?;
+    Ok(match changed {
+        ConfigChange::Written => format!("Updated {}\n", context.layout.shorten_home(path)),
+        ConfigChange::None => String::new(),
+    })
+}
+
+/// Ends a command that stored something and then changed the configuration: the answer, then what went wrong with the store,
+/// then what went wrong with the configuration.
+pub(crate) fn conclude(
+    context: &Context,
+    loaded: Loaded,
+    recorded: Result<String, Failure>,
+    answer: impl FnOnce(&str) -> String,
+) -> Result<(), Failure> {
+    let (line, trouble) = match recorded {
+        Ok(line) => (line, None),
+        Err(failure) => (String::new(), Some(failure)),
+    };
+    let told = context.ui.answer(&answer(&line));
+    context.verdict(loaded)?;
+    trouble.map_or(told, Err)
+}
+
+/// Why and how long a profile is not to be used, in the reference's words: `cooldown 5m`, `disabled:billing 5h`.
+pub(crate) fn rest(doc: &StoreDoc, id: &str, now: UnixMs) -> Option<String> {
+    let until = unusable_until(doc, id).filter(|until| until.ms() > now.as_f64())?;
+    let usage = doc.get(Section::Usage, id)?;
+    let disabled = Expiry::from_json(usage.get("disabledUntil"));
+    let kind = match disabled.filter(|until| until.ms() > now.as_f64()) {
+        None => "cooldown".to_owned(),
+        Some(_) => match usage.get("disabledReason").and_then(Value::as_str) {
+            Some(reason) => format!("disabled:{}", shown_id(reason)),
+            None => "disabled".to_owned(),
+        },
+    };
+    let left = remaining_short(until.ms() - now.as_f64());
+    Some(format!("{kind} {left}"))
 }

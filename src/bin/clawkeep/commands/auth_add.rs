@@ -63,7 +63,7 @@ impl Add {
             expires,
             means,
         };
-        paste.check()?;
+        paste.check(context, &vault)?;
         let secret = paste.ask()?;
         paste.store(context, &mut vault, &secret)
     }

@@ -4,11 +4,13 @@ use clap::Args;
 use clawkeep::config::status_agent;
 use clawkeep::domain::{ProfileId, ProviderId, Section, StoreDoc, UnixMs};
 use clawkeep::health::{Status, assess, remaining_short};
-use clawkeep::selection::{Preferences, candidates, unusable_until};
+use clawkeep::selection::{Preferences, candidates};
 use serde_json::json;
 
+use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::ui::shown_id;
 
 /// Which credentials would be tried, in order.
 #[derive(Debug, Args)]
@@ -49,10 +51,20 @@ impl Candidates {
         let prefer = self.prefer.map(|id| ProfileId::new(id.trim()));
         let now = context.clock.now();
         let ids = candidates(&loaded.doc, &preferences, &provider, prefer.as_ref(), now);
+        if let Some(prefer) = prefer.as_ref().filter(|prefer| !ids.contains(prefer)) {
+            let prefer = shown_id(prefer.as_str());
+            context.ui.note(&format!(
+                "Note: {prefer} is not among them, so it is not preferred."
+            ));
+        }
         if self.json {
             let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
             context.ui.json(&json!({"candidates": ids}))?;
         } else {
+            if ids.is_empty() {
+                let none = format!("No credential of {provider} would be tried.");
+                context.ui.note(&none);
+            }
             let line = |(place, id): (usize, &ProfileId)| {
                 format!("{}\n", line(&loaded.doc, &provider, id, place == 0, now))
             };
@@ -76,13 +88,7 @@ fn line(doc: &StoreDoc, provider: &ProviderId, id: &ProfileId, next: bool, now: 
     {
         flags.push("lastGood".to_owned());
     }
-    if let Some(until) = unusable_until(doc, id.as_str()).filter(|until| until.ms() > now.as_f64())
-    {
-        flags.push(format!(
-            "cooldown {}",
-            remaining_short(until.ms() - now.as_f64())
-        ));
-    }
+    flags.extend(auth::rest(doc, id.as_str(), now));
     match doc.credential(id.as_str()) {
         None => flags.push("missing".to_owned()),
         Some(credential) => {
@@ -95,8 +101,9 @@ fn line(doc: &StoreDoc, provider: &ProviderId, id: &ProfileId, next: bool, now: 
             }
         }
     }
+    let id = shown_id(id.as_str());
     if flags.is_empty() {
-        id.to_string()
+        id
     } else {
         format!("{id} ({})", flags.join(", "))
     }

@@ -41,6 +41,8 @@ struct Row<'d> {
     last_used: Option<Expiry>,
     /// Until when it is not to be used, if that is still to come.
     rests_until: Option<Expiry>,
+    /// Why and how long.
+    rest: Option<String>,
 }
 
 impl List {
@@ -78,7 +80,7 @@ impl List {
                 "LAST USED",
                 "SECRET",
             ];
-            let cells: Vec<_> = rows.iter().map(|row| row.cells(now)).collect();
+            let cells: Vec<_> = rows.iter().map(Row::cells).collect();
             let body = if cells.is_empty() {
                 "No profiles.\n".to_owned()
             } else {
@@ -99,6 +101,7 @@ impl<'d> Row<'d> {
             health: assess(&credential, now),
             last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
             rests_until: unusable_until(doc, id).filter(|until| until.ms() > now.as_f64()),
+            rest: auth::rest(doc, id, now),
         }
     }
 
@@ -124,13 +127,9 @@ impl<'d> Row<'d> {
         }
     }
 
-    fn cells(&self, now: UnixMs) -> [String; 7] {
-        let status = match self.rests_until {
-            Some(until) => format!(
-                "{}, cooldown {}",
-                self.status(),
-                remaining_short(until.ms() - now.as_f64())
-            ),
+    fn cells(&self) -> [String; 7] {
+        let status = match &self.rest {
+            Some(rest) => format!("{}, {rest}", self.status()),
             None => self.status().to_owned(),
         };
         let expires = match (self.health.status, self.health.remaining_ms) {
@@ -168,7 +167,8 @@ impl<'d> Row<'d> {
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),
-            ("cooldownUntil", number(self.rests_until)),
+            ("unusableUntil", number(self.rests_until)),
+            ("unusable", self.rest.as_deref().map(Value::from)),
         ];
         let fields: Map<String, Value> = fields
             .into_iter()

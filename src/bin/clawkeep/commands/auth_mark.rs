@@ -5,7 +5,6 @@ use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::domain::{
     CooldownRules, ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider,
 };
-use clawkeep::health::remaining_short;
 use clawkeep::selection::{
     FailureReason, after_clearing, after_failure, after_use, unusable_until,
 };
@@ -15,6 +14,7 @@ use serde_json::json;
 use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::ui::shown_id;
 
 /// Say what came of using a credential.
 #[derive(Debug, Args)]
@@ -78,19 +78,16 @@ impl From<Reason> for FailureReason {
 impl Mark {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
-        let id = self.id.trim();
         let (now, rules) = (context.clock.now(), &context.settings()?.cooldowns);
         let mut vault = context.vault()?;
         let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+            let id = auth::id_in(doc, &self.id);
             auth::existing(doc, &agent, id)?;
             Ok(self.what.marked(doc, id, rules, now))
         })?;
-        let rests = unusable_until(&loaded.doc, id).filter(|until| until.ms() > now.as_f64());
-        let state = match rests {
-            Some(until) => format!("cooldown {}", remaining_short(until.ms() - now.as_f64())),
-            None => "ready".to_owned(),
-        };
-        context.ui.answer(&format!("{id}: {state}\n"))?;
+        let id = auth::id_in(&loaded.doc, &self.id);
+        let state = auth::rest(&loaded.doc, id, now).unwrap_or_else(|| "ready".to_owned());
+        context.ui.answer(&format!("{}: {state}\n", shown_id(id)))?;
         context.verdict(loaded)
     }
 }

@@ -3,13 +3,19 @@
 use clap::{Args, Subcommand};
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::{ProfileId, ProviderId, Section, StoreDoc, normalize_provider};
+use clawkeep::domain::{
+    ProfileId, ProviderId, Section, StoreDoc, from_outside, normalize_provider,
+};
 use clawkeep::sync::Edited;
 use serde_json::{Value, json};
 
 use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::ui::shown_ids;
+
+/// Ids of an order that are recorded.
+const RECORDED_MAX: usize = 64;
 
 /// The order in which an agent tries a provider's credentials.
 #[derive(Debug, Subcommand)]
@@ -17,7 +23,7 @@ pub(crate) enum Order {
     /// Show the override, if there is one
     #[command(after_help = "Example:\n  clawkeep models auth order get --provider anthropic")]
     Get(Get),
-    /// Set the override
+    /// Set the override: only these are tried, in this order
     #[command(
         after_help = "Example:\n  clawkeep models auth order set --provider anthropic anthropic:claude-cli anthropic:work"
     )]
@@ -108,7 +114,10 @@ impl Get {
                 "order": order,
             }))?;
         } else {
-            let order = order.map_or_else(|| "(none)".to_owned(), |ids| ids.join(", "));
+            let order = order.map_or_else(
+                || "(none)".to_owned(),
+                |ids| shown_ids(ids.iter().map(String::as_str)),
+            );
             context.ui.answer(&format!(
                 "Agent: {}\nProvider: {}\nAuth file: {store}\nOrder override: {order}\n",
                 agent.name, self.whose.provider
@@ -145,7 +154,7 @@ impl Set {
         context.ui.answer(&format!(
             "Agent: {}\nProvider: {provider}\nOrder override: {}\n",
             agent.name,
-            ids.join(", ")
+            shown_ids(ids)
         ))?;
         context.verdict(loaded)
     }
@@ -181,10 +190,7 @@ fn set_order(
     provider: &ProviderId,
     ids: &[&str],
 ) -> Result<Edited, Failure> {
-    let next = format!(
-        "See the ids with: clawkeep models auth candidates --provider {provider} --agent {}",
-        agent.name
-    );
+    let next = auth::list_hint(agent);
     let refused = |what: String| Failure::Refused {
         what,
         next: next.clone(),
@@ -237,20 +243,23 @@ pub(super) fn changed(before: &StoreDoc, provider: &str, list: &Value) -> EventD
     let provider = ProviderId::new(provider);
     match list.as_array() {
         Some(ids) if !ids.is_empty() => {
-            event(EventKind::OrderSet, before, &provider).detail("order", list.clone())
+            let ids = ids.iter().filter_map(Value::as_str);
+            event(EventKind::OrderSet, before, &provider).detail("order", recorded(ids))
         }
         _ => event(EventKind::OrderCleared, before, &provider),
     }
+}
+
+/// Ids as they go into the record: what another program put into an order is text from outside.
+fn recorded<'i>(ids: impl Iterator<Item = &'i str>) -> Vec<String> {
+    ids.take(RECORDED_MAX).map(from_outside).collect()
 }
 
 fn event(kind: EventKind, before: &StoreDoc, provider: &ProviderId) -> EventDraft {
     let mut event = EventDraft::new(kind, Origin::Clawkeep);
     event.provider = Some(provider.as_str().to_owned());
     match before.order_for(provider.as_str()) {
-        Some(ids) => event.detail(
-            "before",
-            ids.iter().map(ProfileId::as_str).collect::<Vec<_>>(),
-        ),
+        Some(ids) => event.detail("before", recorded(ids.iter().map(ProfileId::as_str))),
         None => event.detail("before", Value::Null),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct PasteToken {
     #[command(flatten)]
     target: Target,
     /// When it ends, from now: 365d, 12h, 30m; without a unit, days
-    #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime)]
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime, allow_hyphen_values = true)]
     expires_in: Option<Lifetime>,
 }
 
@@ -98,7 +98,7 @@ impl Target {
             means,
         };
         let mut vault = context.vault()?; // before the secret is asked for: without the vault it would be typed in vain
-        paste.check()?;
+        paste.check(context, &vault)?;
         let secret = paste.ask()?;
         paste.store(context, &mut vault, &secret)
     }
@@ -111,15 +111,29 @@ pub(super) fn default_id(provider: &ProviderId) -> ProfileId {
 
 /// A profile id as an argument, which is not empty.
 pub(super) fn profile_id(raw: &str) -> Result<ProfileId, String> {
-    match raw.trim() {
-        "" => Err("a profile id is not empty".to_owned()),
-        id => Ok(ProfileId::new(id)),
+    /// Longest id that is taken; the store itself has no limit.
+    const ID_MAX: usize = 200;
+    let id = raw.trim();
+    let looks_secret = ["sk-", "eyJ", "xoxb-", "ghp_", "gho_"]
+        .iter()
+        .any(|prefix| id.starts_with(prefix));
+    match () {
+        () if id.is_empty() => Err("a profile id is not empty".to_owned()),
+        () if id.contains(char::is_control) => {
+            Err("a profile id has no control characters".to_owned())
+        }
+        () if looks_secret || id.len() > ID_MAX => {
+            Err("that looks like a secret; an id is a name, such as anthropic:work".to_owned())
+        }
+        () => Ok(ProfileId::new(id)),
     }
 }
 
 impl Paste<'_> {
-    /// A profile that mirrors another program's login would be overwritten with the next sync.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    /// A profile that mirrors another program's login would be overwritten with the next sync, and an agent that is nowhere is
+    /// mistyped.
+    pub(super) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
+        auth::check_known(context, vault, self.agent)?;
         let renew = match Owner::of(self.id.as_str()) {
             Owner::Vault => return Ok(()),
             Owner::ClaudeCode => "claude setup-token",
@@ -161,21 +175,30 @@ impl Paste<'_> {
             );
             Ok(Edited::to(after, Vec::new()).by(self.means, Origin::Clawkeep))
         })?;
-        auth::record_in_config(
-            context,
-            &ConfigEdit::Put {
-                id: self.id.clone(),
-                provider: self.provider.clone(),
-                mode: self.kind,
-            },
-        )?;
-        context.ui.answer(&format!(
-            "Auth profile: {} ({}/{})\n",
-            self.id,
-            self.provider,
-            self.kind.as_str()
-        ))?;
-        context.verdict(loaded)
+        let kind = self.kind.as_str();
+        let replaced = loaded
+            .before
+            .as_ref()
+            .and_then(|before| before.credential(self.id.as_str()));
+        if let Some(before) = replaced {
+            context.ui.note(&format!(
+                "Note: it took the place of the {} that was stored as {}.",
+                before.kind.as_str(),
+                self.id
+            ));
+        }
+        let edit = ConfigEdit::Put {
+            id: self.id.clone(),
+            provider: self.provider.clone(),
+            mode: self.kind,
+        };
+        let recorded = auth::record_in_config(context, &edit, &format!("{} is stored", self.id));
+        auth::conclude(context, loaded, recorded, |updated| {
+            format!(
+                "{updated}Auth profile: {} ({}/{kind})\n",
+                self.id, self.provider
+            )
+        })
     }
 
     /// The entry as the reference writes it.

@@ -6,6 +6,7 @@ use clawkeep::config::{AgentRef, ConfigEdit};
 use clawkeep::domain::{
     Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, normalize_provider,
 };
+use clawkeep::export::{StorePlace, StoreReading};
 use clawkeep::sync::plan::{Decision, KeepReason};
 use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
@@ -16,6 +17,7 @@ use super::auth_order;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::prompt;
+use crate::ui::shown_id;
 
 /// Remove a credential.
 #[derive(Debug, Args)]
@@ -36,13 +38,13 @@ pub(crate) struct Remove {
 impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
-        let id = self.id.trim();
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
+        let id = auth::id_in(&loaded.doc, &self.id);
         let credential = loaded.doc.credential(id);
         let credential = credential.ok_or_else(|| auth::missing(&agent, id))?;
         check_owner(&loaded, id)?;
-        let what = format!("{id} ({})", described(&credential));
+        let what = format!("{} ({})", shown_id(id), described(&credential));
         if !self.yes {
             if !prompt::is_possible() {
                 return Err(Failure::BadArgument(format!(
@@ -51,18 +53,23 @@ impl Remove {
             }
             let question = format!("Remove {what} from agent {}?", agent.name);
             if !prompt::confirm(&question, false)? {
+                context.ui.note("Nothing was removed.");
                 return Ok(());
             }
         }
         let loaded = auth::edit(context, &mut vault, &agent, |doc| Ok(without(doc, id)))?;
-        context
-            .ui
-            .answer(&format!("Removed {what} from agent {}.\n", agent.name))?;
-        if !is_elsewhere(&vault, &agent, id)? {
-            let id = ProfileId::new(id);
-            auth::record_in_config(context, &ConfigEdit::Remove { id })?;
-        }
-        context.verdict(loaded)
+        let done = format!("{what} is removed from agent {}", agent.name);
+        let recorded = if is_elsewhere(context, &vault, &agent, id)? {
+            Ok(String::new())
+        } else {
+            let edit = ConfigEdit::Remove {
+                id: ProfileId::new(id),
+            };
+            auth::record_in_config(context, &edit, &done)
+        };
+        auth::conclude(context, loaded, recorded, |updated| {
+            format!("Removed {what} from agent {}.\n{updated}", agent.name)
+        })
     }
 }
 
@@ -137,10 +144,23 @@ fn without(doc: &StoreDoc, id: &str) -> Edited {
     Edited::to(after, events).by("remove", Origin::Clawkeep)
 }
 
-/// Whether another agent has a profile of that id: the configuration speaks for all of them.
-fn is_elsewhere(vault: &UnlockedVault, agent: &AgentRef, id: &str) -> Result<bool, Failure> {
+/// Whether another agent has a profile of that id, in the vault or in a store that was never looked at: the configuration speaks
+/// for all of them.
+fn is_elsewhere(
+    context: &Context,
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    id: &str,
+) -> Result<bool, Failure> {
     for name in vault.agents()? {
         if name != agent.name && vault.agent(&name)?.doc.get(Section::Profiles, id).is_some() {
+            return Ok(true);
+        }
+    }
+    for other in context.every_agent(vault)? {
+        let has = |reading: &StoreReading| matches!(reading, StoreReading::Parsed { doc, .. } if doc.get(Section::Profiles, id).is_some());
+        let reading = StorePlace::of_agent(&other.dir).and_then(|place| place.read());
+        if other.dir != agent.dir && reading.is_ok_and(|reading| has(&reading)) {
             return Ok(true);
         }
     }

@@ -59,6 +59,7 @@ impl SetupToken {
         }
         let agent = Whose::DEFAULT.agent(context)?;
         let mut vault = context.vault()?;
+        auth::check_known(context, &vault, &agent)?;
         let before = login(&context.load(&mut vault, &agent)?.doc);
         if !self.yes && !prompt::confirm("Run `claude setup-token` now?", true)? {
             return Ok(());
@@ -69,18 +70,15 @@ impl SetupToken {
         if after.is_none() || after == before {
             return paste_printed(context, &mut vault, &agent, after.is_some());
         }
-        auth::record_in_config(
-            context,
-            &ConfigEdit::Put {
-                id: ProfileId::new(CLAUDE_CLI),
-                provider,
-                mode: CredentialType::OAuth, // as the reference records it; `oauth` accepts a token
-            },
-        )?;
-        context
-            .ui
-            .answer(&format!("Auth profile: {CLAUDE_CLI} (anthropic/oauth)\n"))?;
-        context.verdict(loaded)
+        let edit = ConfigEdit::Put {
+            id: ProfileId::new(CLAUDE_CLI),
+            provider,
+            mode: CredentialType::OAuth, // as the reference records it; `oauth` accepts a token
+        };
+        let recorded = auth::record_in_config(context, &edit, &format!("{CLAUDE_CLI} is stored"));
+        auth::conclude(context, loaded, recorded, |updated| {
+            format!("{updated}Auth profile: {CLAUDE_CLI} (anthropic/oauth)\n")
+        })
     }
 }
 

@@ -1,11 +1,10 @@
 //! `history`: what happened to which credential. Needs no key.
 
-use std::time::SystemTime;
-
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 use clap::Args;
 use clawkeep::audit::{Direction, Event, Filter, KindFilter};
 use clawkeep::domain::{AgentName, Fingerprint, ProviderId};
+use clawkeep::export::StorePlace;
 use clawkeep::vault::Vault;
 use serde_json::{Map, Value, json};
 
@@ -43,7 +42,7 @@ pub(crate) struct History {
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
     /// At most so many [default: 50 in the table, all in JSON; 0 means all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// Print JSON
     #[arg(long)]
@@ -117,16 +116,12 @@ impl History {
 /// A gateway's uses come into the record when its store is looked at, which needs the key that this command does not ask for.
 fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
     for (path, known) in vault.known_stores()? {
-        let changed = std::fs::metadata(&path)
-            .and_then(|meta| meta.modified())
-            .ok();
-        let changed = changed.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let changed = changed.and_then(|at| i64::try_from(at.as_millis()).ok());
-        if let Some(at) = changed.filter(|at| *at > known.0) {
+        let changed = StorePlace::of_file(&path).modified();
+        if let Some(at) = changed.filter(|at| *at > known) {
             context.ui.note(&format!(
                 "Note: {} was changed by another program at {}, after it was last looked at. To have its uses in the record: clawkeep sync",
                 context.layout.shorten_home(&path),
-                local_minute(at)
+                local_minute(at.0)
             ));
         }
     }

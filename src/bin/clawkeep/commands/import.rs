@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::from_outside;
+use clawkeep::domain::{ProviderId, from_outside};
 use clawkeep::export::STORE_LIMIT;
-use clawkeep::platform::read_regular;
+use clawkeep::platform::{harden, read_regular};
 use clawkeep::sync::Edited;
 use clawkeep::sync::import::{ImportFile, Imported};
 use clawkeep::vault::UnlockedVault;
@@ -15,6 +15,7 @@ use clawkeep::vault::UnlockedVault;
 use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::ui::{shown_id, shown_ids};
 
 /// Names listed in one event; the count says how many there were.
 const NAMES_MAX: usize = 16;
@@ -22,7 +23,7 @@ const NAMES_MAX: usize = 16;
 /// Take over the credentials of a file.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n\nA file may be an auth-profiles.json, an auth.json or oauth.json of before, or the login of Claude Code or Codex CLI. It is\nread and never changed. Nothing is deleted; where both have a profile, the one that lasts longer stays, else the file's."
+    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n\nA file may be an auth-profiles.json, an auth.json or oauth.json of before, or the login of Claude Code or Codex CLI. It is read and never changed. Nothing is deleted; where both have a profile, the one that lasts longer stays, else the file's."
 )]
 pub(crate) struct Import {
     /// The files, each taken over as a whole
@@ -35,6 +36,7 @@ pub(crate) struct Import {
 
 impl Import {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        harden(); // the files hold secrets, and are read before the vault is opened
         let settings = context.settings()?;
         let agent = order_agent(&context.layout, settings, self.agent.as_deref());
         // All are read before anything is changed.
@@ -47,6 +49,7 @@ impl Import {
             })
             .collect::<Result<_, _>>()?;
         let mut vault = context.vault()?;
+        auth::check_known(context, &vault, &agent)?;
         for (path, file) in &files {
             take_over(context, &mut vault, &agent, path, file)?;
         }
@@ -55,7 +58,8 @@ impl Import {
 }
 
 fn read(path: &Path) -> Result<ImportFile, Failure> {
-    let contents = read_regular(path, STORE_LIMIT)?.ok_or_else(|| Failure::Refused {
+    let found = read_regular(path, STORE_LIMIT).map_err(Failure::ImportFile)?;
+    let contents = found.ok_or_else(|| Failure::Refused {
         what: format!("there is no file {}", path.display()),
         next: "Name a file that is there.".to_owned(),
     })?;
@@ -82,21 +86,46 @@ fn take_over(
     })?;
     for id in said.unreadable() {
         context.ui.note(&format!(
-            "Note: {id} cannot be read as a credential; it is kept as it is, and of no use."
+            "Note: {} cannot be read as a credential; it is kept as it is, and of no use.",
+            shown_id(id)
         ));
     }
     for name in file.dropped() {
         context.ui.note(&format!(
-            "Warning: the entry {name} holds no credential and was left out."
+            "Warning: the entry {} holds no credential and was left out.",
+            shown_id(name)
         ));
     }
+    tell_unlisted(context, &said)?;
     context.ui.answer(&format!(
-        "{} ({}): {}\n",
+        "{}: {} ({}): {}\n",
+        agent.name,
         context.layout.shorten_home(path),
         file.kind().as_str(),
         outcome(&said)
     ))?;
     context.verdict(loaded)
+}
+
+/// Where the configuration names a provider's profiles, the gateway tries no others.
+fn tell_unlisted(context: &Context, said: &Imported) -> Result<(), Failure> {
+    let settings = context.settings()?;
+    for id in &said.added {
+        let Some(credential) = said.doc.credential(id) else {
+            continue;
+        };
+        let provider = ProviderId::new(credential.provider);
+        let named = settings
+            .order_for(&provider)
+            .unwrap_or_else(|| settings.profiles_of(&provider));
+        if !named.is_empty() && !named.iter().any(|other| other.as_str() == id) {
+            context.ui.note(&format!(
+                "Note: the configuration names other profiles of {provider}, so {} is not tried. Add it to auth.profiles, and to auth.order if that is there.",
+                shown_id(id)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What came of it, in a line.
@@ -106,11 +135,14 @@ fn outcome(said: &Imported) -> String {
         ("replaced", &said.replaced, ""),
         ("kept", &said.kept, " (what is stored lasts longer)"),
         ("already there:", &said.same, ""),
+        ("order taken over for", &said.orders, ""),
     ];
     let parts: Vec<String> = parts
         .into_iter()
         .filter(|(_, ids, _)| !ids.is_empty())
-        .map(|(verb, ids, why)| format!("{verb} {}{why}", ids.join(", ")))
+        .map(|(verb, ids, why)| {
+            format!("{verb} {}{why}", shown_ids(ids.iter().map(String::as_str)))
+        })
         .collect();
     if parts.is_empty() {
         "nothing to take over".to_owned()
@@ -130,6 +162,7 @@ fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> V
             ("added", &joined.added),
             ("replaced", &joined.replaced),
             ("kept", &joined.kept),
+            ("orders", &joined.orders),
         ];
         let event = lists
             .into_iter()
@@ -141,7 +174,8 @@ fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> V
         let event = EventDraft::new(EventKind::ImportDropped, Origin::ImportedFile)
             .outcome(Outcome::Skipped)
             .detail("path", source);
-        events.push(named(event, "entries", file.dropped()));
+        // Their names are whatever stands in the file.
+        events.push(event.detail("entries", file.dropped().len()));
     }
     events
 }

@@ -35,11 +35,16 @@ impl Init {
         };
         let vault = context.layout.shorten_home(&context.layout.vault_file);
         match context.create(choice)? {
-            Some(created) => context.ui.answer(&format!(
-                "Vault: {vault}\nId: {}\nKey: {}\n",
-                created.vault.id(),
-                created.kind.as_str()
-            )),
+            Some(created) => {
+                let path = created.keyfile.as_deref();
+                let place = path.map(|path| format!(" {}", context.layout.shorten_home(path)));
+                context.ui.answer(&format!(
+                    "Vault: {vault}\nId: {}\nKey: {}{}\n",
+                    created.vault.id(),
+                    created.kind.as_str(),
+                    place.unwrap_or_default()
+                ))
+            }
             None => {
                 context.locked()?; // what is there must be a vault
                 Err(Failure::Refused {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::ui::shown_ids;
 
 /// Take over other programs' logins for every agent, and export.
 #[derive(Debug, Args)]
@@ -102,12 +103,7 @@ impl Tally {
             .filter(|id| old.get(*id) != new.get(*id))
             .collect();
         let removed: Vec<&String> = old.keys().filter(|id| !new.contains_key(*id)).collect();
-        let joined = |ids: &[&String]| {
-            ids.iter()
-                .map(|id| id.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let joined = |ids: &[&String]| shown_ids(ids.iter().map(|id| id.as_str()));
         let mut what = Vec::new();
         if !changed.is_empty() {
             what.push(format!("took over {}", joined(&changed)));
