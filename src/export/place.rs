@@ -1,6 +1,7 @@
 //! Where an agent's store lies: the file, its lock, its temporary name, and whether it is ours to write.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use zeroize::Zeroizing;
@@ -31,7 +32,7 @@ pub enum StoreReading {
     /// A document, and the bytes it was read from.
     Parsed {
         /// The document.
-        doc: StoreDoc,
+        doc: Arc<StoreDoc>,
         /// The bytes.
         bytes: Zeroizing<Vec<u8>>,
     },
@@ -62,7 +63,7 @@ impl StoreReading {
         };
         match parse(&contents.bytes) {
             Ok(doc) => Self::Parsed {
-                doc,
+                doc: Arc::new(doc),
                 bytes: contents.bytes,
             },
             Err(fault) => Self::Damaged {

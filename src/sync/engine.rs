@@ -320,7 +320,7 @@ impl Engine<'_> {
             let survey = self.adopt_leftover(agent, mode, &place, survey)?;
             let mut survey = self.set_damaged_aside(agent, mode, &place, survey)?;
             let takeover = survey.takeover();
-            let merged = takeover.doc.as_ref().unwrap_or(&survey.state.doc);
+            let merged = takeover.doc.as_deref().unwrap_or(&survey.state.doc);
             // Not the survey's plan: that was made without what another program wrote into the file.
             let (planned, news) = self.plan(merged, mode);
             let synced = planned_doc(merged, &planned);
@@ -419,6 +419,7 @@ impl Engine<'_> {
                 Err(error) => return Err(error),
             }
         }
+        drop(survey.file); // the document that it ends with may be the file's
         let (doc, before) = match course.into_target() {
             Some(doc) => (doc, Some(survey.state.doc)),
             None => (survey.state.doc, None),
@@ -443,7 +444,7 @@ impl Engine<'_> {
         plan: Committal,
     ) -> Result<i64, SyncError> {
         let stored = &survey.state.doc;
-        let merged = course.takeover.doc.as_ref().unwrap_or(stored);
+        let merged = course.takeover.doc.as_deref().unwrap_or(stored);
         let synced = course.synced.as_ref().unwrap_or(merged);
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
         // That of this place is recorded below.

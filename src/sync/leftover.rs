@@ -4,6 +4,8 @@
 //! Both are merged like the file itself, from the same base. For a draft that changes nothing: it was committed before it
 //! was written.
 
+use std::sync::Arc;
+
 use super::change::{apply, merge_events};
 use super::damaged::{corrupt_event, utc_stamp, wait_for_change};
 use super::engine::{Engine, PENDING, SyncMode};
@@ -66,7 +68,7 @@ impl Engine<'_> {
         agent: &AgentRef,
         place: &StorePlace,
         survey: &Survey,
-        theirs: &StoreDoc,
+        theirs: &Arc<StoreDoc>,
     ) -> Result<(), SyncError> {
         let ours = &survey.state.doc;
         let takeover = survey.takeover_of(theirs);
@@ -82,7 +84,7 @@ impl Engine<'_> {
         // What we put into the file is a base of its own: compared with the older one, it would undo this merge where the
         // file wins.
         if let StoreReading::Parsed { doc, bytes } = &survey.file
-            && doc == ours
+            && **doc == *ours
             && !survey.withheld
         {
             let known = (ExportState::Written, PENDING);

@@ -31,15 +31,6 @@ pub struct Merged {
 }
 
 impl Merged {
-    fn new(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc, doc: StoreDoc) -> Self {
-        let changes = changes::between(base, theirs, ours, &doc);
-        Self {
-            lost: changes::lost(theirs, ours, &changes),
-            changes,
-            doc,
-        }
-    }
-
     /// What has to be written to the vault.
     pub fn vault_changes(&self) -> impl Iterator<Item = (&Change, &Edit)> {
         self.changes
@@ -63,10 +54,6 @@ pub fn merge(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc) -> Merged {
         theirs.expose_secret(),
         ours.expose_secret(),
     );
-    if std::ptr::eq(base, ours) {
-        // Only the file has changed, so the result is what it says, by every rule below.
-        return Merged::new(base, theirs, ours, theirs.clone());
-    }
     let root: Map<String, Value> = keys(theirs_root, ours_root)
         .filter_map(|name| {
             let (b, t, o) = (
@@ -86,7 +73,19 @@ pub fn merge(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc) -> Merged {
         .collect();
     let doc = StoreDoc::from_json(Value::Object(root))
         .expect("both sides have a `profiles` object, and joining two objects gives an object");
-    Merged::new(base, theirs, ours, doc)
+    let changes = changes::between(base, theirs, ours, &doc);
+    Merged {
+        lost: changes::lost(theirs, ours, &changes),
+        changes,
+        doc,
+    }
+}
+
+/// What joining means where only the file has changed, and the vault has what was last in it (`ours`): by every rule the result
+/// is the file's document, and nothing is lost.
+#[must_use]
+pub fn changes_of_file(theirs: &StoreDoc, ours: &StoreDoc) -> Vec<Change> {
+    changes::between(ours, theirs, ours, theirs)
 }
 
 /// The three-way rule for one value; `conflict` decides where both sides changed it differently.

@@ -1,8 +1,10 @@
 //! What is found before anything is decided, and the documents a load then goes through.
 
+use std::sync::Arc;
+
 use super::change::Step;
 use super::engine::{Edited, Extent};
-use super::merge::{Change, Side, merge};
+use super::merge::{Change, Side, changes_of_file, merge};
 use super::notice::Notice;
 use super::sources::{Legacy, Planned};
 use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
@@ -119,7 +121,7 @@ impl Survey {
                     }
                 }
                 Takeover {
-                    doc: doc.filter(|doc| doc != ours),
+                    doc: doc.filter(|doc| doc != ours).map(Arc::new),
                     lost: Vec::new(),
                     changes: Vec::new(),
                     step: Step::Legacy,
@@ -129,27 +131,29 @@ impl Survey {
     }
 
     /// The document after taking over what another program made of the one last known to be in the file.
-    pub(super) fn takeover_of(&self, theirs: &StoreDoc) -> Takeover {
+    pub(super) fn takeover_of(&self, theirs: &Arc<StoreDoc>) -> Takeover {
         let ours = &self.state.doc;
-        let read;
-        let base = if self.is_written_as_is() {
-            ours
-        } else {
-            read = self.base();
-            &read
+        let step = Step::Merge {
+            first: self.record.is_none(),
         };
-        let merged = merge(base, theirs, ours);
+        if self.is_written_as_is() {
+            return Takeover {
+                doc: Some(Arc::clone(theirs)).filter(|doc| **doc != *ours),
+                lost: Vec::new(),
+                changes: changes_of_file(theirs, ours),
+                step,
+            };
+        }
+        let merged = merge(&self.base(), theirs, ours);
         let lost = merged
             .lost
             .into_iter()
             .filter(|lost| lost.side == Side::File);
         Takeover {
-            doc: Some(merged.doc).filter(|doc| doc != ours),
+            doc: Some(merged.doc).filter(|doc| doc != ours).map(Arc::new),
             lost: lost.map(|lost| (lost.id, lost.entry)).collect(),
             changes: merged.changes,
-            step: Step::Merge {
-                first: self.record.is_none(),
-            },
+            step,
         }
     }
 
@@ -159,7 +163,7 @@ impl Survey {
             return Write::No;
         }
         let reads = |doc: &StoreDoc, bytes: &[u8]| match extent {
-            _ if doc != target => Some(Reason::Changed),
+            _ if !std::ptr::eq(doc, target) && doc != target => Some(Reason::Changed),
             Extent::EveryByte if bytes != render(target).as_slice() => Some(Reason::Asked),
             _ => None,
         };
@@ -187,8 +191,8 @@ impl Survey {
 
 /// A document that another program's changes were merged into, or an older store's content.
 pub(super) struct Takeover {
-    /// The result, where it is not what the vault has.
-    pub(super) doc: Option<StoreDoc>,
+    /// The result, where it is not what the vault has; often the file's own document.
+    pub(super) doc: Option<Arc<StoreDoc>>,
     /// Credentials of the file that gave way to the vault's: kept as versions.
     pub(super) lost: Vec<(ProfileId, SecretJson)>,
     /// What changed on which side.
@@ -210,13 +214,16 @@ pub(super) struct Course {
 impl Course {
     /// Where it ends, beginning with `stored`.
     pub(super) fn target<'c>(&'c self, stored: &'c StoreDoc) -> &'c StoreDoc {
-        let steps = [&self.edited.doc, &self.synced, &self.takeover.doc];
-        steps.into_iter().find_map(Option::as_ref).unwrap_or(stored)
+        let taken_over = self.takeover.doc.as_deref();
+        let changed = self.edited.doc.as_ref().or(self.synced.as_ref());
+        changed.or(taken_over).unwrap_or(stored)
     }
 
     /// The document it ends with, if that is another than it began with.
     pub(super) fn into_target(self) -> Option<StoreDoc> {
-        self.edited.doc.or(self.synced).or(self.takeover.doc)
+        let taken_over = self.takeover.doc;
+        let changed = self.edited.doc.or(self.synced);
+        changed.or_else(|| taken_over.map(Arc::unwrap_or_clone))
     }
 }
 

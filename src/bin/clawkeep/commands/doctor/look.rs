@@ -1,5 +1,7 @@
 //! One look at everything: opening, syncing, reading, and what that runs into.
 
+use std::sync::Arc;
+
 use clawkeep::config::{AgentRef, Settings, existing_agents, status_agent};
 use clawkeep::doctor::{
     Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
@@ -217,7 +219,7 @@ fn not_loaded(context: &Context, agent: &AgentRef, failure: &Failure) -> Finding
 fn unsynced(context: &Context, agent: AgentRef) -> ExaminedAgent {
     let read = StorePlace::of_agent(&agent.dir).and_then(|place| place.read());
     let doc = match read {
-        Ok(StoreReading::Parsed { doc, .. }) => doc,
+        Ok(StoreReading::Parsed { doc, .. }) => Arc::unwrap_or_clone(doc),
         _ => StoreDoc::default(),
     };
     ExaminedAgent {
