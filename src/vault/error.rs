@@ -53,7 +53,7 @@ pub enum VaultError {
         row: String,
     },
     /// No key slot opens.
-    #[error("the vault's key cannot be had: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("the vault's key cannot be had: {}", problems.iter().map(told).collect::<Vec<_>>().join("; "))]
     NoKey {
         /// Of which vault, as hexadecimal digits.
         vault: String,
@@ -144,6 +144,20 @@ pub enum KeyProblem {
         /// Its kind.
         kind: String,
     },
+}
+
+/// A problem with its causes, on one line.
+fn told(problem: &KeyProblem) -> String {
+    let mut said = problem.to_string();
+    let mut next = std::error::Error::source(problem);
+    while let Some(cause) = next {
+        let why = cause.to_string();
+        if !said.contains(&why) {
+            said = format!("{said}: {why}");
+        }
+        next = cause.source();
+    }
+    said
 }
 
 /// Turns SQLite's errors into ours.

@@ -376,3 +376,12 @@ fn a_vault_that_vanished_is_missed() {
         "{run:?}"
     );
 }
+
+#[test]
+fn a_copy_into_a_directory_that_is_not_there_says_so() {
+    let home = home_with_keys();
+    let args = ["export", "--to", "nodir/copy.json", "--reveal"];
+    let run = home.run(&args).exits(64);
+    assert!(run.stderr.contains("there is no directory"), "{run:?}");
+    assert!(!run.stderr.contains("clawkeep-tmp"), "{run:?}");
+}

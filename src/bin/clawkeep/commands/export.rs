@@ -118,6 +118,12 @@ fn check_target(context: &Context, to: &Path) -> Result<(), Failure> {
     }
     let layout = &context.layout;
     let real = resolve_link(to)?;
+    if let Some(dir) = real.parent().filter(|dir| !dir.is_dir()) {
+        return Err(Failure::BadArgument(format!(
+            "there is no directory {}",
+            dir.display()
+        )));
+    }
     let agents = existing_agents(layout, context.settings()?)?;
     let stores = agents
         .iter()
