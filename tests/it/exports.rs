@@ -385,3 +385,49 @@ fn a_copy_into_a_directory_that_is_not_there_says_so() {
     assert!(run.stderr.contains("there is no directory"), "{run:?}");
     assert!(!run.stderr.contains("clawkeep-tmp"), "{run:?}");
 }
+
+/// The store of an agent whose directory was changed in the configuration, and changed back: what its file said when it was last
+/// looked at is still known, although the agent has changed since.
+#[test]
+fn what_a_store_said_is_known_after_its_agent_changed_elsewhere() {
+    let home = Home::new();
+    let at = |dir: &str| {
+        let config = format!("{{agents: {{list: [{{id: 'ops', agentDir: '~/{dir}'}}]}}}}");
+        home.write(".clawdbot/clawdbot.json", config);
+    };
+    let key =
+        |n: &str| json!({"type": "api_key", "provider": "p", "key": format!("sk-test-key-{n}")});
+    let store =
+        json!({"version": 1, "profiles": {"p:a": key("a"), "p:b": key("b"), "p:c": key("c")}});
+    home.write("one/auth-profiles.json", store.to_string());
+    at("one");
+    home.run(&["sync", "--agent", "ops"]).ok();
+    at("two");
+    let set = [
+        "models",
+        "auth",
+        "order",
+        "set",
+        "--provider",
+        "p",
+        "--agent",
+        "ops",
+    ];
+    home.run(&[&set[..], &["p:b", "p:a"]].concat()).ok();
+    assert!(home.json("two/auth-profiles.json")["order"].is_object());
+    // Meanwhile the gateway took one out of the first.
+    let mut theirs = home.json("one/auth-profiles.json");
+    theirs["profiles"].as_object_mut().unwrap().remove("p:c");
+    home.write("one/auth-profiles.json", theirs.to_string());
+    at("one");
+    home.run(&["sync", "--agent", "ops"]).ok();
+    let merged = home.json("one/auth-profiles.json");
+    let ids: Vec<_> = merged["profiles"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        ids,
+        ["p:a", "p:b"],
+        "a deletion is one, not something that never was there"
+    );
+    assert_eq!(merged["order"]["p"], json!(["p:b", "p:a"]));
+    home.assert_sound();
+}
