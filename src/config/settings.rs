@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use json5::Position;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
@@ -259,10 +260,9 @@ pub(super) fn parse_value(text: &str, path: &Path) -> Result<Value, ConfigError>
         });
     }
     json5::from_str::<Value>(text).map_err(|source| {
-        // Without a place, the text ended too early.
-        let at = source
-            .position()
-            .unwrap_or_else(|| json5::Position::from_offset(text.len(), text));
+        // Where the text ends too early, the parser names the beginning of what is not closed: of no help in finding it.
+        let place = source.position().filter(|_| !is_cut_short(&source));
+        let at = place.unwrap_or_else(|| Position::from_offset(text.trim_end().len(), text));
         let (line, column) = (at.line + 1, at.column + 1);
         ConfigError::Syntax {
             path: path.to_path_buf(),
@@ -271,6 +271,26 @@ pub(super) fn parse_value(text: &str, path: &Path) -> Result<Value, ConfigError>
             parser: source,
         }
     })
+}
+
+/// Whether the text ended before what it began did.
+fn is_cut_short(error: &json5::Error) -> bool {
+    use json5::ErrorCode as Code;
+    matches!(
+        error.code(),
+        Some(
+            Code::EofParsingArray
+                | Code::EofParsingBool
+                | Code::EofParsingComment
+                | Code::EofParsingEscapeSequence
+                | Code::EofParsingIdentifier
+                | Code::EofParsingNull
+                | Code::EofParsingNumber
+                | Code::EofParsingObject
+                | Code::EofParsingString
+                | Code::EofParsingValue
+        )
+    )
 }
 
 fn object<'a>(root: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {

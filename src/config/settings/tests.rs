@@ -209,3 +209,19 @@ fn cooldowns_are_hours_and_nonsense_is_passed_over() {
     };
     assert_eq!(rules, want);
 }
+
+#[test]
+fn what_is_wrong_with_a_configuration_is_where_it_is_said_to_be() {
+    for (text, place) in [
+        ("{ bad", (1, 6)),
+        ("{\n  a: 1,\n  b: [\n\n", (3, 7)),
+        ("{\n  a: 1 b: 2 }", (2, 8)),
+        ("", (1, 1)),
+    ] {
+        let error = Settings::parse(text, Path::new("c")).unwrap_err();
+        let ConfigError::Syntax { line, column, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((line, column), place, "{text:?}");
+    }
+}
