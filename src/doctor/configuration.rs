@@ -119,6 +119,9 @@ fn new_order(examined: &ExaminedAgent, provider: &str, ids: &[ProfileId]) -> Str
         shell_word(provider),
         shell_word(agent.as_str())
     );
+    if ids.iter().any(|id| id.as_str().starts_with('-')) {
+        command.push_str(" --"); // else they would be taken for options
+    }
     for id in ids {
         command.push(' ');
         command.push_str(&shell_word(id.as_str()));

@@ -33,7 +33,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for dir in dirs(evidence) {
         for path in files_in(&dir) {
-            if is_leftover(&path) {
+            if is_leftover(&path, &layout.key_file_dir()) {
                 found.push(leftover(layout, path));
             } else if name_of(&path).ends_with(TEMPORARY) {
                 if is_old(&path) {
@@ -99,13 +99,12 @@ fn is_named_as_copy(path: &Path) -> bool {
 
 /// Whether a file was left by a process that was killed while it wrote, and holds nothing that is not elsewhere: by its
 /// name, and by how long ago that was. A store's own temporary file is none: what another program wrote can be in it.
-pub(super) fn is_leftover(path: &Path) -> bool {
+pub(super) fn is_leftover(path: &Path, key_dir: &Path) -> bool {
     let name = name_of(path);
     let is_draft = name.ends_with(DRAFT);
     // tempfile's names; only this program makes files in its directory of keys.
-    let is_tempfiles = name.starts_with(".tmp")
-        && name.len() == 10
-        && path.parent().is_some_and(|dir| dir.ends_with("clawkeep"));
+    let is_tempfiles =
+        name.starts_with(".tmp") && name.len() == 10 && path.parent() == Some(key_dir);
     (is_draft || is_tempfiles) && is_old(path)
 }
 
@@ -128,7 +127,10 @@ fn leftover(layout: &Layout, path: PathBuf) -> Finding {
     );
     Finding::new(FindingId::FootprintLeftover, message)
         .path(&path)
-        .repair(Repair::RemoveLeftover { path })
+        .repair(Repair::RemoveLeftover {
+            path,
+            key_dir: layout.key_file_dir(),
+        })
 }
 
 /// A temporary file that is not ours to remove: a store's is merged by the next load that can, and any other is a copy that
@@ -257,10 +259,10 @@ mod tests {
         ] {
             let path = dir.path().join(name);
             std::fs::write(&path, "").unwrap();
-            assert!(!is_leftover(&path), "{name} is new");
+            assert!(!is_leftover(&path, &keys), "{name} is new");
             let file = std::fs::File::options().write(true).open(&path).unwrap();
             file.set_modified(old).unwrap();
-            assert_eq!(is_leftover(&path), want, "{name}");
+            assert_eq!(is_leftover(&path, &keys), want, "{name}");
         }
     }
 

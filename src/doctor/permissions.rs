@@ -33,7 +33,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
                 found.push(foreign(layout, path, permissions));
             }
         } else if let Some(id) = fault(permissions, kept) {
-            found.push(open(layout, path, permissions, id));
+            found.push(open(layout, path, permissions, (id, kept)));
         }
     }
     found.extend(logins(layout));
@@ -95,7 +95,13 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
     }
     for examined in evidence.agents {
         let dir = &examined.agent.dir;
-        paths.push((dir.clone(), Kept::Private));
+        let is_gateways = dir.starts_with(&layout.state_dir);
+        let kept = if is_gateways {
+            Kept::Private
+        } else {
+            Kept::Unchanged
+        };
+        paths.push((dir.clone(), kept));
         let above = dir.ancestors().skip(1);
         let inside = above.take_while(|above| {
             above.starts_with(&layout.state_dir) && **above != *layout.state_dir
@@ -117,7 +123,12 @@ fn key_files(dir: &Path) -> impl Iterator<Item = PathBuf> {
         .take(64)
 }
 
-fn open(layout: &Layout, path: PathBuf, permissions: Permissions, id: FindingId) -> Finding {
+fn open(
+    layout: &Layout,
+    path: PathBuf,
+    permissions: Permissions,
+    (id, kept): (FindingId, Kept),
+) -> Finding {
     let what = match id {
         FindingId::PermissionsWritable => "can be changed by other users",
         _ => "can be read by other users",
@@ -130,7 +141,11 @@ fn open(layout: &Layout, path: PathBuf, permissions: Permissions, id: FindingId)
     }
     // A link is followed in looking, and not in mending: what it leads to is what is named.
     let path = path.canonicalize().unwrap_or(path);
-    let mode = permissions.closed();
+    // Of what the user chose for other purposes as well, no more is taken than has to be.
+    let mode = match kept {
+        Kept::Unchanged => permissions.unwritable(),
+        Kept::Secret | Kept::Private => permissions.closed(),
+    };
     finding.repair(Repair::Chmod { path, mode })
 }
 

@@ -38,6 +38,8 @@ pub enum Repair {
     RemoveLeftover {
         /// The file.
         path: PathBuf,
+        /// This program's directory of keys.
+        key_dir: PathBuf,
     },
     /// Calls a profile in the configuration by the id it is stored under.
     RenameConfigProfile {
@@ -85,7 +87,7 @@ impl Repair {
     pub fn path(&self) -> &Path {
         match self {
             Self::Chmod { path, .. }
-            | Self::RemoveLeftover { path }
+            | Self::RemoveLeftover { path, .. }
             | Self::RenameConfigProfile { path, .. } => path,
             Self::RemoveStaleLock { store, .. } => store,
         }
@@ -97,10 +99,10 @@ impl Repair {
     /// Why it was not made.
     pub fn carry_out(&self, doc: &StoreDoc) -> Result<Repaired, RepairError> {
         let changed = match self {
-            Self::Chmod { path, .. } => close_to_others(path)?,
+            Self::Chmod { path, mode } => close_to_others(path, *mode)?,
             Self::RemoveStaleLock { store, queue } => remove_stale_lock(store, queue)?,
-            Self::RemoveLeftover { path } => {
-                is_leftover(path) && remove_if_present(path)? == RemoveOutcome::Removed
+            Self::RemoveLeftover { path, key_dir } => {
+                is_leftover(path, key_dir) && remove_if_present(path)? == RemoveOutcome::Removed
             }
             Self::RenameConfigProfile {
                 path,

@@ -17,7 +17,12 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(vault) = evidence.vault.locked() {
         found.extend(file(vault));
-        found.extend(keys_beside(evidence.layout, vault));
+        // With its key had, and no other kind of slot, the first key file that is there is the one that opened it.
+        let is_keyfile =
+            |kinds: Vec<String>| kinds.iter().all(|kind| kind == SlotKind::Keyfile.as_str());
+        let is_in_use =
+            evidence.vault.unlocked().is_some() && vault.slot_kinds().is_ok_and(is_keyfile);
+        found.extend(keys_beside(evidence.layout, vault, is_in_use));
         found.extend(unkept(evidence, vault));
     }
     if let Some(vault) = evidence.vault.unlocked() {
@@ -150,7 +155,7 @@ fn key_files(layout: &Layout, vault: &Vault) -> Vec<PathBuf> {
 }
 
 /// A key file in the vault's directory, or below it, or in the state directory: whoever copies one copies the other.
-fn keys_beside(layout: &Layout, vault: &Vault) -> Vec<Finding> {
+fn keys_beside(layout: &Layout, vault: &Vault, is_in_use: bool) -> Vec<Finding> {
     let dirs: Vec<_> = [vault.path().parent(), Some(layout.state_dir.as_path())]
         .into_iter()
         .flatten()
@@ -167,11 +172,13 @@ fn keys_beside(layout: &Layout, vault: &Vault) -> Vec<Finding> {
         );
         let name = format!("{}.key", vault.id());
         let usual = layout.key_file_dir().join(&name);
-        let advice = if usual == file || dirs.iter().any(|dir| usual.starts_with(dir)) {
+        // Only a key that opens this vault is one to move there, and nothing must be in its place.
+        let is_free = is_in_use && !exists(&usual);
+        let advice = if !is_free || dirs.iter().any(|dir| usual.starts_with(dir)) {
             "Move it out of there, and name it with CLAWKEEP_KEY_FILE.".to_owned()
         } else {
             format!(
-                "mkdir -p -m 700 {} && mv {} {}  # and unset CLAWKEEP_KEY_FILE",
+                "mkdir -p -m 700 {} && mv -n {} {}  # and unset CLAWKEEP_KEY_FILE",
                 shell_path(layout, &layout.key_file_dir()),
                 shell_path(layout, &file),
                 shell_path(layout, &usual)

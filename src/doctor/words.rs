@@ -25,7 +25,25 @@ pub(super) fn shell_word(word: &str) -> String {
 }
 
 fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
+    if !word.contains(char::is_control) {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    // What is shown is one line without control characters: those are spelt.
+    let mut out = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\'' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    out.push_str(&format!("\\x{byte:02x}"));
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    out
 }
 
 /// `3 of them` in words: `1 event`, `2 events`.
@@ -50,6 +68,7 @@ mod tests {
             ("$(x)", "'$(x)'"),
             ("it's", "'it'\\''s'"),
             ("~", "'~'"),
+            ("a\nb'\\", "$'a\\x0ab\\'\\\\'"),
         ] {
             assert_eq!(shell_word(word), want);
         }

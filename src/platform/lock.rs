@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{FileError, create_private_dir, exists};
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
@@ -43,6 +45,8 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct QueueLock {
     file: File,
+    /// Eight hexadecimal digits of its path's SHA-256.
+    name: String,
 }
 
 impl QueueLock {
@@ -56,7 +60,10 @@ impl QueueLock {
         }
         let file = open_lock_file(path)?;
         wait_for(&file, path, deadline)?;
-        Ok(Self { file })
+        let real = fs::canonicalize(path).map_err(FileError::io("lock", path))?;
+        let digest = Sha256::digest(real.as_os_str().as_encoded_bytes());
+        let name = data_encoding::HEXLOWER.encode(&digest[..4]);
+        Ok(Self { file, name })
     }
 }
 
@@ -222,8 +229,9 @@ impl LockDir {
 fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
+    // A name of the queue's own: another vault's processes stand in another one.
     let mut draft = path.as_os_str().to_owned();
-    draft.push(".clawkeep-tmp");
+    draft.push(format!(".{}.clawkeep-tmp", queue.name));
     let draft = PathBuf::from(draft);
     let _ = fs::remove_dir(&draft); // left by a killed process; create_dir tells what else is in the way
     fs::create_dir(&draft)?;

@@ -61,6 +61,12 @@ impl Permissions {
         self.is_dir && self.mode & 0o1000 != 0
     }
 
+    /// The bits without the right of anybody else to change it.
+    #[must_use]
+    pub fn unwritable(self) -> u32 {
+        self.mode & 0o755
+    }
+
     /// The bits without anybody else's.
     #[must_use]
     pub fn closed(self) -> u32 {
@@ -68,12 +74,13 @@ impl Permissions {
     }
 }
 
-/// Takes everybody else's rights on `path` away; whether there were any. It must be ours, and no link.
+/// Takes those of everybody else's rights on `path` away that `mode` does not grant; whether there were any. It must be ours, and
+/// no link.
 ///
 /// # Errors
 /// When it is not ours, or the system refuses.
 #[cfg(unix)]
-pub fn close_to_others(path: &Path) -> Result<bool, FileError> {
+pub fn close_to_others(path: &Path, mode: u32) -> Result<bool, FileError> {
     use rustix::fs::{Mode, OFlags, fchmod, fstat, open};
     // Opened first, so that what is examined is what is changed.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -90,10 +97,11 @@ pub fn close_to_others(path: &Path) -> Result<bool, FileError> {
             uid,
         });
     }
-    if stat.st_mode & OTHERS == 0 {
+    let taken = OTHERS & !mode;
+    if stat.st_mode & taken == 0 {
         return Ok(false);
     }
-    let mode = Mode::from_raw_mode(stat.st_mode & 0o7700);
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777 & !taken);
     fchmod(&file, mode).map_err(refused("change the permissions of"))?;
     Ok(true)
 }
@@ -103,7 +111,7 @@ pub fn close_to_others(path: &Path) -> Result<bool, FileError> {
 /// # Errors
 /// Never.
 #[cfg(not(unix))]
-pub fn close_to_others(_path: &Path) -> Result<bool, FileError> {
+pub fn close_to_others(_path: &Path, _mode: u32) -> Result<bool, FileError> {
     Ok(false)
 }
 
@@ -119,11 +127,13 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o464)).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert!(close_to_others(&link).is_err());
+        assert!(close_to_others(&link, 0o400).is_err());
         let before = Permissions::of(&link).unwrap();
         assert!(before.is_readable_by_others() && before.is_writable_by_others());
-        assert!(close_to_others(&file).unwrap());
-        assert!(!close_to_others(&file).unwrap());
+        assert!(close_to_others(&file, 0o444).unwrap(), "the right to write");
+        assert_eq!(Permissions::of(&file).unwrap().mode, 0o444);
+        assert!(close_to_others(&file, 0o400).unwrap());
+        assert!(!close_to_others(&file, 0o400).unwrap());
         let after = Permissions::of(&file).unwrap();
         assert_eq!((after.mode, before.closed()), (0o400, 0o400));
         assert!(after.is_ours && !after.is_dir);

@@ -164,7 +164,6 @@ impl Engine<'_> {
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         let survey = self.survey(agent, mode, None)?;
         if survey.is_settled() || !survey.state.unopened.is_empty() {
-            self.note_touched(agent, &survey)?;
             return Ok(Loaded {
                 doc: survey.state.doc,
                 before: None,
@@ -177,9 +176,14 @@ impl Engine<'_> {
         self.settle(agent, mode, Extent::AsNeeded, Some(survey), unchanged)
     }
 
-    /// A store that was written anew with the same bytes: `history` would say for ever that it had changed since.
-    fn note_touched(&mut self, agent: &AgentRef, survey: &Survey) -> Result<(), SyncError> {
-        let Some(record) = survey.record.as_ref().filter(|_| survey.is_known()) else {
+    /// Notes a store that was written anew with the same bytes: `history` would say for ever that it had changed since.
+    ///
+    /// # Errors
+    /// When the vault cannot be read or written. Nothing that counts is amiss then.
+    pub fn note_touched(&mut self, agent: &AgentRef) -> Result<(), SyncError> {
+        let survey = self.survey(agent, SyncMode::Off, None)?;
+        let is_settled = survey.is_known() && survey.state.unopened.is_empty();
+        let Some(record) = survey.record.as_ref().filter(|_| is_settled) else {
             return Ok(());
         };
         let modified = survey.place.modified().filter(|at| *at > record.updated_at);
@@ -314,6 +318,10 @@ impl Engine<'_> {
                 .transpose()
                 .map_err(SyncError::from)?;
             let survey = self.survey(agent, mode, last.take())?;
+            if survey.place != place {
+                let path = place.path().to_owned(); // the link leads elsewhere by now, and the locks are not for that
+                return Err(SyncError::Contended { path }.into());
+            }
             if let Some(row) = survey.state.unopened.first() {
                 return Err(SyncError::Unopened { row: row.clone() }.into());
             }
@@ -390,7 +398,10 @@ impl Engine<'_> {
                 announces,
                 is_pending,
             };
-            revision = self.commit(agent, place, &survey, &course, plan)?;
+            match self.commit(agent, place, &survey, &course, plan)? {
+                Some(committed) => revision = committed,
+                None => return Ok(Round::Again(survey.notices, survey.state.doc)),
+            }
         }
         if announces {
             let dir = place.dir().to_owned();
@@ -434,7 +445,9 @@ impl Engine<'_> {
         })))
     }
 
-    /// Everything that a load changes in the vault, with its events, in one transaction; the agent's revision after it.
+    /// Everything that a load changes in the vault, with its events, in one transaction; the agent's revision after it. Nothing if
+    /// the agent is another than was surveyed: the store's locks hold off who comes by the same path, and an agent can be
+    /// reached by two.
     fn commit(
         &mut self,
         agent: &AgentRef,
@@ -442,11 +455,14 @@ impl Engine<'_> {
         survey: &Survey,
         course: &Course,
         plan: Committal,
-    ) -> Result<i64, SyncError> {
+    ) -> Result<Option<i64>, SyncError> {
         let stored = &survey.state.doc;
         let merged = course.takeover.doc.as_deref().unwrap_or(stored);
         let synced = course.synced.as_ref().unwrap_or(merged);
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        if tx.revision(&agent.name)? != survey.state.revision {
+            return Ok(None);
+        }
         // That of this place is recorded below.
         tx.keep_snapshots(&agent.name, Some(place.real()), || render(stored))?;
         if survey.is_unknown() || plan.announces {
@@ -479,7 +495,7 @@ impl Engine<'_> {
             tx.append(Some(&agent.name), event)?;
         }
         tx.commit()?;
-        Ok(revision)
+        Ok(Some(revision))
     }
 
     /// Puts the new file in place, unless another program has written since `seen`, and then records its bytes. A failure

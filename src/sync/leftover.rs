@@ -55,7 +55,10 @@ impl Engine<'_> {
             }
         }
         if let StoreReading::Parsed { doc, .. } = &reading {
-            self.merge_leftover(agent, place, &survey, doc)?;
+            let mut survey = survey;
+            while !self.merge_leftover(agent, place, &survey, doc)? {
+                survey = self.survey(agent, mode, None)?; // another process has changed the agent meanwhile
+            }
         }
         place.remove_leftover()?;
         let mut survey = self.survey(agent, mode, None)?;
@@ -63,19 +66,23 @@ impl Engine<'_> {
         Ok(survey)
     }
 
+    /// Whether the agent still was as it was surveyed; nothing is done otherwise.
     fn merge_leftover(
         &mut self,
         agent: &AgentRef,
         place: &StorePlace,
         survey: &Survey,
         theirs: &Arc<StoreDoc>,
-    ) -> Result<(), SyncError> {
+    ) -> Result<bool, SyncError> {
         let ours = &survey.state.doc;
         let takeover = survey.takeover_of(theirs);
         if takeover.doc.is_none() && takeover.lost.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        if tx.revision(&agent.name)? != survey.state.revision {
+            return Ok(false);
+        }
         tx.keep_snapshots(&agent.name, None, || render(ours))?;
         if let Some(merged) = &takeover.doc {
             apply(&mut tx, agent, ours, merged, &takeover.step)?;
@@ -91,7 +98,7 @@ impl Engine<'_> {
             tx.put_export(place.real(), &agent.name, known, Exported::Bytes(bytes))?;
         }
         tx.commit()?;
-        Ok(())
+        Ok(true)
     }
 }
 

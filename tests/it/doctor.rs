@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use clawkeep::doctor::FindingId;
 use serde_json::{Value, json};
 
-use crate::support::damage::{TOKEN_MARK, chmod, fingerprints, key_file, refuses};
+use crate::support::damage::{TOKEN_MARK, chmod, fingerprints, home_with_vault, key_file, refuses};
 use crate::support::home::{AGENT, HOUR, Home, Run, STORE, VAULT, now_ms};
 use crate::support::terminal::Terminal;
 use harms::{
@@ -427,4 +427,43 @@ fn a_stores_temporary_file_is_merged_and_never_just_removed() {
     fs::rename(home.at("away.key"), key).unwrap();
     assert!(of(&findings(&home.run(REPAIR)), FindingId::FootprintLeftover).is_empty());
     assert!(!left.exists() && home.read(STORE).contains("sk-test-new"));
+}
+
+/// What the user chose for other purposes too: no more is taken from it than has to be, and nothing of others' is removed.
+#[test]
+fn repairs_take_no_more_than_they_have_to() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    for (dir, mode) in [("www", 0o775), ("proj", 0o755), ("clawkeep", 0o700)] {
+        fs::create_dir(home.at(dir)).unwrap();
+        chmod(&home.at(dir), mode);
+    }
+    home.write("clawkeep/.tmpAb12Cd", "another program's");
+    let old = SystemTime::now() - Duration::from_secs(7_200);
+    let file = fs::File::options()
+        .write(true)
+        .open(home.at("clawkeep/.tmpAb12Cd"));
+    file.unwrap().set_modified(old).unwrap();
+    let mut command = home.command(&["doctor", "--repair"]);
+    command
+        .env("CLAWDBOT_STATE_DIR", home.at("clawkeep"))
+        .env("CLAWKEEP_VAULT", home.at("www/vault.db"))
+        .env("CLAWDBOT_AGENT_DIR", home.at("proj"));
+    command.output().unwrap();
+    let mode = |dir: &str| home.at(dir).metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("www"), mode("proj")), (0o755, 0o755));
+    assert!(home.at("clawkeep/.tmpAb12Cd").exists());
+}
+
+/// A printed command must not put another key in the place of the vault's own.
+#[test]
+fn a_key_that_is_not_this_vaults_is_not_to_be_moved() {
+    let (home, other) = (home_with_vault(), home_with_vault());
+    let key = fs::read(key_file(&other)).unwrap();
+    home.write(".clawdbot/other.key", key);
+    let mut command = home.command(&["doctor", "--json"]);
+    command.env("CLAWKEEP_KEY_FILE", home.at(".clawdbot/other.key"));
+    let run = Run::from(command.output().unwrap()).exits(1);
+    assert!(run.stdout.contains("keys.beside"), "{}", run.stdout);
+    assert!(!run.stdout.contains("mv "), "{}", run.stdout);
 }

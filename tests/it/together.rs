@@ -2,6 +2,7 @@
 //!
 //! `CLAWKEEP_ROUNDS` says how many rounds of eight, `CLAWKEEP_SEED` repeats a run.
 
+use std::io::Write as _;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
@@ -137,4 +138,69 @@ fn eight_first_commands_at_once_make_one_vault() {
         assert_eq!(keys.count(), 1, "home {n}: one key");
         home.assert_sound();
     }
+}
+
+/// One vault, and an agent that is reached by two state directories, so that no lock of a store holds the two off: whoever commits
+/// later must have seen the other's change, or a file lacks it and reads as if it had been deleted there.
+#[test]
+fn an_agent_that_two_paths_lead_to_keeps_what_comes_by_either() {
+    let home = Home::new();
+    let command = |side: &str, args: &[&str]| {
+        let mut command = home.command(args);
+        command
+            .env("CLAWDBOT_STATE_DIR", home.at(side))
+            .env("CLAWKEEP_VAULT", home.at("vault/vault.db"));
+        command
+    };
+    let run = |side: &str, args: &[&str]| Run::from(command(side, args).output().unwrap());
+    std::fs::create_dir(home.at("vault")).unwrap();
+    run("one", &["init"]).ok();
+    let mut ids = Vec::new();
+    for round in 0..10 {
+        let children: Vec<_> = ["one", "two"]
+            .into_iter()
+            .map(|side| {
+                let id = format!("p:{side}-{round}");
+                let args = [
+                    "models",
+                    "auth",
+                    "paste-api-key",
+                    "--provider",
+                    "p",
+                    "--profile-id",
+                    &id,
+                ];
+                let mut command = command(side, &args);
+                command.stdin(Stdio::piped()).stdout(Stdio::null());
+                let mut child = command.spawn().unwrap();
+                let mut stdin = child.stdin.take().unwrap();
+                stdin.write_all(b"sk-test-0123456789").unwrap();
+                ids.push(id);
+                child
+            })
+            .collect();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        for side in ["one", "two"] {
+            run(side, &["sync"]).ok();
+            // Something that the gateway writes makes the next load merge.
+            let file = format!("{side}/agents/main/agent/auth-profiles.json");
+            let mut store = home.json(&file);
+            store["usageStats"] = json!({"p:one-0": {"lastUsed": round + 1}});
+            home.write(&file, store.to_string());
+            run(side, &["sync"]).ok();
+        }
+        for side in ["one", "two"] {
+            run(side, &["sync"]).ok();
+            let store = home.json(&format!("{side}/agents/main/agent/auth-profiles.json"));
+            for id in &ids {
+                assert!(
+                    store["profiles"][id].is_object(),
+                    "round {round}: {side} lacks {id}"
+                );
+            }
+        }
+    }
+    run("one", &["audit", "verify"]).ok();
 }

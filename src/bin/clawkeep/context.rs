@@ -9,7 +9,9 @@ use clawkeep::config::{AgentRef, Env, Layout, Overrides, Settings, existing_agen
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::AgentName;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock, check_trusted, create_private_dir, harden, resolve_link};
+use clawkeep::platform::{
+    Actor, Clock, check_trusted, create_private_dir, harden, read_regular, resolve_link,
+};
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
 use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode, queue_path};
@@ -18,6 +20,9 @@ use clawkeep::vault::{Created, KeyChoice, KeySources, UnlockedVault, Vault, Vaul
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::ui::{Loudness, Ui};
+
+/// The largest head that is read, in bytes; one is a short line.
+const HEAD_MAX: u64 = 4096;
 
 /// What this program calls itself in the record.
 const PROGRAM: &str = "clawkeep";
@@ -331,11 +336,11 @@ impl Context {
     /// The head kept by the last command that wrote.
     pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
         let path = self.layout.head_file(vault.id());
-        match std::fs::read(&path) {
-            Ok(bytes) => Head::parse(&String::from_utf8_lossy(&bytes))
+        match read_regular(&path, HEAD_MAX) {
+            Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
                 .map(Some)
                 .ok_or(Failure::BadHead { path }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Ok(None) => Ok(None),
             Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
         }
     }

@@ -122,7 +122,7 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
             let lock = clawkeep::platform::LockDir::path_for(store);
             format!("rmdir {}", shown(&lock))
         }
-        Fix::Repair(Repair::RemoveLeftover { path }) => format!("rm {}", shown(path)),
+        Fix::Repair(Repair::RemoveLeftover { path, .. }) => format!("rm {}", shown(path)),
         Fix::Repair(Repair::RenameConfigProfile { path, from, to, .. }) => format!(
             "in auth.profiles and auth.order of {}: {to} instead of {from}",
             shown(path)

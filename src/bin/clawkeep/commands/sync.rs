@@ -92,6 +92,8 @@ impl Tally {
         agent: &AgentRef,
     ) -> Result<(), Failure> {
         let loaded = context.load(vault, agent)?;
+        // Of a store that was only touched there is nothing else to say, and nothing hangs on it.
+        let _ = context.with_engine(vault, |engine| engine.note_touched(agent));
         let none = Map::new();
         let new = loaded.doc.section(Section::Profiles).unwrap_or(&none);
         let old = match &loaded.before {
