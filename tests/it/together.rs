@@ -156,7 +156,7 @@ fn an_agent_that_two_paths_lead_to_keeps_what_comes_by_either() {
     std::fs::create_dir(home.at("vault")).unwrap();
     run("one", &["init"]).ok();
     let mut ids = Vec::new();
-    for round in 0..10 {
+    for round in 0..20 {
         let children: Vec<_> = ["one", "two"]
             .into_iter()
             .map(|side| {
