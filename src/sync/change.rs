@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::engine::EditedBy;
+use super::edited::EditedBy;
 use super::error::SyncError;
 use super::merge::{Change, Place};
 use super::sources::Planned;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::change::{Step, apply, merge_events};
+use super::edited::Edited;
 use super::error::SyncError;
 use super::notice::Notice;
 use super::sources::{LEGACY_STORE, Legacy, LoginSources, Planned};
@@ -70,58 +71,6 @@ pub struct Loaded {
     pub planned: Vec<Planned>,
     /// Why the file could not be written. The vault has everything; the next load tries again.
     pub not_written: Option<FileError>,
-}
-
-/// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
-#[derive(Debug)]
-pub struct Edited {
-    /// The document after the change; none if there is nothing to change.
-    pub doc: Option<StoreDoc>,
-    /// What to record beside that.
-    pub events: Vec<EventDraft>,
-    /// How the profiles changed, in a word for the record, and where they came from.
-    pub by: EditedBy,
-}
-
-/// How a command came to change profiles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EditedBy {
-    /// What it was, for example `paste-token`; none where no profile changes.
-    pub means: Option<&'static str>,
-    /// Where the credentials came from.
-    pub origin: Origin,
-}
-
-impl Edited {
-    /// Nothing to change.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self::of(None, Vec::new())
-    }
-
-    /// A change to `doc` that touches no profile, with what to record.
-    #[must_use]
-    pub fn to(doc: StoreDoc, events: Vec<EventDraft>) -> Self {
-        Self::of(Some(doc), events)
-    }
-
-    fn of(doc: Option<StoreDoc>, events: Vec<EventDraft>) -> Self {
-        let by = EditedBy {
-            means: None,
-            origin: Origin::Clawkeep,
-        };
-        Self { doc, events, by }
-    }
-
-    /// With profiles changed by a command, in a word for the record.
-    #[must_use]
-    pub fn by(mut self, means: &'static str, origin: Origin) -> Self {
-        self.by = EditedBy {
-            means: Some(means),
-            origin,
-        };
-        self
-    }
 }
 
 /// Loads agents of one vault.

@@ -5,6 +5,7 @@
 
 mod change;
 mod damaged;
+mod edited;
 mod engine;
 mod error;
 pub mod import;
@@ -15,7 +16,8 @@ pub mod plan;
 mod sources;
 mod survey;
 
-pub use engine::{Edited, EditedBy, Engine, Extent, Loaded, SyncMode, queue_path};
+pub use edited::{Edited, EditedBy};
+pub use engine::{Engine, Extent, Loaded, SyncMode, queue_path};
 pub use error::SyncError;
 pub use notice::Notice;
 pub use sources::{LoginSources, Planned};

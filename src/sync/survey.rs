@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::change::Step;
-use super::engine::{Edited, Extent};
+use super::edited::Edited;
+use super::engine::Extent;
 use super::merge::{Change, Side, changes_of_file, merge};
 use super::notice::Notice;
 use super::sources::{Legacy, Planned};

@@ -1,0 +1,56 @@
+//! What a command makes of an agent's document.
+
+use crate::audit::{EventDraft, Origin};
+use crate::domain::StoreDoc;
+
+/// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
+#[derive(Debug)]
+pub struct Edited {
+    /// The document after the change; none if there is nothing to change.
+    pub doc: Option<StoreDoc>,
+    /// What to record beside that.
+    pub events: Vec<EventDraft>,
+    /// How the profiles changed, in a word for the record, and where they came from.
+    pub by: EditedBy,
+}
+
+/// How a command came to change profiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EditedBy {
+    /// What it was, for example `paste-token`; none where no profile changes.
+    pub means: Option<&'static str>,
+    /// Where the credentials came from.
+    pub origin: Origin,
+}
+
+impl Edited {
+    /// Nothing to change.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::of(None, Vec::new())
+    }
+
+    /// A change to `doc` that touches no profile, with what to record.
+    #[must_use]
+    pub fn to(doc: StoreDoc, events: Vec<EventDraft>) -> Self {
+        Self::of(Some(doc), events)
+    }
+
+    fn of(doc: Option<StoreDoc>, events: Vec<EventDraft>) -> Self {
+        let by = EditedBy {
+            means: None,
+            origin: Origin::Clawkeep,
+        };
+        Self { doc, events, by }
+    }
+
+    /// With profiles changed by a command, in a word for the record.
+    #[must_use]
+    pub fn by(mut self, means: &'static str, origin: Origin) -> Self {
+        self.by = EditedBy {
+            means: Some(means),
+            origin,
+        };
+        self
+    }
+}
