@@ -70,6 +70,16 @@ impl Owner {
             Self::CodexCli => "codex-cli",
         }
     }
+
+    /// The name in reports. Source: the `source` field of the reference's `models status --json`.
+    #[must_use]
+    pub fn reported(self) -> &'static str {
+        match self {
+            Self::Vault => "store",
+            Self::ClaudeCode => "claude-cli",
+            Self::CodexCli => "codex-cli",
+        }
+    }
 }
 
 /// A view of one entry. `Debug` shows its kind and provider only.

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use chrono::{DateTime, Local};
 use clap::ValueEnum;
 use clap::error::ErrorKind;
 
@@ -166,6 +167,17 @@ impl Ui {
             )),
             _ => {}
         }
+    }
+}
+
+/// An instant, in milliseconds since the epoch, in the reader's zone and to the minute.
+pub(crate) fn local_minute(ms: i64) -> String {
+    match DateTime::from_timestamp_millis(ms) {
+        Some(at) => at
+            .with_timezone(&Local)
+            .format("%Y-%m-%d %H:%M")
+            .to_string(),
+        None => format!("at {ms} ms, beyond the calendar"),
     }
 }
 

@@ -1,6 +1,5 @@
 //! `models auth list`: an agent's credentials, secrets masked.
 
-use chrono::{DateTime, Local};
 use clap::Args;
 use clawkeep::domain::{
     Credential, CredentialType, Expiry, Owner, ProviderId, Section, StoreDoc, UnixMs, json_number,
@@ -15,7 +14,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::report::mask::masked;
 use crate::table::table;
-use crate::ui::one_line;
+use crate::ui::{local_minute, one_line};
 
 /// Show an agent's credentials, secrets masked.
 #[derive(Debug, Args)]
@@ -118,15 +117,6 @@ impl<'d> Row<'d> {
         }
     }
 
-    /// Who keeps it, in the reference's words.
-    fn source(&self) -> &'static str {
-        match Owner::of(self.id) {
-            Owner::ClaudeCode => "claude-cli",
-            Owner::CodexCli => "codex-cli",
-            Owner::Vault => "store",
-        }
-    }
-
     fn cells(&self) -> [String; 7] {
         let status = match &self.rest {
             Some(rest) => format!("{}, {rest}", self.status()),
@@ -148,7 +138,8 @@ impl<'d> Row<'d> {
             self.credential.kind.as_str().to_owned(),
             status,
             expires,
-            self.last_used.map_or_else(dash, local_time),
+            self.last_used
+                .map_or_else(dash, |at| local_minute(at.floor_ms())),
             self.secret().unwrap_or_else(dash),
         ]
         .map(|cell| one_line(&cell))
@@ -163,7 +154,7 @@ impl<'d> Row<'d> {
             ("status", Some(json!(self.status()))),
             ("expiresAt", number(self.health.expires_at)),
             ("remainingMs", self.health.remaining_ms.map(json_number)),
-            ("source", Some(json!(self.source()))),
+            ("source", Some(json!(Owner::of(self.id).reported()))),
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),
@@ -176,15 +167,4 @@ impl<'d> Row<'d> {
             .collect();
         Value::Object(fields)
     }
-}
-
-fn local_time(at: Expiry) -> String {
-    DateTime::from_timestamp_millis(at.floor_ms()).map_or_else(
-        || "-".to_owned(),
-        |at| {
-            at.with_timezone(&Local)
-                .format("%Y-%m-%d %H:%M")
-                .to_string()
-        },
-    )
 }

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::table::table;
 use crate::time_arg::{self, TimeArg};
-use crate::ui::one_line;
+use crate::ui::{local_minute, one_line};
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
 const TABLE_ROWS: u64 = 50;
@@ -275,17 +275,6 @@ fn what(event: &Event) -> String {
 
 /// Details that are times, in milliseconds since the epoch.
 const TIMES: [&str; 2] = ["until", "lastUsed"];
-
-/// An instant in the reader's zone, to the minute.
-fn local_minute(ms: i64) -> String {
-    match DateTime::from_timestamp_millis(ms) {
-        Some(at) => at
-            .with_timezone(&Local)
-            .format("%Y-%m-%d %H:%M")
-            .to_string(),
-        None => format!("at {ms} ms, beyond the calendar"),
-    }
-}
 
 /// What a merge changed on one side: `profiles a, b; order p`.
 fn listed(fields: &Map<String, Value>) -> String {

@@ -43,7 +43,7 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
             kind: credential.kind,
             health: assess(credential, inputs.now),
             odd_end: credential.odd_expiry().cloned(),
-            source: source(id),
+            source: Owner::of(id).reported(),
             label: display_label(inputs.settings, id, credential),
         })
         .collect();
@@ -75,13 +75,4 @@ pub(super) fn of_providers(
         }
     };
     names.iter().map(entry).collect()
-}
-
-/// The reference's word for who keeps a profile.
-fn source(id: &str) -> &'static str {
-    match Owner::of(id) {
-        Owner::ClaudeCode => "claude-cli",
-        Owner::CodexCli => "codex-cli",
-        Owner::Vault => "store",
-    }
 }
