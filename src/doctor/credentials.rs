@@ -3,11 +3,10 @@
 use super::words::shell_word;
 use super::{Evidence, ExaminedAgent, Finding, FindingId};
 use crate::domain::{
-    AgentName, Credential, CredentialType, Expiry, Owner, ProviderId, Section, StoreDoc, UnixMs,
-    from_outside,
+    AgentName, Credential, CredentialType, Owner, ProviderId, Section, StoreDoc, UnixMs,
 };
 use crate::health::{Health, Status, assess, remaining_short};
-use crate::selection::unusable_until;
+use crate::selection::{Why, rest};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -126,34 +125,24 @@ pub(super) fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> St
     )
 }
 
-/// Profiles that are passed over for a while. Source of the words: the reference's doctor.
+/// Profiles that are passed over for a while.
 fn resting(examined: &ExaminedAgent, now: UnixMs) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (id, usage) in examined.doc.entries(Section::Usage) {
-        let Some(until) =
-            unusable_until(&examined.doc, id).filter(|until| until.ms() > now.as_f64())
-        else {
+    for (id, _) in examined.doc.entries(Section::Usage) {
+        let Some(rest) = rest(&examined.doc, id, now) else {
             continue;
         };
-        let left = remaining_short(until.ms() - now.as_f64());
-        let is_disabled = Expiry::from_json(usage.get("disabledUntil"))
-            .is_some_and(|until| until.ms() > now.as_f64());
-        let reason = usage
-            .get("disabledReason")
-            .and_then(serde_json::Value::as_str);
-        let (kind, state) = match reason {
-            _ if !is_disabled => (FindingId::CredentialCooldown, "cooldown".to_owned()),
-            Some(reason) => (
-                FindingId::CredentialDisabled,
-                format!("disabled:{}", from_outside(reason)),
-            ),
-            None => (FindingId::CredentialDisabled, "disabled".to_owned()),
+        let kind = match rest.why {
+            Why::Cooldown => FindingId::CredentialCooldown,
+            Why::Disabled(_) => FindingId::CredentialDisabled,
         };
+        let state = rest.state();
         let fix = if state.starts_with("disabled:billing") {
             "Top up credits (provider billing) or switch provider."
         } else {
             "Wait for cooldown or switch provider."
         };
+        let left = remaining_short(rest.left_ms);
         found.push(
             Finding::new(kind, format!("{id}: {state} ({left})"))
                 .agent(&examined.agent.name)

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 pub use usage::{Failed, FailureReason, after_clearing, after_failure, after_use};
 
-use crate::domain::{CredentialType, Expiry, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
+use crate::domain::{
+    CredentialType, Expiry, ProfileId, ProviderId, Section, StoreDoc, UnixMs, from_outside,
+};
 
 /// Rest after the first, second and third failure in a row, milliseconds. Source: `spec/compat.md`, Selection.
 const COOLDOWNS_MS: [i64; 3] = [60_000, 5 * 60_000, 25 * 60_000];
@@ -46,8 +48,8 @@ pub fn candidates(
 
     let (mut ready, mut resting) = (Vec::new(), Vec::new());
     for id in eligible(doc, provider, base) {
-        match unusable_until(doc, id.as_str()).filter(|until| now.as_f64() < until.ms()) {
-            Some(until) => resting.push((until.ms(), id)),
+        match rest(doc, id.as_str(), now) {
+            Some(rest) => resting.push((rest.until.ms(), id)),
             None => ready.push(id),
         }
     }
@@ -67,16 +69,57 @@ pub fn candidates(
     ready
 }
 
-/// Until when a profile is not to be used, cooling down after failures or disabled: the later of the two, also when
-/// it has passed. Milliseconds since the epoch.
+/// Why a profile is passed over for now, and how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rest<'d> {
+    /// The end: of cooling down after failures or of being disabled, whichever is later.
+    pub until: Expiry,
+    /// How long until then, milliseconds; positive.
+    pub left_ms: f64,
+    /// Why.
+    pub why: Why<'d>,
+}
+
+/// Why a profile rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why<'d> {
+    /// It cools down after failures.
+    Cooldown,
+    /// It is disabled, for a reason if the store gives one.
+    Disabled(Option<&'d str>),
+}
+
+impl Rest<'_> {
+    /// `cooldown`, `disabled` or `disabled:billing`, on one line. Source of the words: the reference's doctor.
+    #[must_use]
+    pub fn state(&self) -> String {
+        match self.why {
+            Why::Cooldown => "cooldown".to_owned(),
+            Why::Disabled(None) => "disabled".to_owned(),
+            Why::Disabled(Some(reason)) => format!("disabled:{}", from_outside(reason)),
+        }
+    }
+}
+
+/// The rest of a profile at `now`; `None` if it may be used.
 #[must_use]
-pub fn unusable_until(doc: &StoreDoc, id: &str) -> Option<Expiry> {
+pub fn rest<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Rest<'d>> {
     let usage = doc.get(Section::Usage, id)?;
-    let ends = ["cooldownUntil", "disabledUntil"].map(|field| Expiry::from_json(usage.get(field)));
-    ends.into_iter()
+    let to_come = |field| Expiry::from_json(usage.get(field)).filter(|end| end.ms() > now.as_f64());
+    let (cooldown, disabled) = (to_come("cooldownUntil"), to_come("disabledUntil"));
+    let until = [cooldown, disabled]
+        .into_iter()
         .flatten()
-        .filter(|end| end.ms() > 0.0)
-        .max_by(|a, b| a.ms().total_cmp(&b.ms()))
+        .max_by(|a, b| a.ms().total_cmp(&b.ms()))?;
+    let why = match disabled {
+        None => Why::Cooldown,
+        Some(_) => Why::Disabled(usage.get("disabledReason").and_then(Value::as_str)),
+    };
+    Some(Rest {
+        until,
+        left_ms: until.ms() - now.as_f64(),
+        why,
+    })
 }
 
 /// How long a profile rests after its `failures`-th failure in a row, in milliseconds: 1, 5, 25, then 60 minutes.

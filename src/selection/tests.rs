@@ -317,3 +317,25 @@ proptest! {
         prop_assert_eq!(preferred, want);
     }
 }
+
+#[test]
+fn a_rest_ends_with_the_later_end_and_is_named_for_what_still_holds() {
+    let at = |offset: i64| json!(NOW.0 + offset);
+    let state = |usage: Value| {
+        let doc = json!({"version": 1, "profiles": {}, "usageStats": {"p:a": usage}});
+        let doc = StoreDoc::from_json(doc).unwrap();
+        rest(&doc, "p:a", NOW).map(|rest| (rest.state(), rest.left_ms))
+    };
+    let is = |words: &str, left_ms: f64| Some((words.to_owned(), left_ms));
+    assert_eq!(state(json!({})), None);
+    assert_eq!(state(json!({"cooldownUntil": at(0)})), None);
+    assert_eq!(state(json!({"cooldownUntil": at(1)})), is("cooldown", 1.0));
+    let both = json!({"cooldownUntil": at(9), "disabledUntil": at(5), "disabledReason": "billing"});
+    assert_eq!(state(both), is("disabled:billing", 9.0));
+    let over =
+        json!({"cooldownUntil": at(9), "disabledUntil": at(-5), "disabledReason": "billing"});
+    assert_eq!(state(over), is("cooldown", 9.0));
+    assert_eq!(state(json!({"disabledUntil": at(7)})), is("disabled", 7.0));
+    let broken = json!({"disabledUntil": at(7), "disabledReason": "a\nb"});
+    assert_eq!(state(broken), is("disabled:a?b", 7.0));
+}

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::support::damage::refuses;
-use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
+use crate::support::home::{HOUR, Home, Run, STORE, now_ms, start_with_input};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
 const TOKEN: &str = "sk-test-pasted-token-0123456789";
@@ -529,7 +529,6 @@ fn a_replaced_credential_and_one_that_is_not_tried_are_told_of() {
 
 #[test]
 fn twenty_at_once_are_all_stored_and_all_in_the_configuration() {
-    use std::io::Write as _;
     let home = Home::new();
     home.run(&["init"]).ok();
     let start = |n: usize| {
@@ -543,22 +542,11 @@ fn twenty_at_once_are_all_stored_and_all_in_the_configuration() {
             "--profile-id",
             &id,
         ];
-        let mut command = home.command(&args);
-        command
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null());
-        let mut child = command.spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(KEY.as_bytes())
-            .unwrap();
-        child
+        start_with_input(home.command(&args), KEY)
     };
     let children: Vec<_> = (0..20).map(start).collect();
-    for mut child in children {
-        assert!(child.wait().unwrap().success());
+    for child in children {
+        Run::from(child.wait_with_output().unwrap()).ok();
     }
     let config = home.json(CONFIG);
     let store = home.json(STORE);

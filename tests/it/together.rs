@@ -2,12 +2,11 @@
 //!
 //! `CLAWKEEP_ROUNDS` says how many rounds of eight, `CLAWKEEP_SEED` repeats a run.
 
-use std::io::Write as _;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::home::{Home, Run, STORE};
+use crate::support::home::{Home, Run, STORE, start_with_input};
 use crate::support::random::{Random, number, seed};
 
 const PROFILES: [&str; 4] = [
@@ -170,17 +169,13 @@ fn an_agent_that_two_paths_lead_to_keeps_what_comes_by_either() {
                     "--profile-id",
                     &id,
                 ];
-                let mut command = command(side, &args);
-                command.stdin(Stdio::piped()).stdout(Stdio::null());
-                let mut child = command.spawn().unwrap();
-                let mut stdin = child.stdin.take().unwrap();
-                stdin.write_all(b"sk-test-0123456789").unwrap();
+                let child = start_with_input(command(side, &args), "sk-test-0123456789");
                 ids.push(id);
                 child
             })
             .collect();
-        for mut child in children {
-            assert!(child.wait().unwrap().success());
+        for child in children {
+            Run::from(child.wait_with_output().unwrap()).ok();
         }
         for side in ["one", "two"] {
             run(side, &["sync"]).ok();

@@ -1,8 +1,9 @@
 //! A home directory of its own, and the program run in it with an otherwise empty environment.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -18,6 +19,18 @@ pub(crate) const CLAUDE: &str = ".claude/.credentials.json";
 pub(crate) const VAULT: &str = ".clawdbot/vault.db";
 /// An hour, in milliseconds.
 pub(crate) const HOUR: i64 = 3_600_000;
+
+/// Starts a command with `input` on its stdin and its output kept.
+pub(crate) fn start_with_input(mut command: Command, input: &str) -> Child {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that refuses its arguments reads no stdin.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child
+}
 
 /// Now, in milliseconds since the epoch.
 pub(crate) fn now_ms() -> i64 {
@@ -143,15 +156,7 @@ impl Home {
 
     /// Runs the program to its end with `input` on its stdin.
     pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Run {
-        use std::io::Write as _;
-        let mut command = self.command(args);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // A command that refuses its arguments reads no stdin.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let child = start_with_input(self.command(args), input);
         child.wait_with_output().unwrap().into()
     }
 

@@ -2,12 +2,11 @@
 
 use clap::Args;
 use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config, status_agent};
-use clawkeep::domain::{Credential, Expiry, ProviderId, Section, StoreDoc, UnixMs};
+use clawkeep::domain::{Credential, ProviderId, StoreDoc};
 use clawkeep::health::remaining_short;
-use clawkeep::selection::unusable_until;
+use clawkeep::selection::Rest;
 use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
-use serde_json::Value;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -153,18 +152,11 @@ pub(crate) fn conclude(
     trouble.map_or(told, Err)
 }
 
-/// Why and how long a profile is not to be used, in the reference's words: `cooldown 5m`, `disabled:billing 5h`.
-pub(crate) fn rest(doc: &StoreDoc, id: &str, now: UnixMs) -> Option<String> {
-    let until = unusable_until(doc, id).filter(|until| until.ms() > now.as_f64())?;
-    let usage = doc.get(Section::Usage, id)?;
-    let disabled = Expiry::from_json(usage.get("disabledUntil"));
-    let kind = match disabled.filter(|until| until.ms() > now.as_f64()) {
-        None => "cooldown".to_owned(),
-        Some(_) => match usage.get("disabledReason").and_then(Value::as_str) {
-            Some(reason) => format!("disabled:{}", shown_id(reason)),
-            None => "disabled".to_owned(),
-        },
-    };
-    let left = remaining_short(until.ms() - now.as_f64());
-    Some(format!("{kind} {left}"))
+/// Why and how long a profile is not to be used: `cooldown 5m`, `disabled:billing 5h`.
+pub(crate) fn shown_rest(rest: &Rest<'_>) -> String {
+    format!(
+        "{} {}",
+        shown_id(&rest.state()),
+        remaining_short(rest.left_ms)
+    )
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use clawkeep::config::status_agent;
 use clawkeep::domain::{ProfileId, ProviderId, Section, StoreDoc, UnixMs};
 use clawkeep::health::{Status, assess, remaining_short};
-use clawkeep::selection::{Preferences, candidates};
+use clawkeep::selection::{Preferences, candidates, rest};
 use serde_json::json;
 
 use super::auth;
@@ -88,7 +88,7 @@ fn line(doc: &StoreDoc, provider: &ProviderId, id: &ProfileId, next: bool, now: 
     {
         flags.push("lastGood".to_owned());
     }
-    flags.extend(auth::rest(doc, id.as_str(), now));
+    flags.extend(rest(doc, id.as_str(), now).map(|rest| auth::shown_rest(&rest)));
     match doc.credential(id.as_str()) {
         None => flags.push("missing".to_owned()),
         Some(credential) => {

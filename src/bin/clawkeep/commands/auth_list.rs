@@ -6,10 +6,10 @@ use clawkeep::domain::{
     normalize_provider,
 };
 use clawkeep::health::{Health, Status, assess, remaining_short};
-use clawkeep::selection::unusable_until;
+use clawkeep::selection::{Rest, rest};
 use serde_json::{Map, Value, json};
 
-use super::auth::{self, Whose};
+use super::auth::{self, Whose, shown_rest};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::report::mask::masked;
@@ -38,10 +38,8 @@ struct Row<'d> {
     credential: Credential<'d>,
     health: Health,
     last_used: Option<Expiry>,
-    /// Until when it is not to be used, if that is still to come.
-    rests_until: Option<Expiry>,
-    /// Why and how long.
-    rest: Option<String>,
+    /// Why it is passed over for now.
+    rest: Option<Rest<'d>>,
 }
 
 impl List {
@@ -99,8 +97,7 @@ impl<'d> Row<'d> {
             credential,
             health: assess(&credential, now),
             last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
-            rests_until: unusable_until(doc, id).filter(|until| until.ms() > now.as_f64()),
-            rest: auth::rest(doc, id, now),
+            rest: rest(doc, id, now),
         }
     }
 
@@ -119,7 +116,7 @@ impl<'d> Row<'d> {
 
     fn cells(&self) -> [String; 7] {
         let status = match &self.rest {
-            Some(rest) => format!("{}, {rest}", self.status()),
+            Some(rest) => format!("{}, {}", self.status(), shown_rest(rest)),
             None => self.status().to_owned(),
         };
         let expires = match (self.health.status, self.health.remaining_ms) {
@@ -158,8 +155,11 @@ impl<'d> Row<'d> {
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),
-            ("unusableUntil", number(self.rests_until)),
-            ("unusable", self.rest.as_deref().map(Value::from)),
+            ("unusableUntil", number(self.rest.map(|rest| rest.until))),
+            (
+                "unusable",
+                self.rest.as_ref().map(|rest| json!(shown_rest(rest))),
+            ),
         ];
         let fields: Map<String, Value> = fields
             .into_iter()

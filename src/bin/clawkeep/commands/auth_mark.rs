@@ -5,9 +5,7 @@ use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::domain::{
     CooldownRules, ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider,
 };
-use clawkeep::selection::{
-    FailureReason, after_clearing, after_failure, after_use, unusable_until,
-};
+use clawkeep::selection::{FailureReason, after_clearing, after_failure, after_use, rest};
 use clawkeep::sync::Edited;
 use serde_json::json;
 
@@ -86,7 +84,8 @@ impl Mark {
             Ok(self.what.marked(doc, id, rules, now))
         })?;
         let id = auth::id_in(&loaded.doc, &self.id);
-        let state = auth::rest(&loaded.doc, id, now).unwrap_or_else(|| "ready".to_owned());
+        let state = rest(&loaded.doc, id, now)
+            .map_or_else(|| "ready".to_owned(), |rest| auth::shown_rest(&rest));
         context.ui.answer(&format!("{}: {state}\n", shown_id(id)))?;
         context.verdict(loaded)
     }
@@ -119,7 +118,7 @@ impl What {
             );
             after.set(Section::Usage, id, failed.usage);
         } else if self.used {
-            let rested = unusable_until(doc, id).is_some_and(|until| until.ms() > now.as_f64());
+            let rested = rest(doc, id, now).is_some();
             after.set(Section::Usage, id, after_use(usage, now));
             after.set(Section::LastGood, &last_good_key(doc, &provider), json!(id));
             events.push(event(EventKind::CredentialUsed));
