@@ -76,6 +76,20 @@ pub(crate) enum Failure {
     SaidDamaged,
 }
 
+/// An error and what caused it, each once: some say their cause themselves.
+pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let mut next = error;
+    while let Some(error) = next {
+        next = error.source();
+        let said = error.to_string();
+        if !told.iter().any(|earlier| earlier.contains(&said)) {
+            told.push(said);
+        }
+    }
+    told
+}
+
 impl Failure {
     /// The exit status.
     pub(crate) fn exit_status(&self) -> u8 {
@@ -124,16 +138,7 @@ impl Failure {
 
     /// What failed, and why, a line each: at most two.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let mut causes: Vec<String> = Vec::new();
-        let mut next = self.source();
-        while let Some(cause) = next {
-            let said = cause.to_string();
-            // Some errors say their cause themselves.
-            if !causes.iter().any(|earlier| earlier.contains(&said)) {
-                causes.push(said);
-            }
-            next = cause.source();
-        }
+        let causes = chain(self.source());
         let mut lines = vec![one_line(&self.to_string())];
         if !causes.is_empty() {
             lines.push(one_line(&format!("  because: {}", causes.join(": "))));

@@ -11,7 +11,7 @@ use clawkeep::domain::StoreDoc;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::prompt;
 use crate::report::Colour;
 use look::{Diagnosis, look};
@@ -219,15 +219,9 @@ fn mend(
         Ok(Repaired::Done) => Some(finding.clone()),
         Ok(Repaired::NotNeeded) => None,
         Err(error) => {
-            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
-                error.source()
-            });
-            let why: Vec<String> = causes.map(ToString::to_string).collect();
-            context.ui.error(&format!(
-                "{} was not mended: {}",
-                finding.id.as_str(),
-                why.join(": ")
-            ));
+            let why = chain(Some(&error)).join(": ");
+            let id = finding.id.as_str();
+            context.ui.error(&format!("{id} was not mended: {why}"));
             None
         }
     }
