@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
+
 use crate::crypto::{MacState, constant_time_eq};
 use crate::domain::{Seq, VaultId};
 
@@ -9,6 +11,8 @@ use super::Event;
 
 /// What comes before the first event.
 const GENESIS: [u8; 32] = [0; 32];
+/// What the MAC over kept events begins with, so that it is the MAC of nothing else: no event's bytes and MAC begin so.
+const KEPT_MARK: &[u8] = b"clawkeep-kept-1";
 /// First word of a head written out.
 const HEAD_MARK: &str = "clawkeep-head-1";
 
@@ -16,6 +20,70 @@ const HEAD_MARK: &str = "clawkeep-head-1";
 #[must_use]
 pub fn chain_mac(key: &MacState, previous: Option<&[u8; 32]>, event: &Event) -> [u8; 32] {
     key.mac(&[previous.unwrap_or(&GENESIS), &event.canonical_bytes()])
+}
+
+/// What a record says of events that were pruned from it, in its newest `audit.pruned` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// How many events were removed in all.
+    pub removed: u64,
+    /// The newest of those up to which it was pruned: the chain goes on behind it.
+    pub last: Seq,
+    /// Its MAC.
+    pub mac: [u8; 32],
+    /// How many events up to it were kept: the newest change of each profile.
+    pub kept: u64,
+    /// A MAC over those.
+    pub kept_mac: [u8; 32],
+}
+
+/// The MAC over the events that pruning keeps, given each one's number and own MAC, oldest first.
+#[must_use]
+pub fn kept_mac(key: &MacState, kept: &[(Seq, [u8; 32])]) -> [u8; 32] {
+    let mut bytes = KEPT_MARK.to_vec();
+    for (seq, mac) in kept {
+        bytes.extend_from_slice(&seq.0.to_be_bytes());
+        bytes.extend_from_slice(mac);
+    }
+    key.mac(&[&bytes])
+}
+
+impl Checkpoint {
+    /// As the details of an event.
+    #[must_use]
+    pub fn detail(&self) -> Map<String, Value> {
+        let hex = |mac: &[u8; 32]| Value::from(data_encoding::HEXLOWER.encode(mac));
+        let fields = [
+            ("removed", Value::from(self.removed)),
+            ("last", Value::from(self.last.0)),
+            ("mac", hex(&self.mac)),
+            ("kept", Value::from(self.kept)),
+            ("keptMac", hex(&self.kept_mac)),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value));
+        fields.into_iter().collect()
+    }
+
+    /// Reads the details of an event; `None` when they are none of a checkpoint.
+    #[must_use]
+    pub fn parse(detail: &str) -> Option<Self> {
+        let detail: Map<String, Value> = serde_json::from_str(detail).ok()?;
+        let mac = |name: &str| -> Option<[u8; 32]> {
+            let hex = detail.get(name)?.as_str()?;
+            data_encoding::HEXLOWER
+                .decode(hex.as_bytes())
+                .ok()?
+                .try_into()
+                .ok()
+        };
+        Some(Self {
+            removed: detail.get("removed")?.as_u64()?,
+            last: Seq(detail.get("last")?.as_i64()?),
+            mac: mac("mac")?,
+            kept: detail.get("kept")?.as_u64()?,
+            kept_mac: mac("keptMac")?,
+        })
+    }
 }
 
 /// The end of a vault's record at some moment. Kept elsewhere, it shows later that nothing before it was cut off or changed.
@@ -93,6 +161,25 @@ pub enum ChainFault {
         /// Where they part.
         seq: Seq,
     },
+    /// There is no event at all.
+    #[error("it is empty, and no vault is without its first event")]
+    Empty,
+    /// Of the events that pruning kept, one is missing or too many.
+    #[error(
+        "the events that were kept when the record was pruned up to {last} are not those that are there: one was taken out or put in"
+    )]
+    KeptMissing {
+        /// Up to where it was pruned.
+        last: Seq,
+    },
+    /// An event is as it was recorded, and the tables by which it is found are not.
+    #[error(
+        "event {seq} cannot be found by its time or its subject: the tables beside the record were changed"
+    )]
+    Misfiled {
+        /// Which.
+        seq: Seq,
+    },
     /// The kept head is another vault's.
     #[error("the kept head belongs to vault {vault}")]
     ForeignHead {
@@ -101,30 +188,94 @@ pub enum ChainFault {
     },
 }
 
-/// Checks events one after another in constant memory.
+/// What verifying showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// How many events there are.
+    pub events: u64,
+    /// The last of them.
+    pub last: Seq,
+    /// What was pruned before them.
+    pub checkpoint: Option<Checkpoint>,
+    /// What a kept head said.
+    pub head: HeadCheck,
+}
+
+/// What a kept head shows of a record that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadCheck {
+    /// None was kept: whether the end was cut off cannot be told.
+    NoHead,
+    /// The event it was taken from is there.
+    Holds(Seq),
+    /// The event it was taken from was pruned since.
+    Pruned(Seq),
+}
+
+/// Checks events one after another in constant memory: 40 bytes for each profile whose newest change outlived pruning.
 #[derive(Debug)]
 pub struct ChainVerifier {
     key: MacState,
-    kept: Option<Head>,
+    head: Option<Head>,
+    checkpoint: Option<Checkpoint>,
     last: Option<(Seq, [u8; 32])>,
+    kept: Vec<(Seq, [u8; 32])>,
     count: u64,
+    bytes: Vec<u8>,
 }
 
 impl ChainVerifier {
-    /// Starts before the first event. A `kept` head is checked as the record passes it.
+    /// Starts before the first event. A kept `head` is checked as the record passes it. `checkpoint`, if the record was pruned,
+    /// is what its newest `audit.pruned` event says; that event itself is checked when it is reached.
     ///
     /// # Errors
     /// When the head is another vault's.
-    pub fn new(vault: VaultId, key: MacState, kept: Option<Head>) -> Result<Self, ChainFault> {
-        match kept {
+    pub fn new(
+        vault: VaultId,
+        key: MacState,
+        head: Option<Head>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Self, ChainFault> {
+        match head {
             Some(head) if head.vault != vault => Err(ChainFault::ForeignHead { vault: head.vault }),
             _ => Ok(Self {
                 key,
-                kept,
+                head,
+                checkpoint,
                 last: None,
+                kept: Vec::new(),
                 count: 0,
+                bytes: Vec::with_capacity(512),
             }),
         }
+    }
+
+    /// Whether an event is one that pruning kept, to be checked by [`ChainVerifier::check_kept`].
+    #[must_use]
+    pub fn is_kept(&self, seq: Seq) -> bool {
+        self.last.is_none()
+            && self
+                .checkpoint
+                .is_some_and(|checkpoint| seq <= checkpoint.last)
+    }
+
+    /// Checks an event that pruning kept, given the MAC of the one that was before it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_kept(
+        &mut self,
+        event: &Event,
+        previous: Option<&[u8; 32]>,
+    ) -> Result<(), ChainFault> {
+        let mac = previous.map(|previous| self.mac(previous, event));
+        let is_later = self.kept.last().is_none_or(|(seq, _)| *seq < event.seq);
+        if !is_later || !mac.is_some_and(|mac| constant_time_eq(&mac, &event.mac)) {
+            return Err(ChainFault::Altered { seq: event.seq });
+        }
+        self.kept.push((event.seq, event.mac));
+        self.count += 1;
+        Ok(())
     }
 
     /// Checks the next event.
@@ -132,18 +283,19 @@ impl ChainVerifier {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&mut self, event: &Event) -> Result<(), ChainFault> {
-        let expected = Seq(self.last.map_or(0, |(seq, _)| seq.0) + 1);
+        let (before, previous) = self.end()?;
+        let expected = Seq(before.0.saturating_add(1));
         if event.seq > expected {
             return Err(ChainFault::Missing {
                 expected,
                 found: event.seq,
             });
         }
-        let mac = chain_mac(&self.key, self.last.as_ref().map(|(_, mac)| mac), event);
+        let mac = self.mac(&previous, event);
         if event.seq != expected || !constant_time_eq(&mac, &event.mac) {
             return Err(ChainFault::Altered { seq: event.seq });
         }
-        if let Some(head) = self.kept.filter(|head| head.seq == event.seq)
+        if let Some(head) = self.head.filter(|head| head.seq == event.seq)
             && !constant_time_eq(&head.mac, &mac)
         {
             return Err(ChainFault::NotTheHeads { seq: event.seq });
@@ -153,19 +305,61 @@ impl ChainVerifier {
         Ok(())
     }
 
-    /// Ends: the number of events and the last one.
+    /// The event that the next one follows: the last checked, the one up to which the record was pruned, or none.
+    fn end(&self) -> Result<(Seq, [u8; 32]), ChainFault> {
+        match (self.last, self.checkpoint) {
+            (Some(last), _) => Ok(last),
+            (None, None) => Ok((Seq(0), GENESIS)),
+            (None, Some(checkpoint)) => {
+                let are_all = self.kept.len() as u64 == checkpoint.kept
+                    && constant_time_eq(&kept_mac(&self.key, &self.kept), &checkpoint.kept_mac);
+                if !are_all {
+                    return Err(ChainFault::KeptMissing {
+                        last: checkpoint.last,
+                    });
+                }
+                Ok((checkpoint.last, checkpoint.mac))
+            }
+        }
+    }
+
+    fn mac(&mut self, previous: &[u8; 32], event: &Event) -> [u8; 32] {
+        self.bytes.clear();
+        event.write_canonical(&mut self.bytes);
+        self.key.mac(&[previous, &self.bytes])
+    }
+
+    /// Ends.
     ///
     /// # Errors
-    /// When the kept head knows of later events.
-    pub fn finish(self) -> Result<(u64, Option<Seq>), ChainFault> {
-        let last = self.last.map(|(seq, _)| seq);
-        match self.kept {
-            Some(head) if head.seq.0 > last.map_or(0, |seq| seq.0) => Err(ChainFault::Truncated {
-                first: Seq(last.map_or(0, |seq| seq.0) + 1),
-                last: head.seq,
-            }),
-            _ => Ok((self.count, last)),
-        }
+    /// When the kept head knows of later events, or kept events are missing.
+    pub fn finish(self) -> Result<Verified, ChainFault> {
+        let (end, _) = self.end()?;
+        let head = match self.head {
+            None => HeadCheck::NoHead,
+            Some(head) if head.seq > end => {
+                return Err(ChainFault::Truncated {
+                    first: Seq(end.0 + 1),
+                    last: head.seq,
+                });
+            }
+            Some(head) => match self.checkpoint {
+                Some(checkpoint) if head.seq == checkpoint.last && checkpoint.mac != head.mac => {
+                    return Err(ChainFault::NotTheHeads { seq: head.seq });
+                }
+                Some(checkpoint) if head.seq < checkpoint.last => HeadCheck::Pruned(head.seq),
+                _ => HeadCheck::Holds(head.seq),
+            },
+        };
+        let Some((last, _)) = self.last else {
+            return Err(ChainFault::Empty);
+        };
+        Ok(Verified {
+            events: self.count,
+            last,
+            checkpoint: self.checkpoint,
+            head,
+        })
     }
 }
 
@@ -191,10 +385,11 @@ mod tests {
         events
     }
 
-    fn verify(events: &[Event], kept: Option<Head>) -> Result<(u64, Option<Seq>), ChainFault> {
-        let mut verifier = ChainVerifier::new(VAULT, key(), kept)?;
+    fn verify(events: &[Event], kept: Option<Head>) -> Result<(u64, Seq), ChainFault> {
+        let mut verifier = ChainVerifier::new(VAULT, key(), kept, None)?;
         events.iter().try_for_each(|event| verifier.check(event))?;
-        verifier.finish()
+        let verified = verifier.finish()?;
+        Ok((verified.events, verified.last))
     }
 
     fn head_of(events: &[Event]) -> Head {
@@ -209,11 +404,11 @@ mod tests {
     #[test]
     fn a_sound_record_verifies_against_any_earlier_head() {
         let events = record(5);
-        assert_eq!(verify(&events, None), Ok((5, Some(Seq(5)))));
+        assert_eq!(verify(&events, None), Ok((5, Seq(5))));
         for n in 1..=5 {
             assert!(verify(&events, Some(head_of(&events[..n]))).is_ok());
         }
-        assert_eq!(verify(&[], None), Ok((0, None)));
+        assert_eq!(verify(&[], None), Err(ChainFault::Empty));
     }
 
     #[test]
@@ -264,7 +459,7 @@ mod tests {
                 last: Seq(5)
             })
         );
-        assert_eq!(verify(&events[..3], None), Ok((3, Some(Seq(3)))));
+        assert_eq!(verify(&events[..3], None), Ok((3, Seq(3))));
         let other = Head {
             mac: [1; 32],
             ..head_of(&events)

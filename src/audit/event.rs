@@ -1,5 +1,7 @@
 //! What an event is.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::domain::{Expiry, Fingerprint, Generation, ProfileId, Seq, UnixMs};
@@ -19,6 +21,12 @@ macro_rules! named {
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
+            }
+
+            /// The one of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
             }
         }
     };
@@ -145,6 +153,8 @@ pub struct EventDraft {
     pub profile: Option<ProfileId>,
     /// Of which provider, as written in the store.
     pub provider: Option<String>,
+    /// In which session.
+    pub session: Option<String>,
     /// The credential's generation after a change.
     pub generation: Option<Generation>,
     /// Fingerprints of the token before and after.
@@ -165,6 +175,7 @@ impl EventDraft {
             origin,
             profile: None,
             provider: None,
+            session: None,
             generation: None,
             token: (None, None),
             expires: (None, None),
@@ -199,18 +210,19 @@ impl EventDraft {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventActor {
     /// The program's name, as it called itself.
-    pub program: String,
+    pub program: Arc<str>,
     /// Its process id.
     pub pid: i64,
     /// Its effective user id.
     pub uid: i64,
     /// The host's name.
-    pub host: String,
+    pub host: Arc<str>,
     /// The parent process's name.
-    pub parent: Option<String>,
+    pub parent: Option<Arc<str>>,
 }
 
-/// A recorded event. Texts are as they stand in the vault, which may be younger than this program's lists.
+/// A recorded event. Texts are as they stand in the vault, which may be younger than this program's lists; those that many
+/// events share are shared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Its place in the record.
@@ -218,21 +230,21 @@ pub struct Event {
     /// When.
     pub at: UnixMs,
     /// What happened.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// How it ended.
-    pub outcome: String,
+    pub outcome: Arc<str>,
     /// Where it came from.
-    pub origin: String,
+    pub origin: Arc<str>,
     /// Whose profiles.
-    pub agent: Option<String>,
+    pub agent: Option<Arc<str>>,
     /// Which profile.
-    pub profile: Option<String>,
+    pub profile: Option<Arc<str>>,
     /// Of which provider.
-    pub provider: Option<String>,
+    pub provider: Option<Arc<str>>,
     /// Who.
     pub actor: EventActor,
     /// In which session.
-    pub session: Option<String>,
+    pub session: Option<Arc<str>>,
     /// The credential's generation after the change.
     pub generation: Option<i64>,
     /// The fingerprint of the token before.
@@ -259,7 +271,14 @@ impl Event {
     /// preceded by its length (big-endian, four bytes), so that no two different events have the same bytes.
     #[must_use]
     pub fn canonical_bytes(&self) -> Vec<u8> {
-        let mut out = Canonical(Vec::with_capacity(320));
+        let mut bytes = Vec::with_capacity(320);
+        self.write_canonical(&mut bytes);
+        bytes
+    }
+
+    /// Appends [`Event::canonical_bytes`] to `out`.
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+        let mut out = Canonical(out);
         out.0.push(CANONICAL_VERSION);
         out.number(Some(self.seq.0));
         out.number(Some(self.at.0));
@@ -281,13 +300,12 @@ impl Event {
         out.number(self.expires_before);
         out.number(self.expires_after);
         out.text(self.detail.as_deref());
-        out.0
     }
 }
 
-struct Canonical(Vec<u8>);
+struct Canonical<'o>(&'o mut Vec<u8>);
 
-impl Canonical {
+impl Canonical<'_> {
     fn bytes(&mut self, field: Option<&[u8]>) {
         let Some(bytes) = field else {
             self.0.extend_from_slice(&ABSENT.to_be_bytes());
@@ -351,18 +369,18 @@ pub(super) mod tests {
         let edits: [Edit; 21] = [
             |e| e.seq = Seq(2),
             |e| e.at.0 += 1,
-            |e| e.kind.push('x'),
+            |e| e.kind = "x".into(),
             |e| e.outcome = "failed".into(),
             |e| e.origin = "clock".into(),
             |e| e.agent = None,
-            |e| e.profile = Some(String::new()),
+            |e| e.profile = Some("".into()),
             |e| e.profile = None,
             |e| e.provider = None,
             |e| e.actor.program = "x".into(),
             |e| e.actor.pid = 8,
             |e| e.actor.uid = 0,
-            |e| e.actor.host = String::new(),
-            |e| e.actor.parent = Some(String::new()),
+            |e| e.actor.host = "".into(),
+            |e| e.actor.parent = Some("".into()),
             |e| e.session = Some("s".into()),
             |e| e.generation = None,
             |e| e.token_before = Some(vec![]),

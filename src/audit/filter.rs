@@ -1,8 +1,10 @@
 //! Which events to show.
 
+use std::sync::Arc;
+
 use crate::domain::UnixMs;
 
-use super::{EventKind, Origin};
+use super::{Event, EventKind, Origin, Outcome};
 
 /// Newest first or oldest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,12 +40,64 @@ fn groups() -> Vec<&'static str> {
 pub struct KindFilter {
     /// The kinds it lets through.
     pub kinds: Vec<EventKind>,
-    /// Origins whose `sync.applied` it lets through as well: a synced token that differs from the stored one is a
-    /// refresh by its owner. Source: `spec/vault.md`, The audit record.
-    pub synced_by: &'static [Origin],
+    /// Whether it lets through what [`is_renewal`] as well.
+    pub renewals: bool,
+}
+
+/// The changes among which [`is_renewal`] finds some.
+pub(crate) const RENEWING: [(EventKind, Origin); 3] = [
+    (EventKind::SyncApplied, Origin::ClaudeCode),
+    (EventKind::SyncApplied, Origin::CodexCli),
+    (EventKind::ProfileUpdated, Origin::StoreFile),
+];
+
+/// Whether an event is a refresh that another program made and this one took over: a synced token that differs from the stored
+/// one is a refresh by its owner (source: `spec/vault.md`, The audit record), and a token that another program exchanged in the
+/// store for one that ends later is a refresh by that program.
+#[must_use]
+pub fn is_renewal(event: &Event) -> bool {
+    let exchanged = Exchanged {
+        kind: &event.kind,
+        origin: &event.origin,
+        token: (event.token_before.as_deref(), event.token_after.as_deref()),
+        expires: (event.expires_before, event.expires_after),
+    };
+    exchanged.is_renewal()
+}
+
+/// What of an event says whether it [`is_renewal`].
+pub(crate) struct Exchanged<'e> {
+    pub(crate) kind: &'e str,
+    pub(crate) origin: &'e str,
+    /// Fingerprints before and after.
+    pub(crate) token: (Option<&'e [u8]>, Option<&'e [u8]>),
+    /// Milliseconds since the epoch, before and after.
+    pub(crate) expires: (Option<i64>, Option<i64>),
+}
+
+impl Exchanged<'_> {
+    pub(crate) fn is_renewal(&self) -> bool {
+        let is = |(kind, origin): &(EventKind, Origin)| {
+            self.kind == kind.as_str() && self.origin == origin.as_str()
+        };
+        let is_another = matches!(self.token, (Some(before), Some(after)) if before != after);
+        let ends_later = || matches!(self.expires, (Some(before), Some(after)) if before < after);
+        is_another
+            && RENEWING.iter().any(is)
+            && (self.kind == EventKind::SyncApplied.as_str() || ends_later())
+    }
 }
 
 impl KindFilter {
+    /// That kind and nothing else.
+    #[must_use]
+    pub fn only(kind: EventKind) -> Self {
+        Self {
+            kinds: vec![kind],
+            renewals: false,
+        }
+    }
+
     /// Reads a kind or a group.
     ///
     /// # Errors
@@ -62,16 +116,36 @@ impl KindFilter {
                 name: name.chars().take(64).collect(),
             });
         }
-        let synced_by: &[Origin] = if name == "refresh" {
-            &[Origin::ClaudeCode, Origin::CodexCli]
-        } else {
-            &[]
-        };
-        Ok(Self { kinds, synced_by })
+        Ok(Self {
+            kinds,
+            renewals: name == "refresh",
+        })
+    }
+
+    fn matches(&self, event: &Event) -> bool {
+        let is = |kind: &EventKind| *event.kind == *kind.as_str();
+        self.kinds.iter().any(is) || (self.renewals && is_renewal(event))
     }
 }
 
 /// Which events to show; everything left open matches all.
+///
+/// ```
+/// use clawkeep::audit::{Filter, KindFilter};
+/// use clawkeep::domain::UnixMs;
+///
+/// # fn main() -> Result<(), clawkeep::audit::UnknownKind> {
+/// let refreshes_of_a_login = Filter {
+///     profile: Some("anthropic:claude-cli".to_owned()),
+///     kinds: vec![KindFilter::parse("refresh")?],
+///     since: Some(UnixMs(1_767_225_600_000)), // 2026-01-01
+///     limit: Some(50),
+///     ..Filter::default()
+/// };
+/// # assert!(refreshes_of_a_login.agent.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Of this profile.
@@ -82,6 +156,10 @@ pub struct Filter {
     pub agent: Option<String>,
     /// Of any of these kinds; none given: all.
     pub kinds: Vec<KindFilter>,
+    /// From there.
+    pub origin: Option<Origin>,
+    /// That ended so.
+    pub outcome: Option<Outcome>,
     /// Not before.
     pub since: Option<UnixMs>,
     /// Before.
@@ -90,6 +168,28 @@ pub struct Filter {
     pub limit: Option<u64>,
     /// In which order.
     pub direction: Direction,
+}
+
+impl Filter {
+    /// Whether an event is among those asked for, whatever the limit.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        let is = |wanted: &Option<String>, text: &Option<Arc<str>>| {
+            wanted.is_none() || wanted.as_deref() == text.as_deref()
+        };
+        is(&self.profile, &event.profile)
+            && is(&self.provider, &event.provider)
+            && is(&self.agent, &event.agent)
+            && (self.kinds.is_empty() || self.kinds.iter().any(|kinds| kinds.matches(event)))
+            && self
+                .origin
+                .is_none_or(|origin| *event.origin == *origin.as_str())
+            && self
+                .outcome
+                .is_none_or(|outcome| *event.outcome == *outcome.as_str())
+            && self.since.is_none_or(|since| event.at >= since)
+            && self.until.is_none_or(|until| event.at < until)
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +204,8 @@ mod tests {
         );
         let refresh = KindFilter::parse("refresh").unwrap();
         assert_eq!(refresh.kinds.len(), 5);
-        assert_eq!(refresh.synced_by, [Origin::ClaudeCode, Origin::CodexCli]);
+        assert!(refresh.renewals);
+        assert!(!KindFilter::parse("refresh.failed").unwrap().renewals);
         let error = KindFilter::parse("refres").unwrap_err().to_string();
         assert!(error.contains("refresh, session"), "{error}");
     }

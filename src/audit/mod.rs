@@ -5,7 +5,12 @@
 mod chain;
 mod event;
 mod filter;
+mod summary;
 
-pub use chain::{ChainFault, ChainVerifier, Head, chain_mac};
+pub use chain::{
+    ChainFault, ChainVerifier, Checkpoint, Head, HeadCheck, Verified, chain_mac, kept_mac,
+};
 pub use event::{Event, EventActor, EventDraft, EventKind, Origin, Outcome};
-pub use filter::{Direction, Filter, KindFilter, UnknownKind};
+pub use filter::{Direction, Filter, KindFilter, UnknownKind, is_renewal};
+pub(crate) use filter::{Exchanged, RENEWING};
+pub use summary::{Doer, InForce, Lane, Refreshes, Span, Timeline, Uses, Whose};

@@ -32,13 +32,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
 /// Whether what another program wrote into an agent's store was merged after the event `before`.
 #[must_use]
 pub fn merged_since(vault: &Vault, agent: &AgentName, before: Option<Seq>) -> bool {
-    let kinds = vec![EventKind::StoreMerged];
     let filter = Filter {
         agent: Some(agent.as_str().to_owned()),
-        kinds: vec![KindFilter {
-            kinds,
-            synced_by: &[],
-        }],
+        kinds: vec![KindFilter::only(EventKind::StoreMerged)],
         limit: Some(1),
         ..Filter::default()
     };

@@ -82,7 +82,6 @@ fn rows(evidence: &Evidence<'_>, vault: &UnlockedVault) -> Vec<Finding> {
 /// What verifying the record says.
 fn record(vault: &UnlockedVault, kept: Option<Head>) -> Option<Finding> {
     let fault = match vault.verify_record(kept) {
-        Ok(Ok(0)) => "it is empty, and no vault is without its first event".to_owned(),
         Ok(Ok(_)) => return None,
         Ok(Err(fault)) => fault.to_string(),
         Err(error) => error.to_string(),

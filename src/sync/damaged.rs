@@ -52,7 +52,7 @@ impl Engine<'_> {
             return Err(SyncError::DamagedStore { path, fault });
         }
         let aside = place.aside(&utc_stamp(self.clock.now()));
-        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        let mut tx = self.vault.begin(self.actor, self.clock)?;
         tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
         // What was in the file is no base any more: a store that another program makes anew in its place would else read
         // as if it had deleted everything.

@@ -139,7 +139,7 @@ impl Engine<'_> {
         if modified.is_none_or(|at| at > self.clock.now()) {
             return Ok(());
         }
-        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        let mut tx = self.vault.begin(self.actor, self.clock)?;
         tx.see_export(survey.place.real(), &agent.name)?;
         Ok(tx.commit()?)
     }
@@ -408,7 +408,7 @@ impl Engine<'_> {
         let stored = &survey.state.doc;
         let merged = course.takeover.doc.as_deref().unwrap_or(stored);
         let synced = course.synced.as_ref().unwrap_or(merged);
-        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        let mut tx = self.vault.begin(self.actor, self.clock)?;
         if tx.revision(&agent.name)? != survey.state.revision {
             return Ok(None);
         }
@@ -468,7 +468,7 @@ impl Engine<'_> {
         if let Ok(Replaced::No) = written {
             return Ok(Replaced::No);
         }
-        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        let mut tx = self.vault.begin(self.actor, self.clock)?;
         match &written {
             Ok(_) => {
                 // Under another path the agent may have been changed meanwhile.

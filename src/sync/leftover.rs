@@ -44,7 +44,7 @@ impl Engine<'_> {
             match wait_for_change(place, || place.read_leftover())? {
                 Some((fault, seen)) if seen.0 > 0 => {
                     let aside = place.aside(&utc_stamp(self.clock.now()));
-                    let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+                    let mut tx = self.vault.begin(self.actor, self.clock)?;
                     tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
                     tx.commit()?;
                     place.keep_leftover(&aside)?;
@@ -79,7 +79,7 @@ impl Engine<'_> {
         if takeover.doc.is_none() && takeover.lost.is_empty() {
             return Ok(true);
         }
-        let mut tx = self.vault.begin(self.actor, self.clock.now())?;
+        let mut tx = self.vault.begin(self.actor, self.clock)?;
         if tx.revision(&agent.name)? != survey.state.revision {
             return Ok(false);
         }

@@ -122,7 +122,7 @@ impl Reader<'_> {
         let changed: bool = self
             .conn
             .query_row(
-                "SELECT EXISTS (SELECT 1 FROM events WHERE agent = ?1 AND generation IS NOT NULL)",
+                "SELECT EXISTS (SELECT 1 FROM subjects s JOIN events e ON e.subject = s.id WHERE s.agent = ?1 AND e.generation IS NOT NULL)",
                 [id],
                 |row| row.get(0),
             )
@@ -147,8 +147,8 @@ impl Reader<'_> {
             .conn
             .prepare_cached(
                 "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed, \
-                 (SELECT max(e.generation) FROM events e \
-                  WHERE e.agent = p.agent AND e.profile = p.profile AND e.generation IS NOT NULL) \
+                 (SELECT max(e.generation) FROM events e WHERE e.generation IS NOT NULL AND e.subject = \
+                  (SELECT s.id FROM subjects s WHERE s.profile = p.profile AND s.agent = p.agent)) \
                  FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY p.position, p.id",
             )
             .at(self.path, "read")?;

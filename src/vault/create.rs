@@ -66,7 +66,7 @@ pub fn create(
     let draft = Draft::new(path)?;
     let slot_key = SlotKey::generate()?;
     let kept = keep_key(&slot_key, choice, sources, &draft)?;
-    let built = draft.build(&kept.key, kept.kind, kept.key_id, actor, clock.now());
+    let built = draft.build(&kept.key, kept.kind, kept.key_id, actor, clock);
     if built.is_err() {
         draft.discard();
         // The last step can fail with the vault in place: its key stays then.
@@ -233,14 +233,16 @@ impl Draft {
         kind: SlotKind,
         key_id: KeyId,
         actor: &Actor,
-        now: UnixMs,
+        clock: Clock,
     ) -> Result<DataKey, VaultError> {
         create_private_file(&self.temporary)?;
         let mut conn = connect(&self.temporary)?;
         conn.pragma_update(None, "application_id", APPLICATION_ID)
             .at(&self.temporary, "create")?;
         schema::migrate(&mut conn, &self.temporary)?;
-        let data = self.write_identity(&conn, slot_key, (kind, key_id), now)?;
+        // Later migrations drop tables of earlier ones: no vault begins with pages that nothing is in.
+        conn.execute_batch("VACUUM").at(&self.temporary, "create")?;
+        let data = self.write_identity(&conn, slot_key, (kind, key_id), clock.now())?;
         let vault = Vault {
             conn,
             path: self.temporary.clone(),
@@ -248,7 +250,7 @@ impl Draft {
             epoch: Epoch(1),
         };
         let mut unlocked = vault.with_data_key(data.clone())?;
-        let mut tx = unlocked.begin(actor, now)?;
+        let mut tx = unlocked.begin(actor, clock)?;
         let event = EventDraft::new(EventKind::VaultCreated, Origin::Clawkeep);
         tx.append(
             None,

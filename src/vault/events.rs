@@ -1,58 +1,176 @@
 //! The record's table: appending, and reading rows back.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::series::{self, Series};
 use super::terms;
 use crate::audit::{Event, EventActor};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::Actor;
 
-/// Columns of an event with its texts, in the order [`read`] expects them. An event whose texts were taken away is still
-/// one: verifying it says that it was altered.
-pub(super) const SELECT: &str = "SELECT e.seq, e.at, coalesce(k.text, ''), coalesce(o.text, ''), coalesce(g.text, ''), \
-    a.text, p.text, v.text, coalesce(w.program, ''), e.pid, coalesce(w.uid, 0), coalesce(w.host, ''), \
-    coalesce(w.parent, ''), s.text, e.generation, e.token_before, e.token_after, \
-    e.expires_before, e.expires_after, e.detail, e.mac \
-    FROM events e LEFT JOIN terms k ON k.id = e.kind LEFT JOIN terms o ON o.id = e.outcome \
-    LEFT JOIN terms g ON g.id = e.origin LEFT JOIN actors w ON w.id = e.actor LEFT JOIN terms a ON a.id = e.agent \
-    LEFT JOIN terms p ON p.id = e.profile LEFT JOIN terms v ON v.id = e.provider LEFT JOIN terms s ON s.id = e.session";
+/// Columns of an event in the order [`Labels::read`] expects them.
+pub(super) const COLUMNS: &str = "seq, at, subject, action, pid, session, generation, token_before, token_after, expires_before, \
+                                  expires_after, detail, mac";
 
-/// Reads a row of [`SELECT`].
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
-    let parent: String = row.get(12)?;
-    Ok(Event {
-        seq: Seq(row.get(0)?),
-        at: UnixMs(row.get(1)?),
-        kind: row.get(2)?,
-        outcome: row.get(3)?,
-        origin: row.get(4)?,
-        agent: row.get(5)?,
-        profile: row.get(6)?,
-        provider: row.get(7)?,
-        actor: EventActor {
-            program: row.get(8)?,
-            pid: row.get(9)?,
-            uid: row.get(10)?,
-            host: row.get(11)?,
-            parent: (!parent.is_empty()).then_some(parent),
-        },
-        session: row.get(13)?,
-        generation: row.get(14)?,
-        token_before: row.get(15)?,
-        token_after: row.get(16)?,
-        expires_before: row.get(17)?,
-        expires_after: row.get(18)?,
-        detail: row.get(19)?,
-        mac: row.get(20)?,
-    })
+/// How many subjects, actions and sessions each are kept while events are read: bounds memory, whatever the record holds.
+const LABELS_MAX: usize = 4096;
+
+/// Whom events of a series are about.
+#[derive(Debug, Default)]
+pub(super) struct Subject {
+    pub(super) agent: Option<Arc<str>>,
+    pub(super) profile: Option<Arc<str>>,
 }
 
-/// The last event's number and MAC.
-pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<(i64, [u8; 32])>> {
+/// What was done in the events of a series, and by whom.
+#[derive(Debug)]
+pub(super) struct Action {
+    pub(super) kind: Arc<str>,
+    pub(super) outcome: Arc<str>,
+    pub(super) origin: Arc<str>,
+    pub(super) provider: Option<Arc<str>>,
+    pub(super) program: Arc<str>,
+    pub(super) uid: i64,
+    pub(super) host: Arc<str>,
+    pub(super) parent: Option<Arc<str>>,
+}
+
+/// The texts that events share, read once. An event whose texts were taken away is still one: verifying it says that it was
+/// altered.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    subjects: HashMap<i64, Rc<Subject>>,
+    actions: HashMap<i64, Rc<Action>>,
+    sessions: HashMap<i64, Arc<str>>,
+}
+
+/// What `map` has for `key`, read if it has nothing.
+fn kept<T: Clone>(
+    map: &mut HashMap<i64, T>,
+    key: i64,
+    read: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    if let Some(known) = map.get(&key) {
+        return Ok(known.clone());
+    }
+    if map.len() >= LABELS_MAX {
+        map.clear();
+    }
+    let value = read()?;
+    map.insert(key, value.clone());
+    Ok(value)
+}
+
+impl Labels {
+    /// Reads a row of [`COLUMNS`].
+    pub(super) fn read(&mut self, conn: &Connection, row: &Row<'_>) -> rusqlite::Result<Event> {
+        let subject = self.subject(conn, row.get(2)?)?;
+        let action = self.action(conn, row.get(3)?)?;
+        let session: Option<i64> = row.get(5)?;
+        Ok(Event {
+            seq: Seq(row.get(0)?),
+            at: UnixMs(row.get(1)?),
+            kind: action.kind.clone(),
+            outcome: action.outcome.clone(),
+            origin: action.origin.clone(),
+            agent: subject.agent.clone(),
+            profile: subject.profile.clone(),
+            provider: action.provider.clone(),
+            actor: EventActor {
+                program: action.program.clone(),
+                pid: row.get(4)?,
+                uid: action.uid,
+                host: action.host.clone(),
+                parent: action.parent.clone(),
+            },
+            session: session.map(|id| self.session(conn, id)).transpose()?,
+            generation: row.get(6)?,
+            token_before: row.get(7)?,
+            token_after: row.get(8)?,
+            expires_before: row.get(9)?,
+            expires_after: row.get(10)?,
+            detail: row.get(11)?,
+            mac: row.get(12)?,
+        })
+    }
+
+    pub(super) fn subject(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<Rc<Subject>> {
+        kept(&mut self.subjects, id, || {
+            let subject = conn
+                .prepare_cached(
+                    "SELECT a.text, p.text FROM subjects s LEFT JOIN terms a ON a.id = s.agent \
+                     LEFT JOIN terms p ON p.id = s.profile WHERE s.id = ?1",
+                )?
+                .query_row([id], |row| {
+                    Ok(Subject {
+                        agent: row.get(0)?,
+                        profile: row.get(1)?,
+                    })
+                })
+                .optional()?;
+            Ok(Rc::new(subject.unwrap_or_default()))
+        })
+    }
+
+    pub(super) fn action(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<Rc<Action>> {
+        kept(&mut self.actions, id, || {
+            let select = "SELECT coalesce(k.text, ''), coalesce(o.text, ''), coalesce(g.text, ''), v.text, \
+                 coalesce(w.program, ''), coalesce(w.uid, 0), coalesce(w.host, ''), coalesce(w.parent, '') \
+                 FROM (SELECT ?1 AS id) this LEFT JOIN actions a ON a.id = this.id \
+                 LEFT JOIN terms k ON k.id = a.kind LEFT JOIN terms o ON o.id = a.outcome LEFT JOIN terms g ON g.id = a.origin \
+                 LEFT JOIN terms v ON v.id = a.provider LEFT JOIN actors w ON w.id = a.actor";
+            let action = conn.prepare_cached(select)?.query_row([id], |row| {
+                let parent: Arc<str> = row.get(7)?;
+                Ok(Action {
+                    kind: row.get(0)?,
+                    outcome: row.get(1)?,
+                    origin: row.get(2)?,
+                    provider: row.get(3)?,
+                    program: row.get(4)?,
+                    uid: row.get(5)?,
+                    host: row.get(6)?,
+                    parent: (!parent.is_empty()).then_some(parent),
+                })
+            })?;
+            Ok(Rc::new(action))
+        })
+    }
+
+    fn session(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<Arc<str>> {
+        kept(&mut self.sessions, id, || {
+            let text = conn
+                .prepare_cached("SELECT text FROM terms WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))
+                .optional()?;
+            Ok(text.unwrap_or_else(|| "".into()))
+        })
+    }
+}
+
+/// The end of the record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Last {
+    pub(super) seq: i64,
+    pub(super) at: i64,
+    pub(super) mac: [u8; 32],
+}
+
+/// The last event.
+pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<Last>> {
     conn.query_row(
-        "SELECT seq, mac FROM events ORDER BY seq DESC LIMIT 1",
+        "SELECT seq, at, mac FROM events ORDER BY seq DESC LIMIT 1",
         [],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| {
+            Ok(Last {
+                seq: row.get(0)?,
+                at: row.get(1)?,
+                mac: row.get(2)?,
+            })
+        },
     )
     .optional()
 }
@@ -71,8 +189,13 @@ pub(super) fn newest_generation(
     agent: i64,
     profile: i64,
 ) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached("SELECT max(generation) FROM events WHERE agent = ?1 AND profile = ?2 AND generation IS NOT NULL")?
-        .query_row([agent, profile], |row| row.get(0))
+    let Some(subject) = series::find_subject(conn, Some(agent), Some(profile))? else {
+        return Ok(None);
+    };
+    conn.prepare_cached(
+        "SELECT max(generation) FROM events WHERE subject = ?1 AND generation IS NOT NULL",
+    )?
+    .query_row([subject], |row| row.get(0))
 }
 
 /// The id of who acts.
@@ -97,32 +220,20 @@ pub(super) fn actor_id(conn: &Connection, actor: &Actor) -> rusqlite::Result<i64
 
 /// Inserts an event whose MAC is computed; the number of rows changed, which must be 1.
 pub(super) fn insert(conn: &Connection, actor: i64, event: &Event) -> rusqlite::Result<usize> {
-    let ids = [
-        Some(terms::intern(conn, &event.kind)?),
-        Some(terms::intern(conn, &event.outcome)?),
-        Some(terms::intern(conn, &event.origin)?),
-        terms::intern_optional(conn, event.agent.as_deref())?,
-        terms::intern_optional(conn, event.profile.as_deref())?,
-        terms::intern_optional(conn, event.provider.as_deref())?,
-        terms::intern_optional(conn, event.session.as_deref())?,
-    ];
+    let Series { subject, action } = series::intern(conn, actor, event)?;
+    let session = terms::intern_optional(conn, event.session.as_deref())?;
     conn.prepare_cached(
-        "INSERT INTO events (seq, at, kind, outcome, origin, agent, profile, provider, session, actor, pid, generation, \
-         token_before, token_after, expires_before, expires_after, detail, mac) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        "INSERT INTO events (seq, at, subject, action, pid, session, generation, token_before, token_after, \
+         expires_before, expires_after, detail, mac) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         event.seq.0,
         event.at.0,
-        ids[0],
-        ids[1],
-        ids[2],
-        ids[3],
-        ids[4],
-        ids[5],
-        ids[6],
-        actor,
+        subject,
+        action,
         event.actor.pid,
+        session,
         event.generation,
         event.token_before,
         event.token_after,
@@ -131,4 +242,16 @@ pub(super) fn insert(conn: &Connection, actor: i64, event: &Event) -> rusqlite::
         event.detail,
         event.mac,
     ])
+}
+
+/// Notes that the clock stood earlier at an event than at the one before it.
+pub(super) fn note_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+    conn.execute("INSERT INTO clock_steps (seq) VALUES (?1)", [seq])
+        .map(|_| ())
+}
+
+/// Whether the clock is noted to have stood earlier at an event than at the one before it.
+pub(super) fn is_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM clock_steps WHERE seq = ?1)")?
+        .query_row([seq], |row| row.get(0))
 }

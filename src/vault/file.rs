@@ -56,6 +56,10 @@ impl Vault {
             Some(schema::VERSION) => {}
             Some(_) => {
                 let _lock = lock(&path)?;
+                // Another process may have been quicker. What was planted in an earlier schema is found before it is gone.
+                if let Some(found) = schema::version(&conn, &path)? {
+                    schema::check_version(&conn, &path, found)?;
+                }
                 schema::migrate(&mut conn, &path)?;
             }
             None => return Err(VaultError::Foreign { path }),
@@ -91,10 +95,10 @@ impl Vault {
     /// When it cannot be read.
     pub fn head(&self) -> Result<Option<crate::audit::Head>, VaultError> {
         let last = super::events::last(&self.conn).at(&self.path, "read")?;
-        Ok(last.map(|(seq, mac)| crate::audit::Head {
+        Ok(last.map(|last| crate::audit::Head {
             vault: self.id,
-            seq: Seq(seq),
-            mac,
+            seq: Seq(last.seq),
+            mac: last.mac,
         }))
     }
 

@@ -12,12 +12,16 @@ mod file;
 mod history;
 mod key_slots;
 mod profiles;
+mod runs;
 mod schema;
 mod seal_json;
 mod sections;
+mod series;
+mod summary;
 mod terms;
 mod tx;
 mod unlock;
+mod verify;
 
 pub use agents::AgentState;
 pub use create::{Created, KeyChoice, create};

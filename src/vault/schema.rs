@@ -10,11 +10,14 @@ use super::error::{Context, VaultError};
 refinery::embed_migrations!("migrations");
 
 /// The newest schema this program knows.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
-/// SHA-256 over `sqlite_schema` of a vault at [`VERSION`], in hexadecimal, without refinery's own table, whose
-/// definition is that crate's to change. A test makes a vault and compares.
-const DIGEST: &str = "6ff71a03bc317c1aeed5cfff595807820920e1f383ed4153ea4b9b45c97187f3";
+/// SHA-256 over `sqlite_schema` of a vault at each version from 1 to [`VERSION`], in hexadecimal, without refinery's own table,
+/// whose definition is that crate's to change. A test makes vaults and compares.
+const DIGESTS: [&str; 2] = [
+    "6ff71a03bc317c1aeed5cfff595807820920e1f383ed4153ea4b9b45c97187f3",
+    "5eb4b32dedb5a8615f0f5760bc78811a37f1d86a77e2e18631c7e5040836cc1f",
+];
 
 /// Brings the schema up to [`VERSION`]. The caller holds the vault's lock file: refinery alone is not safe between processes.
 ///
@@ -22,11 +25,26 @@ const DIGEST: &str = "6ff71a03bc317c1aeed5cfff595807820920e1f383ed4153ea4b9b45c9
 /// When a migration fails; each runs in one transaction with its mark, so a killed one is run again.
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
     let run = migrations::runner().set_grouped(true).run(conn);
-    run.map(|_| ()).map_err(|error| VaultError::Storage {
-        action: "migrate",
-        path: path.to_owned(),
-        source: Box::new(error),
+    run.map(|_| ()).map_err(|error| {
+        let path = path.to_owned();
+        if is_busy(&error) {
+            return VaultError::Busy { path };
+        }
+        VaultError::Storage {
+            action: "migrate",
+            path,
+            source: Box::new(error),
+        }
     })
+}
+
+/// Whether another process, of a version that knows nothing of the lock file, had the vault for too long.
+fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    let code = error
+        .downcast_ref::<rusqlite::Error>()
+        .and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(DatabaseBusy | DatabaseLocked)) || error.source().is_some_and(is_busy)
 }
 
 /// The schema's version; `None` when no migration has run.
@@ -54,7 +72,20 @@ pub(super) fn version(conn: &Connection, path: &Path) -> Result<Option<i32>, Vau
 /// # Errors
 /// [`VaultError::Damaged`] when anything differs: a planted trigger could swallow events in silence.
 pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), VaultError> {
-    if digest(conn, path)? == DIGEST {
+    check_version(conn, path, VERSION)
+}
+
+/// [`check`] for a vault of an earlier version.
+pub(super) fn check_version(
+    conn: &Connection,
+    path: &Path,
+    version: i32,
+) -> Result<(), VaultError> {
+    let expected = usize::try_from(version - 1)
+        .ok()
+        .and_then(|at| DIGESTS.get(at));
+    let found = digest(conn, path)?;
+    if expected.is_some_and(|expected| found == *expected) {
         return Ok(());
     }
     Err(VaultError::Damaged {
@@ -96,11 +127,13 @@ mod tests {
     fn the_digest_is_that_of_a_fresh_vault() {
         let conn = migrated();
         assert_eq!(version(&conn, Path::new("memory")).unwrap(), Some(VERSION));
+        let newest = DIGESTS.last().copied();
         assert_eq!(
-            digest(&conn, Path::new("memory")).unwrap(),
-            DIGEST,
+            Some(digest(&conn, Path::new("memory")).unwrap().as_str()),
+            newest,
             "after a migration, put this digest in"
         );
+        assert_eq!(DIGESTS.len(), usize::try_from(VERSION).unwrap());
     }
 
     #[test]
@@ -110,7 +143,7 @@ mod tests {
             "CREATE VIEW v AS SELECT 1",
             "CREATE TABLE extra (x)",
             "DROP TRIGGER events_no_delete",
-            "DROP INDEX events_at",
+            "DROP INDEX events_series",
         ] {
             let conn = migrated();
             conn.execute_batch(sql).unwrap();

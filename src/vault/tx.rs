@@ -11,7 +11,7 @@ use super::unlock::{Keys, UnlockedVault};
 use super::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
 use crate::domain::{AgentName, Expiry, SecretJson, Seq, StoreDoc, UnixMs, VaultId};
-use crate::platform::Actor;
+use crate::platform::{Actor, Clock};
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Tx<'v> {
     pub(super) now: UnixMs,
     actor: EventActor,
     actor_id: i64,
-    last: Option<(i64, [u8; 32])>,
+    last: Option<events::Last>,
     touched: BTreeMap<AgentName, Touched>,
 }
 
@@ -38,17 +38,19 @@ struct Touched {
 }
 
 impl UnlockedVault {
-    /// Begins a transaction, waiting for other processes' to end.
+    /// Begins a transaction, waiting for other processes' to end. Its time is the clock's once they have: events are in the
+    /// order of their times unless the clock is set back.
     ///
     /// # Errors
     /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them rotated the key.
-    pub fn begin(&mut self, actor: &Actor, now: UnixMs) -> Result<Tx<'_>, VaultError> {
+    pub fn begin(&mut self, actor: &Actor, clock: Clock) -> Result<Tx<'_>, VaultError> {
         let (path, epoch) = (self.vault.path.as_path(), self.vault.epoch);
         let tx = self
             .vault
             .conn
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .at(path, "write")?;
+        let now = clock.now();
         let current: u32 = tx
             .query_row("SELECT epoch FROM vault", [], |row| row.get(0))
             .at(path, "read")?;
@@ -58,11 +60,11 @@ impl UnlockedVault {
         let actor_id = events::actor_id(&tx, actor).at(path, "write")?;
         let last = events::last(&tx).at(path, "read")?;
         let actor = EventActor {
-            program: actor.program.clone(),
+            program: actor.program.as_str().into(),
             pid: i64::from(actor.pid),
             uid: i64::from(actor.uid),
-            host: actor.host.clone(),
-            parent: actor.parent.clone(),
+            host: actor.host.as_str().into(),
+            parent: actor.parent.as_deref().map(Into::into),
         };
         Ok(Tx {
             tx,
@@ -88,18 +90,23 @@ impl Tx<'_> {
         agent: Option<&AgentName>,
         draft: EventDraft,
     ) -> Result<Seq, VaultError> {
-        let seq = Seq(self.last.map_or(0, |(seq, _)| seq) + 1);
+        let before = self.last;
+        let seq = before.map_or(0, |last| last.seq).checked_add(1);
+        let seq = seq.map(Seq).ok_or_else(|| VaultError::Damaged {
+            path: self.path.to_owned(),
+            what: "its record has a last event after which none can come".to_owned(),
+        })?;
         let mut event = Event {
             seq,
             at: self.now,
-            kind: draft.kind.as_str().to_owned(),
-            outcome: draft.outcome.as_str().to_owned(),
-            origin: draft.origin.as_str().to_owned(),
-            agent: agent.map(|agent| agent.as_str().to_owned()),
-            profile: draft.profile.map(|profile| profile.as_str().to_owned()),
-            provider: draft.provider,
+            kind: draft.kind.as_str().into(),
+            outcome: draft.outcome.as_str().into(),
+            origin: draft.origin.as_str().into(),
+            agent: agent.map(|agent| agent.as_str().into()),
+            profile: draft.profile.map(|profile| profile.as_str().into()),
+            provider: draft.provider.map(Into::into),
             actor: self.actor.clone(),
-            session: None,
+            session: draft.session.map(Into::into),
             generation: draft.generation.map(|generation| generation.0),
             token_before: draft.token.0.map(|print| print.to_bytes().to_vec()),
             token_after: draft.token.1.map(|print| print.to_bytes().to_vec()),
@@ -110,7 +117,7 @@ impl Tx<'_> {
         };
         event.mac = chain_mac(
             &self.keys.audit,
-            self.last.as_ref().map(|(_, mac)| mac),
+            before.as_ref().map(|last| &last.mac),
             &event,
         );
         let inserted =
@@ -122,7 +129,14 @@ impl Tx<'_> {
                 what,
             });
         }
-        self.last = Some((seq.0, event.mac));
+        if before.is_some_and(|before| event.at.0 < before.at) {
+            events::note_clock_step(&self.tx, seq.0).at(self.path, "record an event in")?;
+        }
+        self.last = Some(events::Last {
+            seq: seq.0,
+            at: event.at.0,
+            mac: event.mac,
+        });
         Ok(seq)
     }
 

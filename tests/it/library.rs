@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clawkeep::audit::{Direction, EventDraft, EventKind, Filter, KindFilter, Origin};
+use clawkeep::audit::{Direction, EventDraft, EventKind, Filter, HeadCheck, KindFilter, Origin};
 use clawkeep::config::AgentRef;
 use clawkeep::crypto::SlotKind;
-use clawkeep::domain::{AgentName, ProfileId, Section, UnixMs};
+use clawkeep::domain::{AgentName, ProfileId, Section, Seq, UnixMs};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
 use clawkeep::sources::{KeychainFault, KeychainReading, LoginKeychain};
@@ -50,7 +50,10 @@ impl Bench {
 
     fn put(&mut self, profile: &str, entry: &Value, at: i64) {
         let note = ChangeNote::new(EventKind::ProfileUpdated, Origin::Clawkeep);
-        let mut tx = self.vault.begin(&self.actor, UnixMs(at)).unwrap();
+        let mut tx = self
+            .vault
+            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
+            .unwrap();
         tx.put_profile(&AgentName::default(), &ProfileId::new(profile), entry, note)
             .unwrap();
         tx.commit().unwrap();
@@ -58,7 +61,10 @@ impl Bench {
 
     fn remove(&mut self, profile: &str, at: i64) {
         let note = ChangeNote::new(EventKind::ProfileRemoved, Origin::Clawkeep);
-        let mut tx = self.vault.begin(&self.actor, UnixMs(at)).unwrap();
+        let mut tx = self
+            .vault
+            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
+            .unwrap();
         tx.remove_profile(&AgentName::default(), &ProfileId::new(profile), note)
             .unwrap();
         tx.commit().unwrap();
@@ -67,7 +73,10 @@ impl Bench {
     fn append(&mut self, agent: &str, kind: EventKind, origin: Origin, profile: &str, at: i64) {
         let provider = profile.split(':').next().unwrap();
         let event = EventDraft::new(kind, origin).profile(&ProfileId::new(profile), provider);
-        let mut tx = self.vault.begin(&self.actor, UnixMs(at)).unwrap();
+        let mut tx = self
+            .vault
+            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
+            .unwrap();
         tx.append(Some(&AgentName::from_id(agent)), event).unwrap();
         tx.commit().unwrap();
     }
@@ -118,7 +127,10 @@ fn token(token: &str) -> Value {
 fn a_dropped_transaction_changes_nothing() {
     let mut bench = Bench::new();
     let head = bench.vault.head().unwrap();
-    let mut tx = bench.vault.begin(&bench.actor, UnixMs(START)).unwrap();
+    let mut tx = bench
+        .vault
+        .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+        .unwrap();
     let note = ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep);
     tx.put_profile(
         &AgentName::default(),
@@ -162,7 +174,14 @@ fn generations_go_on_across_removal() {
     );
     let same: i64 = bench.query("SELECT count(DISTINCT hex(coalesce(token_after, token_before))) FROM events WHERE generation IS NOT NULL")[0];
     assert_eq!(same, 1, "equal tokens have equal fingerprints");
-    assert_eq!(bench.vault.verify_record(None).unwrap(), Ok(4));
+    assert_eq!(
+        bench
+            .vault
+            .verify_record(None)
+            .unwrap()
+            .map(|verified| verified.events),
+        Ok(4)
+    );
 }
 
 #[test]
@@ -172,7 +191,10 @@ fn stored_order_is_kept_and_can_be_changed() {
         bench.put(id, &token("t"), START);
     }
     assert_eq!(bench.ids(), ["c:1", "a:1", "b:1"]);
-    let mut tx = bench.vault.begin(&bench.actor, UnixMs(START)).unwrap();
+    let mut tx = bench
+        .vault
+        .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+        .unwrap();
     tx.reorder_profiles(&AgentName::default(), ["b:1", "c:1", "a:1"].into_iter())
         .unwrap();
     tx.commit().unwrap();
@@ -313,7 +335,10 @@ fn a_synced_token_that_replaces_another_is_a_refresh_too() {
         ("t2", Origin::Clawkeep),
     ] {
         let note = ChangeNote::new(EventKind::SyncApplied, origin);
-        let mut tx = bench.vault.begin(&bench.actor, UnixMs(START)).unwrap();
+        let mut tx = bench
+            .vault
+            .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+            .unwrap();
         tx.put_profile(
             &AgentName::default(),
             &ProfileId::new("a:b"),
@@ -337,7 +362,10 @@ fn a_synced_token_that_replaces_another_is_a_refresh_too() {
 #[test]
 fn more_events_than_a_page_come_once_each_and_verify() {
     let mut bench = Bench::new();
-    let mut tx = bench.vault.begin(&bench.actor, UnixMs(START)).unwrap();
+    let mut tx = bench
+        .vault
+        .begin(&bench.actor, Clock::Fixed(UnixMs(START)))
+        .unwrap();
     for _ in 0..1_500 {
         tx.append(
             None,
@@ -356,13 +384,10 @@ fn more_events_than_a_page_come_once_each_and_verify() {
         ..Filter::default()
     };
     assert_eq!(bench.seqs(&limited), (1..=1_100).collect::<Vec<_>>());
-    assert_eq!(
-        bench
-            .vault
-            .verify_record(bench.vault.head().unwrap())
-            .unwrap(),
-        Ok(1_501)
-    );
+    let head = bench.vault.head().unwrap();
+    let verified = bench.vault.verify_record(head).unwrap().unwrap();
+    assert_eq!(verified.events, 1_501);
+    assert_eq!(verified.head, HeadCheck::Holds(Seq(1_501)));
 }
 
 /// macOS's Keychain, as far as the engine can tell.

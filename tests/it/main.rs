@@ -28,3 +28,4 @@ mod tamper_record;
 mod terminal;
 mod together;
 mod two_writers;
+mod upgrade;

@@ -249,8 +249,9 @@ pub(crate) fn columns(conn: &Connection, table: &str) -> Vec<(String, String)> {
 fn a_seal_holds_the_plain_columns_beside_it() {
     let home = home();
     let saved = Saved::of(&home);
-    // What a seal is not bound to: where the profile stands among the others, and when it last changed.
-    let free = ["position", "updated_at"];
+    // What a seal is not bound to: where the profile stands among the others, when it last changed, and how far the record knows
+    // of its end.
+    let free = ["position", "updated_at", "expiry_noted"];
     let row = "profile = (SELECT id FROM terms WHERE text = 'google:work')";
     for (column, _) in alter(&home, |conn| columns(conn, "profiles")) {
         let values: &[&str] = match column.as_str() {

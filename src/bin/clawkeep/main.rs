@@ -6,6 +6,7 @@ mod commands;
 mod context;
 mod failure;
 mod prompt;
+mod record;
 mod report;
 mod stand_in;
 mod table;

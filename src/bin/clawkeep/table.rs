@@ -2,8 +2,14 @@
 
 /// Characters of a cell that are shown, but for the last of a row: ids can be of any length.
 const CELL_MAX: usize = 64;
+/// Blanks between columns.
+const GAP: usize = 2;
+/// To this many characters, at least, a column is narrowed to fit the terminal.
+const NARROWEST: usize = 8;
+/// This many characters, at least, the last column has; else it is left out with what does not fit.
+const LAST: usize = 12;
 
-/// A table, cut to the terminal's width where there is one; nothing without rows. Cells are lines: what comes from outside has
+/// A table, fitted to the terminal's width where there is one; nothing without rows. Cells are lines: what comes from outside has
 /// gone through [`crate::ui::one_line`].
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
@@ -13,46 +19,93 @@ pub(crate) fn table<const N: usize>(
     if rows.is_empty() {
         return String::new();
     }
-    let header = header.map(str::to_owned);
-    let last = N.saturating_sub(1);
-    let cut = |(place, cell): (usize, &String)| match place {
-        _ if place == last => cell.clone(),
-        _ => fitting(cell, Some(CELL_MAX)),
-    };
-    let rows: Vec<Vec<String>> = std::iter::once(&header)
-        .chain(rows)
-        .map(|row| row.iter().enumerate().map(cut).collect())
-        .collect();
-    let mut widths = [0; N];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut out = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(cell);
-            let blanks = width.saturating_sub(cell.chars().count()) + 2;
-            line.extend(std::iter::repeat_n(' ', blanks));
-        }
-        let line = fitting(line.trim_end(), width);
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
+    let columns = Columns::of(header, rows, width);
+    let rows = rows.iter().map(|row| columns.line(row));
+    std::iter::once(columns.line(&header)).chain(rows).collect()
 }
 
-/// A line cut to the terminal's width, with a mark where it was cut.
-fn fitting(line: &str, width: Option<usize>) -> String {
+/// How wide the columns of a table are.
+pub(crate) struct Columns<const N: usize> {
+    widths: [usize; N],
+    /// Columns of the terminal.
+    terminal: Option<usize>,
+}
+
+impl<const N: usize> Columns<N> {
+    /// As wide as a header and some rows need, and as the terminal lets them be.
+    pub(crate) fn of(header: [&str; N], rows: &[[String; N]], terminal: Option<usize>) -> Self {
+        let mut widths = header.map(chars);
+        let last = N.saturating_sub(1);
+        for row in rows {
+            for (place, (width, cell)) in widths.iter_mut().zip(row).enumerate() {
+                let shown = if place == last {
+                    chars(cell)
+                } else {
+                    chars(cell).min(CELL_MAX)
+                };
+                *width = shown.max(*width);
+            }
+        }
+        let mut columns = Self { widths, terminal };
+        if let Some(terminal) = terminal {
+            columns.narrow(terminal);
+        }
+        columns
+    }
+
+    /// Takes from the widest column, one character after the other, until there is room for the last.
+    fn narrow(&mut self, terminal: usize) {
+        let Some((last, others)) = self.widths.split_last_mut() else {
+            return;
+        };
+        let for_last = (*last).min(LAST);
+        while others.iter().map(|width| width + GAP).sum::<usize>() + for_last > terminal {
+            let widest = others.iter_mut().max_by_key(|width| **width);
+            match widest.filter(|width| **width > NARROWEST) {
+                Some(width) => *width -= 1,
+                None => return,
+            }
+        }
+    }
+
+    /// A row as a line.
+    pub(crate) fn line(&self, row: &[impl AsRef<str>; N]) -> String {
+        let last = N.saturating_sub(1);
+        let mut line = String::new();
+        for (place, (cell, width)) in row.iter().zip(self.widths).enumerate() {
+            let cell = cell.as_ref();
+            if place == last {
+                line.push_str(cell);
+                continue;
+            }
+            let cut = if self.terminal.is_some() {
+                width
+            } else {
+                CELL_MAX
+            };
+            let cell = fitting(cell, Some(cut));
+            line.push_str(&cell);
+            let blanks = width.saturating_sub(chars(&cell)) + GAP;
+            line.extend(std::iter::repeat_n(' ', blanks));
+        }
+        let line = fitting(line.trim_end(), self.terminal);
+        format!("{}\n", line.trim_end())
+    }
+}
+
+fn chars(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// A text cut to a width, with a mark where it was cut.
+fn fitting(text: &str, width: Option<usize>) -> String {
     match width {
-        Some(width) if line.chars().count() > width => line
+        Some(width) if chars(text) > width => text
             .chars()
             .take(width.saturating_sub(1))
             .chain(['…'])
             .collect(),
-        _ => line.to_owned(),
+        _ => text.to_owned(),
     }
 }
 
@@ -74,5 +127,24 @@ mod tests {
         let narrow = table(["A", "B", "C"], &rows, Some(20));
         assert!(narrow.lines().all(|line| line.chars().count() <= 20));
         assert_eq!(table(["A"], &[], None), "");
+    }
+
+    #[test]
+    fn a_narrow_terminal_takes_from_the_widest_column_first() {
+        let rows = [[
+            "2026-11-25".to_owned(),
+            "anthropic:claude-cli".to_owned(),
+            "took it over".to_owned(),
+        ]];
+        assert_eq!(
+            table(["TIME", "PROFILE", "WHAT"], &rows, Some(40)),
+            "TIME        PROFILE         WHAT\n\
+             2026-11-25  anthropic:cla…  took it over\n"
+        );
+        assert_eq!(
+            table(["TIME", "PROFILE", "WHAT"], &rows, Some(80)),
+            "TIME        PROFILE               WHAT\n\
+             2026-11-25  anthropic:claude-cli  took it over\n"
+        );
     }
 }

@@ -112,6 +112,19 @@ impl Ui {
         }
     }
 
+    /// Writes an answer part by part, as `write` makes it. A reader that has gone away ends that, and is no failure.
+    pub(crate) fn stream(
+        &self,
+        write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let done = write(&mut out).and_then(|()| out.flush().map_err(Failure::Output));
+        match done {
+            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
     /// Says something a person should know.
     pub(crate) fn note(&self, text: &str) {
         if self.loudness >= Loudness::Normal {

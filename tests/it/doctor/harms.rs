@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::doctor::FindingId;
 use clawkeep::domain::UnixMs;
-use clawkeep::platform::Actor;
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::platform::{Actor, Clock};
 use clawkeep::vault::{KeySources, Vault};
 use serde_json::{Value, json};
 
@@ -435,7 +435,7 @@ pub(super) fn append_at(home: &Home, at: i64) {
     let vault = Vault::open(&home.at(VAULT)).unwrap();
     let mut vault = vault.unlock(&sources).unwrap();
     let actor = Actor::current("test");
-    let mut tx = vault.begin(&actor, UnixMs(at)).unwrap();
+    let mut tx = vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
     tx.append(
         None,
         EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use clawkeep::audit::{ChainFault, Head};
+use clawkeep::audit::{ChainFault, Head, Verified};
 use serde_json::json;
 
 use crate::context::Context;
@@ -43,18 +43,12 @@ impl Audit {
             Self::Verify(command) => command.run(context),
             Self::Head(_) => {
                 let head = context.locked()?.head()?;
-                let head = head.ok_or(Failure::Chain(EMPTY))?;
+                let head = head.ok_or(Failure::Chain(ChainFault::Empty))?;
                 context.ui.answer(&format!("{head}\n"))
             }
         }
     }
 }
-
-/// A vault is never without its first event.
-const EMPTY: ChainFault = ChainFault::Truncated {
-    first: clawkeep::domain::Seq(1),
-    last: clawkeep::domain::Seq(1),
-};
 
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
@@ -81,10 +75,7 @@ impl Verify {
             let path = vault.path().to_owned();
             return Err(clawkeep::vault::VaultError::Damaged { path, what: fault }.into());
         }
-        let checked = match vault.verify_record(kept)? {
-            Ok(0) => Err(EMPTY),
-            other => other,
-        };
+        let checked = vault.verify_record(kept)?;
         self.say(context, kept, checked)?;
         // The record holds; so must what it speaks of.
         let mut rows = Vec::new();
@@ -102,18 +93,18 @@ impl Verify {
         &self,
         context: &Context,
         kept: Option<Head>,
-        checked: Result<u64, ChainFault>,
+        checked: Result<Verified, ChainFault>,
     ) -> Result<(), Failure> {
         let against = kept.map(|head| head.seq.0);
         if self.json {
             let answer = match &checked {
-                Ok(count) => json!({"ok": true, "events": count, "keptHead": against}),
+                Ok(verified) => json!({"ok": true, "events": verified.events, "keptHead": against}),
                 Err(fault) => json!({"ok": false, "fault": fault.to_string(), "keptHead": against}),
             };
             context.ui.json(&answer)?;
             return checked.map(|_| ()).map_err(|_| Failure::SaidDamaged);
         }
-        let count = checked.map_err(Failure::Chain)?;
+        let count = checked.map_err(Failure::Chain)?.events;
         let against = match against {
             Some(seq) => format!(", and event {seq} is the one kept as head"),
             None => "; no head was kept to show whether the end was cut off".to_owned(),

@@ -173,7 +173,7 @@ fn record(
     to: &Path,
 ) -> Result<(), Failure> {
     context.with_engine(vault, |engine| {
-        let mut tx = engine.vault.begin(&context.actor, context.clock.now())?;
+        let mut tx = engine.vault.begin(&context.actor, context.clock)?;
         let path = from_outside(&to.to_string_lossy());
         let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
             .detail("path", path)

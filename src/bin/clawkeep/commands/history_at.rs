@@ -1,0 +1,134 @@
+//! `history at TIME`: which credentials were there then, and which was last used. Needs no key.
+
+use clap::Args;
+use clawkeep::audit::InForce;
+use clawkeep::domain::{Fingerprint, UnixMs};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::record::ask::Whose;
+use crate::record::{json as shown, text};
+use crate::table::table;
+use crate::time_arg::{self, TimeArg};
+use crate::ui::local_minute;
+
+/// Which credentials were there at a time, and which of them was last used then.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep history at '2026-01-09 14:30' --provider anthropic\n  clawkeep history at 7d --json   a week ago"
+)]
+pub(crate) struct HistoryAt {
+    /// A time, as for --since
+    #[arg(value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
+    at: TimeArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl HistoryAt {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let at = self.at.resolve(context.clock.now());
+        let vault = context.locked()?;
+        let found = vault.in_force(at, &self.whose.filter())?;
+        let last = last_used(&found);
+        if self.json {
+            let credentials: Vec<Value> = found
+                .iter()
+                .map(|credential| to_json(credential, at, last))
+                .collect();
+            return context
+                .ui
+                .json(&json!({"at": shown::rfc3339(at), "credentials": credentials}));
+        }
+        if found.is_empty() {
+            context.ui.note(&format!(
+                "The record knows of no credential at {}.",
+                local_minute(at.0)
+            ));
+        }
+        let rows: Vec<[String; 7]> = found
+            .iter()
+            .map(|credential| cells(credential, at, last))
+            .collect();
+        let header = [
+            "PROFILE",
+            "PROVIDER",
+            "STATE",
+            "SINCE",
+            "EXPIRES",
+            "TOKEN",
+            "LAST USED",
+        ];
+        context.ui.answer(&table(header, &rows, context.ui.width()))
+    }
+}
+
+/// Of each provider's credentials, the one that was used last: the time of that use.
+fn last_used(found: &[InForce]) -> impl Fn(&InForce) -> bool + Copy {
+    move |credential| {
+        let used = |other: &InForce| other.last_used.as_ref().map(|(at, _)| *at);
+        let of_provider = found
+            .iter()
+            .filter(|other| other.provider == credential.provider);
+        used(credential).is_some() && of_provider.map(used).max() == Some(used(credential))
+    }
+}
+
+fn has_ended(credential: &InForce, at: UnixMs) -> bool {
+    credential
+        .expires
+        .is_some_and(|expires| expires > 0 && expires <= at.0)
+}
+
+fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> [String; 7] {
+    let state = if has_ended(credential, at) {
+        "expired"
+    } else {
+        "in force"
+    };
+    let print = credential
+        .token
+        .as_deref()
+        .and_then(Fingerprint::from_bytes);
+    let used = match &credential.last_used {
+        Some((used, doer)) => {
+            let mark = if is_last(credential) {
+                " (last of its provider)"
+            } else {
+                ""
+            };
+            format!("{} by {}{mark}", local_minute(used.0), text::who(doer))
+        }
+        None => "-".to_owned(),
+    };
+    [
+        text::profile(&credential.whose),
+        crate::ui::one_line(credential.provider.as_deref().unwrap_or("-")),
+        state.to_owned(),
+        local_minute(credential.since.0),
+        credential.expires.map_or("-".to_owned(), local_minute),
+        print.map_or("-".to_owned(), |print| print.to_string()),
+        used,
+    ]
+}
+
+fn to_json(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> Value {
+    let used = credential.last_used.as_ref();
+    shown::of_profile(
+        &credential.whose,
+        credential.provider.as_deref(),
+        [
+            ("since", Some(json!(shown::rfc3339(credential.since)))),
+            ("token", shown::print(credential.token.as_deref())),
+            ("expires", credential.expires.map(Value::from)),
+            ("expired", Some(json!(has_ended(credential, at)))),
+            ("lastUsed", used.map(|(at, _)| json!(shown::rfc3339(*at)))),
+            ("lastUsedBy", used.map(|(_, doer)| shown::doer_fields(doer))),
+            ("lastUsedOfProvider", Some(json!(is_last(credential)))),
+        ],
+    )
+}

@@ -1,0 +1,93 @@
+//! `history uses`: how often each credential was used, when, and by whom. Needs no key.
+
+use clap::Args;
+use clawkeep::audit::Uses;
+
+use super::history::tell_of_changed_stores;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::record::ask::{How, When, Whose};
+use crate::record::shape::{Rows, ShapeArgs};
+use crate::record::{csv, json, text};
+use crate::ui::local_minute;
+
+/// Names of programs listed in the table.
+const DOERS_MAX: usize = 3;
+
+/// How often each credential was used, when, and by whom.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep history uses --since 30d\n  clawkeep history uses --provider anthropic --json   with hosts and users"
+)]
+pub(crate) struct HistoryUses {
+    #[command(flatten)]
+    whose: Whose,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    when: When,
+    /// At most so many profiles
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// The least used first
+    #[arg(long)]
+    reverse: bool,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+impl HistoryUses {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let filter = self.how.narrow(self.whose.filter());
+        let filter = self.when.narrow(filter, context.clock.now())?;
+        let vault = context.locked()?;
+        tell_of_changed_stores(context, &vault)?;
+        let mut found = vault.uses(&filter)?;
+        if self.reverse {
+            found.reverse();
+        }
+        found.truncate(self.limit.unwrap_or(usize::MAX));
+        if found.is_empty() {
+            context.ui.note("No use is recorded that matches.");
+        }
+        let rows = Rows {
+            name: "uses",
+            header: ["PROFILE", "USES", "FAILED", "FIRST", "LAST", "BY"],
+            cells,
+            columns: csv::USES,
+            csv: csv::uses,
+            json: json::uses,
+        };
+        rows.show(context, self.shape.shape(), &found)
+    }
+}
+
+fn cells(uses: &Uses) -> [String; 6] {
+    let (first, last) = uses.span.unzip();
+    let time =
+        |at: Option<clawkeep::domain::UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
+    let mut by: Vec<(String, u64)> = Vec::new();
+    for (doer, count) in &uses.by {
+        let name = text::who(doer);
+        match by.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += count,
+            None => by.push((name, *count)),
+        }
+    }
+    let more = by.len().saturating_sub(DOERS_MAX);
+    let named = by.iter().take(DOERS_MAX);
+    let mut names: Vec<String> = named
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    [
+        text::profile(&uses.whose),
+        uses.count.to_string(),
+        uses.failures.to_string(),
+        time(first),
+        time(last),
+        names.join(", "),
+    ]
+}

@@ -1,0 +1,138 @@
+//! Which part of the record is asked for.
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser as _;
+use clawkeep::audit::{Direction, Filter, KindFilter, Origin, Outcome};
+use clawkeep::domain::{AgentName, ProviderId, UnixMs};
+
+use crate::failure::Failure;
+use crate::time_arg::{self, TimeArg};
+
+/// Whose events, from where.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Whose {
+    /// Only this profile
+    #[arg(long, value_name = "ID")]
+    profile: Option<String>,
+    /// Only this provider
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Only this agent
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+}
+
+/// Events of some kinds, from some place, that ended somehow.
+#[derive(Debug, Default, Args)]
+pub(crate) struct What {
+    /// Only this kind of event (order.set) or group (order); may be given more than once
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Where news came from and how it ended.
+#[derive(Debug, Default, Args)]
+pub(crate) struct How {
+    /// Only what came from there
+    #[arg(long, value_name = "ORIGIN", value_parser = origins())]
+    origin: Option<Origin>,
+    /// Only what ended so
+    #[arg(long, value_name = "OUTCOME", value_parser = outcomes())]
+    outcome: Option<Outcome>,
+}
+
+/// Events of some time.
+#[derive(Debug, Default, Args)]
+pub(crate) struct When {
+    /// Only since then: 30m, 12h, 7d, 2w, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
+    since: Option<TimeArg>,
+    /// Only before then
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
+    until: Option<TimeArg>,
+}
+
+fn origins() -> impl clap::builder::TypedValueParser<Value = Origin> {
+    let names = Origin::ALL.iter().map(|origin| origin.as_str());
+    PossibleValuesParser::new(names).try_map(|name| Origin::from_name(&name).ok_or("no origin"))
+}
+
+fn outcomes() -> impl clap::builder::TypedValueParser<Value = Outcome> {
+    let names = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+    PossibleValuesParser::new(names).try_map(|name| Outcome::from_name(&name).ok_or("no outcome"))
+}
+
+impl Whose {
+    /// The filter that asks for these and nothing else.
+    pub(crate) fn filter(self) -> Filter {
+        let provider = self.provider.as_deref().map(ProviderId::new);
+        Filter {
+            profile: self.profile,
+            provider: provider.map(|provider| provider.as_str().to_owned()),
+            // An agent without an id is known by its directory, which is no agent id.
+            agent: self.agent.map(|raw| {
+                if raw.contains('/') {
+                    raw
+                } else {
+                    AgentName::from_id(&raw).as_str().to_owned()
+                }
+            }),
+            ..Filter::default()
+        }
+    }
+}
+
+impl What {
+    /// Narrows a filter.
+    pub(crate) fn narrow(self, filter: Filter) -> Result<Filter, Failure> {
+        let kinds = self.kind.iter().map(|kind| KindFilter::parse(kind));
+        let kinds = kinds.collect::<Result<_, _>>()?;
+        Ok(Filter {
+            kinds,
+            ..self.how.narrow(filter)
+        })
+    }
+}
+
+impl How {
+    /// Narrows a filter.
+    pub(crate) fn narrow(self, filter: Filter) -> Filter {
+        Filter {
+            origin: self.origin,
+            outcome: self.outcome,
+            ..filter
+        }
+    }
+}
+
+impl When {
+    /// Narrows a filter.
+    pub(crate) fn narrow(self, filter: Filter, now: UnixMs) -> Result<Filter, Failure> {
+        let since = self.since.map(|time| time.resolve(now));
+        let until = self.until.map(|time| time.resolve(now));
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(Failure::BadArgument(
+                "--since is not before --until, so nothing can match".to_owned(),
+            ));
+        }
+        Ok(Filter {
+            since,
+            until,
+            ..filter
+        })
+    }
+}
+
+/// The direction that `--reverse` asks for.
+pub(crate) fn direction(reverse: bool) -> Direction {
+    if reverse {
+        Direction::OldestFirst
+    } else {
+        Direction::NewestFirst
+    }
+}

@@ -1,0 +1,194 @@
+//! Events, and what they come to, as comma-separated values (RFC 4180), with a header.
+
+use std::io::Write;
+
+use clawkeep::audit::{Event, Refreshes, Uses};
+use clawkeep::domain::{Fingerprint, UnixMs};
+
+use super::json::rfc3339;
+use super::text::who;
+use crate::failure::Failure;
+
+/// The columns of an event.
+pub(crate) const EVENT: [&str; 21] = [
+    "seq",
+    "at",
+    "agent",
+    "profile",
+    "provider",
+    "kind",
+    "outcome",
+    "origin",
+    "program",
+    "pid",
+    "uid",
+    "host",
+    "parent",
+    "session",
+    "generation",
+    "token_before",
+    "token_after",
+    "expires_before",
+    "expires_after",
+    "detail",
+    "mac",
+];
+
+/// The columns of a profile's uses.
+pub(crate) const USES: [&str; 8] = [
+    "agent", "profile", "provider", "count", "failures", "first", "last", "by",
+];
+
+/// The columns of a profile's refreshes.
+pub(crate) const REFRESHES: [&str; 9] = [
+    "agent",
+    "profile",
+    "provider",
+    "succeeded",
+    "failed",
+    "mean_lifetime_ms",
+    "last",
+    "due",
+    "last_failure",
+];
+
+/// Rows of a table.
+pub(crate) struct Rows<'w> {
+    csv: csv::Writer<&'w mut dyn Write>,
+}
+
+impl<'w> Rows<'w> {
+    /// Begins with a header.
+    pub(crate) fn begin<const N: usize>(
+        out: &'w mut dyn Write,
+        header: [&str; N],
+    ) -> Result<Self, Failure> {
+        let mut csv = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(out);
+        csv.write_record(header).map_err(failed)?;
+        Ok(Self { csv })
+    }
+
+    /// Writes the next row.
+    pub(crate) fn row<const N: usize>(&mut self, cells: &[String; N]) -> Result<(), Failure> {
+        let cells = cells.iter().map(|cell| harmless(cell));
+        self.csv.write_record(cells).map_err(failed)
+    }
+
+    /// Ends.
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
+        self.csv.flush().map_err(Failure::Output)
+    }
+}
+
+fn failed(error: csv::Error) -> Failure {
+    Failure::Output(error.into())
+}
+
+/// Ids come from outside, and a spreadsheet takes a cell that begins so for a formula: an apostrophe makes it a text.
+fn harmless(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<i64>().is_err() {
+        return format!("'{cell}");
+    }
+    cell.to_owned()
+}
+
+/// An event's cells.
+pub(crate) fn event(event: &Event) -> [String; 21] {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let print = |bytes: Option<&[u8]>| {
+        let print = bytes.and_then(Fingerprint::from_bytes);
+        print.map(|print| print.to_string()).unwrap_or_default()
+    };
+    [
+        event.seq.to_string(),
+        rfc3339(event.at),
+        text(event.agent.as_deref()),
+        text(event.profile.as_deref()),
+        text(event.provider.as_deref()),
+        text(Some(&event.kind)),
+        text(Some(&event.outcome)),
+        text(Some(&event.origin)),
+        text(Some(&event.actor.program)),
+        event.actor.pid.to_string(),
+        event.actor.uid.to_string(),
+        text(Some(&event.actor.host)),
+        text(event.actor.parent.as_deref()),
+        text(event.session.as_deref()),
+        number(event.generation),
+        print(event.token_before.as_deref()),
+        print(event.token_after.as_deref()),
+        number(event.expires_before),
+        number(event.expires_after),
+        text(event.detail.as_deref()),
+        data_encoding::HEXLOWER.encode(&event.mac),
+    ]
+}
+
+fn time(at: Option<UnixMs>) -> String {
+    at.map(rfc3339).unwrap_or_default()
+}
+
+/// The cells of a profile's uses.
+pub(crate) fn uses(uses: &Uses) -> [String; 8] {
+    let (first, last) = uses.span.unzip();
+    let by = uses
+        .by
+        .iter()
+        .map(|(doer, count)| format!("{} {count}", who(doer)));
+    [
+        uses.whose.agent.as_deref().unwrap_or_default().to_owned(),
+        uses.whose.profile.to_string(),
+        uses.provider.as_deref().unwrap_or_default().to_owned(),
+        uses.count.to_string(),
+        uses.failures.to_string(),
+        time(first),
+        time(last),
+        by.collect::<Vec<_>>().join("; "),
+    ]
+}
+
+/// The cells of a profile's refreshes.
+pub(crate) fn refreshes(refreshes: &Refreshes) -> [String; 9] {
+    [
+        refreshes
+            .whose
+            .agent
+            .as_deref()
+            .unwrap_or_default()
+            .to_owned(),
+        refreshes.whose.profile.to_string(),
+        refreshes.provider.as_deref().unwrap_or_default().to_owned(),
+        refreshes.succeeded.to_string(),
+        refreshes.failed.to_string(),
+        refreshes
+            .mean_lifetime_ms
+            .map(|ms| ms.to_string())
+            .unwrap_or_default(),
+        time(refreshes.last),
+        time(refreshes.due),
+        time(refreshes.last_failure),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted_and_no_formula() {
+        let mut out: Vec<u8> = Vec::new();
+        let mut rows = Rows::begin(&mut out, ["a", "b"]).unwrap();
+        for cells in [["x,\"y\"\n", "=1+2"], ["-5", "@sum"], ["-x", "1"]] {
+            rows.row(&cells.map(str::to_owned)).unwrap();
+        }
+        rows.end().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(
+            text,
+            "a,b\r\n\"x,\"\"y\"\"\n\",'=1+2\r\n-5,'@sum\r\n'-x,1\r\n"
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! What the commands of the record share: which events are asked for, and how they are shown.
+
+pub(crate) mod ask;
+pub(crate) mod csv;
+pub(crate) mod json;
+pub(crate) mod shape;
+pub(crate) mod text;

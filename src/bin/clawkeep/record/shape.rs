@@ -1,0 +1,94 @@
+//! In which shape an answer of many rows is given.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::csv;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::table::table;
+
+/// The shape of an answer, for programs.
+#[derive(Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct ShapeArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    /// Print a JSON document a line, as they are found
+    #[arg(long)]
+    jsonl: bool,
+    /// Print comma-separated values with a header (RFC 4180)
+    #[arg(long)]
+    csv: bool,
+}
+
+/// How an answer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A table, for people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    JsonLines,
+    /// Comma-separated values.
+    Csv,
+}
+
+impl ShapeArgs {
+    /// The shape asked for.
+    pub(crate) fn shape(&self) -> Shape {
+        match (self.json, self.jsonl, self.csv) {
+            (true, ..) => Shape::Json,
+            (_, true, _) => Shape::JsonLines,
+            (.., true) => Shape::Csv,
+            _ => Shape::Table,
+        }
+    }
+}
+
+/// How rows of one kind are shown in every shape.
+pub(crate) struct Rows<T, const N: usize, const M: usize> {
+    /// What the list is called in JSON.
+    pub(crate) name: &'static str,
+    /// The table's header.
+    pub(crate) header: [&'static str; N],
+    /// A row's cells in the table, each one line.
+    pub(crate) cells: fn(&T) -> [String; N],
+    /// The header in CSV.
+    pub(crate) columns: [&'static str; M],
+    /// A row's cells in CSV.
+    pub(crate) csv: fn(&T) -> [String; M],
+    /// A row in JSON.
+    pub(crate) json: fn(&T) -> Value,
+}
+
+impl<T, const N: usize, const M: usize> Rows<T, N, M> {
+    /// Prints rows in the shape asked for.
+    pub(crate) fn show(&self, context: &Context, shape: Shape, found: &[T]) -> Result<(), Failure> {
+        match shape {
+            Shape::Table => {
+                let rows: Vec<[String; N]> = found.iter().map(self.cells).collect();
+                context
+                    .ui
+                    .answer(&table(self.header, &rows, context.ui.width()))
+            }
+            Shape::Json => {
+                let rows: Vec<Value> = found.iter().map(self.json).collect();
+                context.ui.json(&json!({self.name: rows}))
+            }
+            Shape::JsonLines => {
+                let lines = found.iter().map(|row| format!("{}\n", (self.json)(row)));
+                context.ui.write(&lines.collect::<String>())
+            }
+            Shape::Csv => context.ui.stream(|out| {
+                let mut rows = csv::Rows::begin(out, self.columns)?;
+                for row in found {
+                    rows.row(&(self.csv)(row))?;
+                }
+                rows.end()
+            }),
+        }
+    }
+}

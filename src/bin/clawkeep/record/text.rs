@@ -1,0 +1,133 @@
+//! Events, and what they come to, for people.
+
+use chrono::{DateTime, Local};
+use clawkeep::audit::{Doer, Event, Origin, Whose};
+use clawkeep::domain::{AgentName, Fingerprint, UnixMs};
+use serde_json::{Map, Value};
+
+use crate::ui::{local_minute, one_line};
+
+/// Details that are times, in milliseconds since the epoch.
+const TIMES: [&str; 3] = ["until", "lastUsed", "since"];
+
+/// An instant in the reader's zone, to the second.
+pub(crate) fn local_second(at: UnixMs) -> String {
+    local(at, "%Y-%m-%d %H:%M:%S")
+}
+
+/// An instant in the reader's zone, without its year, to the minute.
+pub(crate) fn local_short(at: UnixMs) -> String {
+    local(at, "%m-%d %H:%M")
+}
+
+fn local(at: UnixMs, format: &str) -> String {
+    let at = DateTime::from_timestamp_millis(at.0).unwrap_or_default();
+    at.with_timezone(&Local).format(format).to_string()
+}
+
+/// The kind of an event, and how it ended where that is not as asked.
+pub(crate) fn kind(event: &Event) -> String {
+    let says_so = event.kind.ends_with(&format!(".{}", event.outcome));
+    if *event.outcome == *"ok" || says_so {
+        event.kind.to_string()
+    } else {
+        format!("{} {}", event.kind, event.outcome)
+    }
+}
+
+/// What an event is about: a profile, with its agent unless that is `main`; else a provider.
+pub(crate) fn subject(event: &Event) -> String {
+    let about = event.profile.as_deref().or(event.provider.as_deref());
+    format!(
+        "{}{}",
+        agent_prefix(event.agent.as_deref()),
+        about.unwrap_or("-")
+    )
+}
+
+/// A profile, with its agent unless that is `main`.
+pub(crate) fn profile(whose: &Whose) -> String {
+    let text = format!("{}{}", agent_prefix(whose.agent.as_deref()), whose.profile);
+    one_line(&text)
+}
+
+fn agent_prefix(agent: Option<&str>) -> String {
+    let main = AgentName::default();
+    let other = agent.filter(|agent| *agent != main.as_str());
+    other.map(|agent| format!("{agent}/")).unwrap_or_default()
+}
+
+/// Who did it: the program whose file told of it, or this one's process and who started it.
+pub(crate) fn by(event: &Event) -> String {
+    if *event.origin != *Origin::Clawkeep.as_str() {
+        return event.origin.to_string();
+    }
+    let program = format!("{}[{}]", event.actor.program, event.actor.pid);
+    match &event.actor.parent {
+        Some(parent) => format!("{parent}/{program}"),
+        None => program,
+    }
+}
+
+/// Who does something again and again: without the process.
+pub(crate) fn who(doer: &Doer) -> String {
+    if *doer.origin != *Origin::Clawkeep.as_str() {
+        return one_line(&doer.origin);
+    }
+    one_line(doer.parent.as_deref().unwrap_or(&doer.program))
+}
+
+/// What there is to say of an event in a few words: expiry, tokens, and its own details.
+pub(crate) fn what(event: &Event) -> String {
+    let mut parts = Vec::new();
+    if let Some(expires) = event.expires_after {
+        parts.push(format!("expires {}", local_minute(expires)));
+    }
+    let print = |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(Fingerprint::from_bytes);
+    match (print(&event.token_before), print(&event.token_after)) {
+        (Some(before), Some(after)) if before != after => {
+            parts.push(format!("token {before} -> {after}"));
+        }
+        (_, Some(token)) => parts.push(format!("token {token}")),
+        (Some(token), None) => parts.push(format!("token {token} gone")),
+        (None, None) => {}
+    }
+    let detail: Map<String, Value> = event
+        .detail
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    for (key, value) in detail {
+        parts.push(match value {
+            Value::Number(ms) if TIMES.contains(&key.as_str()) => {
+                let ms = ms.as_i64().unwrap_or_default();
+                format!("{key} {}", local_minute(ms))
+            }
+            Value::String(text) => format!("{key} {text}"),
+            Value::Array(items) => format!(
+                "{key} {}",
+                items.iter().map(plain).collect::<Vec<_>>().join(", ")
+            ),
+            Value::Object(fields) => format!("{key}: {}", listed(&fields)),
+            Value::Null => format!("{key} none"),
+            other => format!("{key} {other}"),
+        });
+    }
+    parts.join("; ")
+}
+
+/// What a merge changed on one side: `profiles a, b; order p`.
+fn listed(fields: &Map<String, Value>) -> String {
+    let parts = fields
+        .iter()
+        .map(|(name, value)| format!("{name} {}", plain(value)));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,430 @@
+//! Counting over the record, without a key: uses, refreshes, what was in force. Counts come from indexes; rows are read only
+//! where their times are needed.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::Vault;
+use super::error::{Context, VaultError};
+use super::events::{Action, Labels};
+use super::history::{NEWEST, first_of, one_sql};
+use super::runs::Run;
+use super::series::{self, Selection, Series};
+use crate::audit::{
+    Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, Refreshes, Uses, Whose,
+};
+use crate::domain::UnixMs;
+
+/// How many events of a series there are in a run, the first and the last.
+pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
+const AT: &str = "SELECT at FROM events WHERE seq = ?1";
+/// What is asked of refreshes, of each of which a row is read.
+pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, expires_after FROM events \
+                         WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
+/// The newest change of a subject in a run.
+pub(super) const CHANGE: &str = "SELECT seq FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 \
+                      ORDER BY generation DESC LIMIT 1";
+
+impl Vault {
+    /// The uses of each profile among the events that match `filter`, whose kinds are of no account. Needs no key.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn uses(&self, filter: &Filter) -> Result<Vec<Uses>, VaultError> {
+        let kinds = [EventKind::CredentialUsed, EventKind::CredentialFailed];
+        let filter = Filter {
+            kinds: kinds.map(KindFilter::only).into(),
+            ..filter.clone()
+        };
+        self.count_uses(&filter).at(&self.path, "read")
+    }
+
+    fn count_uses(&self, filter: &Filter) -> rusqlite::Result<Vec<Uses>> {
+        let _snapshot = self.conn.unchecked_transaction()?;
+        let mut by_subject: BTreeMap<i64, Tally> = BTreeMap::new();
+        let mut labels = Labels::default();
+        let (series, runs) = self.listed(filter)?;
+        for series in series {
+            let action = labels.action(&self.conn, series.action)?;
+            let is_use = *action.kind == *EventKind::CredentialUsed.as_str();
+            for run in &runs {
+                if let Some(counted) = count(&self.conn, series, run)? {
+                    let tally = by_subject.entry(series.subject).or_default();
+                    tally.add(&action, is_use, counted);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for (subject, tally) in by_subject {
+            if let Some(whose) = whose(&self.conn, &mut labels, subject)? {
+                found.push(tally.into_uses(whose));
+            }
+        }
+        found.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.whose.cmp(&b.whose)));
+        Ok(found)
+    }
+
+    /// The refreshes of each profile among the events that match `filter`, whose kinds are of no account: those of this program
+    /// and those that other programs made and this one took over. Needs no key.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn refreshes(&self, filter: &Filter) -> Result<Vec<Refreshes>, VaultError> {
+        let kinds = [
+            EventKind::RefreshSucceeded,
+            EventKind::RefreshFailed,
+            EventKind::RefreshInterrupted,
+        ];
+        let filter = Filter {
+            kinds: vec![KindFilter {
+                kinds: kinds.into(),
+                renewals: true,
+            }],
+            ..filter.clone()
+        };
+        self.count_refreshes(&filter).at(&self.path, "read")
+    }
+
+    fn count_refreshes(&self, filter: &Filter) -> rusqlite::Result<Vec<Refreshes>> {
+        let _snapshot = self.conn.unchecked_transaction()?;
+        let mut by_subject: BTreeMap<i64, Lifetimes> = BTreeMap::new();
+        let mut labels = Labels::default();
+        let (series, runs) = self.listed(filter)?;
+        for series in series {
+            let action = labels.action(&self.conn, series.action)?;
+            let is_failure = [EventKind::RefreshFailed, EventKind::RefreshInterrupted]
+                .iter()
+                .any(|kind| *action.kind == *kind.as_str());
+            for run in &runs {
+                if is_failure {
+                    if let Some(counted) = count(&self.conn, series, run)? {
+                        by_subject.entry(series.subject).or_default().fail(counted);
+                    }
+                    continue;
+                }
+                self.exchanges(series, &action, run, |exchange| {
+                    by_subject
+                        .entry(series.subject)
+                        .or_default()
+                        .succeed(&action, exchange);
+                })?;
+            }
+        }
+        let mut found = Vec::new();
+        for (subject, lifetimes) in by_subject {
+            if let Some(whose) = whose(&self.conn, &mut labels, subject)? {
+                found.push(lifetimes.into_refreshes(whose));
+            }
+        }
+        found.sort_by(|a, b| a.whose.cmp(&b.whose));
+        Ok(found)
+    }
+
+    /// Hands each refresh of a series in a run to `take`.
+    fn exchanges(
+        &self,
+        series: Series,
+        action: &Action,
+        run: &Run,
+        mut take: impl FnMut(Exchange),
+    ) -> rusqlite::Result<()> {
+        let is_ours = *action.kind == *EventKind::RefreshSucceeded.as_str();
+        let mut select = self.conn.prepare_cached(EXCHANGES)?;
+        let mut rows = select.query([series.subject, series.action, *run.start(), *run.end()])?;
+        while let Some(row) = rows.next()? {
+            let exchange = Exchange {
+                at: UnixMs(row.get(1)?),
+                expires: row.get(5)?,
+            };
+            let exchanged = Exchanged {
+                kind: &action.kind,
+                origin: &action.origin,
+                token: (
+                    row.get_ref(2)?.as_blob_or_null()?,
+                    row.get_ref(3)?.as_blob_or_null()?,
+                ),
+                expires: (row.get(4)?, exchange.expires),
+            };
+            if is_ours || exchanged.is_renewal() {
+                take(exchange);
+            }
+        }
+        Ok(())
+    }
+
+    /// The credentials that were there at `at`, of the profiles, providers and agents that `filter` asks for: with the newest
+    /// change before it, and the last use. Ended ones are among them. Needs no key.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn in_force(&self, at: UnixMs, filter: &Filter) -> Result<Vec<InForce>, VaultError> {
+        self.find_in_force(at, filter).at(&self.path, "read")
+    }
+
+    fn find_in_force(&self, at: UnixMs, filter: &Filter) -> rusqlite::Result<Vec<InForce>> {
+        let _snapshot = self.conn.unchecked_transaction()?;
+        let until = Filter {
+            until: Some(UnixMs(at.0.saturating_add(1))),
+            since: None,
+            provider: None, // the newest change says which it is
+            ..filter.clone()
+        };
+        let (_, runs) = self.selected(&until)?;
+        let uses = Filter {
+            kinds: vec![KindFilter::only(EventKind::CredentialUsed)],
+            ..until.clone()
+        };
+        let (uses, _) = self.listed(&uses)?;
+        let mut labels = Labels::default();
+        let mut found = Vec::new();
+        for subject in series::subjects(&self.conn, &until)? {
+            let Some(whose) = whose(&self.conn, &mut labels, subject)? else {
+                continue;
+            };
+            let Some(change) = newest_change(&self.conn, subject, &runs)? else {
+                continue;
+            };
+            let Some(change) = event(&self.conn, &mut labels, change)? else {
+                continue;
+            };
+            let is_gone = *change.kind == *EventKind::ProfileRemoved.as_str();
+            let is_asked = filter.provider.is_none()
+                || filter.provider.as_deref() == change.provider.as_deref();
+            if is_gone || !is_asked {
+                continue;
+            }
+            let of_subject = uses.iter().filter(|series| series.subject == subject);
+            let last_use = newest(&self.conn, of_subject.copied(), &runs)?;
+            let last_use = last_use
+                .map(|seq| event(&self.conn, &mut labels, seq))
+                .transpose()?;
+            found.push(InForce {
+                whose,
+                provider: change.provider.clone(),
+                since: change.at,
+                token: change.token_after,
+                expires: change.expires_after,
+                last_used: last_use
+                    .flatten()
+                    .map(|event| (used_at(&event), doer_of(&event))),
+            });
+        }
+        found.sort_by(|a, b| (&a.provider, &a.whose).cmp(&(&b.provider, &b.whose)));
+        Ok(found)
+    }
+
+    /// The series and the parts of the record that a filter with kinds asks for.
+    pub(super) fn listed(&self, filter: &Filter) -> rusqlite::Result<(Vec<Series>, Vec<Run>)> {
+        Ok(match self.selected(filter)? {
+            (Selection::Some(series), runs) => (series, runs),
+            (Selection::All, runs) => (series::all(&self.conn)?, runs),
+        })
+    }
+}
+
+/// A credential exchanged for a newer one.
+struct Exchange {
+    at: UnixMs,
+    expires: Option<i64>,
+}
+
+/// Events of a series in a run: how many, and the first's and the last's time.
+struct Counted {
+    count: u64,
+    first: UnixMs,
+    last: UnixMs,
+}
+
+fn count(conn: &Connection, series: Series, run: &Run) -> rusqlite::Result<Option<Counted>> {
+    let at = |seq: i64| -> rusqlite::Result<UnixMs> {
+        let at = conn.prepare_cached(AT)?.query_row([seq], |row| row.get(0));
+        at.map(UnixMs)
+    };
+    let (count, first, last): (i64, Option<i64>, Option<i64>) =
+        conn.prepare_cached(COUNT)?.query_row(
+            [series.subject, series.action, *run.start(), *run.end()],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+    let (Some(first), Some(last)) = (first, last) else {
+        return Ok(None);
+    };
+    Ok(Some(Counted {
+        count: count.unsigned_abs(),
+        first: at(first)?,
+        last: at(last)?,
+    }))
+}
+
+/// The uses of a subject, counted so far.
+#[derive(Default)]
+struct Tally {
+    provider: Option<(UnixMs, Option<Arc<str>>)>,
+    count: u64,
+    failures: u64,
+    span: Option<(UnixMs, UnixMs)>,
+    by: BTreeMap<Doer, u64>,
+}
+
+impl Tally {
+    fn add(&mut self, action: &Rc<Action>, is_use: bool, counted: Counted) {
+        newer(&mut self.provider, counted.last, &action.provider);
+        if !is_use {
+            self.failures += counted.count;
+            return;
+        }
+        self.count += counted.count;
+        self.span = Some(match self.span {
+            Some((first, last)) => (first.min(counted.first), last.max(counted.last)),
+            None => (counted.first, counted.last),
+        });
+        *self.by.entry(doer(action)).or_default() += counted.count;
+    }
+
+    fn into_uses(self, whose: Whose) -> Uses {
+        let mut by: Vec<(Doer, u64)> = self.by.into_iter().collect();
+        by.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Uses {
+            whose,
+            provider: self.provider.and_then(|(_, provider)| provider),
+            count: self.count,
+            failures: self.failures,
+            span: self.span,
+            by,
+        }
+    }
+}
+
+/// The refreshes of a subject, counted so far.
+#[derive(Default)]
+struct Lifetimes {
+    provider: Option<(UnixMs, Option<Arc<str>>)>,
+    succeeded: u64,
+    failed: u64,
+    with_end: i64,
+    total_ms: i64,
+    last: Option<(UnixMs, Option<i64>)>,
+    last_failure: Option<UnixMs>,
+}
+
+impl Lifetimes {
+    fn fail(&mut self, counted: Counted) {
+        self.failed += counted.count;
+        self.last_failure = self.last_failure.max(Some(counted.last));
+    }
+
+    fn succeed(&mut self, action: &Rc<Action>, exchange: Exchange) {
+        newer(&mut self.provider, exchange.at, &action.provider);
+        self.succeeded += 1;
+        if let Some(expires) = exchange.expires {
+            self.with_end += 1;
+            let lifetime = expires.saturating_sub(exchange.at.0);
+            self.total_ms = self.total_ms.saturating_add(lifetime);
+        }
+        if self.last.is_none_or(|(at, _)| at <= exchange.at) {
+            self.last = Some((exchange.at, exchange.expires));
+        }
+    }
+
+    fn into_refreshes(self, whose: Whose) -> Refreshes {
+        Refreshes {
+            whose,
+            provider: self.provider.and_then(|(_, provider)| provider),
+            succeeded: self.succeeded,
+            failed: self.failed,
+            mean_lifetime_ms: self.total_ms.checked_div(self.with_end),
+            last: self.last.map(|(at, _)| at),
+            due: self.last.and_then(|(_, expires)| expires).map(UnixMs),
+            last_failure: self.last_failure,
+        }
+    }
+}
+
+fn newer(known: &mut Option<(UnixMs, Option<Arc<str>>)>, at: UnixMs, provider: &Option<Arc<str>>) {
+    if known.as_ref().is_none_or(|(before, _)| *before <= at) {
+        *known = Some((at, provider.clone()));
+    }
+}
+
+fn doer(action: &Action) -> Doer {
+    Doer {
+        origin: action.origin.clone(),
+        program: action.program.clone(),
+        parent: action.parent.clone(),
+        host: action.host.clone(),
+        uid: action.uid,
+    }
+}
+
+fn doer_of(event: &Event) -> Doer {
+    Doer {
+        origin: event.origin.clone(),
+        program: event.actor.program.clone(),
+        parent: event.actor.parent.clone(),
+        host: event.actor.host.clone(),
+        uid: event.actor.uid,
+    }
+}
+
+/// When a use was: another program's is recorded when its store is next looked at, and says itself when it was.
+fn used_at(event: &Event) -> UnixMs {
+    let detail = event.detail.as_deref().unwrap_or_default();
+    let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
+    let told = detail.get("lastUsed").and_then(serde_json::Value::as_i64);
+    told.map_or(event.at, |told| event.at.min(UnixMs(told)))
+}
+
+/// Whom a subject is; nothing for one that is no profile.
+pub(super) fn whose(
+    conn: &Connection,
+    labels: &mut Labels,
+    subject: i64,
+) -> rusqlite::Result<Option<Whose>> {
+    let subject = labels.subject(conn, subject)?;
+    Ok(subject.profile.clone().map(|profile| Whose {
+        agent: subject.agent.clone(),
+        profile,
+    }))
+}
+
+fn event(conn: &Connection, labels: &mut Labels, seq: i64) -> rusqlite::Result<Option<Event>> {
+    let mut select = conn.prepare_cached(&one_sql())?;
+    let mut rows = select.query([seq])?;
+    rows.next()?.map(|row| labels.read(conn, row)).transpose()
+}
+
+/// The newest change of a subject in some parts of the record, which are oldest first.
+pub(super) fn newest_change(
+    conn: &Connection,
+    subject: i64,
+    runs: &[Run],
+) -> rusqlite::Result<Option<i64>> {
+    let mut select = conn.prepare_cached(CHANGE)?;
+    for run in runs.iter().rev() {
+        let found = select.query_row([subject, *run.start(), *run.end()], |row| row.get(0));
+        if let Some(seq) = found.optional()? {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
+}
+
+/// The newest event of some series in some parts of the record, which are oldest first.
+fn newest(
+    conn: &Connection,
+    series: impl Iterator<Item = Series> + Clone,
+    runs: &[Run],
+) -> rusqlite::Result<Option<i64>> {
+    for run in runs.iter().rev() {
+        let mut found = None;
+        for series in series.clone() {
+            found = found.max(first_of(conn, NEWEST, series, run)?);
+        }
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
