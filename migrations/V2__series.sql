@@ -102,3 +102,11 @@ BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END;
 -- How far the record knows of a profile's end: 0 not at all, 1 that its last day began, 2 that it ended. Every change of the
 -- profile begins anew. A copy for not recording twice, without a seal: what counts is the record.
 ALTER TABLE profiles ADD COLUMN expiry_noted INTEGER NOT NULL DEFAULT 0 CHECK (expiry_noted IN (0, 1, 2));
+
+-- Profiles whose source's login was last not taken over, and why: a copy for not recording the same reason twice.
+CREATE TABLE sync_skips (
+    agent   INTEGER NOT NULL REFERENCES terms (id),
+    profile INTEGER NOT NULL REFERENCES terms (id),
+    why     TEXT NOT NULL,
+    PRIMARY KEY (agent, profile)
+) STRICT, WITHOUT ROWID;

@@ -188,6 +188,38 @@ pub enum ChainFault {
     },
 }
 
+impl ChainFault {
+    /// What is wrong, in a word for programs.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Altered { .. } => "altered",
+            Self::Missing { .. } => "missing",
+            Self::Truncated { .. } => "truncated",
+            Self::NotTheHeads { .. } => "replaced",
+            Self::Empty => "empty",
+            Self::KeptMissing { .. } => "kept-missing",
+            Self::Misfiled { .. } => "misfiled",
+            Self::ForeignHead { .. } => "foreign-head",
+        }
+    }
+
+    /// The first event that does not hold, where there is one.
+    #[must_use]
+    pub fn seq(&self) -> Option<Seq> {
+        match self {
+            Self::Altered { seq } | Self::NotTheHeads { seq } | Self::Misfiled { seq } => {
+                Some(*seq)
+            }
+            Self::Missing {
+                expected: first, ..
+            }
+            | Self::Truncated { first, .. } => Some(*first),
+            Self::Empty | Self::KeptMissing { .. } | Self::ForeignHead { .. } => None,
+        }
+    }
+}
+
 /// What verifying showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {

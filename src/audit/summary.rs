@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::{Event, EventKind, is_renewal};
 use crate::domain::UnixMs;
 
 /// Whom a summary is about.
@@ -116,4 +117,82 @@ pub struct Span {
     pub from: UnixMs,
     /// Until before then; none: without an end.
     pub until: Option<UnixMs>,
+}
+
+impl Lane {
+    /// A lane in which nothing happened, in so many parts of time.
+    pub(crate) fn empty(whose: Whose, parts: usize) -> Self {
+        Self {
+            whose,
+            provider: None,
+            valid: Vec::new(),
+            refreshes: vec![0; parts],
+            failures: vec![0; parts],
+            uses: vec![0; parts],
+        }
+    }
+
+    /// Whether nothing is in it.
+    pub(crate) fn is_blank(&self) -> bool {
+        let counts = [&self.refreshes, &self.failures, &self.uses];
+        self.valid.is_empty()
+            && counts
+                .iter()
+                .all(|counts| counts.iter().all(|count| *count == 0))
+    }
+
+    /// Takes over what changes, oldest first, say: from when until when there was a credential that had not ended, and when
+    /// it was refreshed.
+    pub(crate) fn add_changes(&mut self, changes: &[Event], bounds: &[UnixMs]) {
+        let (Some(start), Some(end)) = (bounds.first().copied(), bounds.last().copied()) else {
+            return;
+        };
+        for (place, change) in changes.iter().enumerate() {
+            self.provider = change
+                .provider
+                .as_ref()
+                .map(Arc::clone)
+                .or(self.provider.take());
+            let is_refresh =
+                *change.kind == *EventKind::RefreshSucceeded.as_str() || is_renewal(change);
+            let part = bounds.partition_point(|bound| *bound <= change.at);
+            if is_refresh
+                && let Some(count) = part
+                    .checked_sub(1)
+                    .and_then(|part| self.refreshes.get_mut(part))
+            {
+                *count += 1;
+            }
+            if *change.kind == *EventKind::ProfileRemoved.as_str() {
+                continue;
+            }
+            let next = changes.get(place + 1).map(|next| next.at);
+            let ends = change.expires_after.filter(|ends| *ends > 0).map(UnixMs);
+            let until = match (next, ends) {
+                (Some(next), Some(ends)) => Some(next.min(ends)),
+                (next, ends) => next.or(ends),
+            };
+            let span = Span {
+                from: change.at.max(start),
+                until,
+            };
+            let is_seen = span.from < end && span.until.is_none_or(|until| until > span.from);
+            if is_seen {
+                self.add_span(span);
+            }
+        }
+    }
+
+    /// Adds a span that begins where the last one does or later; they are one if there is no gap.
+    fn add_span(&mut self, span: Span) {
+        match self.valid.last_mut() {
+            Some(last) if last.until.is_none_or(|until| until >= span.from) => {
+                last.until = match (last.until, span.until) {
+                    (Some(before), Some(until)) => Some(before.max(until)),
+                    _ => None,
+                };
+            }
+            _ => self.valid.push(span),
+        }
+    }
 }

@@ -81,6 +81,18 @@ impl Env {
         }
     }
 
+    /// Whether the locale's character set is UTF-8. Source: POSIX, chapter 8.2: the first of three variables that is set counts.
+    #[must_use]
+    pub fn is_utf8(&self) -> bool {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .find_map(|name| self.get(name).filter(|value| !value.is_empty()));
+        locale.is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        })
+    }
+
     /// The variables that a login shell added, by name.
     #[must_use]
     pub fn from_shell(&self) -> &[&'static str] {

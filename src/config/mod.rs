@@ -11,6 +11,7 @@ mod edit;
 mod env;
 mod models;
 mod nesting;
+mod own;
 mod paths;
 mod settings;
 mod shell_env;
@@ -22,6 +23,7 @@ pub use env::{
     Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
 };
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
+pub use own::{OwnSettings, OwnSettingsError};
 pub use paths::{Layout, Overrides, PathError};
 pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};
 pub use shell_env::{ShellEnv, ShellFault};

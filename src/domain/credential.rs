@@ -37,6 +37,17 @@ impl CredentialType {
             Self::Unreadable => "unreadable",
         }
     }
+
+    /// The type of that name; a name that we do not know is no type we can read.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "api_key" => Self::ApiKey,
+            "token" => Self::Token,
+            "oauth" => Self::OAuth,
+            _ => Self::Unreadable,
+        }
+    }
 }
 
 /// Who may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
@@ -106,10 +117,7 @@ impl<'a> Credential<'a> {
         let provider = text("provider");
         let kind = match text("type") {
             _ if provider.is_empty() => CredentialType::Unreadable,
-            "api_key" => CredentialType::ApiKey,
-            "token" => CredentialType::Token,
-            "oauth" => CredentialType::OAuth,
-            _ => CredentialType::Unreadable,
+            name => CredentialType::from_name(name),
         };
         Self {
             kind,

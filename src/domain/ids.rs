@@ -91,6 +91,13 @@ impl ProfileId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What stands before the first colon: by custom the provider's name. What the credential itself says counts where
+    /// there is one.
+    #[must_use]
+    pub fn provider_part(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
 }
 
 /// A provider id, normalised: trimmed, lower-cased, `z.ai` and `z-ai` read as `zai`.

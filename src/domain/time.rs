@@ -70,6 +70,26 @@ pub fn json_number(ms: f64) -> Value {
     Number::from_f64(ms).map_or(Value::Null, Value::Number)
 }
 
+/// A span of time as it is typed: a whole number and `s`, `m`, `h`, `d` or `w`. In milliseconds.
+#[must_use]
+pub fn span_ms(text: &str) -> Option<i64> {
+    let unit = text.chars().last()?;
+    let ms = match unit {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        'd' => 86_400_000,
+        'w' => 604_800_000,
+        _ => return None,
+    };
+    let count: i64 = text.get(..text.len() - 1)?.parse().ok()?;
+    if count < 0 {
+        None
+    } else {
+        count.checked_mul(ms)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,20 +64,23 @@ impl Health {
 /// How a credential stands at `now`. An unreadable entry is [`Status::Missing`].
 #[must_use]
 pub fn assess(credential: &Credential<'_>, now: UnixMs) -> Health {
-    let expires_at = credential.expiry();
-    let is_marker = || {
-        credential
+    let is_marker = credential.kind == CredentialType::OAuth
+        && credential
             .expose_secret()
-            .is_some_and(|secret| secret.starts_with(REFRESH_FENCE))
-    };
-    match (
-        credential.kind,
-        expires_at.filter(|expiry| expiry.ms() > 0.0),
-    ) {
+            .is_some_and(|secret| secret.starts_with(REFRESH_FENCE));
+    if is_marker {
+        return Health::timeless(Status::Missing, credential.expiry());
+    }
+    assess_plain(credential.kind, credential.expiry(), now)
+}
+
+/// How a credential stands at `now` as far as its type and its end tell, without a look at its secret.
+#[must_use]
+pub fn assess_plain(kind: CredentialType, expires_at: Option<Expiry>, now: UnixMs) -> Health {
+    match (kind, expires_at.filter(|expiry| expiry.ms() > 0.0)) {
         (CredentialType::ApiKey, _) | (CredentialType::Token, None) => {
             Health::timeless(Status::Static, None)
         }
-        (CredentialType::OAuth, _) if is_marker() => Health::timeless(Status::Missing, expires_at),
         (CredentialType::OAuth, None) => Health::timeless(Status::Missing, expires_at),
         (CredentialType::Unreadable, _) => Health::timeless(Status::Missing, None),
         (CredentialType::Token | CredentialType::OAuth, Some(expiry)) => timed(expiry, now),

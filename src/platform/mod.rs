@@ -10,6 +10,7 @@ mod permissions;
 mod process;
 mod replace;
 mod run;
+pub mod syslog;
 
 pub use clock::Clock;
 pub use file::{

@@ -113,14 +113,16 @@ impl Engine<'_> {
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         let survey = self.survey(agent, mode, None)?;
         if survey.is_settled() || !survey.state.unopened.is_empty() {
-            return Ok(Loaded {
+            let mut loaded = Loaded {
                 doc: survey.state.doc,
                 before: None,
                 unopened: survey.state.unopened,
                 notices: survey.notices,
                 planned: survey.planned,
                 not_written: None,
-            });
+            };
+            self.observe(agent, &mut loaded)?;
+            return Ok(loaded);
         }
         self.settle(agent, mode, Extent::AsNeeded, Some(survey), unchanged)
     }
@@ -303,6 +305,7 @@ impl Engine<'_> {
             match self.carry_out(agent, &place, lock.as_ref(), survey, course, write)? {
                 Round::Done(mut loaded) => {
                     loaded.before = before.or(loaded.before);
+                    self.observe(agent, &mut loaded)?;
                     return Ok(*loaded);
                 }
                 Round::Again(notices, had) => {

@@ -12,6 +12,7 @@ pub mod import;
 mod leftover;
 pub mod merge;
 mod notice;
+mod observe;
 pub mod plan;
 mod sources;
 mod survey;

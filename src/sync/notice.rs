@@ -44,6 +44,11 @@ pub enum Notice {
         /// The store.
         path: PathBuf,
     },
+    /// What was seen could not be recorded now; it will be seen again.
+    NotRecorded {
+        /// Why.
+        error: String,
+    },
     /// No store is written there: a newer gateway owns the directory.
     Withheld {
         /// The directory.

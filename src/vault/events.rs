@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::series::{self, Series};
 use super::terms;
-use crate::audit::{Event, EventActor};
+use crate::audit::{Event, EventActor, EventKind};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::Actor;
 
@@ -254,4 +254,18 @@ pub(super) fn note_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<(
 pub(super) fn is_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM clock_steps WHERE seq = ?1)")?
         .query_row([seq], |row| row.get(0))
+}
+
+/// The details of the newest event of a kind, if there is one and it has some.
+pub(super) fn newest_detail(
+    conn: &Connection,
+    kind: EventKind,
+) -> rusqlite::Result<Option<String>> {
+    let select = "SELECT e.detail FROM actions a JOIN series s ON s.action = a.id \
+         JOIN events e ON e.subject = s.subject AND e.action = s.action \
+         WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
+    let newest = conn
+        .prepare_cached(select)?
+        .query_row([kind.as_str()], |row| row.get(0));
+    newest.optional().map(Option::flatten)
 }

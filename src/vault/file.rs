@@ -102,14 +102,22 @@ impl Vault {
         }))
     }
 
-    /// Whether the event that `head` was taken from is still there. Compares what is stored, without the audit key: it tells
-    /// that an end was cut off, not that what is there was never altered.
+    /// Whether the event that `head` was taken from is still there, or was pruned. Compares what is stored, without the audit
+    /// key: it tells that an end was cut off, not that what is there was never altered.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn has_event_of(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
+        if head.vault != self.id {
+            return Ok(false);
+        }
         let mac = super::events::mac_at(&self.conn, head.seq.0).at(&self.path, "read")?;
-        Ok(head.vault == self.id && mac == Some(head.mac))
+        Ok(match (mac, self.checkpoint()?) {
+            (Some(mac), _) => mac == head.mac,
+            (None, Some(pruned)) if pruned.last == head.seq => pruned.mac == head.mac,
+            (None, Some(pruned)) => pruned.last > head.seq,
+            (None, None) => false,
+        })
     }
 
     /// A number that is another one once another connection has committed. Two that are equal say nothing of what this
@@ -247,6 +255,10 @@ pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
         .at(path, "open")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
+        .at(path, "open")?;
+    // One plan a statement, whatever is bound. Without it a statement with a range is prepared anew each time it is run:
+    // a fifth of the time of a query of the record.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .at(path, "open")?;
     conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cell_size_check = ON; \
          PRAGMA cache_size = -16384;")

@@ -364,7 +364,7 @@ impl Tx<'_> {
                 "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, expires, generation, updated_at, sealed) \
                  VALUES (?1, ?2, ?3, (SELECT coalesce(max(position), -1) + 1 FROM profiles WHERE agent = ?2), ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
                  ON CONFLICT (id) DO UPDATE SET provider = ?4, type = ?5, owner = ?6, expires = ?7, generation = ?8, \
-                 updated_at = ?9, sealed = ?10",
+                 updated_at = ?9, sealed = ?10, expiry_noted = 0",
             )
             .and_then(|mut write| {
                 write.execute(params![

@@ -81,6 +81,20 @@ pub(super) fn buckets(
     Ok(found)
 }
 
+/// The last sequence number of those with which the record up to `last` begins that are before `before`; an event need not have
+/// it.
+pub(super) fn prefix_before(conn: &Connection, before: UnixMs, last: i64) -> rusqlite::Result<i64> {
+    let mut end = 0;
+    for run in runs(conn, last)? {
+        let first = first_at(conn, &run, before)?;
+        end = first - 1;
+        if first <= *run.end() {
+            break;
+        }
+    }
+    Ok(end)
+}
+
 /// Where in a run the events at `at` or later begin; one past its end if there are none.
 fn first_at(conn: &Connection, run: &Run, at: UnixMs) -> rusqlite::Result<i64> {
     let mut from = conn.prepare_cached(FROM)?;

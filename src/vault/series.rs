@@ -114,6 +114,16 @@ pub(super) fn select(conn: &Connection, filter: &Filter) -> rusqlite::Result<Sel
     Ok(Selection::Some(found))
 }
 
+/// Forgets the series that have no event any more.
+pub(super) fn forget_empty(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute(
+        "DELETE FROM series WHERE NOT EXISTS \
+         (SELECT 1 FROM events e WHERE e.subject = series.subject AND e.action = series.action)",
+        [],
+    )
+    .map(|_| ())
+}
+
 /// Every series there is.
 pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<Series>> {
     let mut select =

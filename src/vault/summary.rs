@@ -197,7 +197,8 @@ impl Vault {
                 continue;
             }
             let of_subject = uses.iter().filter(|series| series.subject == subject);
-            let last_use = newest(&self.conn, of_subject.copied(), &runs)?;
+            let of_subject: Vec<Series> = of_subject.copied().collect();
+            let last_use = newest(&self.conn, &of_subject, &runs)?;
             let last_use = last_use
                 .map(|seq| event(&self.conn, &mut labels, seq))
                 .transpose()?;
@@ -226,12 +227,14 @@ impl Vault {
 }
 
 /// A credential exchanged for a newer one.
+#[derive(Clone, Copy)]
 struct Exchange {
     at: UnixMs,
     expires: Option<i64>,
 }
 
 /// Events of a series in a run: how many, and the first's and the last's time.
+#[derive(Clone, Copy)]
 struct Counted {
     count: u64,
     first: UnixMs,
@@ -412,15 +415,11 @@ pub(super) fn newest_change(
 }
 
 /// The newest event of some series in some parts of the record, which are oldest first.
-fn newest(
-    conn: &Connection,
-    series: impl Iterator<Item = Series> + Clone,
-    runs: &[Run],
-) -> rusqlite::Result<Option<i64>> {
+fn newest(conn: &Connection, series: &[Series], runs: &[Run]) -> rusqlite::Result<Option<i64>> {
     for run in runs.iter().rev() {
         let mut found = None;
-        for series in series.clone() {
-            found = found.max(first_of(conn, NEWEST, series, run)?);
+        for series in series {
+            found = found.max(first_of(conn, NEWEST, *series, run)?);
         }
         if found.is_some() {
             return Ok(found);

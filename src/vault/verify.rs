@@ -9,10 +9,9 @@ use super::events::Labels;
 use super::history::through_sql;
 use super::series::{self, Series};
 use super::{UnlockedVault, Vault, events};
-use crate::audit::{
-    ChainFault, ChainVerifier, Checkpoint, EventKind, Filter, Head, KindFilter, Verified,
-};
-use crate::domain::{Seq, UnixMs};
+use crate::audit::{ChainFault, ChainVerifier, Checkpoint, EventKind, Head, Verified};
+use crate::crypto::MacState;
+use crate::domain::{Seq, UnixMs, VaultId};
 
 /// How many series are known to be listed before they are forgotten: bounds memory.
 const SERIES_MAX: usize = 65_536;
@@ -23,13 +22,22 @@ impl Vault {
     /// # Errors
     /// When it cannot be read.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, VaultError> {
-        let pruned = Filter {
-            kinds: vec![KindFilter::only(EventKind::AuditPruned)],
-            limit: Some(1),
-            ..Filter::default()
+        checkpoint(&self.conn).at(&self.path, "read")
+    }
+
+    /// When the oldest event was recorded that pruning has not been at yet.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn oldest_unpruned(&self) -> Result<Option<UnixMs>, VaultError> {
+        let read = || -> rusqlite::Result<Option<i64>> {
+            let pruned = checkpoint(&self.conn)?.map_or(0, |checkpoint| checkpoint.last.0);
+            let select = "SELECT at FROM events WHERE seq > ?1 ORDER BY seq LIMIT 1";
+            self.conn
+                .query_row(select, [pruned], |row| row.get(0))
+                .optional()
         };
-        let event = self.history(&pruned)?.next().transpose()?;
-        Ok(event.and_then(|event| Checkpoint::parse(event.detail.as_deref()?)))
+        Ok(read().at(&self.path, "read")?.map(UnixMs))
     }
 }
 
@@ -42,44 +50,52 @@ impl UnlockedVault {
         &self,
         head: Option<Head>,
     ) -> Result<Result<Verified, ChainFault>, VaultError> {
-        let checkpoint = self.checkpoint()?;
-        let key = self.keys.audit.clone();
-        let mut verifier = match ChainVerifier::new(self.id, key, head, checkpoint) {
-            Ok(verifier) => verifier,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let checked = self.check_all(&mut verifier).at(&self.path, "read")?;
-        Ok(checked.and_then(|()| verifier.finish()))
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?; // all of it as it is now
+        verify(&self.conn, (self.id, &self.keys.audit), head).at(&self.path, "read")
     }
+}
 
-    fn check_all(&self, verifier: &mut ChainVerifier) -> rusqlite::Result<Result<(), ChainFault>> {
-        let conn = &self.vault.conn;
-        let _snapshot = conn.unchecked_transaction()?; // all of it as it is now
-        let mut labels = Labels::default();
-        let mut files = Files::of(conn)?;
-        let mut select = conn.prepare(&through_sql("ASC"))?;
-        let mut rows = select.query([i64::MIN, i64::MAX])?;
-        while let Some(row) = rows.next()? {
-            let event = labels.read(conn, row)?;
-            let checked = if verifier.is_kept(event.seq) {
-                let previous = previous_of_kept(conn, event.seq)?;
-                verifier.check_kept(&event, previous.as_ref())
-            } else {
-                verifier.check(&event)
-            };
-            if let Err(fault) = checked {
-                return Ok(Err(fault));
-            }
-            let series = Series {
-                subject: row.get(2)?,
-                action: row.get(3)?,
-            };
-            if !files.hold(series, event.seq, event.at)? {
-                return Ok(Err(ChainFault::Misfiled { seq: event.seq }));
-            }
+/// Verifies the record as a transaction that is under way sees it.
+pub(super) fn verify(
+    conn: &Connection,
+    (vault, key): (VaultId, &MacState),
+    head: Option<Head>,
+) -> rusqlite::Result<Result<Verified, ChainFault>> {
+    let checkpoint = checkpoint(conn)?;
+    let mut verifier = match ChainVerifier::new(vault, key.clone(), head, checkpoint) {
+        Ok(verifier) => verifier,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    let mut labels = Labels::default();
+    let mut files = Files::of(conn);
+    let mut select = conn.prepare(&through_sql("ASC"))?;
+    let mut rows = select.query([i64::MIN, i64::MAX])?;
+    while let Some(row) = rows.next()? {
+        let event = labels.read(conn, row)?;
+        let checked = if verifier.is_kept(event.seq) {
+            let previous = previous_of_kept(conn, event.seq)?;
+            verifier.check_kept(&event, previous.as_ref())
+        } else {
+            verifier.check(&event)
+        };
+        if let Err(fault) = checked {
+            return Ok(Err(fault));
         }
-        Ok(Ok(()))
+        let series = Series {
+            subject: row.get(2)?,
+            action: row.get(3)?,
+        };
+        if !files.hold(series, event.seq, event.at)? {
+            return Ok(Err(ChainFault::Misfiled { seq: event.seq }));
+        }
     }
+    Ok(verifier.finish())
+}
+
+/// What the record says of events that were pruned from it.
+pub(super) fn checkpoint(conn: &Connection) -> rusqlite::Result<Option<Checkpoint>> {
+    let detail = events::newest_detail(conn, EventKind::AuditPruned)?;
+    Ok(detail.and_then(|detail| Checkpoint::parse(&detail)))
 }
 
 fn previous_of_kept(conn: &Connection, seq: Seq) -> rusqlite::Result<Option<[u8; 32]>> {
@@ -96,13 +112,13 @@ struct Files<'c> {
 }
 
 impl<'c> Files<'c> {
-    fn of(conn: &'c Connection) -> rusqlite::Result<Self> {
+    fn of(conn: &'c Connection) -> Self {
         let listed = HashSet::new();
-        Ok(Self {
+        Self {
             conn,
             listed,
             before: None,
-        })
+        }
     }
 
     /// Whether an event is found by its series and, where the clock had been set back, by its time.

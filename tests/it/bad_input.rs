@@ -340,6 +340,8 @@ fn a_damaged_login_of_claude_code_changes_nothing_that_is_stored() {
         let _ = fs::remove_file(&path);
         let _ = fs::remove_dir(&path);
         plant(&path);
+        // That it was not taken over is recorded once, as long as the reason stays.
+        home.run(STATUS).ok();
         for args in [
             &["models", "status", "--plain"][..],
             &["sync"],
@@ -371,6 +373,16 @@ fn a_damaged_login_of_claude_code_changes_nothing_that_is_stored() {
         assert!(run.stderr.contains("Warning:"), "{what}: {}", run.stderr);
         assert!(!run.stderr.contains(TOKEN_MARK), "{what}: {}", run.stderr);
     }
+    let skipped = home
+        .run(&["history", "--kind", "sync.skipped", "--json"])
+        .json();
+    let skipped = skipped["events"].as_array().unwrap();
+    assert_eq!(
+        skipped.len(),
+        1,
+        "one reason, however often it is seen: {skipped:?}"
+    );
+    assert_eq!(skipped[0]["detail"]["why"], "source-damaged");
 }
 
 #[test]

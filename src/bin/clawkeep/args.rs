@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_mark, auth_order, auth_paste, auth_remove,
-    auth_setup_token, doctor, export, history, import, init, models_status, sync,
+    auth_setup_token, doctor, export, history, import, init, models_status, report, sync,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -66,9 +66,11 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     /// What happened to which credential
     History(history::History),
-    /// The record: verify it, print its head
+    /// The record: verify it, print its head, export it, prune it
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Write a page on how the credentials stand and what happened to them
+    Report(report::Report),
     /// Write the agent's auth-profiles.json, or print it
     Export(export::Export),
     /// Take over the credentials of a file

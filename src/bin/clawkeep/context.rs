@@ -5,12 +5,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
-use clawkeep::config::{AgentRef, Env, Layout, Overrides, Settings, existing_agents};
+use clawkeep::config::{AgentRef, Env, Layout, Overrides, OwnSettings, Settings, existing_agents};
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::AgentName;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::{
-    Actor, Clock, check_trusted, create_private_dir, harden, read_regular, resolve_link,
+    Actor, Clock, check_trusted, create_private_dir, harden, read_regular, resolve_link, syslog,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
@@ -33,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) env: Env,
     pub(crate) layout: Layout,
     settings: OnceCell<Settings>,
+    own: OnceCell<OwnSettings>,
     mode: SyncMode,
     pub(crate) clock: Clock,
     pub(crate) actor: Actor,
@@ -73,6 +74,7 @@ impl Context {
             env,
             layout,
             settings: OnceCell::new(),
+            own: OnceCell::new(),
         })
     }
 
@@ -83,6 +85,15 @@ impl Context {
         }
         let settings = Settings::load(&self.layout.config_file)?;
         Ok(self.settings.get_or_init(|| settings))
+    }
+
+    /// This program's own settings, read when first asked for.
+    pub(crate) fn own(&self) -> Result<&OwnSettings, Failure> {
+        if let Some(own) = self.own.get() {
+            return Ok(own);
+        }
+        let own = OwnSettings::load(&self.layout.settings_file)?;
+        Ok(self.own.get_or_init(|| own))
     }
 
     fn key_sources(&self) -> KeySources<'_> {
@@ -329,6 +340,19 @@ impl Context {
             self.ui.note(&format!(
                 "Note: the record's head was not kept in {}: {error}",
                 path.display()
+            ));
+        }
+        let sent = self
+            .own()
+            .map_err(|failure| failure.lines().join(" "))
+            .and_then(|own| {
+                let socket = own.syslog.as_deref();
+                let sent = socket.map(|socket| syslog::send(socket, PROGRAM, &head.to_string()));
+                sent.unwrap_or(Ok(())).map_err(|error| error.to_string())
+            });
+        if let Err(error) = sent {
+            self.ui.warn(&format!(
+                "Warning: the record's head was not sent to the system log: {error}"
             ));
         }
     }

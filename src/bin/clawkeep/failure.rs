@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
-use clawkeep::config::{ConfigEditError, ConfigError, PathError};
+use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
 use clawkeep::platform::{FileError, LockError};
 use clawkeep::sync::SyncError;
 use clawkeep::sync::import::ImportFault;
@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Path(#[from] PathError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    OwnSettings(#[from] OwnSettingsError),
     #[error(transparent)]
     Sync(#[from] SyncError),
     #[error(transparent)]
@@ -106,7 +108,9 @@ impl Failure {
             | Self::BadHead { .. }
             | Self::Import { .. }
             | Self::SaidDamaged => DAMAGED,
-            Self::Config(ConfigError::File(error)) => of_file(error),
+            Self::Config(ConfigError::File(error))
+            | Self::OwnSettings(OwnSettingsError::File(error)) => of_file(error),
+            Self::OwnSettings(_) => DAMAGED,
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
             Self::Path(_) | Self::Output(_) | Self::Input(_) | Self::Refused { .. } => FAILED,
@@ -170,7 +174,10 @@ impl Failure {
             Self::Config(ConfigError::File(_) | ConfigError::AgentDirs { .. }) => {
                 "Check what is there and its permissions.".to_owned()
             }
-            Self::Config(_) => "Mend the file; nothing was changed.".to_owned(),
+            Self::OwnSettings(OwnSettingsError::File(error)) => file_remedy(error)?,
+            Self::Config(_) | Self::OwnSettings(_) => {
+                "Mend the file; nothing was changed.".to_owned()
+            }
             Self::ConfigEdit { source, .. } => match source {
                 ConfigEditError::Unsure { by_hand, .. } => {
                     format!("Change it by hand: {by_hand}")

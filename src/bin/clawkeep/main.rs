@@ -10,6 +10,7 @@ mod record;
 mod report;
 mod stand_in;
 mod table;
+mod target;
 mod time_arg;
 mod ui;
 

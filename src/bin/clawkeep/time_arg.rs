@@ -1,7 +1,7 @@
 //! Times on the command line: `7d`, `2026-01-09`, `2026-01-09 14:30`, RFC 3339; how long something lasts: `365d`, `12h`.
 
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, TimeZone as _};
-use clawkeep::domain::UnixMs;
+use clawkeep::domain::{UnixMs, span_ms};
 
 /// A time as typed: so long ago, or an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl TimeArg {
 /// Reads a time; dates without a zone are in the local one.
 pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
     let raw = raw.trim();
-    if let Some(ago) = duration_ms(raw) {
+    if let Some(ago) = span_ms(raw) {
         return Ok(TimeArg::Ago(ago));
     }
     if let Ok(at) = DateTime::parse_from_rfc3339(raw) {
@@ -49,24 +49,6 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
         .and_then(|naive| Local.from_local_datetime(&naive).earliest())
         .map(|at| TimeArg::At(at.timestamp_millis()))
         .ok_or_else(|| "a time is a span such as 30m, 12h, 7d, 2w, or 2026-01-09, or 2026-01-09 14:30, or RFC 3339".to_owned())
-}
-
-fn duration_ms(raw: &str) -> Option<i64> {
-    let unit = raw.chars().last()?;
-    let ms = match unit {
-        's' => 1_000,
-        'm' => 60_000,
-        'h' => 3_600_000,
-        'd' => 86_400_000,
-        'w' => 604_800_000,
-        _ => return None,
-    };
-    let count: i64 = raw[..raw.len() - 1].parse().ok()?;
-    if count < 0 {
-        None
-    } else {
-        count.checked_mul(ms)
-    }
 }
 
 /// How long a credential lasts, in milliseconds: more than none.

@@ -174,6 +174,9 @@ impl Ui {
             Notice::Restored { path } => {
                 self.note(&format!("Note: {} was gone and has been written again from the vault.", path.display()));
             }
+            Notice::NotRecorded { error } => self.note(&format!(
+                "Warning: what was seen could not be recorded: {error}. The next command tries again."
+            )),
             Notice::Withheld { dir } => self.note(&format!(
                 "Note: {} belongs to a newer gateway, which refuses to start beside an auth-profiles.json, so none is written there. To write one elsewhere: clawkeep export --to FILE --reveal",
                 dir.display()
@@ -221,9 +224,13 @@ pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
 /// A character as it may be shown: control characters and those that change the direction of writing become `?`.
 fn visible(c: char) -> char {
     // Source of the ranges: Unicode Standard Annex 9, explicit directional formatting characters.
-    let turns =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || turns { '?' } else { c }
+    let turns = matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
+    if c.is_control() || turns || breaks {
+        '?'
+    } else {
+        c
+    }
 }
 
 /// Text of several lines for people, made of parts that others may have written. Of escape sequences only the colours of

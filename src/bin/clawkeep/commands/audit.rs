@@ -1,13 +1,17 @@
 //! `audit verify|head`: the record's proof.
 
-use std::path::PathBuf;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use clawkeep::audit::{ChainFault, Head, Verified};
-use serde_json::json;
+use clawkeep::audit::{ChainFault, Head, HeadCheck, Verified};
+use serde_json::{Value, json};
 
+use super::audit_export::AuditExport;
+use super::audit_prune::AuditPrune;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::record::json::fields;
 
 /// The record.
 #[derive(Debug, Subcommand)]
@@ -20,12 +24,16 @@ pub(crate) enum Audit {
     /// Print the record's head, to be kept elsewhere
     #[command(after_help = "Example:\n  clawkeep audit head > saved.head")]
     Head(PrintHead),
+    /// Write the record to a file, with its head
+    Export(AuditExport),
+    /// Remove old events, and leave a checkpoint
+    Prune(AuditPrune),
 }
 
 /// `verify`
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// A head printed earlier [default: the one the last command kept]
+    /// A head printed earlier, or an exported record [default: the head that the last command kept]
     #[arg(long, value_name = "FILE")]
     head: Option<PathBuf>,
     /// Print JSON
@@ -41,6 +49,8 @@ impl Audit {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Verify(command) => command.run(context),
+            Self::Export(command) => command.run(context),
+            Self::Prune(command) => command.run(context),
             Self::Head(_) => {
                 let head = context.locked()?.head()?;
                 let head = head.ok_or(Failure::Chain(ChainFault::Empty))?;
@@ -52,18 +62,7 @@ impl Audit {
 
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let kept = match &self.head {
-            Some(path) => {
-                let bytes = std::fs::read(path).map_err(|source| Failure::Refused {
-                    what: format!("cannot read the head {}: {source}", path.display()),
-                    next: "Give a file that `clawkeep audit head` printed, with --head FILE."
-                        .to_owned(),
-                })?;
-                let text = String::from_utf8_lossy(&bytes);
-                Some(Head::parse(&text).ok_or_else(|| Failure::BadHead { path: path.clone() })?)
-            }
-            None => None,
-        };
+        let kept = self.head.as_deref().map(read_head).transpose()?;
         context.locked()?; // verifying never makes a vault
         let vault = context.vault()?;
         let kept = match kept {
@@ -95,23 +94,85 @@ impl Verify {
         kept: Option<Head>,
         checked: Result<Verified, ChainFault>,
     ) -> Result<(), Failure> {
-        let against = kept.map(|head| head.seq.0);
         if self.json {
+            let against = kept.map(|head| head.seq.0);
             let answer = match &checked {
-                Ok(verified) => json!({"ok": true, "events": verified.events, "keptHead": against}),
-                Err(fault) => json!({"ok": false, "fault": fault.to_string(), "keptHead": against}),
+                Ok(verified) => fields([
+                    ("ok", Some(json!(true))),
+                    ("events", Some(json!(verified.events))),
+                    ("last", Some(json!(verified.last.0))),
+                    ("keptHead", Some(json!(against))),
+                    (
+                        "pruned",
+                        verified.checkpoint.map(|pruned| json!(pruned.removed)),
+                    ),
+                ]),
+                Err(fault) => fields([
+                    ("ok", Some(json!(false))),
+                    ("fault", Some(json!(fault.to_string()))),
+                    ("kind", Some(json!(fault.kind()))),
+                    ("seq", fault.seq().map(|seq| json!(seq.0))),
+                    ("keptHead", Some(json!(against))),
+                ]),
             };
             context.ui.json(&answer)?;
             return checked.map(|_| ()).map_err(|_| Failure::SaidDamaged);
         }
-        let count = checked.map_err(Failure::Chain)?.events;
-        let against = match against {
-            Some(seq) => format!(", and event {seq} is the one kept as head"),
-            None => "; no head was kept to show whether the end was cut off".to_owned(),
+        let verified = checked.map_err(Failure::Chain)?;
+        let against = match verified.head {
+            HeadCheck::Holds(seq) => format!(", and event {seq} is the one kept as head"),
+            HeadCheck::Pruned(seq) => {
+                format!("; event {seq}, whose head is kept, was pruned since")
+            }
+            HeadCheck::NoHead => {
+                "; no head was kept to show whether the end was cut off".to_owned()
+            }
         };
-        let noun = if count == 1 { "event" } else { "events" };
+        let noun = if verified.events == 1 {
+            "event"
+        } else {
+            "events"
+        };
+        let pruned = verified.checkpoint.map(|pruned| {
+            format!(
+                " Of those up to {}, {} were pruned, and the {} kept are those that were there.",
+                pruned.last, pruned.removed, pruned.kept
+            )
+        });
         context.ui.answer(&format!(
-            "The record holds: {count} {noun}, none altered, missing or out of order{against}.\n"
+            "The record holds: {} {noun}, none altered, missing or out of order{against}.{}\n",
+            verified.events,
+            pruned.unwrap_or_default()
         ))
     }
+}
+
+/// Reads a head that `audit head` printed, or the one at the end of what `audit export` wrote.
+fn read_head(path: &Path) -> Result<Head, Failure> {
+    /// A head, and what JSON puts around it, are shorter than this many bytes.
+    const TAIL: u64 = 4096;
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|source| Failure::Refused {
+        what: format!("cannot read the head {}: {source}", path.display()),
+        next: "Give a file that `clawkeep audit head` or `clawkeep audit export` wrote, with --head FILE.".to_owned(),
+    })?;
+    let text = String::from_utf8_lossy(&bytes);
+    let last = text.trim_end().lines().next_back().unwrap_or_default();
+    let exported = serde_json::from_str::<Value>(last).ok();
+    let exported = exported
+        .as_ref()
+        .and_then(|line| line.get("head")?.as_str());
+    let head = exported
+        .and_then(Head::parse)
+        .or_else(|| Head::parse(&text));
+    head.ok_or_else(|| Failure::BadHead {
+        path: path.to_owned(),
+    })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::config::{AgentRef, existing_agents, order_agent};
+use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::from_outside;
 use clawkeep::export::{StorePlace, render};
 use clawkeep::platform::{replace_file, resolve_link};
@@ -12,6 +12,7 @@ use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::target;
 
 /// Write the agent's auth-profiles.json, or its content elsewhere.
 #[derive(Debug, Args)]
@@ -34,13 +35,7 @@ impl Export {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = order_agent(&context.layout, context.settings()?, self.agent.as_deref());
         let place = StorePlace::of_agent(&agent.dir)?;
-        let to = self.to.as_deref().map(|to| {
-            if to == Path::new("-") {
-                to.to_owned()
-            } else {
-                context.layout.user_path(to)
-            }
-        });
+        let to = self.to.as_deref().map(|to| target::resolved(context, to));
         match to {
             Some(to) if resolve_link(&to)? != place.real() => self.elsewhere(context, &agent, &to),
             _ => {
@@ -78,14 +73,14 @@ impl Export {
         if !self.reveal {
             return Err(Failure::BadArgument(format!(
                 "{} would hold the secrets in the clear; if you want that, say --reveal",
-                if to == Path::new("-") {
+                if target::is_stdout(to) {
                     "stdout".to_owned()
                 } else {
                     to.display().to_string()
                 }
             )));
         }
-        check_target(context, to)?;
+        target::check(context, to)?;
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, agent)?;
         if !loaded.unopened.is_empty() {
@@ -95,7 +90,7 @@ impl Export {
         }
         record(context, &mut vault, agent, to)?;
         let bytes = render(&loaded.doc);
-        if to == Path::new("-") {
+        if target::is_stdout(to) {
             let text = zeroize::Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
             return context.ui.write(&text);
         }
@@ -109,60 +104,6 @@ impl Export {
         ))?;
         context.verdict(loaded)
     }
-}
-
-/// A copy may replace an older copy and nothing else: no store, login, setting, key or vault.
-fn check_target(context: &Context, to: &Path) -> Result<(), Failure> {
-    if to == Path::new("-") {
-        return Ok(());
-    }
-    let layout = &context.layout;
-    let real = resolve_link(to)?;
-    if let Some(dir) = real.parent().filter(|dir| !dir.is_dir()) {
-        return Err(Failure::BadArgument(format!(
-            "there is no directory {}",
-            dir.display()
-        )));
-    }
-    let agents = existing_agents(layout, context.settings()?)?;
-    let stores = agents
-        .iter()
-        .flat_map(|agent| ["auth-profiles.json", "auth.json"].map(|name| agent.dir.join(name)));
-    let files = [
-        &layout.config_file,
-        &layout.settings_file,
-        &layout.claude_code_file,
-        &layout.codex_file,
-    ];
-    let named = layout.named_key_file().map(Path::to_owned);
-    let taken = stores
-        .chain(files.map(Clone::clone))
-        .chain([layout.oauth_file()])
-        .chain(named);
-    let vault = resolve_link(&layout.vault_file)?;
-    // The vault's log, its lock, and what else lies beside it under its name.
-    let is_vaults = real.parent() == vault.parent()
-        && real
-            .file_name()
-            .unwrap_or_default()
-            .as_encoded_bytes()
-            .starts_with(vault.file_name().unwrap_or_default().as_encoded_bytes());
-    let is_key = real.starts_with(resolve_link(&layout.key_file_dir())?);
-    let is_taken = is_vaults
-        || is_key
-        || taken
-            .filter_map(|path| resolve_link(&path).ok())
-            .any(|path| path == real);
-    let is_special = std::fs::symlink_metadata(to).is_ok_and(|meta| !meta.is_file());
-    let why = match (is_taken, is_special) {
-        (true, _) => "it is a store, a login, a setting, a key or the vault",
-        (_, true) => "what is there is not a plain file",
-        _ => return Ok(()),
-    };
-    Err(Failure::BadArgument(format!(
-        "{} is no place for a copy: {why}",
-        to.display()
-    )))
 }
 
 /// Before the first byte of a secret goes out. Source: `spec/vault.md`, The audit record.

@@ -4,15 +4,17 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use clawkeep::audit::{Event, Filter};
+use clawkeep::domain::UnixMs;
 use clawkeep::export::StorePlace;
 use clawkeep::vault::Vault;
 
+use super::report::equal_parts;
 use super::{history_at, history_refreshes, history_uses};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::{What, When, Whose, direction};
 use crate::record::shape::{Shape, ShapeArgs};
-use crate::record::{csv, json, text};
+use crate::record::{chart, csv, json, text};
 use crate::table::Columns;
 use crate::ui::{local_minute, one_line};
 
@@ -20,6 +22,10 @@ use crate::ui::{local_minute, one_line};
 const TABLE_ROWS: u64 = 50;
 /// Rows that a table's columns are measured by. Those that follow are printed as they come.
 const MEASURED_ROWS: usize = 1000;
+/// What a chart covers unless `--since` says otherwise, in milliseconds: 7 days.
+const CHART_PERIOD: i64 = 7 * 86_400_000;
+/// Columns of a chart that goes to no terminal.
+const CHART_WIDTH: usize = 80;
 /// A terminal narrower than this shows times without the year.
 const NARROW: usize = 80;
 /// A terminal narrower than this does not show who did it.
@@ -29,13 +35,13 @@ const NARROWER: usize = 60;
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  clawkeep history                                         the newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, order, expiry, …\n  clawkeep history --outcome failed --since 24h            what went wrong today\n  clawkeep history uses --since 30d                        who used which credential, and how often"
+    after_help = "Examples:\n  clawkeep history                                         the newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, order, expiry, …\n  clawkeep history --outcome failed --since 24h            what went wrong today\n  clawkeep history --chart --since 30d                     each credential over time, drawn\n  clawkeep history uses --since 30d                        who used which credential, and how often"
 )]
 pub(crate) struct History {
     #[command(subcommand)]
     summary: Option<Summary>,
     #[command(flatten)]
-    list: List,
+    list: Box<List>,
 }
 
 /// What the events come to.
@@ -65,6 +71,9 @@ struct List {
     reverse: bool,
     #[command(flatten)]
     shape: ShapeArgs,
+    /// Draw a lane for each credential instead: when it was valid, refreshed, refused, and used [default: the last 7 days]
+    #[arg(long, conflicts_with_all = ["kind", "origin", "outcome", "limit", "reverse", "json", "jsonl", "csv"])]
+    chart: bool,
 }
 
 impl History {
@@ -80,6 +89,10 @@ impl History {
 
 impl List {
     fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.chart {
+            let filter = self.when.narrow(self.whose.filter(), context.clock.now())?;
+            return draw(context, &filter);
+        }
         let shape = self.shape.shape();
         let limit = match (self.limit, shape) {
             (Some(0), _) => None,
@@ -176,6 +189,39 @@ fn show_table(
         context.ui.note("There is more; see it with --limit 0.");
     }
     Ok(())
+}
+
+/// Draws what happened to each credential.
+fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
+    let now = context.clock.now();
+    let until = filter.until.unwrap_or(now);
+    let since = filter
+        .since
+        .unwrap_or(UnixMs(until.0.saturating_sub(CHART_PERIOD)));
+    if since >= until {
+        return Err(Failure::BadArgument(
+            "the chart would cover no time: --since is not before its end, which is now".to_owned(),
+        ));
+    }
+    let vault = context.locked()?;
+    tell_of_changed_stores(context, &vault)?;
+    let whose = vault.timeline(filter, &[since, until])?.lanes;
+    if whose.is_empty() {
+        context
+            .ui
+            .note("Nothing is recorded of a credential that matches.");
+        return Ok(());
+    }
+    let width = context.ui.width().unwrap_or(CHART_WIDTH);
+    let columns = chart::lane_columns(whose.iter().map(|lane| &lane.whose), width);
+    let timeline = vault.timeline(filter, &equal_parts(since, until, columns))?;
+    let palette = chart::Palette {
+        unicode: context.env.is_utf8(),
+        colour: context.ui.colour_on_stdout(),
+    };
+    context
+        .ui
+        .answer(&chart::chart(&timeline, width, now, palette))
 }
 
 /// Which cells a terminal of some width has room for. Those left out are empty.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::Whose;
+use crate::record::names::name;
 use crate::record::{json as shown, text};
 use crate::table::table;
 use crate::time_arg::{self, TimeArg};
@@ -106,7 +107,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
         None => "-".to_owned(),
     };
     [
-        text::profile(&credential.whose),
+        name(&credential.whose),
         crate::ui::one_line(credential.provider.as_deref().unwrap_or("-")),
         state.to_owned(),
         local_minute(credential.since.0),

@@ -8,8 +8,9 @@ use clawkeep::health::remaining_short;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::{How, When, Whose};
+use crate::record::names::name;
 use crate::record::shape::{Rows, ShapeArgs};
-use crate::record::{csv, json, text};
+use crate::record::{csv, json};
 use crate::ui::local_minute;
 
 /// How often each credential was refreshed, how often that failed, and when the next is due.
@@ -69,7 +70,7 @@ fn cells(refreshes: &Refreshes) -> [String; 6] {
     let time = |at: Option<UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
     let lifetime = refreshes.mean_lifetime_ms;
     [
-        text::profile(&refreshes.whose),
+        name(&refreshes.whose),
         refreshes.succeeded.to_string(),
         refreshes.failed.to_string(),
         lifetime.map_or("-".to_owned(), |ms| remaining_short(UnixMs(ms).as_f64())),

@@ -7,6 +7,7 @@ use super::history::tell_of_changed_stores;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::{How, When, Whose};
+use crate::record::names::name;
 use crate::record::shape::{Rows, ShapeArgs};
 use crate::record::{csv, json, text};
 use crate::ui::local_minute;
@@ -68,10 +69,10 @@ fn cells(uses: &Uses) -> [String; 6] {
         |at: Option<clawkeep::domain::UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
     let mut by: Vec<(String, u64)> = Vec::new();
     for (doer, count) in &uses.by {
-        let name = text::who(doer);
-        match by.iter_mut().find(|(known, _)| *known == name) {
+        let who = text::who(doer);
+        match by.iter_mut().find(|(known, _)| *known == who) {
             Some((_, sum)) => *sum += count,
-            None => by.push((name, *count)),
+            None => by.push((who, *count)),
         }
     }
     let more = by.len().saturating_sub(DOERS_MAX);
@@ -83,7 +84,7 @@ fn cells(uses: &Uses) -> [String; 6] {
         names.push(format!("{more} more"));
     }
     [
-        text::profile(&uses.whose),
+        name(&uses.whose),
         uses.count.to_string(),
         uses.failures.to_string(),
         time(first),

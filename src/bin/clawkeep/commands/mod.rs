@@ -1,6 +1,8 @@
 //! One command, one file: its arguments and its run function.
 
 pub(crate) mod audit;
+pub(crate) mod audit_export;
+pub(crate) mod audit_prune;
 pub(crate) mod auth;
 pub(crate) mod auth_add;
 pub(crate) mod auth_candidates;
@@ -19,6 +21,7 @@ pub(crate) mod history_uses;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod models_status;
+pub(crate) mod report;
 pub(crate) mod sync;
 
 use std::process::ExitCode;
@@ -38,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(command) => command.run(&context),
         Command::History(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
+        Command::Report(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Import(command) => command.run(&context),
     }?;

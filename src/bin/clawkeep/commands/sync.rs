@@ -6,6 +6,7 @@ use clawkeep::domain::Section;
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Map, Value, json};
 
+use super::audit_prune::prune_when_due;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::ui::shown_ids;
@@ -42,6 +43,10 @@ impl Sync {
             context.ui.json(&json!({"agents": tally.rows}))?;
         } else {
             context.ui.answer(&tally.text)?;
+        }
+        // A record that does not hold is not pruned, and is no reason not to sync.
+        if let Err(failure) = prune_when_due(context, &mut vault) {
+            context.ui.error(&failure.lines().join(" "));
         }
         let failures = tally.failures;
         let worst = failures

@@ -1,7 +1,11 @@
 //! What the commands of the record share: which events are asked for, and how they are shown.
 
 pub(crate) mod ask;
+mod axis;
+pub(crate) mod chart;
 pub(crate) mod csv;
 pub(crate) mod json;
+pub(crate) mod names;
+pub(crate) mod page;
 pub(crate) mod shape;
 pub(crate) mod text;

@@ -1,7 +1,7 @@
 //! Events, and what they come to, for people.
 
 use chrono::{DateTime, Local};
-use clawkeep::audit::{Doer, Event, Origin, Whose};
+use clawkeep::audit::{Doer, Event, Origin};
 use clawkeep::domain::{AgentName, Fingerprint, UnixMs};
 use serde_json::{Map, Value};
 
@@ -43,12 +43,6 @@ pub(crate) fn subject(event: &Event) -> String {
         agent_prefix(event.agent.as_deref()),
         about.unwrap_or("-")
     )
-}
-
-/// A profile, with its agent unless that is `main`.
-pub(crate) fn profile(whose: &Whose) -> String {
-    let text = format!("{}{}", agent_prefix(whose.agent.as_deref()), whose.profile);
-    one_line(&text)
 }
 
 fn agent_prefix(agent: Option<&str>) -> String {

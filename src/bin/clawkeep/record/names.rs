@@ -1,0 +1,52 @@
+//! How a profile is named in a chart and on a page.
+
+use clawkeep::audit::Whose;
+
+use crate::ui::one_line;
+
+/// A profile under the name that `history` gives it: the agent in front unless it is the main one. Safe to print.
+pub(crate) fn name(whose: &Whose) -> String {
+    let agent = whose.agent.as_deref().filter(|agent| *agent != "main");
+    match agent {
+        Some(agent) => one_line(&format!("{agent}/{}", whose.profile)),
+        None => one_line(&whose.profile),
+    }
+}
+
+/// A text of at most so many characters. The middle goes: ids tend to differ at their ends.
+pub(crate) fn cut_middle(text: &str, most: usize, mark: char) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let kept = most.saturating_sub(1);
+    let tail = kept / 2;
+    let head = text.chars().take(kept - tail);
+    let tail = text.chars().skip(count - tail);
+    let mark = std::iter::once(mark).take(most);
+    head.chain(mark).chain(tail).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_main_agent_goes_without_saying() {
+        let whose = |agent: Option<&str>| Whose {
+            agent: agent.map(Into::into),
+            profile: "a:b\u{1b}\u{202e}".into(),
+        };
+        assert_eq!(name(&whose(None)), "a:b??");
+        assert_eq!(name(&whose(Some("main"))), "a:b??");
+        assert_eq!(name(&whose(Some("work"))), "work/a:b??");
+    }
+
+    #[test]
+    fn the_middle_of_a_long_name_goes() {
+        assert_eq!(cut_middle("abcdef", 6, '…'), "abcdef");
+        assert_eq!(cut_middle("abcdefg", 6, '…'), "abc…fg");
+        assert_eq!(cut_middle("abcdefg", 1, '…'), "…");
+        assert_eq!(cut_middle("abcdefg", 0, '…'), "");
+    }
+}

@@ -1,0 +1,154 @@
+//! This program's own settings: `clawkeep.toml` in the state directory. Unlike the gateway's configuration they are read strictly:
+//! a name that means nothing is most likely one that was mistyped.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::domain::{UnixMs, span_ms};
+use crate::platform::{FileError, read_regular};
+
+/// The largest settings file that is read, in bytes.
+const SETTINGS_MAX: u64 = 1 << 20;
+/// Events are kept for a day at least, in milliseconds: `doctor` and the kept head look at the newest.
+const RETENTION_MIN: i64 = 24 * 3_600_000;
+/// The system log's socket on Unix. Source: syslog(3) of glibc.
+const SYSLOG: &str = "/dev/log";
+
+/// Why the settings cannot be used. Nothing of their text is shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OwnSettingsError {
+    /// The file is there and is unreadable, no regular file, or larger than any settings.
+    #[error("the settings cannot be used")]
+    File(#[from] FileError),
+    /// The text is no TOML, or says what means nothing.
+    #[error("the settings {} are not valid at line {line}: {what}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong there.
+        what: String,
+    },
+}
+
+/// This program's own settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnSettings {
+    /// For how long events are kept, in milliseconds; `None`: for ever. Set by `clawkeep.retention = "400d"`.
+    pub retention_ms: Option<i64>,
+    /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes messages as syslog does. Set by
+    /// `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
+    pub syslog: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    clawkeep: Keeper,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keeper {
+    retention: Option<toml::Spanned<String>>,
+    heads: Option<toml::Spanned<String>>,
+}
+
+impl OwnSettings {
+    /// Reads the settings at `path`; the defaults where there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says what means nothing.
+    pub fn load(path: &Path) -> Result<Self, OwnSettingsError> {
+        match read_regular(path, SETTINGS_MAX)? {
+            Some(contents) => Self::parse(path, &String::from_utf8_lossy(&contents.bytes)),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, OwnSettingsError> {
+        let invalid = |at: usize, what: &str| OwnSettingsError::Invalid {
+            path: path.to_owned(),
+            line: text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1,
+            what: what.to_owned(),
+        };
+        let written: Written = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            invalid(at, error.message())
+        })?;
+        let retention = written.clawkeep.retention.map(|retention| {
+            let span = span_ms(retention.get_ref()).filter(|span| *span >= RETENTION_MIN);
+            let what = "clawkeep.retention is a span of a day or more, such as \"400d\"";
+            span.ok_or_else(|| invalid(retention.span().start, what))
+        });
+        let syslog = written.clawkeep.heads.map(|heads| {
+            let what = "clawkeep.heads is \"syslog\" or \"syslog:/path/of/a/socket\"";
+            match heads.get_ref().strip_prefix("syslog") {
+                Some("") => Ok(PathBuf::from(SYSLOG)),
+                Some(rest) if rest.starts_with(":/") => Ok(PathBuf::from(&rest[1..])),
+                _ => Err(invalid(heads.span().start, what)),
+            }
+        });
+        Ok(Self {
+            retention_ms: retention.transpose()?,
+            syslog: syslog.transpose()?,
+        })
+    }
+
+    /// Before when events are to be pruned, at `now`; nothing if they are kept for ever.
+    #[must_use]
+    pub fn prune_before(&self, now: UnixMs) -> Option<UnixMs> {
+        self.retention_ms
+            .map(|retention| UnixMs(now.0.saturating_sub(retention)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<OwnSettings, String> {
+        OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_set_is_read() {
+        assert_eq!(parse(""), Ok(OwnSettings::default()));
+        let both = parse("[clawkeep]\nretention = \"400d\"\nheads = \"syslog\"\n").unwrap();
+        assert_eq!(both.retention_ms, Some(400 * 86_400_000));
+        assert_eq!(both.syslog.as_deref(), Some(Path::new("/dev/log")));
+        assert_eq!(
+            both.prune_before(UnixMs(400 * 86_400_000 + 5)),
+            Some(UnixMs(5))
+        );
+        let dotted = parse("clawkeep.heads = \"syslog:/run/log\"").unwrap();
+        assert_eq!(dotted.syslog.as_deref(), Some(Path::new("/run/log")));
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_with_its_line() {
+        for (text, words) in [
+            (
+                "\nclawkeep.retention = \"4 years\"",
+                "line 2: clawkeep.retention is a span",
+            ),
+            ("clawkeep.retention = \"1h\"", "a day or more"),
+            ("clawkeep.retention = 400", "line 1"),
+            ("clawkeep.heads = \"mail\"", "clawkeep.heads is"),
+            ("clawkeep.heads = \"syslog:relative\"", "clawkeep.heads is"),
+            (
+                "[clawkeep]\nretentoin = \"400d\"",
+                "line 2: unknown field `retentoin`",
+            ),
+            ("retention = \"400d\"", "unknown field `retention`"),
+            ("clawkeep = [", "line 1"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+}
