@@ -19,6 +19,9 @@ CREATE TABLE actions (
     actor    INTEGER NOT NULL REFERENCES actors (id)
 ) STRICT;
 CREATE INDEX actions_what ON actions (kind, outcome, origin, provider, actor);
+CREATE INDEX actions_provider ON actions (provider);
+CREATE INDEX actions_origin ON actions (origin);
+CREATE INDEX actions_outcome ON actions (outcome);
 
 CREATE TABLE series (
     subject INTEGER NOT NULL REFERENCES subjects (id),

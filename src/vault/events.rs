@@ -256,16 +256,18 @@ pub(super) fn is_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<boo
         .query_row([seq], |row| row.get(0))
 }
 
+/// The newest event of a kind.
+pub(super) const NEWEST_OF_KIND: &str = "SELECT e.detail FROM actions a JOIN series s ON s.action = a.id \
+     JOIN events e ON e.subject = s.subject AND e.action = s.action \
+     WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
+
 /// The details of the newest event of a kind, if there is one and it has some.
 pub(super) fn newest_detail(
     conn: &Connection,
     kind: EventKind,
 ) -> rusqlite::Result<Option<String>> {
-    let select = "SELECT e.detail FROM actions a JOIN series s ON s.action = a.id \
-         JOIN events e ON e.subject = s.subject AND e.action = s.action \
-         WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
     let newest = conn
-        .prepare_cached(select)?
+        .prepare_cached(NEWEST_OF_KIND)?
         .query_row([kind.as_str()], |row| row.get(0));
     newest.optional().map(Option::flatten)
 }

@@ -13,6 +13,8 @@ mod history;
 mod inventory;
 mod key_slots;
 mod observed;
+#[cfg(test)]
+mod plans;
 mod profiles;
 mod prune;
 mod runs;

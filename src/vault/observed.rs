@@ -37,9 +37,9 @@ impl ExpiryStage {
     }
 }
 
-const NOTED: &str = "SELECT p.expiry_noted FROM profiles p WHERE p.agent = (SELECT id FROM terms WHERE text = ?1) \
+pub(super) const NOTED: &str = "SELECT p.expiry_noted FROM profiles p WHERE p.agent = (SELECT id FROM terms WHERE text = ?1) \
                      AND p.profile = (SELECT id FROM terms WHERE text = ?2)";
-const SKIPS: &str = "SELECT t.text, s.why FROM sync_skips s JOIN terms t ON t.id = s.profile \
+pub(super) const SKIPS: &str = "SELECT t.text, s.why FROM sync_skips s JOIN terms t ON t.id = s.profile \
                      WHERE s.agent = (SELECT id FROM terms WHERE text = ?1)";
 
 impl Vault {

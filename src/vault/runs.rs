@@ -12,8 +12,8 @@ use crate::domain::UnixMs;
 /// A part of the record: the first and the last sequence number.
 pub(super) type Run = RangeInclusive<i64>;
 
-const STEPS: &str = "SELECT seq FROM clock_steps ORDER BY seq";
-const FROM: &str = "SELECT seq, at FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1";
+pub(super) const STEPS: &str = "SELECT seq FROM clock_steps ORDER BY seq";
+pub(super) const FROM: &str = "SELECT seq, at FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1";
 
 /// The runs of the record up to `last`, oldest first.
 fn runs(conn: &Connection, last: i64) -> rusqlite::Result<Vec<Run>> {
@@ -116,5 +116,6 @@ fn first_at(conn: &Connection, run: &Run, at: UnixMs) -> rusqlite::Result<i64> {
             _ => high = middle,
         }
     }
-    Ok(low)
+    // Where the run's last events were pruned, the search ends before its end, with no event left in it.
+    Ok(event_from(low)?.map_or(past, |_| low))
 }

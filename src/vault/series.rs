@@ -24,10 +24,10 @@ pub(super) enum Selection {
     Some(Vec<Series>),
 }
 
-const SUBJECT: &str = "SELECT id FROM subjects WHERE profile IS ?1 AND agent IS ?2";
-const ACTION: &str = "SELECT id FROM actions WHERE kind = ?1 AND outcome = ?2 AND origin = ?3 AND provider IS ?4 AND actor = ?5";
-const OF_SUBJECT: &str = "SELECT action FROM series WHERE subject = ?1";
-const OF_ACTION: &str = "SELECT subject FROM series WHERE action = ?1";
+pub(super) const SUBJECT: &str = "SELECT id FROM subjects WHERE profile IS ?1 AND agent IS ?2";
+pub(super) const ACTION: &str = "SELECT id FROM actions WHERE kind = ?1 AND outcome = ?2 AND origin = ?3 AND provider IS ?4 AND actor = ?5";
+pub(super) const OF_SUBJECT: &str = "SELECT action FROM series WHERE subject = ?1";
+pub(super) const OF_ACTION: &str = "SELECT subject FROM series WHERE action = ?1";
 
 /// The subject of an agent and a profile, if there are events about it.
 pub(super) fn find_subject(
@@ -224,17 +224,17 @@ impl Conditions {
         if self.terms.is_empty() {
             return Ok(None);
         }
-        let mut select = conn.prepare_cached(&self.sql(table))?;
+        let mut select = conn.prepare_cached(&ids_sql(table, &self.terms))?;
         let ids = select.query_map(params_from_iter(&self.values), |row| row.get(0))?;
         ids.collect::<rusqlite::Result<_>>().map(Some)
     }
+}
 
-    fn sql(&self, table: &'static str) -> String {
-        let equal: Vec<String> = self
-            .terms
-            .iter()
-            .map(|column| format!("{column} = ?"))
-            .collect();
-        format!("SELECT id FROM {table} WHERE {}", equal.join(" AND "))
-    }
+/// The statement for rows of `table` that have a value each in `columns`.
+pub(super) fn ids_sql(table: &str, columns: &[&str]) -> String {
+    let equal: Vec<String> = columns
+        .iter()
+        .map(|column| format!("{column} = ?"))
+        .collect();
+    format!("SELECT id FROM {table} WHERE {}", equal.join(" AND "))
 }

@@ -20,7 +20,7 @@ use crate::domain::UnixMs;
 
 /// How many events of a series there are in a run, the first and the last.
 pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
-const AT: &str = "SELECT at FROM events WHERE seq = ?1";
+pub(super) const AT: &str = "SELECT at FROM events WHERE seq = ?1";
 /// What is asked of refreshes, of each of which a row is read.
 pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, expires_after FROM events \
                          WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";

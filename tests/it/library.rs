@@ -4,124 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::audit::{Direction, EventDraft, EventKind, Filter, HeadCheck, KindFilter, Origin};
 use clawkeep::config::AgentRef;
-use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, ProfileId, Section, Seq, UnixMs};
-use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
+use clawkeep::platform::Clock;
 use clawkeep::sources::{KeychainFault, KeychainReading, LoginKeychain};
 use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode};
-use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, UnlockedVault, create};
+use clawkeep::vault::ChangeNote;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use crate::support::bench::{Bench, DAY, START, token};
 
 const NONE: [i64; 0] = [];
-const DAY: i64 = 86_400_000;
-const START: i64 = 1_800_000_000_000;
-
-/// A vault in a directory of its own.
-struct Bench {
-    dir: TempDir,
-    vault: UnlockedVault,
-    actor: Actor,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let actor = Actor::current("test");
-        let choice = KeyChoice::Only(SlotKind::Keyfile);
-        let keychain = SystemKeychain::new(std::time::Duration::ZERO, SessionBus::Absent);
-        let sources = key_sources(dir.path(), &keychain);
-        let clock = Clock::Fixed(UnixMs(START));
-        let path = dir.path().join("vault.db");
-        let made = create(&path, choice, &sources, &actor, clock)
-            .unwrap()
-            .unwrap();
-        assert!(
-            create(&path, choice, &sources, &actor, clock)
-                .unwrap()
-                .is_none(),
-            "an existing vault is left alone"
-        );
-        let vault = made.vault;
-        Self { dir, vault, actor }
-    }
-
-    fn put(&mut self, profile: &str, entry: &Value, at: i64) {
-        let note = ChangeNote::new(EventKind::ProfileUpdated, Origin::Clawkeep);
-        let mut tx = self
-            .vault
-            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
-            .unwrap();
-        tx.put_profile(&AgentName::default(), &ProfileId::new(profile), entry, note)
-            .unwrap();
-        tx.commit().unwrap();
-    }
-
-    fn remove(&mut self, profile: &str, at: i64) {
-        let note = ChangeNote::new(EventKind::ProfileRemoved, Origin::Clawkeep);
-        let mut tx = self
-            .vault
-            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
-            .unwrap();
-        tx.remove_profile(&AgentName::default(), &ProfileId::new(profile), note)
-            .unwrap();
-        tx.commit().unwrap();
-    }
-
-    fn append(&mut self, agent: &str, kind: EventKind, origin: Origin, profile: &str, at: i64) {
-        let provider = profile.split(':').next().unwrap();
-        let event = EventDraft::new(kind, origin).profile(&ProfileId::new(profile), provider);
-        let mut tx = self
-            .vault
-            .begin(&self.actor, Clock::Fixed(UnixMs(at)))
-            .unwrap();
-        tx.append(Some(&AgentName::from_id(agent)), event).unwrap();
-        tx.commit().unwrap();
-    }
-
-    fn seqs(&self, filter: &Filter) -> Vec<i64> {
-        self.vault
-            .history(filter)
-            .unwrap()
-            .map(|event| event.unwrap().seq.0)
-            .collect()
-    }
-
-    fn ids(&self) -> Vec<String> {
-        let state = self.vault.agent(&AgentName::default()).unwrap();
-        state
-            .doc
-            .entries(Section::Profiles)
-            .map(|(id, _)| id.to_owned())
-            .collect()
-    }
-
-    /// A query of the file itself, past the library.
-    fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> Vec<T> {
-        let conn = rusqlite::Connection::open(self.dir.path().join("vault.db")).unwrap();
-        let mut select = conn.prepare(sql).unwrap();
-        select
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect()
-    }
-}
-
-fn key_sources<'a>(dir: &Path, keychain: &'a SystemKeychain) -> KeySources<'a> {
-    KeySources {
-        named_keyfile: None,
-        credential_keyfile: None,
-        keyfile_dir: dir.join("keys"),
-        keychain,
-    }
-}
-
-fn token(token: &str) -> Value {
-    json!({"type": "token", "provider": "anthropic", "token": token})
-}
 
 #[test]
 fn a_dropped_transaction_changes_nothing() {

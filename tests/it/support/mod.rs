@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod bench;
 pub(crate) mod damage;
 pub(crate) mod home;
 pub(crate) mod random;
