@@ -8,6 +8,8 @@ mod damaged;
 mod edited;
 mod engine;
 mod error;
+#[cfg(test)]
+mod guarantee;
 pub mod import;
 mod leftover;
 pub mod merge;

@@ -17,6 +17,8 @@ mod observed;
 mod plans;
 mod profiles;
 mod prune;
+#[cfg(test)]
+mod refuse;
 mod runs;
 mod schema;
 mod seal_json;

@@ -65,7 +65,10 @@ fn queries() -> Vec<(String, &'static str)> {
     for (columns, index) in [
         (&["profile"][..], "subjects_profile (profile=?"),
         (&["agent"], "subjects_agent (agent=?"),
-        (&["profile", "agent"], "SEARCH subjects USING COVERING INDEX subjects_"),
+        (
+            &["profile", "agent"],
+            "SEARCH subjects USING COVERING INDEX subjects_",
+        ),
     ] {
         all.push((series::ids_sql("subjects", columns), index));
     }
