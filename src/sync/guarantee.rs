@@ -12,7 +12,6 @@ use tempfile::TempDir;
 use super::{Edited, Engine, LoginSources, SyncError, SyncMode};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
-use crate::crypto::SlotKind;
 use crate::domain::{AgentName, Section, UnixMs};
 use crate::platform::keychain::{SessionBus, SystemKeychain};
 use crate::platform::{Actor, Clock};
@@ -47,7 +46,7 @@ impl Place {
             dir: tempfile::tempdir().unwrap(),
         };
         place.with_keys(|keys| {
-            let choice = KeyChoice::Only(SlotKind::Keyfile);
+            let choice = KeyChoice::Automatic;
             let clock = Clock::Fixed(UnixMs(START));
             let path = place.at("vault.db");
             create(&path, choice, keys, &actor(), clock)
@@ -193,8 +192,10 @@ fn settled() -> Place {
 
 type Change = fn(&Place, &mut UnlockedVault) -> Result<(), SyncError>;
 
+type Preparation = fn(&Place);
+
 /// Each change, with what is done to the settled place before it.
-fn changes() -> Vec<(&'static str, fn(&Place), Change)> {
+fn changes() -> Vec<(&'static str, Preparation, Change)> {
     fn nothing(_: &Place) {}
     vec![
         (

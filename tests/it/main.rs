@@ -20,6 +20,7 @@ mod leftover;
 mod library;
 mod permissions;
 mod prompts;
+mod record;
 mod record_library;
 mod secret_service_vault;
 mod stand_in;

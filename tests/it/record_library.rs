@@ -58,7 +58,7 @@ fn any_record(random: &mut Random, events: u64) -> Bench {
         actor.parent = Some((*random.pick(&["bash", "node"])).to_owned());
         let mut tx = bench.vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
         for _ in 0..=random.below(4) {
-            let agent = AgentName::from_id(*random.pick(&AGENTS));
+            let agent = AgentName::from_id(random.pick::<&str>(&AGENTS));
             let profile = ProfileId::new(*random.pick(&PROFILES));
             if random.below(4) == 0 {
                 let (kind, origin) = *random.pick(&[
@@ -112,7 +112,7 @@ fn any_filter(random: &mut Random, span: (i64, i64)) -> Filter {
         for _ in 0..=random.below(2) {
             filter
                 .kinds
-                .push(KindFilter::parse(*random.pick(&names)).unwrap());
+                .push(KindFilter::parse(random.pick::<&str>(&names)).unwrap());
         }
     }
     if some(random) {
@@ -706,7 +706,7 @@ fn an_end_that_comes_nearer_is_recorded_once_with_its_real_instant() {
     let expiring = ("expiry.expiring".to_owned(), 9 * DAY + HOUR, 9 * DAY);
     for _ in 0..2 {
         load_at(&mut bench, START + 9 * DAY + HOUR, &nowhere);
-        assert_eq!(kinds(&bench), [expiring.clone()]);
+        assert_eq!(kinds(&bench), std::slice::from_ref(&expiring));
     }
     let expired = ("expiry.expired".to_owned(), 15 * DAY, 10 * DAY);
     for at in [15 * DAY, 16 * DAY, 9 * DAY + 2 * HOUR] {

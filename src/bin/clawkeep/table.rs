@@ -98,7 +98,7 @@ fn chars(text: &str) -> usize {
 }
 
 /// A text cut to a width, with a mark where it was cut.
-fn fitting(text: &str, width: Option<usize>) -> String {
+pub(crate) fn fitting(text: &str, width: Option<usize>) -> String {
     match width {
         Some(width) if chars(text) > width => text
             .chars()

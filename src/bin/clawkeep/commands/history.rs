@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::record::ask::{What, When, Whose, direction};
 use crate::record::shape::{Shape, ShapeArgs};
 use crate::record::{chart, csv, json, text};
-use crate::table::Columns;
+use crate::table::{Columns, fitting};
 use crate::ui::{local_minute, one_line};
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
@@ -28,7 +28,7 @@ const CHART_PERIOD: i64 = 7 * 86_400_000;
 const CHART_WIDTH: usize = 80;
 /// A terminal narrower than this shows times without the year.
 const NARROW: usize = 80;
-/// A terminal narrower than this does not show who did it.
+/// On a terminal narrower than this, what would be columns stands one below the other.
 const NARROWER: usize = 60;
 
 /// What happened to which credential.
@@ -156,8 +156,6 @@ fn show_table(
     filter: &Filter,
     limit: Option<u64>,
 ) -> Result<(), Failure> {
-    let width = context.ui.width();
-    let layout = Layout::of(width);
     let mut events = vault.history(filter)?;
     let first = events
         .by_ref()
@@ -167,21 +165,19 @@ fn show_table(
         context.ui.note("No event matches.");
         return Ok(());
     }
+    let layout = Layout::of(context.ui.width(), &first);
     let mut room = limit.unwrap_or(u64::MAX);
     let mut is_more = false;
-    let first: Vec<[String; 5]> = first.iter().map(|event| layout.cells(event)).collect();
-    let columns = Columns::of(layout.header(), &first, width);
     context.ui.stream(|out| {
-        let mut put = |line: &str| out.write_all(line.as_bytes()).map_err(Failure::Output);
-        put(&columns.line(&layout.header()))?;
-        let rest = events.map(|event| event.map(|event| layout.cells(&event)));
-        for cells in first.into_iter().map(Ok).chain(rest) {
+        let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(Failure::Output);
+        put(&layout.header())?;
+        for event in first.into_iter().map(Ok).chain(events) {
             if room == 0 {
                 is_more = true;
                 return Ok(());
             }
             room -= 1;
-            put(&columns.line(&cells?))?;
+            put(&layout.event(&event?))?;
         }
         Ok(())
     })?;
@@ -224,43 +220,64 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
         .answer(&chart::chart(&timeline, width, now, palette))
 }
 
-/// Which cells a terminal of some width has room for. Those left out are empty.
-struct Layout {
-    has_year: bool,
-    has_actor: bool,
+/// How events are laid out on a terminal of some width.
+enum Layout {
+    /// In columns, with the year if there is room.
+    Columns { columns: Columns<5>, has_year: bool },
+    /// One part below the other.
+    Stacked { width: usize },
 }
 
 impl Layout {
-    fn of(width: Option<usize>) -> Self {
-        let width = width.unwrap_or(usize::MAX);
-        Self {
-            has_year: width >= NARROW,
-            has_actor: width >= NARROWER,
+    const HEADER: [&str; 5] = ["TIME", "EVENT", "PROFILE", "BY", "WHAT"];
+
+    fn of(width: Option<usize>, events: &[Event]) -> Self {
+        match width {
+            Some(width) if width < NARROWER => Self::Stacked { width },
+            _ => {
+                let has_year = width.is_none_or(|width| width >= NARROW);
+                let rows: Vec<[String; 5]> =
+                    events.iter().map(|event| cells(event, has_year)).collect();
+                let columns = Columns::of(Self::HEADER, &rows, width);
+                Self::Columns { columns, has_year }
+            }
         }
     }
 
-    fn header(&self) -> [&'static str; 5] {
-        if self.has_actor {
-            ["TIME", "EVENT", "PROFILE", "BY", "WHAT"]
-        } else {
-            ["TIME", "EVENT", "PROFILE", "WHAT", ""]
+    fn header(&self) -> String {
+        match self {
+            Self::Columns { columns, .. } => columns.line(&Self::HEADER),
+            Self::Stacked { .. } => String::new(),
         }
     }
 
-    fn cells(&self, event: &Event) -> [String; 5] {
-        let when = if self.has_year {
-            text::local_second(event.at)
-        } else {
-            text::local_short(event.at)
-        };
-        let (kind, subject, what) = (text::kind(event), text::subject(event), text::what(event));
-        let cells = if self.has_actor {
-            [when, kind, subject, text::by(event), what]
-        } else {
-            [when, kind, subject, what, String::new()]
-        };
-        cells.map(|cell| one_line(&cell))
+    fn event(&self, event: &Event) -> String {
+        match self {
+            Self::Columns { columns, has_year } => columns.line(&cells(event, *has_year)),
+            Self::Stacked { width } => {
+                let [when, kind, subject, by, what] = cells(event, false);
+                let lines = [
+                    format!("{when}  {kind}"),
+                    format!("  {subject}  {by}"),
+                    format!("  {what}"),
+                ];
+                let shown = lines.iter().filter(|line| !line.trim().is_empty());
+                shown
+                    .map(|line| format!("{}\n", fitting(line, Some(*width))))
+                    .collect()
+            }
+        }
     }
+}
+
+fn cells(event: &Event, has_year: bool) -> [String; 5] {
+    let when = if has_year {
+        text::local_second(event.at)
+    } else {
+        text::local_short(event.at)
+    };
+    let (kind, subject) = (text::kind(event), text::subject(event));
+    [when, kind, subject, text::by(event), text::what(event)].map(|cell| one_line(&cell))
 }
 
 /// A gateway's uses come into the record when its store is looked at, which needs the key that this command does not ask for.
