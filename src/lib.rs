@@ -3,6 +3,59 @@
 //! The library never prints, prompts, exits or reads the environment; the `clawkeep` binary does. The way of a credential:
 //! [`sources::claude_code`] reads, [`sync::plan`] decides, [`vault`] seals and stores it with its event in one transaction,
 //! [`export`] writes `auth-profiles.json`. `docs/architecture.md` is the map.
+//!
+//! # Embedding it
+//!
+//! A vault is made or opened with [`vault::create`], [`vault::Vault::open`] and [`vault::Vault::unlock`]. Every change goes through a
+//! [`vault::Tx`] and carries its event. What happened is asked of the locked vault, without a key.
+//!
+//! ```
+//! use clawkeep::audit::{EventDraft, EventKind, Filter, Origin};
+//! use clawkeep::domain::{AgentName, ProfileId};
+//! use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
+//! use clawkeep::platform::{Actor, Clock};
+//! use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, Vault, create};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("vault.db");
+//! let keychain = SystemKeychain::new(DEADLINE, SessionBus::Absent); // so the key goes into a key file
+//! let keys = KeySources {
+//!     named_keyfile: None,
+//!     credential_keyfile: None,
+//!     keyfile_dir: dir.path().join("keys"),
+//!     keychain: &keychain,
+//! };
+//! let actor = Actor::current("my-gateway");
+//! let made = create(&path, KeyChoice::Automatic, &keys, &actor, Clock::System)?;
+//! let mut vault = made.ok_or("another process made it")?.vault;
+//!
+//! // A credential and its event are committed together, or neither is.
+//! let (agent, id) = (AgentName::default(), ProfileId::new("openai:default"));
+//! let entry = serde_json::json!({"type": "api_key", "provider": "openai", "key": "sk-…"});
+//! let mut tx = vault.begin(&actor, Clock::System)?;
+//! tx.put_profile(&agent, &id, &entry, ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep))?;
+//! tx.commit()?;
+//!
+//! // Before a secret is handed out, that it is used is committed.
+//! let mut tx = vault.begin(&actor, Clock::System)?;
+//! let used = EventDraft::new(EventKind::CredentialUsed, Origin::Clawkeep).profile(&id, "openai");
+//! tx.append(Some(&agent), used)?;
+//! tx.commit()?;
+//! let secret = vault.agent(&agent)?.doc.credential("openai:default").and_then(|credential| {
+//!     credential.expose_secret().map(str::to_owned)
+//! });
+//! assert_eq!(secret.as_deref(), Some("sk-…"));
+//!
+//! // Asking needs no key; proving does.
+//! let locked = Vault::open(&path)?;
+//! let newest = locked.history(&Filter::default())?.next().ok_or("a vault has events")??;
+//! assert_eq!(&*newest.kind, "credential.used");
+//! let verified = vault.verify_record(locked.head()?)?.map_err(|fault| fault.to_string())?;
+//! assert_eq!(verified.events, 3);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod audit;
 pub mod config;

@@ -36,6 +36,24 @@ impl Tx<'_> {
     /// The record is verified first, against a kept head if there is one: pruning must not remove what shows that something
     /// was altered.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (_dir, mut vault) = example_vault()?;
+    /// use clawkeep::domain::UnixMs;
+    /// use clawkeep::platform::{Actor, Clock};
+    ///
+    /// let head = vault.head()?;
+    /// let mut tx = vault.begin(&Actor::current("example"), Clock::System)?;
+    /// let a_day_later = UnixMs(1_793_491_200_000 + 24 * 3_600_000);
+    /// let pruned = tx.prune(a_day_later, head)?.map_err(|fault| fault.to_string())?;
+    /// tx.commit()?;
+    /// assert_eq!(pruned.map(|pruned| (pruned.removed, pruned.kept)), Some((4, 1)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    ///
     /// # Errors
     /// When the vault cannot be read or written; the transaction must then not be committed. What is wrong with the record
     /// itself is the inner result.

@@ -31,6 +31,19 @@ pub(super) const CHANGE: &str = "SELECT seq FROM events WHERE subject = ?1 AND g
 impl Vault {
     /// The uses of each profile among the events that match `filter`, whose kinds are of no account. Needs no key.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (_dir, vault) = example_vault()?;
+    /// let uses = vault.uses(&clawkeep::audit::Filter::default())?;
+    /// assert_eq!(uses[0].count, 2);
+    /// let (who, times) = &uses[0].by[0];
+    /// assert_eq!((&*who.program, *times), ("example", 2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    ///
     /// # Errors
     /// When the vault cannot be read.
     pub fn uses(&self, filter: &Filter) -> Result<Vec<Uses>, VaultError> {
@@ -69,6 +82,18 @@ impl Vault {
 
     /// The refreshes of each profile among the events that match `filter`, whose kinds are of no account: those of this program
     /// and those that other programs made and this one took over. Needs no key.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (_dir, vault) = example_vault()?;
+    /// let refreshes = vault.refreshes(&clawkeep::audit::Filter::default())?;
+    /// assert_eq!((refreshes[0].succeeded, refreshes[0].failed), (1, 0));
+    /// assert_eq!(refreshes[0].mean_lifetime_ms, Some(8 * 3_600_000));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     ///
     /// # Errors
     /// When the vault cannot be read.
@@ -157,6 +182,23 @@ impl Vault {
 
     /// The credentials that were there at `at`, of the profiles, providers and agents that `filter` asks for: with the newest
     /// change before it, and the last use. Ended ones are among them. Needs no key.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (_dir, vault) = example_vault()?;
+    /// use clawkeep::audit::Filter;
+    /// use clawkeep::domain::UnixMs;
+    ///
+    /// let half_past_one = UnixMs(1_793_491_200_000 + 90 * 60_000);
+    /// let then = vault.in_force(half_past_one, &Filter::default())?;
+    /// assert_eq!(&*then[0].whose.profile, "anthropic:claude-cli");
+    /// let (used, by) = then[0].last_used.as_ref().ok_or("it was used at one")?;
+    /// assert_eq!((used.0, &*by.program), (1_793_491_200_000 + 60 * 60_000, "example"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     ///
     /// # Errors
     /// When the vault cannot be read.

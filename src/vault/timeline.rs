@@ -21,6 +21,22 @@ impl Vault {
     /// between each two of `bounds`, which must grow. A profile is there if it was, or if something happened to it, in that
     /// time. Needs no key.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (_dir, vault) = example_vault()?;
+    /// use clawkeep::audit::Filter;
+    /// use clawkeep::domain::UnixMs;
+    ///
+    /// let hours: Vec<UnixMs> = (0..=24).map(|hour| UnixMs(1_793_491_200_000 + hour * 3_600_000)).collect();
+    /// let day = vault.timeline(&Filter::default(), &hours)?;
+    /// assert_eq!(day.lanes[0].valid.len(), 1); // renewed in time, so without a gap
+    /// assert_eq!(day.lanes[0].refreshes[8], 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    ///
     /// # Errors
     /// When the vault cannot be read.
     pub fn timeline(&self, filter: &Filter, bounds: &[UnixMs]) -> Result<Timeline, VaultError> {

@@ -44,6 +44,20 @@ impl Vault {
 impl UnlockedVault {
     /// Verifies the whole record, oldest first, in constant memory, against a kept head if there is one.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (_dir, vault) = example_vault()?;
+    /// let kept = vault.head()?; // somewhere else, on paper, in the system log
+    /// match vault.verify_record(kept)? {
+    ///     Ok(verified) => assert_eq!(verified.events, 5),
+    ///     Err(fault) => panic!("the record does not hold: {fault}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    ///
     /// # Errors
     /// When the record cannot be read. What is wrong with the record itself is the inner result.
     pub fn verify_record(

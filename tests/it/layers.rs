@@ -54,6 +54,9 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("hmac", "crypto"),
     ("jsonc_parser", "config"),
     ("clap", "bin"),
+    ("csv", "bin"),
+    ("maud", "bin"),
+    ("toml", "config"),
 ];
 
 fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {
