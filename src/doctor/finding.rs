@@ -125,6 +125,8 @@ findings! {
     CredentialCooldown = "credential.cooldown", Note;
     /// The configuration cannot be read.
     ConfigUnreadable = "config.unreadable", Error;
+    /// This program's own settings cannot be read.
+    ConfigSettings = "config.settings", Error;
     /// The configuration calls the login by the id it had before e-mail addresses were part of ids.
     ConfigLegacyDefault = "config.legacy-default", Warning;
     /// `auth.profiles` names a profile that no agent has.

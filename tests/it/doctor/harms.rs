@@ -289,6 +289,10 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         home.write(CONFIG, "{ auth: ");
         by_hand(|home, _| home.write(CONFIG, "{ auth: {} }"))
     }),
+    (FindingId::ConfigSettings, |home| {
+        home.write(".clawdbot/clawkeep.toml", "clawkeep.retentoin = '9d'");
+        by_hand(|home, _| home.write(".clawdbot/clawkeep.toml", "clawkeep.retention = '9d'"))
+    }),
     (FindingId::ConfigLegacyDefault, |home| {
         put(
             home,

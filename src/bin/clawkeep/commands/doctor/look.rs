@@ -78,6 +78,10 @@ pub(super) fn look(context: &Context) -> Diagnosis {
             None
         }
     };
+    if let Err(failure) = context.own() {
+        let finding = in_trouble(FindingId::ConfigSettings, &failure);
+        trouble.push(finding.path(&context.layout.settings_file));
+    }
     let mut vault = open(context, &mut trouble);
     let kept_head = vault
         .locked()
