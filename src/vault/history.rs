@@ -83,7 +83,6 @@ impl Vault {
     /// # }
     /// ```
     ///
-    ///
     /// # Errors
     /// When the vault cannot be read. A name that no event has matches nothing.
     pub fn history(&self, filter: &Filter) -> Result<Events<'_>, VaultError> {

@@ -53,7 +53,6 @@ impl Tx<'_> {
     /// # }
     /// ```
     ///
-    ///
     /// # Errors
     /// When the vault cannot be read or written; the transaction must then not be committed. What is wrong with the record
     /// itself is the inner result.

@@ -43,7 +43,6 @@ impl Vault {
     /// # }
     /// ```
     ///
-    ///
     /// # Errors
     /// When the vault cannot be read.
     pub fn uses(&self, filter: &Filter) -> Result<Vec<Uses>, VaultError> {
@@ -93,7 +92,6 @@ impl Vault {
     /// # Ok(())
     /// # }
     /// ```
-    ///
     ///
     /// # Errors
     /// When the vault cannot be read.
@@ -198,7 +196,6 @@ impl Vault {
     /// # Ok(())
     /// # }
     /// ```
-    ///
     ///
     /// # Errors
     /// When the vault cannot be read.

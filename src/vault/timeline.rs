@@ -36,7 +36,6 @@ impl Vault {
     /// # }
     /// ```
     ///
-    ///
     /// # Errors
     /// When the vault cannot be read.
     pub fn timeline(&self, filter: &Filter, bounds: &[UnixMs]) -> Result<Timeline, VaultError> {

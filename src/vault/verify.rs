@@ -57,7 +57,6 @@ impl UnlockedVault {
     /// # }
     /// ```
     ///
-    ///
     /// # Errors
     /// When the record cannot be read. What is wrong with the record itself is the inner result.
     pub fn verify_record(

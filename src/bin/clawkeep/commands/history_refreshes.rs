@@ -7,9 +7,9 @@ use clawkeep::health::remaining_short;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::ask::{How, When, Whose};
+use crate::record::ask::Sums;
 use crate::record::names::name;
-use crate::record::shape::{Rows, ShapeArgs};
+use crate::record::shape::Rows;
 use crate::record::{csv, json};
 use crate::ui::local_minute;
 
@@ -20,35 +20,15 @@ use crate::ui::local_minute;
 )]
 pub(crate) struct HistoryRefreshes {
     #[command(flatten)]
-    whose: Whose,
-    #[command(flatten)]
-    how: How,
-    #[command(flatten)]
-    when: When,
-    /// At most so many profiles
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// The last profile first
-    #[arg(long)]
-    reverse: bool,
-    #[command(flatten)]
-    shape: ShapeArgs,
+    sums: Sums,
 }
 
 impl HistoryRefreshes {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let filter = self.how.narrow(self.whose.filter());
-        let filter = self.when.narrow(filter, context.clock.now())?;
-        let mut found = context.locked()?.refreshes(&filter)?;
-        if self.reverse {
-            found.reverse();
-        }
-        found.truncate(self.limit.unwrap_or(usize::MAX));
-        if found.is_empty() {
-            context.ui.note("No refresh is recorded that matches.");
-        }
+        let vault = context.locked()?;
         let rows = Rows {
             name: "refreshes",
+            nothing: "No refresh is recorded that matches.",
             header: [
                 "PROFILE",
                 "REFRESHED",
@@ -62,7 +42,8 @@ impl HistoryRefreshes {
             csv: csv::refreshes,
             json: json::refreshes,
         };
-        rows.show(context, self.shape.shape(), &found)
+        self.sums
+            .show(context, |filter| vault.refreshes(filter), &rows)
     }
 }
 

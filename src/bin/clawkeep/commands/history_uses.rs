@@ -6,9 +6,9 @@ use clawkeep::audit::Uses;
 use super::history::tell_of_changed_stores;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::ask::{How, When, Whose};
+use crate::record::ask::Sums;
 use crate::record::names::name;
-use crate::record::shape::{Rows, ShapeArgs};
+use crate::record::shape::Rows;
 use crate::record::{csv, json, text};
 use crate::ui::local_minute;
 
@@ -22,44 +22,23 @@ const DOERS_MAX: usize = 3;
 )]
 pub(crate) struct HistoryUses {
     #[command(flatten)]
-    whose: Whose,
-    #[command(flatten)]
-    how: How,
-    #[command(flatten)]
-    when: When,
-    /// At most so many profiles
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// The least used first
-    #[arg(long)]
-    reverse: bool,
-    #[command(flatten)]
-    shape: ShapeArgs,
+    sums: Sums,
 }
 
 impl HistoryUses {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let filter = self.how.narrow(self.whose.filter());
-        let filter = self.when.narrow(filter, context.clock.now())?;
         let vault = context.locked()?;
         tell_of_changed_stores(context, &vault)?;
-        let mut found = vault.uses(&filter)?;
-        if self.reverse {
-            found.reverse();
-        }
-        found.truncate(self.limit.unwrap_or(usize::MAX));
-        if found.is_empty() {
-            context.ui.note("No use is recorded that matches.");
-        }
         let rows = Rows {
             name: "uses",
+            nothing: "No use is recorded that matches.",
             header: ["PROFILE", "USES", "FAILED", "FIRST", "LAST", "BY"],
             cells,
             columns: csv::USES,
             csv: csv::uses,
             json: json::uses,
         };
-        rows.show(context, self.shape.shape(), &found)
+        self.sums.show(context, |filter| vault.uses(filter), &rows)
     }
 }
 

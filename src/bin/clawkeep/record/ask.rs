@@ -5,7 +5,10 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 use clawkeep::audit::{Direction, Filter, KindFilter, Origin, Outcome};
 use clawkeep::domain::{AgentName, ProviderId, UnixMs};
+use clawkeep::vault::VaultError;
 
+use super::shape::{Rows, ShapeArgs};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::time_arg::{self, TimeArg};
 
@@ -125,6 +128,47 @@ impl When {
             until,
             ..filter
         })
+    }
+}
+
+/// What is added up, a profile each.
+#[derive(Debug, Args)]
+pub(crate) struct Sums {
+    #[command(flatten)]
+    whose: Whose,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    when: When,
+    /// At most so many profiles
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// In the reverse order
+    #[arg(long)]
+    reverse: bool,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+impl Sums {
+    /// Counts what is asked for, and shows it.
+    pub(crate) fn show<T, const N: usize, const M: usize>(
+        self,
+        context: &Context,
+        count: impl FnOnce(&Filter) -> Result<Vec<T>, VaultError>,
+        rows: &Rows<T, N, M>,
+    ) -> Result<(), Failure> {
+        let filter = self.how.narrow(self.whose.filter());
+        let filter = self.when.narrow(filter, context.clock.now())?;
+        let mut found = count(&filter)?;
+        if self.reverse {
+            found.reverse();
+        }
+        found.truncate(self.limit.unwrap_or(usize::MAX));
+        if found.is_empty() {
+            context.ui.note(rows.nothing);
+        }
+        rows.show(context, self.shape.shape(), &found)
     }
 }
 

@@ -52,6 +52,8 @@ impl ShapeArgs {
 pub(crate) struct Rows<T, const N: usize, const M: usize> {
     /// What the list is called in JSON.
     pub(crate) name: &'static str,
+    /// What is said where there is no row.
+    pub(crate) nothing: &'static str,
     /// The table's header.
     pub(crate) header: [&'static str; N],
     /// A row's cells in the table, each one line.
