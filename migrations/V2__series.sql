@@ -7,6 +7,8 @@ CREATE TABLE subjects (
     agent   INTEGER REFERENCES terms (id),
     profile INTEGER REFERENCES terms (id)
 ) STRICT;
+-- Each once: what is newest of a subject must not hide behind a second one. NULLs would not be equal.
+CREATE UNIQUE INDEX subjects_once ON subjects (coalesce(profile, 0), coalesce(agent, 0));
 CREATE INDEX subjects_profile ON subjects (profile, agent);
 CREATE INDEX subjects_agent ON subjects (agent, profile);
 
@@ -18,6 +20,7 @@ CREATE TABLE actions (
     provider INTEGER REFERENCES terms (id),
     actor    INTEGER NOT NULL REFERENCES actors (id)
 ) STRICT;
+CREATE UNIQUE INDEX actions_once ON actions (kind, outcome, origin, coalesce(provider, 0), actor);
 CREATE INDEX actions_what ON actions (kind, outcome, origin, provider, actor);
 CREATE INDEX actions_provider ON actions (provider);
 CREATE INDEX actions_origin ON actions (origin);

@@ -172,9 +172,9 @@ pub enum ChainFault {
         /// Up to where it was pruned.
         last: Seq,
     },
-    /// An event is as it was recorded, and the tables by which it is found are not.
+    /// An event is as it was recorded, and the tables by which it, or one before it, is found are not.
     #[error(
-        "event {seq} cannot be found by its time or its subject: the tables beside the record were changed"
+        "up to event {seq} something cannot be found by its time or its subject: the tables beside the record were changed"
     )]
     Misfiled {
         /// Which.
@@ -253,6 +253,7 @@ pub struct ChainVerifier {
     last: Option<(Seq, [u8; 32])>,
     kept: Vec<(Seq, [u8; 32])>,
     count: u64,
+    is_head_seen: bool,
     bytes: Vec<u8>,
 }
 
@@ -277,6 +278,7 @@ impl ChainVerifier {
                 last: None,
                 kept: Vec::new(),
                 count: 0,
+                is_head_seen: false,
                 bytes: Vec::with_capacity(512),
             }),
         }
@@ -305,8 +307,21 @@ impl ChainVerifier {
         if !is_later || !mac.is_some_and(|mac| constant_time_eq(&mac, &event.mac)) {
             return Err(ChainFault::Altered { seq: event.seq });
         }
+        self.compare(event)?;
         self.kept.push((event.seq, event.mac));
         self.count += 1;
+        Ok(())
+    }
+
+    /// Compares a kept head with the event that it was taken from, if that is the one in hand.
+    fn compare(&mut self, event: &Event) -> Result<(), ChainFault> {
+        let Some(head) = self.head.filter(|head| head.seq == event.seq) else {
+            return Ok(());
+        };
+        if !constant_time_eq(&head.mac, &event.mac) {
+            return Err(ChainFault::NotTheHeads { seq: event.seq });
+        }
+        self.is_head_seen = true;
         Ok(())
     }
 
@@ -327,11 +342,7 @@ impl ChainVerifier {
         if event.seq != expected || !constant_time_eq(&mac, &event.mac) {
             return Err(ChainFault::Altered { seq: event.seq });
         }
-        if let Some(head) = self.head.filter(|head| head.seq == event.seq)
-            && !constant_time_eq(&head.mac, &mac)
-        {
-            return Err(ChainFault::NotTheHeads { seq: event.seq });
-        }
+        self.compare(event)?;
         self.last = Some((event.seq, mac));
         self.count += 1;
         Ok(())
@@ -379,7 +390,9 @@ impl ChainVerifier {
                 Some(checkpoint) if head.seq == checkpoint.last && checkpoint.mac != head.mac => {
                     return Err(ChainFault::NotTheHeads { seq: head.seq });
                 }
-                Some(checkpoint) if head.seq < checkpoint.last => HeadCheck::Pruned(head.seq),
+                Some(checkpoint) if head.seq < checkpoint.last && !self.is_head_seen => {
+                    HeadCheck::Pruned(head.seq)
+                }
                 _ => HeadCheck::Holds(head.seq),
             },
         };

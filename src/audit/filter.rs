@@ -18,10 +18,24 @@ pub enum Direction {
 
 /// A name that is no kind and no group of kinds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no event kind or group \"{name}\"; groups: {}", groups().join(", "))]
+#[error("there is no event kind or group \"{name}\"; {}", instead_of(name))]
 pub struct UnknownKind {
     /// The name.
     pub name: String,
+}
+
+/// What may have been meant.
+fn instead_of(name: &str) -> String {
+    let near: Vec<&str> = EventKind::ALL
+        .iter()
+        .map(|kind| kind.as_str())
+        .filter(|kind| !name.is_empty() && kind.contains(name))
+        .collect();
+    if near.is_empty() {
+        format!("groups: {}", groups().join(", "))
+    } else {
+        format!("there is: {}", near.join(", "))
+    }
 }
 
 fn groups() -> Vec<&'static str> {
@@ -206,7 +220,9 @@ mod tests {
         assert_eq!(refresh.kinds.len(), 5);
         assert!(refresh.renewals);
         assert!(!KindFilter::parse("refresh.failed").unwrap().renewals);
-        let error = KindFilter::parse("refres").unwrap_err().to_string();
+        let error = KindFilter::parse("refesh").unwrap_err().to_string();
         assert!(error.contains("refresh, session"), "{error}");
+        let error = KindFilter::parse("used").unwrap_err().to_string();
+        assert!(error.ends_with("there is: credential.used"), "{error}");
     }
 }

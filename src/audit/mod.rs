@@ -13,4 +13,4 @@ pub use chain::{
 pub use event::{Event, EventActor, EventDraft, EventKind, Origin, Outcome};
 pub use filter::{Direction, Filter, KindFilter, UnknownKind, is_renewal};
 pub(crate) use filter::{Exchanged, RENEWING};
-pub use summary::{Doer, InForce, Lane, Refreshes, Span, Timeline, Uses, Whose};
+pub use summary::{Doer, InForce, Lane, LastFailure, Refreshes, Span, Timeline, Uses, Whose};

@@ -38,12 +38,23 @@ pub struct Uses {
     pub provider: Option<Arc<str>>,
     /// How many uses were recorded.
     pub count: u64,
-    /// How often the provider refused it.
-    pub failures: u64,
+    /// How often it was refused.
+    pub failed: u64,
+    /// The last time it was.
+    pub last_failure: Option<LastFailure>,
     /// The first and the last use that was recorded; none where it only failed.
     pub span: Option<(UnixMs, UnixMs)>,
     /// Who used it and how often, the most frequent first.
     pub by: Vec<(Doer, u64)>,
+}
+
+/// When a credential was last refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    /// When.
+    pub at: UnixMs,
+    /// Why, where that was told.
+    pub reason: Option<String>,
 }
 
 /// The refreshes of a profile, its owner's included.
@@ -82,6 +93,8 @@ pub struct InForce {
     pub expires: Option<i64>,
     /// The last use before that time, and by whom.
     pub last_used: Option<(UnixMs, Doer)>,
+    /// Until when it was not to be used, if it rested then.
+    pub rests_until: Option<UnixMs>,
 }
 
 /// What happened to credentials over time, in equal parts of it.

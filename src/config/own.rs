@@ -10,6 +10,8 @@ use crate::platform::{FileError, read_regular};
 
 /// The largest settings file that is read, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
+/// No record is older than this, in milliseconds: 100 years.
+const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
 /// Events are kept for a day at least, in milliseconds: `doctor` and the kept head look at the newest.
 const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
@@ -81,8 +83,10 @@ impl OwnSettings {
             invalid(at, error.message())
         })?;
         let retention = written.clawkeep.retention.map(|retention| {
-            let span = span_ms(retention.get_ref()).filter(|span| *span >= RETENTION_MIN);
-            let what = "clawkeep.retention is a span of a day or more, such as \"400d\"";
+            let span = span_ms(retention.get_ref())
+                .filter(|span| (RETENTION_MIN..=RETENTION_MAX).contains(span));
+            let what =
+                "clawkeep.retention is a span from a day to a hundred years, such as \"400d\"";
             span.ok_or_else(|| invalid(retention.span().start, what))
         });
         let syslog = written.clawkeep.heads.map(|heads| {
@@ -136,7 +140,8 @@ mod tests {
                 "\nclawkeep.retention = \"4 years\"",
                 "line 2: clawkeep.retention is a span",
             ),
-            ("clawkeep.retention = \"1h\"", "a day or more"),
+            ("clawkeep.retention = \"1h\"", "from a day to"),
+            ("clawkeep.retention = \"99999999999d\"", "from a day to"),
             ("clawkeep.retention = 400", "line 1"),
             ("clawkeep.heads = \"mail\"", "clawkeep.heads is"),
             ("clawkeep.heads = \"syslog:relative\"", "clawkeep.heads is"),

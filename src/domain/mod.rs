@@ -21,4 +21,4 @@ pub use secret::SecretJson;
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::from_outside;
-pub use time::{Expiry, UnixMs, json_number, span_ms};
+pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number, span_ms};

@@ -70,6 +70,10 @@ pub fn json_number(ms: f64) -> Value {
     Number::from_f64(ms).map_or(Value::Null, Value::Number)
 }
 
+/// A credential that ends within this time is *expiring*: 24 hours, in milliseconds.
+/// Source: the `status` conformance cases (`warnAfterMs`).
+pub const WARN_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// A span of time as it is typed: a whole number and `s`, `m`, `h`, `d` or `w`. In milliseconds.
 #[must_use]
 pub fn span_ms(text: &str) -> Option<i64> {

@@ -4,9 +4,7 @@
 
 use crate::domain::{Credential, CredentialType, Expiry, UnixMs};
 
-/// A credential that ends within this time is *expiring*: 24 hours, in milliseconds.
-/// Source: the `status` conformance cases (`warnAfterMs`).
-pub const WARN_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
+pub use crate::domain::WARN_AFTER_MS;
 
 /// What OpenClaw leaves in place of a token while it is being refreshed. Source: `spec/compat.md`, auth-profiles.json.
 const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";

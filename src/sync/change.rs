@@ -7,7 +7,7 @@ use super::error::SyncError;
 use super::merge::{Change, Place};
 use super::sources::Planned;
 use super::survey::Takeover;
-use crate::audit::{EventDraft, EventKind, Origin};
+use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{
     Expiry, ProfileId, Section, StoreDoc, UnixMs, from_outside, normalize_provider, same_json,
@@ -185,7 +185,13 @@ fn observed_use(
             .unwrap_or_default();
         let profile = ProfileId::new(id);
         for (kind, details) in observed(known, usage) {
-            let event = EventDraft::new(kind, Origin::StoreFile).profile(&profile, &provider);
+            let outcome = match kind {
+                EventKind::CredentialFailed => Outcome::Failed,
+                _ => Outcome::Ok,
+            };
+            let event = EventDraft::new(kind, Origin::StoreFile)
+                .outcome(outcome)
+                .profile(&profile, &provider);
             let event = details
                 .into_iter()
                 .fold(event, |event, (name, value)| event.detail(name, value));
@@ -207,6 +213,20 @@ fn observed(before: Option<&Value>, after: &Value) -> Vec<Observed> {
     let used = time(Some(after), "lastUsed");
     if let Some(used) = used.filter(|used| time(before, "lastUsed").is_none_or(|old| old < *used)) {
         events.push((EventKind::CredentialUsed, vec![("lastUsed", ms(used))]));
+    }
+    let failed = time(Some(after), "lastFailureAt");
+    if let Some(failed) =
+        failed.filter(|at| time(before, "lastFailureAt").is_none_or(|old| old < *at))
+    {
+        let mut details = vec![("lastFailureAt", ms(failed))];
+        let reasons = more_failures(before, after);
+        if !reasons.is_empty() {
+            details.push(("reason", json!(reasons.join(", "))));
+        }
+        if let Some(failures) = after.get("errorCount").filter(|count| count.is_number()) {
+            details.push(("failures", failures.clone()));
+        }
+        events.push((EventKind::CredentialFailed, details));
     }
     let mut was_lifted = false;
     for field in ["cooldownUntil", "disabledUntil"] {
@@ -232,6 +252,23 @@ fn observed(before: Option<&Value>, after: &Value) -> Vec<Observed> {
         events.push((EventKind::CooldownCleared, Vec::new()));
     }
     events
+}
+
+/// The reasons of which there are more failures than before.
+fn more_failures(before: Option<&Value>, after: &Value) -> Vec<String> {
+    let count = |usage: Option<&Value>, reason: &str| {
+        let counts = usage.and_then(|usage| usage.get("failureCounts"));
+        counts
+            .and_then(|counts| counts.get(reason)?.as_f64())
+            .unwrap_or(0.0)
+    };
+    let counts = after.get("failureCounts").and_then(Value::as_object);
+    let reasons = counts.into_iter().flat_map(Map::keys);
+    reasons
+        .filter(|reason| count(Some(after), reason) > count(before, reason))
+        .take(NAMES_MAX)
+        .map(|reason| from_outside(reason))
+        .collect()
 }
 
 #[cfg(test)]
@@ -261,6 +298,13 @@ mod tests {
                 r#"credential.used {"lastUsed":7}"#,
                 r#"cooldown.set {"until":90,"failures":2}"#
             ]
+        );
+        assert_eq!(
+            told(
+                json!({"lastFailureAt": 3, "failureCounts": {"auth": 1}}),
+                json!({"lastFailureAt": 8, "failureCounts": {"auth": 1, "rate_limit": 2}, "errorCount": 3})
+            ),
+            [r#"credential.failed {"lastFailureAt":8,"reason":"rate_limit","failures":3}"#]
         );
         assert_eq!(
             told(

@@ -245,9 +245,11 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
             edited.map(|_| ())
         }),
         ("pruning", nothing, |_, vault| {
-            let mut tx = vault.begin(&actor(), Clock::Fixed(UnixMs(START + 9 * DAY)))?;
-            tx.prune(UnixMs(START + DAY), None)?.unwrap();
-            Ok(tx.commit()?)
+            let clock = Clock::Fixed(UnixMs(START + 9 * DAY));
+            vault
+                .prune(UnixMs(START + DAY), None, &actor(), clock)?
+                .unwrap();
+            Ok(())
         }),
     ]
 }

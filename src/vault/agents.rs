@@ -147,8 +147,8 @@ impl Reader<'_> {
             .conn
             .prepare_cached(
                 "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed, \
-                 (SELECT max(e.generation) FROM events e WHERE e.generation IS NOT NULL AND e.subject = \
-                  (SELECT s.id FROM subjects s WHERE s.profile = p.profile AND s.agent = p.agent)) \
+                 (SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
+                  WHERE s.profile = p.profile AND s.agent = p.agent AND e.generation IS NOT NULL) \
                  FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY p.position, p.id",
             )
             .at(self.path, "read")?;

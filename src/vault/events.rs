@@ -189,14 +189,13 @@ pub(super) fn newest_generation(
     agent: i64,
     profile: i64,
 ) -> rusqlite::Result<Option<i64>> {
-    let Some(subject) = series::find_subject(conn, Some(agent), Some(profile))? else {
-        return Ok(None);
-    };
-    conn.prepare_cached(
-        "SELECT max(generation) FROM events WHERE subject = ?1 AND generation IS NOT NULL",
-    )?
-    .query_row([subject], |row| row.get(0))
+    conn.prepare_cached(NEWEST_GENERATION)?
+        .query_row([agent, profile], |row| row.get(0))
 }
+
+/// Over every subject of an agent and a profile: there is one, unless somebody has put in another.
+pub(super) const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
+     WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL";
 
 /// The id of who acts.
 pub(super) fn actor_id(conn: &Connection, actor: &Actor) -> rusqlite::Result<i64> {
@@ -246,7 +245,8 @@ pub(super) fn insert(conn: &Connection, actor: i64, event: &Event) -> rusqlite::
 
 /// Notes that the clock stood earlier at an event than at the one before it.
 pub(super) fn note_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
-    conn.execute("INSERT INTO clock_steps (seq) VALUES (?1)", [seq])
+    // One that is there already was put there by somebody else; verifying says so.
+    conn.execute("INSERT OR IGNORE INTO clock_steps (seq) VALUES (?1)", [seq])
         .map(|_| ())
 }
 

@@ -87,3 +87,37 @@ impl Vault {
         read.at(&self.path, "read")
     }
 }
+
+/// The names that occur in the record, each sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Of agents.
+    pub agents: Vec<String>,
+    /// Of profiles.
+    pub profiles: Vec<String>,
+    /// Of providers.
+    pub providers: Vec<String>,
+}
+
+impl Vault {
+    /// The names that occur in the record.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn names(&self) -> Result<Names, VaultError> {
+        let read = |column: &str, table: &str| -> rusqlite::Result<Vec<String>> {
+            let mut select = self.conn.prepare(&format!(
+                "SELECT text FROM terms WHERE id IN (SELECT {column} FROM {table}) ORDER BY text"
+            ))?;
+            select.query_map([], |row| row.get(0))?.collect()
+        };
+        let names = || {
+            Ok(Names {
+                agents: read("agent", "subjects")?,
+                profiles: read("profile", "subjects")?,
+                providers: read("provider", "actions")?,
+            })
+        };
+        names().at(&self.path, "read")
+    }
+}

@@ -37,7 +37,7 @@ pub use error::{KEYCHAIN, KeyProblem, VaultError};
 pub use exports::{ExportRecord, ExportState, Exported};
 pub use file::Vault;
 pub use history::Events;
-pub use inventory::{Extent, Held};
+pub use inventory::{Extent, Held, Names};
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
 pub use prune::Pruned;

@@ -10,7 +10,7 @@ use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::crypto::Aad;
 use crate::domain::{
     AgentName, Credential, Expiry, Generation, Owner, ProfileId, SecretJson, VaultId,
-    normalize_provider,
+    WARN_AFTER_MS, normalize_provider,
 };
 
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
@@ -364,7 +364,7 @@ impl Tx<'_> {
                 "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, expires, generation, updated_at, sealed) \
                  VALUES (?1, ?2, ?3, (SELECT coalesce(max(position), -1) + 1 FROM profiles WHERE agent = ?2), ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
                  ON CONFLICT (id) DO UPDATE SET provider = ?4, type = ?5, owner = ?6, expires = ?7, generation = ?8, \
-                 updated_at = ?9, sealed = ?10, expiry_noted = 0",
+                 updated_at = ?9, sealed = ?10, expiry_noted = ?11",
             )
             .and_then(|mut write| {
                 write.execute(params![
@@ -377,11 +377,19 @@ impl Tx<'_> {
                     plain.expires,
                     plain.generation,
                     self.now.0,
-                    sealed
+                    sealed,
+                    self.known_of_end(plain)
                 ])
             })
             .at(self.path, "write")
             .map(|_| ())
+    }
+
+    /// How far the record is to know of the end of a credential that takes another's place: one that comes in its last day, as
+    /// an access token of some hours always does, has not come to it.
+    fn known_of_end(&self, plain: &Plain<'_>) -> i64 {
+        let begins = plain.expires.map(|ends| ends.saturating_sub(WARN_AFTER_MS));
+        i64::from(begins.is_some_and(|begins| begins <= self.now.0))
     }
 
     /// The row id an insert will use: sealed data is bound to it, so it must be known before.

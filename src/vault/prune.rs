@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Context, VaultError};
-use super::verify::{checkpoint, verify};
+use super::verify::checkpoint;
 use super::{Tx, UnlockedVault, events, runs, series};
 use crate::audit::{ChainFault, Checkpoint, EventDraft, EventKind, Head, Origin, kept_mac};
 use crate::domain::{Seq, UnixMs};
+use crate::platform::{Actor, Clock};
 
 /// Between the statements that take the trigger out of the way and put it back, in one transaction, events can be deleted.
 const TRIGGER: &str = "events_no_delete";
@@ -28,13 +29,13 @@ struct Cut {
     mac: [u8; 32],
 }
 
-impl Tx<'_> {
+impl UnlockedVault {
     /// Removes the events before `before`, but for the newest change of each profile, and records a checkpoint: how many, up to
     /// which, its MAC, and a MAC over those that were kept. Where the clock had been set back, events are kept from the first on
-    /// that is not before that time. Nothing happens, and nothing is recorded, when there is nothing to remove.
+    /// that is not before that time. Nothing is changed when there is nothing to remove.
     ///
-    /// The record is verified first, against a kept head if there is one: pruning must not remove what shows that something
-    /// was altered.
+    /// The file and the record are verified first, against a kept head if there is one: pruning must not remove what shows that
+    /// something was altered. Only what was verified is removed.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/doc/vault.rs"));
@@ -44,37 +45,65 @@ impl Tx<'_> {
     /// use clawkeep::platform::{Actor, Clock};
     ///
     /// let head = vault.head()?;
-    /// let mut tx = vault.begin(&Actor::current("example"), Clock::System)?;
     /// let a_day_later = UnixMs(1_793_491_200_000 + 24 * 3_600_000);
-    /// let pruned = tx.prune(a_day_later, head)?.map_err(|fault| fault.to_string())?;
-    /// tx.commit()?;
+    /// let pruned = vault.prune(a_day_later, head, &Actor::current("example"), Clock::System)?;
+    /// let pruned = pruned.map_err(|fault| fault.to_string())?;
     /// assert_eq!(pruned.map(|pruned| (pruned.removed, pruned.kept)), Some((4, 1)));
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// When the vault cannot be read or written; the transaction must then not be committed. What is wrong with the record
-    /// itself is the inner result.
+    /// When the vault is damaged, or cannot be read or written; nothing is changed then. What is wrong with the record itself is
+    /// the inner result.
     pub fn prune(
         &mut self,
         before: UnixMs,
         head: Option<Head>,
+        actor: &Actor,
+        clock: Clock,
     ) -> Result<Result<Option<Pruned>, ChainFault>, VaultError> {
-        let known = checkpoint(&self.tx).at(self.path, "read")?;
-        let Some(cut) = self.cut(before, known.as_ref()).at(self.path, "read")? else {
-            return Ok(Ok(None));
+        // All this before the lock is taken: others write meanwhile.
+        if let Some(what) = self.integrity_faults()?.into_iter().next() {
+            let path = self.vault.path.clone();
+            return Err(VaultError::Damaged { path, what });
+        }
+        let verified = match self.verify_record(head)? {
+            Ok(verified) => verified,
+            Err(fault) => return Ok(Err(fault)),
         };
-        let verified =
-            verify(&self.tx, (self.vault, &self.keys.audit), head).at(self.path, "read")?;
-        if let Err(fault) = verified {
-            return Ok(Err(fault));
+        let mut tx = self.begin(actor, clock)?;
+        let pruned = tx.prune(before, verified.last)?;
+        if pruned.is_some() {
+            tx.commit()?;
         }
-        let kept = self.keep(&cut, known.as_ref()).at(self.path, "write")?;
+        Ok(Ok(pruned))
+    }
+
+    /// Gives the room of what was removed back to the file system. The whole file is written anew.
+    ///
+    /// # Errors
+    /// When another process is at work, or the disk is full. Nothing is lost then.
+    pub fn compact(&mut self) -> Result<(), VaultError> {
+        let path = &self.vault.path;
+        self.vault.conn.execute_batch("VACUUM").at(path, "compact")
+    }
+}
+
+impl Tx<'_> {
+    /// Removes events up to `verified` at most.
+    fn prune(&mut self, before: UnixMs, verified: Seq) -> Result<Option<Pruned>, VaultError> {
+        let known = checkpoint(&self.tx).at(self.path, "read")?;
+        let cut = self.cut(before, verified, known.as_ref());
+        let Some(cut) = cut.at(self.path, "read")? else {
+            return Ok(None);
+        };
+        let kept = self.to_keep(&cut).at(self.path, "read")?;
+        if !self.is_worth_it(&cut, kept.len()).at(self.path, "read")? {
+            return Ok(None);
+        }
+        self.keep(&kept, known.as_ref()).at(self.path, "write")?;
         let removed = self.remove(&cut).at(self.path, "write")?;
-        if removed == 0 {
-            return Ok(Ok(None));
-        }
         self.tidy(&cut).at(self.path, "write")?;
         let checkpoint = Checkpoint {
             removed: removed + known.map_or(0, |known| known.removed),
@@ -86,21 +115,27 @@ impl Tx<'_> {
         let mut event = EventDraft::new(EventKind::AuditPruned, Origin::Clawkeep);
         event.detail = checkpoint.detail();
         self.append(None, event.detail("before", before.0))?;
-        Ok(Ok(Some(Pruned {
+        Ok(Some(Pruned {
             removed,
             kept: checkpoint.kept,
             last: checkpoint.last,
-        })))
+        }))
     }
 
     /// The last event of those with which the record begins that are before `before`.
-    fn cut(&self, before: UnixMs, known: Option<&Checkpoint>) -> rusqlite::Result<Option<Cut>> {
-        let last = events::last(&self.tx)?.map_or(0, |last| last.seq);
-        let end = runs::prefix_before(&self.tx, before, last)?;
+    fn cut(
+        &self,
+        before: UnixMs,
+        verified: Seq,
+        known: Option<&Checkpoint>,
+    ) -> rusqlite::Result<Option<Cut>> {
+        let end = runs::prefix_before(&self.tx, before, verified.0)?;
         let from = known.map_or(0, |known| known.last.0);
         let cut = self
             .tx
-            .prepare_cached("SELECT seq, mac FROM events WHERE seq <= ?1 AND seq > ?2 ORDER BY seq DESC LIMIT 1")?
+            .prepare_cached(
+                "SELECT seq, mac FROM events WHERE seq <= ?1 AND seq > ?2 ORDER BY seq DESC LIMIT 1",
+            )?
             .query_row([end, from], |row| {
                 Ok(Cut {
                     last: row.get(0)?,
@@ -110,19 +145,33 @@ impl Tx<'_> {
         cut.optional()
     }
 
-    /// Notes which events up to the cut are kept, each with the MAC before it; their numbers and MACs, oldest first.
-    fn keep(
-        &self,
-        cut: &Cut,
-        known: Option<&Checkpoint>,
-    ) -> rusqlite::Result<Vec<(Seq, [u8; 32])>> {
-        let newest: Vec<i64> = newest_changes(&self.tx)?;
+    /// The events up to the cut that are to be kept: their numbers and MACs, oldest first.
+    fn to_keep(&self, cut: &Cut) -> rusqlite::Result<Vec<(Seq, [u8; 32])>> {
         let mut kept = Vec::new();
-        for seq in newest.into_iter().filter(|seq| *seq <= cut.last) {
-            let mac = events::mac_at(&self.tx, seq)?;
-            kept.extend(mac.map(|mac| (Seq(seq), mac)));
+        for seq in newest_changes(&self.tx)? {
+            if seq <= cut.last {
+                let mac = events::mac_at(&self.tx, seq)?;
+                kept.extend(mac.map(|mac| (Seq(seq), mac)));
+            }
         }
         kept.sort_unstable();
+        Ok(kept)
+    }
+
+    /// Whether there is more to remove than the marks of earlier prunings.
+    fn is_worth_it(&self, cut: &Cut, kept: usize) -> rusqlite::Result<bool> {
+        let others = "SELECT count(*) FROM events e JOIN actions a ON a.id = e.action WHERE e.seq <= ?1 \
+             AND a.kind <> coalesce((SELECT id FROM terms WHERE text = ?2), 0)";
+        let others: i64 = self.tx.query_row(
+            others,
+            params![cut.last, EventKind::AuditPruned.as_str()],
+            |row| row.get(0),
+        )?;
+        Ok(others.unsigned_abs() > kept as u64)
+    }
+
+    /// Notes which events are kept, each with the MAC of the one that was before it.
+    fn keep(&self, kept: &[(Seq, [u8; 32])], known: Option<&Checkpoint>) -> rusqlite::Result<()> {
         let is_new = |seq: &Seq| known.is_none_or(|known| *seq > known.last);
         for (seq, _) in kept.iter().filter(|(seq, _)| is_new(seq)) {
             let previous = match known.filter(|known| known.last.0 == seq.0 - 1) {
@@ -136,20 +185,15 @@ impl Tx<'_> {
                 params![seq.0, previous],
             )?;
         }
-        let numbers: Vec<i64> = kept.iter().map(|(seq, _)| seq.0).collect();
-        let superseded: Vec<i64> = self
-            .tx
-            .prepare("SELECT seq FROM kept_events")?
-            .query_map([], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        for seq in superseded
-            .iter()
-            .filter(|seq| numbers.binary_search(seq).is_err())
-        {
+        let mut select = self.tx.prepare("SELECT seq FROM kept_events")?;
+        let noted = select.query_map([], |row| row.get(0))?;
+        let noted: Vec<i64> = noted.collect::<rusqlite::Result<_>>()?;
+        let is_kept = |seq: &i64| kept.binary_search_by_key(seq, |(seq, _)| seq.0).is_ok();
+        for superseded in noted.iter().filter(|seq| !is_kept(seq)) {
             self.tx
-                .execute("DELETE FROM kept_events WHERE seq = ?1", [seq])?;
+                .execute("DELETE FROM kept_events WHERE seq = ?1", [superseded])?;
         }
-        Ok(kept)
+        Ok(())
     }
 
     fn remove(&self, cut: &Cut) -> rusqlite::Result<u64> {
@@ -202,15 +246,4 @@ fn newest_changes(conn: &Connection) -> rusqlite::Result<Vec<i64>> {
     )?;
     let rows = select.query_map([], |row| row.get::<_, Option<i64>>(0))?;
     rows.filter_map(Result::transpose).collect()
-}
-
-impl UnlockedVault {
-    /// Gives the room of what was removed back to the file system. The whole file is written anew.
-    ///
-    /// # Errors
-    /// When another process is at work, or the disk is full. Nothing is lost then.
-    pub fn compact(&mut self) -> Result<(), VaultError> {
-        let path = &self.vault.path;
-        self.vault.conn.execute_batch("VACUUM").at(path, "compact")
-    }
 }

@@ -23,7 +23,8 @@ fn runs(conn: &Connection, last: i64) -> rusqlite::Result<Vec<Run>> {
     for step in steps {
         starts.push(step?);
     }
-    let ends = starts.iter().skip(1).map(|next| next - 1).chain([last]);
+    let before = |next: &i64| next.saturating_sub(1);
+    let ends = starts.iter().skip(1).map(before).chain([last]);
     let runs = starts.iter().zip(ends).map(|(start, end)| *start..=end);
     Ok(runs.filter(|run| !run.is_empty()).collect())
 }

@@ -6,15 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
+use serde_json::Value;
 
 use super::Vault;
 use super::error::{Context, VaultError};
 use super::events::{Action, Labels};
-use super::history::{NEWEST, first_of, one_sql};
+use super::history::{NEWEST, OLDEST, first_of, one_sql};
 use super::runs::Run;
 use super::series::{self, Selection, Series};
 use crate::audit::{
-    Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, Refreshes, Uses, Whose,
+    Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin, Refreshes,
+    Uses, Whose,
 };
 use crate::domain::UnixMs;
 
@@ -60,12 +62,15 @@ impl Vault {
         let mut labels = Labels::default();
         let (series, runs) = self.listed(filter)?;
         for series in series {
-            let action = labels.action(&self.conn, series.action)?;
-            let is_use = *action.kind == *EventKind::CredentialUsed.as_str();
             for run in &runs {
-                if let Some(counted) = count(&self.conn, series, run)? {
+                let Some(counted) = count(&self.conn, series, run)? else {
+                    continue;
+                };
+                let first = event(&self.conn, &mut labels, counted.first)?;
+                let last = event(&self.conn, &mut labels, counted.last)?;
+                if let (Some(first), Some(last)) = (first, last) {
                     let tally = by_subject.entry(series.subject).or_default();
-                    tally.add(&action, is_use, counted);
+                    tally.add(counted.count, &first, &last);
                 }
             }
         }
@@ -124,7 +129,10 @@ impl Vault {
             for run in &runs {
                 if is_failure {
                     if let Some(counted) = count(&self.conn, series, run)? {
-                        by_subject.entry(series.subject).or_default().fail(counted);
+                        let last = self.conn.prepare_cached(AT)?;
+                        let last = { last }.query_row([counted.last], |row| row.get(0));
+                        let lifetimes = by_subject.entry(series.subject).or_default();
+                        lifetimes.fail(counted.count, last.optional()?.map(UnixMs));
                     }
                     continue;
                 }
@@ -217,6 +225,12 @@ impl Vault {
             ..until.clone()
         };
         let (uses, _) = self.listed(&uses)?;
+        let rests = [EventKind::CooldownSet, EventKind::CooldownCleared];
+        let rests = Filter {
+            kinds: rests.map(KindFilter::only).into(),
+            ..until.clone()
+        };
+        let (rests, _) = self.listed(&rests)?;
         let mut labels = Labels::default();
         let mut found = Vec::new();
         for subject in series::subjects(&self.conn, &until)? {
@@ -235,25 +249,55 @@ impl Vault {
             if is_gone || !is_asked {
                 continue;
             }
-            let of_subject = uses.iter().filter(|series| series.subject == subject);
-            let of_subject: Vec<Series> = of_subject.copied().collect();
-            let last_use = newest(&self.conn, &of_subject, &runs)?;
-            let last_use = last_use
+            let last_used = self.last_use(&of(&uses, subject), &runs, at, &mut labels)?;
+            let rest = newest(&self.conn, &of(&rests, subject), &runs)?;
+            let rest = rest
                 .map(|seq| event(&self.conn, &mut labels, seq))
-                .transpose()?;
+                .transpose()?
+                .flatten();
             found.push(InForce {
                 whose,
                 provider: change.provider.clone(),
                 since: change.at,
                 token: change.token_after,
                 expires: change.expires_after,
-                last_used: last_use
-                    .flatten()
-                    .map(|event| (used_at(&event), doer_of(&event))),
+                last_used,
+                rests_until: rest
+                    .and_then(|event| rests_until(&event))
+                    .filter(|until| *until > at),
             });
         }
         found.sort_by(|a, b| (&a.provider, &a.whose).cmp(&(&b.provider, &b.whose)));
         Ok(found)
+    }
+
+    /// The last use up to `at`, by whom, among some series. Another program's may have been recorded later than that.
+    fn last_use(
+        &self,
+        series: &[Series],
+        runs: &[Run],
+        at: UnixMs,
+        labels: &mut Labels,
+    ) -> rusqlite::Result<Option<(UnixMs, Doer)>> {
+        let mut found: Vec<i64> = newest(&self.conn, series, runs)?.into_iter().collect();
+        let end = runs.last().map_or(0, |run| *run.end());
+        for series in series {
+            if *labels.action(&self.conn, series.action)?.origin != *Origin::Clawkeep.as_str() {
+                let after = end.saturating_add(1)..=i64::MAX;
+                found.extend(first_of(&self.conn, OLDEST, *series, &after)?);
+            }
+        }
+        let mut last: Option<(UnixMs, Doer)> = None;
+        for seq in found {
+            if let Some(event) = event(&self.conn, labels, seq)? {
+                let used = happened_at(&event);
+                let is_later = last.as_ref().is_none_or(|(known, _)| *known < used);
+                if used <= at && is_later {
+                    last = Some((used, doer_of(&event)));
+                }
+            }
+        }
+        Ok(last)
     }
 
     /// The series and the parts of the record that a filter with kinds asks for.
@@ -272,31 +316,24 @@ struct Exchange {
     expires: Option<i64>,
 }
 
-/// Events of a series in a run: how many, and the first's and the last's time.
+/// Events of a series in a run: how many, the first and the last.
 #[derive(Clone, Copy)]
 struct Counted {
     count: u64,
-    first: UnixMs,
-    last: UnixMs,
+    first: i64,
+    last: i64,
 }
 
 fn count(conn: &Connection, series: Series, run: &Run) -> rusqlite::Result<Option<Counted>> {
-    let at = |seq: i64| -> rusqlite::Result<UnixMs> {
-        let at = conn.prepare_cached(AT)?.query_row([seq], |row| row.get(0));
-        at.map(UnixMs)
-    };
     let (count, first, last): (i64, Option<i64>, Option<i64>) =
         conn.prepare_cached(COUNT)?.query_row(
             [series.subject, series.action, *run.start(), *run.end()],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
-    let (Some(first), Some(last)) = (first, last) else {
-        return Ok(None);
-    };
-    Ok(Some(Counted {
+    Ok(first.zip(last).map(|(first, last)| Counted {
         count: count.unsigned_abs(),
-        first: at(first)?,
-        last: at(last)?,
+        first,
+        last,
     }))
 }
 
@@ -305,24 +342,39 @@ fn count(conn: &Connection, series: Series, run: &Run) -> rusqlite::Result<Optio
 struct Tally {
     provider: Option<(UnixMs, Option<Arc<str>>)>,
     count: u64,
-    failures: u64,
+    failed: u64,
+    last_failure: Option<LastFailure>,
     span: Option<(UnixMs, UnixMs)>,
     by: BTreeMap<Doer, u64>,
 }
 
 impl Tally {
-    fn add(&mut self, action: &Rc<Action>, is_use: bool, counted: Counted) {
-        newer(&mut self.provider, counted.last, &action.provider);
-        if !is_use {
-            self.failures += counted.count;
+    /// Adds so many events, of which these are the first and the last.
+    fn add(&mut self, count: u64, first: &Event, last: &Event) {
+        newer(&mut self.provider, last.at, &last.provider);
+        if *last.kind != *EventKind::CredentialUsed.as_str() {
+            self.failed += count;
+            let at = happened_at(last);
+            if self
+                .last_failure
+                .as_ref()
+                .is_none_or(|known| known.at <= at)
+            {
+                let reason = detail(last)
+                    .get("reason")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned);
+                self.last_failure = Some(LastFailure { at, reason });
+            }
             return;
         }
-        self.count += counted.count;
+        let (first, until) = (happened_at(first), happened_at(last));
+        self.count += count;
         self.span = Some(match self.span {
-            Some((first, last)) => (first.min(counted.first), last.max(counted.last)),
-            None => (counted.first, counted.last),
+            Some(known) => (known.0.min(first), known.1.max(until)),
+            None => (first, until),
         });
-        *self.by.entry(doer(action)).or_default() += counted.count;
+        *self.by.entry(doer_of(last)).or_default() += count;
     }
 
     fn into_uses(self, whose: Whose) -> Uses {
@@ -332,7 +384,8 @@ impl Tally {
             whose,
             provider: self.provider.and_then(|(_, provider)| provider),
             count: self.count,
-            failures: self.failures,
+            failed: self.failed,
+            last_failure: self.last_failure,
             span: self.span,
             by,
         }
@@ -352,9 +405,9 @@ struct Lifetimes {
 }
 
 impl Lifetimes {
-    fn fail(&mut self, counted: Counted) {
-        self.failed += counted.count;
-        self.last_failure = self.last_failure.max(Some(counted.last));
+    fn fail(&mut self, count: u64, last: Option<UnixMs>) {
+        self.failed += count;
+        self.last_failure = self.last_failure.max(last);
     }
 
     fn succeed(&mut self, action: &Rc<Action>, exchange: Exchange) {
@@ -390,16 +443,6 @@ fn newer(known: &mut Option<(UnixMs, Option<Arc<str>>)>, at: UnixMs, provider: &
     }
 }
 
-fn doer(action: &Action) -> Doer {
-    Doer {
-        origin: action.origin.clone(),
-        program: action.program.clone(),
-        parent: action.parent.clone(),
-        host: action.host.clone(),
-        uid: action.uid,
-    }
-}
-
 fn doer_of(event: &Event) -> Doer {
     Doer {
         origin: event.origin.clone(),
@@ -410,11 +453,30 @@ fn doer_of(event: &Event) -> Doer {
     }
 }
 
-/// When a use was: another program's is recorded when its store is next looked at, and says itself when it was.
-fn used_at(event: &Event) -> UnixMs {
-    let detail = event.detail.as_deref().unwrap_or_default();
-    let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
-    let told = detail.get("lastUsed").and_then(serde_json::Value::as_i64);
+/// Those series that are about a subject.
+fn of(series: &[Series], subject: i64) -> Vec<Series> {
+    let of_subject = series.iter().filter(|series| series.subject == subject);
+    of_subject.copied().collect()
+}
+
+/// Until when a credential is not to be used, as the event says; nothing if it says that it may be.
+fn rests_until(event: &Event) -> Option<UnixMs> {
+    let is_set = *event.kind == *EventKind::CooldownSet.as_str();
+    let until = detail(event).get("until").and_then(Value::as_i64);
+    until.filter(|_| is_set).map(UnixMs)
+}
+
+fn detail(event: &Event) -> Value {
+    let text = event.detail.as_deref().unwrap_or_default();
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// When a use or a failure was. Another program's is recorded when its store is next looked at, and says itself when it was.
+fn happened_at(event: &Event) -> UnixMs {
+    let detail = detail(event);
+    let told = ["lastUsed", "lastFailureAt"]
+        .iter()
+        .find_map(|name| detail.get(*name)?.as_i64());
     told.map_or(event.at, |told| event.at.min(UnixMs(told)))
 }
 

@@ -102,7 +102,11 @@ pub(super) fn verify(
             return Ok(Err(ChainFault::Misfiled { seq: event.seq }));
         }
     }
-    Ok(verifier.finish())
+    let checked = verifier.finish();
+    Ok(match checked {
+        Ok(verified) if !files.are_whole()? => Err(ChainFault::Misfiled { seq: verified.last }),
+        other => other,
+    })
 }
 
 /// What the record says of events that were pruned from it.
@@ -122,6 +126,7 @@ struct Files<'c> {
     conn: &'c Connection,
     listed: HashSet<Series>,
     before: Option<UnixMs>,
+    steps: i64,
 }
 
 impl<'c> Files<'c> {
@@ -131,6 +136,7 @@ impl<'c> Files<'c> {
             conn,
             listed,
             before: None,
+            steps: 0,
         }
     }
 
@@ -138,6 +144,7 @@ impl<'c> Files<'c> {
     fn hold(&mut self, series: Series, seq: Seq, at: UnixMs) -> rusqlite::Result<bool> {
         let is_step = self.before.is_some_and(|before| at < before);
         self.before = Some(at);
+        self.steps += i64::from(is_step);
         if is_step && !events::is_clock_step(self.conn, seq.0)? {
             return Ok(false);
         }
@@ -152,5 +159,14 @@ impl<'c> Files<'c> {
             self.listed.insert(series);
         }
         Ok(is_listed)
+    }
+
+    /// Whether nothing else is in them: no other step of the clock, no second subject or action of the same texts.
+    fn are_whole(&self) -> rusqlite::Result<bool> {
+        let count =
+            |sql: &str| -> rusqlite::Result<i64> { self.conn.query_row(sql, [], |row| row.get(0)) };
+        let twice = "SELECT (SELECT count(*) FROM (SELECT 1 FROM subjects GROUP BY agent, profile HAVING count(*) > 1)) + \
+             (SELECT count(*) FROM (SELECT 1 FROM actions GROUP BY kind, outcome, origin, provider, actor HAVING count(*) > 1))";
+        Ok(count("SELECT count(*) FROM clock_steps")? == self.steps && count(twice)? == 0)
     }
 }

@@ -166,7 +166,7 @@ fn filters_narrow_what_is_told() {
         (&["--chart", "--kind", "refresh"], "cannot be used with"),
         (&["uses", "--kind", "refresh"], "--kind"),
         (&["at"], "TIME"),
-        (&["at", "yesterday"], "a time is a span"),
+        (&["at", "someday"], "a time is a span"),
     ] {
         refuses(&home, &[&["history"], args].concat(), 64, &[words]);
     }
@@ -179,7 +179,7 @@ fn uses_and_refreshes_are_counted() {
     assert_eq!(uses["uses"].as_array().unwrap().len(), 1);
     let uses = &uses["uses"][0];
     assert_eq!(
-        (&uses["profile"], &uses["count"], &uses["failures"]),
+        (&uses["profile"], &uses["count"], &uses["failed"]),
         (&json!("openai:default"), &json!(1), &json!(1))
     );
     assert_eq!(uses["by"][0]["count"], 1);
@@ -231,12 +231,12 @@ fn which_credential_was_there_at_a_time() {
         .collect();
     assert_eq!(profiles, ["anthropic:claude-cli", "openai:default"]);
     assert_eq!(now["credentials"][1]["lastUsedOfProvider"], true);
-    assert_eq!(now["credentials"][0]["expired"], false);
+    assert_eq!(now["credentials"][0]["state"], "valid");
     let table = home
         .run(&["history", "at", "0s", "--provider", "openai"])
         .ok();
     assert!(
-        table.contains("in force")
+        table.contains("valid")
             && table.contains("last of its provider")
             && !table.contains("anthropic"),
         "{table}"
@@ -394,12 +394,21 @@ fn a_report_is_one_page_of_its_own() {
             .count(),
         1
     );
+    // One may take the place of another, and of nothing else.
+    home.run(&["report", "--to", "page.html"]).ok();
+    home.write("precious.txt", "precious");
+    refuses(
+        &home,
+        &["report", "--to", "precious.txt"],
+        64,
+        &["precious.txt is there already"],
+    );
     refuses(&home, &["report"], 64, &["--to"]);
     refuses(
         &home,
         &["report", "--to", ".clawdbot/vault.db"],
         64,
-        &["no place for a copy"],
+        &["is no place for it"],
     );
     refuses(
         &home,
@@ -446,6 +455,82 @@ fn an_exported_record_is_a_head_too() {
         .run(&["audit", "verify", "--head", "record.jsonl", "--json"])
         .json();
     assert_eq!(verified["keptHead"], events.last().unwrap()["seq"]);
+    let said = home
+        .run(&["audit", "verify", "--head", "record.jsonl"])
+        .ok();
+    assert!(
+        said.contains(&format!("All {} events of the export", events.len())),
+        "{said}"
+    );
+    // What was changed in it since is found, where it was.
+    let altered = home
+        .read("record.jsonl")
+        .replacen("\"pid\":", "\"pid\":1", 3);
+    home.write("altered.jsonl", altered);
+    refuses(
+        &home,
+        &["audit", "verify", "--head", "altered.jsonl"],
+        65,
+        &[
+            "altered.jsonl is not what is in the record",
+            "event 1 is another",
+        ],
+    );
+    let without = home.read("record.jsonl");
+    let without: Vec<&str> = without
+        .lines()
+        .filter(|line| !line.contains("\"seq\":4,"))
+        .collect();
+    let without = without.join("\n");
+    home.write("without.jsonl", &without);
+    refuses(
+        &home,
+        &["audit", "verify", "--head", "without.jsonl"],
+        65,
+        &["event 4 is missing there"],
+    );
+    let last = events.last().unwrap()["seq"].as_i64().unwrap();
+    let cut = home
+        .read("record.jsonl")
+        .lines()
+        .filter(|line| !line.contains(&format!("\"seq\":{last},")))
+        .collect::<Vec<_>>()
+        .join("\n");
+    home.write("cut.jsonl", cut);
+    refuses(
+        &home,
+        &["audit", "verify", "--head", "cut.jsonl"],
+        65,
+        &[&format!("it ends before event {last}")],
+    );
+    // An export is never replaced: it may be all that is left of what was pruned.
+    refuses(
+        &home,
+        &["audit", "export", "--to", "record.jsonl"],
+        64,
+        &["record.jsonl is there already"],
+    );
+    // What was pruned since cannot be compared, and is not said to be proved.
+    home.run(&["audit", "prune", "--before", "now"]).ok();
+    let said = home
+        .run(&["audit", "verify", "--head", "record.jsonl"])
+        .exits(1);
+    assert!(
+        said.stderr.contains("proves nothing") && said.stderr.contains("was pruned since"),
+        "{}",
+        said.stderr
+    );
+    let answer: Value = serde_json::from_str(
+        &home
+            .run(&["audit", "verify", "--head", "record.jsonl", "--json"])
+            .exits(1)
+            .stdout,
+    )
+    .unwrap();
+    assert_eq!(
+        (&answer["ok"], &answer["head"]),
+        (&json!(true), &json!("pruned"))
+    );
     let text = home
         .read("record.jsonl")
         .replace("clawkeep-head-1", "clawkeep-head-2");
@@ -471,6 +556,12 @@ fn pruning_says_what_it_did() {
         home.run(&["audit", "prune", "--before", "1d"])
             .ok()
             .contains("Nothing to remove")
+    );
+    refuses(
+        &home,
+        &["audit", "prune", "--before", "2100-01-01"],
+        64,
+        &["still to come"],
     );
     let count = home.events().len() as u64;
     let pruned = home
@@ -503,35 +594,53 @@ fn what_is_older_than_the_retention_goes_with_a_sync() {
     // A clock that stood a hundred days back when most of it happened: as good as a hundred days of waiting.
     let old = Home::new();
     old.write(CLAUDE, home.read(CLAUDE));
-    let run = |args: &[&str]| {
+    let run = |when: &str, args: &[&str]| {
         let mut command = old.command(args);
-        command
-            .env("LD_PRELOAD", faketime())
-            .env("FAKETIME", "-100d");
+        command.env("LD_PRELOAD", faketime()).env("FAKETIME", when);
         Run::from(command.output().unwrap()).exits(0)
     };
-    run(&["models", "status"]);
-    run(&[
-        "models",
-        "auth",
-        "order",
-        "set",
-        "--provider",
-        "anthropic",
-        "anthropic:claude-cli",
-    ]);
-    let count = old.events().len();
-    old.write(".clawdbot/clawkeep.toml", "clawkeep.retention = \"200d\"\n");
-    assert!(!old.run(&["sync"]).exits(0).stderr.contains("removed"));
-    old.write(".clawdbot/clawkeep.toml", "clawkeep.retention = \"90d\"\n");
-    let synced = old.run(&["sync"]).exits(0);
-    assert!(
-        synced.stderr.contains("as clawkeep.retention asks"),
-        "{}",
-        synced.stderr
+    run("-100d", &["models", "status"]);
+    run(
+        "-100d",
+        &[
+            "models",
+            "auth",
+            "order",
+            "set",
+            "--provider",
+            "anthropic",
+            "anthropic:claude-cli",
+        ],
     );
-    assert!(old.events().len() < count);
-    assert_eq!(old.run(&["sync"]).exits(0).stderr, "", "once a day");
+    let count = old.events().len();
+    old.write(".clawdbot/clawkeep.toml", "clawkeep.retention = \"80d\"\n");
+    let is_pruned = |when: &str| {
+        run(when, &["sync"])
+            .stderr
+            .contains("as clawkeep.retention asks")
+    };
+    assert!(!is_pruned("-99d"), "nothing is old enough");
+    // A clock that is years ahead for an hour costs nothing, though it is recorded.
+    run(
+        "+3650d",
+        &["models", "auth", "mark", "anthropic:claude-cli", "--used"],
+    );
+    assert!(!is_pruned("+3650d"));
+    // Nor is anything old before the record has gone on for a week after it.
+    run(
+        "-12d",
+        &["models", "auth", "mark", "anthropic:claude-cli", "--used"],
+    );
+    assert!(!is_pruned("-12d"));
+    run(
+        "-1d",
+        &["models", "auth", "mark", "anthropic:claude-cli", "--used"],
+    );
+    assert!(is_pruned("-1d"));
+    assert!(old.events().len() < count + 10);
+    assert!(!is_pruned("-1d"), "once a day");
+    let told = old.run(&["history", "--limit", "0"]).exits(0);
+    assert!(told.stderr.contains("was pruned"), "{}", told.stderr);
     assert!(
         old.run(&["audit", "prune"])
             .ok()
@@ -540,7 +649,7 @@ fn what_is_older_than_the_retention_goes_with_a_sync() {
     old.assert_sound();
     // Settings that mean nothing are said, and keep nothing else from being done.
     old.write(".clawdbot/clawkeep.toml", "clawkeep.retentoin = \"90d\"\n");
-    let run = old.run(&["sync"]).exits(0);
+    let run = old.run(&["sync"]).exits(65);
     assert!(
         run.stderr.contains("clawkeep.toml") && run.stderr.contains("retentoin"),
         "{}",
@@ -720,5 +829,85 @@ fn an_end_that_comes_is_told() {
     assert!(
         table.contains("expiry.expiring") && table.contains("since 20"),
         "{table}"
+    );
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_said() {
+    let home = home();
+    for (args, words) in [
+        (
+            &["history", "--profile", "openai:defualt"][..],
+            "knows of no profile openai:defualt; did you mean openai:default?",
+        ),
+        (
+            &["history", "--provider", "antropic"],
+            "did you mean anthropic?",
+        ),
+        (
+            &["history", "uses", "--agent", "mian"],
+            "did you mean main?",
+        ),
+        (
+            &["history", "at", "now", "--provider", "zzz"],
+            "knows of no provider zzz.",
+        ),
+        (
+            &["history", "--chart", "--profile", "nobody"],
+            "knows of no profile nobody.",
+        ),
+    ] {
+        let run = home.run(args).exits(0);
+        assert!(run.stderr.contains(words), "{args:?}: {}", run.stderr);
+    }
+    let known = home
+        .run(&["history", "--profile", "openai:default", "--kind", "key"])
+        .exits(0);
+    assert_eq!(known.stderr.trim(), "No event matches.");
+}
+
+/// What a gateway learnt is in its statistics, and comes into the record with the reason.
+#[test]
+fn why_a_gateways_credential_failed_is_told() {
+    let home = home();
+    let mut store = home.json(STORE);
+    let failed_at = now_ms();
+    store["usageStats"]["openai:default"] = json!({"lastUsed": failed_at - HOUR, "errorCount": 2, "lastFailureAt": failed_at,
+        "failureCounts": {"rate_limit": 2}, "cooldownUntil": now_ms() + HOUR});
+    home.write(STORE, store.to_string());
+    home.run(&["sync"]).ok();
+    let failed = home.newest("credential.failed").unwrap();
+    assert_eq!(
+        (&failed["outcome"], &failed["origin"]),
+        (&json!("failed"), &json!("auth-profiles.json"))
+    );
+    assert_eq!(
+        (
+            &failed["detail"]["reason"],
+            &failed["detail"]["lastFailureAt"]
+        ),
+        (&json!("rate_limit"), &json!(failed_at))
+    );
+    let uses = home.run(&["history", "uses", "--json"]).json();
+    assert_eq!(uses["uses"][0]["lastFailureReason"], "rate_limit");
+    let gateway = uses["uses"][0]["by"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|by| by["origin"] == "auth-profiles.json");
+    assert!(
+        gateway.is_none_or(|by| by.get("program").is_none()),
+        "who looked is not who used it: {uses}"
+    );
+    let table = home.run(&["history", "uses"]).ok();
+    assert!(table.contains("(rate_limit, "), "{table}");
+    assert_eq!(
+        home.run(&["history", "at", "now", "--json"]).json()["credentials"][1]["state"],
+        "resting"
+    );
+    assert!(
+        home.run(&["report", "--to", "-"])
+            .ok()
+            .contains("rate_limit")
     );
 }

@@ -212,7 +212,7 @@ fn summaries_are_what_the_events_add_up_to() {
         let uses = bench.vault.uses(&filter).unwrap();
         let total: u64 = uses.iter().map(|uses| uses.count).sum();
         assert_eq!(total, count("credential.used"), "{filter:?}");
-        let failed: u64 = uses.iter().map(|uses| uses.failures).sum();
+        let failed: u64 = uses.iter().map(|uses| uses.failed).sum();
         assert_eq!(failed, count("credential.failed"), "{filter:?}");
         for uses in &uses {
             let by: u64 = uses.by.iter().map(|(_, count)| count).sum();
@@ -317,6 +317,80 @@ fn what_was_in_force_at_a_time() {
     );
 }
 
+/// What a gateway did is recorded when its store is next looked at, and told by when it was.
+#[test]
+fn another_programs_use_counts_when_it_was() {
+    let mut bench = Bench::new();
+    bench.put(
+        "p:a",
+        &json!({"type": "api_key", "provider": "p", "key": "k"}),
+        START,
+    );
+    let mut tell = |kind: EventKind, at: i64, details: &[(&str, Value)]| {
+        let draft = EventDraft::new(kind, Origin::StoreFile).profile(&ProfileId::new("p:a"), "p");
+        let draft = details.iter().fold(draft, |draft, (name, value)| {
+            draft.detail(name, value.clone())
+        });
+        let mut tx = bench
+            .vault
+            .begin(&bench.actor, Clock::Fixed(UnixMs(at)))
+            .unwrap();
+        tx.append(Some(&AgentName::default()), draft).unwrap();
+        tx.commit().unwrap();
+    };
+    tell(
+        EventKind::CredentialUsed,
+        START + 12 * HOUR,
+        &[("lastUsed", json!(START + HOUR))],
+    );
+    tell(
+        EventKind::CredentialFailed,
+        START + 13 * HOUR,
+        &[
+            ("lastFailureAt", json!(START + 2 * HOUR)),
+            ("reason", json!("billing")),
+        ],
+    );
+    tell(
+        EventKind::CooldownSet,
+        START + 14 * HOUR,
+        &[("until", json!(START + 20 * HOUR))],
+    );
+    tell(EventKind::CooldownCleared, START + 15 * HOUR, &[]);
+    let at = |hours: i64| {
+        bench
+            .vault
+            .in_force(UnixMs(START + hours * HOUR), &Filter::default())
+            .unwrap()[0]
+            .clone()
+    };
+    let used = |hours: i64| {
+        at(hours)
+            .last_used
+            .map(|(at, by)| ((at.0 - START) / HOUR, by.origin.to_string()))
+    };
+    assert_eq!(used(0), None);
+    assert_eq!(
+        used(3),
+        Some((1, "auth-profiles.json".to_owned())),
+        "though it was recorded later"
+    );
+    assert_eq!(used(30), Some((1, "auth-profiles.json".to_owned())));
+    assert_eq!(at(13).rests_until, None);
+    assert_eq!(at(14).rests_until, Some(UnixMs(START + 20 * HOUR)));
+    assert_eq!(at(15).rests_until, None);
+    let uses = bench.vault.uses(&Filter::default()).unwrap();
+    assert_eq!(
+        uses[0].span,
+        Some((UnixMs(START + HOUR), UnixMs(START + HOUR)))
+    );
+    let failure = uses[0].last_failure.as_ref().unwrap();
+    assert_eq!(
+        (failure.at.0, failure.reason.as_deref()),
+        (START + 2 * HOUR, Some("billing"))
+    );
+}
+
 #[test]
 fn a_timeline_shows_validity_and_its_gaps() {
     let mut bench = Bench::new();
@@ -385,9 +459,11 @@ fn whose_refreshes_count() {
 
 fn prune(bench: &mut Bench, before: i64) -> Option<(u64, u64, i64)> {
     let clock = Clock::Fixed(UnixMs(START + 100 * DAY));
-    let mut tx = bench.vault.begin(&bench.actor, clock).unwrap();
-    let pruned = tx.prune(UnixMs(before), None).unwrap().unwrap();
-    tx.commit().unwrap();
+    let pruned = bench
+        .vault
+        .prune(UnixMs(before), None, &bench.actor, clock)
+        .unwrap()
+        .unwrap();
     pruned.map(|pruned| (pruned.removed, pruned.kept, pruned.last.0))
 }
 
@@ -447,9 +523,13 @@ fn pruning_keeps_the_newest_change_of_each_profile_and_proves_the_rest() {
         }
     };
     let check = |head| bench.vault.verify_record(Some(head)).unwrap();
+    let gone = (1..last)
+        .rev()
+        .find(|seq| left.iter().all(|event| event.seq.0 != *seq))
+        .unwrap();
     assert_eq!(
-        check(head_of(last - 1)).unwrap().head,
-        HeadCheck::Pruned(Seq(last - 1))
+        check(head_of(gone)).unwrap().head,
+        HeadCheck::Pruned(Seq(gone))
     );
     assert_eq!(
         check(head_of(last)).unwrap().head,
@@ -464,6 +544,18 @@ fn pruning_keeps_the_newest_change_of_each_profile_and_proves_the_rest() {
     assert_eq!(
         check(wrong),
         Err(ChainFault::NotTheHeads { seq: Seq(last) })
+    );
+    let kept = left[0].seq.0;
+    assert_eq!(
+        check(head_of(kept)).unwrap().head,
+        HeadCheck::Holds(Seq(kept)),
+        "it is still there"
+    );
+    let mut other = head_of(kept);
+    other.mac[0] ^= 1;
+    assert_eq!(
+        check(other),
+        Err(ChainFault::NotTheHeads { seq: Seq(kept) })
     );
     assert!(bench.vault.has_event_of(&head_of(last)).unwrap());
     assert!(!bench.vault.has_event_of(&wrong).unwrap());
@@ -490,7 +582,16 @@ fn pruning_keeps_the_newest_change_of_each_profile_and_proves_the_rest() {
     let verified = bench.vault.verify_record(None).unwrap().unwrap();
     assert_eq!(verified.checkpoint.unwrap().removed, removed + more);
     assert_eq!(prune(&mut bench, middle.0), None);
-    // All of it, up to the last, and the checkpoints too.
+    // The marks of earlier prunings are no reason for another.
+    assert_eq!(prune(&mut bench, START + 101 * DAY), None);
+    // With something else, all of it goes, up to the last, and the checkpoints too.
+    bench.append(
+        "main",
+        EventKind::CredentialUsed,
+        Origin::Clawkeep,
+        "anthropic:a",
+        START + 100 * DAY,
+    );
     prune(&mut bench, START + 101 * DAY).unwrap();
     bench.vault.verify_record(None).unwrap().unwrap();
     bench.vault.compact().unwrap();
@@ -604,8 +705,11 @@ fn a_record_that_does_not_hold_is_not_pruned() {
         1
     );
     let clock = Clock::Fixed(UnixMs(START + 100 * DAY));
-    let mut tx = bench.vault.begin(&bench.actor, clock).unwrap();
-    let fault = tx.prune(UnixMs(START + 99 * DAY), None).unwrap();
+    let before = UnixMs(START + 99 * DAY);
+    let fault = bench
+        .vault
+        .prune(before, None, &bench.actor, clock)
+        .unwrap();
     assert_eq!(fault, Err(ChainFault::Altered { seq: Seq(7) }));
 }
 
@@ -616,6 +720,8 @@ fn an_event_that_filters_would_miss_is_found() {
     for sql in [
         "DELETE FROM series WHERE subject = (SELECT subject FROM events WHERE seq = 20)",
         "DELETE FROM clock_steps WHERE seq = (SELECT min(seq) FROM clock_steps)",
+        "INSERT INTO clock_steps (seq) VALUES (-9223372036854775808)",
+        "INSERT INTO clock_steps (seq) SELECT max(seq) + 1 FROM events",
     ] {
         let bench = any_record(&mut random, 300);
         let conn = Connection::open(bench.dir.path().join("vault.db")).unwrap();
@@ -627,6 +733,79 @@ fn an_event_that_filters_would_miss_is_found() {
             "{sql}: {fault:?}"
         );
     }
+}
+
+/// The newest change of a profile must not hide behind a second subject of the same texts.
+#[test]
+fn a_second_subject_is_refused_and_found() {
+    let mut bench = Bench::new();
+    bench.put(
+        "p:a",
+        &json!({"type": "token", "provider": "p", "token": "old"}),
+        START,
+    );
+    let conn = Connection::open(bench.dir.path().join("vault.db")).unwrap();
+    let row = "SELECT sealed, generation, expires FROM profiles";
+    let old: (Vec<u8>, i64, Option<i64>) = conn
+        .query_row(row, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap();
+    let agent: (i64, Vec<u8>) = conn
+        .query_row("SELECT revision, frame FROM agents", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    bench.put(
+        "p:a",
+        &json!({"type": "token", "provider": "p", "token": "new"}),
+        START + 1,
+    );
+    let second = "INSERT INTO subjects (agent, profile) SELECT agent, profile FROM subjects WHERE profile IS NOT NULL";
+    assert!(
+        conn.execute(second, [])
+            .unwrap_err()
+            .to_string()
+            .contains("UNIQUE")
+    );
+    // With the index's rule out of the way, as who writes the file's bytes could.
+    conn.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA writable_schema = ON")
+        .unwrap();
+    let index = "SELECT sql FROM sqlite_schema WHERE name = 'subjects_once'";
+    let index: String = conn.query_row(index, [], |row| row.get(0)).unwrap();
+    conn.execute_batch("DROP INDEX subjects_once").unwrap();
+    conn.execute(second, []).unwrap();
+    conn.execute(
+        "INSERT INTO series (subject, action) SELECT (SELECT max(id) FROM subjects), action FROM events ORDER BY seq DESC LIMIT 1",
+        [],
+    )
+    .unwrap();
+    drop(conn);
+    assert_eq!(
+        alter(
+            &bench,
+            "UPDATE events SET subject = (SELECT max(id) FROM subjects) WHERE seq = (SELECT max(seq) FROM events)"
+        ),
+        1
+    );
+    let conn = Connection::open(bench.dir.path().join("vault.db")).unwrap();
+    conn.execute(
+        "UPDATE profiles SET sealed = ?1, generation = ?2, expires = ?3",
+        rusqlite::params![old.0, old.1, old.2],
+    )
+    .unwrap();
+    conn.execute(
+        "UPDATE agents SET revision = ?1, frame = ?2",
+        rusqlite::params![agent.0, agent.1],
+    )
+    .unwrap();
+    assert!(index.contains("UNIQUE"));
+    let state = bench.vault.agent(&AgentName::default()).unwrap();
+    assert_eq!(
+        state.unopened,
+        ["profile p:a of agent main"],
+        "an old row is not the newest"
+    );
+    let fault = bench.vault.verify_record(None).unwrap().unwrap_err();
+    assert!(matches!(fault, ChainFault::Misfiled { .. }), "{fault:?}");
 }
 
 /// An agent's load at a time, with Claude Code's login in `file`.
@@ -733,6 +912,26 @@ fn an_end_that_comes_nearer_is_recorded_once_with_its_real_instant() {
         ("expiry.expired".to_owned(), 20 * DAY, 17 * DAY)
     );
     bench.vault.verify_record(None).unwrap().unwrap();
+}
+
+/// An access token of some hours is in its last day from the beginning: each renewal is not to be told as a transition.
+#[test]
+fn a_token_that_is_renewed_every_few_hours_does_not_fill_the_record() {
+    let mut bench = Bench::new();
+    let nowhere = bench.dir.path().join("nowhere");
+    for turn in 0..5 {
+        let at = START + turn * 7 * HOUR;
+        let entry = json!({"type": "token", "provider": "p", "token": format!("t{turn}"), "expires": at + 8 * HOUR});
+        bench.put("p:a", &entry, at);
+        load_at(&mut bench, at + HOUR, &nowhere);
+    }
+    assert_eq!(
+        events_of(&bench, "expiry.expiring").len(),
+        1,
+        "when it was first seen"
+    );
+    load_at(&mut bench, START + 100 * HOUR, &nowhere);
+    assert_eq!(events_of(&bench, "expiry.expired").len(), 1);
 }
 
 #[test]

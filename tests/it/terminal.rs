@@ -138,7 +138,7 @@ fn bad_usage() {
             &["-q", "-v", "history"],
             &["--quiet", "--verbose", "--help"],
         ),
-        (&["history", "--since", "yesterday"], &["yesterday", "7d"]),
+        (&["history", "--since", "someday"], &["someday", "7d"]),
         (&["history", "--limit", "-1"], &["-1", "--help"]),
         (&["history", "--kind", "nonsense"], &["nonsense", "--help"]),
         (&["export", "--to", "-"], &["--reveal", "--help"]),

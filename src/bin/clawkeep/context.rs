@@ -347,8 +347,11 @@ impl Context {
             .map_err(|failure| failure.lines().join(" "))
             .and_then(|own| {
                 let socket = own.syslog.as_deref();
-                let sent = socket.map(|socket| syslog::send(socket, PROGRAM, &head.to_string()));
-                sent.unwrap_or(Ok(())).map_err(|error| error.to_string())
+                let send = |socket| syslog::send(socket, PROGRAM, &head.to_string());
+                socket.map_or(Ok(()), |socket| {
+                    let at = socket.display();
+                    send(socket).map_err(|error| format!("{at}, as clawkeep.heads asks: {error}"))
+                })
             });
         if let Err(error) = sent {
             self.ui.warn(&format!(

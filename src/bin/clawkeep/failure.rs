@@ -70,6 +70,9 @@ pub(crate) enum Failure {
     Chain(ChainFault),
     #[error("the kept head {} is not a head", path.display())]
     BadHead { path: PathBuf },
+    /// A record that was exported is not the one that is there.
+    #[error("{} is not what is in the record: {how}", path.display())]
+    ExportDiffers { path: PathBuf, how: String },
     /// `--check` found something: the report has said what.
     #[error("check failed")]
     Check(u8),
@@ -106,6 +109,7 @@ impl Failure {
             Self::Unopened { .. }
             | Self::Chain(_)
             | Self::BadHead { .. }
+            | Self::ExportDiffers { .. }
             | Self::Import { .. }
             | Self::SaidDamaged => DAMAGED,
             Self::Config(ConfigError::File(error))
@@ -188,6 +192,12 @@ impl Failure {
             },
             Self::ImportFile(_) => "Nothing was changed. Name another file.".to_owned(),
             Self::Import { .. } => "Nothing was changed. Name another file, or mend this one.".to_owned(),
+            Self::ExportDiffers { .. } => {
+                "The record itself holds, so that file was changed after it was written, or is of another time.".to_owned()
+            }
+            Self::Chain(ChainFault::ForeignHead { .. }) => {
+                "Give a head of this vault, with --head FILE: one that `clawkeep audit head` printed.".to_owned()
+            }
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }

@@ -20,13 +20,35 @@ pub(crate) fn table<const N: usize>(
         return String::new();
     }
     let columns = Columns::of(header, rows, width);
+    if let Some(width) = width.filter(|width| *width < NARROW && N > 3 && !columns.fit()) {
+        return rows.iter().map(|row| stacked(header, row, width)).collect();
+    }
     let rows = rows.iter().map(|row| columns.line(row));
     std::iter::once(columns.line(&header)).chain(rows).collect()
 }
 
+/// A row on a terminal too narrow for columns: its first cell, and below it the others by name.
+fn stacked<const N: usize>(header: [&str; N], row: &[String; N], width: usize) -> String {
+    let mut out = String::new();
+    for (place, (name, cell)) in header.iter().zip(row).enumerate() {
+        let line = match place {
+            0 => cell.clone(),
+            _ => format!("  {}: {cell}", name.to_lowercase()),
+        };
+        out.push_str(fitting(&line, Some(width)).trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// On a terminal narrower than this, a table whose columns do not fit stands one below the other.
+const NARROW: usize = 60;
+
 /// How wide the columns of a table are.
 pub(crate) struct Columns<const N: usize> {
     widths: [usize; N],
+    /// As wide as they would be with room.
+    needed: [usize; N],
     /// Columns of the terminal.
     terminal: Option<usize>,
 }
@@ -46,11 +68,22 @@ impl<const N: usize> Columns<N> {
                 *width = shown.max(*width);
             }
         }
-        let mut columns = Self { widths, terminal };
+        let mut columns = Self {
+            widths,
+            needed: widths,
+            terminal,
+        };
         if let Some(terminal) = terminal {
             columns.narrow(terminal);
         }
         columns
+    }
+
+    /// Whether there is room for all of every cell.
+    fn fit(&self) -> bool {
+        let needed: usize = self.needed.iter().map(|width| width + GAP).sum();
+        self.terminal
+            .is_none_or(|terminal| needed <= terminal + GAP)
     }
 
     /// Takes from the widest column, one character after the other, until there is room for the last.

@@ -1,10 +1,10 @@
 //! Files that the user names to be written.
 
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use clawkeep::config::existing_agents;
-use clawkeep::platform::{FileError, resolve_link, sync_dir};
+use clawkeep::platform::{FileError, exists, resolve_link, sync_dir};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -23,10 +23,43 @@ pub(crate) fn resolved(context: &Context, to: &Path) -> PathBuf {
     }
 }
 
+/// What may be replaced by a new file.
+#[derive(Clone, Copy)]
+pub(crate) enum Replaceable {
+    /// Nothing.
+    Nothing,
+    /// A file of that kind, which has this near its beginning.
+    With(&'static str),
+}
+
+impl Replaceable {
+    /// How far into a file its mark is looked for, in bytes.
+    const MARK_WITHIN: u64 = 2048;
+
+    fn check(self, path: &Path) -> Result<(), Failure> {
+        if !exists(path) {
+            return Ok(());
+        }
+        if let Self::With(mark) = self {
+            let mut head = Vec::new();
+            let file = std::fs::File::open(path);
+            let read = file.and_then(|file| file.take(Self::MARK_WITHIN).read_to_end(&mut head));
+            if read.is_ok() && String::from_utf8_lossy(&head).contains(mark) {
+                return Ok(());
+            }
+        }
+        Err(Failure::BadArgument(format!(
+            "{} is there already, and would be lost; name another file, or remove it first",
+            path.display()
+        )))
+    }
+}
+
 /// Writes a file that only its owner may read, whole or not at all, as `write` makes it; or stdout.
 pub(crate) fn write(
     context: &Context,
     to: &Path,
+    replaceable: Replaceable,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     if is_stdout(to) {
@@ -34,6 +67,7 @@ pub(crate) fn write(
     }
     check(context, to)?;
     let real = resolve_link(to)?;
+    replaceable.check(&real)?;
     let dir = real.parent().unwrap_or(Path::new("."));
     let failed = |source: io::Error| {
         Failure::File(FileError::Io {
@@ -66,7 +100,7 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
     let real = resolve_link(to)?;
     if let Some(dir) = real.parent().filter(|dir| !dir.is_dir()) {
         return Err(Failure::BadArgument(format!(
-            "there is no directory {}",
+            "there is no directory {}; make it first",
             dir.display()
         )));
     }
@@ -86,13 +120,13 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
         .chain([layout.oauth_file()])
         .chain(named);
     let vault = resolve_link(&layout.vault_file)?;
-    // The vault's log, its lock, and what else lies beside it under its name.
-    let is_vaults = real.parent() == vault.parent()
-        && real
-            .file_name()
-            .unwrap_or_default()
-            .as_encoded_bytes()
-            .starts_with(vault.file_name().unwrap_or_default().as_encoded_bytes());
+    // The vault, its log, its locks, and its draft.
+    const BESIDE: [&str; 7] = ["", "-wal", "-shm", "-journal", ".lock", ".lease", ".new"];
+    let is_vaults = BESIDE.iter().any(|suffix| {
+        let mut name = vault.as_os_str().to_owned();
+        name.push(suffix);
+        real == Path::new(&name)
+    });
     let is_key = real.starts_with(resolve_link(&layout.key_file_dir())?);
     let is_taken = is_vaults
         || is_key
@@ -106,7 +140,7 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
         _ => return Ok(()),
     };
     Err(Failure::BadArgument(format!(
-        "{} is no place for a copy: {why}",
+        "{} is no place for it: {why}; name another file, or - for stdout",
         to.display()
     )))
 }

@@ -1,6 +1,6 @@
 //! Times on the command line: `7d`, `2026-01-09`, `2026-01-09 14:30`, RFC 3339; how long something lasts: `365d`, `12h`.
 
-use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, TimeZone as _};
+use chrono::{DateTime, Days, Local, NaiveDate, NaiveDateTime, TimeDelta, TimeZone as _};
 use clawkeep::domain::{UnixMs, span_ms};
 
 /// A time as typed: so long ago, or an instant.
@@ -25,6 +25,21 @@ impl TimeArg {
 /// Reads a time; dates without a zone are in the local one.
 pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
     let raw = raw.trim();
+    let midnight = |days: u64| {
+        let day = Local::now()
+            .date_naive()
+            .checked_sub_days(Days::new(days))?;
+        local(day.and_hms_opt(0, 0, 0)?)
+    };
+    let named = match raw {
+        "now" => Some(TimeArg::Ago(0)),
+        "today" => midnight(0),
+        "yesterday" => midnight(1),
+        _ => None,
+    };
+    if let Some(at) = named {
+        return Ok(at);
+    }
     if let Some(ago) = span_ms(raw) {
         return Ok(TimeArg::Ago(ago));
     }
@@ -46,9 +61,15 @@ pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
             .and_hms_opt(0, 0, 0)
     });
     naive
-        .and_then(|naive| Local.from_local_datetime(&naive).earliest())
-        .map(|at| TimeArg::At(at.timestamp_millis()))
-        .ok_or_else(|| "a time is a span such as 30m, 12h, 7d, 2w, or 2026-01-09, or 2026-01-09 14:30, or RFC 3339".to_owned())
+        .and_then(local)
+        .ok_or_else(|| "a time is a span such as 30m, 12h, 7d, 2w, or now, today, yesterday, or 2026-01-09, or 2026-01-09 14:30, or RFC 3339".to_owned())
+}
+
+/// An instant of the local clock. One that it skipped, since summer time begins, is as much later as it skipped.
+fn local(naive: NaiveDateTime) -> Option<TimeArg> {
+    let at = |naive: NaiveDateTime| Local.from_local_datetime(&naive).earliest();
+    let at = at(naive).or_else(|| at(naive.checked_add_signed(TimeDelta::hours(1))?))?;
+    Some(TimeArg::At(at.timestamp_millis()))
 }
 
 /// How long a credential lasts, in milliseconds: more than none.

@@ -1,16 +1,16 @@
 //! `audit verify|head`: the record's proof.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use clawkeep::audit::{ChainFault, Head, HeadCheck, Verified};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::audit_export::AuditExport;
 use super::audit_prune::AuditPrune;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::record::given::{Compared, Given};
 use crate::record::json::fields;
 
 /// The record.
@@ -62,11 +62,11 @@ impl Audit {
 
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let kept = self.head.as_deref().map(read_head).transpose()?;
+        let given = self.head.as_deref().map(Given::read).transpose()?;
         context.locked()?; // verifying never makes a vault
         let vault = context.vault()?;
-        let kept = match kept {
-            Some(head) => Some(head),
+        let kept = match &given {
+            Some(given) => Some(given.head),
             None => context.kept_head(&vault)?,
         };
         let faults = vault.integrity_faults()?;
@@ -75,7 +75,23 @@ impl Verify {
             return Err(clawkeep::vault::VaultError::Damaged { path, what: fault }.into());
         }
         let checked = vault.verify_record(kept)?;
-        self.say(context, kept, checked)?;
+        let export = given
+            .as_ref()
+            .filter(|given| given.is_export && checked.is_ok());
+        let compared = export.map(|export| export.compare(&vault)).transpose()?;
+        let is_compared =
+            !matches!(&checked, Ok(verified) if matches!(verified.head, HeadCheck::Pruned(_)));
+        self.say(context, kept, checked, compared)?;
+        if let Some(given) = given.filter(|_| !is_compared) {
+            return Err(Failure::Refused {
+                what: format!(
+                    "the head in {} proves nothing: event {}, which it was taken from, was pruned since",
+                    given.path.display(),
+                    given.head.seq
+                ),
+                next: "Keep a newer one: clawkeep audit head".to_owned(),
+            });
+        }
         // The record holds; so must what it speaks of.
         let mut rows = Vec::new();
         for agent in vault.agents()? {
@@ -93,6 +109,7 @@ impl Verify {
         context: &Context,
         kept: Option<Head>,
         checked: Result<Verified, ChainFault>,
+        compared: Option<Compared>,
     ) -> Result<(), Failure> {
         if self.json {
             let against = kept.map(|head| head.seq.0);
@@ -102,6 +119,15 @@ impl Verify {
                     ("events", Some(json!(verified.events))),
                     ("last", Some(json!(verified.last.0))),
                     ("keptHead", Some(json!(against))),
+                    (
+                        "head",
+                        Some(json!(match verified.head {
+                            HeadCheck::Holds(_) => "holds",
+                            HeadCheck::Pruned(_) => "pruned",
+                            _ => "none",
+                        })),
+                    ),
+                    ("compared", compared.map(|compared| json!(compared.same))),
                     (
                         "pruned",
                         verified.checkpoint.map(|pruned| json!(pruned.removed)),
@@ -139,40 +165,18 @@ impl Verify {
                 pruned.last, pruned.removed, pruned.kept
             )
         });
+        let compared = compared.map(|compared| match compared.pruned {
+            0 => format!(" All {} events of the export are in it as they were.", compared.same),
+            pruned => format!(
+                " Of the export's events {} are in it as they were, and {pruned} were pruned since.",
+                compared.same
+            ),
+        });
         context.ui.answer(&format!(
-            "The record holds: {} {noun}, none altered, missing or out of order{against}.{}\n",
+            "The record holds: {} {noun}, none altered, missing or out of order{against}.{}{}\n",
             verified.events,
-            pruned.unwrap_or_default()
+            pruned.unwrap_or_default(),
+            compared.unwrap_or_default()
         ))
     }
-}
-
-/// Reads a head that `audit head` printed, or the one at the end of what `audit export` wrote.
-fn read_head(path: &Path) -> Result<Head, Failure> {
-    /// A head, and what JSON puts around it, are shorter than this many bytes.
-    const TAIL: u64 = 4096;
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-        let mut bytes = Vec::new();
-        file.take(TAIL).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|source| Failure::Refused {
-        what: format!("cannot read the head {}: {source}", path.display()),
-        next: "Give a file that `clawkeep audit head` or `clawkeep audit export` wrote, with --head FILE.".to_owned(),
-    })?;
-    let text = String::from_utf8_lossy(&bytes);
-    let last = text.trim_end().lines().next_back().unwrap_or_default();
-    let exported = serde_json::from_str::<Value>(last).ok();
-    let exported = exported
-        .as_ref()
-        .and_then(|line| line.get("head")?.as_str());
-    let head = exported
-        .and_then(Head::parse)
-        .or_else(|| Head::parse(&text));
-    head.ok_or_else(|| Failure::BadHead {
-        path: path.to_owned(),
-    })
 }

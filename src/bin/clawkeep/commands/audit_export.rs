@@ -10,12 +10,12 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::When;
 use crate::record::json;
-use crate::target;
+use crate::target::{self, Replaceable};
 
 /// Write the record to a file, an event a line, and its head as the last line.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep audit export --to record.jsonl\n  clawkeep audit export --since 30d --to - | gzip > record.jsonl.gz\n  clawkeep audit verify --head record.jsonl   later: is the record still the one that was exported?"
+    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl\n  clawkeep audit export --since 30d --to - | gzip > record.jsonl.gz\n  clawkeep audit verify --head record-2026-01-09.jsonl   later: is what was exported still what is in the record?"
 )]
 pub(crate) struct AuditExport {
     #[command(flatten)]
@@ -34,7 +34,7 @@ impl AuditExport {
         let vault = context.locked()?;
         let to = target::resolved(context, &self.to);
         let mut count = 0_u64;
-        target::write(context, &to, |out| {
+        target::write(context, &to, Replaceable::Nothing, |out| {
             let mut line =
                 |value: &serde_json::Value| writeln!(out, "{value}").map_err(Failure::Output);
             let mut head = vault.head()?;

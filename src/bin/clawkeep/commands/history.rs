@@ -5,18 +5,18 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use clawkeep::audit::{Event, Filter};
 use clawkeep::domain::UnixMs;
-use clawkeep::export::StorePlace;
 use clawkeep::vault::Vault;
 
-use super::report::equal_parts;
 use super::{history_at, history_refreshes, history_uses};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::{What, When, Whose, direction};
+use crate::record::axis::equal_parts;
+use crate::record::notes::{tell_of_changed_stores, tell_of_pruning, tell_of_unknown_names};
 use crate::record::shape::{Shape, ShapeArgs};
 use crate::record::{chart, csv, json, text};
 use crate::table::{Columns, fitting};
-use crate::ui::{local_minute, one_line};
+use crate::ui::one_line;
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
 const TABLE_ROWS: u64 = 50;
@@ -163,7 +163,8 @@ fn show_table(
         .collect::<Result<Vec<Event>, _>>()?;
     if first.is_empty() {
         context.ui.note("No event matches.");
-        return Ok(());
+        tell_of_unknown_names(context, vault, filter)?;
+        return tell_of_pruning(context, vault, filter.since);
     }
     let layout = Layout::of(context.ui.width(), &first);
     let mut room = limit.unwrap_or(u64::MAX);
@@ -183,8 +184,9 @@ fn show_table(
     })?;
     if is_more {
         context.ui.note("There is more; see it with --limit 0.");
+        return Ok(());
     }
-    Ok(())
+    tell_of_pruning(context, vault, filter.since)
 }
 
 /// Draws what happened to each credential.
@@ -202,11 +204,11 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
     let vault = context.locked()?;
     tell_of_changed_stores(context, &vault)?;
     let whose = vault.timeline(filter, &[since, until])?.lanes;
+    tell_of_pruning(context, &vault, Some(since))?;
     if whose.is_empty() {
-        context
-            .ui
-            .note("Nothing is recorded of a credential that matches.");
-        return Ok(());
+        let nothing = "Nothing is recorded of a credential that matches.";
+        context.ui.note(nothing);
+        return tell_of_unknown_names(context, &vault, filter);
     }
     let width = context.ui.width().unwrap_or(CHART_WIDTH);
     let columns = chart::lane_columns(whose.iter().map(|lane| &lane.whose), width);
@@ -278,19 +280,4 @@ fn cells(event: &Event, has_year: bool) -> [String; 5] {
     };
     let (kind, subject) = (text::kind(event), text::subject(event));
     [when, kind, subject, text::by(event), text::what(event)].map(|cell| one_line(&cell))
-}
-
-/// A gateway's uses come into the record when its store is looked at, which needs the key that this command does not ask for.
-pub(super) fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
-    for (path, known) in vault.known_stores()? {
-        let changed = StorePlace::of_file(&path).modified();
-        if let Some(at) = changed.filter(|at| *at > known) {
-            context.ui.note(&format!(
-                "Note: {} was changed by another program at {}, after it was last looked at. To have its uses in the record: clawkeep sync",
-                context.layout.shorten_home(&path),
-                local_minute(at.0)
-            ));
-        }
-    }
-    Ok(())
 }

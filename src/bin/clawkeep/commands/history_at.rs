@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::Whose;
 use crate::record::names::name;
+use crate::record::notes::{tell_of_pruning, tell_of_unknown_names};
 use crate::record::{json as shown, text};
 use crate::table::table;
 use crate::time_arg::{self, TimeArg};
@@ -34,7 +35,17 @@ impl HistoryAt {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let at = self.at.resolve(context.clock.now());
         let vault = context.locked()?;
-        let found = vault.in_force(at, &self.whose.filter())?;
+        let filter = self.whose.filter();
+        let found = vault.in_force(at, &filter)?;
+        if at > context.clock.now() {
+            context
+                .ui
+                .note("Note: that is still to come; this is how things stand now.");
+        }
+        tell_of_pruning(context, &vault, Some(at))?;
+        if found.is_empty() {
+            tell_of_unknown_names(context, &vault, &filter)?;
+        }
         let last = last_used(&found);
         if self.json {
             let credentials: Vec<Value> = found
@@ -79,17 +90,22 @@ fn last_used(found: &[InForce]) -> impl Fn(&InForce) -> bool + Copy {
     }
 }
 
-fn has_ended(credential: &InForce, at: UnixMs) -> bool {
-    credential
+/// How it stood: that it had ended counts before that it rested.
+fn state(credential: &InForce, at: UnixMs) -> &'static str {
+    let has_ended = credential
         .expires
-        .is_some_and(|expires| expires > 0 && expires <= at.0)
+        .is_some_and(|expires| expires > 0 && expires <= at.0);
+    match credential.rests_until {
+        _ if has_ended => "expired",
+        Some(_) => "resting",
+        None => "valid",
+    }
 }
 
 fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> [String; 7] {
-    let state = if has_ended(credential, at) {
-        "expired"
-    } else {
-        "in force"
+    let state = match credential.rests_until {
+        Some(until) => format!("{} until {}", state(credential, at), local_minute(until.0)),
+        None => state(credential, at).to_owned(),
     };
     let print = credential
         .token
@@ -109,7 +125,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
     [
         name(&credential.whose),
         crate::ui::one_line(credential.provider.as_deref().unwrap_or("-")),
-        state.to_owned(),
+        state,
         local_minute(credential.since.0),
         credential.expires.map_or("-".to_owned(), local_minute),
         print.map_or("-".to_owned(), |print| print.to_string()),
@@ -126,7 +142,13 @@ fn to_json(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool)
             ("since", Some(json!(shown::rfc3339(credential.since)))),
             ("token", shown::print(credential.token.as_deref())),
             ("expires", credential.expires.map(Value::from)),
-            ("expired", Some(json!(has_ended(credential, at)))),
+            ("state", Some(json!(state(credential, at)))),
+            (
+                "restsUntil",
+                credential
+                    .rests_until
+                    .map(|until| json!(shown::rfc3339(until))),
+            ),
             ("lastUsed", used.map(|(at, _)| json!(shown::rfc3339(*at)))),
             ("lastUsedBy", used.map(|(_, doer)| shown::doer_fields(doer))),
             ("lastUsedOfProvider", Some(json!(is_last(credential)))),

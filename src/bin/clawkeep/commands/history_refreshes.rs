@@ -4,6 +4,7 @@ use clap::Args;
 use clawkeep::audit::Refreshes;
 use clawkeep::domain::UnixMs;
 use clawkeep::health::remaining_short;
+use clawkeep::vault::Vault;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -37,25 +38,30 @@ impl HistoryRefreshes {
                 "LAST",
                 "NEXT DUE",
             ],
-            cells,
+            cells: &|refreshes| cells(refreshes, context.clock.now()),
             columns: csv::REFRESHES,
             csv: csv::refreshes,
             json: json::refreshes,
         };
-        self.sums
-            .show(context, |filter| vault.refreshes(filter), &rows)
+        self.sums.show(context, &vault, Vault::refreshes, &rows)
     }
 }
 
-fn cells(refreshes: &Refreshes) -> [String; 6] {
+fn cells(refreshes: &Refreshes, now: UnixMs) -> [String; 6] {
     let time = |at: Option<UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
     let lifetime = refreshes.mean_lifetime_ms;
+    let is_over = refreshes.due.is_some_and(|due| due <= now);
+    let due = format!(
+        "{}{}",
+        time(refreshes.due),
+        if is_over { " (overdue)" } else { "" }
+    );
     [
         name(&refreshes.whose),
         refreshes.succeeded.to_string(),
         refreshes.failed.to_string(),
         lifetime.map_or("-".to_owned(), |ms| remaining_short(UnixMs(ms).as_f64())),
         time(refreshes.last),
-        time(refreshes.due),
+        due,
     ]
 }

@@ -2,15 +2,16 @@
 
 use clap::Args;
 use clawkeep::audit::Uses;
+use clawkeep::vault::Vault;
 
-use super::history::tell_of_changed_stores;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::Sums;
 use crate::record::names::name;
+use crate::record::notes::tell_of_changed_stores;
 use crate::record::shape::Rows;
 use crate::record::{csv, json, text};
-use crate::ui::local_minute;
+use crate::ui::{local_minute, one_line};
 
 /// Names of programs listed in the table.
 const DOERS_MAX: usize = 3;
@@ -32,13 +33,13 @@ impl HistoryUses {
         let rows = Rows {
             name: "uses",
             nothing: "No use is recorded that matches.",
-            header: ["PROFILE", "USES", "FAILED", "FIRST", "LAST", "BY"],
-            cells,
+            header: ["PROFILE", "USES", "FAILED (LAST)", "FIRST", "LAST", "BY"],
+            cells: &cells,
             columns: csv::USES,
             csv: csv::uses,
             json: json::uses,
         };
-        self.sums.show(context, |filter| vault.uses(filter), &rows)
+        self.sums.show(context, &vault, Vault::uses, &rows)
     }
 }
 
@@ -65,9 +66,26 @@ fn cells(uses: &Uses) -> [String; 6] {
     [
         name(&uses.whose),
         uses.count.to_string(),
-        uses.failures.to_string(),
+        failures(uses),
         time(first),
         time(last),
         names.join(", "),
     ]
+}
+
+/// How often it was refused, and the last time and why.
+fn failures(uses: &Uses) -> String {
+    let Some(last) = &uses.last_failure else {
+        return uses.failed.to_string();
+    };
+    let why = last
+        .reason
+        .as_deref()
+        .map(|reason| format!("{}, ", one_line(reason)));
+    format!(
+        "{} ({}{})",
+        uses.failed,
+        why.unwrap_or_default(),
+        local_minute(last.at.0)
+    )
 }

@@ -9,11 +9,14 @@ use clawkeep::domain::{CredentialType, Owner, UnixMs};
 use clawkeep::health::assess_plain;
 use clawkeep::vault::{Held, Vault};
 
-use super::history::tell_of_changed_stores;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::page::{DailyUse, HealthRow, Page, RecordFacts, page, timeline_parts};
-use crate::target;
+use crate::record::axis::equal_parts;
+use crate::record::notes::{tell_of_changed_stores, tell_of_pruning};
+use crate::record::page::{
+    DailyUse, GENERATOR, HealthRow, Page, RecordFacts, page, timeline_parts,
+};
+use crate::target::{self, Replaceable};
 use crate::time_arg::{self, TimeArg};
 
 /// What the page covers unless `--since` says otherwise, in milliseconds: 30 days.
@@ -27,7 +30,7 @@ const DAYS_MAX: u64 = 400;
     after_help = "Examples:\n  clawkeep report --to credentials.html\n  clawkeep report --since 90d --to credentials.html\n\nOne HTML file that loads nothing and runs nothing. It holds no secret, but it names profiles, programs and hosts."
 )]
 pub(crate) struct Report {
-    /// From when on: 30d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339 [default: 30d]
+    /// From when on: 30d, 2026-01-09, 2026-01-09 14:30 (local time), or RFC 3339 [default: 30 days before --until]
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
     /// Before when [default: now]
@@ -41,8 +44,11 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let now = context.clock.now();
-        let since = self.since.unwrap_or(PERIOD).resolve(now);
         let until = self.until.map_or(now, |until| until.resolve(now));
+        let since = match self.since {
+            Some(since) => since.resolve(now),
+            None => PERIOD.resolve(until),
+        };
         if since >= until {
             return Err(Failure::BadArgument(
                 "the page would cover no time: --since is not before --until".to_owned(),
@@ -50,10 +56,11 @@ impl Report {
         }
         let vault = context.locked()?;
         tell_of_changed_stores(context, &vault)?;
+        tell_of_pruning(context, &vault, Some(since))?;
         let made = made(context, &vault, (since, until), now)?;
         let to = target::resolved(context, &self.to);
         let text = page(&made);
-        target::write(context, &to, |out| {
+        target::write(context, &to, Replaceable::With(GENERATOR), |out| {
             out.write_all(text.as_bytes()).map_err(Failure::Output)
         })?;
         if !target::is_stdout(&to) {
@@ -141,22 +148,6 @@ fn row(held: &Held, now: UnixMs) -> HealthRow {
     }
 }
 
-/// The bounds of so many equal parts of a time.
-pub(super) fn equal_parts(from: UnixMs, until: UnixMs, parts: usize) -> Vec<UnixMs> {
-    let count = i64::try_from(parts.max(1)).unwrap_or(i64::MAX);
-    let length = until.0.saturating_sub(from.0).max(count);
-    // Not `length / count` times the number: what is lost in rounding would add up.
-    let bound = |n: i64| i128::from(length) * i128::from(n) / i128::from(count);
-    (0..=count)
-        .map(|n| {
-            UnixMs(
-                from.0
-                    .saturating_add(i64::try_from(bound(n)).unwrap_or(i64::MAX)),
-            )
-        })
-        .collect()
-}
-
 /// Uses per local day.
 fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure> {
     let day = |at: UnixMs| {
@@ -196,20 +187,4 @@ fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure
             .collect(),
         series: used.map(|lane| (lane.whose, lane.uses)).collect(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_parts_begin_and_end_where_they_should() {
-        let ms = |bounds: Vec<UnixMs>| bounds.iter().map(|bound| bound.0).collect::<Vec<_>>();
-        assert_eq!(ms(equal_parts(UnixMs(10), UnixMs(20), 3)), [10, 13, 16, 20]);
-        assert_eq!(
-            ms(equal_parts(UnixMs(10), UnixMs(11), 4)),
-            [10, 11, 12, 13, 14]
-        );
-        assert_eq!(ms(equal_parts(UnixMs(0), UnixMs(5), 0)), [0, 5]);
-    }
 }

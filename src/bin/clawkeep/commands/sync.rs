@@ -6,9 +6,9 @@ use clawkeep::domain::Section;
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Map, Value, json};
 
-use super::audit_prune::prune_when_due;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::record::prune;
 use crate::ui::shown_ids;
 
 /// Take over other programs' logins for every agent, and export.
@@ -44,9 +44,9 @@ impl Sync {
         } else {
             context.ui.answer(&tally.text)?;
         }
-        // A record that does not hold is not pruned, and is no reason not to sync.
-        if let Err(failure) = prune_when_due(context, &mut vault) {
-            context.ui.error(&failure.lines().join(" "));
+        // A record that does not hold, or settings that mean nothing: not pruned, and no reason not to have synced.
+        if let Err(failure) = prune::when_due(context, &mut vault) {
+            tally.failures.push(("the record".to_owned(), failure));
         }
         let failures = tally.failures;
         let worst = failures

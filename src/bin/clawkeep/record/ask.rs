@@ -5,8 +5,9 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 use clawkeep::audit::{Direction, Filter, KindFilter, Origin, Outcome};
 use clawkeep::domain::{AgentName, ProviderId, UnixMs};
-use clawkeep::vault::VaultError;
+use clawkeep::vault::{Vault, VaultError};
 
+use super::notes::{tell_of_pruning, tell_of_unknown_names};
 use super::shape::{Rows, ShapeArgs};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -29,7 +30,8 @@ pub(crate) struct Whose {
 /// Events of some kinds, from some place, that ended somehow.
 #[derive(Debug, Default, Args)]
 pub(crate) struct What {
-    /// Only this kind of event (order.set) or group (order); may be given more than once
+    /// Only this kind of event (order.set) or group (audit, backup, cooldown, credential, endpoint, expiry, export, import, key,
+    /// order, profile, refresh, session, store, sync, vault); may be given more than once
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
     #[command(flatten)]
@@ -140,7 +142,7 @@ pub(crate) struct Sums {
     how: How,
     #[command(flatten)]
     when: When,
-    /// At most so many profiles
+    /// At most so many profiles [default: all; 0 means all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// In the reverse order
@@ -155,19 +157,22 @@ impl Sums {
     pub(crate) fn show<T, const N: usize, const M: usize>(
         self,
         context: &Context,
-        count: impl FnOnce(&Filter) -> Result<Vec<T>, VaultError>,
-        rows: &Rows<T, N, M>,
+        vault: &Vault,
+        count: impl FnOnce(&Vault, &Filter) -> Result<Vec<T>, VaultError>,
+        rows: &Rows<'_, T, N, M>,
     ) -> Result<(), Failure> {
         let filter = self.how.narrow(self.whose.filter());
         let filter = self.when.narrow(filter, context.clock.now())?;
-        let mut found = count(&filter)?;
+        let mut found = count(vault, &filter)?;
         if self.reverse {
             found.reverse();
         }
-        found.truncate(self.limit.unwrap_or(usize::MAX));
+        found.truncate(self.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX));
         if found.is_empty() {
             context.ui.note(rows.nothing);
+            tell_of_unknown_names(context, vault, &filter)?;
         }
+        tell_of_pruning(context, vault, filter.since)?;
         rows.show(context, self.shape.shape(), &found)
     }
 }

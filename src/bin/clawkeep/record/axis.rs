@@ -147,6 +147,22 @@ impl Step {
     }
 }
 
+/// The bounds of so many equal parts of a time.
+pub(crate) fn equal_parts(from: UnixMs, until: UnixMs, parts: usize) -> Vec<UnixMs> {
+    let count = i64::try_from(parts.max(1)).unwrap_or(i64::MAX);
+    let length = until.0.saturating_sub(from.0).max(count);
+    // Not `length / count` times the number: what is lost in rounding would add up.
+    let bound = |n: i64| i128::from(length) * i128::from(n) / i128::from(count);
+    (0..=count)
+        .map(|n| {
+            UnixMs(
+                from.0
+                    .saturating_add(i64::try_from(bound(n)).unwrap_or(i64::MAX)),
+            )
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::{FixedOffset, Utc};
@@ -213,5 +229,16 @@ mod tests {
         assert_eq!(labels(i64::MIN, i64::MAX, 9), Vec::<String>::new());
         assert_eq!(labels(NOV_24, i64::MAX, 9), Vec::<String>::new());
         assert_eq!(labels(NOV_24, NOV_24 - 1, 9), Vec::<String>::new());
+    }
+
+    #[test]
+    fn equal_parts_begin_and_end_where_they_should() {
+        let ms = |bounds: Vec<UnixMs>| bounds.iter().map(|bound| bound.0).collect::<Vec<_>>();
+        assert_eq!(ms(equal_parts(UnixMs(10), UnixMs(20), 3)), [10, 13, 16, 20]);
+        assert_eq!(
+            ms(equal_parts(UnixMs(10), UnixMs(11), 4)),
+            [10, 11, 12, 13, 14]
+        );
+        assert_eq!(ms(equal_parts(UnixMs(0), UnixMs(5), 0)), [0, 5]);
     }
 }

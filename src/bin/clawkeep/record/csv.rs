@@ -8,6 +8,7 @@ use clawkeep::domain::{Fingerprint, UnixMs};
 use super::json::rfc3339;
 use super::text::who;
 use crate::failure::Failure;
+use crate::ui::one_line;
 
 /// The columns of an event.
 pub(crate) const EVENT: [&str; 21] = [
@@ -35,8 +36,17 @@ pub(crate) const EVENT: [&str; 21] = [
 ];
 
 /// The columns of a profile's uses.
-pub(crate) const USES: [&str; 8] = [
-    "agent", "profile", "provider", "count", "failures", "first", "last", "by",
+pub(crate) const USES: [&str; 10] = [
+    "agent",
+    "profile",
+    "provider",
+    "count",
+    "failed",
+    "first",
+    "last",
+    "last_failure",
+    "last_failure_reason",
+    "by",
 ];
 
 /// The columns of a profile's refreshes.
@@ -83,15 +93,20 @@ impl<'w> Rows<'w> {
 }
 
 fn failed(error: csv::Error) -> Failure {
-    Failure::Output(error.into())
+    Failure::Output(match error.into_kind() {
+        csv::ErrorKind::Io(error) => error, // as it is: a closed pipe is no failure
+        other => std::io::Error::other(format!("{other:?}")),
+    })
 }
 
-/// Ids come from outside, and a spreadsheet takes a cell that begins so for a formula: an apostrophe makes it a text.
+/// Ids come from outside. A spreadsheet takes a cell that begins so for a formula: an apostrophe makes it a text. And a terminal
+/// that it is printed on must not take a part of it for a command.
 fn harmless(cell: &str) -> String {
+    let cell = one_line(cell);
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<i64>().is_err() {
         return format!("'{cell}");
     }
-    cell.to_owned()
+    cell
 }
 
 /// An event's cells.
@@ -132,7 +147,7 @@ fn time(at: Option<UnixMs>) -> String {
 }
 
 /// The cells of a profile's uses.
-pub(crate) fn uses(uses: &Uses) -> [String; 8] {
+pub(crate) fn uses(uses: &Uses) -> [String; 10] {
     let (first, last) = uses.span.unzip();
     let by = uses
         .by
@@ -143,9 +158,14 @@ pub(crate) fn uses(uses: &Uses) -> [String; 8] {
         uses.whose.profile.to_string(),
         uses.provider.as_deref().unwrap_or_default().to_owned(),
         uses.count.to_string(),
-        uses.failures.to_string(),
+        uses.failed.to_string(),
         time(first),
         time(last),
+        time(uses.last_failure.as_ref().map(|failure| failure.at)),
+        uses.last_failure
+            .as_ref()
+            .and_then(|failure| failure.reason.clone())
+            .unwrap_or_default(),
         by.collect::<Vec<_>>().join("; "),
     ]
 }
@@ -181,14 +201,14 @@ mod tests {
     fn cells_are_quoted_and_no_formula() {
         let mut out: Vec<u8> = Vec::new();
         let mut rows = Rows::begin(&mut out, ["a", "b"]).unwrap();
-        for cells in [["x,\"y\"\n", "=1+2"], ["-5", "@sum"], ["-x", "1"]] {
+        for cells in [["x,\"y\"\u{1b}", "=1+2"], ["-5", "@sum"], ["-x", "1"]] {
             rows.row(&cells.map(str::to_owned)).unwrap();
         }
         rows.end().unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(
             text,
-            "a,b\r\n\"x,\"\"y\"\"\n\",'=1+2\r\n-5,'@sum\r\n'-x,1\r\n"
+            "a,b\r\n\"x,\"\"y\"\"?\",'=1+2\r\n-5,'@sum\r\n'-x,1\r\n"
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use clawkeep::audit::{Doer, Event, Refreshes, Uses, Whose};
+use clawkeep::audit::{Doer, Event, Origin, Refreshes, Uses, Whose};
 use clawkeep::domain::{Fingerprint, UnixMs};
 use serde_json::{Map, Value, json};
 
@@ -64,14 +64,25 @@ pub(crate) fn uses(uses: &Uses) -> Value {
         .span
         .map(|(first, last)| (rfc3339(first), rfc3339(last)));
     let (first, last) = span.unzip();
+    let failure = uses.last_failure.as_ref();
     of_profile(
         &uses.whose,
         uses.provider.as_deref(),
         [
             ("count", Some(json!(uses.count))),
-            ("failures", Some(json!(uses.failures))),
+            ("failed", Some(json!(uses.failed))),
             ("first", first.map(Value::from)),
             ("last", last.map(Value::from)),
+            (
+                "lastFailure",
+                failure.map(|failure| json!(rfc3339(failure.at))),
+            ),
+            (
+                "lastFailureReason",
+                failure
+                    .and_then(|failure| failure.reason.clone())
+                    .map(Value::from),
+            ),
             ("by", Some(by.collect())),
         ],
     )
@@ -111,14 +122,16 @@ pub(crate) fn of_profile<const N: usize>(
     fields(head.into_iter().chain(more))
 }
 
-/// Who did something.
+/// Who did something. Of what another program did, only where the news of it came from: who looked there is not who did it.
 pub(crate) fn doer_fields(doer: &Doer) -> Value {
+    let is_ours = *doer.origin == *Origin::Clawkeep.as_str();
+    let ours = |value: Option<Value>| value.filter(|_| is_ours);
     fields([
         ("origin", text(&doer.origin)),
-        ("program", text(&doer.program)),
-        ("parent", doer.parent.as_ref().and_then(text)),
+        ("program", ours(text(&doer.program))),
+        ("parent", ours(doer.parent.as_ref().and_then(text))),
         ("host", text(&doer.host)),
-        ("uid", Some(json!(doer.uid))),
+        ("uid", ours(Some(json!(doer.uid)))),
     ])
 }
 

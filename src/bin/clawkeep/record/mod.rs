@@ -1,11 +1,14 @@
 //! What the commands of the record share: which events are asked for, and how they are shown.
 
 pub(crate) mod ask;
-mod axis;
+pub(crate) mod axis;
 pub(crate) mod chart;
 pub(crate) mod csv;
+pub(crate) mod given;
 pub(crate) mod json;
 pub(crate) mod names;
+pub(crate) mod notes;
 pub(crate) mod page;
+pub(crate) mod prune;
 pub(crate) mod shape;
 pub(crate) mod text;

@@ -49,7 +49,7 @@ impl ShapeArgs {
 }
 
 /// How rows of one kind are shown in every shape.
-pub(crate) struct Rows<T, const N: usize, const M: usize> {
+pub(crate) struct Rows<'r, T, const N: usize, const M: usize> {
     /// What the list is called in JSON.
     pub(crate) name: &'static str,
     /// What is said where there is no row.
@@ -57,7 +57,7 @@ pub(crate) struct Rows<T, const N: usize, const M: usize> {
     /// The table's header.
     pub(crate) header: [&'static str; N],
     /// A row's cells in the table, each one line.
-    pub(crate) cells: fn(&T) -> [String; N],
+    pub(crate) cells: &'r dyn Fn(&T) -> [String; N],
     /// The header in CSV.
     pub(crate) columns: [&'static str; M],
     /// A row's cells in CSV.
@@ -66,7 +66,7 @@ pub(crate) struct Rows<T, const N: usize, const M: usize> {
     pub(crate) json: fn(&T) -> Value,
 }
 
-impl<T, const N: usize, const M: usize> Rows<T, N, M> {
+impl<T, const N: usize, const M: usize> Rows<'_, T, N, M> {
     /// Prints rows in the shape asked for.
     pub(crate) fn show(&self, context: &Context, shape: Shape, found: &[T]) -> Result<(), Failure> {
         match shape {

@@ -1,14 +1,16 @@
 //! Events, and what they come to, for people.
 
 use chrono::{DateTime, Local};
-use clawkeep::audit::{Doer, Event, Origin};
+use clawkeep::audit::{Doer, Event, Origin, is_renewal};
 use clawkeep::domain::{AgentName, Fingerprint, UnixMs};
 use serde_json::{Map, Value};
 
 use crate::ui::{local_minute, one_line};
 
 /// Details that are times, in milliseconds since the epoch.
-const TIMES: [&str; 3] = ["until", "lastUsed", "since"];
+const TIMES: [&str; 5] = ["until", "lastUsed", "lastFailureAt", "since", "before"];
+/// Details that tell a person nothing.
+const PROOFS: [&str; 2] = ["mac", "keptMac"];
 
 /// An instant in the reader's zone, to the second.
 pub(crate) fn local_second(at: UnixMs) -> String {
@@ -28,7 +30,9 @@ fn local(at: UnixMs, format: &str) -> String {
 /// The kind of an event, and how it ended where that is not as asked.
 pub(crate) fn kind(event: &Event) -> String {
     let says_so = event.kind.ends_with(&format!(".{}", event.outcome));
-    if *event.outcome == *"ok" || says_so {
+    if is_renewal(event) {
+        format!("{} (refresh)", event.kind)
+    } else if *event.outcome == *"ok" || says_so {
         event.kind.to_string()
     } else {
         format!("{} {}", event.kind, event.outcome)
@@ -91,7 +95,10 @@ pub(crate) fn what(event: &Event) -> String {
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
-    for (key, value) in detail {
+    let told = detail
+        .into_iter()
+        .filter(|(key, _)| !PROOFS.contains(&key.as_str()));
+    for (key, value) in told {
         parts.push(match value {
             Value::Number(ms) if TIMES.contains(&key.as_str()) => {
                 let ms = ms.as_i64().unwrap_or_default();

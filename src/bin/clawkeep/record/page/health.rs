@@ -51,7 +51,7 @@ pub(super) fn summary(page: &Page) -> Markup {
         .iter()
         .filter(|row| rests(row, page.generated))
         .count();
-    let failed_uses: u64 = page.uses.iter().map(|uses| uses.failures).sum();
+    let failed_uses: u64 = page.uses.iter().map(|uses| uses.failed).sum();
     let failed_refreshes: u64 = page
         .refreshes
         .iter()

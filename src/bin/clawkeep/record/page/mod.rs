@@ -24,6 +24,8 @@ use text::{outside, when, zone};
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
+/// What such a page says it was made by: one may be replaced by a newer one.
+pub(crate) const GENERATOR: &str = "clawkeep report";
 /// The keeper that goes without saying.
 const VAULT: &str = "vault";
 
@@ -151,6 +153,7 @@ fn head(page: &Page) -> Markup {
             meta name="referrer" content="no-referrer";
             meta name="color-scheme" content="light dark";
             meta name="robots" content="noindex";
+            meta name="generator" content=(GENERATOR);
             title { "Credentials on " (outside(&page.host)) " – clawkeep" }
             style { (PreEscaped(include_str!("style.css"))) }
         }

@@ -115,7 +115,8 @@ fn busy(profiles: &[Whose]) -> Page {
             whose: whose.clone(),
             provider: None,
             count: 1_234_567,
-            failures: 9,
+            failed: 9,
+            last_failure: None,
             span: Some((at(-700), at(-1))),
             by: ["a", "b", "c", "d", last]
                 .map(|program| (doer(program), 5))

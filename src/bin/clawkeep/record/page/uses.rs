@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use super::table::{Column, table};
 use super::text::{bar, counted, none, number, outside, share, shown_name, when};
 use super::{Page, days};
+use crate::record::text::who;
 
 /// Who used a profile, as many as are named.
 const DOERS_MAX: usize = 3;
@@ -38,10 +39,10 @@ pub(super) fn section(page: &Page) -> Markup {
 }
 
 fn cells(uses: &Uses, most: u64) -> [Markup; 5] {
-    let failures = if uses.failures == 0 {
+    let failures = if uses.failed == 0 {
         none()
     } else {
-        html! { span.bad { (number(uses.failures)) } }
+        html! { span.bad { (number(uses.failed)) } (why(uses)) }
     };
     [
         shown_name(&uses.whose),
@@ -50,6 +51,19 @@ fn cells(uses: &Uses, most: u64) -> [Markup; 5] {
         uses.span.map_or_else(none, between),
         doers(&uses.by),
     ]
+}
+
+/// When it was last refused, and the reason.
+fn why(uses: &Uses) -> Markup {
+    html! {
+        @if let Some(last) = &uses.last_failure {
+            " " span.far {
+                "last "
+                @if let Some(reason) = &last.reason { bdi { (outside(reason)) } ", " }
+                (when(last.at))
+            }
+        }
+    }
 }
 
 /// A use that is the only one has one time.
@@ -61,13 +75,12 @@ fn between((first, last): (UnixMs, UnixMs)) -> Markup {
 
 /// Who used it: the program that ran clawkeep where that is known, else the program itself, and the host.
 fn doers(by: &[(Doer, u64)]) -> Markup {
-    let mut counts: HashMap<(&str, &str), u64> = HashMap::new();
+    let mut counts: HashMap<(String, &str), u64> = HashMap::new();
     for (doer, count) in by {
-        let program = doer.parent.as_deref().unwrap_or(&doer.program);
-        let sum = counts.entry((program, &doer.host)).or_default();
+        let sum = counts.entry((who(doer), &doer.host)).or_default();
         *sum = sum.saturating_add(*count);
     }
-    let mut ranked: Vec<((&str, &str), u64)> = counts.into_iter().collect();
+    let mut ranked: Vec<((String, &str), u64)> = counts.into_iter().collect();
     ranked.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let (named, others) = ranked.split_at(ranked.len().min(DOERS_MAX));
     if named.is_empty() {

@@ -1,0 +1,79 @@
+//! Pruning the record, when asked and when due.
+
+use clawkeep::audit::Filter;
+use clawkeep::domain::UnixMs;
+use clawkeep::vault::{Pruned, UnlockedVault};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::ui::local_minute;
+
+/// How much older than it may be the oldest event must be before pruning is due, in milliseconds: a day.
+const SLACK: i64 = 24 * 3_600_000;
+/// How far the record must have gone on after a time for that to be believed, in milliseconds: 7 days.
+const BELIEVED: i64 = 7 * 24 * 3_600_000;
+
+/// So many events, in words.
+pub(crate) fn counted(events: u64) -> String {
+    format!("{events} {}", if events == 1 { "event" } else { "events" })
+}
+
+/// Prunes, in one transaction, and gives the room back as far as that is possible now.
+pub(crate) fn prune(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    before: UnixMs,
+) -> Result<Option<Pruned>, Failure> {
+    let head = context.kept_head(vault)?;
+    let pruned = context.with_engine(vault, |engine| {
+        let pruned = engine
+            .vault
+            .prune(before, head, &context.actor, context.clock)?;
+        pruned.map_err(Failure::Chain)
+    })?;
+    if pruned.is_some()
+        && let Err(error) = vault.compact()
+    {
+        context.ui.note(&format!(
+            "Note: the room is not given back yet ({error}); later events use it."
+        ));
+    }
+    Ok(pruned)
+}
+
+/// What `clawkeep.retention` asks for, at most once a day: nobody else does it on a server that is left alone. Counted not from
+/// now but from the last event that the record has gone on after for a week: a clock that is wrong for some hours must not
+/// cost the record.
+pub(crate) fn when_due(context: &Context, vault: &mut UnlockedVault) -> Result<(), Failure> {
+    let own = context.own()?;
+    if own.retention_ms.is_none() {
+        return Ok(());
+    }
+    let newest = |until: Option<UnixMs>| -> Result<Option<UnixMs>, Failure> {
+        let filter = Filter {
+            until,
+            limit: Some(1),
+            ..Filter::default()
+        };
+        let event = vault.history(&filter)?.next().transpose()?;
+        Ok(event.map(|event| event.at))
+    };
+    let last = newest(None)?.map(|last| last.min(context.clock.now()));
+    let Some(last) = last else { return Ok(()) };
+    let believed = newest(Some(UnixMs(last.0.saturating_sub(BELIEVED))))?;
+    let Some(before) = believed.and_then(|believed| own.prune_before(believed)) else {
+        return Ok(());
+    };
+    let oldest = vault.oldest_unpruned()?;
+    if oldest.is_none_or(|oldest| oldest.0 >= before.0.saturating_sub(SLACK)) {
+        return Ok(());
+    }
+    if let Some(pruned) = prune(context, vault, before)? {
+        context.ui.note(&format!(
+            "Note: removed {} before {} from the record, as clawkeep.retention asks.",
+            counted(pruned.removed),
+            local_minute(before.0)
+        ));
+    }
+    Ok(())
+}
