@@ -171,7 +171,7 @@ fn a_copy_replaces_a_copy_and_nothing_else() {
     ] {
         let run = home.run(&["export", "--reveal", "--to", to]).exits(64);
         assert!(
-            run.stderr.contains("is is no place for it"),
+            run.stderr.contains("is no place for it"),
             "{to}: {run:?}"
         );
     }
