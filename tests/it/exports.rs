@@ -170,10 +170,7 @@ fn a_copy_replaces_a_copy_and_nothing_else() {
         "link",
     ] {
         let run = home.run(&["export", "--reveal", "--to", to]).exits(64);
-        assert!(
-            run.stderr.contains("is no place for it"),
-            "{to}: {run:?}"
-        );
+        assert!(run.stderr.contains("is no place for it"), "{to}: {run:?}");
     }
     assert_eq!(fs::read(home.at(VAULT)).unwrap(), vault);
     home.run(&["export", "--to", "copy.json"]).exits(64); // not without --reveal
