@@ -41,9 +41,22 @@ pub enum OwnSettingsError {
 pub struct OwnSettings {
     /// For how long events are kept, in milliseconds; `None`: for ever. Set by `clawkeep.retention = "400d"`.
     pub retention_ms: Option<i64>,
+    /// Whether another account may be used where the first choice cannot be. Set by `clawkeep.fallback = "any"` (the default) or
+    /// `"none"`.
+    pub fallback: Fallback,
     /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes messages as syslog does. Set by
     /// `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
     pub syslog: Option<PathBuf>,
+}
+
+/// What happens where the first choice cannot be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// The next candidate is used; that is said and recorded.
+    #[default]
+    Any,
+    /// Nothing is.
+    None,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +71,7 @@ struct Written {
 struct Keeper {
     retention: Option<toml::Spanned<String>>,
     heads: Option<toml::Spanned<String>>,
+    fallback: Option<toml::Spanned<String>>,
 }
 
 impl OwnSettings {
@@ -97,7 +111,16 @@ impl OwnSettings {
                 _ => Err(invalid(heads.span().start, what)),
             }
         });
+        let fallback = written.clawkeep.fallback.map(|fallback| {
+            let what = "clawkeep.fallback is \"any\" or \"none\"";
+            match fallback.get_ref().as_str() {
+                "any" => Ok(Fallback::Any),
+                "none" => Ok(Fallback::None),
+                _ => Err(invalid(fallback.span().start, what)),
+            }
+        });
         Ok(Self {
+            fallback: fallback.transpose()?.unwrap_or_default(),
             retention_ms: retention.transpose()?,
             syslog: syslog.transpose()?,
         })
@@ -129,6 +152,11 @@ mod tests {
             both.prune_before(UnixMs(400 * 86_400_000 + 5)),
             Some(UnixMs(5))
         );
+        assert_eq!(both.fallback, Fallback::Any);
+        assert_eq!(
+            parse("clawkeep.fallback = \"none\"").unwrap().fallback,
+            Fallback::None
+        );
         let dotted = parse("clawkeep.heads = \"syslog:/run/log\"").unwrap();
         assert_eq!(dotted.syslog.as_deref(), Some(Path::new("/run/log")));
     }
@@ -144,6 +172,7 @@ mod tests {
             ("clawkeep.retention = \"99999999999d\"", "from a day to"),
             ("clawkeep.retention = 400", "line 1"),
             ("clawkeep.heads = \"mail\"", "clawkeep.heads is"),
+            ("clawkeep.fallback = \"some\"", "clawkeep.fallback is"),
             ("clawkeep.heads = \"syslog:relative\"", "clawkeep.heads is"),
             (
                 "[clawkeep]\nretentoin = \"400d\"",

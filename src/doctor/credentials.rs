@@ -86,6 +86,18 @@ fn is_renewed(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
         && refresh.is_some_and(|token| !token.trim().is_empty())
 }
 
+/// How a profile that has ended is had again; nothing for one that is not there.
+#[must_use]
+pub fn how_to_renew(agent: &AgentName, doc: &StoreDoc, id: &str) -> Option<String> {
+    let credential = doc.credential(id)?;
+    Some(renewal(
+        agent,
+        id,
+        &credential,
+        is_renewed(doc, id, &credential),
+    ))
+}
+
 /// What the reference's doctor says of the two mirrored logins; for the others, what this program can do.
 fn renewal(agent: &AgentName, id: &str, credential: &Credential<'_>, renews: bool) -> String {
     if Owner::of(id) != Owner::Vault {

@@ -3,10 +3,12 @@
 //! Pure: values in, values out. Whether a candidate's secret can be used is decided by whoever tries it.
 //! Source: `spec/compat.md`, Selection, and the `select` conformance cases.
 
+mod choice;
 mod usage;
 
 use serde_json::Value;
 
+pub use choice::{Choice, Demand, PassedOver, choose, unusable};
 pub use usage::{Failed, FailureReason, after_clearing, after_failure, after_use};
 
 use crate::domain::{
@@ -37,6 +39,27 @@ pub fn candidates(
     prefer: Option<&ProfileId>,
     now: UnixMs,
 ) -> Vec<ProfileId> {
+    in_turn(doc, preferences, provider, prefer, |id| rest(doc, id, now))
+}
+
+/// The same as if none rested: the order in which they are meant to be used.
+#[must_use]
+pub fn candidates_if_rested(
+    doc: &StoreDoc,
+    preferences: &Preferences,
+    provider: &ProviderId,
+    prefer: Option<&ProfileId>,
+) -> Vec<ProfileId> {
+    in_turn(doc, preferences, provider, prefer, |_| None)
+}
+
+fn in_turn<'d>(
+    doc: &'d StoreDoc,
+    preferences: &Preferences,
+    provider: &ProviderId,
+    prefer: Option<&ProfileId>,
+    rest: impl Fn(&str) -> Option<Rest<'d>>,
+) -> Vec<ProfileId> {
     let explicit = doc
         .order_for(provider.as_str())
         .or_else(|| preferences.order.clone());
@@ -48,7 +71,7 @@ pub fn candidates(
 
     let (mut ready, mut resting) = (Vec::new(), Vec::new());
     for id in eligible(doc, provider, base) {
-        match rest(doc, id.as_str(), now) {
+        match rest(id.as_str()) {
             Some(rest) => resting.push((rest.until.ms(), id)),
             None => ready.push(id),
         }

@@ -61,6 +61,8 @@ pub enum Extent {
 pub struct Loaded {
     /// Its store document.
     pub doc: StoreDoc,
+    /// The vault's revision of it: another one, once anything of it is changed.
+    pub revision: i64,
     /// What the vault had before, if the load changed it.
     pub before: Option<StoreDoc>,
     /// Rows that did not open. The document lacks them, and nothing was written.
@@ -115,6 +117,7 @@ impl Engine<'_> {
         if survey.is_settled() || !survey.state.unopened.is_empty() {
             let mut loaded = Loaded {
                 doc: survey.state.doc,
+                revision: survey.state.revision,
                 before: None,
                 unopened: survey.state.unopened,
                 notices: survey.notices,
@@ -389,6 +392,7 @@ impl Engine<'_> {
         };
         Ok(Round::Done(Box::new(Loaded {
             doc,
+            revision,
             before,
             unopened: Vec::new(),
             notices: survey.notices,

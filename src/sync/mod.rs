@@ -10,6 +10,7 @@ mod engine;
 mod error;
 #[cfg(test)]
 mod guarantee;
+mod hand_out;
 pub mod import;
 mod leftover;
 pub mod merge;
@@ -22,5 +23,6 @@ mod survey;
 pub use edited::{Edited, EditedBy};
 pub use engine::{Engine, Extent, Loaded, SyncMode, queue_path};
 pub use error::SyncError;
+pub use hand_out::Handing;
 pub use notice::Notice;
 pub use sources::{LoginSources, Planned};

@@ -29,6 +29,7 @@ mod terms;
 mod timeline;
 mod tx;
 mod unlock;
+mod uses;
 mod verify;
 
 pub use agents::AgentState;
@@ -43,3 +44,4 @@ pub use profiles::ChangeNote;
 pub use prune::Pruned;
 pub use tx::Tx;
 pub use unlock::{KeySources, UnlockedVault};
+pub use uses::{HandedOut, Pin};

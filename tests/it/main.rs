@@ -13,6 +13,7 @@ mod environment;
 mod exports;
 mod first_run;
 mod gateway;
+mod hand_out;
 mod keychain;
 mod killed;
 mod layers;

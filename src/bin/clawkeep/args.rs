@@ -6,7 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_mark, auth_order, auth_paste, auth_remove,
-    auth_setup_token, doctor, export, history, import, init, models_status, report, sync,
+    auth_setup_token, doctor, exec, export, history, import, init, models_status, report, session,
+    sync, token,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -62,6 +63,13 @@ pub(crate) enum Command {
     /// Credentials of model providers
     #[command(subcommand)]
     Models(Models),
+    /// Print the secret of the credential that is next for a provider
+    Token(token::Token),
+    /// Run a program with the secret of a credential in its provider's variable
+    Exec(exec::Exec),
+    /// Which profile a session uses
+    #[command(subcommand)]
+    Session(session::Session),
     /// Look for what is wrong, and mend what can be mended safely
     Doctor(doctor::Doctor),
     /// What happened to which credential

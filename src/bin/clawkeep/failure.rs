@@ -73,6 +73,13 @@ pub(crate) enum Failure {
     /// A record that was exported is not the one that is there.
     #[error("{} is not what is in the record: {how}", path.display())]
     ExportDiffers { path: PathBuf, how: String },
+    /// `exec` could not run the program.
+    #[error("cannot run {program}")]
+    NotRun {
+        program: String,
+        status: u8,
+        source: io::Error,
+    },
     /// `--check` found something: the report has said what.
     #[error("check failed")]
     Check(u8),
@@ -101,7 +108,7 @@ impl Failure {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,
             Self::Usage(_) | Self::BadArgument(_) | Self::Kind(_) => USAGE,
-            Self::Check(status) => *status,
+            Self::Check(status) | Self::NotRun { status, .. } => *status,
             Self::Import {
                 fault: ImportFault::LoggedOut(_),
                 ..

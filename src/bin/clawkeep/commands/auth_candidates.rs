@@ -24,6 +24,9 @@ pub(crate) struct Candidates {
     /// A profile to try first, if it is a candidate at all
     #[arg(long, value_name = "ID")]
     prefer: Option<String>,
+    /// As in this session: its pinned profile goes first
+    #[arg(long, value_name = "SESSION", conflicts_with = "prefer")]
+    session: Option<String>,
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
@@ -48,7 +51,18 @@ impl Candidates {
             order: settings.order_for(&provider),
             configured: settings.profiles_of(&provider),
         };
-        let prefer = self.prefer.map(|id| ProfileId::new(id.trim()));
+        let pinned = match &self.session {
+            Some(session) => {
+                let mut pins = vault.pins(&agent.name)?.into_iter();
+                pins.find(|pin| pin.session == session.trim() && pin.provider == provider)
+                    .map(|pin| pin.profile)
+            }
+            None => None,
+        };
+        let prefer = self
+            .prefer
+            .map(|id| ProfileId::new(id.trim()))
+            .or_else(|| pinned.clone());
         let now = context.clock.now();
         let ids = candidates(&loaded.doc, &preferences, &provider, prefer.as_ref(), now);
         if let Some(prefer) = prefer.as_ref().filter(|prefer| !ids.contains(prefer)) {
@@ -66,7 +80,11 @@ impl Candidates {
                 context.ui.note(&none);
             }
             let line = |(place, id): (usize, &ProfileId)| {
-                format!("{}\n", line(&loaded.doc, &provider, id, place == 0, now))
+                let marks = Marks {
+                    is_next: place == 0,
+                    is_pinned: pinned.as_ref() == Some(id),
+                };
+                format!("{}\n", line(&loaded.doc, &provider, id, marks, now))
             };
             let lines: String = ids.iter().enumerate().map(line).collect();
             context.ui.answer(&lines)?;
@@ -75,11 +93,27 @@ impl Candidates {
     }
 }
 
+/// What is known of a candidate beside its store.
+#[derive(Clone, Copy)]
+struct Marks {
+    is_next: bool,
+    is_pinned: bool,
+}
+
 /// A candidate with what is known of it.
-fn line(doc: &StoreDoc, provider: &ProviderId, id: &ProfileId, next: bool, now: UnixMs) -> String {
+fn line(
+    doc: &StoreDoc,
+    provider: &ProviderId,
+    id: &ProfileId,
+    marks: Marks,
+    now: UnixMs,
+) -> String {
     let mut flags = Vec::new();
-    if next {
+    if marks.is_next {
         flags.push("next".to_owned());
+    }
+    if marks.is_pinned {
+        flags.push("pinned".to_owned());
     }
     if doc
         .get(Section::LastGood, provider.as_str())

@@ -13,6 +13,7 @@ pub(crate) mod auth_paste;
 pub(crate) mod auth_remove;
 pub(crate) mod auth_setup_token;
 pub(crate) mod doctor;
+pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod history_at;
@@ -22,7 +23,9 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod models_status;
 pub(crate) mod report;
+pub(crate) mod session;
 pub(crate) mod sync;
+pub(crate) mod token;
 
 use std::process::ExitCode;
 
@@ -42,6 +45,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::History(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
         Command::Report(command) => command.run(&context),
+        Command::Token(command) => command.run(&context),
+        Command::Exec(command) => command.run(&context),
+        Command::Session(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Import(command) => command.run(&context),
     }?;

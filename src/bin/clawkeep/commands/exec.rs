@@ -1,0 +1,128 @@
+//! `exec`: a program with a credential in its environment.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use clap::Args;
+use clawkeep::config::provider_variables;
+use clawkeep::domain::{CredentialType, ProviderId};
+use secrecy::ExposeSecret as _;
+
+use super::auth;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::pick::{How, Picked, Wanted};
+
+/// A program that is not there. Source: POSIX, env(1).
+const NOT_FOUND: u8 = 127;
+/// A program that cannot be run. Source: as above.
+const NOT_RUN: u8 = 126;
+
+/// Run a program with the secret of a credential in its provider's variable.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe program takes this one's place: its exit status and its signals are its own. Other variables of those providers are taken out of its environment."
+)]
+pub(crate) struct Exec {
+    /// A provider; may be given more than once [default: that of the configured default model]
+    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    provider: Vec<ProviderId>,
+    /// This profile and no other of its provider
+    #[arg(long, value_name = "ID")]
+    profile: Option<String>,
+    #[command(flatten)]
+    how: How,
+    /// The program and its arguments
+    #[arg(value_name = "CMD", last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+impl Exec {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let mut wanted: Vec<Wanted> = self.profile.into_iter().map(Wanted::Profile).collect();
+        for provider in self.provider {
+            let of = Wanted::Of(provider);
+            if !wanted.contains(&of) {
+                wanted.push(of);
+            }
+        }
+        if wanted.is_empty() {
+            wanted.push(Wanted::Of(
+                context.settings()?.models.default_ref().provider,
+            ));
+        }
+        for wanted in &wanted {
+            if let Wanted::Of(provider) = wanted {
+                check_variable(provider)?;
+            }
+        }
+        let picked = self.how.pick(context, &wanted, "exec")?;
+        let mut words = self.command.into_iter();
+        let program = words.next().unwrap_or_default();
+        let mut command = Command::new(&program);
+        command.args(words);
+        for picked in &picked {
+            set_variable(&mut command, picked)?;
+        }
+        drop(picked);
+        run(command, &program)
+    }
+}
+
+fn check_variable(provider: &ProviderId) -> Result<(), Failure> {
+    if provider_variables(provider).is_empty() {
+        return Err(Failure::BadArgument(format!(
+            "programs look for a secret of {provider} in no variable that is known here; hand it over with `clawkeep token`"
+        )));
+    }
+    Ok(())
+}
+
+/// Puts the secret where programs of that provider look for it, and nothing of another account beside it.
+fn set_variable(command: &mut Command, picked: &Picked) -> Result<(), Failure> {
+    check_variable(&picked.provider)?;
+    let names = provider_variables(&picked.provider);
+    for name in names {
+        command.env_remove(name);
+    }
+    // The first that is set counts, and Anthropic's first is for logins.
+    let is_key = picked.kind == CredentialType::ApiKey;
+    let is_for_keys = |name: &&&str| !name.contains("OAUTH");
+    let name = match names.iter().find(is_for_keys) {
+        Some(name) if is_key => name,
+        _ => names.first().unwrap_or(&""),
+    };
+    command.env(name, picked.secret.expose_secret());
+    Ok(())
+}
+
+/// Becomes the program; comes back only if that fails.
+#[cfg(unix)]
+fn run(mut command: Command, program: &OsString) -> Result<(), Failure> {
+    use std::os::unix::process::CommandExt as _;
+    Err(not_run(program, command.exec()))
+}
+
+/// Runs the program and ends as it ended.
+#[cfg(not(unix))]
+fn run(mut command: Command, program: &OsString) -> Result<(), Failure> {
+    let status = command.status().map_err(|error| not_run(program, error))?;
+    let status = u8::try_from(status.code().unwrap_or(1)).unwrap_or(1);
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Failure::Check(status))
+    }
+}
+
+fn not_run(program: &OsString, source: std::io::Error) -> Failure {
+    let status = match source.kind() {
+        std::io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_RUN,
+    };
+    Failure::NotRun {
+        program: program.to_string_lossy().into_owned(),
+        status,
+        source,
+    }
+}

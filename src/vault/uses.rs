@@ -1,0 +1,155 @@
+//! What is handed out, and which profile a session is pinned to.
+
+use rusqlite::params;
+
+use super::error::{Context, VaultError};
+use super::{Tx, Vault, terms};
+use crate::audit::{EventDraft, EventKind, Origin, Outcome};
+use crate::domain::{AgentName, Credential, ProfileId, ProviderId, UnixMs, normalize_provider};
+
+/// A session's profile for a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The session.
+    pub session: String,
+    /// The provider.
+    pub provider: ProviderId,
+    /// The profile.
+    pub profile: ProfileId,
+    /// Since when.
+    pub pinned_at: UnixMs,
+}
+
+/// Whose secrets are handed out, by which command, in which session.
+#[derive(Clone, Copy, Debug)]
+pub struct HandedOut<'h> {
+    /// Whose.
+    pub agent: &'h AgentName,
+    /// The command, for the record.
+    pub command: &'static str,
+    /// The session, if one was named.
+    pub session: Option<&'h str>,
+}
+
+const PINS: &str = "SELECT s.session, s.provider, t.text, s.pinned_at FROM session_pins s JOIN terms t ON t.id = s.profile \
+                    WHERE s.agent = (SELECT id FROM terms WHERE text = ?1) ORDER BY s.session, s.provider";
+
+impl Vault {
+    /// The pins of an agent's sessions. Needs no key.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn pins(&self, agent: &AgentName) -> Result<Vec<Pin>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<Pin>> {
+            let mut select = self.conn.prepare_cached(PINS)?;
+            let rows = select.query_map([agent.as_str()], |row| {
+                let provider: String = row.get(1)?;
+                Ok(Pin {
+                    session: row.get(0)?,
+                    provider: ProviderId::new(&provider),
+                    profile: ProfileId::new(row.get::<_, String>(2)?),
+                    pinned_at: UnixMs(row.get(3)?),
+                })
+            })?;
+            rows.collect()
+        };
+        read().at(&self.path, "read")
+    }
+}
+
+impl Tx<'_> {
+    /// Records that a credential is handed out. To be committed before anybody gets it.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing may be handed out then.
+    pub fn note_use(
+        &mut self,
+        handed: &HandedOut<'_>,
+        profile: &ProfileId,
+        credential: &Credential<'_>,
+    ) -> Result<(), VaultError> {
+        let provider = normalize_provider(credential.provider);
+        let mut event = EventDraft::new(EventKind::CredentialUsed, Origin::Clawkeep)
+            .profile(profile, &provider)
+            .detail("command", handed.command);
+        let secret = credential.expose_secret();
+        event.token = (None, secret.map(|secret| self.keys.fingerprint(secret)));
+        event.expires = (None, credential.expiry());
+        event.session = handed.session.map(str::to_owned);
+        self.append(Some(handed.agent), event).map(|_| ())
+    }
+
+    /// Records that a candidate was passed over, and why.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_passed_over(
+        &mut self,
+        handed: &HandedOut<'_>,
+        profile: &ProfileId,
+        credential: Option<&Credential<'_>>,
+        why: &str,
+    ) -> Result<(), VaultError> {
+        let provider = credential.map(|credential| normalize_provider(credential.provider));
+        let provider = provider.unwrap_or_else(|| normalize_provider(profile.provider_part()));
+        let mut event = EventDraft::new(EventKind::CredentialPassedOver, Origin::Clawkeep)
+            .outcome(Outcome::Skipped)
+            .profile(profile, &provider)
+            .detail("why", why)
+            .detail("command", handed.command);
+        event.session = handed.session.map(str::to_owned);
+        self.append(Some(handed.agent), event).map(|_| ())
+    }
+
+    /// Pins a session to a profile, in place of the one it had for that provider.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn pin_session(
+        &mut self,
+        agent: &AgentName,
+        session: &str,
+        provider: &ProviderId,
+        profile: &ProfileId,
+    ) -> Result<(), VaultError> {
+        let write = || {
+            let profile = terms::intern(&self.tx, profile.as_str())?;
+            // Nothing of the store changes, so the agent's revision stays.
+            self.tx.execute(
+                "INSERT INTO session_pins (agent, session, provider, profile, pinned_at) \
+                 VALUES ((SELECT id FROM terms WHERE text = ?1), ?2, ?3, ?4, ?5) \
+                 ON CONFLICT (agent, session, provider) DO UPDATE SET profile = ?4, pinned_at = ?5",
+                params![
+                    agent.as_str(),
+                    session,
+                    provider.as_str(),
+                    profile,
+                    self.now.0
+                ],
+            )
+        };
+        write().at(self.path, "write")?;
+        let mut event = EventDraft::new(EventKind::SessionPinned, Origin::Clawkeep)
+            .profile(profile, provider.as_str());
+        event.session = Some(session.to_owned());
+        self.append(Some(agent), event).map(|_| ())
+    }
+
+    /// Takes a session's pin for a provider away. Nothing happens where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn unpin_session(&mut self, agent: &AgentName, pin: &Pin) -> Result<(), VaultError> {
+        let removed = self.tx.execute(
+            "DELETE FROM session_pins WHERE agent = (SELECT id FROM terms WHERE text = ?1) AND session = ?2 AND provider = ?3",
+            params![agent.as_str(), pin.session, pin.provider.as_str()],
+        );
+        if removed.at(self.path, "write")? == 0 {
+            return Ok(());
+        }
+        let mut event = EventDraft::new(EventKind::SessionUnpinned, Origin::Clawkeep)
+            .profile(&pin.profile, pin.provider.as_str());
+        event.session = Some(pin.session.clone());
+        self.append(Some(agent), event).map(|_| ())
+    }
+}
