@@ -88,6 +88,13 @@ fn status_with_key_file(bencher: Bencher<'_, '_>) {
     bencher.bench(|| run(home, &["models", "status", "--json"]));
 }
 
+/// A secret handed out, with its event committed first. The goal is 4 ms above `empty_process`.
+#[divan::bench(sample_count = SAMPLES, sample_size = 1)]
+fn token_with_key_file(bencher: Bencher<'_, '_>) {
+    let home = keyfile_home();
+    bencher.bench(|| run(home, &["token", "--provider", "anthropic"]));
+}
+
 /// The same with the key in a keychain.
 #[divan::bench(sample_count = SAMPLES, sample_size = 1, ignore = std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_none())]
 fn status_with_secret_service(bencher: Bencher<'_, '_>) {
