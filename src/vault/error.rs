@@ -93,6 +93,28 @@ pub enum VaultError {
     Crypto(#[from] CryptoError),
 }
 
+impl VaultError {
+    /// Whether it could not be opened for want of permission to write, which reading alone does not need.
+    #[must_use]
+    pub fn is_for_want_of_writing(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        match self {
+            Self::File(FileError::Io { source, .. }) => {
+                matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
+            }
+            Self::Storage { source, .. } => {
+                let error = source.downcast_ref::<rusqlite::Error>();
+                let code = error.and_then(rusqlite::Error::sqlite_error_code);
+                matches!(
+                    code,
+                    Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen)
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
 /// The keychain, as [`KeyProblem::WrongKey`] names it among the places of keys.
 pub const KEYCHAIN: &str = "the keychain";
 

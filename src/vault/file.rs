@@ -77,6 +77,38 @@ impl Vault {
         })
     }
 
+    /// Opens the vault at `path` to be read and nothing else, from a place that cannot be written: a copy that is kept as evidence, a
+    /// file system that is mounted read-only. Nobody may be writing it.
+    ///
+    /// # Errors
+    /// As [`Vault::open`]; and when it has a write-ahead log beside it, which is not read so, or is of an earlier version, which
+    /// would have to be upgraded.
+    pub fn open_read_only(path: &Path) -> Result<Self, VaultError> {
+        let path = trusted_path(path)?;
+        let unmerged = || {
+            let mut log = path.as_os_str().to_owned();
+            log.push("-wal");
+            std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+        };
+        let what = "the newest events are in a log beside it, which can be read only where it can be written";
+        if unmerged() {
+            return Err(VaultError::Damaged {
+                path,
+                what: what.to_owned(),
+            });
+        }
+        let conn = connect_to_read(&path)?;
+        check_application(&conn, &path)?;
+        schema::check(&conn, &path)?;
+        let (id, epoch) = identity(&conn, &path)?;
+        Ok(Self {
+            conn,
+            path,
+            id,
+            epoch,
+        })
+    }
+
     /// The vault's identity.
     #[must_use]
     pub fn id(&self) -> VaultId {
@@ -251,6 +283,38 @@ pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let conn = Connection::open_with_flags(path, flags).at(path, "open")?;
+    harden(&conn, path)?;
+    conn.execute_batch(
+        "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
+    )
+    .at(path, "open")?;
+    Ok(conn)
+}
+
+/// Opens a connection that takes the file as it is: it makes no log, no lock and no index beside it.
+fn connect_to_read(path: &Path) -> Result<Connection, VaultError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_URI;
+    // Source of the escapes: SQLite, Uniform Resource Identifiers.
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte));
+            }
+            other => uri.push_str(&format!("%{other:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let conn = Connection::open_with_flags(uri, flags).at(path, "open")?;
+    harden(&conn, path)?;
+    Ok(conn)
+}
+
+/// Sets what every connection must have.
+fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
         .at(path, "open")?;
@@ -260,10 +324,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
     // a fifth of the time of a query of the record.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .at(path, "open")?;
-    conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cell_size_check = ON; \
-         PRAGMA cache_size = -16384;")
-        .at(path, "open")?;
-    Ok(conn)
+    conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384;")
+        .at(path, "open")
 }
 
 pub(super) fn identity(conn: &Connection, path: &Path) -> Result<(VaultId, Epoch), VaultError> {

@@ -122,9 +122,29 @@ impl Context {
                 .is_ok_and(|mut files| files.next().is_some())
     }
 
-    /// Opens the vault without its key. There must be one.
+    /// Opens the vault without its key, to be read: where it lies may be closed to writing. There must be one.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        Ok(Vault::open(&self.layout.vault_file)?)
+        let path = &self.layout.vault_file;
+        match Vault::open(path) {
+            Err(error) if error.is_for_want_of_writing() => {
+                // What stood in the way of writing is the better answer where reading does not work either.
+                Vault::open_read_only(path).map_err(|other| match other {
+                    VaultError::Damaged { .. } => other.into(),
+                    _ => error.into(),
+                })
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Opens and unlocks the vault, to be read. There must be one.
+    pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
+        harden();
+        self.check_owner()?;
+        if !self.has_keyfile() {
+            self.keychain.warm_up();
+        }
+        Ok(self.locked()?.unlock(&self.key_sources())?)
     }
 
     /// Opens and unlocks the vault, making it first if there is none.

@@ -63,8 +63,7 @@ impl Audit {
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let given = self.head.as_deref().map(Given::read).transpose()?;
-        context.locked()?; // verifying never makes a vault
-        let vault = context.vault()?;
+        let vault = context.unlocked_to_read()?; // verifying never makes a vault, nor writes one
         let kept = match &given {
             Some(given) => Some(given.head),
             None => context.kept_head(&vault)?,
