@@ -61,6 +61,8 @@ impl Vault {
                     schema::check_version(&conn, &path, found)?;
                 }
                 schema::migrate(&mut conn, &path)?;
+                // What the migration left behind is given back where nobody is in the way; later events use it else.
+                let _ = conn.execute_batch("VACUUM");
             }
             None => return Err(VaultError::Foreign { path }),
         }
