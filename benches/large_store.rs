@@ -3,8 +3,9 @@
 //! Whole processes, as in `start_up`: compare the rows, not the numbers with those of another day. The goals are 60 ms for
 //! `status_json` and 100 ms for the merge of one change.
 
+mod shared;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -128,23 +129,8 @@ impl Home {
         std::fs::write(self.store_file(), text).expect("the benchmark's own home");
     }
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clawkeep"));
-        command
-            .args(args)
-            .env_clear()
-            .env("HOME", self.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        command
-    }
-
     fn run(&self, args: &[&str]) {
-        let status = self
-            .command(args)
-            .status()
-            .expect("the binary that cargo just built");
-        assert!(status.success(), "{args:?} ended with {status}");
+        shared::run(shared::command(self.path(), args));
     }
 
     /// What a gateway does: reads the store, changes it, writes it.
@@ -180,12 +166,7 @@ fn settled(bencher: Bencher<'_, '_>, args: &[&str]) {
 /// The floor: starting and ending a process that does nothing.
 #[divan::bench(sample_count = SAMPLES, sample_size = 1)]
 fn empty_process(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| {
-        Command::new("/bin/true")
-            .env_clear()
-            .status()
-            .expect("/bin/true is everywhere")
-    });
+    bencher.bench(shared::run_nothing);
 }
 
 #[divan::bench(sample_count = SAMPLES, sample_size = 1)]

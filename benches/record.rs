@@ -8,8 +8,10 @@
 //!
 //! `CLAWKEEP_RECORD=DIR` keeps the vault in a directory and takes it from there the next time.
 
+mod shared;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
@@ -155,23 +157,11 @@ impl Record {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clawkeep"));
-        command
-            .arg("-q")
-            .args(args)
-            .env_clear()
-            .env("HOME", &self.home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        command
+        shared::command(&self.home, &[&["-q"], args].concat())
     }
 
     fn run(&self, args: &[&str]) {
-        let status = self
-            .command(args)
-            .status()
-            .expect("the binary that cargo just built");
-        assert!(status.success(), "{args:?} ended with {status}");
+        shared::run(self.command(args));
     }
 
     /// The most memory that a command held, in KiB.
@@ -305,12 +295,7 @@ fn timed(bencher: Bencher<'_, '_>, args: &[&str]) {
 /// The floor: starting and ending a process that does nothing.
 #[divan::bench(sample_count = SAMPLES, sample_size = 1)]
 fn empty_process(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| {
-        Command::new("/bin/true")
-            .env_clear()
-            .status()
-            .expect("/bin/true is everywhere")
-    });
+    bencher.bench(shared::run_nothing);
 }
 
 #[divan::bench(sample_count = SAMPLES, sample_size = 1)]

@@ -4,8 +4,9 @@
 //! the numbers with those of another day. With `DBUS_SESSION_BUS_ADDRESS` set to a bus with a Secret Service, the row
 //! `status_with_secret_service` uses a vault whose key is there; without it that row is not run.
 
+mod shared;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use divan::Bencher;
@@ -30,25 +31,12 @@ fn home(kind: &str) -> TempDir {
     home
 }
 
-fn command(home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clawkeep"));
-    command
-        .args(args)
-        .env_clear()
-        .env("HOME", home)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+fn run(home: &Path, args: &[&str]) {
+    let mut command = shared::command(home, args);
     if let Some(bus) = std::env::var_os("DBUS_SESSION_BUS_ADDRESS") {
         command.env("DBUS_SESSION_BUS_ADDRESS", bus);
     }
-    command
-}
-
-fn run(home: &Path, args: &[&str]) {
-    let status = command(home, args)
-        .status()
-        .expect("the binary that cargo just built");
-    assert!(status.success(), "{args:?} ended with {status}");
+    shared::run(command);
 }
 
 fn keyfile_home() -> &'static Path {
@@ -59,12 +47,7 @@ fn keyfile_home() -> &'static Path {
 /// The floor: starting and ending a process that does nothing.
 #[divan::bench(sample_count = SAMPLES, sample_size = 1)]
 fn empty_process(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| {
-        Command::new("/bin/true")
-            .env_clear()
-            .status()
-            .expect("/bin/true is everywhere")
-    });
+    bencher.bench(shared::run_nothing);
 }
 
 /// Arguments only: no vault.

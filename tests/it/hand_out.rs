@@ -141,11 +141,7 @@ fn another_account_is_never_used_in_silence() {
         )
     );
     // Strictly, nothing is: by the flag, or by the setting.
-    let before = home
-        .kinds()
-        .iter()
-        .filter(|kind| *kind == "credential.used")
-        .count();
+    let before = home.count_of("credential.used");
     let strict = home
         .run(&["token", "--provider", "anthropic", "--strict"])
         .exits(1);
@@ -165,13 +161,7 @@ fn another_account_is_never_used_in_silence() {
         ""
     );
     home.write(".clawdbot/clawkeep.toml", "clawkeep.fallback = \"any\"\n");
-    assert_eq!(
-        home.kinds()
-            .iter()
-            .filter(|kind| *kind == "credential.used")
-            .count(),
-        before
-    );
+    assert_eq!(home.count_of("credential.used"), before);
     // One that rests is tried where nothing else is left, and the profile that was named is taken at its word.
     home.run(&[
         "models",
@@ -318,11 +308,7 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
     ]);
     assert_eq!(handed(run), "|sk-test-key");
     // Nothing is handed out for a program that gets only a part of what it asked for.
-    let before = home
-        .kinds()
-        .iter()
-        .filter(|kind| *kind == "credential.used")
-        .count();
+    let before = home.count_of("credential.used");
     home.run(&[
         "exec",
         "--provider",
@@ -333,13 +319,7 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
         "true",
     ])
     .exits(1);
-    assert_eq!(
-        home.kinds()
-            .iter()
-            .filter(|kind| *kind == "credential.used")
-            .count(),
-        before
-    );
+    assert_eq!(home.count_of("credential.used"), before);
     home.run(&["exec", "--", "no-such-program"]).exits(127);
     home.run(&["exec", "--", "/"]).exits(126);
 }
@@ -438,7 +418,6 @@ fn a_session_keeps_to_its_profile() {
 #[test]
 fn no_event_no_secret() {
     let home = home();
-    let program = home.command(&[]).get_program().to_owned();
     let (mut refused, mut done) = (0, 0);
     for blocks in (0..140).step_by(4) {
         for args in [
@@ -446,18 +425,7 @@ fn no_event_no_secret() {
             "exec -- printenv ANTHROPIC_OAUTH_TOKEN",
         ] {
             let before = count(&home);
-            let mut command = std::process::Command::new("sh");
-            command
-                .arg("-c")
-                .arg(format!(
-                    "trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" {args}"
-                ))
-                .arg(&program)
-                .env_clear()
-                .env("HOME", home.path())
-                .env("PATH", "/usr/bin:/bin")
-                .current_dir(home.path());
-            let run = Run::from(command.output().unwrap());
+            let run = home.run_on_small_disk(blocks, args);
             let is_handed = run.stdout.contains(TOKEN_MARK);
             assert_eq!(is_handed, run.status == 0, "{blocks}: {run:?}");
             assert_eq!(
@@ -483,11 +451,7 @@ fn no_event_no_secret() {
 #[test]
 fn many_at_once_each_have_their_event() {
     let home = home();
-    let before = home
-        .kinds()
-        .iter()
-        .filter(|kind| *kind == "credential.used")
-        .count();
+    let before = home.count_of("credential.used");
     let children: Vec<_> = (0..20)
         .map(|_| {
             let mut command = home.command(&["token", "--provider", "anthropic"]);
@@ -503,12 +467,6 @@ fn many_at_once_each_have_their_event() {
             "sk-test-one"
         );
     }
-    assert_eq!(
-        home.kinds()
-            .iter()
-            .filter(|kind| *kind == "credential.used")
-            .count(),
-        before + 20
-    );
+    assert_eq!(home.count_of("credential.used"), before + 20);
     home.assert_sound();
 }

@@ -714,26 +714,10 @@ fn recorded(home: &Home) -> Vec<i64> {
 #[test]
 fn no_secret_leaves_unless_its_event_is_written() {
     let home = home();
-    let program = home.command(&[]).get_program().to_owned();
-    let limited = |blocks: u64, args: &str| {
-        let mut command = Command::new("sh");
-        // A file that grows too large is an error then, not the end of the process.
-        command
-            .arg("-c")
-            .arg(format!(
-                "trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" {args}"
-            ))
-            .arg(&program)
-            .env_clear()
-            .env("HOME", home.path())
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir(home.path());
-        Run::from(command.output().unwrap())
-    };
     let (mut refused, mut done) = (0, 0);
     for blocks in (0..160).step_by(4) {
         let before = recorded(&home);
-        let run = limited(blocks, "export --to - --reveal");
+        let run = home.run_on_small_disk(blocks, "export --to - --reveal");
         let after = recorded(&home);
         if run.status == 0 {
             done += 1;
@@ -762,10 +746,8 @@ fn no_secret_leaves_unless_its_event_is_written() {
         ][turn % 2];
         let provider = ["anthropic", "openai"][turn % 2];
         let id = id.split(' ').next_back().unwrap();
-        let run = limited(
-            blocks,
-            &format!("models auth order set --provider {provider} {id}"),
-        );
+        let args = format!("models auth order set --provider {provider} {id}");
+        let run = home.run_on_small_disk(blocks, &args);
         if run.status == 0 {
             done += 1;
             home.run(&["models", "auth", "order", "clear", "--provider", provider])

@@ -154,6 +154,30 @@ impl Home {
         self.command(args).output().unwrap().into()
     }
 
+    /// Runs the program, with arguments as a shell takes them, where no file may grow beyond so many blocks of 512 bytes: a full
+    /// disk, at a place of one's choice.
+    pub(crate) fn run_on_small_disk(&self, blocks: u64, args: &str) -> Run {
+        let mut command = Command::new("sh");
+        // A file that would grow too large is an error then, not the end of the process.
+        command
+            .arg("-c")
+            .arg(format!(
+                "trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" {args}"
+            ))
+            .arg(env!("CARGO_BIN_EXE_clawkeep"))
+            .env_clear()
+            .env("HOME", self.path())
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        command.output().unwrap().into()
+    }
+
+    /// How many events of a kind there are.
+    pub(crate) fn count_of(&self, kind: &str) -> usize {
+        self.kinds().iter().filter(|known| *known == kind).count()
+    }
+
     /// Runs the program to its end with `input` on its stdin.
     pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Run {
         let child = start_with_input(self.command(args), input);
