@@ -472,7 +472,7 @@ fn detail(event: &Event) -> Value {
 }
 
 /// When a use or a failure was. Another program's is recorded when its store is next looked at, and says itself when it was.
-fn happened_at(event: &Event) -> UnixMs {
+pub(super) fn happened_at(event: &Event) -> UnixMs {
     let detail = detail(event);
     let told = ["lastUsed", "lastFailureAt"]
         .iter()
@@ -493,7 +493,12 @@ pub(super) fn whose(
     }))
 }
 
-fn event(conn: &Connection, labels: &mut Labels, seq: i64) -> rusqlite::Result<Option<Event>> {
+/// An event, read.
+pub(super) fn event(
+    conn: &Connection,
+    labels: &mut Labels,
+    seq: i64,
+) -> rusqlite::Result<Option<Event>> {
     let mut select = conn.prepare_cached(&one_sql())?;
     let mut rows = select.query([seq])?;
     rows.next()?.map(|row| labels.read(conn, row)).transpose()

@@ -9,8 +9,8 @@ use super::error::{Context, VaultError};
 use super::events::{COLUMNS, Labels};
 use super::runs::{self, Run};
 use super::series::{self, Series};
-use super::summary::{newest_change, whose};
-use crate::audit::{Event, EventKind, Filter, KindFilter, Lane, Timeline};
+use super::summary::{event, happened_at, newest_change, whose};
+use crate::audit::{Event, EventKind, Filter, KindFilter, Lane, Origin, Timeline};
 use crate::domain::UnixMs;
 
 /// The events of a series in a run.
@@ -74,7 +74,7 @@ impl Vault {
             lane.add_changes(&changes, bounds);
             lanes.insert(subject, lane);
         }
-        self.add_marks(&filter, &parts, &mut lanes, &mut labels)?;
+        self.add_marks(&filter, (bounds, &parts), &mut lanes, &mut labels)?;
         let wanted = |lane: &Lane| {
             let is_provider =
                 filter.provider.is_none() || filter.provider.as_deref() == lane.provider.as_deref();
@@ -89,7 +89,7 @@ impl Vault {
     fn add_marks(
         &self,
         filter: &Filter,
-        parts: &[(usize, Run)],
+        (bounds, parts): (&[UnixMs], &[(usize, Run)]),
         lanes: &mut BTreeMap<i64, Lane>,
         labels: &mut Labels,
     ) -> rusqlite::Result<()> {
@@ -114,7 +114,11 @@ impl Vault {
             } else {
                 &mut lane.failures
             };
-            tally(&self.conn, series, parts, counts)?;
+            if *action.origin == *Origin::Clawkeep.as_str() {
+                tally(&self.conn, series, parts, counts)?;
+            } else {
+                tally_told(&self.conn, labels, series, bounds, counts)?;
+            }
             lane.provider = lane.provider.take().or_else(|| action.provider.clone());
         }
         Ok(())
@@ -143,6 +147,33 @@ fn tally(
         if part.contains(&seq)
             && let Some(count) = counts.get_mut(*bucket)
         {
+            *count += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Counts the events of a series that were recorded when another program's store was looked at, by when that program says they
+/// were. There are not many: at most one a look.
+fn tally_told(
+    conn: &Connection,
+    labels: &mut Labels,
+    series: Series,
+    bounds: &[UnixMs],
+    counts: &mut [u64],
+) -> rusqlite::Result<()> {
+    let mut select = conn.prepare_cached(SEQS)?;
+    let seqs = select.query_map([series.subject, series.action, i64::MIN, i64::MAX], |row| {
+        row.get(0)
+    })?;
+    let seqs: Vec<i64> = seqs.collect::<rusqlite::Result<_>>()?;
+    for seq in seqs {
+        let Some(event) = event(conn, labels, seq)? else {
+            continue;
+        };
+        let at = happened_at(&event);
+        let part = bounds.partition_point(|bound| *bound <= at);
+        if let Some(count) = part.checked_sub(1).and_then(|part| counts.get_mut(part)) {
             *count += 1;
         }
     }

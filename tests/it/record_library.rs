@@ -239,6 +239,7 @@ fn summaries_are_what_the_events_add_up_to() {
             ..whose
         };
         let drawn: u64 = lanes.iter().flat_map(|lane| &lane.uses).sum();
+        // None of these tells of another time than that of its recording.
         let used = events
             .iter()
             .filter(|event| event.profile.is_some() && within.matches(event));
@@ -384,6 +385,14 @@ fn another_programs_use_counts_when_it_was() {
         uses[0].span,
         Some((UnixMs(START + HOUR), UnixMs(START + HOUR)))
     );
+    let hours: Vec<UnixMs> = (0..=24).map(|hour| UnixMs(START + hour * HOUR)).collect();
+    let lane = &bench
+        .vault
+        .timeline(&Filter::default(), &hours)
+        .unwrap()
+        .lanes[0];
+    assert_eq!((lane.uses[1], lane.uses[12]), (1, 0), "drawn when it was");
+    assert_eq!((lane.failures[2], lane.failures[13]), (1, 0));
     let failure = uses[0].last_failure.as_ref().unwrap();
     assert_eq!(
         (failure.at.0, failure.reason.as_deref()),
