@@ -307,6 +307,26 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
         shown,
     ]);
     assert_eq!(handed(run), "|sk-test-key");
+    // The one that is named is the one of its provider, and one whose provider has no variable is not recorded as used.
+    home.write(STORE, json!({"version": 1, "profiles": {"anthropic:one": token("sk-test-one", 9), "anthropic:two": token("sk-test-two", 9),
+        "odd:x": {"type": "api_key", "provider": "odd", "key": "sk-test-odd"}}, "order": {"anthropic": ["anthropic:one"]}}).to_string());
+    let shown = "echo \"$ANTHROPIC_OAUTH_TOKEN\"";
+    let run = home.run(&[
+        "exec",
+        "--profile",
+        "anthropic:two",
+        "--provider",
+        "anthropic",
+        "--",
+        "sh",
+        "-c",
+        shown,
+    ]);
+    assert_eq!(handed(run), "sk-test-two");
+    let before = home.count_of("credential.used");
+    home.run(&["exec", "--profile", "odd:x", "--", "true"])
+        .exits(64);
+    assert_eq!(home.count_of("credential.used"), before);
     // Nothing is handed out for a program that gets only a part of what it asked for.
     let before = home.count_of("credential.used");
     home.run(&[

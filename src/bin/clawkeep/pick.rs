@@ -77,6 +77,7 @@ impl How {
         context: &Context,
         wanted: &[Wanted],
         command: &'static str,
+        takes: impl Fn(&ProviderId) -> Result<(), Failure>,
     ) -> Result<Vec<Picked>, Failure> {
         let settings = context.settings()?;
         let is_strict = self.strict || context.own()?.fallback == Fallback::None;
@@ -84,11 +85,24 @@ impl How {
         let mut vault = context.vault()?;
         let (loaded, picks) = self.hand_out(context, &mut vault, &agent, |doc, pins| {
             let now = context.clock.now();
-            let picks = wanted.iter().map(|wanted| Pick {
-                wanted: wanted.clone(),
-                choice: self.choose(doc, pins, settings, wanted, is_strict, now),
-            });
-            let picks: Vec<Pick> = picks.collect();
+            let mut picks = Vec::new();
+            for wanted in wanted
+                .iter()
+                .filter(|one| !is_named_already(doc, wanted, one))
+            {
+                let choice = self.choose(doc, pins, settings, wanted, is_strict, now);
+                if let Some(credential) = choice
+                    .chosen
+                    .as_ref()
+                    .and_then(|id| doc.credential(id.as_str()))
+                {
+                    takes(&ProviderId::new(credential.provider))?;
+                }
+                picks.push(Pick {
+                    wanted: wanted.clone(),
+                    choice,
+                });
+            }
             // One that is missing ends the command: the others are not handed out either.
             let is_complete = picks.iter().all(|pick| pick.choice.chosen.is_some());
             let passed_over = picks.iter().flat_map(|pick| &pick.choice.passed_over);
@@ -104,13 +118,19 @@ impl How {
             Ok::<_, Failure>((handing, picks))
         })?;
         context.tell(&loaded);
-        for pick in &picks {
-            tell_of_passed_over(context, &loaded.doc, pick);
+        if let Some(error) = &loaded.not_written {
+            context.ui.warn(&format!(
+                "Warning: the store could not be written: {error}. The next command tries again."
+            ));
         }
         let picked = picks
             .iter()
             .map(|pick| Picked::of(&loaded.doc, &agent, pick, is_strict));
-        picked.collect()
+        let picked = picked.collect::<Result<Vec<_>, _>>()?;
+        for pick in &picks {
+            tell_of_passed_over(context, &loaded.doc, pick);
+        }
+        Ok(picked)
     }
 
     fn hand_out<T>(
@@ -139,6 +159,15 @@ impl How {
         };
         let refuse = |id: &ProfileId| {
             let credential = doc.credential(id.as_str());
+            let is_anothers = |credential: &Credential<'_>| match wanted {
+                Wanted::Of(provider) => {
+                    credential.is_readable() && !credential.is_for(provider.as_str())
+                }
+                Wanted::Profile(_) => false,
+            };
+            if credential.as_ref().is_some_and(is_anothers) {
+                return Some(PassedOver::Mismatch);
+            }
             let setting = settings.profile(id.as_str());
             let is_other = credential
                 .zip(setting)
@@ -165,8 +194,13 @@ impl How {
                     pins.find(|pin| pin.session == session && pin.provider == *provider)
                 });
                 let prefer = pinned.map(|pin| &pin.profile);
-                let natural = candidates_if_rested(doc, &preferences, provider, prefer);
-                let tried = candidates(doc, &preferences, provider, prefer, now);
+                let mut natural = candidates_if_rested(doc, &preferences, provider, prefer);
+                let mut tried = candidates(doc, &preferences, provider, prefer, now);
+                // A pinned one that is no candidate any more is passed over, not forgotten.
+                if let Some(gone) = prefer.filter(|prefer| !natural.contains(prefer)) {
+                    natural.insert(0, gone.clone());
+                    tried.insert(0, gone.clone());
+                }
                 (tried, natural)
             }
         };
@@ -181,6 +215,19 @@ impl How {
         }
         choose(doc, &tried, &natural, now, refuse)
     }
+}
+
+/// Whether the provider that is wanted is that of a profile which is wanted by name: that one is meant.
+fn is_named_already(doc: &StoreDoc, all: &[Wanted], one: &Wanted) -> bool {
+    let Wanted::Of(provider) = one else {
+        return false;
+    };
+    all.iter().any(|other| match other {
+        Wanted::Profile(id) => doc
+            .credential(auth::id_in(doc, id))
+            .is_some_and(|credential| credential.is_for(provider.as_str())),
+        Wanted::Of(_) => false,
+    })
 }
 
 /// What is said of a candidate that was not used.

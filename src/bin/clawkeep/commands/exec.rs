@@ -53,16 +53,16 @@ impl Exec {
         }
         for wanted in &wanted {
             if let Wanted::Of(provider) = wanted {
-                check_variable(provider)?;
+                check_variable(provider)?; // before a vault is opened for it
             }
         }
-        let picked = self.how.pick(context, &wanted, "exec")?;
+        let picked = self.how.pick(context, &wanted, "exec", check_variable)?;
         let mut words = self.command.into_iter();
         let program = words.next().unwrap_or_default();
         let mut command = Command::new(&program);
         command.args(words);
         for picked in &picked {
-            set_variable(&mut command, picked)?;
+            set_variable(&mut command, picked);
         }
         drop(picked);
         run(command, &program)
@@ -79,8 +79,7 @@ fn check_variable(provider: &ProviderId) -> Result<(), Failure> {
 }
 
 /// Puts the secret where programs of that provider look for it, and nothing of another account beside it.
-fn set_variable(command: &mut Command, picked: &Picked) -> Result<(), Failure> {
-    check_variable(&picked.provider)?;
+fn set_variable(command: &mut Command, picked: &Picked) {
     let names = provider_variables(&picked.provider);
     for name in names {
         command.env_remove(name);
@@ -93,7 +92,6 @@ fn set_variable(command: &mut Command, picked: &Picked) -> Result<(), Failure> {
         _ => names.first().unwrap_or(&""),
     };
     command.env(name, picked.secret.expose_secret());
-    Ok(())
 }
 
 /// Becomes the program; comes back only if that fails.

@@ -37,7 +37,7 @@ impl Token {
             (None, Some(provider)) => Wanted::Of(provider),
             (None, None) => Wanted::Of(context.settings()?.models.default_ref().provider),
         };
-        let picked = self.how.pick(context, &[wanted], "token")?;
+        let picked = self.how.pick(context, &[wanted], "token", |_| Ok(()))?;
         for picked in picked {
             context.ui.write(&if self.json {
                 as_json(&picked)
