@@ -340,6 +340,11 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
     ])
     .exits(1);
     assert_eq!(home.count_of("credential.used"), before);
+    // The dashes may be left out, and a program's own options are its own.
+    assert_eq!(
+        handed(home.run(&["exec", "sh", "-c", "echo $0", "--strict"])),
+        "--strict"
+    );
     home.run(&["exec", "--", "no-such-program"]).exits(127);
     home.run(&["exec", "--", "/"]).exits(126);
 }
@@ -369,6 +374,11 @@ fn a_session_keeps_to_its_profile() {
     assert_eq!(handed(home.run(&in_session)), "sk-test-two");
     let used = home.newest("credential.used").unwrap();
     assert_eq!(used["session"], "telegram:42");
+    assert!(
+        home.run(&["history", "--limit", "1"])
+            .ok()
+            .contains("session telegram:42")
+    );
     assert_eq!(
         handed(home.run(&["token", "--provider", "anthropic", "--session", "other"])),
         "sk-test-one"

@@ -334,7 +334,10 @@ fn none(doc: &StoreDoc, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Failu
             )
         })
     });
-    let next = renew.or(rests);
+    let add = passed
+        .is_empty()
+        .then(|| "Add one with: clawkeep models auth add".to_owned());
+    let next = renew.or(rests).or(add);
     Failure::Refused {
         what,
         next: next.unwrap_or_else(|| auth::list_hint(agent)),

@@ -33,7 +33,12 @@ pub(crate) struct Exec {
     #[command(flatten)]
     how: How,
     /// The program and its arguments
-    #[arg(value_name = "CMD", last = true, required = true)]
+    #[arg(
+        value_name = "CMD",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true
+    )]
     command: Vec<OsString>,
 }
 

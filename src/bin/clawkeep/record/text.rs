@@ -78,6 +78,12 @@ pub(crate) fn who(doer: &Doer) -> String {
 /// What there is to say of an event in a few words: expiry, tokens, and its own details.
 pub(crate) fn what(event: &Event) -> String {
     let mut parts = Vec::new();
+    parts.extend(
+        event
+            .session
+            .as_ref()
+            .map(|session| format!("session {session}")),
+    );
     if let Some(expires) = event.expires_after {
         parts.push(format!("expires {}", local_minute(expires)));
     }
