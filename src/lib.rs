@@ -64,6 +64,7 @@ pub mod doctor;
 pub mod domain;
 pub mod export;
 pub mod health;
+pub mod oauth;
 pub mod platform;
 pub mod selection;
 pub mod sources;

@@ -23,7 +23,9 @@ pub use env::{
     Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
 };
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
-pub use own::{Fallback, OwnSettings, OwnSettingsError};
+pub use own::{
+    Encoding, Fallback, OwnSettings, OwnSettingsError, ProviderSettings, parse_providers,
+};
 pub use paths::{Layout, Overrides, PathError};
 pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};
 pub use shell_env::{ShellEnv, ShellFault};

@@ -1,12 +1,13 @@
 //! This program's own settings: `clawkeep.toml` in the state directory. Unlike the gateway's configuration they are read strictly:
 //! a name that means nothing is most likely one that was mistyped.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::domain::{UnixMs, span_ms};
-use crate::platform::{FileError, read_regular};
+use crate::domain::{ProviderId, UnixMs, span_ms};
+use crate::platform::{FileError, check_trusted, read_trusted, resolve_link};
 
 /// The largest settings file that is read, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
@@ -47,6 +48,68 @@ pub struct OwnSettings {
     /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes messages as syslog does. Set by
     /// `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
     pub syslog: Option<PathBuf>,
+    /// What `[providers.<id>]` says, by provider.
+    pub providers: BTreeMap<ProviderId, ProviderSettings>,
+}
+
+/// What is written of a provider: where it gives out tokens, and how. What is not written stays as it is built in.
+/// Source: `spec/oauth.md`, Providers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderSettings {
+    /// The token endpoint.
+    pub token_url: Option<String>,
+    /// The client's id; without one, that of the profile (`clientId`).
+    pub client_id: Option<String>,
+    /// How a request's fields are written.
+    pub encoding: Option<Encoding>,
+    /// What a login asks for, separated by spaces.
+    pub scopes: Option<String>,
+    /// Where a login begins.
+    pub authorize_url: Option<String>,
+    /// Where a login on another device begins (RFC 8628).
+    pub device_url: Option<String>,
+    /// The port on loopback that a login must come back to; any that is free where there is none.
+    pub redirect_port: Option<u16>,
+    /// The path that it comes back to, and the host it is called by there; `/callback` on `127.0.0.1` where it does not matter.
+    pub redirect_path: Option<String>,
+    /// The name under which the provider knows loopback: `localhost`, or none.
+    pub redirect_host: Option<String>,
+    /// Further fields of the address where a login begins.
+    pub authorize_extra: Option<BTreeMap<String, String>>,
+    /// How long before the end that the provider names a token counts as ended, in seconds.
+    pub expiry_margin: Option<u32>,
+    /// The variables in which programs look for the secret, the first that is set counting.
+    pub env: Option<Vec<String>>,
+}
+
+/// How the fields of a request to a token endpoint are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// `application/x-www-form-urlencoded`, as RFC 6749 has it.
+    #[default]
+    Form,
+    /// JSON.
+    Json,
+}
+
+/// Reads settings of providers that are linked in.
+///
+/// # Errors
+/// When they are not valid; a test sees to it that they are.
+pub fn parse_providers(text: &str) -> Result<BTreeMap<ProviderId, ProviderSettings>, String> {
+    let written: Written = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    Ok(by_provider(written.providers))
+}
+
+fn by_provider(
+    written: BTreeMap<String, toml::Spanned<ProviderSettings>>,
+) -> BTreeMap<ProviderId, ProviderSettings> {
+    written
+        .into_iter()
+        .map(|(name, settings)| (ProviderId::new(&name), settings.into_inner()))
+        .collect()
 }
 
 /// What happens where the first choice cannot be used.
@@ -64,6 +127,8 @@ pub enum Fallback {
 struct Written {
     #[serde(default)]
     clawkeep: Keeper,
+    #[serde(default)]
+    providers: BTreeMap<String, toml::Spanned<ProviderSettings>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,12 +140,17 @@ struct Keeper {
 }
 
 impl OwnSettings {
-    /// Reads the settings at `path`; the defaults where there is no file.
+    /// Reads the settings at `path`; the defaults where there is no file. They say where refresh tokens are sent to, so they count
+    /// only if no other user may write them.
     ///
     /// # Errors
-    /// When the file cannot be read, or says what means nothing.
+    /// When the file cannot be read or trusted, or says what means nothing.
     pub fn load(path: &Path) -> Result<Self, OwnSettingsError> {
-        match read_regular(path, SETTINGS_MAX)? {
+        let real = resolve_link(path)?;
+        if let Some(dir) = real.parent().filter(|dir| dir.is_dir()) {
+            check_trusted(dir, 0o022)?;
+        }
+        match read_trusted(&real, 0o022, SETTINGS_MAX)? {
             Some(contents) => Self::parse(path, &String::from_utf8_lossy(&contents.bytes)),
             None => Ok(Self::default()),
         }
@@ -119,7 +189,16 @@ impl OwnSettings {
                 _ => Err(invalid(fallback.span().start, what)),
             }
         });
+        if let Some((name, settings)) = written
+            .providers
+            .iter()
+            .find(|(name, _)| name.trim().is_empty())
+        {
+            let what = format!("a provider has a name: [providers.{name}]");
+            return Err(invalid(settings.span().start, &what));
+        }
         Ok(Self {
+            providers: by_provider(written.providers),
             fallback: fallback.transpose()?.unwrap_or_default(),
             retention_ms: retention.transpose()?,
             syslog: syslog.transpose()?,

@@ -1,12 +1,14 @@
-//! How each credential stands. Whether a refresh token is dead is only known to whoever redeems it, which is not done yet.
+//! How each credential stands, and what is known of the grants behind the logins.
 
 use super::words::shell_word;
 use super::{Evidence, ExaminedAgent, Finding, FindingId};
 use crate::domain::{
-    AgentName, Credential, CredentialType, Owner, ProviderId, Section, StoreDoc, UnixMs,
+    AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, Section, StoreDoc, UnixMs,
 };
 use crate::health::{Health, Status, assess, remaining_short};
+use crate::oauth::Providers;
 use crate::selection::{Why, rest};
+use crate::vault::GrantState;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -15,9 +17,21 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         .iter()
         .filter(|examined| examined.agent.dir.is_dir())
     {
+        let pins = evidence
+            .vault
+            .unlocked()
+            .and_then(|vault| vault.agent(&examined.agent.name).ok())
+            .map(|state| state.pins)
+            .unwrap_or_default();
         for (id, credential) in examined.doc.credentials() {
-            if credential.is_readable() {
-                found.extend(standing(examined, id, &credential, evidence.now));
+            if !credential.is_readable() {
+                continue;
+            }
+            let grant = grant_state(evidence, &credential);
+            match of_grant(evidence, examined, id, &credential, (grant, pins.get(id))) {
+                // What a login that is over has left to live is the lesser news.
+                Some(finding) => found.push(finding),
+                None => found.extend(standing(evidence, examined, id, &credential)),
             }
         }
         found.extend(resting(examined, evidence.now));
@@ -25,13 +39,80 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-fn standing(
+/// How the grant of a login stands; free where nothing is known of it.
+fn grant_state(evidence: &Evidence<'_>, credential: &Credential<'_>) -> GrantState {
+    let state = || {
+        let vault = evidence.vault.unlocked()?;
+        let grant = vault.fingerprint(credential.expose_refresh()?);
+        Some(vault.grant(grant).ok()?.state)
+    };
+    state().unwrap_or_default()
+}
+
+/// What there is to say of a login's grant: one that cannot be refreshed any more, or may not be.
+fn of_grant(
+    evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
     id: &str,
     credential: &Credential<'_>,
-    now: UnixMs,
+    (grant, pinned): (GrantState, Option<&Endpoint>),
 ) -> Option<Finding> {
-    let health = assess(credential, now);
+    if Owner::of(id) != Owner::Vault {
+        return None;
+    }
+    let log_in = || how_to_log_in(&examined.doc, id, evidence.providers);
+    let (kind, message, fix) = match grant {
+        GrantState::Dead => (
+            FindingId::CredentialDead,
+            format!("the login {id} is over: its provider refuses to refresh it"),
+            log_in(),
+        ),
+        GrantState::Spent => (
+            FindingId::CredentialSpent,
+            format!("{id} cannot be refreshed: its refresh token was replaced by a newer one"),
+            log_in(),
+        ),
+        GrantState::Uncertain => (
+            FindingId::CredentialUncertain,
+            format!("{id} may have lost its refresh token: a refresh had no answer"),
+            format!("Find out with: clawkeep refresh {}", shell_word(id)),
+        ),
+        GrantState::Free | GrantState::Started => {
+            let provider = evidence
+                .providers?
+                .get(&ProviderId::new(credential.provider));
+            let now = provider.ok()??.endpoint(credential.client_id())?;
+            let pinned = pinned.filter(|pinned| **pinned != now)?;
+            let what = if pinned.origin == now.origin {
+                format!("client {} instead of {}", now.client_id, pinned.client_id)
+            } else {
+                format!("{} instead of {}", now.origin, pinned.origin)
+            };
+            (
+                FindingId::CredentialEndpoint,
+                format!("{id} is not refreshed, since the settings now say {what}"),
+                format!(
+                    "If that is meant: clawkeep models auth trust {}",
+                    shell_word(id)
+                ),
+            )
+        }
+    };
+    Some(
+        Finding::new(kind, message)
+            .agent(&examined.agent.name)
+            .profile(id)
+            .advice(fix),
+    )
+}
+
+fn standing(
+    evidence: &Evidence<'_>,
+    examined: &ExaminedAgent,
+    id: &str,
+    credential: &Credential<'_>,
+) -> Option<Finding> {
+    let health = assess(credential, evidence.now);
     let renews = is_renewed(&examined.doc, id, credential);
     let is_blank = credential
         .expose_secret()
@@ -62,7 +143,12 @@ fn standing(
     };
     let fix = match kind {
         FindingId::CredentialDue => "It is renewed when it is used.".to_owned(),
-        _ => renewal(&examined.agent.name, id, credential, renews),
+        _ => renewal(
+            &examined.agent.name,
+            id,
+            credential,
+            (renews, evidence.providers),
+        ),
     };
     Some(
         Finding::new(kind, message)
@@ -88,18 +174,49 @@ fn is_renewed(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
 
 /// How a profile that has ended is had again; nothing for one that is not there.
 #[must_use]
-pub fn how_to_renew(agent: &AgentName, doc: &StoreDoc, id: &str) -> Option<String> {
+pub fn how_to_renew(
+    agent: &AgentName,
+    doc: &StoreDoc,
+    id: &str,
+    providers: Option<&Providers>,
+) -> Option<String> {
     let credential = doc.credential(id)?;
-    Some(renewal(
-        agent,
-        id,
-        &credential,
-        is_renewed(doc, id, &credential),
-    ))
+    let renews = is_renewed(doc, id, &credential);
+    Some(renewal(agent, id, &credential, (renews, providers)))
+}
+
+/// How a login that is over is had again.
+#[must_use]
+pub fn how_to_log_in(doc: &StoreDoc, id: &str, providers: Option<&Providers>) -> String {
+    if Owner::of(id) != Owner::Vault {
+        return login_again(id).to_owned();
+    }
+    let Some(credential) = doc.credential(id) else {
+        return "Log in again.".to_owned();
+    };
+    let provider = ProviderId::new(credential.provider);
+    let known = providers.and_then(|providers| providers.get(&provider).ok().flatten());
+    if known.is_some_and(|known| known.authorize_url.is_some() || known.device_url.is_some()) {
+        return format!(
+            "Log in again: clawkeep models auth login --provider {} --profile-id {}",
+            shell_word(provider.as_str()),
+            shell_word(id)
+        );
+    }
+    if provider.as_str() == "anthropic" {
+        return "Log in again: clawkeep models auth setup-token".to_owned();
+    }
+    let paste = paste(id, &provider, credential.kind);
+    format!("Log in again with the gateway, or: {paste}")
 }
 
 /// What the reference's doctor says of the two mirrored logins; for the others, what this program can do.
-fn renewal(agent: &AgentName, id: &str, credential: &Credential<'_>, renews: bool) -> String {
+fn renewal(
+    agent: &AgentName,
+    id: &str,
+    credential: &Credential<'_>,
+    (renews, providers): (bool, Option<&Providers>),
+) -> String {
     if Owner::of(id) != Owner::Vault {
         return login_again(id).to_owned();
     }
@@ -107,7 +224,14 @@ fn renewal(agent: &AgentName, id: &str, credential: &Credential<'_>, renews: boo
     if *agent != AgentName::default() && !agent.as_str().contains('/') {
         paste.push_str(&format!(" --agent {}", shell_word(agent.as_str())));
     }
+    let is_known = providers.is_some_and(|providers| {
+        let provider = providers.get(&ProviderId::new(credential.provider));
+        provider.is_ok_and(|provider| provider.is_some())
+    });
     match credential.kind {
+        CredentialType::OAuth if renews && is_known => {
+            format!("clawkeep refresh {}", shell_word(id))
+        }
         CredentialType::OAuth if renews => {
             format!("The gateway renews it when it uses it. Else log in again there, or: {paste}")
         }

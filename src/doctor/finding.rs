@@ -109,6 +109,14 @@ findings! {
     SourceLoggedOut = "source.logged-out", Warning;
     /// A credential has ended, and nothing renews it.
     CredentialExpired = "credential.expired", Error;
+    /// A login that its provider refuses to refresh.
+    CredentialDead = "credential.dead", Error;
+    /// A login whose refresh token was replaced by a newer one.
+    CredentialSpent = "credential.spent", Error;
+    /// A login whose refresh token may be spent.
+    CredentialUncertain = "credential.uncertain", Warning;
+    /// A login whose tokens the settings would send elsewhere than before.
+    CredentialEndpoint = "credential.endpoint", Warning;
     /// A login of which it is not known when it ends.
     CredentialMissing = "credential.missing", Error;
     /// An entry without its secret.

@@ -18,15 +18,16 @@ mod words;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-pub use credentials::how_to_renew;
+pub use credentials::{how_to_log_in, how_to_renew};
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;
-pub use words::shell_path;
+pub use words::{shell_path, shell_word};
 
 use crate::audit::Head;
 use crate::config::{AgentRef, Layout, Settings};
 use crate::domain::{AgentName, StoreDoc, UnixMs};
+use crate::oauth::Providers;
 use crate::sync::Notice;
 use crate::vault::{UnlockedVault, Vault};
 
@@ -94,6 +95,8 @@ pub struct Evidence<'e> {
     pub agents: &'e [ExaminedAgent],
     /// The agent whose store the reference's own doctor looks at.
     pub main: &'e AgentName,
+    /// The providers whose logins can be refreshed here; none where the settings cannot be read.
+    pub providers: Option<&'e Providers>,
     /// Now.
     pub now: UnixMs,
 }

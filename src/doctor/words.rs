@@ -16,7 +16,8 @@ pub fn shell_path(layout: &Layout, path: &Path) -> String {
 }
 
 /// A word as a shell takes it.
-pub(super) fn shell_word(word: &str) -> String {
+#[must_use]
+pub fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=%".contains(c);
     if !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain) {
         return word.to_owned();

@@ -13,6 +13,9 @@ pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
 /// The profile that Codex's login is synced into. Source: `spec/compat.md`, Sync.
 pub const CODEX_CLI: &str = "openai-codex:codex-cli";
 
+/// What OpenClaw leaves in place of a token while it is being refreshed. Source: `spec/compat.md`, auth-profiles.json.
+const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
+
 /// What a credential is. `Unreadable` entries are kept and exported, and skipped everywhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialType {
@@ -161,6 +164,32 @@ impl<'a> Credential<'a> {
     pub fn email(&self) -> Option<&'a str> {
         let email = self.entry.get("email")?.as_str()?.trim();
         (!email.is_empty()).then_some(email)
+    }
+
+    /// Whether its token is no token but a marker that another program left while it refreshes.
+    #[must_use]
+    pub fn is_marker(&self) -> bool {
+        let is_marker =
+            |token: Option<&str>| token.is_some_and(|token| token.starts_with(REFRESH_FENCE));
+        self.kind == CredentialType::OAuth
+            && (is_marker(self.expose_secret()) || is_marker(self.expose_refresh()))
+    }
+
+    /// The refresh token of an OAuth login, in the clear; `None` where there is none, or a marker in its place.
+    #[must_use]
+    pub fn expose_refresh(&self) -> Option<&'a str> {
+        if self.kind != CredentialType::OAuth {
+            return None;
+        }
+        let token = self.entry.get("refresh")?.as_str()?;
+        (!token.trim().is_empty()).then_some(token)
+    }
+
+    /// The client id that it was given to, where the entry says.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&'a str> {
+        let id = self.entry.get("clientId")?.as_str()?.trim();
+        (!id.is_empty()).then_some(id)
     }
 
     /// The secret itself, in the clear; `None` when the entry has none.

@@ -4,8 +4,10 @@
 
 mod cooldown;
 mod credential;
+mod endpoint;
 mod fingerprint;
 mod ids;
+mod jwt;
 mod secret;
 mod store;
 mod text;
@@ -13,10 +15,12 @@ mod time;
 
 pub use cooldown::CooldownRules;
 pub use credential::{CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Owner};
+pub use endpoint::Endpoint;
 pub use fingerprint::Fingerprint;
 pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
 };
+pub use jwt::{jwt_claims, jwt_expiry};
 pub use secret::SecretJson;
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};

@@ -18,6 +18,24 @@ impl UnixMs {
     }
 }
 
+impl UnixMs {
+    /// The last whole millisecond not after `ms`.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`as` saturates: a time beyond all clocks stays there"
+    )]
+    pub fn from_f64(ms: f64) -> Self {
+        Self(ms.floor() as i64)
+    }
+}
+
+impl From<UnixMs> for Expiry {
+    fn from(at: UnixMs) -> Self {
+        Self(at.as_f64())
+    }
+}
+
 /// When a credential ends, as the store has it: milliseconds since the epoch, finite, possibly with a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Expiry(f64);

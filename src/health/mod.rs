@@ -6,9 +6,6 @@ use crate::domain::{Credential, CredentialType, Expiry, UnixMs};
 
 pub use crate::domain::WARN_AFTER_MS;
 
-/// What OpenClaw leaves in place of a token while it is being refreshed. Source: `spec/compat.md`, auth-profiles.json.
-const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
-
 /// How a credential, or a provider as a whole, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -62,11 +59,7 @@ impl Health {
 /// How a credential stands at `now`. An unreadable entry is [`Status::Missing`].
 #[must_use]
 pub fn assess(credential: &Credential<'_>, now: UnixMs) -> Health {
-    let is_marker = credential.kind == CredentialType::OAuth
-        && credential
-            .expose_secret()
-            .is_some_and(|secret| secret.starts_with(REFRESH_FENCE));
-    if is_marker {
+    if credential.is_marker() {
         return Health::timeless(Status::Missing, credential.expiry());
     }
     assess_plain(credential.kind, credential.expiry(), now)

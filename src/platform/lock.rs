@@ -67,6 +67,51 @@ impl QueueLock {
     }
 }
 
+/// An exclusive lock on a file of ours that may be removed by whoever has it; released when dropped or when the process ends.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Takes the lock at `path`, creating the file, unless somebody has it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
+        loop {
+            let file = open_lock_file(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs::TryLockError::Error(error)) => {
+                    return Err(FileError::io("lock", path)(error));
+                }
+            }
+            // Removed between opening and locking: that lock holds off nobody.
+            if is_at(&file, path) {
+                return Ok(Some(Self { _file: file }));
+            }
+        }
+    }
+}
+
+/// Whether an open file is the one at `path`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let (Ok(open), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else {
+        return false;
+    };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+/// Elsewhere a file that is open cannot be removed.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
+}
+
 /// An exclusive lock between our own processes on what lies in a directory; released when dropped or when the process ends. It
 /// leaves no file behind.
 #[derive(Debug)]

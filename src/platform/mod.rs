@@ -19,7 +19,7 @@ pub use file::{
     sync_dir,
 };
 pub use keychain::{Keychain, KeychainError};
-pub use lock::{DirectoryLock, LockDir, LockError, QueueLock};
+pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
 pub use permissions::{Permissions, close_to_others};
 pub use process::{Actor, harden};
 pub use replace::{Replaced, Replacement, replace_file};

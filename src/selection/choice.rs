@@ -19,6 +19,8 @@ pub enum PassedOver {
     Expired,
     /// It ends sooner than was asked for.
     EndsTooSoon,
+    /// It has ended, or ends sooner than was asked for, and could not be refreshed; why, in a word.
+    NotRenewed(&'static str),
     /// It cools down, or is disabled, and another does not.
     Resting,
 }
@@ -33,6 +35,7 @@ impl PassedOver {
             Self::Mismatch => "mismatch",
             Self::Expired => "expired",
             Self::EndsTooSoon => "ends-too-soon",
+            Self::NotRenewed(why) => why,
             Self::Resting => "resting",
         }
     }
@@ -53,9 +56,10 @@ pub fn unusable(credential: Option<&Credential<'_>>, demand: Demand) -> Option<P
     let Some(credential) = credential else {
         return Some(PassedOver::Missing);
     };
-    if credential
-        .expose_secret()
-        .is_none_or(|secret| secret.trim().is_empty())
+    if credential.is_marker()
+        || credential
+            .expose_secret()
+            .is_none_or(|secret| secret.trim().is_empty())
     {
         return Some(PassedOver::Unreadable);
     }

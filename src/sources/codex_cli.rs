@@ -5,14 +5,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use data_encoding::BASE64URL_NOPAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{IgnoredAny, MapAccess};
-use zeroize::Zeroizing;
 
 use super::wanted::{Shape, Wanted, read};
 use super::{FileReading, LoggedOut, Reading};
-use crate::domain::Expiry;
+use crate::domain::{Expiry, jwt_expiry};
 
 /// How long after the file was written its login is taken to last, in milliseconds, where the
 /// access token does not say. Source: `spec/compat.md`, Sync.
@@ -64,21 +62,6 @@ pub fn parse(bytes: &[u8], modified: SystemTime) -> Reading<CodexLogin> {
         }),
         None => Reading::LoggedOut(LoggedOut::NoExpiry),
     }
-}
-
-/// The `exp` of a JWT (seconds since the epoch, RFC 7519 section 4.1.4), if it is one and has one
-/// above 0. The signature is not checked: the token is only as good as the file it came from.
-fn jwt_expiry(token: &str) -> Option<Expiry> {
-    let mut parts = token.split('.');
-    let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
-    }
-    let claims = Zeroizing::new(BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?);
-    let seconds = read::<Claims>(&claims).ok()??.exp?;
-    (seconds > 0.0)
-        .then_some(seconds * 1000.0)
-        .and_then(Expiry::from_ms)
 }
 
 /// Milliseconds since the epoch, with the fraction that the file system has. Computed as Node's
@@ -137,28 +120,10 @@ impl Shape for Tokens {
     }
 }
 
-#[derive(Default)]
-struct Claims {
-    exp: Option<f64>,
-}
-
-impl Shape for Claims {
-    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
-        let mut claims = Self::default();
-        while let Some(key) = fields.next_key::<String>()? {
-            if key == "exp" {
-                claims.exp = fields.next_value::<Wanted<_>>()?.0;
-            } else {
-                fields.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(Some(claims))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data_encoding::BASE64URL_NOPAD;
     use proptest::prelude::*;
     use std::time::Duration;
 

@@ -1,8 +1,11 @@
 //! From one document to the next: the rows that differ, each with its event.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::edited::EditedBy;
+use super::engine::Endpoints;
 use super::error::SyncError;
 use super::merge::{Change, Place};
 use super::sources::Planned;
@@ -10,7 +13,8 @@ use super::survey::Takeover;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{
-    Expiry, ProfileId, Section, StoreDoc, UnixMs, from_outside, normalize_provider, same_json,
+    Credential, Endpoint, Expiry, Owner, ProfileId, Section, StoreDoc, UnixMs, from_outside,
+    normalize_provider, same_json,
 };
 use crate::export::StorePlace;
 use crate::vault::{ChangeNote, Tx};
@@ -63,13 +67,35 @@ impl Step<'_> {
     }
 }
 
+/// What logins are pinned to when they come.
+pub(super) struct Pinning<'p> {
+    /// What those are pinned to that have been there.
+    pub(super) known: &'p BTreeMap<String, Endpoint>,
+    /// What others are to be.
+    pub(super) endpoints: Option<Endpoints<'p>>,
+}
+
+impl Pinning<'_> {
+    /// What a profile is to be pinned to now: one that is of another provider than before anew, else only one that is not yet.
+    fn of(&self, id: &str, entry: &Value, before: Option<&Value>) -> Option<Endpoint> {
+        let credential = Credential::of(entry);
+        credential.expose_refresh()?;
+        let provider = |entry| normalize_provider(Credential::of(entry).provider);
+        let is_others = before.is_some_and(|before| provider(before) != provider(entry));
+        if Owner::of(id) != Owner::Vault || (self.known.contains_key(id) && !is_others) {
+            return None;
+        }
+        (self.endpoints?)(&credential)
+    }
+}
+
 /// Writes the rows in which `after` differs from `before`; they are not the same.
 pub(super) fn apply(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
-    before: &StoreDoc,
-    after: &StoreDoc,
+    (before, after): (&StoreDoc, &StoreDoc),
     step: &Step<'_>,
+    pinning: &Pinning<'_>,
 ) -> Result<(), SyncError> {
     for (id, entry) in after.entries(Section::Profiles) {
         let old = before.get(Section::Profiles, id);
@@ -80,6 +106,9 @@ pub(super) fn apply(
                 entry,
                 step.note(id, old.is_some(), true),
             )?;
+            if let Some(endpoint) = pinning.of(id, entry, old) {
+                tx.pin_endpoint(&agent.name, &ProfileId::new(id), &endpoint)?;
+            }
         }
     }
     for (id, _) in before.entries(Section::Profiles) {
@@ -126,6 +155,12 @@ pub(super) fn merge_events(
             EventDraft::new(EventKind::StoreMerged, Origin::StoreFile).detail("path", path)
         }
         _ => EventDraft::new(EventKind::ImportApplied, Origin::StoreFile).detail("path", path),
+    };
+    let event = if takeover.spent.is_empty() {
+        event
+    } else {
+        let ids = takeover.spent.iter().map(|id| from_outside(id));
+        event.detail("spent", ids.take(NAMES_MAX).collect::<Vec<_>>())
     };
     let event = changed_on("file", event, takeover, |change| change.vault.is_some());
     let event = changed_on("vault", event, takeover, |change| change.file.is_some());

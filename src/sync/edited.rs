@@ -1,7 +1,7 @@
 //! What a command makes of an agent's document.
 
 use crate::audit::{EventDraft, Origin};
-use crate::domain::StoreDoc;
+use crate::domain::{Endpoint, ProfileId, StoreDoc};
 
 /// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
 #[derive(Debug)]
@@ -10,6 +10,8 @@ pub struct Edited {
     pub doc: Option<StoreDoc>,
     /// What to record beside that.
     pub events: Vec<EventDraft>,
+    /// What the grants of profiles are pinned to from now on.
+    pub pins: Vec<(ProfileId, Endpoint)>,
     /// How the profiles changed, in a word for the record, and where they came from.
     pub by: EditedBy,
 }
@@ -41,7 +43,19 @@ impl Edited {
             means: None,
             origin: Origin::Clawkeep,
         };
-        Self { doc, events, by }
+        Self {
+            doc,
+            events,
+            pins: Vec::new(),
+            by,
+        }
+    }
+
+    /// With what a profile's grant is pinned to from now on.
+    #[must_use]
+    pub fn pinned(mut self, profile: ProfileId, endpoint: Endpoint) -> Self {
+        self.pins.push((profile, endpoint));
+        self
     }
 
     /// With profiles changed by a command, in a word for the record.

@@ -15,26 +15,24 @@
 //! next load merges it (`leftover`).
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use super::change::{Step, apply, merge_events};
+use super::change::{Pinning, Step, apply, merge_events};
 use super::edited::Edited;
 use super::error::SyncError;
 use super::notice::Notice;
 use super::sources::{LEGACY_STORE, Legacy, LoginSources, Planned};
+use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
 use super::survey::{Course, Reason, Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
-use crate::domain::{Section, StoreDoc, from_outside};
+use crate::domain::{Credential, Endpoint, Section, StoreDoc, from_outside};
 use crate::export::{StorePlace, StoreReading, render};
 use crate::platform::{
-    Actor, Clock, FileError, LockDir, QueueLock, RemoveOutcome, Replaced, Replacement,
-    create_private_dir, remove_if_present,
+    Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, Replacement, create_private_dir,
+    remove_if_present,
 };
 use crate::vault::{AgentState, ExportRecord, ExportState, Exported, Tx, UnlockedVault};
 
-/// How long to wait for the store's locks. Source: `spec/compat.md`, Locking.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a load begins again because another program keeps writing without the lock.
 const ROUNDS_MAX: usize = 50;
 
@@ -75,8 +73,10 @@ pub struct Loaded {
     pub not_written: Option<FileError>,
 }
 
+/// Says what a login that comes into the vault is pinned to: where its provider gives out tokens now.
+pub type Endpoints<'e> = &'e dyn Fn(&Credential<'_>) -> Option<Endpoint>;
+
 /// Loads agents of one vault.
-#[derive(Debug)]
 pub struct Engine<'e> {
     /// The vault.
     pub vault: &'e mut UnlockedVault,
@@ -88,6 +88,17 @@ pub struct Engine<'e> {
     pub clock: Clock,
     /// Where the locks between our own processes lie.
     pub lock_dir: PathBuf,
+    /// What new logins are pinned to; without it, the first refresh does that.
+    pub endpoints: Option<Endpoints<'e>>,
+    pub(super) held: HeldStores,
+    /// What there is to tell of what was done between loads; the next load tells it.
+    pub(super) told: Vec<Notice>,
+}
+
+impl std::fmt::Debug for Engine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({})", self.vault.path().display())
+    }
 }
 
 /// The lock file, in `lock_dir`, on which our own processes queue for the store at `store`, links resolved.
@@ -107,12 +118,34 @@ enum Round {
     Again(Vec<Notice>, StoreDoc),
 }
 
-impl Engine<'_> {
-    /// Loads an agent.
+impl<'e> Engine<'e> {
+    /// An engine on `vault`, with the locks between our own processes in `lock_dir`.
+    #[must_use]
+    pub fn new(
+        vault: &'e mut UnlockedVault,
+        sources: &'e LoginSources<'e>,
+        actor: &'e Actor,
+        clock: Clock,
+        lock_dir: PathBuf,
+    ) -> Self {
+        Self {
+            vault,
+            sources,
+            actor,
+            clock,
+            lock_dir,
+            endpoints: None,
+            held: HeldStores::default(),
+            told: Vec::new(),
+        }
+    }
+
+    /// Loads an agent. What a refresh that was cut off has left is seen to first.
     ///
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+        self.see_to_interrupted()?;
         let survey = self.survey(agent, mode, None)?;
         if survey.is_settled() || !survey.state.unopened.is_empty() {
             let mut loaded = Loaded {
@@ -125,6 +158,7 @@ impl Engine<'_> {
                 not_written: None,
             };
             self.observe(agent, &mut loaded)?;
+            loaded.notices.append(&mut self.told);
             return Ok(loaded);
         }
         self.settle(agent, mode, Extent::AsNeeded, Some(survey), unchanged)
@@ -247,41 +281,50 @@ impl Engine<'_> {
         (planned, notices)
     }
 
-    fn queue(&self, place: &StorePlace) -> Result<QueueLock, SyncError> {
-        let path = queue_path(&self.lock_dir, place.real());
-        Ok(QueueLock::acquire(&path, Instant::now() + LOCK_TIMEOUT)?)
-    }
-
     fn settle<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,
         extent: Extent,
-        mut last: Option<Survey>,
+        last: Option<Survey>,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
-        let queue = self.queue(&place)?;
+        let Some(mut lock) = self.held.take(&place) else {
+            let mut lock = StoreLock::acquire(&self.lock_dir, &place, LOCK_TIMEOUT)?;
+            return self.settle_locked(agent, &place, &mut lock, (mode, extent), last, edit);
+        };
+        let settled = self.settle_locked(agent, &place, &mut lock, (mode, extent), last, edit);
+        self.held.put(&place, lock);
+        settled
+    }
+
+    fn settle_locked<E: From<SyncError>>(
+        &mut self,
+        agent: &AgentRef,
+        place: &StorePlace,
+        lock: &mut StoreLock,
+        (mode, extent): (SyncMode, Extent),
+        mut last: Option<Survey>,
+        edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
+    ) -> Result<Loaded, E> {
         let mut told = Vec::new();
         let mut before = None;
         for _ in 0..ROUNDS_MAX {
             // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
             let has_dir = place.real().parent().is_some_and(Path::is_dir);
-            let lock = (has_dir && !place.is_newer_gateways())
-                .then(|| LockDir::acquire(place.real(), &queue, Instant::now() + LOCK_TIMEOUT))
-                .transpose()
-                .map_err(SyncError::from)?;
+            let lock = lock.lock_store(place)?;
             let survey = self.survey(agent, mode, last.take())?;
-            if survey.place != place {
+            if survey.place != *place {
                 let path = place.path().to_owned(); // the link leads elsewhere by now, and the locks are not for that
                 return Err(SyncError::Contended { path }.into());
             }
             if let Some(row) = survey.state.unopened.first() {
                 return Err(SyncError::Unopened { row: row.clone() }.into());
             }
-            let survey = self.adopt_leftover(agent, mode, &place, survey)?;
-            let mut survey = self.set_damaged_aside(agent, mode, &place, survey)?;
-            let takeover = survey.takeover();
+            let survey = self.adopt_leftover(agent, mode, place, survey)?;
+            let mut survey = self.set_damaged_aside(agent, mode, place, survey)?;
+            let takeover = self.without_spent(survey.takeover(), &survey.state.doc)?;
             let merged = takeover.doc.as_deref().unwrap_or(&survey.state.doc);
             // Not the survey's plan: that was made without what another program wrote into the file.
             let (planned, news) = self.plan(merged, mode);
@@ -305,10 +348,11 @@ impl Engine<'_> {
                 continue;
             }
             let write = survey.write_needed(target, extent);
-            match self.carry_out(agent, &place, lock.as_ref(), survey, course, write)? {
+            match self.carry_out(agent, place, lock, survey, course, write)? {
                 Round::Done(mut loaded) => {
                     loaded.before = before.or(loaded.before);
                     self.observe(agent, &mut loaded)?;
+                    loaded.notices.append(&mut self.told);
                     return Ok(*loaded);
                 }
                 Round::Again(notices, had) => {
@@ -415,6 +459,10 @@ impl Engine<'_> {
         let stored = &survey.state.doc;
         let merged = course.takeover.doc.as_deref().unwrap_or(stored);
         let synced = course.synced.as_ref().unwrap_or(merged);
+        let pinning = Pinning {
+            known: &survey.state.pins,
+            endpoints: self.endpoints,
+        };
         let mut tx = self.vault.begin(self.actor, self.clock)?;
         if tx.revision(&agent.name)? != survey.state.revision {
             return Ok(None);
@@ -425,16 +473,25 @@ impl Engine<'_> {
             tx.touch(&agent.name)?; // what is recorded below refers to the agent
         }
         if let Some(merged) = &course.takeover.doc {
-            apply(&mut tx, agent, stored, merged, &course.takeover.step)?;
+            apply(
+                &mut tx,
+                agent,
+                (stored, merged),
+                &course.takeover.step,
+                &pinning,
+            )?;
         }
         merge_events(&mut tx, agent, place, stored, &course.takeover)?;
         if let Some(synced) = &course.synced {
             let sync = Step::Sync(&survey.planned);
-            apply(&mut tx, agent, merged, synced, &sync)?;
+            apply(&mut tx, agent, (merged, synced), &sync, &pinning)?;
         }
         if let Some(edited) = &course.edited.doc {
             let edit = Step::Edit(course.edited.by);
-            apply(&mut tx, agent, synced, edited, &edit)?;
+            apply(&mut tx, agent, (synced, edited), &edit, &pinning)?;
+        }
+        for (profile, endpoint) in &course.edited.pins {
+            tx.pin_endpoint(&agent.name, profile, endpoint)?;
         }
         for event in &course.edited.events {
             tx.append(Some(&agent.name), event.clone())?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::domain::ProfileId;
 use crate::export::FormatFault;
 use crate::platform::{FileError, LockError};
 use crate::vault::VaultError;
@@ -32,6 +33,30 @@ pub enum SyncError {
     Contended {
         /// The store.
         path: PathBuf,
+    },
+    /// Another process refreshes that login, for longer than there is patience.
+    #[error("{profile} is being refreshed by another process, which takes long")]
+    RefreshBusy {
+        /// The login.
+        profile: ProfileId,
+    },
+    /// New tokens came, and the vault cannot be written. They are kept beside it, sealed; the next command takes them in.
+    #[error("{profile} was refreshed, but its new tokens could not be stored; they are kept in {}", path.display())]
+    Rescued {
+        /// The login.
+        profile: ProfileId,
+        /// Where they are.
+        path: PathBuf,
+        /// Why they could not be stored.
+        source: Box<SyncError>,
+    },
+    /// New tokens came, and could be written nowhere.
+    #[error("{profile} was refreshed, but its new tokens could be written nowhere and are lost")]
+    TokensLost {
+        /// The login.
+        profile: ProfileId,
+        /// Why.
+        source: Box<SyncError>,
     },
     /// A row of the vault does not open, so the store cannot be written whole. Nothing was changed.
     #[error("{row} in the vault does not open, so nothing was changed")]

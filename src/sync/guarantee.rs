@@ -153,13 +153,14 @@ fn with_engine<T>(
         legacy_oauth_file: place.at("no-oauth"),
     };
     let actor = actor();
-    work(&mut Engine {
+    let clock = Clock::Fixed(UnixMs(at));
+    work(&mut Engine::new(
         vault,
-        sources: &sources,
-        actor: &actor,
-        clock: Clock::Fixed(UnixMs(at)),
-        lock_dir: place.at("locks"),
-    })
+        &sources,
+        &actor,
+        clock,
+        place.at("locks"),
+    ))
 }
 
 fn load(place: &Place, vault: &mut UnlockedVault, at: i64) -> Result<(), SyncError> {

@@ -2,8 +2,10 @@
 
 use super::engine::{Engine, Loaded, SyncMode};
 use super::error::SyncError;
+use super::renew::{NotRenewed, Renewal};
 use crate::config::AgentRef;
 use crate::domain::{ProfileId, StoreDoc};
+use crate::platform::FileError;
 use crate::vault::{HandedOut, Pin};
 
 /// How often a choice is made again because the agent's credentials were changed meanwhile.
@@ -20,32 +22,98 @@ pub struct Handing {
     pub command: &'static str,
     /// In which session.
     pub session: Option<String>,
+    /// Logins to be refreshed first. While there are any, nothing is handed out; it is chosen again then.
+    pub due: Vec<ProfileId>,
+}
+
+/// What became of the logins that were to be refreshed before something is handed out.
+#[derive(Debug, Default)]
+pub struct Renewals {
+    renewed: Vec<ProfileId>,
+    not_renewed: Vec<(ProfileId, NotRenewed)>,
+    /// The stores that could not be written then. The vault has everything; the next load tries again.
+    pub not_written: Vec<FileError>,
+}
+
+impl Renewals {
+    /// Whether it was tried.
+    #[must_use]
+    pub fn was_tried(&self, id: &ProfileId) -> bool {
+        self.renewed.contains(id) || self.why_not(id).is_some()
+    }
+
+    /// Why a login that was to be refreshed was not.
+    #[must_use]
+    pub fn why_not(&self, id: &ProfileId) -> Option<&NotRenewed> {
+        let mut not_renewed = self.not_renewed.iter();
+        not_renewed
+            .find(|(known, _)| known == id)
+            .map(|(_, why)| why)
+    }
+
+    /// Those that were refreshed, by this process or by another one meanwhile.
+    #[must_use]
+    pub fn renewed(&self) -> &[ProfileId] {
+        &self.renewed
+    }
+
+    fn note(&mut self, id: ProfileId, renewal: Renewal) {
+        match renewal {
+            Renewal::Lasts => self.renewed.push(id),
+            Renewal::Renewed(not_written) => {
+                self.not_written.extend(not_written);
+                self.renewed.push(id);
+            }
+            Renewal::Not(why) => self.not_renewed.push((id, why)),
+        }
+    }
 }
 
 impl Engine<'_> {
     /// Loads an agent and lets `choose` decide what of it is handed out. That is committed to the record before this returns, and
     /// only if the credentials are still those that were chosen from; else it is chosen again.
     ///
-    /// Where nothing is handed out, what was passed over is recorded all the same.
+    /// Logins that are [due](Handing::due) are refreshed first, by `renew`, each once. Where nothing is handed out, what was passed
+    /// over is recorded all the same.
     ///
     /// # Errors
-    /// As [`Engine::load`]; when the event cannot be recorded; and whatever `choose` refuses. Nothing may be handed out then.
+    /// As [`Engine::load`]; when the event cannot be recorded; and whatever `choose` or `renew` refuses. Nothing may be handed out
+    /// then.
     pub fn hand_out<T, E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,
-        choose: impl Fn(&StoreDoc, &[Pin]) -> Result<(Handing, T), E>,
-    ) -> Result<(Loaded, T), E> {
-        for _ in 0..ROUNDS_MAX {
+        choose: impl Fn(&StoreDoc, &[Pin], &Renewals) -> Result<(Handing, T), E>,
+        renew: impl Fn(&mut Self, &ProfileId) -> Result<Renewal, E>,
+    ) -> Result<(Loaded, T, Renewals), E> {
+        let mut renewals = Renewals::default();
+        let mut rounds = 0;
+        while rounds < ROUNDS_MAX {
             let loaded = self.load(agent, mode)?;
             if let Some(row) = loaded.unopened.first() {
                 return Err(SyncError::Unopened { row: row.clone() }.into());
             }
             let pins = self.vault.pins(&agent.name).map_err(SyncError::from)?;
-            let (handing, chosen) = choose(&loaded.doc, &pins)?;
-            if self.record_handing(agent, &loaded, &handing)? {
-                return Ok((loaded, chosen));
+            let (handing, chosen) = choose(&loaded.doc, &pins, &renewals)?;
+            let due = handing.due.iter().filter(|id| !renewals.was_tried(id));
+            let due: Vec<ProfileId> = due.cloned().collect();
+            if !due.is_empty() {
+                self.told.extend(
+                    loaded
+                        .notices
+                        .into_iter()
+                        .filter(|notice| !notice.is_about_sources()),
+                );
+                for id in due {
+                    let renewal = renew(self, &id)?;
+                    renewals.note(id, renewal);
+                }
+                continue;
             }
+            if self.record_handing(agent, &loaded, &handing)? {
+                return Ok((loaded, chosen, renewals));
+            }
+            rounds += 1;
         }
         let path = agent.store_file();
         Err(SyncError::Contended { path }.into())

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::change::{apply, merge_events};
+use super::change::{Pinning, apply, merge_events};
 use super::damaged::{corrupt_event, utc_stamp, wait_for_change};
 use super::engine::{Engine, PENDING, SyncMode};
 use super::error::SyncError;
@@ -75,17 +75,21 @@ impl Engine<'_> {
         theirs: &Arc<StoreDoc>,
     ) -> Result<bool, SyncError> {
         let ours = &survey.state.doc;
-        let takeover = survey.takeover_of(theirs);
+        let takeover = self.without_spent(survey.takeover_of(theirs), ours)?;
         if takeover.doc.is_none() && takeover.lost.is_empty() {
             return Ok(true);
         }
+        let pinning = Pinning {
+            known: &survey.state.pins,
+            endpoints: self.endpoints,
+        };
         let mut tx = self.vault.begin(self.actor, self.clock)?;
         if tx.revision(&agent.name)? != survey.state.revision {
             return Ok(false);
         }
         tx.keep_snapshots(&agent.name, None, || render(ours))?;
         if let Some(merged) = &takeover.doc {
-            apply(&mut tx, agent, ours, merged, &takeover.step)?;
+            apply(&mut tx, agent, (ours, merged), &takeover.step, &pinning)?;
         }
         merge_events(&mut tx, agent, place, ours, &takeover)?;
         // What we put into the file is a base of its own: compared with the older one, it would undo this merge where the

@@ -17,12 +17,16 @@ pub mod merge;
 mod notice;
 mod observe;
 pub mod plan;
+mod renew;
 mod sources;
+mod spent;
+mod store_lock;
 mod survey;
 
 pub use edited::{Edited, EditedBy};
-pub use engine::{Engine, Extent, Loaded, SyncMode, queue_path};
+pub use engine::{Endpoints, Engine, Extent, Loaded, SyncMode, queue_path};
 pub use error::SyncError;
-pub use hand_out::Handing;
+pub use hand_out::{Handing, Renewals};
 pub use notice::Notice;
+pub use renew::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
 pub use sources::{LoginSources, Planned};

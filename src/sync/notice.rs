@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::domain::ProfileId;
 use crate::export::FormatFault;
 use crate::sources::SourceFault;
 
@@ -48,6 +49,16 @@ pub enum Notice {
     NotRecorded {
         /// Why.
         error: String,
+    },
+    /// A refresh was cut off, and what it had brought was found and taken in.
+    RefreshRescued {
+        /// The login.
+        profile: ProfileId,
+    },
+    /// A refresh was cut off, and it is not known whether its token is spent.
+    RefreshInterrupted {
+        /// The login.
+        profile: ProfileId,
     },
     /// No store is written there: a newer gateway owns the directory.
     Withheld {

@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::notice::Notice;
 use super::plan::{Decision, KeepReason, plan_claude_code, plan_codex_cli_beside};
 use crate::audit::{EventKind, Origin};
-use crate::domain::{CLAUDE_CLI, CODEX_CLI, Section, StoreDoc, UnixMs};
+use crate::domain::{
+    CLAUDE_CLI, CODEX_CLI, Credential, Owner, Section, StoreDoc, UnixMs, normalize_provider,
+};
 use crate::platform::{FileError, read_regular};
-use crate::sources::claude_code::{Place, macos_service_name, read_claude_code};
-use crate::sources::codex_cli::read_codex_cli;
+use crate::sources::claude_code::{ClaudeCodeLogin, Place, macos_service_name, read_claude_code};
+use crate::sources::codex_cli::{CodexLogin, read_codex_cli};
 use crate::sources::legacy::{LegacyEntry, parse_auth, parse_oauth};
 use crate::sources::{FileContent, FileReading, LoginKeychain, Reading, SourceFault};
 use crate::vault::ChangeNote;
@@ -174,6 +177,37 @@ impl LoginSources<'_> {
         .ok()
     }
 
+    /// Which other program is logged in with that very login just now, under whatever id it is stored: its refresh token is that
+    /// program's to redeem. Source: `spec/compat.md`, Sync.
+    pub(super) fn owner_of(&self, credential: &Credential<'_>) -> Option<Owner> {
+        match normalize_provider(credential.provider).as_str() {
+            "anthropic" => {
+                let (_, reading) = self.read_claude_code();
+                let is_same = |login: &ClaudeCodeLogin| {
+                    credential.expose_secret() == Some(login.access.expose_secret())
+                };
+                matches!(&reading, Reading::Found(login) if is_same(login))
+                    .then_some(Owner::ClaudeCode)
+            }
+            "openai-codex" => {
+                let reading = read_codex_cli(read_source(&self.codex_file));
+                let is_same = |login: &CodexLogin| {
+                    credential.expose_refresh() == Some(login.refresh.expose_secret())
+                };
+                matches!(&reading, Reading::Found(login) if is_same(login))
+                    .then_some(Owner::CodexCli)
+            }
+            _ => None,
+        }
+    }
+
+    fn read_claude_code(&self) -> (Place, Reading<ClaudeCodeLogin>) {
+        let service = macos_service_name(self.claude_config_dir.as_deref());
+        read_claude_code(self.keychain, &service, &self.user, || {
+            read_source(&self.claude_file)
+        })
+    }
+
     fn claude_code(
         &self,
         stored: Option<&Value>,
@@ -181,9 +215,7 @@ impl LoginSources<'_> {
         notices: &mut Vec<Notice>,
     ) -> Decision {
         let service = macos_service_name(self.claude_config_dir.as_deref());
-        let (place, reading) = read_claude_code(self.keychain, &service, &self.user, || {
-            read_source(&self.claude_file)
-        });
+        let (place, reading) = self.read_claude_code();
         let place = || match place {
             Place::Keychain => format!("the keychain item \"{service}\""),
             Place::File => self.claude_file.display().to_string(),

@@ -126,6 +126,7 @@ impl Survey {
                     lost: Vec::new(),
                     changes: Vec::new(),
                     step: Step::Legacy,
+                    spent: Vec::new(),
                 }
             }
         }
@@ -143,6 +144,7 @@ impl Survey {
                 lost: Vec::new(),
                 changes: changes_of_file(theirs, ours),
                 step,
+                spent: Vec::new(),
             };
         }
         let merged = merge(&self.base(), theirs, ours);
@@ -155,6 +157,7 @@ impl Survey {
             lost: lost.map(|lost| (lost.id, lost.entry)).collect(),
             changes: merged.changes,
             step,
+            spent: Vec::new(),
         }
     }
 
@@ -200,6 +203,8 @@ pub(super) struct Takeover {
     pub(super) changes: Vec<Change>,
     /// Where the changes came from.
     pub(super) step: Step<'static>,
+    /// Profiles that stay as the vault has them, since the file's refresh token is spent.
+    pub(super) spent: Vec<String>,
 }
 
 /// The documents a load goes through, from the vault's to the one it ends with. A step that changes nothing has none.

@@ -1,6 +1,6 @@
 //! What an agent has, read and opened: the rows put together into a document, with those that do not open named.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::OptionalExtension;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use super::seal_json::open_json;
 use super::sections::{Frame, frame_of};
 use super::{UnlockedVault, sections, terms};
 use crate::crypto::SealKey;
-use crate::domain::{AgentName, Section, StoreDoc, VaultId};
+use crate::domain::{AgentName, Endpoint, Section, StoreDoc, VaultId};
 
 /// What an agent has in the vault.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct AgentState {
     pub revision: i64,
     /// Rows that did not open. While there are any, the document is incomplete and must not be exported.
     pub unopened: Vec<String>,
+    /// What each profile's grant is pinned to, as far as it is.
+    pub pins: BTreeMap<String, Endpoint>,
 }
 
 impl UnlockedVault {
@@ -34,6 +36,7 @@ impl UnlockedVault {
             doc: StoreDoc::default(),
             revision: 0,
             unopened: Vec::new(),
+            pins: BTreeMap::new(),
         };
         // One snapshot for all statements: a document half before and half after another process's commit never was.
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
@@ -66,6 +69,18 @@ impl UnlockedVault {
     }
 }
 
+/// A pin as it is sealed.
+fn pinned((profile, pin): (String, Value)) -> Option<(String, Endpoint)> {
+    let [origin, client_id] = pin.as_array()?.as_slice() else {
+        return None;
+    };
+    let endpoint = Endpoint {
+        origin: origin.as_str()?.to_owned(),
+        client_id: client_id.as_str()?.to_owned(),
+    };
+    Some((profile, endpoint))
+}
+
 /// Reads what an agent has.
 pub(super) struct Reader<'a> {
     pub(super) conn: &'a rusqlite::Connection,
@@ -93,12 +108,9 @@ impl Reader<'_> {
         if frame.is_none() {
             unopened.push(format!("the frame of agent {name}"));
         }
-        let (fields, generations) = match frame {
-            Some(Frame {
-                fields,
-                generations,
-            }) => (fields, Some(generations)),
-            None => (frame_of(&StoreDoc::default()), None),
+        let (fields, generations, pins) = match frame {
+            Some(frame) => (frame.fields, Some(frame.generations), frame.pins),
+            None => (frame_of(&StoreDoc::default()), None, Map::new()),
         };
         for section in [Section::Order, Section::LastGood] {
             let sealed = fields.get(section.key()).and_then(Value::as_object);
@@ -114,6 +126,7 @@ impl Reader<'_> {
             doc,
             revision,
             unopened,
+            pins: pins.into_iter().filter_map(pinned).collect(),
         }))
     }
 
@@ -131,6 +144,7 @@ impl Reader<'_> {
             doc: StoreDoc::default(),
             revision: 0,
             unopened: vec![format!("agent {name}")],
+            pins: BTreeMap::new(),
         }))
     }
 

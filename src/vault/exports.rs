@@ -93,6 +93,23 @@ impl Vault {
     }
 }
 
+impl Vault {
+    /// The store files that are kept up for an agent.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn written_stores(&self, agent: &AgentName) -> Result<Vec<PathBuf>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<PathBuf>> {
+            let mut select = self.conn.prepare_cached(
+                "SELECT x.path FROM exports x JOIN terms t ON t.id = x.agent WHERE t.text = ?1 AND x.state = 'written'",
+            )?;
+            let rows = select.query_map([agent.as_str()], |row| row.get::<_, String>(0))?;
+            rows.map(|path| path.map(PathBuf::from)).collect()
+        };
+        read().at(&self.path, "read")
+    }
+}
+
 impl UnlockedVault {
     /// What is known of the store file at `path`, written for `agent`; the inner error names a snapshot that does not open.
     ///

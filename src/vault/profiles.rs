@@ -9,7 +9,7 @@ use super::{Tx, events, terms};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::crypto::Aad;
 use crate::domain::{
-    AgentName, Credential, Expiry, Generation, Owner, ProfileId, SecretJson, VaultId,
+    AgentName, Credential, Expiry, Fingerprint, Generation, Owner, ProfileId, SecretJson, VaultId,
     WARN_AFTER_MS, normalize_provider,
 };
 
@@ -74,14 +74,21 @@ impl Plain<'_> {
 }
 
 /// A stored row about to be replaced or removed.
-struct Stored {
+pub(super) struct Stored {
     id: i64,
-    entry: SecretJson,
+    pub(super) entry: SecretJson,
     provider: String,
     kind: String,
     owner: String,
     expires: Option<i64>,
-    generation: i64,
+    pub(super) generation: i64,
+}
+
+/// Whether what a change replaces stays as a version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Replaced {
+    Kept,
+    Forgotten,
 }
 
 impl Tx<'_> {
@@ -95,6 +102,33 @@ impl Tx<'_> {
         profile: &ProfileId,
         entry: &Value,
         note: ChangeNote,
+    ) -> Result<(), VaultError> {
+        self.put(agent, profile, entry, note, Replaced::Kept)
+    }
+
+    /// As [`Tx::put_profile`], where a new refresh token has taken the place of `spent`: no version with that one stays.
+    ///
+    /// # Errors
+    /// As [`Tx::put_profile`].
+    pub fn put_renewed(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        entry: &Value,
+        note: ChangeNote,
+        spent: Fingerprint,
+    ) -> Result<(), VaultError> {
+        self.put(agent, profile, entry, note, Replaced::Forgotten)?;
+        self.forget_versions(agent, profile, spent)
+    }
+
+    fn put(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        entry: &Value,
+        note: ChangeNote,
+        replaced: Replaced,
     ) -> Result<(), VaultError> {
         let agent_id = self.touch_agent(agent)?;
         let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
@@ -113,7 +147,7 @@ impl Tx<'_> {
             expires: credential.expiry().map(Expiry::floor_ms),
             generation: generation.0,
         };
-        if let Some(stored) = &stored {
+        if let Some(stored) = stored.as_ref().filter(|_| replaced == Replaced::Kept) {
             self.keep_version(agent, agent_id, profile, profile_id, stored)?;
         }
         self.write_row(
@@ -164,6 +198,51 @@ impl Tx<'_> {
         )
     }
 
+    /// Removes the versions of a profile whose refresh token is `spent`: nothing may put that one back. One that does not open
+    /// stays, and is of no use.
+    fn forget_versions(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        spent: Fingerprint,
+    ) -> Result<(), VaultError> {
+        let read = || -> rusqlite::Result<Vec<(i64, Stored, Vec<u8>)>> {
+            let mut select = self.tx.prepare_cached(
+                "SELECT id, provider, type, owner, expires, generation, sealed FROM profile_versions \
+                 WHERE agent = (SELECT id FROM terms WHERE text = ?1) AND profile = (SELECT id FROM terms WHERE text = ?2)",
+            )?;
+            let rows = select.query_map([agent.as_str(), profile.as_str()], |row| {
+                let stored = Stored {
+                    id: row.get(0)?,
+                    entry: SecretJson::new(Value::Null),
+                    provider: row.get(1)?,
+                    kind: row.get(2)?,
+                    owner: row.get(3)?,
+                    expires: row.get(4)?,
+                    generation: row.get(5)?,
+                };
+                Ok((stored.id, stored, row.get(6)?))
+            })?;
+            rows.collect()
+        };
+        for (row, stored, sealed) in read().at(self.path, "read")? {
+            let aad = stored
+                .plain(agent, profile)
+                .aad(self.vault, "profile_versions", row);
+            let entry = open_json(&self.keys.seal, aad, &sealed).map(SecretJson::new);
+            let is_spent = entry.is_some_and(|entry| {
+                let refresh = Credential::of(entry.expose_secret()).expose_refresh();
+                refresh.is_some_and(|token| self.keys.fingerprint(token) == spent)
+            });
+            if is_spent {
+                self.tx
+                    .execute("DELETE FROM profile_versions WHERE id = ?1", [row])
+                    .at(self.path, "write")?;
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps a credential that never became the profile's, another program's that gave way to ours, as a version, and
     /// records that.
     ///
@@ -174,6 +253,23 @@ impl Tx<'_> {
         agent: &AgentName,
         profile: &ProfileId,
         entry: &Value,
+    ) -> Result<(), VaultError> {
+        let event = EventDraft::new(EventKind::StoreMerged, Origin::StoreFile)
+            .outcome(Outcome::Skipped)
+            .detail("why", "the vault's lasts longer");
+        self.keep_beside(agent, profile, entry, event)
+    }
+
+    /// Keeps a credential that did not become the profile's as a version, and records why with `event`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_beside(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        entry: &Value,
+        event: EventDraft,
     ) -> Result<(), VaultError> {
         let agent_id = self.touch_agent(agent)?;
         let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
@@ -193,10 +289,7 @@ impl Tx<'_> {
         let print = credential
             .expose_secret()
             .map(|secret| self.keys.fingerprint(secret));
-        let mut event = EventDraft::new(EventKind::StoreMerged, Origin::StoreFile)
-            .outcome(Outcome::Skipped)
-            .profile(profile, &lost.provider)
-            .detail("why", "the vault's lasts longer");
+        let mut event = event.profile(profile, &lost.provider);
         event.token = (print, None);
         event.expires = (credential.expiry(), None);
         self.append(Some(agent), event).map(|_| ())
@@ -257,7 +350,7 @@ impl Tx<'_> {
         self.append(Some(agent), event).map(|_| ())
     }
 
-    fn stored(
+    pub(super) fn stored(
         &self,
         agent: &AgentName,
         agent_id: i64,

@@ -16,6 +16,8 @@ pub(super) struct Frame {
     pub(super) fields: Map<String, Value>,
     /// The generation of each profile.
     pub(super) generations: Map<String, Value>,
+    /// What each profile's grant is pinned to, as far as it is: origin and client id.
+    pub(super) pins: Map<String, Value>,
 }
 
 impl Frame {
@@ -32,13 +34,10 @@ impl Frame {
         revision: i64,
         frame: &SecretJson,
         generations: &Map<String, Value>,
+        pins: &Map<String, Value>,
     ) -> Result<Vec<u8>, CryptoError> {
-        let both = SecretJson::new(json!([frame.expose_secret(), generations]));
-        seal_json(
-            seal,
-            Self::aad(vault, agent, revision),
-            both.expose_secret(),
-        )
+        let all = SecretJson::new(json!([frame.expose_secret(), generations, pins]));
+        seal_json(seal, Self::aad(vault, agent, revision), all.expose_secret())
     }
 
     /// `None` when it does not open.
@@ -49,11 +48,13 @@ impl Frame {
         revision: i64,
         blob: &[u8],
     ) -> Option<Self> {
-        let both = seal.open(Self::aad(vault, agent, revision), blob).ok()?;
-        let (fields, generations) = serde_json::from_slice(&both).ok()?;
+        let all = seal.open(Self::aad(vault, agent, revision), blob).ok()?;
+        let parts: Vec<Map<String, Value>> = serde_json::from_slice(&all).ok()?;
+        let mut parts = parts.into_iter();
         Some(Self {
-            fields,
-            generations,
+            fields: parts.next()?,
+            generations: parts.next()?,
+            pins: parts.next().unwrap_or_default(), // frames of before schema 3 have none
         })
     }
 }

@@ -10,7 +10,7 @@ use super::sections::{Frame, frame_of};
 use super::unlock::{Keys, UnlockedVault};
 use super::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
-use crate::domain::{AgentName, Expiry, SecretJson, Seq, StoreDoc, UnixMs, VaultId};
+use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId};
 use crate::platform::{Actor, Clock};
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
@@ -35,6 +35,8 @@ struct Touched {
     revision: i64,
     /// Its new frame, if that changes.
     frame: Option<SecretJson>,
+    /// The pins that change.
+    pins: Map<String, Value>,
 }
 
 impl UnlockedVault {
@@ -165,16 +167,21 @@ impl Tx<'_> {
         let unopened = || VaultError::Unopened {
             row: format!("the frame of agent {agent}"),
         };
+        let stored = stored
+            .map(|blob| Frame::open(&self.keys.seal, self.vault, agent, touched.revision, &blob));
+        let (stored, mut pins) = match stored {
+            Some(Some(frame)) => (Some(Some(frame.fields)), frame.pins),
+            Some(None) => (Some(None), Map::new()),
+            None => (None, Map::new()),
+        };
         let frame = match (&touched.frame, stored) {
             (Some(frame), _) => frame.clone(),
-            (None, Some(blob)) => {
-                Frame::open(&self.keys.seal, self.vault, agent, touched.revision, &blob)
-                    .map(|frame| SecretJson::new(Value::Object(frame.fields)))
-                    .ok_or_else(unopened)?
-            }
+            (None, Some(fields)) => SecretJson::new(Value::Object(fields.ok_or_else(unopened)?)),
             (None, None) => SecretJson::new(Value::Object(frame_of(&StoreDoc::default()))),
         };
         let generations = self.generations(touched.id).at(self.path, "read")?;
+        pins.extend(touched.pins.clone());
+        pins.retain(|profile, _| generations.contains_key(profile));
         let revision = touched.revision + 1;
         let sealed = Frame::seal(
             &self.keys.seal,
@@ -183,6 +190,7 @@ impl Tx<'_> {
             revision,
             &frame,
             &generations,
+            &pins,
         )?;
         self.tx
             .execute(
@@ -207,6 +215,13 @@ impl Tx<'_> {
     pub(super) fn set_frame(&mut self, agent: &AgentName, frame: SecretJson) {
         if let Some(touched) = self.touched.get_mut(agent) {
             touched.frame = Some(frame);
+        }
+    }
+
+    /// Sets a profile's pin. The agent must have been touched.
+    pub(super) fn set_pin(&mut self, agent: &AgentName, profile: &ProfileId, pin: Value) {
+        if let Some(touched) = self.touched.get_mut(agent) {
+            touched.pins.insert(profile.as_str().to_owned(), pin);
         }
     }
 
@@ -252,6 +267,7 @@ impl Tx<'_> {
             id,
             revision,
             frame: None,
+            pins: Map::new(),
         };
         self.touched.insert(agent.clone(), touched);
         Ok(id)

@@ -16,10 +16,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sources", &["domain", "platform"]),
     ("export", &["domain", "platform"]),
     ("vault", &["domain", "platform", "crypto", "audit"]),
+    ("oauth", &["domain", "platform", "config", "vault"]),
     (
         "sync",
         &[
             "domain", "platform", "audit", "health", "config", "sources", "export", "vault",
+            "oauth",
         ],
     ),
     (
@@ -35,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sources",
             "export",
             "vault",
+            "oauth",
             "sync",
         ],
     ),
@@ -57,6 +60,9 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("csv", "bin"),
     ("maud", "bin"),
     ("toml", "config"),
+    ("reqwest", "oauth"),
+    ("rustls", "oauth"),
+    ("webpki_roots", "oauth"),
 ];
 
 fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {

@@ -305,13 +305,7 @@ fn load(bench: &mut Bench, keychain: &dyn LoginKeychain, claude_file: PathBuf) -
     };
     let lock_dir = bench.dir.path().join("locks");
     let clock = Clock::Fixed(UnixMs(START));
-    let mut engine = Engine {
-        vault: &mut bench.vault,
-        sources: &sources,
-        actor: &bench.actor,
-        clock,
-        lock_dir,
-    };
+    let mut engine = Engine::new(&mut bench.vault, &sources, &bench.actor, clock, lock_dir);
     engine
         .load(
             &AgentRef {
@@ -383,13 +377,13 @@ fn edit_while(bench: &mut Bench, meddle: fn(&Path)) -> (Loaded, usize) {
         name: AgentName::default(),
         dir: dir.clone(),
     };
-    let mut engine = Engine {
-        vault: &mut bench.vault,
-        sources: &sources,
-        actor: &bench.actor,
-        clock: Clock::Fixed(UnixMs(START)),
-        lock_dir: bench.dir.path().join("locks"),
-    };
+    let mut engine = Engine::new(
+        &mut bench.vault,
+        &sources,
+        &bench.actor,
+        Clock::Fixed(UnixMs(START)),
+        bench.dir.path().join("locks"),
+    );
     let loaded = engine.edit(&agent, SyncMode::On, |doc| {
         calls.set(calls.get() + 1);
         if calls.get() == 1 {

@@ -23,6 +23,7 @@ mod permissions;
 mod prompts;
 mod record;
 mod record_library;
+mod refresh;
 mod secret_service_vault;
 mod stand_in;
 mod support;

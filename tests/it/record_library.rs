@@ -829,13 +829,13 @@ fn load_at(bench: &mut Bench, at: i64, file: &Path) -> Loaded {
         legacy_oauth_file: dir.join("no-oauth"),
     };
     let lock_dir = bench.dir.path().join("locks");
-    let mut engine = Engine {
-        vault: &mut bench.vault,
-        sources: &sources,
-        actor: &bench.actor,
-        clock: Clock::Fixed(UnixMs(at)),
+    let mut engine = Engine::new(
+        &mut bench.vault,
+        &sources,
+        &bench.actor,
+        Clock::Fixed(UnixMs(at)),
         lock_dir,
-    };
+    );
     let agent = AgentRef {
         name: AgentName::default(),
         dir,

@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_mark, auth_order, auth_paste, auth_remove,
-    auth_setup_token, doctor, exec, export, history, import, init, models_status, report, session,
-    sync, token,
+    auth_setup_token, auth_trust, doctor, exec, export, history, import, init, models_status,
+    refresh, report, session, sync, token,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Token(token::Token),
     /// Run a program with the secret of a credential in its provider's variable
     Exec(exec::Exec),
+    /// Refresh logins, once whoever else wants to
+    Refresh(refresh::Refresh),
     /// Which profile a session uses
     #[command(subcommand)]
     Session(session::Session),
@@ -108,6 +110,8 @@ pub(crate) enum Auth {
     PasteToken(auth_paste::PasteToken),
     /// Store an API key that is pasted or given on stdin
     PasteApiKey(auth_paste::PasteApiKey),
+    /// Confirm where a login's tokens are sent, after the settings have changed
+    Trust(auth_trust::Trust),
     /// Remove a credential
     Remove(auth_remove::Remove),
     /// Say what came of using a credential

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clawkeep::audit::Head;
 use clawkeep::config::{AgentRef, Env, Layout, Overrides, OwnSettings, Settings, existing_agents};
 use clawkeep::crypto::SlotKind;
-use clawkeep::domain::AgentName;
+use clawkeep::domain::{AgentName, Credential, ProviderId};
+use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::{
     Actor, Clock, check_trusted, create_private_dir, harden, read_regular, resolve_link, syslog,
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) layout: Layout,
     settings: OnceCell<Settings>,
     own: OnceCell<OwnSettings>,
+    providers: OnceCell<Providers>,
     mode: SyncMode,
     pub(crate) clock: Clock,
     pub(crate) actor: Actor,
@@ -75,6 +77,7 @@ impl Context {
             layout,
             settings: OnceCell::new(),
             own: OnceCell::new(),
+            providers: OnceCell::new(),
         })
     }
 
@@ -94,6 +97,15 @@ impl Context {
         }
         let own = OwnSettings::load(&self.layout.settings_file)?;
         Ok(self.own.get_or_init(|| own))
+    }
+
+    /// The providers whose logins can be refreshed here, read when first asked for.
+    pub(crate) fn providers(&self) -> Result<&Providers, Failure> {
+        if let Some(providers) = self.providers.get() {
+            return Ok(providers);
+        }
+        let providers = Providers::new(&self.own()?.providers);
+        Ok(self.providers.get_or_init(|| providers))
     }
 
     fn key_sources(&self) -> KeySources<'_> {
@@ -220,14 +232,17 @@ impl Context {
             codex_file: self.layout.codex_file.clone(),
             legacy_oauth_file: self.layout.oauth_file(),
         };
-        let lock_dir = self.lock_dir();
-        let mut engine = Engine {
-            vault,
-            sources: &sources,
-            actor: &self.actor,
-            clock: self.clock,
-            lock_dir,
+        // Settings that cannot be read are said by what needs them; logins are then pinned by their first refresh.
+        let endpoints = |credential: &Credential<'_>| {
+            let providers = self.providers().ok()?;
+            let provider = providers
+                .get(&ProviderId::new(credential.provider))
+                .ok()??;
+            provider.endpoint(credential.client_id())
         };
+        let lock_dir = self.lock_dir();
+        let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
+        engine.endpoints = Some(&endpoints);
         let done = work(&mut engine);
         if vault.head().ok().flatten() != before {
             self.keep_head(vault);

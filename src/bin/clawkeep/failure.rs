@@ -140,7 +140,7 @@ impl Failure {
                 SyncError::File(error) => of_file(error),
                 SyncError::Lock(error) => of_lock(error),
                 SyncError::DamagedStore { .. } | SyncError::Unopened { .. } => DAMAGED,
-                SyncError::Contended { .. } => BUSY,
+                SyncError::Contended { .. } | SyncError::RefreshBusy { .. } => BUSY,
                 _ => FAILED,
             },
         }
@@ -172,6 +172,13 @@ impl Failure {
             Self::Refused { next, .. } => next.clone(),
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
+            }
+            Self::Sync(SyncError::RefreshBusy { .. }) => "Run the command again.".to_owned(),
+            Self::Sync(SyncError::Rescued { .. }) => {
+                "Make room on the disk and run any command: it takes them in. Do not remove that file.".to_owned()
+            }
+            Self::Sync(SyncError::TokensLost { .. }) => {
+                "Make room on the disk, then log in again: the old tokens may be refused.".to_owned()
             }
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
                 format!(

@@ -8,6 +8,7 @@ mod failure;
 mod pick;
 mod prompt;
 mod record;
+mod renewal;
 mod report;
 mod stand_in;
 mod table;

@@ -4,13 +4,13 @@ use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
 use clawkeep::doctor::how_to_renew;
 use clawkeep::domain::{
-    Credential, CredentialType, ProfileId, ProviderId, Section, StoreDoc, UnixMs, span_ms,
+    Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
 };
 use clawkeep::selection::{
     Choice, Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, rest,
     unusable,
 };
-use clawkeep::sync::{Handing, Loaded};
+use clawkeep::sync::{DUE_BELOW_MS, Handing, Loaded, NotRenewed, Renewals, Renewer, When, is_due};
 use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
 use serde_json::json;
@@ -18,6 +18,8 @@ use serde_json::json;
 use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::renewal;
+use crate::time_arg::span;
 use crate::ui::shown_id;
 
 /// Providers whose secret is a small document. Source: `spec/compat.md`, Resolving a secret for a provider.
@@ -31,7 +33,7 @@ pub(crate) struct How {
     /// In this session: its pinned profile goes first, and the record names it
     #[arg(long, value_name = "SESSION")]
     session: Option<String>,
-    /// Only one that does not end before so long from now: 5m, 1h
+    /// Only one that does not end before so long from now, refreshed if need be: 5m, 1h
     #[arg(long, value_name = "SPAN", value_parser = span)]
     min_valid: Option<i64>,
     /// The first choice or nothing, never another account [default: clawkeep.fallback in clawkeep.toml]
@@ -59,11 +61,6 @@ pub(crate) struct Picked {
     pub(crate) secret: SecretString,
 }
 
-fn span(raw: &str) -> Result<i64, String> {
-    span_ms(raw.trim())
-        .ok_or_else(|| "a span is a number and s, m, h, d or w, such as 5m".to_owned())
-}
-
 /// What was chosen of one thing that was asked for.
 struct Pick {
     wanted: Wanted,
@@ -83,52 +80,80 @@ impl How {
         let is_strict = self.strict || context.own()?.fallback == Fallback::None;
         let agent = self.whose.agent(context)?;
         let mut vault = context.vault()?;
-        let (loaded, picks) = self.hand_out(context, &mut vault, &agent, |doc, pins| {
-            let now = context.clock.now();
-            let mut picks = Vec::new();
-            for wanted in wanted
-                .iter()
-                .filter(|one| !is_named_already(doc, wanted, one))
-            {
-                let choice = self.choose(doc, pins, settings, wanted, is_strict, now);
-                if let Some(credential) = choice
-                    .chosen
-                    .as_ref()
-                    .and_then(|id| doc.credential(id.as_str()))
+        let (loaded, picks, renewals) =
+            self.hand_out(context, &mut vault, &agent, |doc, pins, renewals| {
+                let now = context.clock.now();
+                let mut picks = Vec::new();
+                let mut due = Vec::new();
+                for wanted in wanted
+                    .iter()
+                    .filter(|one| !is_named_already(doc, wanted, one))
                 {
-                    takes(&ProviderId::new(credential.provider))?;
+                    let choosing = Choosing {
+                        doc,
+                        pins,
+                        renewals,
+                        settings,
+                        now,
+                        is_strict,
+                    };
+                    let choice = self.choose(&choosing, wanted);
+                    let chosen = choice.chosen.iter();
+                    due.extend(
+                        chosen
+                            .filter(|id| self.is_to_be_renewed(&choosing, id))
+                            .cloned(),
+                    );
+                    if let Some(credential) = choice
+                        .chosen
+                        .as_ref()
+                        .and_then(|id| doc.credential(id.as_str()))
+                    {
+                        takes(&ProviderId::new(credential.provider))?;
+                    }
+                    picks.push(Pick {
+                        wanted: wanted.clone(),
+                        choice,
+                    });
                 }
-                picks.push(Pick {
-                    wanted: wanted.clone(),
-                    choice,
-                });
-            }
-            // One that is missing ends the command: the others are not handed out either.
-            let is_complete = picks.iter().all(|pick| pick.choice.chosen.is_some());
-            let passed_over = picks.iter().flat_map(|pick| &pick.choice.passed_over);
-            let uses = picks.iter().filter_map(|pick| pick.choice.chosen.clone());
-            let handing = Handing {
-                uses: uses.filter(|_| is_complete).collect(),
-                passed_over: passed_over
-                    .map(|(id, why)| (id.clone(), why.as_str()))
-                    .collect(),
-                command,
-                session: self.session.clone(),
-            };
-            Ok::<_, Failure>((handing, picks))
-        })?;
+                // One that is missing ends the command: the others are not handed out either.
+                let is_complete = picks.iter().all(|pick| pick.choice.chosen.is_some());
+                let passed_over = picks.iter().flat_map(|pick| &pick.choice.passed_over);
+                let uses = picks.iter().filter_map(|pick| pick.choice.chosen.clone());
+                let handing = Handing {
+                    uses: uses.filter(|_| is_complete).collect(),
+                    passed_over: passed_over
+                        .map(|(id, why)| (id.clone(), why.as_str()))
+                        .collect(),
+                    command,
+                    session: self.session.clone(),
+                    due,
+                };
+                Ok::<_, Failure>((handing, picks))
+            })?;
         context.tell(&loaded);
-        if let Some(error) = &loaded.not_written {
+        for id in renewals.renewed() {
+            context
+                .ui
+                .detail(&format!("Refreshed {}.", shown_id(id.as_str())));
+        }
+        if let Some(error) = loaded
+            .not_written
+            .iter()
+            .chain(&renewals.not_written)
+            .next()
+        {
             context.ui.warn(&format!(
                 "Warning: the store could not be written: {error}. The next command tries again."
             ));
         }
         let picked = picks
             .iter()
-            .map(|pick| Picked::of(&loaded.doc, &agent, pick, is_strict));
+            .map(|pick| Picked::of((context, &loaded.doc, &renewals), &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
-            tell_of_passed_over(context, &loaded.doc, pick);
+            tell_of_passed_over(context, (&loaded.doc, &renewals), pick);
+            tell_of_not_renewed(context, &renewals, pick);
         }
         Ok(picked)
     }
@@ -138,21 +163,47 @@ impl How {
         context: &Context,
         vault: &mut UnlockedVault,
         agent: &AgentRef,
-        choose: impl Fn(&StoreDoc, &[Pin]) -> Result<(Handing, T), Failure>,
-    ) -> Result<(Loaded, T), Failure> {
+        choose: impl Fn(&StoreDoc, &[Pin], &Renewals) -> Result<(Handing, T), Failure>,
+    ) -> Result<(Loaded, T, Renewals), Failure> {
         let mode = context.mode_for(vault, agent)?;
-        context.with_engine(vault, |engine| engine.hand_out(agent, mode, choose))
+        let when = When::LessLeftThan(self.least_ms());
+        context.with_engine(vault, |engine| {
+            engine.hand_out(agent, mode, choose, |engine, id| {
+                // Only now: what needs no refresh pays for none of this.
+                let agents = context.every_agent(engine.vault)?;
+                let renewer = Renewer::new(context.providers()?, &agents);
+                Ok(engine.renew(&renewer, agent, mode, id, when)?)
+            })
+        })
     }
 
-    fn choose(
-        &self,
-        doc: &StoreDoc,
-        pins: &[Pin],
-        settings: &Settings,
-        wanted: &Wanted,
-        is_strict: bool,
-        now: UnixMs,
-    ) -> Choice {
+    /// How much must be left of a login that can be refreshed, in milliseconds.
+    fn least_ms(&self) -> i64 {
+        self.min_valid.unwrap_or(0).max(DUE_BELOW_MS)
+    }
+
+    /// Whether a login is to be refreshed before it is handed out, and that was not tried yet.
+    fn is_to_be_renewed(&self, choosing: &Choosing<'_>, id: &ProfileId) -> bool {
+        let Some(credential) = choosing.doc.credential(id.as_str()) else {
+            return false;
+        };
+        let is_renewable = credential.expose_refresh().is_some()
+            && !credential.is_marker()
+            && Owner::of(id.as_str()) == Owner::Vault;
+        is_renewable
+            && !choosing.renewals.was_tried(id)
+            && is_due(&credential, choosing.now, self.least_ms())
+    }
+
+    fn choose(&self, choosing: &Choosing<'_>, wanted: &Wanted) -> Choice {
+        let Choosing {
+            doc,
+            pins,
+            renewals,
+            settings,
+            now,
+            is_strict,
+        } = *choosing;
         let demand = Demand {
             now,
             min_valid_ms: self.min_valid.unwrap_or(0),
@@ -177,7 +228,13 @@ impl How {
             if is_other {
                 return Some(PassedOver::Mismatch);
             }
-            unusable(credential.as_ref(), demand)
+            if self.is_to_be_renewed(choosing, id) {
+                return None;
+            }
+            let why = unusable(credential.as_ref(), demand)?;
+            let is_about_time = matches!(why, PassedOver::Expired | PassedOver::EndsTooSoon);
+            let not_renewed = renewals.why_not(id).filter(|_| is_about_time);
+            Some(not_renewed.map_or(why, passed_over_for))
         };
         let (tried, natural) = match wanted {
             Wanted::Profile(id) => {
@@ -217,6 +274,25 @@ impl How {
     }
 }
 
+/// What is chosen from.
+#[derive(Clone, Copy)]
+struct Choosing<'c> {
+    doc: &'c StoreDoc,
+    pins: &'c [Pin],
+    renewals: &'c Renewals,
+    settings: &'c Settings,
+    now: UnixMs,
+    is_strict: bool,
+}
+
+/// What a credential that could not be refreshed is passed over for: where nobody here could, that it has ended.
+fn passed_over_for(why: &NotRenewed) -> PassedOver {
+    match why {
+        NotRenewed::NoRefreshToken | NotRenewed::Borrowed(_) => PassedOver::Expired,
+        why => PassedOver::NotRenewed(why.as_str()),
+    }
+}
+
 /// Whether the provider that is wanted is that of a profile which is wanted by name: that one is meant.
 fn is_named_already(doc: &StoreDoc, all: &[Wanted], one: &Wanted) -> bool {
     let Wanted::Of(provider) = one else {
@@ -231,7 +307,7 @@ fn is_named_already(doc: &StoreDoc, all: &[Wanted], one: &Wanted) -> bool {
 }
 
 /// What is said of a candidate that was not used.
-fn why(doc: &StoreDoc, id: &ProfileId, why: PassedOver) -> String {
+fn why(renewals: &Renewals, id: &ProfileId, why: PassedOver) -> String {
     let id_shown = shown_id(id.as_str());
     match why {
         PassedOver::Resting => format!("{id_shown} rests"),
@@ -241,40 +317,59 @@ fn why(doc: &StoreDoc, id: &ProfileId, why: PassedOver) -> String {
             format!("{id_shown} is of another provider or kind than the configuration says")
         }
         PassedOver::EndsTooSoon => format!("{id_shown} ends too soon"),
-        PassedOver::Expired => match doc
-            .credential(id.as_str())
-            .map(|credential| credential.kind)
-        {
-            Some(CredentialType::OAuth) => {
-                format!("{id_shown} has expired, and this version does not refresh it")
-            }
-            _ => format!("{id_shown} has expired"),
+        PassedOver::Expired => format!("{id_shown} has expired"),
+        PassedOver::NotRenewed(_) => match renewals.why_not(id) {
+            Some(why) => renewal::why_not(id.as_str(), why),
+            None => format!("{id_shown} could not be refreshed"),
         },
         _ => format!("{id_shown} cannot be used"),
     }
 }
 
 /// That another account pays is never silent.
-fn tell_of_passed_over(context: &Context, doc: &StoreDoc, pick: &Pick) {
+fn tell_of_passed_over(context: &Context, (doc, renewals): (&StoreDoc, &Renewals), pick: &Pick) {
     let Some(chosen) = &pick.choice.chosen else {
         return; // the error says it
     };
     for (id, reason) in &pick.choice.passed_over {
         context.ui.note(&format!(
             "Note: {}, so {} is used.",
-            why(doc, id, *reason),
+            why(renewals, id, *reason),
             shown_id(chosen.as_str())
+        ));
+        if let Some(not_renewed) = renewals.why_not(id) {
+            let next = renewal::what_next(context, doc, id.as_str(), not_renewed);
+            context.ui.detail(&next);
+        }
+    }
+}
+
+/// One that is handed out though it could not be refreshed: it will not last.
+fn tell_of_not_renewed(context: &Context, renewals: &Renewals, pick: &Pick) {
+    let Some(chosen) = &pick.choice.chosen else {
+        return;
+    };
+    if let Some(why) = renewals.why_not(chosen) {
+        context.ui.note(&format!(
+            "Warning: {}. What is left of it is handed out.",
+            renewal::why_not(chosen.as_str(), why)
         ));
     }
 }
 
 impl Picked {
-    fn of(doc: &StoreDoc, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Result<Self, Failure> {
+    fn of(
+        found: (&Context, &StoreDoc, &Renewals),
+        agent: &AgentRef,
+        pick: &Pick,
+        is_strict: bool,
+    ) -> Result<Self, Failure> {
+        let (_, doc, _) = found;
         let Some(id) = &pick.choice.chosen else {
-            return Err(none(doc, agent, pick, is_strict));
+            return Err(none(found, agent, pick, is_strict));
         };
         let credential = doc.credential(id.as_str());
-        let credential = credential.ok_or_else(|| none(doc, agent, pick, is_strict))?;
+        let credential = credential.ok_or_else(|| none(found, agent, pick, is_strict))?;
         Ok(Self {
             provider: ProviderId::new(credential.provider),
             kind: credential.kind,
@@ -303,11 +398,16 @@ fn secret_of(doc: &StoreDoc, id: &ProfileId, credential: &Credential<'_>) -> Sec
 }
 
 /// Why nothing can be handed out, and what to do.
-fn none(doc: &StoreDoc, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Failure {
+fn none(
+    (context, doc, renewals): (&Context, &StoreDoc, &Renewals),
+    agent: &AgentRef,
+    pick: &Pick,
+    is_strict: bool,
+) -> Failure {
     let passed = &pick.choice.passed_over;
     let reasons: Vec<String> = passed
         .iter()
-        .map(|(id, reason)| why(doc, id, *reason))
+        .map(|(id, reason)| why(renewals, id, *reason))
         .collect();
     let reasons = if reasons.is_empty() {
         "there is none".to_owned()
@@ -321,10 +421,14 @@ fn none(doc: &StoreDoc, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Failu
         Wanted::Of(provider) => format!("no credential of {provider} can be used: {reasons}"),
         Wanted::Profile(_) => reasons,
     };
+    let not_renewed = passed.iter().find_map(|(id, _)| {
+        let why = renewals.why_not(id)?;
+        Some(renewal::what_next(context, doc, id.as_str(), why))
+    });
     let renew = passed
         .iter()
         .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
-        .find_map(|(id, _)| how_to_renew(&agent.name, doc, id.as_str()));
+        .find_map(|(id, _)| how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()));
     let rests = passed.iter().find_map(|(id, _)| {
         let rest = rest(doc, id.as_str(), UnixMs(0))?;
         is_strict.then(|| {
@@ -337,7 +441,7 @@ fn none(doc: &StoreDoc, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Failu
     let add = passed
         .is_empty()
         .then(|| "Add one with: clawkeep models auth add".to_owned());
-    let next = renew.or(rests).or(add);
+    let next = not_renewed.or(renew).or(rests).or(add);
     Failure::Refused {
         what,
         next: next.unwrap_or_else(|| auth::list_hint(agent)),

@@ -22,6 +22,12 @@ impl TimeArg {
     }
 }
 
+/// Reads a span of time, in milliseconds.
+pub(crate) fn span(raw: &str) -> Result<i64, String> {
+    span_ms(raw.trim())
+        .ok_or_else(|| "a span is a number and s, m, h, d or w, such as 5m".to_owned())
+}
+
 /// Reads a time; dates without a zone are in the local one.
 pub(crate) fn parse(raw: &str) -> Result<TimeArg, String> {
     let raw = raw.trim();

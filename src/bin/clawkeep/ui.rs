@@ -177,6 +177,14 @@ impl Ui {
             Notice::NotRecorded { error } => self.note(&format!(
                 "Warning: what was seen could not be recorded: {error}. The next command tries again."
             )),
+            Notice::RefreshRescued { profile } => self.note(&format!(
+                "Note: a refresh of {} had been cut off; the tokens that it had brought were kept, and are taken in.",
+                shown_id(profile.as_str())
+            )),
+            Notice::RefreshInterrupted { profile } => self.note(&format!(
+                "Warning: a refresh of {} was cut off before there was an answer; its refresh token may be spent. The next use tries it once.",
+                shown_id(profile.as_str())
+            )),
             Notice::Withheld { dir } => self.note(&format!(
                 "Note: {} belongs to a newer gateway, which refuses to start beside an auth-profiles.json, so none is written there. To write one elsewhere: clawkeep export --to FILE --reveal",
                 dir.display()

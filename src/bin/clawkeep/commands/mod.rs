@@ -12,6 +12,7 @@ pub(crate) mod auth_order;
 pub(crate) mod auth_paste;
 pub(crate) mod auth_remove;
 pub(crate) mod auth_setup_token;
+pub(crate) mod auth_trust;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod export;
@@ -22,6 +23,7 @@ pub(crate) mod history_uses;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod models_status;
+pub(crate) mod refresh;
 pub(crate) mod report;
 pub(crate) mod session;
 pub(crate) mod sync;
@@ -47,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Report(command) => command.run(&context),
         Command::Token(command) => command.run(&context),
         Command::Exec(command) => command.run(&context),
+        Command::Refresh(command) => command.run(&context),
         Command::Session(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Import(command) => command.run(&context),
@@ -62,6 +65,7 @@ fn run_auth(command: Auth, context: &Context) -> Result<(), Failure> {
         Auth::PasteToken(command) => command.run(context),
         Auth::PasteApiKey(command) => command.run(context),
         Auth::Remove(command) => command.run(context),
+        Auth::Trust(command) => command.run(context),
         Auth::Mark(command) => command.run(context),
         Auth::Candidates(command) => command.run(context),
         Auth::Order(command) => command.run(context),

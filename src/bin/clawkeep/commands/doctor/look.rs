@@ -51,6 +51,7 @@ impl Diagnosis {
             kept_head: self.kept_head,
             agents: &self.agents,
             main: &main.name,
+            providers: context.providers().ok(),
             now: context.clock.now(),
         }
     }

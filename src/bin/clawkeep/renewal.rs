@@ -1,0 +1,138 @@
+//! What is said of a login that could not be refreshed: why, and what to do.
+
+use clawkeep::doctor::how_to_log_in;
+use clawkeep::domain::{Endpoint, Owner, ProviderId, StoreDoc};
+use clawkeep::oauth::{FailureClass, Refusal};
+use clawkeep::sync::NotRenewed;
+
+use crate::context::Context;
+use crate::ui::{local_minute, one_line, shown_id};
+
+/// Why, as half a sentence that begins with the profile.
+pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
+    let id = shown_id(id);
+    match why {
+        NotRenewed::Missing => format!("there is no {id}"),
+        NotRenewed::NoRefreshToken => format!("{id} has no refresh token"),
+        NotRenewed::Borrowed(owner) => {
+            let program = match owner {
+                Owner::CodexCli => "Codex",
+                _ => "Claude Code",
+            };
+            format!("{id} is {program}'s, which refreshes it itself")
+        }
+        NotRenewed::NoProvider(provider) => {
+            format!("{id} cannot be refreshed here: no token endpoint of {provider} is known")
+        }
+        NotRenewed::NoClient(provider) => format!(
+            "{id} cannot be refreshed here: nothing says which client of {provider} it was given to"
+        ),
+        NotRenewed::BadProvider(fault) => {
+            format!("{id} cannot be refreshed: {}", one_line(&fault.to_string()))
+        }
+        NotRenewed::EndpointChanged { pinned, now } => {
+            format!("{id} is not refreshed, since {}", changed(pinned, now))
+        }
+        NotRenewed::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
+        NotRenewed::Spent => {
+            format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
+        }
+        NotRenewed::Limited(until) => format!(
+            "{id} is not refreshed: its provider wants to be left alone until {}",
+            local_minute(until.0)
+        ),
+        NotRenewed::Refused(refused) => {
+            let times = match refused.tries {
+                1 => String::new(),
+                tries => format!(" ({tries} tries)"),
+            };
+            format!(
+                "{id} could not be refreshed: {}{times}",
+                answered(&refused.refusal)
+            )
+        }
+        _ => format!("{id} could not be refreshed"),
+    }
+}
+
+/// What changed of where tokens are sent to.
+pub(crate) fn changed(pinned: &Endpoint, now: &Endpoint) -> String {
+    if pinned.origin == now.origin {
+        return format!(
+            "it was given to client {}, and the settings say {}",
+            shown_id(&pinned.client_id),
+            shown_id(&now.client_id)
+        );
+    }
+    format!(
+        "its tokens belong to {}, and the settings say {}",
+        shown_id(&pinned.origin),
+        shown_id(&now.origin)
+    )
+}
+
+fn answered(refusal: &Refusal) -> String {
+    let what = match (refusal.status, refusal.code) {
+        (Some(status), Some(code)) => format!("HTTP {status}, {code}"),
+        (Some(status), None) => format!("HTTP {status}"),
+        (None, _) => refusal
+            .cause
+            .clone()
+            .unwrap_or_else(|| "no answer".to_owned()),
+    };
+    let means = match refusal.class {
+        FailureClass::Uncertain => "; its refresh token may be spent",
+        FailureClass::Misconfigured => "; the provider does not accept this client",
+        _ => "",
+    };
+    format!("{}{means}", one_line(&what))
+}
+
+/// What to do, as a sentence.
+pub(crate) fn what_next(context: &Context, doc: &StoreDoc, id: &str, why: &NotRenewed) -> String {
+    let settings = context.layout.shorten_home(&context.layout.settings_file);
+    let login = || how_to_log_in(doc, id, context.providers().ok());
+    match why {
+        NotRenewed::NoProvider(provider) => format!(
+            "The gateway refreshes it when it uses it. To have it done here, set token_url and client_id in [providers.{}] of {settings}.",
+            quoted(provider)
+        ),
+        NotRenewed::NoClient(provider) => {
+            format!(
+                "Set client_id in [providers.{}] of {settings}.",
+                quoted(provider)
+            )
+        }
+        NotRenewed::BadProvider(_) => format!("Mend it in {settings}."),
+        NotRenewed::EndpointChanged { .. } => format!(
+            "If that is meant: clawkeep models auth trust {}",
+            clawkeep::doctor::shell_word(id)
+        ),
+        NotRenewed::Limited(until) => {
+            format!("Run the command again after {}.", local_minute(until.0))
+        }
+        NotRenewed::Refused(refused) => match refused.refusal.class {
+            FailureClass::Misconfigured => {
+                let provider = doc
+                    .credential(id)
+                    .map(|credential| ProviderId::new(credential.provider));
+                let provider =
+                    provider.map_or_else(|| "…".to_owned(), |provider| quoted(&provider));
+                format!("Check client_id and scopes in [providers.{provider}] of {settings}.")
+            }
+            FailureClass::Uncertain => "The next use tries once more.".to_owned(),
+            _ => "Run the command again in a while.".to_owned(),
+        },
+        _ => login(),
+    }
+}
+
+/// A provider's id as a key of TOML.
+fn quoted(provider: &ProviderId) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if provider.as_str().chars().all(is_bare) {
+        provider.to_string()
+    } else {
+        format!("\"{}\"", shown_id(provider.as_str()))
+    }
+}

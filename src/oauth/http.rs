@@ -1,0 +1,201 @@
+//! One request to a provider and its reply. The only place that names an HTTP client.
+//!
+//! The client is built when something is sent, and not before: a command that needs no network does not pay for it. It follows no
+//! redirect, repeats nothing by itself and keeps no connection, since what is sent may be good for one time only.
+
+use std::error::Error as _;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::blocking::Client;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::providers::is_loopback;
+use crate::config::Encoding;
+use crate::domain::from_outside;
+
+/// How long to wait for a connection, TLS included. Source: `spec/oauth.md`, One refresh.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest body that is read, in bytes. Source: `spec/oauth.md`, the table of answers.
+pub(super) const BODY_MAX: u64 = 1 << 20;
+/// This program's own name: it never poses as another client. Source: `spec/oauth.md`, Providers.
+const USER_AGENT: &str = concat!("clawkeep/", env!("CARGO_PKG_VERSION"));
+
+/// What a provider answered.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// As it stands in the header.
+    pub(super) retry_after: Option<String>,
+    /// As far as it came, [`BODY_MAX`] and a byte at most.
+    pub(super) body: Zeroizing<Vec<u8>>,
+    /// It came whole.
+    pub(super) is_whole: bool,
+}
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub(super) enum NoReply {
+    /// Nothing was sent.
+    NotSent(String),
+    /// Something may have been.
+    MaybeSent(String),
+}
+
+/// The fields of a request, encoded. Overwritten when dropped; the client's own copies are not.
+pub(super) struct Fields {
+    body: Zeroizing<String>,
+    content_type: &'static str,
+}
+
+impl Fields {
+    pub(super) fn encoded(encoding: Encoding, fields: &[(&str, &str)]) -> Self {
+        match encoding {
+            Encoding::Form => {
+                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                form.extend_pairs(fields);
+                Self {
+                    body: Zeroizing::new(form.finish()),
+                    content_type: "application/x-www-form-urlencoded",
+                }
+            }
+            Encoding::Json => {
+                let quoted = |text: &str| Zeroizing::new(serde_json::Value::from(text).to_string());
+                let mut body = Zeroizing::new(String::from("{"));
+                for (at, (name, value)) in fields.iter().enumerate() {
+                    if at > 0 {
+                        body.push(',');
+                    }
+                    body.push_str(&quoted(name));
+                    body.push(':');
+                    body.push_str(&quoted(value));
+                }
+                body.push('}');
+                Self {
+                    body,
+                    content_type: "application/json",
+                }
+            }
+        }
+    }
+}
+
+/// Sends the fields to `url`; everything together, the reply read whole, takes `budget` at most.
+pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply, NoReply> {
+    let client = client(url, budget).map_err(|error| NoReply::NotSent(reason(&error)))?;
+    let sent = client
+        .post(url.clone())
+        .header("content-type", fields.content_type)
+        .header("accept", "application/json")
+        .body(fields.body.as_bytes().to_vec())
+        .send();
+    let response = sent.map_err(|error| {
+        // A connector's error: no connection, no TLS. Every other may come after the first byte.
+        if error.is_connect() || error.is_builder() {
+            NoReply::NotSent(reason(&error))
+        } else {
+            NoReply::MaybeSent(reason(&error))
+        }
+    })?;
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get("retry-after");
+    let retry_after = retry_after.and_then(|value| value.to_str().ok().map(str::to_owned));
+    let mut body = Zeroizing::new(Vec::new());
+    let read = response.take(BODY_MAX + 1).read_to_end(&mut body);
+    Ok(Reply {
+        status,
+        retry_after,
+        is_whole: read.is_ok() && body.len() as u64 <= BODY_MAX,
+        body,
+    })
+}
+
+fn client(url: &Url, budget: Duration) -> reqwest::Result<Client> {
+    let mut client = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(0)
+        .connect_timeout(CONNECT_TIMEOUT.min(budget))
+        // Never the first to run out while there is no connection yet: that nothing was sent must be known.
+        .timeout(budget + Duration::from_millis(500))
+        .tls_backend_preconfigured(tls());
+    if is_loopback(url) {
+        client = client.no_proxy();
+    }
+    client.build()
+}
+
+/// TLS with ring and Mozilla's roots, whatever the system has.
+fn tls() -> rustls::ClientConfig {
+    let roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let ciphers = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(ciphers)
+        .with_safe_default_protocol_versions()
+        .expect("ring has ciphers for TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// The innermost cause: what the system or TLS said. The outer ones name the address, which is said elsewhere.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it took too long".to_owned();
+    }
+    let mut cause = error.source();
+    let mut said = None;
+    while let Some(error) = cause {
+        said = Some(error.to_string());
+        cause = error.source();
+    }
+    from_outside(&said.unwrap_or_else(|| "the request could not be made".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_encoded() {
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", "a+b\"&\u{e9}"),
+        ];
+        assert_eq!(
+            Fields::encoded(Encoding::Form, &fields).body.as_str(),
+            "grant_type=refresh_token&refresh_token=a%2Bb%22%26%C3%A9"
+        );
+        let json = Fields::encoded(Encoding::Json, &fields);
+        let read: serde_json::Value = serde_json::from_str(&json.body).unwrap();
+        assert_eq!(
+            read,
+            serde_json::json!({"grant_type": "refresh_token", "refresh_token": "a+b\"&\u{e9}"})
+        );
+    }
+
+    #[test]
+    fn where_nothing_listens_nothing_was_sent() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/t", listener.local_addr().unwrap());
+        drop(listener);
+        let fields = Fields::encoded(Encoding::Form, &[]);
+        let reply = post(&Url::parse(&url).unwrap(), &fields, Duration::from_secs(5));
+        assert!(matches!(reply, Err(NoReply::NotSent(why)) if why.contains("refused")));
+    }
+
+    #[test]
+    fn tls_that_is_never_answered_is_nothing_sent() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}/t", listener.local_addr().unwrap());
+        let fields = Fields::encoded(Encoding::Form, &[]);
+        let reply = post(
+            &Url::parse(&url).unwrap(),
+            &fields,
+            Duration::from_millis(200),
+        );
+        assert!(matches!(reply, Err(NoReply::NotSent(_))));
+    }
+}

@@ -1,0 +1,69 @@
+//! Whose turn it is to refresh a grant: a lock on a file of its own, held until what came of it is committed.
+//!
+//! Process ids mean nothing across containers. Only a free lock proves that whoever had it is gone.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::Fingerprint;
+use crate::platform::{FileError, FileLock, create_private_dir, remove_if_present};
+
+/// The lease on a grant; given up when dropped or when the process ends.
+#[derive(Debug)]
+pub struct Lease {
+    path: PathBuf,
+    _lock: FileLock,
+}
+
+/// The name of a grant's files: its fingerprint in hexadecimal digits.
+pub(super) fn grant_name(grant: Fingerprint) -> String {
+    format!(
+        "grant-{}",
+        data_encoding::HEXLOWER.encode(&grant.to_bytes())
+    )
+}
+
+impl Lease {
+    /// Takes the lease on a grant, unless somebody has it. `dir` is where the locks of the vault lie.
+    ///
+    /// # Errors
+    /// When the file cannot be made or locked.
+    pub fn try_take(dir: &Path, grant: Fingerprint) -> Result<Option<Self>, FileError> {
+        create_private_dir(dir)?;
+        let path = dir.join(grant_name(grant));
+        let lock = FileLock::try_take(&path)?;
+        Ok(lock.map(|lock| Self { path, _lock: lock }))
+    }
+
+    /// Gives the lease up for good: the grant is spent or dead, and that is committed. Whoever waits for it finds the file gone and
+    /// the grant of no use.
+    ///
+    /// # Errors
+    /// When the file cannot be removed; it is of no harm.
+    pub fn forget(self) -> Result<(), FileError> {
+        remove_if_present(&self.path).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRANT: Fingerprint = Fingerprint {
+        key_number: 1,
+        digest: [7; 8],
+    };
+
+    #[test]
+    fn one_has_it_at_a_time_and_a_forgotten_one_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let take = || Lease::try_take(dir.path(), GRANT).unwrap();
+        let first = take().unwrap();
+        assert!(take().is_none());
+        drop(first);
+        let second = take().unwrap();
+        assert!(dir.path().join("grant-00010707070707070707").exists());
+        second.forget().unwrap();
+        assert!(!dir.path().join("grant-00010707070707070707").exists());
+        assert!(take().is_some());
+    }
+}

@@ -1,0 +1,17 @@
+//! Asking providers for tokens: who they are, what is sent to them, what their answers mean.
+//!
+//! The only module that names an HTTP client. Whose turn it is to ask, and what becomes of the tokens, is [`crate::sync`]'s to
+//! decide. (The client finds proxies in the environment by itself, except for addresses of this machine.)
+
+mod answer;
+mod exchange;
+mod http;
+mod lease;
+mod providers;
+mod rescue;
+
+pub use answer::{FailureClass, Refusal, Tokens};
+pub use exchange::{Refused, Tries, exchange};
+pub use lease::Lease;
+pub use providers::{Provider, ProviderFault, Providers};
+pub use rescue::{Brought, Rescue};

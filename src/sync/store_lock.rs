@@ -1,0 +1,70 @@
+//! The two locks of a store, taken for one load or held over several.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::engine::queue_path;
+use super::error::SyncError;
+use crate::export::StorePlace;
+use crate::platform::{LockDir, QueueLock};
+
+/// How long a load waits for the store's locks. Source: `spec/compat.md`, Locking.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The locks of one store: that between our own processes, and the reference's while there is a directory for it.
+#[derive(Debug)]
+pub(super) struct StoreLock {
+    queue: QueueLock,
+    dir: Option<LockDir>,
+}
+
+impl StoreLock {
+    /// Takes the first of them, waiting for so long.
+    pub(super) fn acquire(
+        lock_dir: &Path,
+        place: &StorePlace,
+        patience: Duration,
+    ) -> Result<Self, SyncError> {
+        let path = queue_path(lock_dir, place.real());
+        let queue = QueueLock::acquire(&path, Instant::now() + patience)?;
+        Ok(Self { queue, dir: None })
+    }
+
+    /// Takes the second, unless it is held; one that another process took over as stale is taken anew. A directory that does not
+    /// exist has no store to lock, and a newer gateway's is left alone.
+    pub(super) fn lock_store(&mut self, place: &StorePlace) -> Result<Option<&LockDir>, SyncError> {
+        let has_dir = place.real().parent().is_some_and(Path::is_dir);
+        if !has_dir || place.is_newer_gateways() {
+            self.dir = None;
+            return Ok(None);
+        }
+        if !self.dir.as_ref().is_some_and(LockDir::is_held) {
+            self.dir = None; // the other's stays: it is not ours to remove any more
+            let deadline = Instant::now() + LOCK_TIMEOUT;
+            self.dir = Some(LockDir::acquire(place.real(), &self.queue, deadline)?);
+        }
+        Ok(self.dir.as_ref())
+    }
+}
+
+/// Stores whose locks are held over several loads, by the path of the file.
+#[derive(Debug, Default)]
+pub(super) struct HeldStores(Vec<(PathBuf, StoreLock)>);
+
+impl HeldStores {
+    /// Takes a store's locks out, to be used and put back.
+    pub(super) fn take(&mut self, place: &StorePlace) -> Option<StoreLock> {
+        let at = self.0.iter().position(|(path, _)| path == place.real())?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// Holds a store's locks.
+    pub(super) fn put(&mut self, place: &StorePlace, lock: StoreLock) {
+        self.0.push((place.real().to_owned(), lock));
+    }
+
+    /// Gives all of them up.
+    pub(super) fn release(&mut self) {
+        self.0.clear();
+    }
+}

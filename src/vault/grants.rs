@@ -1,0 +1,218 @@
+//! Grants: what becomes of a refresh token, by its fingerprint, whichever profiles hold it.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+
+use super::error::{Context, VaultError};
+use super::seal_json::{open_json, seal_json};
+use super::{Tx, UnlockedVault, Vault, terms};
+use crate::crypto::Aad;
+use crate::domain::{
+    AgentName, Endpoint, Fingerprint, Generation, ProfileId, SecretJson, UnixMs, VaultId,
+};
+
+/// How a grant stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GrantState {
+    /// It may be refreshed.
+    #[default]
+    Free,
+    /// A refresh of it was begun and has not ended.
+    Started,
+    /// It may be spent: an answer did not come, or was none.
+    Uncertain,
+    /// Its provider refuses it.
+    Dead,
+    /// Another refresh token took its place.
+    Spent,
+}
+
+impl GrantState {
+    /// The name in the vault and in what is printed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Started => "started",
+            Self::Uncertain => "uncertain",
+            Self::Dead => "dead",
+            Self::Spent => "spent",
+        }
+    }
+
+    fn of(name: &str) -> Self {
+        match name {
+            "started" => Self::Started,
+            "uncertain" => Self::Uncertain,
+            "dead" => Self::Dead,
+            "spent" => Self::Spent,
+            _ => Self::Free,
+        }
+    }
+}
+
+/// What is known of a grant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// How it stands.
+    pub state: GrantState,
+    /// How many refreshes of it were begun. Only who began the last may end it.
+    pub fence: i64,
+    /// Its provider is not to be asked before.
+    pub not_before: Option<UnixMs>,
+}
+
+pub(super) const GRANT: &str = "SELECT state, fence, not_before FROM grants WHERE print = ?1";
+pub(super) const STARTED: &str = "SELECT print, fence FROM grants WHERE state = 'started'";
+
+fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<Grant> {
+    let row = conn
+        .prepare_cached(GRANT)?
+        .query_row([print.to_bytes()], |row| {
+            Ok(Grant {
+                state: GrantState::of(row.get_ref(0)?.as_str()?),
+                fence: row.get(1)?,
+                not_before: row.get::<_, Option<i64>>(2)?.map(UnixMs),
+            })
+        })
+        .optional()?;
+    Ok(row.unwrap_or_default())
+}
+
+impl Vault {
+    /// What is known of a grant; nothing is known of most.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
+        grant(&self.conn, print).at(&self.path, "read")
+    }
+
+    /// The grants of which a refresh was begun and has not ended, each with its fence.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn started_refreshes(&self) -> Result<Vec<(Fingerprint, i64)>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<(Fingerprint, i64)>> {
+            let mut select = self.conn.prepare_cached(STARTED)?;
+            let rows = select.query_map([], |row| {
+                let print = Fingerprint::from_bytes(row.get_ref(0)?.as_blob()?);
+                Ok((print, row.get(1)?))
+            })?;
+            rows.filter_map(|row| match row {
+                Ok((print, fence)) => Some(Ok((print?, fence))),
+                Err(error) => Some(Err(error)),
+            })
+            .collect()
+        };
+        read().at(&self.path, "read")
+    }
+}
+
+fn rescue_aad(vault: VaultId, print: Fingerprint, fence: i64) -> Aad {
+    Aad::new(vault, "rescue", "tokens")
+        .bytes(&print.to_bytes())
+        .number(fence)
+}
+
+impl UnlockedVault {
+    /// What stands for a token in the record; of a refresh token, also the name of its grant.
+    #[must_use]
+    pub fn fingerprint(&self, token: &str) -> Fingerprint {
+        self.keys.fingerprint(token)
+    }
+
+    /// Seals what a refresh brought, to be kept outside the vault until it is in it: bound to the grant and to the refresh.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn seal_rescue(
+        &self,
+        print: Fingerprint,
+        fence: i64,
+        tokens: &SecretJson,
+    ) -> Result<Vec<u8>, VaultError> {
+        let aad = rescue_aad(self.id, print, fence);
+        Ok(seal_json(&self.keys.seal, aad, tokens.expose_secret())?)
+    }
+
+    /// Opens what [`UnlockedVault::seal_rescue`] made for the same refresh; `None` for anything else.
+    #[must_use]
+    pub fn open_rescue(&self, print: Fingerprint, fence: i64, blob: &[u8]) -> Option<SecretJson> {
+        open_json(&self.keys.seal, rescue_aad(self.id, print, fence), blob).map(SecretJson::new)
+    }
+}
+
+impl Tx<'_> {
+    /// What stands for a token in the record.
+    #[must_use]
+    pub fn fingerprint(&self, token: &str) -> Fingerprint {
+        self.keys.fingerprint(token)
+    }
+
+    /// What is known of a grant, as this transaction sees it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
+        grant(&self.tx, print).at(self.path, "read")
+    }
+
+    /// Sets what is known of a grant. The caller records why.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_grant(&mut self, print: Fingerprint, grant: Grant) -> Result<(), VaultError> {
+        self.tx
+            .execute(
+                "INSERT INTO grants (print, state, fence, not_before, since) VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT (print) DO UPDATE SET state = ?2, fence = ?3, not_before = ?4, since = ?5",
+                params![
+                    print.to_bytes(),
+                    grant.state.as_str(),
+                    grant.fence,
+                    grant.not_before.map(|at| at.0),
+                    self.now.0
+                ],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
+    /// A profile's entry and its generation, as this transaction sees it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or does not open.
+    pub fn credential(
+        &self,
+        agent: &AgentName,
+        profile: &ProfileId,
+    ) -> Result<Option<(SecretJson, Generation)>, VaultError> {
+        let ids = || -> rusqlite::Result<Option<(i64, i64)>> {
+            let agent = terms::find(&self.tx, agent.as_str())?;
+            let profile = terms::find(&self.tx, profile.as_str())?;
+            Ok(agent.zip(profile))
+        };
+        let Some((agent_id, profile_id)) = ids().at(self.path, "read")? else {
+            return Ok(None);
+        };
+        let stored = self.stored(agent, agent_id, profile, profile_id)?;
+        Ok(stored.map(|stored| (stored.entry, Generation(stored.generation))))
+    }
+
+    /// Pins a profile's grant to an endpoint. Part of what is sealed of the agent: the pin cannot be changed without its key.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn pin_endpoint(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        endpoint: &Endpoint,
+    ) -> Result<(), VaultError> {
+        self.touch_agent(agent)?;
+        let pin = Value::from(vec![endpoint.origin.clone(), endpoint.client_id.clone()]);
+        self.set_pin(agent, profile, pin);
+        Ok(())
+    }
+}
