@@ -65,7 +65,7 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
             &profile.provider,
             profile.mode.unwrap_or(CredentialType::Token),
         ),
-        Owner::ClaudeCode | Owner::CodexCli => login_again(id).to_owned(),
+        Owner::ClaudeCode | Owner::CodexCli => login_again(Owner::of(id)).to_owned(),
     };
     let config_shown = shell_path(evidence.layout, config);
     Finding::new(FindingId::ConfigMissing, message)

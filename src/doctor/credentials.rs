@@ -189,7 +189,7 @@ pub fn how_to_renew(
 #[must_use]
 pub fn how_to_log_in(doc: &StoreDoc, id: &str, providers: Option<&Providers>) -> String {
     if Owner::of(id) != Owner::Vault {
-        return login_again(id).to_owned();
+        return login_again(Owner::of(id)).to_owned();
     }
     let Some(credential) = doc.credential(id) else {
         return "Log in again.".to_owned();
@@ -218,7 +218,7 @@ fn renewal(
     (renews, providers): (bool, Option<&Providers>),
 ) -> String {
     if Owner::of(id) != Owner::Vault {
-        return login_again(id).to_owned();
+        return login_again(Owner::of(id)).to_owned();
     }
     let mut paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
     if *agent != AgentName::default() && !agent.as_str().contains('/') {
@@ -241,8 +241,9 @@ fn renewal(
 }
 
 /// How a mirrored login is had again. Source: the hints of the reference's doctor.
-pub(super) fn login_again(id: &str) -> &'static str {
-    match Owner::of(id) {
+#[must_use]
+pub fn login_again(owner: Owner) -> &'static str {
+    match owner {
         Owner::CodexCli => "Run `codex login`.",
         Owner::ClaudeCode | Owner::Vault => "Run `claude setup-token` on the gateway host.",
     }

@@ -8,7 +8,8 @@ use super::words::shell_path;
 use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
-use crate::domain::{AgentName, Seq};
+
+use crate::domain::{AgentName, Owner, Seq};
 use crate::export::StorePlace;
 use crate::platform::{LockDir, exists};
 use crate::sync::Notice;
@@ -61,7 +62,7 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                     format!("{place} holds no login any more; {profile} is kept as it was");
                 at(place, Finding::new(FindingId::SourceLoggedOut, message))
                     .profile(*profile)
-                    .advice(super::credentials::login_again(profile))
+                    .advice(super::credentials::login_again(Owner::of(profile)))
             }
             Notice::SetAside { path, aside, fault } => {
                 let message = format!(

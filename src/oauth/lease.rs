@@ -22,6 +22,31 @@ pub(super) fn grant_name(grant: Fingerprint) -> String {
     )
 }
 
+/// The grants that have a file in `dir`, a lock's or one with tokens: most of them live, some of refreshes that were killed.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn grants_with_files(dir: &Path) -> Result<Vec<Fingerprint>, FileError> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(FileError::io("read", dir))?,
+    };
+    let mut grants = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(FileError::io("read", dir))?.file_name();
+        let name = name.to_str().and_then(|name| name.strip_prefix("grant-"));
+        let digits = name.map(|name| name.trim_end_matches(".rescue"));
+        let bytes =
+            digits.and_then(|digits| data_encoding::HEXLOWER.decode(digits.as_bytes()).ok());
+        if let Some(grant) = bytes.and_then(|bytes| Fingerprint::from_bytes(&bytes))
+            && !grants.contains(&grant)
+        {
+            grants.push(grant);
+        }
+    }
+    Ok(grants)
+}
+
 impl Lease {
     /// Takes the lease on a grant, unless somebody has it. `dir` is where the locks of the vault lie.
     ///

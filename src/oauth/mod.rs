@@ -12,6 +12,6 @@ mod rescue;
 
 pub use answer::{FailureClass, Refusal, Tokens};
 pub use exchange::{Refused, Tries, exchange};
-pub use lease::Lease;
+pub use lease::{Lease, grants_with_files};
 pub use providers::{Provider, ProviderFault, Providers};
 pub use rescue::{Brought, Rescue};

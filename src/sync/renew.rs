@@ -31,7 +31,7 @@ use crate::domain::{
 use crate::export::{StorePlace, render};
 use crate::oauth::{
     Brought, FailureClass, Lease, Provider, ProviderFault, Providers, Refused, Rescue, Tokens,
-    Tries, exchange,
+    Tries, exchange, grants_with_files,
 };
 use crate::platform::{FileError, LockError};
 use crate::vault::{AgentState, ChangeNote, Grant, GrantState, Tx};
@@ -342,6 +342,7 @@ impl Engine<'_> {
             Ok(route) => route,
             Err(why) => return not(why),
         };
+        self.sweep(grant)?;
         let rescue = Rescue::prepare(&self.lock_dir, grant)?;
         let Some(begun) = self.begin_refresh(&agent.name, id, grant, &route.endpoint)? else {
             return Ok(None); // changed by another path since it was loaded
@@ -358,7 +359,12 @@ impl Engine<'_> {
                     endpoint: route.endpoint,
                     tokens,
                 };
-                self.keep_tokens(rescue, &begun, &brought, tries)?;
+                self.keep_tokens(
+                    (renewer, agent, &holders),
+                    rescue,
+                    &begun,
+                    (&brought, tries),
+                )?;
                 Ok(Some(Renewal::Renewed(
                     self.export_all(renewer, agent, mode, &holders),
                 )))
@@ -494,12 +500,16 @@ impl Engine<'_> {
     /// Brings what came into the vault. It is kept in the rescue file until it is there.
     fn keep_tokens(
         &mut self,
+        (renewer, agent, holders): (&Renewer<'_>, &AgentRef, &[Holder]),
         mut rescue: Rescue,
         begun: &Begun,
-        brought: &Brought,
-        tries: u32,
+        (brought, tries): (&Brought, u32),
     ) -> Result<(), SyncError> {
         let mut kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
+        // A login that came into a store meanwhile is the newer one. A store that cannot be read now is no reason to lose the tokens.
+        for agent in sharing(renewer.agents, holders, agent).chain([agent]) {
+            let _ = self.load_whole(agent, SyncMode::Off);
+        }
         let mut attempt = 1;
         let error = loop {
             match self.commit_tokens(begun, brought, Some(tries)) {
@@ -771,6 +781,24 @@ impl Engine<'_> {
                 self.give_up(lease, grant);
                 ended?;
             }
+        }
+        Ok(())
+    }
+
+    /// Removes what killed refreshes of other grants left: files of which nothing is to be taken in any more.
+    fn sweep(&self, own: Fingerprint) -> Result<(), SyncError> {
+        for grant in grants_with_files(&self.lock_dir)? {
+            if grant == own {
+                continue;
+            }
+            // Who has the lease may have made room for an answer, and not yet begun.
+            let Some(lease) = Lease::try_take(&self.lock_dir, grant)? else {
+                continue;
+            };
+            if self.vault.grant(grant)?.state != GrantState::Started {
+                Rescue::remove(&self.lock_dir, grant)?;
+            }
+            self.give_up(lease, grant);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Grants: what becomes of a refresh token, by its fingerprint, whichever profiles hold it.
 
+use std::collections::{BTreeMap, HashMap};
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
@@ -8,7 +10,8 @@ use super::seal_json::{open_json, seal_json};
 use super::{Tx, UnlockedVault, Vault, terms};
 use crate::crypto::Aad;
 use crate::domain::{
-    AgentName, Endpoint, Fingerprint, Generation, ProfileId, SecretJson, UnixMs, VaultId,
+    AgentName, Credential, Endpoint, Fingerprint, Generation, Owner, ProfileId, SecretJson,
+    StoreDoc, UnixMs, VaultId,
 };
 
 /// How a grant stands.
@@ -63,6 +66,8 @@ pub struct Grant {
 }
 
 pub(super) const GRANT: &str = "SELECT state, fence, not_before FROM grants WHERE print = ?1";
+pub(super) const TROUBLED: &str =
+    "SELECT print, state FROM grants WHERE state IN ('uncertain', 'dead', 'spent')";
 pub(super) const STARTED: &str = "SELECT print, fence FROM grants WHERE state = 'started'";
 
 fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<Grant> {
@@ -116,6 +121,35 @@ fn rescue_aad(vault: VaultId, print: Fingerprint, fence: i64) -> Aad {
 }
 
 impl UnlockedVault {
+    /// The profiles of a document whose grant is uncertain, dead or spent.
+    ///
+    /// # Errors
+    /// When what is known of grants cannot be read.
+    pub fn troubled_grants(
+        &self,
+        doc: &StoreDoc,
+    ) -> Result<BTreeMap<String, GrantState>, VaultError> {
+        let read = || -> rusqlite::Result<HashMap<Vec<u8>, GrantState>> {
+            let mut select = self.conn.prepare_cached(TROUBLED)?;
+            let rows = select.query_map([], |row| {
+                Ok((row.get(0)?, GrantState::of(row.get_ref(1)?.as_str()?)))
+            })?;
+            rows.collect()
+        };
+        let troubled = read().at(&self.path, "read")?;
+        if troubled.is_empty() {
+            return Ok(BTreeMap::new()); // nearly always: no fingerprint has to be made
+        }
+        let of = |(id, credential): (&str, Credential<'_>)| {
+            let refresh = credential
+                .expose_refresh()
+                .filter(|_| Owner::of(id) == Owner::Vault)?;
+            let state = troubled.get(self.fingerprint(refresh).to_bytes().as_slice())?;
+            Some((id.to_owned(), *state))
+        };
+        Ok(doc.credentials().filter_map(of).collect())
+    }
+
     /// What stands for a token in the record; of a refresh token, also the name of its grant.
     #[must_use]
     pub fn fingerprint(&self, token: &str) -> Fingerprint {

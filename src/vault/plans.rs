@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{events, history, observed, runs, schema, series, summary, timeline};
+use super::{events, grants, history, observed, runs, schema, series, summary, timeline};
 
 /// The statements that ask the record something, each with what its plan must name.
 fn queries() -> Vec<(String, &'static str)> {
@@ -40,6 +40,8 @@ fn queries() -> Vec<(String, &'static str)> {
             "sqlite_autoindex_profiles_1 (agent=? AND profile=?",
         ),
         (observed::SKIPS.to_owned(), "PRIMARY KEY (agent=?"),
+        (grants::GRANT.to_owned(), "PRIMARY KEY (print=?"),
+        (grants::STARTED.to_owned(), "INDEX grants_started (state=?"),
         (
             series::SUBJECT.to_owned(),
             "SEARCH subjects USING COVERING INDEX subjects_",

@@ -225,10 +225,14 @@ fn what_cannot_be_used_is_said_with_the_way_to_renew_it() {
         "{}",
         run.stderr
     );
-    // A login whose end has come is not refreshed here yet, and that is said.
+    // Of a provider that is not known here a login is not refreshed, and that is said.
     home.write(STORE, json!({"version": 1, "profiles": {"zai:x": {"type": "oauth", "provider": "zai", "access": "sk-test-a", "refresh": "sk-test-r", "expires": now_ms() - 1}}}).to_string());
     let run = home.run(&["token", "--provider", "zai"]).exits(1);
-    assert!(run.stderr.contains("does not refresh it"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("no token endpoint of zai is known"),
+        "{}",
+        run.stderr
+    );
     assert!(!run.stderr.contains(TOKEN_MARK));
     // The configuration may say that it is something else.
     home.write(

@@ -25,7 +25,7 @@ fn share(part: u64) -> u64 {
 
 /// Kills children after delays spread evenly over 0 to 1.3 times what a run takes, so that every moment has its turn. What
 /// a run takes is learnt on the way: beside other tests it was another time when the first were measured.
-struct Killer {
+pub(crate) struct Killer {
     name: &'static str,
     random: Random,
     run_time: Duration,
@@ -34,7 +34,7 @@ struct Killer {
 }
 
 impl Killer {
-    fn new(name: &'static str, mut run_times: Vec<Duration>) -> Self {
+    pub(crate) fn new(name: &'static str, mut run_times: Vec<Duration>) -> Self {
         run_times.sort();
         Self {
             name,
@@ -45,7 +45,7 @@ impl Killer {
         }
     }
 
-    fn kill(&mut self, mut command: Command) {
+    pub(crate) fn kill(&mut self, mut command: Command) {
         let longest = u64::try_from(self.run_time.as_nanos() * 13 / 10).unwrap();
         let delay = Duration::from_nanos(self.random.below(longest));
         let started = Instant::now();
@@ -66,7 +66,7 @@ impl Killer {
     }
 
     /// Where in the run we are: said by every failure.
-    fn at(&self) -> String {
+    pub(crate) fn at(&self) -> String {
         format!("{}: kill {} of seed {}", self.name, self.total, seed())
     }
 
@@ -74,7 +74,7 @@ impl Killer {
         clippy::print_stderr,
         reason = "the numbers of a long run are its result"
     )]
-    fn report(&self) {
+    pub(crate) fn report(&self) {
         eprintln!(
             "{}: {} kills, {} before the command was done; a whole run takes {:?}",
             self.name, self.total, self.mid_flight, self.run_time
@@ -89,7 +89,7 @@ impl Killer {
     }
 }
 
-fn timed(command: &mut Command) -> Duration {
+pub(crate) fn timed(command: &mut Command) -> Duration {
     let started = Instant::now();
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -97,7 +97,7 @@ fn timed(command: &mut Command) -> Duration {
 }
 
 /// Whatever is there must be whole, straight after the kill.
-fn assert_whole(home: &Home, at: &str) {
+pub(crate) fn assert_whole(home: &Home, at: &str) {
     if home.at(VAULT).exists() {
         let verified = home.run(&["audit", "verify"]);
         assert_eq!(verified.status, 0, "{at}: {verified:?}");
@@ -333,7 +333,7 @@ fn a_temporary_file_is_removed_also_where_there_is_nothing_to_write() {
 }
 
 /// The system calls by which a run changes anything that others can see.
-const STEPS: [&str; 14] = [
+pub(crate) const STEPS: [&str; 14] = [
     "mkdir",
     "openat",
     "rename",
@@ -352,13 +352,13 @@ const STEPS: [&str; 14] = [
 
 /// Whether a run was killed on its way.
 #[derive(PartialEq)]
-enum Ended {
+pub(crate) enum Ended {
     Killed,
     Done,
 }
 
 /// Runs a command that is killed as it comes to its `nth` system call of that name.
-fn kill_at(call: &str, nth: u32, command: &Command) -> Ended {
+pub(crate) fn kill_at(call: &str, nth: u32, command: &Command) -> Ended {
     let environment = command.get_envs();
     let output = Command::new("strace")
         .args(["-f", "-o", "/dev/null", "-e"])

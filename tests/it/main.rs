@@ -24,6 +24,7 @@ mod prompts;
 mod record;
 mod record_library;
 mod refresh;
+mod refresh_faults;
 mod secret_service_vault;
 mod stand_in;
 mod support;

@@ -321,7 +321,7 @@ fn a_schema_that_was_changed_is_refused_and_nothing_is_written() {
         "DROP INDEX actors_who",
         "DROP TRIGGER events_no_update",
         "DROP TRIGGER events_no_replace",
-        "DROP TABLE leases",
+        "DROP TABLE grants",
         "DROP TABLE clock_steps",
         "DROP TRIGGER events_no_delete; CREATE TRIGGER events_no_delete BEFORE DELETE ON events BEGIN SELECT 1; END",
     ] {

@@ -9,23 +9,48 @@ use serde_json::Value;
 
 use crate::support::damage::{alter, chmod, fingerprints};
 use crate::support::home::{Home, VAULT};
+use crate::support::provider::Provider;
 
-const V1: &str = "9f79304fbb3d90b827369a9f74c18153";
+/// The newest version.
+const NEWEST: i32 = 3;
 
-fn fixture(name: &str) -> PathBuf {
+/// A vault that an earlier version made.
+struct Made {
+    version: i32,
+    id: &'static str,
+    /// Events in its record.
+    events: usize,
+    /// Claude Code's token in it.
+    token: &'static str,
+}
+
+const V1: Made = Made {
+    version: 1,
+    id: "9f79304fbb3d90b827369a9f74c18153",
+    events: 22,
+    token: "sk-test-claude-v1b",
+};
+const V2: Made = Made {
+    version: 2,
+    id: "92760f99812ac60d22a7bdd416e4db36",
+    events: 13,
+    token: "sk-test-claude-v2",
+};
+
+fn fixture(made: &Made, name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/vault-v1")
+        .join(format!("tests/fixtures/vault-v{}", made.version))
         .join(name)
 }
 
-/// A home with the vault that version 1 of the schema made.
-fn home() -> Home {
+/// A home with a vault that an earlier version of the schema made.
+fn home(made: &Made) -> Home {
     let home = Home::new();
-    home.write(VAULT, fs::read(fixture("vault.db")).unwrap());
-    let key = format!("{V1}.key");
+    home.write(VAULT, fs::read(fixture(made, "vault.db")).unwrap());
+    let key = format!("{}.key", made.id);
     home.write(
         &format!(".config/clawkeep/{key}"),
-        fs::read(fixture(&key)).unwrap(),
+        fs::read(fixture(made, &key)).unwrap(),
     );
     chmod(&home.at(".config/clawkeep"), 0o700);
     chmod(&home.at(".clawdbot"), 0o700);
@@ -40,35 +65,56 @@ fn version(home: &Home) -> i32 {
 
 #[test]
 fn a_vault_of_version_1_keeps_its_record_and_its_credentials() {
-    let home = home();
+    keeps_everything(&V1);
+}
+
+#[test]
+fn a_vault_of_version_2_keeps_its_record_and_its_credentials() {
+    let home = keeps_everything(&V2);
+    // Its login, of which nothing was pinned, is refreshed.
+    let provider = Provider::start();
+    home.write(".clawdbot/clawkeep.toml", provider.setting("test"));
+    provider.good("sk-test-refresh-v2", "a");
+    home.run(&["token", "--provider", "test"]).ok();
+    assert_eq!(provider.count(), 1);
+    home.run(&["session", "list", "--json"]).ok();
+    home.assert_sound();
+}
+
+fn keeps_everything(made: &Made) -> Home {
+    let home = home(made);
     // The first command after the upgrade needs no key.
     let told: Value = home.run(&["history", "--json"]).json();
     let before: Value =
-        serde_json::from_slice(&fs::read(fixture("history.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(fixture(made, "history.json")).unwrap()).unwrap();
     assert_eq!(told, before, "every event as it was, MAC and all");
-    assert_eq!(version(&home), 2);
-    let head = fixture("head");
+    assert_eq!(version(&home), NEWEST);
+    let head = fixture(made, "head");
     let run = home.run(&["audit", "verify", "--head", head.to_str().unwrap()]);
-    assert!(run.ok().contains("The record holds: 22 events"));
+    let events = format!("The record holds: {} events", made.events);
+    assert!(run.ok().contains(&events));
     // What is in it is exported, and the record goes on.
     home.run(&["--no-sync", "sync"]).ok();
     assert_eq!(
         home.exported_token("anthropic:claude-cli").as_deref(),
-        Some("sk-test-claude-v1b")
+        Some(made.token)
     );
     assert_eq!(
-        home.events()[0]["seq"].as_i64().map(|seq| seq > 22),
+        home.events()[0]["seq"]
+            .as_u64()
+            .map(|seq| seq > made.events as u64),
         Some(true)
     );
     home.assert_sound();
+    home
 }
 
 #[test]
 fn an_upgrade_that_is_cut_off_is_done_by_the_next_command() {
-    let whole = home();
+    let whole = home(&V1);
     whole.run(&["history"]).ok();
     // All of it is one transaction: what a kill leaves behind is the old file, or the new one.
-    let home = home();
+    let home = home(&V1);
     let before = fingerprints(&home.at(".clawdbot"));
     let conn = Connection::open(home.at(VAULT)).unwrap();
     conn.execute_batch("BEGIN IMMEDIATE").unwrap(); // in the way of the migration, for longer than it waits
@@ -83,7 +129,7 @@ fn an_upgrade_that_is_cut_off_is_done_by_the_next_command() {
 
 #[test]
 fn what_was_planted_in_an_earlier_schema_is_found_before_it_is_gone() {
-    let home = home();
+    let home = home(&V1);
     let planted = "CREATE TRIGGER t BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END";
     alter(&home, |conn| conn.execute_batch(planted).unwrap());
     let run = home.run(&["history"]).exits(65);

@@ -1,6 +1,6 @@
 //! What is said of a login that could not be refreshed: why, and what to do.
 
-use clawkeep::doctor::how_to_log_in;
+use clawkeep::doctor::{how_to_log_in, login_again};
 use clawkeep::domain::{Endpoint, Owner, ProviderId, StoreDoc};
 use clawkeep::oauth::{FailureClass, Refusal};
 use clawkeep::sync::NotRenewed;
@@ -123,6 +123,7 @@ pub(crate) fn what_next(context: &Context, doc: &StoreDoc, id: &str, why: &NotRe
             FailureClass::Uncertain => "The next use tries once more.".to_owned(),
             _ => "Run the command again in a while.".to_owned(),
         },
+        NotRenewed::Borrowed(owner) => login_again(*owner).to_owned(),
         _ => login(),
     }
 }

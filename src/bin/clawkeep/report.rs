@@ -8,13 +8,14 @@ mod json;
 pub(crate) mod mask;
 mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clawkeep::config::{
     AgentRef, Env, Layout, ModelRef, Settings, provider_variable, providers_with_variables,
 };
 use clawkeep::domain::{Credential, CredentialType, StoreDoc, UnixMs};
 use clawkeep::health::Status;
+use clawkeep::vault::GrantState;
 use serde_json::{Map, Value};
 
 use crate::collation::locale_cmp;
@@ -37,6 +38,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) layout: &'a Layout,
     /// The agent.
     pub(crate) agent: &'a AgentRef,
+    /// The profiles whose grant is uncertain, dead or spent.
+    pub(crate) grants: &'a BTreeMap<String, GrantState>,
     /// The time that expiry is measured at.
     pub(crate) now: UnixMs,
 }

@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
 use crate::support::home::{AGENT, CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
+use crate::support::provider::{Instead, Provider};
 
+const SETTINGS: &str = ".clawdbot/clawkeep.toml";
 pub(super) const CONFIG: &str = ".clawdbot/clawdbot.json";
 /// An agent that has nothing in the vault.
 pub(super) const OPS: &str = ".clawdbot/agents/ops/agent";
@@ -246,6 +248,49 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         );
         by_hand(paste)
     }),
+    (FindingId::CredentialDead, |home| {
+        home.write(SETTINGS, Provider::start().setting("p"));
+        put(
+            home,
+            "p:a",
+            &login(now_ms() - HOUR, "sk-test-refresh-unknown"),
+        );
+        home.run(&["token", "--profile", "p:a"]).exits(1);
+        by_hand(log_in_anew)
+    }),
+    (FindingId::CredentialSpent, |home| {
+        let provider = Provider::start();
+        home.write(SETTINGS, provider.setting("p"));
+        let refresh = provider.grant("a");
+        put(home, "p:b", &login(now_ms() - HOUR, &refresh));
+        home.run(&["refresh", "p:b"]).ok();
+        put(home, "p:a", &login(now_ms() + 90 * HOUR, &refresh));
+        by_hand(log_in_anew)
+    }),
+    (FindingId::CredentialUncertain, |home| {
+        let provider = Provider::start();
+        home.write(SETTINGS, provider.setting("p"));
+        let refresh = provider.grant("a");
+        put(home, "p:a", &login(now_ms() - HOUR, &refresh));
+        provider.next([Instead::Answer(502, Vec::new(), String::new())]);
+        home.run(&["token", "--profile", "p:a"]).exits(1);
+        by_hand(|home, fix| {
+            assert_eq!(fix, "Find out with: clawkeep refresh p:a");
+            home.run(&["refresh", "p:a"]).ok();
+        })
+    }),
+    (FindingId::CredentialEndpoint, |home| {
+        let provider = Provider::start();
+        let settings = provider.setting("p");
+        home.write(SETTINGS, &settings);
+        put(home, "p:a", &login(now_ms() + 90 * HOUR, "sk-test-refresh"));
+        home.run(&["models", "status"]).ok();
+        home.write(SETTINGS, Provider::start().setting("p"));
+        by_hand(move |home, fix| {
+            assert!(fix.ends_with("clawkeep models auth trust p:a"), "{fix}");
+            home.write(SETTINGS, settings);
+        })
+    }),
     (FindingId::CredentialOverdue, |home| {
         put(home, "p:a", &login(now_ms() - HOUR, "sk-test-refresh"));
         by_hand(|home, _| put(home, "p:a", &login(now_ms() + 90 * HOUR, "sk-test-refresh")))
@@ -402,6 +447,15 @@ pub(super) fn token(expires: i64) -> Value {
 
 pub(super) fn login(expires: i64, refresh: &str) -> Value {
     json!({"type": "oauth", "provider": "p", "access": "sk-test-access", "refresh": refresh, "expires": expires})
+}
+
+fn log_in_anew(home: &Home, fix: &str) {
+    assert!(fix.starts_with("Log in again"), "{fix}");
+    put(
+        home,
+        "p:a",
+        &login(now_ms() + 90 * HOUR, "sk-test-refresh-new"),
+    );
 }
 
 pub(super) fn older_store(token: &str) -> String {

@@ -55,7 +55,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// The server; it ends with the test's process, and serves nothing once dropped.
+/// The server; it serves until the test's process ends.
 pub(crate) struct Provider {
     address: String,
     shared: Arc<Shared>,
@@ -103,6 +103,11 @@ impl Provider {
         let token = format!("sk-test-refresh-{login}-{}", state.issued);
         state.live.insert(token.clone(), login.to_owned());
         token
+    }
+
+    /// Makes a refresh token good for a login.
+    pub(crate) fn good(&self, token: &str, login: &str) {
+        self.state().live.insert(token.to_owned(), login.to_owned());
     }
 
     /// As if another client had exchanged a token: the new one, and an access token.
@@ -157,6 +162,20 @@ impl Provider {
 
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.state().requests.clone()
+    }
+
+    /// Whether a refresh token is good.
+    pub(crate) fn is_live(&self, token: &str) -> bool {
+        self.state().live.contains_key(token)
+    }
+
+    /// How often a refresh token came that had come before.
+    pub(crate) fn repeated(&self) -> usize {
+        let requests = self.requests();
+        let mut seen = HashSet::new();
+        let is_repeated =
+            |request: &&Request| !seen.insert(request.fields["refresh_token"].clone());
+        requests.iter().filter(is_repeated).count()
     }
 
     pub(crate) fn count(&self) -> usize {

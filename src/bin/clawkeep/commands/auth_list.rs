@@ -7,6 +7,7 @@ use clawkeep::domain::{
 };
 use clawkeep::health::{Health, Status, assess, remaining_short};
 use clawkeep::selection::{Rest, rest};
+use clawkeep::vault::GrantState;
 use serde_json::{Map, Value, json};
 
 use super::auth::{self, Whose, shown_rest};
@@ -40,6 +41,7 @@ struct Row<'d> {
     last_used: Option<Expiry>,
     /// Why it is passed over for now.
     rest: Option<Rest<'d>>,
+    grant: Option<GrantState>,
 }
 
 impl List {
@@ -48,6 +50,7 @@ impl List {
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
         let now = context.clock.now();
+        let grants = vault.troubled_grants(&loaded.doc)?;
         let is_wanted = |credential: &Credential<'_>| match &self.provider {
             Some(provider) => normalize_provider(credential.provider) == provider.as_str(),
             None => true,
@@ -56,7 +59,10 @@ impl List {
             .doc
             .credentials()
             .filter(|(_, credential)| is_wanted(credential))
-            .map(|(id, credential)| Row::of(&loaded.doc, id, credential, now))
+            .map(|(id, credential)| Row {
+                grant: grants.get(id).copied(),
+                ..Row::of(&loaded.doc, id, credential, now)
+            })
             .collect();
         let store = context.layout.shorten_home(&agent.store_file());
         if self.json {
@@ -98,6 +104,7 @@ impl<'d> Row<'d> {
             health: assess(&credential, now),
             last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
             rest: rest(doc, id, now),
+            grant: None,
         }
     }
 
@@ -114,11 +121,19 @@ impl<'d> Row<'d> {
         }
     }
 
+    /// How its grant stands, if that is not as it should be.
+    fn grant(&self) -> Option<&'static str> {
+        self.grant.map(GrantState::as_str)
+    }
+
     fn cells(&self) -> [String; 7] {
-        let status = match &self.rest {
-            Some(rest) => format!("{}, {}", self.status(), shown_rest(rest)),
-            None => self.status().to_owned(),
-        };
+        let mut status = self.status().to_owned();
+        if let Some(grant) = self.grant() {
+            status.push_str(&format!(", {grant}"));
+        }
+        if let Some(rest) = &self.rest {
+            status.push_str(&format!(", {}", shown_rest(rest)));
+        }
         let expires = match (self.health.status, self.health.remaining_ms) {
             (Status::Expired, Some(left)) => format!("{} ago", remaining_short(-left)),
             (_, Some(left)) => format!("in {}", remaining_short(left)),
@@ -149,6 +164,7 @@ impl<'d> Row<'d> {
             ("provider", Some(json!(self.credential.provider))),
             ("type", Some(json!(self.credential.kind.as_str()))),
             ("status", Some(json!(self.status()))),
+            ("grant", self.grant().map(Value::from)),
             ("expiresAt", number(self.health.expires_at)),
             ("remainingMs", self.health.remaining_ms.map(json_number)),
             ("source", Some(json!(Owner::of(self.id).reported()))),

@@ -43,12 +43,14 @@ impl Status {
         }
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
+        let grants = vault.troubled_grants(&loaded.doc)?;
         let report = Report::build(&Inputs {
             doc: &loaded.doc,
             settings: context.settings()?,
             env: &env,
             layout: &context.layout,
             agent: &agent,
+            grants: &grants,
             now: context.clock.now(),
         });
         let colour = if context.ui.colour_on_stdout() {

@@ -32,7 +32,7 @@ pub(crate) struct Refresh {
     #[arg(long)]
     due: bool,
     /// Those that end before so long from now: 5m, 1h [default: 60s]
-    #[arg(long, value_name = "SPAN", value_parser = span, requires = "due")]
+    #[arg(long, value_name = "SPAN", value_parser = span, requires = "due", conflicts_with = "ids")]
     within: Option<i64>,
     #[command(flatten)]
     whose: Whose,

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use clawkeep::domain::{CredentialType, Owner, UnixMs};
 use clawkeep::health::{Health, assess, assess_provider};
+use clawkeep::vault::GrantState;
 use serde_json::Value;
 
 use super::{Inputs, Profile, auth::display_label};
@@ -22,6 +23,8 @@ pub(super) struct ProfileExpiry {
     /// Who keeps it: `store`, `claude-cli` or `codex-cli`.
     pub(super) source: &'static str,
     pub(super) label: String,
+    /// How its grant stands, if that is not as it should be.
+    pub(super) grant: Option<GrantState>,
 }
 
 /// How one provider stands.
@@ -45,6 +48,7 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
             odd_end: credential.odd_expiry().cloned(),
             source: Owner::of(id).reported(),
             label: display_label(inputs.settings, id, credential),
+            grant: inputs.grants.get(*id).copied(),
         })
         .collect();
     profiles.sort_by(|a, b| {

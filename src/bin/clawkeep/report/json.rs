@@ -5,6 +5,8 @@ use clawkeep::health::{Health, WARN_AFTER_MS};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use clawkeep::vault::GrantState;
+
 use super::Report;
 use super::auth::{Found, ProviderAuth};
 use super::expiry::{ProfileExpiry, ProviderExpiry};
@@ -97,6 +99,9 @@ struct ProfileStatus<'r> {
     times: Times,
     source: &'r str,
     label: &'r str,
+    /// Beyond the reference, and only where a login cannot be refreshed as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,6 +201,7 @@ impl<'r> ProfileStatus<'r> {
                 ..times
             },
             source: profile.source,
+            grant: profile.grant.map(GrantState::as_str),
             label: &profile.label,
         }
     }

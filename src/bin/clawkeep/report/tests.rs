@@ -59,6 +59,7 @@ impl World {
             env,
             layout,
             agent,
+            grants: &BTreeMap::new(),
             now: NOW,
         })
     }

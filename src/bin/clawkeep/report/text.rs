@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clawkeep::health::{Status, remaining_short};
+use clawkeep::vault::GrantState;
 use serde_json::Value;
 
 use super::auth::ProviderAuth;
@@ -156,8 +157,14 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
     } else {
         format!(" ({})", profile.source)
     };
+    let grant = match profile.grant {
+        Some(GrantState::Dead) => " (login is over)",
+        Some(GrantState::Spent) => " (refresh token was replaced)",
+        Some(GrantState::Uncertain) => " (refresh token may be spent)",
+        _ => "",
+    };
     format!(
-        "- {} {}{expiry}{source}\n",
+        "- {} {}{expiry}{source}{grant}\n",
         flat(&profile.label),
         word(health.status, colour)
     )

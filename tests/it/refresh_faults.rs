@@ -1,0 +1,305 @@
+//! Refreshes that are killed, or find the disk full, at any step: never is a refresh token redeemed twice without the record saying
+//! that it was not known whether it is spent, and never is a token lost that was stored.
+//!
+//! `CLAWKEEP_KILLS` and `CLAWKEEP_SEED` as in `killed`.
+
+use std::fs;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::killed::{Ended, Killer, STEPS, assert_whole, kill_at, timed};
+use crate::refresh::{OPS, end, expire, exported, grant_state, home, share, start, store, token};
+use crate::support::home::{HOUR, Home, STORE, VAULT, now_ms};
+use crate::support::provider::Provider;
+use crate::support::random::number;
+
+const TOKEN: [&str; 3] = ["token", "--provider", "test"];
+
+/// What must hold after a refresh that was killed somewhere.
+#[track_caller]
+fn assert_story(home: &Home, provider: &Provider, at: &str) {
+    assert_whole(home, at);
+    let told = |kind: &str| home.count_of(kind);
+    // A token that came twice came the second time after the record had said that it may be spent.
+    let unsure = told("refresh.interrupted");
+    assert!(
+        provider.repeated() <= unsure,
+        "{at}: {} of {unsure}",
+        provider.repeated()
+    );
+    assert!(
+        provider.count() <= told("refresh.started"),
+        "{at}: sent and not announced"
+    );
+}
+
+/// The next command after a kill: it has a token, or says that the login is over; then it is logged in anew.
+fn go_on(home: &Home, provider: &Provider, at: &str) {
+    let run = token(home);
+    assert_story(home, provider, at);
+    if run.status == 0 {
+        let stored = exported(home, STORE);
+        assert_eq!(
+            run.stdout.trim(),
+            stored["access"].as_str().unwrap(),
+            "{at}"
+        );
+        assert!(
+            provider.is_live(stored["refresh"].as_str().unwrap()),
+            "{at}: what is stored is good"
+        );
+    } else {
+        assert_eq!(run.status, 1, "{at}: {run:?}");
+        assert!(run.stderr.contains("is over"), "{at}: {run:?}");
+        assert!(
+            home.count_of("refresh.interrupted") > 0,
+            "{at}: lost, and nobody knows why"
+        );
+        assert_eq!(grant_state(home), "dead", "{at}");
+        let mut entry = exported(home, STORE);
+        entry["refresh"] = json!(provider.grant("anew"));
+        store(home, STORE, &entry);
+    }
+    // Killed between the commit and its removal, the sealed file stays until the next refresh.
+    if home.files().iter().any(|file| file.ends_with(".rescue")) {
+        expire(home, STORE);
+        token(home).ok();
+    }
+    for file in home.files() {
+        let is_left = file.contains("-tmp") || file.ends_with(".rescue");
+        assert!(!is_left, "{at}: {file} was left");
+    }
+}
+
+#[test]
+fn killed_at_random_moments() {
+    let (home, provider) = home();
+    let run_times = (0..5).map(|_| {
+        let time = timed(&mut home.command(&TOKEN));
+        expire(&home, STORE);
+        time
+    });
+    let mut killer = Killer::new("refresh", run_times.collect());
+    for _ in 0..number("CLAWKEEP_KILLS", 60) {
+        expire(&home, STORE);
+        killer.kill(home.command(&TOKEN));
+        let at = killer.at();
+        assert_story(&home, &provider, &at);
+        go_on(&home, &provider, &at);
+    }
+    killer.report();
+}
+
+/// Needs strace, and takes minutes.
+#[test]
+#[ignore = "slow; needs strace"]
+fn killed_at_every_step() {
+    let calls = STEPS
+        .iter()
+        .chain(&["connect", "sendto", "recvfrom", "flock"]);
+    for call in calls {
+        for nth in 1.. {
+            let (home, provider) = home();
+            let at = format!("killed at {call} {nth}");
+            let ended = kill_at(call, nth, &home.command(&TOKEN));
+            assert_story(&home, &provider, &at);
+            if ended == Ended::Done {
+                break;
+            }
+            go_on(&home, &provider, &at);
+        }
+    }
+}
+
+/// The vault is held by somebody else when the answer comes: the tokens wait in the rescue file.
+#[test]
+fn killed_between_the_answer_and_the_commit_loses_nothing() {
+    let (home, provider) = home();
+    share(&home);
+    provider.hold();
+    let mut holder = start(&home, &TOKEN);
+    provider.wait_for(1);
+    let conn = Connection::open(home.at(VAULT)).unwrap();
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+    provider.release();
+    let rescue = loop {
+        let files = home.files();
+        let file = files.into_iter().find(|file| file.ends_with(".rescue"));
+        if let Some(file) = file
+            && fs::read(home.at(&file)).is_ok_and(|bytes| bytes.starts_with(b"clawkeep rescue"))
+        {
+            break file;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    drop(conn);
+    assert_eq!(
+        home.files_with("sk-test-access-a-2"),
+        [] as [String; 0],
+        "sealed"
+    );
+    // Any command takes it in, and says so; both agents have it.
+    let run = home.run(&["models", "status"]);
+    assert!(run.stderr.contains("are taken in"), "{}", run.stderr);
+    assert_eq!(
+        exported(&home, STORE)["access"],
+        json!("sk-test-access-a-2")
+    );
+    home.run(&["sync"]).ok();
+    assert_eq!(exported(&home, OPS), exported(&home, STORE));
+    assert!(!home.at(&rescue).exists());
+    let succeeded = home.newest("refresh.succeeded").unwrap();
+    assert_eq!(succeeded["detail"]["rescued"], json!(true));
+    assert_eq!(
+        (provider.count(), home.count_of("refresh.succeeded")),
+        (1, 1)
+    );
+    token(&home).ok();
+    assert_eq!(provider.count(), 1);
+    home.assert_sound();
+}
+
+/// Someone who took the rescue file, or keeps an older one, gets nothing in by it.
+#[test]
+fn a_rescue_file_is_taken_in_once_and_only_where_it_belongs() {
+    let (home, provider) = home();
+    provider.hold();
+    let mut holder = start(&home, &TOKEN);
+    provider.wait_for(1);
+    let name = home
+        .files()
+        .into_iter()
+        .find(|file| file.ends_with(".rescue"))
+        .unwrap();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    provider.release();
+    for bytes in [
+        Vec::new(),
+        b"clawkeep rescue 1\n".to_vec(),
+        b"clawkeep rescue 1\n\xff\xff\xff\xffx".to_vec(),
+        [b"clawkeep rescue 1\n\0\0\0\x20".as_slice(), &[1; 32]].concat(),
+    ] {
+        home.write(&name, bytes);
+        home.run(&["models", "status", "--json"]).ok();
+    }
+    assert_eq!(home.count_of("refresh.interrupted"), 1);
+    assert_eq!(grant_state(&home), "uncertain");
+    assert_eq!(home.count_of("refresh.succeeded"), 0);
+    let doctor = home.run(&["doctor", "--json"]);
+    assert!(
+        doctor.stdout.contains("credential.uncertain"),
+        "{}",
+        doctor.stdout
+    );
+    home.assert_sound();
+}
+
+/// A full disk, at many sizes: the old state or the new one, and the token is not lost.
+#[test]
+fn a_full_disk_loses_no_token() {
+    let mut kept = 0;
+    for blocks in (200..1200).step_by(25) {
+        let (home, provider) = home();
+        let at = format!("{blocks} blocks");
+        let run = home.run_on_small_disk(blocks, &TOKEN.join(" "));
+        assert_story(&home, &provider, &at);
+        if run.status != 0 {
+            assert_eq!(run.stdout, "", "{at}");
+            kept += usize::from(run.stderr.contains("they are kept in"));
+        }
+        // With room again, whatever the provider gave out is there.
+        let run = token(&home);
+        assert_eq!(run.status, 0, "{at}: {run:?}");
+        let stored = exported(&home, STORE);
+        assert!(
+            provider.is_live(stored["refresh"].as_str().unwrap()),
+            "{at}"
+        );
+        assert_eq!(provider.repeated(), 0, "{at}");
+        assert_eq!(provider.count(), 1, "{at}");
+        home.assert_sound();
+    }
+    let _ = kept;
+}
+
+/// Process ids mean nothing across containers: two process namespaces, one home.
+#[test]
+fn across_process_namespaces_one_request_is_sent() {
+    let (home, provider) = home();
+    let in_namespace = || {
+        let mut command = std::process::Command::new("unshare");
+        command
+            .args(["--fork", "--pid", "--map-root-user"])
+            .arg(env!("CARGO_BIN_EXE_clawkeep"))
+            .args(TOKEN)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(home.path())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for round in 1..=3 {
+        let both = (0..6).flat_map(|_| [in_namespace(), start(&home, &TOKEN)]);
+        let children: Vec<_> = both.collect();
+        let answers: Vec<String> = children.into_iter().map(|child| end(child).ok()).collect();
+        let now = exported(&home, STORE);
+        assert!(
+            answers
+                .iter()
+                .all(|answer| Some(answer.trim()) == now["access"].as_str())
+        );
+        assert_eq!(provider.count(), round);
+        expire(&home, STORE);
+    }
+    // A holder in the other namespace, killed: its lease is free, whatever its process id says here.
+    provider.hold();
+    let mut holder = in_namespace();
+    provider.wait_for(4);
+    let waiter = start(&home, &TOKEN);
+    let killed = std::process::Command::new("pkill")
+        .args(["-9", "-P", &holder.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    holder.wait().unwrap();
+    provider.release();
+    let run = end(waiter).exits(1);
+    assert!(run.stderr.contains("was cut off"), "{}", run.stderr);
+    home.assert_sound();
+}
+
+/// The clock goes back or ahead by a day between two uses.
+#[test]
+fn a_clock_that_jumps_costs_a_request_and_nothing_else() {
+    let (home, provider) = home();
+    let at = |offset: &str| {
+        let mut command = std::process::Command::new("faketime");
+        command
+            .args(["-f", offset])
+            .arg(env!("CARGO_BIN_EXE_clawkeep"))
+            .args(TOKEN)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(home.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    token(&home).ok();
+    at("+1d");
+    assert_eq!(provider.count(), 2);
+    at("-1d");
+    token(&home).ok();
+    assert_eq!(provider.count(), 2);
+    let left = exported(&home, STORE)["expires"].as_i64().unwrap() - now_ms();
+    assert!(left > 24 * HOUR);
+    assert_eq!(provider.repeated(), 0);
+    home.assert_sound();
+}
