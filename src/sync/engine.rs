@@ -397,10 +397,12 @@ impl<'e> Engine<'e> {
                 announces,
                 is_pending,
             };
+            let exchanged = self.exchanged(&survey, &course);
             match self.commit(agent, place, &survey, &course, plan)? {
                 Some(committed) => revision = committed,
                 None => return Ok(Round::Again(survey.notices, survey.state.doc)),
             }
+            self.share(agent, &exchanged)?;
         }
         if announces {
             let dir = place.dir().to_owned();

@@ -43,6 +43,7 @@ pub struct ImportFile {
     kind: FileKind,
     content: Content,
     dropped: Vec<String>,
+    spent: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -88,6 +89,7 @@ impl ImportFile {
             kind,
             content,
             dropped,
+            spent: Vec::new(),
         })
     }
 
@@ -101,6 +103,36 @@ impl ImportFile {
     #[must_use]
     pub fn dropped(&self) -> &[String] {
         &self.dropped
+    }
+
+    /// Leaves out the profiles whose refresh token is spent, as `is_spent` says: nothing may put such a one back.
+    ///
+    /// # Errors
+    /// What `is_spent` runs into.
+    pub fn leave_out_spent<E>(
+        &mut self,
+        is_spent: impl Fn(&Credential<'_>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let Content::Store(doc) = &mut self.content else {
+            return Ok(()); // another program's login, which it refreshes itself
+        };
+        let mut spent = Vec::new();
+        for (id, credential) in doc.credentials() {
+            if is_spent(&credential)? {
+                spent.push(id.to_owned());
+            }
+        }
+        for id in &spent {
+            doc.remove(Section::Profiles, id);
+        }
+        self.spent.extend(spent);
+        Ok(())
+    }
+
+    /// Profiles that were left out since their refresh token is spent.
+    #[must_use]
+    pub fn spent(&self) -> &[String] {
+        &self.spent
     }
 
     /// Joins it with what an agent has.

@@ -18,6 +18,7 @@ mod notice;
 mod observe;
 pub mod plan;
 mod renew;
+mod shared;
 mod sources;
 mod spent;
 mod store_lock;

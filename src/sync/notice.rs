@@ -60,6 +60,11 @@ pub enum Notice {
         /// The login.
         profile: ProfileId,
     },
+    /// A refresh was cut off, and what it has left could not be seen to now; it will be.
+    RefreshUnfinished {
+        /// Why.
+        error: String,
+    },
     /// No store is written there: a newer gateway owns the directory.
     Withheld {
         /// The directory.

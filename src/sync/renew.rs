@@ -392,6 +392,9 @@ impl Engine<'_> {
         agents.sort();
         for agent in agents {
             let state = self.vault.agent(&agent)?;
+            if !state.unopened.is_empty() {
+                continue; // nothing of it is written until that is mended
+            }
             for (id, credential) in state.doc.credentials() {
                 let refresh = credential.expose_refresh();
                 if refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) == grant) {
@@ -773,13 +776,21 @@ impl Engine<'_> {
         Ok(tx.commit()?)
     }
 
-    /// Sees to refreshes that were begun and whose process is gone: their leases are free.
+    /// Sees to refreshes that were begun and whose process is gone: their leases are free. That this cannot be done now is no reason
+    /// not to answer: what they brought stays where it is.
     pub(super) fn see_to_interrupted(&mut self) -> Result<(), SyncError> {
         for (grant, _) in self.vault.started_refreshes()? {
-            if let Some(lease) = Lease::try_take(&self.lock_dir, grant)? {
-                let ended = self.end_interrupted(grant);
-                self.give_up(lease, grant);
-                ended?;
+            let ended = Lease::try_take(&self.lock_dir, grant)
+                .map_err(SyncError::from)
+                .and_then(|lease| {
+                    let Some(lease) = lease else { return Ok(()) };
+                    let ended = self.end_interrupted(grant);
+                    self.give_up(lease, grant);
+                    ended
+                });
+            if let Err(error) = ended {
+                let error = error.to_string();
+                self.told.push(Notice::RefreshUnfinished { error });
             }
         }
         Ok(())

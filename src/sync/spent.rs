@@ -6,8 +6,7 @@ use super::engine::Engine;
 use super::error::SyncError;
 use super::merge::Place;
 use super::survey::Takeover;
-use crate::domain::{Credential, Section, StoreDoc};
-use crate::vault::{GrantState, VaultError};
+use crate::domain::{Section, StoreDoc};
 
 impl Engine<'_> {
     /// What is taken over, without the credentials whose refresh token is spent where the vault has one that is not: a program that
@@ -26,8 +25,8 @@ impl Engine<'_> {
                 continue;
             };
             if credential.expose_refresh() != stored.expose_refresh()
-                && self.is_spent(&credential)?
-                && !self.is_spent(&stored)?
+                && self.vault.is_spent(&credential)?
+                && !self.vault.is_spent(&stored)?
             {
                 spent.push(id.to_owned());
             }
@@ -55,14 +54,5 @@ impl Engine<'_> {
         takeover.doc = Some(doc).filter(|doc| doc != ours).map(Arc::new);
         takeover.spent = spent;
         Ok(takeover)
-    }
-
-    /// Whether another refresh token has taken the place of a credential's.
-    pub fn is_spent(&self, credential: &Credential<'_>) -> Result<bool, VaultError> {
-        let Some(refresh) = credential.expose_refresh() else {
-            return Ok(false);
-        };
-        let grant = self.vault.fingerprint(refresh);
-        Ok(self.vault.grant(grant)?.state == GrantState::Spent)
     }
 }

@@ -156,6 +156,17 @@ impl UnlockedVault {
         self.keys.fingerprint(token)
     }
 
+    /// Whether another refresh token has taken the place of a credential's.
+    ///
+    /// # Errors
+    /// When what is known of its grant cannot be read.
+    pub fn is_spent(&self, credential: &Credential<'_>) -> Result<bool, VaultError> {
+        let Some(refresh) = credential.expose_refresh() else {
+            return Ok(false);
+        };
+        Ok(self.grant(self.fingerprint(refresh))?.state == GrantState::Spent)
+    }
+
     /// Seals what a refresh brought, to be kept outside the vault until it is in it: bound to the grant and to the refresh.
     ///
     /// # Errors

@@ -202,6 +202,87 @@ fn agents_that_share_a_login_share_its_refresh() {
 }
 
 #[test]
+fn every_store_that_carries_the_login_is_locked_while_it_is_refreshed() {
+    let (home, provider) = home();
+    share(&home);
+    provider.hold();
+    let holder = start(&home, &["token", "--provider", "test"]);
+    provider.wait_for(1);
+    // As the reference locks them: a gateway redeems inside these.
+    let locks = [STORE, OPS].map(|store| home.at(&format!("{store}.lock")));
+    assert!(locks.iter().all(|lock| lock.is_dir()));
+    // The rescue file is there, with room in it, before anything is sent.
+    let files = home.files();
+    let rescue = files.iter().find(|file| file.ends_with(".rescue")).unwrap();
+    assert!(std::fs::metadata(home.at(rescue)).unwrap().len() >= 1 << 16);
+    provider.release();
+    end(holder).ok();
+    assert!(locks.iter().all(|lock| !lock.exists()));
+    // Held by a gateway, they are waited for: it may be refreshing that login just now.
+    expire(&home, STORE);
+    expire(&home, OPS);
+    home.run(&["sync"]).ok();
+    std::fs::create_dir(&locks[1]).unwrap();
+    let waiting = start(&home, &["token", "--provider", "test"]);
+    while home.count_of("refresh.started") == 1
+        && !home.files().iter().any(|file| file.contains("grant-"))
+    {
+        std::thread::yield_now();
+    }
+    assert_eq!(provider.count(), 1);
+    let mut entry = exported(&home, OPS);
+    let (next, access) = provider.exchanged_elsewhere(entry["refresh"].as_str().unwrap());
+    entry["refresh"] = json!(next);
+    entry["access"] = json!(access);
+    entry["expires"] = json!(now_ms() + HOUR);
+    store(&home, OPS, &entry);
+    std::fs::remove_dir(&locks[1]).unwrap();
+    // What it has got is used. The agent that asked shares the login, so it is its own too.
+    let run = end(waiting);
+    assert_eq!(provider.count(), 1, "{run:?}");
+    home.assert_sound();
+}
+
+#[test]
+fn what_a_gateway_refreshed_for_one_agent_is_the_others_too() {
+    let (home, provider) = home();
+    share(&home);
+    let elsewhere = |path: &str, change: fn(&mut Value)| {
+        let mut entry = exported(&home, path);
+        let (next, access) = provider.exchanged_elsewhere(entry["refresh"].as_str().unwrap());
+        entry["refresh"] = json!(next);
+        entry["access"] = json!(access);
+        entry["expires"] = json!(now_ms() + HOUR);
+        change(&mut entry);
+        store(&home, path, &entry);
+        access
+    };
+    let access = elsewhere(OPS, |_| {});
+    home.run(&["sync", "--agent", "ops"]).ok();
+    assert_eq!(token(&home).ok().trim(), access);
+    assert_eq!(
+        exported(&home, STORE)["refresh"],
+        exported(&home, OPS)["refresh"]
+    );
+    let shared = home.newest("profile.updated").unwrap();
+    assert_eq!(
+        (
+            &shared["agent"],
+            &shared["detail"]["by"],
+            &shared["detail"]["of"]
+        ),
+        (&json!("main"), &json!("shared"), &json!("ops"))
+    );
+    // Another account under the same id is another account.
+    let before = exported(&home, STORE);
+    elsewhere(OPS, |entry| entry["email"] = json!("b@example.com"));
+    home.run(&["sync"]).ok();
+    assert_eq!(exported(&home, STORE), before);
+    assert_eq!(provider.count(), 0);
+    home.assert_sound();
+}
+
+#[test]
 fn a_waiter_uses_what_the_holder_got_and_may_be_killed() {
     let (home, provider) = home();
     provider.hold();
@@ -580,6 +661,18 @@ fn a_spent_token_that_is_written_back_is_not_merged() {
         "{}",
         run.stderr
     );
+    // Nor is it imported.
+    home.write("backup.json", &old);
+    let run = home.run(&["import", "backup.json"]);
+    assert!(
+        run.stderr.contains("test:login was left out"),
+        "{}",
+        run.stderr
+    );
+    run.ok();
+    assert_eq!(exported(&home, STORE), new);
+    let dropped = home.newest("import.dropped").unwrap();
+    assert_eq!(dropped["detail"]["spent"], json!([ID]));
     assert_eq!(provider.count(), 1);
     assert!(!provider.is_revoked("a"));
     home.assert_sound();

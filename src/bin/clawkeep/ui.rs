@@ -185,6 +185,9 @@ impl Ui {
                 "Warning: a refresh of {} was cut off before there was an answer; its refresh token may be spent. The next use tries it once.",
                 shown_id(profile.as_str())
             )),
+            Notice::RefreshUnfinished { error } => self.note(&format!(
+                "Warning: a refresh had been cut off, and what it left could not be seen to: {error}. The next command tries again."
+            )),
             Notice::Withheld { dir } => self.note(&format!(
                 "Note: {} belongs to a newer gateway, which refuses to start beside an auth-profiles.json, so none is written there. To write one elsewhere: clawkeep export --to FILE --reveal",
                 dir.display()

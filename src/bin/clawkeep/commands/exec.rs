@@ -58,45 +58,56 @@ impl Exec {
         }
         for wanted in &wanted {
             if let Wanted::Of(provider) = wanted {
-                check_variable(provider)?; // before a vault is opened for it
+                check_variable(context, provider)?; // before a vault is opened for it
             }
         }
-        let picked = self.how.pick(context, &wanted, "exec", check_variable)?;
+        let takes = |provider: &ProviderId| check_variable(context, provider);
+        let picked = self.how.pick(context, &wanted, "exec", takes)?;
         let mut words = self.command.into_iter();
         let program = words.next().unwrap_or_default();
         let mut command = Command::new(&program);
         command.args(words);
         for picked in &picked {
-            set_variable(&mut command, picked);
+            set_variable(&mut command, picked, &variables(context, &picked.provider)?);
         }
         drop(picked);
         run(command, &program)
     }
 }
 
-fn check_variable(provider: &ProviderId) -> Result<(), Failure> {
-    if provider_variables(provider).is_empty() {
+/// Where programs look for a provider's secret: as the settings say, else as is known here.
+fn variables(context: &Context, provider: &ProviderId) -> Result<Vec<String>, Failure> {
+    if let Some(names) = context.providers()?.variables(provider) {
+        return Ok(names.to_vec());
+    }
+    let known = provider_variables(provider).iter();
+    Ok(known.map(|name| (*name).to_owned()).collect())
+}
+
+fn check_variable(context: &Context, provider: &ProviderId) -> Result<(), Failure> {
+    if variables(context, provider)?.is_empty() {
         return Err(Failure::BadArgument(format!(
-            "programs look for a secret of {provider} in no variable that is known here; hand it over with `clawkeep token`"
+            "programs look for a secret of {provider} in no variable that is known here; name one as env in [providers.{provider}] of clawkeep.toml, or hand it over with `clawkeep token`"
         )));
     }
     Ok(())
 }
 
 /// Puts the secret where programs of that provider look for it, and nothing of another account beside it.
-fn set_variable(command: &mut Command, picked: &Picked) {
-    let names = provider_variables(&picked.provider);
+fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
     for name in names {
         command.env_remove(name);
     }
     // The first that is set counts, and Anthropic's first is for logins.
     let is_key = picked.kind == CredentialType::ApiKey;
-    let is_for_keys = |name: &&&str| !name.contains("OAUTH");
+    let is_for_keys = |name: &&String| !name.contains("OAUTH");
     let name = match names.iter().find(is_for_keys) {
-        Some(name) if is_key => name,
-        _ => names.first().unwrap_or(&""),
+        Some(name) if is_key => Some(name),
+        _ => names.first(),
     };
-    command.env(name, picked.secret.expose_secret());
+    if let Some(name) = name {
+        command.env(name, picked.secret.expose_secret());
+    }
 }
 
 /// Becomes the program; comes back only if that fails.

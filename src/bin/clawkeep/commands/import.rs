@@ -40,7 +40,7 @@ impl Import {
         let settings = context.settings()?;
         let agent = order_agent(&context.layout, settings, self.agent.as_deref());
         // All are read before anything is changed.
-        let files: Vec<(PathBuf, ImportFile)> = self
+        let mut files: Vec<(PathBuf, ImportFile)> = self
             .files
             .iter()
             .map(|path| {
@@ -50,7 +50,8 @@ impl Import {
             .collect::<Result<_, _>>()?;
         let mut vault = context.vault()?;
         auth::check_known(context, &vault, &agent)?;
-        for (path, file) in &files {
+        for (path, file) in &mut files {
+            file.leave_out_spent(|credential| vault.is_spent(credential))?;
             take_over(context, &mut vault, &agent, path, file)?;
         }
         Ok(())
@@ -87,6 +88,12 @@ fn take_over(
     for id in said.unreadable() {
         context.ui.note(&format!(
             "Note: {} cannot be read as a credential; it is kept as it is, and of no use.",
+            shown_id(id)
+        ));
+    }
+    for id in file.spent() {
+        context.ui.note(&format!(
+            "Warning: {} was left out: its refresh token was replaced by a newer one since.",
             shown_id(id)
         ));
     }
@@ -170,12 +177,16 @@ fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> V
             .fold(event, |event, (name, ids)| named(event, name, ids));
         events.push(event);
     }
-    if !file.dropped().is_empty() && changes {
+    if !(file.dropped().is_empty() && file.spent().is_empty()) {
         let event = EventDraft::new(EventKind::ImportDropped, Origin::ImportedFile)
             .outcome(Outcome::Skipped)
             .detail("path", source);
         // Their names are whatever stands in the file.
-        events.push(event.detail("entries", file.dropped().len()));
+        let event = event.detail("entries", file.dropped().len() + file.spent().len());
+        events.push(match file.spent() {
+            [] => event,
+            spent => named(event, "spent", spent),
+        });
     }
     events
 }
