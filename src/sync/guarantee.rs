@@ -3,16 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Edited, Engine, LoginSources, SyncError, SyncMode};
+use super::{
+    DUE_BELOW_MS, Edited, Engine, LoginSources, Renewal, Renewer, SyncError, SyncMode, When,
+};
 use crate::audit::{EventDraft, EventKind, Origin};
-use crate::config::AgentRef;
-use crate::domain::{AgentName, Section, UnixMs};
+use crate::config::{AgentRef, parse_providers};
+use crate::domain::{AgentName, ProfileId, Section, UnixMs};
+use crate::oauth::Providers;
 use crate::platform::keychain::{SessionBus, SystemKeychain};
 use crate::platform::{Actor, Clock};
 use crate::vault::{KeyChoice, KeySources, UnlockedVault, Vault, create};
@@ -191,6 +197,47 @@ fn settled() -> Place {
     place
 }
 
+/// Refreshes `p:login`, and loads what came of it.
+fn renew(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
+    let settings = format!(
+        "[providers.p]\ntoken_url = \"{}\"\nclient_id = \"c\"",
+        token_endpoint()
+    );
+    let providers = Providers::new(&parse_providers(&settings).unwrap());
+    let agent = agent(place);
+    let id = ProfileId::new("p:login");
+    with_engine(place, vault, START, |engine| {
+        let renewer = Renewer::new(&providers, std::slice::from_ref(&agent));
+        let when = When::LessLeftThan(DUE_BELOW_MS);
+        match engine.renew(&renewer, &agent, SyncMode::Off, &id, when)? {
+            Renewal::Not(why) => panic!("{why:?}"),
+            Renewal::Renewed(not_written) => assert!(not_written.is_empty(), "{not_written:?}"),
+            Renewal::Lasts => {}
+        }
+        engine.load(&agent, SyncMode::Off).map(|_| ())
+    })
+}
+
+/// A token endpoint that gives the same tokens to everybody.
+fn token_endpoint() -> &'static str {
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    ADDRESS.get_or_init(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/token", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4096]; // a client's headers and body come in one piece here
+                let _ = stream.read(&mut request).unwrap();
+                let body = r#"{"access_token": "a1", "refresh_token": "r1", "expires_in": 3600}"#;
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all((head + body).as_bytes()).unwrap();
+            }
+        });
+        address
+    })
+}
+
 type Change = fn(&Place, &mut UnlockedVault) -> Result<(), SyncError>;
 
 type Preparation = fn(&Place);
@@ -245,6 +292,18 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
             });
             edited.map(|_| ())
         }),
+        (
+            "a refreshed login",
+            |place| {
+                let expired = json!({"type": "oauth", "provider": "p", "access": "a0", "refresh": "r0", "expires": START - 1});
+                place.write(
+                    STORE,
+                    &json!({"version": 1, "profiles": {"p:login": expired}}),
+                );
+                load(place, &mut place.open(), START).unwrap();
+            },
+            renew,
+        ),
         ("pruning", nothing, |_, vault| {
             let clock = Clock::Fixed(UnixMs(START + 9 * DAY));
             vault

@@ -6,11 +6,21 @@
 use std::fs;
 use std::time::Duration;
 
+use clawkeep::config::{AgentRef, parse_providers};
+use clawkeep::domain::{AgentName, ProfileId, UnixMs};
+use clawkeep::oauth::{Lease, Providers};
+use clawkeep::platform::Clock;
+use clawkeep::sync::{
+    DUE_BELOW_MS, Engine, LoginSources, Renewal, Renewer, SyncError, SyncMode, When,
+};
 use rusqlite::Connection;
 use serde_json::json;
 
 use crate::killed::{Ended, Killer, STEPS, assert_whole, kill_at, timed};
-use crate::refresh::{OPS, end, expire, exported, grant_state, home, share, start, store, token};
+use crate::refresh::{
+    ID, OPS, end, expire, exported, grant_state, home, share, start, store, token,
+};
+use crate::support::bench::{Bench, START};
 use crate::support::home::{HOUR, Home, STORE, VAULT, now_ms};
 use crate::support::provider::Provider;
 use crate::support::random::number;
@@ -302,4 +312,87 @@ fn a_clock_that_jumps_costs_a_request_and_nothing_else() {
     assert!(left > 24 * HOUR);
     assert_eq!(provider.repeated(), 0);
     home.assert_sound();
+}
+
+/// Somebody has the lease and does not come back: whoever waits stops at the deadline, and has it once it is free.
+#[test]
+fn a_holder_that_hangs_is_waited_for_no_longer_than_there_is_patience() {
+    let mut bench = Bench::new();
+    let provider = Provider::start();
+    let providers = Providers::new(&parse_providers(&provider.setting("test")).unwrap());
+    let dir = bench.dir.path().join("agent");
+    let sources = no_sources(&dir);
+    let refresh = provider.grant("a");
+    let entry = json!({"type": "oauth", "provider": "test", "access": "a", "refresh": refresh, "expires": START - 1});
+    bench.put(ID, &entry, START);
+    let lock_dir = bench.dir.path().join("locks");
+    let grant = bench.vault.fingerprint(&refresh);
+    let agent = AgentRef {
+        name: AgentName::default(),
+        dir,
+    };
+    let clock = Clock::Fixed(UnixMs(START));
+    let mut engine = Engine::new(
+        &mut bench.vault,
+        &sources,
+        &bench.actor,
+        clock,
+        lock_dir.clone(),
+    );
+    let renewer = Renewer {
+        patience: Duration::from_millis(100),
+        ..Renewer::new(&providers, std::slice::from_ref(&agent))
+    };
+    let mut renew = || {
+        let when = When::LessLeftThan(DUE_BELOW_MS);
+        engine.renew(&renewer, &agent, SyncMode::Off, &ProfileId::new(ID), when)
+    };
+    let lease = Lease::try_take(&lock_dir, grant).unwrap().unwrap();
+    let busy = renew().unwrap_err();
+    assert!(matches!(busy, SyncError::RefreshBusy { profile } if profile.as_str() == ID));
+    assert_eq!(provider.count(), 0);
+    drop(lease);
+    assert!(matches!(renew().unwrap(), Renewal::Renewed(_)));
+    assert_eq!(provider.count(), 1);
+}
+
+/// A result that comes after the grant was claimed anew, which only a lease file that somebody removed lets happen, is refused: it is
+/// kept beside, and the record says so.
+#[test]
+fn a_late_result_of_an_earlier_claim_is_refused() {
+    let (home, provider) = home();
+    provider.hold();
+    let late = start(&home, &TOKEN);
+    provider.wait_for(1);
+    let lease = home
+        .files()
+        .into_iter()
+        .find(|file| file.contains("grant-") && !file.ends_with(".rescue"))
+        .unwrap();
+    fs::remove_file(home.at(&lease)).unwrap();
+    // As if another process had claimed it meanwhile, and the old credential were put back.
+    let conn = Connection::open(home.at(VAULT)).unwrap();
+    conn.execute_batch("UPDATE grants SET fence = fence + 1")
+        .unwrap();
+    drop(conn);
+    let before = exported(&home, STORE);
+    provider.release();
+    let run = end(late);
+    assert_ne!(run.status, 0, "{run:?}");
+    assert_eq!(exported(&home, STORE), before);
+    assert_eq!(home.count_of("refresh.succeeded"), 0);
+    let superseded = home.newest("refresh.superseded").unwrap();
+    assert_eq!(superseded["detail"]["fence"], json!(1));
+    home.assert_sound();
+}
+
+fn no_sources(dir: &std::path::Path) -> LoginSources<'static> {
+    LoginSources {
+        claude_file: dir.join("no-claude"),
+        claude_config_dir: None,
+        user: String::new(),
+        keychain: None,
+        codex_file: dir.join("no-codex"),
+        legacy_oauth_file: dir.join("no-oauth"),
+    }
 }

@@ -422,6 +422,22 @@ mod tests {
             (VaultError::Lock(busy()).into(), 75),
             (SyncError::Lock(busy()).into(), 75),
             (SyncError::Vault(VaultError::Rekeyed).into(), 75),
+            (
+                SyncError::RefreshBusy {
+                    profile: clawkeep::domain::ProfileId::new("p:a"),
+                }
+                .into(),
+                75,
+            ),
+            (
+                SyncError::Rescued {
+                    profile: clawkeep::domain::ProfileId::new("p:a"),
+                    path: path.clone(),
+                    source: Box::new(SyncError::Lock(busy())),
+                }
+                .into(),
+                1,
+            ),
             (SyncError::Unopened { row: "r".into() }.into(), 65),
             (FileError::NotRegular { path: path.clone() }.into(), 65),
             (
