@@ -489,8 +489,8 @@ impl Engine<'_> {
         let access = credential
             .expose_secret()
             .map(|access| tx.fingerprint(access));
-        event.token = (access, None);
-        event.expires = (credential.expiry(), None);
+        event.token = (None, access);
+        event.expires = (None, credential.expiry());
         tx.append(Some(agent), event)?;
         tx.commit()?;
         Ok(Some(Begun {
