@@ -7,9 +7,11 @@ use std::time::Duration;
 use chrono::DateTime;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::http::{NoReply, Reply};
-use crate::domain::{Expiry, SecretJson, UnixMs, jwt_expiry};
+use super::providers::is_loopback;
+use crate::domain::{Expiry, SecretJson, UnixMs, from_outside, jwt_expiry};
 
 /// What a token is taken to last where neither the answer nor the token says, in milliseconds: an hour.
 const DEFAULT_LIFETIME_MS: f64 = 3_600_000.0;
@@ -37,6 +39,9 @@ const KNOWN: [&str; 9] = [
     "unsupported_grant_type",
     "unsupported_response_type",
 ];
+
+/// What is told of a code that is in no list.
+const OTHER: &str = "other";
 
 /// How a refresh ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +117,41 @@ impl Refusal {
     }
 }
 
+/// What a provider answers to a login on another device (RFC 8628 section 3.2). `Debug` does not show the device code.
+#[derive(Debug)]
+pub(super) struct DeviceAnswer {
+    pub(super) device_code: SecretString,
+    /// What the person types; meant to be shown.
+    pub(super) user_code: String,
+    /// Where they type it: https, or this machine.
+    pub(super) verification_uri: Url,
+    /// The same with the code in it.
+    pub(super) verification_uri_complete: Option<Url>,
+    pub(super) expires_in: Option<Duration>,
+    pub(super) interval: Option<Duration>,
+}
+
 /// Understands a reply that came at `now`.
 pub(super) fn understand(reply: &Reply, margin_ms: i64, now: UnixMs) -> Result<Tokens, Refusal> {
+    understand_as(reply, now, |body| tokens(body, margin_ms, now))
+}
+
+/// Understands a reply that is to begin a login on another device.
+pub(super) fn understand_device(reply: &Reply, now: UnixMs) -> Result<DeviceAnswer, Refusal> {
+    understand_as(reply, now, device)
+}
+
+/// An `error` code that came another way than in a body, if it is a known one; `other` for one that is not.
+pub(super) fn known_code(code: &str) -> &'static str {
+    let mut all = DEAD.iter().chain(&MISCONFIGURED).chain(&KNOWN);
+    all.find(|known| **known == code).copied().unwrap_or(OTHER)
+}
+
+fn understand_as<T>(
+    reply: &Reply,
+    now: UnixMs,
+    take: impl FnOnce(&SecretJson) -> Option<T>,
+) -> Result<T, Refusal> {
     let body = match serde_json::from_slice(&reply.body) {
         Ok(Value::Object(fields)) if reply.is_whole => Some(SecretJson::new(Value::Object(fields))),
         _ => None,
@@ -123,8 +161,8 @@ pub(super) fn understand(reply: &Reply, margin_ms: i64, now: UnixMs) -> Result<T
         .and_then(|body| body.expose_secret().as_object());
     let code = fields.and_then(error_code);
     let class = match reply.status {
-        200..=299 => match body.as_ref().and_then(|body| tokens(body, margin_ms, now)) {
-            Some(tokens) => return Ok(tokens),
+        200..=299 => match body.as_ref().and_then(take) {
+            Some(taken) => return Ok(taken),
             None => FailureClass::Uncertain,
         },
         429 => FailureClass::Limited,
@@ -159,6 +197,34 @@ fn tokens(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Option<Tokens> {
     })
 }
 
+fn device(body: &SecretJson) -> Option<DeviceAnswer> {
+    let body = body.expose_secret();
+    let text = |name: &str| {
+        let text = body.get(name)?.as_str()?.trim();
+        (!text.is_empty()).then_some(text)
+    };
+    let address = |name: &str| {
+        let url = Url::parse(text(name)?).ok()?;
+        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)).then_some(url)
+    };
+    let span = |name: &str| {
+        let seconds = match body.get(name)? {
+            Value::String(seconds) => seconds.trim().parse().ok()?,
+            other => other.as_f64()?,
+        };
+        Duration::try_from_secs_f64(seconds).ok()
+    };
+    Some(DeviceAnswer {
+        device_code: SecretString::from(text("device_code")?),
+        user_code: from_outside(text("user_code")?),
+        // The second name is that of drafts of the RFC, which some servers kept.
+        verification_uri: address("verification_uri").or_else(|| address("verification_url"))?,
+        verification_uri_complete: address("verification_uri_complete"),
+        expires_in: span("expires_in"),
+        interval: span("interval"),
+    })
+}
+
 /// When the access token ends: as the answer says, else as the token itself does, else in an hour; less the provider's margin, but
 /// never more than half of what there is: a token that counts as ended when it comes would be asked for again at once.
 fn expiry(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Expiry {
@@ -187,19 +253,16 @@ fn expiry(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Expiry {
 
 /// The `error` of an answer: a text, or an object with a `code` or `type`. Only codes from the list are told.
 fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
-    let known = |code: &str| {
-        let mut all = DEAD.iter().chain(&MISCONFIGURED).chain(&KNOWN);
-        all.find(|known| **known == code).copied()
-    };
+    let known = |code: &str| Some(known_code(code)).filter(|code| *code != OTHER);
     match fields.get("error")? {
-        Value::String(code) => Some(known(code).unwrap_or("other")),
+        Value::String(code) => Some(known_code(code)),
         Value::Object(error) => {
             let texts = ["code", "type"].into_iter();
             let mut texts = texts
                 .filter_map(|name| error.get(name)?.as_str())
                 .peekable();
             texts.peek()?;
-            Some(texts.find_map(known).unwrap_or("other"))
+            Some(texts.find_map(known).unwrap_or(OTHER))
         }
         _ => None,
     }
@@ -373,6 +436,32 @@ mod tests {
         // The margin, which never takes all of it.
         assert!((lasts(r#", "expires_in": 28800"#, "a", 300_000) - 7.9166 * hour).abs() < 1000.0);
         assert!((lasts(r#", "expires_in": 200"#, "a", 300_000) - 100_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn what_begins_a_login_on_another_device() {
+        let of = |body: &str| understand_device(&reply(200, body), NOW);
+        let whole = r#"{"device_code": "sk-d", "user_code": " AB-CD ", "verification_uri": "https://p.example/d",
+            "verification_uri_complete": "https://p.example/d?c=AB-CD", "expires_in": "900", "interval": 7}"#;
+        let answer = of(whole).unwrap();
+        assert_eq!(answer.device_code.expose_secret(), "sk-d");
+        assert_eq!(answer.user_code, "AB-CD");
+        assert_eq!(answer.verification_uri.as_str(), "https://p.example/d");
+        assert_eq!(answer.expires_in, Some(Duration::from_secs(900)));
+        assert_eq!(answer.interval, Some(Duration::from_secs(7)));
+        assert!(!format!("{answer:?}").contains("sk-d"));
+        for (was, is) in [
+            ("sk-d", " "),
+            ("AB-CD \"", "\"x\": \""),
+            ("https://p.example/d\"", "http://p.example/d\""),
+            ("https://p.example/d\"", "javascript:alert(1)\""),
+        ] {
+            let broken = whole.replacen(was, is, 1);
+            assert!(of(&broken).is_err(), "{broken}");
+        }
+        let odd = whole.replace("\"900\"", "-1").replace('7', "1e300");
+        let odd = of(&odd).unwrap();
+        assert_eq!((odd.expires_in, odd.interval), (None, None));
     }
 
     #[test]

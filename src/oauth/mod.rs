@@ -7,11 +7,13 @@ mod answer;
 mod exchange;
 mod http;
 mod lease;
+mod login;
 mod providers;
 mod rescue;
 
 pub use answer::{FailureClass, Refusal, Tokens};
 pub use exchange::{Refused, Tries, exchange};
 pub use lease::{Lease, grants_with_files};
+pub use login::{Authorization, Callback, DeviceLogin, Ended, Listener, LoginError, WAIT};
 pub use providers::{Provider, ProviderFault, Providers};
 pub use rescue::{Brought, Rescue};

@@ -16,7 +16,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sources", &["domain", "platform"]),
     ("export", &["domain", "platform"]),
     ("vault", &["domain", "platform", "crypto", "audit"]),
-    ("oauth", &["domain", "platform", "config", "vault"]),
+    (
+        "oauth",
+        &["domain", "platform", "crypto", "config", "vault"],
+    ),
     (
         "sync",
         &[

@@ -19,6 +19,7 @@ mod killed;
 mod layers;
 mod leftover;
 mod library;
+mod login;
 mod permissions;
 mod prompts;
 mod record;

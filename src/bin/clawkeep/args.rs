@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    audit, auth_add, auth_candidates, auth_list, auth_mark, auth_order, auth_paste, auth_remove,
-    auth_setup_token, auth_trust, doctor, exec, export, history, import, init, models_status,
-    refresh, report, session, sync, token,
+    audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
+    auth_remove, auth_setup_token, auth_trust, doctor, exec, export, history, import, init,
+    models_status, refresh, report, session, sync, token,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -104,6 +104,8 @@ pub(crate) enum Auth {
     List(auth_list::List),
     /// Add a credential, asked for step by step
     Add(auth_add::Add),
+    /// Log in at a provider, in a browser
+    Login(auth_login::Login),
     /// Run `claude setup-token` on this terminal and take over the login
     SetupToken(auth_setup_token::SetupToken),
     /// Store a token that is pasted or given on stdin

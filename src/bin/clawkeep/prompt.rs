@@ -80,6 +80,19 @@ pub(crate) fn secret(question: &str) -> Result<SecretString, Failure> {
     if !io::stdin().is_terminal() {
         return checked(&from_stdin()?).map_err(Failure::BadArgument);
     }
+    typed_secret(question)
+}
+
+/// Takes a secret as [`secret`] does; where there is no person, a line of stdin, which need not end: who writes it may have to read
+/// something of ours first.
+pub(crate) fn secret_line(question: &str) -> Result<SecretString, Failure> {
+    if !io::stdin().is_terminal() {
+        return checked(&line_from_stdin()?).map_err(Failure::BadArgument);
+    }
+    typed_secret(question)
+}
+
+fn typed_secret(question: &str) -> Result<SecretString, Failure> {
     loop {
         show(&format!("{}: ", one_line(question)))?;
         let typed = hidden_line();
@@ -107,6 +120,15 @@ fn from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut limited = io::stdin().lock().take(SECRET_MAX as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(Failure::Input)?;
     Ok(bytes)
+}
+
+fn line_from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut line = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2));
+    let mut limited = io::stdin().lock().take(SECRET_MAX as u64 + 1);
+    limited
+        .read_until(b'\n', &mut line)
+        .map_err(Failure::Input)?;
+    Ok(line)
 }
 
 /// Shows a question and reads the line that is typed.

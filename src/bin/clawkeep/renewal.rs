@@ -129,7 +129,7 @@ pub(crate) fn what_next(context: &Context, doc: &StoreDoc, id: &str, why: &NotRe
 }
 
 /// A provider's id as a key of TOML.
-fn quoted(provider: &ProviderId) -> String {
+pub(crate) fn quoted(provider: &ProviderId) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if provider.as_str().chars().all(is_bare) {
         provider.to_string()

@@ -81,6 +81,11 @@ impl Terminal {
         }
     }
 
+    /// What was shown so far.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
     /// Waits for a question and types an answer.
     #[track_caller]
     pub(crate) fn answer(&mut self, question: &str, keys: &str) {

@@ -7,6 +7,7 @@ pub(crate) mod auth;
 pub(crate) mod auth_add;
 pub(crate) mod auth_candidates;
 pub(crate) mod auth_list;
+pub(crate) mod auth_login;
 pub(crate) mod auth_mark;
 pub(crate) mod auth_order;
 pub(crate) mod auth_paste;
@@ -61,6 +62,7 @@ fn run_auth(command: Auth, context: &Context) -> Result<(), Failure> {
     match command {
         Auth::List(command) => command.run(context),
         Auth::Add(command) => command.run(context),
+        Auth::Login(command) => command.run(context),
         Auth::SetupToken(command) => command.run(context),
         Auth::PasteToken(command) => command.run(context),
         Auth::PasteApiKey(command) => command.run(context),

@@ -1,0 +1,343 @@
+//! Where the browser comes back to: a listener on loopback, for as long as a login runs.
+//!
+//! One thread looks at every connection in turn and waits for none of them: whoever connects and says nothing, or little by little,
+//! does not stand in the browser's way (browsers themselves open connections ahead of need).
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use url::{Position, Url};
+use zeroize::Zeroizing;
+
+use super::LoginError;
+use super::authorize::code_in_query;
+use super::page::{Ended, Page};
+use crate::oauth::providers::Provider;
+
+/// The name of loopback that some providers insist on. Source: `spec/oauth.md`, Providers.
+const LOCALHOST: &str = "localhost";
+/// The longest head of a request that is read, in bytes; common servers take 8 KiB to 16 KiB.
+const HEAD_MAX: usize = 16 << 10;
+/// How long a client may take for its head.
+const CLIENT_MAX: Duration = Duration::from_secs(10);
+/// How many clients are listened to at a time. The oldest gives way: a browser says at once what it wants.
+const CLIENTS_MAX: usize = 32;
+/// How often is looked whether something came.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a client may take for an answer of a few hundred bytes.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// How often a free port is looked for that is free on both families.
+const PORTS_TRIED: u32 = 8;
+
+/// The listener. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    sockets: Vec<TcpListener>,
+    redirect_uri: Url,
+}
+
+/// The browser that came back with a code, and waits to be told how it ended.
+#[derive(Debug)]
+pub struct Callback {
+    /// The code.
+    pub code: SecretString,
+    browser: TcpStream,
+}
+
+impl Callback {
+    /// Tells the browser. One that has gone away is no failure.
+    pub fn tell(mut self, ended: Ended) {
+        let _ = Page::Ended(ended).write_to(&mut self.browser);
+    }
+}
+
+impl Listener {
+    /// Listens where the provider sends the browser back to: on the port that it knows, else on one that is free.
+    ///
+    /// # Errors
+    /// When that port is in use, or the system lets none be listened on.
+    pub fn bind(provider: &Provider) -> Result<Self, LoginError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let port = provider.redirect_port.unwrap_or(0);
+            let v4 = listen(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+            let v4 = v4.map_err(|error| not_listening(port, error))?;
+            let port = v4.local_addr().map_err(LoginError::Listen)?.port();
+            let mut sockets = vec![v4];
+            if is_localhost(provider) {
+                match listen(IpAddr::V6(Ipv6Addr::LOCALHOST), port) {
+                    Ok(v6) => sockets.push(v6),
+                    // The browser may try that address first, and would give the code to whoever has it.
+                    Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                        if provider.redirect_port.is_none() && tries < PORTS_TRIED {
+                            continue;
+                        }
+                        return Err(LoginError::PortBusy { port });
+                    }
+                    Err(_) => {} // a machine without IPv6
+                }
+            }
+            let redirect_uri = redirect_uri(provider, port)?;
+            return Ok(Self {
+                sockets,
+                redirect_uri,
+            });
+        }
+    }
+
+    /// Where the provider would send the browser back to while nobody listens: to be pasted from there.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub fn nowhere(provider: &Provider) -> Result<Url, LoginError> {
+        let port = match provider.redirect_port {
+            Some(port) => port,
+            // Free now: what the browser sends there reaches nobody.
+            None => listen(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+                .and_then(|socket| socket.local_addr())
+                .map_err(LoginError::Listen)?
+                .port(),
+        };
+        redirect_uri(provider, port)
+    }
+
+    /// Where the browser comes back to.
+    #[must_use]
+    pub fn redirect_uri(&self) -> &Url {
+        &self.redirect_uri
+    }
+
+    /// Waits for the browser to come back from the login with `state`, and listens no longer then. Whoever else comes is turned away.
+    ///
+    /// # Errors
+    /// When it does not come within `patience`, or brings the provider's refusal.
+    pub fn wait(self, state: &str, patience: Duration) -> Result<Callback, LoginError> {
+        let ends = Instant::now() + patience;
+        let mut clients: VecDeque<Client> = VecDeque::new();
+        loop {
+            for socket in &self.sockets {
+                // What goes wrong with one that comes is no reason to stop: the next look may find the browser.
+                while let Ok((stream, _)) = socket.accept() {
+                    if clients.len() == CLIENTS_MAX {
+                        clients.pop_front();
+                    }
+                    clients.extend(Client::new(stream));
+                }
+            }
+            for _ in 0..clients.len() {
+                let Some(mut client) = clients.pop_front() else {
+                    break;
+                };
+                match client.read() {
+                    Heard::Nothing => {}
+                    Heard::Part => clients.push_back(client),
+                    Heard::TooMuch => client.answer(Page::Foreign),
+                    Heard::Head => match self.code_in(&client.head, state) {
+                        None => client.answer(Page::Foreign),
+                        Some(Ok(code)) => {
+                            return Ok(Callback {
+                                code,
+                                browser: client.into_waiting(),
+                            });
+                        }
+                        Some(Err(denied)) => {
+                            client.answer(Page::Ended(Ended::Failed));
+                            return Err(denied);
+                        }
+                    },
+                }
+            }
+            let left = ends.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(LoginError::TimedOut(patience));
+            }
+            thread::sleep(PAUSE.min(left));
+        }
+    }
+
+    /// The code that a request brings, or the provider's refusal; nothing if it is not what is waited for.
+    fn code_in(&self, head: &[u8], state: &str) -> Option<Result<SecretString, LoginError>> {
+        let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
+        let mut request = lines.next()?.split(' ');
+        let (method, target) = (request.next()?, request.next()?);
+        let is_http = request.next()?.starts_with("HTTP/1.") && request.next().is_none();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut hosts = lines.filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("host").then_some(value.trim())
+        });
+        // By another name, this machine may have been made somebody else's (DNS rebinding).
+        let host = &self.redirect_uri[Position::BeforeHost..Position::AfterPort];
+        let is_ours = hosts.next()?.eq_ignore_ascii_case(host) && hosts.next().is_none();
+        if method != "GET" || !is_http || !is_ours || path != self.redirect_uri.path() {
+            return None;
+        }
+        match code_in_query(query, state) {
+            Ok(code) => Some(Ok(code)),
+            Err(denied @ LoginError::Denied { .. }) => Some(Err(denied)),
+            Err(_) => None,
+        }
+    }
+}
+
+/// A client that has not said all yet.
+struct Client {
+    stream: TcpStream,
+    head: Zeroizing<Vec<u8>>,
+    ends: Instant,
+}
+
+/// What was heard of a client so far.
+enum Heard {
+    /// It is gone, or took too long.
+    Nothing,
+    Part,
+    Head,
+    TooMuch,
+}
+
+impl Client {
+    fn new(stream: TcpStream) -> Option<Self> {
+        stream.set_nonblocking(true).ok()?;
+        Some(Self {
+            stream,
+            head: Zeroizing::new(Vec::with_capacity(HEAD_MAX)), // one that grew would leave copies
+            ends: Instant::now() + CLIENT_MAX,
+        })
+    }
+
+    fn read(&mut self) -> Heard {
+        let mut part = Zeroizing::new([0; 1024]);
+        loop {
+            let room = part.len().min(HEAD_MAX - self.head.len());
+            match self.stream.read(&mut part[..room]) {
+                Ok(0) => return Heard::Nothing,
+                Ok(read) => self.head.extend_from_slice(&part[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return if Instant::now() < self.ends {
+                        Heard::Part
+                    } else {
+                        Heard::Nothing
+                    };
+                }
+                Err(_) => return Heard::Nothing,
+            }
+            if self.head.windows(4).any(|end| end == b"\r\n\r\n") {
+                return Heard::Head;
+            }
+            if self.head.len() == HEAD_MAX {
+                return Heard::TooMuch;
+            }
+        }
+    }
+
+    /// The client, to be answered: that may wait a little.
+    fn into_waiting(self) -> TcpStream {
+        let _ = self.stream.set_nonblocking(false); // an answer this short does not block, whatever came of it
+        let _ = self.stream.set_write_timeout(Some(ANSWER_MAX));
+        self.stream
+    }
+
+    fn answer(self, page: Page) {
+        let _ = page.write_to(&mut self.into_waiting()); // one that has gone away needs none
+    }
+}
+
+fn is_localhost(provider: &Provider) -> bool {
+    provider.redirect_host.as_deref() == Some(LOCALHOST)
+}
+
+fn redirect_uri(provider: &Provider, port: u16) -> Result<Url, LoginError> {
+    let host = if is_localhost(provider) {
+        LOCALHOST
+    } else {
+        "127.0.0.1"
+    };
+    let uri = format!("http://{host}:{port}{}", provider.redirect_path);
+    Url::parse(&uri).map_err(|_| LoginError::Lacks {
+        provider: provider.id.clone(),
+        setting: "redirect_path",
+    })
+}
+
+fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let socket = TcpListener::bind(SocketAddr::new(address, port))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn not_listening(port: u16, error: io::Error) -> LoginError {
+    match error.kind() {
+        ErrorKind::AddrInUse if port != 0 => LoginError::PortBusy { port },
+        _ => LoginError::Listen(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret as _;
+
+    fn listener(uri: &str) -> Listener {
+        Listener {
+            sockets: vec![listen(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).unwrap()],
+            redirect_uri: Url::parse(uri).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_and_what_is_not() {
+        let listener = listener("http://localhost:1455/auth/callback");
+        let of = |request: &str| match listener.code_in(request.as_bytes(), "s") {
+            None => "foreign".to_owned(),
+            Some(Ok(code)) => code.expose_secret().to_owned(),
+            Some(Err(error)) => error.to_string(),
+        };
+        let good =
+            "GET /auth/callback?code=c&state=s HTTP/1.1\r\nhost: LocalHost:1455\r\nX: y\r\n\r\n";
+        assert_eq!(of(good), "c");
+        for (was, is) in [
+            ("GET", "POST"),
+            ("GET", "HEAD"),
+            ("/auth/callback", "/auth/callback/"),
+            ("/auth/callback", "/"),
+            ("/auth/callback", "http://localhost:1455/auth/callback"),
+            ("LocalHost:1455", "127.0.0.1:1455"),
+            ("LocalHost:1455", "localhost"),
+            ("LocalHost:1455", "localhost:1456"),
+            ("LocalHost:1455", "evil.example:1455"),
+            ("X: y", "Host: localhost:1455"),
+            ("host: LocalHost:1455\r\n", ""),
+            ("state=s", "state=t"),
+            ("state=s", "state="),
+            ("&state=s", ""),
+            ("code=c&", ""),
+            ("code=c&state=s", "error=access_denied&state=t"),
+            (" HTTP/1.1", ""),
+            ("HTTP/1.1", "HTTP/2"),
+            ("HTTP/1.1", "HTTP/1.1 x"),
+        ] {
+            assert_eq!(of(&good.replace(was, is)), "foreign", "{was} {is}");
+        }
+        let denied = good.replace("code=c", "error=access_denied");
+        assert_eq!(of(&denied), "the provider refused the login: access_denied");
+        let without_port = self::listener("http://127.0.0.1:80/cb");
+        let request = b"GET /cb?code=c&state=s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+        assert!(without_port.code_in(request, "s").is_some());
+    }
+
+    #[test]
+    fn it_does_not_wait_for_ever() {
+        let listener = listener("http://127.0.0.1:1/cb");
+        let ended = listener.wait("s", Duration::from_millis(50));
+        assert!(matches!(ended, Err(LoginError::TimedOut(_))));
+        let five = LoginError::TimedOut(super::super::WAIT).to_string();
+        assert_eq!(five, "the browser did not come back within 5 minutes");
+    }
+}

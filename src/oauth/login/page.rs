@@ -1,0 +1,52 @@
+//! What the browser shows when it comes back. Nothing from outside is in it.
+
+use std::io::{self, Write};
+
+/// How a login ended, for whoever looks at the browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The login is stored.
+    Done,
+    /// It is not; the terminal says why.
+    Failed,
+}
+
+/// What is answered to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    Ended(Ended),
+    /// To one that is not what is waited for.
+    Foreign,
+}
+
+impl Page {
+    /// Writes the response. The address that the browser shows has the code in it, so nothing of it is kept or passed on.
+    pub(super) fn write_to(self, out: &mut impl Write) -> io::Result<()> {
+        let (status, title, text) = match self {
+            Self::Ended(Ended::Done) => (
+                "200 OK",
+                "Logged in",
+                "The login is stored. You can close this page.",
+            ),
+            Self::Ended(Ended::Failed) => (
+                "200 OK",
+                "Not logged in",
+                "The login failed; the terminal says why. You can close this page.",
+            ),
+            Self::Foreign => (
+                "400 Bad Request",
+                "Not expected",
+                "This is not the answer that clawkeep waits for.",
+            ),
+        };
+        let body = format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>clawkeep: {title}</title></head>\n<body><h1>{title}</h1><p>{text}</p></body></html>\n"
+        );
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\n\r\n",
+            body.len()
+        );
+        out.write_all(format!("{head}{body}").as_bytes())?;
+        out.flush()
+    }
+}
