@@ -187,8 +187,7 @@ fn a_browser_comes_back_and_the_login_is_stored_recorded_and_exported() {
     );
     let created = home.newest("profile.created").unwrap();
     assert_eq!(created["detail"], json!({"by": "login"}));
-    // Nobody listens any more, and the code was sent once.
-    assert!(TcpStream::connect(address(&redirect)).is_err());
+    // The code was sent once.
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(
@@ -554,6 +553,42 @@ fn what_an_earlier_entry_has_besides_stays_and_it_stays_as_a_version() {
     assert_eq!(home.json(STORE)["usageStats"]["test:x"], usage);
     let updated = home.newest("profile.updated").unwrap();
     assert!(updated["token"]["before"].is_string() && updated["token"]["after"].is_string());
+}
+
+#[test]
+fn a_profile_may_say_which_client_it_belongs_to() {
+    let (home, server) = home("client_id = \"\"");
+    let entry = json!({"type": "oauth", "provider": "test", "access": "sk-test-a", "refresh": "sk-test-r", "expires": 5,
+        "clientId": "its-own"});
+    home.write(
+        STORE,
+        json!({"version": 1, "profiles": {"test:x": entry}}).to_string(),
+    );
+    let run = home.run(&LOGIN).exits(1);
+    assert!(
+        run.stderr.contains("client_id in [providers.test]"),
+        "{}",
+        run.stderr
+    );
+    let args = [&LOGIN[..], &["--profile-id", "test:x"]].concat();
+    log_in(&home, &server, &args, json!({})).ok();
+    assert_eq!(server.requests()[0].fields["client_id"], "its-own");
+    assert_eq!(self::entry(&home, "test:x")["clientId"], "its-own");
+}
+
+#[test]
+fn ctrl_c_ends_it() {
+    let (home, server) = home("");
+    let mut login = Waiting::login(&home, &[]);
+    let url = login.url();
+    let pid = login.child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+    let run = login.end();
+    assert_eq!((run.status, run.stdout.as_str()), (-1, ""), "{run:?}");
+    assert!(TcpStream::connect(address(&redirect(&url))).is_err());
+    assert_eq!(server.requests().len(), 0);
+    assert!(home.newest("profile.created").is_none());
 }
 
 #[test]

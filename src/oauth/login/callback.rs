@@ -64,7 +64,7 @@ impl Listener {
         let mut tries = 0;
         loop {
             tries += 1;
-            let port = provider.redirect_port.unwrap_or(0);
+            let port = fixed_port(provider).unwrap_or(0);
             let v4 = listen(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
             let v4 = v4.map_err(|error| not_listening(port, error))?;
             let port = v4.local_addr().map_err(LoginError::Listen)?.port();
@@ -74,7 +74,7 @@ impl Listener {
                     Ok(v6) => sockets.push(v6),
                     // The browser may try that address first, and would give the code to whoever has it.
                     Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                        if provider.redirect_port.is_none() && tries < PORTS_TRIED {
+                        if fixed_port(provider).is_none() && tries < PORTS_TRIED {
                             continue;
                         }
                         return Err(LoginError::PortBusy { port });
@@ -95,7 +95,7 @@ impl Listener {
     /// # Errors
     /// When there is no free port.
     pub fn nowhere(provider: &Provider) -> Result<Url, LoginError> {
-        let port = match provider.redirect_port {
+        let port = match fixed_port(provider) {
             Some(port) => port,
             // Free now: what the browser sends there reaches nobody.
             None => listen(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
@@ -122,7 +122,10 @@ impl Listener {
         loop {
             for socket in &self.sockets {
                 // What goes wrong with one that comes is no reason to stop: the next look may find the browser.
-                while let Ok((stream, _)) = socket.accept() {
+                for _ in 0..CLIENTS_MAX {
+                    let Ok((stream, _)) = socket.accept() else {
+                        break;
+                    };
                     if clients.len() == CLIENTS_MAX {
                         clients.pop_front();
                     }
@@ -247,6 +250,10 @@ impl Client {
     fn answer(self, page: Page) {
         let _ = page.write_to(&mut self.into_waiting()); // one that has gone away needs none
     }
+}
+
+fn fixed_port(provider: &Provider) -> Option<u16> {
+    provider.redirect_port.filter(|port| *port != 0)
 }
 
 fn is_localhost(provider: &Provider) -> bool {

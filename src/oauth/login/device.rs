@@ -176,7 +176,7 @@ fn next(refusal: &Refusal, interval: Duration, failures: &mut u32) -> Next {
         }
         Some("slow_down") => {
             *failures = 0;
-            return Next::After(interval + SLOWER);
+            return Next::After(interval.saturating_add(SLOWER));
         }
         Some("access_denied") => return Next::Over(Over::Denied),
         Some("expired_token") => return Next::Over(Over::Expired),
@@ -193,7 +193,7 @@ fn next(refusal: &Refusal, interval: Duration, failures: &mut u32) -> Next {
     if !may_pass || *failures >= FAILURES_MAX {
         return Next::Over(Over::Refused);
     }
-    let after = interval * 2;
+    let after = interval.saturating_mul(2);
     Next::After(refusal.retry_after.unwrap_or(after).max(after))
 }
 

@@ -74,12 +74,17 @@ impl LoginServer {
         format!("http://{}", self.address)
     }
 
-    /// The settings that lead a provider here, and more of them.
+    /// The settings that lead a provider here, and more of them; as `test-client`, unless they say another.
     pub(crate) fn setting(&self, provider: &str, more: &str) -> String {
         let origin = self.origin();
+        let client = if more.contains("client_id") {
+            ""
+        } else {
+            "client_id = \"test-client\"\n"
+        };
         format!(
             "[providers.{provider}]\ntoken_url = \"{origin}/token\"\nauthorize_url = \"{origin}/authorize\"\n\
-             device_url = \"{origin}/device\"\nclient_id = \"test-client\"\nscopes = \"openid email\"\n{more}\n"
+             device_url = \"{origin}/device\"\nscopes = \"openid email\"\n{client}{more}\n"
         )
     }
 
