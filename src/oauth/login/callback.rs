@@ -4,32 +4,26 @@
 //! does not stand in the browser's way (browsers themselves open connections ahead of need).
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use url::{Position, Url};
-use zeroize::Zeroizing;
 
 use super::LoginError;
-use super::authorize::code_in_query;
+use super::client::{Client, Heard};
 use super::page::{Ended, Page};
+use super::redirect::code_in_query;
 use crate::oauth::providers::Provider;
 
 /// The name of loopback that some providers insist on. Source: `spec/oauth.md`, Providers.
 const LOCALHOST: &str = "localhost";
-/// The longest head of a request that is read, in bytes; common servers take 8 KiB to 16 KiB.
-const HEAD_MAX: usize = 16 << 10;
-/// How long a client may take for its head.
-const CLIENT_MAX: Duration = Duration::from_secs(10);
 /// How many clients are listened to at a time. The oldest gives way: a browser says at once what it wants.
 const CLIENTS_MAX: usize = 32;
 /// How often is looked whether something came.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long a client may take for an answer of a few hundred bytes.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How often a free port is looked for that is free on both families.
 const PORTS_TRIED: u32 = 8;
 
@@ -185,70 +179,6 @@ impl Listener {
             Err(denied @ LoginError::Denied { .. }) => Some(Err(denied)),
             Err(_) => None,
         }
-    }
-}
-
-/// A client that has not said all yet.
-struct Client {
-    stream: TcpStream,
-    head: Zeroizing<Vec<u8>>,
-    ends: Instant,
-}
-
-/// What was heard of a client so far.
-enum Heard {
-    /// It is gone, or took too long.
-    Nothing,
-    Part,
-    Head,
-    TooMuch,
-}
-
-impl Client {
-    fn new(stream: TcpStream) -> Option<Self> {
-        stream.set_nonblocking(true).ok()?;
-        Some(Self {
-            stream,
-            head: Zeroizing::new(Vec::with_capacity(HEAD_MAX)), // one that grew would leave copies
-            ends: Instant::now() + CLIENT_MAX,
-        })
-    }
-
-    fn read(&mut self) -> Heard {
-        let mut part = Zeroizing::new([0; 1024]);
-        loop {
-            let room = part.len().min(HEAD_MAX - self.head.len());
-            match self.stream.read(&mut part[..room]) {
-                Ok(0) => return Heard::Nothing,
-                Ok(read) => self.head.extend_from_slice(&part[..read]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return if Instant::now() < self.ends {
-                        Heard::Part
-                    } else {
-                        Heard::Nothing
-                    };
-                }
-                Err(_) => return Heard::Nothing,
-            }
-            if self.head.windows(4).any(|end| end == b"\r\n\r\n") {
-                return Heard::Head;
-            }
-            if self.head.len() == HEAD_MAX {
-                return Heard::TooMuch;
-            }
-        }
-    }
-
-    /// The client, to be answered: that may wait a little.
-    fn into_waiting(self) -> TcpStream {
-        let _ = self.stream.set_nonblocking(false); // an answer this short does not block, whatever came of it
-        let _ = self.stream.set_write_timeout(Some(ANSWER_MAX));
-        self.stream
-    }
-
-    fn answer(self, page: Page) {
-        let _ = page.write_to(&mut self.into_waiting()); // one that has gone away needs none
     }
 }
 

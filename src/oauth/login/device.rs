@@ -7,11 +7,10 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::pkce::{METHOD, Pkce};
+use super::polling::{Next, Over, next};
 use super::{LoginError, REQUEST_MAX};
 use crate::domain::Endpoint;
-use crate::oauth::answer::{
-    DeviceAnswer, FailureClass, Refusal, Tokens, understand, understand_device,
-};
+use crate::oauth::answer::{DeviceAnswer, Refusal, Tokens, understand, understand_device};
 use crate::oauth::http::{Fields, post};
 use crate::oauth::providers::Provider;
 use crate::platform::Clock;
@@ -22,13 +21,9 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Never more often than that, whatever the provider says.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// How much longer to wait after `slow_down`, each time. Source: RFC 8628 section 3.5.
-const SLOWER: Duration = Duration::from_secs(5);
 /// How long a code is good for where the provider does not say, though it has to; and the longest that is believed.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
 const LIFETIME_MAX: Duration = Duration::from_secs(60 * 60);
-/// How often in a row there may be no answer that makes sense.
-const FAILURES_MAX: u32 = 5;
 
 /// A login that was begun and waits to be confirmed.
 #[derive(Debug)]
@@ -40,22 +35,6 @@ pub struct DeviceLogin<'p> {
     /// Until when the code is good.
     ends: Instant,
     lifetime: Duration,
-}
-
-/// What to do after an answer that brought no tokens.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    /// Ask again after so long.
-    After(Duration),
-    /// It is over.
-    Over(Over),
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Over {
-    Denied,
-    Expired,
-    Refused,
 }
 
 impl<'p> DeviceLogin<'p> {
@@ -164,145 +143,5 @@ impl<'p> DeviceLogin<'p> {
                 Next::Over(Over::Refused) => return Err(LoginError::NoTokens(refusal)),
             }
         }
-    }
-}
-
-/// Source: RFC 8628 section 3.5; of other answers, those that may be different in a moment are waited out, ever longer.
-fn next(refusal: &Refusal, interval: Duration, failures: &mut u32) -> Next {
-    match refusal.code {
-        Some("authorization_pending") => {
-            *failures = 0;
-            return Next::After(interval);
-        }
-        Some("slow_down") => {
-            *failures = 0;
-            return Next::After(interval.saturating_add(SLOWER));
-        }
-        Some("access_denied") => return Next::Over(Over::Denied),
-        Some("expired_token") => return Next::Over(Over::Expired),
-        _ => {}
-    }
-    *failures += 1;
-    let may_pass = match (refusal.class, refusal.status) {
-        (FailureClass::Dead | FailureClass::Misconfigured, _) => false,
-        (FailureClass::Limited, _) => true,
-        (FailureClass::Transient | FailureClass::Uncertain, status) => {
-            status.is_none_or(|status| status >= 500)
-        }
-    };
-    if !may_pass || *failures >= FAILURES_MAX {
-        return Next::Over(Over::Refused);
-    }
-    let after = interval.saturating_mul(2);
-    Next::After(refusal.retry_after.unwrap_or(after).max(after))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(class: FailureClass, status: Option<u16>, code: Option<&'static str>) -> Refusal {
-        Refusal {
-            class,
-            code,
-            status,
-            retry_after: None,
-            cause: None,
-        }
-    }
-
-    #[test]
-    fn when_is_asked_again() {
-        let five = Duration::from_secs(5);
-        let of = |class, status, code| next(&refusal(class, status, code), five, &mut 0);
-        let (transient, uncertain) = (FailureClass::Transient, FailureClass::Uncertain);
-        let after = |seconds| Next::After(Duration::from_secs(seconds));
-        for (class, status, code, want) in [
-            (
-                transient,
-                Some(400),
-                Some("authorization_pending"),
-                after(5),
-            ),
-            (
-                transient,
-                Some(428),
-                Some("authorization_pending"),
-                after(5),
-            ),
-            (transient, Some(400), Some("slow_down"), after(10)),
-            (
-                FailureClass::Limited,
-                Some(429),
-                Some("slow_down"),
-                after(10),
-            ),
-            (FailureClass::Limited, Some(429), None, after(10)),
-            (transient, None, None, after(10)),
-            (uncertain, None, None, after(10)),
-            (transient, Some(503), None, after(10)),
-            (uncertain, Some(502), None, after(10)),
-            (
-                transient,
-                Some(400),
-                Some("access_denied"),
-                Next::Over(Over::Denied),
-            ),
-            (
-                transient,
-                Some(400),
-                Some("expired_token"),
-                Next::Over(Over::Expired),
-            ),
-            (
-                transient,
-                Some(400),
-                Some("other"),
-                Next::Over(Over::Refused),
-            ),
-            (transient, Some(404), None, Next::Over(Over::Refused)),
-            (uncertain, Some(200), None, Next::Over(Over::Refused)),
-            (uncertain, Some(302), None, Next::Over(Over::Refused)),
-            (
-                FailureClass::Dead,
-                Some(400),
-                Some("invalid_grant"),
-                Next::Over(Over::Refused),
-            ),
-            (
-                FailureClass::Misconfigured,
-                Some(401),
-                Some("invalid_client"),
-                Next::Over(Over::Refused),
-            ),
-        ] {
-            assert_eq!(
-                of(class, status, code),
-                want,
-                "{class:?} {status:?} {code:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn silence_is_waited_out_but_not_for_ever() {
-        let silent = refusal(FailureClass::Uncertain, None, None);
-        let pending = refusal(
-            FailureClass::Transient,
-            Some(400),
-            Some("authorization_pending"),
-        );
-        let mut failures = 0;
-        for _ in 1..FAILURES_MAX {
-            let again = next(&silent, INTERVAL, &mut failures);
-            assert!(matches!(again, Next::After(_)));
-        }
-        let mut other = failures;
-        assert_eq!(
-            next(&silent, INTERVAL, &mut failures),
-            Next::Over(Over::Refused)
-        );
-        next(&pending, INTERVAL, &mut other);
-        assert_eq!(other, 0, "an answer begins the count anew");
     }
 }

@@ -4,9 +4,12 @@
 
 mod authorize;
 mod callback;
+mod client;
 mod device;
 mod page;
 mod pkce;
+mod polling;
+mod redirect;
 
 use std::io;
 use std::time::Duration;
