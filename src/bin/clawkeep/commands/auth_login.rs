@@ -402,9 +402,12 @@ impl NewLogin<'_> {
     fn say(&self, context: &Context, before: Option<&StoreDoc>) {
         let replaced = before.and_then(|before| before.credential(self.id.as_str()));
         if let Some(replaced) = replaced {
+            let what = match replaced.kind {
+                CredentialType::OAuth => "login",
+                other => other.as_str(),
+            };
             context.ui.note(&format!(
-                "Note: it took the place of the {} that was stored as {}.",
-                replaced.kind.as_str(),
+                "Note: it took the place of the {what} that was stored as {}.",
                 self.id
             ));
         }
