@@ -33,6 +33,8 @@ use crate::platform::{
 };
 use crate::vault::{AgentState, ExportRecord, ExportState, Exported, Tx, UnlockedVault};
 
+/// The change of a command that logged in.
+pub const LOGIN: &str = "login";
 /// How often a load begins again because another program keeps writing without the lock.
 const ROUNDS_MAX: usize = 50;
 
@@ -494,6 +496,11 @@ impl<'e> Engine<'e> {
         }
         for (profile, endpoint) in &course.edited.pins {
             tx.pin_endpoint(&agent.name, profile, endpoint)?;
+        }
+        if course.edited.by.means == Some(LOGIN) {
+            for (profile, _) in &course.edited.pins {
+                tx.free_grant(&agent.name, profile)?; // whatever became of that token before, it was just given out
+            }
         }
         for event in &course.edited.events {
             tx.append(Some(&agent.name), event.clone())?;

@@ -224,6 +224,26 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
+    /// Makes the grant of a profile's credential good: its provider has just given the token out.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn free_grant(&mut self, agent: &AgentName, profile: &ProfileId) -> Result<(), VaultError> {
+        let Some((entry, _)) = self.credential(agent, profile)? else {
+            return Ok(());
+        };
+        let Some(refresh) = Credential::of(entry.expose_secret()).expose_refresh() else {
+            return Ok(());
+        };
+        let print = self.fingerprint(refresh);
+        let known = self.grant(print)?;
+        if matches!(known.state, GrantState::Free | GrantState::Started) {
+            return Ok(());
+        }
+        let state = GrantState::Free;
+        self.set_grant(print, Grant { state, ..known })
+    }
+
     /// A profile's entry and its generation, as this transaction sees it.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use clawkeep::oauth::{
     Authorization, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError, Provider,
     Tokens, WAIT,
 };
-use clawkeep::sync::Edited;
+use clawkeep::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
@@ -35,7 +35,7 @@ const CODEX_ACCOUNT: &str = "chatgpt_account_id";
 /// Log in at a provider, in a browser.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                opens a browser on this machine\n  clawkeep models auth login --provider openai-codex --no-browser   over SSH: prints an address, asks for what the browser ends at\n  clawkeep models auth login --provider qwen-portal --device        prints a code to type on another device\n\nA provider that is not built in needs token_url, client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
+    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                opens a browser on this machine\n  clawkeep models auth login --provider openai-codex --no-browser   over SSH: prints an address, asks for what the browser ends at\n  clawkeep models auth login --provider acme --device                prints a code to type on another device (acme: see below)\n\nA provider that is not built in needs token_url, client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
 )]
 pub(crate) struct Login {
     /// The provider, for example openai-codex
@@ -350,7 +350,7 @@ impl NewLogin<'_> {
             entry.expose_secret().clone(),
         );
         Ok(Edited::to(after, Vec::new())
-            .by("login", Origin::Clawkeep)
+            .by(LOGIN, Origin::Clawkeep)
             .pinned(self.id.clone(), self.endpoint.clone()))
     }
 
