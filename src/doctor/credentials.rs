@@ -77,6 +77,7 @@ fn of_grant(
             format!("{id} may have lost its refresh token: a refresh had no answer"),
             format!("Find out with: clawkeep refresh {}", shell_word(id)),
         ),
+        GrantState::Borrowed => return None,
         GrantState::Free | GrantState::Started => {
             let provider = evidence
                 .providers?

@@ -59,6 +59,19 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
+    /// The class of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [
+            Self::Uncertain,
+            Self::Dead,
+            Self::Misconfigured,
+            Self::Limited,
+            Self::Transient,
+        ];
+        all.into_iter().find(|class| class.as_str() == name)
+    }
+
     /// The name in the record.
     #[must_use]
     pub fn as_str(self) -> &'static str {

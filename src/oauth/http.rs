@@ -5,8 +5,9 @@
 
 use std::error::Error as _;
 use std::io::Read as _;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
 use url::Url;
@@ -22,6 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const BODY_MAX: u64 = 1 << 20;
 /// This program's own name: it never poses as another client. Source: `spec/oauth.md`, Providers.
 const USER_AGENT: &str = concat!("clawkeep/", env!("CARGO_PKG_VERSION"));
+
+/// What is said of an answer that did not come in time.
+const TOO_LONG: &str = "it took too long";
 
 /// What a provider answered.
 pub(super) struct Reply {
@@ -44,6 +48,7 @@ pub(super) enum NoReply {
 }
 
 /// The fields of a request, encoded. Overwritten when dropped; the client's own copies are not.
+#[derive(Clone)]
 pub(super) struct Fields {
     body: Zeroizing<String>,
     content_type: &'static str,
@@ -81,8 +86,25 @@ impl Fields {
     }
 }
 
-/// Sends the fields to `url`; everything together, the reply read whole, takes `budget` at most.
+/// Sends the fields to `url`; everything together, the reply read whole, takes `budget` at most, and a second where the provider drips.
 pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply, NoReply> {
+    let (url, fields) = (url.clone(), fields.clone());
+    let (sender, receiver) = mpsc::channel();
+    // The client's own limit is one for each read. Its thread ends by itself: at the next read after the budget.
+    let spawned = thread::Builder::new()
+        .name("token-request".to_owned())
+        .spawn(move || sender.send(exchange(&url, &fields, budget)));
+    if let Err(error) = spawned {
+        return Err(NoReply::NotSent(error.to_string()));
+    }
+    let patience = budget + Duration::from_secs(1);
+    receiver
+        .recv_timeout(patience)
+        .unwrap_or_else(|_| Err(NoReply::MaybeSent(TOO_LONG.to_owned())))
+}
+
+fn exchange(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply, NoReply> {
+    let ends = Instant::now() + budget;
     let client = client(url, budget).map_err(|error| NoReply::NotSent(reason(&error)))?;
     let sent = client
         .post(url.clone())
@@ -90,7 +112,7 @@ pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply
         .header("accept", "application/json")
         .body(fields.body.as_bytes().to_vec())
         .send();
-    let response = sent.map_err(|error| {
+    let mut response = sent.map_err(|error| {
         // A connector's error: no connection, no TLS. Every other may come after the first byte.
         if error.is_connect() || error.is_builder() {
             NoReply::NotSent(reason(&error))
@@ -102,11 +124,22 @@ pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply
     let retry_after = response.headers().get("retry-after");
     let retry_after = retry_after.and_then(|value| value.to_str().ok().map(str::to_owned));
     let mut body = Zeroizing::new(Vec::new());
-    let read = response.take(BODY_MAX + 1).read_to_end(&mut body);
+    let mut part = Zeroizing::new([0; 16 << 10]);
+    let is_whole = loop {
+        match response.read(part.as_mut()) {
+            Ok(0) => break true,
+            Ok(read) => body.extend_from_slice(&part[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => break false,
+        }
+        if body.len() as u64 > BODY_MAX || Instant::now() >= ends {
+            break false;
+        }
+    };
     Ok(Reply {
         status,
         retry_after,
-        is_whole: read.is_ok() && body.len() as u64 <= BODY_MAX,
+        is_whole,
         body,
     })
 }
@@ -143,7 +176,7 @@ fn tls() -> rustls::ClientConfig {
 /// The innermost cause: what the system or TLS said. The outer ones name the address, which is said elsewhere.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "it took too long".to_owned();
+        return TOO_LONG.to_owned();
     }
     let mut cause = error.source();
     let mut said = None;
@@ -184,6 +217,33 @@ mod tests {
         let fields = Fields::encoded(Encoding::Form, &[]);
         let reply = post(&Url::parse(&url).unwrap(), &fields, Duration::from_secs(5));
         assert!(matches!(reply, Err(NoReply::NotSent(why)) if why.contains("refused")));
+    }
+
+    #[test]
+    fn an_answer_that_drips_ends_with_the_budget() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/t", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            use std::io::Write as _;
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n");
+            while stream.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let fields = Fields::encoded(Encoding::Form, &[]);
+        let reply = post(
+            &Url::parse(&url).unwrap(),
+            &fields,
+            Duration::from_millis(200),
+        );
+        assert!(matches!(
+            reply,
+            Ok(Reply {
+                is_whole: false,
+                ..
+            }) | Err(NoReply::MaybeSent(_))
+        ));
     }
 
     #[test]

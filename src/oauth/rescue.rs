@@ -19,7 +19,8 @@ use crate::platform::{
 };
 use crate::vault::{UnlockedVault, VaultError};
 
-/// How the file begins. Its length, big-endian in four bytes, and the sealed tokens follow.
+/// How the file begins. The refresh's fence and the length of what follows, big-endian in eight and four bytes, and the sealed tokens
+/// come after it.
 const MAGIC: &[u8] = b"clawkeep rescue 1\n";
 /// The room that is made for it, in bytes: tokens have a few thousand.
 const ROOM: usize = 64 << 10;
@@ -90,6 +91,7 @@ impl Rescue {
     ) -> Result<(), VaultError> {
         let blob = vault.seal_rescue(grant, fence, &as_json(brought))?;
         let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&fence.to_be_bytes());
         bytes.extend_from_slice(&u32::try_from(blob.len()).unwrap_or(u32::MAX).to_be_bytes());
         bytes.extend_from_slice(&blob);
         let mut file = &self.file;
@@ -116,7 +118,7 @@ impl Rescue {
         remove_if_present(&path_of(dir, grant)).map(|_| ())
     }
 
-    /// What a refresh of `grant` that had `fence` left; nothing if nothing was brought to an end.
+    /// What a refresh of `grant` left, and its fence; nothing if nothing was brought to an end.
     ///
     /// # Errors
     /// When the file is there and cannot be read or trusted.
@@ -124,23 +126,25 @@ impl Rescue {
         dir: &Path,
         vault: &UnlockedVault,
         grant: Fingerprint,
-        fence: i64,
-    ) -> Result<Option<Brought>, FileError> {
+    ) -> Result<Option<(i64, Brought)>, FileError> {
         let Some(contents) = read_trusted(&path_of(dir, grant), 0o077, FILE_MAX)? else {
             return Ok(None);
         };
-        let brought = sealed(&contents.bytes)
-            .and_then(|blob| vault.open_rescue(grant, fence, blob))
-            .and_then(|brought| from_json(&brought));
-        Ok(brought)
+        let opened = sealed(&contents.bytes).and_then(|(fence, blob)| {
+            let brought = vault.open_rescue(grant, fence, blob)?;
+            Some((fence, from_json(&brought)?))
+        });
+        Ok(opened)
     }
 }
 
 /// The sealed part of a file that was written to its end.
-fn sealed(bytes: &[u8]) -> Option<&[u8]> {
+fn sealed(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let rest = bytes.strip_prefix(MAGIC)?;
+    let (fence, rest) = rest.split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
-    rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+    let blob = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    Some((i64::from_be_bytes(*fence), blob))
 }
 
 fn as_json(brought: &Brought) -> SecretJson {

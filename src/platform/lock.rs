@@ -347,8 +347,11 @@ impl LockDir {
     /// Whether nobody has taken the lock over as stale, as happens to a process that was stopped for long.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        let ours = self.ours.lock().ok().map(|ours| *ours);
-        ours.is_some() && modified(&self.path).ok() == ours
+        // Kept while comparing: the refresher may touch the directory just now.
+        let Ok(ours) = self.ours.lock() else {
+            return false;
+        };
+        modified(&self.path).ok() == Some(*ours)
     }
 }
 

@@ -81,7 +81,11 @@ impl Pinning<'_> {
         let credential = Credential::of(entry);
         credential.expose_refresh()?;
         let provider = |entry| normalize_provider(Credential::of(entry).provider);
-        let is_others = before.is_some_and(|before| provider(before) != provider(entry));
+        let is_others = before.is_some_and(|before| {
+            // Another provider's name alone does not make it another login: its token stays where it belongs.
+            provider(before) != provider(entry)
+                && Credential::of(before).expose_refresh() != credential.expose_refresh()
+        });
         if Owner::of(id) != Owner::Vault || (self.known.contains_key(id) && !is_others) {
             return None;
         }

@@ -15,11 +15,14 @@
 //! next load merges it (`leftover`).
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::change::{Pinning, Step, apply, merge_events};
 use super::edited::Edited;
 use super::error::SyncError;
 use super::notice::Notice;
+use super::renew::LEASE_WAIT;
+use super::shared::{Exchanged, share};
 use super::sources::{LEGACY_STORE, Legacy, LoginSources, Planned};
 use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
 use super::survey::{Course, Reason, Survey, Write};
@@ -140,6 +143,11 @@ impl<'e> Engine<'e> {
             held: HeldStores::default(),
             told: Vec::new(),
         }
+    }
+
+    /// What there is to tell that no load has told.
+    pub fn take_told(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.told)
     }
 
     /// Loads an agent. What a refresh that was cut off has left is seen to first.
@@ -283,6 +291,16 @@ impl<'e> Engine<'e> {
         (planned, notices)
     }
 
+    /// How long to wait for a store's locks: who refreshes a login holds them while a provider takes its time.
+    fn lock_patience(&self) -> Result<Duration, SyncError> {
+        let is_refreshing = !self.vault.started_refreshes()?.is_empty();
+        Ok(if is_refreshing {
+            LEASE_WAIT
+        } else {
+            LOCK_TIMEOUT
+        })
+    }
+
     fn settle<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
@@ -293,7 +311,7 @@ impl<'e> Engine<'e> {
     ) -> Result<Loaded, E> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
         let Some(mut lock) = self.held.take(&place) else {
-            let mut lock = StoreLock::acquire(&self.lock_dir, &place, LOCK_TIMEOUT)?;
+            let mut lock = StoreLock::acquire(&self.lock_dir, &place, self.lock_patience()?)?;
             return self.settle_locked(agent, &place, &mut lock, (mode, extent), last, edit);
         };
         let settled = self.settle_locked(agent, &place, &mut lock, (mode, extent), last, edit);
@@ -327,6 +345,7 @@ impl<'e> Engine<'e> {
             let survey = self.adopt_leftover(agent, mode, place, survey)?;
             let mut survey = self.set_damaged_aside(agent, mode, place, survey)?;
             let takeover = self.without_spent(survey.takeover(), &survey.state.doc)?;
+            let takeover = self.spread(takeover, &survey.state.doc);
             let merged = takeover.doc.as_deref().unwrap_or(&survey.state.doc);
             // Not the survey's plan: that was made without what another program wrote into the file.
             let (planned, news) = self.plan(merged, mode);
@@ -334,6 +353,7 @@ impl<'e> Engine<'e> {
             let base = synced.as_ref().unwrap_or(merged);
             let mut edited = edit(base)?;
             edited.doc = edited.doc.filter(|doc| doc != base);
+            self.check_nothing_spent(base, &edited)?;
             let course = Course {
                 takeover,
                 synced,
@@ -399,12 +419,11 @@ impl<'e> Engine<'e> {
                 announces,
                 is_pending,
             };
-            let exchanged = self.exchanged(&survey, &course);
-            match self.commit(agent, place, &survey, &course, plan)? {
+            let exchanged = self.exchanged(&survey.state.doc, &course.takeover);
+            match self.commit(agent, place, &survey, (&course, &exchanged), plan)? {
                 Some(committed) => revision = committed,
                 None => return Ok(Round::Again(survey.notices, survey.state.doc)),
             }
-            self.share(agent, &exchanged)?;
         }
         if announces {
             let dir = place.dir().to_owned();
@@ -457,9 +476,10 @@ impl<'e> Engine<'e> {
         agent: &AgentRef,
         place: &StorePlace,
         survey: &Survey,
-        course: &Course,
+        (course, exchanged): (&Course, &[Exchanged]),
         plan: Committal,
     ) -> Result<Option<i64>, SyncError> {
+        let sharing = self.sharing(agent, exchanged)?;
         let stored = &survey.state.doc;
         let merged = course.takeover.doc.as_deref().unwrap_or(stored);
         let synced = course.synced.as_ref().unwrap_or(merged);
@@ -486,6 +506,7 @@ impl<'e> Engine<'e> {
             )?;
         }
         merge_events(&mut tx, agent, place, stored, &course.takeover)?;
+        share(&mut tx, agent, exchanged, &sharing)?;
         if let Some(synced) = &course.synced {
             let sync = Step::Sync(&survey.planned);
             apply(&mut tx, agent, (merged, synced), &sync, &pinning)?;

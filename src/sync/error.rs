@@ -34,6 +34,12 @@ pub enum SyncError {
         /// The store.
         path: PathBuf,
     },
+    /// A refresh replaced the refresh token of a credential that was about to be put in: it is of no use any more. Nothing was changed.
+    #[error("the refresh token of {profile} was replaced by a newer one just now")]
+    SpentMeanwhile {
+        /// The profile.
+        profile: ProfileId,
+    },
     /// Another process refreshes that login, for longer than there is patience.
     #[error("{profile} is being refreshed by another process, which takes long")]
     RefreshBusy {

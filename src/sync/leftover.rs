@@ -11,6 +11,7 @@ use super::damaged::{corrupt_event, utc_stamp, wait_for_change};
 use super::engine::{Engine, PENDING, SyncMode};
 use super::error::SyncError;
 use super::notice::Notice;
+use super::shared::share;
 use super::survey::Survey;
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
@@ -76,9 +77,12 @@ impl Engine<'_> {
     ) -> Result<bool, SyncError> {
         let ours = &survey.state.doc;
         let takeover = self.without_spent(survey.takeover_of(theirs), ours)?;
+        let takeover = self.spread(takeover, ours);
         if takeover.doc.is_none() && takeover.lost.is_empty() {
             return Ok(true);
         }
+        let exchanged = self.exchanged(ours, &takeover);
+        let sharing = self.sharing(agent, &exchanged)?;
         let pinning = Pinning {
             known: &survey.state.pins,
             endpoints: self.endpoints,
@@ -92,6 +96,7 @@ impl Engine<'_> {
             apply(&mut tx, agent, (ours, merged), &takeover.step, &pinning)?;
         }
         merge_events(&mut tx, agent, place, ours, &takeover)?;
+        share(&mut tx, agent, &exchanged, &sharing)?;
         // What we put into the file is a base of its own: compared with the older one, it would undo this merge where the
         // file wins.
         if let StoreReading::Parsed { doc, bytes } = &survey.file

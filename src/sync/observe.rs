@@ -5,17 +5,20 @@ use super::engine::{Engine, Loaded};
 use super::error::SyncError;
 use super::notice::Notice;
 use super::plan::{Decision, KeepReason};
+use super::renew::Owned;
 use super::sources::Planned;
 use crate::audit::Origin;
 use crate::config::AgentRef;
-use crate::domain::{AgentName, Credential, ProfileId, Section, StoreDoc, UnixMs};
+use crate::domain::{AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs};
 use crate::health::{Status, WARN_AFTER_MS, assess};
-use crate::vault::{ExpiryStage, UnlockedVault, VaultError};
+use crate::vault::{ExpiryStage, GrantState, UnlockedVault, VaultError};
 
 /// What is to be recorded.
 struct Seen<'d> {
     ends: Vec<End<'d>>,
     skips: Vec<Skip>,
+    /// Refresh tokens that are another program's.
+    borrowed: Vec<&'d str>,
 }
 
 /// A credential that has come to a stage of its end, and when it did.
@@ -49,8 +52,9 @@ impl Engine<'_> {
         let seen = Seen {
             ends: ends(self.vault, &agent.name, &loaded.doc, now)?,
             skips: skips(self.vault, &agent.name, &loaded.doc, &loaded.planned)?,
+            borrowed: self.borrowed(loaded)?,
         };
-        if seen.ends.is_empty() && seen.skips.is_empty() {
+        if seen.ends.is_empty() && seen.skips.is_empty() && seen.borrowed.is_empty() {
             return Ok(());
         }
         match self.record(&agent.name, seen) {
@@ -63,6 +67,27 @@ impl Engine<'_> {
         }
     }
 
+    /// The logins of other programs that are stored under an id of ours, and are not known to be such yet: once that program has
+    /// another token, its file does not tell any more.
+    fn borrowed<'d>(&self, loaded: &'d Loaded) -> Result<Vec<&'d str>, SyncError> {
+        let mut borrowed = Vec::new();
+        if loaded.planned.is_empty() {
+            return Ok(borrowed); // the sources are not asked
+        }
+        for (id, credential) in loaded.doc.credentials() {
+            let Some(refresh) = credential.expose_refresh() else {
+                continue;
+            };
+            if Owner::of(id) == Owner::Vault
+                && matches!(self.sources.owner_of(&credential), Owned::Anothers(_))
+                && self.vault.grant(self.vault.fingerprint(refresh))?.state != GrantState::Borrowed
+            {
+                borrowed.push(refresh);
+            }
+        }
+        Ok(borrowed)
+    }
+
     fn record(&mut self, agent: &AgentName, seen: Seen<'_>) -> Result<(), VaultError> {
         let mut tx = self.vault.begin(self.actor, self.clock)?;
         for end in seen.ends {
@@ -70,6 +95,9 @@ impl Engine<'_> {
         }
         for skip in seen.skips {
             tx.note_skip(agent, &skip.profile, (skip.origin, skip.why), skip.told)?;
+        }
+        for refresh in seen.borrowed {
+            tx.mark_borrowed(refresh)?;
         }
         tx.commit()
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::notice::Notice;
 use super::plan::{Decision, KeepReason, plan_claude_code, plan_codex_cli_beside};
+use super::renew::Owned;
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
     CLAUDE_CLI, CODEX_CLI, Credential, Owner, Section, StoreDoc, UnixMs, normalize_provider,
@@ -177,27 +178,30 @@ impl LoginSources<'_> {
         .ok()
     }
 
-    /// Which other program is logged in with that very login just now, under whatever id it is stored: its refresh token is that
-    /// program's to redeem. Source: `spec/compat.md`, Sync.
-    pub(super) fn owner_of(&self, credential: &Credential<'_>) -> Option<Owner> {
+    /// Whether another program is logged in with that very login just now, under whatever id it is stored: its refresh token is that
+    /// program's to redeem. Where that one's own login cannot be read, it may be. Source: `spec/compat.md`, Sync.
+    pub(super) fn owner_of(&self, credential: &Credential<'_>) -> Owned {
+        fn owned<L>(reading: &Reading<L>, owner: Owner, is_same: impl Fn(&L) -> bool) -> Owned {
+            match reading {
+                Reading::Found(login) if is_same(login) => Owned::Anothers(owner),
+                Reading::Damaged(_) => Owned::Unknown(owner),
+                _ => Owned::Ours,
+            }
+        }
         match normalize_provider(credential.provider).as_str() {
             "anthropic" => {
                 let (_, reading) = self.read_claude_code();
-                let is_same = |login: &ClaudeCodeLogin| {
+                owned(&reading, Owner::ClaudeCode, |login: &ClaudeCodeLogin| {
                     credential.expose_secret() == Some(login.access.expose_secret())
-                };
-                matches!(&reading, Reading::Found(login) if is_same(login))
-                    .then_some(Owner::ClaudeCode)
+                })
             }
             "openai-codex" => {
                 let reading = read_codex_cli(read_source(&self.codex_file));
-                let is_same = |login: &CodexLogin| {
+                owned(&reading, Owner::CodexCli, |login: &CodexLogin| {
                     credential.expose_refresh() == Some(login.refresh.expose_secret())
-                };
-                matches!(&reading, Reading::Found(login) if is_same(login))
-                    .then_some(Owner::CodexCli)
+                })
             }
-            _ => None,
+            _ => Owned::Ours,
         }
     }
 

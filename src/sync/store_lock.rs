@@ -16,6 +16,7 @@ pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct StoreLock {
     queue: QueueLock,
     dir: Option<LockDir>,
+    patience: Duration,
 }
 
 impl StoreLock {
@@ -27,7 +28,11 @@ impl StoreLock {
     ) -> Result<Self, SyncError> {
         let path = queue_path(lock_dir, place.real());
         let queue = QueueLock::acquire(&path, Instant::now() + patience)?;
-        Ok(Self { queue, dir: None })
+        Ok(Self {
+            queue,
+            dir: None,
+            patience,
+        })
     }
 
     /// Takes the second, unless it is held; one that another process took over as stale is taken anew. A directory that does not
@@ -40,7 +45,7 @@ impl StoreLock {
         }
         if !self.dir.as_ref().is_some_and(LockDir::is_held) {
             self.dir = None; // the other's stays: it is not ours to remove any more
-            let deadline = Instant::now() + LOCK_TIMEOUT;
+            let deadline = Instant::now() + self.patience;
             self.dir = Some(LockDir::acquire(place.real(), &self.queue, deadline)?);
         }
         Ok(self.dir.as_ref())

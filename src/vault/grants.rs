@@ -14,6 +14,9 @@ use crate::domain::{
     StoreDoc, UnixMs, VaultId,
 };
 
+/// How often a grant's successor is followed: three a day for three years. Tokens that came round would go on for ever.
+const SUCCESSORS_MAX: usize = 3_000;
+
 /// How a grant stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GrantState {
@@ -28,6 +31,8 @@ pub enum GrantState {
     Dead,
     /// Another refresh token took its place.
     Spent,
+    /// It is another program's to redeem.
+    Borrowed,
 }
 
 impl GrantState {
@@ -40,6 +45,7 @@ impl GrantState {
             Self::Uncertain => "uncertain",
             Self::Dead => "dead",
             Self::Spent => "spent",
+            Self::Borrowed => "borrowed",
         }
     }
 
@@ -49,23 +55,29 @@ impl GrantState {
             "uncertain" => Self::Uncertain,
             "dead" => Self::Dead,
             "spent" => Self::Spent,
+            "borrowed" => Self::Borrowed,
             _ => Self::Free,
         }
     }
 }
 
 /// What is known of a grant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     /// How it stands.
     pub state: GrantState,
     /// How many refreshes of it were begun. Only who began the last may end it.
     pub fence: i64,
+    /// How the last refresh failed, in the words of the record, if it did.
+    pub failed: Option<String>,
     /// Its provider is not to be asked before.
     pub not_before: Option<UnixMs>,
+    /// The grant that took its place.
+    pub successor: Option<Fingerprint>,
 }
 
-pub(super) const GRANT: &str = "SELECT state, fence, not_before FROM grants WHERE print = ?1";
+pub(super) const GRANT: &str =
+    "SELECT state, fence, failed, not_before, successor FROM grants WHERE print = ?1";
 pub(super) const TROUBLED: &str =
     "SELECT print, state FROM grants WHERE state IN ('uncertain', 'dead', 'spent')";
 pub(super) const STARTED: &str = "SELECT print, fence FROM grants WHERE state = 'started'";
@@ -77,7 +89,11 @@ fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<Grant> {
             Ok(Grant {
                 state: GrantState::of(row.get_ref(0)?.as_str()?),
                 fence: row.get(1)?,
-                not_before: row.get::<_, Option<i64>>(2)?.map(UnixMs),
+                failed: row.get(2)?,
+                not_before: row.get::<_, Option<i64>>(3)?.map(UnixMs),
+                successor: row
+                    .get::<_, Option<Vec<u8>>>(4)?
+                    .and_then(|print| Fingerprint::from_bytes(&print)),
             })
         })
         .optional()?;
@@ -156,6 +172,22 @@ impl UnlockedVault {
         self.keys.fingerprint(token)
     }
 
+    /// The grant that has taken a spent one's place at last, or as far as is known; itself if it is not spent.
+    ///
+    /// # Errors
+    /// When what is known of grants cannot be read.
+    pub fn successor(&self, print: Fingerprint) -> Result<Fingerprint, VaultError> {
+        let mut last = print;
+        for _ in 0..SUCCESSORS_MAX {
+            let known = self.grant(last)?;
+            match (known.state, known.successor) {
+                (GrantState::Spent, Some(next)) => last = next,
+                _ => break,
+            }
+        }
+        Ok(last)
+    }
+
     /// Whether another refresh token has taken the place of a credential's.
     ///
     /// # Errors
@@ -207,16 +239,18 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn set_grant(&mut self, print: Fingerprint, grant: Grant) -> Result<(), VaultError> {
+    pub fn set_grant(&mut self, print: Fingerprint, grant: &Grant) -> Result<(), VaultError> {
         self.tx
             .execute(
-                "INSERT INTO grants (print, state, fence, not_before, since) VALUES (?1, ?2, ?3, ?4, ?5) \
-                 ON CONFLICT (print) DO UPDATE SET state = ?2, fence = ?3, not_before = ?4, since = ?5",
+                "INSERT INTO grants (print, state, fence, failed, not_before, successor, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                 ON CONFLICT (print) DO UPDATE SET state = ?2, fence = ?3, failed = ?4, not_before = ?5, successor = ?6, since = ?7",
                 params![
                     print.to_bytes(),
                     grant.state.as_str(),
                     grant.fence,
+                    grant.failed,
                     grant.not_before.map(|at| at.0),
+                    grant.successor.map(Fingerprint::to_bytes),
                     self.now.0
                 ],
             )
@@ -240,8 +274,28 @@ impl Tx<'_> {
         if matches!(known.state, GrantState::Free | GrantState::Started) {
             return Ok(());
         }
-        let state = GrantState::Free;
-        self.set_grant(print, Grant { state, ..known })
+        let fence = known.fence;
+        self.set_grant(
+            print,
+            &Grant {
+                fence,
+                ..Grant::default()
+            },
+        )
+    }
+
+    /// Marks the grant of a refresh token as another program's to redeem, for good.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn mark_borrowed(&mut self, refresh: &str) -> Result<(), VaultError> {
+        let print = self.fingerprint(refresh);
+        let known = self.grant(print)?;
+        if known.state == GrantState::Borrowed {
+            return Ok(());
+        }
+        let state = GrantState::Borrowed;
+        self.set_grant(print, &Grant { state, ..known })
     }
 
     /// A profile's entry and its generation, as this transaction sees it.

@@ -119,7 +119,7 @@ impl Tx<'_> {
         spent: Fingerprint,
     ) -> Result<(), VaultError> {
         self.put(agent, profile, entry, note, Replaced::Forgotten)?;
-        self.forget_versions(agent, profile, spent)
+        self.forget_versions(spent, &normalize_provider(Credential::of(entry).provider))
     }
 
     fn put(
@@ -156,6 +156,11 @@ impl Tx<'_> {
             &plain,
             entry,
         )?;
+        if Owner::of(profile.as_str()) != Owner::Vault
+            && let Some(refresh) = credential.expose_refresh()
+        {
+            self.mark_borrowed(refresh)?; // under whatever id it turns up later
+        }
         let before = stored
             .as_ref()
             .map(|stored| Credential::of(stored.entry.expose_secret()));
@@ -198,20 +203,23 @@ impl Tx<'_> {
         )
     }
 
-    /// Removes the versions of a profile whose refresh token is `spent`: nothing may put that one back. One that does not open
-    /// stays, and is of no use.
-    fn forget_versions(
+    /// Removes the versions of a provider's profiles whose refresh token is `spent`: nothing may put that one back. One that does not
+    /// open stays, and is of no use.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn forget_versions(
         &mut self,
-        agent: &AgentName,
-        profile: &ProfileId,
         spent: Fingerprint,
+        provider: &str,
     ) -> Result<(), VaultError> {
-        let read = || -> rusqlite::Result<Vec<(i64, Stored, Vec<u8>)>> {
+        type Version = (AgentName, ProfileId, Stored, Vec<u8>);
+        let read = || -> rusqlite::Result<Vec<Version>> {
             let mut select = self.tx.prepare_cached(
-                "SELECT id, provider, type, owner, expires, generation, sealed FROM profile_versions \
-                 WHERE agent = (SELECT id FROM terms WHERE text = ?1) AND profile = (SELECT id FROM terms WHERE text = ?2)",
+                "SELECT v.id, v.provider, v.type, v.owner, v.expires, v.generation, v.sealed, a.text, p.text FROM profile_versions v \
+                 JOIN terms a ON a.id = v.agent JOIN terms p ON p.id = v.profile WHERE v.provider = ?1 AND v.type = 'oauth'",
             )?;
-            let rows = select.query_map([agent.as_str(), profile.as_str()], |row| {
+            let rows = select.query_map([provider], |row| {
                 let stored = Stored {
                     id: row.get(0)?,
                     entry: SecretJson::new(Value::Null),
@@ -221,13 +229,16 @@ impl Tx<'_> {
                     expires: row.get(4)?,
                     generation: row.get(5)?,
                 };
-                Ok((stored.id, stored, row.get(6)?))
+                let agent = AgentName::from_stored(row.get(7)?);
+                let profile = ProfileId::new(row.get::<_, String>(8)?);
+                Ok((agent, profile, stored, row.get(6)?))
             })?;
             rows.collect()
         };
-        for (row, stored, sealed) in read().at(self.path, "read")? {
+        for (agent, profile, stored, sealed) in read().at(self.path, "read")? {
+            let row = stored.id;
             let aad = stored
-                .plain(agent, profile)
+                .plain(&agent, &profile)
                 .aad(self.vault, "profile_versions", row);
             let entry = open_json(&self.keys.seal, aad, &sealed).map(SecretJson::new);
             let is_spent = entry.is_some_and(|entry| {

@@ -218,6 +218,13 @@ impl Tx<'_> {
         }
     }
 
+    /// A number that is another one once another connection has committed. See [`super::Vault::data_version`].
+    pub(crate) fn data_version(&self) -> Result<i64, VaultError> {
+        self.tx
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .at(self.path, "read")
+    }
+
     /// Sets a profile's pin. The agent must have been touched.
     pub(super) fn set_pin(&mut self, agent: &AgentName, profile: &ProfileId, pin: Value) {
         if let Some(touched) = self.touched.get_mut(agent) {

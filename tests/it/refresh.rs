@@ -480,7 +480,7 @@ fn every_row_of_the_table() {
             vec![answer(429, &[("retry-after", "3600")], "")],
             1,
             "limited",
-            "HTTP 429",
+            "wants to be left alone until",
             "free",
         ),
         (
@@ -943,7 +943,7 @@ fn many_who_force_a_refresh_share_it() {
     let all = [first].into_iter().chain(others);
     let told: Vec<String> = all.map(|child| end(child).ok()).collect();
     // Who looked while the first was at it uses what that one got; who came late asks once more, and so on.
-    let shared = |told: &&String| told.contains("has been refreshed by another process");
+    let shared = |told: &&String| told.contains("has been refreshed already");
     assert_eq!(
         provider.count() + told.iter().filter(shared).count(),
         6,

@@ -244,6 +244,8 @@ impl Context {
         let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
         engine.endpoints = Some(&endpoints);
         let done = work(&mut engine);
+        let told = engine.take_told();
+        told.iter().for_each(|notice| self.ui.notice(notice));
         if vault.head().ok().flatten() != before {
             self.keep_head(vault);
         }

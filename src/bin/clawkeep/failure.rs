@@ -140,7 +140,9 @@ impl Failure {
                 SyncError::File(error) => of_file(error),
                 SyncError::Lock(error) => of_lock(error),
                 SyncError::DamagedStore { .. } | SyncError::Unopened { .. } => DAMAGED,
-                SyncError::Contended { .. } | SyncError::RefreshBusy { .. } => BUSY,
+                SyncError::Contended { .. }
+                | SyncError::RefreshBusy { .. }
+                | SyncError::SpentMeanwhile { .. } => BUSY,
                 _ => FAILED,
             },
         }
@@ -173,7 +175,9 @@ impl Failure {
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
             }
-            Self::Sync(SyncError::RefreshBusy { .. }) => "Run the command again.".to_owned(),
+            Self::Sync(SyncError::RefreshBusy { .. } | SyncError::SpentMeanwhile { .. }) => {
+                "Run the command again.".to_owned()
+            }
             Self::Sync(SyncError::Rescued { .. }) => {
                 "Make room on the disk and run any command: it takes them in. Do not remove that file.".to_owned()
             }
@@ -351,9 +355,11 @@ fn quoted(path: &std::path::Path) -> String {
 
 fn lock_remedy(error: &LockError) -> Option<String> {
     match error {
-        LockError::Busy { .. } => Some(
+        LockError::Busy { path } if path.is_dir() => Some(
             "Run the command again. If no program is running that uses it, remove it.".to_owned(),
         ),
+        // Our own, which the system frees with its holder: removing it would let two in.
+        LockError::Busy { .. } => Some("Run the command again.".to_owned()),
         LockError::File(error) => file_remedy(error),
         _ => None,
     }

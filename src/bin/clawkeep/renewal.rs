@@ -21,6 +21,26 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
             };
             format!("{id} is {program}'s, which refreshes it itself")
         }
+        NotRenewed::OwnerUnknown(owner) => {
+            let program = match owner {
+                Owner::CodexCli => "Codex",
+                _ => "Claude Code",
+            };
+            format!(
+                "{id} is not refreshed: whether it is {program}'s cannot be known, since that one's login cannot be read"
+            )
+        }
+        NotRenewed::NewerGateway => {
+            format!(
+                "{id} is not refreshed: a newer gateway has it in a store of its own, which would be left with a spent token"
+            )
+        }
+        NotRenewed::FailedJustNow(class) => {
+            format!(
+                "{id} could not be refreshed by another process just now ({})",
+                class.as_str()
+            )
+        }
         NotRenewed::NoProvider(provider) => {
             format!("{id} cannot be refreshed here: no token endpoint of {provider} is known")
         }
@@ -124,6 +144,9 @@ pub(crate) fn what_next(context: &Context, doc: &StoreDoc, id: &str, why: &NotRe
             _ => "Run the command again in a while.".to_owned(),
         },
         NotRenewed::Borrowed(owner) => login_again(*owner).to_owned(),
+        NotRenewed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
+        NotRenewed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
+        NotRenewed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),
         _ => login(),
     }
 }

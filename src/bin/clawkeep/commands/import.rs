@@ -8,8 +8,8 @@ use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::{ProviderId, from_outside};
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{harden, read_regular};
-use clawkeep::sync::Edited;
 use clawkeep::sync::import::{ImportFile, Imported};
+use clawkeep::sync::{Edited, SyncError};
 use clawkeep::vault::UnlockedVault;
 
 use super::auth;
@@ -52,7 +52,13 @@ impl Import {
         auth::check_known(context, &vault, &agent)?;
         for (path, file) in &mut files {
             file.leave_out_spent(|credential| vault.is_spent(credential))?;
-            take_over(context, &mut vault, &agent, path, file)?;
+            let taken = take_over(context, &mut vault, &agent, path, file);
+            if let Err(Failure::Sync(SyncError::SpentMeanwhile { .. })) = taken {
+                file.leave_out_spent(|credential| vault.is_spent(credential))?;
+                take_over(context, &mut vault, &agent, path, file)?;
+            } else {
+                taken?;
+            }
         }
         Ok(())
     }

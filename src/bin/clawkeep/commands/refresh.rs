@@ -2,9 +2,9 @@
 
 use clap::Args;
 use clawkeep::config::AgentRef;
-use clawkeep::domain::{Credential, Owner, ProfileId};
+use clawkeep::domain::{Credential, Fingerprint, Owner, ProfileId};
 use clawkeep::health::remaining_short;
-use clawkeep::sync::{DUE_BELOW_MS, Renewal, Renewer, When, is_due};
+use clawkeep::sync::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
@@ -56,25 +56,47 @@ impl Refresh {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut vault = context.vault()?;
         let agents = context.every_agent(&vault)?;
-        let wanted = self.wanted(context, &mut vault, &agents)?;
+        let mut trouble = Vec::new();
+        let wanted = self.wanted(context, &mut vault, &agents, &mut trouble)?;
         let when = if self.due {
             When::LessLeftThan(self.least_ms())
         } else {
             When::Now
         };
         let mut outcomes = Vec::new();
+        let mut done: Vec<(Fingerprint, Option<NotRenewed>)> = Vec::new();
         for (agent, id) in wanted {
-            outcomes.push(renew(context, &mut vault, &agents, (agent, id), when));
+            // A login that stands in several places is refreshed once.
+            let grant = grant_of(&vault, &agent, &id);
+            let known = done.iter().find(|(known, _)| Some(*known) == grant);
+            if let Some((_, not_renewed)) = known.cloned() {
+                let result = not_renewed.map_or(Renewal::Lasts, Renewal::Not);
+                outcomes.push(look(context, &mut vault, agent, &id, Ok(result)));
+                continue;
+            }
+            let outcome = renew(context, &mut vault, &agents, (agent, id), when);
+            let not_renewed = match &outcome.result {
+                Ok(Renewal::Not(why)) => Some(why.clone()),
+                _ => None,
+            };
+            let now = grant_of(&vault, &outcome.agent, &ProfileId::new(&outcome.id));
+            done.extend(
+                grant
+                    .into_iter()
+                    .chain(now)
+                    .map(|grant| (grant, not_renewed.clone())),
+            );
+            outcomes.push(outcome);
         }
         if self.json {
             let rows: Vec<Value> = outcomes.iter().map(Outcome::to_json).collect();
             context.ui.json(&json!({"refreshed": rows}))?;
-        } else if outcomes.is_empty() {
+        } else if outcomes.is_empty() && trouble.is_empty() {
             context
                 .ui
                 .note("No login is due that can be refreshed here.");
         }
-        conclude(context, outcomes, self.json)
+        conclude(context, outcomes, trouble, self.json)
     }
 
     fn least_ms(&self) -> i64 {
@@ -87,6 +109,7 @@ impl Refresh {
         context: &Context,
         vault: &mut UnlockedVault,
         agents: &[AgentRef],
+        trouble: &mut Vec<Failure>,
     ) -> Result<Vec<(AgentRef, ProfileId)>, Failure> {
         let mut wanted = Vec::new();
         if !self.due {
@@ -103,7 +126,14 @@ impl Refresh {
         let one = one.transpose()?;
         let now = context.clock.now();
         for agent in one.as_ref().map_or(agents, std::slice::from_ref) {
-            let loaded = context.load(vault, agent)?;
+            // One agent's trouble is not the others'.
+            let loaded = match context.load(vault, agent) {
+                Ok(loaded) => loaded,
+                Err(failure) => {
+                    trouble.push(failure);
+                    continue;
+                }
+            };
             let is_wanted = |id: &str, credential: &Credential<'_>| {
                 Owner::of(id) == Owner::Vault
                     && credential.expose_refresh().is_some()
@@ -136,6 +166,17 @@ fn renew(
         };
         Ok(context.with_engine(vault, renew)?)
     });
+    look(context, vault, agent, &id, result)
+}
+
+/// How a login stands after it was tried.
+fn look(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: AgentRef,
+    id: &ProfileId,
+    result: Result<Renewal, Failure>,
+) -> Outcome {
     let loaded = context.load(vault, &agent);
     let doc = loaded.map(|loaded| loaded.doc).unwrap_or_default();
     let now = context.clock.now();
@@ -175,13 +216,24 @@ impl Outcome {
     }
 }
 
+/// The grant of a stored login.
+fn grant_of(vault: &UnlockedVault, agent: &AgentRef, id: &ProfileId) -> Option<Fingerprint> {
+    let state = vault.agent(&agent.name).ok()?;
+    let refresh = state.doc.credential(id.as_str())?.expose_refresh()?;
+    Some(vault.fingerprint(refresh))
+}
+
 /// Says what became of each; the worst ends the command.
-fn conclude(context: &Context, outcomes: Vec<Outcome>, is_json: bool) -> Result<(), Failure> {
-    let is_single = outcomes.len() == 1;
+fn conclude(
+    context: &Context,
+    outcomes: Vec<Outcome>,
+    mut failures: Vec<Failure>,
+    is_json: bool,
+) -> Result<(), Failure> {
+    let is_single = outcomes.len() + failures.len() == 1;
     let mut worst: Option<Failure> = None;
     let mut not_written = None;
     let mut text = String::new();
-    let mut failures = Vec::new();
     for outcome in outcomes {
         let id = shown_id(&outcome.id);
         let whose = if outcome.agent.name == clawkeep::domain::AgentName::default() {
@@ -201,9 +253,7 @@ fn conclude(context: &Context, outcomes: Vec<Outcome>, is_json: bool) -> Result<
                 what: format!("{}{whose}", renewal::why_not(&outcome.id, &why)),
                 next: outcome.next,
             }),
-            Ok(_) => text.push_str(&format!(
-                "{id}{whose} has been refreshed by another process{lasts}.\n"
-            )),
+            Ok(_) => text.push_str(&format!("{id}{whose} has been refreshed already{lasts}.\n")),
             Err(failure) => failures.push(failure),
         }
     }

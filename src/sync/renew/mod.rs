@@ -12,41 +12,42 @@
 //!
 //! Source: `spec/oauth.md`, One refresh.
 
+mod interrupted;
+mod tokens;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
 
 use super::engine::{Engine, Loaded, SyncMode};
 use super::error::SyncError;
-use super::notice::Notice;
+use super::shared::with_tokens_of;
 use super::store_lock::StoreLock;
-use crate::audit::{EventDraft, EventKind, Origin, Outcome};
+use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::{
     AgentName, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId, ProviderId,
-    SecretJson, StoreDoc, UnixMs, json_number, normalize_provider,
+    SecretJson, Section, StoreDoc, UnixMs, normalize_provider,
 };
 use crate::export::{StorePlace, render};
 use crate::oauth::{
-    Brought, FailureClass, Lease, Provider, ProviderFault, Providers, Refused, Rescue, Tokens,
-    Tries, exchange, grants_with_files,
+    Brought, FailureClass, Lease, Provider, ProviderFault, Providers, Refused, Rescue, Tries,
+    exchange,
 };
 use crate::platform::{FileError, LockError};
-use crate::vault::{AgentState, ChangeNote, Grant, GrantState, Tx};
+use crate::vault::{ChangeNote, Grant, GrantState};
 
 /// A login of which less is left is refreshed before it is handed out, in milliseconds. Source: `spec/oauth.md`, One refresh.
 pub const DUE_BELOW_MS: i64 = 60_000;
 /// How long to wait for another process's refresh. Source: `spec/oauth.md`, One refresh.
-const LEASE_WAIT: Duration = Duration::from_secs(90);
+pub(super) const LEASE_WAIT: Duration = Duration::from_secs(90);
 /// How often the lease is tried, and looked whether its holder has committed.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often a refresh begins again since another program exchanged the token meanwhile.
 const ROUNDS_MAX: usize = 8;
-/// How often committing what came is tried, and how long between.
-const COMMITS: u32 = 4;
-const COMMIT_PAUSE: Duration = Duration::from_millis(250);
+/// The longest that a provider is left alone since it asked for that, in milliseconds: a day. One that names a year is mistaken.
+const LEFT_ALONE_MAX_MS: i64 = 24 * 3_600_000;
 
 /// What a refresh works with.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +102,10 @@ pub enum NotRenewed {
     NoRefreshToken,
     /// Another program's, who refreshes it itself.
     Borrowed(Owner),
+    /// Whether it is another program's cannot be known: that one's login cannot be read.
+    OwnerUnknown(Owner),
+    /// A newer gateway, whose own store cannot be written, has it too and refreshes it.
+    NewerGateway,
     /// Its provider has no entry: it cannot be refreshed here.
     NoProvider(ProviderId),
     /// Nobody says which client it was given to.
@@ -120,6 +125,8 @@ pub enum NotRenewed {
     Spent,
     /// Its provider does not want to be asked before.
     Limited(UnixMs),
+    /// Another process tried while this one waited for it.
+    FailedJustNow(FailureClass),
     /// It was tried now.
     Refused(Refused),
 }
@@ -131,13 +138,15 @@ impl NotRenewed {
         match self {
             Self::Missing => "missing",
             Self::NoRefreshToken => "no-refresh-token",
-            Self::Borrowed(_) => "borrowed",
+            Self::Borrowed(_) | Self::OwnerUnknown(_) => "borrowed",
+            Self::NewerGateway => "newer-gateway",
             Self::NoProvider(_) | Self::NoClient(_) => "no-provider",
             Self::BadProvider(_) => "bad-provider",
             Self::EndpointChanged { .. } => "endpoint-changed",
             Self::Dead => "dead",
             Self::Spent => "spent",
             Self::Limited(_) => "limited",
+            Self::FailedJustNow(class) => class.as_str(),
             Self::Refused(refused) => refused.refusal.class.as_str(),
         }
     }
@@ -156,6 +165,26 @@ struct Begun {
     fence: i64,
     /// How the grant stood before.
     before: GrantState,
+}
+
+/// What is asked for of a grant.
+#[derive(Clone, Copy)]
+struct Asked {
+    grant: Fingerprint,
+    when: When,
+    /// The fence before the refresh that was waited for, if one was.
+    since: Option<i64>,
+}
+
+/// Whose a login is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owned {
+    /// The vault's.
+    Ours,
+    /// Another program's.
+    Anothers(Owner),
+    /// It may be that program's, whose own login cannot be read.
+    Unknown(Owner),
 }
 
 /// What may be sent where.
@@ -180,6 +209,7 @@ impl Engine<'_> {
     ) -> Result<Renewal, SyncError> {
         let deadline = Instant::now() + renewer.patience;
         let mut seen = None;
+        let mut waited = None;
         let mut rounds = 0;
         while rounds < ROUNDS_MAX {
             let loaded = match self.load_whole(agent, mode) {
@@ -193,11 +223,14 @@ impl Engine<'_> {
                 Ok(due) => due,
                 Err(renewal) => return Ok(renewal),
             };
-            let Some(lease) = self.wait_for_lease(grant, id, deadline)? else {
+            let Some(lease) = self.wait_for_lease(grant, id, deadline, &mut waited)? else {
                 continue; // somebody has committed something: look again
             };
             rounds += 1;
-            let renewal = self.renew_leased(renewer, agent, mode, id, (grant, when), &mut seen);
+            let since = waited.filter(|(waited, _)| *waited == grant);
+            let since = since.map(|(_, fence)| fence);
+            let asked = Asked { grant, when, since };
+            let renewal = self.renew_leased(renewer, agent, mode, id, asked, &mut seen);
             self.held.release();
             self.give_up(lease, grant);
             if let Some(renewal) = renewal? {
@@ -240,10 +273,14 @@ impl Engine<'_> {
         let is_usable = credential
             .expose_secret()
             .is_some_and(|access| !access.trim().is_empty());
-        let lasts = match when {
-            When::LessLeftThan(ms) => is_usable && !is_due(&credential, self.clock.now(), ms),
-            When::Now => first != access && is_usable && !is_due(&credential, self.clock.now(), 0),
-        };
+        // One that another process got while this one waited is as good as one that this one gets.
+        let is_new = first != access && !is_due(&credential, self.clock.now(), 0);
+        let lasts = is_usable
+            && (is_new
+                || match when {
+                    When::LessLeftThan(ms) => !is_due(&credential, self.clock.now(), ms),
+                    When::Now => false,
+                });
         if lasts {
             return Err(Renewal::Lasts);
         }
@@ -253,17 +290,19 @@ impl Engine<'_> {
         let Some(refresh) = refresh else {
             return not(NotRenewed::NoRefreshToken);
         };
-        if let Some(owner) = self.borrowed(id, &credential) {
-            return not(NotRenewed::Borrowed(owner));
+        match self.owner(id, &credential) {
+            Owned::Ours => {}
+            Owned::Anothers(owner) => return not(NotRenewed::Borrowed(owner)),
+            Owned::Unknown(owner) => return not(NotRenewed::OwnerUnknown(owner)),
         }
         Ok((self.vault.fingerprint(refresh), refresh))
     }
 
-    /// Whose login it is, if another program refreshes it.
-    fn borrowed(&self, id: &ProfileId, credential: &Credential<'_>) -> Option<Owner> {
+    /// Whose login it is, under whatever id.
+    fn owner(&self, id: &ProfileId, credential: &Credential<'_>) -> Owned {
         match Owner::of(id.as_str()) {
             Owner::Vault => self.sources.owner_of(credential),
-            owner => Some(owner),
+            owner => Owned::Anothers(owner),
         }
     }
 
@@ -273,11 +312,18 @@ impl Engine<'_> {
         grant: Fingerprint,
         id: &ProfileId,
         deadline: Instant,
+        waited: &mut Option<(Fingerprint, i64)>,
     ) -> Result<Option<Lease>, SyncError> {
         let version = self.vault.data_version()?;
         loop {
             if let Some(lease) = Lease::try_take(&self.lock_dir, grant)? {
                 return Ok(Some(lease));
+            }
+            if waited.is_none_or(|(known, _)| known != grant) {
+                // The holder's own fence, or one before it where it has not begun yet.
+                let known = self.vault.grant(grant)?;
+                let is_begun = known.state == GrantState::Started;
+                *waited = Some((grant, known.fence - i64::from(is_begun)));
             }
             if self.vault.data_version()? != version {
                 return Ok(None);
@@ -305,7 +351,7 @@ impl Engine<'_> {
         agent: &AgentRef,
         mode: SyncMode,
         id: &ProfileId,
-        (grant, when): (Fingerprint, When),
+        Asked { grant, when, since }: Asked,
         seen: &mut Option<Fingerprint>,
     ) -> Result<Option<Renewal>, SyncError> {
         self.end_interrupted(grant)?;
@@ -329,20 +375,41 @@ impl Engine<'_> {
         {
             return not(NotRenewed::Borrowed(Owner::of(holder.profile.as_str())));
         }
+        if self.has_newer_gateway(renewer, agent, &holders) {
+            return not(NotRenewed::NewerGateway);
+        }
         let known = self.vault.grant(grant)?;
         match known.state {
             GrantState::Dead => return not(NotRenewed::Dead),
+            GrantState::Spent if self.follow(&holders, grant)? => return Ok(None),
             GrantState::Spent => return not(NotRenewed::Spent),
+            GrantState::Borrowed => {
+                let owner = loaded
+                    .doc
+                    .credential(id.as_str())
+                    .map(|credential| borrowed_of(&credential));
+                return not(NotRenewed::Borrowed(owner.unwrap_or(Owner::CodexCli)));
+            }
             GrantState::Free | GrantState::Started | GrantState::Uncertain => {}
         }
-        if let Some(until) = known.not_before.filter(|at| *at > self.clock.now()) {
+        // Who held the lease has tried in our place.
+        let failed = known.failed.as_deref().and_then(FailureClass::from_name);
+        if let Some(class) = failed.filter(|_| since.is_some_and(|since| known.fence > since)) {
+            return not(NotRenewed::FailedJustNow(class));
+        }
+        let now = self.clock.now();
+        // One that is further ahead than any that is set was set while the clock was wrong.
+        let until = known
+            .not_before
+            .filter(|at| (now.0..=now.0.saturating_add(LEFT_ALONE_MAX_MS)).contains(&at.0));
+        if let Some(until) = until.filter(|_| when != When::Now) {
             return not(NotRenewed::Limited(until));
         }
-        let route = match self.route(renewer.providers, &agent.name, id, &loaded.doc)? {
+        let route = match self.route(renewer.providers, id, &loaded.doc, &holders)? {
             Ok(route) => route,
             Err(why) => return not(why),
         };
-        self.sweep(grant)?;
+        self.sweep(grant);
         let rescue = Rescue::prepare(&self.lock_dir, grant)?;
         let Some(begun) = self.begin_refresh(&agent.name, id, grant, &route.endpoint)? else {
             return Ok(None); // changed by another path since it was loaded
@@ -371,16 +438,19 @@ impl Engine<'_> {
             }
             Err(refused) => {
                 drop(rescue);
+                // A store that cannot be read now has nothing to tell; the refusal is recorded all the same.
                 let is_elsewhere = refused.refusal.class == FailureClass::Dead
-                    && self.is_exchanged_elsewhere(renewer, agent, mode, id, (grant, &holders))?;
-                self.record_failure(&agent.name, id, &begun, &refused, is_elsewhere)?;
+                    && self
+                        .is_exchanged_elsewhere(renewer, agent, mode, id, (grant, &holders))
+                        .unwrap_or(false);
+                let until = self.keep_failure(&agent.name, id, &begun, &refused, is_elsewhere)?;
                 if is_elsewhere {
                     return Ok(None);
                 }
                 if refused.refusal.class == FailureClass::Dead {
                     return not(NotRenewed::Dead);
                 }
-                not(NotRenewed::Refused(refused))
+                not(until.map_or(NotRenewed::Refused(refused), NotRenewed::Limited))
             }
         }
     }
@@ -392,12 +462,13 @@ impl Engine<'_> {
         agents.sort();
         for agent in agents {
             let state = self.vault.agent(&agent)?;
-            if !state.unopened.is_empty() {
-                continue; // nothing of it is written until that is mended
-            }
             for (id, credential) in state.doc.credentials() {
                 let refresh = credential.expose_refresh();
                 if refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) == grant) {
+                    // Nothing of that agent is written until that is mended, so it could not have what comes.
+                    if let Some(row) = state.unopened.first() {
+                        return Err(SyncError::Unopened { row: row.clone() });
+                    }
                     holders.push(Holder {
                         agent: agent.clone(),
                         profile: ProfileId::new(id),
@@ -436,19 +507,65 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Where the login's tokens go to, if they may.
+    /// Whether a newer gateway has the login in a store of its own, which would be left with a spent token.
+    fn has_newer_gateway(
+        &self,
+        renewer: &Renewer<'_>,
+        agent: &AgentRef,
+        holders: &[Holder],
+    ) -> bool {
+        sharing(renewer.agents, holders, agent)
+            .chain([agent])
+            .filter_map(|agent| StorePlace::of_agent(&agent.dir).ok())
+            .any(|place| place.is_newer_gateways())
+    }
+
+    /// Where the login's tokens go to, if they may: every profile that holds the grant must have come from there.
     fn route(
         &self,
         providers: &Providers,
-        agent: &AgentName,
         id: &ProfileId,
         doc: &StoreDoc,
+        holders: &[Holder],
     ) -> Result<Result<Route, NotRenewed>, SyncError> {
         let Some(credential) = doc.credential(id.as_str()) else {
             return Ok(Err(NotRenewed::Missing));
         };
-        let pinned = self.vault.agent(agent)?.pins.remove(id.as_str());
-        Ok(route(providers, &credential, pinned.as_ref()))
+        let mut pinned = Vec::new();
+        for holder in holders {
+            let mut state = self.vault.agent(&holder.agent)?;
+            pinned.extend(state.pins.remove(holder.profile.as_str()));
+        }
+        Ok(route(providers, &credential, &pinned))
+    }
+
+    /// Gives the holders of a spent grant what took its place, if somebody has that.
+    fn follow(&mut self, holders: &[Holder], grant: Fingerprint) -> Result<bool, SyncError> {
+        let mut found = false;
+        for holder in holders {
+            let state = self.vault.agent(&holder.agent)?;
+            let entry = state.doc.get(Section::Profiles, holder.profile.as_str());
+            let Some(entry) = entry.cloned().map(SecretJson::new) else {
+                continue;
+            };
+            let Some(other) = self.holder_of_successor(grant, &entry)? else {
+                continue;
+            };
+            let note = ChangeNote::new(EventKind::ProfileUpdated, Origin::Clawkeep)
+                .detail("by", "shared")
+                .detail("grant", grant.to_string());
+            let mut tx = self.vault.begin(self.actor, self.clock)?;
+            if tx.revision(&holder.agent)? != state.revision {
+                continue; // changed just now: looked at again
+            }
+            tx.keep_snapshots(&holder.agent, None, || render(&state.doc))?;
+            let entry = with_tokens_of(&entry, &other);
+            let (agent, profile) = (&holder.agent, &holder.profile);
+            tx.put_renewed(agent, profile, entry.expose_secret(), note, grant)?;
+            tx.commit()?;
+            found = true;
+        }
+        Ok(found)
     }
 
     /// Commits that the grant's token is about to be sent. Nothing if the profile does not hold it any more.
@@ -469,18 +586,19 @@ impl Engine<'_> {
             return Ok(None);
         }
         let known = tx.grant(grant)?;
-        if matches!(known.state, GrantState::Dead | GrantState::Spent) {
+        if matches!(
+            known.state,
+            GrantState::Dead | GrantState::Spent | GrantState::Borrowed
+        ) {
             return Ok(None);
         }
         let fence = known.fence + 1;
-        tx.set_grant(
-            grant,
-            Grant {
-                state: GrantState::Started,
-                fence,
-                not_before: None,
-            },
-        )?;
+        let started = Grant {
+            state: GrantState::Started,
+            fence,
+            ..Grant::default()
+        };
+        tx.set_grant(grant, &started)?;
         let mut event = event(EventKind::RefreshStarted, id, &credential, grant, fence)
             .detail("endpoint", endpoint.origin.as_str());
         if known.state != GrantState::Free {
@@ -498,173 +616,6 @@ impl Engine<'_> {
             fence,
             before: known.state,
         }))
-    }
-
-    /// Brings what came into the vault. It is kept in the rescue file until it is there.
-    fn keep_tokens(
-        &mut self,
-        (renewer, agent, holders): (&Renewer<'_>, &AgentRef, &[Holder]),
-        mut rescue: Rescue,
-        begun: &Begun,
-        (brought, tries): (&Brought, u32),
-    ) -> Result<(), SyncError> {
-        let mut kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
-        // A login that came into a store meanwhile is the newer one. A store that cannot be read now is no reason to lose the tokens.
-        for agent in sharing(renewer.agents, holders, agent).chain([agent]) {
-            let _ = self.load_whole(agent, SyncMode::Off);
-        }
-        let mut attempt = 1;
-        let error = loop {
-            match self.commit_tokens(begun, brought, Some(tries)) {
-                Ok(()) => {
-                    // One that stays is of a refresh that has ended, and is not taken in.
-                    let _ = Rescue::remove(&self.lock_dir, begun.grant);
-                    return Ok(());
-                }
-                Err(error) if attempt == COMMITS => break error,
-                Err(_) => thread::sleep(COMMIT_PAUSE),
-            }
-            attempt += 1;
-        };
-        if kept.is_err() {
-            kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
-        }
-        let profile = brought.profile.clone();
-        Err(match kept {
-            Ok(()) => SyncError::Rescued {
-                profile,
-                path: rescue.path().to_owned(),
-                source: Box::new(error),
-            },
-            Err(_) => SyncError::TokensLost {
-                profile,
-                source: Box::new(error),
-            },
-        })
-    }
-
-    /// Commits new tokens for every profile that holds the grant, if this refresh is still the last that was begun. A credential that
-    /// a login or import has put in its place meanwhile stays; what came is kept as a version then.
-    fn commit_tokens(
-        &mut self,
-        begun: &Begun,
-        brought: &Brought,
-        tries: Option<u32>,
-    ) -> Result<(), SyncError> {
-        let Begun { grant, fence, .. } = *begun;
-        let Brought {
-            agent,
-            profile: id,
-            endpoint,
-            tokens,
-        } = brought;
-        // Asked again within the transaction, of those and of the one it was done for.
-        let mut holders = self.holders(grant)?;
-        holders.sort_by_key(|holder| (&holder.agent, &holder.profile) != (agent, id));
-        let mut before: Vec<(AgentName, AgentState)> = Vec::new();
-        for agent in holders.iter().map(|holder| &holder.agent).chain([agent]) {
-            if before.iter().all(|(known, _)| known != agent) {
-                before.push((agent.clone(), self.vault.agent(agent)?));
-            }
-        }
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        let known = tx.grant(grant)?;
-        let is_ours = known.fence == fence && known.state == GrantState::Started;
-        let next = tokens
-            .refresh
-            .as_ref()
-            .map(|refresh| tx.fingerprint(refresh.expose_secret()))
-            .filter(|next| *next != grant);
-        let say = |note: ChangeNote| {
-            let note = note
-                .detail("grant", grant.to_string())
-                .detail("fence", fence)
-                .detail("endpoint", endpoint.origin.as_str());
-            let note = match next {
-                Some(next) => note.detail("next", next.to_string()),
-                None => note,
-            };
-            match tries {
-                Some(tries) => note.detail("tries", tries),
-                None => note.detail("rescued", true),
-            }
-        };
-        let mut was_said = false;
-        for holder in holders.iter().filter(|_| is_ours) {
-            let stored = tx.credential(&holder.agent, &holder.profile)?;
-            let holds = |entry: &SecretJson| {
-                let refresh = Credential::of(entry.expose_secret()).expose_refresh();
-                refresh.is_some_and(|refresh| tx.fingerprint(refresh) == grant)
-            };
-            let Some((entry, _)) = stored.filter(|(entry, _)| holds(entry)) else {
-                continue;
-            };
-            keep_snapshots(&mut tx, &before, &holder.agent)?;
-            let renewed = renewed(&entry, tokens);
-            let (agent, profile) = (&holder.agent, &holder.profile);
-            let note = if was_said {
-                ChangeNote::new(EventKind::ProfileUpdated, Origin::Clawkeep)
-                    .detail("by", "refresh")
-                    .detail("grant", grant.to_string())
-            } else {
-                say(ChangeNote::new(
-                    EventKind::RefreshSucceeded,
-                    Origin::Clawkeep,
-                ))
-            };
-            was_said = true;
-            match next {
-                Some(_) => tx.put_renewed(agent, profile, renewed.expose_secret(), note, grant)?,
-                None => tx.put_profile(agent, profile, renewed.expose_secret(), note)?,
-            }
-            let is_pinned = before
-                .iter()
-                .any(|(name, state)| name == agent && state.pins.contains_key(profile.as_str()));
-            if !is_pinned {
-                tx.pin_endpoint(agent, profile, endpoint)?;
-            }
-        }
-        if !was_said {
-            let note = say(ChangeNote::new(
-                EventKind::RefreshSuperseded,
-                Origin::Clawkeep,
-            ));
-            let stored = tx.credential(agent, id)?;
-            let entry = stored.map_or_else(
-                || json!({"type": "oauth"}),
-                |(entry, _)| entry.expose_secret().clone(),
-            );
-            let entry = renewed(&SecretJson::new(entry), tokens);
-            let mut event = EventDraft::new(note.kind, note.origin).outcome(Outcome::Skipped);
-            event.detail = note.detail;
-            keep_snapshots(&mut tx, &before, agent)?;
-            tx.keep_beside(agent, id, entry.expose_secret(), event)?;
-        }
-        if let Some(next) = next {
-            // A provider that gives a token out again has made it good again.
-            let known = tx.grant(next)?;
-            if known.state != GrantState::Free {
-                let state = GrantState::Free;
-                tx.set_grant(next, Grant { state, ..known })?;
-            }
-        }
-        if is_ours {
-            let state = if next.is_some() {
-                GrantState::Spent
-            } else {
-                GrantState::Free
-            };
-            let not_before = None;
-            tx.set_grant(
-                grant,
-                Grant {
-                    state,
-                    fence,
-                    not_before,
-                },
-            )?;
-        }
-        Ok(tx.commit()?)
     }
 
     /// Writes the stores of everybody who holds the new token; those that could not be written.
@@ -704,175 +655,6 @@ impl Engine<'_> {
         let refresh = credential.and_then(|credential| credential.expose_refresh());
         Ok(refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) != grant))
     }
-
-    /// Records that a refresh brought nothing, and what follows for the grant.
-    fn record_failure(
-        &mut self,
-        agent: &AgentName,
-        id: &ProfileId,
-        begun: &Begun,
-        refused: &Refused,
-        is_elsewhere: bool,
-    ) -> Result<(), SyncError> {
-        let refusal = &refused.refusal;
-        let now = self.clock.now();
-        let not_before = refusal
-            .retry_after
-            .filter(|_| refusal.class == FailureClass::Limited)
-            .map(|after| {
-                now.0
-                    .saturating_add(i64::try_from(after.as_millis()).unwrap_or(i64::MAX))
-            })
-            .map(UnixMs);
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        let known = tx.grant(begun.grant)?;
-        let stored = tx.credential(agent, id)?;
-        let provider = stored
-            .as_ref()
-            .map(|(entry, _)| Credential::of(entry.expose_secret()));
-        let mut event = EventDraft::new(EventKind::RefreshFailed, Origin::Clawkeep)
-            .outcome(Outcome::Failed)
-            .profile(
-                id,
-                &provider.map_or_else(String::new, |credential| {
-                    normalize_provider(credential.provider)
-                }),
-            )
-            .detail("class", refusal.class.as_str())
-            .detail("grant", begun.grant.to_string())
-            .detail("fence", begun.fence)
-            .detail("tries", refused.tries);
-        if let Some(code) = refusal.code {
-            event = event.detail("error", code);
-        }
-        if let Some(status) = refusal.status {
-            event = event.detail("status", status);
-        }
-        if let Some(at) = not_before {
-            event = event.detail("until", at.0);
-        }
-        if is_elsewhere {
-            event = event.detail("exchanged", "elsewhere");
-        }
-        tx.append(Some(agent), event)?;
-        if known.fence == begun.fence {
-            let state = match (refusal.class, begun.before) {
-                (FailureClass::Dead, _) => GrantState::Dead,
-                (FailureClass::Uncertain, _) => GrantState::Uncertain,
-                // What may have been spent before may be so still.
-                (_, GrantState::Uncertain | GrantState::Started) => GrantState::Uncertain,
-                _ => GrantState::Free,
-            };
-            let fence = known.fence;
-            tx.set_grant(
-                begun.grant,
-                Grant {
-                    state,
-                    fence,
-                    not_before,
-                },
-            )?;
-        }
-        Ok(tx.commit()?)
-    }
-
-    /// Sees to refreshes that were begun and whose process is gone: their leases are free. That this cannot be done now is no reason
-    /// not to answer: what they brought stays where it is.
-    pub(super) fn see_to_interrupted(&mut self) -> Result<(), SyncError> {
-        for (grant, _) in self.vault.started_refreshes()? {
-            let ended = Lease::try_take(&self.lock_dir, grant)
-                .map_err(SyncError::from)
-                .and_then(|lease| {
-                    let Some(lease) = lease else { return Ok(()) };
-                    let ended = self.end_interrupted(grant);
-                    self.give_up(lease, grant);
-                    ended
-                });
-            if let Err(error) = ended {
-                let error = error.to_string();
-                self.told.push(Notice::RefreshUnfinished { error });
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes what killed refreshes of other grants left: files of which nothing is to be taken in any more.
-    fn sweep(&self, own: Fingerprint) -> Result<(), SyncError> {
-        for grant in grants_with_files(&self.lock_dir)? {
-            if grant == own {
-                continue;
-            }
-            // Who has the lease may have made room for an answer, and not yet begun.
-            let Some(lease) = Lease::try_take(&self.lock_dir, grant)? else {
-                continue;
-            };
-            if self.vault.grant(grant)?.state != GrantState::Started {
-                Rescue::remove(&self.lock_dir, grant)?;
-            }
-            self.give_up(lease, grant);
-        }
-        Ok(())
-    }
-
-    /// Under the lease: takes in what a refresh that was cut off has brought, or marks its grant uncertain.
-    fn end_interrupted(&mut self, grant: Fingerprint) -> Result<(), SyncError> {
-        let known = self.vault.grant(grant)?;
-        if known.state != GrantState::Started {
-            return Ok(());
-        }
-        let fence = known.fence;
-        let holders = self.holders(grant)?;
-        let first = holders.first();
-        if let Some(brought) = Rescue::read(&self.lock_dir, self.vault, grant, fence)? {
-            let begun = Begun {
-                grant,
-                fence,
-                before: known.state,
-            };
-            self.commit_tokens(&begun, &brought, None)?;
-            let profile = brought.profile;
-            self.told.push(Notice::RefreshRescued { profile });
-        } else {
-            let mut tx = self.vault.begin(self.actor, self.clock)?;
-            let known = tx.grant(grant)?;
-            if known.state != GrantState::Started || known.fence != fence {
-                return Ok(());
-            }
-            let state = GrantState::Uncertain;
-            tx.set_grant(grant, Grant { state, ..known })?;
-            let mut event = EventDraft::new(EventKind::RefreshInterrupted, Origin::Clawkeep)
-                .outcome(Outcome::Failed)
-                .detail("grant", grant.to_string())
-                .detail("fence", fence);
-            if let Some(holder) = first {
-                let provider = tx.credential(&holder.agent, &holder.profile)?;
-                let provider = provider.map_or_else(String::new, |(entry, _)| {
-                    normalize_provider(Credential::of(entry.expose_secret()).provider)
-                });
-                event = event.profile(&holder.profile, &provider);
-            }
-            tx.append(first.map(|holder| &holder.agent), event)?;
-            tx.commit()?;
-            let profile = first.map(|holder| holder.profile.clone());
-            let told = profile.map(|profile| Notice::RefreshInterrupted { profile });
-            self.told.extend(told);
-        }
-        Ok(Rescue::remove(&self.lock_dir, grant)?)
-    }
-}
-
-/// Stores that say what the agent has until now get a snapshot of that, before it is changed.
-fn keep_snapshots(
-    tx: &mut Tx<'_>,
-    before: &[(AgentName, AgentState)],
-    agent: &AgentName,
-) -> Result<(), SyncError> {
-    if let Some((_, state)) = before.iter().find(|(known, _)| known == agent)
-        && tx.revision(agent)? == state.revision
-    {
-        tx.keep_snapshots(agent, None, || render(&state.doc))?;
-    }
-    Ok(())
 }
 
 /// Whether less than so many milliseconds are left of a login; one of which it is not known when it ends has none left.
@@ -892,7 +674,7 @@ pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bo
 fn route(
     providers: &Providers,
     credential: &Credential<'_>,
-    pinned: Option<&Endpoint>,
+    pinned: &[Endpoint],
 ) -> Result<Route, NotRenewed> {
     let id = ProviderId::new(credential.provider);
     let provider = providers.get(&id).map_err(NotRenewed::BadProvider)?;
@@ -900,15 +682,23 @@ fn route(
     let now = provider
         .endpoint(credential.client_id())
         .ok_or(NotRenewed::NoClient(id))?;
-    match pinned {
-        Some(pinned) if *pinned != now => Err(NotRenewed::EndpointChanged {
+    match pinned.iter().find(|pinned| **pinned != now) {
+        Some(pinned) => Err(NotRenewed::EndpointChanged {
             pinned: pinned.clone(),
             now,
         }),
-        _ => Ok(Route {
+        None => Ok(Route {
             provider,
             endpoint: now,
         }),
+    }
+}
+
+/// The program whose login of that provider is borrowed.
+fn borrowed_of(credential: &Credential<'_>) -> Owner {
+    match normalize_provider(credential.provider).as_str() {
+        "anthropic" => Owner::ClaudeCode,
+        _ => Owner::CodexCli,
     }
 }
 
@@ -934,23 +724,4 @@ fn event(
         .profile(id, &normalize_provider(credential.provider))
         .detail("grant", grant.to_string())
         .detail("fence", fence)
-}
-
-/// An entry with new tokens in it; everything else of it stays.
-fn renewed(entry: &SecretJson, tokens: &Tokens) -> SecretJson {
-    let mut entry = entry.expose_secret().clone();
-    if let Value::Object(fields) = &mut entry {
-        let text = |token: &secrecy::SecretString| Value::from(token.expose_secret());
-        fields.insert("access".to_owned(), text(&tokens.access));
-        if let Some(refresh) = &tokens.refresh {
-            fields.insert("refresh".to_owned(), text(refresh));
-        }
-        fields.insert("expires".to_owned(), json_number(tokens.expires.ms()));
-        if let Some(id_token) = &tokens.id_token
-            && fields.contains_key("idToken")
-        {
-            fields.insert("idToken".to_owned(), text(id_token));
-        }
-    }
-    SecretJson::new(entry)
 }
