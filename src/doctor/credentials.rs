@@ -60,7 +60,8 @@ fn of_grant(
     if Owner::of(id) != Owner::Vault {
         return None;
     }
-    let log_in = || how_to_log_in(&examined.doc, id, evidence.providers);
+    let agent = &examined.agent.name;
+    let log_in = || how_to_log_in(agent, &examined.doc, id, evidence.providers);
     let (kind, message, fix) = match grant {
         GrantState::Dead => (
             FindingId::CredentialDead,
@@ -75,7 +76,11 @@ fn of_grant(
         GrantState::Uncertain => (
             FindingId::CredentialUncertain,
             format!("{id} may have lost its refresh token: a refresh had no answer"),
-            format!("Find out with: clawkeep refresh {}", shell_word(id)),
+            format!(
+                "Find out with: clawkeep refresh {}{}",
+                shell_word(id),
+                of_agent(agent)
+            ),
         ),
         GrantState::Borrowed => return None,
         GrantState::Free | GrantState::Started => {
@@ -93,8 +98,9 @@ fn of_grant(
                 FindingId::CredentialEndpoint,
                 format!("{id} is not refreshed, since the settings now say {what}"),
                 format!(
-                    "If that is meant: clawkeep models auth trust {}",
-                    shell_word(id)
+                    "If that is meant: clawkeep models auth trust {}{}",
+                    shell_word(id),
+                    of_agent(agent)
                 ),
             )
         }
@@ -188,7 +194,13 @@ pub fn how_to_renew(
 
 /// How a login that is over is had again.
 #[must_use]
-pub fn how_to_log_in(doc: &StoreDoc, id: &str, providers: Option<&Providers>) -> String {
+pub fn how_to_log_in(
+    agent: &AgentName,
+    doc: &StoreDoc,
+    id: &str,
+    providers: Option<&Providers>,
+) -> String {
+    let whose = of_agent(agent);
     if Owner::of(id) != Owner::Vault {
         return login_again(Owner::of(id)).to_owned();
     }
@@ -199,7 +211,7 @@ pub fn how_to_log_in(doc: &StoreDoc, id: &str, providers: Option<&Providers>) ->
     let known = providers.and_then(|providers| providers.get(&provider).ok().flatten());
     if known.is_some_and(|known| known.authorize_url.is_some() || known.device_url.is_some()) {
         return format!(
-            "Log in again: clawkeep models auth login --provider {} --profile-id {}",
+            "Log in again: clawkeep models auth login --provider {} --profile-id {}{whose}",
             shell_word(provider.as_str()),
             shell_word(id)
         );
@@ -208,7 +220,16 @@ pub fn how_to_log_in(doc: &StoreDoc, id: &str, providers: Option<&Providers>) ->
         return "Log in again: clawkeep models auth setup-token".to_owned();
     }
     let paste = paste(id, &provider, credential.kind);
-    format!("Log in again with the gateway, or: {paste}")
+    format!("Log in again with the gateway, or: {paste}{whose}")
+}
+
+/// The argument that names an agent to a command; nothing for the one that goes without saying, or that no id leads to.
+#[must_use]
+pub fn of_agent(agent: &AgentName) -> String {
+    if *agent == AgentName::default() || agent.as_str().contains('/') {
+        return String::new();
+    }
+    format!(" --agent {}", shell_word(agent.as_str()))
 }
 
 /// What the reference's doctor says of the two mirrored logins; for the others, what this program can do.
@@ -222,16 +243,14 @@ fn renewal(
         return login_again(Owner::of(id)).to_owned();
     }
     let mut paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
-    if *agent != AgentName::default() && !agent.as_str().contains('/') {
-        paste.push_str(&format!(" --agent {}", shell_word(agent.as_str())));
-    }
+    paste.push_str(&of_agent(agent));
     let is_known = providers.is_some_and(|providers| {
         let provider = providers.get(&ProviderId::new(credential.provider));
         provider.is_ok_and(|provider| provider.is_some())
     });
     match credential.kind {
         CredentialType::OAuth if renews && is_known => {
-            format!("clawkeep refresh {}", shell_word(id))
+            format!("clawkeep refresh {}{}", shell_word(id), of_agent(agent))
         }
         CredentialType::OAuth if renews => {
             format!("The gateway renews it when it uses it. Else log in again there, or: {paste}")

@@ -18,7 +18,7 @@ mod words;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-pub use credentials::{how_to_log_in, how_to_renew, login_again};
+pub use credentials::{how_to_log_in, how_to_renew, login_again, of_agent};
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;

@@ -197,8 +197,9 @@ fn understand_as<T>(
 
 fn tokens(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Option<Tokens> {
     let text = |name: &str| {
+        // RFC 6749 appendix A: none of these has a control character in it.
         let text = body.expose_secret().get(name)?.as_str()?.trim();
-        (!text.is_empty()).then(|| SecretString::from(text))
+        (!text.is_empty() && !text.contains(char::is_control)).then(|| SecretString::from(text))
     };
     let access = text("access_token")?;
     let expires = expiry(body, margin_ms, now);

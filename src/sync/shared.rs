@@ -39,6 +39,7 @@ pub(super) fn is_same_account(a: &Value, b: &Value) -> bool {
         && IDENTITY
             .iter()
             .all(|field| match (a.get(field), b.get(field)) {
+                (None | Some(Value::Null), _) | (_, Some(Value::Null)) => true,
                 (Some(a), Some(b)) => a == b,
                 _ => true,
             })

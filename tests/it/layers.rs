@@ -60,6 +60,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("hmac", "crypto"),
     ("jsonc_parser", "config"),
     ("clap", "bin"),
+    ("signal_hook", "bin"),
     ("csv", "bin"),
     ("maud", "bin"),
     ("toml", "config"),

@@ -26,6 +26,7 @@ mod record;
 mod record_library;
 mod refresh;
 mod refresh_faults;
+mod refresh_shared;
 mod secret_service_vault;
 mod stand_in;
 mod support;

@@ -10,6 +10,7 @@ mod prompt;
 mod record;
 mod renewal;
 mod report;
+mod signals;
 mod stand_in;
 mod table;
 mod target;

@@ -4,7 +4,7 @@ use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
 use clawkeep::doctor::how_to_renew;
 use clawkeep::domain::{
-    Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
+    AgentName, Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
 };
 use clawkeep::selection::{
     Choice, Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, rest,
@@ -19,6 +19,7 @@ use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::renewal;
+use crate::signals;
 use crate::time_arg::span;
 use crate::ui::shown_id;
 
@@ -31,7 +32,7 @@ pub(crate) struct How {
     #[command(flatten)]
     whose: Whose,
     /// In this session: its pinned profile goes first, and the record names it
-    #[arg(long, value_name = "SESSION")]
+    #[arg(long, value_name = "SESSION", value_parser = auth::session)]
     session: Option<String>,
     /// Only one that does not end before so long from now, refreshed if need be: 5m, 1h
     #[arg(long, value_name = "SPAN", value_parser = span)]
@@ -118,7 +119,14 @@ impl How {
                 }
                 // One that is missing ends the command: the others are not handed out either.
                 let is_complete = picks.iter().all(|pick| pick.choice.chosen.is_some());
+                // A name that nobody knows is most likely mistyped, or something pasted: it is not kept for ever.
+                let is_known = |id: &ProfileId| {
+                    doc.credential(id.as_str()).is_some()
+                        || settings.profile(id.as_str()).is_some()
+                        || !wanted.contains(&Wanted::Profile(id.as_str().to_owned()))
+                };
                 let passed_over = picks.iter().flat_map(|pick| &pick.choice.passed_over);
+                let passed_over = passed_over.filter(|(id, _)| is_known(id));
                 let uses = picks.iter().filter_map(|pick| pick.choice.chosen.clone());
                 let handing = Handing {
                     uses: uses.filter(|_| is_complete).collect(),
@@ -152,7 +160,7 @@ impl How {
             .map(|pick| Picked::of((context, &loaded.doc, &renewals), &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
-            tell_of_passed_over(context, (&loaded.doc, &renewals), pick);
+            tell_of_passed_over(context, (&agent.name, &loaded.doc, &renewals), pick);
             tell_of_not_renewed(context, &renewals, pick);
         }
         Ok(picked)
@@ -171,7 +179,8 @@ impl How {
             engine.hand_out(agent, mode, choose, |engine, id| {
                 // Only now: what needs no refresh pays for none of this.
                 let agents = context.every_agent(engine.vault)?;
-                let renewer = Renewer::new(context.providers()?, &agents);
+                let mut renewer = Renewer::new(context.providers()?, &agents);
+                renewer.shield = Some(&signals::hold);
                 Ok(engine.renew(&renewer, agent, mode, id, when)?)
             })
         })
@@ -327,7 +336,11 @@ fn why(renewals: &Renewals, id: &ProfileId, why: PassedOver) -> String {
 }
 
 /// That another account pays is never silent.
-fn tell_of_passed_over(context: &Context, (doc, renewals): (&StoreDoc, &Renewals), pick: &Pick) {
+fn tell_of_passed_over(
+    context: &Context,
+    (agent, doc, renewals): (&AgentName, &StoreDoc, &Renewals),
+    pick: &Pick,
+) {
     let Some(chosen) = &pick.choice.chosen else {
         return; // the error says it
     };
@@ -338,7 +351,7 @@ fn tell_of_passed_over(context: &Context, (doc, renewals): (&StoreDoc, &Renewals
             shown_id(chosen.as_str())
         ));
         if let Some(not_renewed) = renewals.why_not(id) {
-            let next = renewal::what_next(context, doc, id.as_str(), not_renewed);
+            let next = renewal::what_next(context, (agent, doc), id.as_str(), not_renewed);
             context.ui.detail(&next);
         }
     }
@@ -423,7 +436,12 @@ fn none(
     };
     let not_renewed = passed.iter().find_map(|(id, _)| {
         let why = renewals.why_not(id)?;
-        Some(renewal::what_next(context, doc, id.as_str(), why))
+        Some(renewal::what_next(
+            context,
+            (&agent.name, doc),
+            id.as_str(),
+            why,
+        ))
     });
     let renew = passed
         .iter()

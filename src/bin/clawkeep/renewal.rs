@@ -1,7 +1,7 @@
 //! What is said of a login that could not be refreshed: why, and what to do.
 
-use clawkeep::doctor::{how_to_log_in, login_again};
-use clawkeep::domain::{Endpoint, Owner, ProviderId, StoreDoc};
+use clawkeep::doctor::{how_to_log_in, login_again, of_agent, shell_word};
+use clawkeep::domain::{AgentName, CredentialType, Endpoint, Owner, ProviderId, StoreDoc};
 use clawkeep::oauth::{FailureClass, Refusal};
 use clawkeep::sync::NotRenewed;
 
@@ -35,6 +35,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
                 "{id} is not refreshed: a newer gateway has it in a store of its own, which would be left with a spent token"
             )
         }
+        NotRenewed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),
         NotRenewed::FailedJustNow(class) => {
             format!(
                 "{id} could not be refreshed by another process just now ({})",
@@ -109,9 +110,14 @@ fn answered(refusal: &Refusal) -> String {
 }
 
 /// What to do, as a sentence.
-pub(crate) fn what_next(context: &Context, doc: &StoreDoc, id: &str, why: &NotRenewed) -> String {
+pub(crate) fn what_next(
+    context: &Context,
+    (agent, doc): (&AgentName, &StoreDoc),
+    id: &str,
+    why: &NotRenewed,
+) -> String {
     let settings = context.layout.shorten_home(&context.layout.settings_file);
-    let login = || how_to_log_in(doc, id, context.providers().ok());
+    let login = || how_to_log_in(agent, doc, id, context.providers().ok());
     match why {
         NotRenewed::NoProvider(provider) => format!(
             "The gateway refreshes it when it uses it. To have it done here, set token_url and client_id in [providers.{}] of {settings}.",
@@ -125,8 +131,9 @@ pub(crate) fn what_next(context: &Context, doc: &StoreDoc, id: &str, why: &NotRe
         }
         NotRenewed::BadProvider(_) => format!("Mend it in {settings}."),
         NotRenewed::EndpointChanged { .. } => format!(
-            "If that is meant: clawkeep models auth trust {}",
-            clawkeep::doctor::shell_word(id)
+            "If that is meant: clawkeep models auth trust {}{}",
+            shell_word(id),
+            of_agent(agent)
         ),
         NotRenewed::Limited(until) => {
             format!("Run the command again after {}.", local_minute(until.0))
@@ -147,6 +154,16 @@ pub(crate) fn what_next(context: &Context, doc: &StoreDoc, id: &str, why: &NotRe
         NotRenewed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
         NotRenewed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
         NotRenewed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),
+        NotRenewed::Obstacle(_) => {
+            "Mend that, and run the command again; see: clawkeep doctor".to_owned()
+        }
+        NotRenewed::NoRefreshToken
+            if doc
+                .credential(id)
+                .is_some_and(|credential| credential.kind != CredentialType::OAuth) =>
+        {
+            "Only OAuth logins are refreshed.".to_owned()
+        }
         _ => login(),
     }
 }

@@ -15,10 +15,9 @@
 mod interrupted;
 mod tokens;
 
+use std::any::Any;
 use std::thread;
 use std::time::{Duration, Instant};
-
-use secrecy::ExposeSecret as _;
 
 use super::engine::{Engine, Loaded, SyncMode};
 use super::error::SyncError;
@@ -50,7 +49,7 @@ const ROUNDS_MAX: usize = 8;
 const LEFT_ALONE_MAX_MS: i64 = 24 * 3_600_000;
 
 /// What a refresh works with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Renewer<'r> {
     /// Where tokens are sent to.
     pub providers: &'r Providers,
@@ -58,6 +57,20 @@ pub struct Renewer<'r> {
     pub agents: &'r [AgentRef],
     /// How long to wait for another process's refresh of it.
     pub patience: Duration,
+    /// Keeps what would end the process from doing so while a token is on its way: called before one is sent; what it returns is
+    /// dropped once what came is committed. Without it, a signal may cost the login.
+    pub shield: Option<&'r dyn Fn() -> Box<dyn Any>>,
+}
+
+impl std::fmt::Debug for Renewer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Renewer({} agents, {:?})",
+            self.agents.len(),
+            self.patience
+        )
+    }
 }
 
 impl<'r> Renewer<'r> {
@@ -68,6 +81,7 @@ impl<'r> Renewer<'r> {
             providers,
             agents,
             patience: LEASE_WAIT,
+            shield: None,
         }
     }
 }
@@ -125,6 +139,8 @@ pub enum NotRenewed {
     Spent,
     /// Its provider does not want to be asked before.
     Limited(UnixMs),
+    /// Something here stands in the way: a store that cannot be locked, a disk without room. Nothing was sent.
+    Obstacle(String),
     /// Another process tried while this one waited for it.
     FailedJustNow(FailureClass),
     /// It was tried now.
@@ -146,6 +162,7 @@ impl NotRenewed {
             Self::Dead => "dead",
             Self::Spent => "spent",
             Self::Limited(_) => "limited",
+            Self::Obstacle(_) => "obstacle",
             Self::FailedJustNow(class) => class.as_str(),
             Self::Refused(refused) => refused.refusal.class.as_str(),
         }
@@ -230,9 +247,22 @@ impl Engine<'_> {
             let since = waited.filter(|(waited, _)| *waited == grant);
             let since = since.map(|(_, fence)| fence);
             let asked = Asked { grant, when, since };
+            let fence = self.vault.grant(grant)?.fence;
             let renewal = self.renew_leased(renewer, agent, mode, id, asked, &mut seen);
             self.held.release();
             self.give_up(lease, grant);
+            let is_sent = self.vault.grant(grant)?.fence != fence;
+            let renewal = match renewal {
+                Err(
+                    error @ (SyncError::File(_)
+                    | SyncError::DamagedStore { .. }
+                    | SyncError::Unopened { .. }),
+                ) if !is_sent => {
+                    let why = NotRenewed::Obstacle(error.to_string());
+                    return Ok(Renewal::Not(why));
+                }
+                renewal => renewal,
+            };
             if let Some(renewal) = renewal? {
                 return Ok(renewal);
             }
@@ -355,6 +385,15 @@ impl Engine<'_> {
         seen: &mut Option<Fingerprint>,
     ) -> Result<Option<Renewal>, SyncError> {
         self.end_interrupted(grant)?;
+        // An agent that the vault has not seen yet may have it in its store too.
+        let known = self.vault.agents()?;
+        for other in renewer
+            .agents
+            .iter()
+            .filter(|other| !known.contains(&other.name))
+        {
+            let _ = self.load_whole(other, SyncMode::Off); // its trouble is not this login's
+        }
         let holders = self.holders(grant)?;
         self.hold_stores(renewer, agent, &holders)?;
         // A gateway may have exchanged it; if so, its token is in one of the stores.
@@ -411,6 +450,7 @@ impl Engine<'_> {
         };
         self.sweep(grant);
         let rescue = Rescue::prepare(&self.lock_dir, grant)?;
+        let _shielded = renewer.shield.map(|shield| shield());
         let Some(begun) = self.begin_refresh(&agent.name, id, grant, &route.endpoint)? else {
             return Ok(None); // changed by another path since it was loaded
         };
@@ -592,7 +632,7 @@ impl Engine<'_> {
         ) {
             return Ok(None);
         }
-        let fence = known.fence + 1;
+        let fence = known.fence.saturating_add(1);
         let started = Grant {
             state: GrantState::Started,
             fence,

@@ -101,8 +101,9 @@ impl Engine<'_> {
         let known = tx.grant(grant)?;
         // A vault of before that refresh, put back, knows nothing of it, and has the token that it spent.
         let is_of_later = tries.is_none() && fence > known.fence;
-        let is_ours = known.fence == fence && known.state == GrantState::Started;
-        let is_ours = is_ours || is_of_later;
+        // With the fence as it was, nobody has sent the token since, also where this refresh was taken for one that was cut off.
+        let is_open = matches!(known.state, GrantState::Started | GrantState::Uncertain);
+        let is_ours = (known.fence == fence && is_open) || is_of_later;
         let next = tokens
             .refresh
             .as_ref()
@@ -268,7 +269,8 @@ impl Engine<'_> {
             event = event.detail("exchanged", "elsewhere");
         }
         tx.append(Some(agent), event)?;
-        if known.fence == begun.fence && known.state == GrantState::Started {
+        let is_open = matches!(known.state, GrantState::Started | GrantState::Uncertain);
+        if known.fence == begun.fence && is_open {
             let state = match (refusal.class, begun.before) {
                 (FailureClass::Dead, _) => GrantState::Dead,
                 (FailureClass::Uncertain, _) => GrantState::Uncertain,

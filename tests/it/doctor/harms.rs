@@ -261,10 +261,13 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     (FindingId::CredentialSpent, |home| {
         let provider = Provider::start();
         home.write(SETTINGS, provider.setting("p"));
-        let refresh = provider.grant("a");
-        put(home, "p:b", &login(now_ms() - HOUR, &refresh));
-        home.run(&["refresh", "p:b"]).ok();
-        put(home, "p:a", &login(now_ms() + 90 * HOUR, &refresh));
+        put(home, "p:a", &login(now_ms() - HOUR, "sk-test-refresh-old"));
+        provider.next([Instead::Answer(502, Vec::new(), String::new())]);
+        home.run(&["token", "--profile", "p:a"]).exits(1);
+        alter(home, |conn| {
+            conn.execute("UPDATE grants SET state = 'spent'", [])
+                .unwrap();
+        });
         by_hand(log_in_anew)
     }),
     (FindingId::CredentialUncertain, |home| {

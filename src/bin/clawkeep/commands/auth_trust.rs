@@ -33,7 +33,7 @@ impl Trust {
         let credential = auth::existing(&loaded.doc, &agent, id)?;
         let refused = |why: &NotRenewed| Failure::Refused {
             what: renewal::why_not(id, why),
-            next: renewal::what_next(context, &loaded.doc, id, why),
+            next: renewal::what_next(context, (&agent.name, &loaded.doc), id, why),
         };
         if credential.expose_refresh().is_none() {
             return Err(refused(&NotRenewed::NoRefreshToken));

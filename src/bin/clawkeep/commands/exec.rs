@@ -28,7 +28,7 @@ pub(crate) struct Exec {
     #[arg(long, value_name = "NAME", value_parser = auth::provider)]
     provider: Vec<ProviderId>,
     /// This profile and no other of its provider
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = auth::profile)]
     profile: Option<String>,
     #[command(flatten)]
     how: How,
@@ -70,10 +70,27 @@ impl Exec {
         for picked in &picked {
             set_variable(&mut command, picked, &variables(context, &picked.provider)?);
         }
+        for picked in &picked {
+            tell_of_base(context, &picked.provider);
+        }
         drop(picked);
         run(command, &program)
     }
 }
+
+/// Further variables in which clients of a provider look for a secret, before or beside those above. Sources: Claude Code's settings;
+/// Google's, OpenAI's client libraries. They are taken out, so that no other account's is used.
+const ALSO_LOOKED_AT: [(&str, &[&str]); 3] = [
+    (
+        "anthropic",
+        &["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
+    ),
+    (
+        "google",
+        &["GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"],
+    ),
+    ("openai", &["OPENAI_ADMIN_KEY"]),
+];
 
 /// Where programs look for a provider's secret: as the settings say, else as is known here.
 fn variables(context: &Context, provider: &ProviderId) -> Result<Vec<String>, Failure> {
@@ -93,9 +110,24 @@ fn check_variable(context: &Context, provider: &ProviderId) -> Result<(), Failur
     Ok(())
 }
 
+/// A variable that sends a provider's requests, and the secret with them, elsewhere is the caller's to set; that it is set is said.
+fn tell_of_base(context: &Context, provider: &ProviderId) {
+    let name = provider.as_str().to_uppercase().replace('-', "_");
+    let name = format!("{name}_BASE_URL");
+    if context.env.trimmed(&name).is_some() {
+        context.ui.note(&format!(
+            "Note: {name} is set: the program sends the secret there."
+        ));
+    }
+}
+
 /// Puts the secret where programs of that provider look for it, and nothing of another account beside it.
 fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
-    for name in names {
+    let also = ALSO_LOOKED_AT
+        .iter()
+        .find(|(id, _)| *id == picked.provider.as_str());
+    let also = also.map_or(&[][..], |(_, names)| names);
+    for name in names.iter().map(String::as_str).chain(also.iter().copied()) {
         command.env_remove(name);
     }
     // The first that is set counts, and Anthropic's first is for logins.

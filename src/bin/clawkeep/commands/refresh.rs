@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clawkeep::config::AgentRef;
-use clawkeep::domain::{Credential, Fingerprint, Owner, ProfileId};
+use clawkeep::domain::{Credential, Fingerprint, Owner, ProfileId, ProviderId};
 use clawkeep::health::remaining_short;
 use clawkeep::sync::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
 use clawkeep::vault::UnlockedVault;
@@ -12,6 +12,7 @@ use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::renewal;
+use crate::signals;
 use crate::time_arg::span;
 use crate::ui::shown_id;
 
@@ -80,12 +81,14 @@ impl Refresh {
                 _ => None,
             };
             let now = grant_of(&vault, &outcome.agent, &ProfileId::new(&outcome.id));
-            done.extend(
-                grant
-                    .into_iter()
-                    .chain(now)
-                    .map(|grant| (grant, not_renewed.clone())),
-            );
+            if outcome.result.is_ok() {
+                done.extend(
+                    grant
+                        .into_iter()
+                        .chain(now)
+                        .map(|grant| (grant, not_renewed.clone())),
+                );
+            }
             outcomes.push(outcome);
         }
         if self.json {
@@ -139,6 +142,7 @@ impl Refresh {
                     && credential.expose_refresh().is_some()
                     && !credential.is_marker()
                     && is_due(credential, now, self.least_ms())
+                    && is_known(context, credential)
             };
             for (id, credential) in loaded.doc.credentials() {
                 if is_wanted(id, &credential) {
@@ -159,7 +163,8 @@ fn renew(
 ) -> Outcome {
     let providers = context.providers();
     let result = providers.and_then(|providers| {
-        let renewer = Renewer::new(providers, agents);
+        let mut renewer = Renewer::new(providers, agents);
+        renewer.shield = Some(&signals::hold);
         let mode = context.mode_for(vault, &agent)?;
         let renew = |engine: &mut clawkeep::sync::Engine<'_>| {
             engine.renew(&renewer, &agent, mode, &id, when)
@@ -184,7 +189,7 @@ fn look(
         .credential(id.as_str())
         .and_then(|credential| credential.expiry());
     let next = match &result {
-        Ok(Renewal::Not(why)) => renewal::what_next(context, &doc, id.as_str(), why),
+        Ok(Renewal::Not(why)) => renewal::what_next(context, (&agent.name, &doc), id.as_str(), why),
         _ => String::new(),
     };
     Outcome {
@@ -213,6 +218,19 @@ impl Outcome {
             row["expires"] = json!(ends);
         }
         row
+    }
+}
+
+/// Whether a login's provider is one that can be asked here. An entry that makes no sense is no reason to be silent.
+fn is_known(context: &Context, credential: &Credential<'_>) -> bool {
+    let Ok(providers) = context.providers() else {
+        return true;
+    };
+    match providers.get(&ProviderId::new(credential.provider)) {
+        Ok(provider) => {
+            provider.is_some_and(|provider| provider.endpoint(credential.client_id()).is_some())
+        }
+        Err(_) => true,
     }
 }
 
@@ -270,10 +288,10 @@ fn conclude(
             Some(failure)
         };
         if let Some(lesser) = lesser.filter(|_| !is_single) {
-            let next = lesser.remedy().unwrap_or_default();
-            context
-                .ui
-                .error(&format!("{}\n{next}", lesser.lines().join("\n")));
+            context.ui.error(&lesser.lines().join(" "));
+            if let Some(next) = lesser.remedy() {
+                context.ui.warn(&next);
+            }
         }
     }
     match (worst, not_written) {

@@ -34,7 +34,7 @@ pub(crate) enum Session {
 #[derive(Debug, Args)]
 pub(crate) struct PinSession {
     /// The session, as the program that has it calls it
-    #[arg(value_name = "SESSION", value_parser = session)]
+    #[arg(value_name = "SESSION", value_parser = auth::session)]
     session: String,
     /// The profile
     #[arg(value_name = "ID")]
@@ -47,7 +47,7 @@ pub(crate) struct PinSession {
 #[derive(Debug, Args)]
 pub(crate) struct UnpinSession {
     /// The session
-    #[arg(value_name = "SESSION", value_parser = session)]
+    #[arg(value_name = "SESSION", value_parser = auth::session)]
     session: String,
     /// Only for this provider
     #[arg(long, value_name = "NAME", value_parser = auth::provider)]
@@ -64,19 +64,6 @@ pub(crate) struct ListSessions {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-/// Characters of a session's name, at most: one is an id, not a text.
-const SESSION_MAX: usize = 256;
-
-fn session(raw: &str) -> Result<String, String> {
-    let name = raw.trim();
-    if name.is_empty() || name.chars().count() > SESSION_MAX || name.contains(char::is_control) {
-        return Err(format!(
-            "a session's name has 1 to {SESSION_MAX} characters, none of them for control"
-        ));
-    }
-    Ok(name.to_owned())
 }
 
 impl Session {

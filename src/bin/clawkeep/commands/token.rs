@@ -21,7 +21,7 @@ pub(crate) struct Token {
     #[arg(long, value_name = "NAME", value_parser = auth::provider, conflicts_with = "profile")]
     provider: Option<ProviderId>,
     /// This profile and no other
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = auth::profile)]
     profile: Option<String>,
     #[command(flatten)]
     how: How,

@@ -88,7 +88,8 @@ impl Report {
 
 /// On one line: an id or an address may hold a line end, and no part of it may pass for a line of ours.
 fn flat(text: &str) -> String {
-    text.replace(['\n', '\r'], "?")
+    let visible = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().map(visible).collect()
 }
 
 fn line(label: impl fmt::Display, value: &str) -> String {
