@@ -12,30 +12,30 @@
 //!
 //! Source: `spec/oauth.md`, One refresh.
 
+mod clearance;
 mod interrupted;
+mod outcome;
 mod tokens;
 
 use std::any::Any;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::clearance::Clearance;
+pub use self::outcome::{NotRenewed, Renewal};
 use super::engine::{Engine, Loaded, SyncMode};
 use super::error::SyncError;
-use super::shared::with_tokens_of;
 use super::store_lock::StoreLock;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::{
-    AgentName, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId, ProviderId,
-    SecretJson, Section, StoreDoc, UnixMs, normalize_provider,
+    AgentName, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId, StoreDoc,
+    UnixMs, normalize_provider,
 };
-use crate::export::{StorePlace, render};
-use crate::oauth::{
-    Brought, FailureClass, Lease, Provider, ProviderFault, Providers, Refused, Rescue, Tries,
-    exchange,
-};
+use crate::export::StorePlace;
+use crate::oauth::{Brought, FailureClass, Lease, Provider, Providers, Rescue, Tries, exchange};
 use crate::platform::{FileError, LockError};
-use crate::vault::{ChangeNote, Grant, GrantState};
+use crate::vault::{Grant, GrantState};
 
 /// A login of which less is left is refreshed before it is handed out, in milliseconds. Source: `spec/oauth.md`, One refresh.
 pub const DUE_BELOW_MS: i64 = 60_000;
@@ -93,80 +93,6 @@ pub enum When {
     LessLeftThan(i64),
     /// Any, unless another process does it meanwhile.
     Now,
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub enum Renewal {
-    /// It lasts, or another process has refreshed it meanwhile.
-    Lasts,
-    /// It was refreshed. The stores that could not be written, and why: the vault has everything.
-    Renewed(Vec<FileError>),
-    /// It was not.
-    Not(NotRenewed),
-}
-
-/// Why a login is not refreshed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotRenewed {
-    /// There is no such profile.
-    Missing,
-    /// It has no refresh token.
-    NoRefreshToken,
-    /// Another program's, who refreshes it itself.
-    Borrowed(Owner),
-    /// Whether it is another program's cannot be known: that one's login cannot be read.
-    OwnerUnknown(Owner),
-    /// A newer gateway, whose own store cannot be written, has it too and refreshes it.
-    NewerGateway,
-    /// Its provider has no entry: it cannot be refreshed here.
-    NoProvider(ProviderId),
-    /// Nobody says which client it was given to.
-    NoClient(ProviderId),
-    /// Its provider's entry makes no sense.
-    BadProvider(ProviderFault),
-    /// Its tokens would go elsewhere, or come from another client, than it is pinned to.
-    EndpointChanged {
-        /// What it is pinned to.
-        pinned: Endpoint,
-        /// What the provider's entry says now.
-        now: Endpoint,
-    },
-    /// Its provider refuses it for good.
-    Dead,
-    /// Its refresh token was replaced by another one.
-    Spent,
-    /// Its provider does not want to be asked before.
-    Limited(UnixMs),
-    /// Something here stands in the way: a store that cannot be locked, a disk without room. Nothing was sent.
-    Obstacle(String),
-    /// Another process tried while this one waited for it.
-    FailedJustNow(FailureClass),
-    /// It was tried now.
-    Refused(Refused),
-}
-
-impl NotRenewed {
-    /// The name in the record, where a credential was passed over for it.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::NoRefreshToken => "no-refresh-token",
-            Self::Borrowed(_) | Self::OwnerUnknown(_) => "borrowed",
-            Self::NewerGateway => "newer-gateway",
-            Self::NoProvider(_) | Self::NoClient(_) => "no-provider",
-            Self::BadProvider(_) => "bad-provider",
-            Self::EndpointChanged { .. } => "endpoint-changed",
-            Self::Dead => "dead",
-            Self::Spent => "spent",
-            Self::Limited(_) => "limited",
-            Self::Obstacle(_) => "obstacle",
-            Self::FailedJustNow(class) => class.as_str(),
-            Self::Refused(refused) => refused.refusal.class.as_str(),
-        }
-    }
 }
 
 /// A profile that holds a grant.
@@ -381,9 +307,10 @@ impl Engine<'_> {
         agent: &AgentRef,
         mode: SyncMode,
         id: &ProfileId,
-        Asked { grant, when, since }: Asked,
+        asked: Asked,
         seen: &mut Option<Fingerprint>,
     ) -> Result<Option<Renewal>, SyncError> {
+        let Asked { grant, when, .. } = asked;
         self.end_interrupted(grant)?;
         // An agent that the vault has not seen yet may have it in its store too.
         let known = self.vault.agents()?;
@@ -406,47 +333,11 @@ impl Engine<'_> {
             Ok((_, refresh)) => refresh,
             Err(renewal) => return Ok(Some(renewal)),
         };
-        let not = |why| Ok(Some(Renewal::Not(why)));
         let holders = self.holders(grant)?;
-        if let Some(holder) = holders
-            .iter()
-            .find(|holder| Owner::of(holder.profile.as_str()) != Owner::Vault)
-        {
-            return not(NotRenewed::Borrowed(Owner::of(holder.profile.as_str())));
-        }
-        if self.has_newer_gateway(renewer, agent, &holders) {
-            return not(NotRenewed::NewerGateway);
-        }
-        let known = self.vault.grant(grant)?;
-        match known.state {
-            GrantState::Dead => return not(NotRenewed::Dead),
-            GrantState::Spent if self.follow(&holders, grant)? => return Ok(None),
-            GrantState::Spent => return not(NotRenewed::Spent),
-            GrantState::Borrowed => {
-                let owner = loaded
-                    .doc
-                    .credential(id.as_str())
-                    .map(|credential| borrowed_of(&credential));
-                return not(NotRenewed::Borrowed(owner.unwrap_or(Owner::CodexCli)));
-            }
-            GrantState::Free | GrantState::Started | GrantState::Uncertain => {}
-        }
-        // Who held the lease has tried in our place.
-        let failed = known.failed.as_deref().and_then(FailureClass::from_name);
-        if let Some(class) = failed.filter(|_| since.is_some_and(|since| known.fence > since)) {
-            return not(NotRenewed::FailedJustNow(class));
-        }
-        let now = self.clock.now();
-        // One that is further ahead than any that is set was set while the clock was wrong.
-        let until = known
-            .not_before
-            .filter(|at| (now.0..=now.0.saturating_add(LEFT_ALONE_MAX_MS)).contains(&at.0));
-        if let Some(until) = until.filter(|_| when != When::Now) {
-            return not(NotRenewed::Limited(until));
-        }
-        let route = match self.route(renewer.providers, id, &loaded.doc, &holders)? {
-            Ok(route) => route,
-            Err(why) => return not(why),
+        let route = match self.clearance((renewer, agent), id, asked, (&loaded.doc, &holders))? {
+            Clearance::Given(route) => *route,
+            Clearance::Refused(why) => return Ok(Some(Renewal::Not(why))),
+            Clearance::LookAgain => return Ok(None),
         };
         self.sweep(grant);
         let rescue = Rescue::prepare(&self.lock_dir, grant)?;
@@ -477,6 +368,7 @@ impl Engine<'_> {
                 )))
             }
             Err(refused) => {
+                let not = |why| Ok(Some(Renewal::Not(why)));
                 drop(rescue);
                 // A store that cannot be read now has nothing to tell; the refusal is recorded all the same.
                 let is_elsewhere = refused.refusal.class == FailureClass::Dead
@@ -545,67 +437,6 @@ impl Engine<'_> {
             self.held.put(place, lock);
         }
         Ok(())
-    }
-
-    /// Whether a newer gateway has the login in a store of its own, which would be left with a spent token.
-    fn has_newer_gateway(
-        &self,
-        renewer: &Renewer<'_>,
-        agent: &AgentRef,
-        holders: &[Holder],
-    ) -> bool {
-        sharing(renewer.agents, holders, agent)
-            .chain([agent])
-            .filter_map(|agent| StorePlace::of_agent(&agent.dir).ok())
-            .any(|place| place.is_newer_gateways())
-    }
-
-    /// Where the login's tokens go to, if they may: every profile that holds the grant must have come from there.
-    fn route(
-        &self,
-        providers: &Providers,
-        id: &ProfileId,
-        doc: &StoreDoc,
-        holders: &[Holder],
-    ) -> Result<Result<Route, NotRenewed>, SyncError> {
-        let Some(credential) = doc.credential(id.as_str()) else {
-            return Ok(Err(NotRenewed::Missing));
-        };
-        let mut pinned = Vec::new();
-        for holder in holders {
-            let mut state = self.vault.agent(&holder.agent)?;
-            pinned.extend(state.pins.remove(holder.profile.as_str()));
-        }
-        Ok(route(providers, &credential, &pinned))
-    }
-
-    /// Gives the holders of a spent grant what took its place, if somebody has that.
-    fn follow(&mut self, holders: &[Holder], grant: Fingerprint) -> Result<bool, SyncError> {
-        let mut found = false;
-        for holder in holders {
-            let state = self.vault.agent(&holder.agent)?;
-            let entry = state.doc.get(Section::Profiles, holder.profile.as_str());
-            let Some(entry) = entry.cloned().map(SecretJson::new) else {
-                continue;
-            };
-            let Some(other) = self.holder_of_successor(grant, &entry)? else {
-                continue;
-            };
-            let note = ChangeNote::new(EventKind::ProfileUpdated, Origin::Clawkeep)
-                .detail("by", "shared")
-                .detail("grant", grant.to_string());
-            let mut tx = self.vault.begin(self.actor, self.clock)?;
-            if tx.revision(&holder.agent)? != state.revision {
-                continue; // changed just now: looked at again
-            }
-            tx.keep_snapshots(&holder.agent, None, || render(&state.doc))?;
-            let entry = with_tokens_of(&entry, &other);
-            let (agent, profile) = (&holder.agent, &holder.profile);
-            tx.put_renewed(agent, profile, entry.expose_secret(), note, grant)?;
-            tx.commit()?;
-            found = true;
-        }
-        Ok(found)
     }
 
     /// Commits that the grant's token is about to be sent. Nothing if the profile does not hold it any more.
@@ -708,38 +539,6 @@ pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bo
         let needed = UnixMs(now.0.saturating_add(less_than_ms.max(1)));
         ends.ms() < needed.as_f64()
     })
-}
-
-/// Where a login's tokens go to, if they may. `pinned` is what it was given out by.
-fn route(
-    providers: &Providers,
-    credential: &Credential<'_>,
-    pinned: &[Endpoint],
-) -> Result<Route, NotRenewed> {
-    let id = ProviderId::new(credential.provider);
-    let provider = providers.get(&id).map_err(NotRenewed::BadProvider)?;
-    let provider = provider.ok_or_else(|| NotRenewed::NoProvider(id.clone()))?;
-    let now = provider
-        .endpoint(credential.client_id())
-        .ok_or(NotRenewed::NoClient(id))?;
-    match pinned.iter().find(|pinned| **pinned != now) {
-        Some(pinned) => Err(NotRenewed::EndpointChanged {
-            pinned: pinned.clone(),
-            now,
-        }),
-        None => Ok(Route {
-            provider,
-            endpoint: now,
-        }),
-    }
-}
-
-/// The program whose login of that provider is borrowed.
-fn borrowed_of(credential: &Credential<'_>) -> Owner {
-    match normalize_provider(credential.provider).as_str() {
-        "anthropic" => Owner::ClaudeCode,
-        _ => Owner::CodexCli,
-    }
 }
 
 /// The other agents that hold the grant.

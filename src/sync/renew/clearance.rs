@@ -1,0 +1,165 @@
+//! Whether a refresh token may be sent, and where to.
+
+use super::{Asked, Holder, LEFT_ALONE_MAX_MS, NotRenewed, Renewer, Route, When, sharing};
+use crate::audit::{EventKind, Origin};
+use crate::config::AgentRef;
+use crate::domain::{
+    Credential, Endpoint, Fingerprint, Owner, ProfileId, ProviderId, SecretJson, Section, StoreDoc,
+    normalize_provider,
+};
+use crate::export::{StorePlace, render};
+use crate::oauth::{FailureClass, Providers};
+use crate::sync::engine::Engine;
+use crate::sync::error::SyncError;
+use crate::sync::shared::with_tokens_of;
+use crate::vault::{ChangeNote, GrantState};
+
+/// What comes of asking.
+pub(super) enum Clearance {
+    /// It may, there.
+    Given(Box<Route>),
+    /// It may not.
+    Refused(NotRenewed),
+    /// What took the token's place was just put in: there may be nothing to send.
+    LookAgain,
+}
+
+impl Engine<'_> {
+    /// Whether the grant's token may be sent. The caller has its lease, and has merged what the stores say.
+    pub(super) fn clearance(
+        &mut self,
+        (renewer, agent): (&Renewer<'_>, &AgentRef),
+        id: &ProfileId,
+        Asked { grant, when, since }: Asked,
+        (doc, holders): (&StoreDoc, &[Holder]),
+    ) -> Result<Clearance, SyncError> {
+        let refused = |why| Ok(Clearance::Refused(why));
+        if let Some(holder) = holders
+            .iter()
+            .find(|holder| Owner::of(holder.profile.as_str()) != Owner::Vault)
+        {
+            return refused(NotRenewed::Borrowed(Owner::of(holder.profile.as_str())));
+        }
+        if has_newer_gateway(renewer, agent, holders) {
+            return refused(NotRenewed::NewerGateway);
+        }
+        let known = self.vault.grant(grant)?;
+        match known.state {
+            GrantState::Dead => return refused(NotRenewed::Dead),
+            GrantState::Spent if self.follow(holders, grant)? => return Ok(Clearance::LookAgain),
+            GrantState::Spent => return refused(NotRenewed::Spent),
+            GrantState::Borrowed => {
+                let owner = doc
+                    .credential(id.as_str())
+                    .map(|credential| borrowed_of(&credential));
+                return refused(NotRenewed::Borrowed(owner.unwrap_or(Owner::CodexCli)));
+            }
+            GrantState::Free | GrantState::Started | GrantState::Uncertain => {}
+        }
+        // Who held the lease has tried in our place.
+        let failed = known.failed.as_deref().and_then(FailureClass::from_name);
+        if let Some(class) = failed.filter(|_| since.is_some_and(|since| known.fence > since)) {
+            return refused(NotRenewed::FailedJustNow(class));
+        }
+        let now = self.clock.now();
+        // One that is further ahead than any that is set was set while the clock was wrong.
+        let until = known
+            .not_before
+            .filter(|at| (now.0..=now.0.saturating_add(LEFT_ALONE_MAX_MS)).contains(&at.0));
+        if let Some(until) = until.filter(|_| when != When::Now) {
+            return refused(NotRenewed::Limited(until));
+        }
+        Ok(match self.route(renewer.providers, id, doc, holders)? {
+            Ok(route) => Clearance::Given(Box::new(route)),
+            Err(why) => Clearance::Refused(why),
+        })
+    }
+
+    /// Where the login's tokens go to, if they may: every profile that holds the grant must have come from there.
+    fn route(
+        &self,
+        providers: &Providers,
+        id: &ProfileId,
+        doc: &StoreDoc,
+        holders: &[Holder],
+    ) -> Result<Result<Route, NotRenewed>, SyncError> {
+        let Some(credential) = doc.credential(id.as_str()) else {
+            return Ok(Err(NotRenewed::Missing));
+        };
+        let mut pinned = Vec::new();
+        for holder in holders {
+            let mut state = self.vault.agent(&holder.agent)?;
+            pinned.extend(state.pins.remove(holder.profile.as_str()));
+        }
+        Ok(route(providers, &credential, &pinned))
+    }
+
+    /// Gives the holders of a spent grant what took its place, if somebody has that.
+    fn follow(&mut self, holders: &[Holder], grant: Fingerprint) -> Result<bool, SyncError> {
+        let mut found = false;
+        for holder in holders {
+            let state = self.vault.agent(&holder.agent)?;
+            let entry = state.doc.get(Section::Profiles, holder.profile.as_str());
+            let Some(entry) = entry.cloned().map(SecretJson::new) else {
+                continue;
+            };
+            let Some(other) = self.holder_of_successor(grant, &entry)? else {
+                continue;
+            };
+            let note = ChangeNote::new(EventKind::ProfileUpdated, Origin::Clawkeep)
+                .detail("by", "shared")
+                .detail("grant", grant.to_string());
+            let mut tx = self.vault.begin(self.actor, self.clock)?;
+            if tx.revision(&holder.agent)? != state.revision {
+                continue; // changed just now: looked at again
+            }
+            tx.keep_snapshots(&holder.agent, None, || render(&state.doc))?;
+            let entry = with_tokens_of(&entry, &other);
+            let (agent, profile) = (&holder.agent, &holder.profile);
+            tx.put_renewed(agent, profile, entry.expose_secret(), note, grant)?;
+            tx.commit()?;
+            found = true;
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a newer gateway has the login in a store of its own, which would be left with a spent token.
+fn has_newer_gateway(renewer: &Renewer<'_>, agent: &AgentRef, holders: &[Holder]) -> bool {
+    sharing(renewer.agents, holders, agent)
+        .chain([agent])
+        .filter_map(|agent| StorePlace::of_agent(&agent.dir).ok())
+        .any(|place| place.is_newer_gateways())
+}
+
+/// Where a login's tokens go to, if they may. `pinned` is what it was given out by.
+fn route(
+    providers: &Providers,
+    credential: &Credential<'_>,
+    pinned: &[Endpoint],
+) -> Result<Route, NotRenewed> {
+    let id = ProviderId::new(credential.provider);
+    let provider = providers.get(&id).map_err(NotRenewed::BadProvider)?;
+    let provider = provider.ok_or_else(|| NotRenewed::NoProvider(id.clone()))?;
+    let now = provider
+        .endpoint(credential.client_id())
+        .ok_or(NotRenewed::NoClient(id))?;
+    match pinned.iter().find(|pinned| **pinned != now) {
+        Some(pinned) => Err(NotRenewed::EndpointChanged {
+            pinned: pinned.clone(),
+            now,
+        }),
+        None => Ok(Route {
+            provider,
+            endpoint: now,
+        }),
+    }
+}
+
+/// The program whose login of that provider is borrowed.
+fn borrowed_of(credential: &Credential<'_>) -> Owner {
+    match normalize_provider(credential.provider).as_str() {
+        "anthropic" => Owner::ClaudeCode,
+        _ => Owner::CodexCli,
+    }
+}

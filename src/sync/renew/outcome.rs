@@ -1,0 +1,79 @@
+//! What comes of a refresh.
+
+use crate::domain::{Endpoint, Owner, ProviderId, UnixMs};
+use crate::oauth::{FailureClass, ProviderFault, Refused};
+use crate::platform::FileError;
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Renewal {
+    /// It lasts, or another process has refreshed it meanwhile.
+    Lasts,
+    /// It was refreshed. The stores that could not be written, and why: the vault has everything.
+    Renewed(Vec<FileError>),
+    /// It was not.
+    Not(NotRenewed),
+}
+
+/// Why a login is not refreshed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotRenewed {
+    /// There is no such profile.
+    Missing,
+    /// It has no refresh token.
+    NoRefreshToken,
+    /// Another program's, who refreshes it itself.
+    Borrowed(Owner),
+    /// Whether it is another program's cannot be known: that one's login cannot be read.
+    OwnerUnknown(Owner),
+    /// A newer gateway, whose own store cannot be written, has it too and refreshes it.
+    NewerGateway,
+    /// Its provider has no entry: it cannot be refreshed here.
+    NoProvider(ProviderId),
+    /// Nobody says which client it was given to.
+    NoClient(ProviderId),
+    /// Its provider's entry makes no sense.
+    BadProvider(ProviderFault),
+    /// Its tokens would go elsewhere, or come from another client, than it is pinned to.
+    EndpointChanged {
+        /// What it is pinned to.
+        pinned: Endpoint,
+        /// What the provider's entry says now.
+        now: Endpoint,
+    },
+    /// Its provider refuses it for good.
+    Dead,
+    /// Its refresh token was replaced by another one.
+    Spent,
+    /// Its provider does not want to be asked before.
+    Limited(UnixMs),
+    /// Something here stands in the way: a store that cannot be locked, a disk without room. Nothing was sent.
+    Obstacle(String),
+    /// Another process tried while this one waited for it.
+    FailedJustNow(FailureClass),
+    /// It was tried now.
+    Refused(Refused),
+}
+
+impl NotRenewed {
+    /// The name in the record, where a credential was passed over for it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::NoRefreshToken => "no-refresh-token",
+            Self::Borrowed(_) | Self::OwnerUnknown(_) => "borrowed",
+            Self::NewerGateway => "newer-gateway",
+            Self::NoProvider(_) | Self::NoClient(_) => "no-provider",
+            Self::BadProvider(_) => "bad-provider",
+            Self::EndpointChanged { .. } => "endpoint-changed",
+            Self::Dead => "dead",
+            Self::Spent => "spent",
+            Self::Limited(_) => "limited",
+            Self::Obstacle(_) => "obstacle",
+            Self::FailedJustNow(class) => class.as_str(),
+            Self::Refused(refused) => refused.refusal.class.as_str(),
+        }
+    }
+}
