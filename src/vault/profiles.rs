@@ -1,6 +1,6 @@
 //! Profiles: sealed, with plain columns for queries, each change with its event and the version it replaced.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
@@ -220,15 +220,7 @@ impl Tx<'_> {
                  JOIN terms a ON a.id = v.agent JOIN terms p ON p.id = v.profile WHERE v.provider = ?1 AND v.type = 'oauth'",
             )?;
             let rows = select.query_map([provider], |row| {
-                let stored = Stored {
-                    id: row.get(0)?,
-                    entry: SecretJson::new(Value::Null),
-                    provider: row.get(1)?,
-                    kind: row.get(2)?,
-                    owner: row.get(3)?,
-                    expires: row.get(4)?,
-                    generation: row.get(5)?,
-                };
+                let stored = Stored::of(row)?;
                 let agent = AgentName::from_stored(row.get(7)?);
                 let profile = ProfileId::new(row.get::<_, String>(8)?);
                 Ok((agent, profile, stored, row.get(6)?))
@@ -377,16 +369,7 @@ impl Tx<'_> {
                 select
                     .query_row([agent_id, profile_id], |row| {
                         let sealed: Vec<u8> = row.get(6)?;
-                        let stored = Stored {
-                            id: row.get(0)?,
-                            entry: SecretJson::new(Value::Null),
-                            provider: row.get(1)?,
-                            kind: row.get(2)?,
-                            owner: row.get(3)?,
-                            expires: row.get(4)?,
-                            generation: row.get(5)?,
-                        };
-                        Ok((stored, sealed))
+                        Ok((Stored::of(row)?, sealed))
                     })
                     .optional()
             })
@@ -506,6 +489,19 @@ impl Tx<'_> {
 }
 
 impl Stored {
+    /// From a row's first six columns: id, provider, type, owner, expiry, generation. The entry is still to be opened.
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            entry: SecretJson::new(Value::Null),
+            provider: row.get(1)?,
+            kind: row.get(2)?,
+            owner: row.get(3)?,
+            expires: row.get(4)?,
+            generation: row.get(5)?,
+        })
+    }
+
     fn plain<'a>(&'a self, agent: &'a AgentName, profile: &'a ProfileId) -> Plain<'a> {
         Plain {
             agent: agent.as_str(),

@@ -2,25 +2,17 @@
 //! on other devices when told to.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::Instant;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-/// A request that came.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) path: String,
-    pub(crate) content_type: String,
-    pub(crate) fields: HashMap<String, String>,
-    pub(crate) at: Instant,
-}
+use super::http::Request;
 
 /// What a code or a device code was given out for.
 #[derive(Clone)]
@@ -130,45 +122,17 @@ fn give_out(state: &mut State, what: &str, asked: Asked) -> String {
 }
 
 fn serve(stream: &TcpStream, own: &str, state: &Mutex<State>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (mut length, mut content_type) = (0, String::new());
-    loop {
-        let mut header = String::new();
-        if reader.read_line(&mut header)? == 0 {
-            return Ok(());
-        }
-        let Some((name, value)) = header.trim_end().split_once(':') else {
-            break;
-        };
-        match name.to_lowercase().as_str() {
-            "content-length" => length = value.trim().parse().unwrap(),
-            "content-type" => content_type = value.trim().to_owned(),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let fields: HashMap<String, String> = if content_type == "application/json" {
-        serde_json::from_slice(&body).unwrap()
-    } else {
-        url::form_urlencoded::parse(&body).into_owned().collect()
+    let Some(request) = Request::read(stream)? else {
+        return Ok(());
     };
     let (status, answer) = {
         let mut state = state.lock().unwrap();
-        state.requests.push(Request {
-            path: path.clone(),
-            content_type,
-            fields: fields.clone(),
-            at: Instant::now(),
-        });
-        match path.as_str() {
-            "/device" => (200, device(&mut state, own, &fields)),
+        state.requests.push(request.clone());
+        match request.path.as_str() {
+            "/device" => (200, device(&mut state, own, &request.fields)),
             _ => match state.instead.pop_front() {
                 Some(instead) => instead,
-                None => tokens(&mut state, &fields),
+                None => tokens(&mut state, &request.fields),
             },
         }
     };

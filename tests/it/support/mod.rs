@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod damage;
 pub(crate) mod home;
+pub(crate) mod http;
 pub(crate) mod login_server;
 pub(crate) mod provider;
 pub(crate) mod random;

@@ -2,13 +2,15 @@
 //! used twice, and goes wrong when told to.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use super::http::Request;
 
 /// How the next request is answered instead.
 #[derive(Clone, Debug)]
@@ -23,15 +25,6 @@ pub(crate) enum Instead {
     NoAnswer,
     /// The connection is closed before anything is read.
     Hangup,
-}
-
-/// A request that came.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) path: String,
-    pub(crate) content_type: String,
-    pub(crate) user_agent: String,
-    pub(crate) fields: HashMap<String, String>,
 }
 
 #[derive(Default)]
@@ -229,41 +222,16 @@ fn rotate(state: &mut State, token: &str) -> Result<Value, Value> {
 }
 
 fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (mut length, mut content_type, mut user_agent) = (0, String::new(), String::new());
-    loop {
-        let mut header = String::new();
-        if reader.read_line(&mut header)? == 0 {
-            return Ok(());
-        }
-        let Some((name, value)) = header.trim_end().split_once(':') else {
-            break;
-        };
-        match name.to_lowercase().as_str() {
-            "content-length" => length = value.trim().parse().unwrap(),
-            "content-type" => content_type = value.trim().to_owned(),
-            "user-agent" => user_agent = value.trim().to_owned(),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let fields: HashMap<String, String> = if content_type == "application/json" {
-        serde_json::from_slice(&body).unwrap()
-    } else {
-        url::form_urlencoded::parse(&body).into_owned().collect()
+    let Some(request) = Request::read(stream)? else {
+        return Ok(());
     };
-    let token = fields.get("refresh_token").cloned().unwrap_or_default();
+    let token = request
+        .fields
+        .get("refresh_token")
+        .cloned()
+        .unwrap_or_default();
     let mut state = shared.state.lock().unwrap();
-    state.requests.push(Request {
-        path,
-        content_type,
-        user_agent,
-        fields,
-    });
+    state.requests.push(request);
     shared.changed.notify_all();
     let instead = state.instead.pop_front();
     if let Some(Instead::Answer(status, headers, body)) = instead {
