@@ -74,12 +74,13 @@ impl Engine<'_> {
         if loaded.planned.is_empty() {
             return Ok(borrowed); // the sources are not asked
         }
+        let owners = self.sources.owners();
         for (id, credential) in loaded.doc.credentials() {
             let Some(refresh) = credential.expose_refresh() else {
                 continue;
             };
             if Owner::of(id) == Owner::Vault
-                && matches!(self.sources.owner_of(&credential), Owned::Anothers(_))
+                && matches!(owners.of(&credential), Owned::Anothers(_))
                 && self.vault.grant(self.vault.fingerprint(refresh))?.state != GrantState::Borrowed
             {
                 borrowed.push(refresh);

@@ -1,5 +1,6 @@
 //! The logins of other programs, read and decided about for one agent.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
@@ -178,30 +179,12 @@ impl LoginSources<'_> {
         .ok()
     }
 
-    /// Whether another program is logged in with that very login just now, under whatever id it is stored: its refresh token is that
-    /// program's to redeem. Where that one's own login cannot be read, it may be. Source: `spec/compat.md`, Sync.
-    pub(super) fn owner_of(&self, credential: &Credential<'_>) -> Owned {
-        fn owned<L>(reading: &Reading<L>, owner: Owner, is_same: impl Fn(&L) -> bool) -> Owned {
-            match reading {
-                Reading::Found(login) if is_same(login) => Owned::Anothers(owner),
-                Reading::Damaged(_) => Owned::Unknown(owner),
-                _ => Owned::Ours,
-            }
-        }
-        match normalize_provider(credential.provider).as_str() {
-            "anthropic" => {
-                let (_, reading) = self.read_claude_code();
-                owned(&reading, Owner::ClaudeCode, |login: &ClaudeCodeLogin| {
-                    credential.expose_secret() == Some(login.access.expose_secret())
-                })
-            }
-            "openai-codex" => {
-                let reading = read_codex_cli(read_source(&self.codex_file));
-                owned(&reading, Owner::CodexCli, |login: &CodexLogin| {
-                    credential.expose_refresh() == Some(login.refresh.expose_secret())
-                })
-            }
-            _ => Owned::Ours,
+    /// Whose logins are, as the sources say now; each is read once, when it is first asked for.
+    pub(super) fn owners(&self) -> Owners<'_> {
+        Owners {
+            sources: self,
+            claude: OnceCell::new(),
+            codex: OnceCell::new(),
         }
     }
 
@@ -226,6 +209,45 @@ impl LoginSources<'_> {
         };
         tell(&reading, place, (CLAUDE_CLI, stored), notices);
         plan_claude_code(stored, &reading, now)
+    }
+}
+
+/// Whose logins are.
+pub(super) struct Owners<'s> {
+    sources: &'s LoginSources<'s>,
+    claude: OnceCell<Reading<ClaudeCodeLogin>>,
+    codex: OnceCell<Reading<CodexLogin>>,
+}
+
+impl Owners<'_> {
+    /// Whether another program is logged in with that very login just now, under whatever id it is stored: its refresh token is that
+    /// program's to redeem. Where that one's own login cannot be read, it may be. Source: `spec/compat.md`, Sync.
+    pub(super) fn of(&self, credential: &Credential<'_>) -> Owned {
+        fn owned<L>(reading: &Reading<L>, owner: Owner, is_same: impl Fn(&L) -> bool) -> Owned {
+            match reading {
+                Reading::Found(login) if is_same(login) => Owned::Anothers(owner),
+                Reading::Damaged(_) => Owned::Unknown(owner),
+                _ => Owned::Ours,
+            }
+        }
+        match normalize_provider(credential.provider).as_str() {
+            "anthropic" => {
+                let reading = self
+                    .claude
+                    .get_or_init(|| self.sources.read_claude_code().1);
+                owned(reading, Owner::ClaudeCode, |login| {
+                    credential.expose_secret() == Some(login.access.expose_secret())
+                })
+            }
+            "openai-codex" => {
+                let file = &self.sources.codex_file;
+                let read = || read_codex_cli(read_source(file));
+                owned(self.codex.get_or_init(read), Owner::CodexCli, |login| {
+                    credential.expose_refresh() == Some(login.refresh.expose_secret())
+                })
+            }
+            _ => Owned::Ours,
+        }
     }
 }
 

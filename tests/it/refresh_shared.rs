@@ -254,6 +254,19 @@ fn what_stands_in_the_way_here_is_no_reason_to_hand_out_nothing() {
     );
     assert_eq!(run.ok().trim(), "sk-test-key");
     crate::support::damage::chmod(&home.at(OPS), 0o600);
+    crate::support::damage::chmod(&home.at(".clawdbot/vault.db.lease"), 0o777);
+    let run = home.run(&["token", "--provider", "test", "-v"]);
+    assert!(
+        run.stderr.contains("can be written by other users"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains("Using test:key (api_key)."),
+        "{}",
+        run.stderr
+    );
+    crate::support::damage::chmod(&home.at(".clawdbot/vault.db.lease"), 0o700);
     // A stranger's entry among the locks is nobody's business.
     let stranger = home.at(".clawdbot/vault.db.lease/grant-00010707070707070707");
     std::fs::create_dir_all(stranger).unwrap();

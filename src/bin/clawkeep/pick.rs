@@ -6,6 +6,7 @@ use clawkeep::doctor::how_to_renew;
 use clawkeep::domain::{
     AgentName, Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
 };
+use clawkeep::health::remaining_short;
 use clawkeep::selection::{
     Choice, Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, rest,
     unusable,
@@ -162,6 +163,9 @@ impl How {
         for pick in &picks {
             tell_of_passed_over(context, (&agent.name, &loaded.doc, &renewals), pick);
             tell_of_not_renewed(context, &renewals, pick);
+        }
+        for picked in &picked {
+            context.ui.detail(&picked.described(context.clock.now()));
         }
         Ok(picked)
     }
@@ -371,6 +375,16 @@ fn tell_of_not_renewed(context: &Context, renewals: &Renewals, pick: &Pick) {
 }
 
 impl Picked {
+    /// What is used, for who asked to be told more.
+    fn described(&self, now: UnixMs) -> String {
+        let ends = self.expires.map_or_else(String::new, |ends| {
+            let left = UnixMs(ends.saturating_sub(now.0)).as_f64();
+            format!(", ends in {}", remaining_short(left))
+        });
+        let id = shown_id(self.id.as_str());
+        format!("Using {id} ({}{ends}).", self.kind.as_str())
+    }
+
     fn of(
         found: (&Context, &StoreDoc, &Renewals),
         agent: &AgentRef,

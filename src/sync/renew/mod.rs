@@ -166,7 +166,14 @@ impl Engine<'_> {
                 Ok(due) => due,
                 Err(renewal) => return Ok(renewal),
             };
-            let Some(lease) = self.wait_for_lease(grant, id, deadline, &mut waited)? else {
+            let lease = match self.wait_for_lease(grant, id, deadline, &mut waited) {
+                Err(SyncError::File(error)) => {
+                    let why = NotRenewed::Obstacle(error.to_string());
+                    return Ok(Renewal::Not(why));
+                }
+                lease => lease?,
+            };
+            let Some(lease) = lease else {
                 continue; // somebody has committed something: look again
             };
             rounds += 1;
@@ -257,7 +264,7 @@ impl Engine<'_> {
     /// Whose login it is, under whatever id.
     fn owner(&self, id: &ProfileId, credential: &Credential<'_>) -> Owned {
         match Owner::of(id.as_str()) {
-            Owner::Vault => self.sources.owner_of(credential),
+            Owner::Vault => self.sources.owners().of(credential),
             owner => Owned::Anothers(owner),
         }
     }
