@@ -19,18 +19,23 @@ impl Engine<'_> {
         mut takeover: Takeover,
         ours: &StoreDoc,
     ) -> Result<Takeover, SyncError> {
+        if !self.vault.has_spent_grants()? {
+            return Ok(takeover);
+        }
         let Some(doc) = takeover.doc.take() else {
             return Ok(takeover);
         };
         let mut mended = Vec::new();
         for (id, entry) in doc.entries(Section::Profiles) {
             let credential = Credential::of(entry);
-            if !self.vault.is_spent(&credential)? {
+            let stored = ours.get(Section::Profiles, id);
+            let known = stored.map(Credential::of);
+            let is_as_stored =
+                known.is_some_and(|known| known.expose_refresh() == credential.expose_refresh());
+            if is_as_stored || !self.vault.is_spent(&credential)? {
                 continue;
             }
-            let stored = ours.get(Section::Profiles, id);
-            let entry = match stored.map(Credential::of) {
-                Some(stored) if stored.expose_refresh() == credential.expose_refresh() => continue,
+            let entry = match known {
                 Some(known) if !self.vault.is_spent(&known)? => {
                     stored.cloned().map(SecretJson::new)
                 }

@@ -109,6 +109,17 @@ impl Vault {
         grant(&self.conn, print).at(&self.path, "read")
     }
 
+    /// Whether any grant is spent.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has_spent_grants(&self) -> Result<bool, VaultError> {
+        self.conn
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM grants WHERE state = 'spent')")
+            .and_then(|mut select| select.query_row([], |row| row.get(0)))
+            .at(&self.path, "read")
+    }
+
     /// The grants of which a refresh was begun and has not ended, each with its fence.
     ///
     /// # Errors
