@@ -926,6 +926,9 @@ fn refresh_by_hand_and_by_cron() {
     );
     let run = home.run(&["refresh", "test:nobody"]).exits(1);
     assert!(run.stderr.contains("not found"), "{run:?}");
+    home.write(SETTINGS, "[providers.test]\ntokn = 1");
+    let run = home.run(&["refresh", "--due"]).exits(65);
+    assert!(run.stderr.contains("unknown field `tokn`"), "{run:?}");
     home.run(&["refresh"]).exits(64);
     home.run(&["refresh", ID, "--due"]).exits(64);
     home.run(&["refresh", ID, "--within", "1h"]).exits(64);
