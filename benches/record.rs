@@ -15,11 +15,12 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
-use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Expiry, Fingerprint, ProfileId, UnixMs};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, Tx, UnlockedVault, Vault, create};
+use clawkeep::vault::{
+    ChangeNote, KeyChoice, KeySources, NewKey, Tx, UnlockedVault, Vault, create,
+};
 use divan::Bencher;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -118,15 +119,16 @@ impl Record {
             credential_keyfile: None,
             keyfile_dir: self.home.join(".config/clawkeep"),
             keychain: &keychain,
+            secrets: None,
         };
         let path = self.vault_file();
         let mut vault = if path.exists() {
             Vault::open(&path).and_then(|vault| vault.unlock(&sources))
         } else {
             std::fs::create_dir_all(self.home.join(".clawdbot")).expect("the benchmark's own home");
-            let choice = KeyChoice::Only(SlotKind::Keyfile);
+            let choice = KeyChoice::Only(NewKey::Keyfile);
             let clock = Clock::Fixed(UnixMs(now() - YEAR));
-            let made = create(&path, choice, &sources, &Actor::current("bench"), clock);
+            let made = create(&path, &choice, &sources, &Actor::current("bench"), clock);
             made.map(|made| made.expect("nobody else makes it").vault)
         }
         .expect("the benchmark's own vault");

@@ -25,9 +25,10 @@
 //!     credential_keyfile: None,
 //!     keyfile_dir: dir.path().join("keys"),
 //!     keychain: &keychain,
+//!     secrets: None,
 //! };
 //! let actor = Actor::current("my-gateway");
-//! let made = create(&path, KeyChoice::Automatic, &keys, &actor, Clock::System)?;
+//! let made = create(&path, &KeyChoice::Automatic, &keys, &actor, Clock::System)?;
 //! let mut vault = made.ok_or("another process made it")?.vault;
 //!
 //! // A credential and its event are committed together, or neither is.

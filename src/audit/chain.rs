@@ -16,6 +16,64 @@ const KEPT_MARK: &[u8] = b"clawkeep-kept-1";
 /// First word of a head written out.
 const HEAD_MARK: &str = "clawkeep-head-1";
 
+/// The keys of a record: which one an event is chained with depends on when it was recorded. A key that may have become known is
+/// replaced, and the events from then on are chained with the new one, over the MAC of the last before.
+#[derive(Clone, Debug)]
+pub struct ChainKeys {
+    newest: MacState,
+    /// Those before it, the newest first, each with the first event that is not its any more.
+    earlier: Vec<(Seq, MacState)>,
+}
+
+impl ChainKeys {
+    /// A record with one key.
+    #[must_use]
+    pub fn new(key: MacState) -> Self {
+        Self {
+            newest: key,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// With `key` in the place of the newest, from the event `first` on.
+    #[must_use]
+    pub fn followed_by(mut self, first: Seq, key: MacState) -> Self {
+        let before = std::mem::replace(&mut self.newest, key);
+        self.earlier.insert(0, (first, before));
+        self
+    }
+
+    /// The key of new events.
+    #[must_use]
+    pub fn newest(&self) -> &MacState {
+        &self.newest
+    }
+
+    /// The first event of the newest, if there were others before it.
+    fn begins(&self) -> Option<Seq> {
+        self.earlier.first().map(|(first, _)| *first)
+    }
+
+    /// All of them, the newest first.
+    fn all(&self) -> impl Iterator<Item = &MacState> {
+        let earlier = self.earlier.iter().map(|(_, key)| key);
+        std::iter::once(&self.newest).chain(earlier)
+    }
+
+    /// The key of an event.
+    #[must_use]
+    pub fn at(&self, seq: Seq) -> &MacState {
+        let mut key = &self.newest;
+        for (first, earlier) in &self.earlier {
+            if seq >= *first {
+                break;
+            }
+            key = earlier;
+        }
+        key
+    }
+}
+
 /// An event's MAC, given the one before it (`None` for the first event).
 #[must_use]
 pub fn chain_mac(key: &MacState, previous: Option<&[u8; 32]>, event: &Event) -> [u8; 32] {
@@ -247,7 +305,7 @@ pub enum HeadCheck {
 /// Checks events one after another in constant memory: 40 bytes for each profile whose newest change outlived pruning.
 #[derive(Debug)]
 pub struct ChainVerifier {
-    key: MacState,
+    keys: ChainKeys,
     head: Option<Head>,
     checkpoint: Option<Checkpoint>,
     last: Option<(Seq, [u8; 32])>,
@@ -265,14 +323,14 @@ impl ChainVerifier {
     /// When the head is another vault's.
     pub fn new(
         vault: VaultId,
-        key: MacState,
+        keys: ChainKeys,
         head: Option<Head>,
         checkpoint: Option<Checkpoint>,
     ) -> Result<Self, ChainFault> {
         match head {
             Some(head) if head.vault != vault => Err(ChainFault::ForeignHead { vault: head.vault }),
             _ => Ok(Self {
-                key,
+                keys,
                 head,
                 checkpoint,
                 last: None,
@@ -354,8 +412,11 @@ impl ChainVerifier {
             (Some(last), _) => Ok(last),
             (None, None) => Ok((Seq(0), GENESIS)),
             (None, Some(checkpoint)) => {
-                let are_all = self.kept.len() as u64 == checkpoint.kept
-                    && constant_time_eq(&kept_mac(&self.key, &self.kept), &checkpoint.kept_mac);
+                // Whichever key it was made with: it stands in an event that is proved by that event's own key.
+                let is_of =
+                    |key| constant_time_eq(&kept_mac(key, &self.kept), &checkpoint.kept_mac);
+                let are_all =
+                    self.kept.len() as u64 == checkpoint.kept && self.keys.all().any(is_of);
                 if !are_all {
                     return Err(ChainFault::KeptMissing {
                         last: checkpoint.last,
@@ -369,7 +430,7 @@ impl ChainVerifier {
     fn mac(&mut self, previous: &[u8; 32], event: &Event) -> [u8; 32] {
         self.bytes.clear();
         event.write_canonical(&mut self.bytes);
-        self.key.mac(&[previous, &self.bytes])
+        self.keys.at(event.seq).mac(&[previous, &self.bytes])
     }
 
     /// Ends.
@@ -399,6 +460,13 @@ impl ChainVerifier {
         let Some((last, _)) = self.last else {
             return Err(ChainFault::Empty);
         };
+        // Who has an earlier key could else cut off all that the newest proves, and go on from there.
+        if let Some(begins) = self.keys.begins().filter(|begins| *begins > last) {
+            return Err(ChainFault::Truncated {
+                first: Seq(last.0 + 1),
+                last: begins,
+            });
+        }
         Ok(Verified {
             events: self.count,
             last,
@@ -431,7 +499,7 @@ mod tests {
     }
 
     fn verify(events: &[Event], kept: Option<Head>) -> Result<(u64, Seq), ChainFault> {
-        let mut verifier = ChainVerifier::new(VAULT, key(), kept, None)?;
+        let mut verifier = ChainVerifier::new(VAULT, ChainKeys::new(key()), kept, None)?;
         events.iter().try_for_each(|event| verifier.check(event))?;
         let verified = verifier.finish()?;
         Ok((verified.events, verified.last))
@@ -521,6 +589,46 @@ mod tests {
             verify(&events, Some(foreign)),
             Err(ChainFault::ForeignHead { .. })
         ));
+    }
+
+    #[test]
+    fn a_replaced_key_proves_what_came_before_it_and_nothing_goes_on_under_the_earlier() {
+        let key_of = |n: u8| AuditKey::from_bytes(&[n; 32]).unwrap().mac_state();
+        let keys = ChainKeys::new(key_of(8))
+            .followed_by(Seq(4), key_of(9))
+            .followed_by(Seq(6), key_of(10));
+        let chained = |of: &dyn Fn(Seq) -> MacState, n: i64| {
+            let mut events: Vec<Event> = Vec::new();
+            for seq in 1..=n {
+                let mut event = sample(seq);
+                event.mac = chain_mac(&of(event.seq), events.last().map(|e| &e.mac), &event);
+                events.push(event);
+            }
+            events
+        };
+        let check = |events: &[Event]| {
+            let mut verifier = ChainVerifier::new(VAULT, keys.clone(), None, None)?;
+            events.iter().try_for_each(|event| verifier.check(event))?;
+            verifier.finish().map(|verified| verified.events)
+        };
+        let events = chained(&|seq| keys.at(seq).clone(), 7);
+        assert_eq!(check(&events), Ok(7));
+        // Who has the first key makes a record of their own with it.
+        let forged = chained(&|_| key_of(8), 7);
+        assert_eq!(check(&forged), Err(ChainFault::Altered { seq: Seq(4) }));
+        let cut = ChainFault::Truncated {
+            first: Seq(4),
+            last: Seq(6),
+        };
+        assert_eq!(check(&forged[..3]), Err(cut));
+        // And alters an event from before the key was replaced, and all after it that it can.
+        let mut rewritten = events;
+        rewritten[1].at.0 += 1;
+        for at in 1..3 {
+            let before = rewritten[at - 1].mac;
+            rewritten[at].mac = chain_mac(&key_of(8), Some(&before), &rewritten[at]);
+        }
+        assert_eq!(check(&rewritten), Err(ChainFault::Altered { seq: Seq(4) }));
     }
 
     #[test]

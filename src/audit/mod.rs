@@ -8,7 +8,8 @@ mod filter;
 mod summary;
 
 pub use chain::{
-    ChainFault, ChainVerifier, Checkpoint, Head, HeadCheck, Verified, chain_mac, kept_mac,
+    ChainFault, ChainKeys, ChainVerifier, Checkpoint, Head, HeadCheck, Verified, chain_mac,
+    kept_mac,
 };
 pub use event::{Event, EventActor, EventDraft, EventKind, Origin, Outcome};
 pub use filter::{Direction, Filter, KindFilter, UnknownKind, is_renewal};

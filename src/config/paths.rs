@@ -52,6 +52,7 @@ pub struct Layout {
     pub codex_file: PathBuf,
     working_dir: PathBuf,
     named_key_file: Option<PathBuf>,
+    passphrase_file: Option<PathBuf>,
     credentials_dir: Option<PathBuf>,
     config_home: PathBuf,
     state_home: PathBuf,
@@ -108,6 +109,7 @@ impl Layout {
                 .unwrap_or_else(|| home.join(".codex"))
                 .join("auth.json"),
             named_key_file: named("CLAWKEEP_KEY_FILE"),
+            passphrase_file: named("CLAWKEEP_PASSPHRASE_FILE"),
             credentials_dir: absolute("CREDENTIALS_DIRECTORY"),
             config_home: absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
             state_home: absolute("XDG_STATE_HOME")
@@ -142,6 +144,20 @@ impl Layout {
         self.credentials_dir
             .as_ref()
             .map(|dir| dir.join("clawkeep.key"))
+    }
+
+    /// The file with a passphrase or recovery code that `$CLAWKEEP_PASSPHRASE_FILE` names.
+    #[must_use]
+    pub fn passphrase_file(&self) -> Option<&Path> {
+        self.passphrase_file.as_deref()
+    }
+
+    /// The passphrase or recovery code among a systemd service's credentials.
+    #[must_use]
+    pub fn credential_passphrase_file(&self) -> Option<PathBuf> {
+        self.credentials_dir
+            .as_ref()
+            .map(|dir| dir.join("clawkeep.passphrase"))
     }
 
     /// Where this program keeps key files: `$XDG_CONFIG_HOME/clawkeep`.

@@ -32,6 +32,9 @@ pub enum CryptoError {
     /// The operating system gave no random numbers.
     #[error("the operating system gives no random numbers")]
     NoRandomness,
+    /// The memory that a passphrase takes was not to be had.
+    #[error("there is not the memory that a passphrase takes")]
+    NoMemory,
 }
 
 /// Fills an array from the operating system's generator.

@@ -2,13 +2,17 @@
 //!
 //! Errors here never say why something did not open: that would be an oracle.
 
+mod argon2id;
 mod keys;
+mod recovery;
 mod seal;
 mod slot;
 
+pub use argon2id::{Argon2id, PASSPHRASE_MAX, PASSPHRASE_MIN, PassphraseFault, check_passphrase};
 pub use keys::{
     AuditKey, CryptoError, DataKey, FingerprintKey, MacState, SlotKey, constant_time_eq,
     random_bytes,
 };
+pub use recovery::{RecoveryCode, RecoveryFault, looks_like_recovery_code, parse_recovery_code};
 pub use seal::{Aad, Epoch, SealKey, SealedBlob};
-pub use slot::{SlotKind, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};
+pub use slot::{SlotKind, SlotName, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};

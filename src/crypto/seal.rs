@@ -26,7 +26,7 @@ pub struct Epoch(pub u32);
 pub type SealedBlob = Vec<u8>;
 
 /// What a sealed field is bound to. Every part is preceded by its length, so no two sets of parts read alike.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Aad(Vec<u8>);
 
 impl Aad {

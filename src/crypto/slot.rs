@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Aad, CryptoError, DataKey, Epoch, SealedBlob, SlotKey, constant_time_eq};
+use super::{Aad, CryptoError, DataKey, Epoch, SealKey, SealedBlob, SlotKey, constant_time_eq};
 use crate::domain::{KeyId, VaultId};
 
 /// Where a slot's key is kept.
@@ -12,6 +12,10 @@ pub enum SlotKind {
     Keychain,
     /// In a file that only its owner can read.
     Keyfile,
+    /// In nobody's keeping: derived from a passphrase.
+    Passphrase,
+    /// On paper: a recovery code.
+    Recovery,
 }
 
 impl SlotKind {
@@ -21,15 +25,22 @@ impl SlotKind {
         match self {
             Self::Keychain => "keychain",
             Self::Keyfile => "keyfile",
+            Self::Passphrase => "passphrase",
+            Self::Recovery => "recovery",
         }
     }
 
     /// The kind of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Keychain, Self::Keyfile]
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
+        [
+            Self::Keychain,
+            Self::Keyfile,
+            Self::Passphrase,
+            Self::Recovery,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
     }
 }
 
@@ -44,6 +55,8 @@ pub struct SlotRecord {
     pub key_id: KeyId,
     /// Says whether a key found there is the right one.
     pub check: [u8; 16],
+    /// How the key comes from a passphrase, as [`super::Argon2id`] prints it; only slots of that kind have it.
+    pub kdf: Option<String>,
     /// The data key, sealed under the slot's key.
     pub wrapped: SealedBlob,
 }
@@ -58,11 +71,19 @@ pub struct WrappedKeys {
     pub slot_key: SealedBlob,
 }
 
-fn aad(vault: VaultId, column: &str, slot: i64, kind: SlotKind) -> Aad {
-    Aad::new(vault, "key_slots", column)
+/// What a slot's blobs are bound to. The parameters of a passphrase are among it where there are any: they cannot be weakened.
+fn aad(vault: VaultId, column: &str, (slot, kind, kdf): SlotName<'_>) -> Aad {
+    let aad = Aad::new(vault, "key_slots", column)
         .number(slot)
-        .text(kind.as_str())
+        .text(kind.as_str());
+    match kdf {
+        Some(kdf) => aad.text(kdf),
+        None => aad,
+    }
 }
+
+/// A slot's number, its kind, and how its key comes from a passphrase.
+pub type SlotName<'a> = (i64, SlotKind, Option<&'a str>);
 
 impl WrappedKeys {
     /// Wraps `data` for a slot.
@@ -72,16 +93,16 @@ impl WrappedKeys {
     pub fn new(
         vault: VaultId,
         epoch: Epoch,
-        (slot, kind): (i64, SlotKind),
+        name: SlotName<'_>,
         data: &DataKey,
         key: &SlotKey,
     ) -> Result<Self, CryptoError> {
         let data_key = key
             .wrap_key(vault, epoch)
-            .seal(aad(vault, "wrapped", slot, kind), data.expose_secret())?;
+            .seal(aad(vault, "wrapped", name), data.expose_secret())?;
         let slot_key = data
             .seal_key(vault, epoch)
-            .seal(aad(vault, "slot_key", slot, kind), key.expose_secret())?;
+            .seal(aad(vault, "slot_key", name), key.expose_secret())?;
         Ok(Self { data_key, slot_key })
     }
 }
@@ -105,8 +126,30 @@ impl SlotRecord {
     ) -> Result<DataKey, CryptoError> {
         let plain = key
             .wrap_key(vault, epoch)
-            .open(aad(vault, "wrapped", self.slot, self.kind), &self.wrapped)?;
+            .open(aad(vault, "wrapped", self.name()), &self.wrapped)?;
         DataKey::from_bytes(&plain).ok_or(CryptoError::Unopened)
+    }
+
+    /// The slot's own key, out of what [`WrappedKeys::slot_key`] was stored as.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unopened`] when it was altered.
+    pub fn unwrap_slot_key(
+        &self,
+        vault: VaultId,
+        seal: &SealKey,
+        blob: &[u8],
+    ) -> Result<SlotKey, CryptoError> {
+        let plain = seal.open(aad(vault, "slot_key", self.name()), blob)?;
+        SlotKey::from_bytes(&plain)
+            .filter(|key| self.accepts(vault, key))
+            .ok_or(CryptoError::Unopened)
+    }
+
+    /// What its blobs are bound to.
+    #[must_use]
+    pub fn name(&self) -> SlotName<'_> {
+        (self.slot, self.kind, self.kdf.as_deref())
     }
 }
 
@@ -151,12 +194,14 @@ mod tests {
     const VAULT: VaultId = VaultId([5; 16]);
 
     fn slot(key: &SlotKey, data: &DataKey) -> SlotRecord {
-        let wrapped = WrappedKeys::new(VAULT, Epoch(1), (1, SlotKind::Keyfile), data, key).unwrap();
+        let wrapped =
+            WrappedKeys::new(VAULT, Epoch(1), (1, SlotKind::Keyfile, None), data, key).unwrap();
         SlotRecord {
             slot: 1,
             kind: SlotKind::Keyfile,
             key_id: KeyId([1; 8]),
             check: key.check_value(VAULT),
+            kdf: None,
             wrapped: wrapped.data_key,
         }
     }
@@ -170,11 +215,19 @@ mod tests {
         let opened = record.unwrap_data_key(VAULT, Epoch(1), &key).unwrap();
         assert_eq!(opened.expose_secret(), data.expose_secret());
         assert!(record.unwrap_data_key(VAULT, Epoch(1), &other).is_err());
-        let relabelled = SlotRecord {
-            kind: SlotKind::Keychain,
-            ..record
-        };
-        assert!(relabelled.unwrap_data_key(VAULT, Epoch(1), &key).is_err());
+        for (slot, kind, kdf) in [
+            (1, SlotKind::Keychain, None),
+            (2, SlotKind::Keyfile, None),
+            (1, SlotKind::Keyfile, Some("weaker")),
+        ] {
+            let relabelled = SlotRecord {
+                slot,
+                kind,
+                kdf: kdf.map(str::to_owned),
+                ..record.clone()
+            };
+            assert!(relabelled.unwrap_data_key(VAULT, Epoch(1), &key).is_err());
+        }
     }
 
     #[test]

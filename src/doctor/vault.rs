@@ -17,11 +17,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(vault) = evidence.vault.locked() {
         found.extend(file(vault));
-        // With its key had, and no other kind of slot, the first key file that is there is the one that opened it.
-        let is_keyfile =
-            |kinds: Vec<String>| kinds.iter().all(|kind| kind == SlotKind::Keyfile.as_str());
-        let is_in_use =
-            evidence.vault.unlocked().is_some() && vault.slot_kinds().is_ok_and(is_keyfile);
+        // Opened with a key file, it was with the first that is there.
+        let opened_with = evidence.vault.unlocked().map(UnlockedVault::opened_with);
+        let is_in_use = opened_with.is_some_and(|(_, kind)| kind == SlotKind::Keyfile);
         found.extend(keys_beside(evidence.layout, vault, is_in_use));
         found.extend(unkept(evidence, vault));
     }
@@ -114,31 +112,31 @@ fn unkept(evidence: &Evidence<'_>, vault: &Vault) -> Option<Finding> {
 }
 
 fn key_slots(layout: &Layout, vault: &Vault) -> Option<Finding> {
-    let kinds = vault.slot_kinds().ok()?;
-    let [kind] = kinds.as_slice() else {
+    let slots = vault.slots().ok()?;
+    let [slot] = slots.as_slice() else {
         return None; // none at all is a vault that does not open, which is told there
     };
-    let (place, copy) = match SlotKind::from_name(kind) {
-        Some(SlotKind::Keychain) => (
-            "the keychain".to_owned(),
-            "Keep a copy of the keychain on another machine.",
-        ),
+    let place = match SlotKind::from_name(&slot.kind) {
+        Some(SlotKind::Keychain) => "one key, in the keychain".to_owned(),
+        Some(SlotKind::Passphrase) => "one key, a passphrase".to_owned(),
+        Some(SlotKind::Recovery) => "one key, a recovery code".to_owned(),
         Some(SlotKind::Keyfile) | None => {
             let file = key_files(layout, vault)
                 .into_iter()
                 .find(|file| exists(file));
             let shown = file.map(|file| layout.shorten_home(&file));
-            (
-                shown.unwrap_or("the key file".to_owned()),
-                "Keep a copy of it on another machine.",
-            )
+            format!("one key, in {}", shown.unwrap_or("a key file".to_owned()))
         }
     };
-    let message = format!("there is one key, in {place}: with it lost, the vault is lost");
+    let message = format!("there is {place}: with it lost, the vault is lost");
+    let advice = match SlotKind::from_name(&slot.kind) {
+        Some(SlotKind::Recovery) => "Add another: clawkeep key add keyfile",
+        _ => "Add one to keep on paper: clawkeep key recovery",
+    };
     Some(
         Finding::new(FindingId::KeysSingle, message)
             .path(vault.path())
-            .advice(copy),
+            .advice(advice),
     )
 }
 

@@ -44,6 +44,7 @@ impl Place {
             credential_keyfile: None,
             keyfile_dir: self.at("keys"),
             keychain: &keychain,
+            secrets: None,
         })
     }
 
@@ -55,7 +56,7 @@ impl Place {
             let choice = KeyChoice::Automatic;
             let clock = Clock::Fixed(UnixMs(START));
             let path = place.at("vault.db");
-            create(&path, choice, keys, &actor(), clock)
+            create(&path, &choice, keys, &actor(), clock)
                 .unwrap()
                 .unwrap();
         });

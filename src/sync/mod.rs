@@ -18,6 +18,7 @@ mod notice;
 mod observe;
 pub mod plan;
 mod renew;
+mod rotate;
 mod shared;
 mod sources;
 mod spent;

@@ -4,29 +4,32 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
+use zeroize::Zeroizing;
 
 use super::error::{Context, KeyProblem, VaultError};
 use super::file::{APPLICATION_ID, Vault, connect, lock, trusted_dir};
-use super::unlock::{KeySources, UnlockedVault, seal_record_key};
+use super::keep_key::{Kept, NewKey, keep, keep_in_keychain};
+use super::keys::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
+use super::unlock::{KeySources, OpenedBy, UnlockedVault};
 use super::{key_slots, schema};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
-    AuditKey, DataKey, Epoch, FingerprintKey, SlotKey, SlotKind, SlotRecord, WrappedKeys,
+    AuditKey, DataKey, Epoch, FingerprintKey, RecoveryCode, SlotKind, SlotRecord, WrappedKeys,
     random_bytes,
 };
-use crate::domain::{KeyId, UnixMs, VaultId};
+use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
     Actor, Clock, RemoveOutcome, check_trusted, create_private_dir, create_private_file, exists,
     remove_if_present, rename_durably,
 };
 
 /// Where a new vault's key goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum KeyChoice {
     /// The keychain if one answers, else a key file.
     Automatic,
     /// There and nowhere else.
-    Only(SlotKind),
+    Only(NewKey),
 }
 
 /// A vault that was just made.
@@ -38,6 +41,8 @@ pub struct Created {
     pub kind: SlotKind,
     /// The key file, if there is one.
     pub keyfile: Option<PathBuf>,
+    /// The recovery code, where that is its key; it is kept nowhere.
+    pub code: Option<RecoveryCode>,
     /// Why the keychain was not taken, where it was to be.
     pub no_keychain: Option<KeyProblem>,
 }
@@ -48,7 +53,7 @@ pub struct Created {
 /// When its key cannot be kept or the file cannot be made. Neither vault nor key is left behind then.
 pub fn create(
     path: &Path,
-    choice: KeyChoice,
+    choice: &KeyChoice,
     sources: &KeySources<'_>,
     actor: &Actor,
     clock: Clock,
@@ -64,9 +69,8 @@ pub fn create(
     }
     set_journals_aside(&path)?;
     let draft = Draft::new(path)?;
-    let slot_key = SlotKey::generate()?;
-    let kept = keep_key(&slot_key, choice, sources, &draft)?;
-    let built = draft.build(&kept.key, kept.kind, kept.key_id, actor, clock);
+    let (kept, no_keychain) = keep_first(choice, sources, draft.id)?;
+    let built = draft.build(&kept, actor, clock);
     if built.is_err() {
         draft.discard();
         // The last step can fail with the vault in place: its key stays then.
@@ -75,12 +79,13 @@ pub fn create(
         }
     }
     let data = built?;
-    let vault = Vault::open(&draft.path)?.with_data_key(data)?;
+    let vault = Vault::open(&draft.path)?.with_data_key(data, first_slot(&kept))?;
     Ok(Some(Created {
         vault,
         kind: kept.kind,
         keyfile: kept.keyfile,
-        no_keychain: kept.no_keychain,
+        code: kept.code,
+        no_keychain,
     }))
 }
 
@@ -109,94 +114,19 @@ fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
     Ok(())
 }
 
-impl Kept {
-    /// Takes back a key that nothing was sealed under after all. A key that was provided stays.
-    fn discard(&self, sources: &KeySources<'_>, vault: VaultId) {
-        // The error that led here is the one to tell; a key left behind opens nothing.
-        match (self.kind, &self.keyfile) {
-            (SlotKind::Keychain, _) => {
-                let _ = sources
-                    .keychain
-                    .delete(&key_slots::account(vault, self.key_id));
-            }
-            (SlotKind::Keyfile, Some(path)) if !self.provided => {
-                let _ = remove_if_present(path);
-            }
-            (SlotKind::Keyfile, _) => {}
-        }
-    }
-}
-
-struct Kept {
-    key: SlotKey,
-    provided: bool,
-    key_id: KeyId,
-    kind: SlotKind,
-    keyfile: Option<PathBuf>,
-    no_keychain: Option<KeyProblem>,
-}
-
-/// Keeps the first slot's key, before anything is sealed under it.
-fn keep_key(
-    key: &SlotKey,
-    choice: KeyChoice,
-    sources: &KeySources<'_>,
-    draft: &Draft,
-) -> Result<Kept, VaultError> {
-    let key_id = KeyId(random_bytes()?);
-    let mut no_keychain = None;
-    if choice != KeyChoice::Only(SlotKind::Keyfile) {
-        match key_slots::into_keychain(sources.keychain, draft.id, key_id, key) {
-            Ok(()) => {
-                let kind = SlotKind::Keychain;
-                return Ok(Kept {
-                    key: key.clone(),
-                    provided: false,
-                    key_id,
-                    kind,
-                    keyfile: None,
-                    no_keychain,
-                });
-            }
-            Err(error) if choice == KeyChoice::Automatic => no_keychain = Some(error.into()),
-            Err(error) => return Err(VaultError::KeyNotKept(error.into())),
-        }
-    }
-    let (key, path, provided) = keep_in_file(key, sources, draft.id)?;
-    Ok(Kept {
-        key,
-        provided,
-        key_id,
-        kind: SlotKind::Keyfile,
-        keyfile: Some(path),
-        no_keychain,
-    })
-}
-
-/// A key file that the user or the service manager provides is used as it is; else a new one is written.
-fn keep_in_file(
-    key: &SlotKey,
+/// Keeps the first slot's key, before anything is sealed under it, and says why the keychain was not taken where it was to be.
+fn keep_first(
+    choice: &KeyChoice,
     sources: &KeySources<'_>,
     vault: VaultId,
-) -> Result<(SlotKey, PathBuf, bool), VaultError> {
-    for (path, forbidden) in [
-        (&sources.named_keyfile, 0o077),
-        (&sources.credential_keyfile, 0o022),
-    ] {
-        let Some(path) = path else { continue };
-        if let Some(provided) =
-            key_slots::from_file(path, forbidden).map_err(VaultError::KeyNotKept)?
-        {
-            return Ok((provided, path.clone(), true));
-        }
+) -> Result<(Kept, Option<KeyProblem>), VaultError> {
+    match choice {
+        KeyChoice::Only(new) => Ok((keep(new, sources, vault)?, None)),
+        KeyChoice::Automatic => match keep_in_keychain(sources.keychain, vault) {
+            Ok(kept) => Ok((kept, None)),
+            Err(error) => Ok((keep(&NewKey::Keyfile, sources, vault)?, Some(error.into()))),
+        },
     }
-    let path = sources
-        .named_keyfile
-        .clone()
-        .unwrap_or_else(|| sources.own_keyfile(vault));
-    key_slots::into_file(&path, vault, key)
-        .map_err(|error| VaultError::KeyNotKept(error.into()))?;
-    Ok((key.clone(), path, false))
 }
 
 /// A vault in the making.
@@ -227,14 +157,7 @@ impl Draft {
         }
     }
 
-    fn build(
-        &self,
-        slot_key: &SlotKey,
-        kind: SlotKind,
-        key_id: KeyId,
-        actor: &Actor,
-        clock: Clock,
-    ) -> Result<DataKey, VaultError> {
+    fn build(&self, kept: &Kept, actor: &Actor, clock: Clock) -> Result<DataKey, VaultError> {
         create_private_file(&self.temporary)?;
         let mut conn = connect(&self.temporary)?;
         conn.pragma_update(None, "application_id", APPLICATION_ID)
@@ -242,21 +165,21 @@ impl Draft {
         schema::migrate(&mut conn, &self.temporary)?;
         // Later migrations drop tables of earlier ones: no vault begins with pages that nothing is in.
         conn.execute_batch("VACUUM").at(&self.temporary, "create")?;
-        let data = self.write_identity(&conn, slot_key, (kind, key_id), clock.now())?;
+        let data = self.write_identity(&conn, kept, clock.now())?;
         let vault = Vault {
             conn,
             path: self.temporary.clone(),
             id: self.id,
             epoch: Epoch(1),
         };
-        let mut unlocked = vault.with_data_key(data.clone())?;
+        let mut unlocked = vault.with_data_key(data.clone(), first_slot(kept))?;
         let mut tx = unlocked.begin(actor, clock)?;
         let event = EventDraft::new(EventKind::VaultCreated, Origin::Clawkeep);
         tx.append(
             None,
             event
                 .detail("vault", self.id.to_string())
-                .detail("key", kind.as_str()),
+                .detail("key", kept.kind.as_str()),
         )?;
         tx.commit()?;
         let conn = unlocked.vault.conn;
@@ -272,45 +195,50 @@ impl Draft {
     fn write_identity(
         &self,
         conn: &Connection,
-        slot_key: &SlotKey,
-        (kind, key_id): (SlotKind, KeyId),
+        kept: &Kept,
         now: UnixMs,
     ) -> Result<DataKey, VaultError> {
         let (vault, epoch) = (self.id, Epoch(1));
         let data = DataKey::generate()?;
+        let name = (1, kept.kind, kept.kdf.as_deref());
+        let wrapped = WrappedKeys::new(vault, epoch, name, &data, &kept.key)?;
         let slot = SlotRecord {
             slot: 1,
-            kind,
-            key_id,
-            check: slot_key.check_value(vault),
-            wrapped: Vec::new(),
+            kind: kept.kind,
+            key_id: kept.key_id,
+            check: kept.key.check_value(vault),
+            kdf: kept.kdf.clone(),
+            wrapped: wrapped.data_key,
         };
-        let wrapped = WrappedKeys::new(vault, epoch, (slot.slot, kind), &data, slot_key)?;
-        let insert =
-            "INSERT INTO record_keys (purpose, number, created_at, sealed) VALUES (?1, 1, ?2, ?3)";
-        let audit = seal_record_key(
-            &data,
-            (vault, epoch),
-            ("audit", 1),
-            AuditKey::generate()?.expose_secret(),
-        )?;
-        let prints = FingerprintKey::generate()?;
-        let prints = seal_record_key(
-            &data,
-            (vault, epoch),
-            ("fingerprint", 1),
-            prints.expose_secret(),
-        )?;
+        let seal = data.seal_key(vault, epoch);
+        let sealed = |purpose, key: &[u8; 32]| {
+            let key = RecordKey {
+                number: 1,
+                key: Zeroizing::new(key.to_vec()),
+                begins: None,
+            };
+            key.seal(&seal, vault, (purpose, 1))
+        };
+        let audit = sealed(AUDIT, AuditKey::generate()?.expose_secret())?;
+        let prints = sealed(FINGERPRINT, FingerprintKey::generate()?.expose_secret())?;
         let write = || {
             conn.execute(
                 "INSERT INTO vault (only, vault_id, epoch, created_at) VALUES (1, ?1, ?2, ?3)",
                 params![vault.0, epoch.0, now.0],
             )?;
-            conn.execute(insert, params!["audit", now.0, audit])?;
-            conn.execute(insert, params!["fingerprint", now.0, prints])?;
-            key_slots::insert(conn, &slot, &wrapped, now)
+            put_record_key(conn, (AUDIT, 1), &audit, now)?;
+            put_record_key(conn, (FINGERPRINT, 1), &prints, now)?;
+            key_slots::insert(conn, &slot, &wrapped.slot_key, now)
         };
         write().at(&self.temporary, "create")?;
         Ok(data)
+    }
+}
+
+fn first_slot(kept: &Kept) -> OpenedBy {
+    OpenedBy {
+        slot: 1,
+        kind: kept.kind,
+        key: kept.key.clone(),
     }
 }

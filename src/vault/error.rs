@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::crypto::CryptoError;
+use crate::crypto::{CryptoError, RecoveryFault};
 use crate::domain::KeyId;
 use crate::platform::{FileError, KeychainError, LockError};
 
@@ -60,9 +60,27 @@ pub enum VaultError {
         /// What each place said.
         problems: Vec<KeyProblem>,
     },
-    /// The key chosen for a new vault could not be stored.
-    #[error("the new vault's key cannot be kept: {0}")]
+    /// The key of a new vault or slot could not be stored.
+    #[error("the new key cannot be kept: {0}")]
     KeyNotKept(KeyProblem),
+    /// It has as many key slots as a vault may have.
+    #[error("the vault has 16 key slots, and that is as many as there may be")]
+    SlotsFull,
+    /// There is no such slot.
+    #[error("the vault has no key slot {slot}")]
+    NoSlot {
+        /// The number asked for.
+        slot: i64,
+    },
+    /// Without this slot nothing would open the vault.
+    #[error("key slot {slot} is the last one that opens the vault")]
+    LastSlot {
+        /// Its number.
+        slot: i64,
+    },
+    /// What a refresh brings is sealed under the key that was to be replaced.
+    #[error("a login is being refreshed")]
+    RefreshUnderWay,
     /// The key was rotated by another process while this one worked.
     #[error("the vault's key was rotated while this command ran")]
     Rekeyed,
@@ -152,6 +170,45 @@ pub enum KeyProblem {
     /// The key file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Nobody gave a passphrase or a recovery code.
+    #[error("no passphrase was given, and there is nobody to ask")]
+    NoSecret,
+    /// What was given opens no slot.
+    #[error("the passphrase opens no key slot")]
+    WrongSecret,
+    /// What was given is no whole recovery code.
+    #[error(transparent)]
+    RecoveryCode(RecoveryFault),
+    /// A passphrase was named, and no slot has one.
+    #[error("no key slot takes a passphrase or a recovery code")]
+    NoSuchSlot,
+    /// A passphrase slot asks for what no vault of ours asks for.
+    #[error("key slot {slot} asks for a derivation outside the bounds that are taken")]
+    BadParameters {
+        /// Its number.
+        slot: i64,
+    },
+    /// The memory that the derivation takes is not to be had.
+    #[error("key slot {slot} takes more memory than there is")]
+    NoMemory {
+        /// Its number.
+        slot: i64,
+    },
+    /// A key that was to get a slot has one.
+    #[error("that key has key slot {slot} already")]
+    InUse {
+        /// Its number.
+        slot: i64,
+    },
+    /// A new recovery code could not be shown, so nobody would have it.
+    #[error("the recovery code could not be shown")]
+    NotShown,
+    /// A key that the service manager provides is its to replace.
+    #[error("the key file {} is the service manager's", path.display())]
+    Provided {
+        /// The file.
+        path: PathBuf,
+    },
     /// The slot does not open with its own key: it was altered.
     #[error("key slot {slot} does not open with its key")]
     AlteredSlot {

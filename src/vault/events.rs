@@ -261,6 +261,11 @@ pub(super) const NEWEST_OF_KIND: &str = "SELECT e.detail FROM actions a JOIN ser
      JOIN events e ON e.subject = s.subject AND e.action = s.action \
      WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
 
+/// When the newest event of a kind was recorded, if there is one.
+pub(super) const WHEN_NEWEST_OF_KIND: &str = "SELECT e.at FROM actions a JOIN series s ON s.action = a.id \
+     JOIN events e ON e.subject = s.subject AND e.action = s.action \
+     WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
+
 /// The details of the newest event of a kind, if there is one and it has some.
 pub(super) fn newest_detail(
     conn: &Connection,

@@ -62,7 +62,7 @@ impl std::fmt::Debug for ExportRecord {
     }
 }
 
-fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad {
+pub(super) fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad {
     Aad::new(vault, "exports", "snapshot")
         .text(path)
         .text(agent.as_str())

@@ -331,10 +331,9 @@ fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
 }
 
 pub(super) fn identity(conn: &Connection, path: &Path) -> Result<(VaultId, Epoch), VaultError> {
-    conn.query_row(
-        "SELECT vault_id, epoch FROM vault WHERE only = 1",
-        [],
-        |row| Ok((VaultId(row.get(0)?), Epoch(row.get(1)?))),
-    )
-    .at(path, "read")
+    conn.prepare_cached("SELECT vault_id, epoch FROM vault WHERE only = 1")
+        .and_then(|mut select| {
+            select.query_row([], |row| Ok((VaultId(row.get(0)?), Epoch(row.get(1)?))))
+        })
+        .at(path, "read")
 }

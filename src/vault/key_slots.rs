@@ -1,137 +1,169 @@
-//! The key slots' table, and keeping a slot's key where its kind says.
+//! The key slots' table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, params};
-use zeroize::Zeroizing;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::error::{Context, KEYCHAIN, KeyProblem, VaultError};
+use super::error::{Context, KeyProblem, VaultError};
+use super::events::WHEN_NEWEST_OF_KIND;
 use super::file::Vault;
-use crate::crypto::{SlotKey, SlotKind, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};
-use crate::domain::{KeyId, UnixMs, VaultId};
-use crate::platform::{
-    FileError, Keychain, KeychainError, check_trusted, create_private_dir, read_trusted, sync_dir,
-};
+use super::find_key::{from_files, renewed};
+use super::unlock::KeySources;
+use crate::audit::EventKind;
+use crate::crypto::{SlotKind, SlotRecord, WrappedKeys};
+use crate::domain::{KeyId, UnixMs};
 
-/// A key file is three short lines.
-const KEYFILE_LIMIT: u64 = 4096;
+/// How many slots a vault may have. Source: `spec/vault.md`, Keys.
+pub(super) const SLOTS_MAX: i64 = 16;
 
 /// The slots that this version can open, and the kinds of the others.
 pub(super) type Slots = (Vec<SlotRecord>, Vec<KeyProblem>);
 
+/// A key slot, as far as it is told without a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// Its number, from 1 to 16.
+    pub slot: i64,
+    /// Its kind's name; a later version's may be among them.
+    pub kind: String,
+    /// Names its key in its place.
+    pub key_id: KeyId,
+    /// When it was added.
+    pub created_at: UnixMs,
+    /// How its key comes from a passphrase: memory, passes, lanes and salt as a PHC string.
+    pub kdf: Option<String>,
+}
+
+const COLUMNS: &str = "slot, kind, key_id, check_value, wrapped, kdf";
+
 pub(super) fn read_all(conn: &Connection, path: &Path) -> Result<Slots, VaultError> {
     let mut select = conn
-        .prepare("SELECT slot, kind, key_id, check_value, wrapped FROM key_slots ORDER BY slot")
+        .prepare(&format!("SELECT {COLUMNS} FROM key_slots ORDER BY slot"))
         .at(path, "read")?;
     let mut rows = select.query([]).at(path, "read")?;
     let (mut slots, mut others) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next().at(path, "read")? {
-        let (slot, kind): (i64, String) =
-            (row.get(0).at(path, "read")?, row.get(1).at(path, "read")?);
-        match SlotKind::from_name(&kind) {
-            Some(kind) => slots.push(SlotRecord {
-                slot,
-                kind,
-                key_id: KeyId(row.get(2).at(path, "read")?),
-                check: row.get(3).at(path, "read")?,
-                wrapped: row.get(4).at(path, "read")?,
-            }),
-            None => others.push(KeyProblem::UnknownKind { slot, kind }),
+        match read(row).at(path, "read")? {
+            Ok(slot) => slots.push(slot),
+            Err((slot, kind)) => others.push(KeyProblem::UnknownKind { slot, kind }),
         }
     }
     Ok((slots, others))
 }
 
+/// A row of [`COLUMNS`]; its number and kind where that is of a later version.
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<SlotRecord, (i64, String)>> {
+    let (slot, kind): (i64, String) = (row.get(0)?, row.get(1)?);
+    let Some(kind) = SlotKind::from_name(&kind) else {
+        return Ok(Err((slot, kind)));
+    };
+    Ok(Ok(SlotRecord {
+        slot,
+        kind,
+        key_id: KeyId(row.get(2)?),
+        check: row.get(3)?,
+        wrapped: row.get(4)?,
+        kdf: row.get(5)?,
+    }))
+}
+
 impl Vault {
-    /// The kinds of its key slots, in the order of the slots; needs no key. Kinds of later versions are among them.
+    /// Its key slots, in the order of their numbers; needs no key.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn slot_kinds(&self) -> Result<Vec<String>, VaultError> {
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let mut select = self
-                .conn
-                .prepare("SELECT kind FROM key_slots ORDER BY slot")?;
-            select.query_map([], |row| row.get(0))?.collect()
+    pub fn slots(&self) -> Result<Vec<SlotInfo>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<SlotInfo>> {
+            let mut select = self.conn.prepare(
+                "SELECT slot, kind, key_id, created_at, kdf FROM key_slots ORDER BY slot",
+            )?;
+            let rows = select.query_map([], |row| {
+                Ok(SlotInfo {
+                    slot: row.get(0)?,
+                    kind: row.get(1)?,
+                    key_id: KeyId(row.get(2)?),
+                    created_at: UnixMs(row.get(3)?),
+                    kdf: row.get(4)?,
+                })
+            })?;
+            rows.collect()
         };
         read().at(&self.path, "read")
     }
+
+    /// When the newest event of a kind was recorded; `None` when there is none. Needs no key.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn newest_of_kind(&self, kind: EventKind) -> Result<Option<UnixMs>, VaultError> {
+        let newest = self
+            .conn
+            .query_row(WHEN_NEWEST_OF_KIND, [kind.as_str()], |row| row.get(0))
+            .optional();
+        Ok(newest.at(&self.path, "read")?.map(UnixMs))
+    }
+
+    /// Where the key file of a slot is; `None` when it is not where one is looked for, or does not open the slot.
+    #[must_use]
+    pub fn find_keyfile(&self, slot: i64, sources: &KeySources<'_>) -> Option<PathBuf> {
+        let (slots, _) = read_all(&self.conn, &self.path).ok()?;
+        let slot = slots.into_iter().find(|known| known.slot == slot)?;
+        let found = from_files(sources, self.id, &slot).ok()?;
+        Some(if found.is_renewed {
+            renewed(&found.place)
+        } else {
+            found.place
+        })
+    }
+
+    /// How often its data key was replaced, counted from 1; needs no key.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch.0
+    }
+}
+
+/// The lowest number that no slot has.
+pub(super) fn free_slot(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    let mut select = conn.prepare("SELECT slot FROM key_slots")?;
+    let taken = select.query_map([], |row| row.get(0))?;
+    let taken: Vec<i64> = taken.collect::<rusqlite::Result<_>>()?;
+    Ok((1..=SLOTS_MAX).find(|slot| !taken.contains(slot)))
 }
 
 pub(super) fn insert(
     conn: &Connection,
     slot: &SlotRecord,
-    wrapped: &WrappedKeys,
+    slot_key: &[u8],
     now: UnixMs,
 ) -> rusqlite::Result<usize> {
     conn.execute(
-        "INSERT INTO key_slots (slot, kind, key_id, check_value, created_at, wrapped, slot_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![slot.slot, slot.kind.as_str(), slot.key_id.0, slot.check, now.0, wrapped.data_key, wrapped.slot_key],
+        "INSERT INTO key_slots (slot, kind, key_id, check_value, kdf, created_at, wrapped, slot_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![slot.slot, slot.kind.as_str(), slot.key_id.0, slot.check, slot.kdf, now.0, slot.wrapped, slot_key],
     )
 }
 
-/// A slot's account in the keychain. Source: `spec/vault.md`, Keys.
-pub(super) fn account(vault: VaultId, key: KeyId) -> String {
-    format!("{vault}/{key}")
+/// What a slot's own key was sealed as.
+pub(super) fn sealed_slot_key(conn: &Connection, slot: i64) -> rusqlite::Result<Vec<u8>> {
+    conn.query_row(
+        "SELECT slot_key FROM key_slots WHERE slot = ?1",
+        [slot],
+        |row| row.get(0),
+    )
 }
 
-/// Reads the slot's key from the keychain. An item that is not 32 bytes is not its key.
-pub(super) fn from_keychain(
-    keychain: &dyn Keychain,
-    vault: VaultId,
+/// Puts a slot in the place of the one of its number.
+pub(super) fn replace(
+    conn: &Connection,
     slot: &SlotRecord,
-) -> Result<SlotKey, KeyProblem> {
-    let found = keychain.get(&account(vault, slot.key_id))?;
-    let bytes: Zeroizing<Vec<u8>> = found.ok_or(KeyProblem::NotInKeychain {
-        key_id: slot.key_id,
-    })?;
-    let wrong = || KeyProblem::WrongKey {
-        place: KEYCHAIN.to_owned(),
-    };
-    SlotKey::from_bytes(&bytes)
-        .filter(|key| slot.accepts(vault, key))
-        .ok_or_else(wrong)
+    wrapped: &WrappedKeys,
+) -> rusqlite::Result<usize> {
+    conn.execute(
+        "UPDATE key_slots SET key_id = ?2, check_value = ?3, kdf = ?4, wrapped = ?5, slot_key = ?6 WHERE slot = ?1",
+        params![slot.slot, slot.key_id.0, slot.check, slot.kdf, wrapped.data_key, wrapped.slot_key],
+    )
 }
 
-/// Stores a new slot's key in the keychain, which reads it back before it says yes.
-pub(super) fn into_keychain(
-    keychain: &dyn Keychain,
-    vault: VaultId,
-    key_id: KeyId,
-    key: &SlotKey,
-) -> Result<(), KeychainError> {
-    keychain.set(&account(vault, key_id), key.expose_secret())
-}
-
-/// Reads the key file at `path`; `None` when there is none. `forbidden` as in [`check_trusted`].
-pub(super) fn from_file(path: &Path, forbidden: u32) -> Result<Option<SlotKey>, KeyProblem> {
-    if let Some(dir) = path
-        .parent()
-        .and_then(|dir| std::fs::canonicalize(dir).ok())
-    {
-        check_trusted(&dir, 0o022)?;
-    }
-    let Some(contents) = read_trusted(path, forbidden, KEYFILE_LIMIT)? else {
-        return Ok(None);
-    };
-    let not_one = || KeyProblem::NotAKeyFile {
-        path: path.to_owned(),
-    };
-    parse_keyfile(&contents.bytes).map(Some).ok_or_else(not_one)
-}
-
-/// Writes a key file that was not there, whole and durably: half a key file, left by a killed process, would stand in
-/// the way of every later try.
-pub(super) fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError> {
-    use std::io::Write as _;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    create_private_dir(dir)?;
-    let mut file =
-        tempfile::NamedTempFile::new_in(dir).map_err(FileError::io("create a file in", dir))?; // mode 0600
-    file.write_all(keyfile_text(vault, key).as_bytes())
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(FileError::io("write", path))?;
-    file.persist_noclobber(path)
-        .map_err(|error| FileError::io("create", path)(error.error))?;
-    sync_dir(dir)
+pub(super) fn delete(conn: &Connection, slot: i64) -> rusqlite::Result<usize> {
+    conn.execute("DELETE FROM key_slots WHERE slot = ?1", [slot])
 }

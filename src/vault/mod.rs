@@ -4,15 +4,20 @@
 //! through [`Tx`], an immediate transaction in which every change carries its event; it rolls back unless committed.
 
 mod agents;
+mod cells;
 mod create;
 mod error;
 mod events;
 mod exports;
 mod file;
+mod find_key;
 mod grants;
 mod history;
 mod inventory;
+mod keep_key;
+mod key_changes;
 mod key_slots;
+mod keys;
 mod observed;
 #[cfg(test)]
 mod plans;
@@ -20,6 +25,8 @@ mod profiles;
 mod prune;
 #[cfg(test)]
 mod refuse;
+mod renew_keys;
+mod rotate;
 mod runs;
 mod schema;
 mod seal_json;
@@ -41,9 +48,13 @@ pub use file::Vault;
 pub use grants::{Grant, GrantState};
 pub use history::Events;
 pub use inventory::{Extent, Held, Names};
+pub use keep_key::NewKey;
+pub use key_changes::{AddedKey, RemovedKey};
+pub use key_slots::SlotInfo;
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
 pub use prune::Pruned;
+pub use rotate::{Renewal, Rotated};
 pub use tx::Tx;
-pub use unlock::{KeySources, UnlockedVault};
+pub use unlock::{KeySources, SecretSource, UnlockedVault};
 pub use uses::{HandedOut, Pin};

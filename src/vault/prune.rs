@@ -110,7 +110,7 @@ impl Tx<'_> {
             last: Seq(cut.last),
             mac: cut.mac,
             kept: kept.len() as u64,
-            kept_mac: kept_mac(&self.keys.audit, &kept),
+            kept_mac: kept_mac(self.keys.chain.newest(), &kept),
         };
         let mut event = EventDraft::new(EventKind::AuditPruned, Origin::Clawkeep);
         event.detail = checkpoint.detail();

@@ -21,7 +21,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    fn aad(vault: VaultId, agent: &AgentName, revision: i64) -> Aad {
+    pub(super) fn aad(vault: VaultId, agent: &AgentName, revision: i64) -> Aad {
         Aad::new(vault, "agents", "frame")
             .text(agent.as_str())
             .number(revision)
@@ -59,7 +59,7 @@ impl Frame {
     }
 }
 
-fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad {
+pub(super) fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad {
     Aad::new(vault, "usage", "sealed")
         .text(agent.as_str())
         .text(profile)

@@ -6,8 +6,9 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
+use super::keys::Keys;
 use super::sections::{Frame, frame_of};
-use super::unlock::{Keys, UnlockedVault};
+use super::unlock::UnlockedVault;
 use super::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
 use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId};
@@ -44,8 +45,10 @@ impl UnlockedVault {
     /// order of their times unless the clock is set back.
     ///
     /// # Errors
-    /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them rotated the key.
+    /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them replaced the data key in this very moment, or so
+    /// that this process cannot follow.
     pub fn begin(&mut self, actor: &Actor, clock: Clock) -> Result<Tx<'_>, VaultError> {
+        self.reload_keys()?;
         let (path, epoch) = (self.vault.path.as_path(), self.vault.epoch);
         let tx = self
             .vault
@@ -118,7 +121,7 @@ impl Tx<'_> {
             mac: [0; 32],
         };
         event.mac = chain_mac(
-            &self.keys.audit,
+            self.keys.chain.newest(),
             before.as_ref().map(|last| &last.mac),
             &event,
         );

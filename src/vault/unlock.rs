@@ -1,19 +1,31 @@
-//! From locked to unlocked: finding a slot's key, asking in order of least effort.
+//! From locked to unlocked: any slot will do, asked in order of least effort.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use rusqlite::OptionalExtension as _;
+use secrecy::SecretString;
 
 use super::error::{Context, KeyProblem, VaultError};
-use super::file::Vault;
+use super::file::{Vault, identity};
+use super::find_key::{from_files, from_keychain, from_secret};
 use super::key_slots;
-use crate::crypto::{Aad, CryptoError};
-use crate::crypto::{
-    AuditKey, DataKey, Epoch, FingerprintKey, MacState, SealKey, SlotKey, SlotKind, SlotRecord,
-};
-use crate::domain::{Fingerprint, VaultId};
+use super::keys::Keys;
+use super::renew_keys::finish_keyfile;
+use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
+use crate::domain::VaultId;
 use crate::platform::Keychain;
+
+/// Where passphrases and recovery codes come from.
+pub trait SecretSource {
+    /// Whether it was named for this very command: then it alone is tried.
+    fn is_named(&self) -> bool;
+
+    /// The next one to try; `None` when there is none. `before` says why the last did not do.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem>;
+}
 
 /// Where slot keys may be found.
 pub struct KeySources<'a> {
@@ -25,6 +37,8 @@ pub struct KeySources<'a> {
     pub keyfile_dir: PathBuf,
     /// The operating system's keychain.
     pub keychain: &'a dyn Keychain,
+    /// Who may give a passphrase or a recovery code.
+    pub secrets: Option<&'a dyn SecretSource>,
 }
 
 impl fmt::Debug for KeySources<'_> {
@@ -42,7 +56,7 @@ impl KeySources<'_> {
 
     /// The places to look at and the permission bits each must not have. A service manager's credential may show the
     /// group bits of an access list, which only it sets.
-    fn keyfiles(&self, vault: VaultId) -> Vec<(PathBuf, u32)> {
+    pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<(PathBuf, u32)> {
         let named = self.named_keyfile.iter().map(|path| (path.clone(), 0o077));
         let credential = self
             .credential_keyfile
@@ -55,26 +69,12 @@ impl KeySources<'_> {
     }
 }
 
-/// The keys of an unlocked vault.
-pub(super) struct Keys {
-    pub(super) data: DataKey,
-    pub(super) seal: SealKey,
-    pub(super) audit: MacState,
-    pub(super) fingerprint: FingerprintKey,
-    pub(super) fingerprint_number: u16,
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys(…)")
-    }
-}
-
-impl Keys {
-    /// What stands for a token in the record.
-    pub(super) fn fingerprint(&self, token: &str) -> Fingerprint {
-        self.fingerprint.fingerprint(self.fingerprint_number, token)
-    }
+/// The slot that a vault was opened with.
+#[derive(Clone, Debug)]
+pub(super) struct OpenedBy {
+    pub(super) slot: i64,
+    pub(super) kind: SlotKind,
+    pub(super) key: SlotKey,
 }
 
 /// A vault with its keys: what is sealed can be opened, and written.
@@ -82,6 +82,7 @@ impl Keys {
 pub struct UnlockedVault {
     pub(super) vault: Vault,
     pub(super) keys: Keys,
+    pub(super) opened_by: OpenedBy,
 }
 
 impl std::ops::Deref for UnlockedVault {
@@ -92,22 +93,71 @@ impl std::ops::Deref for UnlockedVault {
     }
 }
 
+impl UnlockedVault {
+    /// The number and kind of the slot that it was opened with.
+    #[must_use]
+    pub fn opened_with(&self) -> (i64, SlotKind) {
+        (self.opened_by.slot, self.opened_by.kind)
+    }
+
+    /// Takes the keys that another process has put in place of these, if it has: the slot's own key opens the new ones too.
+    ///
+    /// # Errors
+    /// [`VaultError::Rekeyed`] when that slot is gone or has another key.
+    pub fn reload_keys(&mut self) -> Result<(), VaultError> {
+        let path = self.vault.path.clone();
+        if identity(&self.vault.conn, &path)? == (self.vault.id, self.vault.epoch) {
+            return Ok(());
+        }
+        let snapshot = self.vault.conn.unchecked_transaction().at(&path, "read")?;
+        let (id, epoch) = identity(&self.vault.conn, &path)?;
+        if id != self.vault.id {
+            return Err(VaultError::Rekeyed); // another vault was put in its place
+        }
+        let (slots, _) = key_slots::read_all(&self.vault.conn, &path)?;
+        let own = |slot: &&SlotRecord| slot.slot == self.opened_by.slot;
+        let data = slots
+            .iter()
+            .find(own)
+            .and_then(|slot| slot.unwrap_data_key(id, epoch, &self.opened_by.key).ok())
+            .ok_or(VaultError::Rekeyed)?;
+        let keys = Keys::load(&self.vault.conn, &path, (id, epoch), data)?;
+        drop(snapshot);
+        self.keys = keys;
+        self.vault.epoch = epoch;
+        Ok(())
+    }
+}
+
 impl Vault {
-    /// Unlocks with the first slot whose key is found: key files first, then the keychain.
+    /// Unlocks with the first slot whose key is found: key files first, then the keychain, then what a person is asked for. Where a
+    /// passphrase or recovery code was named for this command, with that alone.
     ///
     /// # Errors
     /// [`VaultError::NoKey`] with what each place said. No new key is ever made for a vault that exists.
     pub fn unlock(self, sources: &KeySources<'_>) -> Result<UnlockedVault, VaultError> {
-        let (mut slots, mut problems) = key_slots::read_all(&self.conn, &self.path)?;
-        slots.sort_by_key(|slot| (effort(slot.kind), slot.slot));
-        for slot in &slots {
-            match self
-                .slot_key(slot, sources)
-                .and_then(|key| self.open_slot(slot, &key))
-            {
-                Ok(data) => return self.with_data_key(data),
-                Err(problem) => problems.push(problem),
+        let (slots, mut problems) = key_slots::read_all(&self.conn, &self.path)?;
+        let named = sources.secrets.filter(|secrets| secrets.is_named());
+        if named.is_none() {
+            for kind in [SlotKind::Keyfile, SlotKind::Keychain] {
+                for slot in slots.iter().filter(|slot| slot.kind == kind) {
+                    match self.stored_key(slot, sources) {
+                        Ok(key) => match self.open_slot(slot, &key) {
+                            Ok(data) => return self.with_data_key(data, opened(slot, key)),
+                            Err(problem) => problems.push(problem),
+                        },
+                        Err(problem) => problems.push(problem),
+                    }
+                }
             }
+        }
+        match self.asked_for(&slots, sources, named.is_some()) {
+            Ok(Some((slot, key))) => match self.open_slot(slot, &key) {
+                Ok(data) => return self.with_data_key(data, opened(slot, key)),
+                Err(problem) => problems.push(problem),
+            },
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
         }
         Err(VaultError::NoKey {
             vault: self.id.to_string(),
@@ -120,97 +170,72 @@ impl Vault {
             .map_err(|_| KeyProblem::AlteredSlot { slot: slot.slot })
     }
 
-    fn slot_key(&self, slot: &SlotRecord, sources: &KeySources<'_>) -> Result<SlotKey, KeyProblem> {
-        match slot.kind {
-            SlotKind::Keychain => key_slots::from_keychain(sources.keychain, self.id, slot),
-            SlotKind::Keyfile => {
-                for (path, forbidden) in sources.keyfiles(self.id) {
-                    if let Some(key) = key_slots::from_file(&path, forbidden)? {
-                        let wrong = KeyProblem::WrongKey {
-                            place: path.display().to_string(),
-                        };
-                        return Some(key)
-                            .filter(|key| slot.accepts(self.id, key))
-                            .ok_or(wrong);
-                    }
-                }
-                let looked_at = sources
-                    .named_keyfile
-                    .clone()
-                    .unwrap_or_else(|| sources.own_keyfile(self.id));
-                Err(KeyProblem::NoKeyFile { path: looked_at })
+    /// The key of a slot that nobody has to be asked for.
+    fn stored_key(
+        &self,
+        slot: &SlotRecord,
+        sources: &KeySources<'_>,
+    ) -> Result<SlotKey, KeyProblem> {
+        if slot.kind == SlotKind::Keychain {
+            return from_keychain(sources.keychain, self.id, slot);
+        }
+        let found = from_files(sources, self.id, slot)?;
+        if found.is_renewed {
+            finish_keyfile(&self.path, self.id, slot, &found.place);
+        }
+        Ok(found.key)
+    }
+
+    /// The slot that what is given opens, if there is one that can be opened so.
+    fn asked_for<'s>(
+        &self,
+        slots: &'s [SlotRecord],
+        sources: &KeySources<'_>,
+        is_named: bool,
+    ) -> Result<Option<(&'s SlotRecord, SlotKey)>, KeyProblem> {
+        let is_asked =
+            |slot: &&SlotRecord| matches!(slot.kind, SlotKind::Passphrase | SlotKind::Recovery);
+        if !slots.iter().any(|slot| is_asked(&slot)) {
+            return if is_named {
+                Err(KeyProblem::NoSuchSlot)
+            } else {
+                Ok(None)
+            };
+        }
+        let mut before = None;
+        loop {
+            let given = match sources.secrets {
+                Some(secrets) => secrets.next(before.as_ref())?,
+                None => None,
+            };
+            let Some(secret) = given else {
+                return Err(before.unwrap_or(KeyProblem::NoSecret));
+            };
+            match from_secret(&secret, self.id, slots) {
+                Ok(found) => return Ok(Some(found)),
+                Err(problem) => before = Some(problem),
             }
         }
     }
 
-    pub(super) fn with_data_key(self, data: DataKey) -> Result<UnlockedVault, VaultError> {
-        let seal = data.seal_key(self.id, self.epoch);
-        let (_, audit) = self.record_key(&seal, "audit")?;
-        let (fingerprint_number, fingerprint) = self.record_key(&seal, "fingerprint")?;
-        let damaged = || VaultError::Unopened {
-            row: "a key of the record".to_owned(),
-        };
-        let keys = Keys {
-            audit: AuditKey::from_bytes(&audit)
-                .ok_or_else(damaged)?
-                .mac_state(),
-            fingerprint: FingerprintKey::from_bytes(&fingerprint).ok_or_else(damaged)?,
-            fingerprint_number,
-            data,
-            seal,
-        };
-        Ok(UnlockedVault { vault: self, keys })
-    }
-
-    /// The newest key of a purpose, opened.
-    fn record_key(
-        &self,
-        seal: &SealKey,
-        purpose: &str,
-    ) -> Result<(u16, zeroize::Zeroizing<Vec<u8>>), VaultError> {
-        let (number, sealed): (u16, Vec<u8>) = self
-            .conn
-            .query_row(
-                "SELECT number, sealed FROM record_keys WHERE purpose = ?1 ORDER BY number DESC LIMIT 1",
-                [purpose],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()
-            .at(&self.path, "read")?
-            .ok_or_else(|| VaultError::Damaged {
-                path: self.path.clone(),
-                what: format!("its {purpose} key is missing"),
-            })?;
-        let key = seal
-            .open(record_key_aad(self.id, purpose, number), &sealed)
-            .map_err(|_| VaultError::Unopened {
-                row: format!("the {purpose} key"),
-            })?;
-        Ok((number, key))
+    pub(super) fn with_data_key(
+        self,
+        data: DataKey,
+        opened_by: OpenedBy,
+    ) -> Result<UnlockedVault, VaultError> {
+        let keys = Keys::load(&self.conn, &self.path, (self.id, self.epoch), data)?;
+        Ok(UnlockedVault {
+            vault: self,
+            keys,
+            opened_by,
+        })
     }
 }
 
-/// Asking a person, or a service, costs more than reading a file.
-fn effort(kind: SlotKind) -> u8 {
-    match kind {
-        SlotKind::Keyfile => 0,
-        SlotKind::Keychain => 1,
+fn opened(slot: &SlotRecord, key: SlotKey) -> OpenedBy {
+    OpenedBy {
+        slot: slot.slot,
+        kind: slot.kind,
+        key,
     }
-}
-
-pub(super) fn record_key_aad(vault: VaultId, purpose: &str, number: u16) -> Aad {
-    Aad::new(vault, "record_keys", "sealed")
-        .text(purpose)
-        .number(i64::from(number))
-}
-
-/// Seals a new key of the record.
-pub(super) fn seal_record_key(
-    data: &DataKey,
-    (vault, epoch): (VaultId, Epoch),
-    (purpose, number): (&str, u16),
-    key: &[u8; 32],
-) -> Result<Vec<u8>, CryptoError> {
-    data.seal_key(vault, epoch)
-        .seal(record_key_aad(vault, purpose, number), key)
 }

@@ -9,8 +9,7 @@ use super::events::Labels;
 use super::history::through_sql;
 use super::series::{self, Series};
 use super::{UnlockedVault, Vault, events};
-use crate::audit::{ChainFault, ChainVerifier, Checkpoint, EventKind, Head, Verified};
-use crate::crypto::MacState;
+use crate::audit::{ChainFault, ChainKeys, ChainVerifier, Checkpoint, EventKind, Head, Verified};
 use crate::domain::{Seq, UnixMs, VaultId};
 
 /// How many series are known to be listed before they are forgotten: bounds memory.
@@ -64,18 +63,18 @@ impl UnlockedVault {
         head: Option<Head>,
     ) -> Result<Result<Verified, ChainFault>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?; // all of it as it is now
-        verify(&self.conn, (self.id, &self.keys.audit), head).at(&self.path, "read")
+        verify(&self.conn, (self.id, &self.keys.chain), head).at(&self.path, "read")
     }
 }
 
 /// Verifies the record as a transaction that is under way sees it.
 pub(super) fn verify(
     conn: &Connection,
-    (vault, key): (VaultId, &MacState),
+    (vault, keys): (VaultId, &ChainKeys),
     head: Option<Head>,
 ) -> rusqlite::Result<Result<Verified, ChainFault>> {
     let checkpoint = checkpoint(conn)?;
-    let mut verifier = match ChainVerifier::new(vault, key.clone(), head, checkpoint) {
+    let mut verifier = match ChainVerifier::new(vault, keys.clone(), head, checkpoint) {
         Ok(verifier) => verifier,
         Err(fault) => return Ok(Err(fault)),
     };

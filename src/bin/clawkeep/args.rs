@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
-    auth_remove, auth_setup_token, auth_trust, doctor, exec, export, history, import, init,
+    auth_remove, auth_setup_token, auth_trust, doctor, exec, export, history, import, init, key,
     models_status, refresh, report, session, sync, token,
 };
 use crate::failure::Failure;
@@ -39,6 +39,17 @@ pub(crate) struct Global {
     /// The vault [default: $CLAWKEEP_VAULT, else vault.db in the state directory]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) vault: Option<PathBuf>,
+    /// Open the vault with the passphrase or recovery code in FILE (- for stdin) [env: CLAWKEEP_PASSPHRASE_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Open the vault with the passphrase or recovery code that descriptor N gives
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        conflicts_with = "passphrase_file"
+    )]
+    pub(crate) passphrase_fd: Option<u32>,
     /// Do not take over logins from Claude Code and Codex
     #[arg(long, global = true)]
     pub(crate) no_sync: bool,
@@ -74,6 +85,9 @@ pub(crate) enum Command {
     Session(session::Session),
     /// Look for what is wrong, and mend what can be mended safely
     Doctor(doctor::Doctor),
+    /// What opens the vault: show, add, remove and rotate its keys
+    #[command(subcommand)]
+    Key(key::Key),
     /// What happened to which credential
     History(history::History),
     /// The record: verify it, print its head, export it, prune it

@@ -20,6 +20,7 @@ use clawkeep::vault::{Created, KeyChoice, KeySources, UnlockedVault, Vault, Vaul
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::passphrase::{Named, Passphrases};
 use crate::ui::{Loudness, Ui};
 
 /// The largest head that is read, in bytes; one is a short line.
@@ -41,6 +42,7 @@ pub(crate) struct Context {
     pub(crate) actor: Actor,
     pub(crate) ui: Ui,
     keychain: SystemKeychain,
+    passphrases: Passphrases,
 }
 
 impl Context {
@@ -73,6 +75,7 @@ impl Context {
                 colour: global.color,
             },
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
+            passphrases: Passphrases::new(&layout, named_passphrase(global)),
             env,
             layout,
             settings: OnceCell::new(),
@@ -108,13 +111,19 @@ impl Context {
         Ok(self.providers.get_or_init(|| providers))
     }
 
-    fn key_sources(&self) -> KeySources<'_> {
+    pub(crate) fn key_sources(&self) -> KeySources<'_> {
         KeySources {
             named_keyfile: self.layout.named_key_file().map(Path::to_owned),
             credential_keyfile: self.layout.credential_key_file(),
             keyfile_dir: self.layout.key_file_dir(),
             keychain: &self.keychain,
+            secrets: Some(&self.passphrases),
         }
+    }
+
+    /// Where passphrases come from.
+    pub(crate) fn passphrases(&self) -> &Passphrases {
+        &self.passphrases
     }
 
     /// Another user's state directory (`sudo`) is left alone: files of ours in it would lock its owner out.
@@ -159,6 +168,39 @@ impl Context {
         Ok(self.locked()?.unlock(&self.key_sources())?)
     }
 
+    /// Opens and unlocks the vault, to change what opens it. There must be one.
+    pub(crate) fn unlocked(&self) -> Result<UnlockedVault, Failure> {
+        self.unlocked_with(&self.key_sources())
+    }
+
+    /// As [`Context::unlocked`], where the passphrase that was given is not to open it.
+    pub(crate) fn unlocked_without_passphrase(&self) -> Result<UnlockedVault, Failure> {
+        self.unlocked_with(&KeySources {
+            secrets: None,
+            ..self.key_sources()
+        })
+    }
+
+    fn unlocked_with(&self, sources: &KeySources<'_>) -> Result<UnlockedVault, Failure> {
+        harden();
+        self.check_owner()?;
+        if !self.has_keyfile() {
+            self.keychain.warm_up();
+        }
+        Ok(Vault::open(&self.layout.vault_file)?.unlock(sources)?)
+    }
+
+    /// Runs `work` on the vault, and keeps the record's head where the vault is not.
+    pub(crate) fn with_new_head<T>(
+        &self,
+        vault: &mut UnlockedVault,
+        work: impl FnOnce(&mut UnlockedVault) -> Result<T, VaultError>,
+    ) -> Result<T, Failure> {
+        let done = work(vault)?;
+        self.keep_head(vault);
+        Ok(done)
+    }
+
     /// Opens and unlocks the vault, making it first if there is none.
     pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
         harden();
@@ -168,7 +210,7 @@ impl Context {
         }
         match Vault::open(&self.layout.vault_file) {
             Ok(vault) => Ok(vault.unlock(&self.key_sources())?),
-            Err(VaultError::Absent { .. }) => match self.create(KeyChoice::Automatic)? {
+            Err(VaultError::Absent { .. }) => match self.create(&KeyChoice::Automatic)? {
                 Some(created) => Ok(created.vault),
                 None => Ok(self.locked()?.unlock(&self.key_sources())?), // another process was quicker
             },
@@ -177,7 +219,7 @@ impl Context {
     }
 
     /// Makes the vault, and says on stderr where its key went and why.
-    pub(crate) fn create(&self, choice: KeyChoice) -> Result<Option<Created>, Failure> {
+    pub(crate) fn create(&self, choice: &KeyChoice) -> Result<Option<Created>, Failure> {
         harden();
         let had_one = self.lock_dir().exists();
         let made = create(
@@ -199,6 +241,7 @@ impl Context {
                 (SlotKind::Keyfile, Some(path)) => {
                     format!("in the key file {}", self.layout.shorten_home(path))
                 }
+                (SlotKind::Passphrase, _) => "your passphrase".to_owned(),
                 _ => "in the keychain".to_owned(),
             };
             let why = created
@@ -206,7 +249,7 @@ impl Context {
                 .as_ref()
                 .map(|problem| format!(" ({problem})"))
                 .unwrap_or_default();
-            self.ui.note(&format!("Note: made the vault {vault}; its key is {place}{why}. Keep a copy of the key elsewhere."));
+            self.ui.note(&format!("Note: made the vault {vault}; its key is {place}{why}. For the day on which that is lost, add one to keep on paper: clawkeep key recovery"));
             self.keep_head(&created.vault);
         }
         Ok(made)
@@ -419,6 +462,12 @@ fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
     writeln!(file, "{head}")?;
     file.as_file().sync_all()?;
     file.persist(path).map(|_| ()).map_err(|error| error.error)
+}
+
+/// The passphrase that was named for this command.
+fn named_passphrase(global: &Global) -> Option<Named> {
+    let file = global.passphrase_file.clone().map(Named::File);
+    file.or(global.passphrase_fd.map(Named::Descriptor))
 }
 
 fn text(raw: &OsStr) -> Option<String> {

@@ -245,7 +245,7 @@ fn of_lock(error: &LockError) -> u8 {
 fn of_vault(error: &VaultError) -> u8 {
     match error {
         VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
-        VaultError::Busy { .. } | VaultError::Rekeyed => BUSY,
+        VaultError::Busy { .. } | VaultError::Rekeyed | VaultError::RefreshUnderWay => BUSY,
         VaultError::Damaged { .. }
         | VaultError::Foreign { .. }
         | VaultError::Newer { .. }
@@ -267,10 +267,28 @@ fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Newer { .. } => "Nothing was changed. Install the version of clawkeep that made it, or a later one.".to_owned(),
         VaultError::NetworkFileSystem { .. } => "Put it on a local disk, with --vault FILE or CLAWKEEP_VAULT.".to_owned(),
         VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
-        VaultError::KeyNotKept(_) => {
-            "Nothing was made. Choose another place for the key: clawkeep init --key keyfile (or CLAWKEEP_KEY_FILE)".to_owned()
+        VaultError::KeyNotKept(KeyProblem::InUse { .. }) => {
+            "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE.".to_owned()
         }
-        VaultError::Rekeyed | VaultError::Busy { .. } => "Run the command again.".to_owned(),
+        VaultError::KeyNotKept(KeyProblem::NoSecret) => {
+            "Nothing was changed. Run it at a terminal, or give the new passphrase with --new-passphrase-file FILE.".to_owned()
+        }
+        VaultError::KeyNotKept(KeyProblem::Provided { .. } | KeyProblem::NoKeyFile { .. }) => {
+            "Nothing was changed. Remove that slot first, and add one anew afterwards: clawkeep key remove SLOT".to_owned()
+        }
+        VaultError::KeyNotKept(KeyProblem::UnknownKind { .. }) => {
+            "Nothing was changed. Use the version of clawkeep that added it.".to_owned()
+        }
+        VaultError::KeyNotKept(KeyProblem::NotShown) => {
+            "Nothing was changed. Run it where its answer can be read.".to_owned()
+        }
+        VaultError::KeyNotKept(_) => {
+            "Nothing was made. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
+        }
+        VaultError::SlotsFull => "Remove one first: clawkeep key status, clawkeep key remove SLOT".to_owned(),
+        VaultError::NoSlot { .. } => "See which there are: clawkeep key status".to_owned(),
+        VaultError::LastSlot { .. } => "Nothing was changed. Add another first: clawkeep key add".to_owned(),
+        VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
         VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
@@ -287,6 +305,24 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         && let Some(remedy) = file_remedy(error)
     {
         return remedy;
+    }
+    if any(|problem| matches!(problem, KeyProblem::RecoveryCode(_))) {
+        return "Look at that group on paper, and give the code once more.".to_owned();
+    }
+    if any(|problem| matches!(problem, KeyProblem::WrongSecret)) {
+        return "Give the right one, or any other key that the vault has: clawkeep key status"
+            .to_owned();
+    }
+    if any(|problem| matches!(problem, KeyProblem::NoSuchSlot)) {
+        return "Leave --passphrase-file out. To give the vault one: clawkeep key add passphrase"
+            .to_owned();
+    }
+    if any(|problem| matches!(problem, KeyProblem::BadParameters { .. })) {
+        return "The vault was changed past clawkeep. Use another of its keys, or put back a backup.".to_owned();
+    }
+    if any(|problem| matches!(problem, KeyProblem::NoSecret)) {
+        return "Run it at a terminal, or give the passphrase with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
+            .to_owned();
     }
     if any(|problem| match problem {
         KeyProblem::NotInKeychain { .. } => true,

@@ -5,6 +5,7 @@ mod collation;
 mod commands;
 mod context;
 mod failure;
+mod passphrase;
 mod pick;
 mod prompt;
 mod record;

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -107,6 +107,30 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
     }
 }
 
+/// Asks for a line that does not show: a passphrase, of any characters. Blanks around it are cut off.
+pub(crate) fn hidden(question: &str) -> Result<SecretString, Failure> {
+    show(&format!("{}: ", one_line(question)))?;
+    let typed = hidden_line();
+    say("");
+    match typed? {
+        Typed::Left => Err(not_answered()),
+        Typed::Line(line) => {
+            let line = std::str::from_utf8(&line).map_err(|_| not_answered())?;
+            Ok(SecretString::from(line.trim()))
+        }
+    }
+}
+
+/// Asks for the same once more; whether it is.
+pub(crate) fn is_repeated(given: &SecretString) -> Result<bool, Failure> {
+    let again = hidden("Once more, to be sure")?;
+    let (given, again) = (given.expose_secret(), again.expose_secret());
+    Ok(clawkeep::crypto::constant_time_eq(
+        given.as_bytes(),
+        again.as_bytes(),
+    ))
+}
+
 /// What was typed where it does not show.
 enum Typed {
     /// A line.
@@ -159,7 +183,8 @@ fn show(text: &str) -> Result<(), Failure> {
         .map_err(Failure::Output)
 }
 
-fn say(text: &str) {
+/// Says something between questions.
+pub(crate) fn say(text: &str) {
     // Nobody is left to tell when stderr is closed; the next question finds that out.
     let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
 }
@@ -300,7 +325,6 @@ fn checked(given: &[u8]) -> Result<SecretString, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret as _;
 
     #[test]
     fn a_secret_is_one_word_and_is_not_repeated_in_complaints() {

@@ -54,7 +54,7 @@ impl Engine<'_> {
 
     /// Under the lease: takes in what a refresh that was cut off has brought, or marks its grant uncertain. What a refresh has brought of
     /// which the vault does not know at all, since an older copy of it was put back, is taken in too.
-    pub(super) fn end_interrupted(&mut self, grant: Fingerprint) -> Result<(), SyncError> {
+    pub(in crate::sync) fn end_interrupted(&mut self, grant: Fingerprint) -> Result<(), SyncError> {
         let known = self.vault.grant(grant)?;
         let is_begun = known.state == GrantState::Started;
         let left = Rescue::read(&self.lock_dir, self.vault, grant)?;

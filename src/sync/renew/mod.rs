@@ -300,7 +300,7 @@ impl Engine<'_> {
     }
 
     /// Gives a lease up; its file goes with it once the grant is of no use any more.
-    fn give_up(&self, lease: Lease, grant: Fingerprint) {
+    pub(in crate::sync) fn give_up(&self, lease: Lease, grant: Fingerprint) {
         let state = self.vault.grant(grant).map(|grant| grant.state);
         if matches!(state, Ok(GrantState::Spent | GrantState::Dead)) {
             let _ = lease.forget(); // an empty file that stays is of no harm

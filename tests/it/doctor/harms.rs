@@ -492,6 +492,7 @@ pub(super) fn append_at(home: &Home, at: i64) {
         credential_keyfile: None,
         keyfile_dir: home.at(".config/clawkeep"),
         keychain: &keychain,
+        secrets: None,
     };
     let vault = Vault::open(&home.at(VAULT)).unwrap();
     let mut vault = vault.unlock(&sources).unwrap();

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use clawkeep::audit::{EventDraft, EventKind, Filter, Origin};
-use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, ProfileId, Section, UnixMs};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, UnlockedVault, create};
+use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, NewKey, UnlockedVault, create};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -27,16 +26,16 @@ impl Bench {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let actor = Actor::current("test");
-        let choice = KeyChoice::Only(SlotKind::Keyfile);
+        let choice = KeyChoice::Only(NewKey::Keyfile);
         let keychain = SystemKeychain::new(std::time::Duration::ZERO, SessionBus::Absent);
         let sources = key_sources(dir.path(), &keychain);
         let clock = Clock::Fixed(UnixMs(START));
         let path = dir.path().join("vault.db");
-        let made = create(&path, choice, &sources, &actor, clock)
+        let made = create(&path, &choice, &sources, &actor, clock)
             .unwrap()
             .unwrap();
         assert!(
-            create(&path, choice, &sources, &actor, clock)
+            create(&path, &choice, &sources, &actor, clock)
                 .unwrap()
                 .is_none(),
             "an existing vault is left alone"
@@ -120,6 +119,7 @@ pub(crate) fn key_sources<'a>(dir: &Path, keychain: &'a SystemKeychain) -> KeySo
         credential_keyfile: None,
         keyfile_dir: dir.join("keys"),
         keychain,
+        secrets: None,
     }
 }
 

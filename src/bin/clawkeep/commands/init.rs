@@ -1,11 +1,12 @@
 //! `init`: make the vault and its key.
 
 use clap::{Args, ValueEnum};
-use clawkeep::crypto::SlotKind;
-use clawkeep::vault::KeyChoice;
+use clawkeep::platform::exists;
+use clawkeep::vault::{KeyChoice, NewKey};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::passphrase::new_passphrase;
 
 /// Make the vault and its key.
 #[derive(Debug, Args)]
@@ -24,17 +25,27 @@ enum KeyKind {
     Keychain,
     /// A file that only you can read
     Keyfile,
+    /// A passphrase of 12 characters or more, asked for, or taken from --passphrase-file
+    Passphrase,
 }
 
 impl Init {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let choice = match self.key {
             None => KeyChoice::Automatic,
-            Some(KeyKind::Keychain) => KeyChoice::Only(SlotKind::Keychain),
-            Some(KeyKind::Keyfile) => KeyChoice::Only(SlotKind::Keyfile),
+            Some(KeyKind::Keychain) => KeyChoice::Only(NewKey::Keychain),
+            Some(KeyKind::Keyfile) => KeyChoice::Only(NewKey::Keyfile),
+            Some(KeyKind::Passphrase) => {
+                check_absent(context)?; // nobody is asked in vain
+                let named = context.passphrases().named.as_ref();
+                KeyChoice::Only(NewKey::Passphrase(new_passphrase(
+                    named,
+                    "Passphrase of the new vault",
+                )?))
+            }
         };
         let vault = context.layout.shorten_home(&context.layout.vault_file);
-        match context.create(choice)? {
+        match context.create(&choice)? {
             Some(created) => {
                 let path = created.keyfile.as_deref();
                 let place = path.map(|path| format!(" {}", context.layout.shorten_home(path)));
@@ -45,13 +56,25 @@ impl Init {
                     place.unwrap_or_default()
                 ))
             }
-            None => {
-                context.locked()?; // what is there must be a vault
-                Err(Failure::Refused {
-                    what: format!("there is a vault at {vault} already; it was left as it is"),
-                    next: "Use it as it is, or make another with --vault FILE.".to_owned(),
-                })
-            }
+            None => Err(is_there(context)?),
         }
     }
+}
+
+fn check_absent(context: &Context) -> Result<(), Failure> {
+    if exists(&context.layout.vault_file) {
+        return Err(is_there(context)?);
+    }
+    Ok(())
+}
+
+fn is_there(context: &Context) -> Result<Failure, Failure> {
+    context.locked()?; // what is there must be a vault
+    let vault = context.layout.shorten_home(&context.layout.vault_file);
+    Ok(Failure::Refused {
+        what: format!("there is a vault at {vault} already; it was left as it is"),
+        next:
+            "Use it as it is, or make another with --vault FILE. For another key: clawkeep key add"
+                .to_owned(),
+    })
 }

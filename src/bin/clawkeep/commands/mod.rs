@@ -23,6 +23,10 @@ pub(crate) mod history_refreshes;
 pub(crate) mod history_uses;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod key_add;
+pub(crate) mod key_remove;
+pub(crate) mod key_rotate;
 pub(crate) mod models_status;
 pub(crate) mod refresh;
 pub(crate) mod report;
@@ -45,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Models(Models::Status(command)) => command.run(&context),
         Command::Models(Models::Auth(command)) => run_auth(command, &context),
         Command::Doctor(command) => command.run(&context),
+        Command::Key(command) => command.run(&context),
         Command::History(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
         Command::Report(command) => command.run(&context),

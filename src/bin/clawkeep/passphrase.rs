@@ -1,0 +1,172 @@
+//! Passphrases and recovery codes: from a file, a descriptor, the service manager, or a person.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use clawkeep::config::Layout;
+use clawkeep::crypto::{PASSPHRASE_MAX, check_passphrase};
+use clawkeep::platform::{FileError, exists, read_trusted};
+use clawkeep::vault::{KeyProblem, SecretSource};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::prompt;
+
+/// How often a person is asked.
+const PROMPTS: u32 = 3;
+/// More than any passphrase or code takes, in bytes.
+const FILE_MAX: usize = 2 * PASSPHRASE_MAX;
+
+/// Where one was said to be, for this very command.
+#[derive(Clone, Debug)]
+pub(crate) enum Named {
+    /// In a file, or what comes from it: `-` is stdin.
+    File(PathBuf),
+    /// On an open descriptor.
+    Descriptor(u32),
+}
+
+/// Where this command's passphrase may come from.
+#[derive(Debug)]
+pub(crate) struct Passphrases {
+    pub(crate) named: Option<Named>,
+    /// Where one may lie all the time, and the permission bits that it must not have.
+    standing: Vec<(PathBuf, u32)>,
+    /// What the person is asked for.
+    vault: String,
+    tries: Cell<u32>,
+    prompts: Cell<u32>,
+}
+
+impl Passphrases {
+    pub(crate) fn new(layout: &Layout, named: Option<Named>) -> Self {
+        let own = layout
+            .passphrase_file()
+            .map(|path| (path.to_owned(), 0o077));
+        let credential = layout
+            .credential_passphrase_file()
+            .filter(|path| exists(path));
+        let standing = own
+            .into_iter()
+            .chain(credential.map(|path| (path, 0o022)))
+            .collect();
+        Self {
+            named,
+            standing,
+            vault: layout.shorten_home(&layout.vault_file),
+            tries: Cell::new(0),
+            prompts: Cell::new(0),
+        }
+    }
+}
+
+impl SecretSource for Passphrases {
+    fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem> {
+        let attempt = self.tries.replace(self.tries.get() + 1);
+        if let Some(named) = &self.named {
+            return (attempt == 0).then(|| named.read()).transpose();
+        }
+        let standing = usize::try_from(attempt)
+            .ok()
+            .and_then(|at| self.standing.get(at));
+        if let Some((path, forbidden)) = standing {
+            let contents = read_trusted(path, *forbidden, FILE_MAX as u64)?;
+            let contents =
+                contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
+            return text(&contents.bytes).map(Some);
+        }
+        if !prompt::is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS {
+            return Ok(None);
+        }
+        if let Some(problem) = before {
+            prompt::say(&format!("That does not open it: {problem}."));
+        }
+        let question = format!("Passphrase or recovery code of the vault {}", self.vault);
+        Ok(prompt::hidden(&question).ok())
+    }
+}
+
+impl Named {
+    /// Reads it, to its end.
+    pub(crate) fn read(&self) -> Result<SecretString, KeyProblem> {
+        let path = match self {
+            Self::File(path) if path == Path::new("-") => PathBuf::from("/dev/stdin"),
+            Self::File(path) => path.clone(),
+            Self::Descriptor(number) => PathBuf::from(format!("/dev/fd/{number}")),
+        };
+        // What is a file must be nobody else's to read; a pipe is what its writer made of it.
+        let is_file = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
+        if is_file && let Some(contents) = read_trusted(&path, 0o077, FILE_MAX as u64)? {
+            return text(&contents.bytes);
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
+        File::open(&path)
+            .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
+            .map_err(|error| unreadable(&path, error))?;
+        text(&bytes)
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> KeyProblem {
+    let path = path.to_owned();
+    KeyProblem::File(FileError::Io {
+        action: "read",
+        path,
+        source,
+    })
+}
+
+fn text(bytes: &[u8]) -> Result<SecretString, KeyProblem> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // a byte-order mark
+    match std::str::from_utf8(bytes).map(str::trim) {
+        Ok("") => Err(KeyProblem::NoSecret),
+        Ok(text) => Ok(SecretString::from(text)),
+        Err(_) => Err(KeyProblem::WrongSecret),
+    }
+}
+
+/// A passphrase for a new slot: from what was named, else asked for twice where there is a person, else from stdin.
+pub(crate) fn new_passphrase(
+    named: Option<&Named>,
+    question: &str,
+) -> Result<SecretString, Failure> {
+    let checked = |given: SecretString| match check_passphrase(&given) {
+        Ok(()) => Ok(given),
+        Err(fault) => Err(Failure::BadArgument(fault.to_string())),
+    };
+    if let Some(named) = named {
+        return checked(named.read().map_err(unread)?);
+    }
+    if !prompt::is_possible() {
+        return checked(Named::File("-".into()).read().map_err(unread)?);
+    }
+    loop {
+        let given = prompt::hidden(question)?;
+        if let Err(fault) = check_passphrase(&given) {
+            prompt::say(&format!("That is not taken: {fault}. Once more."));
+            continue;
+        }
+        if prompt::is_repeated(&given)? {
+            return Ok(given);
+        }
+        prompt::say("The two differ. Once more.");
+    }
+}
+
+fn unread(problem: KeyProblem) -> Failure {
+    match problem {
+        KeyProblem::File(error) => error.into(),
+        KeyProblem::NoSecret => Failure::BadArgument(
+            "no passphrase was given; type it at the prompt, or give it on stdin or in a file"
+                .to_owned(),
+        ),
+        _ => Failure::BadArgument("what was given is no text".to_owned()),
+    }
+}

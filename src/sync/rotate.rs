@@ -1,0 +1,50 @@
+//! Rotating the data key, once no refresh stands in the way.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::error::SyncError;
+use super::renew::LEASE_WAIT;
+use crate::oauth::{Lease, grants_with_files};
+use crate::vault::{Renewal, Rotated, VaultError};
+
+/// How often it is looked whether a refresh has ended.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Engine<'_> {
+    /// Replaces the vault's data key. What refreshes have brought that is not in the vault yet is taken in first: it is sealed under the
+    /// old key. Refreshes under way are waited for.
+    ///
+    /// # Errors
+    /// As [`crate::vault::UnlockedVault::rotate`]; [`VaultError::RefreshUnderWay`] when one takes too long.
+    pub fn rotate(&mut self, renewal: Renewal<'_>) -> Result<Rotated, SyncError> {
+        let deadline = Instant::now() + LEASE_WAIT;
+        loop {
+            self.see_to_interrupted()?;
+            self.take_in_brought()?;
+            if self.vault.started_refreshes()?.is_empty() {
+                match self.vault.rotate(renewal, self.actor, self.clock) {
+                    Err(VaultError::RefreshUnderWay) => {}
+                    other => return Ok(other?),
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(VaultError::RefreshUnderWay.into());
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Takes in whatever files hold tokens that the vault has not got.
+    fn take_in_brought(&mut self) -> Result<(), SyncError> {
+        for grant in grants_with_files(&self.lock_dir)? {
+            if let Some(lease) = Lease::try_take(&self.lock_dir, grant)? {
+                let ended = self.end_interrupted(grant);
+                self.give_up(lease, grant);
+                ended?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Finding a slot's key: in key files, in the keychain, in what a person types.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::error::{KEYCHAIN, KeyProblem};
+use super::keep_key::account;
+use super::unlock::KeySources;
+use crate::crypto::{
+    Argon2id, SlotKey, SlotKind, SlotRecord, looks_like_recovery_code, parse_keyfile,
+    parse_recovery_code,
+};
+use crate::domain::VaultId;
+use crate::platform::{Keychain, check_trusted, read_trusted};
+
+/// A key file is three short lines.
+const KEYFILE_LIMIT: u64 = 4096;
+/// What the name of a key file ends in that takes another's place once the vault is sealed under it.
+const RENEWED: &str = ".new";
+
+/// Reads the key file at `path`; `None` when there is none. `forbidden` as in [`check_trusted`].
+pub(super) fn from_file(path: &Path, forbidden: u32) -> Result<Option<SlotKey>, KeyProblem> {
+    if let Some(dir) = path
+        .parent()
+        .and_then(|dir| std::fs::canonicalize(dir).ok())
+    {
+        check_trusted(&dir, 0o022)?;
+    }
+    let Some(contents) = read_trusted(path, forbidden, KEYFILE_LIMIT)? else {
+        return Ok(None);
+    };
+    let not_one = || KeyProblem::NotAKeyFile {
+        path: path.to_owned(),
+    };
+    parse_keyfile(&contents.bytes).map(Some).ok_or_else(not_one)
+}
+
+/// Where the key file lies that is to take the place of the one at `path`.
+pub(super) fn renewed(path: &Path) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(RENEWED);
+    name.into()
+}
+
+/// A key file that opens a slot.
+pub(super) struct FoundFile {
+    pub(super) key: SlotKey,
+    /// Where a key file of its kind belongs.
+    pub(super) place: PathBuf,
+    /// It is the one that is to take the place of what is there: the process that renewed it was killed.
+    pub(super) is_renewed: bool,
+}
+
+/// Reads the slot's key from the first place that has a key file.
+pub(super) fn from_files(
+    sources: &KeySources<'_>,
+    vault: VaultId,
+    slot: &SlotRecord,
+) -> Result<FoundFile, KeyProblem> {
+    for (place, forbidden) in sources.keyfiles(vault) {
+        let is_right = |key: &SlotKey| slot.accepts(vault, key);
+        let there = from_file(&place, forbidden)?;
+        let is_there = there.is_some();
+        if let Some(key) = there.filter(is_right) {
+            return Ok(FoundFile {
+                key,
+                place,
+                is_renewed: false,
+            });
+        }
+        if let Ok(Some(key)) = from_file(&renewed(&place), forbidden)
+            && is_right(&key)
+        {
+            return Ok(FoundFile {
+                key,
+                place,
+                is_renewed: true,
+            });
+        }
+        if is_there {
+            let place = place.display().to_string();
+            return Err(KeyProblem::WrongKey { place });
+        }
+    }
+    let looked_at = sources
+        .named_keyfile
+        .clone()
+        .unwrap_or_else(|| sources.own_keyfile(vault));
+    Err(KeyProblem::NoKeyFile { path: looked_at })
+}
+
+/// Reads the slot's key from the keychain. An item that is not 32 bytes is not its key.
+pub(super) fn from_keychain(
+    keychain: &dyn Keychain,
+    vault: VaultId,
+    slot: &SlotRecord,
+) -> Result<SlotKey, KeyProblem> {
+    let found = keychain.get(&account(vault, slot.key_id))?;
+    let bytes: Zeroizing<Vec<u8>> = found.ok_or(KeyProblem::NotInKeychain {
+        key_id: slot.key_id,
+    })?;
+    let wrong = || KeyProblem::WrongKey {
+        place: KEYCHAIN.to_owned(),
+    };
+    SlotKey::from_bytes(&bytes)
+        .filter(|key| slot.accepts(vault, key))
+        .ok_or_else(wrong)
+}
+
+/// The slot that a passphrase or recovery code opens, and its key.
+pub(super) fn from_secret<'s>(
+    secret: &SecretString,
+    vault: VaultId,
+    slots: &'s [SlotRecord],
+) -> Result<(&'s SlotRecord, SlotKey), KeyProblem> {
+    let of = |kind| slots.iter().filter(move |slot| slot.kind == kind);
+    let mut problem = KeyProblem::WrongSecret;
+    if of(SlotKind::Recovery).next().is_some() && looks_like_recovery_code(secret) {
+        match parse_recovery_code(secret) {
+            Ok(key) => {
+                if let Some(slot) = of(SlotKind::Recovery).find(|slot| slot.accepts(vault, &key)) {
+                    return Ok((slot, key));
+                }
+            }
+            Err(fault) => problem = KeyProblem::RecoveryCode(fault), // or a passphrase of many words
+        }
+    }
+    for slot in of(SlotKind::Passphrase) {
+        let Some(kdf) = slot.kdf.as_deref().and_then(Argon2id::parse) else {
+            problem = KeyProblem::BadParameters { slot: slot.slot };
+            continue;
+        };
+        let key = kdf
+            .derive(secret)
+            .map_err(|_| KeyProblem::NoMemory { slot: slot.slot })?;
+        if slot.accepts(vault, &key) {
+            return Ok((slot, key));
+        }
+    }
+    Err(problem)
+}

@@ -1,0 +1,175 @@
+//! Keeping a new slot's key where its kind says, before anything is sealed under it.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::error::{KeyProblem, VaultError};
+use super::find_key::from_file;
+use super::unlock::KeySources;
+use crate::crypto::{Argon2id, RecoveryCode, SlotKey, SlotKind, keyfile_text, random_bytes};
+use crate::domain::{KeyId, VaultId};
+use crate::platform::{
+    FileError, Keychain, KeychainError, create_private_dir, remove_if_present, sync_dir,
+};
+
+/// A key for a new slot.
+#[derive(Clone, Debug)]
+pub enum NewKey {
+    /// A random one, in the keychain.
+    Keychain,
+    /// A random one, in a key file: the one that the user named, or this program's own of the vault. A key file that the user or the
+    /// service manager provides is used as it is.
+    Keyfile,
+    /// One that is derived from a passphrase, which was checked by [`crate::crypto::check_passphrase`].
+    Passphrase(SecretString),
+    /// A random one, shown once as a recovery code.
+    Recovery,
+}
+
+/// A slot's key that is kept where its kind says.
+pub(super) struct Kept {
+    pub(super) key: SlotKey,
+    pub(super) key_id: KeyId,
+    pub(super) kind: SlotKind,
+    /// The parameters of a passphrase.
+    pub(super) kdf: Option<String>,
+    /// The key file.
+    pub(super) keyfile: Option<PathBuf>,
+    /// The key file was there before.
+    pub(super) provided: bool,
+    /// What is to be shown once.
+    pub(super) code: Option<RecoveryCode>,
+}
+
+impl Kept {
+    fn new(kind: SlotKind, key: SlotKey) -> Result<Self, VaultError> {
+        Ok(Self {
+            key,
+            key_id: KeyId(random_bytes()?),
+            kind,
+            kdf: None,
+            keyfile: None,
+            provided: false,
+            code: None,
+        })
+    }
+
+    /// Takes back a key that nothing was sealed under after all. A key that was provided stays.
+    pub(super) fn discard(&self, sources: &KeySources<'_>, vault: VaultId) {
+        // The error that led here is the one to tell; a key left behind opens nothing.
+        match (self.kind, &self.keyfile) {
+            (SlotKind::Keychain, _) => {
+                let _ = sources.keychain.delete(&account(vault, self.key_id));
+            }
+            (SlotKind::Keyfile, Some(path)) if !self.provided => {
+                let _ = remove_if_present(path);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Makes a new slot's key and keeps it.
+pub(super) fn keep(
+    new: &NewKey,
+    sources: &KeySources<'_>,
+    vault: VaultId,
+) -> Result<Kept, VaultError> {
+    match new {
+        NewKey::Keychain => keep_in_keychain(sources.keychain, vault)
+            .map_err(|error| VaultError::KeyNotKept(error.into())),
+        NewKey::Keyfile => keep_in_file(sources, vault),
+        NewKey::Passphrase(passphrase) => from_passphrase(passphrase),
+        NewKey::Recovery => as_code(),
+    }
+}
+
+/// Why the keychain did not keep a key; whatever else goes wrong counts as the keychain's too.
+pub(super) fn keep_in_keychain(
+    keychain: &dyn Keychain,
+    vault: VaultId,
+) -> Result<Kept, KeychainError> {
+    let made = || Kept::new(SlotKind::Keychain, SlotKey::generate()?);
+    // Without random numbers nothing else would work either.
+    let kept = made().map_err(|_: VaultError| KeychainError::NotKept)?;
+    // It is read back before the keychain says yes.
+    keychain.set(&account(vault, kept.key_id), kept.key.expose_secret())?;
+    Ok(kept)
+}
+
+pub(super) fn from_passphrase(passphrase: &SecretString) -> Result<Kept, VaultError> {
+    let kdf = Argon2id::generate()?;
+    let kept = Kept::new(SlotKind::Passphrase, kdf.derive(passphrase)?)?;
+    Ok(Kept {
+        kdf: Some(kdf.to_string()),
+        ..kept
+    })
+}
+
+pub(super) fn as_code() -> Result<Kept, VaultError> {
+    let key = SlotKey::generate()?;
+    let code = Some(RecoveryCode::of(&key));
+    Ok(Kept {
+        code,
+        ..Kept::new(SlotKind::Recovery, key)?
+    })
+}
+
+/// A key file that the user or the service manager provides is used as it is; else a new one is written.
+fn keep_in_file(sources: &KeySources<'_>, vault: VaultId) -> Result<Kept, VaultError> {
+    for (path, forbidden) in [
+        (&sources.named_keyfile, 0o077),
+        (&sources.credential_keyfile, 0o022),
+    ] {
+        let Some(path) = path else { continue };
+        if let Some(key) = from_file(path, forbidden).map_err(VaultError::KeyNotKept)? {
+            return Ok(Kept {
+                keyfile: Some(path.clone()),
+                provided: true,
+                ..Kept::new(SlotKind::Keyfile, key)?
+            });
+        }
+    }
+    let path = sources
+        .named_keyfile
+        .clone()
+        .unwrap_or_else(|| sources.own_keyfile(vault));
+    keep_in_new_file(&path, vault)
+}
+
+/// A new key, in a file that was not there.
+pub(super) fn keep_in_new_file(path: &Path, vault: VaultId) -> Result<Kept, VaultError> {
+    let kept = Kept::new(SlotKind::Keyfile, SlotKey::generate()?)?;
+    into_file(path, vault, &kept.key).map_err(|error| VaultError::KeyNotKept(error.into()))?;
+    Ok(Kept {
+        keyfile: Some(path.to_owned()),
+        ..kept
+    })
+}
+
+/// A slot's account in the keychain. Source: `spec/vault.md`, Keys.
+pub(super) fn account(vault: VaultId, key: KeyId) -> String {
+    format!("{vault}/{key}")
+}
+
+/// Writes a key file that was not there, whole and durably: half a key file, left by a killed process, would stand in
+/// the way of every later try.
+fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError> {
+    use std::io::Write as _;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_private_dir(dir)?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(dir).map_err(FileError::io("create a file in", dir))?; // mode 0600
+    file.write_all(keyfile_text(vault, key).as_bytes())
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(FileError::io("write", path))?;
+    file.persist_noclobber(path)
+        .map_err(|error| FileError::io("create", path)(error.error))?;
+    sync_dir(dir)
+}
+
+/// Names a key file that was not right; used by the callers that add one.
+pub(super) fn taken(slot: i64) -> VaultError {
+    VaultError::KeyNotKept(KeyProblem::InUse { slot })
+}
