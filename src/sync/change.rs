@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::edited::EditedBy;
-use super::engine::Endpoints;
+use super::engine::{Endpoints, RESTORE};
 use super::error::SyncError;
 use super::merge::{Change, Place};
 use super::sources::Planned;
@@ -38,8 +38,13 @@ pub(super) enum Step<'s> {
 }
 
 impl Step<'_> {
+    fn restores(&self) -> bool {
+        matches!(self, Self::Edit(by) if by.means == Some(RESTORE))
+    }
+
     fn note(&self, profile: &str, existed: bool, remains: bool) -> ChangeNote {
         let kind = match (existed, remains) {
+            (_, true) if self.restores() => EventKind::ProfileRestored,
             (false, _) => EventKind::ProfileCreated,
             (true, true) => EventKind::ProfileUpdated,
             (true, false) => EventKind::ProfileRemoved,

@@ -40,6 +40,8 @@ use crate::vault::{
 
 /// The change of a command that logged in.
 pub const LOGIN: &str = "login";
+/// The change of a command that puts an earlier version back.
+pub const RESTORE: &str = "restore";
 /// How often a load begins again because another program keeps writing without the lock.
 const ROUNDS_MAX: usize = 50;
 

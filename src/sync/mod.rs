@@ -26,7 +26,7 @@ mod store_lock;
 mod survey;
 
 pub use edited::{Edited, EditedBy};
-pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, SyncMode, queue_path};
+pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, RESTORE, SyncMode, queue_path};
 pub use error::SyncError;
 pub use hand_out::{Handing, Renewals};
 pub use notice::Notice;

@@ -19,15 +19,26 @@ impl Engine<'_> {
     /// # Errors
     /// As [`crate::vault::UnlockedVault::rotate`]; [`VaultError::RefreshUnderWay`] when one takes too long.
     pub fn rotate(&mut self, renewal: Renewal<'_>) -> Result<Rotated, SyncError> {
+        loop {
+            self.settle_refreshes()?;
+            match self.vault.rotate(renewal, self.actor, self.clock) {
+                Err(VaultError::RefreshUnderWay) => {} // begun just now
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Takes in what refreshes have brought that is not in the vault yet, and waits until none is under way.
+    ///
+    /// # Errors
+    /// [`VaultError::RefreshUnderWay`] when one takes too long.
+    pub fn settle_refreshes(&mut self) -> Result<(), SyncError> {
         let deadline = Instant::now() + LEASE_WAIT;
         loop {
             self.see_to_interrupted()?;
             self.take_in_brought()?;
             if self.vault.started_refreshes()?.is_empty() {
-                match self.vault.rotate(renewal, self.actor, self.clock) {
-                    Err(VaultError::RefreshUnderWay) => {}
-                    other => return Ok(other?),
-                }
+                return Ok(());
             }
             if Instant::now() >= deadline {
                 return Err(VaultError::RefreshUnderWay.into());

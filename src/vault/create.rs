@@ -96,7 +96,7 @@ fn check_ancestor(dir: &Path) -> Result<(), VaultError> {
 }
 
 /// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the new one.
-fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
+pub(super) fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
     let beside = |suffix: &str| {
         let mut name = vault.as_os_str().to_owned();
         name.push(suffix);

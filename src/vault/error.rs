@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::audit::ChainFault;
 use crate::crypto::{CryptoError, RecoveryFault};
-use crate::domain::KeyId;
+use crate::domain::{KeyId, VaultId};
 use crate::platform::{FileError, KeychainError, LockError};
 
 /// Why a vault could not be used.
@@ -129,6 +130,47 @@ impl VaultError {
                 )
             }
             _ => false,
+        }
+    }
+}
+
+/// Why a backup was not made, proved or put back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// Something about a vault: the backup, or the one that it was to replace.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Something about a file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its record was altered.
+    #[error("the record in the backup does not hold: {0}")]
+    Chain(ChainFault),
+    /// It is another vault's.
+    #[error("it is a backup of the vault {found}, and this one is {own}")]
+    OtherVault {
+        /// Whose it is.
+        found: VaultId,
+        /// What it was to replace.
+        own: VaultId,
+    },
+    /// It is no single file.
+    #[error("{} has a log beside it: it is a vault that may be in use, or was copied without it", path.display())]
+    HasLog {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl VaultError {
+    /// The same error, said of the file that the one at hand is a copy of.
+    pub(super) fn said_of(self, file: &std::path::Path) -> Self {
+        let path = file.to_owned();
+        match self {
+            Self::Damaged { what, .. } => Self::Damaged { path, what },
+            Self::Foreign { .. } => Self::Foreign { path },
+            other => other,
         }
     }
 }

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::{Context, VaultError};
+use super::error::{BackupError, Context, VaultError};
 use super::schema;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
-use crate::platform::{FileError, QueueLock, check_trusted, look_for};
+use crate::platform::{FileError, QueueLock, check_trusted, look_for, resolve_link};
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
 /// How long SQLite waits for another process. Source: `spec/vault.md`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long creating and migrating wait for another process that does the same.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The smallest database: one page of the smallest size, in bytes. Source: SQLite's file format.
@@ -109,6 +109,46 @@ impl Vault {
             id,
             epoch,
         })
+    }
+
+    /// Opens a copy to be read, wherever it lies and whoever may write there: what is in it is proved by its keys. `None` when it is of an
+    /// earlier version, which would have to be upgraded.
+    ///
+    /// # Errors
+    /// As [`Vault::open_read_only`].
+    pub(super) fn open_copy(path: &Path) -> Result<Option<Self>, BackupError> {
+        let real = resolve_link(path)?;
+        let meta = std::fs::metadata(&real).map_err(FileError::io("open", path))?;
+        if !meta.is_file() {
+            let path = path.to_owned();
+            return Err(FileError::NotRegular { path }.into());
+        }
+        let mut log = real.as_os_str().to_owned();
+        log.push("-wal");
+        if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+            let path = path.to_owned();
+            return Err(BackupError::HasLog { path });
+        }
+        let path = real;
+        let conn = connect_to_read(&path)?;
+        check_application(&conn, &path)?;
+        match schema::version(&conn, &path)? {
+            Some(found) if found > schema::VERSION => {
+                let known = schema::VERSION;
+                return Err(VaultError::Newer { path, found, known }.into());
+            }
+            Some(schema::VERSION) => {}
+            Some(_) => return Ok(None),
+            None => return Err(VaultError::Foreign { path }.into()),
+        }
+        schema::check(&conn, &path)?;
+        let (id, epoch) = identity(&conn, &path)?;
+        Ok(Some(Self {
+            conn,
+            path,
+            id,
+            epoch,
+        }))
     }
 
     /// The vault's identity.
@@ -266,7 +306,7 @@ fn check_outside(path: &Path) -> Result<(), VaultError> {
 }
 
 /// Whether the database is a vault at all.
-fn check_application(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(super) fn check_application(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     let id: i32 = conn
         .query_row("PRAGMA application_id", [], |row| row.get(0))
         .at(path, "read")?;

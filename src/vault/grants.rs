@@ -109,6 +109,25 @@ impl Vault {
         grant(&self.conn, print).at(&self.path, "read")
     }
 
+    /// Everything that is known of grants.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn grants(&self) -> Result<Vec<(Fingerprint, Grant)>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<Vec<u8>>> {
+            let mut select = self.conn.prepare("SELECT print FROM grants")?;
+            let rows = select.query_map([], |row| row.get(0))?;
+            rows.collect()
+        };
+        let prints = read().at(&self.path, "read")?;
+        let prints = prints
+            .iter()
+            .filter_map(|print| Fingerprint::from_bytes(print));
+        prints
+            .map(|print| Ok((print, self.grant(print)?)))
+            .collect()
+    }
+
     /// Whether any grant is spent.
     ///
     /// # Errors

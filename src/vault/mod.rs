@@ -4,6 +4,8 @@
 //! through [`Tx`], an immediate transaction in which every change carries its event; it rolls back unless committed.
 
 mod agents;
+mod backup;
+mod carry;
 mod cells;
 mod create;
 mod error;
@@ -26,6 +28,7 @@ mod prune;
 #[cfg(test)]
 mod refuse;
 mod renew_keys;
+mod restore;
 mod rotate;
 mod runs;
 mod schema;
@@ -39,10 +42,13 @@ mod tx;
 mod unlock;
 mod uses;
 mod verify;
+mod versions;
 
 pub use agents::AgentState;
+pub use backup::{BackedUp, Examined};
+pub use carry::Carried;
 pub use create::{Created, KeyChoice, create};
-pub use error::{KEYCHAIN, KeyProblem, VaultError};
+pub use error::{BackupError, KEYCHAIN, KeyProblem, VaultError};
 pub use exports::{ExportRecord, ExportState, Exported};
 pub use file::Vault;
 pub use grants::{Grant, GrantState};
@@ -54,7 +60,9 @@ pub use key_slots::SlotInfo;
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
 pub use prune::Pruned;
+pub use restore::{Insistence, Restored, restore, verify_backup};
 pub use rotate::{Renewal, Rotated};
 pub use tx::Tx;
 pub use unlock::{KeySources, SecretSource, UnlockedVault};
 pub use uses::{HandedOut, Pin};
+pub use versions::KeptVersion;

@@ -15,9 +15,18 @@ use super::renew_keys::{Renewed, renew};
 use super::unlock::{KeySources, OpenedBy};
 use super::{Tx, UnlockedVault, events, key_slots};
 use crate::audit::{EventDraft, EventKind, Origin};
-use crate::crypto::{AuditKey, DataKey, Epoch, RecoveryCode, SlotKey, SlotRecord, WrappedKeys};
+use crate::crypto::{
+    AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,
+};
 use crate::domain::Seq;
 use crate::platform::{Actor, Clock};
+
+/// Why the data key is replaced, where nobody asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A backup was put back.
+    Restored,
+}
 
 /// What is replaced.
 #[derive(Clone, Copy)]
@@ -69,6 +78,9 @@ impl UnlockedVault {
         clock: Clock,
     ) -> Result<Rotated, VaultError> {
         let (id, path) = (self.id, self.path.clone());
+        if !self.started_refreshes()?.is_empty() {
+            return Err(VaultError::RefreshUnderWay); // before any new key is made
+        }
         let mut renewed = match renewal {
             Renewal::DataKey => Vec::new(),
             Renewal::Everything {
@@ -84,8 +96,12 @@ impl UnlockedVault {
                 .filter_map(|new| Some((new.slot, new.kept.code.as_ref()?)));
             codes.try_for_each(shown).map_err(VaultError::KeyNotKept)?;
         }
+        let why = match renewal {
+            Renewal::DataKey => None,
+            Renewal::Everything { .. } => Some("compromised"),
+        };
         // New keys stay if this fails: a disk that fails may have what it said it had not, and then they are what opens the vault.
-        let (epoch, cells) = self.rotate_to(&renewed, renewal, actor, clock)?;
+        let (epoch, cells) = self.rotate_to((&renewed, Epoch(0), why), renewal, actor, clock)?;
         renewed.iter().for_each(|new| new.finish(&path, id));
         // Copies under the old key are in the log until it is written back. Others may be reading it: then a later one does it.
         let _ = self
@@ -99,9 +115,24 @@ impl UnlockedVault {
         })
     }
 
+    /// Replaces the data key by one whose number is above `after`.
+    pub(super) fn rotate_after(
+        &mut self,
+        after: Epoch,
+        cause: Cause,
+        actor: &Actor,
+        clock: Clock,
+    ) -> Result<(), VaultError> {
+        let why = match cause {
+            Cause::Restored => "restored",
+        };
+        self.rotate_to((&[], after, Some(why)), Renewal::DataKey, actor, clock)
+            .map(|_| ())
+    }
+
     fn rotate_to(
         &mut self,
-        renewed: &[Renewed],
+        (renewed, after, why): (&[Renewed], Epoch, Option<&str>),
         renewal: Renewal<'_>,
         actor: &Actor,
         clock: Clock,
@@ -112,18 +143,18 @@ impl UnlockedVault {
         if tx.has_started_refreshes()? {
             return Err(VaultError::RefreshUnderWay);
         }
-        let epoch =
-            Epoch(
-                tx.keys
-                    .seal
-                    .epoch()
-                    .0
-                    .checked_add(1)
-                    .ok_or_else(|| VaultError::Damaged {
-                        path: tx.path.to_owned(),
-                        what: "its data key has the last number there is".to_owned(),
-                    })?,
-            );
+        let epoch = Epoch(
+            tx.keys
+                .seal
+                .epoch()
+                .0
+                .max(after.0)
+                .checked_add(1)
+                .ok_or_else(|| VaultError::Damaged {
+                    path: tx.path.to_owned(),
+                    what: "its data key has the last number there is".to_owned(),
+                })?,
+        );
         let data = DataKey::generate()?;
         let cells = tx.reseal(&data, epoch)?;
         tx.rewrap_slots(&data, epoch, renewed)?;
@@ -140,9 +171,9 @@ impl UnlockedVault {
         let event = EventDraft::new(EventKind::KeyRotated, Origin::Clawkeep)
             .detail("epoch", epoch.0)
             .detail("cells", cells);
-        let event = match renewal {
-            Renewal::DataKey => event,
-            Renewal::Everything { .. } => event.detail("why", "compromised"),
+        let event = match why {
+            Some(why) => event.detail("why", why),
+            None => event,
         };
         tx.append(None, event)?;
         tx.commit()?;
@@ -181,7 +212,7 @@ impl Tx<'_> {
             let blob = seal.seal(cell.aad.clone(), &plain)?;
             cell.replace(&self.tx, blob).at(self.path, "write")
         })?;
-        self.renew_digests(data)?;
+        self.renew_digests(data, &seal)?;
         let mut says = Sha256::new();
         let again = cells::for_each(&self.tx, place, |cell| {
             add(&mut says, &cell.open(&seal)?);
@@ -198,11 +229,10 @@ impl Tx<'_> {
 
     /// The MAC of an exported file is made with a key that comes from the data key. That of one whose bytes are kept here is made anew.
     /// Any other says no longer that the file is as it was: it is read at the next load, and found to say the same.
-    fn renew_digests(&self, data: &DataKey) -> Result<(), VaultError> {
-        let seal = data.seal_key(self.vault, Epoch(self.keys.seal.epoch().0 + 1));
+    fn renew_digests(&self, data: &DataKey, seal: &SealKey) -> Result<(), VaultError> {
         let mut snapshots = Vec::new();
         cells::for_each_snapshot(&self.tx, (self.path, self.vault), |path, agent, cell| {
-            let digest = data.export_digest(self.vault, &cell.open(&seal)?);
+            let digest = data.export_digest(self.vault, &cell.open(seal)?);
             snapshots.push((path.to_owned(), agent, digest));
             Ok(())
         })?;

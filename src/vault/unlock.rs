@@ -165,6 +165,15 @@ impl Vault {
         })
     }
 
+    /// Unlocks with a slot's key that another copy of it was opened with; `None` where that is none of its own.
+    pub(super) fn unlock_with(self, opened_by: &OpenedBy) -> Option<UnlockedVault> {
+        let (slots, _) = key_slots::read_all(&self.conn, &self.path).ok()?;
+        let key = &opened_by.key;
+        let slot = slots.iter().find(|slot| slot.accepts(self.id, key))?;
+        let data = self.open_slot(slot, key).ok()?;
+        self.with_data_key(data, opened(slot, key.clone())).ok()
+    }
+
     fn open_slot(&self, slot: &SlotRecord, key: &SlotKey) -> Result<DataKey, KeyProblem> {
         slot.unwrap_data_key(self.id, self.epoch, key)
             .map_err(|_| KeyProblem::AlteredSlot { slot: slot.slot })

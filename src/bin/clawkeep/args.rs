@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
-    auth_remove, auth_setup_token, auth_trust, doctor, exec, export, history, import, init, key,
-    models_status, refresh, report, session, sync, token,
+    auth_remove, auth_restore, auth_setup_token, auth_trust, backup, doctor, exec, export, history,
+    import, init, key, models_status, refresh, report, session, sync, token,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// What opens the vault: show, add, remove and rotate its keys
     #[command(subcommand)]
     Key(key::Key),
+    /// Copies of the vault: make, prove and put back
+    #[command(subcommand)]
+    Backup(backup::Backup),
     /// What happened to which credential
     History(history::History),
     /// The record: verify it, print its head, export it, prune it
@@ -130,6 +133,8 @@ pub(crate) enum Auth {
     Trust(auth_trust::Trust),
     /// Remove a credential
     Remove(auth_remove::Remove),
+    /// Put an earlier version of a credential back
+    Restore(auth_restore::Restore),
     /// Say what came of using a credential
     Mark(auth_mark::Mark),
     /// Which credentials would be tried, in order

@@ -121,13 +121,18 @@ impl Context {
         }
     }
 
+    /// Keeps others out of this process's memory, before a key is read.
+    pub(crate) fn harden(&self) {
+        harden();
+    }
+
     /// Where passphrases come from.
     pub(crate) fn passphrases(&self) -> &Passphrases {
         &self.passphrases
     }
 
     /// Another user's state directory (`sudo`) is left alone: files of ours in it would lock its owner out.
-    fn check_owner(&self) -> Result<(), Failure> {
+    pub(crate) fn check_owner(&self) -> Result<(), Failure> {
         match self.layout.state_dir.canonicalize() {
             Ok(dir) => Ok(check_trusted(&dir, 0)?),
             Err(_) => Ok(()), // not there yet, or not ours to look into: what needs it will say so
@@ -436,6 +441,23 @@ impl Context {
         if let Err(error) = sent {
             self.ui.warn(&format!(
                 "Warning: the record's head was not sent to the system log: {error}"
+            ));
+        }
+    }
+
+    /// Keeps the head of a vault that has taken another's place, also in place of a later one: that the record does not go on from there
+    /// is in the record.
+    pub(crate) fn replace_head(&self, vault: &Vault) {
+        let path = self.layout.head_file(vault.id());
+        let kept = vault.head().map_err(|error| error.to_string());
+        let kept = kept.and_then(|head| match head {
+            Some(head) => write_head(&path, &head).map_err(|error| error.to_string()),
+            None => Ok(()),
+        });
+        if let Err(error) = kept {
+            let path = path.display();
+            self.ui.warn(&format!(
+                "Warning: the record's head was not kept in {path}: {error}"
             ));
         }
     }

@@ -10,7 +10,7 @@ use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError
 use clawkeep::platform::{FileError, LockError};
 use clawkeep::sync::SyncError;
 use clawkeep::sync::import::ImportFault;
-use clawkeep::vault::{KEYCHAIN, KeyProblem, VaultError};
+use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
 
 /// Exit statuses. Source: `spec/cli.md`.
 const FAILED: u8 = 1;
@@ -38,6 +38,11 @@ pub(crate) enum Failure {
     Sync(#[from] SyncError),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error(transparent)]
+    Backup(BackupError),
+    /// Rows of a backup that do not open.
+    #[error("{} in the backup {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
+    BackupRows { rows: Vec<String> },
     #[error(transparent)]
     File(#[from] FileError),
     #[error("cannot write the answer")]
@@ -88,6 +93,12 @@ pub(crate) enum Failure {
     SaidDamaged,
 }
 
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        Self::Backup(error)
+    }
+}
+
 /// An error and what caused it, each once: some say their cause themselves.
 pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
     let mut told: Vec<String> = Vec::new();
@@ -113,7 +124,14 @@ impl Failure {
                 fault: ImportFault::LoggedOut(_),
                 ..
             } => FAILED,
+            Self::Backup(error) => match error {
+                BackupError::Vault(error) => of_vault(error),
+                BackupError::File(error) => of_file(error),
+                BackupError::OtherVault { .. } => FAILED,
+                _ => DAMAGED,
+            },
             Self::Unopened { .. }
+            | Self::BackupRows { .. }
             | Self::Chain(_)
             | Self::BadHead { .. }
             | Self::ExportDiffers { .. }
@@ -171,6 +189,10 @@ impl Failure {
                 file_remedy(error)?
             }
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
+            Self::Backup(error) => backup_remedy(error)?,
+            Self::BackupRows { .. } => {
+                "Use another backup. To put this one back all the same: clawkeep backup restore FILE --force".to_owned()
+            }
             Self::Refused { next, .. } => next.clone(),
             Self::Sync(SyncError::Contended { .. }) => {
                 "Run the command again once the other program is done.".to_owned()
@@ -260,7 +282,7 @@ fn vault_remedy(error: &VaultError) -> Option<String> {
     Some(match error {
         VaultError::Absent { .. } => "Make one with: clawkeep init".to_owned(),
         VaultError::Damaged { .. } => {
-            "Nothing was changed. Put back a copy, or move the file and its -wal away; auth-profiles.json is then imported anew."
+            "Nothing was changed. Put back a copy (clawkeep backup restore FILE), or move the file and its -wal away; auth-profiles.json is then imported anew."
                 .to_owned()
         }
         VaultError::Foreign { .. } => "Nothing was changed. Name the vault with --vault FILE, or move that file away.".to_owned(),
@@ -293,6 +315,29 @@ fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
         VaultError::Unopened { .. } => "It was changed past clawkeep. Put back a backup of the vault.".to_owned(),
+        _ => return None,
+    })
+}
+
+fn backup_remedy(error: &BackupError) -> Option<String> {
+    Some(match error {
+        BackupError::Vault(VaultError::Unopened { .. }) => {
+            "Nothing was changed. Use another backup, or put this one back all the same with --force.".to_owned()
+        }
+        BackupError::Vault(VaultError::Damaged { .. } | VaultError::Foreign { .. }) => {
+            "Nothing was changed. Use another backup.".to_owned()
+        }
+        BackupError::Vault(error) => vault_remedy(error)?,
+        BackupError::File(error) => file_remedy(error)?,
+        BackupError::Chain(_) => {
+            "Nothing was changed. Keep it as evidence, and use another backup.".to_owned()
+        }
+        BackupError::OtherVault { .. } => {
+            "Nothing was changed. To put it in this one's place all the same: --force".to_owned()
+        }
+        BackupError::HasLog { .. } => {
+            "Nothing was changed. Make a backup with: clawkeep backup create FILE".to_owned()
+        }
         _ => return None,
     })
 }
@@ -363,6 +408,9 @@ fn file_remedy(error: &FileError) -> Option<String> {
                 "Nothing was changed. Move it away: mv {0} {0}.aside",
                 quoted(path)
             )
+        }
+        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            "Name a file that is there, in a directory that is there.".to_owned()
         }
         FileError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             let dir = path.parent().unwrap_or(path);

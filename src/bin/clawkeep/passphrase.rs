@@ -69,6 +69,10 @@ impl SecretSource for Passphrases {
     }
 
     fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem> {
+        if before.is_none() {
+            self.tries.set(0); // another vault's turn
+            self.prompts.set(0);
+        }
         let attempt = self.tries.replace(self.tries.get() + 1);
         if let Some(named) = &self.named {
             return (attempt == 0).then(|| named.read()).transpose();

@@ -12,8 +12,11 @@ pub(crate) mod auth_mark;
 pub(crate) mod auth_order;
 pub(crate) mod auth_paste;
 pub(crate) mod auth_remove;
+pub(crate) mod auth_restore;
 pub(crate) mod auth_setup_token;
 pub(crate) mod auth_trust;
+pub(crate) mod backup;
+pub(crate) mod backup_restore;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod export;
@@ -49,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Models(Models::Status(command)) => command.run(&context),
         Command::Models(Models::Auth(command)) => run_auth(command, &context),
         Command::Doctor(command) => command.run(&context),
+        Command::Backup(command) => command.run(&context),
         Command::Key(command) => command.run(&context),
         Command::History(command) => command.run(&context),
         Command::Audit(command) => command.run(&context),
@@ -72,6 +76,7 @@ fn run_auth(command: Auth, context: &Context) -> Result<(), Failure> {
         Auth::PasteToken(command) => command.run(context),
         Auth::PasteApiKey(command) => command.run(context),
         Auth::Remove(command) => command.run(context),
+        Auth::Restore(command) => command.run(context),
         Auth::Trust(command) => command.run(context),
         Auth::Mark(command) => command.run(context),
         Auth::Candidates(command) => command.run(context),

@@ -1,0 +1,160 @@
+//! `backup restore`: a copy in the vault's place.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clawkeep::domain::{AgentName, ProfileId};
+use clawkeep::vault::{
+    BackupError, Insistence, Restored, UnlockedVault, Vault, VaultError, restore,
+};
+
+use super::backup::absolute;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::ui::{local_minute, shown_ids};
+
+/// Put a copy back in the vault's place.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  clawkeep backup restore /mnt/backup/vault-2026-11-25.db\n\nThe copy is proved first. The vault that it replaces is kept beside it, and credentials that are newer there are taken over."
+)]
+pub(crate) struct Restore {
+    /// The copy
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Also one of another vault, or one in which not everything opens
+    #[arg(long)]
+    force: bool,
+}
+
+impl Restore {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        context.harden();
+        context.check_owner()?;
+        let file = absolute(&self.file);
+        let insistence = if self.force {
+            Insistence::Force
+        } else {
+            Insistence::None
+        };
+        let done = loop {
+            self.settle(context)?;
+            let to = &context.layout.vault_file;
+            let who = (&context.actor, context.clock);
+            match restore(&file, to, insistence, &context.key_sources(), who) {
+                Err(BackupError::Vault(VaultError::RefreshUnderWay)) => {} // begun just now
+                other => break other?,
+            }
+        };
+        let mut vault = context.unlocked()?;
+        context.replace_head(&vault);
+        context.ui.answer(&said(context, &done))?;
+        self.note(context, &done);
+        merge_stores(context, &mut vault)
+    }
+
+    /// Takes in what refreshes have brought to the vault that is to be replaced, and waits for those under way. What cannot be opened
+    /// has nothing to wait for.
+    fn settle(&self, context: &Context) -> Result<(), Failure> {
+        let Ok(vault) = Vault::open(&context.layout.vault_file) else {
+            return Ok(());
+        };
+        match vault.unlock(&context.key_sources()) {
+            Ok(mut vault) => {
+                context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn note(&self, context: &Context, done: &Restored) {
+        if let Some(why) = &done.unread {
+            context.ui.warn(&format!(
+                "Warning: nothing could be taken over from the vault that was replaced: {why}"
+            ));
+        }
+        if !done.carried.uncertain.is_empty() {
+            context.ui.note(&format!(
+                "Note: the refresh tokens of {} may have been spent since the backup was made. The next use tries each once; if it is refused, log in again.",
+                ids(&done.carried.uncertain)
+            ));
+        }
+        if !done.backup.unopened.is_empty() {
+            context.ui.warn(&format!(
+                "Warning: not everything in the backup opens: {}",
+                done.backup.unopened.join(", ")
+            ));
+        }
+    }
+}
+
+fn said(context: &Context, done: &Restored) -> String {
+    let as_of = done
+        .backup
+        .as_of
+        .map_or("?".to_owned(), |at| local_minute(at.0));
+    let vault = context.layout.shorten_home(&context.layout.vault_file);
+    let mut lines = vec![format!(
+        "Restored {vault} as of {as_of}, event {}.",
+        done.backup.record.last
+    )];
+    if let Some(kept) = &done.kept {
+        let kept = context.layout.shorten_home(kept);
+        let up_to = done
+            .abandoned
+            .map(|head| format!(" (up to event {})", head.seq));
+        lines.push(format!(
+            "The vault that it replaced{} is kept as {kept}.",
+            up_to.unwrap_or_default()
+        ));
+    }
+    if !done.carried.credentials.is_empty() {
+        lines.push(format!(
+            "Newer there, and taken over: {}.",
+            ids(&done.carried.credentials)
+        ));
+    }
+    format!("{}\n", lines.join("\n"))
+}
+
+fn ids(of: &[(AgentName, ProfileId)]) -> String {
+    let name = |(agent, profile): &(AgentName, ProfileId)| match *agent == AgentName::default() {
+        true => profile.as_str().to_owned(),
+        false => format!("{profile} (agent {agent})"),
+    };
+    let names: Vec<String> = of.iter().map(name).collect();
+    shown_ids(names.iter().map(String::as_str))
+}
+
+/// What only the stores have is taken over, and they are written anew.
+fn merge_stores(context: &Context, vault: &mut UnlockedVault) -> Result<(), Failure> {
+    let mut first = Ok(());
+    for agent in context.every_agent(vault)? {
+        let merged = context
+            .load(vault, &agent)
+            .and_then(|loaded| context.verdict(loaded));
+        if let Err(failure) = merged {
+            context.ui.error(&format!(
+                "agent {}: {}",
+                agent.name,
+                failure.lines().join(" ")
+            ));
+            first = first.and(Err(failure));
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_agents_are_named_with_their_profiles() {
+        let of =
+            |agent: &str, id: &str| (AgentName::from_stored(agent.to_owned()), ProfileId::new(id));
+        let all = [of("main", "a:b"), of("work", "c:d")];
+        assert_eq!(ids(&all), "a:b, c:d (agent work)");
+    }
+}

@@ -1,0 +1,468 @@
+//! Putting a backup back: proved first, beside the vault; then in its place, in one step, with what is newer in the vault that it
+//! replaces.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+
+use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
+use super::carry::{Carried, carry_over};
+use super::create::set_journals_aside;
+use super::error::{BackupError, Context, VaultError};
+use super::file::{Vault, check_application, connect, identity, lock, trusted_dir};
+use super::rotate::Cause;
+use super::schema;
+use super::unlock::{KeySources, UnlockedVault};
+use crate::audit::{EventDraft, EventKind, Head, Origin};
+use crate::crypto::Epoch;
+use crate::domain::{VaultId, from_outside};
+use crate::platform::{
+    Actor, Clock, FileError, create_private_dir, create_private_file, exists, remove_if_present,
+    rename_durably, resolve_link, sync_dir,
+};
+
+/// What the name of a vault that was replaced ends in, before the time.
+const REPLACED: &str = ".replaced-";
+/// How often a restore begins again because another process writes into the vault that it is to replace.
+const ROUNDS_MAX: usize = 5;
+/// Bytes that are copied at once.
+const BLOCK: usize = 1 << 20;
+
+/// Whether a backup is put back that there is a reason not to put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insistence {
+    /// It is not.
+    None,
+    /// It is: of another vault, or with rows that do not open.
+    Force,
+}
+
+/// What was restored.
+#[derive(Debug)]
+pub struct Restored {
+    /// What was in the backup.
+    pub backup: Examined,
+    /// The end of the record of the vault that was replaced, where that could be read.
+    pub abandoned: Option<Head>,
+    /// Where the vault that was replaced is kept.
+    pub kept: Option<PathBuf>,
+    /// Why nothing was taken over from it.
+    pub unread: Option<VaultError>,
+    /// What was taken over from it.
+    pub carried: Carried,
+}
+
+/// Proves the backup at `from`, wherever it lies. Nothing is written beside it; one of an earlier version is proved in a copy in the
+/// directory of `vault`, which is removed again.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn verify_backup(
+    from: &Path,
+    vault: &Path,
+    sources: &KeySources<'_>,
+) -> Result<Examined, BackupError> {
+    match Vault::open_copy(from)? {
+        Some(copy) => Ok(examine(copy, sources)?.1),
+        None => {
+            let dir = trusted_dir(vault)?;
+            let scratch = dir.join(format!(".clawkeep-verify-{}", std::process::id()));
+            remove_copy(&scratch);
+            let examined = draft(from, &scratch).and_then(|draft| examine(draft, sources));
+            remove_copy(&scratch);
+            Ok(examined?.1)
+        }
+    }
+}
+
+/// Puts the backup at `from` in the place of the vault at `to`. It is proved first: its file, its record, a key that opens it, every
+/// sealed cell. The vault that it replaces is kept beside it.
+///
+/// # Errors
+/// What is wrong with the backup, or what stands in the way. The vault is as it was then.
+pub fn restore(
+    from: &Path,
+    to: &Path,
+    insistence: Insistence,
+    sources: &KeySources<'_>,
+    (actor, clock): (&Actor, Clock),
+) -> Result<Restored, BackupError> {
+    create_private_dir(parent(to))?;
+    let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
+    let _lock = lock(&to)?;
+    for _ in 0..ROUNDS_MAX {
+        let scratch = beside(&to, ".new");
+        remove_copy(&scratch); // of a process that was killed; nobody else works on it while we hold the lock
+        let work = Restoring {
+            from,
+            to: &to,
+            scratch: &scratch,
+            insistence,
+            sources,
+            actor,
+            clock,
+        };
+        let done = work.run();
+        remove_copy(&scratch);
+        if let Some(restored) = done? {
+            return Ok(restored);
+        }
+    }
+    Err(VaultError::Busy { path: to }.into())
+}
+
+struct Restoring<'r> {
+    from: &'r Path,
+    to: &'r Path,
+    scratch: &'r Path,
+    insistence: Insistence,
+    sources: &'r KeySources<'r>,
+    actor: &'r Actor,
+    clock: Clock,
+}
+
+/// The vault that is to be replaced.
+enum Old {
+    /// There is none.
+    Absent,
+    /// It opens, and so do its secrets.
+    Unlocked(Box<UnlockedVault>),
+    /// It opens, and no key of it is to be had.
+    Locked(Vault, VaultError),
+    /// It is damaged.
+    Damaged(VaultError),
+}
+
+impl Old {
+    fn id(&self) -> Option<VaultId> {
+        match self {
+            Self::Unlocked(vault) => Some(vault.id),
+            Self::Locked(vault, _) => Some(vault.id),
+            Self::Absent | Self::Damaged(_) => None,
+        }
+    }
+
+    fn vault(&self) -> Option<&Vault> {
+        match self {
+            Self::Unlocked(vault) => Some(vault),
+            Self::Locked(vault, _) => Some(vault),
+            Self::Absent | Self::Damaged(_) => None,
+        }
+    }
+}
+
+impl Restoring<'_> {
+    /// One round; nothing if the vault to be replaced was written meanwhile.
+    fn run(&self) -> Result<Option<Restored>, BackupError> {
+        let (mut new, backup) = examine(draft(self.from, self.scratch)?, self.sources)?;
+        if self.insistence == Insistence::None
+            && let Some(row) = backup.unopened.first()
+        {
+            return Err(VaultError::Unopened { row: row.clone() }.into());
+        }
+        let old = self.old(&new)?;
+        let is_other = old.id().is_some_and(|id| id != new.id);
+        if is_other && self.insistence == Insistence::None {
+            return Err(BackupError::OtherVault {
+                found: new.id,
+                own: old.id().unwrap_or(new.id),
+            });
+        }
+        if let Old::Unlocked(old) = &old
+            && !old.started_refreshes()?.is_empty()
+        {
+            return Err(VaultError::RefreshUnderWay.into()); // it would bring its tokens to nobody
+        }
+        let abandoned = match old.vault() {
+            Some(vault) => vault.head()?,
+            None => None,
+        };
+        let seen = old.vault().map(Vault::data_version).transpose()?;
+        let kept = (!matches!(old, Old::Absent)).then(|| self.free_name());
+        let carried = self.prepare(&mut new, (&old, is_other), abandoned, kept.as_deref())?;
+        close(new)?;
+        let is_done = match (old, &kept) {
+            (Old::Unlocked(old), Some(kept)) => self.put_into(old.vault, seen, kept)?,
+            (Old::Locked(old, error), Some(kept)) => {
+                return Ok(self.put_into(old, seen, kept)?.then(|| Restored {
+                    backup,
+                    abandoned,
+                    kept: Some(kept.clone()),
+                    unread: Some(error),
+                    carried,
+                }));
+            }
+            (Old::Damaged(error), Some(kept)) => {
+                self.put_aside(kept)?;
+                return Ok(Some(Restored {
+                    backup,
+                    abandoned,
+                    kept: Some(kept.clone()),
+                    unread: Some(error),
+                    carried,
+                }));
+            }
+            _ => {
+                set_journals_aside(self.to)?;
+                rename_durably(self.scratch, self.to)?;
+                true
+            }
+        };
+        Ok(is_done.then_some(Restored {
+            backup,
+            abandoned,
+            kept,
+            unread: None,
+            carried,
+        }))
+    }
+
+    /// What is at the vault's place.
+    fn old(&self, new: &UnlockedVault) -> Result<Old, BackupError> {
+        let vault = match Vault::open(self.to) {
+            Ok(vault) => vault,
+            Err(VaultError::Absent { .. }) => return Ok(Old::Absent),
+            Err(error @ (VaultError::Damaged { .. } | VaultError::Foreign { .. })) => {
+                return Ok(Old::Damaged(error));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let fault = match vault.integrity_faults() {
+            Ok(faults) => faults.into_iter().next(),
+            Err(error @ VaultError::Damaged { .. }) => return Ok(Old::Damaged(error)),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(what) = fault {
+            let path = self.to.to_owned();
+            return Ok(Old::Damaged(VaultError::Damaged { path, what }));
+        }
+        // With the backup's key, if that is its own too: nobody is asked twice.
+        let unlocked = match vault.unlock_with(&new.opened_by) {
+            Some(unlocked) => Ok(unlocked),
+            None => Vault::open(self.to)?.unlock(self.sources),
+        };
+        match unlocked {
+            Ok(unlocked) => Ok(Old::Unlocked(Box::new(unlocked))),
+            Err(
+                error @ (VaultError::NoKey { .. }
+                | VaultError::Unopened { .. }
+                | VaultError::Damaged { .. }),
+            ) => Ok(Old::Locked(Vault::open(self.to)?, error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the copy what the vault is to be: with what is newer, its grants marked, and a record that says so.
+    fn prepare(
+        &self,
+        new: &mut UnlockedVault,
+        (old, is_other): (&Old, bool),
+        abandoned: Option<Head>,
+        kept: Option<&Path>,
+    ) -> Result<Carried, BackupError> {
+        let source = match old {
+            Old::Unlocked(vault) if !is_other => Some(&**vault),
+            _ => None,
+        };
+        let mut tx = new.begin(self.actor, self.clock)?;
+        let carried = carry_over(&mut tx, source)?;
+        tx.forget_exports()?;
+        let hex = |mac: &[u8; 32]| data_encoding::HEXLOWER.encode(mac);
+        let shown = |path: &Path| from_outside(&path.to_string_lossy());
+        let mut event = EventDraft::new(EventKind::BackupRestored, Origin::Clawkeep)
+            .detail("path", shown(self.from))
+            .detail("takenOver", carried.credentials.len())
+            .detail("uncertain", carried.uncertain.len());
+        if let Some(head) = abandoned {
+            event = event
+                .detail("abandonedSeq", head.seq.0)
+                .detail("abandonedMac", hex(&head.mac));
+            if is_other {
+                event = event.detail("abandonedVault", head.vault.to_string());
+            }
+        }
+        if let Some(kept) = kept {
+            event = event.detail("kept", shown(kept));
+        }
+        tx.append(None, event)?;
+        tx.commit()?;
+        // Rows of the vault that is replaced are of the same generations as those to come: under another key they do not open here.
+        if let Some(old) = source {
+            let after = Epoch(old.vault.epoch.0.max(new.vault.epoch.0));
+            new.rotate_after(after, Cause::Restored, self.actor, self.clock)?;
+        }
+        Ok(carried)
+    }
+
+    /// A name for the vault that is replaced, which nothing has.
+    fn free_name(&self) -> PathBuf {
+        let at = DateTime::<Utc>::from_timestamp_millis(self.clock.now().0).unwrap_or_default();
+        let stamp = at.format("%Y%m%dT%H%M%SZ");
+        let first = beside(self.to, &format!("{REPLACED}{stamp}"));
+        let others = (2..).map(|n| beside(self.to, &format!("{REPLACED}{stamp}-{n}")));
+        std::iter::once(first)
+            .chain(others)
+            .find(|name| !exists(name))
+            .unwrap_or_else(|| beside(self.to, REPLACED))
+    }
+
+    /// Puts the copy's rows in the place of those of a vault that can be written, in one transaction: whoever has it open goes on, and
+    /// at every moment the file is the one or the other. Before that, what is replaced is copied to `kept`, while nobody can write.
+    fn put_into(&self, old: Vault, seen: Option<i64>, kept: &Path) -> Result<bool, BackupError> {
+        let mut old = old;
+        let path = self.to;
+        let scratch = self.scratch.to_string_lossy().into_owned();
+        old.conn
+            .execute("ATTACH ?1 AS restored", [scratch])
+            .at(path, "write")?;
+        let reader = connect(path)?;
+        let tx = old
+            .conn
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .at(path, "write")?;
+        let now: i64 = tx
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .at(path, "read")?;
+        if seen != Some(now) {
+            return Ok(false);
+        }
+        let temporary = beside(kept, ".tmp");
+        remove_copy(&temporary);
+        let copied = copy(&reader, path, &temporary);
+        if copied.is_err() {
+            remove_copy(&temporary);
+        }
+        copied?;
+        rename_durably(&temporary, kept)?;
+        replace_rows(&tx).at(path, "write")?;
+        tx.commit().at(path, "write")?;
+        // Nothing of what was replaced is to stay in the log. Others may be reading it: then a later checkpoint does it.
+        let _ = old
+            .conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        Ok(true)
+    }
+
+    /// Puts the copy in the place of a file that is no vault any more, and that one aside, with its log.
+    fn put_aside(&self, kept: &Path) -> Result<(), BackupError> {
+        std::fs::hard_link(self.to, kept)
+            .or_else(|_| std::fs::copy(self.to, kept).map(|_| ()))
+            .map_err(FileError::io("keep", kept))?;
+        for suffix in ["-wal", "-journal"] {
+            let log = beside(self.to, suffix);
+            if exists(&log) {
+                rename_durably(&log, &beside(kept, suffix))?;
+            }
+        }
+        remove_if_present(&beside(self.to, "-shm"))?; // an index of the log
+        sync_dir(parent(kept))?;
+        Ok(rename_durably(self.scratch, self.to)?)
+    }
+}
+
+/// Copies the backup to `scratch` and opens it there, brought up to this version.
+fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
+    copy_file(from, scratch)?;
+    let mut conn = connect(scratch)?;
+    let named = |error| VaultError::said_of(error, from);
+    check_application(&conn, scratch).map_err(named)?;
+    match schema::version(&conn, scratch).map_err(named)? {
+        Some(found) if found > schema::VERSION => {
+            return Err(VaultError::Newer {
+                path: from.to_owned(),
+                found,
+                known: schema::VERSION,
+            }
+            .into());
+        }
+        Some(found) => {
+            schema::check_version(&conn, scratch, found).map_err(named)?;
+            if found < schema::VERSION {
+                schema::migrate(&mut conn, scratch)?;
+            }
+        }
+        None => {
+            let path = from.to_owned();
+            return Err(VaultError::Foreign { path }.into());
+        }
+    }
+    let (id, epoch) = identity(&conn, scratch).map_err(named)?;
+    Ok(Vault {
+        conn,
+        path: scratch.to_owned(),
+        id,
+        epoch,
+    })
+}
+
+/// A backup is one file. One with a log beside it is a vault that somebody may be writing.
+fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let real = resolve_link(from)?;
+    let mut source = File::open(&real).map_err(FileError::io("open", from))?;
+    let meta = source.metadata().map_err(FileError::io("examine", from))?;
+    if !meta.is_file() {
+        let path = from.to_owned();
+        return Err(FileError::NotRegular { path }.into());
+    }
+    if std::fs::metadata(beside(&real, "-wal")).is_ok_and(|log| log.len() > 0) {
+        let path = from.to_owned();
+        return Err(BackupError::HasLog { path });
+    }
+    let mut target = create_private_file(to)?;
+    let mut block = vec![0; BLOCK];
+    loop {
+        let read = source
+            .read(&mut block)
+            .map_err(FileError::io("read", from))?;
+        if read == 0 {
+            break;
+        }
+        target
+            .write_all(&block[..read])
+            .map_err(FileError::io("write", to))?;
+    }
+    Ok(target.sync_all().map_err(FileError::io("sync", to))?)
+}
+
+/// Closes the copy as one file that will have a log beside it once it is opened.
+fn close(new: UnlockedVault) -> Result<(), BackupError> {
+    let Vault { conn, path, .. } = new.vault;
+    conn.pragma_update(None, "journal_mode", "WAL")
+        .at(&path, "write")?;
+    conn.close()
+        .map_err(|(_, error)| error)
+        .at(&path, "write")?;
+    Ok(())
+}
+
+/// Makes every table what it is in the attached copy. Both have the same schema. The triggers that keep the record as it is are
+/// taken out of the way and put back, word for word.
+fn replace_rows(conn: &Connection) -> rusqlite::Result<()> {
+    let list = |what: &str| -> rusqlite::Result<Vec<(String, String)>> {
+        let mut select = conn.prepare(
+            "SELECT name, sql FROM main.sqlite_schema WHERE type = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+        )?;
+        let rows = select.query_map([what], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    };
+    let (tables, triggers) = (list("table")?, list("trigger")?);
+    conn.execute_batch("PRAGMA defer_foreign_keys = ON")?;
+    for (name, _) in &triggers {
+        conn.execute_batch(&format!("DROP TRIGGER main.\"{name}\""))?;
+    }
+    for (name, _) in &tables {
+        conn.execute_batch(&format!("DELETE FROM main.\"{name}\""))?;
+    }
+    for (name, _) in &tables {
+        conn.execute_batch(&format!(
+            "INSERT INTO main.\"{name}\" SELECT * FROM restored.\"{name}\""
+        ))?;
+    }
+    for (_, sql) in &triggers {
+        conn.execute_batch(sql)?;
+    }
+    Ok(())
+}
