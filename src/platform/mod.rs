@@ -21,6 +21,6 @@ pub use file::{
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
 pub use permissions::{Permissions, close_to_others};
-pub use process::{Actor, harden};
+pub use process::{Actor, FileMask, Resident, harden, restrict_new_files};
 pub use replace::{Replaced, Replacement, replace_file};
 pub use run::{Answer, RunFault, output_within};

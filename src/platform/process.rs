@@ -84,6 +84,93 @@ pub fn harden() {
     {
         let _ =
             rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+        lock_all_memory();
+    }
+}
+
+/// Keeps everything that this process has in memory from being written to swap, where that is allowed without a limit. Under a limit, what
+/// comes later (a passphrase takes 64 MiB) could not be had at all: there only keys are kept in memory, by [`Resident`].
+#[cfg(target_os = "linux")]
+fn lock_all_memory() {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    use rustix::process::{Resource, getrlimit};
+    use rustix::thread::{CapabilitySet, capabilities};
+    let is_unlimited = getrlimit(Resource::Memlock).current.is_none();
+    let may =
+        |sets: rustix::thread::CapabilitySets| sets.effective.contains(CapabilitySet::IPC_LOCK);
+    if is_unlimited || capabilities(None).is_ok_and(may) {
+        // A page is locked once there is something in it: nothing is read in that is not used.
+        let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
+    }
+}
+
+/// Makes files that this process creates its user's alone, unless they are made otherwise; what was asked for before.
+#[cfg(unix)]
+pub fn restrict_new_files() -> FileMask {
+    FileMask(rustix::process::umask(rustix::fs::Mode::from_raw_mode(
+        0o077,
+    )))
+}
+
+/// Elsewhere the file system's own access lists decide.
+#[cfg(not(unix))]
+pub fn restrict_new_files() -> FileMask {
+    FileMask()
+}
+
+/// Which rights new files are not to have.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug)]
+pub struct FileMask(rustix::fs::Mode);
+
+/// Which rights new files are not to have.
+#[cfg(not(unix))]
+#[derive(Clone, Copy, Debug)]
+pub struct FileMask();
+
+impl FileMask {
+    /// Goes back to it, while a program is started.
+    pub fn put_back_for<T>(self, start: impl FnOnce() -> T) -> T {
+        #[cfg(unix)]
+        let own = rustix::process::umask(self.0);
+        let started = start();
+        #[cfg(unix)]
+        let _ = rustix::process::umask(own);
+        started
+    }
+}
+
+/// A secret that is not written to swap while it is here, as far as the system allows that. It does not move.
+pub struct Resident<T> {
+    // Dropped first, and wiped then, while its page is still locked.
+    value: Box<T>,
+    #[cfg(unix)]
+    _lock: Option<region::LockGuard>,
+}
+
+impl<T> Resident<T> {
+    /// Puts a value where it stays.
+    pub fn new(value: T) -> Self {
+        let value = Box::new(value);
+        Self {
+            #[cfg(unix)]
+            _lock: region::lock(std::ptr::from_ref(&*value), size_of::<T>().max(1)).ok(),
+            value,
+        }
+    }
+}
+
+impl<T> std::ops::Deref for Resident<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Resident<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.value.fmt(f)
     }
 }
 

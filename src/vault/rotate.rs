@@ -19,7 +19,7 @@ use crate::crypto::{
     AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,
 };
 use crate::domain::Seq;
-use crate::platform::{Actor, Clock};
+use crate::platform::{Actor, Clock, Resident};
 
 /// Why the data key is replaced, where nobody asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl UnlockedVault {
         actor: &Actor,
         clock: Clock,
     ) -> Result<(Epoch, u64), VaultError> {
-        let opened_by = self.opened_by.clone();
+        let opened_by = OpenedBy::clone(&self.opened_by);
         let new;
         let mut tx = self.begin(actor, clock)?;
         if tx.has_started_refreshes()? {
@@ -177,15 +177,16 @@ impl UnlockedVault {
         };
         tx.append(None, event)?;
         tx.commit()?;
-        self.keys = new;
+        self.keys = Resident::new(new);
         self.vault.epoch = epoch;
-        self.opened_by = match renewed.iter().find(|new| new.slot == opened_by.slot) {
+        let opened_by = match renewed.iter().find(|new| new.slot == opened_by.slot) {
             Some(new) => OpenedBy {
                 key: new.kept.key.clone(),
                 ..opened_by
             },
             None => opened_by,
         };
+        self.opened_by = Resident::new(opened_by);
         Ok((epoch, cells))
     }
 }

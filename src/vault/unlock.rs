@@ -13,7 +13,7 @@ use super::keys::Keys;
 use super::renew_keys::finish_keyfile;
 use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
 use crate::domain::VaultId;
-use crate::platform::Keychain;
+use crate::platform::{Keychain, Resident};
 
 /// Where passphrases and recovery codes come from.
 pub trait SecretSource {
@@ -81,8 +81,8 @@ pub(super) struct OpenedBy {
 #[derive(Debug)]
 pub struct UnlockedVault {
     pub(super) vault: Vault,
-    pub(super) keys: Keys,
-    pub(super) opened_by: OpenedBy,
+    pub(super) keys: Resident<Keys>,
+    pub(super) opened_by: Resident<OpenedBy>,
 }
 
 impl std::ops::Deref for UnlockedVault {
@@ -123,7 +123,7 @@ impl UnlockedVault {
             .ok_or(VaultError::Rekeyed)?;
         let keys = Keys::load(&self.vault.conn, &path, (id, epoch), data)?;
         drop(snapshot);
-        self.keys = keys;
+        self.keys = Resident::new(keys);
         self.vault.epoch = epoch;
         Ok(())
     }
@@ -235,8 +235,8 @@ impl Vault {
         let keys = Keys::load(&self.conn, &self.path, (self.id, self.epoch), data)?;
         Ok(UnlockedVault {
             vault: self,
-            keys,
-            opened_by,
+            keys: Resident::new(keys),
+            opened_by: Resident::new(opened_by),
         })
     }
 }

@@ -14,6 +14,7 @@ mod exports;
 mod first_run;
 mod gateway;
 mod hand_out;
+mod hardening;
 mod keychain;
 mod killed;
 mod layers;

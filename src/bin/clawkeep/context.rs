@@ -11,7 +11,8 @@ use clawkeep::domain::{AgentName, Credential, ProviderId};
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::{
-    Actor, Clock, check_trusted, create_private_dir, harden, read_regular, resolve_link, syslog,
+    Actor, Clock, FileMask, check_trusted, create_private_dir, harden, read_regular, resolve_link,
+    restrict_new_files, syslog,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) ui: Ui,
     keychain: SystemKeychain,
     passphrases: Passphrases,
+    /// What new files of programs that are started are to be.
+    pub(crate) mask: FileMask,
 }
 
 impl Context {
@@ -75,6 +78,7 @@ impl Context {
                 colour: global.color,
             },
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
+            mask: restrict_new_files(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
             env,
             layout,

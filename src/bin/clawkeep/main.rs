@@ -5,6 +5,7 @@ mod collation;
 mod commands;
 mod context;
 mod failure;
+mod panics;
 mod passphrase;
 mod pick;
 mod prompt;
@@ -21,9 +22,11 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let colour = ui::ColourChoice::from_process();
-    args::parse()
-        .map_err(stand_in::hand_on)
-        .and_then(commands::run)
-        .unwrap_or_else(|failure| ui::fail(&failure, colour))
+    panics::contain(|| {
+        let colour = ui::ColourChoice::from_process();
+        args::parse()
+            .map_err(stand_in::hand_on)
+            .and_then(commands::run)
+            .unwrap_or_else(|failure| ui::fail(&failure, colour))
+    })
 }

@@ -326,7 +326,7 @@ fn open_browser(context: &Context, url: &str) -> bool {
     let streams = [Stdio::null(), Stdio::null(), Stdio::null()];
     let [stdin, stdout, stderr] = streams;
     command.arg(url).stdin(stdin).stdout(stdout).stderr(stderr);
-    match command.spawn() {
+    match context.mask.put_back_for(|| command.spawn()) {
         Ok(mut child) => {
             // It may be the browser itself, and last longer than we do.
             thread::spawn(move || {

@@ -64,7 +64,7 @@ impl SetupToken {
         if !self.yes && !prompt::confirm("Run `claude setup-token` now?", true)? {
             return Ok(());
         }
-        run_claude()?;
+        run_claude(context)?;
         let loaded = context.load(&mut vault, &agent)?;
         let after = login(&loaded.doc);
         if after.is_none() || after == before {
@@ -88,8 +88,10 @@ fn login(doc: &StoreDoc) -> Option<clawkeep::domain::SecretJson> {
     entry.cloned().map(clawkeep::domain::SecretJson::new)
 }
 
-fn run_claude() -> Result<(), Failure> {
-    let status = Command::new(CLAUDE).arg("setup-token").status();
+fn run_claude(context: &Context) -> Result<(), Failure> {
+    let mut command = Command::new(CLAUDE);
+    command.arg("setup-token");
+    let status = context.mask.put_back_for(|| command.status());
     let status = status.map_err(|error| Failure::Refused {
         what: format!("cannot run `claude setup-token`: {error}"),
         next: "Install Claude Code, so that `claude` is on the PATH, and run the command again."

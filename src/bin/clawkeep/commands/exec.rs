@@ -74,7 +74,7 @@ impl Exec {
             tell_of_base(context, &picked.provider);
         }
         drop(picked);
-        run(command, &program)
+        context.mask.put_back_for(|| run(command, &program))
     }
 }
 

@@ -1,0 +1,220 @@
+//! What a process with keys in its memory lets others see, and what is left of one that ended badly.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::home::{Home, STORE, VAULT};
+
+/// A process that has opened the vault and waits for the rest of its answer, and where that is to come from.
+fn waiting(home: &Home, shell: &str) -> (Child, std::path::PathBuf) {
+    let fifo = home.at("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!(
+            "{shell}; exec \"$0\" key add passphrase --new-passphrase-file \"$1\""
+        ))
+        .arg(env!("CARGO_BIN_EXE_clawkeep"))
+        .arg(&fifo)
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    (command.spawn().unwrap(), fifo)
+}
+
+/// Waits until the process has opened the FIFO, and so the vault; it waits for as long as what is returned is there.
+fn until_it_waits(fifo: &Path) -> fs::File {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        // Without a reader there is nothing to open.
+        match fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(nonblocking)
+            .open(fifo)
+        {
+            Ok(open) => return open,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn field<'s>(status: &'s str, name: &str) -> &'s str {
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line[name.len()..].trim()
+}
+
+#[test]
+fn keys_stay_in_memory_and_new_files_are_the_users_alone() {
+    let home = Home::with_claude("sk-ant-oat01-hardened", 8);
+    home.run(&["sync"]).ok();
+    let (mut child, fifo) = waiting(&home, "umask 000");
+    let _open = until_it_waits(&fifo);
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(field(&status, "Umask:"), "0077");
+    let locked: u64 = field(&status, "VmLck:")
+        .trim_end_matches("kB")
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(locked > 0, "{status}");
+    let core = field(&limits, "Max core file size");
+    assert!(core.starts_with('0'), "{core}");
+}
+
+#[test]
+fn where_nothing_may_be_locked_everything_works() {
+    let home = Home::with_claude("sk-ant-oat01-unlocked", 8);
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg("ulimit -l 0; exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock \"$0\" token --provider anthropic")
+        .arg(env!("CARGO_BIN_EXE_clawkeep"))
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(home.path())
+        .stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(output.stdout, b"sk-ant-oat01-unlocked\n");
+}
+
+#[test]
+fn a_process_that_is_made_to_crash_leaves_no_core() {
+    let home = Home::with_claude("sk-ant-oat01-no-core", 8);
+    home.run(&["sync"]).ok();
+    let (mut child, fifo) = waiting(&home, "ulimit -c unlimited");
+    let _open = until_it_waits(&fifo);
+    let killed = Command::new("kill")
+        .args(["-ABRT", &child.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(6));
+    assert!(!status.core_dumped());
+}
+
+#[test]
+fn a_program_that_is_run_has_the_mask_that_it_would_have_had() {
+    let home = Home::with_claude("sk-ant-oat01-mask", 8);
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg("umask 027; exec \"$0\" exec --provider anthropic -- sh -c umask")
+        .arg(env!("CARGO_BIN_EXE_clawkeep"))
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(home.path())
+        .stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0027");
+}
+
+/// Every file below a directory, with what is in it.
+fn files(dir: &Path, found: &mut Vec<(std::path::PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            files(&path, found);
+        } else if kind.is_file() {
+            found.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn after_a_session_every_secret_is_only_where_it_belongs() {
+    let home = Home::with_claude("sk-ant-oat01-where-it-belongs", 8);
+    home.run(&["sync"]).ok();
+    let key = "sk-proj-where-it-belongs-too";
+    home.run_with_input(
+        &["models", "auth", "paste-api-key", "--provider", "openai"],
+        key,
+    )
+    .ok();
+    home.write("pf", "where my passphrase belongs\n");
+    home.run(&["key", "add", "passphrase", "--new-passphrase-file", "pf"])
+        .ok();
+    let shown = home.run(&["key", "recovery"]).ok();
+    let code: Vec<&str> = shown
+        .lines()
+        .filter(|line| line.starts_with("  "))
+        .map(str::trim)
+        .collect();
+    assert_eq!(code.len(), 3, "{shown}");
+    home.run(&["key", "rotate"]).ok();
+    home.run(&["backup", "create", "first.db"]).ok();
+    home.run(&["token", "--provider", "openai"]).ok();
+    home.run(&["backup", "restore", "first.db"]).ok();
+    home.run(&["backup", "create", "second.db"]).ok();
+    home.run(&[
+        "models",
+        "auth",
+        "order",
+        "set",
+        "--provider",
+        "openai",
+        "openai:manual",
+    ])
+    .ok();
+    home.run(&["audit", "export", "--to", "record.jsonl"]).ok();
+    home.run(&["report", "--to", "page.html"]).ok();
+    let store = home.at(STORE);
+    let claude = home.at(crate::support::home::CLAUDE);
+    let mut all = Vec::new();
+    files(home.path(), &mut all);
+    assert!(all.iter().any(|(path, _)| *path == home.at(VAULT)));
+    for (path, bytes) in &all {
+        let has = |text: &str| {
+            bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+        };
+        let may_have_tokens = *path == store;
+        assert!(may_have_tokens || !has(key), "{}", path.display());
+        let may_have_login = may_have_tokens || *path == claude;
+        assert!(
+            may_have_login || !has("sk-ant-oat01-where-it-belongs"),
+            "{}",
+            path.display()
+        );
+        assert!(
+            !has("refresh-of-sk-ant") || *path == claude,
+            "{}",
+            path.display()
+        );
+        assert!(
+            !has("where my passphrase belongs") || *path == home.at("pf"),
+            "{}",
+            path.display()
+        );
+        let groups = code.iter().flat_map(|line| line.split('-'));
+        let seen = groups.filter(|group| has(group)).count();
+        assert!(seen < 2, "{}: a recovery code", path.display());
+    }
+    let store_has = all.iter().find(|(path, _)| *path == store).unwrap();
+    assert!(String::from_utf8_lossy(&store_has.1).contains(key));
+}
