@@ -22,6 +22,7 @@ mod leftover;
 mod library;
 mod login;
 mod permissions;
+mod promises;
 mod prompts;
 mod record;
 mod record_library;

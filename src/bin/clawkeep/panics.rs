@@ -1,6 +1,6 @@
 //! Errors of the program itself: said without what was in its hands, which may be a secret.
 
-use std::panic::{PanicHookInfo, UnwindSafe, catch_unwind, set_hook};
+use std::panic::{Location, PanicHookInfo, UnwindSafe, catch_unwind, set_hook};
 use std::process::ExitCode;
 
 /// The exit status of a command that ended so: it failed. Source: `spec/cli.md`.
@@ -14,12 +14,33 @@ pub(crate) fn contain(run: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
 
 fn say_where(panic: &PanicHookInfo<'_>) {
     use std::io::Write as _;
-    let place = panic.location().map_or(String::new(), |at| {
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr().lock(), "{}", said(panic.location()));
+}
+
+/// What is said of a panic: where it was. Its message may quote what it stumbled over.
+fn said(at: Option<&Location<'_>>) -> String {
+    let place = at.map_or(String::new(), |at| {
         format!(" at {}:{}", at.file(), at.line())
     });
-    // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(
-        std::io::stderr().lock(),
+    format!(
         "Error: clawkeep met an error of its own{place}; what was committed before stays\n  Please report it, with that place and the command."
-    );
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_contained_and_its_message_is_not_passed_on() {
+        let status = contain(|| std::panic::panic_any("sk-secret"));
+        let failed = ExitCode::from(FAILED);
+        assert_eq!(format!("{status:?}"), format!("{failed:?}"));
+        let text = said(Some(Location::caller()));
+        assert!(
+            text.contains("panics.rs:") && text.lines().count() == 2,
+            "{text}"
+        );
+    }
 }
