@@ -3,6 +3,8 @@
 //! Errors here never say why something did not open: that would be an oracle.
 
 mod keys;
+#[cfg(test)]
+mod published;
 mod seal;
 mod slot;
 
