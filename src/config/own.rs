@@ -156,7 +156,8 @@ impl OwnSettings {
         }
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, OwnSettingsError> {
+    /// Reads settings; `path` is for messages.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, OwnSettingsError> {
         let invalid = |at: usize, what: &str| OwnSettingsError::Invalid {
             path: path.to_owned(),
             line: text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1,
