@@ -20,6 +20,11 @@ pub(crate) fn code_in_request(
     let mut request = lines.next()?.split(' ');
     let (method, target) = (request.next()?, request.next()?);
     let is_http = request.next()?.starts_with("HTTP/1.") && request.next().is_none();
+    // RFC 9112 section 3.2: no browser sends others, and another reader could take what is around them for something else.
+    let is_target = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if !target.bytes().all(is_target) {
+        return None;
+    }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut hosts = lines.filter_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -106,6 +111,9 @@ mod tests {
             ("LocalHost:1455", "evil.example:1455"),
             ("X: y", "Host: localhost:1455"),
             ("host: LocalHost:1455\r\n", ""),
+            ("code=c", "code=c#"),
+            ("code=c", "code=c&code\r"),
+            ("code=c", "code=\u{e4}"),
             ("state=s", "state=t"),
             ("state=s", "state="),
             ("&state=s", ""),
