@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use crate::domain::{
     CooldownRules, Credential, CredentialType, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
 };
+use crate::export;
+use crate::health;
 use crate::selection::{
     FailureReason, Preferences, after_clearing, after_failure, after_use, candidates,
     candidates_if_rested, rest,
 };
-use crate::{export, health};
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
 

@@ -84,8 +84,13 @@ mod tests {
         for (name, count) in replay("fuzz/corpus") {
             assert!(count > 0, "{name} has no seed");
         }
+        let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
         for (name, check) in TARGETS {
             check(b"");
+            assert!(
+                manifest.contains(&format!("\"fuzz_targets/{name}.rs\"")),
+                "{name}"
+            );
             let program = root().join(format!("fuzz/fuzz_targets/{name}.rs"));
             let text = fs::read_to_string(program).unwrap();
             assert!(
