@@ -64,6 +64,9 @@ pub mod crypto;
 pub mod doctor;
 pub mod domain;
 pub mod export;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod oauth;
 pub mod platform;

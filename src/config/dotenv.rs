@@ -18,7 +18,7 @@ pub(super) fn load(path: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(String, Z
 }
 
 /// `NAME=value` a line, as the reference's reader has it: `export` in front, quotes around, a comment behind.
-fn parse(text: &str) -> impl Iterator<Item = (String, Zeroizing<String>)> {
+pub(crate) fn parse(text: &str) -> impl Iterator<Item = (String, Zeroizing<String>)> {
     text.lines().filter_map(|line| {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line).trim_start();

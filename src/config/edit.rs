@@ -113,7 +113,7 @@ pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, Confi
 }
 
 /// The text after a change; `None` where it says so already.
-fn edited(
+pub(crate) fn edited(
     text: &str,
     edit: &ConfigEdit,
     path: &Path,

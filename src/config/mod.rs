@@ -18,6 +18,10 @@ mod shell_env;
 
 pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
 pub(crate) use disk::DRAFT;
+#[cfg(any(test, fuzzing))]
+pub(crate) use dotenv::parse as parse_dotenv;
+#[cfg(any(test, fuzzing))]
+pub(crate) use edit::edited;
 pub use edit::{ConfigChange, ConfigEdit, ConfigEditError, edit_config};
 pub use env::{
     Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
@@ -27,5 +31,9 @@ pub use own::{
     Encoding, Fallback, OwnSettings, OwnSettingsError, ProviderSettings, parse_providers,
 };
 pub use paths::{Layout, Overrides, PathError};
+#[cfg(any(test, fuzzing))]
+pub(crate) use settings::parse_value;
 pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};
+#[cfg(any(test, fuzzing))]
+pub(crate) use shell_env::expected_in;
 pub use shell_env::{ShellEnv, ShellFault};

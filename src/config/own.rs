@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::domain::{ProviderId, UnixMs, span_ms};
+use crate::domain::{ProviderId, UnixMs, from_outside, span_ms};
 use crate::platform::{FileError, check_trusted, read_trusted, resolve_link};
 
 /// The largest settings file that is read, in bytes.
@@ -18,7 +18,7 @@ const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
 
-/// Why the settings cannot be used. Nothing of their text is shown.
+/// Why the settings cannot be used. No text that is set in them is shown, only names, and words that had to be one of a few.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OwnSettingsError {
@@ -156,7 +156,8 @@ impl OwnSettings {
         }
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, OwnSettingsError> {
+    /// Reads settings; `path` is for messages.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, OwnSettingsError> {
         let invalid = |at: usize, what: &str| OwnSettingsError::Invalid {
             path: path.to_owned(),
             line: text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1,
@@ -164,7 +165,7 @@ impl OwnSettings {
         };
         let written: Written = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            invalid(at, error.message())
+            invalid(at, &without_values(error.message()))
         })?;
         let retention = written.clawkeep.retention.map(|retention| {
             let span = span_ms(retention.get_ref())
@@ -195,7 +196,7 @@ impl OwnSettings {
             .find(|(name, _)| name.trim().is_empty())
         {
             let what = format!("a provider has a name: [providers.{name}]");
-            return Err(invalid(settings.span().start, &what));
+            return Err(invalid(settings.span().start, &from_outside(&what)));
         }
         Ok(Self {
             providers: by_provider(written.providers),
@@ -210,6 +211,15 @@ impl OwnSettings {
     pub fn prune_before(&self, now: UnixMs) -> Option<UnixMs> {
         self.retention_ms
             .map(|retention| UnixMs(now.0.saturating_sub(retention)))
+    }
+}
+
+/// What the parser says, in one short line and without the text that it quotes: a secret may have been written in a wrong place.
+fn without_values(said: &str) -> String {
+    let quoted = said.split_once('"').zip(said.rsplit_once('"'));
+    match quoted {
+        Some(((before, _), (_, after))) => from_outside(&format!("{before}\"…\"{after}")),
+        None => from_outside(said),
     }
 }
 
@@ -259,6 +269,11 @@ mod tests {
             ),
             ("retention = \"400d\"", "unknown field `retention`"),
             ("clawkeep = [", "line 1"),
+            ("\"\\u001b[31m\" = 1", "unknown field `?[31m`"),
+            (
+                "providers.p.expiry_margin = \"sk-x\"",
+                "invalid type: string \"…\", expected u32",
+            ),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");

@@ -249,7 +249,7 @@ impl Settings {
 }
 
 /// Configuration text as a value; `path` is for messages.
-pub(super) fn parse_value(text: &str, path: &Path) -> Result<Value, ConfigError> {
+pub(crate) fn parse_value(text: &str, path: &Path) -> Result<Value, ConfigError> {
     if let Some(at) = nesting::too_deep_at(text) {
         let (line, column) = (at.line + 1, at.column + 1);
         return Err(ConfigError::TooDeep {

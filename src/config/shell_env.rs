@@ -87,7 +87,7 @@ impl ShellEnv {
 }
 
 /// The expected variables in what `env -0` writes; empty ones count as not set, and the last of a repeated one counts.
-fn expected_in(bytes: &[u8]) -> BTreeMap<&'static str, String> {
+pub(crate) fn expected_in(bytes: &[u8]) -> BTreeMap<&'static str, String> {
     let pairs = bytes.split(|byte| *byte == 0).filter_map(|pair| {
         let (name, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
         let name = EXPECTED.iter().find(|expected| **expected == name)?;

@@ -4,6 +4,8 @@
 
 mod argon2id;
 mod keys;
+#[cfg(test)]
+mod published;
 mod recovery;
 mod seal;
 mod slot;

@@ -14,8 +14,8 @@ use crate::domain::VaultId;
 
 /// Format of a sealed field.
 const SEAL_VERSION: u8 = 1;
-const NONCE_LEN: usize = 12;
-const TAG_LEN: usize = 16;
+pub(super) const NONCE_LEN: usize = 12;
+pub(super) const TAG_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + 4 + NONCE_LEN;
 
 /// Which data key sealed something; raised by every rotation.
@@ -104,16 +104,7 @@ impl SealKey {
     pub fn seal(&self, aad: Aad, plain: &[u8]) -> Result<SealedBlob, CryptoError> {
         let nonce: [u8; NONCE_LEN] = random_bytes()?;
         let aad = aad.bytes(&self.epoch.0.to_be_bytes());
-        let sealed = self
-            .cipher
-            .encrypt(
-                &Nonce::from(nonce),
-                Payload {
-                    msg: plain,
-                    aad: &aad.0,
-                },
-            )
-            .map_err(|_| CryptoError::Unopened)?;
+        let sealed = self.seal_under(nonce, &aad.0, plain)?;
         let mut blob = Vec::with_capacity(HEADER_LEN + sealed.len());
         blob.push(SEAL_VERSION);
         blob.extend_from_slice(&self.epoch.0.to_be_bytes());
@@ -138,14 +129,32 @@ impl SealKey {
             return Err(CryptoError::Unopened);
         }
         let nonce: [u8; NONCE_LEN] = header[5..].try_into().map_err(|_| CryptoError::Unopened)?;
+        self.open_under(nonce, &aad.0, sealed)
+    }
+
+    /// The cipher alone: ciphertext and tag. A nonce must not come twice, so this is for [`SealKey::seal`] and published vectors.
+    pub(super) fn seal_under(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        plain: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        let payload = Payload { msg: plain, aad };
         self.cipher
-            .decrypt(
-                &Nonce::from(nonce),
-                Payload {
-                    msg: sealed,
-                    aad: &aad.0,
-                },
-            )
+            .encrypt(&Nonce::from(nonce), payload)
+            .map_err(|_| CryptoError::Unopened)
+    }
+
+    /// The reverse of [`SealKey::seal_under`].
+    pub(super) fn open_under(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let payload = Payload { msg: sealed, aad };
+        self.cipher
+            .decrypt(&Nonce::from(nonce), payload)
             .map(Zeroizing::new)
             .map_err(|_| CryptoError::Unopened)
     }

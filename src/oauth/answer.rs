@@ -132,25 +132,25 @@ impl Refusal {
 
 /// What a provider answers to a login on another device (RFC 8628 section 3.2). `Debug` does not show the device code.
 #[derive(Debug)]
-pub(super) struct DeviceAnswer {
-    pub(super) device_code: SecretString,
+pub(crate) struct DeviceAnswer {
+    pub(crate) device_code: SecretString,
     /// What the person types; meant to be shown.
-    pub(super) user_code: String,
+    pub(crate) user_code: String,
     /// Where they type it: https, or this machine.
-    pub(super) verification_uri: Url,
+    pub(crate) verification_uri: Url,
     /// The same with the code in it.
-    pub(super) verification_uri_complete: Option<Url>,
-    pub(super) expires_in: Option<Duration>,
-    pub(super) interval: Option<Duration>,
+    pub(crate) verification_uri_complete: Option<Url>,
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
 }
 
 /// Understands a reply that came at `now`.
-pub(super) fn understand(reply: &Reply, margin_ms: i64, now: UnixMs) -> Result<Tokens, Refusal> {
+pub(crate) fn understand(reply: &Reply, margin_ms: i64, now: UnixMs) -> Result<Tokens, Refusal> {
     understand_as(reply, now, |body| tokens(body, margin_ms, now))
 }
 
 /// Understands a reply that is to begin a login on another device.
-pub(super) fn understand_device(reply: &Reply, now: UnixMs) -> Result<DeviceAnswer, Refusal> {
+pub(crate) fn understand_device(reply: &Reply, now: UnixMs) -> Result<DeviceAnswer, Refusal> {
     understand_as(reply, now, device)
 }
 

@@ -28,14 +28,14 @@ const USER_AGENT: &str = concat!("clawkeep/", env!("CARGO_PKG_VERSION"));
 const TOO_LONG: &str = "it took too long";
 
 /// What a provider answered.
-pub(super) struct Reply {
-    pub(super) status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     /// As it stands in the header.
-    pub(super) retry_after: Option<String>,
+    pub(crate) retry_after: Option<String>,
     /// As far as it came, [`BODY_MAX`] and a byte at most.
-    pub(super) body: Zeroizing<Vec<u8>>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
     /// It came whole.
-    pub(super) is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
 /// Why there is no reply.

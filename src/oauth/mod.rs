@@ -11,9 +11,15 @@ mod login;
 mod providers;
 mod rescue;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use answer::{DeviceAnswer, understand, understand_device};
 pub use answer::{FailureClass, Refusal, Tokens};
 pub use exchange::{Refused, Tries, exchange};
+#[cfg(any(test, fuzzing))]
+pub(crate) use http::Reply;
 pub use lease::{Lease, grants_with_files};
+#[cfg(any(test, fuzzing))]
+pub(crate) use login::code_in_request;
 pub use login::{Authorization, Callback, DeviceLogin, Ended, Listener, LoginError, WAIT};
 pub use providers::{Provider, ProviderFault, Providers};
 pub use rescue::{Brought, Rescue};

@@ -44,6 +44,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
+    // Compiled for fuzzing and for tests only.
+    (
+        "fuzzing",
+        &[
+            "domain",
+            "crypto",
+            "audit",
+            "health",
+            "selection",
+            "config",
+            "sources",
+            "export",
+            "oauth",
+            "sync",
+        ],
+    ),
 ];
 
 /// Crates that only one module may name.

@@ -18,6 +18,8 @@ pub use authorize::Authorization;
 pub use callback::{Callback, Listener};
 pub use device::DeviceLogin;
 pub use page::Ended;
+#[cfg(any(test, fuzzing))]
+pub(crate) use redirect::code_in_request;
 
 use super::answer::{FailureClass, Refusal};
 use crate::crypto::CryptoError;

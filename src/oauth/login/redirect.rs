@@ -1,6 +1,7 @@
 //! What the browser brings back: a code, or the provider's refusal, and to which login it belongs.
 
 use secrecy::SecretString;
+use url::{Position, Url};
 
 use super::LoginError;
 use crate::crypto::constant_time_eq;
@@ -8,6 +9,39 @@ use crate::oauth::answer::known_code;
 
 /// The longest code that is taken, in bytes; those of providers have some hundred.
 pub(super) const CODE_MAX: usize = 4096;
+
+/// The code that a request brings to `redirect_uri`, or the provider's refusal; nothing if it is not what is waited for.
+pub(crate) fn code_in_request(
+    head: &[u8],
+    redirect_uri: &Url,
+    state: &str,
+) -> Option<Result<SecretString, LoginError>> {
+    let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
+    let mut request = lines.next()?.split(' ');
+    let (method, target) = (request.next()?, request.next()?);
+    let is_http = request.next()?.starts_with("HTTP/1.") && request.next().is_none();
+    // RFC 9112 section 3.2: no browser sends others, and another reader could take what is around them for something else.
+    let is_target = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if !target.bytes().all(is_target) {
+        return None;
+    }
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut hosts = lines.filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("host").then_some(value.trim())
+    });
+    // By another name, this machine may have been made somebody else's (DNS rebinding).
+    let host = &redirect_uri[Position::BeforeHost..Position::AfterPort];
+    let is_ours = hosts.next()?.eq_ignore_ascii_case(host) && hosts.next().is_none();
+    if method != "GET" || !is_http || !is_ours || path != redirect_uri.path() {
+        return None;
+    }
+    match code_in_query(query, state) {
+        Ok(code) => Some(Ok(code)),
+        Err(denied @ LoginError::Denied { .. }) => Some(Err(denied)),
+        Err(_) => None,
+    }
+}
 
 /// The code in the query of the address that the browser came back to, if it is the answer to the login with `state`.
 pub(super) fn code_in_query(query: &str, state: &str) -> Result<SecretString, LoginError> {
@@ -52,6 +86,51 @@ pub(super) fn checked_code(code: &str) -> Result<SecretString, LoginError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret as _;
+
+    #[test]
+    fn what_is_waited_for_and_what_is_not() {
+        let uri = Url::parse("http://localhost:1455/auth/callback").unwrap();
+        let of = |request: &str| match code_in_request(request.as_bytes(), &uri, "s") {
+            None => "foreign".to_owned(),
+            Some(Ok(code)) => code.expose_secret().to_owned(),
+            Some(Err(error)) => error.to_string(),
+        };
+        let good =
+            "GET /auth/callback?code=c&state=s HTTP/1.1\r\nhost: LocalHost:1455\r\nX: y\r\n\r\n";
+        assert_eq!(of(good), "c");
+        for (was, is) in [
+            ("GET", "POST"),
+            ("GET", "HEAD"),
+            ("/auth/callback", "/auth/callback/"),
+            ("/auth/callback", "/"),
+            ("/auth/callback", "http://localhost:1455/auth/callback"),
+            ("LocalHost:1455", "127.0.0.1:1455"),
+            ("LocalHost:1455", "localhost"),
+            ("LocalHost:1455", "localhost:1456"),
+            ("LocalHost:1455", "evil.example:1455"),
+            ("X: y", "Host: localhost:1455"),
+            ("host: LocalHost:1455\r\n", ""),
+            ("code=c", "code=c#"),
+            ("code=c", "code=c&code\r"),
+            ("code=c", "code=\u{e4}"),
+            ("state=s", "state=t"),
+            ("state=s", "state="),
+            ("&state=s", ""),
+            ("code=c&", ""),
+            ("code=c&state=s", "error=access_denied&state=t"),
+            (" HTTP/1.1", ""),
+            ("HTTP/1.1", "HTTP/2"),
+            ("HTTP/1.1", "HTTP/1.1 x"),
+        ] {
+            assert_eq!(of(&good.replace(was, is)), "foreign", "{was} {is}");
+        }
+        let denied = good.replace("code=c", "error=access_denied");
+        assert_eq!(of(&denied), "the provider refused the login: access_denied");
+        let without_port = Url::parse("http://127.0.0.1:80/cb").unwrap();
+        let request = b"GET /cb?code=c&state=s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+        assert!(code_in_request(request, &without_port, "s").is_some());
+    }
 
     #[test]
     fn of_an_error_only_a_known_code_is_told() {
