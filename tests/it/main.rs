@@ -11,6 +11,8 @@ mod damaged_files;
 mod doctor;
 mod environment;
 mod exports;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod faults;
 mod first_run;
 mod gateway;
 mod hand_out;
