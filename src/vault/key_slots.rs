@@ -10,7 +10,8 @@ use super::file::Vault;
 use crate::crypto::{SlotKey, SlotKind, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};
 use crate::domain::{KeyId, UnixMs, VaultId};
 use crate::platform::{
-    FileError, Keychain, KeychainError, check_trusted, create_private_dir, read_trusted, sync_dir,
+    FileError, Keychain, KeychainError, check_trusted, create_private_dir, read_trusted,
+    remove_if_present, sync_dir,
 };
 
 /// A key file is three short lines.
@@ -133,5 +134,8 @@ pub(super) fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<()
         .map_err(FileError::io("write", path))?;
     file.persist_noclobber(path)
         .map_err(|error| FileError::io("create", path)(error.error))?;
-    sync_dir(dir)
+    sync_dir(dir).inspect_err(|_| {
+        // It may not last, so nothing is sealed under it. The error that led here is the one to tell.
+        let _ = remove_if_present(path);
+    })
 }
