@@ -8,6 +8,7 @@
 mod auth_commands;
 mod bad_input;
 mod damaged_files;
+mod damaged_vault;
 mod doctor;
 mod environment;
 mod exports;

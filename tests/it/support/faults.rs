@@ -115,6 +115,11 @@ const fn kind(name: &'static str, classes: &'static [Class], error: Errno) -> Ki
 }
 
 impl Kind {
+    /// Whether it looks as if another process had a lock.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.error == Errno::AGAIN
+    }
+
     /// Whether calls of a class fail.
     pub(crate) fn has(&self, class: Class) -> bool {
         self.classes.contains(&class)
