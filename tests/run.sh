@@ -4,6 +4,7 @@
 #
 #   CLAWKEEP_KILLS=1000 CLAWKEEP_ROUNDS=200 tests/run.sh      the longer fault runs (half of the kills are of a sync)
 #   CLAWKEEP_UPDATES=10000 CLAWKEEP_UNLOCKED=1000 CLAWKEEP_DAMAGES=1000 CLAWKEEP_SEED=7 tests/run.sh     the same, beside a gateway
+#   CLAWKEEP_FAULTS=all cargo test --test it faults::         every system call of every command fails: half an hour (else some, by seed)
 #   cargo test --test it -- --ignored every_step              killed at every system call; needs strace, takes minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."

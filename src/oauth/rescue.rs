@@ -78,10 +78,10 @@ impl Rescue {
         })
     }
 
-    /// Keeps what came, durably.
+    /// Keeps what came, durably. What was once written stays, also where it cannot be made durable; keeping it again tries that again.
     ///
     /// # Errors
-    /// When it cannot be sealed or written.
+    /// When it cannot be sealed, written or made durable.
     pub fn keep(
         &mut self,
         vault: &UnlockedVault,
@@ -89,19 +89,27 @@ impl Rescue {
         fence: i64,
         brought: &Brought,
     ) -> Result<(), VaultError> {
-        let blob = vault.seal_rescue(grant, fence, &as_json(brought))?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&fence.to_be_bytes());
-        bytes.extend_from_slice(&u32::try_from(blob.len()).unwrap_or(u32::MAX).to_be_bytes());
-        bytes.extend_from_slice(&blob);
-        let mut file = &self.file;
-        let written = file
-            .rewind()
-            .and_then(|()| file.write_all(&bytes))
-            .and_then(|()| file.sync_all());
-        written.map_err(FileError::io("write", &self.path))?;
-        self.has_tokens = true;
+        if !self.has_tokens {
+            let blob = vault.seal_rescue(grant, fence, &as_json(brought))?;
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend_from_slice(&fence.to_be_bytes());
+            bytes.extend_from_slice(&u32::try_from(blob.len()).unwrap_or(u32::MAX).to_be_bytes());
+            bytes.extend_from_slice(&blob);
+            let mut file = &self.file;
+            let written = file.rewind().and_then(|()| file.write_all(&bytes));
+            written.map_err(FileError::io("write", &self.path))?;
+            self.has_tokens = true;
+        }
+        self.file
+            .sync_all()
+            .map_err(FileError::io("write", &self.path))?;
         Ok(sync_dir(self.path.parent().unwrap_or(Path::new(".")))?)
+    }
+
+    /// Whether what came is in the file, durably or not.
+    #[must_use]
+    pub fn has_tokens(&self) -> bool {
+        self.has_tokens
     }
 
     /// Where the file is.

@@ -113,6 +113,9 @@ impl Reader<'_> {
         if frame.is_none() {
             unopened.push(format!("the frame of agent {name}"));
         }
+        if self.is_overtaken(id, revision)? {
+            unopened.push(format!("the newest state of agent {name}"));
+        }
         let (fields, generations, pins) = match frame {
             Some(frame) => (frame.fields, Some(frame.generations), frame.pins),
             None => (frame_of(&StoreDoc::default()), None, Map::new()),
@@ -133,6 +136,17 @@ impl Reader<'_> {
             unopened,
             pins: pins.into_iter().filter_map(pinned).collect(),
         }))
+    }
+
+    /// Whether a store says what the agent had at a later revision than it has: an older state was put back beneath what is known of
+    /// the store, which would then be written over with less.
+    fn is_overtaken(&self, id: i64, revision: i64) -> Result<bool, VaultError> {
+        self.conn
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM exports WHERE agent = ?1 AND revision > ?2)",
+            )
+            .and_then(|mut select| select.query_row([id, revision], |row| row.get(0)))
+            .at(self.path, "read")
     }
 
     /// Without the agent's own row nothing of it is there, which is right only if the record knows of nothing either.

@@ -297,7 +297,10 @@ fn from_sqlite(path: &std::path::Path, action: &'static str, error: rusqlite::Er
     use rusqlite::ErrorCode as Code;
     let path = path.to_owned();
     match error.sqlite_error_code() {
-        Some(Code::DatabaseBusy | Code::DatabaseLocked) => VaultError::Busy { path },
+        // The last is what SQLite says once it has tried for long enough to lock the index of the write-ahead log.
+        Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => {
+            VaultError::Busy { path }
+        }
         Some(Code::NotADatabase) => VaultError::Foreign { path },
         Some(Code::DatabaseCorrupt | Code::ConstraintViolation | Code::TypeMismatch) => {
             VaultError::Damaged {
@@ -315,5 +318,25 @@ fn from_sqlite(path: &std::path::Path, action: &'static str, error: rusqlite::Er
             path,
             what: error.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_not_had_is_busy_whatever_sqlite_calls_it() {
+        use rusqlite::ffi::{SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT, SQLITE_LOCKED, SQLITE_PROTOCOL};
+        for code in [
+            SQLITE_BUSY,
+            SQLITE_BUSY_SNAPSHOT,
+            SQLITE_LOCKED,
+            SQLITE_PROTOCOL,
+        ] {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            let error = from_sqlite(std::path::Path::new("/v"), "read", error);
+            assert!(matches!(error, VaultError::Busy { .. }), "{code}: {error}");
+        }
     }
 }

@@ -166,7 +166,10 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
         .map_err(FileError::io("write", path))?;
     file.persist_noclobber(path)
         .map_err(|error| FileError::io("create", path)(error.error))?;
-    sync_dir(dir)
+    sync_dir(dir).inspect_err(|_| {
+        // It may not last, so nothing is sealed under it. The error that led here is the one to tell.
+        let _ = remove_if_present(path);
+    })
 }
 
 /// Names a key file that was not right; used by the callers that add one.

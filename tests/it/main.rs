@@ -8,9 +8,12 @@
 mod auth_commands;
 mod bad_input;
 mod damaged_files;
+mod damaged_vault;
 mod doctor;
 mod environment;
 mod exports;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod faults;
 mod first_run;
 mod gateway;
 mod hand_out;

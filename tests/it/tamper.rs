@@ -377,6 +377,36 @@ fn a_row_that_was_deleted_is_missed() {
     refuses(&home, &["sync"], 65, &[OAUTH_ID]);
 }
 
+/// A disk that lost a write has an old page beside new ones. What the store said at a later state must not be written over with less.
+#[test]
+fn an_older_state_beneath_a_newer_store_is_refused() {
+    let home = home();
+    let get = "SELECT revision, frame FROM agents";
+    let older: (i64, Vec<u8>) = alter(&home, |conn| {
+        conn.query_row(get, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    });
+    // An order is in the frame alone: no row of a profile differs.
+    home.run(&["models", "auth", "order", "clear", "--provider", "openai"])
+        .ok();
+    let store = home.read(STORE);
+    let set = "UPDATE agents SET revision = ?1, frame = ?2";
+    alter(&home, |conn| {
+        conn.execute(set, params![older.0, older.1]).unwrap()
+    });
+    let insert = "INSERT INTO provider_entries (agent, section, provider, position, value) \
+        SELECT id, 'order', 'openai', 0, '[\"openai:default\"]' FROM agents";
+    alter(&home, |conn| conn.execute(insert, []).unwrap());
+    for args in [&["sync"][..], &["models", "status"], &["audit", "verify"]] {
+        let run = home.run(args).exits(65);
+        assert!(
+            run.stderr.contains("the newest state of agent main"),
+            "{run:?}"
+        );
+    }
+    assert_eq!(home.read(STORE), store);
+}
+
 /// The base of the next merge is gone, the rows are not: they are shown, and nothing is written.
 #[test]
 fn a_snapshot_that_does_not_open_takes_no_row_with_it() {

@@ -33,7 +33,7 @@ impl Engine<'_> {
         begun: &Begun,
         (brought, tries): (&Brought, u32),
     ) -> Result<(), SyncError> {
-        let mut kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
+        let kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
         // A login that came into a store meanwhile is the newer one. A store that cannot be read now is no reason to lose the tokens.
         for agent in sharing(renewer.agents, holders, agent).chain([agent]) {
             let _ = self.load_whole(agent, SyncMode::Off);
@@ -52,19 +52,19 @@ impl Engine<'_> {
             attempt += 1;
         };
         if kept.is_err() {
-            kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
+            let _ = rescue.keep(self.vault, begun.grant, begun.fence, brought); // whether it has them is asked below
         }
         let profile = brought.profile.clone();
-        Err(match kept {
-            Ok(()) => SyncError::Rescued {
-                profile,
-                path: rescue.path().to_owned(),
-                source: Box::new(error),
-            },
-            Err(_) => SyncError::TokensLost {
-                profile,
-                source: Box::new(error),
-            },
+        let source = Box::new(error);
+        if !rescue.has_tokens() {
+            return Err(SyncError::TokensLost { profile, source });
+        }
+        // Not on disk for certain where the disk refused that, but there for the next command.
+        let path = rescue.path().to_owned();
+        Err(SyncError::Rescued {
+            profile,
+            path,
+            source,
         })
     }
 

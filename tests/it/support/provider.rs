@@ -103,6 +103,17 @@ impl Provider {
         self.state().live.insert(token.to_owned(), login.to_owned());
     }
 
+    /// As at its start, but for its address, and with that refresh token good for a login.
+    pub(crate) fn begin_again(&self, token: &str, login: &str) {
+        let mut state = self.state();
+        *state = State {
+            lifetime: state.lifetime.take(),
+            issued: state.issued,
+            ..State::default()
+        };
+        state.live.insert(token.to_owned(), login.to_owned());
+    }
+
     /// As if another client had exchanged a token: the new one, and an access token.
     pub(crate) fn exchanged_elsewhere(&self, token: &str) -> (String, String) {
         let mut state = self.state();
