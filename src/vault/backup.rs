@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{BackupError, Context, VaultError};
-use super::file::{BUSY_TIMEOUT, Vault};
+use super::file::{BUSY_TIMEOUT, Vault, lock};
 use super::unlock::{KeySources, UnlockedVault};
 use super::{cells, events};
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
@@ -66,6 +66,8 @@ impl UnlockedVault {
         actor: &Actor,
         clock: Clock,
     ) -> Result<BackedUp, VaultError> {
+        // Two at once to one file would take each other's half for their own.
+        let _lock = lock(&self.path)?;
         if exists(to) {
             let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             return Err(FileError::io("write a backup to", to)(there).into());

@@ -155,6 +155,18 @@ pub enum BackupError {
         /// What it was to replace.
         own: VaultId,
     },
+    /// It is what it was to replace.
+    #[error("{} is the vault itself", path.display())]
+    Itself {
+        /// The vault.
+        path: PathBuf,
+    },
+    /// What it was to replace is no vault, or one of which nothing tells that it is.
+    #[error("{} is not a clawkeep vault", path.display())]
+    NoVaultThere {
+        /// The file.
+        path: PathBuf,
+    },
     /// It is no single file.
     #[error("{} has a log beside it: it is a vault that may be in use, or was copied without it", path.display())]
     HasLog {

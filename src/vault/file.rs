@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
 
 use super::error::{BackupError, Context, VaultError};
 use super::schema;
+use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
 use crate::platform::{FileError, QueueLock, check_trusted, look_for, resolve_link};
@@ -192,6 +194,23 @@ impl Vault {
             (None, Some(pruned)) => pruned.last > head.seq,
             (None, None) => false,
         })
+    }
+
+    /// Whether `head` is the one that the newest restore abandoned: no command has kept a newer one since. Read without the audit key, as
+    /// [`Vault::has_event_of`] is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has_abandoned(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
+        let detail = super::events::newest_detail(&self.conn, EventKind::BackupRestored)
+            .at(&self.path, "read")?;
+        let detail = detail.and_then(|detail| serde_json::from_str::<Value>(&detail).ok());
+        Ok(head.vault == self.id
+            && detail.is_some_and(|detail| {
+                detail["abandonedVault"].is_null()
+                    && detail["abandonedSeq"] == head.seq.0
+                    && detail["abandonedMac"] == data_encoding::HEXLOWER.encode(&head.mac)
+            }))
     }
 
     /// A number that is another one once another connection has committed. Two that are equal say nothing of what this

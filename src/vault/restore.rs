@@ -1,7 +1,6 @@
 //! Putting a backup back: proved first, beside the vault; then in its place, in one step, with what is newer in the vault that it
 //! replaces.
 
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -9,23 +8,24 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
-use super::carry::{Carried, carry_over};
+use super::carry::{Carried, Replaced, carry_over};
 use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
 use super::file::{Vault, check_application, connect, identity, lock, trusted_dir};
-use super::rotate::Cause;
-use super::schema;
+use super::rotate::AfterRestore;
 use super::unlock::{KeySources, UnlockedVault};
+use super::{events, schema};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
-use crate::crypto::Epoch;
 use crate::domain::{VaultId, from_outside};
 use crate::platform::{
-    Actor, Clock, FileError, create_private_dir, create_private_file, exists, remove_if_present,
-    rename_durably, resolve_link, sync_dir,
+    Actor, Clock, FileError, create_private_dir, create_private_file, exists, is_same_file,
+    open_regular, remove_if_present, rename_durably, resolve_link, sync_dir,
 };
 
 /// What the name of a vault that was replaced ends in, before the time.
 const REPLACED: &str = ".replaced-";
+/// What its name ends in while it is copied.
+const REPLACED_COPY: &str = ".replaced-tmp";
 /// How often a restore begins again because another process writes into the vault that it is to replace.
 const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
@@ -36,7 +36,7 @@ const BLOCK: usize = 1 << 20;
 pub enum Insistence {
     /// It is not.
     None,
-    /// It is: of another vault, or with rows that do not open.
+    /// It is: of another vault, with rows that do not open, or in the place of a file that is no vault.
     Force,
 }
 
@@ -53,6 +53,9 @@ pub struct Restored {
     pub unread: Option<VaultError>,
     /// What was taken over from it.
     pub carried: Carried,
+    /// Whether its data key was replaced. Where not, what refreshes left beside the vault may be sealed under the one that it has: that is
+    /// to be taken in first, and the key replaced then.
+    pub is_rekeyed: bool,
 }
 
 /// Proves the backup at `from`, wherever it lies. Nothing is written beside it; one of an earlier version is proved in a copy in the
@@ -92,10 +95,16 @@ pub fn restore(
 ) -> Result<Restored, BackupError> {
     create_private_dir(parent(to))?;
     let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
+    if is_same_file(from, &to) {
+        return Err(BackupError::Itself { path: to });
+    }
+    drop(Vault::open(&to)); // one of an earlier version is upgraded, which takes the lock too; what is wrong with it shows below
     let _lock = lock(&to)?;
     for _ in 0..ROUNDS_MAX {
         let scratch = beside(&to, ".new");
-        remove_copy(&scratch); // of a process that was killed; nobody else works on it while we hold the lock
+        // Of a process that was killed; nobody else works on these while we hold the lock.
+        remove_copy(&scratch);
+        remove_copy(&beside(&to, REPLACED_COPY));
         let work = Restoring {
             from,
             to: &to,
@@ -171,6 +180,8 @@ impl Restoring<'_> {
                 own: old.id().unwrap_or(new.id),
             });
         }
+        // First of all: what others commit from here on makes it another one.
+        let seen = old.vault().map(Vault::data_version).transpose()?;
         if let Old::Unlocked(old) = &old
             && !old.started_refreshes()?.is_empty()
         {
@@ -180,9 +191,9 @@ impl Restoring<'_> {
             Some(vault) => vault.head()?,
             None => None,
         };
-        let seen = old.vault().map(Vault::data_version).transpose()?;
         let kept = (!matches!(old, Old::Absent)).then(|| self.free_name());
-        let carried = self.prepare(&mut new, (&old, is_other), abandoned, kept.as_deref())?;
+        let (carried, is_rekeyed) =
+            self.prepare(&mut new, (&old, is_other), abandoned, kept.as_deref())?;
         close(new)?;
         let is_done = match (old, &kept) {
             (Old::Unlocked(old), Some(kept)) => self.put_into(old.vault, seen, kept)?,
@@ -193,6 +204,7 @@ impl Restoring<'_> {
                     kept: Some(kept.clone()),
                     unread: Some(error),
                     carried,
+                    is_rekeyed,
                 }));
             }
             (Old::Damaged(error), Some(kept)) => {
@@ -203,6 +215,7 @@ impl Restoring<'_> {
                     kept: Some(kept.clone()),
                     unread: Some(error),
                     carried,
+                    is_rekeyed,
                 }));
             }
             _ => {
@@ -217,6 +230,7 @@ impl Restoring<'_> {
             kept,
             unread: None,
             carried,
+            is_rekeyed,
         }))
     }
 
@@ -225,6 +239,10 @@ impl Restoring<'_> {
         let vault = match Vault::open(self.to) {
             Ok(vault) => vault,
             Err(VaultError::Absent { .. }) => return Ok(Old::Absent),
+            // Somebody may have named another file than was meant.
+            Err(VaultError::Foreign { path }) if self.insistence == Insistence::None => {
+                return Err(BackupError::NoVaultThere { path });
+            }
             Err(error @ (VaultError::Damaged { .. } | VaultError::Foreign { .. })) => {
                 return Ok(Old::Damaged(error));
             }
@@ -262,10 +280,11 @@ impl Restoring<'_> {
         (old, is_other): (&Old, bool),
         abandoned: Option<Head>,
         kept: Option<&Path>,
-    ) -> Result<Carried, BackupError> {
+    ) -> Result<(Carried, bool), BackupError> {
         let source = match old {
-            Old::Unlocked(vault) if !is_other => Some(&**vault),
-            _ => None,
+            Old::Unlocked(vault) if !is_other => Replaced::Unlocked(vault),
+            Old::Locked(vault, _) if !is_other => Replaced::Locked(vault),
+            _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
         let carried = carry_over(&mut tx, source)?;
@@ -290,11 +309,18 @@ impl Restoring<'_> {
         tx.append(None, event)?;
         tx.commit()?;
         // Rows of the vault that is replaced are of the same generations as those to come: under another key they do not open here.
-        if let Some(old) = source {
-            let after = Epoch(old.vault.epoch.0.max(new.vault.epoch.0));
-            new.rotate_after(after, Cause::Restored, self.actor, self.clock)?;
-        }
-        Ok(carried)
+        let after = match source {
+            Replaced::Unlocked(old) => Some((old.vault.epoch, Some(old))),
+            // What refreshes left beside it is sealed under a key that is not to be had.
+            Replaced::Locked(old) if old.epoch.0 > new.vault.epoch.0 => Some((old.epoch, None)),
+            _ => None,
+        };
+        let Some((epoch, replaced)) = after else {
+            return Ok((carried, false));
+        };
+        let restore = AfterRestore { epoch, replaced };
+        new.rotate_after(restore, self.actor, self.clock)?;
+        Ok((carried, true))
     }
 
     /// A name for the vault that is replaced, which nothing has.
@@ -329,16 +355,23 @@ impl Restoring<'_> {
         if seen != Some(now) {
             return Ok(false);
         }
-        let temporary = beside(kept, ".tmp");
-        remove_copy(&temporary);
+        let before = events::last(&reader).at(path, "read")?;
+        let temporary = beside(path, REPLACED_COPY);
         let copied = copy(&reader, path, &temporary);
         if copied.is_err() {
             remove_copy(&temporary);
         }
         copied?;
         rename_durably(&temporary, kept)?;
-        replace_rows(&tx).at(path, "write")?;
-        tx.commit().at(path, "write")?;
+        let replaced = replace_rows(&tx).and_then(|()| tx.commit());
+        // A copy of what was not replaced is in the way, the more so where the disk is full.
+        if replaced.is_err()
+            && let (Some(before), Ok(Some(now))) = (before, events::last(&reader))
+            && before.mac == now.mac
+        {
+            remove_copy(kept);
+        }
+        replaced.at(path, "write")?;
         // Nothing of what was replaced is to stay in the log. Others may be reading it: then a later checkpoint does it.
         let _ = old
             .conn
@@ -401,12 +434,7 @@ fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
 /// A backup is one file. One with a log beside it is a vault that somebody may be writing.
 fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
     let real = resolve_link(from)?;
-    let mut source = File::open(&real).map_err(FileError::io("open", from))?;
-    let meta = source.metadata().map_err(FileError::io("examine", from))?;
-    if !meta.is_file() {
-        let path = from.to_owned();
-        return Err(FileError::NotRegular { path }.into());
-    }
+    let mut source = open_regular(&real)?;
     if std::fs::metadata(beside(&real, "-wal")).is_ok_and(|log| log.len() > 0) {
         let path = from.to_owned();
         return Err(BackupError::HasLog { path });

@@ -402,7 +402,7 @@ impl Context {
     }
 
     /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is worth a word, no more.
-    fn keep_head(&self, vault: &Vault) {
+    pub(crate) fn keep_head(&self, vault: &Vault) {
         let Ok(Some(head)) = vault.head() else { return };
         let path = self.layout.head_file(vault.id());
         if let Ok(Some(kept)) = self.kept_head(vault)
@@ -462,12 +462,13 @@ impl Context {
         }
     }
 
-    /// The head kept by the last command that wrote.
+    /// The head kept by the last command that wrote. None where the record says that it went on from an earlier event: the restore that
+    /// did so was cut off before it kept the new one.
     pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
         let path = self.layout.head_file(vault.id());
         match read_regular(&path, HEAD_MAX) {
             Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
-                .map(Some)
+                .map(|head| Some(head).filter(|head| !vault.has_abandoned(head).unwrap_or(false)))
                 .ok_or(Failure::BadHead { path }),
             Ok(None) => Ok(None),
             Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
