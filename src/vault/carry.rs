@@ -144,13 +144,13 @@ fn newer_of(
     let mut newer = Vec::new();
     for (id, entry) in state.doc.entries(Section::Profiles) {
         let profile = ProfileId::new(id);
-        if !is_newer(tx, old, agent, id)? {
-            continue;
-        }
         match tx.credential(agent, &profile) {
             Ok(Some((stored, _))) if stored.expose_secret() == entry => continue,
+            // Whatever it was, it is lost there.
             Err(VaultError::Unopened { .. }) => tx.drop_unopened(agent, &profile)?,
-            stored => drop(stored?),
+            Err(error) => return Err(error),
+            Ok(_) if !is_newer(tx, old, agent, id)? => continue,
+            Ok(_) => {}
         }
         newer.push(Newer {
             agent: agent.clone(),

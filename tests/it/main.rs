@@ -6,6 +6,7 @@
 )]
 
 mod auth_commands;
+mod backup;
 mod bad_input;
 mod damaged_files;
 mod doctor;
@@ -36,3 +37,4 @@ mod terminal;
 mod together;
 mod two_writers;
 mod upgrade;
+mod versions;

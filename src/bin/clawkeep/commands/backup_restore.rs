@@ -81,7 +81,7 @@ impl Restore {
     fn note(&self, context: &Context, done: &Restored) {
         if let Some(why) = &done.unread {
             context.ui.warn(&format!(
-                "Warning: nothing could be taken over from the vault that was replaced: {why}"
+                "Warning: no credential could be taken over from the vault that was replaced, and the keys are the backup's: {why}"
             ));
         }
         if !done.carried.uncertain.is_empty() {
