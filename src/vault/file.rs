@@ -238,6 +238,19 @@ impl Vault {
     }
 }
 
+impl Vault {
+    /// A row that refers to one that is not there, in words, if there is one.
+    pub(super) fn dangling_row(&self) -> Result<Option<String>, VaultError> {
+        let read = || -> rusqlite::Result<Option<String>> {
+            let mut check = self.conn.prepare("PRAGMA foreign_key_check")?;
+            let mut rows = check.query([])?;
+            rows.next()?.map(|row| row.get(0)).transpose()
+        };
+        let table = read().at(&self.path, "check")?;
+        Ok(table.map(|table| format!("a row of {table} refers to one that is not there")))
+    }
+}
+
 /// The lock file beside a vault: creating and migrating hold it.
 pub(super) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
     let mut name = vault.as_os_str().to_owned();

@@ -344,6 +344,11 @@ impl Restoring<'_> {
         old.conn
             .execute("ATTACH ?1 AS restored", [scratch])
             .at(path, "write")?;
+        // Each row that is deleted would be looked for in all that may refer to it, half of that without an index. That the copy's rows
+        // refer to what is there was looked at.
+        old.conn
+            .execute_batch("PRAGMA foreign_keys = OFF")
+            .at(path, "write")?;
         let reader = connect(path)?;
         let tx = old
             .conn
@@ -477,7 +482,6 @@ fn replace_rows(conn: &Connection) -> rusqlite::Result<()> {
         rows.collect()
     };
     let (tables, triggers) = (list("table")?, list("trigger")?);
-    conn.execute_batch("PRAGMA defer_foreign_keys = ON")?;
     for (name, _) in &triggers {
         conn.execute_batch(&format!("DROP TRIGGER main.\"{name}\""))?;
     }
