@@ -31,6 +31,9 @@ const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
 
+/// The head that is kept of a vault's record elsewhere.
+pub type KeptHead<'h> = &'h dyn Fn(VaultId) -> Option<Head>;
+
 /// Whether a backup is put back that there is a reason not to put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insistence {
@@ -82,7 +85,7 @@ pub fn verify_backup(
 }
 
 /// Puts the backup at `from` in the place of the vault at `to`. It is proved first: its file, its record, a key that opens it, every
-/// sealed cell. The vault that it replaces is kept beside it.
+/// sealed cell. The vault that it replaces is kept beside it. Where that tells nothing of its record, `kept_head` says what is abandoned.
 ///
 /// # Errors
 /// What is wrong with the backup, or what stands in the way. The vault is as it was then.
@@ -91,6 +94,7 @@ pub fn restore(
     to: &Path,
     insistence: Insistence,
     sources: &KeySources<'_>,
+    kept_head: KeptHead<'_>,
     (actor, clock): (&Actor, Clock),
 ) -> Result<Restored, BackupError> {
     create_private_dir(parent(to))?;
@@ -111,6 +115,7 @@ pub fn restore(
             scratch: &scratch,
             insistence,
             sources,
+            kept_head,
             actor,
             clock,
         };
@@ -129,6 +134,7 @@ struct Restoring<'r> {
     scratch: &'r Path,
     insistence: Insistence,
     sources: &'r KeySources<'r>,
+    kept_head: KeptHead<'r>,
     actor: &'r Actor,
     clock: Clock,
 }
@@ -189,7 +195,10 @@ impl Restoring<'_> {
         }
         let abandoned = match old.vault() {
             Some(vault) => vault.head()?,
-            None => None,
+            None => match (self.kept_head)(new.id) {
+                Some(head) if !new.has_event_of(&head)? => Some(head),
+                _ => None,
+            },
         };
         let kept = (!matches!(old, Old::Absent)).then(|| self.free_name());
         let (carried, is_rekeyed) =

@@ -166,11 +166,17 @@ fn a_spent_token_is_not_put_back() {
     refresh::store(&home, STORE, &entry);
     home.run(&["sync"]).ok();
     let conn = Connection::open(home.at(VAULT)).unwrap();
-    conn.execute_batch("UPDATE grants SET state = 'spent' WHERE state <> 'spent'")
-        .unwrap();
+    conn.execute_batch(
+        "INSERT OR REPLACE INTO grants (print, state, fence, since) SELECT successor, 'spent', 1, 1 FROM grants WHERE successor IS NOT NULL",
+    )
+    .unwrap();
     drop(conn);
     let run = home.run(&["models", "auth", "restore", refresh::ID]);
-    assert_ne!(run.status, 0, "{run:?}");
+    assert!(
+        run.exits(1)
+            .stderr
+            .contains("is spent: another has taken its place")
+    );
     assert_eq!(provider.repeated(), 0);
 }
 

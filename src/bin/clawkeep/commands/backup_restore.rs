@@ -45,7 +45,14 @@ impl Restore {
             self.settle(context)?;
             let to = &context.layout.vault_file;
             let who = (&context.actor, context.clock);
-            match restore(&file, to, insistence, &context.key_sources(), who) {
+            match restore(
+                &file,
+                to,
+                insistence,
+                &context.key_sources(),
+                &|id| context.head_kept_of(id).ok().flatten(),
+                who,
+            ) {
                 // Begun just now.
                 Err(BackupError::Vault(VaultError::RefreshUnderWay)) if rounds.next().is_some() => {
                 }
@@ -113,6 +120,7 @@ fn said(context: &Context, done: &Restored) -> String {
         let kept = context.layout.shorten_home(kept);
         let up_to = done
             .abandoned
+            .filter(|_| done.unread.is_none())
             .map(|head| format!(" (up to event {})", head.seq));
         lines.push(format!(
             "The vault that it replaced{} is kept as {kept}.",
