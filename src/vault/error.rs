@@ -175,6 +175,16 @@ pub enum BackupError {
     },
 }
 
+impl BackupError {
+    /// As [`VaultError::said_of`].
+    pub(super) fn said_of(self, file: &std::path::Path) -> Self {
+        match self {
+            Self::Vault(error) => Self::Vault(error.said_of(file)),
+            other => other,
+        }
+    }
+}
+
 impl VaultError {
     /// The same error, said of the file that the one at hand is a copy of.
     pub(super) fn said_of(self, file: &std::path::Path) -> Self {
@@ -182,6 +192,11 @@ impl VaultError {
         match self {
             Self::Damaged { what, .. } => Self::Damaged { path, what },
             Self::Foreign { .. } => Self::Foreign { path },
+            // The copy can be written: it is the file that says otherwise, as one of a later SQLite would.
+            error @ Self::Storage { .. } if error.is_for_want_of_writing() => Self::Damaged {
+                path,
+                what: "what its header says is not known here".to_owned(),
+            },
             other => other,
         }
     }

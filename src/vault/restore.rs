@@ -79,7 +79,7 @@ pub fn verify_backup(
             remove_copy(&scratch);
             let examined = draft(from, &scratch).and_then(|draft| examine(draft, sources));
             remove_copy(&scratch);
-            Ok(examined?.1)
+            Ok(examined.map_err(|error| error.said_of(from))?.1)
         }
     }
 }
@@ -172,7 +172,9 @@ impl Old {
 impl Restoring<'_> {
     /// One round; nothing if the vault to be replaced was written meanwhile.
     fn run(&self) -> Result<Option<Restored>, BackupError> {
-        let (mut new, backup) = examine(draft(self.from, self.scratch)?, self.sources)?;
+        let (mut new, backup) = draft(self.from, self.scratch)
+            .and_then(|draft| examine(draft, self.sources))
+            .map_err(|error| error.said_of(self.from))?;
         if self.insistence == Insistence::None
             && let Some(row) = backup.unopened.first()
         {
@@ -269,7 +271,19 @@ impl Restoring<'_> {
         // With the backup's key, if that is its own too: nobody is asked twice.
         let unlocked = match vault.unlock_with(&new.opened_by) {
             Some(unlocked) => Ok(unlocked),
-            None => Vault::open(self.to)?.unlock(self.sources),
+            None => match Vault::open(self.to)?.unlock(self.sources) {
+                // What was named is the backup's. The vault's own may be where it is kept.
+                Err(error @ VaultError::NoKey { .. }) => Vault::open(self.to)?
+                    .unlock(&KeySources {
+                        named_keyfile: None,
+                        credential_keyfile: None,
+                        keyfile_dir: self.sources.keyfile_dir.clone(),
+                        keychain: self.sources.keychain,
+                        secrets: None,
+                    })
+                    .map_err(|_| error),
+                unlocked => unlocked,
+            },
         };
         match unlocked {
             Ok(unlocked) => Ok(Old::Unlocked(Box::new(unlocked))),
