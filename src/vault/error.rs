@@ -192,11 +192,6 @@ impl VaultError {
         match self {
             Self::Damaged { what, .. } => Self::Damaged { path, what },
             Self::Foreign { .. } => Self::Foreign { path },
-            // The copy can be written: it is the file that says otherwise, as one of a later SQLite would.
-            error @ Self::Storage { .. } if error.is_for_want_of_writing() => Self::Damaged {
-                path,
-                what: "what its header says is not known here".to_owned(),
-            },
             other => other,
         }
     }

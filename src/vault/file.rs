@@ -1,5 +1,7 @@
 //! Opening a vault file: is it ours, whole, of a schema we know, and in a place only we can write?
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,7 @@ use super::schema;
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
-use crate::platform::{FileError, QueueLock, check_trusted, look_for, resolve_link};
+use crate::platform::{FileError, QueueLock, check_trusted, look_for, open_regular, resolve_link};
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
@@ -132,6 +134,7 @@ impl Vault {
             return Err(BackupError::HasLog { path });
         }
         let path = real;
+        check_header(&mut open_regular(&path)?, &path)?;
         let conn = connect_to_read(&path)?;
         check_application(&conn, &path)?;
         match schema::version(&conn, &path)? {
@@ -335,6 +338,40 @@ fn check_outside(path: &Path) -> Result<(), VaultError> {
         return Err(VaultError::Damaged { path, what });
     }
     Ok(())
+}
+
+/// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is missing as zeros, and one of a later
+/// format, which it does not write. Source: SQLite, Database File Format, the header's bytes 16 to 19 and 28 to 31.
+pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultError> {
+    let mut header = [0; 32];
+    let read = file.read_exact(&mut header).and_then(|()| file.rewind());
+    let length = file
+        .metadata()
+        .map_err(FileError::io("examine", path))?
+        .len();
+    let what = match read {
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            return Err(FileError::io("read", path)(error).into());
+        }
+        Err(_) => format!("it is only {length} bytes long"),
+        Ok(()) if !header.starts_with(b"SQLite format 3\0") => return Ok(()), // that, SQLite says
+        Ok(()) => {
+            let page = match u16::from_be_bytes([header[16], header[17]]) {
+                1 => 65_536,
+                size => u64::from(size),
+            };
+            let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+            match page * u64::from(pages) {
+                whole if whole > length => format!("it has {length} of {whole} bytes"),
+                _ if header[18..20].iter().any(|format| !matches!(format, 1 | 2)) => {
+                    "it is of a format that is not known here".to_owned()
+                }
+                _ => return Ok(()),
+            }
+        }
+    };
+    let path = path.to_owned();
+    Err(VaultError::Damaged { path, what })
 }
 
 /// Whether the database is a vault at all.

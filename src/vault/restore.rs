@@ -11,9 +11,9 @@ use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
 use super::carry::{Carried, Replaced, carry_over};
 use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
-use super::file::{Vault, check_application, connect, identity, lock, trusted_dir};
+use super::file::{Vault, check_application, check_header, connect, identity, lock, trusted_dir};
 use super::rotate::AfterRestore;
-use super::unlock::{KeySources, UnlockedVault};
+use super::unlock::{KeySources, OpenedBy, UnlockedVault};
 use super::{events, schema};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{VaultId, from_outside};
@@ -59,6 +59,8 @@ pub struct Restored {
     /// Whether its data key was replaced. Where not, what refreshes left beside the vault may be sealed under the one that it has: that is
     /// to be taken in first, and the key replaced then.
     pub is_rekeyed: bool,
+    /// What is there now, opened by the key that is known already; `None` where that cannot be done just now.
+    pub vault: Option<UnlockedVault>,
 }
 
 /// Proves the backup at `from`, wherever it lies. Nothing is written beside it; one of an earlier version is proved in a copy in the
@@ -121,8 +123,10 @@ pub fn restore(
         };
         let done = work.run();
         remove_copy(&scratch);
-        if let Some(restored) = done? {
-            return Ok(restored);
+        if let Some((restored, opened_by)) = done? {
+            let vault = Vault::open(&to).ok();
+            let vault = vault.and_then(|vault| vault.unlock_with(&opened_by));
+            return Ok(Restored { vault, ..restored });
         }
     }
     Err(VaultError::Busy { path: to }.into())
@@ -171,7 +175,7 @@ impl Old {
 
 impl Restoring<'_> {
     /// One round; nothing if the vault to be replaced was written meanwhile.
-    fn run(&self) -> Result<Option<Restored>, BackupError> {
+    fn run(&self) -> Result<Option<(Restored, OpenedBy)>, BackupError> {
         let (mut new, backup) = draft(self.from, self.scratch)
             .and_then(|draft| examine(draft, self.sources))
             .map_err(|error| error.said_of(self.from))?;
@@ -205,44 +209,31 @@ impl Restoring<'_> {
         let kept = (!matches!(old, Old::Absent)).then(|| self.free_name());
         let (carried, is_rekeyed) =
             self.prepare(&mut new, (&old, is_other), abandoned, kept.as_deref())?;
+        let opened_by = new.opened_by.clone();
         close(new)?;
-        let is_done = match (old, &kept) {
-            (Old::Unlocked(old), Some(kept)) => self.put_into(old.vault, seen, kept)?,
-            (Old::Locked(old, error), Some(kept)) => {
-                return Ok(self.put_into(old, seen, kept)?.then(|| Restored {
-                    backup,
-                    abandoned,
-                    kept: Some(kept.clone()),
-                    unread: Some(error),
-                    carried,
-                    is_rekeyed,
-                }));
-            }
+        let (is_done, unread) = match (old, &kept) {
+            (Old::Unlocked(old), Some(kept)) => (self.put_into(old.vault, seen, kept)?, None),
+            (Old::Locked(old, error), Some(kept)) => (self.put_into(old, seen, kept)?, Some(error)),
             (Old::Damaged(error), Some(kept)) => {
                 self.put_aside(kept)?;
-                return Ok(Some(Restored {
-                    backup,
-                    abandoned,
-                    kept: Some(kept.clone()),
-                    unread: Some(error),
-                    carried,
-                    is_rekeyed,
-                }));
+                (true, Some(error))
             }
             _ => {
                 set_journals_aside(self.to)?;
                 rename_durably(self.scratch, self.to)?;
-                true
+                (true, None)
             }
         };
-        Ok(is_done.then_some(Restored {
+        let restored = Restored {
             backup,
             abandoned,
             kept,
-            unread: None,
+            unread,
             carried,
             is_rekeyed,
-        }))
+            vault: None,
+        };
+        Ok(is_done.then_some((restored, opened_by)))
     }
 
     /// What is at the vault's place.
@@ -463,6 +454,7 @@ fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
 fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
     let real = resolve_link(from)?;
     let mut source = open_regular(&real)?;
+    check_header(&mut source, from)?;
     if std::fs::metadata(beside(&real, "-wal")).is_ok_and(|log| log.len() > 0) {
         let path = from.to_owned();
         return Err(BackupError::HasLog { path });

@@ -157,10 +157,17 @@ impl UnlockedVault {
         let data = DataKey::generate()?;
         let cells = tx.reseal(&data, epoch, restore.is_some())?;
         let replaced = restore.and_then(|restore| restore.replaced);
-        match replaced.map(|replaced| tx.slots_of(replaced)).transpose()? {
-            Some(Some(slots)) => tx.put_slots(slots, &data, epoch)?,
-            _ => tx.rewrap_slots(&data, epoch, renewed)?,
-        }
+        let slots = replaced.map(|replaced| tx.slots_of(replaced)).transpose()?;
+        let opened_by = match (slots.flatten(), replaced) {
+            (Some(slots), Some(replaced)) => {
+                tx.put_slots(slots, &data, epoch)?;
+                replaced.opened_by.clone()
+            }
+            _ => {
+                tx.rewrap_slots(&data, epoch, renewed)?;
+                opened_by
+            }
+        };
         // A record key that was given up since is not used again.
         let is_given_up = match replaced {
             Some(replaced) => replaced.record_keys(AUDIT)? > tx.record_keys(AUDIT)?,

@@ -41,7 +41,7 @@ impl Restore {
             Insistence::None
         };
         let mut rounds = 1..ROUNDS_MAX;
-        let done = loop {
+        let mut done = loop {
             self.settle(context)?;
             let to = &context.layout.vault_file;
             let who = (&context.actor, context.clock);
@@ -59,7 +59,10 @@ impl Restore {
                 other => break other?,
             }
         };
-        let mut vault = context.unlocked()?;
+        let mut vault = match done.vault.take() {
+            Some(vault) => vault,
+            None => context.unlocked()?,
+        };
         context.replace_head(&vault);
         context.ui.answer(&said(context, &done))?;
         self.note(context, &done);
