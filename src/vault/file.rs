@@ -341,9 +341,9 @@ fn check_outside(path: &Path) -> Result<(), VaultError> {
 }
 
 /// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is missing as zeros, and one of a later
-/// format, which it does not write. Source: SQLite, Database File Format, the header's bytes 16 to 19 and 28 to 31.
+/// format, which it does not write. Source: SQLite, Database File Format, the header's bytes 16 to 19, 28 to 31 and 44 to 47.
 pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultError> {
-    let mut header = [0; 32];
+    let mut header = [0; 48];
     let read = file.read_exact(&mut header).and_then(|()| file.rewind());
     let length = file
         .metadata()
@@ -363,7 +363,10 @@ pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultErro
             let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
             match page * u64::from(pages) {
                 whole if whole > length => format!("it has {length} of {whole} bytes"),
-                _ if header[18..20].iter().any(|format| !matches!(format, 1 | 2)) => {
+                _ if header[18..20].iter().any(|format| !matches!(format, 1 | 2))
+                    || header[44..47] != [0; 3]
+                    || header[47] > 4 =>
+                {
                     "it is of a format that is not known here".to_owned()
                 }
                 _ => return Ok(()),
