@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{BACKUP, SECRET, beside_vault, create, home_with_key, set_key, verify};
-use crate::killed::{Killer, assert_whole, timed};
+use crate::killed::{Ended, Killer, STEPS, assert_whole, kill_at, timed};
 use crate::support::home::{Home, STORE, VAULT};
 use crate::support::random::number;
 
@@ -122,4 +122,47 @@ fn a_killed_backup_leaves_nothing_named_as_one_that_is_not() {
         );
     }
     killer.report();
+}
+
+/// One home, one kill of a restore at its `nth` system call of that name, and what must hold after it. `is_lost`: the vault is gone before.
+fn killed_at(call: &str, nth: u32, is_lost: bool) -> Ended {
+    let at = format!("lost: {is_lost}; killed at {call} {nth}");
+    let home = home_with_key("one");
+    create(&home, BACKUP);
+    home.run(&["models", "auth", "remove", super::ID, "--yes"])
+        .ok();
+    let file = fs::read(home.at(VAULT)).unwrap();
+    if is_lost {
+        fs::remove_file(home.at(VAULT)).unwrap();
+    }
+    let ended = kill_at(call, nth, &home.command(&["backup", "restore", BACKUP]));
+    assert_whole(&home, &at);
+    if !home.at(VAULT).exists() {
+        assert!(is_lost, "{at}: neither vault is there");
+        home.write(VAULT, &file);
+    }
+    let is_new = home.count_of("backup.restored") == 1;
+    assert!(ended == Ended::Killed || is_new, "{at}");
+    let vault = home.vaults_store();
+    assert_eq!(vault["profiles"][super::ID].is_null(), !is_new, "{at}");
+    home.assert_sound();
+    home.run(&["backup", "restore", BACKUP]).ok();
+    assert!(beside_vault(&home, ".new").is_empty(), "{at}");
+    assert!(beside_vault(&home, "replaced-tmp").is_empty(), "{at}");
+    assert_eq!(super::vaults_key(&home), format!("{SECRET}one"), "{at}");
+    home.assert_sound();
+    ended
+}
+
+#[test]
+#[ignore = "needs strace, and takes minutes"]
+fn killed_at_every_step_of_a_restore() {
+    for is_lost in [false, true] {
+        let mut steps = Vec::new();
+        for call in STEPS {
+            let nth = (1..).find(|nth| killed_at(call, *nth, is_lost) == Ended::Done);
+            steps.push((call, nth.unwrap() - 1));
+        }
+        eprintln!("lost: {is_lost}; killed at each of {steps:?}");
+    }
 }
