@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use super::{BACKUP, SECRET, beside_vault, create, home_with_key, set_key, verify};
 use crate::killed::{Ended, Killer, STEPS, assert_whole, kill_at, timed};
 use crate::support::home::{Home, STORE, VAULT};
@@ -10,20 +12,20 @@ use crate::support::random::number;
 /// The profile that the backup alone has.
 const GONE: &str = "p:gone";
 
-fn killed_restores(kills: u64) {
-    let home = home_with_key("one");
-    let store = home.read(STORE);
-    let gone = format!(
-        "\"profiles\":{{\"{GONE}\":{{\"type\":\"api_key\",\"provider\":\"p\",\"key\":\"{SECRET}gone\"}},"
-    );
+fn add_gone(home: &Home) {
+    let entry =
+        |key: &str| json!({"type": "api_key", "provider": "p", "key": format!("{SECRET}{key}")});
+    let profiles = json!({GONE: entry("gone"), super::ID: entry("one")});
     home.write(
         STORE,
-        store
-            .replacen("\"profiles\": {", &gone, 1)
-            .replacen("\"profiles\":{", &gone, 1),
+        json!({"version": 1, "profiles": profiles}).to_string(),
     );
     home.run(&["sync"]).ok();
-    assert!(home.read(STORE).contains(GONE));
+}
+
+fn killed_restores(kills: u64) {
+    let home = home_with_key("one");
+    add_gone(&home);
     create(&home, BACKUP);
     let remove = |home: &Home| home.run(&["models", "auth", "remove", GONE, "--yes"]).ok();
     let run_times = (0..3).map(|round| {
@@ -128,9 +130,9 @@ fn a_killed_backup_leaves_nothing_named_as_one_that_is_not() {
 fn killed_at(call: &str, nth: u32, is_lost: bool) -> Ended {
     let at = format!("lost: {is_lost}; killed at {call} {nth}");
     let home = home_with_key("one");
+    add_gone(&home);
     create(&home, BACKUP);
-    home.run(&["models", "auth", "remove", super::ID, "--yes"])
-        .ok();
+    home.run(&["models", "auth", "remove", GONE, "--yes"]).ok();
     let file = fs::read(home.at(VAULT)).unwrap();
     if is_lost {
         fs::remove_file(home.at(VAULT)).unwrap();
@@ -144,7 +146,7 @@ fn killed_at(call: &str, nth: u32, is_lost: bool) -> Ended {
     let is_new = home.count_of("backup.restored") == 1;
     assert!(ended == Ended::Killed || is_new, "{at}");
     let vault = home.vaults_store();
-    assert_eq!(vault["profiles"][super::ID].is_null(), !is_new, "{at}");
+    assert_eq!(vault["profiles"][GONE].is_null(), !is_new, "{at}");
     home.assert_sound();
     home.run(&["backup", "restore", BACKUP]).ok();
     assert!(beside_vault(&home, ".new").is_empty(), "{at}");
