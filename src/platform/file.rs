@@ -176,6 +176,35 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Contents>, FileErr
         .transpose()
 }
 
+/// Opens a regular file for reading; links are followed, and nobody waits for the other end of a FIFO.
+///
+/// # Errors
+/// When nothing is there, it is not a regular file, or the system refuses.
+pub fn open_regular(path: &Path) -> Result<File, FileError> {
+    let nothing = || FileError::io("open", path)(io::ErrorKind::NotFound.into());
+    let file = open_if_there(path, Links::Follow)?.ok_or_else(nothing)?;
+    let meta = file.metadata().map_err(FileError::io("examine", path))?;
+    if meta.is_file() {
+        return Ok(file);
+    }
+    Err(FileError::NotRegular {
+        path: path.to_owned(),
+    })
+}
+
+/// Whether two paths lead to one file, by whatever names.
+#[must_use]
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        if let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) {
+            return (one.dev(), one.ino()) == (other.dev(), other.ino());
+        }
+    }
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 /// As [`read_regular`], of a file that must be ours alone (see [`check_trusted`]): the file that was checked is the one
 /// that is read, and a link is refused.
 ///

@@ -15,8 +15,8 @@ pub mod syslog;
 pub use clock::Clock;
 pub use file::{
     Contents, FileError, RemoveOutcome, check_trusted, create_private_dir, create_private_file,
-    exists, look_for, read_regular, read_trusted, remove_if_present, rename_durably, resolve_link,
-    sync_dir,
+    exists, is_same_file, look_for, open_regular, read_regular, read_trusted, remove_if_present,
+    rename_durably, resolve_link, sync_dir,
 };
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
 use super::error::{Context, VaultError};
 use super::grants::{Grant, GrantState};
 use super::profiles::ChangeNote;
-use super::{AgentState, Tx, UnlockedVault, events, terms};
+use super::sections::{Frame, frame_of};
+use super::{AgentState, Tx, UnlockedVault, Vault, events, terms};
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
     AgentName, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,
@@ -31,25 +32,55 @@ struct Newer {
     pin: Option<Endpoint>,
 }
 
+/// The vault that is replaced, where it is an older or newer state of the same one.
+#[derive(Clone, Copy)]
+pub(super) enum Replaced<'v> {
+    /// There is none, or another one.
+    Nothing,
+    /// Its secrets cannot be had.
+    Locked(&'v Vault),
+    /// Its secrets can be had.
+    Unlocked(&'v UnlockedVault),
+}
+
+impl<'v> Replaced<'v> {
+    fn vault(self) -> Option<&'v Vault> {
+        match self {
+            Self::Nothing => None,
+            Self::Locked(vault) => Some(vault),
+            Self::Unlocked(vault) => Some(vault),
+        }
+    }
+}
+
 /// Takes over into `tx`, a transaction on the backup's copy, what `old` has that is newer. Nothing is known of grants where there is no
 /// such vault: each of them may have been spent since.
-pub(super) fn carry_over(
-    tx: &mut Tx<'_>,
-    old: Option<&UnlockedVault>,
-) -> Result<Carried, VaultError> {
+pub(super) fn carry_over(tx: &mut Tx<'_>, old: Replaced<'_>) -> Result<Carried, VaultError> {
     let mut carried = Carried::default();
     let mut in_use = HashSet::new();
-    if let Some(old) = old {
+    if let Some(old) = old.vault() {
         carry_grants(tx, old)?;
+    }
+    if let Replaced::Unlocked(old) = old {
         for name in old.agents()? {
             let state = old.agent(&name)?;
             in_use.extend(refresh_tokens(old, &state));
-            for newer in newer_of(tx, old, &name, state)? {
+            let newer = newer_of(tx, old, &name, &state)?;
+            if !newer.is_empty() && !has_frame(tx, &name)? {
+                tx.touch_agent(&name)?;
+                tx.set_frame(&name, SecretJson::new(Value::Object(frame_of(&state.doc))));
+            }
+            for newer in newer {
                 put(tx, &newer)?;
                 carried.credentials.push((newer.agent, newer.profile));
             }
         }
     }
+    if let Some(old) = old.vault() {
+        raise_revisions(tx, old)?;
+    }
+    tx.forget_spent_versions()?;
+    tx.end_started_refreshes()?;
     for (agent, profile, print) in owned_grants(tx)? {
         if in_use.contains(&print) {
             continue; // the vault that is replaced knew how it stands
@@ -69,13 +100,16 @@ pub(super) fn carry_over(
     Ok(carried)
 }
 
-/// What the vault that is replaced knew of grants is newer. A refresh that was under way in it will not be ended here.
-fn carry_grants(tx: &mut Tx<'_>, old: &UnlockedVault) -> Result<(), VaultError> {
+/// What the vault that is replaced knew of grants is newer, unless the backup is of another line of it and knows that one is spent. A
+/// refresh that was under way in it will not be ended here.
+fn carry_grants(tx: &mut Tx<'_>, old: &Vault) -> Result<(), VaultError> {
+    use GrantState::{Borrowed, Dead, Free, Spent, Started, Uncertain};
     for (print, grant) in old.grants()? {
         let known = tx.grant(print)?;
-        let state = match grant.state {
-            GrantState::Started => GrantState::Uncertain,
-            other => other,
+        let state = match (known.state, grant.state) {
+            (Borrowed, _) | (Spent, Started | Uncertain | Dead) => continue,
+            (_, Started) => Uncertain,
+            (_, other @ (Free | Uncertain | Dead | Spent | Borrowed)) => other,
         };
         let fence = grant.fence.max(known.fence);
         tx.set_grant(
@@ -101,40 +135,102 @@ fn refresh_tokens<'s>(
 
 /// The credentials of an agent of the vault that is replaced that were changed after the backup was made.
 fn newer_of(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     old: &UnlockedVault,
     agent: &AgentName,
-    state: AgentState,
+    state: &AgentState,
 ) -> Result<Vec<Newer>, VaultError> {
-    let mut pins: BTreeMap<String, Endpoint> = state.pins;
+    let pins: &BTreeMap<String, Endpoint> = &state.pins;
     let mut newer = Vec::new();
     for (id, entry) in state.doc.entries(Section::Profiles) {
         let profile = ProfileId::new(id);
-        let generation = |conn| -> rusqlite::Result<i64> {
-            let agent = terms::find(conn, agent.as_str())?;
-            let profile = terms::find(conn, id)?;
-            let Some((agent, profile)) = agent.zip(profile) else {
-                return Ok(0);
-            };
-            Ok(events::newest_generation(conn, agent, profile)?.unwrap_or(0))
-        };
-        let theirs = generation(&old.conn).at(&old.path, "read")?;
-        let ours = generation(&tx.tx).at(tx.path, "read")?;
-        if theirs <= ours {
-            continue;
-        }
-        let stored = tx.credential(agent, &profile)?;
-        if stored.is_some_and(|(stored, _)| stored.expose_secret() == entry) {
-            continue;
+        match tx.credential(agent, &profile) {
+            Ok(Some((stored, _))) if stored.expose_secret() == entry => continue,
+            // Whatever it was, it is lost there.
+            Err(VaultError::Unopened { .. }) => tx.drop_unopened(agent, &profile)?,
+            Err(error) => return Err(error),
+            Ok(_) if !is_newer(tx, old, agent, id)? => continue,
+            Ok(_) => {}
         }
         newer.push(Newer {
             agent: agent.clone(),
-            pin: pins.remove(id),
+            pin: pins.get(id).cloned(),
             entry: SecretJson::new(Value::clone(entry)),
             profile,
         });
     }
     Ok(newer)
+}
+
+/// Whether a profile's newest change in the vault that is replaced is one that the backup does not know. Generations alone do not tell:
+/// once a backup was put back, two lines count on from the same number. Where each has a change that the other does not know, the later
+/// one counts.
+fn is_newer(
+    tx: &Tx<'_>,
+    old: &UnlockedVault,
+    agent: &AgentName,
+    id: &str,
+) -> Result<bool, VaultError> {
+    let newest = |conn: &Connection| -> rusqlite::Result<Option<events::Last>> {
+        let agent = terms::find(conn, agent.as_str())?;
+        let Some((agent, profile)) = agent.zip(terms::find(conn, id)?) else {
+            return Ok(None);
+        };
+        events::newest_change(conn, agent, profile)
+    };
+    let knows = |conn: &Connection, change: events::Last| -> rusqlite::Result<bool> {
+        Ok(events::mac_at(conn, change.seq)? == Some(change.mac))
+    };
+    let theirs = newest(&old.conn).at(&old.path, "read")?;
+    let ours = newest(&tx.tx).at(tx.path, "read")?;
+    let Some(theirs) = theirs else {
+        return Ok(false);
+    };
+    if knows(&tx.tx, theirs).at(tx.path, "read")? {
+        return Ok(false);
+    }
+    let Some(ours) = ours else { return Ok(true) };
+    Ok(knows(&old.conn, ours).at(&old.path, "read")? || theirs.at >= ours.at)
+}
+
+/// Whether the agent's frame opens, so that the agent can be changed.
+fn has_frame(tx: &Tx<'_>, agent: &AgentName) -> Result<bool, VaultError> {
+    let stored: Option<(i64, Option<Vec<u8>>)> = tx
+        .tx
+        .query_row(
+            "SELECT a.revision, a.frame FROM agents a JOIN terms t ON t.id = a.id WHERE t.text = ?1",
+            [agent.as_str()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()
+        .at(tx.path, "read")?;
+    Ok(match stored {
+        Some((revision, Some(frame))) => {
+            Frame::open(&tx.keys.seal, tx.vault, agent, revision, &frame).is_some()
+        }
+        _ => true,
+    })
+}
+
+/// Agents come to be of later revisions than they were: a process that has read one in the vault that is replaced commits nothing to what
+/// only happens to have the same number.
+fn raise_revisions(tx: &mut Tx<'_>, old: &Vault) -> Result<(), VaultError> {
+    let read = |conn: &Connection| -> rusqlite::Result<Vec<(String, i64)>> {
+        let mut select =
+            conn.prepare("SELECT t.text, a.revision FROM agents a JOIN terms t ON t.id = a.id")?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    };
+    let ours = read(&tx.tx).at(tx.path, "read")?;
+    for (name, revision) in read(&old.conn).at(&old.path, "read")? {
+        let is_ours = ours.iter().any(|(known, _)| *known == name);
+        let agent = AgentName::from_stored(name);
+        let is_touched = tx.is_touched(&agent);
+        if is_touched || (is_ours && has_frame(tx, &agent)?) {
+            tx.raise_revision(&agent, revision)?;
+        }
+    }
+    Ok(())
 }
 
 fn put(tx: &mut Tx<'_>, newer: &Newer) -> Result<(), VaultError> {
@@ -185,6 +281,17 @@ fn owned_grants(tx: &Tx<'_>) -> Result<Vec<(AgentName, ProfileId, Fingerprint)>,
 }
 
 impl Tx<'_> {
+    /// Marks every grant of which a refresh was begun: nobody will end it here.
+    fn end_started_refreshes(&mut self) -> Result<(), VaultError> {
+        self.tx
+            .execute(
+                "UPDATE grants SET state = 'uncertain', since = ?1 WHERE state = 'started'",
+                [self.now.0],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
     /// Forgets what was last in every store file: each is compared with nothing, so what only it has is taken over.
     pub(super) fn forget_exports(&mut self) -> Result<(), VaultError> {
         self.tx

@@ -155,12 +155,34 @@ pub enum BackupError {
         /// What it was to replace.
         own: VaultId,
     },
+    /// It is what it was to replace.
+    #[error("{} is the vault itself", path.display())]
+    Itself {
+        /// The vault.
+        path: PathBuf,
+    },
+    /// What it was to replace is no vault, or one of which nothing tells that it is.
+    #[error("{} is not a clawkeep vault", path.display())]
+    NoVaultThere {
+        /// The file.
+        path: PathBuf,
+    },
     /// It is no single file.
     #[error("{} has a log beside it: it is a vault that may be in use, or was copied without it", path.display())]
     HasLog {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl BackupError {
+    /// As [`VaultError::said_of`].
+    pub(super) fn said_of(self, file: &std::path::Path) -> Self {
+        match self {
+            Self::Vault(error) => Self::Vault(error.said_of(file)),
+            other => other,
+        }
+    }
 }
 
 impl VaultError {

@@ -193,6 +193,26 @@ pub(super) fn newest_generation(
         .query_row([agent, profile], |row| row.get(0))
 }
 
+/// The event of the newest change of a profile.
+pub(super) fn newest_change(
+    conn: &Connection,
+    agent: i64,
+    profile: i64,
+) -> rusqlite::Result<Option<Last>> {
+    conn.prepare_cached(
+        "SELECT e.seq, e.at, e.mac FROM subjects s JOIN events e ON e.subject = s.id \
+         WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL ORDER BY e.generation DESC, e.seq DESC LIMIT 1",
+    )?
+    .query_row([agent, profile], |row| {
+        Ok(Last {
+            seq: row.get(0)?,
+            at: row.get(1)?,
+            mac: row.get(2)?,
+        })
+    })
+    .optional()
+}
+
 /// Over every subject of an agent and a profile: there is one, unless somebody has put in another.
 pub(super) const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
      WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL";

@@ -1,16 +1,20 @@
 //! Opening a vault file: is it ours, whole, of a schema we know, and in a place only we can write?
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
 
 use super::error::{BackupError, Context, VaultError};
 use super::schema;
+use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
-use crate::platform::{FileError, QueueLock, check_trusted, look_for, resolve_link};
+use crate::platform::{FileError, QueueLock, check_trusted, look_for, open_regular, resolve_link};
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
@@ -130,6 +134,7 @@ impl Vault {
             return Err(BackupError::HasLog { path });
         }
         let path = real;
+        check_header(&mut open_regular(&path)?, &path)?;
         let conn = connect_to_read(&path)?;
         check_application(&conn, &path)?;
         match schema::version(&conn, &path)? {
@@ -194,6 +199,23 @@ impl Vault {
         })
     }
 
+    /// Whether `head` is the one that the newest restore abandoned: no command has kept a newer one since. Read without the audit key, as
+    /// [`Vault::has_event_of`] is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has_abandoned(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
+        let detail = super::events::newest_detail(&self.conn, EventKind::BackupRestored)
+            .at(&self.path, "read")?;
+        let detail = detail.and_then(|detail| serde_json::from_str::<Value>(&detail).ok());
+        Ok(head.vault == self.id
+            && detail.is_some_and(|detail| {
+                detail["abandonedVault"].is_null()
+                    && detail["abandonedSeq"] == head.seq.0
+                    && detail["abandonedMac"] == data_encoding::HEXLOWER.encode(&head.mac)
+            }))
+    }
+
     /// A number that is another one once another connection has committed. Two that are equal say nothing of what this
     /// connection has committed in between.
     pub(crate) fn data_version(&self) -> Result<i64, VaultError> {
@@ -216,6 +238,19 @@ impl Vault {
             .at(&self.path, "check")?;
         let lines: Vec<String> = lines.collect::<Result<_, _>>().at(&self.path, "check")?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+}
+
+impl Vault {
+    /// A row that refers to one that is not there, in words, if there is one.
+    pub(super) fn dangling_row(&self) -> Result<Option<String>, VaultError> {
+        let read = || -> rusqlite::Result<Option<String>> {
+            let mut check = self.conn.prepare("PRAGMA foreign_key_check")?;
+            let mut rows = check.query([])?;
+            rows.next()?.map(|row| row.get(0)).transpose()
+        };
+        let table = read().at(&self.path, "check")?;
+        Ok(table.map(|table| format!("a row of {table} refers to one that is not there")))
     }
 }
 
@@ -303,6 +338,43 @@ fn check_outside(path: &Path) -> Result<(), VaultError> {
         return Err(VaultError::Damaged { path, what });
     }
     Ok(())
+}
+
+/// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is missing as zeros, and one of a later
+/// format, which it does not write. Source: SQLite, Database File Format, the header's bytes 16 to 19, 28 to 31 and 44 to 47.
+pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultError> {
+    let mut header = [0; 48];
+    let read = file.read_exact(&mut header).and_then(|()| file.rewind());
+    let length = file
+        .metadata()
+        .map_err(FileError::io("examine", path))?
+        .len();
+    let what = match read {
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            return Err(FileError::io("read", path)(error).into());
+        }
+        Err(_) => format!("it is only {length} bytes long"),
+        Ok(()) if !header.starts_with(b"SQLite format 3\0") => return Ok(()), // that, SQLite says
+        Ok(()) => {
+            let page = match u16::from_be_bytes([header[16], header[17]]) {
+                1 => 65_536,
+                size => u64::from(size),
+            };
+            let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+            match page * u64::from(pages) {
+                whole if whole > length => format!("it has {length} of {whole} bytes"),
+                _ if header[18..20].iter().any(|format| !matches!(format, 1 | 2))
+                    || header[44..47] != [0; 3]
+                    || header[47] > 4 =>
+                {
+                    "it is of a format that is not known here".to_owned()
+                }
+                _ => return Ok(()),
+            }
+        }
+    };
+    let path = path.to_owned();
+    Err(VaultError::Damaged { path, what })
 }
 
 /// Whether the database is a vault at all.

@@ -60,7 +60,7 @@ pub use key_slots::SlotInfo;
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
 pub use prune::Pruned;
-pub use restore::{Insistence, Restored, restore, verify_backup};
+pub use restore::{Insistence, KeptHead, Restored, restore, verify_backup};
 pub use rotate::{Renewal, Rotated};
 pub use tx::Tx;
 pub use unlock::{KeySources, SecretSource, UnlockedVault};

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
+use super::grants::GrantState;
 use super::seal_json::{open_json, seal_json};
 use super::{Tx, events, terms};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
@@ -16,7 +17,7 @@ use crate::domain::{
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
 const VERSIONS_KEPT: i64 = 3;
 /// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is in it.
-const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
+pub(super) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Why a profile changes: becomes the event that is recorded with it.
 #[derive(Clone, Debug)]
@@ -213,11 +214,19 @@ impl Tx<'_> {
         spent: Fingerprint,
         provider: &str,
     ) -> Result<(), VaultError> {
+        self.forget_versions_if(Some(provider), |_, print| Ok(print == spent))
+    }
+
+    fn forget_versions_if(
+        &mut self,
+        provider: Option<&str>,
+        is_spent: impl Fn(&Self, Fingerprint) -> Result<bool, VaultError>,
+    ) -> Result<(), VaultError> {
         type Version = (AgentName, ProfileId, Stored, Vec<u8>);
         let read = || -> rusqlite::Result<Vec<Version>> {
             let mut select = self.tx.prepare_cached(
                 "SELECT v.id, v.provider, v.type, v.owner, v.expires, v.generation, v.sealed, a.text, p.text FROM profile_versions v \
-                 JOIN terms a ON a.id = v.agent JOIN terms p ON p.id = v.profile WHERE v.provider = ?1 AND v.type = 'oauth'",
+                 JOIN terms a ON a.id = v.agent JOIN terms p ON p.id = v.profile WHERE (?1 IS NULL OR v.provider = ?1) AND v.type = 'oauth'",
             )?;
             let rows = select.query_map([provider], |row| {
                 let stored = Stored::of(row)?;
@@ -233,17 +242,42 @@ impl Tx<'_> {
                 .plain(&agent, &profile)
                 .aad(self.vault, "profile_versions", row);
             let entry = open_json(&self.keys.seal, aad, &sealed).map(SecretJson::new);
-            let is_spent = entry.is_some_and(|entry| {
+            let print = entry.and_then(|entry| {
                 let refresh = Credential::of(entry.expose_secret()).expose_refresh();
-                refresh.is_some_and(|token| self.keys.fingerprint(token) == spent)
+                refresh.map(|token| self.keys.fingerprint(token))
             });
-            if is_spent {
+            if let Some(print) = print
+                && is_spent(self, print)?
+            {
                 self.tx
                     .execute("DELETE FROM profile_versions WHERE id = ?1", [row])
                     .at(self.path, "write")?;
             }
         }
         Ok(())
+    }
+
+    /// Removes every version whose refresh token is known to be spent.
+    pub(super) fn forget_spent_versions(&mut self) -> Result<(), VaultError> {
+        self.forget_versions_if(None, |tx, print| {
+            Ok(tx.grant(print)?.state == GrantState::Spent)
+        })
+    }
+
+    /// Takes out the row of a profile that does not open, so that what is known of it elsewhere can take its place.
+    pub(super) fn drop_unopened(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+    ) -> Result<(), VaultError> {
+        self.tx
+            .execute(
+                "DELETE FROM profiles WHERE agent = (SELECT id FROM terms WHERE text = ?1) \
+                 AND profile = (SELECT id FROM terms WHERE text = ?2)",
+                [agent.as_str(), profile.as_str()],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
     }
 
     /// Keeps a credential that never became the profile's, another program's that gave way to ours, as a version, and

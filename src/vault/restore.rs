@@ -1,7 +1,6 @@
 //! Putting a backup back: proved first, beside the vault; then in its place, in one step, with what is newer in the vault that it
 //! replaces.
 
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -9,34 +8,38 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
-use super::carry::{Carried, carry_over};
+use super::carry::{Carried, Replaced, carry_over};
 use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
-use super::file::{Vault, check_application, connect, identity, lock, trusted_dir};
-use super::rotate::Cause;
-use super::schema;
-use super::unlock::{KeySources, UnlockedVault};
+use super::file::{Vault, check_application, check_header, connect, identity, lock, trusted_dir};
+use super::rotate::AfterRestore;
+use super::unlock::{KeySources, OpenedBy, UnlockedVault};
+use super::{events, schema};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
-use crate::crypto::Epoch;
 use crate::domain::{VaultId, from_outside};
 use crate::platform::{
-    Actor, Clock, FileError, create_private_dir, create_private_file, exists, remove_if_present,
-    rename_durably, resolve_link, sync_dir,
+    Actor, Clock, FileError, create_private_dir, create_private_file, exists, is_same_file,
+    open_regular, remove_if_present, rename_durably, resolve_link, sync_dir,
 };
 
 /// What the name of a vault that was replaced ends in, before the time.
 const REPLACED: &str = ".replaced-";
+/// What its name ends in while it is copied.
+const REPLACED_COPY: &str = ".replaced-tmp";
 /// How often a restore begins again because another process writes into the vault that it is to replace.
 const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
+
+/// The head that is kept of a vault's record elsewhere.
+pub type KeptHead<'h> = &'h dyn Fn(VaultId) -> Option<Head>;
 
 /// Whether a backup is put back that there is a reason not to put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insistence {
     /// It is not.
     None,
-    /// It is: of another vault, or with rows that do not open.
+    /// It is: of another vault, with rows that do not open, or in the place of a file that is no vault.
     Force,
 }
 
@@ -53,6 +56,11 @@ pub struct Restored {
     pub unread: Option<VaultError>,
     /// What was taken over from it.
     pub carried: Carried,
+    /// Whether its data key was replaced. Where not, what refreshes left beside the vault may be sealed under the one that it has: that is
+    /// to be taken in first, and the key replaced then.
+    pub is_rekeyed: bool,
+    /// What is there now, opened by the key that is known already; `None` where that cannot be done just now.
+    pub vault: Option<UnlockedVault>,
 }
 
 /// Proves the backup at `from`, wherever it lies. Nothing is written beside it; one of an earlier version is proved in a copy in the
@@ -73,13 +81,13 @@ pub fn verify_backup(
             remove_copy(&scratch);
             let examined = draft(from, &scratch).and_then(|draft| examine(draft, sources));
             remove_copy(&scratch);
-            Ok(examined?.1)
+            Ok(examined.map_err(|error| error.said_of(from))?.1)
         }
     }
 }
 
 /// Puts the backup at `from` in the place of the vault at `to`. It is proved first: its file, its record, a key that opens it, every
-/// sealed cell. The vault that it replaces is kept beside it.
+/// sealed cell. The vault that it replaces is kept beside it. Where that tells nothing of its record, `kept_head` says what is abandoned.
 ///
 /// # Errors
 /// What is wrong with the backup, or what stands in the way. The vault is as it was then.
@@ -88,27 +96,37 @@ pub fn restore(
     to: &Path,
     insistence: Insistence,
     sources: &KeySources<'_>,
+    kept_head: KeptHead<'_>,
     (actor, clock): (&Actor, Clock),
 ) -> Result<Restored, BackupError> {
     create_private_dir(parent(to))?;
     let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
+    if is_same_file(from, &to) {
+        return Err(BackupError::Itself { path: to });
+    }
+    drop(Vault::open(&to)); // one of an earlier version is upgraded, which takes the lock too; what is wrong with it shows below
     let _lock = lock(&to)?;
     for _ in 0..ROUNDS_MAX {
         let scratch = beside(&to, ".new");
-        remove_copy(&scratch); // of a process that was killed; nobody else works on it while we hold the lock
+        // Of a process that was killed; nobody else works on these while we hold the lock.
+        remove_copy(&scratch);
+        remove_copy(&beside(&to, REPLACED_COPY));
         let work = Restoring {
             from,
             to: &to,
             scratch: &scratch,
             insistence,
             sources,
+            kept_head,
             actor,
             clock,
         };
         let done = work.run();
         remove_copy(&scratch);
-        if let Some(restored) = done? {
-            return Ok(restored);
+        if let Some((restored, opened_by)) = done? {
+            let vault = Vault::open(&to).ok();
+            let vault = vault.and_then(|vault| vault.unlock_with(&opened_by));
+            return Ok(Restored { vault, ..restored });
         }
     }
     Err(VaultError::Busy { path: to }.into())
@@ -120,6 +138,7 @@ struct Restoring<'r> {
     scratch: &'r Path,
     insistence: Insistence,
     sources: &'r KeySources<'r>,
+    kept_head: KeptHead<'r>,
     actor: &'r Actor,
     clock: Clock,
 }
@@ -156,8 +175,10 @@ impl Old {
 
 impl Restoring<'_> {
     /// One round; nothing if the vault to be replaced was written meanwhile.
-    fn run(&self) -> Result<Option<Restored>, BackupError> {
-        let (mut new, backup) = examine(draft(self.from, self.scratch)?, self.sources)?;
+    fn run(&self) -> Result<Option<(Restored, OpenedBy)>, BackupError> {
+        let (mut new, backup) = draft(self.from, self.scratch)
+            .and_then(|draft| examine(draft, self.sources))
+            .map_err(|error| error.said_of(self.from))?;
         if self.insistence == Insistence::None
             && let Some(row) = backup.unopened.first()
         {
@@ -171,6 +192,8 @@ impl Restoring<'_> {
                 own: old.id().unwrap_or(new.id),
             });
         }
+        // First of all: what others commit from here on makes it another one.
+        let seen = old.vault().map(Vault::data_version).transpose()?;
         if let Old::Unlocked(old) = &old
             && !old.started_refreshes()?.is_empty()
         {
@@ -178,46 +201,39 @@ impl Restoring<'_> {
         }
         let abandoned = match old.vault() {
             Some(vault) => vault.head()?,
-            None => None,
+            None => match (self.kept_head)(new.id) {
+                Some(head) if !new.has_event_of(&head)? => Some(head),
+                _ => None,
+            },
         };
-        let seen = old.vault().map(Vault::data_version).transpose()?;
         let kept = (!matches!(old, Old::Absent)).then(|| self.free_name());
-        let carried = self.prepare(&mut new, (&old, is_other), abandoned, kept.as_deref())?;
+        let (carried, is_rekeyed) =
+            self.prepare(&mut new, (&old, is_other), abandoned, kept.as_deref())?;
+        let opened_by = new.opened_by.clone();
         close(new)?;
-        let is_done = match (old, &kept) {
-            (Old::Unlocked(old), Some(kept)) => self.put_into(old.vault, seen, kept)?,
-            (Old::Locked(old, error), Some(kept)) => {
-                return Ok(self.put_into(old, seen, kept)?.then(|| Restored {
-                    backup,
-                    abandoned,
-                    kept: Some(kept.clone()),
-                    unread: Some(error),
-                    carried,
-                }));
-            }
+        let (is_done, unread) = match (old, &kept) {
+            (Old::Unlocked(old), Some(kept)) => (self.put_into(old.vault, seen, kept)?, None),
+            (Old::Locked(old, error), Some(kept)) => (self.put_into(old, seen, kept)?, Some(error)),
             (Old::Damaged(error), Some(kept)) => {
                 self.put_aside(kept)?;
-                return Ok(Some(Restored {
-                    backup,
-                    abandoned,
-                    kept: Some(kept.clone()),
-                    unread: Some(error),
-                    carried,
-                }));
+                (true, Some(error))
             }
             _ => {
                 set_journals_aside(self.to)?;
                 rename_durably(self.scratch, self.to)?;
-                true
+                (true, None)
             }
         };
-        Ok(is_done.then_some(Restored {
+        let restored = Restored {
             backup,
             abandoned,
             kept,
-            unread: None,
+            unread,
             carried,
-        }))
+            is_rekeyed,
+            vault: None,
+        };
+        Ok(is_done.then_some((restored, opened_by)))
     }
 
     /// What is at the vault's place.
@@ -225,6 +241,10 @@ impl Restoring<'_> {
         let vault = match Vault::open(self.to) {
             Ok(vault) => vault,
             Err(VaultError::Absent { .. }) => return Ok(Old::Absent),
+            // Somebody may have named another file than was meant.
+            Err(VaultError::Foreign { path }) if self.insistence == Insistence::None => {
+                return Err(BackupError::NoVaultThere { path });
+            }
             Err(error @ (VaultError::Damaged { .. } | VaultError::Foreign { .. })) => {
                 return Ok(Old::Damaged(error));
             }
@@ -242,7 +262,19 @@ impl Restoring<'_> {
         // With the backup's key, if that is its own too: nobody is asked twice.
         let unlocked = match vault.unlock_with(&new.opened_by) {
             Some(unlocked) => Ok(unlocked),
-            None => Vault::open(self.to)?.unlock(self.sources),
+            None => match Vault::open(self.to)?.unlock(self.sources) {
+                // What was named is the backup's. The vault's own may be where it is kept.
+                Err(error @ VaultError::NoKey { .. }) => Vault::open(self.to)?
+                    .unlock(&KeySources {
+                        named_keyfile: None,
+                        credential_keyfile: None,
+                        keyfile_dir: self.sources.keyfile_dir.clone(),
+                        keychain: self.sources.keychain,
+                        secrets: None,
+                    })
+                    .map_err(|_| error),
+                unlocked => unlocked,
+            },
         };
         match unlocked {
             Ok(unlocked) => Ok(Old::Unlocked(Box::new(unlocked))),
@@ -262,10 +294,11 @@ impl Restoring<'_> {
         (old, is_other): (&Old, bool),
         abandoned: Option<Head>,
         kept: Option<&Path>,
-    ) -> Result<Carried, BackupError> {
+    ) -> Result<(Carried, bool), BackupError> {
         let source = match old {
-            Old::Unlocked(vault) if !is_other => Some(&**vault),
-            _ => None,
+            Old::Unlocked(vault) if !is_other => Replaced::Unlocked(vault),
+            Old::Locked(vault, _) if !is_other => Replaced::Locked(vault),
+            _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
         let carried = carry_over(&mut tx, source)?;
@@ -290,11 +323,18 @@ impl Restoring<'_> {
         tx.append(None, event)?;
         tx.commit()?;
         // Rows of the vault that is replaced are of the same generations as those to come: under another key they do not open here.
-        if let Some(old) = source {
-            let after = Epoch(old.vault.epoch.0.max(new.vault.epoch.0));
-            new.rotate_after(after, Cause::Restored, self.actor, self.clock)?;
-        }
-        Ok(carried)
+        let after = match source {
+            Replaced::Unlocked(old) => Some((old.vault.epoch, Some(old))),
+            // What refreshes left beside it is sealed under a key that is not to be had.
+            Replaced::Locked(old) if old.epoch.0 > new.vault.epoch.0 => Some((old.epoch, None)),
+            _ => None,
+        };
+        let Some((epoch, replaced)) = after else {
+            return Ok((carried, false));
+        };
+        let restore = AfterRestore { epoch, replaced };
+        new.rotate_after(restore, self.actor, self.clock)?;
+        Ok((carried, true))
     }
 
     /// A name for the vault that is replaced, which nothing has.
@@ -318,6 +358,11 @@ impl Restoring<'_> {
         old.conn
             .execute("ATTACH ?1 AS restored", [scratch])
             .at(path, "write")?;
+        // Each row that is deleted would be looked for in all that may refer to it, half of that without an index. That the copy's rows
+        // refer to what is there was looked at.
+        old.conn
+            .execute_batch("PRAGMA foreign_keys = OFF")
+            .at(path, "write")?;
         let reader = connect(path)?;
         let tx = old
             .conn
@@ -329,16 +374,23 @@ impl Restoring<'_> {
         if seen != Some(now) {
             return Ok(false);
         }
-        let temporary = beside(kept, ".tmp");
-        remove_copy(&temporary);
+        let before = events::last(&reader).at(path, "read")?;
+        let temporary = beside(path, REPLACED_COPY);
         let copied = copy(&reader, path, &temporary);
         if copied.is_err() {
             remove_copy(&temporary);
         }
         copied?;
         rename_durably(&temporary, kept)?;
-        replace_rows(&tx).at(path, "write")?;
-        tx.commit().at(path, "write")?;
+        let replaced = replace_rows(&tx).and_then(|()| tx.commit());
+        // A copy of what was not replaced is in the way, the more so where the disk is full.
+        if replaced.is_err()
+            && let (Some(before), Ok(Some(now))) = (before, events::last(&reader))
+            && before.mac == now.mac
+        {
+            remove_copy(kept);
+        }
+        replaced.at(path, "write")?;
         // Nothing of what was replaced is to stay in the log. Others may be reading it: then a later checkpoint does it.
         let _ = old
             .conn
@@ -401,12 +453,8 @@ fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
 /// A backup is one file. One with a log beside it is a vault that somebody may be writing.
 fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
     let real = resolve_link(from)?;
-    let mut source = File::open(&real).map_err(FileError::io("open", from))?;
-    let meta = source.metadata().map_err(FileError::io("examine", from))?;
-    if !meta.is_file() {
-        let path = from.to_owned();
-        return Err(FileError::NotRegular { path }.into());
-    }
+    let mut source = open_regular(&real)?;
+    check_header(&mut source, from)?;
     if std::fs::metadata(beside(&real, "-wal")).is_ok_and(|log| log.len() > 0) {
         let path = from.to_owned();
         return Err(BackupError::HasLog { path });
@@ -449,7 +497,6 @@ fn replace_rows(conn: &Connection) -> rusqlite::Result<()> {
         rows.collect()
     };
     let (tables, triggers) = (list("table")?, list("trigger")?);
-    conn.execute_batch("PRAGMA defer_foreign_keys = ON")?;
     for (name, _) in &triggers {
         conn.execute_batch(&format!("DROP TRIGGER main.\"{name}\""))?;
     }

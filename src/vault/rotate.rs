@@ -18,14 +18,16 @@ use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,
 };
-use crate::domain::Seq;
+use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
 
-/// Why the data key is replaced, where nobody asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// A backup was put back.
-    Restored,
+/// What a rotation does beside, where it ends a restore: cells that do not open stay as they are.
+#[derive(Clone, Copy)]
+pub(super) struct AfterRestore<'v> {
+    /// The number that the new data key's is above.
+    pub(super) epoch: Epoch,
+    /// The vault that is replaced, if it opens. Its key slots stay: a key that was removed since does not come back.
+    pub(super) replaced: Option<&'v UnlockedVault>,
 }
 
 /// What is replaced.
@@ -101,7 +103,7 @@ impl UnlockedVault {
             Renewal::Everything { .. } => Some("compromised"),
         };
         // New keys stay if this fails: a disk that fails may have what it said it had not, and then they are what opens the vault.
-        let (epoch, cells) = self.rotate_to((&renewed, Epoch(0), why), renewal, actor, clock)?;
+        let (epoch, cells) = self.rotate_to((&renewed, why), renewal, None, (actor, clock))?;
         renewed.iter().for_each(|new| new.finish(&path, id));
         // Copies under the old key are in the log until it is written back. Others may be reading it: then a later one does it.
         let _ = self
@@ -115,27 +117,24 @@ impl UnlockedVault {
         })
     }
 
-    /// Replaces the data key by one whose number is above `after`.
+    /// Replaces the data key of a backup that is put back.
     pub(super) fn rotate_after(
         &mut self,
-        after: Epoch,
-        cause: Cause,
+        restore: AfterRestore<'_>,
         actor: &Actor,
         clock: Clock,
     ) -> Result<(), VaultError> {
-        let why = match cause {
-            Cause::Restored => "restored",
-        };
-        self.rotate_to((&[], after, Some(why)), Renewal::DataKey, actor, clock)
+        let why = (&[][..], Some("restored"));
+        self.rotate_to(why, Renewal::DataKey, Some(restore), (actor, clock))
             .map(|_| ())
     }
 
     fn rotate_to(
         &mut self,
-        (renewed, after, why): (&[Renewed], Epoch, Option<&str>),
+        (renewed, why): (&[Renewed], Option<&str>),
         renewal: Renewal<'_>,
-        actor: &Actor,
-        clock: Clock,
+        restore: Option<AfterRestore<'_>>,
+        (actor, clock): (&Actor, Clock),
     ) -> Result<(Epoch, u64), VaultError> {
         let opened_by = OpenedBy::clone(&self.opened_by);
         let new;
@@ -148,7 +147,7 @@ impl UnlockedVault {
                 .seal
                 .epoch()
                 .0
-                .max(after.0)
+                .max(restore.map_or(0, |restore| restore.epoch.0))
                 .checked_add(1)
                 .ok_or_else(|| VaultError::Damaged {
                     path: tx.path.to_owned(),
@@ -156,11 +155,27 @@ impl UnlockedVault {
                 })?,
         );
         let data = DataKey::generate()?;
-        let cells = tx.reseal(&data, epoch)?;
-        tx.rewrap_slots(&data, epoch, renewed)?;
+        let cells = tx.reseal(&data, epoch, restore.is_some())?;
+        let replaced = restore.and_then(|restore| restore.replaced);
+        let slots = replaced.map(|replaced| tx.slots_of(replaced)).transpose()?;
+        let opened_by = match (slots.flatten(), replaced) {
+            (Some(slots), Some(replaced)) => {
+                tx.put_slots(slots, &data, epoch)?;
+                replaced.opened_by.clone()
+            }
+            _ => {
+                tx.rewrap_slots(&data, epoch, renewed)?;
+                opened_by
+            }
+        };
+        // A record key that was given up since is not used again.
+        let is_given_up = match replaced {
+            Some(replaced) => replaced.record_keys(AUDIT)? > tx.record_keys(AUDIT)?,
+            None => false,
+        };
         let chain = match renewal {
-            Renewal::DataKey => None,
-            Renewal::Everything { .. } => Some(AuditKey::generate()?),
+            Renewal::DataKey if !is_given_up => None,
+            _ => Some(AuditKey::generate()?),
         };
         tx.reseal_record_keys(&data, epoch, chain)?;
         tx.tx
@@ -191,6 +206,13 @@ impl UnlockedVault {
     }
 }
 
+/// A key slot of a vault that is replaced, with its own key.
+struct TakenSlot {
+    slot: SlotRecord,
+    key: SlotKey,
+    since: UnixMs,
+}
+
 impl Tx<'_> {
     fn has_started_refreshes(&self) -> Result<bool, VaultError> {
         self.tx
@@ -203,20 +225,33 @@ impl Tx<'_> {
     }
 
     /// Seals every cell anew, then reads all back and compares what they say with what they said.
-    fn reseal(&self, data: &DataKey, epoch: Epoch) -> Result<u64, VaultError> {
+    fn reseal(
+        &self,
+        data: &DataKey,
+        epoch: Epoch,
+        leaves_unopened: bool,
+    ) -> Result<u64, VaultError> {
         let seal = data.seal_key(self.vault, epoch);
         let place = (self.path, self.vault);
-        let mut said = Sha256::new();
-        let count = cells::for_each(&self.tx, place, |cell| {
-            let plain = cell.open(&self.keys.seal)?;
+        let (mut said, mut count) = (Sha256::new(), 0);
+        cells::for_each(&self.tx, place, |cell| {
+            let plain = match cell.open(&self.keys.seal) {
+                Err(VaultError::Unopened { .. }) if leaves_unopened => return Ok(()),
+                opened => opened?,
+            };
+            count += 1;
             add(&mut said, &plain);
             let blob = seal.seal(cell.aad.clone(), &plain)?;
             cell.replace(&self.tx, blob).at(self.path, "write")
         })?;
         self.renew_digests(data, &seal)?;
-        let mut says = Sha256::new();
-        let again = cells::for_each(&self.tx, place, |cell| {
-            add(&mut says, &cell.open(&seal)?);
+        let (mut says, mut again) = (Sha256::new(), 0);
+        cells::for_each(&self.tx, place, |cell| {
+            match cell.open(&seal) {
+                Err(VaultError::Unopened { .. }) if leaves_unopened => return Ok(()),
+                opened => add(&mut says, &opened?),
+            }
+            again += 1;
             Ok(())
         })?;
         if count != again || said.finalize() != says.finalize() {
@@ -274,6 +309,52 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The key slots of the vault that is replaced, each with its own key; nothing if there is one whose key is not to be had.
+    fn slots_of(&self, replaced: &UnlockedVault) -> Result<Option<Vec<TakenSlot>>, VaultError> {
+        let (slots, others) = key_slots::read_all(&replaced.conn, &replaced.path)?;
+        if !others.is_empty() {
+            return Ok(None);
+        }
+        let infos = replaced.slots()?;
+        let mut taken = Vec::new();
+        for slot in slots {
+            let blob =
+                key_slots::sealed_slot_key(&replaced.conn, slot.slot).at(&replaced.path, "read")?;
+            let Ok(key) = slot.unwrap_slot_key(self.vault, &replaced.keys.seal, &blob) else {
+                return Ok(None);
+            };
+            let info = infos.iter().find(|info| info.slot == slot.slot);
+            let since = info.map_or(self.now, |info| info.created_at);
+            taken.push(TakenSlot { slot, key, since });
+        }
+        Ok(Some(taken))
+    }
+
+    /// Makes the key slots those, around the new data key.
+    fn put_slots(
+        &self,
+        slots: Vec<TakenSlot>,
+        data: &DataKey,
+        epoch: Epoch,
+    ) -> Result<(), VaultError> {
+        self.tx
+            .execute("DELETE FROM key_slots", [])
+            .at(self.path, "write")?;
+        for TakenSlot { slot, key, since } in slots {
+            let wrapped = WrappedKeys::new(self.vault, epoch, slot.name(), data, &key)?;
+            let slot = SlotRecord {
+                wrapped: wrapped.data_key,
+                ..slot
+            };
+            key_slots::insert(&self.tx, &slot, &wrapped.slot_key, since).at(self.path, "write")?;
+        }
+        Ok(())
+    }
+
+    fn record_keys(&self, purpose: &str) -> Result<i64, VaultError> {
+        count_record_keys(&self.tx, purpose).at(self.path, "read")
+    }
+
     fn own_key_of(&self, slot: &SlotRecord) -> Result<SlotKey, VaultError> {
         let blob = key_slots::sealed_slot_key(&self.tx, slot.slot).at(self.path, "read")?;
         slot.unwrap_slot_key(self.vault, &self.keys.seal, &blob)
@@ -310,6 +391,17 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+impl UnlockedVault {
+    fn record_keys(&self, purpose: &str) -> Result<i64, VaultError> {
+        count_record_keys(&self.conn, purpose).at(&self.path, "read")
+    }
+}
+
+fn count_record_keys(conn: &Connection, purpose: &str) -> rusqlite::Result<i64> {
+    let select = "SELECT count(*) FROM record_keys WHERE purpose = ?1";
+    conn.query_row(select, [purpose], |row| row.get(0))
 }
 
 /// Adds what a cell says to what all say, with its length, so that no two runs of cells say the same.

@@ -34,6 +34,8 @@ struct Touched {
     id: i64,
     /// Its revision before.
     revision: i64,
+    /// Its revision after.
+    next: i64,
     /// Its new frame, if that changes.
     frame: Option<SecretJson>,
     /// The pins that change.
@@ -185,7 +187,7 @@ impl Tx<'_> {
         let generations = self.generations(touched.id).at(self.path, "read")?;
         pins.extend(touched.pins.clone());
         pins.retain(|profile, _| generations.contains_key(profile));
-        let revision = touched.revision + 1;
+        let revision = touched.next;
         let sealed = Frame::seal(
             &self.keys.seal,
             self.vault,
@@ -257,6 +259,32 @@ impl Tx<'_> {
             .at(self.path, "read")
     }
 
+    /// Whether the transaction changes the agent.
+    pub(super) fn is_touched(&self, agent: &AgentName) -> bool {
+        self.touched.contains_key(agent)
+    }
+
+    /// Raises the agent's revision above `than` too: whoever has read the agent at that one must not take this for it.
+    pub(super) fn raise_revision(
+        &mut self,
+        agent: &AgentName,
+        than: i64,
+    ) -> Result<(), VaultError> {
+        let id = self.touch_agent(agent)?;
+        let Some(touched) = self.touched.get_mut(agent) else {
+            return Ok(());
+        };
+        touched.next = touched.next.max(than.saturating_add(1));
+        let revision = touched.next;
+        self.tx
+            .execute(
+                "UPDATE agents SET revision = ?2 WHERE id = ?1",
+                params![id, revision],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
     /// The agent's row, made if there is none, and its revision raised, once a transaction.
     pub(super) fn touch_agent(&mut self, agent: &AgentName) -> Result<i64, VaultError> {
         if let Some(touched) = self.touched.get(agent) {
@@ -276,6 +304,7 @@ impl Tx<'_> {
         let touched = Touched {
             id,
             revision,
+            next: revision + 1,
             frame: None,
             pins: Map::new(),
         };

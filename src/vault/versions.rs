@@ -1,7 +1,7 @@
 //! The versions of a credential that are kept: what its updates replaced.
 
 use super::error::{Context, VaultError};
-use super::profiles::Plain;
+use super::profiles::{Plain, VERSION_AGE_MS};
 use super::seal_json::open_json;
 use super::{UnlockedVault, terms};
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
@@ -22,7 +22,7 @@ pub struct KeptVersion {
 }
 
 impl UnlockedVault {
-    /// The versions of a profile that are kept, the newest first.
+    /// The versions of a profile that are kept, the newest first. One that is too old may still be there, until the next change takes it out.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -30,6 +30,7 @@ impl UnlockedVault {
         &self,
         agent: &AgentName,
         profile: &str,
+        now: UnixMs,
     ) -> Result<Vec<KeptVersion>, VaultError> {
         let read = || -> rusqlite::Result<Vec<KeptVersion>> {
             let agent_id = terms::find(&self.conn, agent.as_str())?;
@@ -39,9 +40,9 @@ impl UnlockedVault {
             };
             let mut select = self.conn.prepare(
                 "SELECT id, provider, type, owner, expires, generation, replaced_at, sealed FROM profile_versions \
-                 WHERE agent = ?1 AND profile = ?2 ORDER BY replaced_at DESC, id DESC",
+                 WHERE agent = ?1 AND profile = ?2 AND replaced_at >= ?3 ORDER BY id DESC",
             )?;
-            let rows = select.query_map([agent_id, profile_id], |row| {
+            let rows = select.query_map([agent_id, profile_id, now.0 - VERSION_AGE_MS], |row| {
                 let (provider, kind, owner): (String, String, String) =
                     (row.get(1)?, row.get(2)?, row.get(3)?);
                 let plain = Plain {

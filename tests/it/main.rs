@@ -6,6 +6,7 @@
 )]
 
 mod auth_commands;
+mod backup;
 mod bad_input;
 mod damaged_files;
 mod damaged_vault;
@@ -41,3 +42,4 @@ mod terminal;
 mod together;
 mod two_writers;
 mod upgrade;
+mod versions;

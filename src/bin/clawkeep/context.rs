@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clawkeep::audit::Head;
 use clawkeep::config::{AgentRef, Env, Layout, Overrides, OwnSettings, Settings, existing_agents};
 use clawkeep::crypto::SlotKind;
-use clawkeep::domain::{AgentName, Credential, ProviderId};
+use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId};
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::{
@@ -406,7 +406,7 @@ impl Context {
     }
 
     /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is worth a word, no more.
-    fn keep_head(&self, vault: &Vault) {
+    pub(crate) fn keep_head(&self, vault: &Vault) {
         let Ok(Some(head)) = vault.head() else { return };
         let path = self.layout.head_file(vault.id());
         if let Ok(Some(kept)) = self.kept_head(vault)
@@ -466,9 +466,16 @@ impl Context {
         }
     }
 
-    /// The head kept by the last command that wrote.
+    /// The head kept by the last command that wrote. None where the record says that it went on from an earlier event: the restore that
+    /// did so was cut off before it kept the new one.
     pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
-        let path = self.layout.head_file(vault.id());
+        let kept = self.head_kept_of(vault.id())?;
+        Ok(kept.filter(|head| !vault.has_abandoned(head).unwrap_or(false)))
+    }
+
+    /// As [`Context::kept_head`], whatever the record says.
+    pub(crate) fn head_kept_of(&self, vault: VaultId) -> Result<Option<Head>, Failure> {
+        let path = self.layout.head_file(vault);
         match read_regular(&path, HEAD_MAX) {
             Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
                 .map(Some)

@@ -127,7 +127,7 @@ impl Failure {
             Self::Backup(error) => match error {
                 BackupError::Vault(error) => of_vault(error),
                 BackupError::File(error) => of_file(error),
-                BackupError::OtherVault { .. } => FAILED,
+                BackupError::OtherVault { .. } | BackupError::Itself { .. } => FAILED,
                 _ => DAMAGED,
             },
             Self::Unopened { .. }
@@ -334,6 +334,10 @@ fn backup_remedy(error: &BackupError) -> Option<String> {
         }
         BackupError::OtherVault { .. } => {
             "Nothing was changed. To put it in this one's place all the same: --force".to_owned()
+        }
+        BackupError::Itself { .. } => "Name a backup of it.".to_owned(),
+        BackupError::NoVaultThere { .. } => {
+            "Nothing was changed. If it is what was left of the vault: --force. It is kept beside it.".to_owned()
         }
         BackupError::HasLog { .. } => {
             "Nothing was changed. Make a backup with: clawkeep backup create FILE".to_owned()

@@ -10,7 +10,7 @@ use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::table::table;
-use crate::ui::{local_minute, shown_id};
+use crate::ui::{local_minute, one_line, shown_id};
 
 /// Put an earlier version of a credential back.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(crate) struct Restore {
     id: String,
     /// Which version [default: the newest that is kept]
     #[arg(long, value_name = "N", conflicts_with = "list")]
-    version: Option<i64>,
+    version: Option<String>,
     /// Show the versions that are kept, and change nothing
     #[arg(long)]
     list: bool,
@@ -38,33 +38,33 @@ impl Restore {
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
         let id = auth::id_in(&loaded.doc, &self.id).to_owned();
-        let kept = vault.versions(&agent.name, &id)?;
+        let kept = vault.versions(&agent.name, &id, context.clock.now())?;
         if self.list {
             return list(context, &vault, &kept);
         }
-        let is_wanted = |kept: &&KeptVersion| match self.version {
-            Some(number) => kept.generation.0 == number,
+        let numbers = numbers(&kept);
+        let mut numbered = numbers.iter().zip(&kept);
+        let is_wanted = |(number, kept): &(&String, &KeptVersion)| match &self.version {
+            Some(wanted) => *number == wanted,
             None => kept.entry.is_some(),
         };
-        let Some(wanted) = kept.iter().find(is_wanted) else {
-            return Err(self.missing(&id, &kept));
+        let Some((number, wanted)) = numbered.find(is_wanted) else {
+            return Err(self.missing(&id, &numbers));
         };
         let Some(entry) = &wanted.entry else {
             return Err(Failure::Unopened {
-                rows: vec![format!("version {} of {id}", wanted.generation.0)],
+                rows: vec![format!("version {number} of {}", shown_id(&id))],
             });
         };
         if vault.is_spent(&Credential::of(entry.expose_secret()))? {
             return Err(Failure::Refused {
                 what: format!(
-                    "the refresh token of version {} of {} is spent: another has taken its place",
-                    wanted.generation.0,
+                    "the refresh token of version {number} of {} is spent: another has taken its place",
                     shown_id(&id)
                 ),
                 next: "Nothing was changed. Log in again instead.".to_owned(),
             });
         }
-        let number = wanted.generation.0;
         let loaded = auth::edit(context, &mut vault, &agent, |doc| {
             let mut after = doc.clone();
             after.set(Section::Profiles, &id, entry.expose_secret().clone());
@@ -85,13 +85,13 @@ impl Restore {
         })
     }
 
-    fn missing(&self, id: &str, kept: &[KeptVersion]) -> Failure {
-        let numbers: Vec<String> = kept
-            .iter()
-            .map(|kept| kept.generation.0.to_string())
-            .collect();
-        let what = match self.version {
-            Some(number) => format!("no version {number} of {} is kept", shown_id(id)),
+    fn missing(&self, id: &str, numbers: &[String]) -> Failure {
+        let what = match &self.version {
+            Some(number) => format!(
+                "no version {} of {} is kept",
+                one_line(number),
+                shown_id(id)
+            ),
             None => format!("no earlier version of {} is kept", shown_id(id)),
         };
         Failure::Refused {
@@ -106,13 +106,28 @@ impl Restore {
     }
 }
 
+/// What each version is called: by its number in the record. Where another program's credential was kept beside one that it had the number
+/// of, there are two of a number, told apart by a second one: `3.1` is the older of them.
+fn numbers(kept: &[KeptVersion]) -> Vec<String> {
+    let number = |(at, version): (usize, &KeptVersion)| {
+        let is_same = |other: &&KeptVersion| other.generation == version.generation;
+        let older = kept[at + 1..].iter().filter(is_same).count();
+        match kept.iter().filter(is_same).count() {
+            1 => version.generation.0.to_string(),
+            _ => format!("{}.{}", version.generation.0, older + 1),
+        }
+    };
+    kept.iter().enumerate().map(number).collect()
+}
+
 fn list(context: &Context, vault: &UnlockedVault, kept: &[KeptVersion]) -> Result<(), Failure> {
     if kept.is_empty() {
         return context.ui.answer("No earlier version is kept.\n");
     }
-    let rows: Vec<[String; 5]> = kept
-        .iter()
-        .map(|kept| {
+    let rows: Vec<[String; 5]> = numbers(kept)
+        .into_iter()
+        .zip(kept)
+        .map(|(number, kept)| {
             let expires = kept.expires.map_or("-".to_owned(), |at| local_minute(at.0));
             let print = kept.entry.as_ref().and_then(|entry| {
                 let credential = Credential::of(entry.expose_secret());
@@ -121,7 +136,7 @@ fn list(context: &Context, vault: &UnlockedVault, kept: &[KeptVersion]) -> Resul
                     .map(|secret| vault.fingerprint(secret).to_string())
             });
             [
-                kept.generation.0.to_string(),
+                number,
                 kept.kind.clone(),
                 local_minute(kept.replaced_at.0),
                 expires,

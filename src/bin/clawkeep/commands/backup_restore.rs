@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clawkeep::domain::{AgentName, ProfileId};
 use clawkeep::vault::{
-    BackupError, Insistence, Restored, UnlockedVault, Vault, VaultError, restore,
+    BackupError, Insistence, Renewal, Restored, UnlockedVault, Vault, VaultError, restore,
 };
 
 use super::backup::absolute;
@@ -27,6 +27,9 @@ pub(crate) struct Restore {
     force: bool,
 }
 
+/// How often a restore waits for refreshes, where new ones keep beginning.
+const ROUNDS_MAX: usize = 5;
+
 impl Restore {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         context.harden();
@@ -37,19 +40,35 @@ impl Restore {
         } else {
             Insistence::None
         };
-        let done = loop {
+        let mut rounds = 1..ROUNDS_MAX;
+        let mut done = loop {
             self.settle(context)?;
             let to = &context.layout.vault_file;
             let who = (&context.actor, context.clock);
-            match restore(&file, to, insistence, &context.key_sources(), who) {
-                Err(BackupError::Vault(VaultError::RefreshUnderWay)) => {} // begun just now
+            match restore(
+                &file,
+                to,
+                insistence,
+                &context.key_sources(),
+                &|id| context.head_kept_of(id).ok().flatten(),
+                who,
+            ) {
+                // Begun just now.
+                Err(BackupError::Vault(VaultError::RefreshUnderWay)) if rounds.next().is_some() => {
+                }
                 other => break other?,
             }
         };
-        let mut vault = context.unlocked()?;
+        let mut vault = match done.vault.take() {
+            Some(vault) => vault,
+            None => context.unlocked()?,
+        };
         context.replace_head(&vault);
         context.ui.answer(&said(context, &done))?;
         self.note(context, &done);
+        if !done.is_rekeyed {
+            renew_key(context, &mut vault);
+        }
         merge_stores(context, &mut vault)
     }
 
@@ -61,6 +80,7 @@ impl Restore {
         };
         match vault.unlock(&context.key_sources()) {
             Ok(mut vault) => {
+                context.keep_head(&vault); // the one that the record will name as abandoned, should this be cut short
                 context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
                 Ok(())
             }
@@ -71,7 +91,7 @@ impl Restore {
     fn note(&self, context: &Context, done: &Restored) {
         if let Some(why) = &done.unread {
             context.ui.warn(&format!(
-                "Warning: nothing could be taken over from the vault that was replaced: {why}"
+                "Warning: no credential could be taken over from the vault that was replaced, and the keys are the backup's: {why}"
             ));
         }
         if !done.carried.uncertain.is_empty() {
@@ -103,6 +123,7 @@ fn said(context: &Context, done: &Restored) -> String {
         let kept = context.layout.shorten_home(kept);
         let up_to = done
             .abandoned
+            .filter(|_| done.unread.is_none())
             .map(|head| format!(" (up to event {})", head.seq));
         lines.push(format!(
             "The vault that it replaced{} is kept as {kept}.",
@@ -125,6 +146,17 @@ fn ids(of: &[(AgentName, ProfileId)]) -> String {
     };
     let names: Vec<String> = of.iter().map(name).collect();
     shown_ids(names.iter().map(String::as_str))
+}
+
+/// Takes in what refreshes left beside the vault that is not there any more, and replaces the key that may be that one's too: its rows are
+/// not to open here. The backup is in place; what stands in the way of this is worth a word, no more.
+fn renew_key(context: &Context, vault: &mut UnlockedVault) {
+    let renewed = context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey));
+    if let Err(error) = renewed {
+        context.ui.warn(&format!(
+            "Warning: the data key was not replaced: {error}. Do so with: clawkeep key rotate"
+        ));
+    }
 }
 
 /// What only the stores have is taken over, and they are written anew.
