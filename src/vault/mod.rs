@@ -25,6 +25,7 @@ mod profiles;
 mod prune;
 #[cfg(test)]
 mod refuse;
+mod reload;
 mod renew_keys;
 mod rotate;
 mod runs;
