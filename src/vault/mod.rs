@@ -55,6 +55,7 @@ pub use key_slots::SlotInfo;
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
 pub use prune::Pruned;
+pub(crate) use renew_keys::Prepared;
 pub use rotate::{Renewal, Rotated};
 pub use tx::Tx;
 pub use unlock::{KeySources, SecretSource, UnlockedVault};

@@ -8,14 +8,16 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::cells;
-use super::error::{Context, KeyProblem, VaultError};
+use super::error::{Context, VaultError};
 use super::key_changes::AddedKey;
 use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
-use super::renew_keys::{Renewed, renew};
+use super::renew_keys::{Prepared, Renewed};
 use super::unlock::{KeySources, OpenedBy};
 use super::{Tx, UnlockedVault, events, key_slots};
 use crate::audit::{EventDraft, EventKind, Origin};
-use crate::crypto::{AuditKey, DataKey, Epoch, RecoveryCode, SlotKey, SlotRecord, WrappedKeys};
+use crate::crypto::{
+    AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,
+};
 use crate::domain::Seq;
 use crate::platform::{Actor, Clock};
 
@@ -68,25 +70,25 @@ impl UnlockedVault {
         actor: &Actor,
         clock: Clock,
     ) -> Result<Rotated, VaultError> {
-        let (id, path) = (self.id, self.path.clone());
-        let mut renewed = match renewal {
-            Renewal::DataKey => Vec::new(),
-            Renewal::Everything {
-                sources,
-                passphrases,
-                ..
-            } => renew(self, sources, passphrases)?,
-        };
-        if let Renewal::Everything { show, .. } = renewal {
-            let shown = |(slot, code)| show(slot, code).map_err(|_| KeyProblem::NotShown);
-            let mut codes = renewed
-                .iter()
-                .filter_map(|new| Some((new.slot, new.kept.code.as_ref()?)));
-            codes.try_for_each(shown).map_err(VaultError::KeyNotKept)?;
+        let mut prepared = self.prepare(renewal)?;
+        self.rotate_prepared(&mut prepared, actor, clock)
+    }
+
+    /// Replaces the data key; the slots' own keys with those that were prepared.
+    ///
+    /// # Errors
+    /// As [`UnlockedVault::rotate`]. After [`VaultError::RefreshUnderWay`] what was prepared is good for another try.
+    pub(crate) fn rotate_prepared(
+        &mut self,
+        prepared: &mut Prepared<'_>,
+        actor: &Actor,
+        clock: Clock,
+    ) -> Result<Rotated, VaultError> {
+        let (epoch, cells) = self.replace_data_key(prepared, actor, clock)?;
+        let renewed = prepared.take_renewed();
+        for new in &renewed {
+            new.finish(self.id);
         }
-        // New keys stay if this fails: a disk that fails may have what it said it had not, and then they are what opens the vault.
-        let (epoch, cells) = self.rotate_to(&renewed, renewal, actor, clock)?;
-        renewed.iter().for_each(|new| new.finish(&path, id));
         // Copies under the old key are in the log until it is written back. Others may be reading it: then a later one does it.
         let _ = self
             .vault
@@ -95,14 +97,13 @@ impl UnlockedVault {
         Ok(Rotated {
             epoch: epoch.0,
             cells,
-            renewed: renewed.drain(..).map(Renewed::into_added).collect(),
+            renewed: renewed.into_iter().map(Renewed::into_added).collect(),
         })
     }
 
-    fn rotate_to(
+    fn replace_data_key(
         &mut self,
-        renewed: &[Renewed],
-        renewal: Renewal<'_>,
+        prepared: &mut Prepared<'_>,
         actor: &Actor,
         clock: Clock,
     ) -> Result<(Epoch, u64), VaultError> {
@@ -112,24 +113,13 @@ impl UnlockedVault {
         if tx.has_started_refreshes()? {
             return Err(VaultError::RefreshUnderWay);
         }
-        let epoch =
-            Epoch(
-                tx.keys
-                    .seal
-                    .epoch()
-                    .0
-                    .checked_add(1)
-                    .ok_or_else(|| VaultError::Damaged {
-                        path: tx.path.to_owned(),
-                        what: "its data key has the last number there is".to_owned(),
-                    })?,
-            );
+        let epoch = tx.next_epoch()?;
         let data = DataKey::generate()?;
         let cells = tx.reseal(&data, epoch)?;
-        tx.rewrap_slots(&data, epoch, renewed)?;
-        let chain = match renewal {
-            Renewal::DataKey => None,
-            Renewal::Everything { .. } => Some(AuditKey::generate()?),
+        tx.rewrap_slots(&data, epoch, prepared)?;
+        let chain = match prepared.is_everything() {
+            false => None,
+            true => Some(AuditKey::generate()?),
         };
         tx.reseal_record_keys(&data, epoch, chain)?;
         tx.tx
@@ -137,29 +127,37 @@ impl UnlockedVault {
             .at(tx.path, "write")?;
         new = Keys::load(&tx.tx, tx.path, (tx.vault, epoch), data)?;
         tx.keys = &new;
-        let event = EventDraft::new(EventKind::KeyRotated, Origin::Clawkeep)
+        let mut event = EventDraft::new(EventKind::KeyRotated, Origin::Clawkeep)
             .detail("epoch", epoch.0)
             .detail("cells", cells);
-        let event = match renewal {
-            Renewal::DataKey => event,
-            Renewal::Everything { .. } => event.detail("why", "compromised"),
-        };
+        if prepared.is_everything() {
+            event = event.detail("why", "compromised");
+        }
         tx.append(None, event)?;
+        // A disk that fails may have what it said it had not, and then the new keys are what opens the vault.
+        prepared.may_count();
         tx.commit()?;
         self.keys = new;
         self.vault.epoch = epoch;
-        self.opened_by = match renewed.iter().find(|new| new.slot == opened_by.slot) {
-            Some(new) => OpenedBy {
-                key: new.kept.key.clone(),
+        if let Some(key) = prepared.key_of(opened_by.slot) {
+            self.opened_by = OpenedBy {
+                key: key.clone(),
                 ..opened_by
-            },
-            None => opened_by,
-        };
+            };
+        }
         Ok((epoch, cells))
     }
 }
 
 impl Tx<'_> {
+    fn next_epoch(&self) -> Result<Epoch, VaultError> {
+        let next = self.keys.seal.epoch().0.checked_add(1).map(Epoch);
+        next.ok_or_else(|| VaultError::Damaged {
+            path: self.path.to_owned(),
+            what: "its data key has the last number there is".to_owned(),
+        })
+    }
+
     fn has_started_refreshes(&self) -> Result<bool, VaultError> {
         self.tx
             .query_row(
@@ -181,7 +179,7 @@ impl Tx<'_> {
             let blob = seal.seal(cell.aad.clone(), &plain)?;
             cell.replace(&self.tx, blob).at(self.path, "write")
         })?;
-        self.renew_digests(data)?;
+        self.renew_digests(data, &seal)?;
         let mut says = Sha256::new();
         let again = cells::for_each(&self.tx, place, |cell| {
             add(&mut says, &cell.open(&seal)?);
@@ -198,11 +196,10 @@ impl Tx<'_> {
 
     /// The MAC of an exported file is made with a key that comes from the data key. That of one whose bytes are kept here is made anew.
     /// Any other says no longer that the file is as it was: it is read at the next load, and found to say the same.
-    fn renew_digests(&self, data: &DataKey) -> Result<(), VaultError> {
-        let seal = data.seal_key(self.vault, Epoch(self.keys.seal.epoch().0 + 1));
+    fn renew_digests(&self, data: &DataKey, seal: &SealKey) -> Result<(), VaultError> {
         let mut snapshots = Vec::new();
         cells::for_each_snapshot(&self.tx, (self.path, self.vault), |path, agent, cell| {
-            let digest = data.export_digest(self.vault, &cell.open(&seal)?);
+            let digest = data.export_digest(self.vault, &cell.open(seal)?);
             snapshots.push((path.to_owned(), agent, digest));
             Ok(())
         })?;
@@ -222,15 +219,17 @@ impl Tx<'_> {
         &self,
         data: &DataKey,
         epoch: Epoch,
-        renewed: &[Renewed],
+        prepared: &Prepared<'_>,
     ) -> Result<(), VaultError> {
         let (slots, others) = key_slots::read_all(&self.tx, self.path)?;
         if let Some(other) = others.into_iter().next() {
             return Err(VaultError::KeyNotKept(other)); // a slot of a later version's kind would open nothing any more
         }
         for slot in slots {
-            let (slot, key) = match renewed.iter().find(|new| new.slot == slot.slot) {
+            let (slot, key) = match prepared.of(&slot) {
                 Some(new) => (new.record(self.vault), new.kept.key.clone()),
+                // Its number was another's when the new keys were made: that one's would not open it.
+                None if prepared.is_everything() => return Err(VaultError::Rekeyed),
                 None => {
                     let key = self.own_key_of(&slot)?;
                     (slot, key)
