@@ -244,6 +244,9 @@ fn of_lock(error: &LockError) -> u8 {
 
 fn of_vault(error: &VaultError) -> u8 {
     match error {
+        VaultError::KeyNotKept(
+            KeyProblem::NotShown | KeyProblem::InUse { .. } | KeyProblem::Provided { .. },
+        ) => FAILED,
         VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
         VaultError::Busy { .. } | VaultError::Rekeyed | VaultError::RefreshUnderWay => BUSY,
         VaultError::Damaged { .. }
@@ -273,7 +276,9 @@ fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::KeyNotKept(KeyProblem::NoSecret) => {
             "Nothing was changed. Run it at a terminal, or give the new passphrase with --new-passphrase-file FILE.".to_owned()
         }
-        VaultError::KeyNotKept(KeyProblem::Provided { .. } | KeyProblem::NoKeyFile { .. }) => {
+        VaultError::KeyNotKept(
+            KeyProblem::Provided { .. } | KeyProblem::NoKeyFile { .. } | KeyProblem::WrongKey { .. },
+        ) => {
             "Nothing was changed. Remove that slot first, and add one anew afterwards: clawkeep key remove SLOT".to_owned()
         }
         VaultError::KeyNotKept(KeyProblem::UnknownKind { .. }) => {
