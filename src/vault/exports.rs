@@ -141,9 +141,7 @@ impl UnlockedVault {
             return Ok(Ok(None));
         };
         let aad = || snapshot_aad(self.id, &path, agent);
-        let opened = sealed
-            .map(|blob| keys.seal.open(aad(), &blob))
-            .transpose();
+        let opened = sealed.map(|blob| keys.seal.open(aad(), &blob)).transpose();
         let Ok(snapshot) = opened else {
             return Ok(Err(format!("the snapshot of {path}")));
         };

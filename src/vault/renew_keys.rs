@@ -10,8 +10,8 @@ use super::file::lock;
 use super::find_key::{from_file, from_files, renewed};
 use super::keep_key::{Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file};
 use super::key_changes::AddedKey;
-use super::unlock::KeySources;
 use super::rotate::Renewal;
+use super::unlock::KeySources;
 use super::{UnlockedVault, key_slots};
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
@@ -75,10 +75,7 @@ impl UnlockedVault {
     /// # Errors
     /// When one cannot be kept or shown, or another process replaced the keys so that this one cannot follow. Nothing is left of the
     /// others then.
-    pub(crate) fn prepare<'r>(
-        &mut self,
-        renewal: Renewal<'r>,
-    ) -> Result<Prepared<'r>, VaultError> {
+    pub(crate) fn prepare<'r>(&mut self, renewal: Renewal<'r>) -> Result<Prepared<'r>, VaultError> {
         let mut prepared = Prepared {
             _lock: lock(&self.path)?,
             vault: self.id,
