@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Child;
 
+use clawkeep::audit::ChainFault;
+use clawkeep::domain::{Seq, UnixMs};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
 use clawkeep::vault::{KeySources, Renewal, Vault, VaultError};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::keys::{OTHER, PHRASE, code_in, slots, with_code, with_phrase};
 use crate::refresh::{self, end, exported, start};
-use crate::support::bench::key_sources;
+use crate::support::bench::{Bench, DAY, START, key_sources, token};
 use crate::support::damage::{Saved, alter, alter_past_triggers, key_file, refused};
 use crate::support::home::{Home, Run, STORE, VAULT};
 use crate::tamper;
@@ -370,6 +372,19 @@ fn a_damaged_cell_stops_a_rotation_and_is_named() {
     }
 }
 
+/// A row whose names are gone is nobody's: it would be passed over, and stay under the old key.
+#[test]
+fn a_cell_that_is_nobodys_stops_a_rotation() {
+    let home = tamper::home();
+    alter_past_triggers(&home, |conn| {
+        let sql = "DELETE FROM terms WHERE id = (SELECT profile FROM usage LIMIT 1)";
+        conn.execute(sql, []).unwrap()
+    });
+    let run = home.run(ROTATE).exits(65);
+    assert!(run.stderr.contains("damaged"), "{run:?}");
+    assert_eq!(home.run(&["key", "status", "--json"]).json()["epoch"], 1);
+}
+
 /// A key that this process cannot replace stops it, and what was made for the others is taken back.
 #[test]
 fn a_slot_whose_key_is_not_here_stops_a_rotation_of_everything() {
@@ -591,4 +606,62 @@ fn who_has_the_vault_open_goes_on_under_the_new_key_and_not_under_a_renewed_slot
     assert!(matches!(refused, Err(VaultError::Rekeyed)));
     home.run(&["models", "status"]).ok();
     home.assert_sound();
+}
+
+/// Three keys of the record, pruned under each: what outlived the pruning is proved by the key of its time.
+#[test]
+fn what_outlives_pruning_is_proved_by_the_key_of_its_time() {
+    let mut bench = Bench::new();
+    let keychain = SystemKeychain::new(std::time::Duration::ZERO, SessionBus::Absent);
+    let dir = bench.dir.path().to_owned();
+    let sources = key_sources(&dir, &keychain);
+    let none = BTreeMap::new();
+    let everything = Renewal::Everything {
+        sources: &sources,
+        passphrases: &none,
+        show: &|_, _| Ok(()),
+    };
+    let mut heads = Vec::new();
+    for era in 0..3 {
+        let at = START + era * 10 * DAY;
+        let clock = Clock::Fixed(UnixMs(at + 2 * DAY));
+        bench.put("anthropic:all", &token(&format!("sk-all-{era}")), at);
+        bench.put(&format!("anthropic:{era}"), &token("sk-once"), at + 1);
+        bench.vault.rotate(everything, &bench.actor, clock).unwrap();
+        heads.push(bench.vault.head().unwrap());
+        let before = UnixMs(at + DAY);
+        let pruned = bench
+            .vault
+            .prune(before, None, &bench.actor, clock)
+            .unwrap();
+        let pruned = pruned.unwrap().unwrap();
+        assert_eq!(pruned.kept, u64::try_from(era).unwrap() + 2);
+        assert!(bench.vault.verify_record(None).unwrap().is_ok());
+    }
+    let verify = |bench: &Bench, head| bench.vault.verify_record(head).unwrap();
+    for head in heads {
+        assert!(verify(&bench, head).is_ok(), "a head of each era holds");
+    }
+    // The kept one of the first era, altered: the key of that time tells.
+    let kept: Vec<i64> = bench.query("SELECT seq FROM kept_events ORDER BY seq");
+    assert_eq!(kept.len(), 4);
+    let conn = Connection::open(dir.join("vault.db")).unwrap();
+    conn.execute_batch("DROP TRIGGER events_no_update; DROP TRIGGER events_no_delete")
+        .unwrap();
+    for seq in &kept {
+        let add = |by: i64| {
+            let sql = "UPDATE events SET at = at + ?1 WHERE seq = ?2";
+            conn.execute(sql, [by, *seq]).unwrap()
+        };
+        add(1);
+        let fault = verify(&bench, None).unwrap_err();
+        assert_eq!(fault, ChainFault::Altered { seq: Seq(*seq) });
+        add(-1);
+        assert!(verify(&bench, None).is_ok());
+    }
+    conn.execute("DELETE FROM kept_events WHERE seq = ?1", [kept[0]])
+        .unwrap();
+    conn.execute("DELETE FROM events WHERE seq = ?1", [kept[0]])
+        .unwrap();
+    assert!(verify(&bench, None).is_err());
 }

@@ -322,7 +322,15 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return "Leave --passphrase-file out. To give the vault one: clawkeep key add passphrase"
             .to_owned();
     }
-    if any(|problem| matches!(problem, KeyProblem::BadParameters { .. })) {
+    if any(|problem| matches!(problem, KeyProblem::NoMemory { .. })) {
+        return "Run it where there is more memory, or use another of the vault's keys.".to_owned();
+    }
+    if any(|problem| {
+        matches!(
+            problem,
+            KeyProblem::BadParameters { .. } | KeyProblem::AlteredSlot { .. }
+        )
+    }) {
         return "The vault was changed past clawkeep. Use another of its keys, or put back a backup.".to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::NoSecret)) {
