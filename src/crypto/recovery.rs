@@ -201,9 +201,13 @@ mod tests {
         let want: Vec<String> = checks.iter().map(|check| format!("0000{check}")).collect();
         assert_eq!(zero.expose_secret(), want.join("-"));
         assert!(looks_like_recovery_code(&zero));
-        assert!(!looks_like_recovery_code(&SecretString::from(
-            "correct horse battery staple"
-        )));
+        for other in [
+            "correct horse battery staple".to_owned(),
+            "\u{e9}".repeat(65),
+            "0".repeat(200),
+        ] {
+            assert!(!looks_like_recovery_code(&SecretString::from(other)));
+        }
     }
 
     #[test]
@@ -218,6 +222,7 @@ mod tests {
             code.replace('0', "o").replace('1', "l"),
         ] {
             assert_eq!(parse(&typed), Ok(plain), "{typed}");
+            assert!(looks_like_recovery_code(&typed.into()), "not as one");
         }
     }
 

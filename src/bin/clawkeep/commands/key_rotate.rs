@@ -110,7 +110,7 @@ impl Rotate {
         }
         context.ui.answer(&format!("{}\n", lines.join("\n")))?;
         context.ui.note(if self.compromised {
-            "Note: older copies of the vault still open with the older keys. What is in them is as known as those keys: log in anew, or replace the API keys."
+            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). What is in them is as known as those keys: log in anew, or replace the API keys."
         } else {
             "Note: every key slot opens the vault as before, and older copies of it too."
         });
