@@ -19,6 +19,9 @@ const GROUPS: usize = 13;
 /// Crockford's symbols for values, and behind them those that only check characters have.
 const SYMBOLS: &[u8; 37] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
 
+/// How many characters that no code has may be in a text that is meant as one.
+const MISTAKES_MAX: usize = 3;
+
 /// Why a text is no recovery code. Groups are counted from 1. Nothing of the text is quoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -87,7 +90,8 @@ fn recovery_code(key: &SlotKey) -> SecretString {
     SecretString::from(code)
 }
 
-/// Whether a text is meant as a recovery code, rather than as a passphrase: only what its groups are made of, and about as long.
+/// Whether a text is meant as a recovery code, rather than as a passphrase: what its groups are made of, but
+/// for a few mistakes, and about as long. A long passphrase may look like one too.
 #[must_use]
 pub fn looks_like_recovery_code(text: &SecretString) -> bool {
     let is_between = |typed: &char| typed.is_whitespace() || *typed == '-';
@@ -95,9 +99,8 @@ pub fn looks_like_recovery_code(text: &SecretString) -> bool {
     let typed = text.chars().filter(|typed| !is_between(typed));
     let whole = GROUPS * (GROUP + 1);
     let near = (whole - 2 * GROUP)..=(whole + GROUP);
-    text.contains(['-', ' '])
-        && near.contains(&typed.clone().count())
-        && typed.clone().all(|typed| symbol(typed).is_some())
+    near.contains(&typed.clone().count())
+        && typed.filter(|typed| symbol(*typed).is_none()).count() <= MISTAKES_MAX
 }
 
 /// Reads a recovery code as it was typed: hyphens and blanks between do not count, nor does upper or lower case.
@@ -198,9 +201,13 @@ mod tests {
         let want: Vec<String> = checks.iter().map(|check| format!("0000{check}")).collect();
         assert_eq!(zero.expose_secret(), want.join("-"));
         assert!(looks_like_recovery_code(&zero));
-        assert!(!looks_like_recovery_code(&SecretString::from(
-            "correct horse battery staple"
-        )));
+        for other in [
+            "correct horse battery staple".to_owned(),
+            "\u{e9}".repeat(65),
+            "0".repeat(200),
+        ] {
+            assert!(!looks_like_recovery_code(&SecretString::from(other)));
+        }
     }
 
     #[test]
@@ -215,6 +222,7 @@ mod tests {
             code.replace('0', "o").replace('1', "l"),
         ] {
             assert_eq!(parse(&typed), Ok(plain), "{typed}");
+            assert!(looks_like_recovery_code(&typed.into()), "not as one");
         }
     }
 

@@ -45,7 +45,7 @@ impl SlotKind {
 }
 
 /// A key slot as the vault has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotRecord {
     /// The slot's number in the vault, from 1.
     pub slot: i64,

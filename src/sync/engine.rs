@@ -34,9 +34,7 @@ use crate::platform::{
     Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, Replacement, create_private_dir,
     remove_if_present,
 };
-use crate::vault::{
-    AgentState, ExportRecord, ExportState, Exported, Tx, UnlockedVault, VaultError,
-};
+use crate::vault::{AgentState, ExportRecord, ExportState, Exported, Tx, UnlockedVault};
 
 /// The change of a command that logged in.
 pub const LOGIN: &str = "login";
@@ -159,14 +157,6 @@ impl<'e> Engine<'e> {
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
-        match self.load_once(agent, mode) {
-            // Its key was replaced while it was read: nothing was changed yet, and the slot's key opens the new one too.
-            Err(SyncError::Vault(VaultError::Rekeyed)) => self.load_once(agent, mode),
-            other => other,
-        }
-    }
-
-    fn load_once(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         self.vault.reload_keys()?;
         self.see_to_interrupted()?;
         let survey = self.survey(agent, mode, None)?;
@@ -348,10 +338,7 @@ impl<'e> Engine<'e> {
             let has_dir = place.real().parent().is_some_and(Path::is_dir);
             let lock = lock.lock_store(place)?;
             self.vault.reload_keys().map_err(SyncError::from)?;
-            let survey = match self.survey(agent, mode, last.take()) {
-                Err(SyncError::Vault(VaultError::Rekeyed)) => continue,
-                survey => survey?,
-            };
+            let survey = self.survey(agent, mode, last.take())?;
             if survey.place != *place {
                 let path = place.path().to_owned(); // the link leads elsewhere by now, and the locks are not for that
                 return Err(SyncError::Contended { path }.into());

@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::error::SyncError;
 use super::renew::LEASE_WAIT;
 use crate::oauth::{Lease, grants_with_files};
-use crate::vault::{Renewal, Rotated, VaultError};
+use crate::vault::{Prepared, Renewal, Rotated, VaultError};
 
 /// How often it is looked whether a refresh has ended.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -19,10 +19,23 @@ impl Engine<'_> {
     /// # Errors
     /// As [`crate::vault::UnlockedVault::rotate`]; [`VaultError::RefreshUnderWay`] when one takes too long.
     pub fn rotate(&mut self, renewal: Renewal<'_>) -> Result<Rotated, SyncError> {
+        let deadline = Instant::now() + LEASE_WAIT;
+        let mut prepared: Option<Prepared<'_>> = None;
         loop {
             self.settle_refreshes()?;
-            match self.vault.rotate(renewal, self.actor, self.clock) {
-                Err(VaultError::RefreshUnderWay) => {} // begun just now
+            // Once: a code that was shown is not followed by another one.
+            let mut ready = match prepared.take() {
+                Some(ready) => ready,
+                None => self.vault.prepare(renewal)?,
+            };
+            match self
+                .vault
+                .rotate_prepared(&mut ready, self.actor, self.clock)
+            {
+                // Begun just now.
+                Err(VaultError::RefreshUnderWay) if Instant::now() < deadline => {
+                    prepared = Some(ready);
+                }
                 other => return Ok(other?),
             }
         }

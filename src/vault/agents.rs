@@ -6,7 +6,6 @@ use rusqlite::OptionalExtension;
 use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
-use super::file::identity;
 use super::profiles::Plain;
 use super::seal_json::open_json;
 use super::sections::{Frame, frame_of};
@@ -41,13 +40,10 @@ impl UnlockedVault {
         };
         // One snapshot for all statements: a document half before and half after another process's commit never was.
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
-        // Under another key nothing would open, which must not pass for damage.
-        if identity(&self.conn, &self.path)? != (self.id, self.epoch) {
-            return Err(VaultError::Rekeyed);
-        }
+        let keys = self.keys_now()?;
         let read = Reader {
             conn: &self.conn,
-            seal: &self.keys.seal,
+            seal: &keys.seal,
             vault: self.id,
             path: &self.path,
         };

@@ -61,20 +61,30 @@ pub(super) fn for_each(
     (path, vault): (&Path, VaultId),
     mut visit: impl FnMut(&Cell<'_>) -> Result<(), VaultError>,
 ) -> Result<u64, VaultError> {
-    let mut count = 0;
-    for (select, of) in [
-        (FRAMES, frame as Reading),
-        (PROFILES, profile),
-        (VERSIONS, version),
-        (USAGE, usage),
-        (SNAPSHOTS, snapshot),
+    let mut count = 0_u64;
+    for (select, of, all) in [
+        (FRAMES, frame as Reading, "SELECT count(frame) FROM agents"),
+        (PROFILES, profile, "SELECT count(*) FROM profiles"),
+        (VERSIONS, version, "SELECT count(*) FROM profile_versions"),
+        (USAGE, usage, "SELECT count(*) FROM usage"),
+        (SNAPSHOTS, snapshot, "SELECT count(snapshot) FROM exports"),
     ] {
         let mut select = conn.prepare(select).at(path, "read")?;
         let mut rows = select.query([]).at(path, "read")?;
+        let mut visited = 0_i64;
         while let Some(row) = rows.next().at(path, "read")? {
             of(row, vault, path, &mut visit)?;
-            count += 1;
+            visited += 1;
         }
+        // One whose names are gone would be passed over, and lost.
+        let all: i64 = conn.query_row(all, [], |row| row.get(0)).at(path, "read")?;
+        if visited != all {
+            return Err(VaultError::Damaged {
+                path: path.to_owned(),
+                what: format!("{} of its sealed cells are nobody's", all.abs_diff(visited)),
+            });
+        }
+        count += visited.unsigned_abs();
     }
     Ok(count)
 }

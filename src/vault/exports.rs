@@ -121,6 +121,8 @@ impl UnlockedVault {
         agent: &AgentName,
     ) -> Result<Result<Option<ExportRecord>, String>, VaultError> {
         let path = path_text(path);
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
         let row = self
             .conn
             .prepare_cached(
@@ -139,9 +141,7 @@ impl UnlockedVault {
             return Ok(Ok(None));
         };
         let aad = || snapshot_aad(self.id, &path, agent);
-        let opened = sealed
-            .map(|blob| self.keys.seal.open(aad(), &blob))
-            .transpose();
+        let opened = sealed.map(|blob| keys.seal.open(aad(), &blob)).transpose();
         let Ok(snapshot) = opened else {
             return Ok(Err(format!("the snapshot of {path}")));
         };

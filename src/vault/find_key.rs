@@ -118,7 +118,8 @@ pub(super) fn from_secret<'s>(
 ) -> Result<(&'s SlotRecord, SlotKey), KeyProblem> {
     let of = |kind| slots.iter().filter(move |slot| slot.kind == kind);
     let mut problem = KeyProblem::WrongSecret;
-    if of(SlotKind::Recovery).next().is_some() && looks_like_recovery_code(secret) {
+    let is_code = looks_like_recovery_code(secret) || of(SlotKind::Passphrase).next().is_none();
+    if of(SlotKind::Recovery).next().is_some() && is_code {
         match parse_recovery_code(secret) {
             Ok(key) => {
                 if let Some(slot) = of(SlotKind::Recovery).find(|slot| slot.accepts(vault, &key)) {

@@ -1,6 +1,7 @@
 //! Adding and removing key slots.
 
 use super::error::{Context, VaultError};
+use super::file::lock;
 use super::keep_key::{self, Kept, NewKey};
 use super::unlock::KeySources;
 use super::{Tx, UnlockedVault, key_slots};
@@ -46,6 +47,7 @@ impl UnlockedVault {
         clock: Clock,
     ) -> Result<AddedKey, VaultError> {
         let id = self.id;
+        let _lock = lock(&self.path)?; // while keys are renewed, no slot comes or goes
         self.check_room()?;
         let kept = keep_key::keep(new, sources, id)?;
         let added = self.insert_slot(&kept, actor, clock);
@@ -108,6 +110,7 @@ impl UnlockedVault {
         actor: &Actor,
         clock: Clock,
     ) -> Result<RemovedKey, VaultError> {
+        let _lock = lock(&self.path)?;
         let mut tx = self.begin(actor, clock)?;
         let slots = slots(&tx)?;
         let (_, kind, key_id) = slots

@@ -27,6 +27,7 @@ mod profiles;
 mod prune;
 #[cfg(test)]
 mod refuse;
+mod reload;
 mod renew_keys;
 mod restore;
 mod rotate;
@@ -60,6 +61,7 @@ pub use key_slots::SlotInfo;
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
 pub use prune::Pruned;
+pub(crate) use renew_keys::Prepared;
 pub use restore::{Insistence, KeptHead, Restored, restore, verify_backup};
 pub use rotate::{Renewal, Rotated};
 pub use tx::Tx;

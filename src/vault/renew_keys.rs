@@ -10,15 +10,18 @@ use super::file::lock;
 use super::find_key::{from_file, from_files, renewed};
 use super::keep_key::{Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file};
 use super::key_changes::AddedKey;
+use super::rotate::Renewal;
 use super::unlock::KeySources;
 use super::{UnlockedVault, key_slots};
-use crate::crypto::{SlotKind, SlotRecord};
-use crate::domain::VaultId;
-use crate::platform::{FileError, exists, remove_if_present, rename_durably, sync_dir};
+use crate::crypto::{SlotKey, SlotKind, SlotRecord};
+use crate::domain::{KeyId, VaultId};
+use crate::platform::{FileError, QueueLock, exists, remove_if_present, rename_durably, sync_dir};
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
 pub(super) struct Renewed {
     pub(super) slot: i64,
+    /// Names the key in whose place it comes.
+    before: KeyId,
     pub(super) kept: Kept,
     /// Where its key file belongs.
     place: Option<PathBuf>,
@@ -38,9 +41,9 @@ impl Renewed {
     }
 
     /// Puts the new key file in the old one's place.
-    pub(super) fn finish(&self, vault_file: &Path, vault: VaultId) {
+    pub(super) fn finish(&self, vault: VaultId) {
         if let Some(place) = &self.place {
-            finish_keyfile(vault_file, vault, &self.record(vault), place);
+            let _: Result<(), VaultError> = put_in_place(vault, &self.record(vault), place);
         }
     }
 
@@ -54,28 +57,94 @@ impl Renewed {
     }
 }
 
-/// Makes a new key for every slot and keeps it, the old one still being there.
-pub(super) fn renew(
-    vault: &UnlockedVault,
-    sources: &KeySources<'_>,
-    passphrases: &BTreeMap<i64, SecretString>,
-) -> Result<Vec<Renewed>, VaultError> {
-    let (slots, others) = key_slots::read_all(&vault.conn, &vault.path)?;
-    if let Some(other) = others.into_iter().next() {
-        return Err(VaultError::KeyNotKept(other));
+/// What a rotation needs that is made before: the new keys of the slots, each kept where its kind says, the old one still being
+/// there. They are taken back when this is dropped, unless the vault may be sealed under them by then.
+///
+/// Meanwhile nobody else adds, removes or renews a slot: two that renew a key file would each take the other's for a leftover.
+pub(crate) struct Prepared<'r> {
+    vault: VaultId,
+    renewal: Renewal<'r>,
+    renewed: Vec<Renewed>,
+    may_count: bool,
+    _lock: QueueLock,
+}
+
+impl UnlockedVault {
+    /// Makes new keys for the slots, if they are to get some, and shows those that are to be shown.
+    ///
+    /// # Errors
+    /// When one cannot be kept or shown, or another process replaced the keys so that this one cannot follow. Nothing is left of the
+    /// others then.
+    pub(crate) fn prepare<'r>(&mut self, renewal: Renewal<'r>) -> Result<Prepared<'r>, VaultError> {
+        let mut prepared = Prepared {
+            _lock: lock(&self.path)?,
+            vault: self.id,
+            renewal,
+            renewed: Vec::new(),
+            may_count: false,
+        };
+        self.reload_keys()?;
+        let Renewal::Everything {
+            sources,
+            passphrases,
+            show,
+        } = renewal
+        else {
+            return Ok(prepared);
+        };
+        let (slots, others) = key_slots::read_all(&self.conn, &self.path)?;
+        if let Some(other) = others.into_iter().next() {
+            return Err(VaultError::KeyNotKept(other));
+        }
+        for slot in &slots {
+            let new = renew_one(self.id, slot, sources, passphrases)?;
+            prepared.renewed.push(new);
+        }
+        for new in &prepared.renewed {
+            if let Some(code) = &new.kept.code {
+                show(new.slot, code).map_err(|_| VaultError::KeyNotKept(KeyProblem::NotShown))?;
+            }
+        }
+        Ok(prepared)
     }
-    let mut done: Vec<Renewed> = Vec::new();
-    for slot in &slots {
-        match renew_one(vault.id, slot, sources, passphrases) {
-            Ok(new) => done.push(new),
-            Err(error) => {
-                let all = done.iter();
-                all.for_each(|new| new.kept.discard(sources, vault.id));
-                return Err(error);
+}
+
+impl Prepared<'_> {
+    /// Whether the slots' own keys are replaced, and the record's.
+    pub(super) fn is_everything(&self) -> bool {
+        matches!(self.renewal, Renewal::Everything { .. })
+    }
+
+    /// The new key of a slot, if it gets one.
+    pub(super) fn of(&self, slot: &SlotRecord) -> Option<&Renewed> {
+        let mut renewed = self.renewed.iter();
+        renewed.find(|new| new.slot == slot.slot && new.before == slot.key_id)
+    }
+
+    /// The new key of the slot of that number.
+    pub(super) fn key_of(&self, slot: i64) -> Option<&SlotKey> {
+        let new = self.renewed.iter().find(|new| new.slot == slot)?;
+        Some(&new.kept.key)
+    }
+
+    /// From here on the vault may be sealed under the new keys.
+    pub(super) fn may_count(&mut self) {
+        self.may_count = true;
+    }
+
+    pub(super) fn take_renewed(&mut self) -> Vec<Renewed> {
+        std::mem::take(&mut self.renewed)
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if let (Renewal::Everything { sources, .. }, false) = (self.renewal, self.may_count) {
+            for new in &self.renewed {
+                new.kept.discard(sources, self.vault);
             }
         }
     }
-    Ok(done)
 }
 
 fn renew_one(
@@ -110,37 +179,46 @@ fn renew_one(
     };
     Ok(Renewed {
         slot: slot.slot,
+        before: slot.key_id,
         kept,
         place,
     })
 }
 
-/// Puts the key file that takes the place of the one at `place` there, if it is the slot's; the old one stays beside it, since it
-/// opens older copies of the vault. Whoever finds it undone does it; where it cannot be done, the vault opens with the new one
-/// where it is.
+/// Does what the process that renewed a key file did not come to: see [`put_in_place`]. Where it cannot be done, the vault opens with
+/// the new one where it is.
 pub(super) fn finish_keyfile(vault_file: &Path, vault: VaultId, slot: &SlotRecord, place: &Path) {
-    let finish = || -> Result<(), VaultError> {
+    let finish = || {
         let _lock = lock(vault_file)?;
-        let is_right = |path: &Path| {
-            let key = from_file(path, 0o077).ok().flatten();
-            key.is_some_and(|key| slot.accepts(vault, &key))
-        };
-        let new = renewed(place);
-        if is_right(place) || !is_right(&new) {
-            return Ok(());
-        }
-        let beside = |n: u32| {
-            let mut name = place.as_os_str().to_owned();
-            name.push(format!(".replaced-{n}"));
-            PathBuf::from(name)
-        };
-        let aside = (1..).map(beside).find(|path| !exists(path));
-        if let Some(aside) = aside.filter(|_| exists(place)) {
-            std::fs::hard_link(place, &aside).map_err(FileError::io("keep", &aside))?;
-        }
-        rename_durably(&new, place)?;
-        sync_dir(place.parent().unwrap_or(Path::new(".")))?;
-        Ok(())
+        put_in_place(vault, slot, place)
     };
     let _: Result<(), VaultError> = finish();
+}
+
+/// Puts the key file that takes the place of the one at `place` there, if it is the slot's. The old one stays beside it, since it
+/// opens older copies of the vault. To be called under the vault's lock.
+fn put_in_place(vault: VaultId, slot: &SlotRecord, place: &Path) -> Result<(), VaultError> {
+    let is_right = |path: &Path| {
+        let key = from_file(path, 0o077).ok().flatten();
+        key.is_some_and(|key| slot.accepts(vault, &key))
+    };
+    let new = renewed(place);
+    if is_right(place) || !is_right(&new) {
+        return Ok(());
+    }
+    let beside = |n: u32| {
+        let mut name = place.as_os_str().to_owned();
+        name.push(format!(".replaced-{n}"));
+        PathBuf::from(name)
+    };
+    let aside = (1..).map(beside).find(|path| !exists(path));
+    if let Some(aside) = aside.filter(|_| exists(place)) {
+        // Where there are no links, there is no key file at its place for a moment; the new one is found beside it then.
+        std::fs::hard_link(place, &aside)
+            .or_else(|_| std::fs::rename(place, &aside))
+            .map_err(FileError::io("keep", &aside))?;
+    }
+    rename_durably(&new, place)?;
+    sync_dir(place.parent().unwrap_or(Path::new(".")))?;
+    Ok(())
 }

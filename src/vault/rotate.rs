@@ -8,10 +8,10 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::cells;
-use super::error::{Context, KeyProblem, VaultError};
+use super::error::{Context, VaultError};
 use super::key_changes::AddedKey;
 use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
-use super::renew_keys::{Renewed, renew};
+use super::renew_keys::{Prepared, Renewed};
 use super::unlock::{KeySources, OpenedBy};
 use super::{Tx, UnlockedVault, events, key_slots};
 use crate::audit::{EventDraft, EventKind, Origin};
@@ -79,32 +79,25 @@ impl UnlockedVault {
         actor: &Actor,
         clock: Clock,
     ) -> Result<Rotated, VaultError> {
-        let (id, path) = (self.id, self.path.clone());
-        if !self.started_refreshes()?.is_empty() {
-            return Err(VaultError::RefreshUnderWay); // before any new key is made
+        let mut prepared = self.prepare(renewal)?;
+        self.rotate_prepared(&mut prepared, actor, clock)
+    }
+
+    /// Replaces the data key; the slots' own keys with those that were prepared.
+    ///
+    /// # Errors
+    /// As [`UnlockedVault::rotate`]. After [`VaultError::RefreshUnderWay`] what was prepared is good for another try.
+    pub(crate) fn rotate_prepared(
+        &mut self,
+        prepared: &mut Prepared<'_>,
+        actor: &Actor,
+        clock: Clock,
+    ) -> Result<Rotated, VaultError> {
+        let (epoch, cells) = self.replace_data_key(Some(prepared), None, actor, clock)?;
+        let renewed = prepared.take_renewed();
+        for new in &renewed {
+            new.finish(self.id);
         }
-        let mut renewed = match renewal {
-            Renewal::DataKey => Vec::new(),
-            Renewal::Everything {
-                sources,
-                passphrases,
-                ..
-            } => renew(self, sources, passphrases)?,
-        };
-        if let Renewal::Everything { show, .. } = renewal {
-            let shown = |(slot, code)| show(slot, code).map_err(|_| KeyProblem::NotShown);
-            let mut codes = renewed
-                .iter()
-                .filter_map(|new| Some((new.slot, new.kept.code.as_ref()?)));
-            codes.try_for_each(shown).map_err(VaultError::KeyNotKept)?;
-        }
-        let why = match renewal {
-            Renewal::DataKey => None,
-            Renewal::Everything { .. } => Some("compromised"),
-        };
-        // New keys stay if this fails: a disk that fails may have what it said it had not, and then they are what opens the vault.
-        let (epoch, cells) = self.rotate_to((&renewed, why), renewal, None, (actor, clock))?;
-        renewed.iter().for_each(|new| new.finish(&path, id));
         // Copies under the old key are in the log until it is written back. Others may be reading it: then a later one does it.
         let _ = self
             .vault
@@ -113,28 +106,27 @@ impl UnlockedVault {
         Ok(Rotated {
             epoch: epoch.0,
             cells,
-            renewed: renewed.drain(..).map(Renewed::into_added).collect(),
+            renewed: renewed.into_iter().map(Renewed::into_added).collect(),
         })
     }
 
-    /// Replaces the data key of a backup that is put back.
+    /// Replaces the data key of a backup that is put back. The caller holds the lock beside the vault.
     pub(super) fn rotate_after(
         &mut self,
         restore: AfterRestore<'_>,
         actor: &Actor,
         clock: Clock,
     ) -> Result<(), VaultError> {
-        let why = (&[][..], Some("restored"));
-        self.rotate_to(why, Renewal::DataKey, Some(restore), (actor, clock))
+        self.replace_data_key(None, Some(restore), actor, clock)
             .map(|_| ())
     }
 
-    fn rotate_to(
+    fn replace_data_key(
         &mut self,
-        (renewed, why): (&[Renewed], Option<&str>),
-        renewal: Renewal<'_>,
+        mut prepared: Option<&mut Prepared<'_>>,
         restore: Option<AfterRestore<'_>>,
-        (actor, clock): (&Actor, Clock),
+        actor: &Actor,
+        clock: Clock,
     ) -> Result<(Epoch, u64), VaultError> {
         let opened_by = OpenedBy::clone(&self.opened_by);
         let new;
@@ -142,18 +134,7 @@ impl UnlockedVault {
         if tx.has_started_refreshes()? {
             return Err(VaultError::RefreshUnderWay);
         }
-        let epoch = Epoch(
-            tx.keys
-                .seal
-                .epoch()
-                .0
-                .max(restore.map_or(0, |restore| restore.epoch.0))
-                .checked_add(1)
-                .ok_or_else(|| VaultError::Damaged {
-                    path: tx.path.to_owned(),
-                    what: "its data key has the last number there is".to_owned(),
-                })?,
-        );
+        let epoch = tx.next_epoch(restore.map_or(Epoch(0), |restore| restore.epoch))?;
         let data = DataKey::generate()?;
         let cells = tx.reseal(&data, epoch, restore.is_some())?;
         let replaced = restore.and_then(|restore| restore.replaced);
@@ -161,10 +142,10 @@ impl UnlockedVault {
         let opened_by = match (slots.flatten(), replaced) {
             (Some(slots), Some(replaced)) => {
                 tx.put_slots(slots, &data, epoch)?;
-                replaced.opened_by.clone()
+                OpenedBy::clone(&replaced.opened_by)
             }
             _ => {
-                tx.rewrap_slots(&data, epoch, renewed)?;
+                tx.rewrap_slots(&data, epoch, prepared.as_deref())?;
                 opened_by
             }
         };
@@ -173,9 +154,10 @@ impl UnlockedVault {
             Some(replaced) => replaced.record_keys(AUDIT)? > tx.record_keys(AUDIT)?,
             None => false,
         };
-        let chain = match renewal {
-            Renewal::DataKey if !is_given_up => None,
-            _ => Some(AuditKey::generate()?),
+        let is_everything = prepared.as_deref().is_some_and(Prepared::is_everything);
+        let chain = match is_everything || is_given_up {
+            false => None,
+            true => Some(AuditKey::generate()?),
         };
         tx.reseal_record_keys(&data, epoch, chain)?;
         tx.tx
@@ -183,22 +165,25 @@ impl UnlockedVault {
             .at(tx.path, "write")?;
         new = Keys::load(&tx.tx, tx.path, (tx.vault, epoch), data)?;
         tx.keys = &new;
-        let event = EventDraft::new(EventKind::KeyRotated, Origin::Clawkeep)
+        let mut event = EventDraft::new(EventKind::KeyRotated, Origin::Clawkeep)
             .detail("epoch", epoch.0)
             .detail("cells", cells);
-        let event = match why {
-            Some(why) => event.detail("why", why),
-            None => event,
-        };
+        match (restore, is_everything) {
+            (Some(_), _) => event = event.detail("why", "restored"),
+            (None, true) => event = event.detail("why", "compromised"),
+            (None, false) => {}
+        }
         tx.append(None, event)?;
+        // A disk that fails may have what it said it had not, and then the new keys are what opens the vault.
+        if let Some(prepared) = &mut prepared {
+            prepared.may_count();
+        }
         tx.commit()?;
         self.keys = Resident::new(new);
         self.vault.epoch = epoch;
-        let opened_by = match renewed.iter().find(|new| new.slot == opened_by.slot) {
-            Some(new) => OpenedBy {
-                key: new.kept.key.clone(),
-                ..opened_by
-            },
+        let opened_by = match prepared.and_then(|prepared| prepared.key_of(opened_by.slot).cloned())
+        {
+            Some(key) => OpenedBy { key, ..opened_by },
             None => opened_by,
         };
         self.opened_by = Resident::new(opened_by);
@@ -214,6 +199,16 @@ struct TakenSlot {
 }
 
 impl Tx<'_> {
+    /// The number of a new data key: above that of the one in use, and above `after`.
+    fn next_epoch(&self, after: Epoch) -> Result<Epoch, VaultError> {
+        let last = self.keys.seal.epoch().0.max(after.0);
+        let next = last.checked_add(1).map(Epoch);
+        next.ok_or_else(|| VaultError::Damaged {
+            path: self.path.to_owned(),
+            what: "its data key has the last number there is".to_owned(),
+        })
+    }
+
     fn has_started_refreshes(&self) -> Result<bool, VaultError> {
         self.tx
             .query_row(
@@ -288,15 +283,19 @@ impl Tx<'_> {
         &self,
         data: &DataKey,
         epoch: Epoch,
-        renewed: &[Renewed],
+        prepared: Option<&Prepared<'_>>,
     ) -> Result<(), VaultError> {
         let (slots, others) = key_slots::read_all(&self.tx, self.path)?;
         if let Some(other) = others.into_iter().next() {
             return Err(VaultError::KeyNotKept(other)); // a slot of a later version's kind would open nothing any more
         }
         for slot in slots {
-            let (slot, key) = match renewed.iter().find(|new| new.slot == slot.slot) {
+            let (slot, key) = match prepared.and_then(|prepared| prepared.of(&slot)) {
                 Some(new) => (new.record(self.vault), new.kept.key.clone()),
+                // Its number was another's when the new keys were made: that one's would not open it.
+                None if prepared.is_some_and(Prepared::is_everything) => {
+                    return Err(VaultError::Rekeyed);
+                }
                 None => {
                     let key = self.own_key_of(&slot)?;
                     (slot, key)

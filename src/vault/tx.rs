@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
 use super::keys::Keys;
+use super::reload::newer_keys;
 use super::sections::{Frame, frame_of};
 use super::unlock::UnlockedVault;
 use super::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
 use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId};
-use crate::platform::{Actor, Clock};
+use crate::platform::{Actor, Clock, Resident};
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
 #[derive(Debug)]
@@ -47,22 +48,21 @@ impl UnlockedVault {
     /// order of their times unless the clock is set back.
     ///
     /// # Errors
-    /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them replaced the data key in this very moment, or so
-    /// that this process cannot follow.
+    /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them replaced the keys so that this process cannot
+    /// follow.
     pub fn begin(&mut self, actor: &Actor, clock: Clock) -> Result<Tx<'_>, VaultError> {
-        self.reload_keys()?;
-        let (path, epoch) = (self.vault.path.as_path(), self.vault.epoch);
+        let path = self.vault.path.as_path();
         let tx = self
             .vault
             .conn
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .at(path, "write")?;
         let now = clock.now();
-        let current: u32 = tx
-            .query_row("SELECT epoch FROM vault", [], |row| row.get(0))
-            .at(path, "read")?;
-        if current != epoch.0 {
-            return Err(VaultError::Rekeyed);
+        // While it waited, the others may have replaced the data key.
+        let known = (self.vault.id, self.vault.epoch);
+        if let Some((keys, epoch)) = newer_keys((&tx, path), known, &self.opened_by)? {
+            self.keys = Resident::new(keys);
+            self.vault.epoch = epoch;
         }
         let actor_id = events::actor_id(&tx, actor).at(path, "write")?;
         let last = events::last(&tx).at(path, "read")?;

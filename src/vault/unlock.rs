@@ -15,6 +15,12 @@ use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
 use crate::domain::VaultId;
 use crate::platform::{Keychain, Resident};
 
+/// How often it is looked again because another process renewed the slots' keys meanwhile.
+const ROUNDS_MAX: usize = 5;
+
+/// A vault that stays locked, and why.
+type Locked = (Vault, KeyProblem);
+
 /// Where passphrases and recovery codes come from.
 pub trait SecretSource {
     /// Whether it was named for this very command: then it alone is tried.
@@ -99,34 +105,6 @@ impl UnlockedVault {
     pub fn opened_with(&self) -> (i64, SlotKind) {
         (self.opened_by.slot, self.opened_by.kind)
     }
-
-    /// Takes the keys that another process has put in place of these, if it has: the slot's own key opens the new ones too.
-    ///
-    /// # Errors
-    /// [`VaultError::Rekeyed`] when that slot is gone or has another key.
-    pub fn reload_keys(&mut self) -> Result<(), VaultError> {
-        let path = self.vault.path.clone();
-        if identity(&self.vault.conn, &path)? == (self.vault.id, self.vault.epoch) {
-            return Ok(());
-        }
-        let snapshot = self.vault.conn.unchecked_transaction().at(&path, "read")?;
-        let (id, epoch) = identity(&self.vault.conn, &path)?;
-        if id != self.vault.id {
-            return Err(VaultError::Rekeyed); // another vault was put in its place
-        }
-        let (slots, _) = key_slots::read_all(&self.vault.conn, &path)?;
-        let own = |slot: &&SlotRecord| slot.slot == self.opened_by.slot;
-        let data = slots
-            .iter()
-            .find(own)
-            .and_then(|slot| slot.unwrap_data_key(id, epoch, &self.opened_by.key).ok())
-            .ok_or(VaultError::Rekeyed)?;
-        let keys = Keys::load(&self.vault.conn, &path, (id, epoch), data)?;
-        drop(snapshot);
-        self.keys = Resident::new(keys);
-        self.vault.epoch = epoch;
-        Ok(())
-    }
 }
 
 impl Vault {
@@ -135,26 +113,39 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::NoKey`] with what each place said. No new key is ever made for a vault that exists.
-    pub fn unlock(self, sources: &KeySources<'_>) -> Result<UnlockedVault, VaultError> {
-        let (slots, mut problems) = key_slots::read_all(&self.conn, &self.path)?;
-        let named = sources.secrets.filter(|secrets| secrets.is_named());
-        if named.is_none() {
-            for kind in [SlotKind::Keyfile, SlotKind::Keychain] {
-                for slot in slots.iter().filter(|slot| slot.kind == kind) {
-                    match self.stored_key(slot, sources) {
-                        Ok(key) => match self.open_slot(slot, &key) {
-                            Ok(data) => return self.with_data_key(data, opened(slot, key)),
-                            Err(problem) => problems.push(problem),
-                        },
-                        Err(problem) => problems.push(problem),
-                    }
+    pub fn unlock(mut self, sources: &KeySources<'_>) -> Result<UnlockedVault, VaultError> {
+        let is_named = sources.secrets.is_some_and(SecretSource::is_named);
+        let (mut slots, mut problems) = key_slots::read_all(&self.conn, &self.path)?;
+        for _ in 0..ROUNDS_MAX {
+            if is_named {
+                break;
+            }
+            for slot in stored(&slots) {
+                match self.stored_key(slot, sources) {
+                    Ok(key) => match self.open_with(opened(slot, key))? {
+                        Ok(unlocked) => return Ok(unlocked),
+                        Err((back, problem)) => {
+                            self = back;
+                            problems.push(problem);
+                        }
+                    },
+                    Err(problem) => problems.push(problem),
                 }
             }
+            // Another process may have renewed the slots' keys between the look at them and that at their places.
+            let (now, others) = key_slots::read_all(&self.conn, &self.path)?;
+            if now == slots {
+                break;
+            }
+            (slots, problems) = (now, others);
         }
-        match self.asked_for(&slots, sources, named.is_some()) {
-            Ok(Some((slot, key))) => match self.open_slot(slot, &key) {
-                Ok(data) => return self.with_data_key(data, opened(slot, key)),
-                Err(problem) => problems.push(problem),
+        match self.asked_for(&slots, sources, is_named) {
+            Ok(Some(opened)) => match self.open_with(opened)? {
+                Ok(unlocked) => return Ok(unlocked),
+                Err((back, problem)) => {
+                    self = back;
+                    problems.push(problem);
+                }
             },
             Ok(None) => {}
             Err(problem) => problems.push(problem),
@@ -170,13 +161,29 @@ impl Vault {
         let (slots, _) = key_slots::read_all(&self.conn, &self.path).ok()?;
         let key = &opened_by.key;
         let slot = slots.iter().find(|slot| slot.accepts(self.id, key))?;
-        let data = self.open_slot(slot, key).ok()?;
-        self.with_data_key(data, opened(slot, key.clone())).ok()
+        let by = opened(slot, key.clone());
+        self.open_with(by).ok()?.ok()
     }
 
-    fn open_slot(&self, slot: &SlotRecord, key: &SlotKey) -> Result<DataKey, KeyProblem> {
-        slot.unwrap_data_key(self.id, self.epoch, key)
-            .map_err(|_| KeyProblem::AlteredSlot { slot: slot.slot })
+    /// Opens it with a slot's key, as it is now: since it was opened, another process may have replaced its data key.
+    fn open_with(mut self, by: OpenedBy) -> Result<Result<UnlockedVault, Locked>, VaultError> {
+        let snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let (id, epoch) = identity(&self.conn, &self.path)?;
+        let (slots, _) = key_slots::read_all(&self.conn, &self.path)?;
+        let slot = slots.iter().find(|slot| slot.slot == by.slot);
+        let data = slot.and_then(|slot| slot.unwrap_data_key(id, epoch, &by.key).ok());
+        let Some(data) = data.filter(|_| id == self.id) else {
+            drop(snapshot);
+            return Ok(Err((self, KeyProblem::AlteredSlot { slot: by.slot })));
+        };
+        let keys = Keys::load(&self.conn, &self.path, (id, epoch), data)?;
+        drop(snapshot);
+        self.epoch = epoch;
+        Ok(Ok(UnlockedVault {
+            vault: self,
+            keys: Resident::new(keys),
+            opened_by: Resident::new(by),
+        }))
     }
 
     /// The key of a slot that nobody has to be asked for.
@@ -196,15 +203,15 @@ impl Vault {
     }
 
     /// The slot that what is given opens, if there is one that can be opened so.
-    fn asked_for<'s>(
+    fn asked_for(
         &self,
-        slots: &'s [SlotRecord],
+        slots: &[SlotRecord],
         sources: &KeySources<'_>,
         is_named: bool,
-    ) -> Result<Option<(&'s SlotRecord, SlotKey)>, KeyProblem> {
+    ) -> Result<Option<OpenedBy>, KeyProblem> {
         let is_asked =
-            |slot: &&SlotRecord| matches!(slot.kind, SlotKind::Passphrase | SlotKind::Recovery);
-        if !slots.iter().any(|slot| is_asked(&slot)) {
+            |slot: &SlotRecord| matches!(slot.kind, SlotKind::Passphrase | SlotKind::Recovery);
+        if !slots.iter().any(is_asked) {
             return if is_named {
                 Err(KeyProblem::NoSuchSlot)
             } else {
@@ -220,8 +227,11 @@ impl Vault {
             let Some(secret) = given else {
                 return Err(before.unwrap_or(KeyProblem::NoSecret));
             };
-            match from_secret(&secret, self.id, slots) {
-                Ok(found) => return Ok(Some(found)),
+            // A person takes their time, and another process may have renewed the slots meanwhile.
+            let now = key_slots::read_all(&self.conn, &self.path);
+            let now = now.map_or_else(|_| slots.to_vec(), |(now, _)| now);
+            match from_secret(&secret, self.id, &now) {
+                Ok((slot, key)) => return Ok(Some(opened(slot, key))),
                 Err(problem) => before = Some(problem),
             }
         }
@@ -239,6 +249,13 @@ impl Vault {
             opened_by: Resident::new(opened_by),
         })
     }
+}
+
+/// The slots whose keys are kept somewhere, in the order in which they are tried.
+fn stored(slots: &[SlotRecord]) -> impl Iterator<Item = &SlotRecord> {
+    [SlotKind::Keyfile, SlotKind::Keychain]
+        .into_iter()
+        .flat_map(|kind| slots.iter().filter(move |slot| slot.kind == kind))
 }
 
 fn opened(slot: &SlotRecord, key: SlotKey) -> OpenedBy {

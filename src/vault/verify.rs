@@ -63,7 +63,8 @@ impl UnlockedVault {
         head: Option<Head>,
     ) -> Result<Result<Verified, ChainFault>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?; // all of it as it is now
-        verify(&self.conn, (self.id, &self.keys.chain), head).at(&self.path, "read")
+        let keys = self.keys_now()?;
+        verify(&self.conn, (self.id, &keys.chain), head).at(&self.path, "read")
     }
 }
 

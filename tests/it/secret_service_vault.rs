@@ -321,3 +321,102 @@ fn no_item_is_left_of_a_vault_that_was_not_made() {
     assert!(!home.at(VAULT).exists());
     assert_eq!(items(&session), 0);
 }
+
+/// The passphrase slots that a test adds and renews.
+fn with_phrase(home: &Home, mut command: Command, flag: &str, phrase: &str) -> Run {
+    home.write("private/phrase", phrase);
+    command.arg(flag).arg(home.at("private/phrase"));
+    command.output().unwrap().into()
+}
+
+#[test]
+fn a_key_in_the_keychain_is_added_to_a_vault_that_has_another() {
+    let session = Session::unlocked();
+    let home = Home::with_claude("sk-test-claude-1", 100);
+    run(&session, &home, &["init", "--key", "keyfile"]).ok();
+    run(&session, &home, &["key", "add", "keychain"]).ok();
+    assert_eq!(items(&session), 1);
+    for file in home.files().iter().filter(|file| file.ends_with(".key")) {
+        fs::remove_file(home.at(file)).unwrap();
+    }
+    run(&session, &home, STATUS).ok();
+    home.run(STATUS).exits(77);
+    run(&session, &home, &["key", "remove", "1"]).ok();
+    run(&session, &home, &["audit", "verify"]).ok();
+}
+
+#[test]
+fn a_keychain_key_that_became_known_is_replaced_and_its_item_left() {
+    let session = Session::unlocked();
+    let home = home(&session);
+    let old = account(&home);
+    let before = Saved::of(&home);
+    run(&session, &home, &["key", "rotate"]).ok();
+    assert_eq!((account(&home), items(&session)), (old.clone(), 1));
+    run(&session, &home, &["key", "rotate", "--compromised"]).ok();
+    let new = account(&home);
+    assert_ne!(new, old);
+    assert_eq!(items(&session), 2);
+    run(&session, &home, &["audit", "verify"]).ok();
+    // The copy from before opens with the item that was left, and this one without it.
+    let copy = Home::new();
+    copy.write(VAULT, before.bytes());
+    run(&session, &copy, STATUS).ok();
+    call(&session, &format!("delete {old}"));
+    run(&session, &copy, STATUS).exits(77);
+    run(&session, &home, STATUS).ok();
+    call(&session, &format!("delete {new}"));
+    run(&session, &home, STATUS).exits(77);
+}
+
+/// The keychain is locked when it is to keep a new key, or the new passphrase is none: no item is left of it.
+#[test]
+fn what_was_made_for_a_rotation_that_did_not_come_to_be_is_taken_back() {
+    let mut session = Session::unlocked();
+    let home = home(&session);
+    let add = within(&session, &home, &["key", "add", "passphrase"]);
+    with_phrase(
+        &home,
+        add,
+        "--new-passphrase-file",
+        "correct horse battery staple",
+    )
+    .ok();
+    run(&session, &home, &["key", "recovery"]).ok();
+    let null = fs::File::options().write(true).open("/dev/null").unwrap();
+    let mut rotate = within(&session, &home, &["key", "rotate", "--compromised"]);
+    rotate.stdout(null);
+    with_phrase(
+        &home,
+        rotate,
+        "--new-passphrase-file",
+        "quite another horse",
+    )
+    .exits(1);
+    assert_eq!(items(&session), 1);
+    session.lock();
+    let rotate = within(
+        &session,
+        &home,
+        &["key", "rotate", "--compromised", "--passphrase-file"],
+    );
+    home.write("private/old", "correct horse battery staple");
+    let mut rotate = rotate;
+    rotate.arg(home.at("private/old"));
+    with_phrase(
+        &home,
+        rotate,
+        "--new-passphrase-file",
+        "quite another horse",
+    )
+    .exits(77);
+    let status = within(&session, &home, STATUS);
+    with_phrase(
+        &home,
+        status,
+        "--passphrase-file",
+        "correct horse battery staple",
+    )
+    .ok();
+    home.run(&["history"]).ok();
+}

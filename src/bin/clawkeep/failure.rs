@@ -266,6 +266,9 @@ fn of_lock(error: &LockError) -> u8 {
 
 fn of_vault(error: &VaultError) -> u8 {
     match error {
+        VaultError::KeyNotKept(
+            KeyProblem::NotShown | KeyProblem::InUse { .. } | KeyProblem::Provided { .. },
+        ) => FAILED,
         VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
         VaultError::Busy { .. } | VaultError::Rekeyed | VaultError::RefreshUnderWay => BUSY,
         VaultError::Damaged { .. }
@@ -295,7 +298,9 @@ fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::KeyNotKept(KeyProblem::NoSecret) => {
             "Nothing was changed. Run it at a terminal, or give the new passphrase with --new-passphrase-file FILE.".to_owned()
         }
-        VaultError::KeyNotKept(KeyProblem::Provided { .. } | KeyProblem::NoKeyFile { .. }) => {
+        VaultError::KeyNotKept(
+            KeyProblem::Provided { .. } | KeyProblem::NoKeyFile { .. } | KeyProblem::WrongKey { .. },
+        ) => {
             "Nothing was changed. Remove that slot first, and add one anew afterwards: clawkeep key remove SLOT".to_owned()
         }
         VaultError::KeyNotKept(KeyProblem::UnknownKind { .. }) => {
@@ -366,7 +371,15 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return "Leave --passphrase-file out. To give the vault one: clawkeep key add passphrase"
             .to_owned();
     }
-    if any(|problem| matches!(problem, KeyProblem::BadParameters { .. })) {
+    if any(|problem| matches!(problem, KeyProblem::NoMemory { .. })) {
+        return "Run it where there is more memory, or use another of the vault's keys.".to_owned();
+    }
+    if any(|problem| {
+        matches!(
+            problem,
+            KeyProblem::BadParameters { .. } | KeyProblem::AlteredSlot { .. }
+        )
+    }) {
         return "The vault was changed past clawkeep. Use another of its keys, or put back a backup.".to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::NoSecret)) {

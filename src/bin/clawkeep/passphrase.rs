@@ -106,8 +106,14 @@ impl Named {
             Self::Descriptor(number) => PathBuf::from(format!("/dev/fd/{number}")),
         };
         // What is a file must be nobody else's to read; a pipe is what its writer made of it.
-        let is_file = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-        if is_file && let Some(contents) = read_trusted(&path, 0o077, FILE_MAX as u64)? {
+        let is_file = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file());
+        let real = match self {
+            Self::File(name) if is_file && name != Path::new("-") => path.canonicalize().ok(),
+            _ => None, // what was redirected is the shell's
+        };
+        if let Some(real) = real
+            && let Some(contents) = read_trusted(&real, 0o077, FILE_MAX as u64)?
+        {
             return text(&contents.bytes);
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies

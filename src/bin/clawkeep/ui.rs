@@ -112,6 +112,15 @@ impl Ui {
         }
     }
 
+    /// Writes what is shown this once. That nobody reads it is a failure: a closed pipe, or nothing at all behind stdout.
+    pub(crate) fn show_once(&self, text: &str) -> io::Result<()> {
+        if is_nowhere() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    }
+
     /// Writes an answer part by part, as `write` makes it. A reader that has gone away ends that, and is no failure.
     pub(crate) fn stream(
         &self,
@@ -312,6 +321,20 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
         say(&text);
     }
     ExitCode::from(failure.exit_status())
+}
+
+/// Whether stdout is the null device, which it also is made where it was closed.
+#[cfg(unix)]
+fn is_nowhere() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
+    let out = rustix::fs::fstat(io::stdout());
+    matches!((null, out), (Ok(null), Ok(out)) if out.st_rdev == null)
+}
+
+#[cfg(not(unix))]
+fn is_nowhere() -> bool {
+    false
 }
 
 #[cfg(test)]

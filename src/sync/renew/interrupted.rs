@@ -55,6 +55,9 @@ impl Engine<'_> {
     /// Under the lease: takes in what a refresh that was cut off has brought, or marks its grant uncertain. What a refresh has brought of
     /// which the vault does not know at all, since an older copy of it was put back, is taken in too.
     pub(in crate::sync) fn end_interrupted(&mut self, grant: Fingerprint) -> Result<(), SyncError> {
+        // Under a key that was replaced meanwhile the file would not open, and would be taken for one that has nothing. From here on
+        // no refresh of the grant begins, and while one has begun no key is replaced.
+        self.vault.reload_keys()?;
         let known = self.vault.grant(grant)?;
         let is_begun = known.state == GrantState::Started;
         let left = Rescue::read(&self.lock_dir, self.vault, grant)?;

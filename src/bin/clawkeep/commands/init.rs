@@ -1,7 +1,7 @@
 //! `init`: make the vault and its key.
 
 use clap::{Args, ValueEnum};
-use clawkeep::platform::exists;
+use clawkeep::platform::{exists, harden};
 use clawkeep::vault::{KeyChoice, NewKey};
 
 use crate::context::Context;
@@ -37,6 +37,7 @@ impl Init {
             Some(KeyKind::Keyfile) => KeyChoice::Only(NewKey::Keyfile),
             Some(KeyKind::Passphrase) => {
                 check_absent(context)?; // nobody is asked in vain
+                harden(); // before there is a passphrase
                 let named = context.passphrases().named.as_ref();
                 KeyChoice::Only(NewKey::Passphrase(new_passphrase(
                     named,

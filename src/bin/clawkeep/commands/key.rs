@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use clawkeep::audit::EventKind;
 use clawkeep::crypto::{Argon2id, SlotKind};
+use clawkeep::platform::harden;
 use clawkeep::vault::{SlotInfo, Vault};
 use serde_json::{Value, json};
 
@@ -53,6 +54,7 @@ impl Key {
 
 impl Status {
     fn run(self, context: &Context) -> Result<(), Failure> {
+        harden(); // key files are looked at to tell where they are
         let vault = context.locked()?;
         let slots = vault.slots()?;
         let rotated = vault.newest_of_kind(EventKind::KeyRotated)?;
@@ -83,6 +85,7 @@ impl Status {
         let header = ["Slot", "Kind", "Key id", "Added", "Where"];
         let rotated = match rotated {
             Some(at) => format!("rotated {}", local_minute(at.0)),
+            None if vault.epoch() > 1 => "rotated before the record begins".to_owned(),
             None => "never rotated".to_owned(),
         };
         context.ui.answer(&format!(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use clawkeep::crypto::SlotKind;
-use clawkeep::vault::{AddedKey, NewKey, UnlockedVault, Vault};
+use clawkeep::vault::{AddedKey, KeyProblem, NewKey, UnlockedVault, Vault, VaultError};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -93,19 +93,20 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
     let added = context.with_new_head(vault, |vault| {
         vault.add_key(new, &context.key_sources(), &context.actor, context.clock)
     })?;
-    let shown = context.ui.write(&said(context, &added));
-    if shown.is_err() && added.code.is_some() {
+    let said = said(context, &added);
+    if added.code.is_none() {
+        return context.ui.write(&said);
+    }
+    if context.ui.show_once(&said).is_err() {
         // A code that nobody saw opens nothing for anybody.
         context.with_new_head(vault, |vault| {
             vault.remove_key(added.slot, &context.actor, context.clock)
         })?;
+        return Err(VaultError::KeyNotKept(KeyProblem::NotShown).into());
     }
-    shown?;
-    if added.code.is_some() {
-        context.ui.note(
-            "Note: write it down now; it is stored nowhere. It opens the vault where a passphrase is asked for, or with --passphrase-file.",
-        );
-    }
+    context.ui.note(
+        "Note: write it down now; it is stored nowhere. It opens the vault where a passphrase is asked for, or with --passphrase-file.",
+    );
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `key rotate`: a new data key, and everything sealed anew under it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -33,14 +33,15 @@ impl Rotate {
         let mut vault = context.unlocked()?;
         let passphrases = self.passphrases(&vault)?;
         let sources = context.key_sources();
+        let has_shown = Cell::new(false);
         // The code is the answer, and goes where answers go; it must have got there before the vault is sealed under it.
         let show = |slot: i64, code: &RecoveryCode| {
             let text = format!(
                 "New recovery code of key slot {slot}, in place of the one before:\n\n{}\n",
                 in_lines(code.expose_secret())
             );
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+            has_shown.set(true);
+            context.ui.show_once(&text)
         };
         let renewal = if self.compromised {
             Renewal::Everything {
@@ -51,8 +52,11 @@ impl Rotate {
         } else {
             Renewal::DataKey
         };
-        let rotated = context.with_engine(&mut vault, |engine| engine.rotate(renewal))?;
-        self.say(context, &rotated)
+        let rotated = context.with_engine(&mut vault, |engine| engine.rotate(renewal));
+        if rotated.is_err() && has_shown.get() {
+            context.ui.warn("Warning: the rotation did not come to its end. Keep the recovery code from before; the one above opens nothing, unless the disk kept more than it said.");
+        }
+        self.say(context, &rotated?)
     }
 
     /// The new passphrases of the slots that have one.
@@ -106,7 +110,7 @@ impl Rotate {
         }
         context.ui.answer(&format!("{}\n", lines.join("\n")))?;
         context.ui.note(if self.compromised {
-            "Note: older copies of the vault still open with the older keys. What is in them is as known as those keys: log in anew, or replace the API keys."
+            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). What is in them is as known as those keys: log in anew, or replace the API keys."
         } else {
             "Note: every key slot opens the vault as before, and older copies of it too."
         });
