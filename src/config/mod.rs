@@ -24,7 +24,8 @@ pub use env::{
 };
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{
-    Encoding, Fallback, OwnSettings, OwnSettingsError, ProviderSettings, parse_providers,
+    Encoding, ExportMode, Fallback, OwnSettings, OwnSettingsError, ProviderSettings,
+    parse_providers,
 };
 pub use paths::{Layout, Overrides, PathError};
 pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};

@@ -5,6 +5,7 @@
 
 mod change;
 mod damaged;
+mod destination;
 mod edited;
 mod engine;
 mod error;
@@ -24,6 +25,7 @@ mod spent;
 mod store_lock;
 mod survey;
 
+pub use destination::ExportPlan;
 pub use edited::{Edited, EditedBy};
 pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, SyncMode, queue_path};
 pub use error::SyncError;

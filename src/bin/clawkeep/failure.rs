@@ -66,6 +66,11 @@ pub(crate) enum Failure {
         "the vault has everything, but the store could not be written; the next command tries again"
     )]
     NotWritten(#[source] FileError),
+    /// The answer was given; a store that is not to be there still is.
+    #[error(
+        "the vault has everything, but the store could not be removed; the next command tries again"
+    )]
+    NotRemoved(#[source] FileError),
     #[error("the record does not hold: {0}")]
     Chain(ChainFault),
     #[error("the kept head {} is not a head", path.display())]
@@ -133,7 +138,10 @@ impl Failure {
                 ConfigEditError::Lock(error) => of_lock(error),
                 _ => FAILED,
             },
-            Self::File(error) | Self::NotWritten(error) | Self::ImportFile(error) => of_file(error),
+            Self::File(error)
+            | Self::NotWritten(error)
+            | Self::NotRemoved(error)
+            | Self::ImportFile(error) => of_file(error),
             Self::Vault(error) => of_vault(error),
             Self::Sync(error) => match error {
                 SyncError::Vault(error) => of_vault(error),
@@ -167,7 +175,10 @@ impl Failure {
     pub(crate) fn remedy(&self) -> Option<String> {
         let advice = match self {
             Self::Vault(error) | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
-            Self::File(error) | Self::NotWritten(error) | Self::Sync(SyncError::File(error)) => {
+            Self::File(error)
+            | Self::NotWritten(error)
+            | Self::NotRemoved(error)
+            | Self::Sync(SyncError::File(error)) => {
                 file_remedy(error)?
             }
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
@@ -335,6 +346,10 @@ fn file_remedy(error: &FileError) -> Option<String> {
                 quoted(dir),
                 quoted(path)
             )
+        }
+        FileError::NoRuntimeDir { .. } => {
+            "Set XDG_RUNTIME_DIR to a directory of yours in memory, or choose another clawkeep.export in clawkeep.toml: \"file\" or \"off\"."
+                .to_owned()
         }
         FileError::Io { .. } => {
             "Check that the disk has room and that the directory can be written.".to_owned()
