@@ -198,7 +198,7 @@ impl Survey {
             _ if target.is_blank() => return Write::No,
             _ if self.mended => Reason::Damaged,
             _ if self.is_dangling() => Reason::Dangling,
-            _ if self.record.is_some() => Reason::Missing,
+            _ if self.record.as_ref().is_some_and(ExportRecord::is_of_a_file) => Reason::Missing,
             _ => Reason::New,
         };
         Write::Yes(reason)

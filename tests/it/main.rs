@@ -10,6 +10,7 @@ mod bad_input;
 mod damaged_files;
 mod doctor;
 mod environment;
+mod export_modes;
 mod exports;
 mod first_run;
 mod gateway;

@@ -260,7 +260,8 @@ impl Context {
         done
     }
 
-    /// How stores are exported. Where the settings cannot be read, that is not known, and [`Context::verdict`] says so.
+    /// How stores are exported. Where the settings cannot be read, that is not known: no store is written or
+    /// removed then, and [`Context::verdict`] says so.
     pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
         ExportModes::new(self.own().ok(), || {
             self.every_agent(vault).unwrap_or_default()
@@ -351,8 +352,10 @@ impl Context {
         match (loaded.not_written, loaded.not_removed) {
             (Some(error), _) => Err(Failure::NotWritten(error)),
             (None, Some(error)) => Err(Failure::NotRemoved(error)),
-            // Whether there is to be a store is not known then, and none was written.
-            (None, None) => self.own().map(|_| ()),
+            (None, None) => match self.own() {
+                Err(Failure::OwnSettings(error)) => Err(Failure::Undecided(error)),
+                own => own.map(|_| ()),
+            },
         }
     }
 

@@ -66,6 +66,9 @@ pub(crate) enum Failure {
         "the vault has everything, but the store could not be written; the next command tries again"
     )]
     NotWritten(#[source] FileError),
+    /// The answer was given; no store was written or removed.
+    #[error("the vault has everything, but whether there is to be a store is not known")]
+    Undecided(#[source] OwnSettingsError),
     /// The answer was given; a store that is not to be there still is.
     #[error(
         "the vault has everything, but the store could not be removed; the next command tries again"
@@ -125,8 +128,9 @@ impl Failure {
             | Self::Import { .. }
             | Self::SaidDamaged => DAMAGED,
             Self::Config(ConfigError::File(error))
-            | Self::OwnSettings(OwnSettingsError::File(error)) => of_file(error),
-            Self::OwnSettings(_) => DAMAGED,
+            | Self::OwnSettings(OwnSettingsError::File(error))
+            | Self::Undecided(OwnSettingsError::File(error)) => of_file(error),
+            Self::OwnSettings(_) | Self::Undecided(_) => DAMAGED,
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
             Self::Path(_) | Self::Output(_) | Self::Input(_) | Self::Refused { .. } => FAILED,
@@ -207,7 +211,9 @@ impl Failure {
             Self::Config(ConfigError::File(_) | ConfigError::AgentDirs { .. }) => {
                 "Check what is there and its permissions.".to_owned()
             }
-            Self::OwnSettings(OwnSettingsError::File(error)) => file_remedy(error)?,
+            Self::OwnSettings(OwnSettingsError::File(error))
+            | Self::Undecided(OwnSettingsError::File(error)) => file_remedy(error)?,
+            Self::Undecided(_) => "Mend the file and run the command again.".to_owned(),
             Self::Config(_) | Self::OwnSettings(_) => {
                 "Mend the file; nothing was changed.".to_owned()
             }
