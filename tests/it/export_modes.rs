@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::killed::{Ended, Killer, STEPS, kill_at, timed};
 use crate::support::damage::chmod;
-use crate::support::home::{AGENT, Home, Run, STORE};
+use crate::support::home::{AGENT, Home, RUNTIME, Run, STORE};
 use crate::support::random::number;
 
 const SETTINGS: &str = ".clawdbot/clawkeep.toml";
@@ -42,9 +42,10 @@ impl World {
         self.home.write(SETTINGS, text);
     }
 
+    /// The home's, also where there is no runtime directory.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
-        command.env("XDG_RUNTIME_DIR", self.home.at("run"));
+        command.env("XDG_RUNTIME_DIR", self.home.at(RUNTIME));
         command
     }
 
@@ -763,4 +764,108 @@ fn a_store_begun_anew_in_a_new_session_deletes_nothing() {
         }
     }
     assert!(begun > 0, "never killed between the directory and the file");
+}
+
+/// Everywhere that a copy of a store can lie, `doctor` names it.
+#[test]
+fn doctor_names_copies_wherever_they_lie() {
+    let world = World::new("off");
+    let doctor = |world: &World| {
+        let run = world.run(&["doctor", "--non-interactive", "--json"]);
+        let answer: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
+        let found = answer["findings"].as_array().unwrap().clone();
+        let paths = found.into_iter().filter(|finding| {
+            let id = finding["id"].as_str().unwrap();
+            ["footprint.copy", "footprint.git", "footprint.open"].contains(&id)
+        });
+        let mut paths: Vec<String> = paths
+            .map(|finding| {
+                format!(
+                    "{} {}",
+                    finding["id"].as_str().unwrap(),
+                    finding["path"].as_str().unwrap()
+                )
+            })
+            .collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(doctor(&world), [""; 0]);
+    let copies = [
+        ".clawdbot/agent/auth-profiles.json",
+        ".clawdbot/auth-profiles.json",
+        ".clawdbot/agents/main/agent/auth-profiles.json.replaced-20260101T000000Z",
+        ".clawdbot/agents/main/agent/.auth-profiles.json.kate-swp",
+        ".clawdbot/agents/main/agent/.goutputstream-A1B2C3",
+        ".clawdbot/agents/main/agent/___auth-profiles.json___jb_tmp___",
+        ".local/state/nvim/swap/%home%auth-profiles.json.swp",
+        ".local/share/Trash/files/auth-profiles.json",
+        ".config/Code/User/History/-1a2b/x7Yz.json",
+    ];
+    for copy in copies {
+        world.home.write(copy, store(&["a"]).to_string());
+    }
+    let list = json!({"version": 1, "resource": "file:///home/ana/.clawdbot/agents/main/agent/auth-profiles.json"});
+    world.home.write(
+        ".config/Code/User/History/-1a2b/entries.json",
+        list.to_string(),
+    );
+    // Another file's history, and a file that holds no secret.
+    world.home.write(
+        ".config/Code/User/History/-3c4d/a.json",
+        store(&["a"]).to_string(),
+    );
+    world
+        .home
+        .write(".config/Code/User/History/-3c4d/entries.json", "{}");
+    world
+        .home
+        .write(".clawdbot/auth-profiles.json.note", "to be looked at");
+    let mut want: Vec<String> = copies
+        .iter()
+        .map(|copy| format!("footprint.copy {}", world.home.at(copy).display()))
+        .collect();
+    want.sort();
+    assert_eq!(doctor(&world), want);
+    // In a Git work tree, and open to others.
+    fs::create_dir(world.home.at(".clawdbot/agent/.git")).unwrap();
+    chmod(&world.home.at(".clawdbot/auth-profiles.json"), 0o644);
+    want.push(format!(
+        "footprint.git {}",
+        world.home.at(copies[0]).display()
+    ));
+    want.push(format!(
+        "footprint.open {}",
+        world.home.at(copies[1]).display()
+    ));
+    want.sort();
+    assert_eq!(doctor(&world), want);
+    // The store of an agent whose directory is another one now.
+    for copy in copies {
+        fs::remove_file(world.home.at(copy)).unwrap();
+    }
+    world.set("file");
+    world.home.write(
+        ".clawdbot/clawdbot.json",
+        "{agents: {list: [{id: 'ops', agentDir: '~/one'}]}}",
+    );
+    world
+        .home
+        .write("one/auth-profiles.json", store(&["ops"]).to_string());
+    world.run(&["sync"]).ok();
+    assert_eq!(doctor(&world), [""; 0]);
+    fs::create_dir(world.home.at("two")).unwrap();
+    world.home.write(
+        ".clawdbot/clawdbot.json",
+        "{agents: {list: [{id: 'ops', agentDir: '~/two'}]}}",
+    );
+    let former = world
+        .home
+        .at("one/auth-profiles.json")
+        .canonicalize()
+        .unwrap();
+    assert_eq!(
+        doctor(&world),
+        [format!("footprint.copy {}", former.display())]
+    );
 }

@@ -47,6 +47,7 @@ impl Diagnosis {
         Evidence {
             layout: &context.layout,
             settings: self.settings.as_ref(),
+            own: context.own().ok(),
             vault: &self.vault,
             kept_head: self.kept_head,
             agents: &self.agents,
