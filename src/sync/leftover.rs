@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use super::change::{Pinning, apply, merge_events};
 use super::damaged::{corrupt_event, utc_stamp, wait_for_change};
-use super::engine::{Engine, PENDING, SyncMode};
+use super::engine::{Engine, SyncMode};
 use super::error::SyncError;
+use super::exporting::PENDING;
 use super::notice::Notice;
 use super::shared::share;
 use super::survey::Survey;

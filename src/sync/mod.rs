@@ -9,6 +9,7 @@ mod destination;
 mod edited;
 mod engine;
 mod error;
+mod exporting;
 #[cfg(test)]
 mod guarantee;
 mod hand_out;
