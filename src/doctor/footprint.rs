@@ -334,15 +334,12 @@ mod tests {
             "auth-profiles (copy).json",
             "auth.json.orig",
             "oauth.json.1",
+            "auth-profiles.json", // where no agent has its store
+            ".goutputstream-A1B2C3",
         ] {
             assert!(is_named_as_copy(Path::new(name)), "{name}");
         }
-        for name in [
-            "auth-profiles.json",
-            "auth-profile.json",
-            "vault.db",
-            "models.json",
-        ] {
+        for name in ["auth-profile.json", "vault.db", "models.json"] {
             assert!(!is_named_as_copy(Path::new(name)), "{name}");
         }
     }
