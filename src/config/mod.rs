@@ -28,7 +28,8 @@ pub use env::{
 };
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{
-    Encoding, Fallback, OwnSettings, OwnSettingsError, ProviderSettings, parse_providers,
+    Encoding, ExportMode, Fallback, OwnSettings, OwnSettingsError, ProviderSettings,
+    parse_providers,
 };
 pub use paths::{Layout, Overrides, PathError};
 #[cfg(any(test, fuzzing))]

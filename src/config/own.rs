@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::domain::{ProviderId, UnixMs, from_outside, span_ms};
+use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, span_ms};
 use crate::platform::{FileError, check_trusted, read_trusted, resolve_link};
 
 /// The largest settings file that is read, in bytes.
@@ -48,8 +48,43 @@ pub struct OwnSettings {
     /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes messages as syslog does. Set by
     /// `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
     pub syslog: Option<PathBuf>,
+    /// How stores are exported. Set by `clawkeep.export = "file"` (the default), `"runtime"` or `"off"`.
+    pub export: ExportMode,
+    /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by its directory alone is named by
+    /// that, an absolute path.
+    pub agents: BTreeMap<AgentName, ExportMode>,
     /// What `[providers.<id>]` says, by provider.
     pub providers: BTreeMap<ProviderId, ProviderSettings>,
+}
+
+/// How a store is exported. Ordered by how much of it lies open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExportMode {
+    /// Not at all.
+    Off,
+    /// As a link to a copy in memory.
+    Runtime,
+    /// As a file where the gateway looks.
+    #[default]
+    File,
+}
+
+impl ExportMode {
+    const ALL: [Self; 3] = [Self::File, Self::Runtime, Self::Off];
+
+    /// The name in the settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Runtime => "runtime",
+            Self::Off => "off",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+    }
 }
 
 /// What is written of a provider: where it gives out tokens, and how. What is not written stays as it is built in.
@@ -128,6 +163,8 @@ struct Written {
     #[serde(default)]
     clawkeep: Keeper,
     #[serde(default)]
+    agents: BTreeMap<String, toml::Spanned<AgentSettings>>,
+    #[serde(default)]
     providers: BTreeMap<String, toml::Spanned<ProviderSettings>>,
 }
 
@@ -137,6 +174,13 @@ struct Keeper {
     retention: Option<toml::Spanned<String>>,
     heads: Option<toml::Spanned<String>>,
     fallback: Option<toml::Spanned<String>>,
+    export: Option<toml::Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AgentSettings {
+    export: Option<toml::Spanned<String>>,
 }
 
 impl OwnSettings {
@@ -198,12 +242,21 @@ impl OwnSettings {
             let what = format!("a provider has a name: [providers.{name}]");
             return Err(invalid(settings.span().start, &from_outside(&what)));
         }
+        let export = export_mode(written.clawkeep.export, "clawkeep.export", &invalid)?;
         Ok(Self {
+            export: export.unwrap_or_default(),
+            agents: agent_modes(written.agents, &invalid)?,
             providers: by_provider(written.providers),
             fallback: fallback.transpose()?.unwrap_or_default(),
             retention_ms: retention.transpose()?,
             syslog: syslog.transpose()?,
         })
+    }
+
+    /// How an agent's store is exported, as far as that agent alone is concerned.
+    #[must_use]
+    pub fn export_of(&self, agent: &AgentName) -> ExportMode {
+        self.agents.get(agent).copied().unwrap_or(self.export)
     }
 
     /// Before when events are to be pruned, at `now`; nothing if they are kept for ever.
@@ -221,6 +274,51 @@ fn without_values(said: &str) -> String {
         Some(((before, _), (_, after))) => from_outside(&format!("{before}\"…\"{after}")),
         None => from_outside(said),
     }
+}
+
+/// The export mode that was written under `name`.
+fn export_mode(
+    written: Option<toml::Spanned<String>>,
+    name: &str,
+    invalid: &impl Fn(usize, &str) -> OwnSettingsError,
+) -> Result<Option<ExportMode>, OwnSettingsError> {
+    let known = |written: toml::Spanned<String>| {
+        let what = format!("{name} is \"file\", \"runtime\" or \"off\"");
+        ExportMode::from_name(written.get_ref()).ok_or_else(|| invalid(written.span().start, &what))
+    };
+    written.map(known).transpose()
+}
+
+/// The export modes of single agents.
+fn agent_modes(
+    written: BTreeMap<String, toml::Spanned<AgentSettings>>,
+    invalid: &impl Fn(usize, &str) -> OwnSettingsError,
+) -> Result<BTreeMap<AgentName, ExportMode>, OwnSettingsError> {
+    let mut modes = BTreeMap::new();
+    for (name, settings) in written {
+        let at = settings.span().start;
+        let agent = agent_named(&name).ok_or_else(|| {
+            let what = format!(
+                "an agent is named by its id, or by its directory, from / on: [agents.{name:?}]"
+            );
+            invalid(at, &what)
+        })?;
+        let export = settings.into_inner().export;
+        let mode = export_mode(export, "agents.<id>.export", invalid)?;
+        modes.extend(mode.map(|mode| (agent, mode)));
+    }
+    Ok(modes)
+}
+
+/// The agent that settings are for: an id as the gateway's configuration has it, or the directory of one that has none.
+fn agent_named(written: &str) -> Option<AgentName> {
+    if Path::new(written).is_absolute() {
+        return Some(AgentName::from_dir(Path::new(
+            written.trim_end_matches('/'),
+        )));
+    }
+    let is_empty = written.trim().is_empty() || written.contains('/');
+    (!is_empty).then(|| AgentName::from_id(written))
 }
 
 #[cfg(test)]
@@ -251,6 +349,26 @@ mod tests {
     }
 
     #[test]
+    fn export_modes_are_read_for_all_and_for_single_agents() {
+        let modes =
+            |text: &str, agent: &str| parse(text).unwrap().export_of(&AgentName::from_id(agent));
+        assert_eq!(modes("", "main"), ExportMode::File);
+        let all = "clawkeep.export = \"off\"\n[agents.ops]\nexport = \"runtime\"\n[agents.\"Work Agent!\"]\nexport = \"file\"\n[agents.none]\n";
+        for (agent, want) in [
+            ("main", ExportMode::Off),
+            ("ops", ExportMode::Runtime),
+            ("work agent!", ExportMode::File), // as the gateway folds ids
+            ("none", ExportMode::Off),
+        ] {
+            assert_eq!(modes(all, agent), want, "{agent}");
+        }
+        let by_dir = parse("[agents.\"/srv/agent/\"]\nexport = \"off\"").unwrap();
+        let dir = AgentName::from_dir(Path::new("/srv/agent"));
+        assert_eq!(by_dir.export_of(&dir), ExportMode::Off);
+        assert!(ExportMode::File > ExportMode::Runtime && ExportMode::Runtime > ExportMode::Off);
+    }
+
+    #[test]
     fn what_means_nothing_is_refused_with_its_line() {
         for (text, words) in [
             (
@@ -274,6 +392,18 @@ mod tests {
                 "providers.p.expiry_margin = \"sk-x\"",
                 "invalid type: string \"…\", expected u32",
             ),
+            (
+                "\n[clawkeep]\nexport = \"Off\"",
+                "line 3: clawkeep.export is \"file\", \"runtime\" or \"off\"",
+            ),
+            ("clawkeep.export = false", "line 1"),
+            (
+                "[agents.ops]\n\nexport = \"none\"",
+                "line 3: agents.<id>.export is",
+            ),
+            ("[agents.ops]\nexprot = \"off\"", "line 2: unknown field"),
+            ("\n[agents.\"\"]\nexport = \"off\"", "an agent is named by"),
+            ("[agents.\"a/b\"]\nexport = \"off\"", "an agent is named by"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");

@@ -50,6 +50,8 @@ pub struct Layout {
     pub claude_code_file: PathBuf,
     /// Codex CLI's login.
     pub codex_file: PathBuf,
+    /// `$XDG_RUNTIME_DIR`, where it is set.
+    pub runtime_dir: Option<PathBuf>,
     working_dir: PathBuf,
     named_key_file: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
@@ -108,6 +110,8 @@ impl Layout {
             codex_file: named("CODEX_HOME")
                 .unwrap_or_else(|| home.join(".codex"))
                 .join("auth.json"),
+            // One that is relative is to be ignored. Source: XDG Base Directory Specification.
+            runtime_dir: absolute("XDG_RUNTIME_DIR"),
             named_key_file: named("CLAWKEEP_KEY_FILE"),
             passphrase_file: named("CLAWKEEP_PASSPHRASE_FILE"),
             credentials_dir: absolute("CREDENTIALS_DIRECTORY"),

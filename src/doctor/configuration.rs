@@ -7,7 +7,7 @@ use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::config::{ProfileSetting, Settings};
 use crate::domain::{
-    CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, normalize_provider,
+    AgentName, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, normalize_provider,
 };
 
 /// The provider whose logins once had one id for all. Source: the reference's doctor.
@@ -20,6 +20,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let (Some(settings), true) = (evidence.settings, has_looked(evidence)) else {
         return found;
     };
+    found.extend(settings_of_no_agent(evidence, settings));
     let is_stored = |id: &ProfileId| {
         let has =
             |examined: &ExaminedAgent| examined.doc.get(Section::Profiles, id.as_str()).is_some();
@@ -44,6 +45,29 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Agents that this program's own settings name and that are nowhere: what was meant for one of another name does not hold for it.
+fn settings_of_no_agent(evidence: &Evidence<'_>, settings: &Settings) -> Vec<Finding> {
+    let file = &evidence.layout.settings_file;
+    let is_known = |name: &AgentName| {
+        evidence
+            .agents
+            .iter()
+            .any(|examined| examined.agent.name == *name)
+            || settings.agents.iter().any(|agent| agent.name == *name)
+    };
+    let named = evidence.own.into_iter().flat_map(|own| own.agents.keys());
+    let finding = |name: &AgentName| {
+        let message = format!("[agents.{name}] is about an agent that is nowhere");
+        let shown = shell_path(evidence.layout, file);
+        Finding::new(FindingId::ConfigAgent, message)
+            .path(file)
+            .advice(format!(
+                "Name an agent that is there, or take it out of {shown}"
+            ))
+    };
+    named.filter(|name| !is_known(name)).map(finding).collect()
 }
 
 /// Where an agent's rows do not open, what it has is not known.

@@ -141,12 +141,18 @@ findings! {
     ConfigMissing = "config.missing", Warning;
     /// `auth.order` names a profile that no agent has.
     ConfigOrder = "config.order", Warning;
+    /// The settings say something of an agent that is nowhere.
+    ConfigAgent = "config.agent", Warning;
     /// An agent's own order names a profile that it does not have.
     StoreOrder = "order.missing", Warning;
     /// A plain copy of a store that others may read.
     FootprintOpen = "footprint.open", Error;
     /// A plain copy of a store.
     FootprintCopy = "footprint.copy", Warning;
+    /// A store that is a file, although it is to be none.
+    FootprintStore = "footprint.store", Warning;
+    /// The copy of a store that should be in memory is on a disk.
+    FootprintRuntime = "footprint.runtime", Warning;
     /// A temporary file that a killed process left.
     FootprintLeftover = "footprint.leftover", Warning;
     /// A plain secret in a Git work tree.

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::words::shell_path;
-use super::{Evidence, Finding, FindingId, Repair};
+use super::{Evidence, Finding, FindingId, Repair, editors};
 use crate::config::{DRAFT, Layout};
 use crate::domain::{Section, StoreDoc};
 use crate::export::{StorePlace, parse};
 use crate::platform::{Permissions, read_regular};
 use crate::sources::legacy::{parse_auth, parse_oauth};
+use crate::vault::Vault;
 
 /// Entries of a directory that are looked at.
 const ENTRIES_MAX: usize = 10_000;
@@ -28,41 +29,78 @@ const LEFT: Duration = Duration::from_secs(60);
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
-    let docs = evidence.agents.iter().map(|examined| &examined.doc);
-    let secrets: HashSet<&[u8]> = docs.flat_map(secrets_of).collect();
     let mut found = Vec::new();
-    for dir in dirs(evidence) {
-        for path in files_in(&dir) {
-            if is_leftover(&path, &layout.key_file_dir()) {
-                found.push(leftover(layout, path));
-            } else if name_of(&path).ends_with(TEMPORARY) {
-                if is_old(&path) {
-                    found.push(other_leftover(evidence, path));
-                }
-            } else if is_older_store(&path) && is_plain_copy(&path, &secrets) {
-                found.extend(open_copy(layout, &path)); // told by itself, as a store of its own
-            } else if is_named_as_copy(&path) && is_plain_copy(&path, &secrets) {
-                found.extend(open_copy(layout, &path));
-                found.push(copy(layout, path));
-            }
+    for path in dirs(evidence).iter().flat_map(|dir| files_in(dir)) {
+        if is_leftover(&path, &layout.key_file_dir()) {
+            found.push(leftover(layout, path));
+        } else if name_of(&path).ends_with(TEMPORARY) && is_old(&path) {
+            found.push(other_leftover(evidence, path));
+        }
+    }
+    for path in copies(evidence) {
+        found.extend(open_copy(layout, &path));
+        if !is_older_store(evidence, &path) {
+            found.push(copy(layout, path)); // an older store is told by itself
         }
     }
     found
 }
 
-/// Where copies come to be: beside stores, in the state directory, beside `oauth.json`, and beside keys and heads.
+/// The plain copies of stores that are found.
+pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
+    let docs = evidence.agents.iter().map(|examined| &examined.doc);
+    let secrets: HashSet<&[u8]> = docs.flat_map(secrets_of).collect();
+    let key_dir = evidence.layout.key_file_dir();
+    let stores: HashSet<PathBuf> = places(evidence)
+        .flat_map(|place| [place.site().to_owned(), place.real().to_owned()])
+        .collect();
+    let is_store = |path: &PathBuf| stores.contains(&path.canonicalize().unwrap_or_default());
+    let in_dirs = dirs(evidence);
+    let named = in_dirs
+        .iter()
+        .flat_map(|dir| files_in(dir))
+        .filter(|path| is_named_as_copy(path) || is_older_store(evidence, path))
+        .filter(|path| !is_leftover(path, &key_dir) && !name_of(path).ends_with(TEMPORARY));
+    // A store of an agent that has another one now, or that is no agent any more.
+    let known = evidence.vault.locked().map(Vault::known_stores);
+    let former = known.into_iter().flatten().flatten().map(|(path, _)| path);
+    let former = former.filter(|path| path.is_file() && !path.is_symlink());
+    let mut found: Vec<PathBuf> = named
+        .chain(former)
+        .chain(editors::histories(evidence.layout))
+        .filter(|path| !is_store(path) && is_plain_copy(path, &secrets))
+        .collect();
+    let mut seen = HashSet::new();
+    found.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    found
+}
+
+fn places(evidence: &Evidence<'_>) -> impl Iterator<Item = StorePlace> {
+    let agents = evidence.agents.iter();
+    agents.filter_map(|examined| StorePlace::of_agent(&examined.agent.dir).ok())
+}
+
+/// Where copies come to be: beside stores, in the state directory, where stores once lay, beside `oauth.json`, beside keys and heads,
+/// and where editors keep theirs.
 fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let layout = evidence.layout;
     let mut dirs = vec![
         layout.state_dir.clone(),
+        layout.state_dir.join("agent"), // of before there were several agents
         layout.oauth_dir.clone(),
         layout.key_file_dir(),
     ];
-    for examined in evidence.agents {
-        dirs.push(examined.agent.dir.clone());
-        let place = StorePlace::of_agent(&examined.agent.dir).ok();
-        dirs.extend(place.and_then(|place| Some(place.real().parent()?.to_owned())));
+    dirs.extend(
+        evidence
+            .agents
+            .iter()
+            .map(|examined| examined.agent.dir.clone()),
+    );
+    for place in places(evidence) {
+        let above = [place.site(), place.real()].map(|path| path.parent().map(Path::to_owned));
+        dirs.extend(above.into_iter().flatten());
     }
+    dirs.extend(editors::dirs(layout));
     let mut seen = HashSet::new();
     dirs.retain(|dir| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
     dirs
@@ -87,14 +125,31 @@ fn name_of(path: &Path) -> String {
         .into_owned()
 }
 
-fn is_older_store(path: &Path) -> bool {
-    matches!(name_of(path).as_str(), "auth.json" | "oauth.json")
+/// One that `stores` tells of: an agent's `auth.json`, or the `oauth.json` that all agents shared.
+fn is_older_store(evidence: &Evidence<'_>, path: &Path) -> bool {
+    let dir = path.parent().unwrap_or(path);
+    let is_agents = || {
+        evidence
+            .agents
+            .iter()
+            .any(|examined| examined.agent.dir == dir)
+    };
+    match name_of(path).as_str() {
+        "auth.json" => is_agents(),
+        "oauth.json" => path == evidence.layout.oauth_file(),
+        _ => false,
+    }
 }
 
-/// `auth-profiles.json.bak`, `.auth-profiles.json.swp`, `#auth.json#`, `auth-profiles (copy).json`, …
+/// `auth-profiles.json.bak`, `.auth-profiles.json.swp`, `#auth.json#`, `auth-profiles (copy).json`, `auth-profiles.json` where no
+/// agent has its store, and what editors of GNOME leave when they are killed.
 fn is_named_as_copy(path: &Path) -> bool {
     let name = name_of(path);
-    name != "auth-profiles.json" && (name.contains("auth-profiles") || name.contains("auth.json"))
+    let is_gnomes = name.starts_with(".goutputstream-");
+    name.contains("auth-profiles")
+        || name.contains("auth.json")
+        || name == "oauth.json"
+        || is_gnomes
 }
 
 /// Whether a file was left by a process that was killed while it wrote, and holds nothing that is not elsewhere: by its
@@ -137,9 +192,11 @@ fn leftover(layout: &Layout, path: PathBuf) -> Finding {
 /// the user asked for and did not get.
 fn other_leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     let layout = evidence.layout;
-    let is_stores = evidence.agents.iter().any(|examined| {
-        let place = StorePlace::of_agent(&examined.agent.dir);
-        place.is_ok_and(|place| Some(place.real()) == written_for(&path).as_deref())
+    let store = written_for(&path);
+    let is_stores = places(evidence).any(|place| {
+        [place.site(), place.real()]
+            .map(Some)
+            .contains(&store.as_deref())
     });
     let shown = layout.shorten_home(&path);
     let message = format!("{shown} was left by a command that was killed; it may hold secrets");
@@ -277,15 +334,12 @@ mod tests {
             "auth-profiles (copy).json",
             "auth.json.orig",
             "oauth.json.1",
+            "auth-profiles.json", // where no agent has its store
+            ".goutputstream-A1B2C3",
         ] {
             assert!(is_named_as_copy(Path::new(name)), "{name}");
         }
-        for name in [
-            "auth-profiles.json",
-            "auth-profile.json",
-            "vault.db",
-            "models.json",
-        ] {
+        for name in ["auth-profile.json", "vault.db", "models.json"] {
             assert!(!is_named_as_copy(Path::new(name)), "{name}");
         }
     }

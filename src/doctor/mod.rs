@@ -6,6 +6,8 @@
 mod clock;
 mod configuration;
 mod credentials;
+mod editors;
+mod exported;
 mod finding;
 mod footprint;
 mod permissions;
@@ -25,7 +27,7 @@ pub use stores::merged_since;
 pub use words::{shell_path, shell_word};
 
 use crate::audit::Head;
-use crate::config::{AgentRef, Layout, Settings};
+use crate::config::{AgentRef, Layout, OwnSettings, Settings};
 use crate::domain::{AgentName, StoreDoc, UnixMs};
 use crate::oauth::Providers;
 use crate::sync::Notice;
@@ -87,6 +89,8 @@ pub struct Evidence<'e> {
     pub layout: &'e Layout,
     /// The configuration; none where it cannot be read.
     pub settings: Option<&'e Settings>,
+    /// This program's own settings; none where they cannot be read.
+    pub own: Option<&'e OwnSettings>,
     /// The vault.
     pub vault: &'e OpenVault,
     /// The kept head of the record, if there is one.
@@ -116,13 +120,14 @@ impl Evidence<'_> {
 /// Everything that is found, in the order it is told in, each thing once.
 #[must_use]
 pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
-    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 8] = [
+    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 9] = [
         vault::check,
         permissions::check,
         stores::check,
         credentials::check,
         configuration::check,
         footprint::check,
+        exported::check,
         synced::check,
         clock::check,
     ];

@@ -64,10 +64,20 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                     .profile(*profile)
                     .advice(super::credentials::login_again(Owner::of(profile)))
             }
-            Notice::SetAside { path, aside, fault } => {
+            Notice::SetAside {
+                path,
+                aside,
+                fault,
+                is_exported,
+            } => {
                 let message = format!(
-                    "{} was damaged ({fault}); the vault's copy was written in its place",
-                    layout.shorten_home(path)
+                    "{} was damaged ({fault}); {}",
+                    layout.shorten_home(path),
+                    if *is_exported {
+                        "the vault's copy was written in its place"
+                    } else {
+                        "the vault has a copy of it"
+                    }
                 );
                 Finding::new(FindingId::StoreSetAside, message)
                     .path(aside)

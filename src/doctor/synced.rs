@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::footprint::copies;
 use super::words::shell_path;
 use super::{Evidence, Finding, FindingId};
 use crate::config::Layout;
@@ -47,7 +48,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-/// The stores, and the key files.
+/// The stores, the plain copies of them, and the key files.
 fn secrets(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let layout = evidence.layout;
     let places = evidence
@@ -55,6 +56,7 @@ fn secrets(evidence: &Evidence<'_>) -> Vec<PathBuf> {
         .iter()
         .filter_map(|examined| StorePlace::of_agent(&examined.agent.dir).ok());
     let mut paths: Vec<PathBuf> = places.map(|place| place.path().to_owned()).collect();
+    paths.extend(copies(evidence));
     paths.extend(layout.named_key_file().map(Path::to_owned));
     if let Some(vault) = evidence.vault.locked() {
         paths.push(layout.key_file_dir().join(format!("{}.key", vault.id())));

@@ -6,17 +6,19 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use super::memory::{copies_in_memory, is_copy_in_memory, store_digest};
 use super::{FormatFault, parse};
 use crate::domain::{StoreDoc, UnixMs};
 use crate::platform::{
-    Contents, FileError, Replacement, check_trusted, exists, read_regular, read_trusted,
-    remove_if_present, rename_durably, resolve_link, sync_dir,
+    Contents, FileError, Found, Replaced, Replacement, RuntimeDir, check_trusted, exists, put_link,
+    read_regular, read_trusted, remove_if_present, rename_durably, resolve_link,
+    resolve_link_until, still_has, sync_dir, withdraw,
 };
 
 /// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
 pub const STORE_LIMIT: u64 = 64 << 20;
 /// The store's name in an agent directory. Source: `spec/compat.md`, Paths.
-const STORE_NAME: &str = "auth-profiles.json";
+pub(super) const STORE_NAME: &str = "auth-profiles.json";
 /// A newer gateway's own store. It refuses to start beside a JSON store. Source: `spec/compat.md`.
 const NEWER_STORE_NAME: &str = "openclaw-agent.sqlite";
 
@@ -84,13 +86,20 @@ impl StoreReading {
 }
 
 /// An agent's store file.
+///
+/// It stands where the gateway looks, or a link of this program's stands there that leads to a copy in memory. Links of the user's
+/// are followed: several agents can share a store by them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorePlace {
     /// The agent's directory.
     dir: PathBuf,
     /// The file as users name it; may be a link.
     path: PathBuf,
-    /// Where it really is: what is locked, replaced, and known to the vault.
+    /// Where it stands, links of the user's resolved: what the vault knows it by, whatever it is exported as.
+    site: PathBuf,
+    /// Where the link of this program's leads that stands there, if one does.
+    link: Option<PathBuf>,
+    /// Where what the store says really is: what a gateway locks, reads and writes.
     real: PathBuf,
 }
 
@@ -100,23 +109,30 @@ impl StorePlace {
     /// # Errors
     /// When a link cannot be read.
     pub fn of_agent(dir: &Path) -> Result<Self, FileError> {
-        let path = dir.join(STORE_NAME);
-        let real = resolve_link(&path)?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            path,
-            real,
-        })
+        Self::at(dir.to_owned(), dir.join(STORE_NAME))
     }
 
-    /// The store at a path whose links are resolved.
-    #[must_use]
-    pub fn of_file(real: &Path) -> Self {
-        Self {
-            dir: real.parent().unwrap_or(real).to_owned(),
-            path: real.to_owned(),
-            real: real.to_owned(),
-        }
+    /// The store at a path under which the vault knows it.
+    ///
+    /// # Errors
+    /// When a link cannot be read.
+    pub fn of_file(site: &Path) -> Result<Self, FileError> {
+        Self::at(site.parent().unwrap_or(site).to_owned(), site.to_owned())
+    }
+
+    fn at(dir: PathBuf, path: PathBuf) -> Result<Self, FileError> {
+        let (site, link) = resolve_link_until(&path, is_copy_in_memory)?;
+        let real = match &link {
+            Some(target) => resolve_link(target)?,
+            None => site.clone(),
+        };
+        Ok(Self {
+            dir,
+            path,
+            site,
+            link,
+            real,
+        })
     }
 
     /// The file as users name it.
@@ -125,10 +141,22 @@ impl StorePlace {
         &self.path
     }
 
-    /// Where the file really is, links resolved.
+    /// Where it stands, links of the user's resolved: what the vault knows it by, whether it is a file or in memory.
+    #[must_use]
+    pub fn site(&self) -> &Path {
+        &self.site
+    }
+
+    /// Where what it says really is, all links resolved.
     #[must_use]
     pub fn real(&self) -> &Path {
         &self.real
+    }
+
+    /// Where the link of this program's leads that stands in the file's place, if one does.
+    #[must_use]
+    pub fn link(&self) -> Option<&Path> {
+        self.link.as_deref()
     }
 
     /// The agent's directory.
@@ -137,10 +165,18 @@ impl StorePlace {
         &self.dir
     }
 
+    /// Where the copy in memory of this store is, in a runtime directory: the name is the store's own.
+    #[must_use]
+    pub fn in_memory(&self, runtime: &RuntimeDir) -> PathBuf {
+        copies_in_memory(runtime)
+            .join(store_digest(&self.site))
+            .join(STORE_NAME)
+    }
+
     /// Whether a newer gateway owns the directory, so that no store may be written there.
     #[must_use]
     pub fn is_newer_gateways(&self) -> bool {
-        let dirs = [Some(self.dir.as_path()), self.real.parent()];
+        let dirs = [Some(self.dir.as_path()), self.site.parent()];
         dirs.into_iter()
             .flatten()
             .any(|dir| exists(&dir.join(NEWER_STORE_NAME)))
@@ -165,8 +201,15 @@ impl StorePlace {
         last: Option<StoreReading>,
         known: impl FnOnce(&[u8]) -> bool,
     ) -> Result<StoreReading, FileError> {
-        if let Some(dir) = self.real.parent().filter(|dir| dir.is_dir()) {
-            check_trusted(dir, 0o022)?;
+        // Who can write the directory above copies in memory can put another in place of this one's.
+        let above = self
+            .link
+            .as_ref()
+            .and_then(|_| self.real.parent()?.parent());
+        for dir in [above, self.real.parent()].into_iter().flatten() {
+            if dir.is_dir() {
+                check_trusted(dir, 0o022)?;
+            }
         }
         if exists(&self.real) {
             check_trusted(&self.real, 0o022)?;
@@ -194,12 +237,106 @@ impl StorePlace {
     }
 
     /// Begins to replace the file; a link stays a link. The caller holds its lock and has seen to what a killed write left
-    /// (see [`StorePlace::read_leftover`]).
+    /// (see [`StorePlace::leftovers`]).
     ///
     /// # Errors
     /// When the system refuses, for want of room too.
     pub fn begin_write(&self, room: usize) -> Result<Replacement, FileError> {
-        Replacement::begin(&self.real, &self.temporary(), room)
+        Replacement::begin(&self.real, &temporary(&self.real), room)
+    }
+
+    /// Begins to write the store where it stands, also where a link of this program's stands there now.
+    ///
+    /// # Errors
+    /// As [`StorePlace::begin_write`].
+    pub fn begin_write_as_file(&self, room: usize) -> Result<Replacement, FileError> {
+        Replacement::begin(&self.site, &temporary(&self.site), room)
+    }
+
+    /// Begins to write its copy in memory, `target`, to which nothing leads yet.
+    ///
+    /// # Errors
+    /// As [`StorePlace::begin_write`].
+    pub fn begin_write_in_memory(target: &Path, room: usize) -> Result<Replacement, FileError> {
+        Replacement::begin(target, &temporary(target), room)
+    }
+
+    /// What stands where the gateway looks, if `seen` was read there.
+    #[must_use]
+    pub fn found<'f>(&'f self, seen: Option<&'f [u8]>) -> Found<'f> {
+        match &self.link {
+            Some(target) => Found::Link(target),
+            None => seen.map_or(Found::Nothing, Found::File),
+        }
+    }
+
+    /// Puts a link to its copy in memory where the gateway looks, in place of what was found there.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn link_to(
+        &self,
+        target: &Path,
+        seen: Option<&[u8]>,
+        is_wanted: impl FnOnce() -> Result<bool, FileError>,
+    ) -> Result<Replaced, FileError> {
+        let temporary = temporary(&self.site);
+        put_link(&self.site, &temporary, target, self.found(seen), is_wanted)
+    }
+
+    /// Takes away what was found where the gateway looks.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn withdraw(&self, seen: Option<&[u8]>) -> Result<Replaced, FileError> {
+        withdraw(&self.site, &temporary(&self.site), self.found(seen))
+    }
+
+    /// Removes the copy in memory that a link led to which is not there any more, if it still says what was `seen` in it. One
+    /// of another store's, to which a copied link led, is left to that.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remove_copy(&self, copy: &Path, seen: Option<&[u8]>) -> Result<Replaced, FileError> {
+        if !self.is_own_copy(copy) || (seen.is_none() && !exists(copy)) {
+            return Ok(Replaced::Yes);
+        }
+        let Some(seen) = seen else {
+            return Ok(Replaced::No);
+        };
+        let removed = withdraw(copy, &temporary(copy), Found::File(seen))?;
+        if removed == Replaced::Yes {
+            self.forget_dir_of(copy);
+        }
+        Ok(removed)
+    }
+
+    /// Whether a copy in memory is this store's own, by its name.
+    fn is_own_copy(&self, copy: &Path) -> bool {
+        let digest = copy.parent().and_then(Path::file_name);
+        digest.is_some_and(|digest| *digest == *store_digest(&self.site))
+    }
+
+    /// Removes the directory of a copy in memory that was removed, if it is this store's and nothing else is in it.
+    fn forget_dir_of(&self, copy: &Path) {
+        if let Some(dir) = copy.parent().filter(|_| self.is_own_copy(copy)) {
+            let _ = std::fs::remove_dir(dir); // one that stays is empty, or has what a gateway put there
+        }
+    }
+
+    /// Whether the link, or the file, that was found where the gateway looks still stands there as that.
+    #[must_use]
+    pub fn is_as_found(&self) -> bool {
+        match &self.link {
+            Some(target) => still_has(&self.site, Found::Link(target)),
+            None => !self.site.is_symlink(),
+        }
+    }
+
+    /// Whether anything stands where the gateway looks.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        exists(&self.site)
     }
 
     /// Whether the file still has the bytes `seen`, or still is not there.
@@ -211,25 +348,32 @@ impl StorePlace {
         Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
     }
 
-    fn temporary(&self) -> PathBuf {
-        let mut name = self.real.file_name().unwrap_or_default().to_owned();
-        name.push(".clawkeep-tmp");
-        self.real.with_file_name(name)
-    }
-
-    /// Whether the temporary file of a write is there: one is under way, or was killed.
+    /// What killed writes, or changes of the export mode, left: temporary files, and a copy in memory at `copy` or elsewhere that
+    /// nothing leads to any more.
     #[must_use]
-    pub fn has_leftover(&self) -> bool {
-        exists(&self.temporary())
+    pub fn leftovers(&self, copy: Option<&Path>, others: &[PathBuf]) -> Vec<PathBuf> {
+        let mut left = vec![temporary(&self.site), temporary(&self.real)];
+        for copy in copy.into_iter().chain(others.iter().map(PathBuf::as_path)) {
+            left.push(temporary(copy));
+            left.push(copy.to_owned());
+        }
+        left.retain(|path| *path != self.real && exists(path));
+        left.sort();
+        left.dedup();
+        left
     }
 
-    /// Reads what a killed write left: a draft of ours, or what another program wrote into the file just before the two
-    /// were exchanged. The caller is at the head of the store's queue.
+    /// Reads what was left: a draft of ours, or what another program wrote into the file just before the two
+    /// were exchanged. The caller is at the head of the store's queue. A link of this program's that was about to be put in place
+    /// says nothing.
     ///
     /// # Errors
-    /// As [`StorePlace::read`]; a link is refused.
-    pub fn read_leftover(&self) -> Result<StoreReading, FileError> {
-        let contents = read_trusted(&self.temporary(), 0o022, STORE_LIMIT)?;
+    /// As [`StorePlace::read`]; any other link is refused.
+    pub fn read_leftover(left: &Path) -> Result<StoreReading, FileError> {
+        if std::fs::read_link(left).is_ok_and(|target| is_copy_in_memory(&target)) {
+            return Ok(StoreReading::Missing);
+        }
+        let contents = read_trusted(left, 0o022, STORE_LIMIT)?;
         Ok(StoreReading::of(contents))
     }
 
@@ -237,25 +381,19 @@ impl StorePlace {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn remove_leftover(&self) -> Result<(), FileError> {
-        remove_if_present(&self.temporary())?;
-        sync_dir(self.real.parent().unwrap_or(&self.dir))
+    pub fn remove_leftover(&self, left: &Path) -> Result<(), FileError> {
+        remove_if_present(left)?;
+        sync_dir(left.parent().unwrap_or(&self.dir))?;
+        self.forget_dir_of(left);
+        Ok(())
     }
 
-    /// Moves it to `aside`, durably.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn keep_leftover(&self, aside: &Path) -> Result<(), FileError> {
-        rename_durably(&self.temporary(), aside)
-    }
-
-    /// The reverse of [`StorePlace::keep_leftover`], of a file that turned out not to be damaged.
+    /// Makes a leftover of a file that was moved aside and turned out not to be damaged, durably.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn make_leftover(&self, aside: &Path) -> Result<(), FileError> {
-        rename_durably(aside, &self.temporary())
+        rename_durably(aside, &temporary(&self.real))
     }
 
     /// Reads a file that was moved aside.
@@ -266,17 +404,35 @@ impl StorePlace {
         Ok(StoreReading::of(read_regular(aside, STORE_LIMIT)?))
     }
 
-    /// Where a damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet taken.
+    /// Where the damaged file is moved, for a UTC time such as `20260109T003248Z`: a name not yet taken.
     #[must_use]
     pub fn aside(&self, utc: &str) -> PathBuf {
-        let name = self.real.file_name().unwrap_or_default().to_string_lossy();
-        let numbered = (1..).map(|n| format!("{name}.corrupt-{utc}-{n}"));
-        std::iter::once(format!("{name}.corrupt-{utc}"))
-            .chain(numbered)
-            .map(|name| self.real.with_file_name(name))
-            .find(|path| !exists(path))
-            .unwrap_or_else(|| self.real.with_file_name(format!("{name}.corrupt")))
+        aside_of(&self.real, utc)
     }
+
+    /// Where a damaged leftover is moved, beside it.
+    #[must_use]
+    pub fn aside_of_leftover(&self, left: &Path, utc: &str) -> PathBuf {
+        let name = self.real.file_name().unwrap_or_default();
+        aside_of(&left.with_file_name(name), utc)
+    }
+}
+
+/// The name under which a file is written before it is put in place.
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".clawkeep-tmp");
+    path.with_file_name(name)
+}
+
+fn aside_of(path: &Path, utc: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let numbered = (1..).map(|n| format!("{name}.corrupt-{utc}-{n}"));
+    std::iter::once(format!("{name}.corrupt-{utc}"))
+        .chain(numbered)
+        .map(|name| path.with_file_name(name))
+        .find(|path| !exists(path))
+        .unwrap_or_else(|| path.with_file_name(format!("{name}.corrupt")))
 }
 
 #[cfg(test)]
@@ -299,7 +455,7 @@ mod tests {
         let late = place.begin_write(text.len()).unwrap();
         let replaced = late.finish(b"{}", None, || place.still_has(None)).unwrap();
         assert_eq!(replaced, Replaced::No, "it is there by now");
-        assert!(!place.has_leftover());
+        assert_eq!(place.leftovers(None, &[]), Vec::<PathBuf>::new());
         assert!(
             std::fs::symlink_metadata(agent.join(STORE_NAME))
                 .unwrap()

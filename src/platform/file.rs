@@ -63,6 +63,12 @@ pub enum FileError {
         /// The `chmod` argument that mends it; none for a directory that is meant for everybody.
         remedy: Option<&'static str>,
     },
+    /// There is no directory in memory for what must not lie on a disk.
+    #[error("there is no runtime directory: {why}")]
+    NoRuntimeDir {
+        /// What was looked for, and not found.
+        why: String,
+    },
 }
 
 impl FileError {
@@ -78,7 +84,7 @@ impl FileError {
     /// Whether the file's state (rather than the system's) is what is wrong.
     #[must_use]
     pub fn is_bad_state(&self) -> bool {
-        !matches!(self, Self::Io { .. })
+        !matches!(self, Self::Io { .. } | Self::NoRuntimeDir { .. })
     }
 }
 
@@ -251,12 +257,29 @@ const LINKS_MAX: usize = 40;
 /// # Errors
 /// When links lead in a circle.
 pub fn resolve_link(path: &Path) -> Result<PathBuf, FileError> {
+    resolve_link_until(path, |_| false).map(|(real, _)| real)
+}
+
+/// As [`resolve_link`], but a link whose text `is_end` is not followed: the link itself, the links in its directories resolved,
+/// and its text.
+///
+/// # Errors
+/// As [`resolve_link`].
+pub fn resolve_link_until(
+    path: &Path,
+    is_end: impl Fn(&Path) -> bool,
+) -> Result<(PathBuf, Option<PathBuf>), FileError> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
         let Ok(target) = fs::read_link(&path) else {
-            return Ok(resolve_existing(&path));
+            return Ok((resolve_existing(&path), None));
         };
-        path = path.parent().unwrap_or(Path::new(".")).join(target);
+        let dir = path.parent().unwrap_or(Path::new("."));
+        if is_end(&target) {
+            let name = path.file_name().unwrap_or_default();
+            return Ok((resolve_existing(dir).join(name), Some(target)));
+        }
+        path = dir.join(target);
     }
     let circle = io::Error::other("too many levels of symbolic links");
     Err(FileError::io("resolve", &path)(circle))

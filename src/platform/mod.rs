@@ -10,17 +10,19 @@ mod permissions;
 mod process;
 mod replace;
 mod run;
+mod runtime_dir;
 pub mod syslog;
 
 pub use clock::Clock;
 pub use file::{
     Contents, FileError, RemoveOutcome, check_trusted, create_private_dir, create_private_file,
     exists, is_same_file, look_for, open_regular, read_regular, read_trusted, remove_if_present,
-    rename_durably, resolve_link, sync_dir,
+    rename_durably, resolve_link, resolve_link_until, sync_dir,
 };
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
 pub use permissions::{Permissions, close_to_others};
 pub use process::{Actor, FileMask, Resident, harden, restrict_new_files};
-pub use replace::{Replaced, Replacement, replace_file};
+pub use replace::{Found, Replaced, Replacement, put_link, replace_file, still_has, withdraw};
 pub use run::{Answer, RunFault, output_within};
+pub use runtime_dir::RuntimeDir;

@@ -31,6 +31,27 @@ pub enum Replaced {
     No,
 }
 
+/// What was found at a path that is about to become something else.
+#[derive(Clone, Copy)]
+pub enum Found<'f> {
+    /// Nothing.
+    Nothing,
+    /// A file with these bytes.
+    File(&'f [u8]),
+    /// A symbolic link with this text.
+    Link(&'f Path),
+}
+
+impl std::fmt::Debug for Found<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::File(bytes) => write!(f, "File({} bytes)", bytes.len()),
+            Self::Link(text) => write!(f, "Link({})", text.display()),
+        }
+    }
+}
+
 /// How two names were given each other's file.
 enum Exchange {
     Done,
@@ -71,40 +92,31 @@ impl Replacement {
     /// # Errors
     /// When the system refuses. The file is then what it was or what it was to become, and is whole.
     pub fn finish(
-        mut self,
+        self,
         bytes: &[u8],
         seen: Option<&[u8]>,
+        is_wanted: impl FnOnce() -> Result<bool, FileError>,
+    ) -> Result<Replaced, FileError> {
+        self.finish_over(bytes, seen.map_or(Found::Nothing, Found::File), is_wanted)
+    }
+
+    /// As [`Replacement::finish`], in place of whatever was found there.
+    ///
+    /// # Errors
+    /// As [`Replacement::finish`].
+    pub fn finish_over(
+        mut self,
+        bytes: &[u8],
+        found: Found<'_>,
         is_wanted: impl FnOnce() -> Result<bool, FileError>,
     ) -> Result<Replaced, FileError> {
         self.write(bytes)?;
         if !is_wanted()? {
             return Ok(Replaced::No);
         }
-        let Some(seen) = seen else {
-            return self.put_where_nothing_is();
-        };
-        match exchange(&self.temporary, &self.path).map_err(FileError::io("replace", &self.path))? {
-            Exchange::Unsupported => {
-                rename_durably(&self.temporary, &self.path)?;
-                self.is_draft = false;
-                Ok(Replaced::Yes)
-            }
-            Exchange::Gone => Ok(Replaced::No),
-            Exchange::Done => {
-                self.is_draft = false;
-                if !has(&self.temporary, seen) {
-                    return Ok(Replaced::No);
-                }
-                // A writer that had found the file and not emptied it yet gets the time of an fsync to do so.
-                thread::yield_now();
-                sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
-                if !has(&self.temporary, seen) {
-                    return Ok(Replaced::No);
-                }
-                discard(&self.temporary)?;
-                Ok(Replaced::Yes)
-            }
-        }
+        let (replaced, under_temporary) = put(&self.temporary, &self.path, found);
+        self.is_draft = under_temporary == UnderTemporary::Draft;
+        replaced
     }
 
     /// Writes the bytes, durably, and renames them into place if `is_wanted` still says so: it is asked last. What another
@@ -139,18 +151,6 @@ impl Replacement {
         };
         write().map_err(FileError::io("write", &self.temporary))
     }
-
-    fn put_where_nothing_is(mut self) -> Result<Replaced, FileError> {
-        match rename_to_free_name(&self.temporary, &self.path) {
-            Ok(()) => {
-                self.is_draft = false;
-                sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
-                Ok(Replaced::Yes)
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Replaced::No),
-            Err(error) => Err(FileError::io("replace", &self.path)(error)),
-        }
-    }
 }
 
 impl Drop for Replacement {
@@ -161,16 +161,127 @@ impl Drop for Replacement {
     }
 }
 
-/// Whether the file at `path`, and no link there, has these bytes.
-fn has(path: &Path, bytes: &[u8]) -> bool {
-    let limit = bytes.len() as u64;
-    matches!(read_trusted(path, 0, limit), Ok(Some(found)) if found.bytes.as_slice() == bytes)
+/// What lies under the temporary name after an attempt to put a draft in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnderTemporary {
+    Draft,
+    /// Nothing, or what another program made.
+    NoDraft,
+}
+
+/// Puts what lies under `temporary`, a file or a link, in place of what was found at `path`.
+fn put(
+    temporary: &Path,
+    path: &Path,
+    found: Found<'_>,
+) -> (Result<Replaced, FileError>, UnderTemporary) {
+    use UnderTemporary::{Draft, NoDraft};
+    let refused = FileError::io("replace", path);
+    if let Found::Nothing = found {
+        return match rename_to_free_name(temporary, path) {
+            Ok(()) => (sync_dir(dir_of(path)).map(|()| Replaced::Yes), NoDraft),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (Ok(Replaced::No), Draft),
+            Err(error) => (Err(refused(error)), Draft),
+        };
+    }
+    match exchange(temporary, path) {
+        Err(error) => (Err(refused(error)), Draft),
+        Ok(Exchange::Gone) => (Ok(Replaced::No), Draft),
+        Ok(Exchange::Unsupported) => match rename_durably(temporary, path) {
+            Ok(()) => (Ok(Replaced::Yes), NoDraft),
+            Err(error) => (Err(error), Draft),
+        },
+        Ok(Exchange::Done) => (discard_if_found(temporary, path, found), NoDraft),
+    }
+}
+
+/// Removes what lies under `temporary`, which was at `path` a moment ago, if it is still what was found there.
+fn discard_if_found(
+    temporary: &Path,
+    path: &Path,
+    found: Found<'_>,
+) -> Result<Replaced, FileError> {
+    if !still_has(temporary, found) {
+        return Ok(Replaced::No);
+    }
+    // A writer that had found the file and not emptied it yet gets the time of an fsync to do so.
+    thread::yield_now();
+    sync_dir(dir_of(path))?;
+    if !still_has(temporary, found) {
+        return Ok(Replaced::No);
+    }
+    discard(temporary)?;
+    Ok(Replaced::Yes)
+}
+
+/// Puts a symbolic link to `target` in place of what was found at `path`, if `is_wanted` still says so: it is asked last. The same
+/// rules hold as for [`Replacement::finish`].
+///
+/// # Errors
+/// When the system refuses, or has no such links. What was at `path` is then still there.
+pub fn put_link(
+    path: &Path,
+    temporary: &Path,
+    target: &Path,
+    found: Found<'_>,
+    is_wanted: impl FnOnce() -> Result<bool, FileError>,
+) -> Result<Replaced, FileError> {
+    make_link(target, temporary).map_err(FileError::io("create", temporary))?;
+    let (replaced, under_temporary) = match is_wanted() {
+        Ok(true) => put(temporary, path, found),
+        Ok(false) => (Ok(Replaced::No), UnderTemporary::Draft),
+        Err(error) => (Err(error), UnderTemporary::Draft),
+    };
+    if under_temporary == UnderTemporary::Draft {
+        let _ = discard(temporary); // the error that led here is the one to tell
+    }
+    replaced
+}
+
+#[cfg(unix)]
+fn make_link(target: &Path, at: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, at)
+}
+
+#[cfg(not(unix))]
+fn make_link(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Takes what was found at `path` away, durably: it is moved to `temporary` first, so that what really was there can be looked at. If
+/// it is something else, it stays under that name, for the caller to merge.
+///
+/// # Errors
+/// When the system refuses, or something has the temporary name.
+pub fn withdraw(path: &Path, temporary: &Path, found: Found<'_>) -> Result<Replaced, FileError> {
+    match rename_to_free_name(path, temporary) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Replaced::No),
+        Err(error) => Err(FileError::io("remove", path)(error)),
+        Ok(()) => discard_if_found(temporary, path, found),
+    }
+}
+
+/// Whether what was found at a path is there: a link is not followed.
+#[must_use]
+pub fn still_has(path: &Path, found: Found<'_>) -> bool {
+    match found {
+        Found::Nothing => !exists(path),
+        Found::File(bytes) => {
+            let read = read_trusted(path, 0, bytes.len() as u64);
+            matches!(read, Ok(Some(now)) if now.bytes.as_slice() == bytes)
+        }
+        Found::Link(text) => fs::read_link(path).is_ok_and(|now| now == text),
+    }
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Removes durably: what came back after a power cut would be taken for another program's writing.
 fn discard(path: &Path) -> Result<(), FileError> {
     remove_if_present(path)?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    sync_dir(dir_of(path))
 }
 
 /// Gives each of two files the other's name, in one step.

@@ -56,7 +56,7 @@ impl Engine<'_> {
         tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
         // What was in the file is no base any more: a store that another program makes anew in its place would else read
         // as if it had deleted everything.
-        tx.forget_export(place.real(), &agent.name)?;
+        tx.forget_export(place.site(), &agent.name)?;
         tx.commit()?;
         // Committing can take a while, in which another program may have mended its file.
         if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
@@ -73,11 +73,17 @@ impl Engine<'_> {
             // Mended after the last look: it is merged like what a write of ours would have driven out.
             place.make_leftover(&aside)?;
             let survey = self.survey(agent, mode, None)?;
-            return self.adopt_leftover(agent, mode, place, survey);
+            return self.adopt_leftovers(agent, mode, place, survey);
         }
         let mut survey = self.survey(agent, mode, None)?;
         survey.mended = true;
-        survey.notices.push(Notice::SetAside { path, aside, fault });
+        let is_exported = survey.is_wanted();
+        survey.notices.push(Notice::SetAside {
+            path,
+            aside,
+            fault,
+            is_exported,
+        });
         Ok(survey)
     }
 }

@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::change::{Pinning, Step, apply, merge_events};
+use super::destination::ExportPlan;
 use super::edited::Edited;
 use super::error::SyncError;
+use super::exporting::{Committal, export_event, record_known};
 use super::notice::Notice;
 use super::renew::LEASE_WAIT;
 use super::shared::{Exchanged, share};
@@ -28,13 +30,12 @@ use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
 use super::survey::{Course, Reason, Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
-use crate::domain::{Credential, Endpoint, Section, StoreDoc, from_outside};
-use crate::export::{StorePlace, StoreReading, render};
+use crate::domain::{Credential, Endpoint, Section, StoreDoc};
+use crate::export::{StorePlace, StoreReading, render, store_digest};
 use crate::platform::{
-    Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, Replacement, create_private_dir,
-    remove_if_present,
+    Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, remove_if_present,
 };
-use crate::vault::{AgentState, ExportRecord, ExportState, Exported, Tx, UnlockedVault};
+use crate::vault::{AgentState, ExportRecord, UnlockedVault};
 
 /// The change of a command that logged in.
 pub const LOGIN: &str = "login";
@@ -78,6 +79,8 @@ pub struct Loaded {
     pub planned: Vec<Planned>,
     /// Why the file could not be written. The vault has everything; the next load tries again.
     pub not_written: Option<FileError>,
+    /// Why a file that is not to be there could not be removed.
+    pub not_removed: Option<FileError>,
 }
 
 /// Says what a login that comes into the vault is pinned to: where its provider gives out tokens now.
@@ -97,7 +100,11 @@ pub struct Engine<'e> {
     pub lock_dir: PathBuf,
     /// What new logins are pinned to; without it, the first refresh does that.
     pub endpoints: Option<Endpoints<'e>>,
+    /// How stores are exported; without it, as files where the gateway looks.
+    pub export: Option<ExportPlan<'e>>,
     pub(super) held: HeldStores,
+    /// Copies in memory that a gateway wrote into while their links were replaced, with the stores that they are of.
+    pub(super) left_copies: Vec<(PathBuf, PathBuf)>,
     /// What there is to tell of what was done between loads; the next load tells it.
     pub(super) told: Vec<Notice>,
 }
@@ -108,13 +115,10 @@ impl std::fmt::Debug for Engine<'_> {
     }
 }
 
-/// The lock file, in `lock_dir`, on which our own processes queue for the store at `store`, links resolved.
+/// The lock file, in `lock_dir`, on which our own processes queue for the store that stands at `store`: [`StorePlace::site`].
 #[must_use]
 pub fn queue_path(lock_dir: &Path, store: &Path) -> PathBuf {
-    use sha2::Digest as _;
-    let name = sha2::Sha256::digest(store.as_os_str().as_encoded_bytes());
-    let name = format!("store-{}", &data_encoding::HEXLOWER.encode(&name)[..16]);
-    lock_dir.join(name)
+    lock_dir.join(format!("store-{}", store_digest(store)))
 }
 
 /// What came of one round.
@@ -142,6 +146,8 @@ impl<'e> Engine<'e> {
             clock,
             lock_dir,
             endpoints: None,
+            export: None,
+            left_copies: Vec::new(),
             held: HeldStores::default(),
             told: Vec::new(),
         }
@@ -159,8 +165,10 @@ impl<'e> Engine<'e> {
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         self.vault.reload_keys()?;
         self.see_to_interrupted()?;
-        let survey = self.survey(agent, mode, None)?;
+        let mut survey = self.survey(agent, mode, None)?;
         if survey.is_settled() || !survey.state.unopened.is_empty() {
+            let not_written = survey.take_want_of_memory();
+            let not_written = not_written.filter(|_| !survey.state.doc.is_blank());
             let mut loaded = Loaded {
                 doc: survey.state.doc,
                 revision: survey.state.revision,
@@ -168,7 +176,8 @@ impl<'e> Engine<'e> {
                 unopened: survey.state.unopened,
                 notices: survey.notices,
                 planned: survey.planned,
-                not_written: None,
+                not_written,
+                not_removed: None,
             };
             self.observe(agent, &mut loaded)?;
             loaded.notices.append(&mut self.told);
@@ -192,7 +201,7 @@ impl<'e> Engine<'e> {
             return Ok(());
         }
         let mut tx = self.vault.begin(self.actor, self.clock)?;
-        tx.see_export(survey.place.real(), &agent.name)?;
+        tx.see_export(survey.place.site(), &agent.name)?;
         Ok(tx.commit()?)
     }
 
@@ -252,8 +261,15 @@ impl<'e> Engine<'e> {
             }
             _ => Legacy::default(),
         };
+        let (destination, copy) = self.destination(agent, &place);
+        let left = self.left_copies.iter();
+        let left: Vec<PathBuf> = left
+            .filter(|(site, _)| site == place.site())
+            .map(|(_, copy)| copy.clone())
+            .collect();
         Ok(Survey {
-            leftover: place.has_leftover(),
+            leftovers: place.leftovers(copy.as_deref(), &left),
+            destination,
             place,
             version,
             state,
@@ -274,7 +290,7 @@ impl<'e> Engine<'e> {
         place: &StorePlace,
     ) -> Result<(AgentState, Option<ExportRecord>), SyncError> {
         let mut state = self.vault.agent(&agent.name)?;
-        let record = match self.vault.export_record(place.real(), &agent.name)? {
+        let record = match self.vault.export_record(place.site(), &agent.name)? {
             Ok(record) => record,
             Err(row) => {
                 state.unopened.push(row);
@@ -313,11 +329,12 @@ impl<'e> Engine<'e> {
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
+        let site = place.site();
         let Some(mut lock) = self.held.take(&place) else {
             let mut lock = StoreLock::acquire(&self.lock_dir, &place, self.lock_patience()?)?;
-            return self.settle_locked(agent, &place, &mut lock, (mode, extent), last, edit);
+            return self.settle_locked(agent, site, &mut lock, (mode, extent), last, edit);
         };
-        let settled = self.settle_locked(agent, &place, &mut lock, (mode, extent), last, edit);
+        let settled = self.settle_locked(agent, site, &mut lock, (mode, extent), last, edit);
         self.held.put(&place, lock);
         settled
     }
@@ -325,7 +342,7 @@ impl<'e> Engine<'e> {
     fn settle_locked<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
-        place: &StorePlace,
+        site: &Path,
         lock: &mut StoreLock,
         (mode, extent): (SyncMode, Extent),
         mut last: Option<Survey>,
@@ -334,20 +351,27 @@ impl<'e> Engine<'e> {
         let mut told = Vec::new();
         let mut before = None;
         for _ in 0..ROUNDS_MAX {
+            let place = &StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
+            if place.site() != site {
+                let path = place.path().to_owned(); // the user's link leads elsewhere by now, and the locks are not for that
+                return Err(SyncError::Contended { path }.into());
+            }
             // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
-            let has_dir = place.real().parent().is_some_and(Path::is_dir);
             let lock = lock.lock_store(place)?;
             self.vault.reload_keys().map_err(SyncError::from)?;
             let survey = self.survey(agent, mode, last.take())?;
             if survey.place != *place {
-                let path = place.path().to_owned(); // the link leads elsewhere by now, and the locks are not for that
-                return Err(SyncError::Contended { path }.into());
+                continue; // a link was put there, or taken away, and what is locked is not what is read
             }
             if let Some(row) = survey.state.unopened.first() {
                 return Err(SyncError::Unopened { row: row.clone() }.into());
             }
-            let survey = self.adopt_leftover(agent, mode, place, survey)?;
+            let survey = self.adopt_leftovers(agent, mode, place, survey)?;
             let mut survey = self.set_damaged_aside(agent, mode, place, survey)?;
+            if survey.place != *place {
+                told.append(&mut survey.notices);
+                continue;
+            }
             let takeover = self.without_spent(survey.takeover(), &survey.state.doc)?;
             let takeover = self.spread(takeover, &survey.state.doc);
             let merged = takeover.doc.as_deref().unwrap_or(&survey.state.doc);
@@ -368,13 +392,11 @@ impl<'e> Engine<'e> {
             survey.notices.extend(news);
             survey.notices.append(&mut told);
             let target = course.target(&survey.state.doc);
-            if !has_dir && !survey.withheld && !target.is_blank() {
-                let dir = place.real().parent().unwrap_or(place.dir());
-                create_private_dir(dir).map_err(SyncError::from)?;
+            if !survey.withheld && !target.is_blank() && self.make_site_dir(&survey)? {
                 continue;
             }
             let write = survey.write_needed(target, extent);
-            match self.carry_out(agent, place, lock, survey, course, write)? {
+            match self.carry_out(agent, lock, survey, course, write)? {
                 Round::Done(mut loaded) => {
                     loaded.before = before.or(loaded.before);
                     self.observe(agent, &mut loaded)?;
@@ -387,7 +409,7 @@ impl<'e> Engine<'e> {
                 }
             }
         }
-        let path = place.path().to_owned();
+        let path = agent.store_file();
         Err(SyncError::Contended { path }.into())
     }
 
@@ -395,27 +417,30 @@ impl<'e> Engine<'e> {
     fn carry_out(
         &mut self,
         agent: &AgentRef,
-        place: &StorePlace,
         lock: Option<&LockDir>,
         mut survey: Survey,
         course: Course,
         mut write: Write,
     ) -> Result<Round, SyncError> {
+        let want_of_memory = survey.take_want_of_memory();
         let target = course.target(&survey.state.doc);
-        let mut not_written = None;
+        let mut not_written = want_of_memory.filter(|_| !target.is_blank());
+        let mut not_removed = None;
         let mut replacement = None;
-        if write != Write::No {
+        let mut is_pending = false;
+        if let Write::Yes(_) = write {
             let bytes = render(target);
-            match place.begin_write(bytes.len()) {
-                Ok(begun) => replacement = Some((begun, bytes)),
-                Err(error) => {
-                    not_written = Some(error);
-                    write = Write::No;
-                }
+            match self.make_room(agent, &survey, bytes.len()) {
+                Ok(begun) => replacement = begun.map(|begun| (begun, bytes)),
+                Err(SyncError::File(error)) => not_written = Some(error),
+                Err(error) => return Err(error),
+            }
+            is_pending = replacement.is_none();
+            if is_pending {
+                write = Write::No;
             }
         }
         let announces = survey.withheld && !survey.is_withholding_known() && !target.is_blank();
-        let is_pending = not_written.is_some();
         let mut revision = survey.state.revision;
         if survey.is_news(&course) || announces || write != Write::No {
             let plan = Committal {
@@ -424,18 +449,18 @@ impl<'e> Engine<'e> {
                 is_pending,
             };
             let exchanged = self.exchanged(&survey.state.doc, &course.takeover);
-            match self.commit(agent, place, &survey, (&course, &exchanged), plan)? {
+            match self.commit(agent, &survey, (&course, &exchanged), plan)? {
                 Some(committed) => revision = committed,
                 None => return Ok(Round::Again(survey.notices, survey.state.doc)),
             }
         }
         if announces {
-            let dir = place.dir().to_owned();
+            let dir = survey.place.dir().to_owned();
             survey.notices.push(Notice::Withheld { dir });
         }
         let legacy = survey.legacy.entries.len();
         if legacy > 0 {
-            let path = place.dir().join(LEGACY_STORE);
+            let path = survey.place.dir().join(LEGACY_STORE);
             let is_done =
                 survey.legacy.has_own && remove_if_present(&path)? == RemoveOutcome::Removed; // it is in the vault now, durably
             survey.notices.push(Notice::Imported {
@@ -444,15 +469,25 @@ impl<'e> Engine<'e> {
             });
         }
         if let Some((replacement, bytes)) = replacement {
-            let seen = survey.file.bytes();
-            match self.write(agent, place, lock, seen, replacement, &bytes, revision) {
+            match self.write(agent, &survey, lock, replacement, &bytes, revision) {
                 Ok(Replaced::Yes) if write == Write::Yes(Reason::Missing) => {
-                    let path = place.path().to_owned();
+                    let path = survey.place.path().to_owned();
                     survey.notices.push(Notice::Restored { path });
                 }
                 Ok(Replaced::Yes) => {}
                 Ok(Replaced::No) => return Ok(Round::Again(survey.notices, survey.state.doc)),
                 Err(SyncError::File(error)) => not_written = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if write == Write::Remove {
+            match self.take_away(agent, &survey, lock) {
+                Ok(Replaced::Yes) => {
+                    let path = survey.place.path().to_owned();
+                    survey.notices.push(Notice::Removed { path });
+                }
+                Ok(Replaced::No) => return Ok(Round::Again(survey.notices, survey.state.doc)),
+                Err(SyncError::File(error)) => not_removed = Some(error),
                 Err(error) => return Err(error),
             }
         }
@@ -469,6 +504,7 @@ impl<'e> Engine<'e> {
             notices: survey.notices,
             planned: survey.planned,
             not_written,
+            not_removed,
         })))
     }
 
@@ -478,11 +514,11 @@ impl<'e> Engine<'e> {
     fn commit(
         &mut self,
         agent: &AgentRef,
-        place: &StorePlace,
         survey: &Survey,
         (course, exchanged): (&Course, &[Exchanged]),
         plan: Committal,
     ) -> Result<Option<i64>, SyncError> {
+        let place = &survey.place;
         let sharing = self.sharing(agent, exchanged)?;
         let stored = &survey.state.doc;
         let merged = course.takeover.doc.as_deref().unwrap_or(stored);
@@ -496,7 +532,7 @@ impl<'e> Engine<'e> {
             return Ok(None);
         }
         // That of this place is recorded below.
-        tx.keep_snapshots(&agent.name, Some(place.real()), || render(stored))?;
+        tx.keep_snapshots(&agent.name, Some(place.site()), || render(stored))?;
         if survey.is_unknown() || plan.announces {
             tx.touch(&agent.name)?; // what is recorded below refers to the agent
         }
@@ -532,9 +568,9 @@ impl<'e> Engine<'e> {
         }
         let revision = tx.revision(&agent.name)?;
         if let Write::Yes(reason) = plan.write {
-            tx.append(Some(&agent.name), export_event(place, reason.as_str()))?;
+            tx.append(Some(&agent.name), export_event(survey, reason.as_str()))?;
         }
-        record_known(&mut tx, agent, place, survey, plan, revision)?;
+        record_known(&mut tx, agent, survey, plan, revision)?;
         if plan.announces {
             let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
                 .outcome(Outcome::Skipped)
@@ -544,71 +580,11 @@ impl<'e> Engine<'e> {
         tx.commit()?;
         Ok(Some(revision))
     }
-
-    /// Puts the new file in place, unless another program has written since `seen`, and then records its bytes. A failure
-    /// is recorded too, as far as that is possible.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one thing, and they meet only here"
-    )]
-    fn write(
-        &mut self,
-        agent: &AgentRef,
-        place: &StorePlace,
-        lock: Option<&LockDir>,
-        seen: Option<&[u8]>,
-        replacement: Replacement,
-        bytes: &[u8],
-        revision: i64,
-    ) -> Result<Replaced, SyncError> {
-        let is_wanted = || Ok(lock.is_none_or(LockDir::is_held) && place.still_has(seen)?);
-        let written = replacement.finish(bytes, seen, is_wanted);
-        if let Ok(Replaced::No) = written {
-            return Ok(Replaced::No);
-        }
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        match &written {
-            Ok(_) => {
-                // Under another path the agent may have been changed meanwhile.
-                let is_newest = tx.revision(&agent.name)? == revision;
-                let content = if is_newest {
-                    Exported::AsVault(bytes)
-                } else {
-                    Exported::Bytes(bytes)
-                };
-                let known = (ExportState::Written, revision);
-                tx.put_export(place.real(), &agent.name, known, content)?;
-            }
-            Err(_) => {
-                let event = export_event(place, "write-failed").outcome(Outcome::Failed);
-                tx.append(Some(&agent.name), event).map(|_| ())?;
-            }
-        }
-        tx.commit()?;
-        Ok(written?)
-    }
-}
-
-/// What a transaction is to record about the file.
-#[derive(Clone, Copy)]
-struct Committal {
-    write: Write,
-    /// For the first time, that nothing is written there.
-    announces: bool,
-    /// The file is to be written, and cannot be now.
-    is_pending: bool,
 }
 
 /// The edit of a load that has none.
 fn unchanged(_doc: &StoreDoc) -> Result<Edited, SyncError> {
     Ok(Edited::nothing())
-}
-
-fn export_event(place: &StorePlace, reason: &'static str) -> EventDraft {
-    let path = from_outside(&place.path().to_string_lossy());
-    EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
-        .detail("path", path)
-        .detail("reason", reason)
 }
 
 /// The document after what was planned; none if every profile is kept.
@@ -618,35 +594,4 @@ fn planned_doc(doc: &StoreDoc, planned: &[Planned]) -> Option<StoreDoc> {
     let mut doc = doc.clone();
     changing.for_each(|planned| planned.apply(&mut doc));
     Some(doc)
-}
-
-/// Behind any revision: the file is still to be written.
-pub(super) const PENDING: i64 = -1;
-
-/// Records the bytes that are in the file now: all that is to be known if it is not written, and the base of the next
-/// merge if this process dies before it is.
-fn record_known(
-    tx: &mut Tx<'_>,
-    agent: &AgentRef,
-    place: &StorePlace,
-    survey: &Survey,
-    plan: Committal,
-    revision: i64,
-) -> Result<(), SyncError> {
-    let bytes = survey.file.bytes();
-    if bytes.is_none() && !survey.withheld {
-        // A file that is gone is no base any more; see `damaged`.
-        return Ok(tx.forget_export(place.real(), &agent.name)?);
-    }
-    let as_it_is = bytes.map_or(Exported::Nothing, Exported::Bytes);
-    let (known, content) = match plan.write {
-        _ if survey.withheld => ((ExportState::Withheld, PENDING), as_it_is),
-        // It says what the vault has from now on.
-        Write::No if !plan.is_pending => (
-            (ExportState::Written, revision),
-            bytes.map_or(Exported::Nothing, Exported::AsVault),
-        ),
-        Write::No | Write::Yes(_) => ((ExportState::Written, PENDING), as_it_is),
-    };
-    Ok(tx.put_export(place.real(), &agent.name, known, content)?)
 }

@@ -1,38 +1,51 @@
 //! What lies under the temporary name of a store when nobody writes it: the draft of a write that was cut off, or what
-//! another program wrote into the file at the very moment when the draft was exchanged for it.
+//! another program wrote into the file at the very moment when the draft was exchanged for it. And the copy in memory of a store
+//! that is a file again, or whose link another program has replaced by a file.
 //!
 //! Both are merged like the file itself, from the same base. For a draft that changes nothing: it was committed before it
 //! was written.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::change::{Pinning, apply, merge_events};
 use super::damaged::{corrupt_event, utc_stamp, wait_for_change};
-use super::engine::{Engine, PENDING, SyncMode};
+use super::engine::{Engine, SyncMode};
 use super::error::SyncError;
+use super::exporting::PENDING;
 use super::notice::Notice;
 use super::shared::share;
 use super::survey::Survey;
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::{FormatFault, StorePlace, StoreReading, render};
-use crate::platform::FileError;
+use crate::platform::{FileError, rename_durably};
 use crate::vault::{ExportState, Exported};
 
 impl Engine<'_> {
     /// Under the locks: takes over what was left, if anything was, and only then removes it. The survey that holds
     /// afterwards.
-    pub(super) fn adopt_leftover(
+    pub(super) fn adopt_leftovers(
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,
         place: &StorePlace,
+        mut survey: Survey,
+    ) -> Result<Survey, SyncError> {
+        for left in std::mem::take(&mut survey.leftovers) {
+            survey = self.adopt_leftover(agent, mode, (place, &left), survey)?;
+        }
+        Ok(survey)
+    }
+
+    fn adopt_leftover(
+        &mut self,
+        agent: &AgentRef,
+        mode: SyncMode,
+        (place, left): (&StorePlace, &Path),
         survey: Survey,
     ) -> Result<Survey, SyncError> {
-        if !survey.leftover {
-            return Ok(survey);
-        }
-        let mut reading = match place.read_leftover() {
+        let mut reading = match StorePlace::read_leftover(left) {
             Err(FileError::NotRegular { .. } | FileError::Symlink { .. }) => return Ok(survey), // nothing of ours; the next write says that it is in the way
             reading => reading?,
         };
@@ -42,17 +55,21 @@ impl Engine<'_> {
         if matches!(reading, StoreReading::Damaged { .. }) && !is_torn_draft && !is_blank(&reading)
         {
             // Another program may have it open, and be about to finish.
-            match wait_for_change(place, || place.read_leftover())? {
+            match wait_for_change(place, || StorePlace::read_leftover(left))? {
                 Some((fault, seen)) if seen.0 > 0 => {
-                    let aside = place.aside(&utc_stamp(self.clock.now()));
+                    let aside = place.aside_of_leftover(left, &utc_stamp(self.clock.now()));
                     let mut tx = self.vault.begin(self.actor, self.clock)?;
                     tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
                     tx.commit()?;
-                    place.keep_leftover(&aside)?;
-                    let path = place.path().to_owned();
-                    told = Some(Notice::SetAside { path, aside, fault });
+                    rename_durably(left, &aside)?;
+                    told = Some(Notice::SetAside {
+                        path: place.path().to_owned(),
+                        aside,
+                        fault,
+                        is_exported: survey.is_wanted(),
+                    });
                 }
-                _ => reading = place.read_leftover()?,
+                _ => reading = StorePlace::read_leftover(left)?,
             }
         }
         if let StoreReading::Parsed { doc, .. } = &reading {
@@ -61,7 +78,8 @@ impl Engine<'_> {
                 survey = self.survey(agent, mode, None)?; // another process has changed the agent meanwhile
             }
         }
-        place.remove_leftover()?;
+        place.remove_leftover(left)?;
+        self.left_copies.retain(|(_, copy)| copy != left);
         let mut survey = self.survey(agent, mode, None)?;
         survey.notices.extend(told);
         Ok(survey)
@@ -104,7 +122,7 @@ impl Engine<'_> {
             && !survey.withheld
         {
             let known = (ExportState::Written, PENDING);
-            tx.put_export(place.real(), &agent.name, known, Exported::Bytes(bytes))?;
+            tx.put_export(place.site(), &agent.name, known, Exported::Bytes(bytes))?;
         }
         tx.commit()?;
         Ok(true)

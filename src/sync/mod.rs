@@ -5,9 +5,11 @@
 
 mod change;
 mod damaged;
+mod destination;
 mod edited;
 mod engine;
 mod error;
+mod exporting;
 #[cfg(test)]
 mod guarantee;
 mod hand_out;
@@ -25,6 +27,7 @@ mod spent;
 mod store_lock;
 mod survey;
 
+pub use destination::ExportPlan;
 pub use edited::{Edited, EditedBy};
 pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, RESTORE, SyncMode, queue_path};
 pub use error::SyncError;

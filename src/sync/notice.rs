@@ -24,7 +24,7 @@ pub enum Notice {
         /// The profile that mirrors it.
         profile: &'static str,
     },
-    /// A damaged store was moved aside and the vault's copy written.
+    /// A damaged store was moved aside and, if there is to be one, the vault's copy written.
     SetAside {
         /// The store.
         path: PathBuf,
@@ -32,6 +32,8 @@ pub enum Notice {
         aside: PathBuf,
         /// What was wrong with it.
         fault: FormatFault,
+        /// There is to be a store in its place.
+        is_exported: bool,
     },
     /// Stores of before `auth-profiles.json` were imported.
     Imported {
@@ -42,6 +44,11 @@ pub enum Notice {
     },
     /// A deleted store was written again.
     Restored {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A store was taken over and removed: the settings say that there is to be none.
+    Removed {
         /// The store.
         path: PathBuf,
     },

@@ -15,7 +15,8 @@ pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct StoreLock {
     queue: QueueLock,
-    dir: Option<LockDir>,
+    /// With the path of what it locks.
+    dir: Option<(PathBuf, LockDir)>,
     patience: Duration,
 }
 
@@ -26,7 +27,7 @@ impl StoreLock {
         place: &StorePlace,
         patience: Duration,
     ) -> Result<Self, SyncError> {
-        let path = queue_path(lock_dir, place.real());
+        let path = queue_path(lock_dir, place.site());
         let queue = QueueLock::acquire(&path, Instant::now() + patience)?;
         Ok(Self {
             queue,
@@ -43,29 +44,31 @@ impl StoreLock {
             self.dir = None;
             return Ok(None);
         }
-        if !self.dir.as_ref().is_some_and(LockDir::is_held) {
-            self.dir = None; // the other's stays: it is not ours to remove any more
+        let is_had = |(path, dir): &(PathBuf, LockDir)| path == place.real() && dir.is_held();
+        if !self.dir.as_ref().is_some_and(is_had) {
+            self.dir = None; // one that another has taken over stays: it is not ours to remove any more
             let deadline = Instant::now() + self.patience;
-            self.dir = Some(LockDir::acquire(place.real(), &self.queue, deadline)?);
+            let dir = LockDir::acquire(place.real(), &self.queue, deadline)?;
+            self.dir = Some((place.real().to_owned(), dir));
         }
-        Ok(self.dir.as_ref())
+        Ok(self.dir.as_ref().map(|(_, dir)| dir))
     }
 }
 
-/// Stores whose locks are held over several loads, by the path of the file.
+/// Stores whose locks are held over several loads, by the path under which the vault knows them.
 #[derive(Debug, Default)]
 pub(super) struct HeldStores(Vec<(PathBuf, StoreLock)>);
 
 impl HeldStores {
     /// Takes a store's locks out, to be used and put back.
     pub(super) fn take(&mut self, place: &StorePlace) -> Option<StoreLock> {
-        let at = self.0.iter().position(|(path, _)| path == place.real())?;
+        let at = self.0.iter().position(|(path, _)| path == place.site())?;
         Some(self.0.swap_remove(at).1)
     }
 
     /// Holds a store's locks.
     pub(super) fn put(&mut self, place: &StorePlace, lock: StoreLock) {
-        self.0.push((place.real().to_owned(), lock));
+        self.0.push((place.site().to_owned(), lock));
     }
 
     /// Gives all of them up.

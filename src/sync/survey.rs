@@ -1,8 +1,10 @@
 //! What is found before anything is decided, and the documents a load then goes through.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::change::Step;
+use super::destination::Destination;
 use super::edited::Edited;
 use super::engine::Extent;
 use super::merge::{Change, Side, changes_of_file, merge};
@@ -26,8 +28,10 @@ pub(super) struct Survey {
     pub(super) file: StoreReading,
     /// A newer gateway owns the directory: nothing is written there.
     pub(super) withheld: bool,
-    /// A temporary file is there: of a write under way, or of one that was cut off; see `leftover`.
-    pub(super) leftover: bool,
+    /// Where the store is to be.
+    pub(super) destination: Destination,
+    /// What is there of a write under way, or of one that was cut off; see `leftover`.
+    pub(super) leftovers: Vec<PathBuf>,
     /// A damaged file was just moved aside.
     pub(super) mended: bool,
     /// What the sources say.
@@ -44,12 +48,15 @@ impl Survey {
         let file = match &self.file {
             StoreReading::Known { .. } => self.is_record_current(),
             StoreReading::Parsed { .. } => false,
-            StoreReading::Missing => self.state.doc.is_blank() || self.is_withholding_known(),
+            StoreReading::Missing => {
+                self.state.doc.is_blank() || self.is_withholding_known() || !self.is_wanted()
+            }
             StoreReading::Damaged { .. } => {
                 self.is_withholding_known() && !self.state.doc.is_blank()
             }
         };
-        file && !self.leftover
+        file && (self.withheld || self.is_placed())
+            && self.leftovers.is_empty()
             && self.legacy.entries.is_empty()
             && self.planned.iter().all(Planned::keeps)
     }
@@ -163,8 +170,12 @@ impl Survey {
 
     /// Whether and why the file is to be written so that it says `target`.
     pub(super) fn write_needed(&self, target: &StoreDoc, extent: Extent) -> Write {
-        if self.withheld {
-            return Write::No;
+        match (self.withheld, self.is_placed(), self.is_wanted()) {
+            (true, ..) => return Write::No,
+            (false, false, true) => return Write::Yes(Reason::Moved),
+            (false, false, false) => return Write::Remove,
+            (false, true, false) if matches!(self.file, StoreReading::Missing) => return Write::No,
+            (false, true, _) => {}
         }
         let reads = |doc: &StoreDoc, bytes: &[u8]| match extent {
             _ if !std::ptr::eq(doc, target) && doc != target => Some(Reason::Changed),
@@ -186,7 +197,8 @@ impl Survey {
             },
             _ if target.is_blank() => return Write::No,
             _ if self.mended => Reason::Damaged,
-            _ if self.record.is_some() => Reason::Missing,
+            _ if self.is_dangling() => Reason::Dangling,
+            _ if self.record.as_ref().is_some_and(ExportRecord::is_of_a_file) => Reason::Missing,
             _ => Reason::New,
         };
         Write::Yes(reason)
@@ -240,6 +252,8 @@ pub(super) enum Write {
     No,
     /// It is, for a reason.
     Yes(Reason),
+    /// It is to be taken away.
+    Remove,
 }
 
 /// Why a store is written.
@@ -255,6 +269,10 @@ pub(super) enum Reason {
     Damaged,
     /// The user asked for every byte.
     Asked,
+    /// It is to be a file and was in memory, or the other way about.
+    Moved,
+    /// Its copy in memory is not there any more.
+    Dangling,
 }
 
 impl Reason {
@@ -266,6 +284,8 @@ impl Reason {
             Self::Missing => "missing",
             Self::Damaged => "damaged",
             Self::Asked => "asked",
+            Self::Moved => "moved",
+            Self::Dangling => "dangling",
         }
     }
 }

@@ -52,6 +52,14 @@ pub struct ExportRecord {
     pub snapshot: Option<Zeroizing<Vec<u8>>>,
 }
 
+impl ExportRecord {
+    /// Whether it is known what was in the file: not after there was none any more.
+    #[must_use]
+    pub fn is_of_a_file(&self) -> bool {
+        self.digest.is_some()
+    }
+}
+
 impl std::fmt::Debug for ExportRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(

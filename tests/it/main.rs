@@ -12,6 +12,7 @@ mod damaged_files;
 mod damaged_vault;
 mod doctor;
 mod environment;
+mod export_modes;
 mod exports;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod faults;

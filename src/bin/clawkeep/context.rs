@@ -8,18 +8,20 @@ use clawkeep::audit::Head;
 use clawkeep::config::{AgentRef, Env, Layout, Overrides, OwnSettings, Settings, existing_agents};
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId};
+use clawkeep::export::StorePlace;
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::{
-    Actor, Clock, FileMask, check_trusted, create_private_dir, harden, read_regular, resolve_link,
+    Actor, Clock, FileMask, check_trusted, create_private_dir, harden, read_regular,
     restrict_new_files, syslog,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
-use clawkeep::sync::{Engine, Loaded, LoginSources, SyncMode, queue_path};
+use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, SyncMode, queue_path};
 use clawkeep::vault::{Created, KeyChoice, KeySources, UnlockedVault, Vault, VaultError, create};
 
 use crate::args::Global;
+use crate::export_modes::ExportModes;
 use crate::failure::Failure;
 use crate::passphrase::{Named, Passphrases};
 use crate::ui::{Loudness, Ui};
@@ -292,9 +294,15 @@ impl Context {
                 .ok()??;
             provider.endpoint(credential.client_id())
         };
+        let modes = self.export_modes(vault);
+        let mode = |agent: &AgentRef| modes.of(agent);
         let lock_dir = self.lock_dir();
         let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
         engine.endpoints = Some(&endpoints);
+        engine.export = Some(ExportPlan {
+            mode: &mode,
+            runtime_dir: self.layout.runtime_dir.as_deref(),
+        });
         let done = work(&mut engine);
         let told = engine.take_told();
         told.iter().for_each(|notice| self.ui.notice(notice));
@@ -302,6 +310,14 @@ impl Context {
             self.keep_head(vault);
         }
         done
+    }
+
+    /// How stores are exported. Where the settings cannot be read, that is not known: no store is written or
+    /// removed then, and [`Context::verdict`] says so.
+    pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
+        ExportModes::new(self.own().ok(), || {
+            self.every_agent(vault).unwrap_or_default()
+        })
     }
 
     /// Where the locks between our own processes lie: beside the vault.
@@ -339,9 +355,9 @@ impl Context {
 
     /// The queue of our own processes for an agent's store.
     pub(crate) fn queue_of(&self, agent: &AgentRef) -> PathBuf {
-        let store = agent.store_file();
-        let real = resolve_link(&store).unwrap_or(store);
-        queue_path(&self.lock_dir(), &real)
+        let place = StorePlace::of_agent(&agent.dir);
+        let site = place.map_or_else(|_| agent.store_file(), |place| place.site().to_owned());
+        queue_path(&self.lock_dir(), &site)
     }
 
     /// Whether to ask the sources for an agent.
@@ -381,10 +397,17 @@ impl Context {
 
     /// What is left to say of a load once its answer is given.
     pub(crate) fn verdict(&self, loaded: Loaded) -> Result<(), Failure> {
-        match (loaded.unopened, loaded.not_written) {
-            (rows, _) if !rows.is_empty() => Err(Failure::Unopened { rows }),
-            (_, Some(error)) => Err(Failure::NotWritten(error)),
-            _ => Ok(()),
+        if !loaded.unopened.is_empty() {
+            let rows = loaded.unopened;
+            return Err(Failure::Unopened { rows });
+        }
+        match (loaded.not_written, loaded.not_removed) {
+            (Some(error), _) => Err(Failure::NotWritten(error)),
+            (None, Some(error)) => Err(Failure::NotRemoved(error)),
+            (None, None) => match self.own() {
+                Err(Failure::OwnSettings(error)) => Err(Failure::Undecided(error)),
+                own => own.map(|_| ()),
+            },
         }
     }
 

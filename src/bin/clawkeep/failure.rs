@@ -71,6 +71,14 @@ pub(crate) enum Failure {
         "the vault has everything, but the store could not be written; the next command tries again"
     )]
     NotWritten(#[source] FileError),
+    /// The answer was given; no store was written or removed.
+    #[error("the vault has everything, but whether there is to be a store is not known")]
+    Undecided(#[source] OwnSettingsError),
+    /// The answer was given; a store that is not to be there still is.
+    #[error(
+        "the vault has everything, but the store could not be removed; the next command tries again"
+    )]
+    NotRemoved(#[source] FileError),
     #[error("the record does not hold: {0}")]
     Chain(ChainFault),
     #[error("the kept head {} is not a head", path.display())]
@@ -138,8 +146,9 @@ impl Failure {
             | Self::Import { .. }
             | Self::SaidDamaged => DAMAGED,
             Self::Config(ConfigError::File(error))
-            | Self::OwnSettings(OwnSettingsError::File(error)) => of_file(error),
-            Self::OwnSettings(_) => DAMAGED,
+            | Self::OwnSettings(OwnSettingsError::File(error))
+            | Self::Undecided(OwnSettingsError::File(error)) => of_file(error),
+            Self::OwnSettings(_) | Self::Undecided(_) => DAMAGED,
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
             Self::Path(_) | Self::Output(_) | Self::Input(_) | Self::Refused { .. } => FAILED,
@@ -151,7 +160,10 @@ impl Failure {
                 ConfigEditError::Lock(error) => of_lock(error),
                 _ => FAILED,
             },
-            Self::File(error) | Self::NotWritten(error) | Self::ImportFile(error) => of_file(error),
+            Self::File(error)
+            | Self::NotWritten(error)
+            | Self::NotRemoved(error)
+            | Self::ImportFile(error) => of_file(error),
             Self::Vault(error) => of_vault(error),
             Self::Sync(error) => match error {
                 SyncError::Vault(error) => of_vault(error),
@@ -185,7 +197,10 @@ impl Failure {
     pub(crate) fn remedy(&self) -> Option<String> {
         let advice = match self {
             Self::Vault(error) | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
-            Self::File(error) | Self::NotWritten(error) | Self::Sync(SyncError::File(error)) => {
+            Self::File(error)
+            | Self::NotWritten(error)
+            | Self::NotRemoved(error)
+            | Self::Sync(SyncError::File(error)) => {
                 file_remedy(error)?
             }
             Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
@@ -218,7 +233,9 @@ impl Failure {
             Self::Config(ConfigError::File(_) | ConfigError::AgentDirs { .. }) => {
                 "Check what is there and its permissions.".to_owned()
             }
-            Self::OwnSettings(OwnSettingsError::File(error)) => file_remedy(error)?,
+            Self::OwnSettings(OwnSettingsError::File(error))
+            | Self::Undecided(OwnSettingsError::File(error)) => file_remedy(error)?,
+            Self::Undecided(_) => "Mend the file and run the command again.".to_owned(),
             Self::Config(_) | Self::OwnSettings(_) => {
                 "Mend the file; nothing was changed.".to_owned()
             }
@@ -436,6 +453,10 @@ fn file_remedy(error: &FileError) -> Option<String> {
                 quoted(dir),
                 quoted(path)
             )
+        }
+        FileError::NoRuntimeDir { .. } => {
+            "Set XDG_RUNTIME_DIR to a directory of yours in memory, or choose another clawkeep.export in clawkeep.toml: \"file\" or \"off\"."
+                .to_owned()
         }
         FileError::Io { .. } => {
             "Check that the disk has room and that the directory can be written.".to_owned()

@@ -4,6 +4,7 @@ mod args;
 mod collation;
 mod commands;
 mod context;
+mod export_modes;
 mod failure;
 mod panics;
 mod passphrase;

@@ -156,6 +156,11 @@ impl How {
                 "Warning: the store could not be written: {error}. The next command tries again."
             ));
         }
+        if let Some(error) = &loaded.not_removed {
+            context.ui.warn(&format!(
+                "Warning: the store could not be removed: {error}. The next command tries again."
+            ));
+        }
         let picked = picks
             .iter()
             .map(|pick| Picked::of((context, &loaded.doc, &renewals), &agent, pick, is_strict));

@@ -167,10 +167,19 @@ impl Ui {
             Notice::SourceLoggedOut { place, profile } => {
                 self.note(&format!("Note: {place} holds no login any more. {profile} is kept; renew it with: claude setup-token"));
             }
-            Notice::SetAside { path, aside, fault } => self.note(&format!(
-                "Warning: {} was damaged ({fault}). It is kept as {}, and the vault's copy was written in its place.",
+            Notice::SetAside { path, aside, fault, is_exported } => self.note(&format!(
+                "Warning: {} was damaged ({fault}). It is kept as {}{}",
                 path.display(),
-                aside.display()
+                aside.display(),
+                if *is_exported {
+                    ", and the vault's copy was written in its place."
+                } else {
+                    ", a plain copy. Once nothing in it is missed, remove it."
+                }
+            )),
+            Notice::Removed { path } => self.note(&format!(
+                "Note: {} was taken over into the vault and removed, as clawkeep.export asks. What it held is used with: clawkeep token, clawkeep exec",
+                path.display()
             )),
             Notice::Imported { profiles, removed } => {
                 let removed = removed.as_ref().map(|path| format!("; {} has done its duty and was removed", path.display()));

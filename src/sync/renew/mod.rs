@@ -433,11 +433,11 @@ impl Engine<'_> {
         // Those of agents that are known by their store alone.
         for holder in holders {
             for path in self.vault.written_stores(&holder.agent)? {
-                places.push(StorePlace::of_file(&path));
+                places.push(StorePlace::of_file(&path)?);
             }
         }
-        places.sort_by(|a, b| a.real().cmp(b.real()));
-        places.dedup_by(|a, b| a.real() == b.real());
+        places.sort_by(|a, b| a.site().cmp(b.site()));
+        places.dedup_by(|a, b| a.site() == b.site());
         for place in &places {
             let mut lock = StoreLock::acquire(&self.lock_dir, place, renewer.patience)?;
             lock.lock_store(place)?;
@@ -508,7 +508,7 @@ impl Engine<'_> {
         let others = sharing(renewer.agents, holders, agent).map(|other| (other, SyncMode::Off));
         for (agent, mode) in [(agent, mode)].into_iter().chain(others) {
             match self.load_whole(agent, mode) {
-                Ok(loaded) => not_written.extend(loaded.not_written),
+                Ok(loaded) => not_written.extend(loaded.not_written.or(loaded.not_removed)),
                 Err(SyncError::File(error)) => not_written.push(error),
                 Err(_) => {} // the vault has it, and the next load of that agent says what is wrong there
             }

@@ -15,7 +15,7 @@ use clawkeep::vault::{KeySources, Vault};
 use serde_json::{Value, json};
 
 use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
-use crate::support::home::{AGENT, CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
+use crate::support::home::{AGENT, CLAUDE, HOUR, Home, RUNTIME, STORE, VAULT, now_ms};
 use crate::support::provider::{Instead, Provider};
 
 const SETTINGS: &str = ".clawdbot/clawkeep.toml";
@@ -375,6 +375,10 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         edit_store(home, move |store| store["order"] = order);
         by_hand(run_fix)
     }),
+    (FindingId::ConfigAgent, |home| {
+        home.write(SETTINGS, "[agents.mian]\nexport = \"off\"\n");
+        by_hand(|home, _| home.write(SETTINGS, "[agents.main]\nexport = \"file\"\n"))
+    }),
     (FindingId::FootprintOpen, |home| {
         fs::copy(home.at(STORE), home.at(AGENT).join("auth-profiles.json~")).unwrap();
         chmod(&home.at(AGENT).join("auth-profiles.json~"), 0o644);
@@ -389,6 +393,29 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         by_hand(|home, _| {
             fs::remove_file(home.at(AGENT).join(".auth-profiles.json.swp")).unwrap();
             fs::remove_file(home.at(".clawdbot/auth-profiles.json.bak")).unwrap();
+        })
+    }),
+    (FindingId::FootprintStore, |home| {
+        fs::create_dir_all(home.at(OPS)).unwrap();
+        chmod(&home.at(OPS), 0o700);
+        chmod(home.at(OPS).parent().unwrap(), 0o700);
+        symlink(home.at(STORE), home.at(OPS).join("auth-profiles.json")).unwrap();
+        home.write(SETTINGS, "[agents.main]\nexport = \"off\"\n");
+        by_hand(|home, fix| {
+            assert!(fix.contains("for agent ops"), "{fix}");
+            home.write(SETTINGS, "clawkeep.export = \"off\"\n");
+        })
+    }),
+    (FindingId::FootprintRuntime, |home| {
+        // On a disk, wherever the home is.
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        symlink(dir.path(), home.at(RUNTIME)).unwrap();
+        home.write(SETTINGS, "clawkeep.export = \"runtime\"\n");
+        home.run(&["sync"]).ok();
+        by_hand(move |home, _| {
+            home.write(SETTINGS, "clawkeep.export = \"file\"\n");
+            home.run(&["sync"]).ok();
+            drop(dir);
         })
     }),
     (FindingId::FootprintLeftover, |home| {

@@ -17,6 +17,8 @@ pub(crate) const STORE: &str = ".clawdbot/agents/main/agent/auth-profiles.json";
 pub(crate) const CLAUDE: &str = ".claude/.credentials.json";
 /// The vault.
 pub(crate) const VAULT: &str = ".clawdbot/vault.db";
+/// The runtime directory of a home that has one.
+pub(crate) const RUNTIME: &str = "run";
 /// An hour, in milliseconds.
 pub(crate) const HOUR: i64 = 3_600_000;
 
@@ -135,7 +137,8 @@ impl Home {
         expires
     }
 
-    /// A run to be started: nothing in its environment but `HOME`, `PATH` and `USER`; nothing on its stdin.
+    /// A run to be started: nothing in its environment but `HOME`, `PATH` and `USER`, and a runtime directory where the home has one,
+    /// `run`; nothing on its stdin.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clawkeep"));
         command
@@ -146,6 +149,10 @@ impl Home {
             .env("USER", "tester")
             .current_dir(self.path())
             .stdin(Stdio::null());
+        let runtime = self.at(RUNTIME);
+        if runtime.exists() {
+            command.env("XDG_RUNTIME_DIR", runtime);
+        }
         command
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::config::{AgentRef, ExportMode, order_agent};
 use clawkeep::domain::from_outside;
 use clawkeep::export::{StorePlace, render};
 use clawkeep::platform::{replace_file, resolve_link};
@@ -54,12 +54,27 @@ impl Export {
                             .to_owned(),
                     });
                 }
+                if context.export_modes(&vault).of(&agent) == Some(ExportMode::Off) {
+                    return Err(Failure::Refused {
+                        what: format!(
+                            "{path} was not written: clawkeep.export is \"off\" for {}",
+                            agent.name
+                        ),
+                        next: format!(
+                            "Use clawkeep token or clawkeep exec, write a copy elsewhere with --to FILE --reveal, or set export = \"file\" in {}.",
+                            context.layout.shorten_home(&context.layout.settings_file)
+                        ),
+                    });
+                }
                 let what = if loaded.doc.is_blank() {
                     "nothing to export to"
                 } else {
                     "exported to"
                 };
-                if loaded.unopened.is_empty() && loaded.not_written.is_none() {
+                if loaded.unopened.is_empty()
+                    && loaded.not_written.is_none()
+                    && context.own().is_ok()
+                {
                     context
                         .ui
                         .answer(&format!("{}: {what} {path}\n", agent.name))?;

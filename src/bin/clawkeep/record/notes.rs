@@ -12,7 +12,7 @@ use crate::ui::{local_minute, shown_id};
 /// A gateway's uses come into the record when its store is looked at, which needs the key that asking does not ask for.
 pub(crate) fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {
     for (path, known) in vault.known_stores()? {
-        let changed = StorePlace::of_file(&path).modified();
+        let changed = StorePlace::of_file(&path)?.modified();
         if let Some(at) = changed.filter(|at| *at > known) {
             context.ui.note(&format!(
                 "Note: {} was changed by another program at {}, after it was last looked at. To have its uses in the record: clawkeep sync",

@@ -47,6 +47,7 @@ impl Diagnosis {
         Evidence {
             layout: &context.layout,
             settings: self.settings.as_ref(),
+            own: context.own().ok(),
             vault: &self.vault,
             kept_head: self.kept_head,
             agents: &self.agents,
@@ -180,7 +181,12 @@ fn load(
             if let Some(error) = loaded.not_written {
                 let failure = Failure::NotWritten(error);
                 let finding = in_trouble(FindingId::StoreUnwritten, &failure);
-                trouble.push(finding.agent(&agent.name).path(store));
+                trouble.push(finding.agent(&agent.name).path(&store));
+            }
+            if let Some(error) = loaded.not_removed {
+                let failure = Failure::NotRemoved(error);
+                let finding = in_trouble(FindingId::StoreUnwritten, &failure);
+                trouble.push(finding.agent(&agent.name).path(&store));
             }
             ExaminedAgent {
                 doc: loaded.doc,

@@ -1,0 +1,52 @@
+//! How each agent's store is exported, by this program's settings.
+
+use std::path::PathBuf;
+
+use clawkeep::config::{AgentRef, ExportMode, OwnSettings};
+use clawkeep::export::StorePlace;
+
+/// The export modes of all agents.
+pub(crate) struct ExportModes<'c> {
+    /// None where they cannot be read.
+    own: Option<&'c OwnSettings>,
+    /// Every agent, with where its store stands; none where all agents have the same mode.
+    stores: Vec<(PathBuf, AgentRef)>,
+}
+
+impl<'c> ExportModes<'c> {
+    /// By `own`, if they can be read. `agents` is asked for only where they have not the same mode all.
+    pub(crate) fn new(
+        own: Option<&'c OwnSettings>,
+        agents: impl FnOnce() -> Vec<AgentRef>,
+    ) -> Self {
+        let differ = own.is_some_and(|own| own.agents.values().any(|mode| *mode != own.export));
+        let agents = if differ { agents() } else { Vec::new() };
+        let stores = agents
+            .into_iter()
+            .filter_map(|agent| Some((site(&agent)?, agent)));
+        Self {
+            own,
+            stores: stores.collect(),
+        }
+    }
+
+    /// Of an agent. A store that several agents share by a link is one file: it is as open as the one that needs it most.
+    pub(crate) fn of(&self, agent: &AgentRef) -> Option<ExportMode> {
+        let own = self.own?;
+        let others = self.sharing(agent).map(|other| own.export_of(&other.name));
+        others.chain([own.export_of(&agent.name)]).max()
+    }
+
+    /// The other agents that have the same store.
+    pub(crate) fn sharing(&self, agent: &AgentRef) -> impl Iterator<Item = &AgentRef> {
+        let site = site(agent);
+        let shares = move |(other, _): &&(PathBuf, AgentRef)| Some(other) == site.as_ref();
+        let found = self.stores.iter().filter(shares).map(|(_, other)| other);
+        found.filter(|other| other.name != agent.name)
+    }
+}
+
+fn site(agent: &AgentRef) -> Option<PathBuf> {
+    let place = StorePlace::of_agent(&agent.dir).ok()?;
+    Some(place.site().to_owned())
+}
