@@ -71,12 +71,10 @@ pub fn create(
     let draft = Draft::new(path)?;
     let (kept, no_keychain) = keep_first(choice, sources, draft.id)?;
     let built = draft.build(&kept, actor, clock);
-    if built.is_err() {
-        draft.discard();
-        // The last step can fail with the vault in place: its key stays then.
-        if !exists(&draft.path) {
-            kept.discard(sources, draft.id);
-        }
+    draft.discard(); // or what SQLite could not remove beside it
+    // The last step can fail with the vault in place: its key stays then.
+    if built.is_err() && !exists(&draft.path) {
+        kept.discard(sources, draft.id);
     }
     let data = built?;
     let vault = Vault::open(&draft.path)?.with_data_key(data, first_slot(&kept))?;

@@ -289,7 +289,7 @@ fn judge_init(scene: &Scene, after: &After<'_>) {
     ok(home, &["sync"]);
     assert_eq!(home.exported_token(PROFILE).as_deref(), Some(OLD));
     assert_eq!(home.count_of("vault.created"), 1);
-    // What SQLite could not remove of the draft is removed with the next draft.
+    // Where nothing can be removed, the draft's journal stays until the next draft.
     if after.fault.stays && after.fault.kind.has(Class::Remove) {
         let _ = std::fs::remove_file(home.at(".clawdbot/vault.db.new-journal"));
     }

@@ -278,7 +278,7 @@ fn a_passphrase_file_that_others_can_read_is_refused_with_its_chmod() {
         chmod(&path, 0o644);
         let mut command = home.command(&["models", "status", "--passphrase-file"]);
         command.arg(home.at(name));
-        let run = refused(home.path(), command, 77, &["chmod 600"]);
+        let run = refused(home.path(), command, 77, &["chmod go-rwx"]);
         assert!(!run.stderr.contains(PHRASE), "{run:?}");
     }
 }
