@@ -36,3 +36,4 @@ mod terminal;
 mod together;
 mod two_writers;
 mod upgrade;
+mod vectors;
