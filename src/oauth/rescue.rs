@@ -138,21 +138,23 @@ impl Rescue {
         let Some(contents) = read_trusted(&path_of(dir, grant), 0o077, FILE_MAX)? else {
             return Ok(None);
         };
-        let opened = sealed(&contents.bytes).and_then(|(fence, blob)| {
+        let opened = Self::sealed_part(&contents.bytes).and_then(|(fence, blob)| {
             let brought = vault.open_rescue(grant, fence, blob)?;
             Some((fence, from_json(&brought)?))
         });
         Ok(opened)
     }
-}
 
-/// The sealed part of a file that was written to its end.
-fn sealed(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (fence, rest) = rest.split_first_chunk::<8>()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let blob = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-    Some((i64::from_be_bytes(*fence), blob))
+    /// The fence and the sealed part of a file that was written to its end.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn sealed_part(bytes: &[u8]) -> Option<(i64, &[u8])> {
+        let rest = bytes.strip_prefix(MAGIC)?;
+        let (fence, rest) = rest.split_first_chunk::<8>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let blob = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        Some((i64::from_be_bytes(*fence), blob))
+    }
 }
 
 fn as_json(brought: &Brought) -> SecretJson {

@@ -71,7 +71,12 @@ impl UnlockedVault {
             pid: i64::from(actor.pid),
             uid: i64::from(actor.uid),
             host: actor.host.as_str().into(),
-            parent: actor.parent.as_deref().map(Into::into),
+            // A name of nothing is kept as an absent one, and what is kept is what its MAC must be of.
+            parent: actor
+                .parent
+                .as_deref()
+                .filter(|name| !name.is_empty())
+                .map(Into::into),
         };
         Ok(Tx {
             tx,

@@ -46,4 +46,5 @@ mod terminal;
 mod together;
 mod two_writers;
 mod upgrade;
+mod vectors;
 mod versions;

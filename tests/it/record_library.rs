@@ -1045,3 +1045,13 @@ fn after_the_last_number_there_is_no_next() {
         })
     );
 }
+
+#[test]
+fn a_parent_whose_name_is_empty_is_as_good_as_none() {
+    let mut bench = Bench::new();
+    bench.actor.parent = Some(String::new());
+    let used = (EventKind::CredentialUsed, Origin::Clawkeep);
+    bench.append("main", used.0, used.1, "anthropic:a", START + 1);
+    assert_eq!(all(&bench).pop().unwrap().actor.parent, None);
+    bench.vault.verify_record(None).unwrap().unwrap();
+}
