@@ -610,3 +610,87 @@ fn a_stored_key_is_handed_out_and_recorded_or_not_handed_out() {
         judge: judge_stored,
     });
 }
+
+// key rotate
+
+fn judge_rotate(scene: &Scene, after: &After<'_>) {
+    let home = &scene.home;
+    assert_whole(home);
+    let wanted = home.json(STORE);
+    let done = home.count_of("key.rotated");
+    assert!(done <= 1, "rotated {done} times");
+    if after.run.status == 0 {
+        assert_eq!(done, 1, "said to be done");
+    }
+    let secret = ok(home, &["token", "--profile", "openai:a"]);
+    assert_eq!(secret, "sk-test-openai:a\n");
+    ok(home, &["key", "rotate"]);
+    assert_says(home, &wanted);
+    assert_eq!(home.count_of("key.rotated"), done + 1);
+    assert_clean(home);
+    assert_whole(home);
+}
+
+#[test]
+fn a_rotation_is_done_or_not() {
+    faults_of(&Case {
+        name: "key rotate",
+        args: &["key", "rotate"],
+        prepare: three_keys,
+        judge: judge_rotate,
+    });
+}
+
+#[test]
+fn a_rotation_of_every_key_is_done_or_not() {
+    faults_of(&Case {
+        name: "key rotate --compromised",
+        args: &["key", "rotate", "--compromised"],
+        prepare: three_keys,
+        judge: judge_rotate,
+    });
+}
+
+// backup restore
+
+const RESTORE: &[&str] = &["backup", "restore", "b.db"];
+
+fn backed_up() -> Scene {
+    let scene = three_keys();
+    scene.home.run(&["backup", "create", "b.db"]).ok();
+    scene.home.claude_login(NEW, 200);
+    scene.home.run(&["sync"]).ok();
+    scene
+}
+
+fn judge_restore(scene: &Scene, after: &After<'_>) {
+    let home = &scene.home;
+    assert_whole(home);
+    let done = home.count_of("backup.restored");
+    assert!(done <= 1, "restored {done} times");
+    if after.run.status == 0 {
+        assert_eq!(done, 1, "said to be done");
+    }
+    // The old state or the new one: either has the login that is newer than the backup.
+    let login = ok(home, &["token", "--profile", PROFILE]);
+    assert_eq!(login, format!("{NEW}\n"));
+    ok(home, RESTORE);
+    let wanted = home.json(STORE);
+    assert_eq!(wanted["profiles"][PROFILE]["token"], NEW);
+    for id in KEYS {
+        assert_eq!(wanted["profiles"][id], api_key(id));
+    }
+    assert_says(home, &wanted);
+    assert_clean(home);
+    assert_whole(home);
+}
+
+#[test]
+fn a_backup_is_put_back_or_not() {
+    faults_of(&Case {
+        name: "backup restore",
+        args: RESTORE,
+        prepare: backed_up,
+        judge: judge_restore,
+    });
+}

@@ -439,7 +439,7 @@ fn a_key_file_that_was_left_beside_its_place_is_put_there() {
         home.run(&["models", "status"]).ok();
         assert_eq!(fs::read(&path).unwrap(), new);
         assert!(!beside(".new").exists());
-        assert_eq!(beside(".replaced-1").exists(), true);
+        assert!(beside(".replaced-1").exists());
     }
     // One that never counted is in nobody's way.
     home.write("other", "left by a rotation that did not come to be");

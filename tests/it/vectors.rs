@@ -2,6 +2,10 @@
 //!
 //! `tests/vectors/read_vault.py`, a reader written from `docs/file-format.md` alone, runs the same files. `make` and its neighbours made
 //! them; a normal run changes nothing there.
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "cases are written as the literals that they become"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -326,6 +326,10 @@ const ROW: &str = "profile openai:default of agent main";
 /// Where the row of a profile is.
 const OF: &str = "WHERE profile = (SELECT id FROM terms WHERE text = ?1)";
 
+#[expect(
+    clippy::type_complexity,
+    reason = "two rows, each with its generation, beside what made them"
+)]
 fn filled() -> (Making, (Vec<u8>, i64), (Vec<u8>, i64)) {
     let mut making = Making::new();
     let key = |key: &str| json!({"type": "api_key", "provider": "openai", "key": key});
