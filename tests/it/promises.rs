@@ -16,6 +16,12 @@ fn tests_of(dir: &Path, prefix: &str, found: &mut BTreeSet<String>) {
         };
         if path.is_dir() {
             tests_of(&path, &name, found);
+            if found
+                .iter()
+                .any(|test| test.starts_with(&format!("{name}::")))
+            {
+                found.insert(name); // a directory of tests
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
             let lines: Vec<&str> = text.lines().collect();

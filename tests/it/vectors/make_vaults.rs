@@ -303,7 +303,13 @@ impl Base {
         let path = dir().join("vaults").join(&file);
         fs::write(&path, &self.db).unwrap();
         alter(&path, harm);
-        let said = |at: usize| json!({"exit": program[at].0, "says": program[at].1});
+        // A record that holds and speaks of what does not open is said to hold, and that is an error.
+        let opens = reader["unopened"].as_array().is_none_or(Vec::is_empty);
+        let exit = |at: usize| match program[at].0 {
+            0 if at == 2 && !opens => 65,
+            exit => exit,
+        };
+        let said = |at: usize| json!({"exit": exit(at), "says": program[at].1});
         let head = (name.ends_with("-with-head")).then_some(&self.head);
         let case = json!({"db": file, "given": self.given, "head": head, "profile": OPENAI,
             "program": {"status": said(0), "token": said(1), "verify": said(2)}, "reader": reader});
@@ -709,7 +715,7 @@ fn rotated() {
         sql(kept),
         [
             (65, "profile anthropic:work of agent main"),
-            TOKEN,
+            (65, "profile anthropic:work of agent main"),
             (65, "kept when the record was pruned"),
         ],
         base.opened(

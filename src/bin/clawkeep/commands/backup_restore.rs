@@ -166,13 +166,14 @@ fn merge_stores(context: &Context, vault: &mut UnlockedVault) -> Result<(), Fail
         let merged = context
             .load(vault, &agent)
             .and_then(|loaded| context.verdict(loaded));
-        if let Err(failure) = merged {
-            context.ui.error(&format!(
+        match (merged, &first) {
+            (Ok(()), _) => {}
+            (Err(failure), Ok(())) => first = Err(failure), // said at the end
+            (Err(failure), Err(_)) => context.ui.error(&format!(
                 "agent {}: {}",
                 agent.name,
                 failure.lines().join(" ")
-            ));
-            first = first.and(Err(failure));
+            )),
         }
     }
     first
