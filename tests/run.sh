@@ -27,6 +27,14 @@ cargo test --locked --doc
 step "unit and integration tests"
 cargo nextest run --locked
 
+# What was found and the seeds are replayed by the tests above. For longer: fuzz/run.sh 300.
+step "fuzzing, three seconds a target"
+if command -v cargo-fuzz >/dev/null; then
+    fuzz/run.sh 3
+else
+    echo "left out: cargo install --locked cargo-fuzz"
+fi
+
 # The recorded behaviour of the reference, where its runner is at hand. A copy of the cases is also run in-process above.
 # A few cases expect a `remainingMs` that is the recording's own clock (an expiry of 0 minus a "now" of 1,800,000,000,000).
 # Those are run, runner and program alike, at that time.
