@@ -9,8 +9,23 @@ use std::time::{Duration, Instant};
 
 use crate::support::home::{Home, STORE, VAULT};
 
+/// A shell in the home that runs a script, in which `$0` is the program.
+fn shell(home: &Home, script: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(script)
+        .arg(env!("CARGO_BIN_EXE_clawkeep"))
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(home.path())
+        .stdin(Stdio::null());
+    command
+}
+
 /// A process that has opened the vault and waits for the rest of its answer, and where that is to come from.
-fn waiting(home: &Home, shell: &str) -> (Child, std::path::PathBuf) {
+fn waiting(home: &Home, before: &str) -> (Child, std::path::PathBuf) {
     let fifo = home.at("fifo");
     assert!(
         Command::new("mkfifo")
@@ -19,19 +34,12 @@ fn waiting(home: &Home, shell: &str) -> (Child, std::path::PathBuf) {
             .unwrap()
             .success()
     );
-    let mut command = Command::new("sh");
+    let mut command = shell(
+        home,
+        format!("{before}; exec \"$0\" key add passphrase --new-passphrase-file \"$1\""),
+    );
     command
-        .arg("-c")
-        .arg(format!(
-            "{shell}; exec \"$0\" key add passphrase --new-passphrase-file \"$1\""
-        ))
-        .arg(env!("CARGO_BIN_EXE_clawkeep"))
         .arg(&fifo)
-        .env_clear()
-        .env("HOME", home.path())
-        .env("PATH", "/usr/bin:/bin")
-        .current_dir(home.path())
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     (command.spawn().unwrap(), fifo)
@@ -84,16 +92,10 @@ fn keys_stay_in_memory_and_new_files_are_the_users_alone() {
 #[test]
 fn where_nothing_may_be_locked_everything_works() {
     let home = Home::with_claude("sk-ant-oat01-unlocked", 8);
-    let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg("ulimit -l 0; exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock \"$0\" token --provider anthropic")
-        .arg(env!("CARGO_BIN_EXE_clawkeep"))
-        .env_clear()
-        .env("HOME", home.path())
-        .env("PATH", "/usr/bin:/bin")
-        .current_dir(home.path())
-        .stdin(Stdio::null());
+    let mut command = shell(
+        &home,
+        "ulimit -l 0; exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock \"$0\" token --provider anthropic",
+    );
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{stderr}");
@@ -118,16 +120,10 @@ fn a_process_that_is_made_to_crash_leaves_no_core() {
 #[test]
 fn a_program_that_is_run_has_the_mask_that_it_would_have_had() {
     let home = Home::with_claude("sk-ant-oat01-mask", 8);
-    let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg("umask 027; exec \"$0\" exec --provider anthropic -- sh -c umask")
-        .arg(env!("CARGO_BIN_EXE_clawkeep"))
-        .env_clear()
-        .env("HOME", home.path())
-        .env("PATH", "/usr/bin:/bin")
-        .current_dir(home.path())
-        .stdin(Stdio::null());
+    let mut command = shell(
+        &home,
+        "umask 027; exec \"$0\" exec --provider anthropic -- sh -c umask",
+    );
     let output = command.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0027");
 }
