@@ -1,5 +1,10 @@
 //! Makes the vectors of events and of records: small ones, each with one thing wrong.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "cases are written as JSON literals where they are handed over"
+)]
+
 use clawkeep::audit::{ChainKeys, Checkpoint, Head, chain_mac, kept_mac};
 use clawkeep::domain::{Seq, VaultId};
 use serde_json::{Value, json};

@@ -1,7 +1,6 @@
-//! Makes the vectors that are whole vaults: two good ones, and copies of them with one thing wrong each.
+//! Makes the vaults of which the vectors that are whole vaults are copies, by a fixed clock.
 //!
-//! Their keys and nonces are the library's own, so they are others each time. What the program and the reader say of each is written
-//! beside it by hand, here.
+//! Their keys and nonces are the library's own, so they are others each time.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -17,16 +16,15 @@ use clawkeep::vault::{
     ChangeNote, ExportState, Exported, KeyChoice, KeySources, NewKey, Renewal, UnlockedVault,
     create,
 };
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::make::write;
 use super::{dir, hex};
 
 /// When the first event was recorded; each later one a minute after the one before.
-const START: i64 = 1_750_000_000_000;
+pub(super) const START: i64 = 1_750_000_000_000;
 const PASSPHRASE: &str = "made up for vectors";
-const OPENAI: &str = "openai:default";
+pub(super) const OPENAI: &str = "openai:default";
 const WORK: &str = "anthropic:work";
 
 /// A keychain in memory.
@@ -58,16 +56,16 @@ impl Keychain for Items {
 }
 
 /// A vault in the making, and what opens it.
-struct Making {
-    dir: tempfile::TempDir,
+pub(super) struct Making {
+    pub(super) dir: tempfile::TempDir,
     items: Items,
-    vault: UnlockedVault,
+    pub(super) vault: UnlockedVault,
     minute: i64,
     code: String,
     passphrase: &'static str,
 }
 
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     Actor {
         program: "vectors".into(),
         pid: 4242,
@@ -88,7 +86,7 @@ fn sources<'k>(dir: &Path, keychain: &'k Items) -> KeySources<'k> {
 }
 
 impl Making {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (dir, items) = (tempfile::tempdir().unwrap(), Items::default());
         let choice = KeyChoice::Only(NewKey::Keyfile);
         let clock = Clock::Fixed(UnixMs(START));
@@ -110,12 +108,12 @@ impl Making {
         }
     }
 
-    fn clock(&mut self) -> Clock {
+    pub(super) fn clock(&mut self) -> Clock {
         self.minute += 1;
         Clock::Fixed(UnixMs(START + self.minute * 60_000))
     }
 
-    fn put(&mut self, profile: &str, entry: &Value, kind: EventKind) {
+    pub(super) fn put(&mut self, profile: &str, entry: &Value, kind: EventKind) {
         let clock = self.clock();
         let mut tx = self.vault.begin(&actor(), clock).unwrap();
         let note = ChangeNote::new(kind, Origin::Clawkeep);
@@ -125,7 +123,7 @@ impl Making {
     }
 
     /// Order, last good and usage.
-    fn put_sections(&mut self, order: &[&str], errors: i64) {
+    pub(super) fn put_sections(&mut self, order: &[&str], errors: i64) {
         let clock = self.clock();
         let before = self.vault.agent(&AgentName::default()).unwrap().doc;
         let mut root = before.expose_secret().clone();
@@ -149,7 +147,7 @@ impl Making {
         tx.commit().unwrap();
     }
 
-    fn pin_and_export(&mut self) {
+    pub(super) fn pin_and_export(&mut self) {
         let clock = self.clock();
         let agent = AgentName::default();
         let mut tx = self.vault.begin(&actor(), clock).unwrap();
@@ -175,7 +173,7 @@ impl Making {
         tx.commit().unwrap();
     }
 
-    fn add_keys(&mut self) {
+    pub(super) fn add_keys(&mut self) {
         for new in [
             NewKey::Passphrase(PASSPHRASE.into()),
             NewKey::Recovery,
@@ -190,7 +188,7 @@ impl Making {
         }
     }
 
-    fn rotate(&mut self) {
+    pub(super) fn rotate(&mut self) {
         let clock = self.clock();
         self.vault
             .rotate(Renewal::DataKey, &actor(), clock)
@@ -211,7 +209,7 @@ impl Making {
         self.code = shown.into_inner();
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join("vault.db")
     }
 
@@ -220,7 +218,7 @@ impl Making {
     }
 
     /// What opens it, as cases have it; its key file is copied beside them.
-    fn given(&self) -> Value {
+    pub(super) fn given(&self) -> Value {
         let name = format!("{}.key", self.id());
         fs::copy(
             self.dir.path().join("keys").join(&name),
@@ -237,7 +235,7 @@ impl Making {
 }
 
 /// Works on a vault's tables as somebody would who can write it, the triggers out of the way and back afterwards.
-fn alter(path: &Path, work: impl FnOnce(&Connection)) {
+pub(super) fn alter(path: &Path, work: impl FnOnce(&Connection)) {
     let conn = Connection::open(path).unwrap();
     conn.pragma_update(None, "foreign_keys", false).unwrap();
     let mut select = conn
@@ -257,86 +255,10 @@ fn alter(path: &Path, work: impl FnOnce(&Connection)) {
     }
 }
 
-/// A good vault, of which cases are made.
-struct Base {
-    db: Vec<u8>,
-    given: Value,
-    head: String,
-    slots: Value,
-    events: i64,
-}
+/// A sealed cell as it was, and the number that it was bound to.
+pub(super) type Older = (Vec<u8>, i64);
 
-impl Base {
-    fn of(mut making: Making) -> Self {
-        making.vault.compact().unwrap();
-        let (given, path) = (making.given(), making.path());
-        let head = making.vault.head().unwrap().unwrap().to_string();
-        drop(making.vault);
-        let small = making.dir.path().join("small.db");
-        let conn = Connection::open(&path).unwrap();
-        conn.pragma_update(None, "journal_mode", "DELETE").unwrap();
-        conn.pragma_update(None, "page_size", 512).unwrap(); // these are committed: small pages for small tables
-        conn.execute("VACUUM INTO ?1", [small.to_str().unwrap()])
-            .unwrap();
-        let count = |sql: &str| conn.query_row(sql, [], |row| row.get(0)).unwrap();
-        let slots: i64 = count("SELECT count(*) FROM key_slots");
-        let slots: Vec<i64> = (1..=slots).collect();
-        Self {
-            db: fs::read(small).unwrap(),
-            given,
-            head,
-            slots: json!(slots),
-            events: count("SELECT count(*) FROM events"),
-        }
-    }
-
-    /// Writes a case: a copy with `harm` done to it, and what is said of it.
-    fn case(
-        &self,
-        name: &str,
-        about: &str,
-        harm: impl FnOnce(&Connection),
-        program: [(i64, &str); 3],
-        reader: Value,
-    ) {
-        let file = format!("{name}.db");
-        let path = dir().join("vaults").join(&file);
-        fs::write(&path, &self.db).unwrap();
-        alter(&path, harm);
-        // A record that holds and speaks of what does not open is said to hold, and that is an error.
-        let opens = reader["unopened"].as_array().is_none_or(Vec::is_empty);
-        let exit = |at: usize| match program[at].0 {
-            0 if at == 2 && !opens => 65,
-            exit => exit,
-        };
-        let said = |at: usize| json!({"exit": exit(at), "says": program[at].1});
-        let head = (name.ends_with("-with-head")).then_some(&self.head);
-        let case = json!({"db": file, "given": self.given, "head": head, "profile": OPENAI,
-            "program": {"status": said(0), "token": said(1), "verify": said(2)}, "reader": reader});
-        write("vault", name, about, case);
-    }
-
-    fn opened(&self, unopened: &[&str], record: Value) -> Value {
-        json!({"slots": self.slots, "unopened": unopened, "record": record})
-    }
-
-    fn holds(&self) -> Value {
-        json!({"holds": self.events})
-    }
-}
-
-const SHOWN: (i64, &str) = (0, "openai:default");
-const TOKEN: (i64, &str) = (0, "sk-test-openai-2");
-const HOLDS: (i64, &str) = (0, "The record holds");
-const ROW: &str = "profile openai:default of agent main";
-/// Where the row of a profile is.
-const OF: &str = "WHERE profile = (SELECT id FROM terms WHERE text = ?1)";
-
-#[expect(
-    clippy::type_complexity,
-    reason = "two rows, each with its generation, beside what made them"
-)]
-fn filled() -> (Making, (Vec<u8>, i64), (Vec<u8>, i64)) {
+pub(super) fn filled() -> (Making, Older, Older) {
     let mut making = Making::new();
     let key = |key: &str| json!({"type": "api_key", "provider": "openai", "key": key});
     let login = json!({"type": "oauth", "provider": "anthropic", "access": "sk-test-access", "refresh": "sk-test-refresh",
@@ -357,370 +279,4 @@ fn filled() -> (Making, (Vec<u8>, i64), (Vec<u8>, i64)) {
     making.put_sections(&["openai:default", "openai:spare"], 0);
     making.add_keys();
     (making, old_row, old_frame)
-}
-
-#[test]
-#[ignore = "writes tests/fixtures/vectors/vaults anew"]
-fn make_vaults() {
-    let _ = fs::remove_dir_all(dir().join("vaults"));
-    fs::create_dir_all(dir().join("vaults")).unwrap();
-    let (making, old_row, old_frame) = filled();
-    let base = Base::of(making);
-    credentials(&base, &old_row, &old_frame);
-    records(&base);
-    keys(&base);
-    containers(&base);
-    rotated();
-}
-
-fn sql(text: &'static str) -> impl FnOnce(&Connection) {
-    move |conn| conn.execute_batch(text).unwrap()
-}
-
-fn credentials(base: &Base, old_row: &(Vec<u8>, i64), old_frame: &(Vec<u8>, i64)) {
-    base.case(
-        "sound",
-        "nothing is wrong with it",
-        |_| (),
-        [SHOWN, TOKEN, HOLDS],
-        base.opened(&[], base.holds()),
-    );
-    let flip = |conn: &Connection| {
-        let blob: Vec<u8> = conn
-            .query_row(
-                &format!("SELECT sealed FROM profiles {OF}"),
-                [OPENAI],
-                |row| row.get(0),
-            )
-            .unwrap();
-        let mut blob = blob;
-        blob[20] ^= 1;
-        conn.execute(
-            &format!("UPDATE profiles SET sealed = ?2 {OF}"),
-            params![OPENAI, blob],
-        )
-        .unwrap();
-    };
-    let refused = [(65, ROW), (65, ROW), HOLDS];
-    let reader = || base.opened(&[ROW], base.holds());
-    base.case(
-        "profile-bit",
-        "a bit of a credential is flipped",
-        flip,
-        refused,
-        reader(),
-    );
-    let put_back = |conn: &Connection| {
-        let set = format!("UPDATE profiles SET sealed = ?2, generation = ?3 {OF}");
-        conn.execute(&set, params![OPENAI, old_row.0, old_row.1])
-            .unwrap();
-    };
-    base.case(
-        "profile-old-row",
-        "the row of a credential as it was a generation before",
-        put_back,
-        refused,
-        reader(),
-    );
-    let edits = [
-        (
-            "provider",
-            "UPDATE profiles SET provider = 'anthropic' WHERE provider = 'openai'",
-        ),
-        (
-            "type",
-            "UPDATE profiles SET type = 'token' WHERE provider = 'openai'",
-        ),
-        (
-            "owner",
-            "UPDATE profiles SET owner = 'claude-code' WHERE provider = 'openai'",
-        ),
-        (
-            "expiry",
-            "UPDATE profiles SET expires = 4000000000000 WHERE provider = 'openai'",
-        ),
-        (
-            "generation",
-            "UPDATE profiles SET generation = 3 WHERE provider = 'openai'",
-        ),
-        ("removed", "DELETE FROM profiles WHERE provider = 'openai'"),
-    ];
-    for (name, edit) in edits {
-        let about = format!("the row of a credential is altered: {name}");
-        base.case(
-            &format!("profile-{name}"),
-            &about,
-            sql(edit),
-            refused,
-            reader(),
-        );
-    }
-    let other = |row: &'static str| {
-        (
-            [(65, row), (65, row), HOLDS],
-            base.opened(&[row], base.holds()),
-        )
-    };
-    // Of what is not known, the copies differ.
-    let (program, _) = other("the frame of agent main");
-    let reader = base.opened(
-        &[
-            "the frame of agent main",
-            "the lastGood of agent main",
-            "the order of agent main",
-        ],
-        base.holds(),
-    );
-    base.case(
-        "frame-revision",
-        "an agent's revision is altered",
-        sql("UPDATE agents SET revision = revision + 1"),
-        program,
-        reader,
-    );
-    let (program, reader) = other("the order of agent main");
-    base.case(
-        "order-copy",
-        "the copy of the order differs from the frame",
-        sql("UPDATE provider_entries SET value = '[]' WHERE section = 'order'"),
-        program,
-        reader,
-    );
-    let (program, reader) = other("usage of profile openai:default of agent main");
-    base.case(
-        "usage-bit",
-        "a usage entry is cut",
-        sql("UPDATE usage SET sealed = substr(sealed, 1, length(sealed) - 1)"),
-        program,
-        reader,
-    );
-    let old = |conn: &Connection| {
-        conn.execute(
-            "UPDATE agents SET frame = ?1, revision = ?2",
-            params![old_frame.0, old_frame.1],
-        )
-        .unwrap();
-        conn.execute_batch(
-            "UPDATE provider_entries SET value = '[\"openai:default\"]' WHERE section = 'order'",
-        )
-        .unwrap();
-    };
-    let about = "an agent's frame as it was before the order was last changed, with its revision: not told (docs/file-format.md, What must match)";
-    base.case(
-        "frame-old",
-        about,
-        old,
-        [SHOWN, TOKEN, HOLDS],
-        base.opened(&[], base.holds()),
-    );
-}
-
-fn records(base: &Base) {
-    let case = |name: &str, about: &str, edit: &'static str, said: &str, record: Value| {
-        base.case(
-            name,
-            about,
-            sql(edit),
-            [SHOWN, TOKEN, (65, said)],
-            base.opened(&[], record),
-        );
-    };
-    let fault = |kind: &str, seq: i64| json!({"error": kind, "seq": seq});
-    let last = base.events;
-    case(
-        "event-altered",
-        "an event's time is altered",
-        "UPDATE events SET at = at + 1 WHERE seq = 3",
-        "event 3 is not as",
-        fault("altered", 3),
-    );
-    case(
-        "event-removed",
-        "an event is taken out",
-        "DELETE FROM events WHERE seq = 6",
-        "event 6 is missing",
-        fault("missing", 6),
-    );
-    let term = "UPDATE terms SET text = 'order.cleared' WHERE text = 'order.set'";
-    case(
-        "event-text-altered",
-        "a text that two events share is altered",
-        term,
-        "event 6 is not as",
-        fault("altered", 6),
-    );
-    let cut = "DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)";
-    case(
-        "record-cut-off-with-head",
-        "the last event is cut off, and a head was kept",
-        cut,
-        "cut off",
-        fault("truncated", last),
-    );
-    let series = "DELETE FROM series WHERE (subject, action) = (SELECT subject, action FROM events WHERE seq = 4)";
-    case(
-        "event-hidden",
-        "an event's series is taken out: queries do not find it",
-        series,
-        "cannot be found",
-        fault("misfiled", 4),
-    );
-    case(
-        "clock-step-planted",
-        "a step of the clock that never was",
-        "INSERT INTO clock_steps VALUES (4)",
-        "cannot be found",
-        fault("misfiled", last),
-    );
-}
-
-fn keys(base: &Base) {
-    let without = |gone: i64| {
-        let left: Vec<i64> = (1..=4).filter(|slot| *slot != gone).collect();
-        json!({"slots": left, "unopened": [], "record": base.holds()})
-    };
-    let refused = |said: &'static str| [(77, said); 3];
-    let wrapped = |conn: &Connection| {
-        let read = "SELECT wrapped FROM key_slots WHERE slot = 1";
-        let mut blob: Vec<u8> = conn.query_row(read, [], |row| row.get(0)).unwrap();
-        blob[20] ^= 1;
-        conn.execute("UPDATE key_slots SET wrapped = ?1 WHERE slot = 1", [blob])
-            .unwrap();
-    };
-    base.case(
-        "slot-altered",
-        "the data key wrapped in the key file's slot is altered",
-        wrapped,
-        refused("does not open with its key"),
-        without(1),
-    );
-    let check = "UPDATE key_slots SET check_value = zeroblob(16) WHERE slot = 1";
-    base.case(
-        "slot-check-altered",
-        "the check value of the key file's slot is altered",
-        sql(check),
-        refused("is not this vault's"),
-        without(1),
-    );
-    let kdf = "UPDATE key_slots SET kdf = replace(kdf, 'm=65536', 'm=8') WHERE slot = 2";
-    base.case(
-        "slot-kdf-weak",
-        "the passphrase's slot asks for less memory than is taken; the key file opens",
-        sql(kdf),
-        [SHOWN, TOKEN, HOLDS],
-        without(2),
-    );
-    let kind = "UPDATE key_slots SET kind = 'recovery' WHERE slot = 1";
-    base.case(
-        "slot-kind",
-        "the key file's slot is called one of a recovery code",
-        sql(kind),
-        refused("no passphrase was given"),
-        without(1),
-    );
-    let no_key = || json!({"error": "no-key"});
-    base.case(
-        "epoch",
-        "the vault's epoch is raised",
-        sql("UPDATE vault SET epoch = epoch + 1"),
-        refused("does not open with its key"),
-        no_key(),
-    );
-    base.case(
-        "vault-id",
-        "the vault's id is altered",
-        sql("UPDATE vault SET vault_id = zeroblob(16)"),
-        refused("is not this vault's"),
-        no_key(),
-    );
-    let swap = "UPDATE record_keys SET sealed = (SELECT sealed FROM record_keys WHERE purpose = 'fingerprint') WHERE purpose = 'audit'";
-    let record_key = || json!({"error": "record-key"});
-    base.case(
-        "record-keys-swapped",
-        "the fingerprint key in the audit key's place",
-        sql(swap),
-        [(65, "the audit key"); 3],
-        record_key(),
-    );
-}
-
-fn containers(base: &Base) {
-    let sound = base.opened(&[], base.holds());
-    let trigger = "CREATE TRIGGER planted BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END";
-    base.case(
-        "trigger-planted",
-        "a trigger that swallows events; a reader that only reads is not misled",
-        sql(trigger),
-        [(65, "tables, indexes or triggers were changed"); 3],
-        sound,
-    );
-    base.case(
-        "application-id",
-        "another application's database",
-        sql("PRAGMA application_id = 1"),
-        [(65, "is not a clawkeep vault"); 3],
-        json!({"error": "foreign"}),
-    );
-    let newer = "UPDATE refinery_schema_history SET version = 99 WHERE version = 3";
-    base.case(
-        "newer-schema",
-        "a schema that is not known",
-        sql(newer),
-        [(65, "has schema 99"); 3],
-        json!({"error": "schema"}),
-    );
-}
-
-/// A vault whose keys were rotated, then all renewed, and whose record was pruned.
-fn rotated() {
-    let (mut making, ..) = filled();
-    making.rotate();
-    making.put(OPENAI, &json!({"type": "api_key", "provider": "openai", "key": "sk-test-openai-2", "note": "again"}), EventKind::ProfileUpdated);
-    let before = UnixMs(START + 6 * 60_000);
-    let clock = making.clock();
-    making
-        .vault
-        .prune(before, None, &actor(), clock)
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    let base = Base::of(making);
-    base.case(
-        "rotated-and-pruned",
-        "rotated, all keys renewed, pruned; nothing is wrong with it",
-        |_| (),
-        [SHOWN, TOKEN, HOLDS],
-        base.opened(&[], base.holds()),
-    );
-    base.case(
-        "rotated-with-head",
-        "the same, and a head was kept",
-        |_| (),
-        [SHOWN, TOKEN, HOLDS],
-        base.opened(&[], base.holds()),
-    );
-    let newest = "DELETE FROM record_keys WHERE purpose = 'audit' AND number = 2";
-    base.case(
-        "rotated-newest-key-missing",
-        "the newest audit key is taken out",
-        sql(newest),
-        [(65, "the audit key"); 3],
-        json!({"error": "record-key"}),
-    );
-    let kept = "DELETE FROM events WHERE seq = (SELECT min(seq) FROM events)";
-    // What a profile's newest change is, is told by its event: the credential is refused too.
-    base.case(
-        "pruned-kept-removed",
-        "an event that pruning kept is taken out",
-        sql(kept),
-        [
-            (65, "profile anthropic:work of agent main"),
-            (65, "profile anthropic:work of agent main"),
-            (65, "kept when the record was pruned"),
-        ],
-        base.opened(
-            &["profile anthropic:work of agent main"],
-            json!({"error": "kept-missing", "seq": null}),
-        ),
-    );
 }
