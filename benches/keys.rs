@@ -6,6 +6,7 @@
 mod shared;
 
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -30,7 +31,9 @@ fn main() {
     println!("{} profiles, {size} bytes", profiles());
     for args in [&["key", "rotate"][..], &["key", "rotate", "--compromised"]] {
         let started = Instant::now();
-        shared::run(shared::command(home.path(), args));
+        let mut command = shared::command(home.path(), args);
+        command.arg("--quiet").stdout(Stdio::inherit());
+        shared::run(command);
         println!(
             "{}: {:.2} s",
             args.join(" "),
@@ -128,7 +131,12 @@ impl Home {
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn rotate(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| shared::run(shared::command(home().path(), &["key", "rotate"])));
+    bencher.bench(|| {
+        shared::run(shared::command(
+            home().path(),
+            &["--quiet", "key", "rotate"],
+        ))
+    });
 }
 
 /// The floor of the rows above and below: a process that does nothing.
