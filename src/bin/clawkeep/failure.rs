@@ -350,6 +350,9 @@ fn backup_remedy(error: &BackupError) -> Option<String> {
             "Nothing was changed. Use another backup.".to_owned()
         }
         BackupError::Vault(error) => vault_remedy(error)?,
+        BackupError::File(FileError::NotRegular { .. } | FileError::TooLarge { .. }) => {
+            "Nothing was changed. Name a file that backup create wrote.".to_owned()
+        }
         BackupError::File(error) => file_remedy(error)?,
         BackupError::Chain(_) => {
             "Nothing was changed. Keep it as evidence, and use another backup.".to_owned()
