@@ -4,6 +4,7 @@
 
 mod clock;
 mod file;
+mod follow;
 pub mod keychain;
 mod lock;
 mod permissions;
@@ -19,6 +20,7 @@ pub use file::{
     exists, is_same_file, look_for, open_regular, read_regular, read_trusted, remove_if_present,
     rename_durably, resolve_link, resolve_link_until, sync_dir,
 };
+pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
 pub use permissions::{Permissions, close_to_others};

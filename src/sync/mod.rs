@@ -26,6 +26,7 @@ mod sources;
 mod spent;
 mod store_lock;
 mod survey;
+pub mod watch;
 
 pub use destination::ExportPlan;
 pub use edited::{Edited, EditedBy};

@@ -218,7 +218,10 @@ impl Vault {
 
     /// A number that is another one once another connection has committed. Two that are equal say nothing of what this
     /// connection has committed in between.
-    pub(crate) fn data_version(&self) -> Result<i64, VaultError> {
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn data_version(&self) -> Result<i64, VaultError> {
         self.conn
             .query_row("PRAGMA data_version", [], |row| row.get(0))
             .at(&self.path, "read")

@@ -1,0 +1,449 @@
+//! Being told when files change: files that may not be there yet, that are replaced, or that lie behind links.
+//!
+//! Directories are watched, never the files: one that is renamed over would take the watch with it. Of a path whose directory is not
+//! there, the nearest that is; so [`Follower::follow`] is called again whenever something has happened, and watches closer then. A
+//! directory further up that is moved is not told: call it from time to time too.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+/// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of Linux.
+const LINKS_MAX: usize = 40;
+
+/// What happened to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// It is being written; more may come.
+    Writing,
+    /// It was closed by who wrote it, put in place, moved, removed, or may be read by others than before.
+    Done,
+}
+
+/// What a [`Follower`] tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// Something happened to what is followed, or to the link or directory that leads there.
+    Path(PathBuf, Touch),
+    /// Something may have happened to anything: events were lost, or a directory was moved.
+    Unsure,
+}
+
+/// Why changes are not told.
+#[derive(Debug, thiserror::Error)]
+#[error("changes of files are not told by the system")]
+pub struct FollowError(#[from] notify::Error);
+
+/// What is to be followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Files, by absolute paths; none of them need exist.
+    pub files: Vec<PathBuf>,
+    /// Directories of which it matters what is in them.
+    pub dirs: Vec<PathBuf>,
+}
+
+/// Follows files.
+pub struct Follower {
+    watcher: RecommendedWatcher,
+    interest: Arc<Mutex<Interest>>,
+    /// The directories that are watched, and which ones they were.
+    watched: BTreeMap<PathBuf, Option<Stamp>>,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Follower({} directories)", self.watched.len())
+    }
+}
+
+/// What of the watched directories matters, by their real paths.
+#[derive(Debug, Default, PartialEq)]
+struct Interest {
+    dirs: HashSet<PathBuf>,
+    /// Entries of the directories, with what is followed through them.
+    entries: HashMap<PathBuf, Vec<PathBuf>>,
+    /// Directories whose every entry matters.
+    listings: HashMap<PathBuf, PathBuf>,
+}
+
+impl Follower {
+    /// Nothing is followed yet. `tell` is called on a thread of the watcher's own.
+    ///
+    /// # Errors
+    /// When the system tells nothing, or no more: on Linux the number of inotify instances is limited.
+    pub fn new(tell: impl Fn(Touched) + Send + 'static) -> Result<Self, FollowError> {
+        let interest = Arc::new(Mutex::new(Interest::default()));
+        let known = Arc::clone(&interest);
+        let watcher = notify::recommended_watcher(move |event| {
+            let interest = known.lock().unwrap_or_else(PoisonError::into_inner);
+            interest.sort_out(event, &tell);
+        })?;
+        Ok(Self {
+            watcher,
+            interest,
+            watched: BTreeMap::new(),
+        })
+    }
+
+    /// Follows these instead of what was followed before. Whether a directory is watched now that was not before: what happened there
+    /// until now was not told.
+    ///
+    /// # Errors
+    /// When a directory cannot be watched: on Linux their number is limited. All others are.
+    pub fn follow(&mut self, followed: &Followed) -> Result<bool, FollowError> {
+        let wanted = Interest::of(followed);
+        let mut is_new = false;
+        let mut refused = None;
+        let gone: Vec<PathBuf> = self
+            .watched
+            .iter()
+            .filter(|(dir, seen)| !wanted.dirs.contains(*dir) || is_another(**seen, dir))
+            .map(|(dir, _)| dir.clone())
+            .collect();
+        for dir in gone {
+            // Of a directory that is gone the system has forgotten it already.
+            let _ = self.watcher.unwatch(&dir);
+            self.watched.remove(&dir);
+        }
+        let dirs: Vec<PathBuf> = wanted.dirs.iter().cloned().collect();
+        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+        for dir in dirs {
+            if self.watched.contains_key(&dir) {
+                continue;
+            }
+            match self.watcher.watch(&dir, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    let stamp = Stamp::of(&dir);
+                    self.watched.insert(dir, stamp);
+                    is_new = true;
+                }
+                Err(error) if is_absent(&error) => is_new = true, // removed just now: look again
+                Err(error) => refused = Some(error),
+            }
+        }
+        refused.map_or(Ok(is_new), |error| Err(error.into()))
+    }
+}
+
+fn is_absent(error: &notify::Error) -> bool {
+    matches!(error.kind, notify::ErrorKind::PathNotFound)
+}
+
+fn is_another(seen: Option<Stamp>, dir: &Path) -> bool {
+    match (seen, Stamp::of(dir)) {
+        (Some(seen), Some(now)) => !seen.is_same_file(&now),
+        (seen, now) => seen != now,
+    }
+}
+
+impl Interest {
+    fn of(followed: &Followed) -> Self {
+        let mut interest = Self::default();
+        for file in &followed.files {
+            interest.trace(file);
+        }
+        for dir in &followed.dirs {
+            interest.trace(dir);
+            if let Ok(real) = fs::canonicalize(dir) {
+                interest.dirs.insert(real.clone());
+                interest.listings.insert(real, dir.clone());
+            }
+        }
+        interest
+    }
+
+    /// Follows a path through its links, as far as it exists.
+    fn trace(&mut self, target: &Path) {
+        let mut path = target.to_owned();
+        for _ in 0..LINKS_MAX {
+            let Some((dir, name, rest)) = nearest(&path) else {
+                return;
+            };
+            let entry = dir.join(name);
+            let targets = self.entries.entry(entry.clone()).or_default();
+            if !targets.iter().any(|known| known == target) {
+                targets.push(target.to_owned());
+            }
+            self.dirs.insert(dir.clone());
+            let Ok(text) = fs::read_link(&entry) else {
+                return;
+            };
+            path = dir.join(text);
+            if !rest.as_os_str().is_empty() {
+                path.push(rest);
+            }
+        }
+    }
+
+    fn sort_out(&self, event: notify::Result<notify::Event>, tell: &impl Fn(Touched)) {
+        let event = match event {
+            Ok(event) if !event.need_rescan() => event,
+            _ => return tell(Touched::Unsure),
+        };
+        let Some(touch) = touch(&event.kind) else {
+            return;
+        };
+        let is_moved = matches!(
+            event.kind,
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+        );
+        for path in &event.paths {
+            for target in self.entries.get(path).into_iter().flatten() {
+                tell(Touched::Path(target.clone(), touch));
+            }
+            if is_moved && self.dirs.contains(path) {
+                tell(Touched::Unsure);
+            }
+            let parent = path.parent();
+            let is_entry = is_moved || matches!(event.kind, EventKind::Create(_));
+            if let Some(dir) = parent.and_then(|parent| self.listings.get(parent))
+                && is_entry
+            {
+                tell(Touched::Path(dir.clone(), Touch::Done));
+            }
+        }
+    }
+}
+
+/// The nearest directory above a path that exists, by its real path; the entry of it that leads on; and what comes after.
+fn nearest(path: &Path) -> Option<(PathBuf, PathBuf, PathBuf)> {
+    for ancestor in path.ancestors().skip(1) {
+        let Ok(real) = fs::canonicalize(ancestor) else {
+            continue;
+        };
+        if !real.is_dir() {
+            continue;
+        }
+        let mut rest = path.strip_prefix(ancestor).ok()?.components();
+        let name = PathBuf::from(rest.next()?.as_os_str());
+        return Some((real, name, rest.as_path().to_owned()));
+    }
+    None
+}
+
+/// What an event means for a file; nothing where it was only read.
+fn touch(kind: &EventKind) -> Option<Touch> {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Touch::Done),
+        EventKind::Access(_) => None,
+        EventKind::Create(CreateKind::Folder) => Some(Touch::Done),
+        EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => {
+            Some(Touch::Writing)
+        }
+        _ => Some(Touch::Done),
+    }
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Device and file number; 0 where the system has none.
+    file: (u64, u64),
+    /// Bytes.
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// That of the file to which `path` leads; nothing where there is none.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            file: number(&metadata),
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
+
+    /// Whether it is the same file, whatever is in it.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        self.file == other.file
+    }
+}
+
+#[cfg(unix)]
+fn number(metadata: &fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn number(_metadata: &fs::Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::{Duration, Instant};
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        follower: Follower,
+        told: Receiver<Touched>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (tell, told) = channel();
+            let follower = Follower::new(move |touched| {
+                let _ = tell.send(touched);
+            });
+            Self {
+                dir,
+                follower: follower.unwrap(),
+                told,
+            }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn follow(&mut self, names: &[&str]) -> bool {
+            let files = names.iter().map(|name| self.path(name)).collect();
+            let followed = Followed {
+                files,
+                dirs: vec![],
+            };
+            self.follower.follow(&followed).unwrap()
+        }
+
+        /// Waits until it is told that something is done to `name`.
+        fn expect(&self, name: &str) {
+            let end = Instant::now() + Duration::from_secs(10);
+            let want = Touched::Path(self.path(name), Touch::Done);
+            while let Ok(touched) = self
+                .told
+                .recv_timeout(end.saturating_duration_since(Instant::now()))
+            {
+                if touched == want || touched == Touched::Unsure {
+                    return;
+                }
+            }
+            panic!("{name}: nothing was told");
+        }
+
+        fn is_quiet(&self) -> bool {
+            self.told.try_recv().is_err()
+        }
+    }
+
+    #[test]
+    fn a_file_is_followed_through_every_way_of_writing_it() {
+        let mut bench = Bench::new();
+        fs::write(bench.path("f"), "0").unwrap();
+        assert!(bench.follow(&["f"]), "watched from now on");
+        assert!(!bench.follow(&["f"]), "as before");
+        fs::write(bench.path("f"), "1").unwrap();
+        bench.expect("f");
+        fs::write(bench.path("draft"), "2").unwrap();
+        fs::rename(bench.path("draft"), bench.path("f")).unwrap();
+        bench.expect("f");
+        fs::write(bench.path("f"), "3").unwrap();
+        bench.expect("f");
+        fs::remove_file(bench.path("f")).unwrap();
+        bench.expect("f");
+        fs::write(bench.path("f"), "4").unwrap();
+        bench.expect("f");
+    }
+
+    #[test]
+    fn a_file_is_found_that_comes_with_its_directories() {
+        let mut bench = Bench::new();
+        bench.follow(&["a/b/f"]);
+        fs::create_dir(bench.path("a")).unwrap();
+        bench.expect("a/b/f");
+        assert!(bench.follow(&["a/b/f"]), "closer");
+        fs::create_dir(bench.path("a/b")).unwrap();
+        bench.expect("a/b/f");
+        bench.follow(&["a/b/f"]);
+        fs::write(bench.path("a/b/f"), "1").unwrap();
+        bench.expect("a/b/f");
+        // The directory goes, and another comes in its place.
+        fs::rename(bench.path("a/b"), bench.path("old")).unwrap();
+        bench.expect("a/b/f");
+        bench.follow(&["a/b/f"]);
+        fs::create_dir(bench.path("a/b")).unwrap();
+        bench.expect("a/b/f");
+        bench.follow(&["a/b/f"]);
+        fs::write(bench.path("a/b/f"), "2").unwrap();
+        bench.expect("a/b/f");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_followed_behind_links() {
+        use std::os::unix::fs::symlink;
+        let mut bench = Bench::new();
+        fs::create_dir(bench.path("real")).unwrap();
+        fs::write(bench.path("real/f"), "1").unwrap();
+        symlink("real", bench.path("dir")).unwrap();
+        symlink("dir/f", bench.path("link")).unwrap();
+        bench.follow(&["link", "dir/f"]);
+        fs::write(bench.path("real/f"), "2").unwrap();
+        bench.expect("link");
+        // The link leads elsewhere from now on.
+        fs::remove_file(bench.path("link")).unwrap();
+        symlink("other", bench.path("link")).unwrap();
+        bench.expect("link");
+        bench.follow(&["link"]);
+        fs::write(bench.path("other"), "3").unwrap();
+        bench.expect("link");
+    }
+
+    #[test]
+    fn what_is_only_read_or_lies_beside_is_not_told() {
+        let mut bench = Bench::new();
+        fs::write(bench.path("f"), "1").unwrap();
+        bench.follow(&["f"]);
+        fs::read(bench.path("f")).unwrap();
+        fs::write(bench.path("beside"), "1").unwrap();
+        // What is told comes in the order in which it happened.
+        fs::write(bench.path("f"), "2").unwrap();
+        assert_eq!(
+            bench.told.recv_timeout(Duration::from_secs(10)).unwrap(),
+            Touched::Path(bench.path("f"), Touch::Writing)
+        );
+        bench.expect("f");
+        assert!(bench.is_quiet());
+    }
+
+    #[test]
+    fn what_comes_into_a_listed_directory_is_told() {
+        let mut bench = Bench::new();
+        let followed = Followed {
+            files: vec![],
+            dirs: vec![bench.path("agents")],
+        };
+        bench.follower.follow(&followed).unwrap();
+        fs::create_dir(bench.path("agents")).unwrap();
+        bench.expect("agents");
+        assert!(bench.follower.follow(&followed).unwrap());
+        fs::create_dir(bench.path("agents/ops")).unwrap();
+        bench.expect("agents");
+    }
+
+    #[test]
+    fn a_circle_of_links_ends() {
+        #[cfg(unix)]
+        {
+            let mut bench = Bench::new();
+            std::os::unix::fs::symlink("b", bench.path("a")).unwrap();
+            std::os::unix::fs::symlink("a", bench.path("b")).unwrap();
+            bench.follow(&["a"]);
+            fs::remove_file(bench.path("b")).unwrap();
+            bench.expect("a");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! When which login is refreshed, and when a credential comes to its end.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::domain::{Credential, Fingerprint, StoreDoc, UnixMs, WARN_AFTER_MS};
+use crate::sync::{NotRenewed, is_due};
+
+/// Pauses after the first failed refresh of a login in turn, then always the last of them.
+const PAUSES: [Duration; 6] = [
+    Duration::from_secs(60),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(3600),
+];
+/// What will fail again until somebody does something is looked at so often: settings and logins change without a word to us.
+const HOPELESS: Duration = Duration::from_secs(3600);
+/// A login is refreshed ahead by up to so much more of the span than is asked for: 1/4. Not all hosts ask at once then.
+const JITTER: u64 = 4;
+
+/// What came of a refresh.
+#[derive(Clone, Copy, Debug)]
+pub enum Attempt<'a> {
+    /// It lasts so long now, in milliseconds.
+    Lasts(i64),
+    /// It was not refreshed.
+    Not(&'a NotRenewed, UnixMs),
+    /// Something here stood in the way.
+    Failed,
+}
+
+/// What is known of a login that was tried.
+#[derive(Clone, Copy, Debug)]
+struct Tried {
+    failures: usize,
+    not_before: Instant,
+}
+
+/// When to refresh what.
+#[derive(Debug)]
+pub struct Schedule {
+    ahead_ms: i64,
+    tried: HashMap<Fingerprint, Tried>,
+}
+
+impl Schedule {
+    /// Logins are refreshed so many milliseconds before their end, or up to a quarter of that earlier.
+    #[must_use]
+    pub fn new(ahead_ms: i64) -> Self {
+        Self {
+            ahead_ms,
+            tried: HashMap::new(),
+        }
+    }
+
+    /// How much is left of a login when it is refreshed, in milliseconds. Always the same for one token, whoever asks.
+    #[must_use]
+    pub fn ahead(&self, token: Fingerprint) -> i64 {
+        let span = u64::try_from(self.ahead_ms).unwrap_or(0) / JITTER + 1;
+        let more = u64::from_be_bytes(token.digest) % span;
+        self.ahead_ms
+            .saturating_add(i64::try_from(more).unwrap_or(0))
+    }
+
+    /// Whether a login of the grant `grant`, with the token `token`, is to be refreshed now.
+    #[must_use]
+    pub fn is_due(
+        &self,
+        credential: &Credential<'_>,
+        (grant, token): (Fingerprint, Fingerprint),
+        (now, instant): (UnixMs, Instant),
+    ) -> bool {
+        is_due(credential, now, self.ahead(token))
+            && self
+                .tried
+                .get(&grant)
+                .is_none_or(|tried| tried.not_before <= instant)
+    }
+
+    /// How long until a login is due; nothing where it has no end, and is due when it is looked at next.
+    #[must_use]
+    pub fn due_in(
+        &self,
+        credential: &Credential<'_>,
+        (grant, token): (Fingerprint, Fingerprint),
+        (now, instant): (UnixMs, Instant),
+    ) -> Option<Duration> {
+        let ends = credential.expiry()?.floor_ms();
+        let left = ends
+            .saturating_sub(self.ahead(token))
+            .saturating_sub(now.0)
+            .max(0);
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let tried = self.tried.get(&grant);
+        let rest = tried.map(|tried| tried.not_before.saturating_duration_since(instant));
+        Some(left.max(rest.unwrap_or_default()))
+    }
+
+    /// Notes what came of a refresh of the grant `grant`; when it is tried again, unless its token is another one by then. A token that
+    /// lasts no longer than it is refreshed ahead is left alone for half of its time.
+    pub fn note(&mut self, grant: Fingerprint, attempt: Attempt<'_>, instant: Instant) -> Duration {
+        let failures = self.tried.get(&grant).map_or(0, |tried| tried.failures);
+        let (failures, pause) = match attempt {
+            Attempt::Lasts(ms) => {
+                let half = u64::try_from(ms / 2).unwrap_or(0);
+                (0, Duration::from_millis(half).max(PAUSES[0]))
+            }
+            Attempt::Not(NotRenewed::Limited(until), now) => {
+                let left = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0);
+                // An answer of another day's clock is not waited for until that day.
+                (
+                    failures,
+                    Duration::from_millis(left)
+                        .max(PAUSES[0])
+                        .min(Duration::from_secs(24 * 3600)),
+                )
+            }
+            Attempt::Not(why, _) if is_hopeless(why) => (failures, HOPELESS),
+            Attempt::Not(..) | Attempt::Failed => {
+                let pause = PAUSES[failures.min(PAUSES.len() - 1)];
+                (failures + 1, pause)
+            }
+        };
+        let tried = Tried {
+            failures,
+            not_before: instant + pause,
+        };
+        self.tried.insert(grant, tried);
+        pause
+    }
+
+    /// Forgets what was tried: settings have changed, or somebody has done something.
+    pub fn forget(&mut self) {
+        self.tried.clear();
+    }
+
+    /// Forgets every grant that is not among these.
+    pub fn keep_only(&mut self, grants: &[Fingerprint]) {
+        self.tried.retain(|grant, _| grants.contains(grant));
+    }
+}
+
+/// Whether it takes somebody to do something.
+fn is_hopeless(why: &NotRenewed) -> bool {
+    !matches!(
+        why,
+        NotRenewed::Obstacle(_) | NotRenewed::FailedJustNow(_) | NotRenewed::Refused(_)
+    )
+}
+
+/// How long until the first of a document's credentials comes to its last day, or to its end.
+#[must_use]
+pub fn next_transition(doc: &StoreDoc, now: UnixMs) -> Option<Duration> {
+    let instants = doc.credentials().filter_map(|(_, credential)| {
+        let ends = credential.expiry()?.floor_ms();
+        let first = ends.saturating_sub(WARN_AFTER_MS);
+        let next = if first > now.0 { first } else { ends };
+        u64::try_from(next.saturating_sub(now.0))
+            .ok()
+            .filter(|left| *left > 0)
+    });
+    instants.min().map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const NOW: UnixMs = UnixMs(1_768_000_000_000);
+    const AHEAD: i64 = 600_000;
+
+    fn print(digest: u64) -> Fingerprint {
+        Fingerprint {
+            key_number: 1,
+            digest: digest.to_be_bytes(),
+        }
+    }
+
+    fn login(left: i64) -> serde_json::Value {
+        json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r", "expires": NOW.0 + left})
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_due_when_the_wait_is_over(left in -1000_i64..2_000_000, token in any::<u64>()) {
+            let (schedule, entry) = (Schedule::new(AHEAD), login(left));
+            let credential = Credential::of(&entry);
+            let prints = (print(1), print(token));
+            let at = Instant::now();
+            let wait = schedule.due_in(&credential, prints, (NOW, at)).unwrap();
+            prop_assert_eq!(schedule.is_due(&credential, prints, (NOW, at)), left < schedule.ahead(prints.1));
+            let then = UnixMs(NOW.0 + i64::try_from(wait.as_millis()).unwrap() + 1);
+            prop_assert!(schedule.is_due(&credential, prints, (then, at + wait)));
+            prop_assert!((AHEAD..=AHEAD + AHEAD / 4).contains(&schedule.ahead(prints.1)));
+        }
+    }
+
+    #[test]
+    fn failures_are_tried_again_later_and_later() {
+        let mut schedule = Schedule::new(AHEAD);
+        let (grant, at) = (print(1), Instant::now());
+        let why = NotRenewed::Obstacle("disk".to_owned());
+        let pauses: Vec<u64> = (0..8)
+            .map(|_| schedule.note(grant, Attempt::Not(&why, NOW), at).as_secs())
+            .collect();
+        assert_eq!(pauses, [60, 120, 300, 600, 1800, 3600, 3600, 3600]);
+        let entry = login(0);
+        let is_due = |schedule: &Schedule, grant, after| {
+            let prints = (grant, print(9));
+            schedule.is_due(
+                &Credential::of(&entry),
+                prints,
+                (NOW, at + Duration::from_secs(after)),
+            )
+        };
+        assert!(!is_due(&schedule, grant, 3599) && is_due(&schedule, grant, 3600));
+        assert!(is_due(&schedule, print(2), 0), "another login");
+        schedule.keep_only(&[print(2)]);
+        assert!(is_due(&schedule, grant, 0));
+    }
+
+    #[test]
+    fn what_lasts_less_than_it_is_refreshed_ahead_is_not_refreshed_for_ever() {
+        let mut schedule = Schedule::new(AHEAD);
+        let (grant, at) = (print(1), Instant::now());
+        assert_eq!(
+            schedule.note(grant, Attempt::Lasts(300_000), at),
+            Duration::from_secs(150)
+        );
+        let entry = login(300_000);
+        let credential = Credential::of(&entry);
+        let prints = (grant, print(3));
+        assert!(!schedule.is_due(&credential, prints, (NOW, at)));
+        assert_eq!(
+            schedule.due_in(&credential, prints, (NOW, at)),
+            Some(Duration::from_secs(150))
+        );
+    }
+
+    #[test]
+    fn a_provider_is_left_alone_as_it_asks_but_not_for_a_year() {
+        let mut schedule = Schedule::new(AHEAD);
+        let mut pause = |ms: i64| {
+            let why = NotRenewed::Limited(UnixMs(NOW.0 + ms));
+            schedule
+                .note(print(1), Attempt::Not(&why, NOW), Instant::now())
+                .as_secs()
+        };
+        assert_eq!(
+            [pause(120_000), pause(-5), pause(i64::MAX - NOW.0)],
+            [120, 60, 86_400]
+        );
+        let mut dead = || {
+            schedule
+                .note(
+                    print(1),
+                    Attempt::Not(&NotRenewed::Dead, NOW),
+                    Instant::now(),
+                )
+                .as_secs()
+        };
+        assert_eq!((dead(), dead()), (3600, 3600));
+    }
+
+    #[test]
+    fn the_next_transition_is_the_first_to_come() {
+        let doc = |left: i64| {
+            let mut doc = StoreDoc::default();
+            doc.set(crate::domain::Section::Profiles, "p:x", login(left));
+            doc
+        };
+        let next = |left: i64| next_transition(&doc(left), NOW).map(|wait| wait.as_millis());
+        assert_eq!(next(-1), None);
+        assert_eq!(next(5), Some(5));
+        assert_eq!(
+            next(WARN_AFTER_MS),
+            Some(WARN_AFTER_MS.unsigned_abs().into())
+        );
+        assert_eq!(next(WARN_AFTER_MS + 7), Some(7));
+        assert_eq!(next_transition(&StoreDoc::default(), NOW), None);
+    }
+}
