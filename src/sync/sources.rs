@@ -1,7 +1,10 @@
 //! The logins of other programs, read and decided about for one agent.
 
 use std::cell::OnceCell;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -22,6 +25,11 @@ use crate::vault::ChangeNote;
 
 /// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the same file.
 const SOURCE_LIMIT: u64 = 16 << 20;
+/// A file that was changed within that time may still be being written.
+const FRESH: Duration = Duration::from_secs(1);
+/// For how long such a one is looked at again where it makes no sense, and how often.
+const WRITING: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(4);
 /// An agent's store before `auth-profiles.json`. Source: `spec/compat.md`, Paths.
 pub(super) const LEGACY_STORE: &str = "auth.json";
 
@@ -127,7 +135,7 @@ impl LoginSources<'_> {
             origin: Origin::ClaudeCode,
             decision: self.claude_code(stored(CLAUDE_CLI), now, notices),
         };
-        let codex = read_codex_cli(read_source(&self.codex_file));
+        let codex = self.read_codex_cli();
         let place = || self.codex_file.display().to_string();
         tell(&codex, place, (CODEX_CLI, stored(CODEX_CLI)), notices);
         let others = doc
@@ -190,8 +198,20 @@ impl LoginSources<'_> {
 
     fn read_claude_code(&self) -> (Place, Reading<ClaudeCodeLogin>) {
         let service = macos_service_name(self.claude_config_dir.as_deref());
-        read_claude_code(self.keychain, &service, &self.user, || {
-            read_source(&self.claude_file)
+        let is_unfinished = |(place, reading): &(Place, Reading<ClaudeCodeLogin>)| {
+            matches!((place, reading), (Place::File, Reading::Damaged(_)))
+        };
+        once_written(&self.claude_file, is_unfinished, || {
+            read_claude_code(self.keychain, &service, &self.user, || {
+                read_source(&self.claude_file)
+            })
+        })
+    }
+
+    fn read_codex_cli(&self) -> Reading<CodexLogin> {
+        let is_unfinished = |reading: &Reading<CodexLogin>| matches!(reading, Reading::Damaged(_));
+        once_written(&self.codex_file, is_unfinished, || {
+            read_codex_cli(read_source(&self.codex_file))
         })
     }
 
@@ -240,14 +260,27 @@ impl Owners<'_> {
                 })
             }
             "openai-codex" => {
-                let file = &self.sources.codex_file;
-                let read = || read_codex_cli(read_source(file));
-                owned(self.codex.get_or_init(read), Owner::CodexCli, |login| {
+                let reading = self.codex.get_or_init(|| self.sources.read_codex_cli());
+                owned(reading, Owner::CodexCli, |login| {
                     credential.expose_refresh() == Some(login.refresh.expose_secret())
                 })
             }
             _ => Owned::Ours,
         }
+    }
+}
+
+/// Reads what is in a file, again and again for a while if it makes no sense and was changed just now: it may be being written.
+fn once_written<R>(path: &Path, is_unfinished: impl Fn(&R) -> bool, read: impl Fn() -> R) -> R {
+    let end = Instant::now() + WRITING;
+    loop {
+        let reading = read();
+        let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+        let is_fresh = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < FRESH));
+        if !is_fresh || !is_unfinished(&reading) || Instant::now() >= end {
+            return reading;
+        }
+        thread::sleep(LOOK_AGAIN);
     }
 }
 

@@ -48,3 +48,4 @@ mod two_writers;
 mod upgrade;
 mod vectors;
 mod versions;
+mod watch;

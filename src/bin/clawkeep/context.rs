@@ -117,6 +117,13 @@ impl Context {
         Ok(self.providers.get_or_init(|| providers))
     }
 
+    /// Forgets what was read of the settings: they have changed.
+    pub(crate) fn forget_settings(&mut self) {
+        self.settings = OnceCell::new();
+        self.own = OnceCell::new();
+        self.providers = OnceCell::new();
+    }
+
     pub(crate) fn key_sources(&self) -> KeySources<'_> {
         KeySources {
             named_keyfile: self.layout.named_key_file().map(Path::to_owned),
@@ -321,7 +328,7 @@ impl Context {
     }
 
     /// Where the locks between our own processes lie: beside the vault.
-    fn lock_dir(&self) -> PathBuf {
+    pub(crate) fn lock_dir(&self) -> PathBuf {
         let mut path = self.layout.vault_file.as_os_str().to_owned();
         path.push(".lease");
         path.into()

@@ -93,6 +93,9 @@ pub(crate) enum Failure {
         status: u8,
         source: io::Error,
     },
+    /// Another process watches the vault.
+    #[error("{what}")]
+    Watched { what: String },
     /// `--check` found something: the report has said what.
     #[error("check failed")]
     Check(u8),
@@ -149,6 +152,7 @@ impl Failure {
             | Self::OwnSettings(OwnSettingsError::File(error))
             | Self::Undecided(OwnSettingsError::File(error)) => of_file(error),
             Self::OwnSettings(_) | Self::Undecided(_) => DAMAGED,
+            Self::Watched { .. } => BUSY,
             Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
             Self::Config(_) => DAMAGED,
             Self::Path(_) | Self::Output(_) | Self::Input(_) | Self::Refused { .. } => FAILED,
@@ -176,6 +180,11 @@ impl Failure {
                 _ => FAILED,
             },
         }
+    }
+
+    /// Whether it is to be had later.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.exit_status() == BUSY
     }
 
     /// Whether stdout has said it already.
@@ -258,6 +267,7 @@ impl Failure {
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }
+            Self::Watched { .. } => "One is enough. See what it does with: clawkeep monitor status".to_owned(),
             Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
             Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", crate::args::command_words()),
             _ => return None,

@@ -1,11 +1,13 @@
 //! The `clawkeep` command: arguments in, answers on stdout, everything else on stderr.
 
 mod args;
+mod changes;
 mod collation;
 mod commands;
 mod context;
 mod export_modes;
 mod failure;
+mod notices;
 mod panics;
 mod passphrase;
 mod pick;
@@ -19,6 +21,7 @@ mod table;
 mod target;
 mod time_arg;
 mod ui;
+mod watcher;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,32 @@
 //! What is said of a login that could not be refreshed: why, and what to do.
 
 use clawkeep::doctor::{how_to_log_in, login_again, of_agent, shell_word};
-use clawkeep::domain::{AgentName, CredentialType, Endpoint, Owner, ProviderId, StoreDoc};
+use clawkeep::domain::{
+    AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, StoreDoc,
+};
 use clawkeep::oauth::{FailureClass, Refusal};
 use clawkeep::sync::NotRenewed;
 
 use crate::context::Context;
 use crate::ui::{local_minute, one_line, shown_id};
+
+/// Whether a login is one that is refreshed here without being named: the vault's own, of a provider that can be asked. An entry of a
+/// provider that makes no sense is no reason to be silent.
+pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Credential<'_>) -> bool {
+    let is_ours = Owner::of(id) == Owner::Vault
+        && credential.expose_refresh().is_some()
+        && !credential.is_marker();
+    let Ok(providers) = context.providers() else {
+        return is_ours;
+    };
+    is_ours
+        && match providers.get(&ProviderId::new(credential.provider)) {
+            Ok(provider) => {
+                provider.is_some_and(|provider| provider.endpoint(credential.client_id()).is_some())
+            }
+            Err(_) => true,
+        }
+}
 
 /// Why, as half a sentence that begins with the profile.
 pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {

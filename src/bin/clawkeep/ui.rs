@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use clap::error::ErrorKind;
 
 use crate::failure::Failure;
+use crate::notices;
 use clawkeep::sync::Notice;
 
 /// When to use colour.
@@ -160,57 +161,8 @@ impl Ui {
 
     /// Says what a load has to tell.
     pub(crate) fn notice(&self, notice: &Notice) {
-        match notice {
-            Notice::SourceDamaged { place, fault } => {
-                self.note(&format!("Warning: {place} was not taken over: {fault}. What is stored stays as it is."));
-            }
-            Notice::SourceLoggedOut { place, profile } => {
-                self.note(&format!("Note: {place} holds no login any more. {profile} is kept; renew it with: claude setup-token"));
-            }
-            Notice::SetAside { path, aside, fault, is_exported } => self.note(&format!(
-                "Warning: {} was damaged ({fault}). It is kept as {}{}",
-                path.display(),
-                aside.display(),
-                if *is_exported {
-                    ", and the vault's copy was written in its place."
-                } else {
-                    ", a plain copy. Once nothing in it is missed, remove it."
-                }
-            )),
-            Notice::Removed { path } => self.note(&format!(
-                "Note: {} was taken over into the vault and removed, as clawkeep.export asks. What it held is used with: clawkeep token, clawkeep exec",
-                path.display()
-            )),
-            Notice::Imported { profiles, removed } => {
-                let removed = removed.as_ref().map(|path| format!("; {} has done its duty and was removed", path.display()));
-                let noun = if *profiles == 1 { "profile" } else { "profiles" };
-                self.note(&format!(
-                    "Note: imported {profiles} {noun} from the older store{}.",
-                    removed.unwrap_or_default()
-                ));
-            }
-            Notice::Restored { path } => {
-                self.note(&format!("Note: {} was gone and has been written again from the vault.", path.display()));
-            }
-            Notice::NotRecorded { error } => self.note(&format!(
-                "Warning: what was seen could not be recorded: {error}. The next command tries again."
-            )),
-            Notice::RefreshRescued { profile } => self.note(&format!(
-                "Note: a refresh of {} had been cut off; the tokens that it had brought were kept, and are taken in.",
-                shown_id(profile.as_str())
-            )),
-            Notice::RefreshInterrupted { profile } => self.note(&format!(
-                "Warning: a refresh of {} was cut off before there was an answer; its refresh token may be spent. The next use tries it once.",
-                shown_id(profile.as_str())
-            )),
-            Notice::RefreshUnfinished { error } => self.note(&format!(
-                "Warning: a refresh had been cut off, and what it left could not be seen to: {error}. The next command tries again."
-            )),
-            Notice::Withheld { dir } => self.note(&format!(
-                "Note: {} belongs to a newer gateway, which refuses to start beside an auth-profiles.json, so none is written there. To write one elsewhere: clawkeep export --to FILE --reveal",
-                dir.display()
-            )),
-            _ => {}
+        if let Some(words) = notices::words(notice) {
+            self.note(&words);
         }
     }
 }

@@ -11,3 +11,4 @@ pub(crate) mod provider;
 pub(crate) mod random;
 pub(crate) mod secret_service;
 pub(crate) mod terminal;
+pub(crate) mod watch;

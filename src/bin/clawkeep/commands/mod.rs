@@ -36,6 +36,7 @@ pub(crate) mod report;
 pub(crate) mod session;
 pub(crate) mod sync;
 pub(crate) mod token;
+pub(crate) mod watch;
 
 use std::process::ExitCode;
 
@@ -45,7 +46,7 @@ use crate::failure::Failure;
 
 /// Runs what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let context = Context::new(&cli.global)?;
+    let mut context = Context::new(&cli.global)?;
     match cli.command {
         Command::Init(command) => command.run(&context),
         Command::Sync(command) => command.run(&context),
@@ -63,6 +64,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Session(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Import(command) => command.run(&context),
+        Command::Watch(command) => command.run(&mut context),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clawkeep::config::AgentRef;
-use clawkeep::domain::{Credential, Fingerprint, Owner, ProfileId, ProviderId};
+use clawkeep::domain::{Credential, Fingerprint, ProfileId};
 use clawkeep::health::remaining_short;
 use clawkeep::sync::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
 use clawkeep::vault::UnlockedVault;
@@ -139,11 +139,8 @@ impl Refresh {
                 }
             };
             let is_wanted = |id: &str, credential: &Credential<'_>| {
-                Owner::of(id) == Owner::Vault
-                    && credential.expose_refresh().is_some()
-                    && !credential.is_marker()
-                    && is_due(credential, now, self.least_ms())
-                    && is_known(context, credential)
+                is_due(credential, now, self.least_ms())
+                    && renewal::is_refreshed_here(context, id, credential)
             };
             for (id, credential) in loaded.doc.credentials() {
                 if is_wanted(id, &credential) {
@@ -219,19 +216,6 @@ impl Outcome {
             row["expires"] = json!(ends);
         }
         row
-    }
-}
-
-/// Whether a login's provider is one that can be asked here. An entry that makes no sense is no reason to be silent.
-fn is_known(context: &Context, credential: &Credential<'_>) -> bool {
-    let Ok(providers) = context.providers() else {
-        return true;
-    };
-    match providers.get(&ProviderId::new(credential.provider)) {
-        Ok(provider) => {
-            provider.is_some_and(|provider| provider.endpoint(credential.client_id()).is_some())
-        }
-        Err(_) => true,
     }
 }
 

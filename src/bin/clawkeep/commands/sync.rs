@@ -2,14 +2,13 @@
 
 use clap::Args;
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::Section;
 use clawkeep::vault::UnlockedVault;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::changes::Changes;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::prune;
-use crate::ui::shown_ids;
 
 /// Take over other programs' logins for every agent, and export.
 #[derive(Debug, Args)]
@@ -99,32 +98,8 @@ impl Tally {
         let loaded = context.load(vault, agent)?;
         // Of a store that was only touched there is nothing else to say, and nothing hangs on it.
         let _ = context.with_engine(vault, |engine| engine.note_touched(agent));
-        let none = Map::new();
-        let new = loaded.doc.section(Section::Profiles).unwrap_or(&none);
-        let old = match &loaded.before {
-            Some(before) => before.section(Section::Profiles).unwrap_or(&none),
-            None => new,
-        };
-        let changed: Vec<&String> = new
-            .keys()
-            .filter(|id| old.get(*id) != new.get(*id))
-            .collect();
-        let removed: Vec<&String> = old.keys().filter(|id| !new.contains_key(*id)).collect();
-        let joined = |ids: &[&String]| shown_ids(ids.iter().map(|id| id.as_str()));
-        let mut what = Vec::new();
-        if !changed.is_empty() {
-            what.push(format!("took over {}", joined(&changed)));
-        }
-        if !removed.is_empty() {
-            what.push(format!(
-                "removed {}, which the store no longer has",
-                joined(&removed)
-            ));
-        }
-        if what.is_empty() {
-            what.push("up to date".to_owned());
-        }
-        let noun = if new.len() == 1 {
+        let changes = Changes::of(&loaded);
+        let noun = if changes.profiles == 1 {
             "profile"
         } else {
             "profiles"
@@ -132,14 +107,14 @@ impl Tally {
         self.text.push_str(&format!(
             "{}: {} {noun}, {}\n",
             agent.name,
-            new.len(),
-            what.join("; ")
+            changes.profiles,
+            changes.words().unwrap_or_else(|| "up to date".to_owned())
         ));
         self.rows.push(json!({
             "agent": agent.name.as_str(),
-            "profiles": new.len(),
-            "changed": changed,
-            "removed": removed,
+            "profiles": changes.profiles,
+            "changed": changes.changed,
+            "removed": changes.removed,
         }));
         context.verdict(loaded)
     }

@@ -1,0 +1,65 @@
+//! `watch`: keep everything in step without being asked.
+
+use clap::Args;
+use clawkeep::platform::{FileLock, create_private_dir, exists};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::time_arg::span;
+use crate::watcher::Watcher;
+
+/// The longest that logins are refreshed ahead, in milliseconds: 7 days.
+const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
+
+/// Keep everything in step, without being asked.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep watch           until it is ended: by Ctrl-C, by a service manager\n  clawkeep watch --once    one pass, for cron\n\nLogins that change, at Claude Code's, Codex's or a gateway's, are taken over and exported within a second; logins of the vault's own are refreshed before they end; what expires is recorded. To have it started with the machine: clawkeep monitor install"
+)]
+pub(crate) struct Watch {
+    /// One pass, for cron
+    #[arg(long)]
+    once: bool,
+    /// Refresh logins so long before they end, or up to a quarter of that earlier
+    #[arg(long, value_name = "SPAN", value_parser = ahead, default_value = "10m")]
+    refresh_ahead: i64,
+}
+
+fn ahead(raw: &str) -> Result<i64, String> {
+    let ms = span(raw)?;
+    if ms > AHEAD_MAX_MS {
+        return Err("at most 7d".to_owned());
+    }
+    Ok(ms)
+}
+
+impl Watch {
+    pub(crate) fn run(self, context: &mut Context) -> Result<(), Failure> {
+        if !exists(&context.layout.vault_file) {
+            context.vault()?; // what lies beside a vault does not come before it
+        }
+        let dir = context.lock_dir();
+        let path = dir.join("watch");
+        create_private_dir(&dir)?;
+        let Some(_lock) = FileLock::try_take(&path)? else {
+            let other = std::fs::read_to_string(&path).unwrap_or_default();
+            let vault = context.layout.shorten_home(&context.layout.vault_file);
+            let what = format!("{vault} is watched by another process ({})", other.trim());
+            if self.once {
+                context
+                    .ui
+                    .note(&format!("Note: {what}, which does what there is to do."));
+                return Ok(());
+            }
+            return Err(Failure::Watched { what });
+        };
+        // Only who it is: the lock is what counts.
+        let _ = std::fs::write(&path, format!("{}\n", std::process::id()));
+        let mut watcher = Watcher::new(context, self.refresh_ahead);
+        if self.once {
+            watcher.once()
+        } else {
+            watcher.run()
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a service manager is told, and the signals it sends.
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::Wake;
+
+/// The manager that started this process, if it wants to be told.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// How long it waits for a sign of life.
+    watchdog: Option<Duration>,
+    /// What it was told last.
+    status: String,
+}
+
+#[cfg(unix)]
+impl Service {
+    pub(crate) fn new() -> Self {
+        Self {
+            watchdog: sd_notify::watchdog_enabled(),
+            status: String::new(),
+        }
+    }
+
+    /// It runs, and how it stands; said where that is news. (A manager that falls behind with reading would hold this process up.)
+    pub(crate) fn ready(&mut self, status: String) {
+        use sd_notify::NotifyState::{Ready, Status};
+        if self.status != status {
+            // Nobody is left to tell where the manager does not listen.
+            let _ = sd_notify::notify(&[Ready, Status(&status)]);
+            self.status = status;
+        }
+        self.alive();
+    }
+
+    /// It is not stuck.
+    pub(crate) fn alive(&self) {
+        if self.watchdog.is_some() {
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
+
+    /// It is about to end.
+    pub(crate) fn stopping(&self) {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    }
+}
+
+#[cfg(not(unix))]
+impl Service {
+    pub(crate) fn new() -> Self {
+        Self {
+            watchdog: None,
+            status: String::new(),
+        }
+    }
+
+    pub(crate) fn ready(&mut self, status: String) {
+        self.status = status;
+    }
+
+    pub(crate) fn alive(&self) {}
+
+    pub(crate) fn stopping(&self) {}
+}
+
+impl Service {
+    /// The longest between two signs of life: half of what the manager waits.
+    pub(crate) fn pulse(&self) -> Option<Duration> {
+        self.watchdog.map(|watchdog| watchdog / 2)
+    }
+}
+
+/// Turns signals into wakes: to end, or to read the settings anew.
+#[cfg(unix)]
+pub(crate) fn listen(wake: Sender<Wake>, is_terminal: bool) -> std::io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                // Of a terminal it says that the terminal is gone.
+                let what = if signal == SIGHUP && !is_terminal {
+                    Wake::Reload
+                } else {
+                    Wake::End
+                };
+                if wake.send(what).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn listen(_wake: Sender<Wake>, _is_terminal: bool) -> std::io::Result<()> {
+    Ok(())
+}
