@@ -658,7 +658,7 @@ fn what_is_older_than_the_retention_goes_with_a_sync() {
     refuses(&old, &["audit", "prune"], 65, &["line 1", "unknown field"]);
 }
 
-fn faketime() -> String {
+pub(crate) fn faketime() -> String {
     let found = Command::new("find")
         .args(["/usr/lib", "-name", "libfaketime.so.1"])
         .output()

@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::record::faketime;
 use crate::refresh::{ID, OPS, SETTINGS, exported, login, store};
 use crate::support::home::{AGENT, CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
 use crate::support::provider::{Instead, Provider};
@@ -425,4 +426,45 @@ fn without_a_key_it_does_not_begin() {
     assert!(!home.at(AGENT).exists());
     home.run(&["watch", "--refresh-ahead", "8d"]).exits(64);
     home.run(&["watch", "--refresh-ahead", "soon"]).exits(64);
+}
+
+#[test]
+fn a_clock_that_is_set_ahead_is_noticed_and_one_that_is_set_back_does_no_harm() {
+    let home = Home::with_claude("sk-ant-oat01-one", 5);
+    home.write("offset", "+0");
+    let watch = Watch::start_with(&home, &[], |command| {
+        command
+            .env("LD_PRELOAD", faketime())
+            .env("FAKETIME_TIMESTAMP_FILE", home.at("offset"))
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("WATCHDOG_USEC", "200000"); // it looks as often as it gives a sign of life
+    });
+    watch.wait_for("READY=1");
+    assert_eq!(home.newest("expiry.expired"), None);
+    home.write("offset", "+6h");
+    watch.until("the end is recorded", || {
+        home.newest("expiry.expired").is_some()
+    });
+    home.write("offset", "-6h");
+    home.claude_login("sk-ant-oat01-two", 9);
+    watch.until("as ever", || is_exported(&home, "sk-ant-oat01-two"));
+    watch.end().exits(0);
+    home.assert_sound();
+}
+
+#[test]
+fn stopped_for_a_while_as_when_the_machine_sleeps_it_catches_up() {
+    let home = Home::with_claude("sk-ant-oat01-one", 5);
+    let watch = Watch::start(&home, &[]);
+    watch.signal(Signal::STOP);
+    home.claude_login("sk-ant-oat01-two", 6);
+    home.claude_login("sk-ant-oat01-three", 7);
+    home.run(&["models", "status"]).ok(); // another process is not held up
+    assert!(is_exported(&home, "sk-ant-oat01-three"));
+    home.claude_login("sk-ant-oat01-four", 8);
+    watch.signal(Signal::CONT);
+    watch.until("caught up", || is_exported(&home, "sk-ant-oat01-four"));
+    watch.end().exits(0);
+    home.assert_sound();
 }

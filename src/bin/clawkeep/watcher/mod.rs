@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::platform::{FileError, Followed, Follower, Stamp, Touched, read_regular};
+use clawkeep::platform::{FileError, Followed, Follower, Stamp, Touch, Touched, read_regular};
 use clawkeep::sync::watch::{Schedule, Settling};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
@@ -163,9 +163,14 @@ impl<'c> Watcher<'c> {
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
                 Err(RecvTimeoutError::Timeout) => {
                     self.service.alive();
-                    let is_over = due.at.is_some_and(|at| at <= Instant::now());
-                    if is_over || (wait == look && self.has_changed(&before)) {
-                        due.is_dirty = true;
+                    due.is_dirty |= due.at.is_some_and(|at| at <= Instant::now());
+                    if wait == look {
+                        let changed = self.changed(&before);
+                        due.is_dirty |= !changed.is_empty() || self.is_otherwise(&before);
+                        for path in changed {
+                            let touched = Touched::Path(path, Touch::Writing);
+                            self.note(&touched, &mut settling);
+                        }
                     }
                 }
             }
@@ -399,8 +404,15 @@ impl<'c> Watcher<'c> {
         vault.data_version().ok()
     }
 
-    /// Whether something has changed that was not told.
-    fn has_changed(&self, before: &Before) -> bool {
+    /// The files that have changed without a word.
+    fn changed(&self, before: &Before) -> Vec<PathBuf> {
+        let changed = before.stamps.iter();
+        let changed = changed.filter(|(path, stamp)| Stamp::of(path) != **stamp);
+        changed.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Whether anything else has changed that is not told: the clock, the vault.
+    fn is_otherwise(&self, before: &Before) -> bool {
         let (wall, steady) = before.clock;
         let passed = SystemTime::now().duration_since(wall).unwrap_or_default();
         let is_clock_set = passed.abs_diff(steady.elapsed()) > CLOCK_SLACK;
@@ -415,10 +427,6 @@ impl<'c> Watcher<'c> {
             || cfg!(target_os = "macos") // a login in the Keychain, of which nobody tells
             || is_replaced()
             || self.version() != before.version
-            || before
-                .stamps
-                .iter()
-                .any(|(path, stamp)| Stamp::of(path) != *stamp)
     }
 
     fn end(&mut self) -> Result<(), Failure> {
