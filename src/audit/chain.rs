@@ -178,7 +178,8 @@ impl Head {
         }
         let head = Self {
             vault: VaultId(decode(words.next()?)?.try_into().ok()?),
-            seq: Seq(words.next()?.parse().ok()?),
+            // Events count from 1: one that is not there proves nothing.
+            seq: words.next()?.parse().ok().filter(|seq| *seq > 0).map(Seq)?,
             mac: decode(words.next()?)?.try_into().ok()?,
         };
         words.next().is_none().then_some(head)

@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// By how much the clock may run against the system's steady one before it counts as set.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
+/// How often memory is given back that only quickens passes.
+const RELEASE_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether old events are to be removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// The shortest time between two passes that nobody asked for.
@@ -67,6 +69,7 @@ pub(crate) struct Watcher<'c> {
     /// The agents of the last pass.
     agents: Vec<AgentRef>,
     pruned: Option<Instant>,
+    released: Instant,
 }
 
 /// What was seen before the last pass, by which the next look tells whether something has changed.
@@ -96,6 +99,7 @@ impl<'c> Watcher<'c> {
             had_vault: false,
             agents: Vec::new(),
             pruned: None,
+            released: Instant::now(),
         }
     }
 
@@ -244,6 +248,10 @@ impl<'c> Watcher<'c> {
             if let Err(failure) = prune::when_due(self.context, vault) {
                 self.log.fail(&failure);
             }
+        }
+        if self.released.elapsed() >= RELEASE_EVERY {
+            self.released = Instant::now();
+            let _ = vault.release_memory(); // it is kept then, and bounded
         }
         self.agents = seen.agents.iter().map(|(agent, _)| agent.clone()).collect();
         let failed = seen.failures.iter().map(|(agent, _)| agent);
