@@ -1,12 +1,15 @@
 //! `watch`: keep everything in step without being asked.
 
+use std::sync::mpsc;
+
 use clap::Args;
 use clawkeep::platform::{FileLock, create_private_dir, exists};
 
+use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::time_arg::span;
-use crate::watcher::Watcher;
+use crate::watcher::{Wake, Watcher};
 
 /// The longest that logins are refreshed ahead, in milliseconds: 7 days.
 const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
@@ -14,7 +17,7 @@ const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
 /// Keep everything in step, without being asked.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep watch           until it is ended: by Ctrl-C, by a service manager\n  clawkeep watch --once    one pass, for cron\n\nLogins that change, at Claude Code's, Codex's or a gateway's, are taken over and exported within a second; logins of the vault's own are refreshed before they end; what expires is recorded. To have it started with the machine: clawkeep monitor install"
+    after_help = "Examples:\n  clawkeep watch           until it is ended: by Ctrl-C, by a service manager\n  clawkeep watch --once    one pass, for cron\n  clawkeep watch --notify ntfy:https://ntfy.example.com/my-server\n\nLogins that change, at Claude Code's, Codex's or a gateway's, are taken over and exported within a second; logins of the vault's own are refreshed before they end; what expires is recorded. To have it started with the machine: clawkeep monitor install"
 )]
 pub(crate) struct Watch {
     /// One pass, for cron
@@ -23,6 +26,13 @@ pub(crate) struct Watch {
     /// Refresh logins so long before they end, or up to a quarter of that earlier
     #[arg(long, value_name = "SPAN", value_parser = ahead, default_value = "10m")]
     refresh_ahead: i64,
+    /// Tell somebody of what needs a person: desktop, ntfy:URL, webhook:URL or command:PROGRAM, beside what [notify] in clawkeep.toml
+    /// says; an address that is a secret belongs there
+    #[arg(long, value_name = "WHERE")]
+    notify: Vec<NotifyArg>,
+    /// Send a message to everybody who would be told, say what came of it, and end
+    #[arg(long, conflicts_with = "once")]
+    test_notify: bool,
 }
 
 fn ahead(raw: &str) -> Result<i64, String> {
@@ -35,6 +45,9 @@ fn ahead(raw: &str) -> Result<i64, String> {
 
 impl Watch {
     pub(crate) fn run(self, context: &mut Context) -> Result<(), Failure> {
+        if self.test_notify {
+            return Alerting::new(context, &self.notify, || {})?.test(context);
+        }
         if !exists(&context.layout.vault_file) {
             context.vault()?; // what lies beside a vault does not come before it
         }
@@ -55,11 +68,17 @@ impl Watch {
         };
         // Only who it is: the lock is what counts.
         let _ = std::fs::write(&path, format!("{}\n", std::process::id()));
-        let mut watcher = Watcher::new(context, self.refresh_ahead);
+        let (sender, wakes) = mpsc::channel();
+        let wake = sender.clone();
+        let alerting = Alerting::new(context, &self.notify, move || {
+            // Nobody is left to wake while the process ends.
+            let _ = wake.send(Wake::Delivered);
+        })?;
+        let mut watcher = Watcher::new(context, self.refresh_ahead, alerting);
         if self.once {
             watcher.once()
         } else {
-            watcher.run()
+            watcher.run(&sender, &wakes)
         }
     }
 }

@@ -2,23 +2,25 @@
 //! everything once there is a reason.
 
 mod log;
+mod look;
 mod pass;
 mod service;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
 
-use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::platform::{FileError, Followed, Follower, Stamp, Touch, Touched, read_regular};
+use clawkeep::config::AgentRef;
+use clawkeep::domain::AgentName;
+use clawkeep::platform::{Stamp, Touch, Touched};
 use clawkeep::sync::watch::{Schedule, Settling};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
 use self::log::Log;
 use self::pass::{Pass, Seen};
 use self::service::Service;
+use crate::alerting::{Alerting, Trouble};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::prune;
@@ -28,8 +30,6 @@ use crate::record::prune;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The same where the system does not tell of changed files.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// By how much the clock may run against the system's steady one before it counts as set.
-const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// How often memory is given back that only quickens passes.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether old events are to be removed.
@@ -44,13 +44,18 @@ const RETRIES: [Duration; 5] = [
     Duration::from_secs(15),
     Duration::from_secs(60),
 ];
-/// The largest file that is looked at to see whether it is whole, in bytes.
-const WHOLE_MAX: u64 = 64 << 20;
-
+/// How often the vault must have failed in turn before somebody is told: it is gone for a moment while it is replaced.
+const FAILURES_TO_ALERT: usize = 3;
+/// For how long a store must have been held by others before somebody is told.
+const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
+/// How long alerts that are on their way are waited for at the end. Service managers wait for a minute and more.
+const ALERTS_WAIT: Duration = Duration::from_secs(35);
 /// What ends a wait.
 #[derive(Debug)]
 pub(crate) enum Wake {
     Touched(Touched),
+    /// An alert was delivered, or could not be.
+    Delivered,
     /// Read the settings anew.
     Reload,
     End,
@@ -62,6 +67,9 @@ pub(crate) struct Watcher<'c> {
     log: Log,
     service: Service,
     schedule: Schedule,
+    /// Agents whose stores others hold on to, and since when.
+    busy: BTreeMap<AgentName, Instant>,
+    alerting: Alerting,
     /// The vault, and which file it is.
     vault: Option<(UnlockedVault, Option<Stamp>)>,
     /// There was one: it is not made anew.
@@ -70,13 +78,6 @@ pub(crate) struct Watcher<'c> {
     agents: Vec<AgentRef>,
     pruned: Option<Instant>,
     released: Instant,
-}
-
-/// What was seen before the last pass, by which the next look tells whether something has changed.
-struct Before {
-    stamps: BTreeMap<PathBuf, Option<Stamp>>,
-    version: Option<i64>,
-    clock: (SystemTime, Instant),
 }
 
 /// Why and when the next pass is made.
@@ -89,12 +90,14 @@ struct Due {
 }
 
 impl<'c> Watcher<'c> {
-    pub(crate) fn new(context: &'c mut Context, ahead_ms: i64) -> Self {
+    pub(crate) fn new(context: &'c mut Context, ahead_ms: i64, alerting: Alerting) -> Self {
         Self {
             log: Log::new(context.env.get("JOURNAL_STREAM")),
             context,
             service: Service::new(),
             schedule: Schedule::new(ahead_ms),
+            busy: BTreeMap::new(),
+            alerting,
             vault: None,
             had_vault: false,
             agents: Vec::new(),
@@ -106,6 +109,7 @@ impl<'c> Watcher<'c> {
     /// One pass. The worst of what went wrong ends it.
     pub(crate) fn once(&mut self) -> Result<(), Failure> {
         let seen = self.pass()?;
+        self.finish_alerts();
         let failures = seen.failures.into_iter().map(|(_, failure)| failure);
         let worst = failures.max_by_key(Failure::exit_status);
         match worst {
@@ -116,14 +120,17 @@ impl<'c> Watcher<'c> {
     }
 
     /// Watches until it is told to end. Only what keeps it from beginning is a failure.
-    pub(crate) fn run(&mut self) -> Result<(), Failure> {
-        let (sender, wakes) = mpsc::channel();
+    pub(crate) fn run(
+        &mut self,
+        sender: &Sender<Wake>,
+        wakes: &Receiver<Wake>,
+    ) -> Result<(), Failure> {
         let is_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
         service::listen(sender.clone(), is_terminal).map_err(Failure::Input)?;
-        let mut follower = self.follower(&sender);
+        let mut follower = self.follower(sender);
         self.arm(&mut follower);
         let mut before = self.before();
-        let first = self.first_pass(&wakes)?;
+        let first = self.first_pass(wakes)?;
         let Some(first) = first else {
             return Ok(());
         };
@@ -153,6 +160,7 @@ impl<'c> Watcher<'c> {
                     for wake in std::iter::once(wake).chain(rest) {
                         match wake {
                             Wake::End => return self.end(),
+                            Wake::Delivered => due.is_dirty = true,
                             Wake::Reload => {
                                 self.reload();
                                 due.is_dirty = true;
@@ -215,6 +223,15 @@ impl<'c> Watcher<'c> {
                 let over = Some("in step again".to_owned());
                 self.log.standing("pass", &text, over);
                 self.vault = None; // opened anew: it may be another one
+                let trouble = Trouble {
+                    key: "vault".to_owned(),
+                    title: "The vault cannot be used".to_owned(),
+                    body: text,
+                };
+                // While it is replaced it is gone for a moment.
+                if failures + 1 >= FAILURES_TO_ALERT {
+                    self.alerting.pass_without_vault(self.context, &[trouble]);
+                }
                 let pause = RETRIES[failures.min(RETRIES.len() - 1)];
                 (Some(pause), failures + 1)
             }
@@ -242,7 +259,31 @@ impl<'c> Watcher<'c> {
             log: &mut self.log,
             alive: &|| service.alive(),
         };
-        let seen = pass.run()?;
+        let mut seen = pass.run()?;
+        self.busy
+            .retain(|name, _| seen.failures.iter().any(|(agent, _)| agent.name == *name));
+        let lasts = |agent: &AgentRef, failure: &Failure| {
+            let since = self.busy.entry(agent.name.clone());
+            let since = since.or_insert_with(Instant::now);
+            !failure.is_busy() || since.elapsed() >= BUSY_TO_ALERT
+        };
+        let trouble = lasting(&seen.failures, lasts);
+        let alerts = self
+            .alerting
+            .pass(self.context, vault, &seen.agents, &trouble);
+        match alerts {
+            Ok(next) => {
+                let now = self.context.clock.now();
+                let wait = next.map(|next| next.0.saturating_sub(now.0));
+                let wait = wait.map(|wait| Duration::from_millis(u64::try_from(wait).unwrap_or(0)));
+                seen.wait = seen.wait.into_iter().chain(wait).min();
+            }
+            Err(failure) => {
+                let over = Some("alerts: in step again".to_owned());
+                let text = format!("alerts: {}", log::in_a_line(&failure));
+                self.log.standing("alerts", &text, over);
+            }
+        }
         if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
             self.pruned = Some(Instant::now());
             if let Err(failure) = prune::when_due(self.context, vault) {
@@ -286,70 +327,6 @@ impl<'c> Watcher<'c> {
         Ok(())
     }
 
-    fn follower(&self, wakes: &Sender<Wake>) -> Option<Follower> {
-        let wakes = wakes.clone();
-        let follower = Follower::new(move |touched| {
-            // Nobody is left to wake while the process ends.
-            let _ = wakes.send(Wake::Touched(touched));
-        });
-        follower.map_err(|error| self.say_polling(&error)).ok()
-    }
-
-    fn say_polling(&self, error: &(dyn std::error::Error + 'static)) {
-        let why = crate::failure::chain(Some(error)).join(": ");
-        self.log.warn(&format!(
-            "{why}. Files are looked at every second instead; on Linux, raise fs.inotify.max_user_watches and max_user_instances"
-        ));
-    }
-
-    /// Follows what there is now. Whether something may have happened there before it was followed.
-    fn arm(&self, follower: &mut Option<Follower>) -> bool {
-        let Some(watching) = follower.as_mut() else {
-            return false;
-        };
-        match watching.follow(&self.followed()) {
-            Ok(is_new) => is_new,
-            Err(error) => {
-                self.say_polling(&error);
-                *follower = None;
-                true
-            }
-        }
-    }
-
-    /// The files that other programs write.
-    fn followed(&self) -> Followed {
-        let layout = &self.context.layout;
-        let mut files = vec![
-            layout.claude_code_file.clone(),
-            layout.codex_file.clone(),
-            layout.settings_file.clone(),
-            layout.config_file.clone(),
-        ];
-        files.extend(self.agents.iter().map(AgentRef::store_file));
-        if let Ok(settings) = self.context.settings() {
-            // An agent that is configured is there once its directory is.
-            let listed = settings
-                .agents
-                .iter()
-                .map(|agent| order_agent(layout, settings, Some(agent.name.as_str())).store_file());
-            files.extend(listed);
-        }
-        files.sort();
-        files.dedup();
-        let agents = layout.state_dir.join("agents");
-        let mut dirs = vec![agents.clone()];
-        if let Ok(entries) = std::fs::read_dir(&agents) {
-            let entries = entries.filter_map(Result::ok);
-            dirs.extend(
-                entries
-                    .map(|entry| entry.path())
-                    .filter(|path| path.is_dir()),
-            );
-        }
-        Followed { files, dirs }
-    }
-
     fn note(&mut self, touched: &Touched, settling: &mut Settling) {
         match touched {
             Touched::Path(path, touch) => {
@@ -362,28 +339,9 @@ impl<'c> Watcher<'c> {
         }
     }
 
-    fn is_settings(&self, path: &Path) -> bool {
-        let layout = &self.context.layout;
-        path == layout.settings_file || path == layout.config_file
-    }
-
     fn reload(&mut self) {
         self.context.forget_settings();
         self.schedule.forget();
-    }
-
-    /// Whether what is in a file makes sense. One that is not there may be about to be put in place.
-    fn is_whole(&self, path: &Path) -> bool {
-        if path.extension().is_none_or(|extension| extension != "json") || self.is_settings(path) {
-            return true; // a directory, or nothing that is read without need
-        }
-        match read_regular(path, WHOLE_MAX) {
-            Ok(Some(contents)) => {
-                serde_json::from_slice::<serde::de::IgnoredAny>(&contents.bytes).is_ok()
-            }
-            Ok(None) => path.parent().is_none_or(|dir| !dir.is_dir()),
-            Err(FileError::Io { .. } | FileError::TooLarge { .. }) | Err(_) => true, // said by the pass
-        }
     }
 
     /// How long to sleep at most.
@@ -392,56 +350,39 @@ impl<'c> Watcher<'c> {
         self.service.pulse().map_or(look, |pulse| pulse.min(look))
     }
 
-    fn before(&self) -> Before {
-        let followed = self.followed();
-        let paths = followed.files.into_iter().chain(followed.dirs);
-        Before {
-            stamps: paths
-                .map(|path| {
-                    let stamp = Stamp::of(&path);
-                    (path, stamp)
-                })
-                .collect(),
-            version: self.version(),
-            clock: (SystemTime::now(), Instant::now()),
-        }
-    }
-
-    fn version(&self) -> Option<i64> {
-        let (vault, _) = self.vault.as_ref()?;
-        vault.data_version().ok()
-    }
-
-    /// The files that have changed without a word.
-    fn changed(&self, before: &Before) -> Vec<PathBuf> {
-        let changed = before.stamps.iter();
-        let changed = changed.filter(|(path, stamp)| Stamp::of(path) != **stamp);
-        changed.map(|(path, _)| path.clone()).collect()
-    }
-
-    /// Whether anything else has changed that is not told: the clock, the vault.
-    fn is_otherwise(&self, before: &Before) -> bool {
-        let (wall, steady) = before.clock;
-        let passed = SystemTime::now().duration_since(wall).unwrap_or_default();
-        let is_clock_set = passed.abs_diff(steady.elapsed()) > CLOCK_SLACK;
-        let is_replaced = || match &self.vault {
-            Some((vault, opened)) => match (Stamp::of(vault.path()), opened) {
-                (Some(there), Some(opened)) => !there.is_same_file(opened),
-                _ => true,
-            },
-            None => false, // opened with the next pass
+    /// Waits for alerts that are on their way.
+    fn finish_alerts(&mut self) {
+        let Some((vault, _)) = self.vault.as_mut() else {
+            return;
         };
-        is_clock_set
-            || cfg!(target_os = "macos") // a login in the Keychain, of which nobody tells
-            || is_replaced()
-            || self.version() != before.version
+        let finished = self.alerting.finish(self.context, vault, ALERTS_WAIT);
+        if let Err(failure) = finished {
+            self.log.fail(&failure);
+        }
     }
 
     fn end(&mut self) -> Result<(), Failure> {
         self.service.stopping();
+        self.finish_alerts();
         self.log.event("ended as asked");
         Ok(())
     }
+}
+
+/// What went wrong with agents, for a person who is not here; what is over by itself in a moment left out.
+fn lasting(
+    failures: &[(AgentRef, Failure)],
+    mut lasts: impl FnMut(&AgentRef, &Failure) -> bool,
+) -> Vec<Trouble> {
+    let lasting = failures
+        .iter()
+        .filter(|(agent, failure)| lasts(agent, failure));
+    let trouble = |(agent, failure): &(AgentRef, Failure)| Trouble {
+        key: format!("agent:{}", agent.name),
+        title: format!("Agent {} is not in step", agent.name),
+        body: log::in_a_line(failure),
+    };
+    lasting.map(trouble).collect()
 }
 
 /// How it stands, for who asks the manager.
