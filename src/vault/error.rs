@@ -264,6 +264,12 @@ pub enum KeyProblem {
         /// Its number.
         slot: i64,
     },
+    /// A new key file would take the place of one that is there.
+    #[error("there is a key file at {} already", path.display())]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
     /// A new recovery code could not be shown, so nobody would have it.
     #[error("the recovery code could not be shown")]
     NotShown,

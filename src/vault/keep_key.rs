@@ -141,7 +141,13 @@ fn keep_in_file(sources: &KeySources<'_>, vault: VaultId) -> Result<Kept, VaultE
 /// A new key, in a file that was not there.
 pub(super) fn keep_in_new_file(path: &Path, vault: VaultId) -> Result<Kept, VaultError> {
     let kept = Kept::new(SlotKind::Keyfile, SlotKey::generate()?)?;
-    into_file(path, vault, &kept.key).map_err(|error| VaultError::KeyNotKept(error.into()))?;
+    into_file(path, vault, &kept.key).map_err(|error| match &error {
+        FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            let path = path.to_owned();
+            VaultError::KeyNotKept(KeyProblem::InTheWay { path })
+        }
+        _ => VaultError::KeyNotKept(error.into()),
+    })?;
     Ok(Kept {
         keyfile: Some(path.to_owned()),
         ..kept

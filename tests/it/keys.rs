@@ -498,3 +498,24 @@ fn init_with_a_passphrase_alone() {
     home.run(&["key", "status"]).ok();
     home.run(&["history"]).ok();
 }
+
+#[test]
+fn a_key_file_that_is_there_is_not_written_over_and_what_is_left_of_one_is_said() {
+    let home = home();
+    let before = files(&home);
+    let refused = home.run(&["key", "add", "keyfile"]).exits(1);
+    assert!(refused.stderr.contains("already"), "{refused:?}");
+    assert_eq!(files(&home), before);
+    with_phrase(&home);
+    hide_key_file(&home);
+    let removed = with_file(&home, PHRASE_FILE, &["key", "remove", "1"]).exits(0);
+    assert!(removed.stderr.contains("is not here"), "{removed:?}");
+}
+
+/// The key files and what is in them.
+fn files(home: &Home) -> Vec<(String, String)> {
+    let keys = home.files().into_iter();
+    keys.filter(|file| file.ends_with(".key"))
+        .map(|file| (file.clone(), home.read(&file)))
+        .collect()
+}

@@ -18,6 +18,7 @@ mod exports;
 mod faults;
 mod first_run;
 mod gateway;
+mod guide;
 mod hand_out;
 mod hardening;
 mod keychain;

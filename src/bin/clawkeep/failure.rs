@@ -294,7 +294,10 @@ fn of_lock(error: &LockError) -> u8 {
 fn of_vault(error: &VaultError) -> u8 {
     match error {
         VaultError::KeyNotKept(
-            KeyProblem::NotShown | KeyProblem::InUse { .. } | KeyProblem::Provided { .. },
+            KeyProblem::NotShown
+            | KeyProblem::InTheWay { .. }
+            | KeyProblem::InUse { .. }
+            | KeyProblem::Provided { .. },
         ) => FAILED,
         VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
         VaultError::Busy { .. } | VaultError::Rekeyed | VaultError::RefreshUnderWay => BUSY,
@@ -321,6 +324,9 @@ fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
         VaultError::KeyNotKept(KeyProblem::InUse { .. }) => {
             "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE.".to_owned()
+        }
+        VaultError::KeyNotKept(KeyProblem::InTheWay { .. }) => {
+            "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE; or, if no vault needs that one, move it away.".to_owned()
         }
         VaultError::KeyNotKept(KeyProblem::NoSecret) => {
             "Nothing was changed. Run it at a terminal, or give the new passphrase with --new-passphrase-file FILE.".to_owned()

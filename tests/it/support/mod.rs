@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod damage;
+pub(crate) mod document;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod faults;
 pub(crate) mod home;

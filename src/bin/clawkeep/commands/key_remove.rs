@@ -45,19 +45,21 @@ impl Remove {
                 return Ok(());
             }
         }
+        let keyfile = vault.find_keyfile(self.slot, &context.key_sources());
+        let keyfile = keyfile.map(|path| context.layout.shorten_home(&path));
         let removed = context.with_new_head(&mut vault, |vault| {
             vault.remove_key(self.slot, &context.actor, context.clock)
         })?;
         let kind = removed.kind.map_or("of a later kind", SlotKind::as_str);
         let line = format!("Removed key slot {}: {kind}.\n", removed.slot);
         context.ui.answer(&line)?;
-        context.ui.note(&left(&removed));
+        context.ui.note(&left(&removed, keyfile.as_deref()));
         Ok(())
     }
 }
 
 /// What is left of it, and what removing a slot does not do.
-fn left(removed: &RemovedKey) -> String {
+fn left(removed: &RemovedKey, keyfile: Option<&str>) -> String {
     let copies = match removed.kind {
         Some(SlotKind::Keychain) => {
             format!(
@@ -65,7 +67,10 @@ fn left(removed: &RemovedKey) -> String {
                 removed.key_id
             )
         }
-        Some(SlotKind::Keyfile) => "Its key file was left: it".to_owned(),
+        Some(SlotKind::Keyfile) => match keyfile {
+            Some(place) => format!("Its key file {place} was left: it"),
+            None => "Its key file is not here. Wherever it is, it".to_owned(),
+        },
         _ => "It".to_owned(),
     };
     format!(
