@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
     auth_remove, auth_restore, auth_setup_token, auth_trust, backup, doctor, exec, export, history,
-    import, init, key, models_status, refresh, report, session, sync, token, watch,
+    import, init, key, models_status, monitor, refresh, report, session, sync, token, watch,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -73,6 +73,9 @@ pub(crate) enum Command {
     Sync(sync::Sync),
     /// Keep everything in step without being asked: sync, refresh, export whenever it is time
     Watch(watch::Watch),
+    /// Have `clawkeep watch` run unattended: install, look, uninstall
+    #[command(subcommand)]
+    Monitor(monitor::Monitor),
     /// Credentials of model providers
     #[command(subcommand)]
     Models(Models),

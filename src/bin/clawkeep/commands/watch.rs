@@ -25,7 +25,7 @@ pub(crate) struct Watch {
     refresh_ahead: i64,
 }
 
-fn ahead(raw: &str) -> Result<i64, String> {
+pub(crate) fn ahead(raw: &str) -> Result<i64, String> {
     let ms = span(raw)?;
     if ms > AHEAD_MAX_MS {
         return Err("at most 7d".to_owned());
