@@ -24,7 +24,7 @@ pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
 pub use permissions::{Permissions, close_to_others};
-pub use process::{Actor, FileMask, Resident, harden, restrict_new_files};
+pub use process::{Actor, FileMask, Resident, harden, keep_from_children, restrict_new_files};
 pub use replace::{Found, Replaced, Replacement, put_link, replace_file, still_has, withdraw};
 pub use run::{Answer, RunFault, all_output_within, output_within};
 pub use runtime_dir::RuntimeDir;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::config::Layout;
 use clawkeep::crypto::{PASSPHRASE_MAX, check_passphrase};
-use clawkeep::platform::{FileError, exists, read_trusted};
+use clawkeep::platform::{FileError, exists, keep_from_children, read_trusted};
 use clawkeep::vault::{KeyProblem, SecretSource};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -39,6 +39,8 @@ pub(crate) struct Passphrases {
     vault: String,
     tries: Cell<u32>,
     prompts: Cell<u32>,
+    /// Nobody is asked, even where somebody could be.
+    is_unattended: Cell<bool>,
 }
 
 impl Passphrases {
@@ -59,7 +61,13 @@ impl Passphrases {
             vault: layout.shorten_home(&layout.vault_file),
             tries: Cell::new(0),
             prompts: Cell::new(0),
+            is_unattended: Cell::new(false),
         }
+    }
+
+    /// From now on nobody is asked.
+    pub(crate) fn ask_nobody(&self) {
+        self.is_unattended.set(true);
     }
 }
 
@@ -86,7 +94,10 @@ impl SecretSource for Passphrases {
                 contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
             return text(&contents.bytes).map(Some);
         }
-        if !prompt::is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS {
+        if self.is_unattended.get()
+            || !prompt::is_possible()
+            || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
+        {
             return Ok(None);
         }
         if let Some(problem) = before {
@@ -98,8 +109,24 @@ impl SecretSource for Passphrases {
 }
 
 impl Named {
-    /// Reads it, to its end.
+    /// Whether it comes from stdin.
+    pub(crate) fn is_stdin(&self) -> bool {
+        match self {
+            Self::File(path) => path == Path::new("-"),
+            Self::Descriptor(number) => *number == 0,
+        }
+    }
+
+    /// Reads it, to its end. A program that is started later does not get the descriptor it came from.
     pub(crate) fn read(&self) -> Result<SecretString, KeyProblem> {
+        let read = self.contents();
+        if let Self::Descriptor(number @ 3..) = self {
+            keep_from_children(*number);
+        }
+        read
+    }
+
+    fn contents(&self) -> Result<SecretString, KeyProblem> {
         let path = match self {
             Self::File(path) if path == Path::new("-") => PathBuf::from("/dev/stdin"),
             Self::File(path) => path.clone(),

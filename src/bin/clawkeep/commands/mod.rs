@@ -37,6 +37,7 @@ pub(crate) mod monitor_status;
 pub(crate) mod monitor_uninstall;
 pub(crate) mod refresh;
 pub(crate) mod report;
+pub(crate) mod secretref;
 pub(crate) mod session;
 pub(crate) mod sync;
 pub(crate) mod token;
@@ -69,6 +70,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Export(command) => command.run(&context),
         Command::Import(command) => command.run(&context),
         Command::Watch(command) => command.run(&mut context),
+        Command::SecretRef(command) => command.run(&context),
         Command::Monitor(command) => command.run(&context, &cli.global),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -20,11 +20,19 @@ pub(crate) fn line(job: &Job) -> String {
     let program = [shell_word(&job.program), "-q".to_owned()];
     let words: Vec<String> = variables
         .chain(program)
-        .chain(job.words().map(shell_word))
+        .chain(job.words().map(word))
         .collect();
     // To cron, before any shell sees it, `%` ends the command.
     format!(
         "*/{EVERY_MINUTES} * * * * {}",
         words.join(" ").replace('%', "\\%")
     )
+}
+
+/// A word as a shell takes it; an option stays as it is.
+fn word(word: &str) -> String {
+    match word.strip_prefix("--") {
+        Some(option) if shell_word(option) == option => word.to_owned(),
+        _ => shell_word(word),
+    }
 }
