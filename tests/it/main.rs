@@ -29,6 +29,8 @@ mod layers;
 mod leftover;
 mod library;
 mod login;
+#[cfg(target_os = "linux")]
+mod monitor;
 mod permissions;
 mod promises;
 mod prompts;

@@ -193,7 +193,7 @@ impl Install {
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
         said.push_str(&format!(
-            "Told systemd to {start} {unit} now and to start it with your login.\nSee how it does with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
+            "{unit} runs now, and from each login on.\nSee how it does with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
         ));
         context.ui.answer(&said)?;
         if is_lingering(context.actor.uid) == Some(false) {

@@ -1,0 +1,28 @@
+# What a user's systemd makes of `clawkeep monitor`. Run in mounts and processes of its own; ends with 3 where it cannot be started.
+set -u
+home=$1
+export HOME=$home XDG_RUNTIME_DIR=/run/user/$(id -u)
+systemd=/lib/systemd/systemd
+[ -x "$systemd" ] || exit 3
+# To systemd, a machine was started by systemd if this directory is there. The mount is this shell's and its children's alone.
+mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system "$XDG_RUNTIME_DIR" && chmod 700 "$XDG_RUNTIME_DIR" || exit 3
+"$systemd" --user >/dev/null 2>&1 &
+for _ in $(seq 200); do
+    systemctl --user is-system-running >/dev/null 2>&1 && break
+    kill -0 $! 2>/dev/null || exit 3
+    sleep 0.05
+done
+systemctl --user is-system-running >/dev/null 2>&1 || exit 3
+
+set -e
+answer() { echo --; "$@"; }
+clawkeep=$home/clawkeep
+"$clawkeep" monitor install
+answer "$clawkeep" monitor status --json
+answer grep -E 'NoNewPrivs|Seccomp:' "/proc/$(systemctl --user show --property=MainPID --value clawkeep-watch)/status"
+answer "$clawkeep" monitor install --timer
+answer "$clawkeep" monitor status
+systemctl --user start clawkeep-watch.service
+answer systemctl --user show clawkeep-watch.service --property=Result,ExecMainStatus
+answer "$clawkeep" monitor uninstall
+answer "$clawkeep" monitor status && exit 1 || true
