@@ -40,6 +40,7 @@ mod refresh;
 mod refresh_faults;
 mod refresh_shared;
 mod secret_service_vault;
+mod secretref;
 mod stand_in;
 mod support;
 mod tamper;

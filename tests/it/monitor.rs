@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::home::{Home, Run};
+use crate::support::home::{Home, Run, VAULT};
 
 const SERVICE: &str = ".config/systemd/user/clawkeep-watch.service";
 const TIMER: &str = ".config/systemd/user/clawkeep-watch.timer";
@@ -552,7 +552,11 @@ fn status_tells_of_a_program_that_is_gone_and_of_a_watcher_that_nobody_installed
 fn a_real_systemd_starts_it_watches_it_and_stops_it() {
     let home = Home::new();
     home.claude_login("sk-test-real", 5);
-    fs::copy(env!("CARGO_BIN_EXE_clawkeep"), home.at("clawkeep")).unwrap();
+    // Names that it would take for something else, if they were not quoted as they are.
+    let program = home.at("100% of $HOME & %h/clawkeep");
+    fs::create_dir_all(program.parent().unwrap()).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_clawkeep"), &program).unwrap();
+    let vault = home.at("$HOME, %h, ${X} and \"☂\" \\ 'v'.db");
     let ran = Command::new("unshare")
         .args([
             "--mount",
@@ -563,9 +567,10 @@ fn a_real_systemd_starts_it_watches_it_and_stops_it() {
             "bash",
         ])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/user_systemd.sh"))
-        .arg(home.path())
+        .args([home.path(), &program])
         .env_clear()
         .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("CLAWKEEP_VAULT", &vault)
         .stdin(Stdio::null())
         .output();
     let ran = match ran {
@@ -620,10 +625,13 @@ fn a_real_systemd_starts_it_watches_it_and_stops_it() {
     assert_eq!(pass, "Result=success\nExecMainStatus=0\n");
     assert_eq!(gone.lines().count(), 2, "{gone}");
     assert!(after.starts_with("Not installed."), "{after}");
-    assert_eq!(home.files_with("Written by `clawkeep"), ["clawkeep"]);
+    assert!(!home.at(SERVICE).exists() && !home.at(TIMER).exists());
     assert_eq!(
         home.exported_token("anthropic:claude-cli").as_deref(),
         Some("sk-test-real")
     );
-    home.assert_sound();
+    assert!(!home.at(VAULT).exists());
+    let mut verified = home.command(&["audit", "verify"]);
+    verified.env("CLAWKEEP_VAULT", &vault);
+    run(verified).ok();
 }

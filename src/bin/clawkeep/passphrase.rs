@@ -39,8 +39,6 @@ pub(crate) struct Passphrases {
     vault: String,
     tries: Cell<u32>,
     prompts: Cell<u32>,
-    /// Nobody is asked, even where somebody could be.
-    is_unattended: Cell<bool>,
 }
 
 impl Passphrases {
@@ -61,13 +59,7 @@ impl Passphrases {
             vault: layout.shorten_home(&layout.vault_file),
             tries: Cell::new(0),
             prompts: Cell::new(0),
-            is_unattended: Cell::new(false),
         }
-    }
-
-    /// From now on nobody is asked.
-    pub(crate) fn ask_nobody(&self) {
-        self.is_unattended.set(true);
     }
 }
 
@@ -94,10 +86,7 @@ impl SecretSource for Passphrases {
                 contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
             return text(&contents.bytes).map(Some);
         }
-        if self.is_unattended.get()
-            || !prompt::is_possible()
-            || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
-        {
+        if !prompt::is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS {
             return Ok(None);
         }
         if let Some(problem) = before {

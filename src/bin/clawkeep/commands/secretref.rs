@@ -77,7 +77,6 @@ impl SecretRef {
             }
             Err(Bad::Input(failure)) => return Err(failure),
         };
-        context.passphrases().ask_nobody();
         let (values, errors) = self.hand_out(context, &ids)?;
         for (id, refusal) in &errors {
             context
@@ -292,6 +291,7 @@ enum Bad {
 
 /// Reads the request, and which ids it asks for, each once.
 fn read_request() -> Result<Vec<String>, Bad> {
+    // So there is never a person to be asked for a passphrase either.
     if io::stdin().is_terminal() {
         return Err(Bad::Input(Failure::BadArgument(
             "a request is read from stdin, which is a terminal; OpenClaw runs this command"
