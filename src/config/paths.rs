@@ -179,6 +179,70 @@ impl Layout {
             .join(vault.to_string())
     }
 
+    /// Where the user's service manager looks for units that the user wrote. Source: systemd.unit(5).
+    #[must_use]
+    pub fn user_unit_dir(&self) -> PathBuf {
+        self.config_home.join("systemd").join("user")
+    }
+
+    /// Where macOS looks for the user's agents. Source: launchd.plist(5).
+    #[must_use]
+    pub fn launch_agents_dir(&self) -> PathBuf {
+        self.home.join("Library").join("LaunchAgents")
+    }
+
+    /// The variables that these paths come from, where they say something else than goes without saying: what a process that is started
+    /// from elsewhere needs, to find the same. Paths are absolute; none of them is a secret.
+    #[must_use]
+    pub fn variables(&self, env: &Env) -> Vec<(&'static str, PathBuf)> {
+        let state_dirs = ["CLAWDBOT_STATE_DIR", "CLAWDIS_STATE_DIR"];
+        let state_dir = state_dirs
+            .into_iter()
+            .find(|name| env.trimmed(name).is_some());
+        let agent_dirs = ["CLAWDBOT_AGENT_DIR", "PI_CODING_AGENT_DIR"];
+        let agent_dir = agent_dirs
+            .into_iter()
+            .find(|name| env.trimmed(name).is_some());
+        let of_user = [
+            (state_dir, Some(self.home.join(".clawdbot"))),
+            (
+                Some("CLAWDBOT_CONFIG_PATH"),
+                Some(self.state_dir.join("clawdbot.json")),
+            ),
+            (
+                Some("CLAWDBOT_OAUTH_DIR"),
+                Some(self.state_dir.join("credentials")),
+            ),
+            (agent_dir, None),
+            (
+                Some("CLAWKEEP_VAULT"),
+                Some(self.state_dir.join("vault.db")),
+            ),
+            (Some("CLAWKEEP_KEY_FILE"), None),
+            (Some("CLAWKEEP_PASSPHRASE_FILE"), None),
+            (Some("CODEX_HOME"), Some(self.home.join(".codex"))),
+        ];
+        let of_user = of_user.into_iter().filter_map(|(name, default)| {
+            let path = self.user_path(Path::new(env.trimmed(name?)?));
+            (Some(&path) != default.as_ref()).then_some((name?, path))
+        });
+        // Its default is not left out: a login in a keychain is named by whether the variable is set.
+        let claude = env
+            .get("CLAUDE_CONFIG_DIR")
+            .map(|dir| ("CLAUDE_CONFIG_DIR", self.working_dir.join(dir)));
+        let xdg = [
+            ("XDG_CONFIG_HOME", &self.config_home, ".config"),
+            ("XDG_STATE_HOME", &self.state_home, ".local/state"),
+        ];
+        let xdg = xdg
+            .into_iter()
+            .filter(|(_, dir, default)| **dir != self.home.join(default));
+        of_user
+            .chain(claude)
+            .chain(xdg.map(|(name, dir, _)| (name, dir.clone())))
+            .collect()
+    }
+
     /// A path as a person or a configuration wrote it: a leading `~` is home, relative ones start at the working directory.
     #[must_use]
     pub fn user_path(&self, path: &Path) -> PathBuf {
@@ -339,6 +403,31 @@ mod tests {
             Some(Path::new("/run/c/clawkeep.key"))
         );
         assert_eq!(layout.key_file_dir(), Path::new("/x/clawkeep"));
+    }
+
+    #[test]
+    fn variables_that_say_something_of_their_own_are_handed_on() {
+        let pairs = [
+            ("CLAWDBOT_STATE_DIR", " ~/.clawdbot "),
+            ("CLAWDIS_STATE_DIR", "/not/looked/at"),
+            ("CLAWKEEP_VAULT", "v.db"),
+            ("CLAWDBOT_AGENT_DIR", ""),
+            ("PI_CODING_AGENT_DIR", "~/pi"),
+            ("CODEX_HOME", "/home/ana/.codex"),
+            ("CLAUDE_CONFIG_DIR", "/home/ana/.claude"),
+            ("XDG_CONFIG_HOME", "relative"),
+            ("XDG_STATE_HOME", "/s"),
+            ("OPENAI_API_KEY", "sk-secret"),
+        ];
+        let env = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let handed = layout(&pairs).variables(&Env::from_pairs(env));
+        let expected = [
+            ("PI_CODING_AGENT_DIR", "/home/ana/pi"),
+            ("CLAWKEEP_VAULT", "/work/v.db"),
+            ("CLAUDE_CONFIG_DIR", "/home/ana/.claude"),
+            ("XDG_STATE_HOME", "/s"),
+        ];
+        assert_eq!(handed, expected.map(|(name, path)| (name, path.into())));
     }
 
     #[test]

@@ -104,6 +104,20 @@ fn lock_all_memory() {
     }
 }
 
+/// Keeps a descriptor that this process was started with from the programs that it starts.
+#[cfg(unix)]
+pub fn keep_from_children(descriptor: u32) {
+    let Ok(descriptor) = i32::try_from(descriptor) else {
+        return; // no number of a descriptor
+    };
+    let others: Vec<i32> = close_fds::iter_open_fds(descriptor.saturating_add(1)).collect();
+    close_fds::set_fds_cloexec(descriptor, &others);
+}
+
+/// Elsewhere descriptors are not handed down by number.
+#[cfg(not(unix))]
+pub fn keep_from_children(_descriptor: u32) {}
+
 /// Makes files that this process creates its user's alone, unless they are made otherwise; what was asked for before.
 #[cfg(unix)]
 pub fn restrict_new_files() -> FileMask {

@@ -62,7 +62,33 @@ pub fn output_within(
         .spawn()
         .map_err(|error| RunFault::NotRun(error.kind()))?;
     let mut running = Running(child);
-    let bytes = answer_of(&mut running, limit, deadline)?;
+    let output = running.0.stdout.take().ok_or(RunFault::Failed)?;
+    let bytes = answer_of(output, limit, deadline)?;
+    let status = exit_of(&mut running, deadline)?;
+    Ok(Answer { status, bytes })
+}
+
+/// As [`output_within`], with what the program says on stderr as a part of its answer.
+///
+/// # Errors
+/// As [`output_within`].
+pub fn all_output_within(
+    mut command: Command,
+    limit: usize,
+    time: Duration,
+) -> Result<Answer, RunFault> {
+    let deadline = Instant::now() + time;
+    let piped = io::pipe().and_then(|(output, end)| Ok((output, end.try_clone()?, end)));
+    let (output, one, other) = piped.map_err(|error| RunFault::NotRun(error.kind()))?;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(one)
+        .stderr(other)
+        .spawn()
+        .map_err(|error| RunFault::NotRun(error.kind()))?;
+    drop(command); // with its ends of the pipe, which would else never end
+    let mut running = Running(child);
+    let bytes = answer_of(output, limit, deadline)?;
     let status = exit_of(&mut running, deadline)?;
     Ok(Answer { status, bytes })
 }
@@ -97,11 +123,10 @@ fn read_from(mut output: impl Read, limit: usize) -> io::Result<Zeroizing<Vec<u8
 /// The child's output, to its end. Read on a thread of its own, since a pipe has no deadline; when
 /// it passes, the child is killed, the pipe ends, and the thread with it.
 fn answer_of(
-    running: &mut Running,
+    output: impl Read + Send + 'static,
     limit: usize,
     deadline: Instant,
 ) -> Result<Zeroizing<Vec<u8>>, RunFault> {
-    let output = running.0.stdout.take().ok_or(RunFault::Failed)?;
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::Builder::new()
         .name("answer".to_owned())

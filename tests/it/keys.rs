@@ -519,3 +519,34 @@ fn files(home: &Home) -> Vec<(String, String)> {
         .map(|file| (file.clone(), home.read(&file)))
         .collect()
 }
+
+/// What the passphrase came from is not the program's to read, though what else it was started with is.
+#[test]
+fn a_program_does_not_get_the_descriptor_of_the_passphrase() {
+    let home = home();
+    with_phrase(&home);
+    home.write("other", "something else");
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script])
+            .arg(env!("CARGO_BIN_EXE_clawkeep"))
+            .arg(home.at(PHRASE_FILE))
+            .arg(home.at("other"))
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .stdin(Stdio::null());
+        Run::from(command.output().unwrap()).ok()
+    };
+    let list = "sh -c 'for n in 3 4 5 6 7; do [ -e /proc/self/fd/$n ] && echo $n; done; cat <&6'";
+    let run = "\"$0\" exec --provider anthropic";
+    let said = shell(&format!(
+        "exec 5<\"$1\" 6<\"$2\"; {run} --passphrase-fd 5 -- {list}"
+    ));
+    assert_eq!(said, "6\nsomething else");
+    for stdin in ["--passphrase-file -", "--passphrase-fd 0"] {
+        let said = shell(&format!("{run} {stdin} -- cat <\"$1\""));
+        assert_eq!(said, "", "{stdin}");
+    }
+}

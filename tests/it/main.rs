@@ -30,6 +30,8 @@ mod layers;
 mod leftover;
 mod library;
 mod login;
+#[cfg(target_os = "linux")]
+mod monitor;
 mod permissions;
 mod promises;
 mod prompts;
@@ -39,6 +41,7 @@ mod refresh;
 mod refresh_faults;
 mod refresh_shared;
 mod secret_service_vault;
+mod secretref;
 mod stand_in;
 mod support;
 mod tamper;

@@ -7,7 +7,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
     auth_remove, auth_restore, auth_setup_token, auth_trust, backup, doctor, exec, export, history,
-    import, init, key, models_status, refresh, report, session, sync, token, watch,
+    import, init, key, models_status, monitor, refresh, report, secretref, session, sync, token,
+    watch,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -73,6 +74,9 @@ pub(crate) enum Command {
     Sync(sync::Sync),
     /// Keep everything in step without being asked: sync, refresh, export whenever it is time
     Watch(watch::Watch),
+    /// Have `clawkeep watch` run unattended: install, look, uninstall
+    #[command(subcommand)]
+    Monitor(monitor::Monitor),
     /// Credentials of model providers
     #[command(subcommand)]
     Models(Models),
@@ -80,6 +84,9 @@ pub(crate) enum Command {
     Token(token::Token),
     /// Run a program with the secret of a credential in its provider's variable
     Exec(exec::Exec),
+    /// Hand keys and tokens to OpenClaw, as its exec secret provider
+    #[command(name = "secretref")]
+    SecretRef(secretref::SecretRef),
     /// Refresh logins, once whoever else wants to
     Refresh(refresh::Refresh),
     /// Which profile a session uses

@@ -23,6 +23,7 @@ mod table;
 mod target;
 mod time_arg;
 mod ui;
+mod unattended;
 mod watcher;
 
 use std::process::ExitCode;

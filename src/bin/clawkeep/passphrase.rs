@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::config::Layout;
 use clawkeep::crypto::{PASSPHRASE_MAX, check_passphrase};
-use clawkeep::platform::{FileError, exists, read_trusted};
+use clawkeep::platform::{FileError, exists, keep_from_children, read_trusted};
 use clawkeep::vault::{KeyProblem, SecretSource};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -98,8 +98,24 @@ impl SecretSource for Passphrases {
 }
 
 impl Named {
-    /// Reads it, to its end.
+    /// Whether it comes from stdin.
+    pub(crate) fn is_stdin(&self) -> bool {
+        match self {
+            Self::File(path) => path == Path::new("-"),
+            Self::Descriptor(number) => *number == 0,
+        }
+    }
+
+    /// Reads it, to its end. A program that is started later does not get the descriptor it came from.
     pub(crate) fn read(&self) -> Result<SecretString, KeyProblem> {
+        let read = self.contents();
+        if let Self::Descriptor(number @ 3..) = self {
+            keep_from_children(*number);
+        }
+        read
+    }
+
+    fn contents(&self) -> Result<SecretString, KeyProblem> {
         let path = match self {
             Self::File(path) if path == Path::new("-") => PathBuf::from("/dev/stdin"),
             Self::File(path) => path.clone(),

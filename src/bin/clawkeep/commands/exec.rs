@@ -1,7 +1,7 @@
 //! `exec`: a program with a credential in its environment.
 
 use std::ffi::OsString;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use clap::Args;
 use clawkeep::config::provider_variables;
@@ -11,6 +11,7 @@ use secrecy::ExposeSecret as _;
 use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::passphrase::Named;
 use crate::pick::{How, Picked, Wanted};
 
 /// A program that is not there. Source: POSIX, env(1).
@@ -67,6 +68,15 @@ impl Exec {
         let program = words.next().unwrap_or_default();
         let mut command = Command::new(&program);
         command.args(words);
+        // A file there could be read once more.
+        if context
+            .passphrases()
+            .named
+            .as_ref()
+            .is_some_and(Named::is_stdin)
+        {
+            command.stdin(Stdio::null());
+        }
         for picked in &picked {
             set_variable(&mut command, picked, &variables(context, &picked.provider)?);
         }

@@ -31,8 +31,13 @@ pub(crate) mod key_add;
 pub(crate) mod key_remove;
 pub(crate) mod key_rotate;
 pub(crate) mod models_status;
+pub(crate) mod monitor;
+pub(crate) mod monitor_install;
+pub(crate) mod monitor_status;
+pub(crate) mod monitor_uninstall;
 pub(crate) mod refresh;
 pub(crate) mod report;
+pub(crate) mod secretref;
 pub(crate) mod session;
 pub(crate) mod sync;
 pub(crate) mod token;
@@ -65,6 +70,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Export(command) => command.run(&context),
         Command::Import(command) => command.run(&context),
         Command::Watch(command) => command.run(&mut context),
+        Command::SecretRef(command) => command.run(&context),
+        Command::Monitor(command) => command.run(&context, &cli.global),
     }?;
     Ok(ExitCode::SUCCESS)
 }

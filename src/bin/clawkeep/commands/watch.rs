@@ -35,7 +35,7 @@ pub(crate) struct Watch {
     test_notify: bool,
 }
 
-fn ahead(raw: &str) -> Result<i64, String> {
+pub(crate) fn ahead(raw: &str) -> Result<i64, String> {
     let ms = span(raw)?;
     if ms > AHEAD_MAX_MS {
         return Err("at most 7d".to_owned());

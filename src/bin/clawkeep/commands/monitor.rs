@@ -1,0 +1,78 @@
+//! `monitor`: have `clawkeep watch` run unattended.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::monitor_install::Install;
+use super::monitor_status::Status;
+use super::monitor_uninstall::Uninstall;
+use crate::args::Global;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::unattended::own_file::{There, look};
+use crate::unattended::{Pace, launchd, systemd};
+
+/// Have `clawkeep watch` run unattended.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Monitor {
+    /// Have it started with your login, and kept running
+    Install(Install),
+    /// Whether it is installed, and runs
+    Status(Status),
+    /// Stop it, and remove what was installed
+    Uninstall(Uninstall),
+}
+
+impl Monitor {
+    pub(crate) fn run(self, context: &Context, global: &Global) -> Result<(), Failure> {
+        match self {
+            Self::Install(command) => command.run(context, global),
+            Self::Status(command) => command.run(context),
+            Self::Uninstall(command) => command.run(context),
+        }
+    }
+}
+
+/// What starts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    /// systemd, as a service of the user
+    Systemd,
+    /// launchd, as an agent of the user
+    Launchd,
+    /// A line to be put into a crontab
+    Cron,
+}
+
+/// What is at the places of our files.
+pub(crate) struct Found {
+    pub(crate) service: (PathBuf, There),
+    pub(crate) timer: (PathBuf, There),
+    pub(crate) agent: (PathBuf, There),
+}
+
+impl Found {
+    pub(crate) fn look(context: &Context) -> Self {
+        let units = context.layout.user_unit_dir();
+        let agents = context.layout.launch_agents_dir();
+        let at = |path: PathBuf| {
+            let there = look(&path);
+            (path, there)
+        };
+        Self {
+            service: at(units.join(systemd::SERVICE)),
+            timer: at(units.join(systemd::TIMER)),
+            agent: at(agents.join(launchd::file_name())),
+        }
+    }
+
+    /// How systemd was told to run it, if it was.
+    pub(crate) fn pace(&self) -> Option<Pace> {
+        match (self.service.1.ours(), self.timer.1.ours()) {
+            (_, Some(_)) => Some(Pace::Timed),
+            (Some(_), None) => Some(Pace::Always),
+            (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! `monitor install`: have `watch` started with the login, and kept running.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::monitor::{By, Found};
+use super::watch::ahead;
+use crate::args::Global;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::unattended::own_file::{There, look, put, remove};
+use crate::unattended::program::{doubt, this_program};
+use crate::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
+use crate::unattended::{EVERY_MINUTES, Job, Pace, cron, launchd, systemd};
+
+/// Where a proxy for requests is named. Source: reqwest's documentation, Proxies.
+const PROXIES: [&str; 8] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// Have it started with your login, and kept running.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. Whom it alerts is for clawkeep.toml to say."
+)]
+pub(crate) struct Install {
+    /// One pass every five minutes, started by a timer, instead of a program that runs all the time
+    #[arg(long)]
+    timer: bool,
+    /// Refresh logins so long before they end [default: that of `clawkeep watch`]
+    #[arg(long, value_name = "SPAN", value_parser = ahead_as_typed)]
+    refresh_ahead: Option<String>,
+    /// What starts it [default: what is there]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    by: Option<By>,
+    /// Print what would be written, and touch nothing
+    #[arg(long, visible_alias = "print")]
+    dry_run: bool,
+    /// Replace files of the same name that something else wrote
+    #[arg(long)]
+    force: bool,
+}
+
+fn ahead_as_typed(raw: &str) -> Result<String, String> {
+    ahead(raw).map(|_| raw.trim().to_owned())
+}
+
+impl Install {
+    pub(crate) fn run(self, context: &Context, global: &Global) -> Result<(), Failure> {
+        let mut job = self.job(context, global)?;
+        let (by, why) = match self.by {
+            Some(by) => (by, None),
+            None if cfg!(target_os = "macos") => (By::Launchd, None),
+            None => match unit_path() {
+                Ok(_) => (By::Systemd, None),
+                Err(no_systemd) => (By::Cron, Some(no_systemd)),
+            },
+        };
+        if let Some(doubt) = doubt(Path::new(&job.program)) {
+            context.ui.note(&format!(
+                "Warning: {}, which will be run, {doubt}. Put the program where it stays, and install from there.",
+                job.program
+            ));
+        }
+        match by {
+            By::Systemd => self.by_systemd(context, &job),
+            By::Launchd => self.by_launchd(context, &job),
+            By::Cron => {
+                // A service manager says where these are to what it starts; cron does not.
+                let runtime_dir = context.layout.runtime_dir.as_deref();
+                if let Some(dir) = runtime_dir.and_then(Path::to_str) {
+                    job.variables
+                        .push(("XDG_RUNTIME_DIR".to_owned(), dir.to_owned()));
+                }
+                by_cron(context, &job, why.as_ref())
+            }
+        }
+    }
+
+    /// What is to be run: this program, as it was called.
+    fn job(&self, context: &Context, global: &Global) -> Result<Job, Failure> {
+        let layout = &context.layout;
+        let program = this_program(context.env.get("PATH")).map_err(|error| Failure::Refused {
+            what: format!("where this program lies is not known: {error}"),
+            next: "Call it by its path.".to_owned(),
+        })?;
+        let mut job = Job {
+            program: text(&program)?,
+            global: Vec::new(),
+            options: Vec::new(),
+            variables: Vec::new(),
+            pace: if self.timer {
+                Pace::Timed
+            } else {
+                Pace::Always
+            },
+        };
+        let mut replaced: Vec<&str> = Vec::new();
+        if global.state_dir.is_some() {
+            job.global
+                .extend(["--state-dir".to_owned(), text(&layout.state_dir)?]);
+            replaced.extend(["CLAWDBOT_STATE_DIR", "CLAWDIS_STATE_DIR"]);
+        }
+        if global.vault.is_some() {
+            job.global
+                .extend(["--vault".to_owned(), text(&layout.vault_file)?]);
+            replaced.push("CLAWKEEP_VAULT");
+        }
+        if global.passphrase_fd.is_some()
+            || global.passphrase_file.as_deref() == Some(Path::new("-"))
+        {
+            return Err(Failure::BadArgument(
+                "what runs unattended takes its passphrase from a file: --passphrase-file FILE"
+                    .to_owned(),
+            ));
+        }
+        if let Some(file) = &global.passphrase_file {
+            let file = std::path::absolute(file).map_err(Failure::Input)?;
+            job.global
+                .extend(["--passphrase-file".to_owned(), text(&file)?]);
+            replaced.push("CLAWKEEP_PASSPHRASE_FILE");
+        }
+        if global.no_sync {
+            job.global.push("--no-sync".to_owned());
+        }
+        if let Some(ahead) = &self.refresh_ahead {
+            job.options
+                .extend(["--refresh-ahead".to_owned(), ahead.clone()]);
+        }
+        for (name, path) in layout.variables(&context.env) {
+            if !replaced.contains(&name) {
+                job.variables.push((name.to_owned(), text(&path)?));
+            }
+        }
+        for name in PROXIES {
+            match context.env.trimmed(name) {
+                Some(value) if value.contains('@') => context.ui.note(&format!(
+                    "Warning: {name} is not handed on: it has a name and a password in it."
+                )),
+                Some(value) => job.variables.push((name.to_owned(), value.to_owned())),
+                None => {}
+            }
+        }
+        Ok(job)
+    }
+
+    fn by_systemd(&self, context: &Context, job: &Job) -> Result<(), Failure> {
+        refuse(systemd::objection(job))?;
+        let dir = context.layout.user_unit_dir();
+        let units = systemd::units(job);
+        if self.dry_run {
+            let files = units
+                .iter()
+                .map(|(name, text)| (dir.join(name), text.as_str()));
+            return context.ui.answer(&as_printed(files));
+        }
+        check_looked_at(&dir)?;
+        for (name, _) in &units {
+            self.check_ours(&dir.join(name))?;
+        }
+        let unit = systemd::enabled_unit(job.pace);
+        if let Some(before) = Found::look(context)
+            .pace()
+            .filter(|before| *before != job.pace)
+        {
+            ordered(&["disable", "--now", systemd::enabled_unit(before)])?;
+            if before == Pace::Timed {
+                remove(&dir.join(systemd::TIMER))?;
+            }
+        }
+        let mut said = String::new();
+        for (name, text) in &units {
+            let path = dir.join(name);
+            if look(&path).ours() != Some(text) {
+                put(&path, text)?;
+                said.push_str(&format!("Wrote {}\n", context.layout.shorten_home(&path)));
+            }
+        }
+        let start = if said.is_empty() { "start" } else { "restart" };
+        if said.is_empty() {
+            said.push_str("Nothing to write: it is installed as it would be now.\n");
+        } else {
+            ordered(&["daemon-reload"])?;
+        }
+        ordered(&["enable", unit])?;
+        ordered(&[start, unit])?;
+        said.push_str(&format!(
+            "{unit} runs now, and from each login on.\nSee how it does with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
+        ));
+        context.ui.answer(&said)?;
+        if is_lingering(context.actor.uid) == Some(false) {
+            context.ui.note("Next: it ends when you log out, as all your services do. To have it run from the start of the machine: loginctl enable-linger");
+        }
+        Ok(())
+    }
+
+    fn by_launchd(&self, context: &Context, job: &Job) -> Result<(), Failure> {
+        refuse(launchd::objection(job))?;
+        let path = context
+            .layout
+            .launch_agents_dir()
+            .join(launchd::file_name());
+        let log = context.layout.home.join("Library/Logs/clawkeep-watch.log");
+        let plist = launchd::plist(job, &text(&log)?);
+        if self.dry_run {
+            return context
+                .ui
+                .answer(&as_printed([(path, plist.as_str())].into_iter()));
+        }
+        self.check_ours(&path)?;
+        let is_new = look(&path).ours() != Some(&plist);
+        let uid = context.actor.uid;
+        if !is_new && launchd::state(uid).is_some() {
+            return context
+                .ui
+                .answer("Nothing to do: it is installed as it would be now.\n");
+        }
+        launchd::unload(uid).map_err(not_done)?;
+        put(&path, &plist)?;
+        launchd::load(uid, &text(&path)?).map_err(not_done)?;
+        context.ui.answer(&format!(
+            "Wrote {}\nTold launchd to run it now and from each login on.\nSee how it does with: clawkeep monitor status; {}\n",
+            context.layout.shorten_home(&path),
+            context.layout.shorten_home(&log)
+        ))
+    }
+
+    /// What something else wrote stays, unless it was said that it need not.
+    fn check_ours(&self, path: &Path) -> Result<(), Failure> {
+        if self.force || look(path) != There::Anothers {
+            return Ok(());
+        }
+        Err(Failure::Refused {
+            what: format!(
+                "{} is there, and was not written by this command",
+                path.display()
+            ),
+            next: "Move it away, or have it replaced with --force.".to_owned(),
+        })
+    }
+}
+
+/// A unit that is not looked for where it would be written would do nothing.
+fn check_looked_at(dir: &Path) -> Result<(), Failure> {
+    let searched = unit_path().map_err(|why| Failure::Refused {
+        what: why.to_string(),
+        next: "To print what it would be told: clawkeep monitor install --by systemd --dry-run"
+            .to_owned(),
+    })?;
+    let real = dir.canonicalize();
+    let is_there = |dir: &Path| dir.to_str().is_some_and(|dir| searched.contains(dir));
+    if is_there(dir) || real.is_ok_and(|real| is_there(&real)) {
+        return Ok(());
+    }
+    Err(Failure::Refused {
+        what: format!("your systemd does not look for units in {}", dir.display()),
+        next:
+            "HOME and XDG_CONFIG_HOME are other ones than it was started with. Run this with those."
+                .to_owned(),
+    })
+}
+
+fn by_cron(context: &Context, job: &Job, why: Option<&NoSystemd>) -> Result<(), Failure> {
+    if cfg!(windows) {
+        return Err(Failure::Refused {
+            what: "there is no service manager here that is known".to_owned(),
+            next: format!(
+                "Have the Task Scheduler run this every {EVERY_MINUTES} minutes: clawkeep -q watch --once"
+            ),
+        });
+    }
+    refuse(cron::objection(job))?;
+    let job = Job {
+        pace: Pace::Timed,
+        ..job.clone()
+    };
+    let why = why.map(|why| format!("{why}, so ")).unwrap_or_default();
+    context.ui.note(&format!(
+        "Note: {why}nothing was installed. Put this line into your crontab, with: crontab -e"
+    ));
+    context.ui.answer(&format!("{}\n", cron::line(&job)))
+}
+
+/// Files as they would be, each under its path.
+fn as_printed<'t>(files: impl Iterator<Item = (std::path::PathBuf, &'t str)>) -> String {
+    let printed: Vec<String> = files
+        .map(|(path, text)| format!("# {}\n{text}", path.display()))
+        .collect();
+    printed.join("\n")
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| {
+        Failure::BadArgument(format!(
+            "{} is not UTF-8, so it cannot be written into a service's file",
+            path.display()
+        ))
+    })
+}
+
+fn refuse(objection: Option<String>) -> Result<(), Failure> {
+    match objection {
+        Some(what) => Err(Failure::Refused {
+            what,
+            next: "Give it another path, or start `clawkeep watch` yourself.".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn ordered(words: &[&str]) -> Result<(), Failure> {
+    order(words).map_err(not_done)
+}
+
+fn not_done(what: String) -> Failure {
+    Failure::Refused {
+        what,
+        next: "See why with: clawkeep monitor status; journalctl --user -n 20 -u clawkeep-watch"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,375 @@
+//! `secretref`: an exec secret provider for OpenClaw. One request on stdin, one answer on stdout, nobody asked.
+//!
+//! Source: OpenClaw's documentation, SecretRef contract and provider config, Exec provider (protocol version 1).
+
+use std::io::{self, IsTerminal as _, Read as _};
+
+use clap::Args;
+use clawkeep::config::{AgentRef, Fallback, Settings};
+use clawkeep::domain::{Credential, CredentialType, Owner, ProfileId, ProviderId, StoreDoc};
+use clawkeep::selection::{
+    Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, unusable,
+};
+use clawkeep::sync::Handing;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::auth::Whose;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::time_arg::span;
+use crate::ui::shown_id;
+
+/// The only version of the protocol that there is.
+const PROTOCOL: u64 = 1;
+/// The longest request, in bytes: four times what OpenClaw sends.
+const REQUEST_MAX: u64 = 1 << 20;
+/// Ids of one request, at most. Source: OpenClaw, `maxRefsPerProvider`.
+const IDS_MAX: usize = 512;
+
+/// Hand keys and tokens to OpenClaw, as an exec secret provider.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is that of a profile, or a provider's name: then its next key or token. In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [\"HOME\", \"XDG_RUNTIME_DIR\", \"DBUS_SESSION_BUS_ADDRESS\"] } } }\n\nOpenClaw keeps what it gets until it is told to reload, so only what does not change by itself is handed out: API keys, and tokens that were stored here. That each is used is recorded before it is printed."
+)]
+pub(crate) struct SecretRef {
+    #[command(flatten)]
+    whose: Whose,
+    /// Only tokens that do not end before so long from now: 1d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    min_valid: Option<i64>,
+}
+
+/// What became of one id.
+type Outcome = Result<ProfileId, Refusal>;
+
+/// Why an id's secret is not handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refusal {
+    /// For programs. OpenClaw shows `NOT_FOUND`, and of all others only that there was an error.
+    code: &'static str,
+    /// For people.
+    message: String,
+}
+
+impl SecretRef {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let ids = match read_request() {
+            Ok(ids) => ids,
+            Err(Bad::Request(what)) => {
+                answer(
+                    context,
+                    &[],
+                    &[("*".to_owned(), refusal("BAD_REQUEST", what.clone()))],
+                )?;
+                return Err(Failure::BadArgument(what));
+            }
+            Err(Bad::Version(ids)) => {
+                let what = || {
+                    refusal(
+                        "UNSUPPORTED_PROTOCOL",
+                        format!("this speaks protocolVersion {PROTOCOL}"),
+                    )
+                };
+                let errors: Vec<_> = ids.into_iter().map(|id| (id, what())).collect();
+                return answer(context, &[], &errors);
+            }
+            Err(Bad::Input(failure)) => return Err(failure),
+        };
+        let (values, errors) = self.hand_out(context, &ids)?;
+        for (id, refusal) in &errors {
+            context
+                .ui
+                .note(&format!("{}: {}", shown_id(id), refusal.message));
+        }
+        answer(context, &values, &errors)
+    }
+
+    /// Chooses and records what is handed out, all at once.
+    #[expect(
+        clippy::type_complete,
+        reason = "both parts of one answer, named where they are made"
+    )]
+    fn hand_out(
+        &self,
+        context: &Context,
+        ids: &[String],
+    ) -> Result<(Vec<(String, SecretString)>, Vec<(String, Refusal)>), Failure> {
+        let settings = context.settings()?;
+        let is_strict = context.own()?.fallback == Fallback::None;
+        let agent = self.whose.agent(context)?;
+        let mut vault = context.unlocked()?; // one that is made here would be the wrong one: the environment is a few variables
+        let mode = context.mode_for(&vault, &agent)?;
+        let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
+            let choose = |doc: &StoreDoc, _: &_, _: &_| {
+                let choosing = Choosing {
+                    doc,
+                    settings,
+                    agent: &agent,
+                    is_strict,
+                    demand: Demand {
+                        now: context.clock.now(),
+                        min_valid_ms: self.min_valid.unwrap_or(0),
+                    },
+                };
+                let mut passed_over = Vec::new();
+                let outcomes: Vec<Outcome> = ids
+                    .iter()
+                    .map(|id| choosing.find(id, &mut passed_over))
+                    .collect();
+                let mut uses: Vec<ProfileId> = Vec::new();
+                for id in outcomes.iter().flatten() {
+                    if !uses.contains(id) {
+                        uses.push(id.clone());
+                    }
+                }
+                let handing = Handing {
+                    uses,
+                    passed_over,
+                    command: "secretref",
+                    session: None,
+                    due: Vec::new(),
+                };
+                Ok::<_, Failure>((handing, outcomes))
+            };
+            engine.hand_out(&agent, mode, choose, |_, _| {
+                // Nothing is due: what can be refreshed is not handed out.
+                Ok(clawkeep::sync::Renewal::Lasts)
+            })
+        })?;
+        context.tell(&loaded);
+        let (mut values, mut errors) = (Vec::new(), Vec::new());
+        for (id, outcome) in ids.iter().zip(outcomes) {
+            match outcome {
+                Ok(profile) => {
+                    let credential = loaded.doc.credential(profile.as_str());
+                    let secret = credential.and_then(|credential| credential.expose_secret());
+                    values.push((id.clone(), secret.unwrap_or_default().trim().into()));
+                }
+                Err(refusal) => errors.push((id.clone(), refusal)),
+            }
+        }
+        Ok((values, errors))
+    }
+}
+
+/// What is chosen from.
+struct Choosing<'f> {
+    doc: &'f StoreDoc,
+    settings: &'f Settings,
+    agent: &'f AgentRef,
+    is_strict: bool,
+    demand: Demand,
+}
+
+impl Choosing<'_> {
+    /// The profile that an id stands for, if its secret may be handed out.
+    fn find(&self, id: &str, passed_over: &mut Vec<(ProfileId, &'static str)>) -> Outcome {
+        let agent = &self.agent.name;
+        if let Some(credential) = self.doc.credential(id) {
+            let profile = ProfileId::new(id);
+            if let Some(what) = changes_by_itself(id, &credential) {
+                return Err(refusal(
+                    "NOT_STATIC",
+                    format!(
+                        "{what}; have it asked for with: clawkeep token --profile {}",
+                        shown_id(id)
+                    ),
+                ));
+            }
+            return match self.objection(&profile) {
+                None => Ok(profile),
+                Some(why) => Err(refusal(code(why), in_words(why))),
+            };
+        }
+        let provider = ProviderId::new(id);
+        let is_static = |id: &ProfileId| {
+            let credential = self.doc.credential(id.as_str());
+            credential
+                .is_some_and(|credential| changes_by_itself(id.as_str(), &credential).is_none())
+        };
+        if self.doc.profiles_of(provider.as_str()).is_empty() {
+            let what = format!(
+                "agent {agent} has no profile of that id, and none of a provider of that name"
+            );
+            return Err(refusal("NOT_FOUND", what));
+        }
+        let preferences = Preferences {
+            order: self.settings.order_for(&provider),
+            configured: self.settings.profiles_of(&provider),
+        };
+        let now = self.demand.now;
+        let (mut tried, mut natural) = (
+            candidates(self.doc, &preferences, &provider, None, now),
+            candidates_if_rested(self.doc, &preferences, &provider, None),
+        );
+        tried.retain(is_static);
+        natural.retain(is_static);
+        if self.is_strict {
+            natural.truncate(1);
+            tried.retain(|id| natural.contains(id));
+        }
+        let choice = choose(self.doc, &tried, &natural, now, |id| self.objection(id));
+        let over = choice.passed_over.iter();
+        passed_over.extend(over.map(|(id, why)| (id.clone(), why.as_str())));
+        choice.chosen.ok_or_else(|| {
+            let reasons = choice.passed_over.iter();
+            let reasons: Vec<String> = reasons
+                .map(|(id, why)| format!("{} {}", shown_id(id.as_str()), in_words(*why)))
+                .collect();
+            if reasons.is_empty() {
+                let what = "what there is of that provider are logins, which change by themselves; have one asked for with: clawkeep token --provider";
+                return refusal("NOT_STATIC", format!("{what} {}", shown_id(id)));
+            }
+            refusal("UNUSABLE", reasons.join("; "))
+        })
+    }
+
+    /// Why a credential cannot be used.
+    fn objection(&self, id: &ProfileId) -> Option<PassedOver> {
+        let credential = self.doc.credential(id.as_str());
+        let setting = self.settings.profile(id.as_str());
+        let is_other = (credential.as_ref())
+            .zip(setting)
+            .is_some_and(|(credential, setting)| {
+                credential.is_readable() && !setting.admits(credential)
+            });
+        if is_other {
+            return Some(PassedOver::Mismatch);
+        }
+        unusable(credential.as_ref(), self.demand)
+    }
+}
+
+/// Why a credential is none that can be kept elsewhere; `None` if it can.
+fn changes_by_itself(id: &str, credential: &Credential<'_>) -> Option<&'static str> {
+    match (credential.kind, Owner::of(id)) {
+        (CredentialType::OAuth, _) => {
+            Some("it is a login, whose access token is replaced within hours")
+        }
+        (CredentialType::Token, Owner::ClaudeCode | Owner::CodexCli) => {
+            Some("it is another program's login, which that program replaces within hours")
+        }
+        _ => None,
+    }
+}
+
+fn code(why: PassedOver) -> &'static str {
+    match why {
+        PassedOver::Missing => "NOT_FOUND",
+        PassedOver::Expired => "EXPIRED",
+        PassedOver::EndsTooSoon => "ENDS_TOO_SOON",
+        _ => "UNUSABLE",
+    }
+}
+
+fn in_words(why: PassedOver) -> String {
+    match why {
+        PassedOver::Expired => "has expired",
+        PassedOver::EndsTooSoon => "ends too soon",
+        PassedOver::Mismatch => "is of another provider or kind than the configuration says",
+        PassedOver::Resting => "rests",
+        _ => "cannot be read",
+    }
+    .to_owned()
+}
+
+fn refusal(code: &'static str, message: String) -> Refusal {
+    Refusal { code, message }
+}
+
+/// What is wrong with a request.
+enum Bad {
+    /// It makes no sense.
+    Request(String),
+    /// It is of another version, and asks for these.
+    Version(Vec<String>),
+    /// It could not be read.
+    Input(Failure),
+}
+
+/// Reads the request, and which ids it asks for, each once.
+fn read_request() -> Result<Vec<String>, Bad> {
+    // So there is never a person to be asked for a passphrase either.
+    if io::stdin().is_terminal() {
+        return Err(Bad::Input(Failure::BadArgument(
+            "a request is read from stdin, which is a terminal; OpenClaw runs this command"
+                .to_owned(),
+        )));
+    }
+    let mut bytes = Vec::new();
+    let read = io::stdin()
+        .lock()
+        .take(REQUEST_MAX + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|error| Bad::Input(Failure::Input(error)))?;
+    if bytes.len() as u64 > REQUEST_MAX {
+        return Err(Bad::Request("the request is too long".to_owned()));
+    }
+    parse(&bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<String>, Bad> {
+    let bad = |what: &str| Bad::Request(what.to_owned());
+    let request: Value = serde_json::from_slice(bytes)
+        .map_err(|_| bad("the request on stdin is no JSON document"))?;
+    let listed = request.get("ids").and_then(Value::as_array);
+    let listed = listed.ok_or_else(|| bad("the request has no list `ids`"))?;
+    if listed.len() > IDS_MAX {
+        return Err(Bad::Request(format!(
+            "the request has more than {IDS_MAX} ids"
+        )));
+    }
+    let mut ids: Vec<String> = Vec::new();
+    for id in listed {
+        let id = id.as_str().filter(|id| !id.trim().is_empty());
+        let id = id.ok_or_else(|| bad("the request has an id that is no text"))?;
+        if !ids.iter().any(|known| known == id) {
+            ids.push(id.to_owned());
+        }
+    }
+    if request.get("protocolVersion").and_then(Value::as_u64) != Some(PROTOCOL) {
+        return Err(Bad::Version(ids));
+    }
+    Ok(ids)
+}
+
+/// Writes the answer, on one line.
+fn answer(
+    context: &Context,
+    values: &[(String, SecretString)],
+    errors: &[(String, Refusal)],
+) -> Result<(), Failure> {
+    // Room for all of it at once: a text that grew would leave copies of secrets.
+    let secrets: usize = values
+        .iter()
+        .map(|(id, value)| 8 * (id.len() + value.expose_secret().len()))
+        .sum();
+    let mut text = Zeroizing::new(String::with_capacity(secrets + 64));
+    let quoted = |text: &str| Zeroizing::new(Value::from(text).to_string());
+    text.push_str(&format!("{{\"protocolVersion\":{PROTOCOL},\"values\":{{"));
+    for (at, (id, value)) in values.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text.push_str(&quoted(id));
+        text.push(':');
+        text.push_str(&quoted(value.expose_secret()));
+    }
+    text.push('}');
+    if !errors.is_empty() {
+        let errors = errors.iter();
+        let errors: Map<String, Value> = errors
+            .map(|(id, refusal)| {
+                (
+                    id.clone(),
+                    json!({"code": refusal.code, "message": refusal.message}),
+                )
+            })
+            .collect();
+        text.push_str(&format!(",\"errors\":{}", Value::Object(errors)));
+    }
+    text.push_str("}\n");
+    context.ui.write(&text)
+}

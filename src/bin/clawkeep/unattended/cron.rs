@@ -1,0 +1,38 @@
+//! A line of a crontab. Source: crontab(5).
+
+use clawkeep::doctor::shell_word;
+
+use super::{EVERY_MINUTES, Job};
+
+/// Why there can be no line.
+pub(crate) fn objection(job: &Job) -> Option<String> {
+    let variables = job.variables.iter().map(|(_, value)| value.as_str());
+    let mut texts = job.words().chain(variables).chain([job.program.as_str()]);
+    texts.any(|text| text.contains(char::is_control)).then(|| {
+        "a crontab's line has no control characters, and a path that is handed on does".to_owned()
+    })
+}
+
+/// The line. What it prints is mailed by cron: only errors are worth that.
+pub(crate) fn line(job: &Job) -> String {
+    let variables = job.variables.iter();
+    let variables = variables.map(|(name, value)| format!("{name}={}", shell_word(value)));
+    let program = [shell_word(&job.program), "-q".to_owned()];
+    let words: Vec<String> = variables
+        .chain(program)
+        .chain(job.words().map(word))
+        .collect();
+    // To cron, before any shell sees it, `%` ends the command.
+    format!(
+        "*/{EVERY_MINUTES} * * * * {}",
+        words.join(" ").replace('%', "\\%")
+    )
+}
+
+/// A word as a shell takes it; an option stays as it is.
+fn word(word: &str) -> String {
+    match word.strip_prefix("--") {
+        Some(option) if shell_word(option) == option => word.to_owned(),
+        _ => shell_word(word),
+    }
+}

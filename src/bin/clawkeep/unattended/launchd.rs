@@ -1,0 +1,167 @@
+//! An agent of launchd, as text, and asking launchctl. Sources: launchd.plist(5), launchctl(1).
+//!
+//! A property list of strings, numbers and truths takes no crate: what it needs is that texts are escaped, which `maud` does.
+
+use std::process::Command;
+use std::time::Duration;
+
+use clawkeep::platform::{all_output_within, output_within};
+use maud::html;
+
+use super::{EVERY_MINUTES, Job, MARK, Pace};
+
+/// What the agent is called, and its file before `.plist`.
+pub(crate) const LABEL: &str = "clawkeep.watch";
+
+/// How long launchctl is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// More than it says of one agent, in bytes.
+const ANSWER_MAX: usize = 1 << 20;
+/// The program's name, or its path.
+const LAUNCHCTL: &str = "launchctl";
+
+/// The file's name.
+pub(crate) fn file_name() -> String {
+    format!("{LABEL}.plist")
+}
+
+/// Why there can be no agent.
+pub(crate) fn objection(job: &Job) -> Option<String> {
+    let variables = job.variables.iter().map(|(_, value)| value.as_str());
+    let mut texts = job.words().chain(variables).chain([job.program.as_str()]);
+    // Source: XML 1.0, Characters.
+    texts.any(|text| text.contains(char::is_control)).then(|| {
+        "a property list has no control characters, and a path that is handed on does".to_owned()
+    })
+}
+
+/// The agent. `log` is where it writes what it has to say.
+pub(crate) fn plist(job: &Job, log: &str) -> String {
+    let strings = |texts: &mut dyn Iterator<Item = &str>| -> String {
+        texts
+            .map(|text| format!("    {}\n", string(text)))
+            .collect()
+    };
+    let words = strings(&mut [job.program.as_str()].into_iter().chain(job.words()));
+    let variables: String = job
+        .variables
+        .iter()
+        .map(|(name, value)| format!("    <key>{}</key>\n    {}\n", escaped(name), string(value)))
+        .collect();
+    let variables = if variables.is_empty() {
+        variables
+    } else {
+        format!("  <key>EnvironmentVariables</key>\n  <dict>\n{variables}  </dict>\n")
+    };
+    let pace = match job.pace {
+        Pace::Always => "  <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    <false/>\n  </dict>\n  <key>ThrottleInterval</key>\n  <integer>30</integer>\n".to_owned(),
+        Pace::Timed => format!("  <key>StartInterval</key>\n  <integer>{}</integer>\n", EVERY_MINUTES * 60),
+    };
+    // 63 is 0077: what it makes is its user's alone.
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
+<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">
+<!-- {MARK}, which writes it anew. -->
+<plist version=\"1.0\">
+<dict>
+  <key>Label</key>
+  <string>{LABEL}</string>
+  <key>ProgramArguments</key>
+  <array>
+{words}  </array>
+{variables}  <key>RunAtLoad</key>
+  <true/>
+{pace}  <key>ProcessType</key>
+  <string>Background</string>
+  <key>Umask</key>
+  <integer>63</integer>
+  <key>StandardErrorPath</key>
+  {log}
+</dict>
+</plist>
+",
+        log = string(log)
+    )
+}
+
+/// The program that an agent of ours runs: the first string of the only array.
+pub(crate) fn program_of(plist: &str) -> Option<String> {
+    let (_, array) = plist.split_once("<array>")?;
+    let (_, first) = array.split_once("<string>")?;
+    let (text, _) = first.split_once("</string>")?;
+    let text = text.replace("&lt;", "<").replace("&gt;", ">");
+    Some(text.replace("&quot;", "\"").replace("&amp;", "&"))
+}
+
+fn string(text: &str) -> String {
+    format!("<string>{}</string>", escaped(text))
+}
+
+fn escaped(text: &str) -> String {
+    html! { (text) }.into_string()
+}
+
+/// Loads the agent in `file`: into the user's graphical session, or where there is none into what runs without one.
+pub(crate) fn load(uid: u32, file: &str) -> Result<(), String> {
+    let gui = tell(&["bootstrap", &format!("gui/{uid}"), file]);
+    gui.or_else(|_| tell(&["bootstrap", &format!("user/{uid}"), file]))
+}
+
+/// Unloads the agent, from wherever it is loaded. That it is loaded nowhere is no failure.
+pub(crate) fn unload(uid: u32) -> Result<(), String> {
+    for domain in domains(uid) {
+        if state_in(&domain).is_some() {
+            tell(&["bootout", &format!("{domain}/{LABEL}")])?;
+        }
+    }
+    Ok(())
+}
+
+/// What launchd says of the agent, if it is loaded.
+pub(crate) fn state(uid: u32) -> Option<State> {
+    domains(uid).iter().find_map(|domain| state_in(domain))
+}
+
+/// A loaded agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) pid: Option<u32>,
+    /// How it ended last, in launchd's words.
+    pub(crate) last_exit: Option<String>,
+}
+
+fn domains(uid: u32) -> [String; 2] {
+    [format!("gui/{uid}"), format!("user/{uid}")]
+}
+
+fn state_in(domain: &str) -> Option<State> {
+    let mut command = Command::new(LAUNCHCTL);
+    command.args(["print", &format!("{domain}/{LABEL}")]);
+    let answer = output_within(command, ANSWER_MAX, PATIENCE).ok()?;
+    if !answer.status.success() {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&answer.bytes);
+    let field = |name: &str| {
+        let mut lines = text.lines().map(str::trim);
+        lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.to_owned()))
+    };
+    Some(State {
+        pid: field("pid").and_then(|pid| pid.parse().ok()),
+        last_exit: field("last exit code"),
+    })
+}
+
+fn tell(words: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(LAUNCHCTL);
+    command.args(words);
+    match all_output_within(command, ANSWER_MAX, PATIENCE) {
+        Ok(answer) if answer.status.success() => Ok(()),
+        Ok(answer) => Err(format!(
+            "launchctl {}: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&answer.bytes).trim()
+        )),
+        Err(fault) => Err(format!("launchctl: {fault}")),
+    }
+}

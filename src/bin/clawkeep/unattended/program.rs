@@ -1,0 +1,48 @@
+//! Which path to run this program by, unattended and for years.
+
+use std::path::{Path, PathBuf};
+
+use clawkeep::platform::check_trusted;
+
+/// What a build makes of a directory whose contents can be made again. Source: the Cache Directory Tagging Specification.
+const CACHE_TAG: &str = "CACHEDIR.TAG";
+
+/// This program, by the name on `PATH` that leads to it, else by where it lies: what a package puts on `PATH` stays when it is upgraded.
+pub(crate) fn this_program(path: Option<&str>) -> std::io::Result<PathBuf> {
+    let real = std::env::current_exe()?;
+    let name = format!("clawkeep{}", std::env::consts::EXE_SUFFIX);
+    let dirs = path.map(std::env::split_paths).into_iter().flatten();
+    let mut named = dirs
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(&name));
+    let is_this = |program: &PathBuf| program.canonicalize().is_ok_and(|found| found == real);
+    Ok(named.find(is_this).unwrap_or(real))
+}
+
+/// Why a program may not be there, or not be this one, for long.
+pub(crate) fn doubt(program: &Path) -> Option<String> {
+    let real = program.canonicalize();
+    let Ok(real) = real else {
+        return Some("is not there any more".to_owned());
+    };
+    let is_build = real
+        .ancestors()
+        .skip(1)
+        .any(|dir| dir.join(CACHE_TAG).is_file());
+    if is_build {
+        return Some("lies where it was built, and goes when that is cleaned".to_owned());
+    }
+    let passing = [
+        std::env::temp_dir(),
+        "/tmp".into(),
+        "/var/tmp".into(),
+        "/dev/shm".into(),
+        "/run".into(),
+    ];
+    if passing.iter().any(|dir| real.starts_with(dir)) {
+        return Some("lies among temporary files".to_owned());
+    }
+    check_trusted(&real, 0o022)
+        .err()
+        .map(|error| format!("is not yours alone to change: {error}"))
+}

@@ -1,0 +1,105 @@
+//! Asking the user's systemd, through its own program: the bus it answers on is not an interface of systemd's, `systemctl` is.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use clawkeep::platform::{RunFault, all_output_within, output_within};
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an order is: starting waits for the first pass, stopping for a refresh that is under way.
+const PATIENCE_FOR_ORDERS: Duration = Duration::from_secs(330);
+/// More than it says of one unit, in bytes.
+const ANSWER_MAX: usize = 1 << 20;
+
+/// Why there is no user's systemd to ask.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoSystemd {
+    #[error("there is no systemctl")]
+    Absent,
+    #[error("no systemd of yours answers: {0}")]
+    Silent(String),
+}
+
+/// Where the user's systemd looks for units, if it answers.
+pub(crate) fn unit_path() -> Result<String, NoSystemd> {
+    let words = ["show", "--property=UnitPath", "--value"];
+    let answer = all_output_within(command("systemctl", &words), ANSWER_MAX, PATIENCE);
+    match answer {
+        Err(RunFault::NotRun(std::io::ErrorKind::NotFound)) => Err(NoSystemd::Absent),
+        Err(fault) => Err(NoSystemd::Silent(fault.to_string())),
+        Ok(answer) => {
+            let said = String::from_utf8_lossy(&answer.bytes).trim().to_owned();
+            if answer.status.success() {
+                Ok(said)
+            } else {
+                Err(NoSystemd::Silent(first_line(&said)))
+            }
+        }
+    }
+}
+
+/// Has it do something.
+pub(crate) fn order(words: &[&str]) -> Result<(), String> {
+    let shown = format!("systemctl --user {}", words.join(" "));
+    match all_output_within(command("systemctl", words), ANSWER_MAX, PATIENCE_FOR_ORDERS) {
+        Ok(answer) if answer.status.success() => Ok(()),
+        Ok(answer) => {
+            let said = String::from_utf8_lossy(&answer.bytes);
+            Err(format!("{shown}: {}", first_line(&said)))
+        }
+        Err(fault) => Err(format!("{shown}: {fault}")),
+    }
+}
+
+/// Properties of a unit.
+pub(crate) fn properties(unit: &str, names: &[&str]) -> BTreeMap<String, String> {
+    let wanted = format!("--property={}", names.join(","));
+    let answer = output_within(
+        command("systemctl", &["show", unit, &wanted]),
+        ANSWER_MAX,
+        PATIENCE,
+    );
+    let Ok(answer) = answer else {
+        return BTreeMap::new();
+    };
+    let text = String::from_utf8_lossy(&answer.bytes);
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Whether the user's services go on when the user has logged out; nothing where that is not known.
+pub(crate) fn is_lingering(uid: u32) -> Option<bool> {
+    let mut command = Command::new("loginctl");
+    command.args([
+        "show-user",
+        &uid.to_string(),
+        "--property=Linger",
+        "--value",
+    ]);
+    let answer = output_within(command, ANSWER_MAX, PATIENCE).ok()?;
+    match String::from_utf8_lossy(&answer.bytes).trim() {
+        "yes" if answer.status.success() => Some(true),
+        "no" if answer.status.success() => Some(false),
+        _ => None,
+    }
+}
+
+fn command(program: &str, words: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(["--user", "--no-pager", "--no-ask-password"])
+        .args(words);
+    command
+}
+
+fn first_line(text: &str) -> String {
+    text.lines()
+        .next()
+        .unwrap_or("it does not say why")
+        .trim()
+        .to_owned()
+}
