@@ -3,12 +3,14 @@
 mod args;
 mod collation;
 mod commands;
+mod completion;
 mod context;
 mod export_modes;
 mod failure;
 mod panics;
 mod passphrase;
 mod pick;
+mod progress;
 mod prompt;
 mod record;
 mod renewal;
@@ -24,6 +26,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     panics::contain(|| {
+        if let Some(answered) = completion::answer() {
+            return answered;
+        }
         let colour = ui::ColourChoice::from_process();
         args::parse()
             .map_err(stand_in::hand_on)

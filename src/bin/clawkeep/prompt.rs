@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::progress::Question;
 use crate::ui::one_line;
 
 /// The longest secret taken, in bytes. The longest tokens are JWTs of some thousands.
@@ -93,6 +94,7 @@ pub(crate) fn secret_line(question: &str) -> Result<SecretString, Failure> {
 }
 
 fn typed_secret(question: &str) -> Result<SecretString, Failure> {
+    let _asked = Question::asked();
     loop {
         show(&format!("{}: ", one_line(question)))?;
         let typed = hidden_line();
@@ -109,6 +111,7 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
 
 /// Asks for a line that does not show: a passphrase, of any characters. Blanks around it are cut off.
 pub(crate) fn hidden(question: &str) -> Result<SecretString, Failure> {
+    let _asked = Question::asked();
     show(&format!("{}: ", one_line(question)))?;
     let typed = hidden_line();
     say("");
@@ -157,6 +160,7 @@ fn line_from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// Shows a question and reads the line that is typed.
 fn ask(question: &str) -> Result<String, Failure> {
+    let _asked = Question::asked();
     show(&format!("{} ", one_line(question)))?;
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line);

@@ -34,6 +34,7 @@ impl AuditExport {
         let vault = context.locked()?;
         let to = target::resolved(context, &self.to);
         let mut count = 0_u64;
+        let progress = context.ui.progress("Exporting the record");
         target::write(context, &to, Replaceable::Nothing, |out| {
             let mut line =
                 |value: &serde_json::Value| writeln!(out, "{value}").map_err(Failure::Output);
@@ -51,6 +52,7 @@ impl AuditExport {
             }
             line(&json!({"head": head.map(|head| head.to_string())}))
         })?;
+        drop(progress);
         if !target::is_stdout(&to) {
             let noun = if count == 1 { "event" } else { "events" };
             context.ui.answer(&format!(

@@ -57,12 +57,14 @@ impl Report {
         let vault = context.locked()?;
         tell_of_changed_stores(context, &vault)?;
         tell_of_pruning(context, &vault, Some(since))?;
+        let progress = context.ui.progress("Reading the record");
         let made = made(context, &vault, (since, until), now)?;
         let to = target::resolved(context, &self.to);
         let text = page(&made);
         target::write(context, &to, Replaceable::With(GENERATOR), |out| {
             out.write_all(text.as_bytes()).map_err(Failure::Output)
         })?;
+        drop(progress);
         if !target::is_stdout(&to) {
             context.ui.answer(&format!(
                 "Wrote {} credentials, {} events of the record, to {}\n",
