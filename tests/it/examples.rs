@@ -83,20 +83,38 @@ const ON_A_TERMINAL: &[(&str, &[Person])] = &[
     ),
 ];
 
-/// What the examples name, beside what [`stage`] writes; later versions of a credential, a pinned session, copies of the record.
-const SET_UP: &str = r#"
-set -e
-clawkeep -q sync > /dev/null
-for version in 1 2 3 4; do
-    echo "sk-test-openai-$version-abcdefgh" | clawkeep -q models auth paste-api-key --provider openai --profile-id openai:default
-done
-clawkeep -q session pin telegram:42 anthropic:work
-clawkeep -q key recovery
-clawkeep audit head > saved.head
-clawkeep -q audit export --to record-2026-01-09.jsonl
-mkdir backup usb
-clawkeep -q backup create backup/vault-2026-11-25.db
-"#;
+/// What the examples name, beside what [`stage`] writes: bash, and the part of an example that says it is needed.
+const SET_UP: &[(&str, &str)] = &[
+    ("", "clawkeep -q sync > /dev/null"),
+    (
+        " restore openai:",
+        "for version in 1 2 3 4; do
+            echo sk-test-openai-$version-abcdefgh |
+                clawkeep -q models auth paste-api-key --provider openai --profile-id openai:default
+        done",
+    ),
+    (
+        "session",
+        "clawkeep -q session pin telegram:42 anthropic:work",
+    ),
+    (" key ", "clawkeep -q key recovery"),
+    ("--head saved", "clawkeep audit head > saved.head"),
+    (
+        "--head record",
+        "clawkeep -q audit export --to record-2026-01-09.jsonl",
+    ),
+    (" backup ", "mkdir backup"),
+    (
+        " backup verify ",
+        "clawkeep -q backup create backup/vault-2026-11-25.db",
+    ),
+    (
+        " backup restore ",
+        "clawkeep -q backup create backup/vault-2026-11-25.db",
+    ),
+    // Its endpoint is then known, and another one is set.
+    (" trust ", "clawkeep -q refresh openai-codex:default"),
+];
 
 /// The servers of the providers.
 struct Servers {
@@ -135,13 +153,10 @@ fn stage(example: &str, servers: &Servers) -> Home {
     }
     let refresh = servers.refresh.setting("openai-codex");
     home.write(".clawdbot/clawkeep.toml", &refresh);
-    bash(&home, SET_UP);
-    if example.contains(" backup create ") {
-        bash(&home, "rm backup/*");
-    }
-    if example.contains(" trust ") {
-        bash(&home, "clawkeep -q refresh openai-codex:default"); // its endpoint is then known, and another one is set
-    }
+    bash(&home, "chmod -R go-rwx .clawdbot; chmod 755 .clawdbot"); // one thing for the doctor to mend
+    let needed = SET_UP.iter().filter(|(part, _)| example.contains(part));
+    let scripts: Vec<&str> = needed.map(|(_, script)| *script).collect();
+    bash(&home, &format!("set -e\n{}", scripts.join("\n")));
     let is_login = example.contains(" login ") || example.contains(" trust ");
     let settings = if is_login {
         let codex = servers.login.setting("openai-codex", "redirect_port = 0");
