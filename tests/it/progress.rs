@@ -1,5 +1,7 @@
 //! What takes longer than a second says so, to people only, and takes it back.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::home::{HOUR, Home, now_ms};
@@ -7,6 +9,8 @@ use crate::support::provider::Provider;
 use crate::support::terminal::Terminal;
 
 const LOGIN: &str = "test:default";
+/// Long enough for a person to be told.
+const SLOW: Duration = Duration::from_millis(1500);
 
 /// A login whose provider does not answer until it is told to.
 fn home() -> (Home, Provider) {
@@ -41,24 +45,16 @@ fn a_person_is_told_what_is_waited_for_and_the_line_is_gone_at_the_end() {
 #[test]
 fn what_is_quick_and_what_is_for_programs_says_nothing() {
     let (home, provider) = home();
-    for more in [&["--json"][..], &["--quiet"]] {
-        let mut terminal = Terminal::start(home.command(&[&["refresh", LOGIN], more].concat()));
-        let asked = provider.count() + 1;
-        provider.wait_for(asked);
-        // Longer than it takes to say something: the provider answers late, not this test.
-        provider.delay(std::time::Duration::from_millis(1200));
-        provider.release();
-        let (status, shown) = {
-            terminal.wait_for("");
-            terminal.end()
-        };
-        assert_eq!(status, 0, "{shown}");
-        assert!(!shown.contains("Refreshing"), "{more:?}: {shown:?}");
-        provider.hold();
-    }
     provider.release();
-    provider.delay(std::time::Duration::ZERO);
-    let (status, shown) = Terminal::start(home.command(&["audit", "verify"])).end();
+    provider.delay(SLOW);
+    for more in ["--json", "--quiet"] {
+        let refresh = home.command(&["refresh", LOGIN, more]);
+        let (status, shown) = Terminal::start(refresh).end();
+        assert_eq!(status, 0, "{shown}");
+        assert!(!shown.contains("Refreshing"), "{more}: {shown:?}");
+    }
+    let verify = home.command(&["audit", "verify"]);
+    let (status, shown) = Terminal::start(verify).end();
     assert_eq!(status, 0, "{shown}");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
 }
@@ -66,7 +62,7 @@ fn what_is_quick_and_what_is_for_programs_says_nothing() {
 #[test]
 fn a_script_sees_none_of_it() {
     let (home, provider) = home();
-    provider.delay(std::time::Duration::from_millis(1200));
+    provider.delay(SLOW);
     provider.release();
     let run = home.run(&["refresh", LOGIN]).exits(0);
     assert_eq!(run.stderr, "");

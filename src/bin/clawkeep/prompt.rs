@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::progress::Question;
+use crate::progress::{self, Question};
 use crate::ui::one_line;
 
 /// The longest secret taken, in bytes. The longest tokens are JWTs of some thousands.
@@ -189,8 +189,10 @@ fn show(text: &str) -> Result<(), Failure> {
 
 /// Says something between questions.
 pub(crate) fn say(text: &str) {
-    // Nobody is left to tell when stderr is closed; the next question finds that out.
-    let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
+    progress::make_room(|| {
+        // Nobody is left to tell when stderr is closed; the next question finds that out.
+        let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
+    });
 }
 
 /// Reads a line that the terminal does not show. Byte by byte, since the terminal itself would pass on 4095 of a line and drop
