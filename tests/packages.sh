@@ -44,12 +44,21 @@ make man --to "$files/man"
 make completions bash > "$files/clawkeep.bash"
 make completions zsh > "$files/_clawkeep"
 make completions fish > "$files/clawkeep.fish"
+{
+    printf 'clawkeep is licensed under either of the Apache License, Version 2.0 (on Debian in\n'
+    printf '/usr/share/common-licenses/Apache-2.0) or the MIT license, at your option.\n\n'
+    sed -n '/^MIT License$/,/^---/p' LICENSE | sed '/^---/d'
+} > "$files/copyright"
+grep -q 'WITHOUT WARRANTY OF ANY KIND' "$files/copyright" || fail "LICENSE is not as it was"
+printf 'clawkeep (%s-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- The clawkeep authors <>  %s\n' \
+    "$version" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" > "$files/changelog"
 deb=$(cargo deb --quiet --locked --no-build --profile "$profile" --output "$work/")
 [ -f "$deb" ] || deb=$(echo "$work"/*.deb)
 
-# As lintian looks at it, where it is installed. Left out: what is only asked of Debian's own packages.
+# As lintian looks at it, where it is installed. Left out: that the maintainer has no address (there is none to give), and what is asked of
+# Debian's own packages only.
 if command -v lintian > /dev/null; then
-    lintian --fail-on error --suppress-tags no-copyright-file,unstripped-binary-or-object,initial-upload-closes-no-bugs "$deb" || fail "lintian: $deb"
+    lintian --fail-on error --suppress-tags malformed-contact,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs "$deb" || fail "lintian: $deb"
 fi
 
 contents=$(dpkg-deb --contents "$deb")
