@@ -27,6 +27,9 @@ cargo test --locked --doc
 step "unit and integration tests"
 cargo nextest run --locked
 
+step "packages"
+tests/packages.sh
+
 # What was found and the seeds are replayed by the tests above. For longer: fuzz/run.sh 300.
 step "fuzzing, three seconds a target"
 if command -v cargo-fuzz >/dev/null; then

@@ -181,7 +181,7 @@ fn even(text: &str) -> String {
             (r"\[\d+\]", "<pid>"),
             (r"\b\d+:[0-9a-f]{16}\b", "<token>"),
             (r"\b[0-9a-f]{16,}\b", "<id>"),
-            (r"\b[A-Z0-9]{4,}[*~$=]?(-[A-Z0-9*~$=]{4,})+", "<code>"), // a group may end in any check character
+            (r"[A-Z0-9*~$=]{4,}(-[A-Z0-9*~$=]{4,})+", "<code>"),
             (r"Bytes: \d+", "Bytes: <n>"),
             (r"-{3,}|─{3,}", "<rule>"),
             (r"[ \t]+\n", "\n"),

@@ -79,7 +79,7 @@ fn redirect(url: &Url) -> Url {
 }
 
 /// What the browser would open at the end.
-fn callback(url: &Url, code: &str) -> Url {
+pub(crate) fn callback(url: &Url, code: &str) -> Url {
     let mut callback = redirect(url);
     let state = field(url, "state");
     callback
@@ -102,7 +102,7 @@ fn address(url: &Url) -> String {
 }
 
 /// Opens an address as a browser does.
-fn open(url: &Url) -> String {
+pub(crate) fn open(url: &Url) -> String {
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let target = &url[url::Position::BeforePath..];
     send(

@@ -8,10 +8,12 @@
 mod auth_commands;
 mod backup;
 mod bad_input;
+mod completions;
 mod damaged_files;
 mod damaged_vault;
 mod doctor;
 mod environment;
+mod examples;
 mod export_modes;
 mod exports;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -30,9 +32,11 @@ mod layers;
 mod leftover;
 mod library;
 mod login;
+mod manual;
 #[cfg(target_os = "linux")]
 mod monitor;
 mod permissions;
+mod progress;
 mod promises;
 mod prompts;
 mod record;

@@ -6,9 +6,9 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
-    auth_remove, auth_restore, auth_setup_token, auth_trust, backup, doctor, exec, export, history,
-    import, init, key, models_status, monitor, refresh, report, secretref, session, sync, token,
-    watch,
+    auth_remove, auth_restore, auth_setup_token, auth_trust, backup, completions, doctor, exec,
+    export, history, import, init, key, man, models_status, monitor, refresh, report, secretref,
+    session, sync, token, watch,
 };
 use crate::failure::Failure;
 use crate::ui::ColourChoice;
@@ -111,10 +111,15 @@ pub(crate) enum Command {
     Export(export::Export),
     /// Take over the credentials of a file
     Import(import::Import),
+    /// Print the script that lets a shell complete commands, options and ids
+    Completions(completions::Completions),
+    /// Print the manual page, or write those of every command
+    Man(man::Man),
 }
 
 /// `models …`
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  clawkeep models status")]
 pub(crate) enum Models {
     /// Show models, credentials and expiry
     Status(models_status::Status),
@@ -125,6 +130,9 @@ pub(crate) enum Models {
 
 /// `models auth …`
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth list\n  clawkeep models auth candidates --provider anthropic"
+)]
 pub(crate) enum Auth {
     /// Show an agent's credentials, secrets masked
     List(auth_list::List),
@@ -186,18 +194,15 @@ mod tests {
     fn every_command_has_an_example() {
         fn check(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());
-            if command.has_subcommands() {
-                command.get_subcommands().for_each(|sub| check(sub, &path));
-            } else {
-                let help = command
-                    .get_after_help()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                assert!(
-                    help.contains(path.trim()),
-                    "{path} shows no example of itself: {help:?}"
-                );
-            }
+            command.get_subcommands().for_each(|sub| check(sub, &path));
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.starts_with("Example") && help.contains(path.trim()),
+                "{path} shows no example of itself: {help:?}"
+            );
         }
         check(&Cli::command(), "");
     }

@@ -24,6 +24,7 @@ use crate::args::Global;
 use crate::export_modes::ExportModes;
 use crate::failure::Failure;
 use crate::passphrase::{Named, Passphrases};
+use crate::progress::Progress;
 use crate::ui::{Loudness, Ui};
 
 /// The largest head that is read, in bytes; one is a short line.
@@ -176,6 +177,11 @@ impl Context {
         }
     }
 
+    /// Shown while the vault is opened: deriving a key from a passphrase takes its time, and so may a keychain.
+    fn opening(&self) -> Progress {
+        self.ui.progress("Opening the vault")
+    }
+
     /// Opens and unlocks the vault, to be read. There must be one.
     pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
         harden();
@@ -183,6 +189,7 @@ impl Context {
         if !self.has_keyfile() {
             self.keychain.warm_up();
         }
+        let _progress = self.opening();
         Ok(self.locked()?.unlock(&self.key_sources())?)
     }
 
@@ -205,6 +212,7 @@ impl Context {
         if !self.has_keyfile() {
             self.keychain.warm_up();
         }
+        let _progress = self.opening();
         Ok(Vault::open(&self.layout.vault_file)?.unlock(sources)?)
     }
 
@@ -226,6 +234,7 @@ impl Context {
         if !self.has_keyfile() {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
+        let _progress = self.opening();
         match Vault::open(&self.layout.vault_file) {
             Ok(vault) => Ok(vault.unlock(&self.key_sources())?),
             Err(VaultError::Absent { .. }) => match self.create(&KeyChoice::Automatic)? {
@@ -240,6 +249,7 @@ impl Context {
     pub(crate) fn create(&self, choice: &KeyChoice) -> Result<Option<Created>, Failure> {
         harden();
         let had_one = self.lock_dir().exists();
+        let _progress = self.ui.progress("Making the vault");
         let made = create(
             &self.layout.vault_file,
             choice,

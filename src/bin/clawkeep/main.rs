@@ -6,6 +6,7 @@ mod args;
 mod changes;
 mod collation;
 mod commands;
+mod completion;
 mod context;
 mod export_modes;
 mod failure;
@@ -13,6 +14,7 @@ mod notices;
 mod panics;
 mod passphrase;
 mod pick;
+mod progress;
 mod prompt;
 mod record;
 mod renewal;
@@ -30,6 +32,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     panics::contain(|| {
+        if let Some(answered) = completion::answer() {
+            return answered;
+        }
         let colour = ui::ColourChoice::from_process();
         args::parse()
             .map_err(stand_in::hand_on)

@@ -186,6 +186,8 @@ impl How {
         let when = When::LessLeftThan(self.least_ms());
         context.with_engine(vault, |engine| {
             engine.hand_out(agent, mode, choose, |engine, id| {
+                let what = format!("Refreshing {}", shown_id(id.as_str()));
+                let _progress = context.ui.progress(&what);
                 // Only now: what needs no refresh pays for none of this.
                 let agents = context.every_agent(engine.vault)?;
                 let mut renewer = Renewer::new(context.providers()?, &agents);

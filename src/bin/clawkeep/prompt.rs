@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::progress::{self, Question};
 use crate::ui::one_line;
 
 /// The longest secret taken, in bytes. The longest tokens are JWTs of some thousands.
@@ -93,6 +94,7 @@ pub(crate) fn secret_line(question: &str) -> Result<SecretString, Failure> {
 }
 
 fn typed_secret(question: &str) -> Result<SecretString, Failure> {
+    let _asked = Question::asked();
     loop {
         show(&format!("{}: ", one_line(question)))?;
         let typed = hidden_line();
@@ -109,6 +111,7 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
 
 /// Asks for a line that does not show: a passphrase, of any characters. Blanks around it are cut off.
 pub(crate) fn hidden(question: &str) -> Result<SecretString, Failure> {
+    let _asked = Question::asked();
     show(&format!("{}: ", one_line(question)))?;
     let typed = hidden_line();
     say("");
@@ -157,6 +160,7 @@ fn line_from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// Shows a question and reads the line that is typed.
 fn ask(question: &str) -> Result<String, Failure> {
+    let _asked = Question::asked();
     show(&format!("{} ", one_line(question)))?;
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line);
@@ -185,8 +189,10 @@ fn show(text: &str) -> Result<(), Failure> {
 
 /// Says something between questions.
 pub(crate) fn say(text: &str) {
-    // Nobody is left to tell when stderr is closed; the next question finds that out.
-    let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
+    progress::make_room(|| {
+        // Nobody is left to tell when stderr is closed; the next question finds that out.
+        let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
+    });
 }
 
 /// Reads a line that the terminal does not show. Byte by byte, since the terminal itself would pass on 4095 of a line and drop

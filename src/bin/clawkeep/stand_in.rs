@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use crate::failure::Failure;
 
 /// The name of the gateway's program. Source: `spec/cli.md`.
-const GATEWAY: &str = "clawdbot";
+pub(crate) const GATEWAY: &str = "clawdbot";
 
 /// What became of a command line that this program does not understand.
 pub(crate) fn hand_on(failure: Failure) -> Failure {

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 
 use crate::failure::Failure;
 use crate::notices;
+use crate::progress::{self, Progress};
 use clawkeep::sync::Notice;
 
 /// When to use colour.
@@ -106,6 +107,7 @@ impl Ui {
 
     /// Writes an answer byte for byte. A reader that has gone away is no failure.
     pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
+        progress::make_room(|| ());
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
@@ -118,6 +120,7 @@ impl Ui {
         if is_nowhere() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        progress::make_room(|| ());
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     }
@@ -150,6 +153,15 @@ impl Ui {
     /// Says an error that does not end the command.
     pub(crate) fn error(&self, text: &str) {
         say(&format!("Error: {}", one_line(text)));
+    }
+
+    /// Shows that something is going on, once it takes longer than a second, until the value is dropped.
+    pub(crate) fn progress(&self, what: &str) -> Progress {
+        if self.loudness >= Loudness::Normal {
+            Progress::begin(what)
+        } else {
+            Progress::hidden()
+        }
     }
 
     /// Says something a person may want to know.
@@ -235,8 +247,10 @@ fn shown(text: &str, colour: bool) -> String {
 }
 
 fn say(text: &str) {
-    // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    progress::make_room(|| {
+        // Nobody is left to tell when stderr is closed.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    });
 }
 
 /// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its usage line is in the

@@ -128,8 +128,16 @@ impl Terminal {
     /// Waits for the end: the exit status, and everything that was shown.
     #[track_caller]
     pub(crate) fn end(mut self) -> (i32, String) {
-        while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
-            self.shown.push_str(&String::from_utf8_lossy(&bytes));
+        loop {
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                // It waits for an answer that nobody gives: better a test that fails than one that stays.
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.child.kill().unwrap();
+                    break;
+                }
+            }
         }
         let status = self.child.wait().unwrap();
         (status.code().unwrap_or(-1), self.shown)

@@ -15,6 +15,7 @@ use crate::record::json::fields;
 
 /// The record.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  clawkeep audit verify\n  clawkeep audit head > saved.head")]
 pub(crate) enum Audit {
     /// Prove that no event was altered, dropped, inserted or reordered
     #[command(
@@ -68,6 +69,7 @@ impl Verify {
             Some(given) => Some(given.head),
             None => context.kept_head(&vault)?,
         };
+        let progress = context.ui.progress("Verifying the record");
         let faults = vault.integrity_faults()?;
         if let Some(fault) = faults.into_iter().next() {
             let path = vault.path().to_owned();
@@ -80,6 +82,7 @@ impl Verify {
         let compared = export.map(|export| export.compare(&vault)).transpose()?;
         let is_compared =
             !matches!(&checked, Ok(verified) if matches!(verified.head, HeadCheck::Pruned(_)));
+        drop(progress);
         self.say(context, kept, checked, compared)?;
         if let Some(given) = given.filter(|_| !is_compared) {
             return Err(Failure::Refused {

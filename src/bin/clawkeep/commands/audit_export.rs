@@ -34,6 +34,9 @@ impl AuditExport {
         let vault = context.locked()?;
         let to = target::resolved(context, &self.to);
         let mut count = 0_u64;
+        // On stdout the record itself goes by.
+        let progress =
+            (!target::is_stdout(&to)).then(|| context.ui.progress("Exporting the record"));
         target::write(context, &to, Replaceable::Nothing, |out| {
             let mut line =
                 |value: &serde_json::Value| writeln!(out, "{value}").map_err(Failure::Output);
@@ -51,6 +54,7 @@ impl AuditExport {
             }
             line(&json!({"head": head.map(|head| head.to_string())}))
         })?;
+        drop(progress);
         if !target::is_stdout(&to) {
             let noun = if count == 1 { "event" } else { "events" };
             context.ui.answer(&format!(

@@ -56,7 +56,9 @@ impl AuditPrune {
             return Ok(());
         }
         let mut vault = context.vault()?;
+        let progress = context.ui.progress("Verifying the record and pruning it");
         let pruned = prune(context, &mut vault, before)?;
+        drop(progress);
         if self.json {
             let answer = match pruned {
                 Some(pruned) => {

@@ -244,6 +244,7 @@ fn in_browser(
         "Waiting {} minutes for it to come back. A browser on another machine cannot: use --no-browser for that.",
         WAIT.as_secs() / 60
     ));
+    let _progress = context.ui.progress("Waiting for the browser");
     let callback = listener.wait(login.state(), WAIT)?;
     match login.redeem(&callback.code, context.clock) {
         Ok(tokens) => Ok(Brought {
@@ -274,6 +275,9 @@ fn by_pasting(
     let question = "Paste it here; it does not show";
     let pasted = prompt::secret_line(question).map_err(NotLoggedIn::Asking)?;
     let code = login.code_in(&pasted)?;
+    let _progress = context
+        .ui
+        .progress(&format!("Asking {} for tokens", provider.id));
     Ok(login.redeem(&code, context.clock)?)
 }
 
@@ -298,6 +302,7 @@ fn on_device(
         "Waiting until it is confirmed there; the code ends in {} minutes.",
         login.lifetime().as_secs().div_ceil(60)
     ));
+    let _progress = context.ui.progress("Waiting until it is confirmed");
     Ok(login.wait(context.clock)?)
 }
 

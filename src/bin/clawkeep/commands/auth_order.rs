@@ -19,6 +19,9 @@ const RECORDED_MAX: usize = 64;
 
 /// The order in which an agent tries a provider's credentials.
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth order get --provider anthropic\n  clawkeep models auth order set --provider anthropic anthropic:claude-cli anthropic:work"
+)]
 pub(crate) enum Order {
     /// Show the override, if there is one
     #[command(after_help = "Example:\n  clawkeep models auth order get --provider anthropic")]

@@ -16,6 +16,9 @@ use crate::ui::{local_minute, one_line};
 
 /// Copies of the vault.
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  clawkeep backup create ~/backup/vault-2026-11-25.db\n  clawkeep backup verify ~/backup/vault-2026-11-25.db"
+)]
 pub(crate) enum Backup {
     /// Write a copy of the vault, while others go on using it
     Create(Create),
@@ -28,7 +31,7 @@ pub(crate) enum Backup {
 /// Write a copy of the vault, while others go on using it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep backup create /mnt/backup/vault-2026-11-25.db\n\nThe copy is sealed as the vault is; the keys are not in it. Keep a key elsewhere too: clawkeep key recovery"
+    after_help = "Example:\n  clawkeep backup create ~/backup/vault-2026-11-25.db\n\nThe copy is sealed as the vault is; the keys are not in it. Keep a key elsewhere too: clawkeep key recovery"
 )]
 pub(crate) struct Create {
     /// Where to; nothing may be there
@@ -38,7 +41,7 @@ pub(crate) struct Create {
 
 /// Prove that a copy is whole, and that a key opens it.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  clawkeep backup verify /mnt/backup/vault-2026-11-25.db")]
+#[command(after_help = "Example:\n  clawkeep backup verify ~/backup/vault-2026-11-25.db")]
 pub(crate) struct Verify {
     /// The copy
     #[arg(value_name = "FILE")]
@@ -67,9 +70,11 @@ impl Create {
             });
         }
         let mut vault = context.unlocked()?;
+        let progress = context.ui.progress("Copying the vault");
         let made = context.with_new_head(&mut vault, |vault| {
             vault.back_up(&absolute(&self.file), &context.actor, context.clock)
         })?;
+        drop(progress);
         context.ui.answer(&format!(
             "Backup: {}\nVault: {}\nUp to event: {}\nBytes: {}\n",
             shown(&self.file),
@@ -90,7 +95,9 @@ impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         context.harden();
         let file = absolute(&self.file);
+        let progress = context.ui.progress("Proving the backup");
         let found = verify_backup(&file, &context.layout.vault_file, &context.key_sources())?;
+        drop(progress);
         let relation = self.relation(context, &found);
         if self.json {
             context.ui.json(&fields([

@@ -16,7 +16,7 @@ use crate::ui::{local_minute, shown_ids};
 /// Put a copy back in the vault's place.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  clawkeep backup restore /mnt/backup/vault-2026-11-25.db\n\nThe copy is proved first. The vault that it replaces is kept beside it, and credentials that are newer there are taken over."
+    after_help = "Example:\n  clawkeep backup restore ~/backup/vault-2026-11-25.db\n\nThe copy is proved first. The vault that it replaces is kept beside it, and credentials that are newer there are taken over."
 )]
 pub(crate) struct Restore {
     /// The copy
@@ -40,6 +40,9 @@ impl Restore {
         } else {
             Insistence::None
         };
+        let progress = context
+            .ui
+            .progress("Proving the backup and putting it back");
         let mut rounds = 1..ROUNDS_MAX;
         let mut done = loop {
             self.settle(context)?;
@@ -63,6 +66,7 @@ impl Restore {
             Some(vault) => vault,
             None => context.unlocked()?,
         };
+        drop(progress);
         context.replace_head(&vault);
         context.ui.answer(&said(context, &done))?;
         self.note(context, &done);

@@ -18,6 +18,9 @@ use crate::ui::{local_minute, one_line};
 
 /// What opens the vault.
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  clawkeep key status\n  clawkeep key recovery   a code to keep on paper, for the day on which the key is lost"
+)]
 pub(crate) enum Key {
     /// Show the vault's key slots; needs no key
     Status(Status),

@@ -13,7 +13,7 @@ use crate::passphrase::{Named, new_passphrase};
 /// Add a key slot.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep key add passphrase                               asks for it, twice\n  clawkeep key add passphrase --new-passphrase-file FILE    on a server\n  CLAWKEEP_KEY_FILE=/media/usb/vault.key clawkeep key add keyfile"
+    after_help = "Examples:\n  clawkeep key add passphrase                                        asks for it, twice\n  clawkeep key add passphrase --new-passphrase-file passphrase.txt   on a server\n  CLAWKEEP_KEY_FILE=~/usb/vault.key clawkeep key add keyfile"
 )]
 pub(crate) struct Add {
     /// What opens the slot
@@ -90,9 +90,11 @@ fn takes_one(vault: &Vault) -> Result<bool, Failure> {
 }
 
 fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(), Failure> {
+    let progress = context.ui.progress("Adding the key");
     let added = context.with_new_head(vault, |vault| {
         vault.add_key(new, &context.key_sources(), &context.actor, context.clock)
     })?;
+    drop(progress);
     let said = said(context, &added);
     if added.code.is_none() {
         return context.ui.write(&said);

@@ -52,7 +52,9 @@ impl Rotate {
         } else {
             Renewal::DataKey
         };
+        let progress = context.ui.progress("Sealing everything anew");
         let rotated = context.with_engine(&mut vault, |engine| engine.rotate(renewal));
+        drop(progress);
         if rotated.is_err() && has_shown.get() {
             context.ui.warn("Warning: the rotation did not come to its end. Keep the recovery code from before; the one above opens nothing, unless the disk kept more than it said.");
         }

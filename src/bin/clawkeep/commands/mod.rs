@@ -17,6 +17,7 @@ pub(crate) mod auth_setup_token;
 pub(crate) mod auth_trust;
 pub(crate) mod backup;
 pub(crate) mod backup_restore;
+pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod export;
@@ -30,6 +31,7 @@ pub(crate) mod key;
 pub(crate) mod key_add;
 pub(crate) mod key_remove;
 pub(crate) mod key_rotate;
+pub(crate) mod man;
 pub(crate) mod models_status;
 pub(crate) mod monitor;
 pub(crate) mod monitor_install;
@@ -72,6 +74,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Watch(command) => command.run(&mut context),
         Command::SecretRef(command) => command.run(&context),
         Command::Monitor(command) => command.run(&context, &cli.global),
+        Command::Completions(command) => command.run(&context),
+        Command::Man(command) => command.run(&context),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -159,6 +159,9 @@ fn renew(
     (agent, id): (AgentRef, ProfileId),
     when: When,
 ) -> Outcome {
+    let _progress = context
+        .ui
+        .progress(&format!("Refreshing {}", shown_id(id.as_str())));
     let providers = context.providers();
     let result = providers.and_then(|providers| {
         let mut renewer = Renewer::new(providers, agents);

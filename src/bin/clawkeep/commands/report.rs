@@ -57,9 +57,11 @@ impl Report {
         let vault = context.locked()?;
         tell_of_changed_stores(context, &vault)?;
         tell_of_pruning(context, &vault, Some(since))?;
+        let progress = context.ui.progress("Reading the record");
         let made = made(context, &vault, (since, until), now)?;
-        let to = target::resolved(context, &self.to);
         let text = page(&made);
+        drop(progress);
+        let to = target::resolved(context, &self.to);
         target::write(context, &to, Replaceable::With(GENERATOR), |out| {
             out.write_all(text.as_bytes()).map_err(Failure::Output)
         })?;

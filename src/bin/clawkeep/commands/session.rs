@@ -14,6 +14,9 @@ use crate::ui::{local_minute, one_line, shown_id};
 
 /// Which profile a session uses.
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  clawkeep session pin telegram:42 anthropic:work\n  clawkeep session list"
+)]
 pub(crate) enum Session {
     /// Let a session use a profile before any other of its provider
     #[command(

@@ -28,6 +28,7 @@ impl Sync {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut vault = context.vault()?;
         let mut tally = Tally::default();
+        let progress = context.ui.progress("Bringing the stores up to date");
         for agent in self.agents(context, &vault)? {
             // One agent's trouble is not the others'.
             if let Err(failure) = tally.sync(context, &mut vault, &agent) {
@@ -38,6 +39,7 @@ impl Sync {
                 tally.failures.push((agent.name.to_string(), failure));
             }
         }
+        drop(progress);
         if self.json {
             context.ui.json(&json!({"agents": tally.rows}))?;
         } else {

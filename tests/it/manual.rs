@@ -1,0 +1,85 @@
+//! The manual: a page a command, the same each time, and such that the formatters have nothing to say.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use crate::support::home::Home;
+
+fn pages(home: &Home, dir: &str, day: Option<&str>) -> BTreeMap<String, String> {
+    let mut command = home.command(&["man", "--to", dir]);
+    if let Some(day) = day {
+        command.env("SOURCE_DATE_EPOCH", day);
+    }
+    assert!(command.output().unwrap().status.success());
+    let files = home.files().into_iter();
+    files
+        .filter_map(|file| {
+            let name = file.strip_prefix(dir)?.strip_prefix('/')?.to_owned();
+            Some((name, home.read(&file)))
+        })
+        .collect()
+}
+
+#[test]
+fn each_command_has_a_page_and_each_build_the_same() {
+    let home = Home::new();
+    let made = pages(&home, "deep/down/man1", None);
+    for name in [
+        "clawkeep.1",
+        "clawkeep-models-auth-order.1",
+        "clawkeep-models-auth-order-set.1",
+        "clawkeep-token.1",
+    ] {
+        assert!(made.contains_key(name), "{name}: {:?}", made.keys());
+    }
+    assert_eq!(pages(&home, "again", None), made);
+    assert_eq!(home.run(&["man"]).ok(), made["clawkeep.1"]);
+    let dated = pages(&home, "dated", Some("1790000000"));
+    let title = |pages: &BTreeMap<String, String>| {
+        let page = pages["clawkeep-token.1"].lines();
+        page.filter(|line| line.starts_with(".TH"))
+            .collect::<String>()
+    };
+    assert!(title(&made).starts_with(".TH CLAWKEEP-TOKEN 1 \"\" \"clawkeep "));
+    assert!(title(&dated).starts_with(".TH CLAWKEEP-TOKEN 1 \"2026-09-21\" \"clawkeep "));
+    assert_eq!(
+        home.files().iter().find(|file| file.contains("vault")),
+        None,
+        "no vault is made for it"
+    );
+}
+
+#[test]
+fn a_page_has_its_examples_as_they_are_typed() {
+    let home = Home::new();
+    let page = &pages(&home, "man", None)["clawkeep-export.1"];
+    let (_, examples) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap();
+    assert!(examples.starts_with("clawkeep export  "), "{examples}");
+}
+
+/// With the formatter that is here; troff is part of what `man` needs.
+#[test]
+fn the_formatters_have_nothing_to_say() {
+    let home = Home::new();
+    let pages = pages(&home, "man", Some("1790000000"));
+    let formatters: [&[&str]; 2] = [
+        &["groff", "-ww", "-Kutf8", "-man", "-Tutf8", "-z"],
+        &["mandoc", "-Tlint", "-Wwarning"],
+    ];
+    let mut found = 0;
+    for formatter in formatters {
+        let mut command = Command::new(formatter[0]);
+        command.args(&formatter[1..]).current_dir(home.at("man"));
+        command.args(pages.keys()).stdin(Stdio::null());
+        let Ok(output) = command.output() else {
+            continue;
+        };
+        found += 1;
+        let said = [output.stdout, output.stderr].concat();
+        assert_eq!(String::from_utf8_lossy(&said), "", "{}", formatter[0]);
+    }
+    assert!(
+        found > 0,
+        "neither groff nor mandoc is installed; the package groff-base has one"
+    );
+}
