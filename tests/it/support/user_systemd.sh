@@ -45,6 +45,7 @@ answer() { echo --; "$@"; }
 "$clawkeep" -q init --key keyfile >/dev/null
 "$clawkeep" monitor install
 answer "$clawkeep" monitor status --json
+systemctl --user reload clawkeep-watch.service
 answer grep -E 'NoNewPrivs|Seccomp:' "/proc/$(systemctl --user show --property=MainPID --value clawkeep-watch)/status"
 answer "$clawkeep" monitor install --timer
 answer "$clawkeep" monitor status

@@ -73,7 +73,9 @@ StartLimitBurst=30
 
 [Service]
 Type=notify
-{start}WatchdogSec=5min
+{start}# Reads the settings anew, and tries at once what had failed.
+ExecReload=kill -HUP $MAINPID
+WatchdogSec=5min
 TimeoutStartSec=5min
 TimeoutStopSec=2min
 Restart=on-failure
