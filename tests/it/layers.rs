@@ -85,6 +85,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("reqwest", "oauth"),
     ("rustls", "oauth"),
     ("webpki_roots", "oauth"),
+    ("close_fds", "platform"),
 ];
 
 fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {

@@ -15,6 +15,7 @@ use crate::unattended::{Pace, launchd, systemd};
 
 /// Have `clawkeep watch` run unattended.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  clawkeep monitor install\n  clawkeep monitor uninstall")]
 pub(crate) enum Monitor {
     /// Have it started with your login, and kept running
     Install(Install),

@@ -17,7 +17,7 @@ use crate::unattended::{Pace, launchd, systemd};
 /// Whether it is installed, and runs.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep monitor status           exit 0: it runs; 1: it does not\n  clawkeep monitor status --json"
+    after_help = "Examples:\n  clawkeep monitor status || echo nothing watches   exit 0: it runs; 1: it does not\n  clawkeep monitor status --json | jq .lastExit"
 )]
 pub(crate) struct Status {
     /// Print JSON

@@ -53,49 +53,37 @@ struct Refusal {
     message: String,
 }
 
+/// What is answered to a request.
+#[derive(Default)]
+struct Answer {
+    values: Vec<(String, SecretString)>,
+    errors: Vec<(String, Refusal)>,
+}
+
 impl SecretRef {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let ids = match read_request() {
             Ok(ids) => ids,
             Err(Bad::Request(what)) => {
-                answer(
-                    context,
-                    &[],
-                    &[("*".to_owned(), refusal("BAD_REQUEST", what.clone()))],
-                )?;
+                Answer::refused(["*".to_owned()], "BAD_REQUEST", &what).write(context)?;
                 return Err(Failure::BadArgument(what));
             }
             Err(Bad::Version(ids)) => {
-                let what = || {
-                    refusal(
-                        "UNSUPPORTED_PROTOCOL",
-                        format!("this speaks protocolVersion {PROTOCOL}"),
-                    )
-                };
-                let errors: Vec<_> = ids.into_iter().map(|id| (id, what())).collect();
-                return answer(context, &[], &errors);
+                let what = format!("this speaks protocolVersion {PROTOCOL}");
+                return Answer::refused(ids, "UNSUPPORTED_PROTOCOL", &what).write(context);
             }
             Err(Bad::Input(failure)) => return Err(failure),
         };
-        let (values, errors) = self.hand_out(context, &ids)?;
-        for (id, refusal) in &errors {
-            context
-                .ui
-                .note(&format!("{}: {}", shown_id(id), refusal.message));
+        let answer = self.hand_out(context, &ids)?;
+        for (id, refusal) in &answer.errors {
+            let id = shown_id(id);
+            context.ui.note(&format!("{id}: {}", refusal.message));
         }
-        answer(context, &values, &errors)
+        answer.write(context)
     }
 
     /// Chooses and records what is handed out, all at once.
-    #[expect(
-        clippy::type_complete,
-        reason = "both parts of one answer, named where they are made"
-    )]
-    fn hand_out(
-        &self,
-        context: &Context,
-        ids: &[String],
-    ) -> Result<(Vec<(String, SecretString)>, Vec<(String, Refusal)>), Failure> {
+    fn hand_out(&self, context: &Context, ids: &[String]) -> Result<Answer, Failure> {
         let settings = context.settings()?;
         let is_strict = context.own()?.fallback == Fallback::None;
         let agent = self.whose.agent(context)?;
@@ -139,18 +127,19 @@ impl SecretRef {
             })
         })?;
         context.tell(&loaded);
-        let (mut values, mut errors) = (Vec::new(), Vec::new());
+        let mut answer = Answer::default();
         for (id, outcome) in ids.iter().zip(outcomes) {
             match outcome {
                 Ok(profile) => {
                     let credential = loaded.doc.credential(profile.as_str());
                     let secret = credential.and_then(|credential| credential.expose_secret());
-                    values.push((id.clone(), secret.unwrap_or_default().trim().into()));
+                    let secret = secret.unwrap_or_default().trim().into();
+                    answer.values.push((id.clone(), secret));
                 }
-                Err(refusal) => errors.push((id.clone(), refusal)),
+                Err(refusal) => answer.errors.push((id.clone(), refusal)),
             }
         }
-        Ok((values, errors))
+        Ok(answer)
     }
 }
 
@@ -166,46 +155,40 @@ struct Choosing<'f> {
 impl Choosing<'_> {
     /// The profile that an id stands for, if its secret may be handed out.
     fn find(&self, id: &str, passed_over: &mut Vec<(ProfileId, &'static str)>) -> Outcome {
-        let agent = &self.agent.name;
-        if let Some(credential) = self.doc.credential(id) {
-            let profile = ProfileId::new(id);
-            if let Some(what) = changes_by_itself(id, &credential) {
-                return Err(refusal(
-                    "NOT_STATIC",
-                    format!(
-                        "{what}; have it asked for with: clawkeep token --profile {}",
-                        shown_id(id)
-                    ),
-                ));
-            }
-            return match self.objection(&profile) {
-                None => Ok(profile),
-                Some(why) => Err(refusal(code(why), in_words(why))),
-            };
-        }
-        let provider = ProviderId::new(id);
-        let is_static = |id: &ProfileId| {
-            let credential = self.doc.credential(id.as_str());
-            credential
-                .is_some_and(|credential| changes_by_itself(id.as_str(), &credential).is_none())
+        let Some(credential) = self.doc.credential(id) else {
+            return self.next_of(id, passed_over);
         };
+        if let Some(what) = changes_by_itself(id, &credential) {
+            let id = shown_id(id);
+            let message = format!("{what}; have it asked for with: clawkeep token --profile {id}");
+            return Err(refusal("NOT_STATIC", message));
+        }
+        let profile = ProfileId::new(id);
+        match self.objection(&profile) {
+            None => Ok(profile),
+            Some(why) => Err(refusal(code(why), in_words(why).to_owned())),
+        }
+    }
+
+    /// The next key or token of a provider.
+    fn next_of(&self, name: &str, passed_over: &mut Vec<(ProfileId, &'static str)>) -> Outcome {
+        let provider = ProviderId::new(name);
         if self.doc.profiles_of(provider.as_str()).is_empty() {
-            let what = format!(
+            let agent = &self.agent.name;
+            let message = format!(
                 "agent {agent} has no profile of that id, and none of a provider of that name"
             );
-            return Err(refusal("NOT_FOUND", what));
+            return Err(refusal("NOT_FOUND", message));
         }
         let preferences = Preferences {
             order: self.settings.order_for(&provider),
             configured: self.settings.profiles_of(&provider),
         };
         let now = self.demand.now;
-        let (mut tried, mut natural) = (
-            candidates(self.doc, &preferences, &provider, None, now),
-            candidates_if_rested(self.doc, &preferences, &provider, None),
-        );
-        tried.retain(is_static);
-        natural.retain(is_static);
+        let mut tried = candidates(self.doc, &preferences, &provider, None, now);
+        let mut natural = candidates_if_rested(self.doc, &preferences, &provider, None);
+        tried.retain(|id| self.is_static(id));
+        natural.retain(|id| self.is_static(id));
         if self.is_strict {
             natural.truncate(1);
             tried.retain(|id| natural.contains(id));
@@ -219,11 +202,19 @@ impl Choosing<'_> {
                 .map(|(id, why)| format!("{} {}", shown_id(id.as_str()), in_words(*why)))
                 .collect();
             if reasons.is_empty() {
-                let what = "what there is of that provider are logins, which change by themselves; have one asked for with: clawkeep token --provider";
-                return refusal("NOT_STATIC", format!("{what} {}", shown_id(id)));
+                let name = shown_id(name);
+                let message = format!(
+                    "what there is of that provider are logins, which change by themselves; have one asked for with: clawkeep token --provider {name}"
+                );
+                return refusal("NOT_STATIC", message);
             }
             refusal("UNUSABLE", reasons.join("; "))
         })
+    }
+
+    fn is_static(&self, id: &ProfileId) -> bool {
+        let credential = self.doc.credential(id.as_str());
+        credential.is_some_and(|credential| changes_by_itself(id.as_str(), &credential).is_none())
     }
 
     /// Why a credential cannot be used.
@@ -264,7 +255,7 @@ fn code(why: PassedOver) -> &'static str {
     }
 }
 
-fn in_words(why: PassedOver) -> String {
+fn in_words(why: PassedOver) -> &'static str {
     match why {
         PassedOver::Expired => "has expired",
         PassedOver::EndsTooSoon => "ends too soon",
@@ -272,7 +263,6 @@ fn in_words(why: PassedOver) -> String {
         PassedOver::Resting => "rests",
         _ => "cannot be read",
     }
-    .to_owned()
 }
 
 fn refusal(code: &'static str, message: String) -> Refusal {
@@ -335,41 +325,45 @@ fn parse(bytes: &[u8]) -> Result<Vec<String>, Bad> {
     Ok(ids)
 }
 
-/// Writes the answer, on one line.
-fn answer(
-    context: &Context,
-    values: &[(String, SecretString)],
-    errors: &[(String, Refusal)],
-) -> Result<(), Failure> {
-    // Room for all of it at once: a text that grew would leave copies of secrets.
-    let secrets: usize = values
-        .iter()
-        .map(|(id, value)| 8 * (id.len() + value.expose_secret().len()))
-        .sum();
-    let mut text = Zeroizing::new(String::with_capacity(secrets + 64));
-    let quoted = |text: &str| Zeroizing::new(Value::from(text).to_string());
-    text.push_str(&format!("{{\"protocolVersion\":{PROTOCOL},\"values\":{{"));
-    for (at, (id, value)) in values.iter().enumerate() {
-        if at > 0 {
-            text.push(',');
+impl Answer {
+    /// Nothing, for one reason.
+    fn refused(ids: impl IntoIterator<Item = String>, code: &'static str, why: &str) -> Self {
+        let refusal = |id| (id, refusal(code, why.to_owned()));
+        Self {
+            values: Vec::new(),
+            errors: ids.into_iter().map(refusal).collect(),
         }
-        text.push_str(&quoted(id));
-        text.push(':');
-        text.push_str(&quoted(value.expose_secret()));
     }
-    text.push('}');
-    if !errors.is_empty() {
-        let errors = errors.iter();
-        let errors: Map<String, Value> = errors
-            .map(|(id, refusal)| {
-                (
-                    id.clone(),
-                    json!({"code": refusal.code, "message": refusal.message}),
-                )
-            })
-            .collect();
-        text.push_str(&format!(",\"errors\":{}", Value::Object(errors)));
+
+    /// Writes it, on one line.
+    fn write(&self, context: &Context) -> Result<(), Failure> {
+        // Room for all of it at once: a text that grew would leave copies of secrets. A character takes six at most.
+        let room =
+            |(id, value): &(String, SecretString)| 6 * (id.len() + value.expose_secret().len()) + 8;
+        let room: usize = self.values.iter().map(room).sum();
+        let mut text = Zeroizing::new(String::with_capacity(room + 64));
+        let quoted = |text: &str| Zeroizing::new(Value::from(text).to_string());
+        text.push_str(&format!("{{\"protocolVersion\":{PROTOCOL},\"values\":{{"));
+        for (at, (id, value)) in self.values.iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            text.push_str(&quoted(id));
+            text.push(':');
+            text.push_str(&quoted(value.expose_secret()));
+        }
+        text.push('}');
+        context.ui.write(&text)?;
+        let errors = self.errors.iter().map(|(id, refusal)| {
+            let error = json!({"code": refusal.code, "message": refusal.message});
+            (id.clone(), error)
+        });
+        let errors: Map<String, Value> = errors.collect();
+        let errors = if errors.is_empty() {
+            String::new()
+        } else {
+            format!(",\"errors\":{}", Value::Object(errors))
+        };
+        context.ui.write(&format!("{errors}}}\n"))
     }
-    text.push_str("}\n");
-    context.ui.write(&text)
 }
