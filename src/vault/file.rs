@@ -122,18 +122,17 @@ impl Vault {
     /// As [`Vault::open`]; and when somebody is in the way, or it is of an earlier version.
     pub fn glance(path: &Path) -> Result<Self, VaultError> {
         let path = trusted_path(path)?;
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        // With a log beside it, what is newest is there, and SQLite's shared index of it as well: nothing has to be made.
-        let conn = if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX
-                | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-            let conn = Connection::open_with_flags(&path, flags).at(&path, "open")?;
-            harden(&conn, &path)?;
-            conn
-        } else {
-            connect_to_read(&path)?
+        length_of_file(&path)?;
+        let beside = |end: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            std::fs::metadata(name).map_or(0, |meta| meta.len())
+        };
+        let conn = match (beside("-wal"), beside("-shm")) {
+            (0, _) => connect_to_read(&path)?,
+            // The newest is in a log beside it, which cannot be read without making its index first.
+            (_, 0) => return Err(VaultError::Busy { path }),
+            _ => connect_beside_others(&path)?,
         };
         conn.busy_timeout(Duration::ZERO).at(&path, "open")?;
         check_application(&conn, &path)?;
@@ -358,13 +357,7 @@ fn is_on_network(_dir: &Path) -> bool {
 /// of this process (POSIX), so all else is SQLite's to say: of its size, too, since a crash between writing the header and
 /// the pages it counts leaves those in the WAL.
 fn check_outside(path: &Path) -> Result<(), VaultError> {
-    let meta = std::fs::symlink_metadata(path).map_err(FileError::io("examine", path))?;
-    if !meta.is_file() {
-        return Err(FileError::NotRegular {
-            path: path.to_owned(),
-        }
-        .into());
-    }
+    let length = length_of_file(path)?;
     #[cfg(unix)]
     {
         use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -377,12 +370,22 @@ fn check_outside(path: &Path) -> Result<(), VaultError> {
         );
         access.map_err(|errno| FileError::io("open", path)(errno.into()))?;
     }
-    if meta.len() < PAGE_MIN {
-        let what = format!("it is only {} bytes long", meta.len());
+    if length < PAGE_MIN {
+        let what = format!("it is only {length} bytes long");
         let path = path.to_owned();
         return Err(VaultError::Damaged { path, what });
     }
     Ok(())
+}
+
+/// How long a file is, if it is one: opening a FIFO would wait for whoever writes into it.
+fn length_of_file(path: &Path) -> Result<u64, VaultError> {
+    let meta = std::fs::symlink_metadata(path).map_err(FileError::io("examine", path))?;
+    if !meta.is_file() {
+        let path = path.to_owned();
+        return Err(FileError::NotRegular { path }.into());
+    }
+    Ok(meta.len())
 }
 
 /// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is missing as zeros, and one of a later
@@ -469,6 +472,18 @@ fn connect_to_read(path: &Path) -> Result<Connection, VaultError> {
     uri.push_str("?immutable=1");
     let conn = Connection::open_with_flags(uri, flags).at(path, "open")?;
     harden(&conn, path)?;
+    Ok(conn)
+}
+
+/// Opens a connection that reads what others write, and leaves the log beside the vault as it is when it is closed.
+fn connect_beside_others(path: &Path) -> Result<Connection, VaultError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let conn = Connection::open_with_flags(path, flags).at(path, "open")?;
+    harden(&conn, path)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .at(path, "open")?;
     Ok(conn)
 }
 

@@ -125,6 +125,29 @@ fn nothing_is_made_written_or_waited_for() {
 }
 
 #[test]
+fn what_is_no_vault_offers_nothing() {
+    let home = home();
+    fs::remove_file(home.at(VAULT)).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(home.at(VAULT))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let began = Instant::now();
+    assert_eq!(offered(&home, &["token", "--profile", ""]), [""; 0]);
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
+    fs::remove_file(home.at(VAULT)).unwrap();
+    home.write(VAULT, [7; 8192]);
+    assert_eq!(offered(&home, &["token", "--profile", ""]), [""; 0]);
+}
+
+#[test]
 fn a_vault_that_others_write_is_looked_into_as_it_is_now() {
     let home = home();
     // Another process has it open, so that what is newest is in the log beside it.
@@ -139,6 +162,20 @@ fn a_vault_that_others_write_is_looked_into_as_it_is_now() {
         offered(&home, &["token", "--profile", "g"]),
         ["groq:manual"]
     );
+    // The same after a writer that was killed: its log is read, and left to the next command.
+    let killed = Home::new();
+    for file in ["vault.db", "vault.db-wal", "vault.db-shm"] {
+        let file = format!(".clawdbot/{file}");
+        killed.write(&file, fs::read(home.at(&file)).unwrap());
+    }
+    let log = |home: &Home| fs::read(home.at(".clawdbot/vault.db-wal")).unwrap();
+    let before = (fs::read(killed.at(VAULT)).unwrap(), log(&killed));
+    let groq = ["token", "--profile", "g"];
+    assert_eq!(offered(&killed, &groq), ["groq:manual"]);
+    assert!((fs::read(killed.at(VAULT)).unwrap(), log(&killed)) == before);
+    fs::remove_file(killed.at(".clawdbot/vault.db-shm")).unwrap();
+    assert_eq!(offered(&killed, &groq), [""; 0]);
+    assert!(!killed.at(".clawdbot/vault.db-shm").exists());
 }
 
 #[test]

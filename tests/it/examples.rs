@@ -1,10 +1,14 @@
 //! Every example that a `--help` shows is run, in a home that has what the examples name. One that cannot be run there fails the test:
 //! either the example is wrong, or what it needs is to be added to the home below.
 
-use std::process::Command;
+use std::fs::File;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use url::Url;
 
@@ -15,6 +19,8 @@ use crate::support::login_server::{LoginServer, jwt};
 use crate::support::provider::Provider;
 use crate::support::terminal::Terminal;
 
+/// Long enough for a loaded machine; an example that takes longer fails.
+const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = "sk-test-typed-secret-0123456789";
 
 /// What a person does at an example that asks: waits for a text, and types.
@@ -262,15 +268,39 @@ fn run(example: &str) -> Option<String> {
                 .for_each(|person| person.acts(&mut terminal, &servers.login));
             terminal.end()
         }
-        None => {
-            let mut command = command;
-            let output = command.stdin(std::process::Stdio::null()).output().unwrap();
-            let shown = [output.stdout, output.stderr].concat();
-            let shown = String::from_utf8_lossy(&shown).into_owned();
-            (output.status.code().unwrap_or(-1), shown)
-        }
+        None => ended(&home, command),
     };
     (status != 0).then(|| format!("$ {example}\nexit status {status}\n{shown}"))
+}
+
+/// Runs a program to its end. What tells its service manager that it is ready goes on until it is ended, as a service manager does that.
+fn ended(home: &Home, mut command: Command) -> (i32, String) {
+    let manager = UnixDatagram::bind(home.at("notify")).unwrap();
+    manager
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    let shown = File::create(home.at("shown")).unwrap();
+    command
+        .env("NOTIFY_SOCKET", home.at("notify"))
+        .stdin(Stdio::null())
+        .stdout(shown.try_clone().unwrap())
+        .stderr(shown);
+    let mut child = command.spawn().unwrap();
+    let until = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        let mut told = [0; 4096];
+        let length = manager.recv(&mut told).unwrap_or(0);
+        if told[..length].windows(7).any(|part| part == b"READY=1") {
+            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        }
+        if Instant::now() > until {
+            child.kill().unwrap();
+        }
+    };
+    (status.code().unwrap_or(-1), home.read("shown"))
 }
 
 /// Who writes a file somewhere has its directory.
