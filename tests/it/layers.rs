@@ -68,6 +68,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("refinery", "vault"),
     ("keyring_core", "platform"),
     ("zbus_secret_service_keyring_store", "platform"),
+    ("zbus", "platform"),
     ("apple_native_keyring_store", "platform"),
     ("windows_native_keyring_store", "platform"),
     ("security_framework", "platform"),

@@ -321,7 +321,7 @@ impl Context {
     }
 
     /// Where the locks between our own processes lie: beside the vault.
-    fn lock_dir(&self) -> PathBuf {
+    pub(crate) fn lock_dir(&self) -> PathBuf {
         let mut path = self.layout.vault_file.as_os_str().to_owned();
         path.push(".lease");
         path.into()
@@ -531,7 +531,7 @@ fn text(raw: &OsStr) -> Option<String> {
 }
 
 /// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.
-fn session_bus(env: &Env) -> SessionBus {
+pub(crate) fn session_bus(env: &Env) -> SessionBus {
     let socket = env
         .get("XDG_RUNTIME_DIR")
         .map(|dir| Path::new(dir).join("bus"));
