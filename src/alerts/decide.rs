@@ -213,7 +213,8 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
             What::Credential(standing, _) => Some(Fingerprint::to_bytes(standing.login)),
             What::Host(..) | What::Past(_) => None,
         };
-        let alone = login.is_none().then(|| due.subject.clone());
+        let is_alone = login.is_none() && due.news != News::Gone;
+        let alone = is_alone.then(|| due.subject.clone());
         let key = (due.news, due.state.clone(), login, alone);
         groups.entry(key).or_default().push(due);
     }

@@ -7,12 +7,12 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::decide::{AHEAD_MAX, Decision, Facts, GOOD, decide};
+use super::Trouble;
+use super::decide::{AHEAD_MAX, Decision, Facts, decide};
 use super::deliver::{Surroundings, Undelivered, deliver};
 use super::message::Message;
 use super::survey::{Survey, survey};
 use super::told::{Entry, ToldOf, recorded};
-use super::{Subject, Trouble};
 use crate::config::{AgentRef, NotifySettings, NotifyTarget};
 use crate::domain::{Seq, StoreDoc, UnixMs};
 use crate::oauth::Providers;
@@ -251,18 +251,7 @@ impl Alerts {
         if failed.is_none() {
             self.held.remove(&target.name);
         }
-        for subject in message.subjects.clone() {
-            let is_named = matches!(subject, Subject::Host(_)) && message.state != GOOD;
-            let title = is_named.then(|| bare_title(&message));
-            let entry = Entry {
-                target: target.name.clone(),
-                provider: message.provider.clone().unwrap_or_default(),
-                state: message.state.clone(),
-                title,
-                at: now,
-                failed: failed.clone(),
-                subject,
-            };
+        for entry in Entry::all(&target.name, &message, now, failed.as_ref()) {
             entry.apply(&mut self.told);
             self.unrecorded.push(entry);
         }
@@ -429,12 +418,6 @@ fn pause(attempt: u32, failed: &Undelivered) -> i64 {
         i64::try_from(after.as_millis()).unwrap_or(AHEAD_MAX)
     });
     own.max(asked.min(AHEAD_MAX))
-}
-
-/// What a trouble is called, without what reminders put before it.
-fn bare_title(message: &Message) -> String {
-    let title = message.title.as_str();
-    title.strip_prefix("Reminder: ").unwrap_or(title).to_owned()
 }
 
 #[cfg(test)]

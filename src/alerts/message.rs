@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 
 use super::Subject;
-use super::decide::{News, What};
+use super::decide::{GOOD, News, What};
 use super::standing::{Fate, Loss, Renewal, Standing, State};
 use crate::domain::{AgentName, Owner, ProfileId, UnixMs, from_outside};
 
@@ -17,6 +17,9 @@ const DAY: i64 = 24 * HOUR;
 const NAMES_MAX: usize = 6;
 /// Longest text of what is wrong with the host, in characters.
 const TEXT_MAX: usize = 1_000;
+
+/// What stands before the title of what was told before.
+const REMINDER: &str = "Reminder: ";
 
 /// How much a message wants to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +124,7 @@ impl Message {
             None => {}
         }
         if news == News::Repeated {
-            message.title = format!("Reminder: {}", message.title);
+            message.title = format!("{REMINDER}{}", message.title);
         }
         message.subjects = subjects;
         message
@@ -143,6 +146,10 @@ impl Message {
         let who = places(all);
         let ends = |now: UnixMs| first.expires.map(|ends| (day(ends), span(ends.0 - now.0)));
         let (when, left) = ends(self.at).unwrap_or_default();
+        let ago = match first.expires {
+            Some(ends) if self.at.0 - ends.0 < MINUTE => "just now".to_owned(),
+            _ => format!("{left} ago"),
+        };
         let (title, body) = match state {
             State::Expires(_) => (
                 format!("{name} expires in {left}"),
@@ -150,7 +157,7 @@ impl Message {
             ),
             State::Expired => (
                 format!("{name} has expired"),
-                format!("{who} expired on {when}, {left} ago. Nothing renews it by itself."),
+                format!("{who} expired on {when}, {ago}. Nothing renews it by itself."),
             ),
             State::Overdue => (
                 format!("{name} was not renewed"),
@@ -160,21 +167,22 @@ impl Message {
                 ),
             ),
             State::Lost(loss) | State::LostAndExpired(loss) => {
-                let (title, why) = lost(loss, &name, &who);
+                let (mut title, why) = lost(loss, &name, &who);
+                if state.has_ended() {
+                    title = match loss {
+                        Loss::Uncertain => format!("{name} has expired and may be lost"),
+                        _ => format!("{name} has expired and cannot be renewed"),
+                    };
+                }
                 let until = match (first.expires, state.has_ended()) {
                     (None, _) => String::new(),
-                    (_, true) => format!(" It expired on {when}, {left} ago."),
+                    (_, true) => format!(" It expired on {when}, {ago}."),
                     (_, false) => format!(" It can be used until {when}, for {left}."),
                 };
                 (title, format!("{why}{until}"))
             }
         };
-        let provider = from_outside(first.provider.as_str());
-        let rest = if has_others {
-            format!(" Other credentials for {provider} can be used.")
-        } else {
-            format!(" There is no other credential for {provider} that can be used.")
-        };
+        let rest = others(all);
         self.title = title;
         self.body = format!("{body}{rest}");
         self.remedy = (!first.remedy.is_empty()).then(|| first.remedy.clone());
@@ -200,12 +208,22 @@ impl Message {
     fn past(&mut self, subjects: &[Subject], title: &str) {
         self.severity = Severity::Info;
         (self.title, self.body) = match subjects.first() {
-            Some(Subject::Credential(agent, profile)) => {
-                let name = from_outside(profile.as_str());
-                let agent = from_outside(agent.as_str());
+            Some(Subject::Credential(_, first)) => {
+                let name = from_outside(first.as_str());
+                let more = match subjects.len() {
+                    1 => String::new(),
+                    count => format!(" and {} more", count - 1),
+                };
+                let gone = subjects.iter().filter_map(|subject| match subject {
+                    Subject::Credential(agent, profile) => {
+                        let (agent, profile) = (agent.as_str(), profile.as_str());
+                        Some(from_outside(&format!("{agent}/{profile}")))
+                    }
+                    Subject::Host(_) => None,
+                });
                 (
-                    format!("{name} was removed"),
-                    format!("Agent {agent} has no {name} any more."),
+                    format!("{name}{more} removed"),
+                    format!("There is no {} any more.", listed(&gone.collect())),
                 )
             }
             Some(Subject::Host(key)) => {
@@ -258,12 +276,51 @@ impl Message {
         })
     }
 
+    /// What a trouble of the host is called while it lasts, for the day when it is over.
+    pub(super) fn trouble_title(&self) -> Option<&str> {
+        let is_named = self.state != GOOD
+            && self
+                .subjects
+                .iter()
+                .any(|subject| matches!(subject, Subject::Host(_)));
+        let title = self.title.strip_prefix(REMINDER).unwrap_or(&self.title);
+        is_named.then_some(title)
+    }
+
     /// The credentials that it is about.
     pub fn credentials(&self) -> impl Iterator<Item = (&AgentName, &ProfileId)> {
         self.subjects.iter().filter_map(|subject| match subject {
             Subject::Credential(agent, profile) => Some((agent, profile)),
             Subject::Host(_) => None,
         })
+    }
+}
+
+/// Whether there are other credentials to go on with, as a sentence with a space before it.
+fn others(all: &[&Standing]) -> String {
+    let provider = all
+        .first()
+        .map(|first| from_outside(first.provider.as_str()));
+    let provider = provider.unwrap_or_default();
+    let without = |standing: &&&Standing| !standing.has_others;
+    let alone: BTreeSet<String> = all
+        .iter()
+        .filter(without)
+        .map(|standing| from_outside(standing.agent.as_str()))
+        .collect();
+    match alone.len() {
+        0 => format!(" Other credentials for {provider} can be used."),
+        _ if all.iter().all(|standing| !standing.has_others) => {
+            format!(" There is no other credential for {provider} that can be used.")
+        }
+        1 => format!(
+            " Agent {} has no other credential for {provider} that can be used.",
+            listed(&alone)
+        ),
+        _ => format!(
+            " Agents {} have no other credential for {provider} that can be used.",
+            listed(&alone)
+        ),
     }
 }
 
@@ -315,7 +372,10 @@ fn places(all: &[&Standing]) -> String {
         .map(|standing| from_outside(standing.agent.as_str()))
         .collect();
     let is_main = agents.len() == 1 && agents.contains(AgentName::default().as_str());
-    let ids = listed(&ids);
+    let ids = match ids.len() {
+        1 => listed(&ids),
+        _ => format!("The login {}", listed(&ids)),
+    };
     match agents.len() {
         _ if is_main => ids,
         1 => format!("{ids} (agent {})", listed(&agents)),

@@ -8,7 +8,8 @@ use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::{AgentRef, NotifySettings};
 use crate::doctor::{how_to_log_in, how_to_renew, of_agent, shell_word};
 use crate::domain::{
-    AgentName, Credential, CredentialType, Endpoint, Owner, ProfileId, ProviderId, StoreDoc, UnixMs,
+    AgentName, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId, ProviderId,
+    StoreDoc, UnixMs,
 };
 use crate::health::{Status, assess};
 use crate::oauth::Providers;
@@ -58,11 +59,9 @@ pub fn survey(
                 found.unclear.insert(subject());
                 continue;
             };
-            let mut others = usable.get(&standing.provider).copied().unwrap_or(0);
-            if is_usable(&credential, now) {
-                others = others.saturating_sub(1); // it is counted itself
-            }
-            standing.has_others = others > 0;
+            let usable = usable.get(&standing.provider);
+            standing.has_others =
+                usable.is_some_and(|logins| logins.iter().any(|login| *login != standing.login));
             if standing.state(settings, now).is_some() {
                 standing.remedy = looking.remedy(id, &standing);
             }
@@ -90,14 +89,19 @@ struct Looking<'l> {
 }
 
 impl Looking<'_> {
-    /// How many credentials of each provider can be used.
-    fn usable(&self) -> BTreeMap<ProviderId, usize> {
-        let mut usable = BTreeMap::new();
+    /// The logins of each provider that can be used; two are enough to know that there is another.
+    fn usable(&self) -> BTreeMap<ProviderId, Vec<Fingerprint>> {
+        let mut usable: BTreeMap<_, Vec<Fingerprint>> = BTreeMap::new();
         for (_, credential) in self.doc.credentials() {
-            if credential.is_readable() && is_usable(&credential, self.now) {
-                *usable
-                    .entry(ProviderId::new(credential.provider))
-                    .or_default() += 1;
+            let token = credential.expose_refresh().or(credential.expose_secret());
+            let Some(token) = token.filter(|_| is_usable(&credential, self.now)) else {
+                continue;
+            };
+            let provider = ProviderId::new(credential.provider);
+            let logins = usable.entry(provider).or_default();
+            let login = self.vault.fingerprint(token);
+            if logins.len() < 2 && !logins.contains(&login) {
+                logins.push(login);
             }
         }
         usable

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Subject;
 use super::decide::GOOD;
+use super::message::Message;
 use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Outcome};
 use crate::domain::{AgentName, ProfileId, Seq, UnixMs, from_outside};
 use crate::vault::{Vault, VaultError};
@@ -44,6 +45,25 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What came of delivering a message, for each subject that it is about.
+    pub(super) fn all(
+        target: &str,
+        message: &Message,
+        at: UnixMs,
+        failed: Option<&(String, u32, UnixMs)>,
+    ) -> Vec<Self> {
+        let of = |subject: &Subject| Self {
+            target: target.to_owned(),
+            subject: subject.clone(),
+            provider: message.provider.clone().unwrap_or_default(),
+            state: message.state.clone(),
+            title: message.trouble_title().map(str::to_owned),
+            at,
+            failed: failed.cloned(),
+        };
+        message.subjects.iter().map(of).collect()
+    }
+
     /// As an event, and the agent it is about.
     #[must_use]
     pub fn draft(&self) -> (Option<AgentName>, EventDraft) {
