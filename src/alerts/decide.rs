@@ -61,8 +61,10 @@ pub struct Facts<'f> {
     pub unclear: &'f BTreeSet<Subject>,
     /// The agents that were looked at, by name.
     pub agents: &'f BTreeSet<String>,
-    /// What is wrong with the host; nothing where nobody looked.
-    pub trouble: Option<&'f [Trouble]>,
+    /// What is wrong with the host.
+    pub trouble: &'f [Trouble],
+    /// Whether that is all that is wrong with it: the rest is over then.
+    pub is_all_trouble: bool,
 }
 
 /// One thing to say, before those that belong together are put together.
@@ -112,7 +114,7 @@ pub fn decide(facts: Facts<'_>, told: &ToldOf, settings: &NotifySettings, now: U
         }
         seen.insert(subject);
     }
-    for trouble in facts.trouble.unwrap_or_default() {
+    for trouble in facts.trouble {
         let subject = Subject::Host(trouble.key.clone());
         let what = What::Host(&trouble.title, &trouble.body);
         ask.wrong(subject.clone(), ("trouble".to_owned(), true), what);
@@ -121,7 +123,7 @@ pub fn decide(facts: Facts<'_>, told: &ToldOf, settings: &NotifySettings, now: U
     for (subject, told) in told {
         let news = match subject {
             Subject::Credential(agent, _) if facts.agents.contains(agent.as_str()) => News::Gone,
-            Subject::Host(_) if facts.trouble.is_some() => News::Recovered,
+            Subject::Host(_) if facts.is_all_trouble => News::Recovered,
             _ => continue, // nobody looked
         };
         if !seen.contains(subject) && !facts.unclear.contains(subject) {

@@ -67,6 +67,8 @@ pub struct Alerts {
     told: BTreeMap<String, ToldOf>,
     /// The newest event that is in `told`.
     seen: Option<Seq>,
+    /// The end of the record when it was read.
+    read: Option<Seq>,
     /// The targets to which something is on its way.
     busy: HashSet<String>,
     /// Targets that could not be reached, and until when nothing is sent there.
@@ -111,6 +113,7 @@ impl Alerts {
             clock: means.clock,
             told: BTreeMap::new(),
             seen: None,
+            read: None,
             busy: HashSet::new(),
             held: HashMap::new(),
             unrecorded: Vec::new(),
@@ -118,6 +121,11 @@ impl Alerts {
             sender,
             ended,
         }
+    }
+
+    /// Whom to tell from now on, and when.
+    pub fn set(&mut self, settings: NotifySettings) {
+        self.settings = settings;
     }
 
     /// Whether anybody is to be told anything.
@@ -137,16 +145,16 @@ impl Alerts {
         vault: &mut UnlockedVault,
         scene: Scene<'_>,
     ) -> Result<Option<UnixMs>, VaultError> {
+        self.take_ended();
+        self.record(vault)?;
         if self.is_idle() {
             return Ok(None);
         }
-        self.take_ended();
-        self.record(vault)?;
         self.read_record(vault)?;
         let now = self.clock.now();
         let at = (&self.settings, now);
         let seen = survey(vault, scene.agents, scene.providers, at)?;
-        let facts = facts(&seen, Some(scene.trouble));
+        let facts = facts(&seen, scene.trouble, true);
         let mut decisions = self.decide(facts, now);
         if decisions
             .iter()
@@ -172,7 +180,7 @@ impl Alerts {
         self.take_ended();
         let now = self.clock.now();
         let nothing = Survey::default();
-        let decisions = self.decide(facts(&nothing, Some(trouble)), now);
+        let decisions = self.decide(facts(&nothing, trouble, false), now);
         self.start(decisions, now)
     }
 
@@ -280,11 +288,16 @@ impl Alerts {
         if !self.unrecorded.is_empty() {
             return Ok(false); // what is remembered is newer
         }
+        let end = vault.head()?.map(|head| head.seq);
+        if end.is_some() && end == self.read {
+            return Ok(false);
+        }
         let (entries, newest) = recorded(vault, self.seen)?;
         for entry in &entries {
             entry.apply(&mut self.told);
         }
         self.seen = newest;
+        self.read = end;
         Ok(!entries.is_empty())
     }
 
@@ -388,12 +401,13 @@ impl Job {
     }
 }
 
-fn facts<'f>(seen: &'f Survey, trouble: Option<&'f [Trouble]>) -> Facts<'f> {
+fn facts<'f>(seen: &'f Survey, trouble: &'f [Trouble], is_all_trouble: bool) -> Facts<'f> {
     Facts {
         standings: &seen.standings,
         unclear: &seen.unclear,
         agents: &seen.agents,
         trouble,
+        is_all_trouble,
     }
 }
 

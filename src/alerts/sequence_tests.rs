@@ -76,7 +76,8 @@ impl Listener {
             standings: &stage.standings,
             unclear: &BTreeSet::new(),
             agents: &["main", "ops"].map(str::to_owned).into(),
-            trouble: Some(&stage.trouble),
+            trouble: &stage.trouble,
+            is_all_trouble: true,
         };
         let nothing = ToldOf::new();
         decide(
@@ -290,18 +291,23 @@ fn what_did_not_arrive_is_tried_again_later_and_what_changed_meanwhile_at_once()
 #[test]
 fn what_nobody_looked_at_is_not_over() {
     let mut listener = Listener::new();
-    let scene = stage([token("elsewhere", "p:x", 0), token("main", "p:y", HOUR)]);
+    let mut scene = stage([token("elsewhere", "p:x", 0), token("main", "p:y", HOUR)]);
+    let trouble = |key: &str| Trouble {
+        key: key.to_owned(),
+        title: key.to_owned(),
+        body: String::new(),
+    };
+    scene.trouble = vec![trouble("agent:ops")];
     for message in listener.decide(&scene, UnixMs(START)).messages {
         listener.note(&message, UnixMs(START), None);
     }
+    let unclear = Subject::Credential(AgentName::default(), ProfileId::new("p:y"));
     let facts = Facts {
         standings: &[],
-        unclear: &BTreeSet::from([Subject::Credential(
-            AgentName::default(),
-            ProfileId::new("p:y"),
-        )]),
+        unclear: &BTreeSet::from([unclear]),
         agents: &BTreeSet::from(["main".to_owned()]),
-        trouble: None,
+        trouble: &[trouble("vault")],
+        is_all_trouble: false,
     };
     let decision = decide(
         facts,
@@ -309,7 +315,12 @@ fn what_nobody_looked_at_is_not_over() {
         &listener.settings,
         UnixMs(START),
     );
-    assert_eq!(decision.messages, []);
+    let titles: Vec<&str> = decision
+        .messages
+        .iter()
+        .map(|message| message.title.as_str())
+        .collect();
+    assert_eq!(titles, ["vault"]);
 }
 
 proptest! {

@@ -136,7 +136,7 @@ mod freedesktop {
     }
 
     /// Text where markup is read.
-    fn escaped(text: &str) -> String {
+    pub(super) fn escaped(text: &str) -> String {
         text.replace('&', "&amp;")
             .replace('<', "&lt;")
             .replace('>', "&gt;")
@@ -146,6 +146,12 @@ mod freedesktop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[test]
+    fn text_is_text_where_markup_is_read() {
+        assert_eq!(freedesktop::escaped("a<b>&amp;"), "a&lt;b&gt;&amp;amp;");
+    }
 
     #[test]
     fn without_a_bus_nothing_is_asked() {

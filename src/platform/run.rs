@@ -171,6 +171,44 @@ fn answer_of(
     }
 }
 
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn what_is_fed_arrives_whole_and_need_not_be_read() {
+        let input = vec![b'x'; 1 << 20]; // more than a pipe holds
+        let counted = feed_within(shell("test $(wc -c) = 1048576"), input.clone(), PATIENCE);
+        assert!(counted.unwrap().success());
+        let ignored = feed_within(shell("exit 3"), input, PATIENCE);
+        assert_eq!(ignored.unwrap().code(), Some(3));
+        let absent = feed_within(Command::new("/dev/null/none"), Vec::new(), PATIENCE);
+        assert_eq!(absent, Err(RunFault::NotRun(io::ErrorKind::NotADirectory)));
+    }
+
+    #[test]
+    fn a_program_that_is_not_done_in_time_ends_with_what_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        // The grandchild keeps the pipe open as long as it lives.
+        let script = format!("sleep 600 > '{}' & wait", pipe.display());
+        let reader = thread::spawn(move || std::fs::read(pipe).unwrap());
+        let ended = feed_within(shell(&script), Vec::new(), Duration::from_millis(300));
+        assert_eq!(ended, Err(RunFault::TimedOut));
+        assert_eq!(reader.join().unwrap(), b"");
+    }
+}
+
 fn exit_of(running: &mut Running, deadline: Instant) -> Result<ExitStatus, RunFault> {
     loop {
         match running.0.try_wait() {

@@ -44,6 +44,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
+    (
+        "alerts",
+        &[
+            "domain", "platform", "audit", "health", "config", "vault", "oauth", "doctor",
+        ],
+    ),
     // Compiled for fuzzing and for tests only.
     (
         "fuzzing",

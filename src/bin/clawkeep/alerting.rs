@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clawkeep::alerts::{Alerts, Means, Scene};
-use clawkeep::config::{AgentRef, NotifyTarget};
+use clawkeep::config::{AgentRef, NotifySettings, NotifyTarget};
 use clawkeep::domain::{StoreDoc, UnixMs};
 use clawkeep::vault::UnlockedVault;
 
@@ -51,6 +51,7 @@ impl FromStr for NotifyArg {
 #[derive(Debug)]
 pub(crate) struct Alerting {
     alerts: Alerts,
+    args: Vec<NotifyArg>,
 }
 
 impl Alerting {
@@ -60,26 +61,13 @@ impl Alerting {
         args: &[NotifyArg],
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
-        let mut settings = context.own()?.notify.clone();
-        for NotifyArg(target) in args {
-            if settings.targets.contains(target) {
-                continue;
-            }
-            let mut target = target.clone();
-            let known = |name: &str| settings.targets.iter().any(|target| target.name == name);
-            let name = target.name.clone();
-            let mut number = 2;
-            while known(&target.name) {
-                target.name = format!("{name}#{number}");
-                number += 1;
-            }
-            settings.targets.push(target);
-        }
+        let settings = settings(context, args)?;
         let value = |name: &&str| {
             let value = context.env.get(name)?;
             Some(((*name).to_owned(), value.to_owned()))
         };
         Ok(Self {
+            args: args.to_vec(),
             alerts: Alerts::new(Means {
                 settings,
                 wake: Arc::new(wake),
@@ -106,6 +94,10 @@ impl Alerting {
         agents: &[(AgentRef, StoreDoc)],
         trouble: &[Trouble],
     ) -> Result<Option<UnixMs>, Failure> {
+        // They may have changed meanwhile; ones that cannot be read are the watcher's to tell.
+        if let Ok(settings) = settings(context, &self.args) {
+            self.alerts.set(settings);
+        }
         let before = vault.head()?;
         let scene = Scene {
             agents,
@@ -119,8 +111,16 @@ impl Alerting {
         Ok(next)
     }
 
-    /// As [`Alerting::pass`] where the vault cannot be opened: what is told is remembered until it can be recorded.
-    pub(crate) fn pass_without_vault(&mut self, trouble: &[Trouble]) -> Option<UnixMs> {
+    /// As [`Alerting::pass`] where the vault cannot be opened: what is told is remembered until it can be recorded. What was told of
+    /// before is not over for that.
+    pub(crate) fn pass_without_vault(
+        &mut self,
+        context: &Context,
+        trouble: &[Trouble],
+    ) -> Option<UnixMs> {
+        if let Ok(settings) = settings(context, &self.args) {
+            self.alerts.set(settings);
+        }
         self.alerts.pass_without_vault(trouble)
     }
 
@@ -168,4 +168,24 @@ impl Alerting {
             Err(Failure::Check(1))
         }
     }
+}
+
+/// What the settings say, and whom the arguments add.
+fn settings(context: &Context, args: &[NotifyArg]) -> Result<NotifySettings, Failure> {
+    let mut settings = context.own()?.notify.clone();
+    for NotifyArg(target) in args {
+        if settings.targets.contains(target) {
+            continue;
+        }
+        let mut target = target.clone();
+        let known = |name: &str| settings.targets.iter().any(|target| target.name == name);
+        let name = target.name.clone();
+        let mut number = 2;
+        while known(&target.name) {
+            target.name = format!("{name}#{number}");
+            number += 1;
+        }
+        settings.targets.push(target);
+    }
+    Ok(settings)
 }
