@@ -1,6 +1,6 @@
 //! Messages on their way: who is told what, on threads of their own, and what came of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -71,14 +71,21 @@ pub struct Alerts {
     read: Option<Seq>,
     /// The targets to which something is on its way.
     busy: HashSet<String>,
-    /// Targets that could not be reached, and until when nothing is sent there.
-    held: HashMap<String, UnixMs>,
+    /// Targets that could not be reached.
+    held: BTreeMap<String, Held>,
     /// What came of deliveries and is not recorded yet.
     unrecorded: Vec<Entry>,
     /// Held while something is on its way.
     holding: Option<FileLock>,
     sender: Sender<Ended>,
     ended: Receiver<Ended>,
+}
+
+/// A target that could not be reached.
+struct Held {
+    /// Nothing is sent there until then.
+    until: UnixMs,
+    why: String,
 }
 
 /// What came of a delivery.
@@ -115,7 +122,7 @@ impl Alerts {
             seen: None,
             read: None,
             busy: HashSet::new(),
-            held: HashMap::new(),
+            held: BTreeMap::new(),
             unrecorded: Vec::new(),
             holding: None,
             sender,
@@ -132,6 +139,12 @@ impl Alerts {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.settings.targets.is_empty()
+    }
+
+    /// The targets that could not be reached when something was sent there last, and why.
+    pub fn unreached(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.held.iter();
+        all.map(|(target, held)| (target.as_str(), held.why.as_str()))
     }
 
     /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called if nothing
@@ -252,7 +265,11 @@ impl Alerts {
         let failed = result.err().map(|failed| {
             let retry_at = UnixMs(now.0.saturating_add(pause(message.attempt, &failed)));
             if !failed.is_of_message {
-                self.held.insert(target.name.clone(), retry_at);
+                let held = Held {
+                    until: retry_at,
+                    why: failed.why.clone(),
+                };
+                self.held.insert(target.name.clone(), held);
             }
             (failed.why, message.attempt, retry_at)
         });
@@ -310,12 +327,12 @@ impl Alerts {
             .map(|target| {
                 let told = self.told.get(&target.name).unwrap_or(&nothing);
                 let mut decision = decide(facts, told, &self.settings, now);
-                let is_ahead =
-                    |until: &&UnixMs| **until > now && until.0 <= now.0.saturating_add(AHEAD_MAX);
-                let held = self.held.get(&target.name).filter(is_ahead);
-                if let Some(until) = held.filter(|_| !decision.messages.is_empty()) {
+                let until = self.held.get(&target.name).map(|held| held.until);
+                let until = until
+                    .filter(|until| *until > now && until.0 <= now.0.saturating_add(AHEAD_MAX));
+                if let Some(until) = until.filter(|_| !decision.messages.is_empty()) {
                     decision.messages.clear();
-                    decision.next = decision.next.into_iter().chain([*until]).min();
+                    decision.next = decision.next.into_iter().chain([until]).min();
                 }
                 (Arc::new(target.clone()), decision)
             })
@@ -383,8 +400,8 @@ struct Job {
 }
 
 impl Job {
-    fn run(self) {
-        for message in self.messages {
+    fn run(mut self) {
+        for message in std::mem::take(&mut self.messages) {
             let result = deliver(&self.target, &message, &self.around, self.clock.now());
             let is_over = result.as_ref().is_err_and(|failed| !failed.is_of_message);
             let target = Arc::clone(&self.target);
@@ -396,7 +413,13 @@ impl Job {
                 break; // the rest would fare no better, and is still due
             }
         }
-        let _ = self.sender.send(Ended::All(self.target));
+    }
+}
+
+// Whichever way it ends: a target to which something seems to be on its way for ever would not be told anything any more.
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = self.sender.send(Ended::All(Arc::clone(&self.target)));
         (self.wake)();
     }
 }

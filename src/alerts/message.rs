@@ -386,9 +386,10 @@ fn places(all: &[&Standing]) -> String {
 fn listed(names: &BTreeSet<String>) -> String {
     let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
     let more = names.len().saturating_sub(NAMES_MAX);
-    let rest = (more > 0)
-        .then(|| format!(" and {more} more"))
-        .unwrap_or_default();
+    let rest = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
     format!("{}{rest}", shown.join(", "))
 }
 

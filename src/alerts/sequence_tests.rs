@@ -89,8 +89,8 @@ impl Listener {
     }
 
     /// Takes in what came of sending a message.
-    fn note(&mut self, message: &Message, at: UnixMs, failed: Option<(String, u32, UnixMs)>) {
-        for entry in Entry::all("t", message, at, failed.as_ref()) {
+    fn note(&mut self, message: &Message, at: UnixMs, failed: Option<&(String, u32, UnixMs)>) {
+        for entry in Entry::all("t", message, at, failed) {
             entry.apply(&mut self.told);
         }
     }
@@ -267,7 +267,7 @@ fn what_did_not_arrive_is_tried_again_later_and_what_changed_meanwhile_at_once()
     let mut listener = Listener::new();
     let first = listener.decide(&scene, at(0)).messages.remove(0);
     assert_eq!((first.state.as_str(), first.attempt), ("expires-3d", 1));
-    listener.note(&first, at(0), Some(("HTTP 500".to_owned(), 1, at(60_000))));
+    listener.note(&first, at(0), Some(&("HTTP 500".to_owned(), 1, at(60_000))));
     let waiting = listener.decide(&scene, at(59_999));
     assert!(waiting.messages.is_empty());
     assert_eq!(waiting.next, Some(at(60_000)));
@@ -276,7 +276,7 @@ fn what_did_not_arrive_is_tried_again_later_and_what_changed_meanwhile_at_once()
     listener.note(
         &again,
         at(60_000),
-        Some(("HTTP 500".to_owned(), 2, at(5 * DAY))),
+        Some(&("HTTP 500".to_owned(), 2, at(5 * DAY))),
     );
     let later = listener.decide(&scene, at(HOUR)).messages.remove(0);
     assert_eq!((later.state.as_str(), later.attempt), ("expires-1d", 1));

@@ -98,6 +98,7 @@ impl State {
     pub fn code(self) -> String {
         match self {
             Self::Expires(step) if step % DAY == 0 => format!("expires-{}d", step / DAY),
+            Self::Expires(step) if step % HOUR == 0 => format!("expires-{}h", step / HOUR),
             Self::Expires(step) => format!("expires-{}m", step / 60_000),
             Self::Expired => "expired".to_owned(),
             Self::Overdue => "overdue".to_owned(),

@@ -2,22 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clawkeep::alerts::{Alerts, Means, Scene, Trouble};
 use clawkeep::audit::{Event, EventKind, Filter, KindFilter, Origin};
 use clawkeep::config::{AgentRef, OwnSettings};
-use clawkeep::domain::{AgentName, ProfileId, StoreDoc, UnixMs};
+use clawkeep::domain::{AgentName, Endpoint, ProfileId, StoreDoc, UnixMs};
 use clawkeep::oauth::Providers;
+use clawkeep::platform::Clock;
 use clawkeep::platform::keychain::SessionBus;
-use clawkeep::platform::{Clock, FileLock};
 use clawkeep::vault::{ChangeNote, Grant, GrantState};
 use serde_json::{Value, json};
 
 use crate::support::bench::{Bench, DAY, START};
-use crate::support::hook::{Hook, Reply, Sent};
+use crate::support::hook::{Hook, Sent};
+
+#[cfg(all(unix, not(target_os = "macos")))]
+mod desktop;
+mod targets;
 
 const HOUR: i64 = DAY / 24;
 const MINUTE: i64 = HOUR / 60;
@@ -128,6 +131,17 @@ impl Watch {
         let event = self.events().swap_remove(0);
         let detail = serde_json::from_str(event.detail.as_deref().unwrap()).unwrap();
         (event.kind.to_string(), detail)
+    }
+
+    /// The newest event of something that did not arrive.
+    fn failed(&self) -> (String, Value) {
+        let (kind, detail) = self
+            .events()
+            .into_iter()
+            .map(|event| (event.kind.to_string(), event.detail.unwrap()))
+            .find(|(kind, _)| kind == "alert.failed")
+            .unwrap();
+        (kind, serde_json::from_str(&detail).unwrap())
     }
 
     fn assert_nothing_secret(&self, sent: &[Sent]) {
@@ -294,6 +308,59 @@ fn a_login_is_told_of_when_its_grant_is_lost_and_when_it_is_had_again() {
 }
 
 #[test]
+fn a_login_that_the_settings_send_elsewhere_is_told_of_at_once() {
+    let hook = Hook::start();
+    let mut watch = Watch::new(&webhook(&hook));
+    watch.put("openai-codex:me", &login(8 * HOUR), 0);
+    let bench = &mut watch.bench;
+    let mut tx = bench.vault.begin(&bench.actor, Clock::System).unwrap();
+    let elsewhere = Endpoint {
+        origin: "https://elsewhere.example".to_owned(),
+        client_id: "c".to_owned(),
+    };
+    let id = ProfileId::new("openai-codex:me");
+    tx.pin_endpoint(&AgentName::default(), &id, &elsewhere)
+        .unwrap();
+    tx.commit().unwrap();
+    assert_eq!(watch.look(0), Some(8 * HOUR));
+    let told = hook.take();
+    assert_eq!(told[0].json()["state"], "endpoint-changed");
+    assert!(told[0].body.contains("models auth trust"), "{told:?}");
+}
+
+#[test]
+fn a_login_that_a_gateway_renews_has_the_time_that_the_settings_give_it() {
+    let mut watch = Watch::new(&webhook(&Hook::start()));
+    let mut entry = login(8 * HOUR);
+    entry["provider"] = json!("other");
+    watch.put("other:me", &entry, 0);
+    assert_eq!(watch.look(0), Some(14 * HOUR));
+    watch.settings += "[notify]\noverdue = \"3d\"\n";
+    assert_eq!(watch.look(0), Some(80 * HOUR));
+}
+
+#[test]
+fn it_is_less_urgent_where_something_else_can_be_used() {
+    let hook = Hook::start();
+    let mut watch = Watch::new(&webhook(&hook));
+    watch.put("anthropic:a", &token(HOUR), 0);
+    watch.put("anthropic:b", &token(HOUR), 0); // the same login, which is no other
+    watch.look(0);
+    let told = hook.take();
+    let urgency = |told: &[Sent]| told[0].json()["severity"].clone();
+    assert_eq!((told.len(), urgency(&told)), (1, json!("critical")));
+    let key = json!({"type": "api_key", "provider": "anthropic", "key": SECRET});
+    watch.put("anthropic:key", &key, 0);
+    watch.look(HOUR);
+    let told = hook.take();
+    assert_eq!((told.len(), urgency(&told)), (1, json!("warning")));
+    assert!(
+        told[0].body.contains("Other credentials for anthropic"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn keys_and_tokens_without_an_end_are_never_spoken_of() {
     let hook = Hook::start();
     let mut watch = Watch::new(&webhook(&hook));
@@ -304,156 +371,6 @@ fn keys_and_tokens_without_an_end_are_never_spoken_of() {
     watch.put("odd:entry", &json!({"type": "odd"}), 0);
     assert_eq!(watch.look(1000 * DAY), None);
     assert_eq!((hook.take(), watch.events().len()), (vec![], 0));
-}
-
-#[test]
-fn one_target_that_fails_keeps_no_other_from_being_told_and_is_tried_again() {
-    let (good, bad) = (Hook::start(), Hook::start());
-    let settings = format!(
-        "{}[notify.webhook.bad]\nurl = \"{}\"\n",
-        webhook(&good),
-        bad.url(&format!("/{SECRET}"))
-    );
-    let mut watch = Watch::new(&settings);
-    watch.put("anthropic:a", &token(0), 0);
-    bad.next([
-        Reply::Status(500, String::new()),
-        Reply::Status(503, "retry-after: 600\r\n".to_owned()),
-    ]);
-    assert_eq!(watch.look(0), Some(MINUTE));
-    assert_eq!((good.take().len(), bad.take().len()), (1, 1));
-    let (_, detail) = watch.failed();
-    assert_eq!(
-        detail,
-        json!({"target": "webhook.bad", "state": "expired", "why": "HTTP 500", "attempt": 1, "retryAt": START + MINUTE})
-    );
-    assert_eq!(
-        watch.look(MINUTE - 1),
-        Some(MINUTE),
-        "another process waits as well"
-    );
-    assert_eq!(
-        watch.look(MINUTE),
-        Some(11 * MINUTE),
-        "as long as it asks for"
-    );
-    assert_eq!(watch.failed().1["attempt"], 2);
-    assert_eq!(bad.take().len(), 1);
-    assert_eq!(
-        watch.look(11 * MINUTE),
-        Some(DAY),
-        "what is left is to remind of it"
-    );
-    let (kind, detail) = watch.newest();
-    assert_eq!(kind, "alert.sent");
-    assert_eq!(detail, json!({"target": "webhook.bad", "state": "expired"}));
-    assert_eq!((good.take().len(), bad.take().len()), (0, 1));
-    watch.assert_nothing_secret(&[]);
-}
-
-impl Watch {
-    /// The newest event of something that did not arrive.
-    fn failed(&self) -> (String, Value) {
-        let (kind, detail) = self
-            .events()
-            .into_iter()
-            .map(|event| (event.kind.to_string(), event.detail.unwrap()))
-            .find(|(kind, _)| kind == "alert.failed")
-            .unwrap();
-        (kind, serde_json::from_str(&detail).unwrap())
-    }
-}
-
-#[test]
-fn a_target_that_cannot_be_reached_is_not_tried_for_every_message() {
-    let hook = Hook::start();
-    let mut watch = Watch::new(&webhook(&hook));
-    for id in ["anthropic:a", "anthropic:b", "anthropic:c"] {
-        let mut entry = token(0);
-        entry["token"] = json!(format!("{SECRET}-{id}"));
-        watch.put(id, &entry, 0);
-    }
-    hook.next([Reply::Status(502, String::new())]);
-    let (mut alerts, _woken) = watch.alerts(0);
-    watch.pass(&mut alerts);
-    alerts
-        .finish(Some(&mut watch.bench.vault), PATIENCE)
-        .unwrap();
-    assert_eq!(watch.pass(&mut alerts), Some(MINUTE));
-    alerts
-        .finish(Some(&mut watch.bench.vault), PATIENCE)
-        .unwrap();
-    assert_eq!((hook.take().len(), watch.events().len()), (1, 1));
-    // Unlike one message that is not taken.
-    hook.next([Reply::Status(400, String::new())]);
-    watch.look(2 * MINUTE);
-    assert_eq!(hook.take().len(), 3);
-    assert_eq!(watch.failed().1["why"], "HTTP 400");
-}
-
-#[test]
-fn a_redirect_is_not_followed() {
-    let (hook, elsewhere) = (Hook::start(), Hook::start());
-    let mut watch = Watch::new(&webhook(&hook));
-    watch.put("anthropic:a", &token(0), 0);
-    for (at, status) in [301, 302, 307, 308].into_iter().enumerate() {
-        let to = format!("location: {}\r\n", elsewhere.url(&format!("/{SECRET}")));
-        hook.next([Reply::Status(status, to)]);
-        watch.look(i64::try_from(at).unwrap() * DAY / 2);
-        let why = watch.failed().1["why"].as_str().unwrap().to_owned();
-        assert!(
-            why.starts_with(&format!("HTTP {status}: it leads elsewhere")),
-            "{why}"
-        );
-    }
-    assert_eq!((hook.take().len(), elsewhere.take()), (4, vec![]));
-    watch.assert_nothing_secret(&[]);
-}
-
-#[test]
-fn a_target_that_hangs_holds_nobody_up_and_counts_as_not_told() {
-    let (good, slow) = (Hook::start(), Hook::start());
-    let settings = format!(
-        "{}[notify.webhook.slow]\nurl = \"{}\"\n",
-        webhook(&good),
-        slow.url("/")
-    );
-    let mut watch = Watch::new(&settings);
-    watch.put("anthropic:a", &token(0), 0);
-    slow.next([Reply::Hang]);
-    let begun = Instant::now();
-    let (mut alerts, woken) = watch.alerts(0);
-    watch.pass(&mut alerts);
-    woken.recv_timeout(PATIENCE).unwrap();
-    slow.wait();
-    watch.pass(&mut alerts);
-    assert_eq!(watch.newest().1["target"], "webhook.team");
-    alerts
-        .finish(Some(&mut watch.bench.vault), Duration::from_millis(50))
-        .unwrap();
-    assert!(begun.elapsed() < PATIENCE);
-    assert_eq!(watch.events().len(), 1);
-    // The next process tells it.
-    watch.look(MINUTE);
-    assert_eq!((good.take().len(), slow.take().len()), (1, 2));
-    slow.release();
-}
-
-#[test]
-fn while_one_process_tells_another_does_not() {
-    let hook = Hook::start();
-    let mut watch = Watch::new(&webhook(&hook));
-    watch.put("anthropic:a", &token(0), 0);
-    let lock = watch.bench.dir.path().join("alerts.lock");
-    let held = FileLock::try_take(&lock).unwrap().unwrap();
-    let next = watch.look(0).unwrap();
-    assert!((1..=MINUTE).contains(&next), "it looks again soon: {next}");
-    assert_eq!(hook.take(), []);
-    drop(held);
-    watch.look(next);
-    assert_eq!(hook.take().len(), 1);
-    // And gives it back.
-    assert!(FileLock::try_take(&lock).unwrap().is_some());
 }
 
 #[test]
@@ -502,152 +419,6 @@ fn trouble_of_the_host_is_told_where_there_is_no_vault_and_recorded_once_there_i
 }
 
 #[test]
-fn ntfy_is_told_in_its_own_words() {
-    let hook = Hook::start();
-    let mut watch = Watch::new("");
-    let (url, secret) = (
-        watch.bench.dir.path().join("url"),
-        watch.bench.dir.path().join("token"),
-    );
-    fs::write(&url, format!("{}\n", hook.url("/topic"))).unwrap();
-    fs::write(&secret, format!("{SECRET}-bearer\n")).unwrap();
-    watch.settings = format!(
-        "[notify.ntfy]\nurl_file = \"{}\"\ntoken_file = \"{}\"\n",
-        url.display(),
-        secret.display()
-    );
-    watch.put("anthropic:ä", &token(0), 0);
-    watch.look(0);
-    let told = hook.take();
-    assert_eq!(told[0].line, "POST /topic HTTP/1.1");
-    assert_eq!(
-        told[0].header("authorization"),
-        Some(format!("Bearer {SECRET}-bearer").as_str())
-    );
-    assert_eq!(told[0].header("priority"), Some("urgent"));
-    assert_eq!(told[0].header("tags"), Some("rotating_light"));
-    assert_eq!(
-        told[0].header("title"),
-        Some("=?UTF-8?B?YW50aHJvcGljOsOkIGhhcyBleHBpcmVk?=")
-    );
-    assert!(
-        told[0]
-            .body
-            .starts_with("anthropic:ä expired on 2027-01-15 08:00 UTC, just now."),
-        "{told:?}"
-    );
-    assert!(!told[0].body.contains(SECRET));
-    fs::remove_file(&secret).unwrap();
-    watch.look(DAY);
-    let why = watch.failed().1["why"].as_str().unwrap().to_owned();
-    assert_eq!(why, "its token_file cannot be used: it is not there");
-}
-
-#[test]
-fn chats_are_told_in_theirs() {
-    let hook = Hook::start();
-    for (format, field) in [("slack", "text"), ("discord", "content")] {
-        let mut watch = Watch::new(&format!("{}format = \"{format}\"\n", webhook(&hook)));
-        watch.put("anthropic:a", &token(0), 0);
-        watch.look(0);
-        let told = hook.take();
-        let body = told[0].json();
-        assert_eq!(body.as_object().unwrap().len(), 1);
-        let text = body[field].as_str().unwrap();
-        assert!(
-            text.starts_with("anthropic:a has expired\nanthropic:a expired on"),
-            "{text}"
-        );
-        assert_eq!(told[0].header("content-type"), Some("application/json"));
-    }
-}
-
-/// A program for `[notify.command.x]` in the vault's directory.
-fn program(dir: &Path, script: &str) -> String {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = dir.join("tell");
-    fs::write(
-        &path,
-        format!("#!/bin/sh\ncd '{}'\n{script}\n", dir.display()),
-    )
-    .unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    format!(
-        "[notify.command.x]\nrun = [\"{}\", \"an argument\"]\n",
-        path.display()
-    )
-}
-
-#[test]
-fn a_command_is_told_in_its_environment_and_on_stdin() {
-    let mut watch = Watch::new("");
-    let dir = watch.bench.dir.path().to_owned();
-    watch.settings = program(&dir, "env > env; cat > stdin; echo \"$1\" > argument");
-    watch.put("anthropic:a", &token(5 * DAY), 0);
-    watch.look(0);
-    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
-    let told: Value = serde_json::from_str(&read("stdin")).unwrap();
-    assert_eq!(told["state"], "expires-7d");
-    assert_eq!(read("argument"), "an argument\n");
-    let env = read("env");
-    for line in [
-        "CLAWKEEP_ALERT_TITLE=anthropic:a expires in 5 days",
-        "CLAWKEEP_ALERT_STATE=expires-7d",
-        "CLAWKEEP_ALERT_NEWS=new",
-        "CLAWKEEP_ALERT_SEVERITY=warning",
-        "CLAWKEEP_ALERT_PROFILES=main/anthropic:a",
-        "CLAWKEEP_ALERT_PROVIDER=anthropic",
-        "CLAWKEEP_ALERT_EXPIRES=2027-01-20T08:00:00Z",
-        "PATH=/usr/bin:/bin",
-    ] {
-        assert!(env.lines().any(|found| found == line), "{line} in {env}");
-    }
-    // Nothing of the process's own environment, which the test's runner has filled.
-    assert!(!env.contains("CARGO"), "{env}");
-    assert!(!format!("{env}{told}").contains(SECRET));
-    for (at, script, why) in [
-        (0, "exit 3", "exit status: 3"),
-        (2 * MINUTE, "kill -9 $$", "signal: 9 (SIGKILL)"),
-    ] {
-        watch.settings = program(&dir, script);
-        watch.put("anthropic:a", &token(HOUR), 0);
-        watch.look(at);
-        assert_eq!(watch.failed().1["why"], why);
-    }
-    watch.settings = "[notify.command.y]\nrun = [\"clawkeep-test-no-such-program\"]\n".to_owned();
-    watch.look(0);
-    assert_eq!(
-        watch.failed().1["why"],
-        "it cannot be run: entity not found"
-    );
-}
-
-#[test]
-fn a_test_says_what_came_of_each_target() {
-    let hook = Hook::start();
-    let settings = format!("notify.desktop = true\n{}", webhook(&hook));
-    let watch = Watch::new(&settings);
-    let (alerts, _woken) = watch.alerts(0);
-    let said: Vec<(String, Option<String>)> = alerts
-        .test()
-        .into_iter()
-        .map(|(name, result)| (name, result.err().map(|failed| failed.why)))
-        .collect();
-    assert_eq!(
-        said,
-        [
-            (
-                "desktop".to_owned(),
-                Some("there is no session bus, so no desktop".to_owned())
-            ),
-            ("webhook.team".to_owned(), None),
-        ]
-    );
-    assert_eq!(hook.take()[0].json()["news"], "test");
-    assert!(watch.events().is_empty());
-}
-
-#[test]
 fn what_was_pruned_is_told_again_at_worst() {
     let hook = Hook::start();
     let mut watch = Watch::new(&format!("notify.repeat = \"never\"\n{}", webhook(&hook)));
@@ -680,95 +451,4 @@ fn what_was_pruned_is_told_again_at_worst() {
     watch.look(361 * DAY);
     watch.look(362 * DAY);
     assert_eq!(hook.take().len(), 1);
-}
-
-/// Shows a notification in the session of the process; started by the test below.
-#[test]
-#[ignore = "runs in a desktop session that another test makes"]
-fn in_a_desktop_session() {
-    let watch = Watch::new("notify.desktop = true");
-    let (alerts, _woken) = watch.alerts_on(0, SessionBus::Present);
-    for (_, result) in alerts.test() {
-        println!("came of it: {result:?}");
-    }
-}
-
-#[cfg(all(unix, not(target_os = "macos")))]
-mod desktop {
-    use std::collections::HashMap;
-    use std::sync::{Arc, Mutex};
-
-    use zbus::blocking::connection;
-    use zbus::zvariant::OwnedValue;
-
-    use crate::support::secret_service::{Prompts, Session};
-
-    /// What was shown: summary, body, urgency.
-    type Shown = Arc<Mutex<Vec<(String, String, u8)>>>;
-
-    struct Notifications(Shown);
-
-    #[zbus::interface(name = "org.freedesktop.Notifications")]
-    impl Notifications {
-        fn get_capabilities(&self) -> Vec<String> {
-            vec!["body".to_owned(), "body-markup".to_owned()]
-        }
-
-        #[expect(clippy::too_many_arguments, reason = "the specification's")]
-        fn notify(
-            &self,
-            _app: String,
-            _replaces: u32,
-            _icon: String,
-            summary: String,
-            body: String,
-            _actions: Vec<String>,
-            hints: HashMap<String, OwnedValue>,
-            _timeout: i32,
-        ) -> u32 {
-            let urgency = u8::try_from(&hints["urgency"]).unwrap();
-            self.0.lock().unwrap().push((summary, body, urgency));
-            1
-        }
-    }
-
-    fn shown_in(session: &Session) -> String {
-        let mut child = session.command(std::env::current_exe().unwrap().to_str().unwrap());
-        child.args([
-            "--exact",
-            "alerts::in_a_desktop_session",
-            "--ignored",
-            "--nocapture",
-        ]);
-        let output = child.output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        let line = said
-            .lines()
-            .find_map(|line| line.split_once("came of it: "));
-        line.unwrap_or_else(|| panic!("{said}")).1.to_owned()
-    }
-
-    #[test]
-    fn a_desktop_shows_it() {
-        let session = Session::without_keyring(Prompts::CannotBeShown);
-        let nobody = shown_in(&session);
-        assert!(nobody.contains("ServiceUnknown"), "{nobody}");
-        let shown = Shown::default();
-        let _serving = connection::Builder::address(session.address().as_str())
-            .unwrap()
-            .serve_at(
-                "/org/freedesktop/Notifications",
-                Notifications(Arc::clone(&shown)),
-            )
-            .unwrap()
-            .name("org.freedesktop.Notifications")
-            .unwrap()
-            .build()
-            .unwrap();
-        assert_eq!(shown_in(&session), "Ok(())");
-        let shown = shown.lock().unwrap().clone();
-        let (summary, body, urgency) = &shown[0];
-        assert_eq!((summary.as_str(), *urgency), ("A test of clawkeep", 0));
-        assert!(body.starts_with("Messages arrive here."), "{body}");
-    }
 }
