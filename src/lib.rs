@@ -58,6 +58,7 @@
 //! # }
 //! ```
 
+pub mod alerts;
 pub mod audit;
 pub mod config;
 pub mod crypto;

@@ -105,6 +105,10 @@ named!(
         BackupRestored = "backup.restored",
         /// Old events were removed.
         AuditPruned = "audit.pruned",
+        /// A person was told of something.
+        AlertSent = "alert.sent",
+        /// A person could not be told.
+        AlertFailed = "alert.failed",
     }
 );
 

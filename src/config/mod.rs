@@ -11,6 +11,7 @@ mod edit;
 mod env;
 mod models;
 mod nesting;
+mod notify;
 mod own;
 mod paths;
 mod settings;
@@ -27,6 +28,9 @@ pub use env::{
     Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
 };
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
+pub use notify::{
+    Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Web, checked_address,
+};
 pub use own::{
     Encoding, ExportMode, Fallback, OwnSettings, OwnSettingsError, ProviderSettings,
     parse_providers,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::notify::{self, NotifySettings};
 use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, span_ms};
 use crate::platform::{FileError, check_trusted, read_trusted, resolve_link};
 
@@ -55,6 +56,8 @@ pub struct OwnSettings {
     pub agents: BTreeMap<AgentName, ExportMode>,
     /// What `[providers.<id>]` says, by provider.
     pub providers: BTreeMap<ProviderId, ProviderSettings>,
+    /// What `[notify]` says: who is told when something is wrong.
+    pub notify: NotifySettings,
 }
 
 /// How a store is exported. Ordered by how much of it lies open.
@@ -166,6 +169,8 @@ struct Written {
     agents: BTreeMap<String, toml::Spanned<AgentSettings>>,
     #[serde(default)]
     providers: BTreeMap<String, toml::Spanned<ProviderSettings>>,
+    #[serde(default)]
+    notify: notify::Written,
 }
 
 #[derive(Default, Deserialize)]
@@ -247,6 +252,7 @@ impl OwnSettings {
             export: export.unwrap_or_default(),
             agents: agent_modes(written.agents, &invalid)?,
             providers: by_provider(written.providers),
+            notify: written.notify.checked(&invalid)?,
             fallback: fallback.transpose()?.unwrap_or_default(),
             retention_ms: retention.transpose()?,
             syslog: syslog.transpose()?,

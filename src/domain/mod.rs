@@ -15,7 +15,7 @@ mod time;
 
 pub use cooldown::CooldownRules;
 pub use credential::{CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Owner};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, is_loopback};
 pub use fingerprint::Fingerprint;
 pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::config::{
-    ConfigEdit, ConfigError, OwnSettings, Settings, edited, expected_in, parse_dotenv, parse_value,
+    Address, Channel, ConfigEdit, ConfigError, OwnSettings, Settings, edited, expected_in,
+    parse_dotenv, parse_value,
 };
 use crate::domain::{CredentialType, ProfileId, ProviderId, UnixMs, normalize_provider};
 
@@ -272,6 +273,14 @@ pub fn own_settings(data: &[u8]) {
     let now = UnixMs(1_800_000_000_000);
     assert!(settings.prune_before(now).is_none_or(|before| before < now));
     assert!(settings.syslog.is_none_or(|socket| socket.is_absolute()));
+    for target in &settings.notify.targets {
+        assert!(!target.name.contains(char::is_control) && target.name.len() < 64);
+        if let Channel::Webhook(web, _) | Channel::Ntfy(web) = &target.channel
+            && let Address::Plain(url) = &web.address
+        {
+            assert!(url.scheme() == "https" || crate::domain::is_loopback(url));
+        }
+    }
     for provider in settings.providers.keys() {
         assert!(!provider.as_str().trim().is_empty());
         assert_eq!(ProviderId::new(provider.as_str()), *provider);

@@ -10,8 +10,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::http::{NoReply, Reply};
-use super::providers::is_loopback;
-use crate::domain::{Expiry, SecretJson, UnixMs, from_outside, jwt_expiry};
+use crate::domain::{Expiry, SecretJson, UnixMs, from_outside, is_loopback, jwt_expiry};
 
 /// What a token is taken to last where neither the answer nor the token says, in milliseconds: an hour.
 const DEFAULT_LIFETIME_MS: f64 = 3_600_000.0;
@@ -283,7 +282,7 @@ fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
-fn retry_after(header: Option<&str>, now: UnixMs) -> Option<Duration> {
+pub(super) fn retry_after(header: Option<&str>, now: UnixMs) -> Option<Duration> {
     let header = header?.trim();
     if let Ok(seconds) = header.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

@@ -10,12 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
+use reqwest::header::HeaderValue;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::providers::is_loopback;
+use super::answer::retry_after;
 use crate::config::Encoding;
-use crate::domain::from_outside;
+use crate::domain::{UnixMs, from_outside, is_loopback};
 
 /// How long to wait for a connection, TLS included. Source: `spec/oauth.md`, One refresh.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,6 +102,50 @@ pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply
     receiver
         .recv_timeout(patience)
         .unwrap_or_else(|_| Err(NoReply::MaybeSent(TOO_LONG.to_owned())))
+}
+
+/// What is told to somebody who keeps nothing secret for it: an address, headers, a body.
+pub struct Post {
+    /// Where to.
+    pub url: Url,
+    /// Names and values; a token may be among them.
+    pub headers: Vec<(&'static str, Zeroizing<String>)>,
+    /// What is sent.
+    pub body: Vec<u8>,
+}
+
+/// How a post ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The status of the answer.
+    pub status: u16,
+    /// For how long the server wants to be left alone, where it says.
+    pub retry_after: Option<Duration>,
+}
+
+/// Posts a message once, for at most `budget`. Redirects are not followed and the answer's body is not read.
+///
+/// # Errors
+/// Why there was no answer, in words that name no address.
+pub fn post_message(post: Post, budget: Duration, now: UnixMs) -> Result<Posted, String> {
+    let client = client(&post.url, budget).map_err(|error| reason(&error))?;
+    let mut request = client.post(post.url);
+    for (name, value) in post.headers {
+        let mut value = HeaderValue::from_str(&value)
+            .map_err(|_| format!("the header {name} has characters that none may have"))?;
+        value.set_sensitive(true);
+        request = request.header(name, value);
+    }
+    let response = request
+        .body(post.body)
+        .send()
+        .map_err(|error| reason(&error))?;
+    let header = response.headers().get("retry-after");
+    let header = header.and_then(|value| value.to_str().ok());
+    Ok(Posted {
+        status: response.status().as_u16(),
+        retry_after: retry_after(header, now),
+    })
 }
 
 fn exchange(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply, NoReply> {

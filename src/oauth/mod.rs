@@ -17,6 +17,7 @@ pub use answer::{FailureClass, Refusal, Tokens};
 pub use exchange::{Refused, Tries, exchange};
 #[cfg(any(test, fuzzing))]
 pub(crate) use http::Reply;
+pub use http::{Post, Posted, post_message};
 pub use lease::{Lease, grants_with_files};
 #[cfg(any(test, fuzzing))]
 pub(crate) use login::code_in_request;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use url::{Host, Url};
+use url::Url;
 
 use crate::config::{Encoding, ProviderSettings, parse_providers};
-use crate::domain::{Endpoint, ProviderId};
+use crate::domain::{Endpoint, ProviderId, is_loopback};
 
 const BUILT_IN: &str = include_str!("providers.toml");
 
@@ -175,15 +175,6 @@ fn address(id: &ProviderId, setting: &'static str, text: &str) -> Result<Url, Pr
             setting,
             "is not https (http is for 127.0.0.0/8 and [::1] alone)",
         )),
-    }
-}
-
-/// Whether an address names this machine by number: a name could lead elsewhere.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(_)) | None => false,
     }
 }
 

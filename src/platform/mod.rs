@@ -3,6 +3,7 @@
 //! The only place that names system calls or the keychain crates. Reads no environment variable: the binary does.
 
 mod clock;
+mod desktop;
 mod file;
 mod follow;
 pub mod keychain;
@@ -15,6 +16,7 @@ mod runtime_dir;
 pub mod syslog;
 
 pub use clock::Clock;
+pub use desktop::{DesktopFault, Urgency, show};
 pub use file::{
     Contents, FileError, RemoveOutcome, check_trusted, create_private_dir, create_private_file,
     exists, is_same_file, look_for, open_regular, read_regular, read_trusted, remove_if_present,
@@ -26,5 +28,5 @@ pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
 pub use permissions::{Permissions, close_to_others};
 pub use process::{Actor, FileMask, Resident, harden, keep_from_children, restrict_new_files};
 pub use replace::{Found, Replaced, Replacement, put_link, replace_file, still_has, withdraw};
-pub use run::{Answer, RunFault, all_output_within, output_within};
+pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;

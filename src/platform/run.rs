@@ -93,6 +93,58 @@ pub fn all_output_within(
     Ok(Answer { status, bytes })
 }
 
+/// Runs a program to its end with `input` on its stdin, and with stdout and stderr thrown away, for at most `time`. It leads a group of its
+/// own, which is ended as a whole if it is not done by then.
+///
+/// # Errors
+/// See [`RunFault`]. How the program itself ended is in the answer.
+pub fn feed_within(
+    mut command: Command,
+    input: Vec<u8>,
+    time: Duration,
+) -> Result<ExitStatus, RunFault> {
+    let deadline = Instant::now() + time;
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| RunFault::NotRun(error.kind()))?;
+    let stdin = child.stdin.take();
+    let mut group = Group(Running(child));
+    if let Some(mut stdin) = stdin {
+        let feed = move || {
+            // A program that wants to know less closes it: no fault of its own.
+            let _ = io::Write::write_all(&mut stdin, &input);
+        };
+        // On a thread of its own, since a pipe has no deadline; it ends with the group.
+        thread::Builder::new()
+            .name("feed".to_owned())
+            .spawn(feed)
+            .map_err(|error| RunFault::NotRun(error.kind()))?;
+    }
+    exit_of(&mut group.0, deadline)
+}
+
+/// A child and what it started; none of it outlives this value.
+struct Group(Running);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, Signal, kill_process_group};
+            let id = i32::try_from(self.0.0.id()).ok().and_then(Pid::from_raw);
+            if let (Some(id), Ok(None)) = (id, self.0.0.try_wait()) {
+                // Not waited for yet, so the number is still its own.
+                let _ = kill_process_group(id, Signal::KILL);
+            }
+        }
+    }
+}
+
 /// A child that does not outlive this value, whichever way it goes.
 struct Running(Child);
 
@@ -141,6 +193,44 @@ fn answer_of(
         Ok(answer) => answer.map_err(|_| RunFault::Failed),
         Err(mpsc::RecvTimeoutError::Timeout) => Err(RunFault::TimedOut),
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(RunFault::Failed),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn what_is_fed_arrives_whole_and_need_not_be_read() {
+        let input = vec![b'x'; 1 << 20]; // more than a pipe holds
+        let counted = feed_within(shell("test $(wc -c) = 1048576"), input.clone(), PATIENCE);
+        assert!(counted.unwrap().success());
+        let ignored = feed_within(shell("exit 3"), input, PATIENCE);
+        assert_eq!(ignored.unwrap().code(), Some(3));
+        let absent = feed_within(Command::new("/dev/null/none"), Vec::new(), PATIENCE);
+        assert_eq!(absent, Err(RunFault::NotRun(io::ErrorKind::NotADirectory)));
+    }
+
+    #[test]
+    fn a_program_that_is_not_done_in_time_ends_with_what_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        // The grandchild keeps the pipe open as long as it lives.
+        let script = format!("sleep 600 > '{}' & wait", pipe.display());
+        let reader = thread::spawn(move || std::fs::read(pipe).unwrap());
+        let ended = feed_within(shell(&script), Vec::new(), Duration::from_millis(300));
+        assert_eq!(ended, Err(RunFault::TimedOut));
+        assert_eq!(reader.join().unwrap(), b"");
     }
 }
 

@@ -44,6 +44,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
+    (
+        "alerts",
+        &[
+            "domain", "platform", "audit", "health", "config", "vault", "oauth", "doctor",
+        ],
+    ),
     // Compiled for fuzzing and for tests only.
     (
         "fuzzing",
@@ -68,6 +74,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("refinery", "vault"),
     ("keyring_core", "platform"),
     ("zbus_secret_service_keyring_store", "platform"),
+    ("zbus", "platform"),
     ("apple_native_keyring_store", "platform"),
     ("windows_native_keyring_store", "platform"),
     ("security_framework", "platform"),

@@ -5,6 +5,7 @@
     reason = "allow-unwrap-in-tests covers functions marked #[test], not what they call"
 )]
 
+mod alerts;
 mod auth_commands;
 mod backup;
 mod bad_input;

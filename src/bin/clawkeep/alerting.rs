@@ -1,100 +1,191 @@
-//! Telling a person what is wrong, for commands that run unattended: where to, when next, and what came of it.
+//! Telling a person what is wrong, for commands that run unattended: the settings and arguments, and the record's head.
 
+use std::io::Write as _;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawkeep::config::AgentRef;
+use clawkeep::alerts::{Alerts, Means, Scene};
+use clawkeep::config::{AgentRef, NotifySettings, NotifyTarget};
 use clawkeep::domain::{StoreDoc, UnixMs};
 use clawkeep::vault::UnlockedVault;
 
-use crate::context::Context;
-use crate::failure::Failure;
+pub(crate) use clawkeep::alerts::Trouble;
 
-/// Where a person is to be told, as `--notify` has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotifyArg {
-    Desktop,
-    Ntfy(String),
-    Webhook(String),
-    Command(String),
-}
+use crate::context::{Context, session_bus};
+use crate::failure::Failure;
+use crate::ui::one_line;
+
+/// What programs that tell somebody are given of the environment: where they find others, who and where they are, the session. Nothing
+/// else, since secrets are in variables too.
+const PASSED_ON: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "SYSTEMROOT",
+];
+
+/// Whom to tell: `desktop`, `ntfy:URL`, `webhook:URL` or `command:PROGRAM`.
+#[derive(Clone, Debug)]
+pub(crate) struct NotifyArg(NotifyTarget);
 
 impl FromStr for NotifyArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let what = "desktop, ntfy:URL, webhook:URL or command:PROGRAM";
-        match text.split_once(':') {
-            None if text == "desktop" => Ok(Self::Desktop),
-            Some((_, "")) | None => Err(what.to_owned()),
-            Some(("ntfy", url)) => Ok(Self::Ntfy(url.to_owned())),
-            Some(("webhook", url)) => Ok(Self::Webhook(url.to_owned())),
-            Some(("command", program)) => Ok(Self::Command(program.to_owned())),
-            Some(_) => Err(what.to_owned()),
+        NotifyTarget::from_argument(text).map(Self)
+    }
+}
+
+/// Alerts, as a command has them. Where nobody is to be told, everything here does nothing.
+#[derive(Debug)]
+pub(crate) struct Alerting {
+    alerts: Alerts,
+    args: Vec<NotifyArg>,
+}
+
+impl Alerting {
+    /// Reads the settings and adds what the arguments say. `wake` is called from another thread when it is time for a pass.
+    pub(crate) fn new(
+        context: &Context,
+        args: &[NotifyArg],
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, Failure> {
+        let settings = settings(context, args)?;
+        let value = |name: &&str| {
+            let value = context.env.get(name)?;
+            Some(((*name).to_owned(), value.to_owned()))
+        };
+        Ok(Self {
+            args: args.to_vec(),
+            alerts: Alerts::new(Means {
+                settings,
+                wake: Arc::new(wake),
+                bus: session_bus(&context.env),
+                env: PASSED_ON.iter().filter_map(value).collect(),
+                lock: context.lock_dir().join("alerts"),
+                actor: context.actor.clone(),
+                clock: context.clock,
+            }),
+        })
+    }
+
+    /// Whether nobody is to be told anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.alerts.is_idle()
+    }
+
+    /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called, by the wall clock.
+    /// An agent whose store is not known whole is left out of `agents`: what is missing from it would pass for removed.
+    pub(crate) fn pass(
+        &mut self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        agents: &[(AgentRef, StoreDoc)],
+        trouble: &[Trouble],
+    ) -> Result<Option<UnixMs>, Failure> {
+        // They may have changed meanwhile; ones that cannot be read are the watcher's to tell.
+        if let Ok(settings) = settings(context, &self.args) {
+            self.alerts.set(settings);
+        }
+        let before = vault.head()?;
+        let scene = Scene {
+            agents,
+            providers: context.providers().ok(),
+            trouble,
+        };
+        let next = self.alerts.pass(vault, scene)?;
+        if vault.head()? != before {
+            context.keep_head(vault);
+        }
+        Ok(next)
+    }
+
+    /// As [`Alerting::pass`] where the vault cannot be opened: what is told is remembered until it can be recorded. What was told of
+    /// before is not over for that.
+    pub(crate) fn pass_without_vault(
+        &mut self,
+        context: &Context,
+        trouble: &[Trouble],
+    ) -> Option<UnixMs> {
+        if let Ok(settings) = settings(context, &self.args) {
+            self.alerts.set(settings);
+        }
+        self.alerts.pass_without_vault(trouble)
+    }
+
+    /// Waits for what is on its way, until `deadline` at most, and records it.
+    pub(crate) fn finish(
+        &mut self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        deadline: Duration,
+    ) -> Result<(), Failure> {
+        let before = vault.head()?;
+        self.alerts.finish(Some(vault), deadline)?;
+        if vault.head()? != before {
+            context.keep_head(vault);
+        }
+        Ok(())
+    }
+
+    /// Sends a test to every target and prints what came of each; it fails if one did not arrive.
+    pub(crate) fn test(&self, context: &Context) -> Result<(), Failure> {
+        if self.is_idle() {
+            return Err(Failure::Refused {
+                what: "nobody is to be told anything".to_owned(),
+                next: format!(
+                    "Say whom in [notify] of {}, or with --notify.",
+                    context.layout.shorten_home(&context.layout.settings_file)
+                ),
+            });
+        }
+        let mut out = std::io::stdout().lock();
+        let mut all_arrived = true;
+        for (name, result) in self.alerts.test() {
+            let said = match result {
+                Ok(()) => "sent".to_owned(),
+                Err(failed) => {
+                    all_arrived = false;
+                    format!("failed: {}", one_line(&failed.why))
+                }
+            };
+            writeln!(out, "{name}: {said}").map_err(Failure::Output)?;
+        }
+        if all_arrived {
+            Ok(())
+        } else {
+            Err(Failure::Check(1))
         }
     }
 }
 
-/// Something that is wrong with the host, not with a credential.
-#[derive(Clone, Debug)]
-pub(crate) struct Trouble {
-    /// What it is about: the same as long as it lasts.
-    pub(crate) key: String,
-    pub(crate) title: String,
-    pub(crate) body: String,
-}
-
-/// Alerts on their way.
-pub(crate) struct Alerting {
-    wake: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Alerting {
-    /// Reads the settings and adds what the arguments say. Without a target, everything here does nothing.
-    pub(crate) fn new(
-        _context: &Context,
-        _args: &[NotifyArg],
-        wake: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Self, Failure> {
-        Ok(Self {
-            wake: Arc::new(wake),
-        })
+/// What the settings say, and whom the arguments add.
+fn settings(context: &Context, args: &[NotifyArg]) -> Result<NotifySettings, Failure> {
+    let mut settings = context.own()?.notify.clone();
+    for NotifyArg(target) in args {
+        if settings.targets.contains(target) {
+            continue;
+        }
+        let mut target = target.clone();
+        let known = |name: &str| settings.targets.iter().any(|target| target.name == name);
+        let name = target.name.clone();
+        let mut number = 2;
+        while known(&target.name) {
+            target.name = format!("{name}#{number}");
+            number += 1;
+        }
+        settings.targets.push(target);
     }
-
-    /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called, by the wall clock.
-    pub(crate) fn pass(
-        &mut self,
-        _context: &Context,
-        _vault: &mut UnlockedVault,
-        _agents: &[(AgentRef, StoreDoc)],
-        _trouble: &[Trouble],
-    ) -> Result<Option<UnixMs>, Failure> {
-        Ok(None)
-    }
-
-    /// As [`Alerting::pass`] where the vault cannot be opened: what was told is remembered, not recorded.
-    pub(crate) fn pass_without_vault(
-        &mut self,
-        _context: &Context,
-        _trouble: &[Trouble],
-    ) -> Option<UnixMs> {
-        None
-    }
-
-    /// Waits for what is under way, and records it.
-    pub(crate) fn finish(
-        &mut self,
-        _context: &Context,
-        _vault: &mut UnlockedVault,
-        _deadline: Duration,
-    ) -> Result<(), Failure> {
-        (self.wake)();
-        Ok(())
-    }
-
-    /// Sends a message to every target, and says what came of each.
-    pub(crate) fn test(&mut self, _context: &Context) -> Result<(), Failure> {
-        Ok(())
-    }
+    Ok(settings)
 }

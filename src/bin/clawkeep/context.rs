@@ -548,7 +548,7 @@ fn text(raw: &OsStr) -> Option<String> {
 }
 
 /// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.
-fn session_bus(env: &Env) -> SessionBus {
+pub(crate) fn session_bus(env: &Env) -> SessionBus {
     let socket = env
         .get("XDG_RUNTIME_DIR")
         .map(|dir| Path::new(dir).join("bus"));

@@ -6,6 +6,7 @@ pub(crate) mod document;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod faults;
 pub(crate) mod home;
+pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod login_server;
 pub(crate) mod provider;

@@ -8,7 +8,14 @@ use serde_json::{Map, Value};
 use crate::ui::{local_minute, one_line};
 
 /// Details that are times, in milliseconds since the epoch.
-const TIMES: [&str; 5] = ["until", "lastUsed", "lastFailureAt", "since", "before"];
+const TIMES: [&str; 6] = [
+    "until",
+    "lastUsed",
+    "lastFailureAt",
+    "since",
+    "before",
+    "retryAt",
+];
 /// Details that tell a person nothing.
 const PROOFS: [&str; 2] = ["mac", "keptMac"];
 

@@ -1,0 +1,234 @@
+//! What is to be said to a target now: what is new, what lasts, what is over. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::message::Message;
+use super::standing::{Standing, State};
+use super::{Subject, ToldOf, Trouble};
+use crate::config::NotifySettings;
+use crate::domain::{Fingerprint, UnixMs};
+
+/// The state in which nothing is wrong, in the record.
+pub(super) const GOOD: &str = "ok";
+/// The longest that a target is left alone because it asks for that, in milliseconds: a day. A time further ahead was set by a clock
+/// that was wrong.
+pub(super) const AHEAD_MAX: i64 = 86_400_000;
+
+/// Why something is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// It was not so before.
+    New,
+    /// It still is.
+    Repeated,
+    /// It is over.
+    Recovered,
+    /// What it was about is there no more.
+    Gone,
+    /// Nothing is: somebody wants to see whether messages arrive.
+    Test,
+}
+
+impl News {
+    /// The word in messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Repeated => "repeated",
+            Self::Recovered => "recovered",
+            Self::Gone => "gone",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// What is to be said, and when that has to be asked again if nothing happens.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// The messages, the most urgent first.
+    pub messages: Vec<Message>,
+    /// When.
+    pub next: Option<UnixMs>,
+}
+
+/// How things are: the credentials, and what is wrong with the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'f> {
+    /// How each credential stands of which that is known.
+    pub standings: &'f [Standing],
+    /// Credentials that are there, and of which it is not known how they stand.
+    pub unclear: &'f BTreeSet<Subject>,
+    /// The agents that were looked at, by name.
+    pub agents: &'f BTreeSet<String>,
+    /// What is wrong with the host.
+    pub trouble: &'f [Trouble],
+    /// Whether that is all that is wrong with it: the rest is over then.
+    pub is_all_trouble: bool,
+}
+
+/// One thing to say, before those that belong together are put together.
+struct Due<'f> {
+    subject: Subject,
+    news: News,
+    /// The state to be told, in the record's words.
+    state: String,
+    what: What<'f>,
+    attempt: u32,
+}
+
+/// What is said of a subject.
+pub(super) enum What<'f> {
+    /// Of a credential in a state; in none where it is over.
+    Credential(&'f Standing, Option<State>),
+    Host(&'f str, &'f str),
+    /// It is over, or what it was about is not there any more; what it was called.
+    Past(String),
+}
+
+/// Says what is due.
+#[must_use]
+pub fn decide(facts: Facts<'_>, told: &ToldOf, settings: &NotifySettings, now: UnixMs) -> Decision {
+    let mut ask = Asking {
+        told,
+        settings,
+        now,
+        due: Vec::new(),
+        next: None,
+    };
+    let mut seen = BTreeSet::new();
+    for standing in facts.standings {
+        let subject = Subject::Credential(standing.agent.clone(), standing.profile.clone());
+        ask.at(standing.next_change(settings, now));
+        match standing.state(settings, now) {
+            Some(state) => ask.wrong(
+                subject.clone(),
+                (state.code(), state.repeats()),
+                What::Credential(standing, Some(state)),
+            ),
+            None => ask.good(
+                subject.clone(),
+                News::Recovered,
+                What::Credential(standing, None),
+            ),
+        }
+        seen.insert(subject);
+    }
+    for trouble in facts.trouble {
+        let subject = Subject::Host(trouble.key.clone());
+        let what = What::Host(&trouble.title, &trouble.body);
+        ask.wrong(subject.clone(), ("trouble".to_owned(), true), what);
+        seen.insert(subject);
+    }
+    for (subject, told) in told {
+        let news = match subject {
+            Subject::Credential(agent, _) if facts.agents.contains(agent.as_str()) => News::Gone,
+            Subject::Host(_) if facts.is_all_trouble => News::Recovered,
+            _ => continue, // nobody looked
+        };
+        if !seen.contains(subject) && !facts.unclear.contains(subject) {
+            let title = told.title.clone().unwrap_or_default();
+            ask.good(subject.clone(), news, What::Past(title));
+        }
+    }
+    Decision {
+        messages: together(ask.due, now),
+        next: ask.next,
+    }
+}
+
+struct Asking<'a> {
+    told: &'a ToldOf,
+    settings: &'a NotifySettings,
+    now: UnixMs,
+    due: Vec<Due<'a>>,
+    next: Option<UnixMs>,
+}
+
+impl<'a> Asking<'a> {
+    /// Has to be asked again then.
+    fn at(&mut self, at: Option<UnixMs>) {
+        self.next = self.next.into_iter().chain(at).min();
+    }
+
+    fn wrong(&mut self, subject: Subject, (state, repeats): (String, bool), what: What<'a>) {
+        let sent = self.told.get(&subject).and_then(|told| told.sent.clone());
+        let news = match sent {
+            Some((known, at)) if known == state => {
+                let Some(repeat) = self.settings.repeat_ms.filter(|_| repeats) else {
+                    return;
+                };
+                let again = UnixMs(at.0.saturating_add(repeat));
+                // Told by a clock that was ahead: when that was is not known.
+                if again > self.now && at <= self.now {
+                    return self.at(Some(again));
+                }
+                News::Repeated
+            }
+            _ => News::New,
+        };
+        self.say(subject, news, state, what);
+    }
+
+    fn good(&mut self, subject: Subject, news: News, what: What<'a>) {
+        let told = self.told.get(&subject);
+        let was_wrong = told
+            .and_then(|told| told.sent.as_ref())
+            .is_some_and(|(state, _)| state != GOOD);
+        if was_wrong {
+            self.say(subject, news, GOOD.to_owned(), what);
+        }
+    }
+
+    /// Says it, unless it failed just now.
+    fn say(&mut self, subject: Subject, news: News, state: String, what: What<'a>) {
+        let failed = self
+            .told
+            .get(&subject)
+            .and_then(|told| told.failed.as_ref());
+        let mut attempt = 1;
+        if let Some((failed_state, tries, retry_at)) = failed
+            && *failed_state == state
+        {
+            if *retry_at > self.now && retry_at.0 <= self.now.0.saturating_add(AHEAD_MAX) {
+                return self.at(Some(*retry_at));
+            }
+            attempt = tries.saturating_add(1);
+        }
+        self.due.push(Due {
+            subject,
+            news,
+            state,
+            what,
+            attempt,
+        });
+    }
+}
+
+/// One login that stands in several agents or under several names is one message.
+fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
+    /// Equal for what belongs together.
+    type Key = (News, String, Option<[u8; 10]>, Option<Subject>);
+    let mut groups: BTreeMap<Key, Vec<Due<'_>>> = BTreeMap::new();
+    for due in due {
+        let login = match &due.what {
+            What::Credential(standing, _) => Some(Fingerprint::to_bytes(standing.login)),
+            What::Host(..) | What::Past(_) => None,
+        };
+        let is_alone = login.is_none() && due.news != News::Gone;
+        let alone = is_alone.then(|| due.subject.clone());
+        let key = (due.news, due.state.clone(), login, alone);
+        groups.entry(key).or_default().push(due);
+    }
+    let mut messages: Vec<Message> = groups
+        .into_iter()
+        .map(|((news, state, ..), group)| {
+            let attempt = group.iter().map(|due| due.attempt).max().unwrap_or(1);
+            let subjects = group.iter().map(|due| due.subject.clone()).collect();
+            let what: Vec<What<'_>> = group.into_iter().map(|due| due.what).collect();
+            Message::of(subjects, (news, state), &what, now).attempt(attempt)
+        })
+        .collect();
+    messages.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.expires.cmp(&b.expires)));
+    messages
+}

@@ -1,0 +1,282 @@
+//! One message to one target. What is said of a failure names no address: a webhook's is itself a secret.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use serde_json::json;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::message::{Message, Severity, rfc3339};
+use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
+use crate::domain::{UnixMs, from_outside};
+use crate::oauth::{Post, post_message};
+use crate::platform::keychain::SessionBus;
+use crate::platform::{RunFault, Urgency, feed_within, read_trusted, resolve_link, show};
+
+/// How long a server may take for everything.
+const WEB_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a program may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest file with an address or a token, in bytes.
+const FILE_MAX: u64 = 16 << 10;
+/// What Discord takes in one message, in characters.
+const DISCORD_MAX: usize = 2_000;
+
+/// Why a message did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// In a few words, without an address.
+    pub why: String,
+    /// For how long the target wants to be left alone, where it says.
+    pub retry_after: Option<Duration>,
+    /// It is about this one message: others may arrive.
+    pub is_of_message: bool,
+}
+
+impl From<String> for Undelivered {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            retry_after: None,
+            is_of_message: false,
+        }
+    }
+}
+
+/// What delivering needs of the process.
+#[derive(Clone, Debug)]
+pub(super) struct Surroundings {
+    pub(super) host: String,
+    pub(super) bus: SessionBus,
+    /// The environment of programs that are run.
+    pub(super) env: Vec<(String, String)>,
+}
+
+/// Delivers a message.
+pub(super) fn deliver(
+    target: &NotifyTarget,
+    message: &Message,
+    around: &Surroundings,
+    now: UnixMs,
+) -> Result<(), Undelivered> {
+    match &target.channel {
+        Channel::Desktop => {
+            let urgency = match message.severity {
+                Severity::Info => Urgency::Low,
+                Severity::Warning => Urgency::Normal,
+                Severity::Critical => Urgency::Critical,
+            };
+            show(
+                around.bus,
+                &message.title,
+                &message.text(&around.host),
+                urgency,
+            )
+            .map_err(|fault| fault.to_string().into())
+        }
+        Channel::Ntfy(web) => to_ntfy(web, message, around, now),
+        Channel::Webhook(web, format) => {
+            let body = webhook_body(*format, message, &around.host);
+            let headers = vec![header("content-type", "application/json")];
+            send(web, headers, body, now)
+        }
+        Channel::Command(run) => run_command(run, message, around),
+    }
+}
+
+fn header(name: &'static str, value: &str) -> (&'static str, Zeroizing<String>) {
+    (name, Zeroizing::new(value.to_owned()))
+}
+
+/// Source: ntfy's documentation, Publishing.
+fn to_ntfy(
+    web: &Web,
+    message: &Message,
+    around: &Surroundings,
+    now: UnixMs,
+) -> Result<(), Undelivered> {
+    let (priority, tags) = match message.severity {
+        Severity::Info => ("default", "white_check_mark"),
+        Severity::Warning => ("high", "warning"),
+        Severity::Critical => ("urgent", "rotating_light"),
+    };
+    let headers = vec![
+        header("content-type", "text/plain; charset=utf-8"),
+        header("title", &header_text(&message.title)),
+        header("priority", priority),
+        header("tags", tags),
+    ];
+    send(web, headers, message.text(&around.host).into_bytes(), now)
+}
+
+/// Text in a header: as it is where that is allowed, else as an encoded word (RFC 2047).
+fn header_text(text: &str) -> String {
+    if text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+        return text.to_owned();
+    }
+    format!("=?UTF-8?B?{}?=", BASE64.encode(text.as_bytes()))
+}
+
+fn webhook_body(format: BodyFormat, message: &Message, host: &str) -> Vec<u8> {
+    let text = || format!("{}\n{}", message.title, message.text(host));
+    let body = match format {
+        BodyFormat::Json => message.json(host),
+        BodyFormat::Slack => json!({"text": text()}),
+        BodyFormat::Discord => {
+            json!({"content": text().chars().take(DISCORD_MAX).collect::<String>()})
+        }
+    };
+    body.to_string().into_bytes()
+}
+
+fn send(
+    web: &Web,
+    mut headers: Vec<(&'static str, Zeroizing<String>)>,
+    body: Vec<u8>,
+    now: UnixMs,
+) -> Result<(), Undelivered> {
+    let url = match &web.address {
+        Address::Plain(url) => url.clone(),
+        Address::InFile(path) => address_in(path)?,
+    };
+    if let Some(path) = &web.token_file {
+        let token = line_of(path, "token_file")?;
+        headers.push((
+            "authorization",
+            Zeroizing::new(format!("Bearer {}", token.as_str())),
+        ));
+    }
+    let posted = post_message(Post { url, headers, body }, WEB_TIMEOUT, now)?;
+    let status = posted.status;
+    match status {
+        200..=299 => Ok(()),
+        _ => Err(Undelivered {
+            why: match status {
+                300..=399 => format!("HTTP {status}: it leads elsewhere, where nothing is sent"),
+                _ => format!("HTTP {status}"),
+            },
+            retry_after: posted.retry_after,
+            // What it says is wrong with what it was sent.
+            is_of_message: matches!(status, 400 | 413 | 422),
+        }),
+    }
+}
+
+fn address_in(path: &Path) -> Result<Url, Undelivered> {
+    let line = line_of(path, "url_file")?;
+    checked_address(&line).map_err(|why| format!("the address in its url_file {why}").into())
+}
+
+/// What a file of one line says. It may be a link, as mounted secrets are; only its owner may write it.
+fn line_of(path: &Path, setting: &str) -> Result<Zeroizing<String>, Undelivered> {
+    let failed = |why: String| Undelivered::from(format!("its {setting} cannot be used: {why}"));
+    let real = resolve_link(path).map_err(|error| failed(error.to_string()))?;
+    let contents =
+        read_trusted(&real, 0o022, FILE_MAX).map_err(|error| failed(error.to_string()))?;
+    let contents = contents.ok_or_else(|| failed("it is not there".to_owned()))?;
+    let text = String::from_utf8_lossy(&contents.bytes);
+    let line = Zeroizing::new(text.trim().to_owned());
+    if line.is_empty() {
+        return Err(failed("it is empty".to_owned()));
+    }
+    Ok(line)
+}
+
+fn run_command(
+    run: &[String],
+    message: &Message,
+    around: &Surroundings,
+) -> Result<(), Undelivered> {
+    let (program, arguments) = run
+        .split_first()
+        .ok_or_else(|| "there is no program".to_owned())?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(around.env.iter().map(|(name, value)| (name, value)))
+        .envs(variables(message, &around.host));
+    let input = format!("{}\n", message.json(&around.host));
+    match feed_within(command, input.into_bytes(), COMMAND_TIMEOUT) {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(from_outside(&status.to_string()).into()),
+        Err(RunFault::TimedOut) => {
+            Err(format!("it was not done in {} s", COMMAND_TIMEOUT.as_secs()).into())
+        }
+        Err(fault) => Err(fault.to_string().into()),
+    }
+}
+
+/// What a program is told in its environment; it has the same on stdin.
+fn variables(message: &Message, host: &str) -> Vec<(&'static str, String)> {
+    let profiles: Vec<String> = message
+        .credentials()
+        .map(|(agent, profile)| {
+            format!(
+                "{}/{}",
+                from_outside(agent.as_str()),
+                from_outside(profile.as_str())
+            )
+        })
+        .collect();
+    let mut variables = vec![
+        ("CLAWKEEP_ALERT_TITLE", message.title.clone()),
+        ("CLAWKEEP_ALERT_TEXT", message.text(host)),
+        (
+            "CLAWKEEP_ALERT_SEVERITY",
+            message.severity.as_str().to_owned(),
+        ),
+        ("CLAWKEEP_ALERT_NEWS", message.news.as_str().to_owned()),
+        ("CLAWKEEP_ALERT_STATE", message.state.clone()),
+        ("CLAWKEEP_ALERT_PROFILES", profiles.join(" ")),
+        ("CLAWKEEP_ALERT_AT", rfc3339(message.at)),
+        ("CLAWKEEP_ALERT_HOST", host.to_owned()),
+    ];
+    for (name, value) in [
+        ("CLAWKEEP_ALERT_PROVIDER", message.provider.clone()),
+        ("CLAWKEEP_ALERT_EXPIRES", message.expires.map(rfc3339)),
+        ("CLAWKEEP_ALERT_REMEDY", message.remedy.clone()),
+    ] {
+        variables.extend(value.map(|value| (name, value)));
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_fits_into_a_header() {
+        assert_eq!(header_text("a (b) expires"), "a (b) expires");
+        assert_eq!(header_text("ä"), "=?UTF-8?B?w6Q=?=");
+        assert_eq!(header_text("a\nb"), "=?UTF-8?B?YQpi?=");
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_no_place_for_an_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("url");
+        let why = || address_in(&path).map(|_| ()).unwrap_err().why;
+        assert!(why().contains("it is not there"));
+        std::fs::write(&path, "\n").unwrap();
+        assert!(why().contains("it is empty"));
+        std::fs::write(&path, "https://SECRET:x@a.example/\n").unwrap();
+        assert!(why().contains("user name") && !why().contains("SECRET"));
+        std::fs::write(&path, "https://a.example/SECRET\n").unwrap();
+        assert_eq!(address_in(&path).unwrap().path(), "/SECRET");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+            assert!(
+                why().starts_with("its url_file cannot be used"),
+                "{}",
+                why()
+            );
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! What a person reads: a title, what it means, until when, and what to do.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, SecondsFormat};
+use serde_json::{Value, json};
+
+use super::Subject;
+use super::decide::{GOOD, News, What};
+use super::standing::{Fate, Loss, Renewal, Standing, State};
+use crate::domain::{AgentName, Owner, ProfileId, UnixMs, from_outside};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+/// A message names so many places at most; the rest is counted.
+const NAMES_MAX: usize = 6;
+/// Longest text of what is wrong with the host, in characters.
+const TEXT_MAX: usize = 1_000;
+
+/// What stands before the title of what was told before.
+const REMINDER: &str = "Reminder: ";
+
+/// How much a message wants to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Something has to be done soon.
+    Warning,
+    /// Something does not work any more.
+    Critical,
+}
+
+impl Severity {
+    /// The word in messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// A message. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What it is about.
+    pub subjects: Vec<Subject>,
+    /// Of which provider the credential is.
+    pub provider: Option<String>,
+    /// Why it is said.
+    pub news: News,
+    /// The state that is told, in the record's words; `ok` where it is over.
+    pub state: String,
+    /// How much it wants to be read.
+    pub severity: Severity,
+    /// A few words.
+    pub title: String,
+    /// A sentence or a few.
+    pub body: String,
+    /// What to do, where there is something.
+    pub remedy: Option<String>,
+    /// When the credential ends.
+    pub expires: Option<UnixMs>,
+    /// When it was written.
+    pub at: UnixMs,
+    /// Which attempt to deliver it this is, from 1.
+    pub attempt: u32,
+}
+
+impl Message {
+    /// What somebody is sent who wants to see whether messages arrive.
+    #[must_use]
+    pub fn test(now: UnixMs) -> Self {
+        Self {
+            subjects: Vec::new(),
+            provider: None,
+            news: News::Test,
+            state: "test".to_owned(),
+            severity: Severity::Info,
+            title: "A test of clawkeep".to_owned(),
+            body: "Messages arrive here. Nothing is wrong.".to_owned(),
+            remedy: None,
+            expires: None,
+            at: now,
+            attempt: 1,
+        }
+    }
+
+    pub(super) fn of(
+        subjects: Vec<Subject>,
+        (news, state): (News, String),
+        what: &[What<'_>],
+        now: UnixMs,
+    ) -> Self {
+        let standings: Vec<&Standing> = what
+            .iter()
+            .filter_map(|what| match what {
+                What::Credential(standing, _) => Some(*standing),
+                _ => None,
+            })
+            .collect();
+        let mut message = Self {
+            provider: standings
+                .first()
+                .map(|first| from_outside(first.provider.as_str())),
+            expires: standings.first().and_then(|first| first.expires),
+            ..Self::test(now)
+        };
+        message.news = news;
+        message.state = state;
+        match what.first() {
+            Some(What::Credential(first, Some(state))) => message.wrong(first, *state, &standings),
+            Some(What::Credential(first, None)) => message.renewed(first, &standings),
+            Some(What::Host(title, body)) => {
+                message.severity = Severity::Critical;
+                message.title = from_outside(title);
+                message.body = paragraph(body);
+            }
+            Some(What::Past(title)) => message.past(&subjects, title),
+            None => {}
+        }
+        if news == News::Repeated {
+            message.title = format!("{REMINDER}{}", message.title);
+        }
+        message.subjects = subjects;
+        message
+    }
+
+    pub(super) fn attempt(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
+    }
+
+    fn wrong(&mut self, first: &Standing, state: State, all: &[&Standing]) {
+        let has_others = all.iter().all(|standing| standing.has_others);
+        self.severity = match state {
+            State::Expires(step) if step > DAY => Severity::Warning,
+            State::Lost(_) => Severity::Warning,
+            _ if has_others => Severity::Warning,
+            _ => Severity::Critical,
+        };
+        let name = from_outside(first.profile.as_str());
+        let who = places(all);
+        let ends = |now: UnixMs| first.expires.map(|ends| (day(ends), span(ends.0 - now.0)));
+        let (when, left) = ends(self.at).unwrap_or_default();
+        let ago = match first.expires {
+            Some(ends) if self.at.0 - ends.0 < MINUTE => "just now".to_owned(),
+            _ => format!("{left} ago"),
+        };
+        let (title, body) = match state {
+            State::Expires(_) => (
+                format!("{name} expires in {left}"),
+                format!("{who} expires on {when}, in {left}. Nothing renews it by itself."),
+            ),
+            State::Expired => (
+                format!("{name} has expired"),
+                format!("{who} expired on {when}, {ago}. Nothing renews it by itself."),
+            ),
+            State::Overdue => (
+                format!("{name} was not renewed"),
+                format!(
+                    "{who} expired on {when}, {left} ago, and {}.",
+                    not_renewed(first)
+                ),
+            ),
+            State::Lost(loss) | State::LostAndExpired(loss) => {
+                let (mut title, why) = lost(loss, &name, &who);
+                if state.has_ended() {
+                    title = match loss {
+                        Loss::Uncertain => format!("{name} has expired and may be lost"),
+                        _ => format!("{name} has expired and cannot be renewed"),
+                    };
+                }
+                let until = match (first.expires, state.has_ended()) {
+                    (None, _) => String::new(),
+                    (_, true) => format!(" It expired on {when}, {ago}."),
+                    (_, false) => format!(" It can be used until {when}, for {left}."),
+                };
+                (title, format!("{why}{until}"))
+            }
+        };
+        let rest = others(all);
+        self.title = title;
+        self.body = format!("{body}{rest}");
+        self.remedy = (!first.remedy.is_empty()).then(|| first.remedy.clone());
+    }
+
+    fn renewed(&mut self, first: &Standing, all: &[&Standing]) {
+        self.severity = Severity::Info;
+        self.title = format!("{} is good again", from_outside(first.profile.as_str()));
+        let who = places(all);
+        self.body = match (first.expires, first.renewal) {
+            (None, _) => format!("{who} is good again."),
+            (Some(ends), Renewal::Nobody) => {
+                format!(
+                    "{who} is good again, until {}, for {}.",
+                    day(ends),
+                    span(ends.0 - self.at.0)
+                )
+            }
+            (Some(_), _) => format!("{who} is good again and renews itself."),
+        };
+    }
+
+    fn past(&mut self, subjects: &[Subject], title: &str) {
+        self.severity = Severity::Info;
+        (self.title, self.body) = match subjects.first() {
+            Some(Subject::Credential(_, first)) => {
+                let name = from_outside(first.as_str());
+                let more = match subjects.len() {
+                    1 => String::new(),
+                    count => format!(" and {} more", count - 1),
+                };
+                let gone = subjects.iter().filter_map(|subject| match subject {
+                    Subject::Credential(agent, profile) => {
+                        let (agent, profile) = (agent.as_str(), profile.as_str());
+                        Some(from_outside(&format!("{agent}/{profile}")))
+                    }
+                    Subject::Host(_) => None,
+                });
+                (
+                    format!("{name}{more} removed"),
+                    format!("There is no {} any more.", listed(&gone.collect())),
+                )
+            }
+            Some(Subject::Host(key)) => {
+                let what = if title.is_empty() { key } else { title };
+                let what = from_outside(what);
+                (format!("Over: {what}"), format!("That is over: {what}."))
+            }
+            None => return,
+        };
+    }
+
+    /// Everything, for a person.
+    #[must_use]
+    pub fn text(&self, host: &str) -> String {
+        let remedy = self.remedy.iter().map(String::as_str);
+        let from = format!("clawkeep on {host}");
+        let lines: Vec<&str> = [self.body.as_str()]
+            .into_iter()
+            .chain(remedy)
+            .chain([from.as_str()])
+            .collect();
+        lines.join("\n")
+    }
+
+    /// Everything, for a program. `docs/alerts.md` says what is what.
+    #[must_use]
+    pub fn json(&self, host: &str) -> Value {
+        let profiles: Vec<Value> = self
+            .credentials()
+            .map(|(agent, profile)| json!({"agent": agent.as_str(), "profile": profile.as_str()}))
+            .collect();
+        let key = self.subjects.iter().find_map(|subject| match subject {
+            Subject::Host(key) => Some(key.as_str()),
+            Subject::Credential(..) => None,
+        });
+        json!({
+            "title": self.title,
+            "message": self.body,
+            "remedy": self.remedy,
+            "severity": self.severity.as_str(),
+            "news": self.news.as_str(),
+            "state": self.state,
+            "profiles": profiles,
+            "provider": self.provider,
+            "trouble": key,
+            "expires": self.expires.map(rfc3339),
+            "at": rfc3339(self.at),
+            "host": host,
+            "sender": concat!("clawkeep ", env!("CARGO_PKG_VERSION")),
+        })
+    }
+
+    /// What a trouble of the host is called while it lasts, for the day when it is over.
+    pub(super) fn trouble_title(&self) -> Option<&str> {
+        let is_named = self.state != GOOD
+            && self
+                .subjects
+                .iter()
+                .any(|subject| matches!(subject, Subject::Host(_)));
+        let title = self.title.strip_prefix(REMINDER).unwrap_or(&self.title);
+        is_named.then_some(title)
+    }
+
+    /// The credentials that it is about.
+    pub fn credentials(&self) -> impl Iterator<Item = (&AgentName, &ProfileId)> {
+        self.subjects.iter().filter_map(|subject| match subject {
+            Subject::Credential(agent, profile) => Some((agent, profile)),
+            Subject::Host(_) => None,
+        })
+    }
+}
+
+/// Whether there are other credentials to go on with, as a sentence with a space before it.
+fn others(all: &[&Standing]) -> String {
+    let provider = all
+        .first()
+        .map(|first| from_outside(first.provider.as_str()));
+    let provider = provider.unwrap_or_default();
+    let without = |standing: &&&Standing| !standing.has_others;
+    let alone: BTreeSet<String> = all
+        .iter()
+        .filter(without)
+        .map(|standing| from_outside(standing.agent.as_str()))
+        .collect();
+    match alone.len() {
+        0 => format!(" Other credentials for {provider} can be used."),
+        _ if all.iter().all(|standing| !standing.has_others) => {
+            format!(" There is no other credential for {provider} that can be used.")
+        }
+        1 => format!(
+            " Agent {} has no other credential for {provider} that can be used.",
+            listed(&alone)
+        ),
+        _ => format!(
+            " Agents {} have no other credential for {provider} that can be used.",
+            listed(&alone)
+        ),
+    }
+}
+
+fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
+    match loss {
+        Loss::Dead => (
+            format!("The login {name} is over"),
+            format!("{who} cannot be renewed: its provider refuses to refresh it."),
+        ),
+        Loss::Spent => (
+            format!("{name} cannot be renewed"),
+            format!("{who} cannot be renewed: its refresh token was replaced by a newer one."),
+        ),
+        Loss::Moved => (
+            format!("{name} is not renewed"),
+            format!(
+                "{who} is not renewed: the settings say another token endpoint or client than the one it belongs to."
+            ),
+        ),
+        Loss::Uncertain => (
+            format!("{name} may be lost"),
+            format!("{who} may have lost its refresh token: a refresh had no answer."),
+        ),
+    }
+}
+
+fn not_renewed(standing: &Standing) -> String {
+    match (standing.renewal, &standing.fate) {
+        (Renewal::Elsewhere(Owner::ClaudeCode), _) => "Claude Code has not renewed it".to_owned(),
+        (Renewal::Elsewhere(Owner::CodexCli), _) => "Codex has not renewed it".to_owned(),
+        (Renewal::Here, Fate::Open(Some(failed))) => {
+            format!(
+                "could not be renewed: the last refresh failed ({})",
+                from_outside(failed)
+            )
+        }
+        _ => "has not been renewed".to_owned(),
+    }
+}
+
+/// Which login, and where it stands: `openai:work (agents main, ops)`.
+fn places(all: &[&Standing]) -> String {
+    let ids: BTreeSet<String> = all
+        .iter()
+        .map(|standing| from_outside(standing.profile.as_str()))
+        .collect();
+    let agents: BTreeSet<String> = all
+        .iter()
+        .map(|standing| from_outside(standing.agent.as_str()))
+        .collect();
+    let is_main = agents.len() == 1 && agents.contains(AgentName::default().as_str());
+    let ids = match ids.len() {
+        1 => listed(&ids),
+        _ => format!("The login {}", listed(&ids)),
+    };
+    match agents.len() {
+        _ if is_main => ids,
+        1 => format!("{ids} (agent {})", listed(&agents)),
+        _ => format!("{ids} (agents {})", listed(&agents)),
+    }
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let rest = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{rest}", shown.join(", "))
+}
+
+/// Text of several lines, without control characters.
+fn paragraph(text: &str) -> String {
+    let plain = |c: char| if c.is_control() && c != '\n' { '?' } else { c };
+    text.trim().chars().take(TEXT_MAX).map(plain).collect()
+}
+
+fn instant(at: UnixMs) -> DateTime<chrono::Utc> {
+    DateTime::from_timestamp_millis(at.0).unwrap_or_default()
+}
+
+fn day(at: UnixMs) -> String {
+    instant(at).format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+pub(super) fn rfc3339(at: UnixMs) -> String {
+    instant(at).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A span as people read it, rounded: minutes below an hour, hours below two days.
+fn span(ms: i64) -> String {
+    let rounded = |unit: i64| (ms.saturating_abs().saturating_add(unit / 2)) / unit;
+    let counted = |count: i64, noun: &str| match count {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    };
+    match (rounded(MINUTE), rounded(HOUR)) {
+        (minutes, _) if minutes < 60 => counted(minutes.max(1), "minute"),
+        (_, hours) if hours < 48 => counted(hours, "hour"),
+        _ => counted(rounded(DAY), "day"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_rounded() {
+        for (ms, want) in [
+            (0, "1 minute"),
+            (90_000, "2 minutes"),
+            (-HOUR, "1 hour"),
+            (47 * HOUR, "47 hours"),
+            (7 * DAY - 1, "7 days"),
+            (i64::MIN, "106751991167 days"),
+        ] {
+            assert_eq!(span(ms), want, "{ms}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_host_is_plain_text() {
+        let what = [What::Host("a\u{1b}[31m", " one\ntwo\u{7} ")];
+        let state = (News::New, "trouble".to_owned());
+        let message = Message::of(vec![Subject::Host("k".to_owned())], state, &what, UnixMs(0));
+        assert_eq!(message.title, "a?[31m");
+        assert_eq!(message.body, "one\ntwo?");
+        assert_eq!(message.json("h")["trouble"], "k");
+    }
+}

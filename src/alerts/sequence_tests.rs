@@ -1,0 +1,374 @@
+//! What a person is told over time, with a clock that is held still: exactly the messages they want, and no others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+
+use super::decide::{Decision, Facts, News, decide};
+use super::message::Message;
+use super::standing::{Fate, Loss, Renewal, Standing};
+use super::told::{Entry, ToldOf};
+use super::{Subject, Trouble};
+use crate::config::NotifySettings;
+use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+/// 2026-01-01 00:00 UTC.
+const START: i64 = 1_767_225_600_000;
+
+fn token(agent: &str, id: &str, ends: i64) -> Standing {
+    Standing {
+        agent: AgentName::from_id(agent),
+        profile: ProfileId::new(id),
+        provider: ProviderId::new(id.split(':').next().unwrap_or_default()),
+        login: Fingerprint {
+            key_number: 1,
+            digest: ends.to_be_bytes(),
+        },
+        expires: Some(UnixMs(START + ends)),
+        renewal: Renewal::Nobody,
+        fate: Fate::Open(None),
+        has_others: false,
+        remedy: format!("Renew it: do-this {id}"),
+    }
+}
+
+fn login(renewal: Renewal, fate: Fate, ends: i64) -> Standing {
+    Standing {
+        renewal,
+        fate,
+        ..token("main", "openai-codex:me", ends)
+    }
+}
+
+/// How things are from some time on.
+#[derive(Clone, Default)]
+struct Stage {
+    standings: Vec<Standing>,
+    trouble: Vec<Trouble>,
+}
+
+fn stage(standings: impl IntoIterator<Item = Standing>) -> Stage {
+    Stage {
+        standings: standings.into_iter().collect(),
+        trouble: Vec::new(),
+    }
+}
+
+/// One who is told.
+struct Listener {
+    told: BTreeMap<String, ToldOf>,
+    settings: NotifySettings,
+}
+
+impl Listener {
+    fn new() -> Self {
+        Self {
+            told: BTreeMap::new(),
+            settings: NotifySettings::default(),
+        }
+    }
+
+    fn decide(&self, stage: &Stage, now: UnixMs) -> Decision {
+        let facts = Facts {
+            standings: &stage.standings,
+            unclear: &BTreeSet::new(),
+            agents: &["main", "ops"].map(str::to_owned).into(),
+            trouble: &stage.trouble,
+            is_all_trouble: true,
+        };
+        let nothing = ToldOf::new();
+        decide(
+            facts,
+            self.told.get("t").unwrap_or(&nothing),
+            &self.settings,
+            now,
+        )
+    }
+
+    /// Takes in what came of sending a message.
+    fn note(&mut self, message: &Message, at: UnixMs, failed: Option<&(String, u32, UnixMs)>) {
+        for entry in Entry::all("t", message, at, failed) {
+            entry.apply(&mut self.told);
+        }
+    }
+
+    /// Lives through the stages, each from its hour on, until `until`; what is heard. Asks when it is told to ask again and at no
+    /// other time.
+    fn live(&mut self, stages: &[(i64, Stage)], until: i64) -> String {
+        let mut heard = String::new();
+        let mut now = START + stages[0].0;
+        while now <= START + until {
+            let current = stages.iter().rev().find(|(from, _)| START + from <= now);
+            let decision = self.decide(&current.unwrap().1, UnixMs(now));
+            for message in &decision.messages {
+                writeln!(
+                    heard,
+                    "{} {} {} {}\n  {}\n  {}",
+                    super::message::rfc3339(UnixMs(now)),
+                    message.severity.as_str(),
+                    message.news.as_str(),
+                    message.state,
+                    message.title,
+                    message.text("host").replace('\n', "\n  ")
+                )
+                .unwrap();
+                self.note(message, UnixMs(now), None);
+            }
+            let changes = stages.iter().map(|(from, _)| START + from);
+            let Some(next) = changes
+                .filter(|at| *at > now)
+                .chain(
+                    self.decide(&current.unwrap().1, UnixMs(now))
+                        .next
+                        .map(|at| at.0),
+                )
+                .min()
+            else {
+                break;
+            };
+            assert!(next > now, "it would be asked again and again");
+            now = next;
+        }
+        heard
+    }
+}
+
+#[test]
+fn a_token_that_nothing_renews() {
+    let first = token("main", "anthropic:setup", 30 * DAY);
+    let renewed = token("main", "anthropic:setup", 400 * DAY);
+    let stages = [
+        (0, stage([first])),
+        (32 * DAY + 12 * HOUR, stage([renewed])),
+    ];
+    insta::assert_snapshot!(Listener::new().live(&stages, 60 * DAY));
+}
+
+#[test]
+fn a_login_that_renews_itself_is_never_spoken_of() {
+    for renewal in [
+        Renewal::Here,
+        Renewal::Elsewhere(Owner::ClaudeCode),
+        Renewal::Elsewhere(Owner::Vault),
+    ] {
+        // Renewed every eight hours, each time a while after its end.
+        let cycle = |at: i64| (at, stage([login(renewal, Fate::Open(None), at + 8 * HOUR)]));
+        let stages: Vec<(i64, Stage)> = (0..200)
+            .map(|cycles| cycle(cycles * (8 * HOUR + HOUR / 2)))
+            .collect();
+        assert_eq!(Listener::new().live(&stages, 60 * DAY), "", "{renewal:?}");
+    }
+}
+
+#[test]
+fn logins_that_die() {
+    let fine = |ends| stage([login(Renewal::Here, Fate::Open(None), ends)]);
+    let lost = |loss, ends| stage([login(Renewal::Here, Fate::Lost(loss), ends)]);
+    let failing = Fate::Open(Some("unavailable".to_owned()));
+    let failing = stage([login(Renewal::Here, failing, 8 * HOUR)]);
+    let idle = stage([Standing {
+        renewal: Renewal::Elsewhere(Owner::ClaudeCode),
+        has_others: true,
+        ..token("main", "anthropic:claude-cli", 8 * HOUR)
+    }]);
+    let mut told = String::new();
+    for (name, bad) in [
+        ("its provider refuses it", lost(Loss::Dead, 8 * HOUR)),
+        ("its refresh token is spent", lost(Loss::Spent, 8 * HOUR)),
+        ("its endpoint changed", lost(Loss::Moved, 8 * HOUR)),
+        ("a refresh had no answer", lost(Loss::Uncertain, 8 * HOUR)),
+        ("refreshes fail for hours", failing),
+        ("Claude Code is not used any more", idle),
+    ] {
+        let after = match bad.standings[0].profile.as_str() {
+            "anthropic:claude-cli" => stage([Standing {
+                expires: Some(UnixMs(START + 60 * HOUR)),
+                ..bad.standings[0].clone()
+            }]),
+            _ => fine(60 * HOUR),
+        };
+        let stages = [(0, fine(8 * HOUR)), (HOUR, bad), (40 * HOUR, after)];
+        let stages = match name {
+            "Claude Code is not used any more" => &stages[1..],
+            _ => &stages[..],
+        };
+        writeln!(
+            told,
+            "# {name}\n{}",
+            Listener::new().live(stages, 50 * HOUR)
+        )
+        .unwrap();
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn one_login_in_several_places_is_one_message() {
+    let everywhere = |ends: i64| {
+        let with = |agent, id| Standing {
+            login: token("main", "x", ends).login,
+            has_others: agent == "main",
+            ..token(agent, id, ends)
+        };
+        stage([
+            with("main", "anthropic:a"),
+            with("ops", "anthropic:a"),
+            with("ops", "anthropic:b"),
+            Standing {
+                has_others: true,
+                ..token("main", "anthropic:other", 300 * DAY)
+            },
+        ])
+    };
+    let mut listener = Listener::new();
+    let stages = [(0, everywhere(2 * DAY)), (DAY / 2, everywhere(200 * DAY))];
+    let mut heard = listener.live(&stages, 2 * DAY);
+    heard += "# the agent's last profile is removed while it is told of\n";
+    let short = everywhere(2 * DAY + HOUR);
+    let none = stage([token("main", "anthropic:other", 300 * DAY)]);
+    heard += &listener.live(&[(DAY, short), (DAY + HOUR, none)], 2 * DAY);
+    insta::assert_snapshot!(heard);
+}
+
+#[test]
+fn the_host() {
+    let trouble = Stage {
+        trouble: vec![Trouble {
+            key: "store:ops".to_owned(),
+            title: "The store of agent ops cannot be written".to_owned(),
+            body: "The disk is full. The vault has everything.".to_owned(),
+        }],
+        ..Stage::default()
+    };
+    let stages = [
+        (0, Stage::default()),
+        (HOUR, trouble),
+        (30 * HOUR, Stage::default()),
+    ];
+    insta::assert_snapshot!(Listener::new().live(&stages, 3 * DAY));
+}
+
+#[test]
+fn nobody_is_reminded_who_does_not_want_to_be() {
+    let mut listener = Listener::new();
+    listener.settings.repeat_ms = None;
+    let heard = listener.live(&[(0, stage([token("main", "p:x", HOUR)]))], 100 * DAY);
+    assert_eq!(heard.matches(" new ").count(), 2, "{heard}");
+    assert!(!heard.contains("Reminder"), "{heard}");
+}
+
+#[test]
+fn what_did_not_arrive_is_tried_again_later_and_what_changed_meanwhile_at_once() {
+    let at = |ms: i64| UnixMs(START + ms);
+    let scene = stage([token("main", "p:x", DAY + HOUR)]);
+    let mut listener = Listener::new();
+    let first = listener.decide(&scene, at(0)).messages.remove(0);
+    assert_eq!((first.state.as_str(), first.attempt), ("expires-3d", 1));
+    listener.note(&first, at(0), Some(&("HTTP 500".to_owned(), 1, at(60_000))));
+    let waiting = listener.decide(&scene, at(59_999));
+    assert!(waiting.messages.is_empty());
+    assert_eq!(waiting.next, Some(at(60_000)));
+    let again = listener.decide(&scene, at(60_000)).messages.remove(0);
+    assert_eq!(again.attempt, 2);
+    listener.note(
+        &again,
+        at(60_000),
+        Some(&("HTTP 500".to_owned(), 2, at(5 * DAY))),
+    );
+    let later = listener.decide(&scene, at(HOUR)).messages.remove(0);
+    assert_eq!((later.state.as_str(), later.attempt), ("expires-1d", 1));
+    // A time that far ahead was set by a clock that was wrong.
+    let wrong = listener.decide(&scene, at(2 * 60_000)).messages.remove(0);
+    assert_eq!(wrong.attempt, 3);
+    // Nothing was told, so there is nothing to take back.
+    let good = stage([token("main", "p:x", 300 * DAY)]);
+    assert!(listener.decide(&good, at(HOUR)).messages.is_empty());
+}
+
+#[test]
+fn what_nobody_looked_at_is_not_over() {
+    let mut listener = Listener::new();
+    let mut scene = stage([token("elsewhere", "p:x", 0), token("main", "p:y", HOUR)]);
+    let trouble = |key: &str| Trouble {
+        key: key.to_owned(),
+        title: key.to_owned(),
+        body: String::new(),
+    };
+    scene.trouble = vec![trouble("agent:ops")];
+    for message in listener.decide(&scene, UnixMs(START)).messages {
+        listener.note(&message, UnixMs(START), None);
+    }
+    let unclear = Subject::Credential(AgentName::default(), ProfileId::new("p:y"));
+    let facts = Facts {
+        standings: &[],
+        unclear: &BTreeSet::from([unclear]),
+        agents: &BTreeSet::from(["main".to_owned()]),
+        trouble: &[trouble("vault")],
+        is_all_trouble: false,
+    };
+    let decision = decide(
+        facts,
+        &listener.told["t"],
+        &listener.settings,
+        UnixMs(START),
+    );
+    let titles: Vec<&str> = decision
+        .messages
+        .iter()
+        .map(|message| message.title.as_str())
+        .collect();
+    assert_eq!(titles, ["vault"]);
+}
+
+proptest! {
+    /// Whatever happens: what was just told is not told again, a state is told when it comes and not twice within the interval, and
+    /// who was told of something bad hears when it is over.
+    #[test]
+    fn nobody_is_told_twice(
+        hours in proptest::collection::vec((0_i64..40, -30_i64..400, 0..4_u8, any::<bool>()), 1..30)
+    ) {
+        let mut listener = Listener::new();
+        let mut now = START;
+        let mut last_bad: BTreeMap<String, i64> = BTreeMap::new();
+        let mut is_bad = false;
+        for (passed, left, fate, has_trouble) in hours {
+            now += passed * HOUR;
+            let fate = match fate {
+                0 => Fate::Lost(Loss::Dead),
+                _ => Fate::Open(None),
+            };
+            let mut scene = stage([Standing { fate, ..token("main", "p:x", now - START + left * HOUR) }]);
+            if has_trouble {
+                scene.trouble.push(Trouble { key: "k".to_owned(), title: "t".to_owned(), body: String::new() });
+            }
+            let at = UnixMs(now);
+            for message in listener.decide(&scene, at).messages {
+                let is_host = message.credentials().next().is_none();
+                if !is_host {
+                    match message.news {
+                        News::Recovered => {
+                            prop_assert!(is_bad);
+                            is_bad = false;
+                            last_bad.clear();
+                        }
+                        News::Repeated => {
+                            prop_assert!(now - last_bad[&message.state] >= DAY);
+                            last_bad.insert(message.state.clone(), now);
+                        }
+                        _ => {
+                            is_bad = true;
+                            last_bad = BTreeMap::from([(message.state.clone(), now)]);
+                        }
+                    }
+                }
+                listener.note(&message, at, None);
+            }
+            prop_assert!(listener.decide(&scene, at).messages.is_empty());
+            let state = scene.standings[0].state(&listener.settings, at);
+            prop_assert_eq!(state.is_some(), is_bad);
+        }
+    }
+}

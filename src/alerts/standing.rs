@@ -1,0 +1,280 @@
+//! How a credential stands, and which of its states are worth a word. Pure.
+
+use crate::config::NotifySettings;
+use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+/// When one is spoken of again on the way to its end, in milliseconds before it. The first time is a setting.
+const STEPS: [i64; 3] = [7 * DAY, 3 * DAY, DAY];
+/// How long a login that is renewed here may have ended before that is worth a word: refreshes are tried again and again meanwhile.
+const OWN_GRACE: i64 = HOUR;
+
+/// Who renews a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Nobody: when it ends, it is over.
+    Nobody,
+    /// This program.
+    Here,
+    /// Another program, while that is used: its owner, or the gateway.
+    Elsewhere(Owner),
+}
+
+/// What is known of a login's grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It can be renewed, or is none; how the last refresh failed, if it did.
+    Open(Option<String>),
+    /// It cannot.
+    Lost(Loss),
+}
+
+/// Why a login cannot be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Its provider refuses it.
+    Dead,
+    /// Another refresh token took its place.
+    Spent,
+    /// Where its tokens would be sent is not where they belong.
+    Moved,
+    /// It may be spent: a refresh had no answer.
+    Uncertain,
+}
+
+impl Loss {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Spent => "spent",
+            Self::Moved => "endpoint-changed",
+            Self::Uncertain => "uncertain",
+        }
+    }
+}
+
+/// How one credential stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whose.
+    pub agent: AgentName,
+    /// Which.
+    pub profile: ProfileId,
+    /// Of which provider.
+    pub provider: ProviderId,
+    /// The same for every profile that holds the same login.
+    pub login: Fingerprint,
+    /// When it ends; nothing for one without an end.
+    pub expires: Option<UnixMs>,
+    /// Who renews it.
+    pub renewal: Renewal,
+    /// Whether it can be renewed.
+    pub fate: Fate,
+    /// Whether the agent has another credential of this provider that can be used.
+    pub has_others: bool,
+    /// What to do; empty while nothing has to be done.
+    pub remedy: String,
+}
+
+/// A state that is worth a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It ends within so many milliseconds, and nothing renews it.
+    Expires(i64),
+    /// It has ended, and nothing renews it.
+    Expired,
+    /// It has ended and should have been renewed by now.
+    Overdue,
+    /// It cannot be renewed, and can still be used.
+    Lost(Loss),
+    /// It cannot be renewed, and has ended.
+    LostAndExpired(Loss),
+}
+
+impl State {
+    /// The name in the record and in messages.
+    #[must_use]
+    pub fn code(self) -> String {
+        match self {
+            Self::Expires(step) if step % DAY == 0 => format!("expires-{}d", step / DAY),
+            Self::Expires(step) if step % HOUR == 0 => format!("expires-{}h", step / HOUR),
+            Self::Expires(step) => format!("expires-{}m", step / 60_000),
+            Self::Expired => "expired".to_owned(),
+            Self::Overdue => "overdue".to_owned(),
+            Self::Lost(loss) => loss.code().to_owned(),
+            Self::LostAndExpired(loss) => format!("{}-expired", loss.code()),
+        }
+    }
+
+    /// Whether one is reminded of it. On the way to an end the next step is the reminder.
+    #[must_use]
+    pub fn repeats(self) -> bool {
+        !matches!(self, Self::Expires(_))
+    }
+
+    /// Whether the credential is of no use any more.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        !matches!(self, Self::Expires(_) | Self::Lost(_))
+    }
+}
+
+impl Standing {
+    /// The state at `now`, if there is one that is worth a word.
+    #[must_use]
+    pub fn state(&self, settings: &NotifySettings, now: UnixMs) -> Option<State> {
+        let stages = self.stages(settings);
+        let begun = stages.iter().rev().find(|(begins, _)| *begins <= now);
+        begun.map(|(_, state)| *state)
+    }
+
+    /// When the next state begins, if nothing happens until then.
+    #[must_use]
+    pub fn next_change(&self, settings: &NotifySettings, now: UnixMs) -> Option<UnixMs> {
+        let stages = self.stages(settings);
+        let next = stages.iter().find(|(begins, _)| *begins > now);
+        next.map(|(begins, _)| *begins)
+    }
+
+    /// The states it goes through if nothing happens, each with its beginning, in order.
+    fn stages(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
+        let long_ago = UnixMs(i64::MIN);
+        match (&self.fate, self.expires) {
+            // The next use asks once more; until the end there is nothing that a person could do better.
+            (Fate::Lost(loss @ Loss::Uncertain), Some(ends)) => {
+                vec![(ends, State::LostAndExpired(*loss))]
+            }
+            (Fate::Lost(loss), Some(ends)) => vec![
+                (long_ago, State::Lost(*loss)),
+                (ends, State::LostAndExpired(*loss)),
+            ],
+            (Fate::Lost(loss), None) => vec![(long_ago, State::Lost(*loss))],
+            (Fate::Open(_), None) => Vec::new(),
+            (Fate::Open(_), Some(ends)) => match self.renewal {
+                Renewal::Nobody => way_to(ends, settings.ahead_ms),
+                Renewal::Here => {
+                    let grace = OWN_GRACE.min(settings.overdue_ms);
+                    vec![(later(ends, grace), State::Overdue)]
+                }
+                Renewal::Elsewhere(_) => vec![(later(ends, settings.overdue_ms), State::Overdue)],
+            },
+        }
+    }
+}
+
+fn later(at: UnixMs, by: i64) -> UnixMs {
+    UnixMs(at.0.saturating_add(by))
+}
+
+/// The steps to an end that nothing puts off.
+fn way_to(ends: UnixMs, ahead: i64) -> Vec<(UnixMs, State)> {
+    let first = (ahead > 0).then_some(ahead);
+    let steps = first
+        .into_iter()
+        .chain(STEPS.into_iter().filter(|step| *step < ahead));
+    steps
+        .map(|step| (later(ends, -step), State::Expires(step)))
+        .chain([(ends, State::Expired)])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: UnixMs = UnixMs(1_768_000_000_000);
+
+    pub(in crate::alerts) fn standing(renewal: Renewal, fate: Fate, left: Option<i64>) -> Standing {
+        Standing {
+            agent: AgentName::default(),
+            profile: ProfileId::new("p:x"),
+            provider: ProviderId::new("p"),
+            login: Fingerprint {
+                key_number: 1,
+                digest: [0; 8],
+            },
+            expires: left.map(|left| UnixMs(NOW.0 + left)),
+            renewal,
+            fate,
+            has_others: false,
+            remedy: String::new(),
+        }
+    }
+
+    fn code(renewal: Renewal, fate: Fate, left: Option<i64>) -> Option<String> {
+        standing(renewal, fate, left)
+            .state(&NotifySettings::default(), NOW)
+            .map(State::code)
+    }
+
+    #[test]
+    fn what_ends_is_spoken_of_in_steps_and_what_renews_itself_is_not() {
+        let open = || Fate::Open(None);
+        for (left, want) in [
+            (15 * DAY, None),
+            (14 * DAY, Some("expires-14d")),
+            (7 * DAY + 1, Some("expires-14d")),
+            (7 * DAY, Some("expires-7d")),
+            (3 * DAY, Some("expires-3d")),
+            (HOUR, Some("expires-1d")),
+            (0, Some("expired")),
+            (-DAY, Some("expired")),
+        ] {
+            assert_eq!(
+                code(Renewal::Nobody, open(), Some(left)).as_deref(),
+                want,
+                "{left}"
+            );
+        }
+        let here = |left| {
+            code(
+                Renewal::Here,
+                Fate::Open(Some("unavailable".to_owned())),
+                Some(left),
+            )
+        };
+        assert_eq!(here(1), None);
+        assert_eq!(here(1 - HOUR), None);
+        assert_eq!(here(-HOUR).as_deref(), Some("overdue"));
+        let elsewhere = |left| code(Renewal::Elsewhere(Owner::ClaudeCode), open(), Some(left));
+        assert_eq!(elsewhere(1 - 6 * HOUR), None);
+        assert_eq!(elsewhere(-6 * HOUR).as_deref(), Some("overdue"));
+        assert_eq!(code(Renewal::Nobody, open(), None), None);
+    }
+
+    #[test]
+    fn a_lost_login_is_told_at_once_and_again_when_it_ends() {
+        for loss in [Loss::Dead, Loss::Spent, Loss::Moved] {
+            let lost = |left| code(Renewal::Here, Fate::Lost(loss), left);
+            assert_eq!(lost(Some(DAY)).as_deref(), Some(loss.code()));
+            assert_eq!(lost(None).as_deref(), Some(loss.code()));
+            assert_eq!(lost(Some(0)), Some(format!("{}-expired", loss.code())));
+        }
+        let uncertain = |left| code(Renewal::Here, Fate::Lost(Loss::Uncertain), Some(left));
+        assert_eq!(uncertain(1), None, "it can be used, and the next use asks");
+        assert_eq!(uncertain(0).as_deref(), Some("uncertain-expired"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_lasts_until_the_next_begins(
+            left in -20 * DAY..20 * DAY,
+            ahead in 0..20 * DAY,
+            renewal in prop_oneof![Just(Renewal::Nobody), Just(Renewal::Here), Just(Renewal::Elsewhere(Owner::Vault))],
+        ) {
+            let settings = NotifySettings { ahead_ms: ahead, ..NotifySettings::default() };
+            let standing = standing(renewal, Fate::Open(None), Some(left));
+            let state = standing.state(&settings, NOW);
+            match standing.next_change(&settings, NOW) {
+                Some(next) => {
+                    prop_assert!(next > NOW);
+                    prop_assert_eq!(standing.state(&settings, UnixMs(next.0 - 1)), state);
+                    prop_assert_ne!(standing.state(&settings, next), state);
+                }
+                None => prop_assert!(state.is_some_and(State::has_ended)),
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! How every credential stands, from the stores and what the vault knows of grants.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Subject;
+use super::standing::{Fate, Loss, Renewal, Standing};
+use crate::audit::{EventKind, Filter, KindFilter};
+use crate::config::{AgentRef, NotifySettings};
+use crate::doctor::{how_to_log_in, how_to_renew, of_agent, shell_word};
+use crate::domain::{
+    AgentName, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId, ProviderId,
+    StoreDoc, UnixMs,
+};
+use crate::health::{Status, assess};
+use crate::oauth::Providers;
+use crate::vault::{GrantState, UnlockedVault, VaultError};
+
+/// An access token that lasts no longer than this when it comes in is renewed by its owner, in milliseconds: two days. Claude Code's
+/// last eight hours, its long-lived ones a year.
+const SHORT_LIVED: i64 = 2 * 86_400_000;
+
+/// How things stand.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// Each credential of which that is known.
+    pub standings: Vec<Standing>,
+    /// Credentials that are there, and of which it is not known how they stand: entries that make no sense, and markers of a refresh
+    /// under way.
+    pub unclear: BTreeSet<Subject>,
+    /// The agents that were looked at, by name.
+    pub agents: BTreeSet<String>,
+}
+
+/// Looks at the agents' stores, which must be whole.
+///
+/// # Errors
+/// When the vault cannot be read.
+pub fn survey(
+    vault: &UnlockedVault,
+    agents: &[(AgentRef, StoreDoc)],
+    providers: Option<&Providers>,
+    (settings, now): (&NotifySettings, UnixMs),
+) -> Result<Survey, VaultError> {
+    let mut found = Survey::default();
+    for (agent, doc) in agents {
+        let looking = Looking {
+            vault,
+            agent: &agent.name,
+            doc,
+            providers,
+            now,
+        };
+        found.agents.insert(agent.name.as_str().to_owned());
+        let usable = looking.usable();
+        let mut pins = None;
+        for (id, credential) in doc.credentials() {
+            let subject = || Subject::Credential(agent.name.clone(), ProfileId::new(id));
+            let Some(mut standing) = looking.standing(id, &credential, &mut pins)? else {
+                found.unclear.insert(subject());
+                continue;
+            };
+            let usable = usable.get(&standing.provider);
+            standing.has_others =
+                usable.is_some_and(|logins| logins.iter().any(|login| *login != standing.login));
+            if standing.state(settings, now).is_some() {
+                standing.remedy = looking.remedy(id, &standing);
+            }
+            found.standings.push(standing);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a credential can be used as it is.
+fn is_usable(credential: &Credential<'_>, now: UnixMs) -> bool {
+    let has_secret = credential
+        .expose_secret()
+        .is_some_and(|secret| !secret.trim().is_empty());
+    let stands = assess(credential, now).status;
+    has_secret && matches!(stands, Status::Ok | Status::Expiring | Status::Static)
+}
+
+struct Looking<'l> {
+    vault: &'l UnlockedVault,
+    agent: &'l AgentName,
+    doc: &'l StoreDoc,
+    providers: Option<&'l Providers>,
+    now: UnixMs,
+}
+
+impl Looking<'_> {
+    /// The logins of each provider that can be used; two are enough to know that there is another.
+    fn usable(&self) -> BTreeMap<ProviderId, Vec<Fingerprint>> {
+        let mut usable: BTreeMap<_, Vec<Fingerprint>> = BTreeMap::new();
+        for (_, credential) in self.doc.credentials() {
+            let token = credential.expose_refresh().or(credential.expose_secret());
+            let Some(token) = token.filter(|_| is_usable(&credential, self.now)) else {
+                continue;
+            };
+            let provider = ProviderId::new(credential.provider);
+            let logins = usable.entry(provider).or_default();
+            let login = self.vault.fingerprint(token);
+            if logins.len() < 2 && !logins.contains(&login) {
+                logins.push(login);
+            }
+        }
+        usable
+    }
+
+    /// How a credential stands; nothing where that is not known.
+    fn standing(
+        &self,
+        id: &str,
+        credential: &Credential<'_>,
+        pins: &mut Option<BTreeMap<String, Endpoint>>,
+    ) -> Result<Option<Standing>, VaultError> {
+        let refresh = credential.expose_refresh();
+        let secret = credential
+            .expose_secret()
+            .filter(|secret| !secret.trim().is_empty());
+        let Some(token) = refresh.or(secret).filter(|_| !credential.is_marker()) else {
+            return Ok(None);
+        };
+        let login = self.vault.fingerprint(token);
+        let provider = ProviderId::new(credential.provider);
+        let expires = assess(credential, self.now).expires_at;
+        let expires = expires
+            .filter(|ends| ends.ms() > 0.0)
+            .map(|ends| UnixMs(ends.floor_ms()));
+        let mut renewal = Renewal::Nobody;
+        let mut fate = Fate::Open(None);
+        match Owner::of(id) {
+            Owner::Vault if refresh.is_some() => {
+                let grant = self.vault.grant(login)?;
+                renewal = self.renewal(&provider, credential, grant.state);
+                fate = match grant.state {
+                    GrantState::Dead => Fate::Lost(Loss::Dead),
+                    GrantState::Spent => Fate::Lost(Loss::Spent),
+                    GrantState::Uncertain => Fate::Lost(Loss::Uncertain),
+                    _ if renewal == Renewal::Here
+                        && self.is_moved(id, &provider, credential, pins)? =>
+                    {
+                        Fate::Lost(Loss::Moved)
+                    }
+                    _ => Fate::Open(grant.failed),
+                };
+            }
+            Owner::Vault => {}
+            owner => {
+                let ends = expires.filter(|_| credential.kind != CredentialType::ApiKey);
+                let is_renewed = match ends {
+                    Some(ends) => refresh.is_some() || self.is_short_lived(id, ends)?,
+                    None => false,
+                };
+                if is_renewed {
+                    renewal = Renewal::Elsewhere(owner);
+                }
+            }
+        }
+        Ok(Some(Standing {
+            agent: self.agent.clone(),
+            profile: ProfileId::new(id),
+            provider,
+            login,
+            expires,
+            renewal,
+            fate,
+            has_others: false,
+            remedy: String::new(),
+        }))
+    }
+
+    /// Who renews a login of ours that has a refresh token.
+    fn renewal(
+        &self,
+        provider: &ProviderId,
+        credential: &Credential<'_>,
+        grant: GrantState,
+    ) -> Renewal {
+        let known = self
+            .providers
+            .and_then(|providers| providers.get(provider).ok()?);
+        let is_ours = grant != GrantState::Borrowed
+            && known.is_some_and(|known| known.endpoint(credential.client_id()).is_some());
+        if is_ours {
+            Renewal::Here
+        } else {
+            Renewal::Elsewhere(Owner::Vault)
+        }
+    }
+
+    /// Whether the settings would send its tokens elsewhere than where they belong.
+    fn is_moved(
+        &self,
+        id: &str,
+        provider: &ProviderId,
+        credential: &Credential<'_>,
+        pins: &mut Option<BTreeMap<String, Endpoint>>,
+    ) -> Result<bool, VaultError> {
+        let known = self
+            .providers
+            .and_then(|providers| providers.get(provider).ok()?);
+        let now = known.and_then(|known| known.endpoint(credential.client_id()));
+        if pins.is_none() {
+            *pins = Some(self.vault.agent(self.agent)?.pins.into_iter().collect());
+        }
+        let pinned = pins.as_ref().and_then(|pins| pins.get(id));
+        Ok(pinned.zip(now).is_some_and(|(pinned, now)| *pinned != now))
+    }
+
+    /// Whether another program's token that ends then came in as one of a few hours.
+    fn is_short_lived(&self, id: &str, ends: UnixMs) -> Result<bool, VaultError> {
+        const CHANGES: [EventKind; 5] = [
+            EventKind::SyncApplied,
+            EventKind::ProfileCreated,
+            EventKind::ProfileUpdated,
+            EventKind::ProfileRestored,
+            EventKind::ImportApplied,
+        ];
+        let filter = Filter {
+            agent: Some(self.agent.as_str().to_owned()),
+            profile: Some(id.to_owned()),
+            kinds: CHANGES.map(KindFilter::only).to_vec(),
+            limit: Some(1),
+            ..Filter::default()
+        };
+        let newest = self.vault.history(&filter)?.next().transpose()?;
+        Ok(newest.is_some_and(|event| ends.0.saturating_sub(event.at.0) <= SHORT_LIVED))
+    }
+
+    /// What to do.
+    fn remedy(&self, id: &str, standing: &Standing) -> String {
+        let word = || format!("{}{}", shell_word(id), of_agent(self.agent));
+        match &standing.fate {
+            Fate::Lost(Loss::Moved) => {
+                format!("If that is meant: clawkeep models auth trust {}", word())
+            }
+            Fate::Lost(Loss::Uncertain) => format!("Find out with: clawkeep refresh {}", word()),
+            Fate::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
+            Fate::Open(_) => {
+                how_to_renew(self.agent, self.doc, id, self.providers).unwrap_or_default()
+            }
+        }
+    }
+}

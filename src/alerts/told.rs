@@ -1,0 +1,182 @@
+//! What was told of a subject before, as the record has it: the newest `alert.sent` and what failed since.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Subject;
+use super::decide::GOOD;
+use super::message::Message;
+use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Outcome};
+use crate::domain::{AgentName, ProfileId, Seq, UnixMs, from_outside};
+use crate::vault::{Vault, VaultError};
+
+/// What one target was told of one subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The state that it was told last, and when.
+    pub sent: Option<(String, UnixMs)>,
+    /// What could not be told since: the state, how often it was tried, and when it is to be tried next.
+    pub failed: Option<(String, u32, UnixMs)>,
+    /// What a trouble of the host was called.
+    pub title: Option<String>,
+}
+
+/// What one target was told, by subject.
+pub type ToldOf = BTreeMap<Subject, Told>;
+
+/// That something was told, or could not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whom.
+    pub target: String,
+    /// Of what.
+    pub subject: Subject,
+    /// The provider of a credential.
+    pub provider: String,
+    /// Which state of it.
+    pub state: String,
+    /// What it was called, of the host.
+    pub title: Option<String>,
+    /// When.
+    pub at: UnixMs,
+    /// Why it could not be told, the how many times it was tried, and when it is to be tried next.
+    pub failed: Option<(String, u32, UnixMs)>,
+}
+
+impl Entry {
+    /// What came of delivering a message, for each subject that it is about.
+    pub(super) fn all(
+        target: &str,
+        message: &Message,
+        at: UnixMs,
+        failed: Option<&(String, u32, UnixMs)>,
+    ) -> Vec<Self> {
+        let of = |subject: &Subject| Self {
+            target: target.to_owned(),
+            subject: subject.clone(),
+            provider: message.provider.clone().unwrap_or_default(),
+            state: message.state.clone(),
+            title: message.trouble_title().map(str::to_owned),
+            at,
+            failed: failed.cloned(),
+        };
+        message.subjects.iter().map(of).collect()
+    }
+
+    /// As an event, and the agent it is about.
+    #[must_use]
+    pub fn draft(&self) -> (Option<AgentName>, EventDraft) {
+        let kind = match self.failed {
+            None => EventKind::AlertSent,
+            Some(_) => EventKind::AlertFailed,
+        };
+        let mut draft = EventDraft::new(kind, Origin::Clawkeep)
+            .detail("target", from_outside(&self.target))
+            .detail("state", self.state.as_str());
+        if let Some((why, attempt, retry_at)) = &self.failed {
+            draft = draft
+                .outcome(Outcome::Failed)
+                .detail("why", from_outside(why))
+                .detail("attempt", *attempt)
+                .detail("retryAt", retry_at.0);
+        }
+        match &self.subject {
+            Subject::Credential(agent, profile) => {
+                (Some(agent.clone()), draft.profile(profile, &self.provider))
+            }
+            Subject::Host(key) => {
+                let draft = draft.detail("key", key.as_str());
+                let title = self.title.as_deref().map(from_outside);
+                let draft = match title {
+                    Some(title) => draft.detail("title", title),
+                    None => draft,
+                };
+                (None, draft)
+            }
+        }
+    }
+
+    /// Reads an event back; nothing where it is none of these.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        let detail: Value = serde_json::from_str(event.detail.as_deref()?).ok()?;
+        let text = |name: &str| detail.get(name).and_then(Value::as_str).map(str::to_owned);
+        let subject = match (&event.agent, &event.profile) {
+            (Some(agent), Some(profile)) => Subject::Credential(
+                AgentName::from_stored(agent.to_string()),
+                ProfileId::new(profile.to_string()),
+            ),
+            _ => Subject::Host(text("key")?),
+        };
+        let failed = (*event.kind == *EventKind::AlertFailed.as_str()).then(|| {
+            let number = |name: &str| detail.get(name).and_then(Value::as_i64).unwrap_or(0);
+            let attempt = u32::try_from(number("attempt")).unwrap_or(1);
+            (
+                text("why").unwrap_or_default(),
+                attempt,
+                UnixMs(number("retryAt")),
+            )
+        });
+        Some(Self {
+            target: text("target")?,
+            subject,
+            provider: event.provider.as_deref().unwrap_or_default().to_owned(),
+            state: text("state")?,
+            title: text("title"),
+            at: event.at,
+            failed,
+        })
+    }
+
+    /// Adds it to what is known.
+    pub(super) fn apply(&self, all: &mut BTreeMap<String, ToldOf>) {
+        let of = all.entry(self.target.clone()).or_default();
+        let told = of.entry(self.subject.clone()).or_default();
+        if self.title.is_some() {
+            told.title.clone_from(&self.title);
+        }
+        match &self.failed {
+            Some((_, attempt, retry_at)) => {
+                told.failed = Some((self.state.clone(), *attempt, *retry_at));
+            }
+            None => {
+                told.failed = None;
+                told.sent = Some((self.state.clone(), self.at));
+            }
+        }
+        // Nothing is outstanding: as if nothing had ever been.
+        let is_over = |told: &Told| {
+            told.failed.is_none() && told.sent.as_ref().is_some_and(|(state, _)| state == GOOD)
+        };
+        if of.get(&self.subject).is_some_and(is_over) {
+            of.remove(&self.subject);
+        }
+    }
+}
+
+/// What was recorded after `seen` (or ever), oldest first, and the newest event there is of that kind. Goes by the index of kinds.
+pub(super) fn recorded(
+    vault: &Vault,
+    seen: Option<Seq>,
+) -> Result<(Vec<Entry>, Option<Seq>), VaultError> {
+    let filter = Filter {
+        kinds: vec![
+            KindFilter::only(EventKind::AlertSent),
+            KindFilter::only(EventKind::AlertFailed),
+        ],
+        ..Filter::default()
+    };
+    let mut entries = Vec::new();
+    let mut newest = seen;
+    for event in vault.history(&filter)? {
+        let event = event?;
+        if seen.is_some_and(|seen| event.seq <= seen) {
+            break;
+        }
+        newest = newest.max(Some(event.seq));
+        entries.extend(Entry::of(&event));
+    }
+    entries.reverse();
+    Ok((entries, newest))
+}

@@ -1,0 +1,473 @@
+//! Who is told when something is wrong: `[notify]` of `clawkeep.toml`, and the same as one word of an argument.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use url::Url;
+
+use super::own::OwnSettingsError;
+use crate::domain::{is_loopback, span_ms};
+
+/// A day, in milliseconds.
+const DAY: i64 = 86_400_000;
+/// Nobody is reminded more often, in milliseconds: five minutes.
+const REPEAT_MIN: i64 = 300_000;
+/// No span here is longer, in milliseconds: a year.
+const SPAN_MAX: i64 = 366 * DAY;
+/// The longest name of a target, in characters.
+const NAME_MAX: usize = 32;
+
+/// Who is told, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifySettings {
+    /// How often one is reminded of what lasts, in milliseconds; `None`: never. Set by `notify.repeat = "24h"` (the default) or
+    /// `"never"`.
+    pub repeat_ms: Option<i64>,
+    /// How long before its end a login that nothing renews is first spoken of, in milliseconds. Set by `notify.ahead = "14d"` (the
+    /// default).
+    pub ahead_ms: i64,
+    /// How long a login that other programs renew may have ended before that is worth a word, in milliseconds. Set by
+    /// `notify.overdue = "6h"` (the default).
+    pub overdue_ms: i64,
+    /// Who is told.
+    pub targets: Vec<NotifyTarget>,
+}
+
+impl Default for NotifySettings {
+    fn default() -> Self {
+        Self {
+            repeat_ms: Some(DAY),
+            ahead_ms: 14 * DAY,
+            overdue_ms: DAY / 4,
+            targets: Vec::new(),
+        }
+    }
+}
+
+/// One that is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifyTarget {
+    /// What it is called in the record: `desktop`, `ntfy`, `webhook.team`.
+    pub name: String,
+    /// How it is reached.
+    pub channel: Channel,
+}
+
+/// How somebody is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Channel {
+    /// A notification of the desktop that this session belongs to.
+    Desktop,
+    /// A topic of an ntfy server.
+    Ntfy(Web),
+    /// An address that takes JSON.
+    Webhook(Web, BodyFormat),
+    /// A program: its name or path, then its arguments.
+    Command(Vec<String>),
+}
+
+/// An address on the web, and what opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web {
+    /// The address.
+    pub address: Address,
+    /// A file with the token that is sent as `Authorization: Bearer`.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Where an address is to be had from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Address {
+    /// It is this.
+    Plain(Url),
+    /// It is what this file says: an address that is itself a secret.
+    InFile(PathBuf),
+}
+
+// The path of a webhook's address often is the only thing that keeps others from using it.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(url) => write!(f, "Plain({}/…)", url.origin().ascii_serialization()),
+            Self::InFile(path) => write!(f, "InFile({})", path.display()),
+        }
+    }
+}
+
+/// What a webhook is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyFormat {
+    /// Everything, each in a field of its own.
+    #[default]
+    Json,
+    /// `{"text": …}`, as Slack, Mattermost, Rocket.Chat and Google Chat take it.
+    Slack,
+    /// `{"content": …}`, as Discord takes it.
+    Discord,
+}
+
+/// An address that messages may be sent to: https always, except to a literal address of this machine.
+///
+/// # Errors
+/// What is wrong with it, as the rest of a sentence. The address is not in it.
+pub fn checked_address(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text.trim()).map_err(|_| "is no address")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user name or password in it; use token_file");
+    }
+    if url.fragment().is_some() {
+        return Err("has a fragment");
+    }
+    match url.scheme() {
+        "https" if url.host().is_some() => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        _ => Err("is not https (http is for 127.0.0.0/8 and [::1] alone)"),
+    }
+}
+
+impl NotifyTarget {
+    /// The target that an argument names: `desktop`, `ntfy:URL`, `webhook:URL` or `command:PROGRAM`.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence without the address.
+    pub fn from_argument(text: &str) -> Result<Self, String> {
+        if text == "desktop" {
+            return Ok(Self {
+                name: "desktop".to_owned(),
+                channel: Channel::Desktop,
+            });
+        }
+        let (kind, value) = text
+            .split_once(':')
+            .filter(|(_, value)| !value.is_empty())
+            .ok_or("this is desktop, ntfy:URL, webhook:URL or command:PROGRAM")?;
+        if kind == "command" {
+            let program = Path::new(value).file_name().unwrap_or_default();
+            return Ok(Self {
+                name: format!("command:{}", program.to_string_lossy()),
+                channel: Channel::Command(vec![value.to_owned()]),
+            });
+        }
+        let web = || {
+            let url = checked_address(value).map_err(|why| format!("the address {why}"))?;
+            let host = url.host_str().unwrap_or_default().to_owned();
+            let address = Address::Plain(url);
+            let web = Web {
+                address,
+                token_file: None,
+            };
+            Ok::<_, String>((host, web))
+        };
+        match kind {
+            "ntfy" => web().map(|(host, web)| Self {
+                name: format!("ntfy:{host}"),
+                channel: Channel::Ntfy(web),
+            }),
+            "webhook" => web().map(|(host, web)| Self {
+                name: format!("webhook:{host}"),
+                channel: Channel::Webhook(web, BodyFormat::default()),
+            }),
+            _ => Err("this is desktop, ntfy:URL, webhook:URL or command:PROGRAM".to_owned()),
+        }
+    }
+}
+
+/// `[notify]`, as it is written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Written {
+    repeat: Option<toml::Spanned<String>>,
+    ahead: Option<toml::Spanned<String>>,
+    overdue: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    desktop: bool,
+    ntfy: Option<toml::Spanned<WrittenNtfy>>,
+    #[serde(default)]
+    webhook: BTreeMap<String, toml::Spanned<WrittenWebhook>>,
+    #[serde(default)]
+    command: BTreeMap<String, toml::Spanned<WrittenCommand>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenNtfy {
+    url: Option<toml::Spanned<String>>,
+    url_file: Option<toml::Spanned<PathBuf>>,
+    token_file: Option<toml::Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenWebhook {
+    url: Option<toml::Spanned<String>>,
+    url_file: Option<toml::Spanned<PathBuf>>,
+    token_file: Option<toml::Spanned<PathBuf>>,
+    #[serde(default)]
+    format: BodyFormat,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCommand {
+    run: Vec<String>,
+}
+
+impl Written {
+    /// What it says; `invalid` makes an error of where and what.
+    pub(super) fn checked(
+        self,
+        invalid: &impl Fn(usize, &str) -> OwnSettingsError,
+    ) -> Result<NotifySettings, OwnSettingsError> {
+        let default = NotifySettings::default();
+        let is_never = self
+            .repeat
+            .as_ref()
+            .is_some_and(|repeat| repeat.get_ref() == "never");
+        let repeat = match self.repeat.filter(|_| !is_never) {
+            _ if is_never => None,
+            None => default.repeat_ms,
+            Some(repeat) => {
+                let what = "notify.repeat is a span from five minutes to a year, such as \"24h\", or \"never\"";
+                Some(span(&repeat, REPEAT_MIN, what, invalid)?)
+            }
+        };
+        let within_a_year = |written: Option<toml::Spanned<String>>, name: &str, default: i64| {
+            let what = format!("notify.{name} is a span of a year at most, such as \"6h\"");
+            written.map_or(Ok(default), |written| span(&written, 0, &what, invalid))
+        };
+        let mut targets = Vec::new();
+        if self.desktop {
+            targets.push(NotifyTarget {
+                name: "desktop".to_owned(),
+                channel: Channel::Desktop,
+            });
+        }
+        if let Some(ntfy) = self.ntfy {
+            let at = ntfy.span().start;
+            let ntfy = ntfy.into_inner();
+            let web = web(
+                (ntfy.url, ntfy.url_file, ntfy.token_file),
+                "notify.ntfy",
+                (at, invalid),
+            )?;
+            targets.push(NotifyTarget {
+                name: "ntfy".to_owned(),
+                channel: Channel::Ntfy(web),
+            });
+        }
+        for (name, webhook) in self.webhook {
+            let at = webhook.span().start;
+            let name = target_name("webhook", &name, (at, invalid))?;
+            let hook = webhook.into_inner();
+            let place = format!("notify.{name}");
+            let web = web(
+                (hook.url, hook.url_file, hook.token_file),
+                &place,
+                (at, invalid),
+            )?;
+            let channel = Channel::Webhook(web, hook.format);
+            targets.push(NotifyTarget { name, channel });
+        }
+        for (name, command) in self.command {
+            let at = command.span().start;
+            let name = target_name("command", &name, (at, invalid))?;
+            let run = command.into_inner().run;
+            if run.first().is_none_or(|program| program.trim().is_empty()) {
+                let what = format!("notify.{name}.run is a list: a program, then its arguments");
+                return Err(invalid(at, &what));
+            }
+            let channel = Channel::Command(run);
+            targets.push(NotifyTarget { name, channel });
+        }
+        Ok(NotifySettings {
+            repeat_ms: repeat,
+            ahead_ms: within_a_year(self.ahead, "ahead", default.ahead_ms)?,
+            overdue_ms: within_a_year(self.overdue, "overdue", default.overdue_ms)?,
+            targets,
+        })
+    }
+}
+
+fn span(
+    written: &toml::Spanned<String>,
+    least: i64,
+    what: &str,
+    invalid: &impl Fn(usize, &str) -> OwnSettingsError,
+) -> Result<i64, OwnSettingsError> {
+    span_ms(written.get_ref())
+        .filter(|span| (least..=SPAN_MAX).contains(span))
+        .ok_or_else(|| invalid(written.span().start, what))
+}
+
+/// A target's name in the record: it stands in messages and is remembered, so it is short and plain.
+fn target_name<F: Fn(usize, &str) -> OwnSettingsError>(
+    kind: &str,
+    name: &str,
+    (at, invalid): (usize, &F),
+) -> Result<String, OwnSettingsError> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(is_plain) {
+        let what = format!("[notify.{kind}.<name>] has a name of letters, digits, - and _");
+        return Err(invalid(at, &what));
+    }
+    Ok(format!("{kind}.{name}"))
+}
+
+type WrittenWeb = (
+    Option<toml::Spanned<String>>,
+    Option<toml::Spanned<PathBuf>>,
+    Option<toml::Spanned<PathBuf>>,
+);
+
+fn web<F: Fn(usize, &str) -> OwnSettingsError>(
+    (url, url_file, token_file): WrittenWeb,
+    place: &str,
+    (at, invalid): (usize, &F),
+) -> Result<Web, OwnSettingsError> {
+    let absolute = |name: &str, file: toml::Spanned<PathBuf>| {
+        if file.get_ref().is_absolute() {
+            return Ok(file.into_inner());
+        }
+        let what = format!("{place}.{name} is an absolute path");
+        Err(invalid(file.span().start, &what))
+    };
+    let address = match (url, url_file) {
+        (Some(url), None) => {
+            let wrong = |why| invalid(url.span().start, &format!("{place}.url {why}"));
+            Address::Plain(checked_address(url.get_ref()).map_err(wrong)?)
+        }
+        (None, Some(file)) => Address::InFile(absolute("url_file", file)?),
+        _ => {
+            let what = format!("{place} has either url or url_file");
+            return Err(invalid(at, &what));
+        }
+    };
+    let token_file = token_file.map(|file| absolute("token_file", file));
+    Ok(Web {
+        address,
+        token_file: token_file.transpose()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::OwnSettings;
+    use super::*;
+
+    fn parse(text: &str) -> Result<NotifySettings, String> {
+        OwnSettings::parse(Path::new("/s/clawkeep.toml"), text)
+            .map(|own| own.notify)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_set_is_read() {
+        assert_eq!(parse(""), Ok(NotifySettings::default()));
+        let set = parse(
+            "[notify]\nrepeat = \"never\"\nahead = \"30d\"\noverdue = \"3d\"\ndesktop = true\n\
+             [notify.ntfy]\nurl = \"https://ntfy.example/topic\"\ntoken_file = \"/run/t\"\n\
+             [notify.webhook.team]\nurl_file = \"/run/u\"\nformat = \"slack\"\n\
+             [notify.command.mail]\nrun = [\"/usr/bin/x\", \"-a\"]\n",
+        )
+        .unwrap();
+        assert_eq!(
+            (set.repeat_ms, set.ahead_ms, set.overdue_ms),
+            (None, 30 * DAY, 3 * DAY)
+        );
+        let names: Vec<&str> = set
+            .targets
+            .iter()
+            .map(|target| target.name.as_str())
+            .collect();
+        assert_eq!(names, ["desktop", "ntfy", "webhook.team", "command.mail"]);
+        let Channel::Webhook(web, BodyFormat::Slack) = &set.targets[2].channel else {
+            panic!("{set:?}");
+        };
+        assert_eq!(web.address, Address::InFile("/run/u".into()));
+        assert!(!format!("{set:?}").contains("topic"), "{set:?}");
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_with_its_line_and_without_the_address() {
+        for (text, words) in [
+            (
+                "\nnotify.repeat = \"1s\"",
+                "line 2: notify.repeat is a span",
+            ),
+            ("notify.ahead = \"2y\"", "notify.ahead is a span"),
+            ("notify.overdue = \"500d\"", "notify.overdue is a span"),
+            ("[notify]\nmail = 1", "line 2: unknown field `mail`"),
+            ("notify.desktop = \"yes\"", "line 1"),
+            (
+                "[notify.ntfy]\ntoken_file = \"/t\"",
+                "notify.ntfy has either url or url_file",
+            ),
+            (
+                "[notify.ntfy]\nurl = \"https://a/b\"\nurl_file = \"/u\"",
+                "has either",
+            ),
+            (
+                "[notify.ntfy]\n\nurl = \"http://a.example/SECRET\"",
+                "line 3: notify.ntfy.url is not https",
+            ),
+            (
+                "[notify.webhook.x]\nurl = \"SECRET\"",
+                "notify.webhook.x.url is no address",
+            ),
+            (
+                "[notify.webhook.x]\nurl = \"https://u:SECRET@a.example/\"",
+                "has a user name",
+            ),
+            (
+                "[notify.webhook.x]\nurl_file = \"u\"",
+                "notify.webhook.x.url_file is an absolute path",
+            ),
+            (
+                "[notify.webhook.\"a b\"]\nurl = \"https://a/b\"",
+                "has a name of letters",
+            ),
+            (
+                "[notify.command.x]\nrun = []",
+                "notify.command.x.run is a list",
+            ),
+            ("[notify.command.x]\nrun = \"a\"", "line 2"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+            assert!(!error.contains("SECRET"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_argument_is_a_target() {
+        for (text, name) in [
+            ("desktop", "desktop"),
+            ("ntfy:https://ntfy.example/t", "ntfy:ntfy.example"),
+            ("webhook:http://127.0.0.1:9/x", "webhook:127.0.0.1"),
+            ("command:/usr/bin/tell", "command:tell"),
+        ] {
+            assert_eq!(NotifyTarget::from_argument(text).unwrap().name, name);
+        }
+        for (text, why) in [
+            ("", "this is desktop"),
+            ("mail", "this is desktop"),
+            ("mail:me", "this is desktop"),
+            ("command:", "this is desktop"),
+            (
+                "ntfy:http://ntfy.example/SECRET",
+                "the address is not https",
+            ),
+            ("webhook:SECRET", "the address is no address"),
+        ] {
+            let error = NotifyTarget::from_argument(text).unwrap_err();
+            assert!(
+                error.contains(why) && !error.contains("SECRET"),
+                "{text}: {error}"
+            );
+        }
+    }
+}

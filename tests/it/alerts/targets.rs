@@ -1,0 +1,296 @@
+//! Targets that fail, hang, lead elsewhere; and what each kind of them is told.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clawkeep::platform::FileLock;
+use serde_json::{Value, json};
+
+use super::{DAY, HOUR, MINUTE, PATIENCE, SECRET, START, Watch, token, webhook};
+use crate::support::hook::{Hook, Reply};
+
+#[test]
+fn one_that_fails_keeps_no_other_from_being_told_and_is_tried_again() {
+    let (good, bad) = (Hook::start(), Hook::start());
+    let settings = format!(
+        "{}[notify.webhook.bad]\nurl = \"{}\"\n",
+        webhook(&good),
+        bad.url(&format!("/{SECRET}"))
+    );
+    let mut watch = Watch::new(&settings);
+    watch.put("anthropic:a", &token(0), 0);
+    bad.next([
+        Reply::Status(500, String::new()),
+        Reply::Status(503, "retry-after: 600\r\n".to_owned()),
+    ]);
+    assert_eq!(watch.look(0), Some(MINUTE));
+    assert_eq!((good.take().len(), bad.take().len()), (1, 1));
+    let (_, detail) = watch.failed();
+    assert_eq!(
+        detail,
+        json!({"target": "webhook.bad", "state": "expired", "why": "HTTP 500", "attempt": 1, "retryAt": START + MINUTE})
+    );
+    assert_eq!(
+        watch.look(MINUTE - 1),
+        Some(MINUTE),
+        "another process waits as well"
+    );
+    assert_eq!(
+        watch.look(MINUTE),
+        Some(11 * MINUTE),
+        "as long as it asks for"
+    );
+    assert_eq!(watch.failed().1["attempt"], 2);
+    assert_eq!(bad.take().len(), 1);
+    assert_eq!(
+        watch.look(11 * MINUTE),
+        Some(DAY),
+        "what is left is to remind of it"
+    );
+    let (kind, detail) = watch.newest();
+    assert_eq!(kind, "alert.sent");
+    assert_eq!(detail, json!({"target": "webhook.bad", "state": "expired"}));
+    assert_eq!((good.take().len(), bad.take().len()), (0, 1));
+    watch.assert_nothing_secret(&[]);
+}
+
+#[test]
+fn one_that_cannot_be_reached_is_not_tried_for_every_message() {
+    let hook = Hook::start();
+    let mut watch = Watch::new(&webhook(&hook));
+    for id in ["anthropic:a", "anthropic:b", "anthropic:c"] {
+        let mut entry = token(0);
+        entry["token"] = json!(format!("{SECRET}-{id}"));
+        watch.put(id, &entry, 0);
+    }
+    hook.next([Reply::Status(502, String::new())]);
+    let (mut alerts, _woken) = watch.alerts(0);
+    watch.pass(&mut alerts);
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    assert_eq!(watch.pass(&mut alerts), Some(MINUTE));
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    assert_eq!((hook.take().len(), watch.events().len()), (1, 1));
+    let unreached: Vec<(&str, &str)> = alerts.unreached().collect();
+    assert_eq!(unreached, [("webhook.team", "HTTP 502")]);
+    // Unlike one message that is not taken.
+    hook.next([Reply::Status(400, String::new())]);
+    watch.look(2 * MINUTE);
+    assert_eq!(hook.take().len(), 3);
+    assert_eq!(watch.failed().1["why"], "HTTP 400");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let (hook, elsewhere) = (Hook::start(), Hook::start());
+    let mut watch = Watch::new(&webhook(&hook));
+    watch.put("anthropic:a", &token(0), 0);
+    for (at, status) in [301, 302, 307, 308].into_iter().enumerate() {
+        let to = format!("location: {}\r\n", elsewhere.url(&format!("/{SECRET}")));
+        hook.next([Reply::Status(status, to)]);
+        watch.look(i64::try_from(at).unwrap() * DAY / 2);
+        let why = watch.failed().1["why"].as_str().unwrap().to_owned();
+        assert!(
+            why.starts_with(&format!("HTTP {status}: it leads elsewhere")),
+            "{why}"
+        );
+    }
+    assert_eq!((hook.take().len(), elsewhere.take()), (4, vec![]));
+    watch.assert_nothing_secret(&[]);
+}
+
+#[test]
+fn one_that_hangs_holds_nobody_up_and_counts_as_not_told() {
+    let (good, slow) = (Hook::start(), Hook::start());
+    let settings = format!(
+        "{}[notify.webhook.slow]\nurl = \"{}\"\n",
+        webhook(&good),
+        slow.url("/")
+    );
+    let mut watch = Watch::new(&settings);
+    watch.put("anthropic:a", &token(0), 0);
+    slow.next([Reply::Hang]);
+    let begun = Instant::now();
+    let (mut alerts, woken) = watch.alerts(0);
+    watch.pass(&mut alerts);
+    woken.recv_timeout(PATIENCE).unwrap();
+    slow.wait();
+    watch.pass(&mut alerts);
+    assert_eq!(watch.newest().1["target"], "webhook.team");
+    alerts
+        .finish(Some(&mut watch.bench.vault), Duration::from_millis(50))
+        .unwrap();
+    assert!(begun.elapsed() < PATIENCE);
+    assert_eq!(watch.events().len(), 1);
+    // The next process tells it.
+    watch.look(MINUTE);
+    assert_eq!((good.take().len(), slow.take().len()), (1, 2));
+    slow.release();
+}
+
+#[test]
+fn while_one_process_tells_another_does_not() {
+    let hook = Hook::start();
+    let mut watch = Watch::new(&webhook(&hook));
+    watch.put("anthropic:a", &token(0), 0);
+    let lock = watch.bench.dir.path().join("alerts.lock");
+    let held = FileLock::try_take(&lock).unwrap().unwrap();
+    let next = watch.look(0).unwrap();
+    assert!((1..=MINUTE).contains(&next), "it looks again soon: {next}");
+    assert_eq!(hook.take(), []);
+    drop(held);
+    watch.look(next);
+    assert_eq!(hook.take().len(), 1);
+    // And gives it back.
+    assert!(FileLock::try_take(&lock).unwrap().is_some());
+}
+
+#[test]
+fn ntfy_is_told_in_its_own_words() {
+    let hook = Hook::start();
+    let mut watch = Watch::new("");
+    let (url, secret) = (
+        watch.bench.dir.path().join("url"),
+        watch.bench.dir.path().join("token"),
+    );
+    fs::write(&url, format!("{}\n", hook.url("/topic"))).unwrap();
+    fs::write(&secret, format!("{SECRET}-bearer\n")).unwrap();
+    watch.settings = format!(
+        "[notify.ntfy]\nurl_file = \"{}\"\ntoken_file = \"{}\"\n",
+        url.display(),
+        secret.display()
+    );
+    watch.put("anthropic:ä", &token(0), 0);
+    watch.look(0);
+    let told = hook.take();
+    assert_eq!(told[0].line, "POST /topic HTTP/1.1");
+    assert_eq!(
+        told[0].header("authorization"),
+        Some(format!("Bearer {SECRET}-bearer").as_str())
+    );
+    assert_eq!(told[0].header("priority"), Some("urgent"));
+    assert_eq!(told[0].header("tags"), Some("rotating_light"));
+    assert_eq!(
+        told[0].header("title"),
+        Some("=?UTF-8?B?YW50aHJvcGljOsOkIGhhcyBleHBpcmVk?=")
+    );
+    assert!(
+        told[0]
+            .body
+            .starts_with("anthropic:ä expired on 2027-01-15 08:00 UTC, just now."),
+        "{told:?}"
+    );
+    assert!(!told[0].body.contains(SECRET));
+    fs::remove_file(&secret).unwrap();
+    watch.look(DAY);
+    let why = watch.failed().1["why"].as_str().unwrap().to_owned();
+    assert_eq!(why, "its token_file cannot be used: it is not there");
+}
+
+#[test]
+fn chats_are_told_in_theirs() {
+    let hook = Hook::start();
+    for (format, field) in [("slack", "text"), ("discord", "content")] {
+        let mut watch = Watch::new(&format!("{}format = \"{format}\"\n", webhook(&hook)));
+        watch.put("anthropic:a", &token(0), 0);
+        watch.look(0);
+        let told = hook.take();
+        let body = told[0].json();
+        assert_eq!(body.as_object().unwrap().len(), 1);
+        let text = body[field].as_str().unwrap();
+        assert!(
+            text.starts_with("anthropic:a has expired\nanthropic:a expired on"),
+            "{text}"
+        );
+        assert_eq!(told[0].header("content-type"), Some("application/json"));
+    }
+}
+
+/// A program for `[notify.command.x]` in the vault's directory.
+fn program(dir: &Path, script: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = dir.join("tell");
+    fs::write(
+        &path,
+        format!("#!/bin/sh\ncd '{}'\n{script}\n", dir.display()),
+    )
+    .unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    format!(
+        "[notify.command.x]\nrun = [\"{}\", \"an argument\"]\n",
+        path.display()
+    )
+}
+
+#[test]
+fn a_command_is_told_in_its_environment_and_on_stdin() {
+    let mut watch = Watch::new("");
+    let dir = watch.bench.dir.path().to_owned();
+    watch.settings = program(&dir, "env > env; cat > stdin; echo \"$1\" > argument");
+    watch.put("anthropic:a", &token(5 * DAY), 0);
+    watch.look(0);
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+    let told: Value = serde_json::from_str(&read("stdin")).unwrap();
+    assert_eq!(told["state"], "expires-7d");
+    assert_eq!(read("argument"), "an argument\n");
+    let env = read("env");
+    for line in [
+        "CLAWKEEP_ALERT_TITLE=anthropic:a expires in 5 days",
+        "CLAWKEEP_ALERT_STATE=expires-7d",
+        "CLAWKEEP_ALERT_NEWS=new",
+        "CLAWKEEP_ALERT_SEVERITY=warning",
+        "CLAWKEEP_ALERT_PROFILES=main/anthropic:a",
+        "CLAWKEEP_ALERT_PROVIDER=anthropic",
+        "CLAWKEEP_ALERT_EXPIRES=2027-01-20T08:00:00Z",
+        "PATH=/usr/bin:/bin",
+    ] {
+        assert!(env.lines().any(|found| found == line), "{line} in {env}");
+    }
+    // Nothing of the process's own environment, which the test's runner has filled.
+    assert!(!env.contains("CARGO"), "{env}");
+    assert!(!format!("{env}{told}").contains(SECRET));
+    for (at, script, why) in [
+        (0, "exit 3", "exit status: 3"),
+        (2 * MINUTE, "kill -9 $$", "signal: 9 (SIGKILL)"),
+    ] {
+        watch.settings = program(&dir, script);
+        watch.put("anthropic:a", &token(HOUR), 0);
+        watch.look(at);
+        assert_eq!(watch.failed().1["why"], why);
+    }
+    watch.settings = "[notify.command.y]\nrun = [\"clawkeep-test-no-such-program\"]\n".to_owned();
+    watch.look(0);
+    assert_eq!(
+        watch.failed().1["why"],
+        "it cannot be run: entity not found"
+    );
+}
+
+#[test]
+fn a_test_says_what_came_of_each_target() {
+    let hook = Hook::start();
+    let settings = format!("notify.desktop = true\n{}", webhook(&hook));
+    let watch = Watch::new(&settings);
+    let (alerts, _woken) = watch.alerts(0);
+    let said: Vec<(String, Option<String>)> = alerts
+        .test()
+        .into_iter()
+        .map(|(name, result)| (name, result.err().map(|failed| failed.why)))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (
+                "desktop".to_owned(),
+                Some("there is no session bus, so no desktop".to_owned())
+            ),
+            ("webhook.team".to_owned(), None),
+        ]
+    );
+    assert_eq!(hook.take()[0].json()["news"], "test");
+    assert!(watch.events().is_empty());
+}
