@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -95,7 +96,7 @@ impl Follower {
     /// until now was not told.
     ///
     /// # Errors
-    /// When a directory cannot be watched: on Linux their number is limited. All others are.
+    /// When a directory cannot be watched: on Linux their number is limited. One that may not be looked into is left out.
     pub fn follow(&mut self, followed: &Followed) -> Result<bool, FollowError> {
         let wanted = Interest::of(followed);
         let mut is_new = false;
@@ -124,6 +125,7 @@ impl Follower {
                     is_new = true;
                 }
                 Err(error) if is_absent(&error) => is_new = true, // removed just now: look again
+                Err(error) if is_denied(&error) => {}             // nor could its files be read
                 Err(error) => refused = Some(error),
             }
         }
@@ -133,6 +135,10 @@ impl Follower {
 
 fn is_absent(error: &notify::Error) -> bool {
     matches!(error.kind, notify::ErrorKind::PathNotFound)
+}
+
+fn is_denied(error: &notify::Error) -> bool {
+    matches!(&error.kind, notify::ErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn is_another(seen: Option<Stamp>, dir: &Path) -> bool {
@@ -158,27 +164,50 @@ impl Interest {
         interest
     }
 
-    /// Follows a path through its links, as far as it exists.
+    /// Follows a path through its links, as far as it exists. Every link on the way matters: it may lead elsewhere one day.
     fn trace(&mut self, target: &Path) {
         let mut path = target.to_owned();
         for _ in 0..LINKS_MAX {
-            let Some((dir, name, rest)) = nearest(&path) else {
-                return;
-            };
-            let entry = dir.join(name);
-            let targets = self.entries.entry(entry.clone()).or_default();
-            if !targets.iter().any(|known| known == target) {
-                targets.push(target.to_owned());
-            }
-            self.dirs.insert(dir.clone());
-            let Ok(text) = fs::read_link(&entry) else {
-                return;
-            };
-            path = dir.join(text);
-            if !rest.as_os_str().is_empty() {
-                path.push(rest);
+            match self.trace_to_link(target, &path) {
+                Some(next) => path = next,
+                None => return,
             }
         }
+    }
+
+    /// Where the first link on the way leads; nothing where there is none, and the entry that matters is noted.
+    fn trace_to_link(&mut self, target: &Path, path: &Path) -> Option<PathBuf> {
+        let mut dir = PathBuf::new();
+        let mut parts = path.components();
+        while let Some(part) = parts.next() {
+            if !matches!(part, Component::Normal(_)) {
+                dir.push(part);
+                continue;
+            }
+            let entry = dir.join(part);
+            let rest = parts.as_path();
+            if let Ok(text) = fs::read_link(&entry) {
+                self.note(target, &dir, &entry);
+                return Some(dir.join(text).join(rest));
+            }
+            if rest.as_os_str().is_empty() || !entry.is_dir() {
+                self.note(target, &dir, &entry);
+                return None;
+            }
+            dir = entry;
+        }
+        None
+    }
+
+    fn note(&mut self, target: &Path, dir: &Path, entry: &Path) {
+        // `..` in the text of a link leads away from what it seems to.
+        let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+        let entry = real.join(entry.file_name().unwrap_or_default());
+        let targets = self.entries.entry(entry).or_default();
+        if !targets.iter().any(|known| known == target) {
+            targets.push(target.to_owned());
+        }
+        self.dirs.insert(real);
     }
 
     fn sort_out(&self, event: notify::Result<notify::Event>, tell: &impl Fn(Touched)) {
@@ -211,22 +240,6 @@ impl Interest {
     }
 }
 
-/// The nearest directory above a path that exists, by its real path; the entry of it that leads on; and what comes after.
-fn nearest(path: &Path) -> Option<(PathBuf, PathBuf, PathBuf)> {
-    for ancestor in path.ancestors().skip(1) {
-        let Ok(real) = fs::canonicalize(ancestor) else {
-            continue;
-        };
-        if !real.is_dir() {
-            continue;
-        }
-        let mut rest = path.strip_prefix(ancestor).ok()?.components();
-        let name = PathBuf::from(rest.next()?.as_os_str());
-        return Some((real, name, rest.as_path().to_owned()));
-    }
-    None
-}
-
 /// What an event means for a file; nothing where it was only read.
 fn touch(kind: &EventKind) -> Option<Touch> {
     match kind {
@@ -248,6 +261,8 @@ pub struct Stamp {
     /// Bytes.
     len: u64,
     modified: Option<SystemTime>,
+    /// When anything of it changed, who may read it too: seconds and nanoseconds.
+    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -257,6 +272,7 @@ impl Stamp {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
             file: number(&metadata),
+            changed: changed(&metadata),
             len: metadata.len(),
             modified: metadata.modified().ok(),
         })
@@ -273,6 +289,17 @@ impl Stamp {
 fn number(metadata: &fs::Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt as _;
     (metadata.dev(), metadata.ino())
+}
+
+#[cfg(unix)]
+fn changed(metadata: &fs::Metadata) -> (i64, i64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn changed(_metadata: &fs::Metadata) -> (i64, i64) {
+    (0, 0)
 }
 
 #[cfg(not(unix))]
@@ -393,6 +420,11 @@ mod tests {
         bench.follow(&["link", "dir/f"]);
         fs::write(bench.path("real/f"), "2").unwrap();
         bench.expect("link");
+        // A directory's link leads elsewhere.
+        fs::create_dir(bench.path("second")).unwrap();
+        symlink("second", bench.path("draft")).unwrap();
+        fs::rename(bench.path("draft"), bench.path("dir")).unwrap();
+        bench.expect("dir/f");
         // The link leads elsewhere from now on.
         fs::remove_file(bench.path("link")).unwrap();
         symlink("other", bench.path("link")).unwrap();

@@ -102,6 +102,9 @@ pub struct Engine<'e> {
     pub endpoints: Option<Endpoints<'e>>,
     /// How stores are exported; without it, as files where the gateway looks.
     pub export: Option<ExportPlan<'e>>,
+    /// How long a store's locks are waited for; without it, for as long as another program or a refresh may need them: who comes
+    /// again by itself has no need to.
+    pub patience: Option<Duration>,
     pub(super) held: HeldStores,
     /// Copies in memory that a gateway wrote into while their links were replaced, with the stores that they are of.
     pub(super) left_copies: Vec<(PathBuf, PathBuf)>,
@@ -147,6 +150,7 @@ impl<'e> Engine<'e> {
             lock_dir,
             endpoints: None,
             export: None,
+            patience: None,
             left_copies: Vec::new(),
             held: HeldStores::default(),
             told: Vec::new(),
@@ -312,6 +316,9 @@ impl<'e> Engine<'e> {
 
     /// How long to wait for a store's locks: who refreshes a login holds them while a provider takes its time.
     fn lock_patience(&self) -> Result<Duration, SyncError> {
+        if let Some(patience) = self.patience {
+            return Ok(patience);
+        }
         let is_refreshing = !self.vault.started_refreshes()?.is_empty();
         Ok(if is_refreshing {
             LEASE_WAIT

@@ -1,7 +1,7 @@
 //! Going on where another process has replaced the data key: the slot's own key opens the new one too.
 
 use super::error::{Context, VaultError};
-use super::file::identity;
+use super::file::{Vault, identity};
 use super::key_slots;
 use super::keys::Keys;
 use super::unlock::{OpenedBy, UnlockedVault};
@@ -45,6 +45,15 @@ impl UnlockedVault {
             self.vault.epoch = epoch;
         }
         Ok(())
+    }
+
+    /// The same vault opened once more, for another thread; no key is asked for anew. Nothing where another one is in its place.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn again(&self) -> Result<Option<Self>, VaultError> {
+        let vault = Vault::open(&self.vault.path)?;
+        Ok(vault.unlock_with(&self.opened_by))
     }
 
     /// The keys of the vault as the transaction that is under way sees it: under others nothing would open, which must not pass for

@@ -118,11 +118,32 @@ impl Context {
         Ok(self.providers.get_or_init(|| providers))
     }
 
-    /// Forgets what was read of the settings: they have changed.
-    pub(crate) fn forget_settings(&mut self) {
-        self.settings = OnceCell::new();
-        self.own = OnceCell::new();
+    /// Reads the settings anew: they have changed. What makes no sense changes nothing.
+    pub(crate) fn reread(&mut self) -> Result<(), Failure> {
+        let settings = Settings::load(&self.layout.config_file)?;
+        let own = OwnSettings::load(&self.layout.settings_file)?;
+        self.settings = OnceCell::from(settings);
+        self.own = OnceCell::from(own);
         self.providers = OnceCell::new();
+        Ok(())
+    }
+
+    /// The same once more, for another thread, with what was read of the settings. It has no passphrase to give.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            env: self.env.clone(),
+            layout: self.layout.clone(),
+            settings: self.settings.clone(),
+            own: self.own.clone(),
+            providers: self.providers.clone(),
+            mode: self.mode,
+            clock: self.clock,
+            actor: self.actor.clone(),
+            ui: self.ui,
+            keychain: SystemKeychain::new(DEADLINE, session_bus(&self.env)),
+            mask: self.mask,
+            passphrases: Passphrases::new(&self.layout, None),
+        }
     }
 
     pub(crate) fn key_sources(&self) -> KeySources<'_> {

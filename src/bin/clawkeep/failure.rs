@@ -202,6 +202,21 @@ impl Failure {
         lines
     }
 
+    /// What a person can do about what a process that goes on by itself met.
+    pub(crate) fn remedy_unattended(&self) -> Option<String> {
+        match self {
+            _ if self.is_busy() => Some("It is tried again.".to_owned()),
+            Self::Vault(VaultError::Absent { .. }) => Some(
+                "It is waited for, and not made anew: put it back, or end this and begin without it"
+                    .to_owned(),
+            ),
+            Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_) => {
+                Some("Mend the file.".to_owned())
+            }
+            _ => self.remedy(),
+        }
+    }
+
     /// What to do next.
     pub(crate) fn remedy(&self) -> Option<String> {
         let advice = match self {

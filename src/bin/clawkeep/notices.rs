@@ -75,3 +75,14 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         _ => return None,
     })
 }
+
+/// Of what lasts until somebody does something: what it is about, and what is said when it is over.
+pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
+    match notice {
+        Notice::SourceDamaged { place, .. } => Some((
+            format!("damaged {place}"),
+            format!("{place} can be read again"),
+        )),
+        _ => None,
+    }
+}

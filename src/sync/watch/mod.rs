@@ -4,5 +4,5 @@
 mod schedule;
 mod settle;
 
-pub use schedule::{Attempt, Schedule, next_transition};
+pub use schedule::{Attempt, Schedule, is_hopeless, next_transition};
 pub use settle::Settling;

@@ -23,7 +23,7 @@ const JITTER: u64 = 4;
 /// What came of a refresh.
 #[derive(Clone, Copy, Debug)]
 pub enum Attempt<'a> {
-    /// It lasts so long now, in milliseconds.
+    /// It lasts so long now, in milliseconds. One that lasts no longer than it is refreshed ahead is left alone for half of that.
     Lasts(i64),
     /// It was not refreshed.
     Not(&'a NotRenewed, UnixMs),
@@ -98,11 +98,16 @@ impl Schedule {
         Some(left.max(rest.unwrap_or_default()))
     }
 
-    /// Notes what came of a refresh of the grant `grant`; when it is tried again, unless its token is another one by then. A token that
-    /// lasts no longer than it is refreshed ahead is left alone for half of its time.
+    /// Notes what came of a refresh of the grant `grant`, and how long it is left alone now.
     pub fn note(&mut self, grant: Fingerprint, attempt: Attempt<'_>, instant: Instant) -> Duration {
         let failures = self.tried.get(&grant).map_or(0, |tried| tried.failures);
+        let longest = self.ahead_ms.saturating_add(self.ahead_ms / 4);
         let (failures, pause) = match attempt {
+            // Due again by the clock alone: that one goes on while a machine sleeps, and may be set.
+            Attempt::Lasts(ms) if ms > longest => {
+                self.tried.remove(&grant);
+                return Duration::ZERO;
+            }
             Attempt::Lasts(ms) => {
                 let half = u64::try_from(ms / 2).unwrap_or(0);
                 (0, Duration::from_millis(half).max(PAUSES[0]))
@@ -142,11 +147,15 @@ impl Schedule {
     }
 }
 
-/// Whether it takes somebody to do something.
-fn is_hopeless(why: &NotRenewed) -> bool {
+/// Whether it takes somebody to do something before a login can be refreshed.
+#[must_use]
+pub fn is_hopeless(why: &NotRenewed) -> bool {
     !matches!(
         why,
-        NotRenewed::Obstacle(_) | NotRenewed::FailedJustNow(_) | NotRenewed::Refused(_)
+        NotRenewed::Obstacle(_)
+            | NotRenewed::FailedJustNow(_)
+            | NotRenewed::Limited(_)
+            | NotRenewed::Refused(_)
     )
 }
 
@@ -239,6 +248,9 @@ mod tests {
             schedule.due_in(&credential, prints, (NOW, at)),
             Some(Duration::from_secs(150))
         );
+        // One that lasts longer goes by the clock alone, which may be set.
+        schedule.note(grant, Attempt::Lasts(8 * 3_600_000), at);
+        assert!(schedule.is_due(&credential, prints, (NOW, at)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Files that other programs are writing: they are read once they are whole, or after a while in any case.
+//! Files that other programs are writing: they are read once they are whole, everything else without them after a while.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,19 @@ use crate::platform::Touch;
 const QUIET: Duration = Duration::from_millis(200);
 /// How often a file that is not whole is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The longest that anything is put off: a login is to be exported within a second.
+/// The longest that everything else is put off: a login is to be exported within a second.
 const MOST: Duration = Duration::from_millis(700);
+/// A file that is left alone is believed after so long, whatever is in it.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// And one that is not, after so long: who looks at it then may wait in vain.
+const FOR_EVER: Duration = Duration::from_secs(30);
 
 /// Which files are being written.
 #[derive(Debug, Default)]
 pub struct Settling {
     touched: HashMap<PathBuf, Span>,
+    /// Since when everything else waits for them.
+    since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,24 +42,40 @@ impl Settling {
         });
         span.last = now;
         span.touch = touch;
+        self.since.get_or_insert(now);
     }
 
-    /// How long to wait before the files are read; nothing when they can be now. `is_whole` says whether what is in a file makes
-    /// sense: one that is emptied and then written does not in between.
+    /// How long to wait before files are read; nothing when they can be now, all but those that are [held](Self::held). `is_whole`
+    /// says whether what is in a file makes sense: one that is emptied and then written does not in between.
     pub fn wait(&mut self, now: Instant, is_whole: impl Fn(&Path) -> bool) -> Option<Duration> {
         let since = |at: Instant| now.saturating_duration_since(at);
         self.touched.retain(|path, span| {
-            let is_over = span.touch == Touch::Done || since(span.last) >= QUIET;
-            since(span.first) < MOST && !(is_over && is_whole(path))
+            let is_quiet = since(span.last) >= QUIET;
+            let is_over = span.touch == Touch::Done || is_quiet;
+            let is_believed = is_quiet && since(span.first) >= BELIEVED;
+            !is_believed && since(span.first) < FOR_EVER && !(is_over && is_whole(path))
         });
-        let left = |span: &Span| {
-            let next = match span.touch {
-                Touch::Writing => QUIET.saturating_sub(since(span.last)).max(LOOK_EVERY),
-                Touch::Done => LOOK_EVERY,
-            };
-            next.min(MOST.saturating_sub(since(span.first)))
+        let waited = self.since.map_or(Duration::ZERO, since);
+        if self.touched.is_empty() || waited >= MOST {
+            return None;
+        }
+        let left = |span: &Span| match span.touch {
+            Touch::Writing => QUIET.saturating_sub(since(span.last)).max(LOOK_EVERY),
+            Touch::Done => LOOK_EVERY,
         };
-        self.touched.values().map(left).min()
+        let next = self.touched.values().map(left).min();
+        next.map(|next| next.min(MOST.saturating_sub(waited)))
+    }
+
+    /// Everything but what is held was read: what is held may be waited for anew.
+    pub fn read(&mut self, now: Instant) {
+        self.since = (!self.touched.is_empty()).then_some(now);
+    }
+
+    /// The files that are still being written.
+    #[must_use]
+    pub fn held(&self) -> HashSet<PathBuf> {
+        self.touched.keys().cloned().collect()
     }
 }
 
@@ -101,20 +123,42 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_put_off_for_longer_than_it_may() {
+    fn nothing_else_is_put_off_for_longer_than_it_may() {
         let (mut settling, start) = (Settling::default(), Instant::now());
-        for at in (0..700).step_by(10) {
-            settling.note(Path::new(FILE), Touch::Writing, start + ms(at));
-            let wait = settling.wait(start + ms(at), |_| true).unwrap();
-            assert!(ms(at) + wait <= MOST, "{at}: {wait:?}");
+        let mut passes = Vec::new();
+        for at in (0..3000).step_by(10) {
+            let now = start + ms(at);
+            // Two that are written without a pause, the one beginning later than the other.
+            settling.note(Path::new(FILE), Touch::Writing, now);
+            if at >= 350 {
+                settling.note(Path::new("/other"), Touch::Writing, now);
+            }
+            match settling.wait(now, |_| true) {
+                Some(wait) => assert!(wait <= MOST, "{at}: {wait:?}"),
+                None => {
+                    assert!(settling.held().contains(Path::new(FILE)), "it is left out");
+                    passes.push(at);
+                    settling.read(now);
+                }
+            }
         }
-        assert_eq!(settling.wait(start + MOST, |_| true), None);
+        assert_eq!(passes, [700, 1400, 2100, 2800]);
+    }
+
+    #[test]
+    fn what_stays_broken_is_believed_in_the_end() {
+        let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Done, start);
-        settling.note(Path::new("/broken"), Touch::Done, start);
-        assert_eq!(
-            settling.wait(start + MOST, |_| false),
-            None,
-            "believed by now"
-        );
+        assert_eq!(settling.wait(start + MOST, |_| false), None);
+        assert_eq!(settling.held().len(), 1);
+        settling.read(start + MOST);
+        assert!(settling.wait(start + MOST + ms(1), |_| false).is_some());
+        assert_eq!(settling.wait(start + BELIEVED, |_| false), None);
+        assert_eq!(settling.held().len(), 0);
+        // One that is written for ever is looked at all the same, from time to time.
+        settling.note(Path::new(FILE), Touch::Writing, start);
+        settling.note(Path::new(FILE), Touch::Writing, start + FOR_EVER);
+        settling.wait(start + FOR_EVER, |_| false);
+        assert_eq!(settling.held().len(), 0);
     }
 }

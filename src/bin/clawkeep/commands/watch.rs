@@ -9,7 +9,7 @@ use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::time_arg::span;
-use crate::watcher::{Wake, Watcher};
+use crate::watcher::Watcher;
 
 /// The longest that logins are refreshed ahead, in milliseconds: 7 days.
 const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
@@ -69,16 +69,11 @@ impl Watch {
         // Only who it is: the lock is what counts.
         let _ = std::fs::write(&path, format!("{}\n", std::process::id()));
         let (sender, wakes) = mpsc::channel();
-        let wake = sender.clone();
-        let alerting = Alerting::new(context, &self.notify, move || {
-            // Nobody is left to wake while the process ends.
-            let _ = wake.send(Wake::Delivered);
-        })?;
-        let mut watcher = Watcher::new(context, self.refresh_ahead, alerting);
+        let mut watcher = Watcher::new(context, self.refresh_ahead, self.notify, sender)?;
         if self.once {
-            watcher.once()
+            watcher.once(&wakes)
         } else {
-            watcher.run(&sender, &wakes)
+            watcher.run(&wakes)
         }
     }
 }

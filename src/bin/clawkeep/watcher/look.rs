@@ -1,14 +1,14 @@
 //! Which files matter, and whether anything has changed that was not told.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::platform::{FileError, Followed, Follower, Stamp, read_regular};
+use clawkeep::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
 
-use super::{Wake, Watcher};
+use super::{FOLLOW_AGAIN, Wake, Watcher};
 
 /// By how much the clock may run against the system's steady one before it counts as set.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
@@ -22,47 +22,76 @@ pub(super) struct Before {
     clock: (SystemTime, Instant),
 }
 
-impl Watcher<'_> {
-    pub(super) fn follower(&self, wakes: &Sender<Wake>) -> Option<Follower> {
-        let wakes = wakes.clone();
-        let follower = Follower::new(move |touched| {
-            // Nobody is left to wake while the process ends.
-            let _ = wakes.send(Wake::Touched(touched));
-        });
-        follower.map_err(|error| self.say_polling(&error)).ok()
+impl Before {
+    /// Whether the clock was set since, or the machine slept.
+    pub(super) fn is_clock_set(&self) -> bool {
+        let (wall, steady) = self.clock;
+        let passed = SystemTime::now().duration_since(wall).unwrap_or_default();
+        passed.abs_diff(steady.elapsed()) > CLOCK_SLACK
     }
+}
 
-    pub(super) fn say_polling(&self, error: &(dyn std::error::Error + 'static)) {
-        let why = crate::failure::chain(Some(error)).join(": ");
-        self.log.warn(&format!(
-            "{why}. Files are looked at every second instead; on Linux, raise fs.inotify.max_user_watches and max_user_instances"
-        ));
+impl Watcher<'_> {
+    fn follower(&self) -> Result<Follower, FollowError> {
+        let (wakes, inbox) = (self.sender.clone(), self.inbox.clone());
+        Follower::new(move |touched| {
+            if inbox.put(touched) {
+                // Nobody is left to wake while the process ends.
+                let _ = wakes.send(Wake::Touched);
+            }
+        })
     }
 
     /// Follows what there is now. Whether something may have happened there before it was followed.
-    pub(super) fn arm(&self, follower: &mut Option<Follower>) -> bool {
-        let Some(watching) = follower.as_mut() else {
-            return false;
-        };
-        match watching.follow(&self.followed()) {
-            Ok(is_new) => is_new,
-            Err(error) => {
-                self.say_polling(&error);
-                *follower = None;
-                true
+    pub(super) fn arm(&mut self) -> bool {
+        if self.follower.is_none() {
+            if self
+                .unfollowed
+                .is_some_and(|since| since.elapsed() < FOLLOW_AGAIN)
+            {
+                return false;
             }
+            match self.follower() {
+                Ok(follower) => self.follower = Some(follower),
+                Err(error) => return self.poll(&error),
+            }
+        }
+        let followed = self.followed();
+        let armed = self
+            .follower
+            .as_mut()
+            .map(|follower| follower.follow(&followed));
+        match armed {
+            Some(Ok(is_new)) => {
+                if self.unfollowed.take().is_some() {
+                    self.log.event("changes of files are told again");
+                }
+                is_new
+            }
+            Some(Err(error)) => self.poll(&error),
+            None => false,
         }
     }
 
+    /// The system does not tell of changed files: they are looked at, for a while.
+    fn poll(&mut self, error: &(dyn Error + 'static)) -> bool {
+        let is_news = self.unfollowed.is_none();
+        self.follower = None;
+        self.unfollowed = Some(Instant::now());
+        if is_news {
+            let why = crate::failure::chain(Some(error)).join(": ");
+            self.log.warn(&format!(
+                "{why}. Files are looked at every second instead. On Linux: raise fs.inotify.max_user_watches and fs.inotify.max_user_instances"
+            ));
+        }
+        is_news
+    }
+
     /// The files that other programs write.
-    pub(super) fn followed(&self) -> Followed {
+    fn followed(&self) -> Followed {
         let layout = &self.context.layout;
-        let mut files = vec![
-            layout.claude_code_file.clone(),
-            layout.codex_file.clone(),
-            layout.settings_file.clone(),
-            layout.config_file.clone(),
-        ];
+        let mut files: Vec<PathBuf> = self.sources().into();
+        files.extend([layout.settings_file.clone(), layout.config_file.clone()]);
         files.extend(self.agents.iter().map(AgentRef::store_file));
         if let Ok(settings) = self.context.settings() {
             // An agent that is configured is there once its directory is.
@@ -87,22 +116,20 @@ impl Watcher<'_> {
         Followed { files, dirs }
     }
 
-    pub(super) fn is_settings(&self, path: &Path) -> bool {
-        let layout = &self.context.layout;
-        path == layout.settings_file || path == layout.config_file
-    }
-
-    /// Whether what is in a file makes sense. One that is not there may be about to be put in place.
+    /// Whether what is in a file makes sense. One that is not there, or empty, may be about to be put in place.
     pub(super) fn is_whole(&self, path: &Path) -> bool {
-        if path.extension().is_none_or(|extension| extension != "json") || self.is_settings(path) {
-            return true; // a directory, or nothing that is read without need
+        let is_settings = self.is_settings(path);
+        let is_json = path.extension().is_some_and(|end| end == "json");
+        if !is_settings && !is_json {
+            return true; // a directory
         }
         match read_regular(path, WHOLE_MAX) {
+            Ok(Some(contents)) if is_settings => !contents.bytes.trim_ascii().is_empty(),
             Ok(Some(contents)) => {
                 serde_json::from_slice::<serde::de::IgnoredAny>(&contents.bytes).is_ok()
             }
             Ok(None) => path.parent().is_none_or(|dir| !dir.is_dir()),
-            Err(FileError::Io { .. } | FileError::TooLarge { .. }) | Err(_) => true, // said by the pass
+            Err(_) => true, // said by the pass
         }
     }
 
@@ -121,23 +148,24 @@ impl Watcher<'_> {
         }
     }
 
-    pub(super) fn version(&self) -> Option<i64> {
+    fn version(&self) -> Option<i64> {
         let (vault, _) = self.vault.as_ref()?;
         vault.data_version().ok()
     }
 
-    /// The files that have changed without a word.
+    /// The files that have changed without a word, or were not known yet.
     pub(super) fn changed(&self, before: &Before) -> Vec<PathBuf> {
-        let changed = before.stamps.iter();
-        let changed = changed.filter(|(path, stamp)| Stamp::of(path) != **stamp);
-        changed.map(|(path, _)| path.clone()).collect()
+        let followed = self.followed();
+        let paths = followed.files.into_iter().chain(followed.dirs);
+        let is_other = |path: &PathBuf| match before.stamps.get(path) {
+            Some(stamp) => Stamp::of(path) != *stamp,
+            None => exists(path),
+        };
+        paths.filter(is_other).collect()
     }
 
-    /// Whether anything else has changed that is not told: the clock, the vault.
+    /// Whether anything else has changed that is not told: the vault.
     pub(super) fn is_otherwise(&self, before: &Before) -> bool {
-        let (wall, steady) = before.clock;
-        let passed = SystemTime::now().duration_since(wall).unwrap_or_default();
-        let is_clock_set = passed.abs_diff(steady.elapsed()) > CLOCK_SLACK;
         let is_replaced = || match &self.vault {
             Some((vault, opened)) => match (Stamp::of(vault.path()), opened) {
                 (Some(there), Some(opened)) => !there.is_same_file(opened),
@@ -145,8 +173,7 @@ impl Watcher<'_> {
             },
             None => false, // opened with the next pass
         };
-        is_clock_set
-            || cfg!(target_os = "macos") // a login in the Keychain, of which nobody tells
+        cfg!(target_os = "macos") // a login in the Keychain, of which nobody tells
             || is_replaced()
             || self.version() != before.version
     }

@@ -1,42 +1,48 @@
 //! Keeping everything in step without being asked: waits for changed files, for what is due, and for signals, and goes through
 //! everything once there is a reason.
 
+mod inbox;
 mod log;
 mod look;
 mod pass;
+mod refresh;
+mod rounds;
 mod service;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
 use clawkeep::domain::AgentName;
-use clawkeep::platform::{Stamp, Touch, Touched};
-use clawkeep::sync::watch::{Schedule, Settling};
-use clawkeep::vault::{UnlockedVault, VaultError};
+use clawkeep::platform::{Follower, Stamp, Touch};
+use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
+use clawkeep::vault::UnlockedVault;
 
+use self::inbox::Inbox;
 use self::log::Log;
-use self::pass::{Pass, Seen};
-use self::service::Service;
-use crate::alerting::{Alerting, Trouble};
+use self::look::Before;
+use self::pass::Seen;
+use self::refresh::{Job, Outcome};
+use self::service::{Ending, Service};
+use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::prune;
+use crate::ui::shown_id;
 
 /// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
 /// vault.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The same where the system does not tell of changed files.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// How often memory is given back that only quickens passes.
-const RELEASE_EVERY: Duration = Duration::from_secs(5);
-/// How often it is looked whether old events are to be removed.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How long the system is not asked again where it had nothing left to tell of changed files with.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two passes that nobody asked for.
 const PASS_PAUSE: Duration = Duration::from_millis(100);
-/// Pauses after a pass that failed as a whole, in turn; then always the last.
+/// Pauses after a pass that failed as a whole, or of an agent, in turn; then always the last.
 const RETRIES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -44,18 +50,18 @@ const RETRIES: [Duration; 5] = [
     Duration::from_secs(15),
     Duration::from_secs(60),
 ];
-/// How often the vault must have failed in turn before somebody is told: it is gone for a moment while it is replaced.
-const FAILURES_TO_ALERT: usize = 3;
-/// For how long a store must have been held by others before somebody is told.
-const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
-/// How long alerts that are on their way are waited for at the end. Service managers wait for a minute and more.
-const ALERTS_WAIT: Duration = Duration::from_secs(35);
+/// The longest such pause where something is only held by others.
+const BUSY_RETRY: Duration = Duration::from_secs(5);
+
 /// What ends a wait.
 #[derive(Debug)]
 pub(crate) enum Wake {
-    Touched(Touched),
+    /// Something is in the inbox.
+    Touched,
     /// An alert was delivered, or could not be.
     Delivered,
+    /// What came of a refresh; nothing once all are done.
+    Refreshed(Option<Box<(Job, Outcome)>>),
     /// Read the settings anew.
     Reload,
     End,
@@ -67,49 +73,92 @@ pub(crate) struct Watcher<'c> {
     log: Log,
     service: Service,
     schedule: Schedule,
-    /// Agents whose stores others hold on to, and since when.
-    busy: BTreeMap<AgentName, Instant>,
     alerting: Alerting,
+    notify: Vec<NotifyArg>,
+    sender: Sender<Wake>,
+    ending: Ending,
+    inbox: Inbox,
+    settling: Settling,
+    /// The system tells of changed files; else, since when it is not asked.
+    follower: Option<Follower>,
+    unfollowed: Option<Instant>,
     /// The vault, and which file it is.
     vault: Option<(UnlockedVault, Option<Stamp>)>,
     /// There was one: it is not made anew.
     had_vault: bool,
-    /// The agents of the last pass.
+    /// Every agent that was there last.
     agents: Vec<AgentRef>,
+    /// Agents whose stores others hold on to, and since when.
+    busy: BTreeMap<AgentName, Instant>,
+    /// The thread that refreshes logins.
+    refreshing: Option<JoinHandle<()>>,
+    /// Settings were touched; why those that are there cannot be used.
+    is_stale: bool,
+    settings_fault: Option<String>,
     pruned: Option<Instant>,
     released: Instant,
 }
 
 /// Why and when the next pass is made.
+#[derive(Debug, Default)]
 struct Due {
     /// There is a reason.
     is_dirty: bool,
     /// When there will be one.
     at: Option<Instant>,
+    /// How many passes have failed in turn, in whole or for an agent.
     failures: usize,
 }
 
 impl<'c> Watcher<'c> {
-    pub(crate) fn new(context: &'c mut Context, ahead_ms: i64, alerting: Alerting) -> Self {
-        Self {
-            log: Log::new(context.env.get("JOURNAL_STREAM")),
+    pub(crate) fn new(
+        context: &'c mut Context,
+        ahead_ms: i64,
+        notify: Vec<NotifyArg>,
+        sender: Sender<Wake>,
+    ) -> Result<Self, Failure> {
+        let alerting = rounds::alerting(context, &notify, &sender)?;
+        let log = Log::new(context.env.get("JOURNAL_STREAM"), context.clock);
+        Ok(Self {
+            log: log.map_err(Failure::Output)?,
             context,
             service: Service::new(),
             schedule: Schedule::new(ahead_ms),
-            busy: BTreeMap::new(),
             alerting,
+            notify,
+            sender,
+            ending: Ending::default(),
+            inbox: Inbox::default(),
+            settling: Settling::default(),
+            follower: None,
+            unfollowed: None,
             vault: None,
             had_vault: false,
             agents: Vec::new(),
+            busy: BTreeMap::new(),
+            refreshing: None,
+            is_stale: false,
+            settings_fault: None,
             pruned: None,
             released: Instant::now(),
-        }
+        })
     }
 
-    /// One pass. The worst of what went wrong ends it.
-    pub(crate) fn once(&mut self) -> Result<(), Failure> {
-        let seen = self.pass()?;
+    /// One pass, with what is due in it. The worst of what went wrong ends it.
+    pub(crate) fn once(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
+        let mut seen = self.pass()?;
+        while self.refreshing.is_some() {
+            match wakes.recv() {
+                Ok(Wake::Refreshed(what)) => self.note_refreshed(what),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+            if self.refreshing.is_none() {
+                seen = self.pass_without_refreshing()?; // what it brought is exported, and so is what failed known
+            }
+        }
         self.finish_alerts();
+        self.log.flush();
         let failures = seen.failures.into_iter().map(|(_, failure)| failure);
         let worst = failures.max_by_key(Failure::exit_status);
         match worst {
@@ -120,69 +169,62 @@ impl<'c> Watcher<'c> {
     }
 
     /// Watches until it is told to end. Only what keeps it from beginning is a failure.
-    pub(crate) fn run(
-        &mut self,
-        sender: &Sender<Wake>,
-        wakes: &Receiver<Wake>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn run(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
         let is_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
-        service::listen(sender.clone(), is_terminal).map_err(Failure::Input)?;
-        let mut follower = self.follower(sender);
-        self.arm(&mut follower);
+        service::listen(self.sender.clone(), &self.ending, is_terminal).map_err(Failure::Input)?;
+        self.arm();
         let mut before = self.before();
-        let first = self.first_pass(wakes)?;
-        let Some(first) = first else {
-            return Ok(());
+        let mut due = match self.first_pass(wakes) {
+            Ok(Some(due)) => due,
+            Ok(None) => return self.end(wakes),
+            Err(failure) => {
+                self.log.flush();
+                return Err(failure);
+            }
         };
-        self.service.ready(status(&first));
-        let mut due = Due {
-            is_dirty: self.arm(&mut follower),
-            at: first.wait.map(|wait| Instant::now() + wait),
-            failures: 0,
-        };
-        let mut settling = Settling::default();
+        due.is_dirty |= self.arm();
         loop {
-            let hold = settling.wait(Instant::now(), |path| self.is_whole(path));
+            self.sort_out(&mut due);
+            let hold = self.hold();
             if due.is_dirty && hold.is_none() {
                 before = self.before();
                 due = self.attempt(due.failures);
-                due.is_dirty |= self.arm(&mut follower);
+                due.is_dirty |= self.arm();
+                self.settling.read(Instant::now());
             }
-            let look = self.look_every(follower.is_some());
-            let until_due = due
-                .at
-                .map_or(look, |at| at.saturating_duration_since(Instant::now()));
-            let until_due = if due.is_dirty { PASS_PAUSE } else { until_due };
-            let wait = until_due.min(look).min(hold.unwrap_or(look));
-            match wakes.recv_timeout(wait) {
+            let look = self.look_every();
+            let wait = match (due.is_dirty, hold, due.at) {
+                (true, Some(hold), _) => hold,
+                (true, None, _) => PASS_PAUSE,
+                (false, _, Some(at)) => at.saturating_duration_since(Instant::now()),
+                (false, _, None) => look,
+            };
+            match wakes.recv_timeout(wait.min(look)) {
                 Ok(wake) => {
-                    let rest = wakes.try_iter();
-                    for wake in std::iter::once(wake).chain(rest) {
+                    let all = std::iter::once(wake).chain(wakes.try_iter());
+                    for wake in all {
                         match wake {
-                            Wake::End => return self.end(),
+                            Wake::End => return self.end(wakes),
+                            Wake::Touched => {} // sorted out at once
                             Wake::Delivered => due.is_dirty = true,
-                            Wake::Reload => {
-                                self.reload();
-                                due.is_dirty = true;
+                            Wake::Refreshed(what) => {
+                                due.is_dirty |= what.is_none();
+                                self.note_refreshed(what);
                             }
-                            Wake::Touched(touched) => {
+                            Wake::Reload => {
+                                self.is_stale = true;
+                                self.schedule.forget();
                                 due.is_dirty = true;
-                                self.note(&touched, &mut settling);
                             }
                         }
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.end(),
+                Err(RecvTimeoutError::Disconnected) => return self.end(wakes),
                 Err(RecvTimeoutError::Timeout) => {
                     self.service.alive();
                     due.is_dirty |= due.at.is_some_and(|at| at <= Instant::now());
-                    if wait == look {
-                        let changed = self.changed(&before);
-                        due.is_dirty |= !changed.is_empty() || self.is_otherwise(&before);
-                        for path in changed {
-                            let touched = Touched::Path(path, Touch::Writing);
-                            self.note(&touched, &mut settling);
-                        }
+                    if wait >= look {
+                        due.is_dirty |= self.look(&before);
                     }
                 }
             }
@@ -190,11 +232,11 @@ impl<'c> Watcher<'c> {
     }
 
     /// Until the vault is to be had. Nothing where it is told to end before.
-    fn first_pass(&mut self, wakes: &Receiver<Wake>) -> Result<Option<Seen>, Failure> {
+    fn first_pass(&mut self, wakes: &Receiver<Wake>) -> Result<Option<Due>, Failure> {
         for pause in RETRIES {
             match self.pass() {
                 Err(failure) if failure.is_busy() => {
-                    self.log.fail(&failure);
+                    self.log.failing(&log::in_a_line(&failure));
                     self.service.alive();
                     let end = Instant::now() + pause;
                     while let Ok(wake) =
@@ -204,201 +246,164 @@ impl<'c> Watcher<'c> {
                             return Ok(None);
                         }
                     }
+                    self.is_stale = true; // whatever was told meanwhile
                 }
-                other => return other.map(Some),
+                Err(failure) => return Err(failure),
+                Ok(seen) => return Ok(Some(self.after(&seen, 0))),
             }
         }
-        self.pass().map(Some)
+        self.pass().map(|seen| Some(self.after(&seen, 0)))
     }
 
-    /// A pass, and when the next one is due.
-    fn attempt(&mut self, failures: usize) -> Due {
-        let (wait, failures) = match self.pass() {
-            Ok(seen) => {
-                self.service.ready(status(&seen));
-                (seen.wait, 0)
-            }
-            Err(failure) => {
-                let text = log::in_a_line(&failure);
-                let over = Some("in step again".to_owned());
-                self.log.standing("pass", &text, over);
-                self.vault = None; // opened anew: it may be another one
-                let trouble = Trouble {
-                    key: "vault".to_owned(),
-                    title: "The vault cannot be used".to_owned(),
-                    body: text,
-                };
-                // While it is replaced it is gone for a moment.
-                if failures + 1 >= FAILURES_TO_ALERT {
-                    self.alerting.pass_without_vault(self.context, &[trouble]);
-                }
-                let pause = RETRIES[failures.min(RETRIES.len() - 1)];
-                (Some(pause), failures + 1)
-            }
+    /// Takes in what was told of changed files.
+    fn sort_out(&mut self, due: &mut Due) {
+        let contents = self.inbox.take();
+        let now = Instant::now();
+        due.is_dirty |= contents.is_unsure || !contents.paths.is_empty();
+        self.is_stale |= contents.is_unsure;
+        for (path, touch) in contents.paths {
+            self.note(&path, touch, now);
+        }
+    }
+
+    fn note(&mut self, path: &std::path::Path, touch: Touch, now: Instant) {
+        self.is_stale |= self.is_settings(path);
+        self.settling.note(path, touch, now);
+    }
+
+    /// How long to wait for files that are being written.
+    fn hold(&mut self) -> Option<Duration> {
+        let mut settling = std::mem::take(&mut self.settling);
+        let hold = settling.wait(Instant::now(), |path| self.is_whole(path));
+        self.settling = settling;
+        hold
+    }
+
+    /// How long to sleep at most.
+    fn look_every(&self) -> Duration {
+        let look = if self.follower.is_some() {
+            LOOK_EVERY
+        } else {
+            POLL_EVERY
         };
+        self.service.pulse().map_or(look, |pulse| pulse.min(look))
+    }
+
+    /// Looks for what nobody tells. Whether there is anything.
+    fn look(&mut self, before: &Before) -> bool {
+        let changed = self.changed(before);
+        let is_clock_set = before.is_clock_set();
+        if is_clock_set {
+            self.schedule.forget(); // its pauses are of another time
+        }
+        let now = Instant::now();
+        for path in &changed {
+            self.note(path, Touch::Writing, now);
+        }
+        !changed.is_empty() || is_clock_set || self.is_otherwise(before)
+    }
+
+    /// What a pass says of the next.
+    fn after(&mut self, seen: &Seen, failures: usize) -> Due {
+        self.service.ready(rounds::status(seen));
+        let worst = seen.failures.iter().map(|(_, failure)| failure);
+        let is_busy = worst.clone().all(Failure::is_busy);
+        let failures = if seen.failures.is_empty() {
+            0
+        } else {
+            failures + 1
+        };
+        let retry = failures.checked_sub(1).map(|at| {
+            let pause = RETRIES[at.min(RETRIES.len() - 1)];
+            if is_busy {
+                pause.min(BUSY_RETRY)
+            } else {
+                pause
+            }
+        });
+        let wait = seen.wait.into_iter().chain(retry).min();
         Due {
-            is_dirty: false,
-            at: wait.map(|wait| Instant::now() + wait.max(PASS_PAUSE)),
+            // What was left out is come back to.
+            is_dirty: !self.settling.held().is_empty(),
+            at: wait.and_then(|wait| Instant::now().checked_add(wait.max(PASS_PAUSE))),
             failures,
         }
     }
 
-    fn pass(&mut self) -> Result<Seen, Failure> {
-        self.open()?;
-        let Some((vault, _)) = self.vault.as_mut() else {
-            return Err(VaultError::Absent {
-                path: self.context.layout.vault_file.clone(),
+    /// Notes what came of a refresh.
+    fn note_refreshed(&mut self, what: Option<Box<(Job, Outcome)>>) {
+        let Some(what) = what else {
+            if let Some(thread) = self.refreshing.take() {
+                let _ = thread.join(); // it has nothing left to do
             }
-            .into());
-        };
-        let service = &self.service;
-        let pass = Pass {
-            context: self.context,
-            vault,
-            schedule: &mut self.schedule,
-            log: &mut self.log,
-            alive: &|| service.alive(),
-        };
-        let mut seen = pass.run()?;
-        self.busy
-            .retain(|name, _| seen.failures.iter().any(|(agent, _)| agent.name == *name));
-        let lasts = |agent: &AgentRef, failure: &Failure| {
-            let since = self.busy.entry(agent.name.clone());
-            let since = since.or_insert_with(Instant::now);
-            !failure.is_busy() || since.elapsed() >= BUSY_TO_ALERT
-        };
-        let trouble = lasting(&seen.failures, lasts);
-        let alerts = self
-            .alerting
-            .pass(self.context, vault, &seen.agents, &trouble);
-        match alerts {
-            Ok(next) => {
-                let now = self.context.clock.now();
-                let wait = next.map(|next| next.0.saturating_sub(now.0));
-                let wait = wait.map(|wait| Duration::from_millis(u64::try_from(wait).unwrap_or(0)));
-                seen.wait = seen.wait.into_iter().chain(wait).min();
-            }
-            Err(failure) => {
-                let over = Some("alerts: in step again".to_owned());
-                let text = format!("alerts: {}", log::in_a_line(&failure));
-                self.log.standing("alerts", &text, over);
-            }
-        }
-        if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-            self.pruned = Some(Instant::now());
-            if let Err(failure) = prune::when_due(self.context, vault) {
-                self.log.fail(&failure);
-            }
-        }
-        if self.released.elapsed() >= RELEASE_EVERY {
-            self.released = Instant::now();
-            let _ = vault.release_memory(); // it is kept then, and bounded
-        }
-        self.agents = seen.agents.iter().map(|(agent, _)| agent.clone()).collect();
-        let failed = seen.failures.iter().map(|(agent, _)| agent);
-        for agent in failed {
-            if !self.agents.contains(agent) {
-                self.agents.push(agent.clone());
-            }
-        }
-        self.log.end_of_pass();
-        Ok(seen)
-    }
-
-    /// Opens the vault, unless it is open and still the one that is there.
-    fn open(&mut self) -> Result<(), Failure> {
-        let path = &self.context.layout.vault_file;
-        let there = Stamp::of(path);
-        if let Some((_, Some(opened))) = &self.vault
-            && there.is_some_and(|there| there.is_same_file(opened))
-        {
-            return Ok(());
-        }
-        self.vault = None;
-        let vault = if self.had_vault {
-            // Gone for a moment while it is replaced: one that is made then would be empty.
-            self.context.unlocked()?
-        } else {
-            self.context.vault()?
-        };
-        self.had_vault = true;
-        let opened = Stamp::of(vault.path());
-        self.vault = Some((vault, opened));
-        Ok(())
-    }
-
-    fn note(&mut self, touched: &Touched, settling: &mut Settling) {
-        match touched {
-            Touched::Path(path, touch) => {
-                if self.is_settings(path) {
-                    self.reload();
-                }
-                settling.note(path, *touch, Instant::now());
-            }
-            Touched::Unsure => self.reload(),
-        }
-    }
-
-    fn reload(&mut self) {
-        self.context.forget_settings();
-        self.schedule.forget();
-    }
-
-    /// How long to sleep at most.
-    fn look_every(&self, is_told: bool) -> Duration {
-        let look = if is_told { LOOK_EVERY } else { POLL_EVERY };
-        self.service.pulse().map_or(look, |pulse| pulse.min(look))
-    }
-
-    /// Waits for alerts that are on their way.
-    fn finish_alerts(&mut self) {
-        let Some((vault, _)) = self.vault.as_mut() else {
             return;
         };
-        let finished = self.alerting.finish(self.context, vault, ALERTS_WAIT);
-        if let Err(failure) = finished {
-            self.log.fail(&failure);
+        let (job, outcome) = *what;
+        let agent = shown_id(job.agent.name.as_str());
+        let key = format!("refresh {agent} {}", job.id);
+        let (now, instant) = (self.context.clock.now(), Instant::now());
+        let words = clawkeep::health::remaining_short;
+        match outcome {
+            Outcome::Lasts(ms, grant, is_ours) => {
+                self.schedule.note(grant, Attempt::Lasts(ms), instant);
+                self.log.no_news(&key);
+                if is_ours {
+                    let id = shown_id(job.id.as_str());
+                    let left = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+                    let left = words(left.as_secs_f64() * 1000.0);
+                    self.log
+                        .event(&format!("{agent}: {id} was refreshed; ends in {left}"));
+                }
+            }
+            Outcome::Not(why, next) => {
+                let attempt = Attempt::Not(&why, now);
+                let pause = self.schedule.note(job.grant, attempt, instant);
+                let said = crate::renewal::why_not(job.id.as_str(), &why);
+                let mut text = format!("{agent}: {said}.");
+                if is_hopeless(&why) {
+                    text.push_str(&format!(" {next}"));
+                } else {
+                    let pause = words(pause.as_secs_f64() * 1000.0);
+                    text.push_str(&format!(" It is tried again in {pause}."));
+                }
+                self.log.news(&key, &text);
+            }
+            Outcome::Failed(failure) => {
+                self.schedule.note(job.grant, Attempt::Failed, instant);
+                let why = log::in_a_line(&failure);
+                self.log.news(&key, &format!("{agent}: {}: {why}", job.id));
+            }
         }
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
+    fn end(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
         self.service.stopping();
+        if self.refreshing.is_some() {
+            self.log.event(
+                "ending once the refresh that is under way has its answer; asked again, at once",
+            );
+        }
+        while self.refreshing.is_some() {
+            match wakes.recv() {
+                Ok(Wake::Refreshed(what)) => self.note_refreshed(what),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
         self.finish_alerts();
         self.log.event("ended as asked");
+        self.log.flush();
         Ok(())
     }
-}
 
-/// What went wrong with agents, for a person who is not here; what is over by itself in a moment left out.
-fn lasting(
-    failures: &[(AgentRef, Failure)],
-    mut lasts: impl FnMut(&AgentRef, &Failure) -> bool,
-) -> Vec<Trouble> {
-    let lasting = failures
-        .iter()
-        .filter(|(agent, failure)| lasts(agent, failure));
-    let trouble = |(agent, failure): &(AgentRef, Failure)| Trouble {
-        key: format!("agent:{}", agent.name),
-        title: format!("Agent {} is not in step", agent.name),
-        body: log::in_a_line(failure),
-    };
-    lasting.map(trouble).collect()
-}
-
-/// How it stands, for who asks the manager.
-fn status(seen: &Seen) -> String {
-    let count = |count: usize, noun: &str| {
-        let plural = if count == 1 { "" } else { "s" };
-        format!("{count} {noun}{plural}")
-    };
-    let credentials = seen.agents.iter().map(|(_, doc)| doc.credentials().count());
-    let mut status = format!(
-        "{}, {}",
-        count(seen.agents.len(), "agent"),
-        count(credentials.sum(), "credential")
-    );
-    if !seen.failures.is_empty() {
-        status.push_str(&format!("; {} in trouble", seen.failures.len()));
+    fn is_settings(&self, path: &std::path::Path) -> bool {
+        let layout = &self.context.layout;
+        path == layout.settings_file || path == layout.config_file
     }
-    status
+
+    /// Where the other programs keep their logins.
+    fn sources(&self) -> [PathBuf; 2] {
+        let layout = &self.context.layout;
+        [layout.claude_code_file.clone(), layout.codex_file.clone()]
+    }
 }

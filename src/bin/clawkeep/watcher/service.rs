@@ -1,9 +1,21 @@
 //! What a service manager is told, and the signals it sends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::Wake;
+
+/// Whether it has been asked to end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending(Arc<AtomicBool>);
+
+impl Ending {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 /// The manager that started this process, if it wants to be told.
 #[derive(Debug)]
@@ -72,30 +84,40 @@ impl Service {
     }
 }
 
-/// Turns signals into wakes: to end, or to read the settings anew.
+/// Turns signals into wakes: to end, or to read the settings anew. A second one that asks to end ends it at once.
 #[cfg(unix)]
-pub(crate) fn listen(wake: Sender<Wake>, is_terminal: bool) -> std::io::Result<()> {
+pub(crate) fn listen(
+    wake: Sender<Wake>,
+    ending: &Ending,
+    is_terminal: bool,
+) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let asked = Arc::clone(&ending.0);
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
                 // Of a terminal it says that the terminal is gone.
-                let what = if signal == SIGHUP && !is_terminal {
-                    Wake::Reload
-                } else {
-                    Wake::End
-                };
-                if wake.send(what).is_err() {
-                    return;
+                if signal == SIGHUP && !is_terminal {
+                    let _ = wake.send(Wake::Reload);
+                    continue;
                 }
+                if asked.swap(true, Ordering::SeqCst) {
+                    // Whoever asks twice does not want to wait for a provider.
+                    let _ = signal_hook::low_level::emulate_default_handler(signal);
+                }
+                let _ = wake.send(Wake::End);
             }
         })?;
     Ok(())
 }
 
 #[cfg(not(unix))]
-pub(crate) fn listen(_wake: Sender<Wake>, _is_terminal: bool) -> std::io::Result<()> {
+pub(crate) fn listen(
+    _wake: Sender<Wake>,
+    _ending: &Ending,
+    _is_terminal: bool,
+) -> std::io::Result<()> {
     Ok(())
 }

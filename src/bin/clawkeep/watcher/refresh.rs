@@ -1,0 +1,110 @@
+//! Refreshing beside the passes: a provider may take its time, and a login that changes meanwhile is not to wait for it.
+
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use clawkeep::config::AgentRef;
+use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
+use clawkeep::sync::{Engine, NotRenewed, Renewal, Renewer, SyncError, When};
+use clawkeep::vault::{UnlockedVault, VaultError};
+
+use super::service::Ending;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::renewal;
+
+/// How long another process's refresh of the same login is waited for: it does what this one would do.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A login to be refreshed.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) agent: AgentRef,
+    pub(crate) id: ProfileId,
+    pub(crate) grant: Fingerprint,
+    /// It is, if less is left of it, in milliseconds.
+    pub(crate) ahead_ms: i64,
+}
+
+/// What came of one.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It lasts so long now, in milliseconds, with that grant; whether that is this process's doing.
+    Lasts(i64, Fingerprint, bool),
+    /// It was not refreshed: why, and what a person can do.
+    Not(NotRenewed, String),
+    Failed(Failure),
+}
+
+/// Refreshes logins in turn, on a thread of its own, until it is to end; `tell` is told of each, and `None` at the end.
+pub(crate) fn start(
+    (context, mut vault): (Context, UnlockedVault),
+    agents: Vec<AgentRef>,
+    jobs: Vec<Job>,
+    ending: Ending,
+    tell: impl Fn(Option<(Job, Outcome)>) + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name("refreshes".to_owned())
+        .spawn(move || {
+            for job in jobs {
+                if ending.is_asked() {
+                    break;
+                }
+                let outcome = refresh(&context, &mut vault, &agents, &job);
+                tell(Some((job, outcome.unwrap_or_else(Outcome::Failed))));
+            }
+            drop(vault);
+            tell(None);
+        })
+}
+
+fn refresh(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agents: &[AgentRef],
+    job: &Job,
+) -> Result<Outcome, Failure> {
+    let mut renewer = Renewer::new(context.providers()?, agents);
+    renewer.patience = PATIENCE;
+    let mode = context.mode_for(vault, &job.agent)?;
+    let when = When::LessLeftThan(job.ahead_ms);
+    let renew = |engine: &mut Engine<'_>| {
+        let renewal = engine.renew(&renewer, &job.agent, mode, &job.id, when)?;
+        let loaded = engine.load(&job.agent, mode)?;
+        Ok::<_, SyncError>((renewal, loaded.doc))
+    };
+    let (renewal, doc) = context.with_engine(vault, renew)?;
+    Ok(match renewal {
+        Renewal::Not(why) => {
+            let name: &AgentName = &job.agent.name;
+            let next = renewal::what_next(context, (name, &doc), job.id.as_str(), &why);
+            Outcome::Not(why, next)
+        }
+        renewal => {
+            let is_ours = matches!(renewal, Renewal::Renewed(_));
+            match left(context, vault, &doc, &job.id) {
+                Some((left, grant)) => Outcome::Lasts(left, grant, is_ours),
+                None => Outcome::Lasts(0, job.grant, is_ours), // removed since
+            }
+        }
+    })
+}
+
+/// How long a login lasts, in milliseconds, and its grant.
+fn left(
+    context: &Context,
+    vault: &UnlockedVault,
+    doc: &StoreDoc,
+    id: &ProfileId,
+) -> Option<(i64, Fingerprint)> {
+    let credential = doc.credential(id.as_str())?;
+    let ends = credential.expiry()?.floor_ms();
+    let grant = vault.fingerprint(credential.expose_refresh()?);
+    Some((ends.saturating_sub(context.clock.now().0), grant))
+}
+
+/// The vault opened once more, for the thread.
+pub(crate) fn again(vault: &UnlockedVault) -> Result<UnlockedVault, Failure> {
+    vault.again()?.ok_or_else(|| VaultError::Rekeyed.into())
+}

@@ -1,0 +1,287 @@
+//! Going through everything: the settings, the vault, the agents, what is due, the alerts, and what is done once in a while.
+
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use clawkeep::config::AgentRef;
+use clawkeep::domain::AgentName;
+use clawkeep::platform::Stamp;
+use clawkeep::vault::VaultError;
+
+use super::pass::{Pass, Seen};
+use super::{Due, RETRIES, Wake, Watcher, log, refresh};
+use crate::alerting::{Alerting, Trouble};
+use crate::failure::Failure;
+use crate::record::prune;
+
+/// How often memory is given back that only quickens passes.
+const RELEASE_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether old events are to be removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How often the vault must have failed in turn before somebody is told: it is gone for a moment while it is replaced.
+const FAILURES_TO_ALERT: usize = 3;
+/// For how long a store must have been held by others before somebody is told.
+const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
+/// How long alerts that are on their way are waited for at the end. Service managers wait for a minute and more.
+const ALERTS_WAIT: Duration = Duration::from_secs(20);
+/// The same where whom to tell has changed.
+const ALERTS_CHANGED: Duration = Duration::from_secs(2);
+
+impl Watcher<'_> {
+    /// A pass, and when the next one is due.
+    pub(super) fn attempt(&mut self, failures: usize) -> Due {
+        let failure = match self.pass() {
+            Ok(seen) => return self.after(&seen, failures),
+            Err(failure) => failure,
+        };
+        let text = log::in_a_line(&failure);
+        self.log.failing(&text);
+        self.vault = None; // opened anew: it may be another one
+        // While it is replaced it is gone for a moment.
+        let next = (failures + 1 >= FAILURES_TO_ALERT).then(|| {
+            let trouble = Trouble {
+                key: "vault".to_owned(),
+                title: "The vault cannot be used".to_owned(),
+                body: text,
+            };
+            self.alerting.pass_without_vault(self.context, &[trouble])
+        });
+        let next = next.flatten().map(|next| self.until(next));
+        let pause = RETRIES[failures.min(RETRIES.len() - 1)];
+        let pause = if failure.is_busy() {
+            pause.min(super::BUSY_RETRY)
+        } else {
+            pause
+        };
+        Due {
+            is_dirty: false,
+            at: Some(Instant::now() + next.map_or(pause, |next| next.min(pause))),
+            failures: failures + 1,
+        }
+    }
+
+    pub(super) fn pass(&mut self) -> Result<Seen, Failure> {
+        let mut seen = self.pass_without_refreshing()?;
+        self.refresh(std::mem::take(&mut seen.due))?;
+        Ok(seen)
+    }
+
+    pub(super) fn pass_without_refreshing(&mut self) -> Result<Seen, Failure> {
+        let held = self.settling.held();
+        if self.is_stale && !held.iter().any(|path| self.is_settings(path)) {
+            self.reload();
+        }
+        self.open()?;
+        let Some((vault, _)) = self.vault.as_mut() else {
+            let path = self.context.layout.vault_file.clone();
+            return Err(VaultError::Absent { path }.into());
+        };
+        let mut agents = self.context.every_agent(vault)?;
+        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the one that most wait for comes first
+        self.agents.clone_from(&agents);
+        let (service, ending) = (&self.service, &self.ending);
+        let pass = Pass {
+            context: self.context,
+            vault,
+            schedule: &mut self.schedule,
+            log: &mut self.log,
+            held: &held,
+            is_refreshing: self.refreshing.is_some(),
+            goes_on: &|| {
+                service.alive();
+                !ending.is_asked()
+            },
+        };
+        let mut seen = pass.run(&agents)?;
+        let next = self.alert(&seen);
+        seen.wait = seen.wait.into_iter().chain(next).min();
+        self.tidy();
+        self.log.end_of_pass();
+        Ok(seen)
+    }
+
+    /// Reads the settings anew. Those that make no sense leave the ones before in force: somebody is writing them.
+    fn reload(&mut self) {
+        self.is_stale = false;
+        let notify = self.context.own().map(|own| own.notify.clone()).ok();
+        let providers = self.context.own().map(|own| own.providers.clone()).ok();
+        match self.context.reread() {
+            Ok(()) => self.settings_fault = None,
+            Err(failure) => {
+                let why = log::in_a_line(&failure);
+                self.settings_fault = Some(format!("{why} Until then, what was set before holds."));
+                return;
+            }
+        }
+        let own = self.context.own();
+        if own.as_ref().ok().map(|own| &own.providers) != providers.as_ref() {
+            self.schedule.forget();
+        }
+        if own.ok().map(|own| &own.notify) != notify.as_ref() {
+            if let Some((vault, _)) = self.vault.as_mut() {
+                let finished = self.alerting.finish(self.context, vault, ALERTS_CHANGED);
+                if let Err(failure) = finished {
+                    self.log.fail(&log::in_a_line(&failure));
+                }
+            }
+            match alerting(self.context, &self.notify, &self.sender) {
+                Ok(alerting) => self.alerting = alerting,
+                Err(failure) => self.settings_fault = Some(log::in_a_line(&failure)),
+            }
+        }
+    }
+
+    /// Opens the vault, unless it is open and still the one that is there.
+    fn open(&mut self) -> Result<(), Failure> {
+        let path = &self.context.layout.vault_file;
+        let there = Stamp::of(path);
+        if let Some((_, Some(opened))) = &self.vault
+            && there.is_some_and(|there| there.is_same_file(opened))
+        {
+            return Ok(());
+        }
+        self.vault = None;
+        let vault = if self.had_vault {
+            // Gone for a moment while it is replaced: one that is made then would be empty.
+            self.context.unlocked()?
+        } else {
+            self.context.vault()?
+        };
+        self.had_vault = true;
+        let opened = Stamp::of(vault.path());
+        self.vault = Some((vault, opened));
+        Ok(())
+    }
+
+    /// Has logins refreshed.
+    fn refresh(&mut self, jobs: Vec<refresh::Job>) -> Result<(), Failure> {
+        let Some((vault, _)) = self.vault.as_ref().filter(|_| !jobs.is_empty()) else {
+            return Ok(());
+        };
+        let opened = (self.context.again(), refresh::again(vault)?);
+        let sender = self.sender.clone();
+        let tell = move |what: Option<_>| {
+            // Nobody is left to be told while the process ends.
+            let _ = sender.send(Wake::Refreshed(what.map(Box::new)));
+        };
+        let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), tell);
+        self.refreshing = Some(thread.map_err(Failure::Input)?);
+        Ok(())
+    }
+
+    /// Tells somebody who is not here of what needs them; how long until there is more to tell.
+    fn alert(&mut self, seen: &Seen) -> Option<Duration> {
+        let failing = |name: &AgentName| seen.failures.iter().any(|(agent, _)| agent.name == *name);
+        self.busy.retain(|name, _| failing(name));
+        let lasts = |agent: &AgentRef, failure: &Failure| {
+            let since = self.busy.entry(agent.name.clone());
+            let since = since.or_insert_with(Instant::now);
+            !failure.is_busy() || since.elapsed() >= BUSY_TO_ALERT
+        };
+        let mut trouble = lasting(&seen.failures, lasts);
+        if let Some(fault) = &self.settings_fault {
+            let over = Some("settings: in force".to_owned());
+            self.log
+                .standing("settings", &format!("settings: {fault}"), over);
+            trouble.push(Trouble {
+                key: "settings".to_owned(),
+                title: "Settings cannot be used".to_owned(),
+                body: fault.clone(),
+            });
+        }
+        let (vault, _) = self.vault.as_mut()?;
+        match self
+            .alerting
+            .pass(self.context, vault, &seen.agents, &trouble)
+        {
+            Ok(next) => next.map(|next| self.until(next)),
+            Err(failure) => {
+                let over = Some("alerts: in step again".to_owned());
+                let text = format!("alerts: {}", log::in_a_line(&failure));
+                self.log.standing("alerts", &text, over);
+                None
+            }
+        }
+    }
+
+    /// How long until an instant of the wall clock.
+    fn until(&self, at: clawkeep::domain::UnixMs) -> Duration {
+        let left = at.0.saturating_sub(self.context.clock.now().0);
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// What is done once in a while.
+    fn tidy(&mut self) {
+        let Some((vault, _)) = self.vault.as_mut() else {
+            return;
+        };
+        if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            self.pruned = Some(Instant::now());
+            if let Err(failure) = prune::when_due(self.context, vault) {
+                self.log.fail(&log::in_a_line(&failure));
+            }
+        }
+        if self.released.elapsed() >= RELEASE_EVERY {
+            self.released = Instant::now();
+            let _ = vault.release_memory(); // it is kept then, and bounded
+        }
+    }
+
+    /// Waits for alerts that are on their way.
+    pub(super) fn finish_alerts(&mut self) {
+        let Some((vault, _)) = self.vault.as_mut() else {
+            return;
+        };
+        let finished = self.alerting.finish(self.context, vault, ALERTS_WAIT);
+        if let Err(failure) = finished {
+            self.log.fail(&log::in_a_line(&failure));
+        }
+    }
+}
+
+/// Alerts that wake a watcher when they are delivered.
+pub(super) fn alerting(
+    context: &crate::context::Context,
+    notify: &[crate::alerting::NotifyArg],
+    sender: &Sender<Wake>,
+) -> Result<Alerting, Failure> {
+    let sender = sender.clone();
+    Alerting::new(context, notify, move || {
+        // Nobody is left to wake while the process ends.
+        let _ = sender.send(Wake::Delivered);
+    })
+}
+
+/// What went wrong with agents, for a person who is not here; what is over by itself in a moment left out.
+fn lasting(
+    failures: &[(AgentRef, Failure)],
+    mut lasts: impl FnMut(&AgentRef, &Failure) -> bool,
+) -> Vec<Trouble> {
+    let lasting = failures
+        .iter()
+        .filter(|(agent, failure)| lasts(agent, failure));
+    let trouble = |(agent, failure): &(AgentRef, Failure)| Trouble {
+        key: format!("agent:{}", agent.name),
+        title: format!("Agent {} is not in step", agent.name),
+        body: log::in_a_line(failure),
+    };
+    lasting.map(trouble).collect()
+}
+
+/// How it stands, for who asks the manager.
+pub(super) fn status(seen: &Seen) -> String {
+    let count = |count: usize, noun: &str| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} {noun}{plural}")
+    };
+    let credentials = seen.agents.iter().map(|(_, doc)| doc.credentials().count());
+    let mut status = format!(
+        "{}, {}",
+        count(seen.agents.len(), "agent"),
+        count(credentials.sum(), "credential")
+    );
+    if !seen.failures.is_empty() {
+        status.push_str(&format!("; {} in trouble", seen.failures.len()));
+    }
+    status
+}
