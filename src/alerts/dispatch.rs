@@ -130,9 +130,16 @@ impl Alerts {
         }
     }
 
-    /// Whom to tell from now on, and when.
+    /// Whom to tell from now on, and when. Where that is news, what could not be delivered is tried again at once.
     pub fn set(&mut self, settings: NotifySettings) {
+        if settings == self.settings {
+            return;
+        }
         self.settings = settings;
+        self.held.clear();
+        for told in self.told.values_mut().flat_map(ToldOf::values_mut) {
+            told.failed = None;
+        }
     }
 
     /// Whether anybody is to be told anything.
@@ -247,6 +254,11 @@ impl Alerts {
         while let Ok(ended) = self.ended.try_recv() {
             self.note(ended);
         }
+        self.release();
+    }
+
+    /// Lets others tell, unless something is on its way from here or not recorded yet.
+    fn release(&mut self) {
         if self.busy.is_empty() && self.unrecorded.is_empty() {
             self.holding = None;
         }
@@ -290,9 +302,7 @@ impl Alerts {
         match append(vault, &self.unrecorded, (&self.actor, self.clock)) {
             Ok(()) => {
                 self.unrecorded.clear();
-                if self.busy.is_empty() {
-                    self.holding = None;
-                }
+                self.release();
                 Ok(())
             }
             Err(VaultError::Busy { .. } | VaultError::Storage { .. }) => Ok(()),
@@ -385,6 +395,7 @@ impl Alerts {
                 }
             }
         }
+        self.release();
         next
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use clawkeep::config::OwnSettings;
 use clawkeep::platform::FileLock;
 use serde_json::{Value, json};
 
@@ -82,6 +83,52 @@ fn one_that_cannot_be_reached_is_not_tried_for_every_message() {
     watch.look(2 * MINUTE);
     assert_eq!(hook.take().len(), 3);
     assert_eq!(watch.failed().1["why"], "HTTP 400");
+}
+
+#[test]
+fn one_whose_settings_are_mended_is_tried_at_once() {
+    let (wrong, right) = (Hook::start(), Hook::start());
+    let mut watch = Watch::new(&webhook(&wrong));
+    watch.put("anthropic:a", &token(0), 0);
+    wrong.next([Reply::Status(404, String::new())]);
+    let (mut alerts, _woken) = watch.alerts(0);
+    watch.pass(&mut alerts);
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    let settings = |text: &str| {
+        let path = watch.bench.dir.path().join("clawkeep.toml");
+        fs::write(&path, text).unwrap();
+        OwnSettings::load(&path).unwrap().notify
+    };
+    alerts.set(settings(&webhook(&wrong)));
+    let mended = settings(&webhook(&right));
+    assert_eq!(watch.pass(&mut alerts), Some(MINUTE), "nothing has changed");
+    alerts.set(mended);
+    watch.pass(&mut alerts);
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    assert_eq!((wrong.take().len(), right.take().len()), (1, 1));
+    assert_eq!(alerts.unreached().next(), None);
+}
+
+#[test]
+fn a_long_watcher_knows_what_others_have_told_meanwhile() {
+    let hook = Hook::start();
+    let mut watch = Watch::new(&webhook(&hook));
+    watch.put("anthropic:a", &token(400 * DAY), 0);
+    let (mut long, _woken) = watch.alerts(0);
+    assert_eq!(watch.pass(&mut long), Some(386 * DAY));
+    watch.put("anthropic:a", &token(0), 0);
+    watch.look(0);
+    assert_eq!(hook.take().len(), 1);
+    assert_eq!(watch.pass(&mut long), Some(DAY));
+    watch.put("anthropic:a", &token(400 * DAY), 0);
+    watch.pass(&mut long);
+    long.finish(Some(&mut watch.bench.vault), PATIENCE).unwrap();
+    watch.look(0);
+    assert_eq!(hook.take().len(), 1, "that it is over is told once");
 }
 
 #[test]
