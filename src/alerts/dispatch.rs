@@ -204,13 +204,14 @@ impl Alerts {
         self.start(decisions, now)
     }
 
-    /// Waits for what is on its way, until `deadline` at most, and records it. What has not ended by then counts as not told.
+    /// Waits for what is on its way, until `deadline` at most, and records each when it has ended: a slow target must not cost what the
+    /// others were told. What has not ended by then counts as not told.
     ///
     /// # Errors
     /// As [`Alerts::pass`].
     pub fn finish(
         &mut self,
-        vault: Option<&mut UnlockedVault>,
+        mut vault: Option<&mut UnlockedVault>,
         deadline: Duration,
     ) -> Result<(), VaultError> {
         let ends = Instant::now() + deadline;
@@ -219,6 +220,9 @@ impl Alerts {
             match self.ended.recv_timeout(left) {
                 Ok(ended) => self.note(ended),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+            if let Some(vault) = vault.as_deref_mut() {
+                self.record(vault)?;
             }
         }
         let recorded = vault.map_or(Ok(()), |vault| self.record(vault));

@@ -118,11 +118,7 @@ impl Watch {
     }
 
     fn events(&self) -> Vec<Event> {
-        let filter = Filter {
-            kinds: vec![KindFilter::parse("alert").unwrap()],
-            ..Filter::default()
-        };
-        let events = self.bench.vault.history(&filter).unwrap();
+        let events = self.bench.vault.history(&alert_events()).unwrap();
         events.map(Result::unwrap).collect()
     }
 
@@ -151,6 +147,13 @@ impl Watch {
             let said = format!("{:?} {}", sent.headers, sent.body);
             assert!(!said.contains(SECRET), "{said}");
         }
+    }
+}
+
+fn alert_events() -> Filter {
+    Filter {
+        kinds: vec![KindFilter::parse("alert").unwrap()],
+        ..Filter::default()
     }
 }
 

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use clawkeep::config::OwnSettings;
 use clawkeep::platform::FileLock;
+use clawkeep::vault::Vault;
 use serde_json::{Value, json};
 
-use super::{DAY, HOUR, MINUTE, PATIENCE, SECRET, START, Watch, token, webhook};
+use super::{DAY, HOUR, MINUTE, PATIENCE, SECRET, START, Watch, alert_events, token, webhook};
 use crate::support::hook::{Hook, Reply};
+use crate::support::secret_service::wait_until;
 
 #[test]
 fn one_that_fails_keeps_no_other_from_being_told_and_is_tried_again() {
@@ -177,6 +179,33 @@ fn one_that_hangs_holds_nobody_up_and_counts_as_not_told() {
     watch.look(MINUTE);
     assert_eq!((good.take().len(), slow.take().len()), (1, 2));
     slow.release();
+}
+
+#[test]
+fn what_others_were_told_is_recorded_while_a_slow_one_is_waited_for() {
+    let (good, slow) = (Hook::start(), Hook::start());
+    let slow_one = format!("[notify.webhook.slow]\nurl = \"{}\"\n", slow.url("/"));
+    let mut watch = Watch::new(&format!("{}{slow_one}", webhook(&good)));
+    watch.put("anthropic:a", &token(0), 0);
+    slow.next([Reply::Hang]);
+    let (mut alerts, _woken) = watch.alerts(0);
+    watch.pass(&mut alerts);
+    let path = watch.bench.vault.path().to_owned();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let vault = Vault::open(&path).unwrap();
+            let told = || {
+                let events = vault.history(&alert_events()).unwrap();
+                events.count() == 1
+            };
+            wait_until("the quick one to be recorded", told);
+            slow.release();
+        });
+        alerts
+            .finish(Some(&mut watch.bench.vault), 2 * PATIENCE)
+            .unwrap();
+    });
+    assert_eq!(watch.events().len(), 2);
 }
 
 #[test]
