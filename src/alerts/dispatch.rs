@@ -130,9 +130,16 @@ impl Alerts {
         }
     }
 
-    /// Whom to tell from now on, and when.
+    /// Whom to tell from now on, and when. Where that is news, what could not be delivered is tried again at once.
     pub fn set(&mut self, settings: NotifySettings) {
+        if settings == self.settings {
+            return;
+        }
         self.settings = settings;
+        self.held.clear();
+        for told in self.told.values_mut().flat_map(ToldOf::values_mut) {
+            told.failed = None;
+        }
     }
 
     /// Whether anybody is to be told anything.
@@ -197,13 +204,14 @@ impl Alerts {
         self.start(decisions, now)
     }
 
-    /// Waits for what is on its way, until `deadline` at most, and records it. What has not ended by then counts as not told.
+    /// Waits for what is on its way, until `deadline` at most, and records each when it has ended: a slow target must not cost what the
+    /// others were told. What has not ended by then counts as not told.
     ///
     /// # Errors
     /// As [`Alerts::pass`].
     pub fn finish(
         &mut self,
-        vault: Option<&mut UnlockedVault>,
+        mut vault: Option<&mut UnlockedVault>,
         deadline: Duration,
     ) -> Result<(), VaultError> {
         let ends = Instant::now() + deadline;
@@ -212,6 +220,9 @@ impl Alerts {
             match self.ended.recv_timeout(left) {
                 Ok(ended) => self.note(ended),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+            if let Some(vault) = vault.as_deref_mut() {
+                self.record(vault)?;
             }
         }
         let recorded = vault.map_or(Ok(()), |vault| self.record(vault));
@@ -247,6 +258,11 @@ impl Alerts {
         while let Ok(ended) = self.ended.try_recv() {
             self.note(ended);
         }
+        self.release();
+    }
+
+    /// Lets others tell, unless something is on its way from here or not recorded yet.
+    fn release(&mut self) {
         if self.busy.is_empty() && self.unrecorded.is_empty() {
             self.holding = None;
         }
@@ -290,9 +306,7 @@ impl Alerts {
         match append(vault, &self.unrecorded, (&self.actor, self.clock)) {
             Ok(()) => {
                 self.unrecorded.clear();
-                if self.busy.is_empty() {
-                    self.holding = None;
-                }
+                self.release();
                 Ok(())
             }
             Err(VaultError::Busy { .. } | VaultError::Storage { .. }) => Ok(()),
@@ -385,6 +399,7 @@ impl Alerts {
                 }
             }
         }
+        self.release();
         next
     }
 }

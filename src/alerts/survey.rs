@@ -221,11 +221,16 @@ impl Looking<'_> {
             agent: Some(self.agent.as_str().to_owned()),
             profile: Some(id.to_owned()),
             kinds: CHANGES.map(KindFilter::only).to_vec(),
-            limit: Some(1),
             ..Filter::default()
         };
-        let newest = self.vault.history(&filter)?.next().transpose()?;
-        Ok(newest.is_some_and(|event| ends.0.saturating_sub(event.at.0) <= SHORT_LIVED))
+        for event in self.vault.history(&filter)? {
+            let event = event?;
+            // Other changes of the entry say nothing of when its token came in.
+            if event.token_before != event.token_after {
+                return Ok(ends.0.saturating_sub(event.at.0) <= SHORT_LIVED);
+            }
+        }
+        Ok(false)
     }
 
     /// What to do.

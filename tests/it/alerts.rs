@@ -118,11 +118,7 @@ impl Watch {
     }
 
     fn events(&self) -> Vec<Event> {
-        let filter = Filter {
-            kinds: vec![KindFilter::parse("alert").unwrap()],
-            ..Filter::default()
-        };
-        let events = self.bench.vault.history(&filter).unwrap();
+        let events = self.bench.vault.history(&alert_events()).unwrap();
         events.map(Result::unwrap).collect()
     }
 
@@ -151,6 +147,13 @@ impl Watch {
             let said = format!("{:?} {}", sent.headers, sent.body);
             assert!(!said.contains(SECRET), "{said}");
         }
+    }
+}
+
+fn alert_events() -> Filter {
+    Filter {
+        kinds: vec![KindFilter::parse("alert").unwrap()],
+        ..Filter::default()
     }
 }
 
@@ -263,6 +266,12 @@ fn claude_codes_short_tokens_are_no_alarm_and_its_long_ones_are() {
     assert_eq!(watch.look(5 * DAY), Some(351 * DAY));
     watch.look(360 * DAY);
     assert_eq!(hook.take()[0].json()["state"], "expires-7d");
+    // Something else of its entry is changed on its last day.
+    let mut entry = token(365 * DAY);
+    entry["note"] = json!("n");
+    watch.put("anthropic:claude-cli", &entry, 364 * DAY);
+    watch.look(364 * DAY);
+    assert_eq!(hook.take()[0].json()["state"], "expires-1d");
 }
 
 #[test]

@@ -4,11 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use clawkeep::config::OwnSettings;
 use clawkeep::platform::FileLock;
+use clawkeep::vault::Vault;
 use serde_json::{Value, json};
 
-use super::{DAY, HOUR, MINUTE, PATIENCE, SECRET, START, Watch, token, webhook};
+use super::{DAY, HOUR, MINUTE, PATIENCE, SECRET, START, Watch, alert_events, token, webhook};
 use crate::support::hook::{Hook, Reply};
+use crate::support::secret_service::wait_until;
 
 #[test]
 fn one_that_fails_keeps_no_other_from_being_told_and_is_tried_again() {
@@ -85,6 +88,52 @@ fn one_that_cannot_be_reached_is_not_tried_for_every_message() {
 }
 
 #[test]
+fn one_whose_settings_are_mended_is_tried_at_once() {
+    let (wrong, right) = (Hook::start(), Hook::start());
+    let mut watch = Watch::new(&webhook(&wrong));
+    watch.put("anthropic:a", &token(0), 0);
+    wrong.next([Reply::Status(404, String::new())]);
+    let (mut alerts, _woken) = watch.alerts(0);
+    watch.pass(&mut alerts);
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    let settings = |text: &str| {
+        let path = watch.bench.dir.path().join("clawkeep.toml");
+        fs::write(&path, text).unwrap();
+        OwnSettings::load(&path).unwrap().notify
+    };
+    alerts.set(settings(&webhook(&wrong)));
+    let mended = settings(&webhook(&right));
+    assert_eq!(watch.pass(&mut alerts), Some(MINUTE), "nothing has changed");
+    alerts.set(mended);
+    watch.pass(&mut alerts);
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    assert_eq!((wrong.take().len(), right.take().len()), (1, 1));
+    assert_eq!(alerts.unreached().next(), None);
+}
+
+#[test]
+fn a_long_watcher_knows_what_others_have_told_meanwhile() {
+    let hook = Hook::start();
+    let mut watch = Watch::new(&webhook(&hook));
+    watch.put("anthropic:a", &token(400 * DAY), 0);
+    let (mut long, _woken) = watch.alerts(0);
+    assert_eq!(watch.pass(&mut long), Some(386 * DAY));
+    watch.put("anthropic:a", &token(0), 0);
+    watch.look(0);
+    assert_eq!(hook.take().len(), 1);
+    assert_eq!(watch.pass(&mut long), Some(DAY));
+    watch.put("anthropic:a", &token(400 * DAY), 0);
+    watch.pass(&mut long);
+    long.finish(Some(&mut watch.bench.vault), PATIENCE).unwrap();
+    watch.look(0);
+    assert_eq!(hook.take().len(), 1, "that it is over is told once");
+}
+
+#[test]
 fn a_redirect_is_not_followed() {
     let (hook, elsewhere) = (Hook::start(), Hook::start());
     let mut watch = Watch::new(&webhook(&hook));
@@ -130,6 +179,33 @@ fn one_that_hangs_holds_nobody_up_and_counts_as_not_told() {
     watch.look(MINUTE);
     assert_eq!((good.take().len(), slow.take().len()), (1, 2));
     slow.release();
+}
+
+#[test]
+fn what_others_were_told_is_recorded_while_a_slow_one_is_waited_for() {
+    let (good, slow) = (Hook::start(), Hook::start());
+    let slow_one = format!("[notify.webhook.slow]\nurl = \"{}\"\n", slow.url("/"));
+    let mut watch = Watch::new(&format!("{}{slow_one}", webhook(&good)));
+    watch.put("anthropic:a", &token(0), 0);
+    slow.next([Reply::Hang]);
+    let (mut alerts, _woken) = watch.alerts(0);
+    watch.pass(&mut alerts);
+    let path = watch.bench.vault.path().to_owned();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let vault = Vault::open(&path).unwrap();
+            let told = || {
+                let events = vault.history(&alert_events()).unwrap();
+                events.count() == 1
+            };
+            wait_until("the quick one to be recorded", told);
+            slow.release();
+        });
+        alerts
+            .finish(Some(&mut watch.bench.vault), 2 * PATIENCE)
+            .unwrap();
+    });
+    assert_eq!(watch.events().len(), 2);
 }
 
 #[test]
