@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::notify::{self, NotifySettings};
+use super::notify::{NotifySettings, Written as WrittenNotify};
 use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, span_ms};
 use crate::platform::{FileError, check_trusted, read_trusted, resolve_link};
 
@@ -170,7 +170,7 @@ struct Written {
     #[serde(default)]
     providers: BTreeMap<String, toml::Spanned<ProviderSettings>>,
     #[serde(default)]
-    notify: notify::Written,
+    notify: WrittenNotify,
 }
 
 #[derive(Default, Deserialize)]

@@ -25,7 +25,9 @@ use crate::vault::ChangeNote;
 
 /// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the same file.
 const SOURCE_LIMIT: u64 = 16 << 20;
-/// A file that was changed within that time may still be being written.
+/// A file that was changed within that time may be half of what it was and half of what it will be, and make sense all the same.
+const MOMENT: Duration = Duration::from_millis(20);
+/// One that was changed within that time and makes no sense may still be being written.
 const FRESH: Duration = Duration::from_secs(1);
 /// For how long such a one is looked at again where it makes no sense, and how often.
 const WRITING: Duration = Duration::from_millis(100);
@@ -270,14 +272,17 @@ impl Owners<'_> {
     }
 }
 
-/// Reads what is in a file, again and again for a while if it makes no sense and was changed just now: it may be being written.
+/// Reads what is in a file, again and again for a while if it may be being written: it was changed in this very moment, or just now and
+/// makes no sense.
 fn once_written<R>(path: &Path, is_unfinished: impl Fn(&R) -> bool, read: impl Fn() -> R) -> R {
     let end = Instant::now() + WRITING;
     loop {
         let reading = read();
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-        let is_fresh = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < FRESH));
-        if !is_fresh || !is_unfinished(&reading) || Instant::now() >= end {
+        let age = modified.ok().and_then(|at| at.elapsed().ok());
+        let is_younger = |than: Duration| age.is_some_and(|age| age < than);
+        let may_change = is_younger(MOMENT) || (is_younger(FRESH) && is_unfinished(&reading));
+        if !may_change || Instant::now() >= end {
             return reading;
         }
         thread::sleep(LOOK_AGAIN);

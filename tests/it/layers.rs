@@ -213,12 +213,13 @@ fn the_binary_stands_on_the_library() {
     }
 }
 
-/// Whether code has `path`, and not as the end of a longer name.
+/// Whether code has `path`, and not as the end of a longer one.
 fn is_spelt(text: &str, path: &str) -> bool {
     let mut code = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
-    let ends_a_name = |before: &str| before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+    let ends_a_name =
+        |before: &str| before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
     code.any(|line| {
         let mut found = line.match_indices(path);
         found.any(|(at, _)| !ends_a_name(&line[..at]))

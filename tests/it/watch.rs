@@ -351,10 +351,11 @@ fn settings_are_read_anew_when_they_change() {
     home.write(SETTINGS, "[clawkeep]\nexport = \"off\"\n");
     watch.until("removed", || !home.at(STORE).exists());
     home.write(SETTINGS, "[clawkeep]\nexport = \"maybe\"\n");
-    watch.says("main: the vault has everything, but whether there is to be a store is not known");
+    watch.says("settings: the settings");
+    assert!(!home.at(STORE).exists(), "what was set before holds");
     home.write(SETTINGS, "");
     watch.until("written again", || home.at(STORE).exists());
-    watch.says("main: in step again");
+    watch.says("settings: in force");
     watch.end().exits(0);
 }
 

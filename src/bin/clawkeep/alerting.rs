@@ -85,6 +85,11 @@ impl Alerting {
         self.alerts.is_idle()
     }
 
+    /// The targets that could not be reached last, and why.
+    pub(crate) fn unreached(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.alerts.unreached()
+    }
+
     /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called, by the wall clock.
     /// An agent whose store is not known whole is left out of `agents`: what is missing from it would pass for removed.
     pub(crate) fn pass(

@@ -1,6 +1,5 @@
 //! The `clawkeep` command: arguments in, answers on stdout, everything else on stderr.
 
-#[allow(dead_code, reason = "joined by the watcher")]
 mod alerting;
 mod args;
 mod changes;

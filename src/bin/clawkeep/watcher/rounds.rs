@@ -190,10 +190,15 @@ impl Watcher<'_> {
             });
         }
         let (vault, _) = self.vault.as_mut()?;
-        match self
+        let alerted = self
             .alerting
-            .pass(self.context, vault, &seen.agents, &trouble)
-        {
+            .pass(self.context, vault, &seen.agents, &trouble);
+        for (target, why) in self.alerting.unreached() {
+            let text = format!("alerts: {target} was not told: {why}");
+            let over = Some(format!("alerts: {target} is told again"));
+            self.log.standing(&format!("notify {target}"), &text, over);
+        }
+        match alerted {
             Ok(next) => next.map(|next| self.until(next)),
             Err(failure) => {
                 let over = Some("alerts: in step again".to_owned());

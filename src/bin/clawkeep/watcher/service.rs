@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Wake;
+
+/// A signal that comes so long after the first is another request.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether it has been asked to end.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +41,13 @@ impl Service {
     /// It runs, and how it stands; said where that is news. (A manager that falls behind with reading would hold this process up.)
     pub(crate) fn ready(&mut self, status: String) {
         use sd_notify::NotifyState::{Ready, Status};
-        if self.status != status {
-            // Nobody is left to tell where the manager does not listen.
+        // Nobody is left to tell where the manager does not listen.
+        if self.status.is_empty() {
             let _ = sd_notify::notify(&[Ready, Status(&status)]);
-            self.status = status;
+        } else if self.status != status {
+            let _ = sd_notify::notify(&[Status(&status)]);
         }
+        self.status = status;
         self.alive();
     }
 
@@ -97,14 +102,16 @@ pub(crate) fn listen(
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
+            let mut first = None;
             for signal in signals.forever() {
                 // Of a terminal it says that the terminal is gone.
                 if signal == SIGHUP && !is_terminal {
                     let _ = wake.send(Wake::Reload);
                     continue;
                 }
-                if asked.swap(true, Ordering::SeqCst) {
-                    // Whoever asks twice does not want to wait for a provider.
+                asked.store(true, Ordering::SeqCst);
+                // Whoever asks again does not want to wait for a provider. The same request may come twice: to a process and its group.
+                if first.get_or_insert_with(Instant::now).elapsed() >= AGAIN {
                     let _ = signal_hook::low_level::emulate_default_handler(signal);
                 }
                 let _ = wake.send(Wake::End);
