@@ -17,6 +17,9 @@ mod paths;
 mod settings;
 mod shell_env;
 
+pub use self::notify::{
+    Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Web, checked_address,
+};
 pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
 pub(crate) use disk::DRAFT;
 #[cfg(any(test, fuzzing))]
@@ -28,9 +31,6 @@ pub use env::{
     Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
 };
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
-pub use notify::{
-    Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Web, checked_address,
-};
 pub use own::{
     Encoding, ExportMode, Fallback, OwnSettings, OwnSettingsError, ProviderSettings,
     parse_providers,
