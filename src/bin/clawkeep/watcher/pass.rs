@@ -73,6 +73,9 @@ impl Pass<'_> {
         seen.due = self.due(&logins);
         seen.wait = self.wait(&seen.agents, &logins);
         for (agent, failure) in &seen.failures {
+            if self.is_refreshing && failure.is_busy() {
+                continue; // most likely by the refresh that this very process makes
+            }
             let name = shown_id(agent.name.as_str());
             let text = format!("{name}: {}", in_a_line(failure));
             let over = format!("{name}: in step again");
