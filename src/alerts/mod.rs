@@ -1,6 +1,6 @@
 //! Telling a person what is wrong while nobody looks: each state once, with reminders while it lasts, and that it is over.
 //!
-//! [`survey`] says how each credential stands, [`Standing::state`] what of that is worth a word, [`decide`] what is to be said now, given
+//! [`survey()`] says how each credential stands, [`Standing::state`] what of that is worth a word, [`decide()`] what is to be said now, given
 //! what was said before. All that is pure but the looking. What was said before is in the record: [`Alerts`] reads it there, delivers
 //! what is due on threads of its own, and records what came of it.
 

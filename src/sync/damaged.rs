@@ -17,7 +17,7 @@ use crate::platform::{FileError, rename_durably};
 /// How long a damaged file must stay as it is before it is believed. Source: `spec/compat.md`.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long a file that keeps changing is watched.
-const GIVE_UP: Duration = Duration::from_secs(10);
+pub(super) const GIVE_UP: Duration = Duration::from_secs(10);
 /// A file's length in bytes and its modification time.
 pub(super) type Seen = (usize, SystemTime);
 
@@ -25,6 +25,12 @@ pub(super) type Seen = (usize, SystemTime);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Engine<'_> {
+    /// How long a file that keeps changing is watched: who comes again by itself has no need to.
+    fn give_up_after(&self) -> Duration {
+        self.patience
+            .map_or(GIVE_UP, |patience| (SETTLE + patience / 2).min(GIVE_UP))
+    }
+
     /// Under the locks: waits for a damaged file to become whole or to stay as it is for a second; then moves it aside if
     /// the vault can mend it. The survey that holds afterwards.
     pub(super) fn set_damaged_aside(
@@ -44,7 +50,8 @@ impl Engine<'_> {
             let path = place.path().to_owned();
             return Err(SyncError::DamagedStore { path, fault });
         }
-        let Some((fault, seen)) = wait_for_change(place, || place.read())? else {
+        let Some((fault, seen)) = wait_for_change(place, self.give_up_after(), || place.read())?
+        else {
             return self.survey(agent, mode, None); // whole again, or gone
         };
         let path = place.path().to_owned();
@@ -69,7 +76,7 @@ impl Engine<'_> {
         rename_durably(place.real(), &aside)?;
         let moved = || StorePlace::read_aside(&aside);
         let is_as_seen = is_same(&StoreReading::Damaged { fault, seen }, &moved()?);
-        if !is_as_seen && wait_for_change(place, moved)?.is_none() {
+        if !is_as_seen && wait_for_change(place, GIVE_UP, moved)?.is_none() {
             // Mended after the last look: it is merged like what a write of ours would have driven out.
             place.make_leftover(&aside)?;
             let survey = self.survey(agent, mode, None)?;
@@ -101,9 +108,10 @@ pub(super) fn corrupt_event(fault: FormatFault, seen: Seen, aside: &Path) -> Eve
 /// when it is whole or gone by then.
 pub(super) fn wait_for_change(
     place: &StorePlace,
+    give_up_after: Duration,
     read: impl Fn() -> Result<StoreReading, FileError>,
 ) -> Result<Option<(FormatFault, Seen)>, SyncError> {
-    let give_up = Instant::now() + GIVE_UP;
+    let give_up = Instant::now() + give_up_after;
     let mut last = read()?;
     let mut since = Instant::now();
     loop {

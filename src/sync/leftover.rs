@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::change::{Pinning, apply, merge_events};
-use super::damaged::{corrupt_event, utc_stamp, wait_for_change};
+use super::damaged::{GIVE_UP, corrupt_event, utc_stamp, wait_for_change};
 use super::engine::{Engine, SyncMode};
 use super::error::SyncError;
 use super::exporting::PENDING;
@@ -55,7 +55,7 @@ impl Engine<'_> {
         if matches!(reading, StoreReading::Damaged { .. }) && !is_torn_draft && !is_blank(&reading)
         {
             // Another program may have it open, and be about to finish.
-            match wait_for_change(place, || StorePlace::read_leftover(left))? {
+            match wait_for_change(place, GIVE_UP, || StorePlace::read_leftover(left))? {
                 Some((fault, seen)) if seen.0 > 0 => {
                     let aside = place.aside_of_leftover(left, &utc_stamp(self.clock.now()));
                     let mut tx = self.vault.begin(self.actor, self.clock)?;

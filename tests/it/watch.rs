@@ -1,5 +1,7 @@
 //! The watcher: what changes is taken over and exported, what is due is refreshed, and nothing ends it but a signal.
 
+mod trouble;
+
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;

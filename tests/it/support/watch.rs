@@ -109,6 +109,11 @@ impl Watch {
         self.until(words, || self.said().contains(words));
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) fn end(self) -> Run {
         self.signal(Signal::TERM);

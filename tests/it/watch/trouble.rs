@@ -1,0 +1,284 @@
+//! What goes wrong around a watcher: it goes on with everything else, says so once, and is back in step by itself.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::{claude_login, home_with, is_exported};
+use crate::record::faketime;
+use crate::refresh::{ID, OPS, SETTINGS, exported, store};
+use crate::support::home::{CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
+use crate::support::watch::Watch;
+
+const OPS_LOCK: &str = ".clawdbot/agents/ops/agent/auth-profiles.json.lock";
+
+/// A home with two agents.
+fn two_agents() -> Home {
+    let home = Home::with_claude("sk-ant-oat01-one", 8);
+    store(
+        &home,
+        OPS,
+        &json!({"type": "api_key", "provider": "openai", "key": "sk-of-ops"}),
+    );
+    home
+}
+
+fn has(home: &Home, path: &str, token: &str) -> bool {
+    fs::read_to_string(home.at(path)).is_ok_and(|text| text.contains(token))
+}
+
+#[test]
+fn a_store_that_somebody_holds_is_come_back_to_and_holds_up_no_other() {
+    let home = two_agents();
+    let watch = Watch::start(&home, &[]);
+    fs::create_dir(home.at(OPS_LOCK)).unwrap();
+    home.claude_login("sk-ant-oat01-two", 9);
+    watch.until("the other agent", || is_exported(&home, "sk-ant-oat01-two"));
+    watch.says("is held by another process");
+    assert!(!has(&home, OPS, "sk-ant-oat01-two"));
+    fs::remove_dir(home.at(OPS_LOCK)).unwrap();
+    watch.until("free again", || has(&home, OPS, "sk-ant-oat01-two"));
+    watch.says("ops: in step again");
+    watch.end().exits(0);
+    home.assert_sound();
+}
+
+#[test]
+fn files_that_are_written_without_end_hold_up_no_other() {
+    let home = two_agents();
+    let far = ".clawdbot/agents/far/agent/auth-profiles.json";
+    store(
+        &home,
+        far,
+        &json!({"type": "api_key", "provider": "openai", "key": "sk-of-far"}),
+    );
+    let watch = Watch::start(&home, &[]);
+    let is_enough = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        for (number, path) in [OPS, far].into_iter().enumerate() {
+            let path = home.at(path);
+            scope.spawn(move || {
+                thread::sleep(Duration::from_millis(350) * u32::try_from(number).unwrap());
+                let whole = fs::read_to_string(&path).unwrap();
+                while !is_enough.load(Ordering::SeqCst) {
+                    for end in [whole.len() / 3, whole.len() / 2] {
+                        fs::write(&path, &whole[..end]).unwrap();
+                        thread::sleep(Duration::from_millis(10)); // a slow writer
+                    }
+                }
+                fs::write(&path, &whole).unwrap();
+            });
+        }
+        thread::sleep(Duration::from_millis(1200)); // while both are at it
+        home.claude_login("sk-ant-oat01-two", 9);
+        watch.until("exported meanwhile", || {
+            is_exported(&home, "sk-ant-oat01-two")
+        });
+        is_enough.store(true, Ordering::SeqCst);
+    });
+    watch.until("they too", || {
+        has(&home, OPS, "sk-ant-oat01-two") && has(&home, far, "sk-ant-oat01-two")
+    });
+    assert_eq!(home.count_of("store.corrupt"), 0, "nothing was set aside");
+    watch.end().exits(0);
+    home.assert_sound();
+}
+
+#[test]
+fn a_provider_that_takes_its_time_holds_up_nobody_and_is_waited_for_at_the_end() {
+    let (home, provider) = home_with(1_000);
+    store(
+        &home,
+        OPS,
+        &json!({"type": "api_key", "provider": "openai", "key": "sk-of-ops"}),
+    );
+    provider.hold();
+    let watch = Watch::start(&home, &[]);
+    provider.wait_for(1);
+    home.claude_login("sk-ant-oat01-one", 8);
+    watch.until("the other agent", || has(&home, OPS, "sk-ant-oat01-one"));
+    watch.signal(Signal::TERM);
+    watch.says("ending once the refresh that is under way has its answer");
+    provider.release();
+    watch.ended().exits(0);
+    assert_ne!(
+        exported(&home, STORE)["access"],
+        "sk-test-access-old",
+        "its answer was kept"
+    );
+    assert_eq!(home.count_of("refresh.succeeded"), 1);
+    home.assert_sound();
+}
+
+#[test]
+fn who_asks_twice_does_not_wait_for_a_provider() {
+    let (home, provider) = home_with(1_000);
+    provider.hold();
+    let mut watch = Watch::start(&home, &[]);
+    provider.wait_for(1);
+    watch.signal(Signal::TERM);
+    watch.says("ending once");
+    let mut ended = false;
+    let asked = Instant::now();
+    while !ended {
+        assert!(
+            asked.elapsed() < Duration::from_secs(30),
+            "{}",
+            watch.said()
+        );
+        watch.signal(Signal::TERM);
+        thread::sleep(Duration::from_millis(200)); // a person, pressing again
+        ended = watch.has_ended();
+    }
+    provider.release();
+    home.run(&["refresh", ID]); // whatever came of it is found
+    home.assert_sound();
+}
+
+#[test]
+fn a_login_that_ended_while_the_machine_slept_is_refreshed_when_it_wakes() {
+    let (home, provider) = home_with(60_000);
+    home.write("offset", "+0");
+    let watch = Watch::start_with(&home, &[], |command| {
+        command
+            .env("LD_PRELOAD", faketime())
+            .env("FAKETIME_TIMESTAMP_FILE", home.at("offset"))
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("WATCHDOG_USEC", "200000");
+    });
+    watch.until("refreshed", || provider.count() == 1);
+    watch.says("was refreshed");
+    home.write("offset", "+9h");
+    watch.until("refreshed again", || provider.count() == 2);
+    watch.end().exits(0);
+}
+
+#[test]
+fn settings_that_are_empty_for_a_moment_open_nothing() {
+    let home = Home::with_claude("sk-ant-oat01-one", 8);
+    let off = "[clawkeep]\nexport = \"off\"\n";
+    home.write(SETTINGS, off);
+    let watch = Watch::start(&home, &[]);
+    for _ in 0..3 {
+        home.write(SETTINGS, "");
+        let until = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < until {
+            assert!(!home.at(STORE).exists(), "{}", watch.said());
+            thread::sleep(Duration::from_millis(5)); // an editor, saving
+        }
+        home.write(SETTINGS, off);
+    }
+    home.claude_login("sk-ant-oat01-two", 9);
+    watch.says("main: took over anthropic:claude-cli; ends in 9h");
+    assert!(!home.at(STORE).exists());
+    watch.end().exits(0);
+}
+
+#[test]
+fn each_outage_is_told_and_that_it_is_over() {
+    let home = Home::with_claude("sk-ant-oat01-one", 8);
+    let watch = Watch::start(&home, &[]);
+    let moved = |from: &str, to: &str| {
+        for end in ["", "-wal", "-shm"] {
+            let _ = fs::rename(
+                home.at(&format!("{from}{end}")),
+                home.at(&format!("{to}{end}")),
+            );
+        }
+    };
+    for round in 1..=2 {
+        moved(VAULT, "away");
+        home.claude_login(&format!("sk-ant-oat01-round-{round}"), 8 + round);
+        watch.until("told", || {
+            watch.said().matches("there is no vault").count() == usize::try_from(round).unwrap()
+        });
+        moved("away", VAULT);
+        watch.until("over", || {
+            watch.said().matches("in step again").count() == usize::try_from(round).unwrap()
+        });
+    }
+    assert!(is_exported(&home, "sk-ant-oat01-round-2"));
+    watch.end().exits(0);
+    home.assert_sound();
+}
+
+#[test]
+fn lines_that_nobody_reads_hold_up_nothing() {
+    let home = Home::with_claude("sk-ant-oat01-0", 8);
+    home.run(&["sync"]).ok();
+    let (unread, mut full) = std::io::pipe().unwrap();
+    full.write_all(&[b'\n'; 65_536]).unwrap(); // what a pipe holds. Source: pipe(7)
+    let watch = Watch::start_with(&home, &[], |command| {
+        command.stdout(full.try_clone().unwrap()).stderr(full);
+    });
+    watch.wait_for("READY=1");
+    for number in 1..=3 {
+        let token = format!("sk-ant-oat01-{number}");
+        home.claude_login(&token, 8 + number);
+        watch.until(&token, || is_exported(&home, &token));
+    }
+    watch.end().exits(0);
+    drop(unread);
+}
+
+#[test]
+fn a_directorys_link_that_leads_elsewhere_is_noticed() {
+    let home = Home::new();
+    for (profile, hours) in [("a", 8), ("b", 9)] {
+        let text = claude_login(&format!("sk-ant-oat01-{profile}"), now_ms() + hours * HOUR);
+        home.write(&format!("profiles/{profile}/.credentials.json"), text);
+    }
+    symlink("profiles/a", home.at(".claude")).unwrap();
+    let watch = Watch::start(&home, &[]);
+    watch.until("the first", || is_exported(&home, "sk-ant-oat01-a"));
+    symlink("profiles/b", home.at("draft")).unwrap();
+    fs::rename(home.at("draft"), home.at(".claude")).unwrap();
+    watch.until("the other", || is_exported(&home, "sk-ant-oat01-b"));
+    watch.end().exits(0);
+}
+
+#[test]
+fn what_changes_while_the_vault_is_busy_at_the_start_is_not_lost() {
+    let home = Home::with_claude("sk-ant-oat01-one", 8);
+    home.write(SETTINGS, "[clawkeep]\nexport = \"off\"\n");
+    home.run(&["sync"]).ok();
+    let busy = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    busy.execute_batch("BEGIN IMMEDIATE").unwrap();
+    home.claude_login("sk-ant-oat01-two", 9); // there is something to write
+    let watch = Watch::start_with(&home, &[], |_| {});
+    watch.says("vault.db is busy");
+    home.write(SETTINGS, "[clawkeep]\n");
+    drop(busy);
+    watch.until("with the new settings", || {
+        is_exported(&home, "sk-ant-oat01-two")
+    });
+    watch.end().exits(0);
+}
+
+#[test]
+fn a_login_that_cannot_be_read_is_told_once_and_that_it_can_be_again() {
+    let home = Home::with_claude("sk-ant-oat01-one", 8);
+    let watch = Watch::start(&home, &[]);
+    let text = home.read(CLAUDE);
+    for end in [10, 20, 30] {
+        home.write(CLAUDE, &text[..end]); // somebody writes, very slowly
+        thread::sleep(Duration::from_millis(1500));
+    }
+    watch.says("was not taken over");
+    home.claude_login("sk-ant-oat01-two", 9);
+    watch.says("can be read again");
+    assert_eq!(
+        watch.said().matches("was not taken over").count(),
+        1,
+        "{}",
+        watch.said()
+    );
+    watch.end().exits(0);
+}
