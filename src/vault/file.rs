@@ -104,15 +104,7 @@ impl Vault {
             });
         }
         let conn = connect_to_read(&path)?;
-        check_application(&conn, &path)?;
-        schema::check(&conn, &path)?;
-        let (id, epoch) = identity(&conn, &path)?;
-        Ok(Self {
-            conn,
-            path,
-            id,
-            epoch,
-        })
+        Self::as_it_is(conn, path)
     }
 
     /// Opens the vault at `path` for a glance at its plain columns, as completions take one while somebody types: it waits for nobody, and
@@ -135,6 +127,11 @@ impl Vault {
             _ => connect_beside_others(&path)?,
         };
         conn.busy_timeout(Duration::ZERO).at(&path, "open")?;
+        Self::as_it_is(conn, path)
+    }
+
+    /// The vault that was opened, if it is one of this version.
+    fn as_it_is(conn: Connection, path: PathBuf) -> Result<Self, VaultError> {
         check_application(&conn, &path)?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;

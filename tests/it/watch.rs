@@ -431,18 +431,23 @@ fn without_a_key_it_does_not_begin() {
     home.run(&["watch", "--refresh-ahead", "soon"]).exits(64);
 }
 
-#[test]
-fn a_clock_that_is_set_ahead_is_noticed_and_one_that_is_set_back_does_no_harm() {
-    let home = Home::with_claude("sk-ant-oat01-one", 5);
+/// A watcher whose clock goes as far ahead of this machine's as the home's file `offset` says, but for the steady one.
+fn with_a_clock(home: &Home) -> Watch {
     home.write("offset", "+0");
-    let watch = Watch::start_with(&home, &[], |command| {
+    Watch::start_with(home, &[], |command| {
         command
             .env("LD_PRELOAD", faketime())
             .env("FAKETIME_TIMESTAMP_FILE", home.at("offset"))
             .env("FAKETIME_NO_CACHE", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("WATCHDOG_USEC", "200000"); // it looks as often as it gives a sign of life
-    });
+    })
+}
+
+#[test]
+fn a_clock_that_is_set_ahead_is_noticed_and_one_that_is_set_back_does_no_harm() {
+    let home = Home::with_claude("sk-ant-oat01-one", 5);
+    let watch = with_a_clock(&home);
     watch.wait_for("READY=1");
     assert_eq!(home.newest("expiry.expired"), None);
     home.write("offset", "+6h");

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{claude_login, home_with, is_exported};
-use crate::record::faketime;
+use super::{claude_login, home_with, is_exported, with_a_clock};
 use crate::refresh::{ID, OPS, SETTINGS, exported, store};
 use crate::support::home::{CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
 use crate::support::watch::Watch;
@@ -144,15 +143,7 @@ fn who_asks_twice_does_not_wait_for_a_provider() {
 #[test]
 fn a_login_that_ended_while_the_machine_slept_is_refreshed_when_it_wakes() {
     let (home, provider) = home_with(60_000);
-    home.write("offset", "+0");
-    let watch = Watch::start_with(&home, &[], |command| {
-        command
-            .env("LD_PRELOAD", faketime())
-            .env("FAKETIME_TIMESTAMP_FILE", home.at("offset"))
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("WATCHDOG_USEC", "200000");
-    });
+    let watch = with_a_clock(&home);
     watch.until("refreshed", || provider.count() == 1);
     watch.says("was refreshed");
     home.write("offset", "+9h");
