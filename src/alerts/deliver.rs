@@ -170,12 +170,12 @@ fn address_in(path: &Path) -> Result<Url, Undelivered> {
     checked_address(&line).map_err(|why| format!("the address in its url_file {why}").into())
 }
 
-/// What a file of one line says. It may be a link, as mounted secrets are; only its owner may write it.
+/// What a file of one line says. It may be a link, as mounted secrets are; nobody but its owner may read or write it.
 fn line_of(path: &Path, setting: &str) -> Result<Zeroizing<String>, Undelivered> {
     let failed = |why: String| Undelivered::from(format!("its {setting} cannot be used: {why}"));
     let real = resolve_link(path).map_err(|error| failed(error.to_string()))?;
     let contents =
-        read_trusted(&real, 0o022, FILE_MAX).map_err(|error| failed(error.to_string()))?;
+        read_trusted(&real, 0o077, FILE_MAX).map_err(|error| failed(error.to_string()))?;
     let contents = contents.ok_or_else(|| failed("it is not there".to_owned()))?;
     let text = String::from_utf8_lossy(&contents.bytes);
     let line = Zeroizing::new(text.trim().to_owned());

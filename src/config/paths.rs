@@ -179,6 +179,12 @@ impl Layout {
             .join(vault.to_string())
     }
 
+    /// Where it is noted that somebody was told of a vault that cannot be opened.
+    #[must_use]
+    pub fn told_dir(&self) -> PathBuf {
+        self.state_home.join(PROGRAM).join("told")
+    }
+
     /// Where the user's service manager looks for units that the user wrote. Source: systemd.unit(5).
     #[must_use]
     pub fn user_unit_dir(&self) -> PathBuf {

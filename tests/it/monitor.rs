@@ -535,8 +535,12 @@ fn status_tells_of_a_program_that_is_gone_and_of_a_watcher_that_nobody_installed
         .spawn()
         .unwrap();
     let is_watched = || bare.run(&["monitor", "status", "--json"]);
-    let found = (0..2000).map(|_| is_watched()).find(|run| run.status == 0);
-    let found = found.unwrap().json();
+    // It has the lock before it says who it is.
+    let found = (0..2000)
+        .map(|_| is_watched())
+        .filter(|run| run.status == 0);
+    let mut found = found.map(Run::json);
+    let found = found.find(|found| found["watchedBy"] != "").unwrap();
     assert_eq!(
         (&found["installed"], &found["running"]),
         (&false.into(), &true.into())

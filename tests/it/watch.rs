@@ -341,7 +341,7 @@ fn lines_for_the_journal_say_how_grave_they_are() {
     let said = home.read("journal");
     assert_eq!(
         said.lines().map(|line| &line[..3]).collect::<Vec<_>>(),
-        ["<6>", "<6>"],
+        ["<6>", "<6>", "<6>"],
         "{said}"
     );
 }

@@ -144,6 +144,12 @@ impl Alerting {
         Ok(())
     }
 
+    /// As [`Alerting::finish`] where the vault cannot be opened: nothing is recorded.
+    pub(crate) fn finish_without_vault(&mut self, deadline: Duration) {
+        // Without a vault there is nothing that can fail.
+        let _ = self.alerts.finish(None, deadline);
+    }
+
     /// Sends a test to every target and prints what came of each; it fails if one did not arrive.
     pub(crate) fn test(&self, context: &Context) -> Result<(), Failure> {
         if self.is_idle() {

@@ -25,6 +25,7 @@ mod target;
 mod time_arg;
 mod ui;
 mod unattended;
+mod unopened;
 mod watcher;
 
 use std::process::ExitCode;

@@ -235,6 +235,10 @@ fn ntfy_is_told_in_its_own_words() {
     );
     fs::write(&url, format!("{}\n", hook.url("/topic"))).unwrap();
     fs::write(&secret, format!("{SECRET}-bearer\n")).unwrap();
+    for file in [&url, &secret] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(file, mode).unwrap();
+    }
     watch.settings = format!(
         "[notify.ntfy]\nurl_file = \"{}\"\ntoken_file = \"{}\"\n",
         url.display(),

@@ -273,3 +273,72 @@ fn a_login_that_cannot_be_read_is_told_once_and_that_it_can_be_again() {
     );
     watch.end().exits(0);
 }
+
+/// A home in which a command is told, into the file `told`.
+fn told_by_command() -> Home {
+    let home = Home::with_claude("sk-ant-oat01-one", 8);
+    home.write(
+        "tell",
+        "#!/bin/sh\necho \"$CLAWKEEP_ALERT_TEXT\" >> \"$HOME/told\"\n",
+    );
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(home.at("tell"), mode).unwrap();
+    let run = home.at("tell").display().to_string();
+    home.write(
+        SETTINGS,
+        format!("[notify.command.file]\nrun = [\"{run}\"]\n"),
+    );
+    home
+}
+
+fn messages(home: &Home) -> usize {
+    let told = fs::read_to_string(home.at("told")).unwrap_or_default();
+    told.matches("The vault cannot be used").count() + told.matches("cannot be had").count()
+}
+
+#[test]
+fn a_vault_that_cannot_be_opened_is_told_by_a_pass_for_cron_too_and_once() {
+    let home = told_by_command();
+    home.run(&["init", "--key", "keyfile"]).ok();
+    home.run(&["watch", "--once"]).ok();
+    fs::rename(home.at(".config"), home.at("away")).unwrap();
+    for _ in 0..3 {
+        home.run(&["-q", "watch", "--once"]).exits(77);
+    }
+    assert_eq!(messages(&home), 1, "{}", home.read("told"));
+    // Nor does one that runs all the time, and is started again and again, tell it anew.
+    home.run(&["watch"]).exits(77);
+    assert_eq!(messages(&home), 1);
+    // Back, and lost again: that is news.
+    fs::rename(home.at("away"), home.at(".config")).unwrap();
+    home.run(&["watch", "--once"]).ok();
+    fs::rename(home.at(".config"), home.at("away")).unwrap();
+    home.run(&["-q", "watch", "--once"]).exits(77);
+    assert_eq!(messages(&home), 2, "{}", home.read("told"));
+}
+
+#[test]
+fn a_vault_that_is_gone_is_not_made_anew_by_who_is_unattended() {
+    let home = told_by_command();
+    home.run(&["watch", "--once"]).ok();
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(home.at(&format!("{VAULT}{end}")));
+    }
+    for args in [&["-q", "watch", "--once"][..], &["watch"]] {
+        let run = home.run(args).exits(1);
+        assert!(run.stderr.contains("there is no vault"), "{run:?}");
+    }
+    assert!(!home.at(VAULT).exists());
+    assert!(home.read("told").contains("there is no vault"));
+}
+
+#[test]
+fn quiet_it_says_what_failed_and_nothing_else() {
+    let home = two_agents();
+    home.run(&["sync"]).ok();
+    home.write(CLAUDE, "{");
+    home.write(OPS, "[]");
+    let run = home.run(&["-q", "watch", "--once"]);
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert!(lines.iter().all(|line| line.contains("Error: ")), "{run:?}");
+}

@@ -56,6 +56,9 @@ fn ahead_as_typed(raw: &str) -> Result<String, String> {
 impl Install {
     pub(crate) fn run(self, context: &Context, global: &Global) -> Result<(), Failure> {
         let mut job = self.job(context, global)?;
+        // What makes no sense now would be found by nobody.
+        context.own()?;
+        context.settings()?;
         let (by, why) = match self.by {
             Some(by) => (by, None),
             None if cfg!(target_os = "macos") => (By::Launchd, None),
@@ -225,7 +228,18 @@ impl Install {
         }
         launchd::unload(uid).map_err(not_done)?;
         put(&path, &plist)?;
-        launchd::load(uid, &text(&path)?).map_err(not_done)?;
+        if let Err(what) = launchd::load(uid, &text(&path)?) {
+            if is_new {
+                let _ = remove(&path); // what does not run is not left to look as if it did
+            }
+            return Err(Failure::Refused {
+                what,
+                next: format!(
+                    "Nothing was installed. What it would be told: clawkeep monitor install --by launchd --dry-run; what it has said: {}",
+                    log.display()
+                ),
+            });
+        }
         context.ui.answer(&format!(
             "Wrote {}\nTold launchd to run it now and from each login on.\nSee how it does with: clawkeep monitor status; {}\n",
             context.layout.shorten_home(&path),

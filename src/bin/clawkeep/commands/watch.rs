@@ -4,11 +4,13 @@ use std::sync::mpsc;
 
 use clap::Args;
 use clawkeep::platform::{FileLock, create_private_dir, exists};
+use clawkeep::vault::VaultError;
 
 use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::time_arg::span;
+use crate::unopened;
 use crate::watcher::Watcher;
 
 /// The longest that logins are refreshed ahead, in milliseconds: 7 days.
@@ -48,10 +50,25 @@ impl Watch {
         if self.test_notify {
             return Alerting::new(context, &self.notify, || {})?.test(context);
         }
+        let watched = self.watch(context);
+        if let Err(failure) = &watched
+            && unopened::is_it(failure)
+        {
+            unopened::tell(context, &self.notify, failure);
+        }
+        watched
+    }
+
+    fn watch(&self, context: &mut Context) -> Result<(), Failure> {
+        let dir = context.lock_dir();
         if !exists(&context.layout.vault_file) {
+            if exists(&dir) {
+                // There was one, and nobody is here to see that another takes its place.
+                let path = context.layout.vault_file.clone();
+                return Err(VaultError::Absent { path }.into());
+            }
             context.vault()?; // what lies beside a vault does not come before it
         }
-        let dir = context.lock_dir();
         let path = dir.join("watch");
         create_private_dir(&dir)?;
         let Some(_lock) = FileLock::try_take(&path)? else {
@@ -69,7 +86,7 @@ impl Watch {
         // Only who it is: the lock is what counts.
         let _ = std::fs::write(&path, format!("{}\n", std::process::id()));
         let (sender, wakes) = mpsc::channel();
-        let mut watcher = Watcher::new(context, self.refresh_ahead, self.notify, sender)?;
+        let mut watcher = Watcher::new(context, self.refresh_ahead, &self.notify, sender)?;
         if self.once {
             watcher.once(&wakes)
         } else {

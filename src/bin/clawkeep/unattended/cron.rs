@@ -13,7 +13,7 @@ pub(crate) fn objection(job: &Job) -> Option<String> {
     })
 }
 
-/// The line. What it prints is mailed by cron: only errors are worth that.
+/// The line. What is printed is mailed by cron: only errors are worth that.
 pub(crate) fn line(job: &Job) -> String {
     let variables = job.variables.iter();
     let variables = variables.map(|(name, value)| format!("{name}={}", shell_word(value)));
@@ -24,7 +24,7 @@ pub(crate) fn line(job: &Job) -> String {
         .collect();
     // To cron, before any shell sees it, `%` ends the command.
     format!(
-        "*/{EVERY_MINUTES} * * * * {}",
+        "*/{EVERY_MINUTES} * * * * {} >/dev/null",
         words.join(" ").replace('%', "\\%")
     )
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Local};
 use clawkeep::platform::Clock;
 
 use crate::failure::Failure;
-use crate::ui::one_line;
+use crate::ui::{Loudness, one_line};
 
 /// How many lines wait to be read; more are counted and let go. A reader that stands still must not hold the watcher up.
 const WAITING_MAX: usize = 1000;
@@ -41,6 +41,7 @@ pub(crate) struct Log {
     /// The journal reads stdout, stderr.
     journal: (bool, bool),
     clock: Clock,
+    loudness: Loudness,
     /// What holds since the last pass or longer, by what it is about.
     standing: BTreeMap<String, Standing>,
     /// What was said last of what is tried again, by what it is about.
@@ -59,7 +60,11 @@ struct Standing {
 }
 
 impl Log {
-    pub(crate) fn new(journal_stream: Option<&str>, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn new(
+        journal_stream: Option<&str>,
+        clock: Clock,
+        loudness: Loudness,
+    ) -> io::Result<Self> {
         let is_journal = |stream: Option<(u64, u64)>| {
             let here = stream.map(|(dev, ino)| format!("{dev}:{ino}"));
             here.is_some() && here.as_deref() == journal_stream
@@ -76,6 +81,7 @@ impl Log {
                 is_journal(identity(io::stderr())),
             ),
             clock,
+            loudness,
             standing: BTreeMap::new(),
             news: BTreeMap::new(),
             failing: None,
@@ -88,8 +94,11 @@ impl Log {
         self.send(Line::Out(line));
     }
 
-    /// Something is amiss.
+    /// Something is amiss, which a person may want to know.
     pub(crate) fn warn(&self, text: &str) {
+        if self.loudness == Loudness::Quiet {
+            return;
+        }
         let line = self.line(self.journal.1, Level::Warning, text);
         self.send(Line::Err(line));
     }
@@ -123,13 +132,26 @@ impl Log {
 
     /// Something is amiss as long as it is said in every pass: it is printed when it is new, and `over` when it is not said any more.
     pub(crate) fn standing(&mut self, key: &str, text: &str, over: Option<String>) {
-        let known = self
-            .standing
-            .get(key)
-            .is_some_and(|known| known.said == text);
-        if !known {
+        if !self.is_standing(key, text) {
             self.warn(text);
         }
+        self.stands(key, text, over);
+    }
+
+    /// As [`Log::standing`], of what failed.
+    pub(crate) fn standing_failure(&mut self, key: &str, text: &str, over: Option<String>) {
+        if !self.is_standing(key, text) {
+            self.fail(text);
+        }
+        self.stands(key, text, over);
+    }
+
+    fn is_standing(&self, key: &str, text: &str) -> bool {
+        let known = self.standing.get(key);
+        known.is_some_and(|known| known.said == text)
+    }
+
+    fn stands(&mut self, key: &str, text: &str, over: Option<String>) {
         let standing = Standing {
             said: text.to_owned(),
             is_seen: true,

@@ -24,6 +24,7 @@ use clawkeep::vault::UnlockedVault;
 
 use self::inbox::Inbox;
 use self::log::Log;
+pub(crate) use self::log::in_a_line;
 use self::look::Before;
 use self::pass::Seen;
 use self::refresh::{Job, Outcome};
@@ -32,6 +33,7 @@ use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::ui::shown_id;
+use crate::unopened;
 
 /// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
 /// vault.
@@ -74,7 +76,6 @@ pub(crate) struct Watcher<'c> {
     service: Service,
     schedule: Schedule,
     alerting: Alerting,
-    notify: Vec<NotifyArg>,
     sender: Sender<Wake>,
     ending: Ending,
     inbox: Inbox,
@@ -114,18 +115,18 @@ impl<'c> Watcher<'c> {
     pub(crate) fn new(
         context: &'c mut Context,
         ahead_ms: i64,
-        notify: Vec<NotifyArg>,
+        notify: &[NotifyArg],
         sender: Sender<Wake>,
     ) -> Result<Self, Failure> {
-        let alerting = rounds::alerting(context, &notify, &sender)?;
-        let log = Log::new(context.env.get("JOURNAL_STREAM"), context.clock);
+        let alerting = rounds::alerting(context, notify, &sender)?;
+        let stream = context.env.get("JOURNAL_STREAM");
+        let log = Log::new(stream, context.clock, context.ui.loudness);
         Ok(Self {
             log: log.map_err(Failure::Output)?,
             context,
             service: Service::new(),
             schedule: Schedule::new(ahead_ms),
             alerting,
-            notify,
             sender,
             ending: Ending::default(),
             inbox: Inbox::default(),
@@ -147,6 +148,7 @@ impl<'c> Watcher<'c> {
     /// One pass, with what is due in it. The worst of what went wrong ends it.
     pub(crate) fn once(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
         let mut seen = self.pass()?;
+        unopened::forget(self.context);
         while self.refreshing.is_some() {
             match wakes.recv() {
                 Ok(Wake::Refreshed(what)) => self.note_refreshed(what),
@@ -183,6 +185,8 @@ impl<'c> Watcher<'c> {
             }
         };
         due.is_dirty |= self.arm();
+        self.log
+            .event(&format!("watching: {}", self.service.status()));
         loop {
             self.sort_out(&mut due);
             let hold = self.hold();
@@ -236,7 +240,7 @@ impl<'c> Watcher<'c> {
         for pause in RETRIES {
             match self.pass() {
                 Err(failure) if failure.is_busy() => {
-                    self.log.failing(&log::in_a_line(&failure));
+                    self.log.failing(&in_a_line(&failure));
                     self.service.alive();
                     let end = Instant::now() + pause;
                     while let Ok(wake) =
@@ -249,7 +253,10 @@ impl<'c> Watcher<'c> {
                     self.is_stale = true; // whatever was told meanwhile
                 }
                 Err(failure) => return Err(failure),
-                Ok(seen) => return Ok(Some(self.after(&seen, 0))),
+                Ok(seen) => {
+                    unopened::forget(self.context);
+                    return Ok(Some(self.after(&seen, 0)));
+                }
             }
         }
         self.pass().map(|seen| Some(self.after(&seen, 0)))
@@ -370,7 +377,7 @@ impl<'c> Watcher<'c> {
             }
             Outcome::Failed(failure) => {
                 self.schedule.note(job.grant, Attempt::Failed, instant);
-                let why = log::in_a_line(&failure);
+                let why = in_a_line(&failure);
                 self.log.news(&key, &format!("{agent}: {}: {why}", job.id));
             }
         }

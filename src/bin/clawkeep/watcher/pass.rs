@@ -80,7 +80,7 @@ impl Pass<'_> {
             let text = format!("{name}: {}", in_a_line(failure));
             let over = format!("{name}: in step again");
             self.log
-                .standing(&format!("agent {name}"), &text, Some(over));
+                .standing_failure(&format!("agent {name}"), &text, Some(over));
         }
         Ok(seen)
     }
@@ -166,8 +166,9 @@ impl Pass<'_> {
         });
         let ends = ends
             .min_by(f64::total_cmp)
-            .map_or_else(String::new, |left| {
-                format!("; ends in {}", remaining_short(left))
+            .map_or_else(String::new, |left| match left {
+                left if left > 0.0 => format!("; ends in {}", remaining_short(left)),
+                over => format!("; ended {} ago", remaining_short(-over)),
             });
         Some(format!("{words}{ends}"))
     }

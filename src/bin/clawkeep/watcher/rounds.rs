@@ -24,8 +24,6 @@ const FAILURES_TO_ALERT: usize = 3;
 const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
 /// How long alerts that are on their way are waited for at the end. Service managers wait for a minute and more.
 const ALERTS_WAIT: Duration = Duration::from_secs(20);
-/// The same where whom to tell has changed.
-const ALERTS_CHANGED: Duration = Duration::from_secs(2);
 
 impl Watcher<'_> {
     /// A pass, and when the next one is due.
@@ -103,7 +101,6 @@ impl Watcher<'_> {
     /// Reads the settings anew. Those that make no sense leave the ones before in force: somebody is writing them.
     fn reload(&mut self) {
         self.is_stale = false;
-        let notify = self.context.own().map(|own| own.notify.clone()).ok();
         let providers = self.context.own().map(|own| own.providers.clone()).ok();
         match self.context.reread() {
             Ok(()) => self.settings_fault = None,
@@ -116,18 +113,6 @@ impl Watcher<'_> {
         let own = self.context.own();
         if own.as_ref().ok().map(|own| &own.providers) != providers.as_ref() {
             self.schedule.forget();
-        }
-        if own.ok().map(|own| &own.notify) != notify.as_ref() {
-            if let Some((vault, _)) = self.vault.as_mut() {
-                let finished = self.alerting.finish(self.context, vault, ALERTS_CHANGED);
-                if let Err(failure) = finished {
-                    self.log.fail(&log::in_a_line(&failure));
-                }
-            }
-            match alerting(self.context, &self.notify, &self.sender) {
-                Ok(alerting) => self.alerting = alerting,
-                Err(failure) => self.settings_fault = Some(log::in_a_line(&failure)),
-            }
         }
     }
 

@@ -83,6 +83,11 @@ impl Service {
 }
 
 impl Service {
+    /// How it stands.
+    pub(crate) fn status(&self) -> &str {
+        &self.status
+    }
+
     /// The longest between two signs of life: half of what the manager waits.
     pub(crate) fn pulse(&self) -> Option<Duration> {
         self.watchdog.map(|watchdog| watchdog / 2)
