@@ -32,7 +32,7 @@ pub use env::{
 };
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{
-    Encoding, ExportMode, Fallback, OwnSettings, OwnSettingsError, ProviderSettings,
+    Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, OwnSettingsError, ProviderSettings,
     parse_providers,
 };
 pub use paths::{Layout, Overrides, PathError};

@@ -359,9 +359,12 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<NotifySettings, String> {
-        OwnSettings::parse(Path::new("/s/clawkeep.toml"), text)
-            .map(|own| own.notify)
-            .map_err(|error| error.to_string())
+        let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text);
+        let own = own.map_err(|error| error.to_string())?;
+        match own.notify_fault {
+            Some(fault) => Err(fault.error().to_string()),
+            None => Ok(own.notify),
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::notify::{NotifySettings, Written as WrittenNotify};
 use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, span_ms};
@@ -58,6 +59,36 @@ pub struct OwnSettings {
     pub providers: BTreeMap<ProviderId, ProviderSettings>,
     /// What `[notify]` says: who is told when something is wrong.
     pub notify: NotifySettings,
+    /// Why `[notify]` cannot be used. Nobody's secrets are to be kept back for that.
+    pub notify_fault: Option<NotifyFault>,
+}
+
+/// Why `[notify]` cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifyFault {
+    path: PathBuf,
+    line: usize,
+    what: String,
+}
+
+impl NotifyFault {
+    /// As an error, for what uses it.
+    #[must_use]
+    pub fn error(&self) -> OwnSettingsError {
+        OwnSettingsError::Invalid {
+            path: self.path.clone(),
+            line: self.line,
+            what: self.what.clone(),
+        }
+    }
+
+    /// What is wrong there; any other error is no fault of that part.
+    fn of(error: OwnSettingsError) -> Result<Self, OwnSettingsError> {
+        match error {
+            OwnSettingsError::Invalid { path, line, what } => Ok(Self { path, line, what }),
+            other => Err(other),
+        }
+    }
 }
 
 /// How a store is exported. Ordered by how much of it lies open.
@@ -137,7 +168,8 @@ pub enum Encoding {
 /// # Errors
 /// When they are not valid; a test sees to it that they are.
 pub fn parse_providers(text: &str) -> Result<BTreeMap<ProviderId, ProviderSettings>, String> {
-    let written: Written = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    let written: Written<IgnoredAny> =
+        toml::from_str(text).map_err(|error| error.message().to_owned())?;
     Ok(by_provider(written.providers))
 }
 
@@ -162,7 +194,7 @@ pub enum Fallback {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct Written<N: Default> {
     #[serde(default)]
     clawkeep: Keeper,
     #[serde(default)]
@@ -170,7 +202,19 @@ struct Written {
     #[serde(default)]
     providers: BTreeMap<String, toml::Spanned<ProviderSettings>>,
     #[serde(default)]
-    notify: WrittenNotify,
+    notify: N,
+}
+
+impl Written<IgnoredAny> {
+    /// As if nothing were said of whom to tell.
+    fn without_notify(self) -> Written<WrittenNotify> {
+        Written {
+            clawkeep: self.clawkeep,
+            agents: self.agents,
+            providers: self.providers,
+            notify: WrittenNotify::default(),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -212,10 +256,21 @@ impl OwnSettings {
             line: text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1,
             what: what.to_owned(),
         };
-        let written: Written = toml::from_str(text).map_err(|error| {
+        let unparsed = |error: toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start);
             invalid(at, &without_values(error.message()))
-        })?;
+        };
+        let mut notify_fault = None;
+        let written = match toml::from_str::<Written<WrittenNotify>>(text).map_err(unparsed) {
+            Ok(written) => written,
+            Err(error) => match toml::from_str::<Written<IgnoredAny>>(text) {
+                Ok(rest) => {
+                    notify_fault = Some(NotifyFault::of(error)?);
+                    rest.without_notify()
+                }
+                Err(_) => return Err(error),
+            },
+        };
         let retention = written.clawkeep.retention.map(|retention| {
             let span = span_ms(retention.get_ref())
                 .filter(|span| (RETENTION_MIN..=RETENTION_MAX).contains(span));
@@ -248,11 +303,19 @@ impl OwnSettings {
             return Err(invalid(settings.span().start, &from_outside(&what)));
         }
         let export = export_mode(written.clawkeep.export, "clawkeep.export", &invalid)?;
+        let notify = match written.notify.checked(&invalid) {
+            Ok(notify) => notify,
+            Err(error) => {
+                notify_fault = Some(NotifyFault::of(error)?);
+                NotifySettings::default()
+            }
+        };
         Ok(Self {
             export: export.unwrap_or_default(),
             agents: agent_modes(written.agents, &invalid)?,
             providers: by_provider(written.providers),
-            notify: written.notify.checked(&invalid)?,
+            notify,
+            notify_fault,
             fallback: fallback.transpose()?.unwrap_or_default(),
             retention_ms: retention.transpose()?,
             syslog: syslog.transpose()?,
@@ -372,6 +435,18 @@ mod tests {
         let dir = AgentName::from_dir(Path::new("/srv/agent"));
         assert_eq!(by_dir.export_of(&dir), ExportMode::Off);
         assert!(ExportMode::File > ExportMode::Runtime && ExportMode::Runtime > ExportMode::Off);
+    }
+
+    #[test]
+    fn whom_to_tell_keeps_nothing_else_from_being_read() {
+        let text = "clawkeep.export = \"off\"\n\n[notify.comand.x]\nrun = [\"/x\"]\n";
+        let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).unwrap();
+        assert_eq!(own.export, ExportMode::Off);
+        assert_eq!(own.notify, NotifySettings::default());
+        let fault = own.notify_fault.unwrap().error().to_string();
+        assert!(fault.contains("line 3: unknown field `comand`"), "{fault}");
+        let both = format!("{text}[clawkep]\n");
+        assert!(parse(&both).is_err(), "that is no part of it");
     }
 
     #[test]

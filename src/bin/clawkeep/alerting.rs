@@ -183,7 +183,11 @@ impl Alerting {
 
 /// What the settings say, and whom the arguments add.
 fn settings(context: &Context, args: &[NotifyArg]) -> Result<NotifySettings, Failure> {
-    let mut settings = context.own()?.notify.clone();
+    let own = context.own()?;
+    if let Some(fault) = &own.notify_fault {
+        return Err(fault.error().into());
+    }
+    let mut settings = own.notify.clone();
     for NotifyArg(target) in args {
         if settings.targets.contains(target) {
             continue;

@@ -255,7 +255,7 @@ const BASH: &str = r#"_PROGRAM() {
     esac
     COMPREPLY=()
     while IFS= read -r word; do
-        COMPREPLY+=("${word#"$before"}")
+        [[ -z $word ]] || COMPREPLY+=("${word#"$before"}")
     done < <(_CLAP_IFS=$'\n' _CLAP_COMPLETE_INDEX=$last CLAWKEEP_COMPLETE=bash PROGRAM -- "${words[@]}" 2>/dev/null && echo)
     if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[/=] ]]; then
         compopt -o nospace 2>/dev/null

@@ -434,7 +434,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return "The vault was changed past clawkeep. Use another of its keys, or put back a backup.".to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::NoSecret)) {
-        return "Run it at a terminal, or give the passphrase with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
+        return "Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
             .to_owned();
     }
     if any(|problem| match problem {

@@ -342,3 +342,25 @@ fn quiet_it_says_what_failed_and_nothing_else() {
     let lines: Vec<&str> = run.stderr.lines().collect();
     assert!(lines.iter().all(|line| line.contains("Error: ")), "{run:?}");
 }
+
+#[test]
+fn whom_to_tell_mistyped_is_told_where_it_matters_and_keeps_no_secret_back() {
+    let home = Home::with_claude("sk-ant-oat01-one", 8);
+    let watch = Watch::start(&home, &[]);
+    home.write(SETTINGS, "[notify.comand.x]\nrun = [\"/bin/true\"]\n");
+    watch.says("unknown field `comand`");
+    home.claude_login("sk-ant-oat01-two", 9);
+    watch.until("as ever", || is_exported(&home, "sk-ant-oat01-two"));
+    home.run(&["token", "--provider", "anthropic"]).ok();
+    watch.end().exits(0);
+    for args in [
+        &["watch", "--once"][..],
+        &["watch", "--test-notify"],
+        &["monitor", "install", "--by", "cron"],
+    ] {
+        let run = home.run(args).exits(65);
+        assert!(run.stderr.contains("line 1"), "{run:?}");
+    }
+    let doctor = home.run(&["doctor", "--json"]);
+    assert!(doctor.stdout.contains("comand"), "{doctor:?}");
+}

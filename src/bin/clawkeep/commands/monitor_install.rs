@@ -57,7 +57,9 @@ impl Install {
     pub(crate) fn run(self, context: &Context, global: &Global) -> Result<(), Failure> {
         let mut job = self.job(context, global)?;
         // What makes no sense now would be found by nobody.
-        context.own()?;
+        if let Some(fault) = &context.own()?.notify_fault {
+            return Err(fault.error().into());
+        }
         context.settings()?;
         let (by, why) = match self.by {
             Some(by) => (by, None),

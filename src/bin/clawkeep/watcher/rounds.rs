@@ -103,7 +103,13 @@ impl Watcher<'_> {
         self.is_stale = false;
         let providers = self.context.own().map(|own| own.providers.clone()).ok();
         match self.context.reread() {
-            Ok(()) => self.settings_fault = None,
+            Ok(()) => {
+                let fault = self.context.own().ok();
+                let fault = fault.and_then(|own| own.notify_fault.as_ref());
+                let fault = fault.map(|fault| log::in_a_line(&fault.error().into()));
+                self.settings_fault =
+                    fault.map(|why| format!("{why} Until then, those before are told."));
+            }
             Err(failure) => {
                 let why = log::in_a_line(&failure);
                 self.settings_fault = Some(format!("{why} Until then, what was set before holds."));

@@ -80,7 +80,11 @@ pub(super) fn look(context: &Context) -> Diagnosis {
             None
         }
     };
-    if let Err(failure) = context.own() {
+    let own = context.own().and_then(|own| match &own.notify_fault {
+        Some(fault) => Err(fault.error().into()),
+        None => Ok(()),
+    });
+    if let Err(failure) = own {
         let finding = in_trouble(FindingId::ConfigSettings, &failure);
         trouble.push(finding.path(&context.layout.settings_file));
     }
