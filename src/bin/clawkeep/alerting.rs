@@ -61,12 +61,30 @@ impl Alerting {
         args: &[NotifyArg],
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
-        let settings = settings(context, args)?;
+        Ok(Self::with(context, settings(context, args)?, args, wake))
+    }
+
+    /// As [`Alerting::new`]; where the settings cannot be used nobody is told until a pass finds them mended.
+    pub(crate) fn unless_mistyped(
+        context: &Context,
+        args: &[NotifyArg],
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let settings = settings(context, args).unwrap_or_default();
+        Self::with(context, settings, args, wake)
+    }
+
+    fn with(
+        context: &Context,
+        settings: NotifySettings,
+        args: &[NotifyArg],
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         let value = |name: &&str| {
             let value = context.env.get(name)?;
             Some(((*name).to_owned(), value.to_owned()))
         };
-        Ok(Self {
+        Self {
             args: args.to_vec(),
             alerts: Alerts::new(Means {
                 settings,
@@ -77,7 +95,7 @@ impl Alerting {
                 actor: context.actor.clone(),
                 clock: context.clock,
             }),
-        })
+        }
     }
 
     /// Whether nobody is to be told anything.

@@ -353,6 +353,9 @@ fn whom_to_tell_mistyped_is_told_where_it_matters_and_keeps_no_secret_back() {
     watch.until("as ever", || is_exported(&home, "sk-ant-oat01-two"));
     home.run(&["token", "--provider", "anthropic"]).ok();
     watch.end().exits(0);
+    home.claude_login("sk-ant-oat01-three", 10);
+    let once = home.run(&["-q", "watch", "--once"]).exits(65);
+    assert!(is_exported(&home, "sk-ant-oat01-three"), "{once:?}");
     for args in [
         &["watch", "--once"][..],
         &["watch", "--test-notify"],

@@ -118,7 +118,9 @@ impl<'c> Watcher<'c> {
         notify: &[NotifyArg],
         sender: Sender<Wake>,
     ) -> Result<Self, Failure> {
-        let alerting = rounds::alerting(context, notify, &sender)?;
+        context.own()?; // what nothing is done by is said at once
+        let alerting = rounds::alerting(context, notify, &sender);
+        let settings_fault = rounds::notify_fault(context);
         let stream = context.env.get("JOURNAL_STREAM");
         let log = Log::new(stream, context.clock, context.ui.loudness);
         Ok(Self {
@@ -139,7 +141,7 @@ impl<'c> Watcher<'c> {
             busy: BTreeMap::new(),
             refreshing: None,
             is_stale: false,
-            settings_fault: None,
+            settings_fault,
             pruned: None,
             released: Instant::now(),
         })
@@ -163,9 +165,10 @@ impl<'c> Watcher<'c> {
         self.log.flush();
         let failures = seen.failures.into_iter().map(|(_, failure)| failure);
         let worst = failures.max_by_key(Failure::exit_status);
+        // Each was said with what it is about.
         match worst {
-            // Each was said with its agent.
             Some(failure) => Err(Failure::Check(failure.exit_status())),
+            None if self.settings_fault.is_some() => Err(Failure::SaidDamaged),
             None => Ok(()),
         }
     }

@@ -10,7 +10,8 @@ use clawkeep::vault::VaultError;
 
 use super::pass::{Pass, Seen};
 use super::{Due, RETRIES, Wake, Watcher, log, refresh};
-use crate::alerting::{Alerting, Trouble};
+use crate::alerting::{Alerting, NotifyArg, Trouble};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::prune;
 
@@ -103,13 +104,7 @@ impl Watcher<'_> {
         self.is_stale = false;
         let providers = self.context.own().map(|own| own.providers.clone()).ok();
         match self.context.reread() {
-            Ok(()) => {
-                let fault = self.context.own().ok();
-                let fault = fault.and_then(|own| own.notify_fault.as_ref());
-                let fault = fault.map(|fault| log::in_a_line(&fault.error().into()));
-                self.settings_fault =
-                    fault.map(|why| format!("{why} Until then, those before are told."));
-            }
+            Ok(()) => self.settings_fault = notify_fault(self.context),
             Err(failure) => {
                 let why = log::in_a_line(&failure);
                 self.settings_fault = Some(format!("{why} Until then, what was set before holds."));
@@ -173,7 +168,7 @@ impl Watcher<'_> {
         if let Some(fault) = &self.settings_fault {
             let over = Some("settings: in force".to_owned());
             self.log
-                .standing("settings", &format!("settings: {fault}"), over);
+                .standing_failure("settings", &format!("settings: {fault}"), over);
             trouble.push(Trouble {
                 key: "settings".to_owned(),
                 title: "Settings cannot be used".to_owned(),
@@ -235,14 +230,17 @@ impl Watcher<'_> {
     }
 }
 
+/// Why it is not known whom to tell.
+pub(super) fn notify_fault(context: &Context) -> Option<String> {
+    let own = context.own().ok()?;
+    let why = log::in_a_line(&own.notify_fault.as_ref()?.error().into());
+    Some(format!("{why} Until then, only those of before are told."))
+}
+
 /// Alerts that wake a watcher when they are delivered.
-pub(super) fn alerting(
-    context: &crate::context::Context,
-    notify: &[crate::alerting::NotifyArg],
-    sender: &Sender<Wake>,
-) -> Result<Alerting, Failure> {
+pub(super) fn alerting(context: &Context, notify: &[NotifyArg], sender: &Sender<Wake>) -> Alerting {
     let sender = sender.clone();
-    Alerting::new(context, notify, move || {
+    Alerting::unless_mistyped(context, notify, move || {
         // Nobody is left to wake while the process ends.
         let _ = sender.send(Wake::Delivered);
     })
