@@ -339,6 +339,7 @@ fn systemd_is_told_what_is_needed_and_no_more() {
     assert_eq!(
         told(&home),
         [
+            "systemctl daemon-reload".to_owned(),
             format!("systemctl enable {unit}"),
             format!("systemctl start {unit}")
         ]

@@ -192,9 +192,8 @@ impl Install {
         let start = if said.is_empty() { "start" } else { "restart" };
         if said.is_empty() {
             said.push_str("Nothing to write: it is installed as it would be now.\n");
-        } else {
-            ordered(&["daemon-reload"])?;
         }
+        ordered(&["daemon-reload"])?; // also where an earlier call got no further than the files
         ordered(&["enable", unit])?;
         ordered(&[start, unit])?;
         said.push_str(&format!(

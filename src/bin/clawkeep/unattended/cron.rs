@@ -7,9 +7,21 @@ use super::{EVERY_MINUTES, Job};
 /// Why there can be no line.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     let variables = job.variables.iter().map(|(_, value)| value.as_str());
-    let mut texts = job.words().chain(variables).chain([job.program.as_str()]);
-    texts.any(|text| text.contains(char::is_control)).then(|| {
-        "a crontab's line has no control characters, and a path that is handed on does".to_owned()
+    let texts: Vec<&str> = job
+        .words()
+        .chain(variables)
+        .chain([job.program.as_str()])
+        .collect();
+    let any = |is_so: fn(&&str) -> bool| texts.iter().copied().any(|text| is_so(&text));
+    if any(|text| text.contains(char::is_control)) {
+        return Some(
+            "a crontab's line has no control characters, and a path that is handed on does"
+                .to_owned(),
+        );
+    }
+    // `\%` is a `%` to cron, which knows no other escape.
+    any(|text| text.contains("\\%")).then(|| {
+        "a crontab's line cannot have \\ before %, as a path that is handed on does".to_owned()
     })
 }
 
