@@ -87,10 +87,12 @@ impl Watch {
         let _ = std::fs::write(&path, format!("{}\n", std::process::id()));
         let (sender, wakes) = mpsc::channel();
         let mut watcher = Watcher::new(context, self.refresh_ahead, &self.notify, sender)?;
-        if self.once {
+        let done = if self.once {
             watcher.once(&wakes)
         } else {
             watcher.run(&wakes)
-        }
+        };
+        watcher.flush();
+        done
     }
 }

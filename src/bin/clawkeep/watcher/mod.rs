@@ -124,7 +124,7 @@ impl<'c> Watcher<'c> {
         let stream = context.env.get("JOURNAL_STREAM");
         let log = Log::new(stream, context.clock, context.ui.loudness);
         Ok(Self {
-            log: log.map_err(Failure::Output)?,
+            log: log.map_err(|error| no_thread(&error))?,
             context,
             service: Service::new(),
             schedule: Schedule::new(ahead_ms),
@@ -162,7 +162,6 @@ impl<'c> Watcher<'c> {
             }
         }
         self.finish_alerts();
-        self.log.flush();
         let failures = seen.failures.into_iter().map(|(_, failure)| failure);
         let worst = failures.max_by_key(Failure::exit_status);
         // Each was said with what it is about.
@@ -176,16 +175,14 @@ impl<'c> Watcher<'c> {
     /// Watches until it is told to end. Only what keeps it from beginning is a failure.
     pub(crate) fn run(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
         let is_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
-        service::listen(self.sender.clone(), &self.ending, is_terminal).map_err(Failure::Input)?;
+        service::listen(self.sender.clone(), &self.ending, is_terminal)
+            .map_err(|error| no_thread(&error))?;
         self.arm();
         let mut before = self.before();
         let mut due = match self.first_pass(wakes) {
             Ok(Some(due)) => due,
             Ok(None) => return self.end(wakes),
-            Err(failure) => {
-                self.log.flush();
-                return Err(failure);
-            }
+            Err(failure) => return Err(failure),
         };
         due.is_dirty |= self.arm();
         self.log
@@ -402,8 +399,12 @@ impl<'c> Watcher<'c> {
         }
         self.finish_alerts();
         self.log.event("ended as asked");
-        self.log.flush();
         Ok(())
+    }
+
+    /// Waits for a moment until what was said is written.
+    pub(crate) fn flush(&self) {
+        self.log.flush();
     }
 
     fn is_settings(&self, path: &std::path::Path) -> bool {
@@ -415,5 +416,13 @@ impl<'c> Watcher<'c> {
     fn sources(&self) -> [PathBuf; 2] {
         let layout = &self.context.layout;
         [layout.claude_code_file.clone(), layout.codex_file.clone()]
+    }
+}
+
+/// What it takes beside the main thread could not be had.
+fn no_thread(error: &io::Error) -> Failure {
+    Failure::Refused {
+        what: format!("this process cannot have another thread: {error}"),
+        next: "Raise its limits: ulimit -u, or TasksMax= of the service.".to_owned(),
     }
 }

@@ -151,7 +151,7 @@ impl Watcher<'_> {
             let _ = sender.send(Wake::Refreshed(what.map(Box::new)));
         };
         let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), tell);
-        self.refreshing = Some(thread.map_err(Failure::Input)?);
+        self.refreshing = Some(thread.map_err(|error| super::no_thread(&error))?);
         Ok(())
     }
 
