@@ -367,3 +367,25 @@ fn whom_to_tell_mistyped_is_told_where_it_matters_and_keeps_no_secret_back() {
     let doctor = home.run(&["doctor", "--json"]);
     assert!(doctor.stdout.contains("comand"), "{doctor:?}");
 }
+
+#[test]
+fn keys_that_are_rotated_and_a_vault_that_is_put_back_are_gone_on_with() {
+    let home = Home::with_claude("sk-ant-oat01-0", 8);
+    let watch = Watch::start(&home, &[]);
+    let backup = home.at("backup.db");
+    let backup = backup.to_str().unwrap();
+    let done: [&[&str]; 4] = [
+        &["key", "rotate"],
+        &["key", "rotate", "--compromised"],
+        &["backup", "create", backup],
+        &["backup", "restore", backup],
+    ];
+    for (number, args) in (1..).zip(done) {
+        home.run(args).ok();
+        let token = format!("sk-ant-oat01-{number}");
+        home.claude_login(&token, 8 + number);
+        watch.until(&token, || is_exported(&home, &token));
+    }
+    watch.end().exits(0);
+    home.assert_sound();
+}
