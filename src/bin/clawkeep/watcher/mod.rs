@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
-use clawkeep::domain::AgentName;
+use clawkeep::domain::{AgentName, Fingerprint};
 use clawkeep::platform::{Follower, Stamp, Touch};
 use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
 use clawkeep::vault::UnlockedVault;
@@ -93,6 +93,8 @@ pub(crate) struct Watcher<'c> {
     busy: BTreeMap<AgentName, Instant>,
     /// The thread that refreshes logins.
     refreshing: Option<JoinHandle<()>>,
+    /// The grants that it refreshes.
+    under_way: Vec<Fingerprint>,
     /// Settings were touched; why those that are there cannot be used.
     is_stale: bool,
     settings_fault: Option<String>,
@@ -138,6 +140,7 @@ impl<'c> Watcher<'c> {
             agents: Vec::new(),
             busy: BTreeMap::new(),
             refreshing: None,
+            under_way: Vec::new(),
             is_stale: false,
             settings_fault: None,
             pruned: None,
@@ -218,6 +221,7 @@ impl<'c> Watcher<'c> {
                             Wake::Reload => {
                                 self.is_stale = true;
                                 self.schedule.forget();
+                                self.alerting.urge();
                                 due.is_dirty = true;
                             }
                         }
