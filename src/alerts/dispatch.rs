@@ -1,7 +1,7 @@
 //! Messages on their way: who is told what, on threads of their own, and what came of it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,18 +13,16 @@ use super::Trouble;
 use super::decide::{AHEAD_MAX, Decision, Facts, decide};
 use super::deliver::{NO_ANSWER, Surroundings, Undelivered, deliver};
 use super::message::Message;
+use super::sending::{Ended, Job, MINUTE, Recipient, Sending, pause};
 use super::survey::{Survey, survey};
 use super::told::{Entry, ToldOf, recorded};
-use crate::config::{AgentRef, Channel, NotifySettings, NotifyTarget};
+use crate::config::{AgentRef, NotifySettings, NotifyTarget};
 use crate::domain::{Fingerprint, Seq, StoreDoc, UnixMs};
 use crate::oauth::Providers;
 use crate::platform::keychain::SessionBus;
 use crate::platform::{Actor, Clock, FileLock};
 use crate::vault::{UnlockedVault, VaultError};
 
-const MINUTE: i64 = 60_000;
-/// How long to wait before the second attempt, the third, and so on; then always as long as before the last, in milliseconds.
-const PAUSES: [i64; 5] = [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 240 * MINUTE];
 /// When to look again while another process tells, or the vault is busy, in milliseconds.
 const SOON: i64 = MINUTE / 4;
 /// How long it is waited until programs that are given up have ended.
@@ -98,27 +96,6 @@ struct Held {
     /// Nothing is sent there until then, where it is not about one message alone.
     until: Option<UnixMs>,
     why: String,
-}
-
-/// A target, and a digest of how it is reached.
-struct Recipient {
-    target: NotifyTarget,
-    settings: Option<String>,
-}
-
-/// What is on its way to a target.
-struct Sending {
-    to: Arc<Recipient>,
-    /// What has not ended, in order.
-    messages: VecDeque<Message>,
-}
-
-/// What came of a delivery.
-enum Ended {
-    /// One message arrived, or did not.
-    One(Arc<Recipient>, Box<Message>, Result<(), Undelivered>),
-    /// Nothing more is on its way there.
-    All(Arc<Recipient>),
 }
 
 impl std::fmt::Debug for Alerts {
@@ -504,51 +481,6 @@ impl Alerts {
     }
 }
 
-/// Messages for one target, one after another.
-struct Job {
-    to: Arc<Recipient>,
-    messages: Vec<Message>,
-    given_up: Arc<AtomicBool>,
-    around: Surroundings,
-    sender: Sender<Ended>,
-    wake: Arc<dyn Fn() + Send + Sync>,
-    clock: Clock,
-}
-
-impl Job {
-    fn run(mut self) {
-        for message in std::mem::take(&mut self.messages) {
-            let is_given_up = || self.given_up.load(Ordering::Relaxed);
-            if is_given_up() {
-                break;
-            }
-            let around = (&self.around, &is_given_up as &dyn Fn() -> bool);
-            let result = deliver(&self.to.target, &message, around, self.clock.now());
-            let is_over = result.as_ref().is_err_and(|failed| !failed.is_of_message);
-            let to = Arc::clone(&self.to);
-            // Nobody listens any more when the process is about to end: it counts as not told.
-            let _ = self.sender.send(Ended::One(to, Box::new(message), result));
-            if is_over {
-                break; // the rest would fare no better, and is still due
-            }
-        }
-    }
-}
-
-// Whichever way it ends: a target to which something seems to be on its way for ever would not be told anything any more.
-impl Drop for Job {
-    fn drop(&mut self) {
-        let _ = self.sender.send(Ended::All(Arc::clone(&self.to)));
-        (self.wake)();
-    }
-}
-
-impl Sending {
-    fn is_by_program(&self) -> bool {
-        matches!(self.to.target.channel, Channel::Command(_))
-    }
-}
-
 /// Digests of how each target is reached, by its name. They are keyed: a secret address among it cannot be guessed from one.
 fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap<String, String> {
     let print = |target: &NotifyTarget| {
@@ -608,34 +540,4 @@ fn append(
         tx.append(agent.as_ref(), draft)?;
     }
     tx.commit()
-}
-
-/// How long to wait after an attempt, in milliseconds.
-fn pause(attempt: u32, failed: &Undelivered) -> i64 {
-    let at = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
-    let own = PAUSES[at.min(PAUSES.len() - 1)];
-    let asked = failed.retry_after.map_or(0, |after| {
-        i64::try_from(after.as_millis()).unwrap_or(AHEAD_MAX)
-    });
-    own.max(asked.min(AHEAD_MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_a_target_may_ask_for_more() {
-        let failed = |after: Option<u64>| Undelivered {
-            retry_after: after.map(Duration::from_secs),
-            ..Undelivered::from(String::new())
-        };
-        let minutes = |attempt, after| pause(attempt, &failed(after)) / MINUTE;
-        let grown: Vec<i64> = (1..=7).map(|attempt| minutes(attempt, None)).collect();
-        assert_eq!(grown, [1, 5, 15, 60, 240, 240, 240]);
-        assert_eq!(minutes(u32::MAX, None), 240);
-        assert_eq!(minutes(1, Some(600)), 10);
-        assert_eq!(minutes(4, Some(600)), 60);
-        assert_eq!(minutes(1, Some(u64::MAX)), 1440);
-    }
 }

@@ -148,8 +148,10 @@ impl Message {
     }
 
     /// One for many that say the same, each of a login.
-    pub(super) fn digest(all: Vec<Self>) -> Option<Self> {
+    pub(super) fn digest(mut all: Vec<Self>) -> Option<Self> {
         let count = all.len();
+        all.sort_by_key(|message| (std::cmp::Reverse(message.severity), message.expires));
+        let names = first_of(&all);
         let mut all = all.into_iter();
         let mut message = all.next()?;
         for other in all {
@@ -170,14 +172,6 @@ impl Message {
             state if state.ends_with("-expired") => "logins have expired and cannot be renewed",
             _ => "logins cannot be renewed",
         };
-        let names = message.named_credentials().map(|(agent, profile)| {
-            if agent == AgentName::default().as_str() {
-                profile
-            } else {
-                format!("{agent}/{profile}")
-            }
-        });
-        let names = listed(&names.collect());
         let first = match message.expires {
             Some(ends) if message.state.starts_with("expires-") => {
                 let left = span(ends.0 - message.at.0);
@@ -473,9 +467,28 @@ fn places(all: &[&Standing]) -> String {
     }
 }
 
+/// The logins of the first messages, a profile each.
+fn first_of(messages: &[Message]) -> String {
+    let names = messages.iter().take(NAMES_MAX).filter_map(|message| {
+        let (agent, profile) = message.named_credentials().next()?;
+        let is_main = agent == AgentName::default().as_str();
+        Some(if is_main {
+            profile
+        } else {
+            format!("{agent}/{profile}")
+        })
+    });
+    in_words(&names.collect::<Vec<_>>(), messages.len())
+}
+
 fn listed(names: &BTreeSet<String>) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
-    let more = names.len().saturating_sub(NAMES_MAX);
+    let shown: Vec<String> = names.iter().take(NAMES_MAX).cloned().collect();
+    in_words(&shown, names.len())
+}
+
+/// These of so many.
+fn in_words(shown: &[String], count: usize) -> String {
+    let more = count.saturating_sub(shown.len());
     let rest = match more {
         0 => String::new(),
         more => format!(" and {more} more"),

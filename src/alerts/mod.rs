@@ -8,6 +8,7 @@ mod decide;
 mod deliver;
 mod dispatch;
 mod message;
+mod sending;
 mod standing;
 mod survey;
 mod text;

@@ -198,6 +198,11 @@ fn many_that_say_the_same_are_one_message_and_each_is_told() {
     heard += "# few of each kind\n";
     heard += &listener.live(&stages[2..], 3 * HOUR);
     insta::assert_snapshot!(heard);
+    let more = Listener::new().decide(&many(2 * DAY, 24), UnixMs(START));
+    assert!(
+        more.messages[0].body.contains("p5:x and 18 more"),
+        "{more:?}"
+    );
     let providers = many(2 * DAY, 6);
     let message = Listener::new()
         .decide(&providers, UnixMs(START))

@@ -85,6 +85,8 @@ pub(crate) struct Watcher<'c> {
     unfollowed: Option<Instant>,
     /// The vault, and which file it is.
     vault: Option<(UnlockedVault, Option<Stamp>)>,
+    /// There is one pass.
+    is_single: bool,
     /// There was one: it is not made anew.
     had_vault: bool,
     /// Every agent that was there last.
@@ -136,6 +138,7 @@ impl<'c> Watcher<'c> {
             follower: None,
             unfollowed: None,
             vault: None,
+            is_single: false,
             had_vault: false,
             agents: Vec::new(),
             busy: BTreeMap::new(),
@@ -150,6 +153,7 @@ impl<'c> Watcher<'c> {
 
     /// One pass, with what is due in it. The worst of what went wrong ends it.
     pub(crate) fn once(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
+        self.is_single = true;
         let mut seen = self.pass()?;
         unopened::forget(self.context);
         while self.refreshing.is_some() {

@@ -177,7 +177,9 @@ impl Watcher<'_> {
         let due = seen.due.iter().map(|job| job.grant);
         let under_way = self.under_way.iter().copied();
         let under_way = under_way.filter(|_| self.refreshing.is_some());
-        let refreshing: Vec<Fingerprint> = due.chain(under_way).collect();
+        // A single pass has no second try. On waking from sleep the first one may have come before the network.
+        let soon = self.schedule.failed_once().filter(|_| !self.is_single);
+        let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
         let agents = (&seen.agents[..], &refreshing[..]);
         let alerted = self.alerting.pass(self.context, vault, agents, &trouble);
         self.say_unreached();
