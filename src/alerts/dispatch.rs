@@ -172,6 +172,13 @@ impl Alerts {
         all.map(|(target, held)| (target.as_str(), held.why.as_str()))
     }
 
+    /// Whether none of those who are to be told could be told what was sent last.
+    #[must_use]
+    pub fn has_reached_nobody(&self) -> bool {
+        let mut targets = self.settings.targets.iter();
+        !self.is_idle() && targets.all(|target| self.held.contains_key(&target.name))
+    }
+
     /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called if nothing
     /// happens.
     ///

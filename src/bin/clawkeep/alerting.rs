@@ -98,6 +98,11 @@ impl Alerting {
         self.alerts.unreached()
     }
 
+    /// Whether nobody could be told what was sent last.
+    pub(crate) fn has_reached_nobody(&self) -> bool {
+        self.alerts.has_reached_nobody()
+    }
+
     /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called, by the wall clock.
     /// `refreshing` are logins that are about to be refreshed. An agent whose store is not known whole is left out of `agents`: what is missing from it would pass for removed.
     pub(crate) fn pass(

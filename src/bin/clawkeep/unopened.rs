@@ -52,6 +52,9 @@ pub(crate) fn tell(context: &Context, notify: &[NotifyArg], failure: &Failure) {
         let text = format!("Warning: {target} was not told: {why}");
         context.ui.warn(&text);
     }
+    if alerting.has_reached_nobody() {
+        return; // the next pass tries again
+    }
     if let Err(error) = remember(context, now.0, &why) {
         context.ui.warn(&format!(
             "Warning: that somebody was told could not be noted, and they will be told again: {error}"

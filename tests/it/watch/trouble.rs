@@ -319,6 +319,23 @@ fn a_vault_that_cannot_be_opened_is_told_by_a_pass_for_cron_too_and_once() {
 }
 
 #[test]
+fn that_a_vault_cannot_be_opened_is_tried_again_where_nobody_could_be_told() {
+    let home = told_by_command();
+    home.run(&["init", "--key", "keyfile"]).ok();
+    fs::rename(home.at(".config"), home.at("away")).unwrap();
+    let tell = home.read("tell");
+    fs::write(home.at("tell"), "#!/bin/sh\nexit 3\n").unwrap();
+    let run = home.run(&["watch", "--once"]).exits(77);
+    let warned = "command.file was not told: exit status: 3";
+    assert!(run.stderr.contains(warned), "{run:?}");
+    fs::write(home.at("tell"), tell).unwrap();
+    for _ in 0..2 {
+        home.run(&["-q", "watch", "--once"]).exits(77);
+        assert_eq!(messages(&home), 1);
+    }
+}
+
+#[test]
 fn a_vault_that_is_gone_is_not_made_anew_by_who_is_unattended() {
     let home = told_by_command();
     home.run(&["watch", "--once"]).ok();
