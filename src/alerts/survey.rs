@@ -285,8 +285,9 @@ impl Looking<'_> {
     fn remedy(&self, id: &str, standing: &Standing) -> String {
         let mut what = self.what_to_do(id, standing);
         // No `--agent` leads to one that is known by its directory alone.
-        if self.agent.as_str().contains('/') {
-            what.push_str(&format!(" (as the agent {})", named(self.agent.as_str())));
+        if self.agent.as_str().contains('/') && what.contains("clawkeep ") {
+            let dir = named(self.agent.as_str());
+            what.push_str(&format!(" (with CLAWDBOT_AGENT_DIR set to {dir})"));
         }
         what
     }

@@ -5,9 +5,9 @@ use std::fs;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use clawkeep::alerts::{Alerts, Means, Scene, Trouble};
+use clawkeep::alerts::{Alerts, Means, Scene, Trouble, survey};
 use clawkeep::audit::{Event, EventKind, Filter, KindFilter, Origin};
-use clawkeep::config::{AgentRef, OwnSettings};
+use clawkeep::config::{AgentRef, NotifySettings, OwnSettings};
 use clawkeep::domain::{AgentName, Endpoint, Fingerprint, ProfileId, StoreDoc, UnixMs};
 use clawkeep::oauth::Providers;
 use clawkeep::platform::Clock;
@@ -420,6 +420,27 @@ fn it_is_less_urgent_where_something_else_can_be_used() {
         told[0].body.contains("Other credentials for anthropic"),
         "{told:?}"
     );
+}
+
+#[test]
+fn what_to_do_for_an_agent_that_only_its_directory_names() {
+    let watch = Watch::new("");
+    let entry = json!({"version": 1, "profiles": {"anthropic:a": token(0)}});
+    let agent = AgentRef {
+        name: AgentName::from_stored("/srv/agent".to_owned()),
+        dir: "/srv/agent".into(),
+    };
+    let scene = Scene {
+        agents: &[(agent, StoreDoc::from_json(entry).unwrap())],
+        providers: None,
+        refreshing: &[],
+        trouble: &[],
+    };
+    let settings = NotifySettings::default();
+    let seen = survey(&watch.bench.vault, scene, (&settings, UnixMs(START))).unwrap();
+    let remedy = &seen.standings[0].remedy;
+    let with = " --profile-id anthropic:a (with CLAWDBOT_AGENT_DIR set to /srv/agent)";
+    assert!(remedy.ends_with(with), "{remedy}");
 }
 
 #[test]
