@@ -14,6 +14,9 @@ pub(super) const GOOD: &str = "ok";
 /// that was wrong.
 pub(super) const AHEAD_MAX: i64 = 86_400_000;
 
+/// More logins than these that come to the same state at once are told of in one message.
+const ALIKE_MAX: usize = 5;
+
 /// Why something is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum News {
@@ -187,13 +190,12 @@ impl<'a> Asking<'a> {
             .get(&subject)
             .and_then(|told| told.failed.as_ref());
         let mut attempt = 1;
-        if let Some((failed_state, tries, retry_at)) = failed
-            && *failed_state == state
-        {
-            if *retry_at > self.now && retry_at.0 <= self.now.0.saturating_add(AHEAD_MAX) {
-                return self.at(Some(*retry_at));
+        if let Some(failed) = failed.filter(|failed| failed.state == state) {
+            let retry_at = failed.retry_at;
+            if retry_at > self.now && retry_at.0 <= self.now.0.saturating_add(AHEAD_MAX) {
+                return self.at(Some(retry_at));
             }
-            attempt = tries.saturating_add(1);
+            attempt = failed.attempt.saturating_add(1);
         }
         self.due.push(Due {
             subject,
@@ -220,7 +222,7 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
         let key = (due.news, due.state.clone(), login, alone);
         groups.entry(key).or_default().push(due);
     }
-    let mut messages: Vec<Message> = groups
+    let messages: Vec<Message> = groups
         .into_iter()
         .map(|((news, state, ..), group)| {
             let attempt = group.iter().map(|due| due.attempt).max().unwrap_or(1);
@@ -229,6 +231,32 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
             Message::of(subjects, (news, state), &what, now).attempt(attempt)
         })
         .collect();
-    messages.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.expires.cmp(&b.expires)));
+    let mut messages = in_few(messages);
+    // What has failed comes after what was not tried: it may fail again, and would keep the rest from being told.
+    let order = |message: &Message| {
+        let urgency = std::cmp::Reverse(message.severity);
+        (message.attempt, urgency, message.expires)
+    };
+    messages.sort_by_key(order);
     messages
+}
+
+/// Many that say the same of one login each become one.
+fn in_few(messages: Vec<Message>) -> Vec<Message> {
+    let mut alike: BTreeMap<(News, String), Vec<Message>> = BTreeMap::new();
+    let (mut few, of_logins): (Vec<Message>, Vec<Message>) = messages
+        .into_iter()
+        .partition(|message| message.news == News::Gone || message.credentials().next().is_none());
+    for message in of_logins {
+        let key = (message.news, message.state.clone());
+        alike.entry(key).or_default().push(message);
+    }
+    for messages in alike.into_values() {
+        if messages.len() > ALIKE_MAX {
+            few.extend(Message::digest(messages));
+        } else {
+            few.extend(messages);
+        }
+    }
+    few
 }

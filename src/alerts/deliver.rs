@@ -1,5 +1,6 @@
 //! One message to one target. What is said of a failure names no address: a webhook's is itself a secret.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -10,20 +11,25 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::message::{Message, Severity, rfc3339};
+use super::text::{for_discord, for_slack};
 use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
 use crate::domain::{UnixMs, from_outside};
 use crate::oauth::{Post, post_message};
 use crate::platform::keychain::SessionBus;
 use crate::platform::{RunFault, Urgency, feed_within, read_trusted, resolve_link, show};
 
-/// How long a server may take for everything.
-const WEB_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a program may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a delivery may take.
+pub const DELIVERY_MAX: Duration = Duration::from_secs(30);
 /// The largest file with an address or a token, in bytes.
 const FILE_MAX: u64 = 16 << 10;
 /// What Discord takes in one message, in characters.
 const DISCORD_MAX: usize = 2_000;
+/// How much of a text is for Discord, in bytes: each character may become two.
+const DISCORD_TEXT_MAX: usize = 1_500;
+/// What an ntfy server takes as a message, in bytes, is 4096: more would become an attachment. Source: its documentation, Limitations.
+const NTFY_MAX: usize = 4_000;
+/// Why a message did not arrive that was not waited for any longer.
+pub(super) const NO_ANSWER: &str = "no answer in time";
 
 /// Why a message did not arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +65,7 @@ pub(super) struct Surroundings {
 pub(super) fn deliver(
     target: &NotifyTarget,
     message: &Message,
-    around: &Surroundings,
+    (around, is_given_up): (&Surroundings, &dyn Fn() -> bool),
     now: UnixMs,
 ) -> Result<(), Undelivered> {
     match &target.channel {
@@ -83,7 +89,7 @@ pub(super) fn deliver(
             let headers = vec![header("content-type", "application/json")];
             send(web, headers, body, now)
         }
-        Channel::Command(run) => run_command(run, message, around),
+        Channel::Command(run) => run_command(run, message, (around, is_given_up)),
     }
 }
 
@@ -109,7 +115,8 @@ fn to_ntfy(
         header("priority", priority),
         header("tags", tags),
     ];
-    send(web, headers, message.text(&around.host).into_bytes(), now)
+    let text = message.text_within(&around.host, NTFY_MAX);
+    send(web, headers, text.into_bytes(), now)
 }
 
 /// Text in a header: as it is where that is allowed, else as an encoded word (RFC 2047).
@@ -124,9 +131,12 @@ fn webhook_body(format: BodyFormat, message: &Message, host: &str) -> Vec<u8> {
     let text = || format!("{}\n{}", message.title, message.text(host));
     let body = match format {
         BodyFormat::Json => message.json(host),
-        BodyFormat::Slack => json!({"text": text()}),
+        BodyFormat::Slack => json!({"text": for_slack(&text())}),
         BodyFormat::Discord => {
-            json!({"content": text().chars().take(DISCORD_MAX).collect::<String>()})
+            let text = message.text_within(host, DISCORD_TEXT_MAX);
+            let content = for_discord(&format!("{}\n{text}", message.title));
+            let content: String = content.chars().take(DISCORD_MAX).collect();
+            json!({"content": content, "allowed_mentions": {"parse": []}})
         }
     };
     body.to_string().into_bytes()
@@ -149,7 +159,7 @@ fn send(
             Zeroizing::new(format!("Bearer {}", token.as_str())),
         ));
     }
-    let posted = post_message(Post { url, headers, body }, WEB_TIMEOUT, now)?;
+    let posted = post_message(Post { url, headers, body }, DELIVERY_MAX, now)?;
     let status = posted.status;
     match status {
         200..=299 => Ok(()),
@@ -188,7 +198,7 @@ fn line_of(path: &Path, setting: &str) -> Result<Zeroizing<String>, Undelivered>
 fn run_command(
     run: &[String],
     message: &Message,
-    around: &Surroundings,
+    (around, is_given_up): (&Surroundings, &dyn Fn() -> bool),
 ) -> Result<(), Undelivered> {
     let (program, arguments) = run
         .split_first()
@@ -200,11 +210,22 @@ fn run_command(
         .envs(around.env.iter().map(|(name, value)| (name, value)))
         .envs(variables(message, &around.host));
     let input = format!("{}\n", message.json(&around.host));
-    match feed_within(command, input.into_bytes(), COMMAND_TIMEOUT) {
+    let of_message = |why: String| {
+        Err(Undelivered {
+            is_of_message: true,
+            ..Undelivered::from(why)
+        })
+    };
+    match feed_within(command, input.into_bytes(), DELIVERY_MAX, is_given_up) {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(from_outside(&status.to_string()).into()),
+        // It may well be able to tell something else.
+        Ok(status) => of_message(from_outside(&status.to_string())),
+        Err(fault @ RunFault::NotRun(ErrorKind::ArgumentListTooLong)) => {
+            of_message(fault.to_string())
+        }
+        Err(RunFault::TimedOut) if is_given_up() => Err(NO_ANSWER.to_owned().into()),
         Err(RunFault::TimedOut) => {
-            Err(format!("it was not done in {} s", COMMAND_TIMEOUT.as_secs()).into())
+            Err(format!("it was not done in {} s", DELIVERY_MAX.as_secs()).into())
         }
         Err(fault) => Err(fault.to_string().into()),
     }
@@ -213,14 +234,8 @@ fn run_command(
 /// What a program is told in its environment; it has the same on stdin.
 fn variables(message: &Message, host: &str) -> Vec<(&'static str, String)> {
     let profiles: Vec<String> = message
-        .credentials()
-        .map(|(agent, profile)| {
-            format!(
-                "{}/{}",
-                from_outside(agent.as_str()),
-                from_outside(profile.as_str())
-            )
-        })
+        .named_credentials()
+        .map(|(agent, profile)| format!("{agent}/{profile}"))
         .collect();
     let mut variables = vec![
         ("CLAWKEEP_ALERT_TITLE", message.title.clone()),
@@ -263,6 +278,11 @@ mod tests {
         let why = || address_in(&path).map(|_| ()).unwrap_err().why;
         assert!(why().contains("it is not there"));
         std::fs::write(&path, "\n").unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
         assert!(why().contains("it is empty"));
         std::fs::write(&path, "https://SECRET:x@a.example/\n").unwrap();
         assert!(why().contains("user name") && !why().contains("SECRET"));

@@ -1,30 +1,32 @@
 //! Messages on their way: who is told what, on threads of their own, and what came of it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Trouble;
 use super::decide::{AHEAD_MAX, Decision, Facts, decide};
-use super::deliver::{Surroundings, Undelivered, deliver};
+use super::deliver::{NO_ANSWER, Surroundings, Undelivered, deliver};
 use super::message::Message;
+use super::sending::{Ended, Job, MINUTE, Recipient, Sending, pause};
 use super::survey::{Survey, survey};
 use super::told::{Entry, ToldOf, recorded};
 use crate::config::{AgentRef, NotifySettings, NotifyTarget};
-use crate::domain::{Seq, StoreDoc, UnixMs};
+use crate::domain::{Fingerprint, Seq, StoreDoc, UnixMs};
 use crate::oauth::Providers;
 use crate::platform::keychain::SessionBus;
 use crate::platform::{Actor, Clock, FileLock};
 use crate::vault::{UnlockedVault, VaultError};
 
-const MINUTE: i64 = 60_000;
-/// How long to wait before the second attempt, the third, and so on; then always as long as before the last, in milliseconds.
-const PAUSES: [i64; 5] = [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 240 * MINUTE];
 /// When to look again while another process tells, or the vault is busy, in milliseconds.
 const SOON: i64 = MINUTE / 4;
+/// How long it is waited until programs that are given up have ended.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// What telling needs.
 pub struct Means {
@@ -51,6 +53,8 @@ pub struct Scene<'s> {
     pub agents: &'s [(AgentRef, StoreDoc)],
     /// The providers whose logins are refreshed here; none where the settings cannot be read.
     pub providers: Option<&'s Providers>,
+    /// Logins of which a refresh is due or under way: whether that is overdue, it will show.
+    pub refreshing: &'s [Fingerprint],
     /// What is wrong with the host.
     pub trouble: &'s [Trouble],
 }
@@ -69,10 +73,16 @@ pub struct Alerts {
     seen: Option<Seq>,
     /// The end of the record when it was read.
     read: Option<Seq>,
-    /// The targets to which something is on its way.
-    busy: HashSet<String>,
-    /// Targets that could not be reached.
+    /// What is on its way to targets.
+    busy: BTreeMap<String, Sending>,
+    /// Targets that could not be told something, since they were last told anything.
     held: BTreeMap<String, Held>,
+    /// Digests of how each target is reached.
+    settings_prints: BTreeMap<String, String>,
+    /// What failed is tried again at once.
+    is_urged: bool,
+    /// What is on its way is not waited for any longer.
+    given_up: Arc<AtomicBool>,
     /// What came of deliveries and is not recorded yet.
     unrecorded: Vec<Entry>,
     /// Held while something is on its way.
@@ -81,19 +91,11 @@ pub struct Alerts {
     ended: Receiver<Ended>,
 }
 
-/// A target that could not be reached.
+/// A target that could not be told something.
 struct Held {
-    /// Nothing is sent there until then.
-    until: UnixMs,
+    /// Nothing is sent there until then, where it is not about one message alone.
+    until: Option<UnixMs>,
     why: String,
-}
-
-/// What came of a delivery.
-enum Ended {
-    /// One message arrived, or did not.
-    One(Arc<NotifyTarget>, Box<Message>, Result<(), Undelivered>),
-    /// Nothing more is on its way there.
-    All(Arc<NotifyTarget>),
 }
 
 impl std::fmt::Debug for Alerts {
@@ -121,8 +123,11 @@ impl Alerts {
             told: BTreeMap::new(),
             seen: None,
             read: None,
-            busy: HashSet::new(),
+            busy: BTreeMap::new(),
             held: BTreeMap::new(),
+            settings_prints: BTreeMap::new(),
+            is_urged: false,
+            given_up: Arc::default(),
             unrecorded: Vec::new(),
             holding: None,
             sender,
@@ -136,9 +141,22 @@ impl Alerts {
             return;
         }
         self.settings = settings;
-        self.held.clear();
+        let targets = &self.settings.targets;
+        self.held
+            .retain(|name, _| targets.iter().any(|target| target.name == *name));
+        for held in self.held.values_mut() {
+            held.until = None;
+        }
         for told in self.told.values_mut().flat_map(ToldOf::values_mut) {
             told.failed = None;
+        }
+    }
+
+    /// What could not be delivered is tried again in the next pass, however long that was to be put off.
+    pub fn urge(&mut self) {
+        self.is_urged = true;
+        for held in self.held.values_mut() {
+            held.until = None;
         }
     }
 
@@ -148,10 +166,17 @@ impl Alerts {
         self.settings.targets.is_empty()
     }
 
-    /// The targets that could not be reached when something was sent there last, and why.
+    /// The targets that could not be told what was sent there last, and why.
     pub fn unreached(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.held.iter();
         all.map(|(target, held)| (target.as_str(), held.why.as_str()))
+    }
+
+    /// Whether none of those who are to be told could be told what was sent last.
+    #[must_use]
+    pub fn has_reached_nobody(&self) -> bool {
+        let mut targets = self.settings.targets.iter();
+        !self.is_idle() && targets.all(|target| self.held.contains_key(&target.name))
     }
 
     /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called if nothing
@@ -171,9 +196,10 @@ impl Alerts {
             return Ok(None);
         }
         self.read_record(vault)?;
+        self.take_settings(vault);
         let now = self.clock.now();
         let at = (&self.settings, now);
-        let seen = survey(vault, scene.agents, scene.providers, at)?;
+        let seen = survey(vault, scene, at)?;
         let facts = facts(&seen, scene.trouble, true);
         let mut decisions = self.decide(facts, now);
         if decisions
@@ -205,7 +231,7 @@ impl Alerts {
     }
 
     /// Waits for what is on its way, until `deadline` at most, and records each when it has ended: a slow target must not cost what the
-    /// others were told. What has not ended by then counts as not told.
+    /// others were told. What has not ended by then is given up, and counts as not told: it is tried again as what failed is.
     ///
     /// # Errors
     /// As [`Alerts::pass`].
@@ -214,9 +240,44 @@ impl Alerts {
         mut vault: Option<&mut UnlockedVault>,
         deadline: Duration,
     ) -> Result<(), VaultError> {
-        let ends = Instant::now() + deadline;
-        while !self.busy.is_empty() {
-            let left = ends.saturating_duration_since(Instant::now());
+        let until = Instant::now() + deadline;
+        self.wait(vault.as_deref_mut(), until, |alerts| {
+            !alerts.busy.is_empty()
+        })?;
+        self.give_up(vault.as_deref_mut())?;
+        let recorded = vault.map_or(Ok(()), |vault| self.record(vault));
+        self.holding = None;
+        recorded
+    }
+
+    /// What is still on its way did not arrive; programs are ended.
+    fn give_up(&mut self, vault: Option<&mut UnlockedVault>) -> Result<(), VaultError> {
+        if self.busy.is_empty() {
+            return Ok(());
+        }
+        self.given_up.store(true, Ordering::Relaxed);
+        let waits = self.wait(vault, Instant::now() + ENDING, |alerts| {
+            alerts.busy.values().any(Sending::is_by_program)
+        });
+        self.given_up = Arc::default();
+        for sending in std::mem::take(&mut self.busy).into_values() {
+            if let Some(message) = sending.messages.into_iter().next() {
+                let why = Undelivered::from(NO_ANSWER.to_owned());
+                self.note(Ended::One(sending.to, Box::new(message), Err(why)));
+            }
+        }
+        waits
+    }
+
+    /// Notes what ends until then, and records it, as long as that `goes_on`.
+    fn wait(
+        &mut self,
+        mut vault: Option<&mut UnlockedVault>,
+        until: Instant,
+        goes_on: impl Fn(&Self) -> bool,
+    ) -> Result<(), VaultError> {
+        while goes_on(self) {
+            let left = until.saturating_duration_since(Instant::now());
             match self.ended.recv_timeout(left) {
                 Ok(ended) => self.note(ended),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
@@ -225,9 +286,7 @@ impl Alerts {
                 self.record(vault)?;
             }
         }
-        let recorded = vault.map_or(Ok(()), |vault| self.record(vault));
-        self.holding = None;
-        recorded
+        Ok(())
     }
 
     /// Sends a test to every target at once, and says what came of each.
@@ -241,7 +300,8 @@ impl Alerts {
                 .targets
                 .iter()
                 .map(|target| {
-                    let send = move || deliver(target, &Message::test(now), around, now);
+                    let send =
+                        move || deliver(target, &Message::test(now), (around, &|| false), now);
                     (target.name.clone(), scope.spawn(send))
                 })
                 .collect();
@@ -252,6 +312,17 @@ impl Alerts {
                 })
                 .collect()
         })
+    }
+
+    /// Who is reached in another way than before need not be left alone.
+    fn take_settings(&mut self, vault: &UnlockedVault) {
+        let now = settings_prints(vault, &self.settings);
+        for (target, held) in &mut self.held {
+            if now.get(target) != self.settings_prints.get(target) {
+                held.until = None;
+            }
+        }
+        self.settings_prints = now;
     }
 
     fn take_ended(&mut self) {
@@ -271,28 +342,31 @@ impl Alerts {
     /// Takes what came of a delivery into account.
     fn note(&mut self, ended: Ended) {
         let now = self.clock.now();
-        let (target, message, result) = match ended {
-            Ended::One(target, message, result) => (target, message, result),
-            Ended::All(target) => {
-                self.busy.remove(&target.name);
+        let (to, message, result) = match ended {
+            Ended::One(to, message, result) => (to, message, result),
+            Ended::All(to) => {
+                self.busy.remove(&to.target.name);
                 return;
             }
         };
+        let target = &to.target.name;
+        if let Some(sending) = self.busy.get_mut(target) {
+            sending.messages.pop_front();
+        }
         let failed = result.err().map(|failed| {
             let retry_at = UnixMs(now.0.saturating_add(pause(message.attempt, &failed)));
-            if !failed.is_of_message {
-                let held = Held {
-                    until: retry_at,
-                    why: failed.why.clone(),
-                };
-                self.held.insert(target.name.clone(), held);
-            }
+            let held = Held {
+                until: (!failed.is_of_message).then_some(retry_at),
+                why: failed.why.clone(),
+            };
+            self.held.insert(target.clone(), held);
             (failed.why, message.attempt, retry_at)
         });
         if failed.is_none() {
-            self.held.remove(&target.name);
+            self.held.remove(target);
         }
-        for entry in Entry::all(&target.name, &message, now, failed.as_ref()) {
+        for mut entry in Entry::all(target, &message, now, failed.as_ref()) {
+            entry.settings.clone_from(&to.settings);
             entry.apply(&mut self.told);
             self.unrecorded.push(entry);
         }
@@ -333,22 +407,29 @@ impl Alerts {
     }
 
     /// What is due to each target to which nothing is on its way.
-    fn decide(&self, facts: Facts<'_>, now: UnixMs) -> Vec<(Arc<NotifyTarget>, Decision)> {
+    fn decide(&self, facts: Facts<'_>, now: UnixMs) -> Vec<(Arc<Recipient>, Decision)> {
         let nothing = ToldOf::new();
         let targets = self.settings.targets.iter();
         targets
-            .filter(|target| !self.busy.contains(&target.name))
+            .filter(|target| !self.busy.contains_key(&target.name))
             .map(|target| {
                 let told = self.told.get(&target.name).unwrap_or(&nothing);
-                let mut decision = decide(facts, told, &self.settings, now);
-                let until = self.held.get(&target.name).map(|held| held.until);
+                let settings = self.settings_prints.get(&target.name).cloned();
+                let told = if self.is_urged {
+                    without_failures(told, |_| true)
+                } else {
+                    without_mended(told, settings.as_deref())
+                };
+                let mut decision = decide(facts, &told, &self.settings, now);
+                let until = self.held.get(&target.name).and_then(|held| held.until);
                 let until = until
                     .filter(|until| *until > now && until.0 <= now.0.saturating_add(AHEAD_MAX));
                 if let Some(until) = until.filter(|_| !decision.messages.is_empty()) {
                     decision.messages.clear();
                     decision.next = decision.next.into_iter().chain([until]).min();
                 }
-                (Arc::new(target.clone()), decision)
+                let target = target.clone();
+                (Arc::new(Recipient { target, settings }), decision)
             })
             .collect()
     }
@@ -365,20 +446,21 @@ impl Alerts {
     }
 
     /// Sends what is due; when to look again.
-    fn start(
-        &mut self,
-        decisions: Vec<(Arc<NotifyTarget>, Decision)>,
-        now: UnixMs,
-    ) -> Option<UnixMs> {
+    fn start(&mut self, decisions: Vec<(Arc<Recipient>, Decision)>, now: UnixMs) -> Option<UnixMs> {
         let mut next = (!self.unrecorded.is_empty()).then(|| UnixMs(now.0.saturating_add(SOON)));
-        for (target, decision) in decisions {
+        for (to, decision) in decisions {
             next = next.into_iter().chain(decision.next).min();
             if decision.messages.is_empty() {
                 continue;
             }
+            let sending = Sending {
+                to: Arc::clone(&to),
+                messages: decision.messages.iter().cloned().collect(),
+            };
             let job = Job {
-                target: Arc::clone(&target),
+                to,
                 messages: decision.messages,
+                given_up: Arc::clone(&self.given_up),
                 around: self.around.clone(),
                 sender: self.sender.clone(),
                 wake: Arc::clone(&self.wake),
@@ -389,7 +471,8 @@ impl Alerts {
                 .spawn(move || job.run());
             match spawned {
                 Ok(_) => {
-                    self.busy.insert(target.name.clone());
+                    let name = sending.to.target.name.clone();
+                    self.busy.insert(name, sending);
                 }
                 Err(_) => {
                     next = next
@@ -399,44 +482,48 @@ impl Alerts {
                 }
             }
         }
+        self.is_urged = false;
         self.release();
         next
     }
 }
 
-/// Messages for one target, one after another.
-struct Job {
-    target: Arc<NotifyTarget>,
-    messages: Vec<Message>,
-    around: Surroundings,
-    sender: Sender<Ended>,
-    wake: Arc<dyn Fn() + Send + Sync>,
-    clock: Clock,
-}
-
-impl Job {
-    fn run(mut self) {
-        for message in std::mem::take(&mut self.messages) {
-            let result = deliver(&self.target, &message, &self.around, self.clock.now());
-            let is_over = result.as_ref().is_err_and(|failed| !failed.is_of_message);
-            let target = Arc::clone(&self.target);
-            // Nobody listens any more when the process is about to end: it counts as not told.
-            let _ = self
-                .sender
-                .send(Ended::One(target, Box::new(message), result));
-            if is_over {
-                break; // the rest would fare no better, and is still due
-            }
+/// Digests of how each target is reached, by its name. They are keyed: a secret address among it cannot be guessed from one.
+fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap<String, String> {
+    let print = |target: &NotifyTarget| {
+        let mut all = target.expose_settings();
+        for file in target.files() {
+            let changed = std::fs::metadata(file)
+                .and_then(|file| file.modified())
+                .ok();
+            all.push_str(&format!("\0{changed:?}"));
         }
-    }
+        (target.name.clone(), vault.fingerprint(&all).to_string())
+    };
+    settings.targets.iter().map(print).collect()
 }
 
-// Whichever way it ends: a target to which something seems to be on its way for ever would not be told anything any more.
-impl Drop for Job {
-    fn drop(&mut self) {
-        let _ = self.sender.send(Ended::All(Arc::clone(&self.target)));
-        (self.wake)();
+/// What a target was told, without what failed when it was reached in another way: that is tried again at once.
+fn without_mended<'t>(told: &'t ToldOf, settings: Option<&str>) -> Cow<'t, ToldOf> {
+    let is_mended = |told: &super::Told| {
+        let then = told
+            .failed
+            .as_ref()
+            .and_then(|failed| failed.settings.as_deref());
+        then.zip(settings).is_some_and(|(then, now)| then != now)
+    };
+    without_failures(told, is_mended)
+}
+
+fn without_failures(told: &ToldOf, is_over: impl Fn(&super::Told) -> bool) -> Cow<'_, ToldOf> {
+    if !told.values().any(&is_over) {
+        return Cow::Borrowed(told);
     }
+    let mut told = told.clone();
+    for told in told.values_mut().filter(|told| is_over(told)) {
+        told.failed = None;
+    }
+    Cow::Owned(told)
 }
 
 fn facts<'f>(seen: &'f Survey, trouble: &'f [Trouble], is_all_trouble: bool) -> Facts<'f> {
@@ -460,34 +547,4 @@ fn append(
         tx.append(agent.as_ref(), draft)?;
     }
     tx.commit()
-}
-
-/// How long to wait after an attempt, in milliseconds.
-fn pause(attempt: u32, failed: &Undelivered) -> i64 {
-    let at = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
-    let own = PAUSES[at.min(PAUSES.len() - 1)];
-    let asked = failed.retry_after.map_or(0, |after| {
-        i64::try_from(after.as_millis()).unwrap_or(AHEAD_MAX)
-    });
-    own.max(asked.min(AHEAD_MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_a_target_may_ask_for_more() {
-        let failed = |after: Option<u64>| Undelivered {
-            retry_after: after.map(Duration::from_secs),
-            ..Undelivered::from(String::new())
-        };
-        let minutes = |attempt, after| pause(attempt, &failed(after)) / MINUTE;
-        let grown: Vec<i64> = (1..=7).map(|attempt| minutes(attempt, None)).collect();
-        assert_eq!(grown, [1, 5, 15, 60, 240, 240, 240]);
-        assert_eq!(minutes(u32::MAX, None), 240);
-        assert_eq!(minutes(1, Some(600)), 10);
-        assert_eq!(minutes(4, Some(600)), 60);
-        assert_eq!(minutes(1, Some(u64::MAX)), 1440);
-    }
 }

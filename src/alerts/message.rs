@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Subject;
 use super::decide::{GOOD, News, What};
 use super::standing::{Fate, Loss, Renewal, Standing, State};
+use super::text::{cut_to_bytes, line, named, paragraph};
 use crate::domain::{AgentName, Owner, ProfileId, UnixMs, from_outside};
 
 const MINUTE: i64 = 60_000;
@@ -15,8 +16,13 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 /// A message names so many places at most; the rest is counted.
 const NAMES_MAX: usize = 6;
-/// Longest text of what is wrong with the host, in characters.
-const TEXT_MAX: usize = 1_000;
+/// So many credentials are in what a program is told at most; the rest is counted.
+const PROFILES_MAX: usize = 50;
+/// The longest remedy, in characters. A command that is cut would be another command.
+const REMEDY_MAX: usize = 600;
+/// What stands in a longer one's place.
+const REMEDY_ELSEWHERE: &str =
+    "What to do is too long for a message. It is said by: clawkeep doctor";
 
 /// What stands before the title of what was told before.
 const REMINDER: &str = "Reminder: ";
@@ -51,6 +57,8 @@ pub struct Message {
     pub subjects: Vec<Subject>,
     /// Of which provider the credential is.
     pub provider: Option<String>,
+    /// The same for each subject, for the record; empty where none is known.
+    pub(super) providers: Vec<String>,
     /// Why it is said.
     pub news: News,
     /// The state that is told, in the record's words; `ok` where it is over.
@@ -78,6 +86,7 @@ impl Message {
         Self {
             subjects: Vec::new(),
             provider: None,
+            providers: Vec::new(),
             news: News::Test,
             state: "test".to_owned(),
             severity: Severity::Info,
@@ -106,7 +115,11 @@ impl Message {
         let mut message = Self {
             provider: standings
                 .first()
-                .map(|first| from_outside(first.provider.as_str())),
+                .map(|first| named(first.provider.as_str())),
+            providers: standings
+                .iter()
+                .map(|standing| from_outside(standing.provider.as_str()))
+                .collect(),
             expires: standings.first().and_then(|first| first.expires),
             ..Self::test(now)
         };
@@ -117,7 +130,7 @@ impl Message {
             Some(What::Credential(first, None)) => message.renewed(first, &standings),
             Some(What::Host(title, body)) => {
                 message.severity = Severity::Critical;
-                message.title = from_outside(title);
+                message.title = named(title);
                 message.body = paragraph(body);
             }
             Some(What::Past(title)) => message.past(&subjects, title),
@@ -134,15 +147,61 @@ impl Message {
         Self { attempt, ..self }
     }
 
+    /// One for many that say the same, each of a login.
+    pub(super) fn digest(mut all: Vec<Self>) -> Option<Self> {
+        let count = all.len();
+        all.sort_by_key(|message| (std::cmp::Reverse(message.severity), message.expires));
+        let names = first_of(&all);
+        let mut all = all.into_iter();
+        let mut message = all.next()?;
+        for other in all {
+            message.subjects.extend(other.subjects);
+            message.providers.extend(other.providers);
+            message.severity = message.severity.max(other.severity);
+            message.expires = message.expires.into_iter().chain(other.expires).min();
+            message.attempt = message.attempt.max(other.attempt);
+            if message.provider != other.provider {
+                message.provider = None;
+            }
+        }
+        let what = match message.state.as_str() {
+            GOOD => "credentials are good again",
+            "expired" => "credentials have expired",
+            "overdue" => "logins were not renewed",
+            state if state.starts_with("expires-") => "credentials expire soon",
+            state if state.ends_with("-expired") => "logins have expired and cannot be renewed",
+            _ => "logins cannot be renewed",
+        };
+        let first = match message.expires {
+            Some(ends) if message.state.starts_with("expires-") => {
+                let left = span(ends.0 - message.at.0);
+                format!(" The first expires on {}, in {left}.", day(ends))
+            }
+            _ => String::new(),
+        };
+        message.title = format!("{count} {what}");
+        message.body = format!("{count} {what}: {names}.{first}");
+        if message.news == News::Repeated {
+            message.title = format!("{REMINDER}{}", message.title);
+        }
+        let is_wrong = message.state != GOOD;
+        message.remedy = is_wrong.then(|| "What to do for each: clawkeep doctor".to_owned());
+        Some(message)
+    }
+
     fn wrong(&mut self, first: &Standing, state: State, all: &[&Standing]) {
         let has_others = all.iter().all(|standing| standing.has_others);
+        let has_a_day = first.expires.is_none_or(|ends| ends.0 - self.at.0 >= DAY);
+        let is_elsewhere = matches!(first.renewal, Renewal::Elsewhere(_));
         self.severity = match state {
             State::Expires(step) if step > DAY => Severity::Warning,
-            State::Lost(_) => Severity::Warning,
+            State::Lost(_) if has_a_day => Severity::Warning,
+            // Who renews it does so when it is used: most likely nobody has used it.
+            State::Overdue if is_elsewhere => Severity::Warning,
             _ if has_others => Severity::Warning,
             _ => Severity::Critical,
         };
-        let name = from_outside(first.profile.as_str());
+        let name = named(first.profile.as_str());
         let who = places(all);
         let ends = |now: UnixMs| first.expires.map(|ends| (day(ends), span(ends.0 - now.0)));
         let (when, left) = ends(self.at).unwrap_or_default();
@@ -185,12 +244,16 @@ impl Message {
         let rest = others(all);
         self.title = title;
         self.body = format!("{body}{rest}");
-        self.remedy = (!first.remedy.is_empty()).then(|| first.remedy.clone());
+        let remedy = match line(&first.remedy) {
+            long if long.chars().count() > REMEDY_MAX => REMEDY_ELSEWHERE.to_owned(),
+            remedy => remedy,
+        };
+        self.remedy = (!remedy.is_empty()).then_some(remedy);
     }
 
     fn renewed(&mut self, first: &Standing, all: &[&Standing]) {
         self.severity = Severity::Info;
-        self.title = format!("{} is good again", from_outside(first.profile.as_str()));
+        self.title = format!("{} is good again", named(first.profile.as_str()));
         let who = places(all);
         self.body = match (first.expires, first.renewal) {
             (None, _) => format!("{who} is good again."),
@@ -209,7 +272,7 @@ impl Message {
         self.severity = Severity::Info;
         (self.title, self.body) = match subjects.first() {
             Some(Subject::Credential(_, first)) => {
-                let name = from_outside(first.as_str());
+                let name = named(first.as_str());
                 let more = match subjects.len() {
                     1 => String::new(),
                     count => format!(" and {} more", count - 1),
@@ -217,7 +280,7 @@ impl Message {
                 let gone = subjects.iter().filter_map(|subject| match subject {
                     Subject::Credential(agent, profile) => {
                         let (agent, profile) = (agent.as_str(), profile.as_str());
-                        Some(from_outside(&format!("{agent}/{profile}")))
+                        Some(format!("{}/{}", named(agent), named(profile)))
                     }
                     Subject::Host(_) => None,
                 });
@@ -228,7 +291,7 @@ impl Message {
             }
             Some(Subject::Host(key)) => {
                 let what = if title.is_empty() { key } else { title };
-                let what = from_outside(what);
+                let what = named(what);
                 (format!("Over: {what}"), format!("That is over: {what}."))
             }
             None => return,
@@ -248,15 +311,31 @@ impl Message {
         lines.join("\n")
     }
 
+    /// As [`Message::text`], in so many bytes: of what it means the end is left out.
+    pub(super) fn text_within(&self, host: &str, most: usize) -> String {
+        let text = self.text(host);
+        let over = text.len().saturating_sub(most);
+        if over == 0 {
+            return text;
+        }
+        let body = cut_to_bytes(&self.body, self.body.len().saturating_sub(over));
+        let short = Self {
+            body,
+            ..self.clone()
+        };
+        cut_to_bytes(&short.text(host), most)
+    }
+
     /// Everything, for a program. `docs/alerts.md` says what is what.
     #[must_use]
     pub fn json(&self, host: &str) -> Value {
         let profiles: Vec<Value> = self
-            .credentials()
-            .map(|(agent, profile)| json!({"agent": agent.as_str(), "profile": profile.as_str()}))
+            .named_credentials()
+            .map(|(agent, profile)| json!({"agent": agent, "profile": profile}))
             .collect();
+        let more = self.credentials().count() - profiles.len();
         let key = self.subjects.iter().find_map(|subject| match subject {
-            Subject::Host(key) => Some(key.as_str()),
+            Subject::Host(key) => Some(named(key)),
             Subject::Credential(..) => None,
         });
         json!({
@@ -267,6 +346,7 @@ impl Message {
             "news": self.news.as_str(),
             "state": self.state,
             "profiles": profiles,
+            "more": more,
             "provider": self.provider,
             "trouble": key,
             "expires": self.expires.map(rfc3339),
@@ -287,6 +367,12 @@ impl Message {
         is_named.then_some(title)
     }
 
+    /// The first of the credentials that it is about: agents and profiles, fit to be shown.
+    pub(super) fn named_credentials(&self) -> impl Iterator<Item = (String, String)> {
+        let first = self.credentials().take(PROFILES_MAX);
+        first.map(|(agent, profile)| (named(agent.as_str()), named(profile.as_str())))
+    }
+
     /// The credentials that it is about.
     pub fn credentials(&self) -> impl Iterator<Item = (&AgentName, &ProfileId)> {
         self.subjects.iter().filter_map(|subject| match subject {
@@ -298,15 +384,13 @@ impl Message {
 
 /// Whether there are other credentials to go on with, as a sentence with a space before it.
 fn others(all: &[&Standing]) -> String {
-    let provider = all
-        .first()
-        .map(|first| from_outside(first.provider.as_str()));
+    let provider = all.first().map(|first| named(first.provider.as_str()));
     let provider = provider.unwrap_or_default();
     let without = |standing: &&&Standing| !standing.has_others;
     let alone: BTreeSet<String> = all
         .iter()
         .filter(without)
-        .map(|standing| from_outside(standing.agent.as_str()))
+        .map(|standing| named(standing.agent.as_str()))
         .collect();
     match alone.len() {
         0 => format!(" Other credentials for {provider} can be used."),
@@ -354,7 +438,7 @@ fn not_renewed(standing: &Standing) -> String {
         (Renewal::Here, Fate::Open(Some(failed))) => {
             format!(
                 "could not be renewed: the last refresh failed ({})",
-                from_outside(failed)
+                named(failed)
             )
         }
         _ => "has not been renewed".to_owned(),
@@ -365,11 +449,11 @@ fn not_renewed(standing: &Standing) -> String {
 fn places(all: &[&Standing]) -> String {
     let ids: BTreeSet<String> = all
         .iter()
-        .map(|standing| from_outside(standing.profile.as_str()))
+        .map(|standing| named(standing.profile.as_str()))
         .collect();
     let agents: BTreeSet<String> = all
         .iter()
-        .map(|standing| from_outside(standing.agent.as_str()))
+        .map(|standing| named(standing.agent.as_str()))
         .collect();
     let is_main = agents.len() == 1 && agents.contains(AgentName::default().as_str());
     let ids = match ids.len() {
@@ -383,20 +467,33 @@ fn places(all: &[&Standing]) -> String {
     }
 }
 
+/// The logins of the first messages, a profile each.
+fn first_of(messages: &[Message]) -> String {
+    let names = messages.iter().take(NAMES_MAX).filter_map(|message| {
+        let (agent, profile) = message.named_credentials().next()?;
+        let is_main = agent == AgentName::default().as_str();
+        Some(if is_main {
+            profile
+        } else {
+            format!("{agent}/{profile}")
+        })
+    });
+    in_words(&names.collect::<Vec<_>>(), messages.len())
+}
+
 fn listed(names: &BTreeSet<String>) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
-    let more = names.len().saturating_sub(NAMES_MAX);
+    let shown: Vec<String> = names.iter().take(NAMES_MAX).cloned().collect();
+    in_words(&shown, names.len())
+}
+
+/// These of so many.
+fn in_words(shown: &[String], count: usize) -> String {
+    let more = count.saturating_sub(shown.len());
     let rest = match more {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     format!("{}{rest}", shown.join(", "))
-}
-
-/// Text of several lines, without control characters.
-fn paragraph(text: &str) -> String {
-    let plain = |c: char| if c.is_control() && c != '\n' { '?' } else { c };
-    text.trim().chars().take(TEXT_MAX).map(plain).collect()
 }
 
 fn instant(at: UnixMs) -> DateTime<chrono::Utc> {
@@ -441,6 +538,34 @@ mod tests {
         ] {
             assert_eq!(span(ms), want, "{ms}");
         }
+    }
+
+    #[test]
+    fn a_message_fits_wherever_it_is_sent_and_a_command_in_it_is_whole() {
+        let standing = Standing {
+            agent: AgentName::default(),
+            profile: ProfileId::new("\u{202e}ä".repeat(70_000)),
+            provider: crate::domain::ProviderId::new(&"p".repeat(140_000)),
+            login: crate::domain::Fingerprint {
+                key_number: 1,
+                digest: [0; 8],
+            },
+            expires: Some(UnixMs(0)),
+            renewal: Renewal::Nobody,
+            fate: Fate::Open(None),
+            has_others: false,
+            remedy: format!("do-this {}", "ä".repeat(140_000)),
+        };
+        let what = [What::Credential(&standing, Some(State::Expired))];
+        let subject = Subject::Credential(AgentName::default(), standing.profile.clone());
+        let new = (News::New, "expired".to_owned());
+        let message = Message::of(vec![subject], new, &what, UnixMs(0));
+        assert_eq!(message.remedy.as_deref(), Some(REMEDY_ELSEWHERE));
+        assert!(message.json("h").to_string().len() < 8_000);
+        assert!(!message.text("h").contains('\u{202e}'));
+        let short = message.text_within("h", 400);
+        assert!(short.len() <= 400, "{}", short.len());
+        assert!(short.ends_with("…\nWhat to do is too long for a message. It is said by: clawkeep doctor\nclawkeep on h"), "{short}");
     }
 
     #[test]

@@ -8,20 +8,22 @@ mod decide;
 mod deliver;
 mod dispatch;
 mod message;
+mod sending;
 mod standing;
 mod survey;
+mod text;
 mod told;
 
 #[cfg(test)]
 mod sequence_tests;
 
 pub use decide::{Decision, Facts, News, decide};
-pub use deliver::Undelivered;
+pub use deliver::{DELIVERY_MAX, Undelivered};
 pub use dispatch::{Alerts, Means, Scene};
 pub use message::{Message, Severity};
 pub use standing::{Fate, Loss, Renewal, Standing, State};
 pub use survey::{Survey, survey};
-pub use told::{Entry, Told, ToldOf};
+pub use told::{Entry, Failed, Told, ToldOf};
 
 use crate::domain::{AgentName, ProfileId};
 

@@ -164,6 +164,69 @@ fn a_login_that_renews_itself_is_never_spoken_of() {
 }
 
 #[test]
+fn who_works_in_office_hours_is_told_nothing_at_night_and_at_weekends() {
+    // From Thursday on: renewed at nine and at five, for eight hours, from Monday to Friday.
+    let workdays = (0..28).filter(|day| (day + 3) % 7 < 5);
+    let stages: Vec<(i64, Stage)> = workdays
+        .flat_map(|day| [9, 17].map(|hour| day * DAY + hour * HOUR))
+        .map(|at| {
+            let renewal = Renewal::Elsewhere(Owner::ClaudeCode);
+            let login = Standing {
+                expires: Some(UnixMs(START + at + 8 * HOUR)),
+                renewal,
+                ..token("main", "anthropic:claude-cli", 0)
+            };
+            (at, stage([login]))
+        })
+        .collect();
+    assert_eq!(Listener::new().live(&stages, 29 * DAY), "");
+}
+
+#[test]
+fn many_that_say_the_same_are_one_message_and_each_is_told() {
+    let many = |ends: i64, count: i64| {
+        let of = |number: i64| token("main", &format!("p{number}:x"), ends + number * HOUR);
+        stage((0..count).map(of))
+    };
+    let mut listener = Listener::new();
+    let stages = [
+        (0, many(2 * DAY, 9)),
+        (HOUR, many(200 * DAY, 9)),
+        (2 * HOUR, many(0, 6)),
+    ];
+    let mut heard = listener.live(&stages[..2], 2 * HOUR);
+    heard += "# few of each kind\n";
+    heard += &listener.live(&stages[2..], 3 * HOUR);
+    insta::assert_snapshot!(heard);
+    let more = Listener::new().decide(&many(2 * DAY, 24), UnixMs(START));
+    assert!(
+        more.messages[0].body.contains("p5:x and 18 more"),
+        "{more:?}"
+    );
+    let providers = many(2 * DAY, 6);
+    let message = Listener::new()
+        .decide(&providers, UnixMs(START))
+        .messages
+        .remove(0);
+    let entries = Entry::all("t", &message, UnixMs(START), None);
+    let recorded = entries.iter().map(|entry| entry.provider.as_str());
+    assert!(recorded.eq(["p0", "p1", "p2", "p3", "p4", "p5"]));
+}
+
+#[test]
+fn what_has_failed_comes_after_what_was_not_tried() {
+    let at = UnixMs(START);
+    let scene = stage([token("main", "p:a", -DAY), token("main", "p:b", 2 * DAY)]);
+    let mut listener = Listener::new();
+    let first = listener.decide(&scene, at).messages.remove(0);
+    assert_eq!(first.title, "p:a has expired");
+    listener.note(&first, at, Some(&("HTTP 500".to_owned(), 1, at)));
+    let order = listener.decide(&scene, at).messages;
+    assert_eq!(order[1].title, "p:a has expired");
+    assert_eq!(order[0].state, "expires-3d");
+}
+
+#[test]
 fn logins_that_die() {
     let fine = |ends| stage([login(Renewal::Here, Fate::Open(None), ends)]);
     let lost = |loss, ends| stage([login(Renewal::Here, Fate::Lost(loss), ends)]);
@@ -185,20 +248,19 @@ fn logins_that_die() {
     ] {
         let after = match bad.standings[0].profile.as_str() {
             "anthropic:claude-cli" => stage([Standing {
-                expires: Some(UnixMs(START + 60 * HOUR)),
+                expires: Some(UnixMs(START + 160 * HOUR)),
                 ..bad.standings[0].clone()
             }]),
             _ => fine(60 * HOUR),
         };
-        let stages = [(0, fine(8 * HOUR)), (HOUR, bad), (40 * HOUR, after)];
-        let stages = match name {
-            "Claude Code is not used any more" => &stages[1..],
-            _ => &stages[..],
-        };
+        let is_claude = name == "Claude Code is not used any more";
+        let again = if is_claude { 120 } else { 40 } * HOUR;
+        let stages = [(0, fine(8 * HOUR)), (HOUR, bad), (again, after)];
+        let stages = &stages[usize::from(is_claude)..];
         writeln!(
             told,
             "# {name}\n{}",
-            Listener::new().live(stages, 50 * HOUR)
+            Listener::new().live(stages, again + 10 * HOUR)
         )
         .unwrap();
     }

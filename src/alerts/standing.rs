@@ -239,8 +239,8 @@ mod tests {
         assert_eq!(here(1 - HOUR), None);
         assert_eq!(here(-HOUR).as_deref(), Some("overdue"));
         let elsewhere = |left| code(Renewal::Elsewhere(Owner::ClaudeCode), open(), Some(left));
-        assert_eq!(elsewhere(1 - 6 * HOUR), None);
-        assert_eq!(elsewhere(-6 * HOUR).as_deref(), Some("overdue"));
+        assert_eq!(elsewhere(1 - 72 * HOUR), None);
+        assert_eq!(elsewhere(-72 * HOUR).as_deref(), Some("overdue"));
         assert_eq!(code(Renewal::Nobody, open(), None), None);
     }
 

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::Subject;
-use super::standing::{Fate, Loss, Renewal, Standing};
+use super::dispatch::Scene;
+use super::standing::{Fate, Loss, Renewal, Standing, State};
+use super::text::named;
 use crate::audit::{EventKind, Filter, KindFilter};
-use crate::config::{AgentRef, NotifySettings};
+use crate::config::NotifySettings;
 use crate::doctor::{how_to_log_in, how_to_renew, of_agent, shell_word};
 use crate::domain::{
     AgentName, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId, ProviderId,
@@ -19,6 +23,9 @@ use crate::vault::{GrantState, UnlockedVault, VaultError};
 /// last eight hours, its long-lived ones a year.
 const SHORT_LIVED: i64 = 2 * 86_400_000;
 
+/// So many failed refreshes of a profile are gone through for the last one of a login.
+const FAILURES_MAX: usize = 100;
+
 /// How things stand.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
@@ -31,14 +38,18 @@ pub struct Survey {
     pub agents: BTreeSet<String>,
 }
 
-/// Looks at the agents' stores, which must be whole.
+/// Looks at the agents' stores, which must be whole. Of a login that is about to be refreshed it is not known whether that is overdue.
 ///
 /// # Errors
 /// When the vault cannot be read.
 pub fn survey(
     vault: &UnlockedVault,
-    agents: &[(AgentRef, StoreDoc)],
-    providers: Option<&Providers>,
+    Scene {
+        agents,
+        providers,
+        refreshing,
+        ..
+    }: Scene<'_>,
     (settings, now): (&NotifySettings, UnixMs),
 ) -> Result<Survey, VaultError> {
     let mut found = Survey::default();
@@ -62,7 +73,16 @@ pub fn survey(
             let usable = usable.get(&standing.provider);
             standing.has_others =
                 usable.is_some_and(|logins| logins.iter().any(|login| *login != standing.login));
-            if standing.state(settings, now).is_some() {
+            let state = standing.state(settings, now);
+            let is_here = standing.renewal == Renewal::Here;
+            if state == Some(State::Overdue) && is_here && refreshing.contains(&standing.login) {
+                found.unclear.insert(subject());
+                continue;
+            }
+            if state.is_some() {
+                if let Fate::Open(Some(class)) = &standing.fate {
+                    standing.fate = Fate::Open(Some(looking.why(id, standing.login, class)?));
+                }
                 standing.remedy = looking.remedy(id, &standing);
             }
             found.standings.push(standing);
@@ -233,8 +253,46 @@ impl Looking<'_> {
         Ok(false)
     }
 
+    /// How the last refresh of a login failed, in a person's words: the record knows more than its class.
+    fn why(&self, id: &str, login: Fingerprint, class: &str) -> Result<String, VaultError> {
+        let filter = Filter {
+            profile: Some(id.to_owned()),
+            kinds: vec![KindFilter::only(EventKind::RefreshFailed)],
+            ..Filter::default()
+        };
+        let login = login.to_string();
+        for event in self.vault.history(&filter)?.take(FAILURES_MAX) {
+            let detail = event?.detail;
+            let detail: Option<Value> = detail.and_then(|text| serde_json::from_str(&text).ok());
+            let Some(detail) = detail.filter(|detail| detail["grant"] == login.as_str()) else {
+                continue;
+            };
+            if let Some(status) = detail["status"].as_u64() {
+                let error = detail["error"].as_str().map(|error| format!(", {error}"));
+                return Ok(format!("HTTP {status}{}", error.unwrap_or_default()));
+            }
+            break;
+        }
+        Ok(match class {
+            "transient" => "its provider cannot be reached".to_owned(),
+            "limited" => "its provider was asked too often".to_owned(),
+            "uncertain" => "no answer".to_owned(),
+            other => other.to_owned(),
+        })
+    }
+
     /// What to do.
     fn remedy(&self, id: &str, standing: &Standing) -> String {
+        let mut what = self.what_to_do(id, standing);
+        // No `--agent` leads to one that is known by its directory alone.
+        if self.agent.as_str().contains('/') && what.contains("clawkeep ") {
+            let dir = named(self.agent.as_str());
+            what.push_str(&format!(" (with CLAWDBOT_AGENT_DIR set to {dir})"));
+        }
+        what
+    }
+
+    fn what_to_do(&self, id: &str, standing: &Standing) -> String {
         let word = || format!("{}{}", shell_word(id), of_agent(self.agent));
         match &standing.fate {
             Fate::Lost(Loss::Moved) => {
@@ -242,6 +300,14 @@ impl Looking<'_> {
             }
             Fate::Lost(Loss::Uncertain) => format!("Find out with: clawkeep refresh {}", word()),
             Fate::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
+            Fate::Open(_) if standing.renewal == Renewal::Elsewhere(Owner::ClaudeCode) => {
+                "Start `claude` on this host, which renews it; where that does not help, run `claude setup-token` there."
+                    .to_owned()
+            }
+            Fate::Open(_) if standing.renewal == Renewal::Elsewhere(Owner::CodexCli) => {
+                "Start `codex` on this host, which renews it; where that does not help, run `codex login` there."
+                    .to_owned()
+            }
             Fate::Open(_) => {
                 how_to_renew(self.agent, self.doc, id, self.providers).unwrap_or_default()
             }

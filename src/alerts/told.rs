@@ -16,10 +16,23 @@ use crate::vault::{Vault, VaultError};
 pub struct Told {
     /// The state that it was told last, and when.
     pub sent: Option<(String, UnixMs)>,
-    /// What could not be told since: the state, how often it was tried, and when it is to be tried next.
-    pub failed: Option<(String, u32, UnixMs)>,
+    /// What could not be told since.
+    pub failed: Option<Failed>,
     /// What a trouble of the host was called.
     pub title: Option<String>,
+}
+
+/// What could not be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The state.
+    pub state: String,
+    /// How often it was tried.
+    pub attempt: u32,
+    /// When it is to be tried next.
+    pub retry_at: UnixMs,
+    /// A digest of how the target was reached then, where it is known.
+    pub settings: Option<String>,
 }
 
 /// What one target was told, by subject.
@@ -42,6 +55,8 @@ pub struct Entry {
     pub at: UnixMs,
     /// Why it could not be told, the how many times it was tried, and when it is to be tried next.
     pub failed: Option<(String, u32, UnixMs)>,
+    /// A digest of how the target was reached then, where it is known.
+    pub settings: Option<String>,
 }
 
 impl Entry {
@@ -52,16 +67,17 @@ impl Entry {
         at: UnixMs,
         failed: Option<&(String, u32, UnixMs)>,
     ) -> Vec<Self> {
-        let of = |subject: &Subject| Self {
+        let of = |(at_index, subject): (usize, &Subject)| Self {
             target: target.to_owned(),
             subject: subject.clone(),
-            provider: message.provider.clone().unwrap_or_default(),
+            provider: message.providers.get(at_index).cloned().unwrap_or_default(),
             state: message.state.clone(),
             title: message.trouble_title().map(str::to_owned),
             at,
             failed: failed.cloned(),
+            settings: None,
         };
-        message.subjects.iter().map(of).collect()
+        message.subjects.iter().enumerate().map(of).collect()
     }
 
     /// As an event, and the agent it is about.
@@ -80,6 +96,9 @@ impl Entry {
                 .detail("why", from_outside(why))
                 .detail("attempt", *attempt)
                 .detail("retryAt", retry_at.0);
+            if let Some(settings) = &self.settings {
+                draft = draft.detail("settings", settings.as_str());
+            }
         }
         match &self.subject {
             Subject::Credential(agent, profile) => {
@@ -126,6 +145,7 @@ impl Entry {
             title: text("title"),
             at: event.at,
             failed,
+            settings: text("settings"),
         })
     }
 
@@ -138,7 +158,12 @@ impl Entry {
         }
         match &self.failed {
             Some((_, attempt, retry_at)) => {
-                told.failed = Some((self.state.clone(), *attempt, *retry_at));
+                told.failed = Some(Failed {
+                    state: self.state.clone(),
+                    attempt: *attempt,
+                    retry_at: *retry_at,
+                    settings: self.settings.clone(),
+                });
             }
             None => {
                 told.failed = None;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::own::OwnSettingsError;
 use crate::domain::{is_loopback, span_ms};
@@ -29,7 +30,7 @@ pub struct NotifySettings {
     /// default).
     pub ahead_ms: i64,
     /// How long a login that other programs renew may have ended before that is worth a word, in milliseconds. Set by
-    /// `notify.overdue = "6h"` (the default).
+    /// `notify.overdue = "72h"` (the default): who uses such a login in office hours alone does not want to hear of every night.
     pub overdue_ms: i64,
     /// Who is told.
     pub targets: Vec<NotifyTarget>,
@@ -40,7 +41,7 @@ impl Default for NotifySettings {
         Self {
             repeat_ms: Some(DAY),
             ahead_ms: 14 * DAY,
-            overdue_ms: DAY / 4,
+            overdue_ms: 3 * DAY,
             targets: Vec::new(),
         }
     }
@@ -130,6 +131,37 @@ pub fn checked_address(text: &str) -> Result<Url, &'static str> {
 }
 
 impl NotifyTarget {
+    /// Everything that says how it is reached, a secret address among it: for a keyed digest, which tells whether it was changed.
+    #[must_use]
+    pub fn expose_settings(&self) -> Zeroizing<String> {
+        let of_web = |web: &Web| match &web.address {
+            Address::Plain(url) => format!("{url}\0{:?}", web.token_file),
+            Address::InFile(path) => format!("\0{}\0{:?}", path.display(), web.token_file),
+        };
+        Zeroizing::new(match &self.channel {
+            Channel::Desktop => "desktop".to_owned(),
+            Channel::Ntfy(web) => format!("ntfy\0{}", of_web(web)),
+            Channel::Webhook(web, format) => format!("webhook\0{format:?}\0{}", of_web(web)),
+            Channel::Command(run) => format!("command\0{}", run.join("\0")),
+        })
+    }
+
+    /// The files on which it hangs whether it is reached: one that is mended makes a difference.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let (web, program) = match &self.channel {
+            Channel::Desktop => (None, None),
+            Channel::Ntfy(web) | Channel::Webhook(web, _) => (Some(web), None),
+            Channel::Command(run) => (None, run.first().map(Path::new)),
+        };
+        let address = web.and_then(|web| match &web.address {
+            Address::Plain(_) => None,
+            Address::InFile(path) => Some(path.as_path()),
+        });
+        let token = web.and_then(|web| web.token_file.as_deref());
+        let all = address.into_iter().chain(token).chain(program);
+        all.filter(|path| path.is_absolute())
+    }
+
     /// The target that an argument names: `desktop`, `ntfy:URL`, `webhook:URL` or `command:PROGRAM`.
     ///
     /// # Errors

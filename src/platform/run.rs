@@ -64,7 +64,7 @@ pub fn output_within(
     let mut running = Running(child);
     let output = running.0.stdout.take().ok_or(RunFault::Failed)?;
     let bytes = answer_of(output, limit, deadline)?;
-    let status = exit_of(&mut running, deadline)?;
+    let status = exit_of(&mut running, &|| Instant::now() >= deadline)?;
     Ok(Answer { status, bytes })
 }
 
@@ -89,12 +89,12 @@ pub fn all_output_within(
     drop(command); // with its ends of the pipe, which would else never end
     let mut running = Running(child);
     let bytes = answer_of(output, limit, deadline)?;
-    let status = exit_of(&mut running, deadline)?;
+    let status = exit_of(&mut running, &|| Instant::now() >= deadline)?;
     Ok(Answer { status, bytes })
 }
 
 /// Runs a program to its end with `input` on its stdin, and with stdout and stderr thrown away, for at most `time`. It leads a group of its
-/// own, which is ended as a whole if it is not done by then.
+/// own, which is ended as a whole if it is not done by then, or once `is_given_up`.
 ///
 /// # Errors
 /// See [`RunFault`]. How the program itself ended is in the answer.
@@ -102,6 +102,7 @@ pub fn feed_within(
     mut command: Command,
     input: Vec<u8>,
     time: Duration,
+    is_given_up: &dyn Fn() -> bool,
 ) -> Result<ExitStatus, RunFault> {
     let deadline = Instant::now() + time;
     #[cfg(unix)]
@@ -125,7 +126,9 @@ pub fn feed_within(
             .spawn(feed)
             .map_err(|error| RunFault::NotRun(error.kind()))?;
     }
-    exit_of(&mut group.0, deadline)
+    exit_of(&mut group.0, &|| {
+        is_given_up() || Instant::now() >= deadline
+    })
 }
 
 /// A child and what it started; none of it outlives this value.
@@ -211,11 +214,17 @@ mod tests {
     #[test]
     fn what_is_fed_arrives_whole_and_need_not_be_read() {
         let input = vec![b'x'; 1 << 20]; // more than a pipe holds
-        let counted = feed_within(shell("test $(wc -c) = 1048576"), input.clone(), PATIENCE);
+        let script = shell("test $(wc -c) = 1048576");
+        let counted = feed_within(script, input.clone(), PATIENCE, &|| false);
         assert!(counted.unwrap().success());
-        let ignored = feed_within(shell("exit 3"), input, PATIENCE);
+        let ignored = feed_within(shell("exit 3"), input, PATIENCE, &|| false);
         assert_eq!(ignored.unwrap().code(), Some(3));
-        let absent = feed_within(Command::new("/dev/null/none"), Vec::new(), PATIENCE);
+        let absent = feed_within(
+            Command::new("/dev/null/none"),
+            Vec::new(),
+            PATIENCE,
+            &|| false,
+        );
         assert_eq!(absent, Err(RunFault::NotRun(io::ErrorKind::NotADirectory)));
     }
 
@@ -227,18 +236,24 @@ mod tests {
         assert!(made.success());
         // The grandchild keeps the pipe open as long as it lives.
         let script = format!("sleep 600 > '{}' & wait", pipe.display());
-        let reader = thread::spawn(move || std::fs::read(pipe).unwrap());
-        let ended = feed_within(shell(&script), Vec::new(), Duration::from_millis(300));
-        assert_eq!(ended, Err(RunFault::TimedOut));
-        assert_eq!(reader.join().unwrap(), b"");
+        for (time, is_given_up) in [(Duration::from_millis(300), false), (PATIENCE, true)] {
+            let pipe = pipe.clone();
+            let reader = thread::spawn(move || std::fs::read(pipe).unwrap());
+            // Given up once it has begun: the reader is there then.
+            let began = Instant::now();
+            let given_up = || is_given_up && began.elapsed() > Duration::from_millis(300);
+            let ended = feed_within(shell(&script), Vec::new(), time, &given_up);
+            assert_eq!(ended, Err(RunFault::TimedOut));
+            assert_eq!(reader.join().unwrap(), b"");
+        }
     }
 }
 
-fn exit_of(running: &mut Running, deadline: Instant) -> Result<ExitStatus, RunFault> {
+fn exit_of(running: &mut Running, is_over: &dyn Fn() -> bool) -> Result<ExitStatus, RunFault> {
     loop {
         match running.0.try_wait() {
             Ok(Some(status)) => return Ok(status),
-            Ok(None) if Instant::now() >= deadline => return Err(RunFault::TimedOut),
+            Ok(None) if is_over() => return Err(RunFault::TimedOut),
             Ok(None) => thread::sleep(EXIT_POLL),
             Err(_) => return Err(RunFault::Failed),
         }

@@ -5,10 +5,10 @@ use std::fs;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use clawkeep::alerts::{Alerts, Means, Scene, Trouble};
+use clawkeep::alerts::{Alerts, Means, Scene, Trouble, survey};
 use clawkeep::audit::{Event, EventKind, Filter, KindFilter, Origin};
-use clawkeep::config::{AgentRef, OwnSettings};
-use clawkeep::domain::{AgentName, Endpoint, ProfileId, StoreDoc, UnixMs};
+use clawkeep::config::{AgentRef, NotifySettings, OwnSettings};
+use clawkeep::domain::{AgentName, Endpoint, Fingerprint, ProfileId, StoreDoc, UnixMs};
 use clawkeep::oauth::Providers;
 use clawkeep::platform::Clock;
 use clawkeep::platform::keychain::SessionBus;
@@ -34,6 +34,7 @@ struct Watch {
     bench: Bench,
     settings: String,
     trouble: Vec<Trouble>,
+    refreshing: Vec<Fingerprint>,
     docs: BTreeMap<String, Value>,
 }
 
@@ -43,6 +44,7 @@ impl Watch {
             bench: Bench::new(),
             settings: settings.to_owned(),
             trouble: Vec::new(),
+            refreshing: Vec::new(),
             docs: BTreeMap::new(),
         }
     }
@@ -99,6 +101,7 @@ impl Watch {
         let scene = Scene {
             agents: &[(agent, doc)],
             providers: Some(&Providers::new(&BTreeMap::new())),
+            refreshing: &self.refreshing,
             trouble: &self.trouble,
         };
         let next = alerts.pass(&mut self.bench.vault, scene).unwrap();
@@ -137,7 +140,10 @@ impl Watch {
             .map(|event| (event.kind.to_string(), event.detail.unwrap()))
             .find(|(kind, _)| kind == "alert.failed")
             .unwrap();
-        (kind, serde_json::from_str(&detail).unwrap())
+        let mut detail: Value = serde_json::from_str(&detail).unwrap();
+        let settings = detail.as_object_mut().unwrap().remove("settings");
+        assert!(settings.unwrap().is_string(), "how it was reached");
+        (kind, detail)
     }
 
     fn assert_nothing_secret(&self, sent: &[Sent]) {
@@ -251,19 +257,26 @@ fn claude_codes_short_tokens_are_no_alarm_and_its_long_ones_are() {
     assert_eq!(hook.take(), []);
     // Nobody uses it any more.
     let ended = 9 * 9 * HOUR + 8 * HOUR;
-    assert_eq!(watch.look(ended), Some(ended + 6 * HOUR));
-    watch.look(ended + 6 * HOUR);
+    assert_eq!(watch.look(ended), Some(ended + 72 * HOUR));
+    watch.look(ended + 72 * HOUR);
     let told = hook.take();
     assert_eq!(told[0].json()["state"], "overdue");
+    assert_eq!(
+        told[0].json()["severity"],
+        "warning",
+        "most likely it rests"
+    );
+    let remedy = told[0].json()["remedy"].to_string();
+    assert!(remedy.contains("Start `claude`"), "{remedy}");
     assert!(
         told[0].body.contains("Claude Code has not renewed it"),
         "{told:?}"
     );
     // A token of a year, as `claude setup-token` makes them.
-    watch.put_of("anthropic:claude-cli", &token(365 * DAY), synced, 5 * DAY);
-    watch.look(5 * DAY);
+    watch.put_of("anthropic:claude-cli", &token(365 * DAY), synced, 7 * DAY);
+    watch.look(7 * DAY);
     assert_eq!(hook.take()[0].json()["news"], "recovered");
-    assert_eq!(watch.look(5 * DAY), Some(351 * DAY));
+    assert_eq!(watch.look(7 * DAY), Some(351 * DAY));
     watch.look(360 * DAY);
     assert_eq!(hook.take()[0].json()["state"], "expires-7d");
     // Something else of its entry is changed on its last day.
@@ -317,6 +330,46 @@ fn a_login_is_told_of_when_its_grant_is_lost_and_when_it_is_had_again() {
 }
 
 #[test]
+fn a_login_that_is_about_to_be_refreshed_is_not_overdue_before_that_was_tried() {
+    let hook = Hook::start();
+    let mut watch = Watch::new(&webhook(&hook));
+    watch.put("openai-codex:me", &login(-10 * HOUR), 0);
+    let print = watch.bench.vault.fingerprint(&format!("{SECRET}-refresh"));
+    watch.refreshing = vec![print];
+    watch.look(0);
+    assert_eq!(hook.take(), []);
+    watch.refreshing.clear();
+    watch.look(0);
+    assert_eq!(hook.take()[0].json()["state"], "overdue");
+    // That it is tried again is no end of it.
+    watch.refreshing = vec![print];
+    watch.look(MINUTE);
+    assert_eq!(hook.take(), []);
+}
+
+#[test]
+fn a_lost_login_is_critical_on_its_last_day_where_nothing_else_can_be_used() {
+    for (ends, severity) in [(2 * DAY, "warning"), (8 * HOUR, "critical")] {
+        let hook = Hook::start();
+        let mut watch = Watch::new(&webhook(&hook));
+        watch.put("openai-codex:me", &login(ends), 0);
+        let bench = &mut watch.bench;
+        let print = bench.vault.fingerprint(&format!("{SECRET}-refresh"));
+        let mut tx = bench.vault.begin(&bench.actor, Clock::System).unwrap();
+        let dead = Grant {
+            state: GrantState::Dead,
+            ..Grant::default()
+        };
+        tx.set_grant(print, &dead).unwrap();
+        tx.commit().unwrap();
+        watch.look(0);
+        let told = hook.take();
+        assert_eq!(told[0].json()["state"], "dead");
+        assert_eq!(told[0].json()["severity"], severity);
+    }
+}
+
+#[test]
 fn a_login_that_the_settings_send_elsewhere_is_told_of_at_once() {
     let hook = Hook::start();
     let mut watch = Watch::new(&webhook(&hook));
@@ -343,9 +396,9 @@ fn a_login_that_a_gateway_renews_has_the_time_that_the_settings_give_it() {
     let mut entry = login(8 * HOUR);
     entry["provider"] = json!("other");
     watch.put("other:me", &entry, 0);
-    assert_eq!(watch.look(0), Some(14 * HOUR));
-    watch.settings += "[notify]\noverdue = \"3d\"\n";
     assert_eq!(watch.look(0), Some(80 * HOUR));
+    watch.settings += "[notify]\noverdue = \"6h\"\n";
+    assert_eq!(watch.look(0), Some(14 * HOUR));
 }
 
 #[test]
@@ -367,6 +420,27 @@ fn it_is_less_urgent_where_something_else_can_be_used() {
         told[0].body.contains("Other credentials for anthropic"),
         "{told:?}"
     );
+}
+
+#[test]
+fn what_to_do_for_an_agent_that_only_its_directory_names() {
+    let watch = Watch::new("");
+    let entry = json!({"version": 1, "profiles": {"anthropic:a": token(0)}});
+    let agent = AgentRef {
+        name: AgentName::from_stored("/srv/agent".to_owned()),
+        dir: "/srv/agent".into(),
+    };
+    let scene = Scene {
+        agents: &[(agent, StoreDoc::from_json(entry).unwrap())],
+        providers: None,
+        refreshing: &[],
+        trouble: &[],
+    };
+    let settings = NotifySettings::default();
+    let seen = survey(&watch.bench.vault, scene, (&settings, UnixMs(START))).unwrap();
+    let remedy = &seen.standings[0].remedy;
+    let with = " --profile-id anthropic:a (with CLAWDBOT_AGENT_DIR set to /srv/agent)";
+    assert!(remedy.ends_with(with), "{remedy}");
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawkeep::alerts::{Alerts, Means, Scene};
+use clawkeep::alerts::{Alerts, DELIVERY_MAX, Means, Scene};
 use clawkeep::config::{AgentRef, NotifySettings, NotifyTarget};
-use clawkeep::domain::{StoreDoc, UnixMs};
+use clawkeep::domain::{Fingerprint, StoreDoc, UnixMs};
 use clawkeep::vault::UnlockedVault;
 
 pub(crate) use clawkeep::alerts::Trouble;
@@ -34,6 +34,9 @@ const PASSED_ON: [&str; 14] = [
     "WAYLAND_DISPLAY",
     "SYSTEMROOT",
 ];
+
+/// How long what is on its way is waited for at the end: longer than a delivery takes. Service managers wait for a minute and more.
+pub(crate) const ALERTS_WAIT: Duration = DELIVERY_MAX.saturating_add(Duration::from_secs(5));
 
 /// Whom to tell: `desktop`, `ntfy:URL`, `webhook:URL` or `command:PROGRAM`.
 #[derive(Clone, Debug)]
@@ -98,6 +101,11 @@ impl Alerting {
         }
     }
 
+    /// What could not be delivered is tried again in the next pass.
+    pub(crate) fn urge(&mut self) {
+        self.alerts.urge();
+    }
+
     /// Whether nobody is to be told anything.
     pub(crate) fn is_idle(&self) -> bool {
         self.alerts.is_idle()
@@ -108,13 +116,18 @@ impl Alerting {
         self.alerts.unreached()
     }
 
+    /// Whether nobody could be told what was sent last.
+    pub(crate) fn has_reached_nobody(&self) -> bool {
+        self.alerts.has_reached_nobody()
+    }
+
     /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called, by the wall clock.
-    /// An agent whose store is not known whole is left out of `agents`: what is missing from it would pass for removed.
+    /// `refreshing` are logins that are about to be refreshed. An agent whose store is not known whole is left out of `agents`: what is missing from it would pass for removed.
     pub(crate) fn pass(
         &mut self,
         context: &Context,
         vault: &mut UnlockedVault,
-        agents: &[(AgentRef, StoreDoc)],
+        (agents, refreshing): (&[(AgentRef, StoreDoc)], &[Fingerprint]),
         trouble: &[Trouble],
     ) -> Result<Option<UnixMs>, Failure> {
         // They may have changed meanwhile; ones that cannot be read are the watcher's to tell.
@@ -125,6 +138,7 @@ impl Alerting {
         let scene = Scene {
             agents,
             providers: context.providers().ok(),
+            refreshing,
             trouble,
         };
         let next = self.alerts.pass(vault, scene)?;

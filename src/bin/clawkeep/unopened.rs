@@ -1,19 +1,16 @@
 //! Telling somebody that the vault cannot be opened: what was told is in its record else, so a file beside the heads remembers it.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clawkeep::export::store_digest;
 use clawkeep::platform::{create_private_dir, read_regular, remove_if_present};
 use clawkeep::vault::VaultError;
 
-use crate::alerting::{Alerting, NotifyArg, Trouble};
+use crate::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::watcher::in_a_line;
 
-/// How long the messages are waited for.
-const WAIT: Duration = Duration::from_secs(20);
 /// The largest file that is read, in bytes: an instant and a line.
 const FILE_MAX: u64 = 16 << 10;
 
@@ -50,7 +47,14 @@ pub(crate) fn tell(context: &Context, notify: &[NotifyArg], failure: &Failure) {
         body: why.clone(),
     };
     alerting.pass_without_vault(context, &[trouble]);
-    alerting.finish_without_vault(WAIT);
+    alerting.finish_without_vault(ALERTS_WAIT);
+    for (target, why) in alerting.unreached() {
+        let text = format!("Warning: {target} was not told: {why}");
+        context.ui.warn(&text);
+    }
+    if alerting.has_reached_nobody() {
+        return; // the next pass tries again
+    }
     if let Err(error) = remember(context, now.0, &why) {
         context.ui.warn(&format!(
             "Warning: that somebody was told could not be noted, and they will be told again: {error}"

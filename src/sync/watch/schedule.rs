@@ -141,6 +141,12 @@ impl Schedule {
         self.tried.clear();
     }
 
+    /// The grants whose refresh has failed once, and is tried again in a moment: the network may not be there yet.
+    pub fn failed_once(&self) -> impl Iterator<Item = Fingerprint> {
+        let once = self.tried.iter().filter(|(_, tried)| tried.failures == 1);
+        once.map(|(grant, _)| *grant)
+    }
+
     /// Forgets every grant that is not among these.
     pub fn keep_only(&mut self, grants: &[Fingerprint]) {
         self.tried.retain(|grant, _| grants.contains(grant));
@@ -213,6 +219,11 @@ mod tests {
         let mut schedule = Schedule::new(AHEAD);
         let (grant, at) = (print(1), Instant::now());
         let why = NotRenewed::Obstacle("disk".to_owned());
+        schedule.note(grant, Attempt::Not(&why, NOW), at);
+        assert!(schedule.failed_once().eq([grant]));
+        schedule.note(grant, Attempt::Not(&why, NOW), at);
+        assert_eq!(schedule.failed_once().count(), 0);
+        schedule.forget();
         let pauses: Vec<u64> = (0..8)
             .map(|_| schedule.note(grant, Attempt::Not(&why, NOW), at).as_secs())
             .collect();

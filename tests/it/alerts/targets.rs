@@ -107,6 +107,12 @@ fn one_whose_settings_are_mended_is_tried_at_once() {
     let mended = settings(&webhook(&right));
     assert_eq!(watch.pass(&mut alerts), Some(MINUTE), "nothing has changed");
     alerts.set(mended);
+    let unreached: Vec<(&str, &str)> = alerts.unreached().collect();
+    assert_eq!(
+        unreached,
+        [("webhook.team", "HTTP 404")],
+        "nothing arrived yet"
+    );
     watch.pass(&mut alerts);
     alerts
         .finish(Some(&mut watch.bench.vault), PATIENCE)
@@ -174,11 +180,100 @@ fn one_that_hangs_holds_nobody_up_and_counts_as_not_told() {
         .finish(Some(&mut watch.bench.vault), Duration::from_millis(50))
         .unwrap();
     assert!(begun.elapsed() < PATIENCE);
-    assert_eq!(watch.events().len(), 1);
-    // The next process tells it.
+    assert_eq!(watch.events().len(), 2);
+    let (_, detail) = watch.failed();
+    assert_eq!(
+        detail,
+        json!({"target": "webhook.slow", "state": "expired", "why": "no answer in time", "attempt": 1, "retryAt": START + MINUTE})
+    );
+    // The next process tells it once its time has come, and not before.
+    watch.look(MINUTE - 1);
+    assert_eq!((good.take().len(), slow.take().len()), (1, 1));
     watch.look(MINUTE);
-    assert_eq!((good.take().len(), slow.take().len()), (1, 2));
+    assert_eq!((good.take().len(), slow.take().len()), (0, 1));
     slow.release();
+}
+
+#[test]
+fn a_program_that_is_given_up_ends_and_is_run_again_later() {
+    let mut watch = Watch::new("");
+    let dir = watch.bench.dir.path().to_owned();
+    let made = std::process::Command::new("mkfifo")
+        .arg(dir.join("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    // The pipe's other end is open as long as the program or what it started lives.
+    watch.settings = program(&dir, "echo begun > pipe; exec > pipe; sleep 600 & wait");
+    watch.put("anthropic:a", &token(0), 0);
+    let (mut alerts, _woken) = watch.alerts(0);
+    watch.pass(&mut alerts);
+    let mut pipe = std::io::BufReader::new(fs::File::open(dir.join("pipe")).unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut pipe, &mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    alerts
+        .finish(Some(&mut watch.bench.vault), Duration::from_millis(50))
+        .unwrap();
+    std::io::Read::read_to_string(&mut pipe, &mut line).unwrap();
+    assert_eq!(watch.failed().1["why"], "no answer in time");
+    assert_eq!(watch.look(MINUTE - 1), Some(MINUTE));
+    let unreached: Vec<(&str, &str)> = alerts.unreached().collect();
+    assert_eq!(unreached, [("command.x", "no answer in time")]);
+}
+
+#[test]
+fn one_message_that_is_not_taken_keeps_no_other_from_being_told() {
+    let mut watch = Watch::new("");
+    let dir = watch.bench.dir.path().to_owned();
+    watch.settings = program(
+        &dir,
+        "case $CLAWKEEP_ALERT_TITLE in *bad*) exit 1;; esac; echo \"$CLAWKEEP_ALERT_TITLE\" >> told",
+    );
+    watch.put("anthropic:bad", &token(0), 0);
+    watch.put("anthropic:good", &token(HOUR), 0);
+    let long = format!("anthropic:{}", "x".repeat(140_000));
+    watch.put(&long, &token(2 * HOUR), 0);
+    watch.look(0);
+    let told = fs::read_to_string(dir.join("told")).unwrap();
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(told[0], "anthropic:good expires in 1 hour");
+    assert!(told[1].starts_with("anthropic:xxx") && told[1].len() < 200);
+    assert_eq!((told.len(), watch.events().len()), (2, 3));
+}
+
+#[test]
+fn who_is_urged_tries_again_at_once() {
+    let hook = Hook::start();
+    let mut watch = Watch::new(&webhook(&hook));
+    watch.put("anthropic:a", &token(0), 0);
+    hook.next([Reply::Status(500, String::new())]);
+    let (mut alerts, _woken) = watch.alerts(0);
+    for told in [1, 0] {
+        assert!(watch.pass(&mut alerts).is_none_or(|next| next == MINUTE));
+        alerts
+            .finish(Some(&mut watch.bench.vault), PATIENCE)
+            .unwrap();
+        assert_eq!(hook.take().len(), told);
+    }
+    alerts.urge();
+    watch.pass(&mut alerts);
+    alerts
+        .finish(Some(&mut watch.bench.vault), PATIENCE)
+        .unwrap();
+    assert_eq!(hook.take().len(), 1);
+    assert_eq!(watch.pass(&mut alerts), Some(DAY));
+}
+
+#[test]
+fn one_that_is_reached_in_another_way_is_tried_at_once_by_another_process_too() {
+    let (wrong, right) = (Hook::start(), Hook::start());
+    let mut watch = Watch::new(&webhook(&wrong));
+    watch.put("anthropic:a", &token(0), 0);
+    wrong.next([Reply::Status(404, String::new())]);
+    watch.look(0);
+    watch.settings = webhook(&right);
+    watch.look(1);
+    assert_eq!((wrong.take().len(), right.take().len()), (1, 1));
 }
 
 #[test]
@@ -274,18 +369,31 @@ fn ntfy_is_told_in_its_own_words() {
 #[test]
 fn chats_are_told_in_theirs() {
     let hook = Hook::start();
-    for (format, field) in [("slack", "text"), ("discord", "content")] {
+    for (format, field, fields, start) in [
+        (
+            "slack",
+            "text",
+            1,
+            "anthropic:&lt;!here&gt;*a* has expired\nanthropic:&lt;!here&gt;*a* expired on",
+        ),
+        (
+            "discord",
+            "content",
+            2,
+            "anthropic\\:\\<!here\\>\\*a\\* has expired\nanthropic\\:\\<!here\\>\\*a\\* expired on",
+        ),
+    ] {
         let mut watch = Watch::new(&format!("{}format = \"{format}\"\n", webhook(&hook)));
-        watch.put("anthropic:a", &token(0), 0);
+        watch.put("anthropic:<!here>*a*", &token(0), 0);
         watch.look(0);
         let told = hook.take();
         let body = told[0].json();
-        assert_eq!(body.as_object().unwrap().len(), 1);
+        assert_eq!(body.as_object().unwrap().len(), fields);
         let text = body[field].as_str().unwrap();
-        assert!(
-            text.starts_with("anthropic:a has expired\nanthropic:a expired on"),
-            "{text}"
-        );
+        assert!(text.starts_with(start), "{text}");
+        if format == "discord" {
+            assert_eq!(body["allowed_mentions"], json!({"parse": []}));
+        }
         assert_eq!(told[0].header("content-type"), Some("application/json"));
     }
 }

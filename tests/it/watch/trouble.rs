@@ -11,8 +11,9 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::{claude_login, home_with, is_exported, with_a_clock};
-use crate::refresh::{ID, OPS, SETTINGS, exported, store};
+use crate::refresh::{ID, OPS, SETTINGS, exported, login, store};
 use crate::support::home::{CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
+use crate::support::provider::{Instead, Provider};
 use crate::support::watch::Watch;
 
 const OPS_LOCK: &str = ".clawdbot/agents/ops/agent/auth-profiles.json.lock";
@@ -318,6 +319,23 @@ fn a_vault_that_cannot_be_opened_is_told_by_a_pass_for_cron_too_and_once() {
 }
 
 #[test]
+fn that_a_vault_cannot_be_opened_is_tried_again_where_nobody_could_be_told() {
+    let home = told_by_command();
+    home.run(&["init", "--key", "keyfile"]).ok();
+    fs::rename(home.at(".config"), home.at("away")).unwrap();
+    let tell = home.read("tell");
+    fs::write(home.at("tell"), "#!/bin/sh\nexit 3\n").unwrap();
+    let run = home.run(&["watch", "--once"]).exits(77);
+    let warned = "command.file was not told: exit status: 3";
+    assert!(run.stderr.contains(warned), "{run:?}");
+    fs::write(home.at("tell"), tell).unwrap();
+    for _ in 0..2 {
+        home.run(&["-q", "watch", "--once"]).exits(77);
+        assert_eq!(messages(&home), 1);
+    }
+}
+
+#[test]
 fn a_vault_that_is_gone_is_not_made_anew_by_who_is_unattended() {
     let home = told_by_command();
     home.run(&["watch", "--once"]).ok();
@@ -388,4 +406,47 @@ fn keys_that_are_rotated_and_a_vault_that_is_put_back_are_gone_on_with() {
     }
     watch.end().exits(0);
     home.assert_sound();
+}
+
+/// A home whose login ended ten hours ago, with its provider, in which a command is told.
+fn after_a_long_night() -> (Home, Provider) {
+    let (home, provider) = (told_by_command(), Provider::start());
+    let notify = home.read(SETTINGS);
+    home.write(SETTINGS, format!("{notify}{}", provider.setting("test")));
+    let refresh = provider.grant("a");
+    store(&home, STORE, &login("sk-test-access-old", &refresh, -10));
+    (home, provider)
+}
+
+#[test]
+fn a_login_that_is_renewed_at_once_after_a_long_night_is_no_alarm() {
+    let (home, provider) = after_a_long_night();
+    home.run(&["watch", "--once"]).ok();
+    assert_eq!(provider.count(), 1);
+    assert!(!home.at("told").exists(), "{}", home.read("told"));
+    assert_eq!(home.count_of("alert.sent"), 0);
+}
+
+#[test]
+fn a_login_that_cannot_be_renewed_after_a_long_night_is_told_of_once_with_the_reason() {
+    let (home, provider) = after_a_long_night();
+    provider.next((0..9).map(|_| Instead::Answer(500, Vec::new(), String::new())));
+    home.run(&["watch", "--once"]);
+    let told = home.read("told");
+    assert_eq!(told.matches("could not be renewed").count(), 1, "{told}");
+    assert!(
+        told.contains("the last refresh failed (HTTP 500)"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_pass_for_cron_says_who_could_not_be_told() {
+    let home = told_by_command();
+    let path = home.at("tell");
+    fs::write(path, "#!/bin/sh\nexit 3\n").unwrap(); // and stays executable
+    store(&home, STORE, &login("sk-test-access-old", "", -10));
+    let run = home.run(&["watch", "--once"]);
+    let warned = "command.file was not told: exit status: 3";
+    assert!(run.stderr.contains(warned), "{run:?}");
 }

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
-use clawkeep::domain::AgentName;
+use clawkeep::domain::{AgentName, Fingerprint};
 use clawkeep::platform::{Follower, Stamp, Touch};
 use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
 use clawkeep::vault::UnlockedVault;
@@ -85,6 +85,8 @@ pub(crate) struct Watcher<'c> {
     unfollowed: Option<Instant>,
     /// The vault, and which file it is.
     vault: Option<(UnlockedVault, Option<Stamp>)>,
+    /// There is one pass.
+    is_single: bool,
     /// There was one: it is not made anew.
     had_vault: bool,
     /// Every agent that was there last.
@@ -93,6 +95,8 @@ pub(crate) struct Watcher<'c> {
     busy: BTreeMap<AgentName, Instant>,
     /// The thread that refreshes logins.
     refreshing: Option<JoinHandle<()>>,
+    /// The grants that it refreshes.
+    under_way: Vec<Fingerprint>,
     /// Settings were touched; why those that are there cannot be used.
     is_stale: bool,
     settings_fault: Option<String>,
@@ -136,10 +140,12 @@ impl<'c> Watcher<'c> {
             follower: None,
             unfollowed: None,
             vault: None,
+            is_single: false,
             had_vault: false,
             agents: Vec::new(),
             busy: BTreeMap::new(),
             refreshing: None,
+            under_way: Vec::new(),
             is_stale: false,
             settings_fault,
             pruned: None,
@@ -149,6 +155,7 @@ impl<'c> Watcher<'c> {
 
     /// One pass, with what is due in it. The worst of what went wrong ends it.
     pub(crate) fn once(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
+        self.is_single = true;
         let mut seen = self.pass()?;
         unopened::forget(self.context);
         while self.refreshing.is_some() {
@@ -218,6 +225,7 @@ impl<'c> Watcher<'c> {
                             Wake::Reload => {
                                 self.is_stale = true;
                                 self.schedule.forget();
+                                self.alerting.urge();
                                 due.is_dirty = true;
                             }
                         }

@@ -4,13 +4,13 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
-use clawkeep::domain::AgentName;
+use clawkeep::domain::{AgentName, Fingerprint};
 use clawkeep::platform::Stamp;
 use clawkeep::vault::VaultError;
 
 use super::pass::{Pass, Seen};
 use super::{Due, RETRIES, Wake, Watcher, log, refresh};
-use crate::alerting::{Alerting, NotifyArg, Trouble};
+use crate::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::prune;
@@ -23,8 +23,6 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 const FAILURES_TO_ALERT: usize = 3;
 /// For how long a store must have been held by others before somebody is told.
 const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
-/// How long alerts that are on their way are waited for at the end. Service managers wait for a minute and more.
-const ALERTS_WAIT: Duration = Duration::from_secs(20);
 
 impl Watcher<'_> {
     /// A pass, and when the next one is due.
@@ -145,6 +143,7 @@ impl Watcher<'_> {
             return Ok(());
         };
         let opened = (self.context.again(), refresh::again(vault)?);
+        self.under_way = jobs.iter().map(|job| job.grant).collect();
         let sender = self.sender.clone();
         let tell = move |what: Option<_>| {
             // Nobody is left to be told while the process ends.
@@ -176,14 +175,15 @@ impl Watcher<'_> {
             });
         }
         let (vault, _) = self.vault.as_mut()?;
-        let alerted = self
-            .alerting
-            .pass(self.context, vault, &seen.agents, &trouble);
-        for (target, why) in self.alerting.unreached() {
-            let text = format!("alerts: {target} was not told: {why}");
-            let over = Some(format!("alerts: {target} is told again"));
-            self.log.standing(&format!("notify {target}"), &text, over);
-        }
+        let due = seen.due.iter().map(|job| job.grant);
+        let under_way = self.under_way.iter().copied();
+        let under_way = under_way.filter(|_| self.refreshing.is_some());
+        // A single pass has no second try. On waking from sleep the first one may have come before the network.
+        let soon = self.schedule.failed_once().filter(|_| !self.is_single);
+        let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
+        let agents = (&seen.agents[..], &refreshing[..]);
+        let alerted = self.alerting.pass(self.context, vault, agents, &trouble);
+        self.say_unreached();
         match alerted {
             Ok(next) => next.map(|next| self.until(next)),
             Err(failure) => {
@@ -192,6 +192,15 @@ impl Watcher<'_> {
                 self.log.standing("alerts", &text, over);
                 None
             }
+        }
+    }
+
+    /// Says who could not be told.
+    fn say_unreached(&mut self) {
+        for (target, why) in self.alerting.unreached() {
+            let text = format!("alerts: {target} was not told: {why}");
+            let over = Some(format!("alerts: {target} is told again"));
+            self.log.standing(&format!("notify {target}"), &text, over);
         }
     }
 
@@ -227,6 +236,7 @@ impl Watcher<'_> {
         if let Err(failure) = finished {
             self.log.fail(&log::in_a_line(&failure));
         }
+        self.say_unreached();
     }
 }
 

@@ -1,0 +1,114 @@
+//! What is on its way to a target, on a thread of its own, and what comes of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use super::decide::AHEAD_MAX;
+use super::deliver::{Surroundings, Undelivered, deliver};
+use super::message::Message;
+use crate::config::{Channel, NotifyTarget};
+use crate::platform::Clock;
+
+pub(super) const MINUTE: i64 = 60_000;
+/// How long to wait before the second attempt, the third, and so on; then always as long as before the last, in milliseconds.
+const PAUSES: [i64; 5] = [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 240 * MINUTE];
+
+/// A target, and a digest of how it is reached.
+pub(super) struct Recipient {
+    pub(super) target: NotifyTarget,
+    pub(super) settings: Option<String>,
+}
+
+/// What is on its way to a target.
+pub(super) struct Sending {
+    pub(super) to: Arc<Recipient>,
+    /// What has not ended, in order.
+    pub(super) messages: VecDeque<Message>,
+}
+
+/// What came of a delivery.
+pub(super) enum Ended {
+    /// One message arrived, or did not.
+    One(Arc<Recipient>, Box<Message>, Result<(), Undelivered>),
+    /// Nothing more is on its way there.
+    All(Arc<Recipient>),
+}
+
+/// Messages for one target, one after another.
+pub(super) struct Job {
+    pub(super) to: Arc<Recipient>,
+    pub(super) messages: Vec<Message>,
+    pub(super) given_up: Arc<AtomicBool>,
+    pub(super) around: Surroundings,
+    pub(super) sender: Sender<Ended>,
+    pub(super) wake: Arc<dyn Fn() + Send + Sync>,
+    pub(super) clock: Clock,
+}
+
+impl Job {
+    pub(super) fn run(mut self) {
+        for message in std::mem::take(&mut self.messages) {
+            let is_given_up = || self.given_up.load(Ordering::Relaxed);
+            if is_given_up() {
+                break;
+            }
+            let around = (&self.around, &is_given_up as &dyn Fn() -> bool);
+            let result = deliver(&self.to.target, &message, around, self.clock.now());
+            let is_over = result.as_ref().is_err_and(|failed| !failed.is_of_message);
+            let to = Arc::clone(&self.to);
+            // Nobody listens any more when the process is about to end: it counts as not told.
+            let _ = self.sender.send(Ended::One(to, Box::new(message), result));
+            if is_over {
+                break; // the rest would fare no better, and is still due
+            }
+        }
+    }
+}
+
+// Whichever way it ends: a target to which something seems to be on its way for ever would not be told anything any more.
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = self.sender.send(Ended::All(Arc::clone(&self.to)));
+        (self.wake)();
+    }
+}
+
+impl Sending {
+    pub(super) fn is_by_program(&self) -> bool {
+        matches!(self.to.target.channel, Channel::Command(_))
+    }
+}
+
+/// How long to wait after an attempt, in milliseconds.
+pub(super) fn pause(attempt: u32, failed: &Undelivered) -> i64 {
+    let at = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+    let own = PAUSES[at.min(PAUSES.len() - 1)];
+    let asked = failed.retry_after.map_or(0, |after| {
+        i64::try_from(after.as_millis()).unwrap_or(AHEAD_MAX)
+    });
+    own.max(asked.min(AHEAD_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_a_target_may_ask_for_more() {
+        let failed = |after: Option<u64>| Undelivered {
+            retry_after: after.map(Duration::from_secs),
+            ..Undelivered::from(String::new())
+        };
+        let minutes = |attempt, after| pause(attempt, &failed(after)) / MINUTE;
+        let grown: Vec<i64> = (1..=7).map(|attempt| minutes(attempt, None)).collect();
+        assert_eq!(grown, [1, 5, 15, 60, 240, 240, 240]);
+        assert_eq!(minutes(u32::MAX, None), 240);
+        assert_eq!(minutes(1, Some(600)), 10);
+        assert_eq!(minutes(4, Some(600)), 60);
+        assert_eq!(minutes(1, Some(u64::MAX)), 1440);
+    }
+}

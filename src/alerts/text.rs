@@ -1,0 +1,121 @@
+//! Text from outside, as a part of a message: what others wrote must neither look like ours nor turn it around.
+
+/// The longest name in a message, in characters.
+const NAME_MAX: usize = 128;
+/// The longest text of what is wrong with the host, in characters.
+const PARAGRAPH_MAX: usize = 1_000;
+
+/// A name, on one line and not long.
+pub(super) fn named(text: &str) -> String {
+    let name = cut(&line(text.trim()), NAME_MAX);
+    if name.is_empty() {
+        "(no name)".to_owned()
+    } else {
+        name
+    }
+}
+
+/// Text on one line.
+pub(super) fn line(text: &str) -> String {
+    text.chars().map(visible).collect()
+}
+
+/// Text of several lines, not long.
+pub(super) fn paragraph(text: &str) -> String {
+    let visible = |c: char| if c == '\n' { c } else { visible(c) };
+    let text: String = text.trim().chars().map(visible).collect();
+    cut(&text, PARAGRAPH_MAX)
+}
+
+/// At most so many characters.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+/// At most so many bytes.
+pub(super) fn cut_to_bytes(text: &str, most: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most.saturating_sub(MARK.len()));
+    format!("{}{MARK}", text.get(..end).unwrap_or_default())
+}
+
+/// Characters that control something, break lines or turn the direction of writing become `?`.
+fn visible(c: char) -> char {
+    // Source of the ranges: Unicode Standard Annex 9, explicit directional formatting characters.
+    let turns = matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
+    if c.is_control() || turns || breaks {
+        '?'
+    } else {
+        c
+    }
+}
+
+/// For Slack: nothing in it is a link, a mention or an entity. Source: Slack's documentation, Formatting text.
+pub(super) fn for_slack(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+/// For Discord: nothing in it is markup, a link or a mention. Source: Discord's documentation, Message formatting.
+pub(super) fn for_discord(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(
+            c,
+            '\\' | '*'
+                | '_'
+                | '~'
+                | '`'
+                | '|'
+                | '<'
+                | '>'
+                | '#'
+                | '['
+                | ']'
+                | '('
+                | ')'
+                | '@'
+                | ':'
+                | '-'
+        ) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_cannot_turn_a_message_around() {
+        assert_eq!(named("a\u{202e}b\u{2028}c\u{1b}[31m\n"), "a?b?c?[31m");
+        assert_eq!(named(" "), "(no name)");
+        assert_eq!(named(&"ä".repeat(140_000)).chars().count(), NAME_MAX);
+        assert_eq!(paragraph(" one\ntwo\u{2066} "), "one\ntwo?");
+        assert!(paragraph(&"x".repeat(5_000)).chars().count() <= PARAGRAPH_MAX);
+    }
+
+    #[test]
+    fn a_cut_is_between_characters() {
+        assert_eq!(cut_to_bytes("ääää", 8), "ääää");
+        assert_eq!(cut_to_bytes("ääää", 7), "ää…");
+        assert_eq!(cut_to_bytes("ä", 1), "…");
+    }
+
+    #[test]
+    fn in_a_chat_names_are_names() {
+        assert_eq!(for_slack("<!channel> & x"), "&lt;!channel&gt; &amp; x");
+        assert_eq!(for_discord("**@a** [x](y)"), r"\*\*\@a\*\* \[x\]\(y\)");
+    }
+}
