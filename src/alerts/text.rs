@@ -1,5 +1,7 @@
 //! Text from outside, as a part of a message: what others wrote must neither look like ours nor turn it around.
 
+use crate::domain::visible;
+
 /// The longest name in a message, in characters.
 const NAME_MAX: usize = 128;
 /// The longest text of what is wrong with the host, in characters.
@@ -43,18 +45,6 @@ pub(super) fn cut_to_bytes(text: &str, most: usize) -> String {
     }
     let end = text.floor_char_boundary(most.saturating_sub(MARK.len()));
     format!("{}{MARK}", text.get(..end).unwrap_or_default())
-}
-
-/// Characters that control something, break lines or turn the direction of writing become `?`.
-fn visible(c: char) -> char {
-    // Source of the ranges: Unicode Standard Annex 9, explicit directional formatting characters.
-    let turns = matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
-    if c.is_control() || turns || breaks {
-        '?'
-    } else {
-        c
-    }
 }
 
 /// For Slack: nothing in it is a link, a mention or an entity. Source: Slack's documentation, Formatting text.

@@ -10,6 +10,19 @@ pub fn from_outside(text: &str) -> String {
     text.trim().chars().take(OUTSIDE_MAX).map(visible).collect()
 }
 
+/// A character as it may be shown to a person: those that control something, break lines or change the direction of writing become `?`.
+#[must_use]
+pub fn visible(c: char) -> char {
+    // Source of the ranges: Unicode Standard Annex 9, explicit directional formatting characters.
+    let turns = matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
+    if c.is_control() || turns || breaks {
+        '?'
+    } else {
+        c
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,16 +1,19 @@
 //! Everything that can end a command, each with its exit status and its remedy, in one place.
 
+mod remedies;
+
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use self::remedies::{backup_remedy, file_remedy, lock_remedy, quoted, vault_remedy};
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
 use clawkeep::platform::{FileError, LockError};
 use clawkeep::sync::SyncError;
 use clawkeep::sync::import::ImportFault;
-use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
+use clawkeep::vault::{BackupError, KeyProblem, VaultError};
 
 /// Exit statuses. Source: `spec/cli.md`.
 const FAILED: u8 = 1;
@@ -323,201 +326,6 @@ fn of_vault(error: &VaultError) -> u8 {
         VaultError::File(error) => of_file(error),
         VaultError::Lock(error) => of_lock(error),
         _ => FAILED,
-    }
-}
-
-fn vault_remedy(error: &VaultError) -> Option<String> {
-    Some(match error {
-        VaultError::Absent { .. } => "Make one with: clawkeep init".to_owned(),
-        VaultError::Damaged { .. } => {
-            "Nothing was changed. Put back a copy (clawkeep backup restore FILE), or move the file and its -wal away; auth-profiles.json is then imported anew."
-                .to_owned()
-        }
-        VaultError::Foreign { .. } => "Nothing was changed. Name the vault with --vault FILE, or move that file away.".to_owned(),
-        VaultError::Newer { .. } => "Nothing was changed. Install the version of clawkeep that made it, or a later one.".to_owned(),
-        VaultError::NetworkFileSystem { .. } => "Put it on a local disk, with --vault FILE or CLAWKEEP_VAULT.".to_owned(),
-        VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
-        VaultError::KeyNotKept(KeyProblem::InUse { .. }) => {
-            "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE.".to_owned()
-        }
-        VaultError::KeyNotKept(KeyProblem::InTheWay { .. }) => {
-            "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE; or, if no vault needs that one, move it away.".to_owned()
-        }
-        VaultError::KeyNotKept(KeyProblem::NoSecret) => {
-            "Nothing was changed. Run it at a terminal, or give the new passphrase with --new-passphrase-file FILE.".to_owned()
-        }
-        VaultError::KeyNotKept(
-            KeyProblem::Provided { .. } | KeyProblem::NoKeyFile { .. } | KeyProblem::WrongKey { .. },
-        ) => {
-            "Nothing was changed. Remove that slot first, and add one anew afterwards: clawkeep key remove SLOT".to_owned()
-        }
-        VaultError::KeyNotKept(KeyProblem::UnknownKind { .. }) => {
-            "Nothing was changed. Use the version of clawkeep that added it.".to_owned()
-        }
-        VaultError::KeyNotKept(KeyProblem::NotShown) => {
-            "Nothing was changed. Run it where its answer can be read.".to_owned()
-        }
-        VaultError::KeyNotKept(_) => {
-            "Nothing was made. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
-        }
-        VaultError::SlotsFull => "Remove one first: clawkeep key status, clawkeep key remove SLOT".to_owned(),
-        VaultError::NoSlot { .. } => "See which there are: clawkeep key status".to_owned(),
-        VaultError::LastSlot { .. } => "Nothing was changed. Add another first: clawkeep key add".to_owned(),
-        VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
-        VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
-        VaultError::File(error) => file_remedy(error)?,
-        VaultError::Lock(error) => lock_remedy(error)?,
-        VaultError::Unopened { .. } => "It was changed past clawkeep. Put back a backup of the vault.".to_owned(),
-        _ => return None,
-    })
-}
-
-fn backup_remedy(error: &BackupError) -> Option<String> {
-    Some(match error {
-        BackupError::Vault(VaultError::Unopened { .. }) => {
-            "Nothing was changed. Use another backup, or put this one back all the same with --force.".to_owned()
-        }
-        BackupError::Vault(VaultError::Damaged { .. } | VaultError::Foreign { .. }) => {
-            "Nothing was changed. Use another backup.".to_owned()
-        }
-        BackupError::Vault(error) => vault_remedy(error)?,
-        BackupError::File(FileError::NotRegular { .. } | FileError::TooLarge { .. }) => {
-            "Nothing was changed. Name a file that backup create wrote.".to_owned()
-        }
-        BackupError::File(error) => file_remedy(error)?,
-        BackupError::Chain(_) => {
-            "Nothing was changed. Keep it as evidence, and use another backup.".to_owned()
-        }
-        BackupError::OtherVault { .. } => {
-            "Nothing was changed. To put it in this one's place all the same: --force".to_owned()
-        }
-        BackupError::Itself { .. } => "Name a backup of it.".to_owned(),
-        BackupError::NoVaultThere { .. } => {
-            "Nothing was changed. If it is what was left of the vault: --force. It is kept beside it.".to_owned()
-        }
-        BackupError::HasLog { .. } => {
-            "Nothing was changed. Make a backup with: clawkeep backup create FILE".to_owned()
-        }
-        _ => return None,
-    })
-}
-
-fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
-    let any = |test: fn(&KeyProblem) -> bool| problems.iter().any(test);
-    if let Some(KeyProblem::File(error)) = problems
-        .iter()
-        .find(|problem| matches!(problem, KeyProblem::File(_)))
-        && let Some(remedy) = file_remedy(error)
-    {
-        return remedy;
-    }
-    if any(|problem| matches!(problem, KeyProblem::RecoveryCode(_))) {
-        return "Look at that group on paper, and give the code once more.".to_owned();
-    }
-    if any(|problem| matches!(problem, KeyProblem::WrongSecret)) {
-        return "Give the right one, or any other key that the vault has: clawkeep key status"
-            .to_owned();
-    }
-    if any(|problem| matches!(problem, KeyProblem::NoSuchSlot)) {
-        return "Leave --passphrase-file out. To give the vault one: clawkeep key add passphrase"
-            .to_owned();
-    }
-    if any(|problem| matches!(problem, KeyProblem::NoMemory { .. })) {
-        return "Run it where there is more memory, or use another of the vault's keys.".to_owned();
-    }
-    if any(|problem| {
-        matches!(
-            problem,
-            KeyProblem::BadParameters { .. } | KeyProblem::AlteredSlot { .. }
-        )
-    }) {
-        return "The vault was changed past clawkeep. Use another of its keys, or put back a backup.".to_owned();
-    }
-    if any(|problem| matches!(problem, KeyProblem::NoSecret)) {
-        return "Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
-            .to_owned();
-    }
-    if any(|problem| match problem {
-        KeyProblem::NotInKeychain { .. } => true,
-        KeyProblem::WrongKey { place } => place == KEYCHAIN,
-        _ => false,
-    }) {
-        return "Unlock the keychain that holds it, or put its item back from a copy. No new key can open this vault."
-            .to_owned();
-    }
-    if any(|problem| matches!(problem, KeyProblem::Keychain(_))) {
-        return "Unlock the keychain (log in to the desktop session that holds it) and run the command again.".to_owned();
-    }
-    format!(
-        "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new key can open this vault."
-    )
-}
-
-fn file_remedy(error: &FileError) -> Option<String> {
-    Some(match error {
-        FileError::TooOpen {
-            path,
-            remedy: Some(mode),
-            ..
-        } => {
-            format!("Mend it with: chmod {mode} {}", quoted(path))
-        }
-        FileError::TooOpen { .. } => {
-            "That directory is meant for everybody; use one of your own.".to_owned()
-        }
-        FileError::ForeignOwner { owner, .. } => {
-            format!("Run the command as the owner: sudo -u '#{owner}' clawkeep …")
-        }
-        FileError::Symlink { path } => {
-            format!("Name the file itself instead of {}.", path.display())
-        }
-        FileError::NotRegular { path } | FileError::TooLarge { path, .. } => {
-            format!(
-                "Nothing was changed. Move it away: mv {0} {0}.aside",
-                quoted(path)
-            )
-        }
-        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            "Name a file that is there, in a directory that is there.".to_owned()
-        }
-        FileError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            let dir = path.parent().unwrap_or(path);
-            format!(
-                "See who owns it and who may use it: ls -ld {} {}",
-                quoted(dir),
-                quoted(path)
-            )
-        }
-        FileError::NoRuntimeDir { .. } => {
-            "Set XDG_RUNTIME_DIR to a directory of yours in memory, or choose another clawkeep.export in clawkeep.toml: \"file\" or \"off\"."
-                .to_owned()
-        }
-        FileError::Io { .. } => {
-            "Check that the disk has room and that the directory can be written.".to_owned()
-        }
-        _ => return None,
-    })
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &std::path::Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
-    if text.chars().all(is_plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-fn lock_remedy(error: &LockError) -> Option<String> {
-    match error {
-        LockError::Busy { path } if path.is_dir() => Some(
-            "Run the command again. If no program is running that uses it, remove it.".to_owned(),
-        ),
-        // Our own, which the system frees with its holder: removing it would let two in.
-        LockError::Busy { .. } => Some("Run the command again.".to_owned()),
-        LockError::File(error) => file_remedy(error),
-        _ => None,
     }
 }
 

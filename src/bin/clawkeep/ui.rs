@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use crate::failure::Failure;
 use crate::notices;
 use crate::progress::{self, Progress};
+use clawkeep::domain::visible;
 use clawkeep::sync::Notice;
 
 /// When to use colour.
@@ -212,18 +213,6 @@ pub(crate) fn shown_id(text: &str) -> String {
 pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
     let shown: Vec<String> = ids.into_iter().map(shown_id).collect();
     shown.join(", ")
-}
-
-/// A character as it may be shown: control characters and those that change the direction of writing become `?`.
-fn visible(c: char) -> char {
-    // Source of the ranges: Unicode Standard Annex 9, explicit directional formatting characters.
-    let turns = matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
-    if c.is_control() || turns || breaks {
-        '?'
-    } else {
-        c
-    }
 }
 
 /// Text of several lines for people, made of parts that others may have written. Of escape sequences only the colours of
