@@ -118,14 +118,20 @@ impl Context {
         Ok(self.providers.get_or_init(|| providers))
     }
 
-    /// Reads the settings anew: they have changed. What makes no sense changes nothing.
-    pub(crate) fn reread(&mut self) -> Result<(), Failure> {
+    /// Reads the settings anew: they have changed. What makes no sense changes nothing; nor do settings that say nothing any more,
+    /// unless that `is_meant`: they may be about to be written. Whether they were taken.
+    pub(crate) fn reread(&mut self, is_meant: bool) -> Result<bool, Failure> {
         let settings = Settings::load(&self.layout.config_file)?;
         let own = OwnSettings::load(&self.layout.settings_file)?;
+        let nothing = OwnSettings::default();
+        let said_something = self.own.get().is_some_and(|before| *before != nothing);
+        if own == nothing && said_something && !is_meant {
+            return Ok(false);
+        }
         self.settings = OnceCell::from(settings);
         self.own = OnceCell::from(own);
         self.providers = OnceCell::new();
-        Ok(())
+        Ok(true)
     }
 
     /// The same once more, for another thread, with what was read of the settings. It has no passphrase to give.

@@ -21,6 +21,8 @@ const FOR_EVER: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Settling {
     touched: HashMap<PathBuf, Span>,
+    /// Files that make no sense, and have been left alone for so long that they are meant to be so.
+    believed: HashSet<PathBuf>,
     /// Since when everything else waits for them.
     since: Option<Instant>,
 }
@@ -42,6 +44,7 @@ impl Settling {
         });
         span.last = now;
         span.touch = touch;
+        self.believed.remove(path);
         self.since.get_or_insert(now);
     }
 
@@ -49,11 +52,18 @@ impl Settling {
     /// says whether what is in a file makes sense: one that is emptied and then written does not in between.
     pub fn wait(&mut self, now: Instant, is_whole: impl Fn(&Path) -> bool) -> Option<Duration> {
         let since = |at: Instant| now.saturating_duration_since(at);
+        let believed = &mut self.believed;
         self.touched.retain(|path, span| {
             let is_quiet = since(span.last) >= QUIET;
             let is_over = span.touch == Touch::Done || is_quiet;
             let is_believed = is_quiet && since(span.first) >= BELIEVED;
-            !is_believed && since(span.first) < FOR_EVER && !(is_over && is_whole(path))
+            if is_over && is_whole(path) {
+                return false;
+            }
+            if is_believed {
+                believed.insert(path.clone());
+            }
+            !is_believed && since(span.first) < FOR_EVER
         });
         let waited = self.since.map_or(Duration::ZERO, since);
         if self.touched.is_empty() || waited >= MOST {
@@ -70,6 +80,12 @@ impl Settling {
     /// Everything but what is held was read: what is held may be waited for anew.
     pub fn read(&mut self, now: Instant) {
         self.since = (!self.touched.is_empty()).then_some(now);
+    }
+
+    /// Whether a file that makes no sense is meant to be so.
+    #[must_use]
+    pub fn is_believed(&self, path: &Path) -> bool {
+        self.believed.contains(path)
     }
 
     /// The files that are still being written.

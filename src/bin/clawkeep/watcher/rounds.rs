@@ -1,11 +1,12 @@
 //! Going through everything: the settings, the vault, the agents, what is due, the alerts, and what is done once in a while.
 
+use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint};
-use clawkeep::platform::Stamp;
+use clawkeep::platform::{Stamp, Touch};
 use clawkeep::vault::VaultError;
 
 use super::pass::{Pass, Seen};
@@ -15,6 +16,10 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::prune;
 
+/// Settings are read once they have been as they are for so long.
+const SETTINGS_REST: Duration = Duration::from_millis(100);
+/// And once for so long, if they say nothing any more.
+const MEANT: Duration = Duration::from_secs(2);
 /// How often memory is given back that only quickens passes.
 const RELEASE_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether old events are to be removed.
@@ -97,12 +102,21 @@ impl Watcher<'_> {
         Ok(seen)
     }
 
-    /// Reads the settings anew. Those that make no sense leave the ones before in force: somebody is writing them.
+    /// Reads the settings anew. Those that make no sense leave the ones before in force: somebody is writing them. So do those that were
+    /// written in this very moment, or say nothing any more and were left alone for a moment only: that could open what was closed.
     fn reload(&mut self) {
+        let file = self.context.layout.settings_file.clone();
+        let age = std::fs::metadata(&file).and_then(|meta| meta.modified());
+        let age = age.ok().map(|at| at.elapsed().unwrap_or(MEANT)); // of a clock that was set back
+        if age.is_some_and(|age| age < SETTINGS_REST) {
+            return self.come_back_to(&file);
+        }
+        let is_meant = self.settling.is_believed(&file) || age.is_some_and(|age| age >= MEANT);
         self.is_stale = false;
         let providers = self.context.own().map(|own| own.providers.clone()).ok();
-        match self.context.reread() {
-            Ok(()) => self.settings_fault = notify_fault(self.context),
+        match self.context.reread(is_meant) {
+            Ok(true) => self.settings_fault = notify_fault(self.context),
+            Ok(false) => return self.come_back_to(&file),
             Err(failure) => {
                 let why = log::in_a_line(&failure);
                 self.settings_fault = Some(format!("{why} Until then, what was set before holds."));
@@ -113,6 +127,12 @@ impl Watcher<'_> {
         if own.as_ref().ok().map(|own| &own.providers) != providers.as_ref() {
             self.schedule.forget();
         }
+    }
+
+    /// What is not to be believed yet is looked at again.
+    fn come_back_to(&mut self, file: &Path) {
+        self.is_stale = true;
+        self.settling.note(file, Touch::Writing, Instant::now());
     }
 
     /// Opens the vault, unless it is open and still the one that is there.
