@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clawkeep::export::store_digest;
 use clawkeep::platform::{create_private_dir, read_regular, remove_if_present};
-use clawkeep::vault::VaultError;
 
 use crate::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
 use crate::context::Context;
@@ -16,11 +15,10 @@ const FILE_MAX: u64 = 16 << 10;
 
 /// Whether nothing can be done for this vault, whoever tries: not that it is busy, or that the command makes no sense.
 pub(crate) fn is_it(failure: &Failure) -> bool {
-    let is_vaults = match failure {
-        Failure::Vault(VaultError::Absent { .. }) => true,
-        Failure::Vault(_) | Failure::File(_) | Failure::Sync(_) => !failure.is_busy(),
-        _ => false,
-    };
+    let is_vaults = matches!(
+        failure,
+        Failure::Vault(_) | Failure::File(_) | Failure::Sync(_)
+    );
     is_vaults && !failure.is_busy()
 }
 

@@ -321,21 +321,13 @@ impl<'c> Watcher<'c> {
     /// What a pass says of the next.
     fn after(&mut self, seen: &Seen, failures: usize) -> Due {
         self.service.ready(rounds::status(seen));
-        let worst = seen.failures.iter().map(|(_, failure)| failure);
-        let is_busy = worst.clone().all(Failure::is_busy);
+        let is_busy = seen.failures.iter().all(|(_, failure)| failure.is_busy());
         let failures = if seen.failures.is_empty() {
             0
         } else {
             failures + 1
         };
-        let retry = failures.checked_sub(1).map(|at| {
-            let pause = RETRIES[at.min(RETRIES.len() - 1)];
-            if is_busy {
-                pause.min(BUSY_RETRY)
-            } else {
-                pause
-            }
-        });
+        let retry = failures.checked_sub(1).map(|before| retry(before, is_busy));
         let wait = seen.wait.into_iter().chain(retry).min();
         Due {
             // What was left out is come back to.
@@ -424,6 +416,16 @@ impl<'c> Watcher<'c> {
     fn sources(&self) -> [PathBuf; 2] {
         let layout = &self.context.layout;
         [layout.claude_code_file.clone(), layout.codex_file.clone()]
+    }
+}
+
+/// How long to wait before what has failed is tried again, after so many failures before it.
+fn retry(before: usize, is_busy: bool) -> Duration {
+    let pause = RETRIES[before.min(RETRIES.len() - 1)];
+    if is_busy {
+        pause.min(BUSY_RETRY)
+    } else {
+        pause
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn start(
     ending: Ending,
     tell: impl Fn(Option<(Job, Outcome)>) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
+    let end = AtTheEnd(tell);
     thread::Builder::new()
         .name("refreshes".to_owned())
         .spawn(move || {
@@ -52,11 +53,20 @@ pub(crate) fn start(
                     break;
                 }
                 let outcome = refresh(&context, &mut vault, &agents, &job);
-                tell(Some((job, outcome.unwrap_or_else(Outcome::Failed))));
+                (end.0)(Some((job, outcome.unwrap_or_else(Outcome::Failed))));
             }
             drop(vault);
-            tell(None);
+            drop(end);
         })
+}
+
+/// Tells that there is nothing more to come, however the thread ends: it is waited for.
+struct AtTheEnd<T: Fn(Option<(Job, Outcome)>)>(T);
+
+impl<T: Fn(Option<(Job, Outcome)>)> Drop for AtTheEnd<T> {
+    fn drop(&mut self) {
+        (self.0)(None);
+    }
 }
 
 fn refresh(

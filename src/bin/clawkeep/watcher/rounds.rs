@@ -10,7 +10,7 @@ use clawkeep::platform::{Stamp, Touch};
 use clawkeep::vault::VaultError;
 
 use super::pass::{Pass, Seen};
-use super::{Due, RETRIES, Wake, Watcher, log, refresh};
+use super::{Due, Wake, Watcher, log, refresh};
 use crate::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -49,12 +49,7 @@ impl Watcher<'_> {
             self.alerting.pass_without_vault(self.context, &[trouble])
         });
         let next = next.flatten().map(|next| self.until(next));
-        let pause = RETRIES[failures.min(RETRIES.len() - 1)];
-        let pause = if failure.is_busy() {
-            pause.min(super::BUSY_RETRY)
-        } else {
-            pause
-        };
+        let pause = super::retry(failures, failure.is_busy());
         Due {
             is_dirty: false,
             at: Some(Instant::now() + next.map_or(pause, |next| next.min(pause))),
