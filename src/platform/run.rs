@@ -17,7 +17,7 @@ const EXIT_POLL: Duration = Duration::from_millis(2);
 #[non_exhaustive]
 pub enum RunFault {
     /// It could not be started.
-    #[error("it cannot be run: {0}")]
+    #[error("{}", not_run(*.0))]
     NotRun(io::ErrorKind),
     /// It was not done in time; it was ended.
     #[error("it did not answer in time")]
@@ -28,6 +28,15 @@ pub enum RunFault {
     /// The system failed in another way.
     #[error("its answer could not be read")]
     Failed,
+}
+
+/// Why a program could not be started, for who named it.
+fn not_run(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::NotFound => "there is no such program".to_owned(),
+        io::ErrorKind::PermissionDenied => "it may not be run".to_owned(),
+        other => format!("it cannot be run: {other}"),
+    }
 }
 
 /// What a program answered.

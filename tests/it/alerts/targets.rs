@@ -454,7 +454,7 @@ fn a_command_is_told_in_its_environment_and_on_stdin() {
     watch.look(0);
     assert_eq!(
         watch.failed().1["why"],
-        "it cannot be run: entity not found"
+        "there is no such program"
     );
 }
 

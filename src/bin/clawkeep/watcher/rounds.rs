@@ -259,7 +259,9 @@ impl Watcher<'_> {
 pub(super) fn notify_fault(context: &Context) -> Option<String> {
     let own = context.own().ok()?;
     let why = log::in_a_line(&own.notify_fault.as_ref()?.error().into());
-    Some(format!("{why} Until then, only those of before are told."))
+    Some(format!(
+        "{why} Until then, nobody else is told than before."
+    ))
 }
 
 /// Alerts that wake a watcher when they are delivered.
