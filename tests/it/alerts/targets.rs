@@ -452,10 +452,7 @@ fn a_command_is_told_in_its_environment_and_on_stdin() {
     }
     watch.settings = "[notify.command.y]\nrun = [\"clawkeep-test-no-such-program\"]\n".to_owned();
     watch.look(0);
-    assert_eq!(
-        watch.failed().1["why"],
-        "there is no such program"
-    );
+    assert_eq!(watch.failed().1["why"], "there is no such program");
 }
 
 #[test]
