@@ -14,7 +14,7 @@
 //! use clawkeep::domain::{AgentName, ProfileId};
 //! use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 //! use clawkeep::platform::{Actor, Clock};
-//! use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, Vault, create};
+//! use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, Upgrade, Vault, create};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let dir = tempfile::tempdir()?;
@@ -26,6 +26,7 @@
 //!     keyfile_dir: dir.path().join("keys"),
 //!     keychain: &keychain,
 //!     secrets: None,
+//!     upgrade: Upgrade::default(),
 //! };
 //! let actor = Actor::current("my-gateway");
 //! let made = create(&path, &KeyChoice::Automatic, &keys, &actor, Clock::System)?;

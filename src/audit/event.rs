@@ -37,6 +37,8 @@ named!(
     EventKind {
         /// A vault was made.
         VaultCreated = "vault.created",
+        /// The rows of a vault of an earlier version were checked against the record, and listed.
+        VaultUpgraded = "vault.upgraded",
         /// A profile came to be.
         ProfileCreated = "profile.created",
         /// A profile's credential was replaced.

@@ -8,7 +8,7 @@ use crate::audit::Head;
 use crate::config::Layout;
 use crate::crypto::SlotKind;
 use crate::platform::exists;
-use crate::vault::{UnlockedVault, Vault};
+use crate::vault::{UnlockedVault, Vault, VaultError};
 
 /// How many rows that do not open are named, each in a finding of its own.
 const ROWS_MAX: usize = 20;
@@ -53,11 +53,9 @@ fn rows(evidence: &Evidence<'_>, vault: &UnlockedVault) -> Vec<Finding> {
     for examined in evidence.agents {
         rows.extend(examined.unopened.iter().cloned());
     }
-    for agent in vault.agents().unwrap_or_default() {
-        match vault.agent(&agent) {
-            Ok(state) => rows.extend(state.unopened),
-            Err(error) => rows.push(format!("agent {agent} ({error})")),
-        }
+    match vault.altered_rows() {
+        Ok(altered) => rows.extend(altered),
+        Err(error) => return vec![list(vault, &error)],
     }
     rows.sort();
     rows.dedup();
@@ -75,6 +73,13 @@ fn rows(evidence: &Evidence<'_>, vault: &UnlockedVault) -> Vec<Finding> {
         .advice("Put back a copy of the vault, or move it away to import auth-profiles.json anew.")
     };
     rows.into_iter().map(finding).collect()
+}
+
+/// Without the list of its rows, nothing of them is proved.
+fn list(vault: &UnlockedVault, error: &VaultError) -> Finding {
+    Finding::new(FindingId::VaultDamaged, error.to_string())
+        .path(vault.path())
+        .advice("Put back a backup: clawkeep backup restore FILE")
 }
 
 /// What verifying the record says.

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::{Credential, ProfileId, normalize_provider, secret::wipe_map};
 
@@ -140,6 +141,16 @@ impl StoreDoc {
     #[must_use]
     pub fn expose_secret(&self) -> &Map<String, Value> {
         &self.root
+    }
+
+    /// The bytes of a store file: JSON indented by two spaces, a newline at the end. Source: `spec/compat.md`.
+    #[must_use]
+    pub fn to_file(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+        serde_json::to_writer_pretty(&mut *bytes, self.expose_secret())
+            .expect("a map of JSON values with text keys has no part that JSON cannot say");
+        bytes.push(b'\n');
+        bytes
     }
 
     /// The entries of a section; empty when it is absent or not an object.

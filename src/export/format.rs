@@ -68,14 +68,10 @@ pub fn parse(bytes: &[u8]) -> Result<StoreDoc, FormatFault> {
     Ok(StoreDoc::from_json(root)?)
 }
 
-/// The bytes of a store file: JSON indented by two spaces, a newline at the end. Source: `spec/compat.md`.
+/// The bytes of a store file: [`StoreDoc::to_file`].
 #[must_use]
 pub fn render(doc: &StoreDoc) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-    serde_json::to_writer_pretty(&mut *bytes, doc.expose_secret())
-        .expect("a map of JSON values with text keys has no part that JSON cannot say");
-    bytes.push(b'\n');
-    bytes
+    doc.to_file()
 }
 
 #[cfg(test)]

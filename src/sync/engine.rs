@@ -27,7 +27,7 @@ use super::renew::LEASE_WAIT;
 use super::shared::{Exchanged, share};
 use super::sources::{LEGACY_STORE, Legacy, LoginSources, Planned};
 use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
-use super::survey::{Course, Reason, Survey, Write};
+use super::survey::{Course, Reason, Survey, Takeover, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{Credential, Endpoint, Section, StoreDoc};
@@ -35,7 +35,7 @@ use crate::export::{StorePlace, StoreReading, render, store_digest};
 use crate::platform::{
     Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, remove_if_present,
 };
-use crate::vault::{AgentState, ExportRecord, UnlockedVault};
+use crate::vault::{AgentState, Damage, ExportRecord, UnlockedVault};
 
 /// The change of a command that logged in.
 pub const LOGIN: &str = "login";
@@ -71,8 +71,10 @@ pub struct Loaded {
     pub revision: i64,
     /// What the vault had before, if the load changed it.
     pub before: Option<StoreDoc>,
-    /// Rows that did not open. The document lacks them, and nothing was written.
+    /// Rows that are not as clawkeep left them. The document lacks them, and no store was written.
     pub unopened: Vec<String>,
+    /// What the document lacks for that.
+    pub damage: Damage,
     /// What there is to tell.
     pub notices: Vec<Notice>,
     /// What was decided about each source's login.
@@ -170,7 +172,8 @@ impl<'e> Engine<'e> {
         self.vault.reload_keys()?;
         self.see_to_interrupted()?;
         let mut survey = self.survey(agent, mode, None)?;
-        if survey.is_settled() || !survey.state.unopened.is_empty() {
+        // The other credentials of a damaged agent are synced all the same, but there is no frame to put them into.
+        if survey.is_settled() || survey.state.damage.frame {
             let not_written = survey.take_want_of_memory();
             let not_written = not_written.filter(|_| !survey.state.doc.is_blank());
             let mut loaded = Loaded {
@@ -178,6 +181,7 @@ impl<'e> Engine<'e> {
                 revision: survey.state.revision,
                 before: None,
                 unopened: survey.state.unopened,
+                damage: survey.state.damage,
                 notices: survey.notices,
                 planned: survey.planned,
                 not_written,
@@ -370,24 +374,44 @@ impl<'e> Engine<'e> {
             if survey.place != *place {
                 continue; // a link was put there, or taken away, and what is locked is not what is read
             }
-            if let Some(row) = survey.state.unopened.first() {
-                return Err(SyncError::Unopened { row: row.clone() }.into());
+            if survey.state.damage.frame {
+                return Err(survey.state.unopened_error().into());
             }
-            let survey = self.adopt_leftovers(agent, mode, place, survey)?;
-            let mut survey = self.set_damaged_aside(agent, mode, place, survey)?;
+            // What the vault lacks must not be taken for removed, nor what only the file has for new: the file waits.
+            let is_whole = survey.state.unopened.is_empty();
+            let mut survey = match is_whole {
+                true => {
+                    let survey = self.adopt_leftovers(agent, mode, place, survey)?;
+                    self.set_damaged_aside(agent, mode, place, survey)?
+                }
+                false => survey,
+            };
             if survey.place != *place {
                 told.append(&mut survey.notices);
                 continue;
             }
-            let takeover = self.without_spent(survey.takeover(), &survey.state.doc)?;
-            let takeover = self.spread(takeover, &survey.state.doc);
+            let takeover = match is_whole {
+                true => {
+                    let takeover = self.without_spent(survey.takeover(), &survey.state.doc)?;
+                    self.spread(takeover, &survey.state.doc)
+                }
+                false => Takeover::nothing(),
+            };
             let merged = takeover.doc.as_deref().unwrap_or(&survey.state.doc);
             // Not the survey's plan: that was made without what another program wrote into the file.
-            let (planned, news) = self.plan(merged, mode);
+            let (mut planned, news) = self.plan(merged, mode);
+            planned.retain(|planned| !survey.state.damage.profiles.contains_key(planned.profile));
             let synced = planned_doc(merged, &planned);
             let base = synced.as_ref().unwrap_or(merged);
             let mut edited = edit(base)?;
             edited.doc = edited.doc.filter(|doc| doc != base);
+            if let Some(doc) = edited.doc.as_ref().filter(|_| !is_whole) {
+                // Only what puts another credential in a damaged one's place is done before that.
+                let mut lost = survey.state.damage.profiles.keys();
+                if !lost.any(|id| doc.get(Section::Profiles, id).is_some()) {
+                    return Err(survey.state.unopened_error().into());
+                }
+            }
             self.check_nothing_spent(base, &edited)?;
             let course = Course {
                 takeover,
@@ -399,10 +423,14 @@ impl<'e> Engine<'e> {
             survey.notices.extend(news);
             survey.notices.append(&mut told);
             let target = course.target(&survey.state.doc);
-            if !survey.withheld && !target.is_blank() && self.make_site_dir(&survey)? {
+            let writes = is_whole && !survey.withheld && !target.is_blank();
+            if writes && self.make_site_dir(&survey)? {
                 continue;
             }
-            let write = survey.write_needed(target, extent);
+            let write = match is_whole {
+                true => survey.write_needed(target, extent),
+                false => Write::No,
+            };
             match self.carry_out(agent, lock, survey, course, write)? {
                 Round::Done(mut loaded) => {
                     loaded.before = before.or(loaded.before);
@@ -429,6 +457,7 @@ impl<'e> Engine<'e> {
         course: Course,
         mut write: Write,
     ) -> Result<Round, SyncError> {
+        let is_whole = survey.state.unopened.is_empty();
         let want_of_memory = survey.take_want_of_memory();
         let target = course.target(&survey.state.doc);
         let mut not_written = want_of_memory.filter(|_| !target.is_blank());
@@ -447,9 +476,15 @@ impl<'e> Engine<'e> {
                 write = Write::No;
             }
         }
-        let announces = survey.withheld && !survey.is_withholding_known() && !target.is_blank();
+        is_pending |= !is_whole;
+        let announces =
+            is_whole && survey.withheld && !survey.is_withholding_known() && !target.is_blank();
         let mut revision = survey.state.revision;
-        if survey.is_news(&course) || announces || write != Write::No {
+        let is_news = match is_whole {
+            true => survey.is_news(&course),
+            false => course.changes_something(),
+        };
+        if is_news || announces || write != Write::No {
             let plan = Committal {
                 write,
                 announces,
@@ -499,15 +534,22 @@ impl<'e> Engine<'e> {
             }
         }
         drop(survey.file); // the document that it ends with may be the file's
+        let (mut unopened, mut damage) = (survey.state.unopened, survey.state.damage);
         let (doc, before) = match course.into_target() {
             Some(doc) => (doc, Some(survey.state.doc)),
             None => (survey.state.doc, None),
         };
+        let was_healed = |id: &String| doc.get(Section::Profiles, id).is_some();
+        if damage.profiles.keys().any(was_healed) {
+            let state = self.vault.agent(&agent.name)?;
+            (unopened, damage) = (state.unopened, state.damage);
+        }
         Ok(Round::Done(Box::new(Loaded {
             doc,
             revision,
             before,
-            unopened: Vec::new(),
+            unopened,
+            damage,
             notices: survey.notices,
             planned: survey.planned,
             not_written,
@@ -538,8 +580,11 @@ impl<'e> Engine<'e> {
         if tx.revision(&agent.name)? != survey.state.revision {
             return Ok(None);
         }
-        // That of this place is recorded below.
-        tx.keep_snapshots(&agent.name, Some(place.site()), || render(stored))?;
+        let is_whole = survey.state.unopened.is_empty();
+        // That of this place is recorded below. What lacks something is no base of a merge.
+        if is_whole {
+            tx.keep_snapshots(&agent.name, Some(place.site()), || render(stored))?;
+        }
         if survey.is_unknown() || plan.announces {
             tx.touch(&agent.name)?; // what is recorded below refers to the agent
         }
@@ -577,7 +622,9 @@ impl<'e> Engine<'e> {
         if let Write::Yes(reason) = plan.write {
             tx.append(Some(&agent.name), export_event(survey, reason.as_str()))?;
         }
-        record_known(&mut tx, agent, survey, plan, revision)?;
+        if is_whole || survey.is_known() {
+            record_known(&mut tx, agent, survey, plan, revision)?;
+        }
         if plan.announces {
             let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
                 .outcome(Outcome::Skipped)

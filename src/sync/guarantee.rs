@@ -21,7 +21,7 @@ use crate::domain::{AgentName, ProfileId, Section, UnixMs};
 use crate::oauth::Providers;
 use crate::platform::keychain::{SessionBus, SystemKeychain};
 use crate::platform::{Actor, Clock};
-use crate::vault::{KeyChoice, KeySources, UnlockedVault, Vault, create};
+use crate::vault::{KeyChoice, KeySources, UnlockedVault, Upgrade, Vault, create};
 
 const START: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -45,6 +45,7 @@ impl Place {
             keyfile_dir: self.at("keys"),
             keychain: &keychain,
             secrets: None,
+            upgrade: Upgrade::default(),
         })
     }
 

@@ -4,7 +4,7 @@ use super::engine::{Engine, Loaded, SyncMode};
 use super::error::SyncError;
 use super::renew::{NotRenewed, Renewal};
 use crate::config::AgentRef;
-use crate::domain::{ProfileId, StoreDoc};
+use crate::domain::ProfileId;
 use crate::platform::FileError;
 use crate::vault::{HandedOut, Pin};
 
@@ -70,7 +70,8 @@ impl Renewals {
 }
 
 impl Engine<'_> {
-    /// Loads an agent and lets `choose` decide what of it is handed out. That is committed to the record before this returns, and
+    /// Loads an agent and lets `choose` decide what of it is handed out. Where rows are [damaged](Loaded::damage), `choose` refuses
+    /// what may depend on them. That is committed to the record before this returns, and
     /// only if the credentials are still those that were chosen from; else it is chosen again.
     ///
     /// Logins that are [due](Handing::due) are refreshed first, by `renew`, each once. Where nothing is handed out, what was passed
@@ -83,18 +84,18 @@ impl Engine<'_> {
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,
-        choose: impl Fn(&StoreDoc, &[Pin], &Renewals) -> Result<(Handing, T), E>,
+        choose: impl Fn(&Loaded, &[Pin], &Renewals) -> Result<(Handing, T), E>,
         renew: impl Fn(&mut Self, &ProfileId) -> Result<Renewal, E>,
     ) -> Result<(Loaded, T, Renewals), E> {
         let mut renewals = Renewals::default();
         let mut rounds = 0;
         while rounds < ROUNDS_MAX {
             let loaded = self.load(agent, mode)?;
-            if let Some(row) = loaded.unopened.first() {
-                return Err(SyncError::Unopened { row: row.clone() }.into());
-            }
-            let pins = self.vault.pins(&agent.name).map_err(SyncError::from)?;
-            let (handing, chosen) = choose(&loaded.doc, &pins, &renewals)?;
+            let pins = match loaded.damage.pins || loaded.damage.frame {
+                true => Vec::new(),
+                false => self.vault.pins(&agent.name).map_err(SyncError::from)?,
+            };
+            let (handing, chosen) = choose(&loaded, &pins, &renewals)?;
             let due = handing.due.iter().filter(|id| !renewals.was_tried(id));
             let due: Vec<ProfileId> = due.cloned().collect();
             if !due.is_empty() {

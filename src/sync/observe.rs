@@ -45,13 +45,20 @@ impl Engine<'_> {
         agent: &AgentRef,
         loaded: &mut Loaded,
     ) -> Result<(), SyncError> {
-        if !loaded.unopened.is_empty() {
+        if loaded.damage.frame {
             return Ok(());
         }
         let now = self.clock.now();
+        let skips = match skips(self.vault, &agent.name, &loaded.doc, &loaded.planned) {
+            Err(VaultError::Unopened { row }) => {
+                loaded.unopened.push(row);
+                Vec::new()
+            }
+            skips => skips?,
+        };
         let seen = Seen {
             ends: ends(self.vault, &agent.name, &loaded.doc, now)?,
-            skips: skips(self.vault, &agent.name, &loaded.doc, &loaded.planned)?,
+            skips,
             borrowed: self.borrowed(loaded)?,
         };
         if seen.ends.is_empty() && seen.skips.is_empty() && seen.borrowed.is_empty() {

@@ -136,8 +136,7 @@ impl Engine<'_> {
                     exchanged.iter().any(|one| one.grant == grant)
                 })
             });
-            // Of one with rows that do not open nothing is written until that is mended.
-            if holds && state.unopened.is_empty() {
+            if holds && !state.damage.frame {
                 sharing.push((other, state));
             }
         }

@@ -7,12 +7,21 @@ use super::change::Step;
 use super::destination::Destination;
 use super::edited::Edited;
 use super::engine::Extent;
+use super::error::SyncError;
 use super::merge::{Change, Side, changes_of_file, merge};
 use super::notice::Notice;
 use super::sources::{Legacy, Planned};
 use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, parse, render};
 use crate::vault::{AgentState, ExportRecord, ExportState};
+
+impl AgentState {
+    /// The error that names the first row that is not as clawkeep left it.
+    pub(super) fn unopened_error(&self) -> SyncError {
+        let row = self.unopened.first().cloned().unwrap_or_default();
+        SyncError::Unopened { row }
+    }
+}
 
 /// What is found.
 pub(super) struct Survey {
@@ -91,10 +100,7 @@ impl Survey {
     pub(super) fn is_news(&self, course: &Course) -> bool {
         self.is_unknown()
             || (self.is_known() && !self.is_record_current())
-            || course.takeover.doc.is_some()
-            || course.synced.is_some()
-            || course.edited.doc.is_some()
-            || !course.edited.events.is_empty()
+            || course.changes_something()
     }
 
     /// What was last known in the file is what the vault has now. The file was written at this revision, or needed no
@@ -229,7 +235,28 @@ pub(super) struct Course {
     pub(super) edited: Edited,
 }
 
+impl Takeover {
+    /// Nothing was taken over.
+    pub(super) fn nothing() -> Self {
+        Self {
+            doc: None,
+            lost: Vec::new(),
+            changes: Vec::new(),
+            step: Step::Merge { first: false },
+            spent: Vec::new(),
+        }
+    }
+}
+
 impl Course {
+    /// Whether anything of the vault changes with it.
+    pub(super) fn changes_something(&self) -> bool {
+        self.takeover.doc.is_some()
+            || self.synced.is_some()
+            || self.edited.doc.is_some()
+            || !self.edited.events.is_empty()
+    }
+
     /// Where it ends, beginning with `stored`.
     pub(super) fn target<'c>(&'c self, stored: &'c StoreDoc) -> &'c StoreDoc {
         let taken_over = self.takeover.doc.as_deref();

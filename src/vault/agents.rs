@@ -1,72 +1,88 @@
-//! What an agent has, read and opened: the rows put together into a document, with those that do not open named.
+//! What an agent has, read, proved and opened: the rows put together into a document, with those that are not as clawkeep
+//! left them named.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::OptionalExtension;
 use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
+use super::grants::grant_key;
+use super::keys::Keys;
+use super::listing::Part;
 use super::profiles::Plain;
+use super::proof::{AgentProof, Altered, Proof, Scope};
 use super::seal_json::open_json;
 use super::sections::{Frame, frame_of};
-use super::{UnlockedVault, sections, terms};
-use crate::crypto::SealKey;
-use crate::domain::{AgentName, Endpoint, Section, StoreDoc, VaultId};
+use super::{UnlockedVault, sections};
+use crate::domain::{AgentName, Endpoint, StoreDoc, VaultId, normalize_provider};
 
 /// What an agent has in the vault.
 #[derive(Debug)]
 pub struct AgentState {
-    /// The store document, as it is to be exported.
+    /// The store document, as it is to be exported. It lacks what is [damaged](AgentState::damage).
     pub doc: StoreDoc,
     /// Raised by every change; 0 when the agent has nothing yet.
     pub revision: i64,
-    /// Rows that did not open. While there are any, the document is incomplete and must not be exported.
+    /// Rows that are not as clawkeep left them, in words. While there are any, the document must not be exported.
     pub unopened: Vec<String>,
+    /// What the document lacks for that.
+    pub damage: Damage,
     /// What each profile's grant is pinned to, as far as it is.
     pub pins: BTreeMap<String, Endpoint>,
+}
+
+/// What a document lacks, since its rows are damaged or were modified outside clawkeep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Credentials, by profile, with the provider that each is for. Nothing of them is handed out, synced or refreshed.
+    pub profiles: BTreeMap<String, String>,
+    /// The profiles whose usage statistics are lost: whether they are in cooldown is not known.
+    pub usage: BTreeSet<String>,
+    /// Whether order, last good and endpoints are lost.
+    pub frame: bool,
+    /// Whether session pins are lost.
+    pub pins: bool,
+}
+
+impl Damage {
+    /// Whether a credential is among what is lost.
+    #[must_use]
+    pub fn hides(&self, profile: &str, doc: &StoreDoc) -> bool {
+        self.profiles.contains_key(profile) || (self.frame && doc.credential(profile).is_none())
+    }
+
+    /// Whether a choice between the credentials of a provider may depend on what is lost.
+    #[must_use]
+    pub fn affects(&self, provider: &str, doc: &StoreDoc) -> bool {
+        let provider = normalize_provider(provider);
+        let is_of = |profile: &String| {
+            let known = doc.credential(profile);
+            known.is_some_and(|known| normalize_provider(known.provider) == provider)
+        };
+        self.frame
+            || self.profiles.values().any(|other| *other == provider)
+            || self.usage.iter().any(is_of)
+    }
 }
 
 impl UnlockedVault {
     /// What an agent has: an empty document when it has nothing.
     ///
     /// # Errors
-    /// When the vault cannot be read. A row that does not open is listed, and the others are there.
+    /// When the vault cannot be read. A row that is not as clawkeep left it is named, and the others are there.
     pub fn agent(&self, agent: &AgentName) -> Result<AgentState, VaultError> {
-        let none = AgentState {
-            doc: StoreDoc::default(),
-            revision: 0,
-            unopened: Vec::new(),
-            pins: BTreeMap::new(),
-        };
         // One snapshot for all statements: a document half before and half after another process's commit never was.
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let read = Reader {
             conn: &self.conn,
-            seal: &keys.seal,
+            keys: &keys,
             vault: self.id,
             path: &self.path,
+            proof: &Proof::of(&self.conn, &self.path, &keys, self.id)?,
         };
-        let Some(id) = terms::find(&self.conn, agent.as_str()).at(&self.path, "read")? else {
-            return Ok(none);
-        };
-        read.agent(id, agent).map(|state| state.unwrap_or(none))
-    }
-
-    /// The agents that have something in the vault, in no order.
-    ///
-    /// # Errors
-    /// When the vault cannot be read.
-    pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
-        let read = || -> rusqlite::Result<Vec<AgentName>> {
-            let mut select = self
-                .conn
-                .prepare("SELECT t.text FROM agents a JOIN terms t ON t.id = a.id")?;
-            select
-                .query_map([], |row| row.get(0).map(AgentName::from_stored))?
-                .collect()
-        };
-        read().at(&self.path, "read")
+        read.agent(agent)
     }
 }
 
@@ -85,13 +101,33 @@ fn pinned((profile, pin): (String, Value)) -> Option<(String, Endpoint)> {
 /// Reads what an agent has.
 pub(super) struct Reader<'a> {
     pub(super) conn: &'a rusqlite::Connection,
-    pub(super) seal: &'a SealKey,
+    pub(super) keys: &'a Keys,
     pub(super) vault: VaultId,
     pub(super) path: &'a std::path::Path,
+    pub(super) proof: &'a Proof<'a>,
 }
 
 impl Reader<'_> {
-    fn agent(&self, id: i64, name: &AgentName) -> Result<Option<AgentState>, VaultError> {
+    fn agent(&self, name: &AgentName) -> Result<AgentState, VaultError> {
+        let mut state = AgentState {
+            doc: StoreDoc::default(),
+            revision: 0,
+            unopened: Vec::new(),
+            damage: Damage::default(),
+            pins: BTreeMap::new(),
+        };
+        let agents = self.proof.listing(Scope::Vault, Part::Agents)?;
+        let (id, is_row_proved) = match self.proof.agent(&agents, name.as_str())? {
+            AgentProof::Absent => return Ok(state),
+            AgentProof::Listed { id, row } => (id, row),
+            AgentProof::Altered => {
+                state
+                    .unopened
+                    .push(Part::Agents.describe("", name.as_str()));
+                state.damage.frame = true;
+                return Ok(state);
+            }
+        };
         let row: Option<(i64, Option<Vec<u8>>)> = self
             .conn
             .prepare_cached("SELECT revision, frame FROM agents WHERE id = ?1")
@@ -101,130 +137,141 @@ impl Reader<'_> {
                     .optional()
             })
             .at(self.path, "read")?;
-        let Some((revision, blob)) = row else {
-            return self.without_row(id, name);
+        let (revision, blob) = row.unwrap_or_default();
+        let frame = blob
+            .filter(|_| is_row_proved)
+            .and_then(|blob| Frame::open(&self.keys.seal, self.vault, name, revision, &blob));
+        state.revision = revision;
+        let fields = match frame {
+            Some(frame) => {
+                state.pins = frame.pins.into_iter().filter_map(pinned).collect();
+                frame.fields
+            }
+            None => {
+                state
+                    .unopened
+                    .push(Part::Agents.describe("", name.as_str()));
+                state.damage.frame = true;
+                frame_of(&StoreDoc::default())
+            }
         };
-        let mut unopened = Vec::new();
-        let frame = blob.and_then(|blob| Frame::open(self.seal, self.vault, name, revision, &blob));
-        if frame.is_none() {
-            unopened.push(format!("the frame of agent {name}"));
-        }
-        if self.is_overtaken(id, revision)? {
-            unopened.push(format!("the newest state of agent {name}"));
-        }
-        let (fields, generations, pins) = match frame {
-            Some(frame) => (frame.fields, Some(frame.generations), frame.pins),
-            None => (frame_of(&StoreDoc::default()), None, Map::new()),
-        };
-        for section in [Section::Order, Section::LastGood] {
-            let sealed = fields.get(section.key()).and_then(Value::as_object);
-            let plain = self.provider_entries(section, id)?;
-            if sealed.map_or(!plain.is_empty(), |sealed| *sealed != plain) {
-                unopened.push(format!("the {} of agent {name}", section.key()));
+        let scope = Scope::Agent(id, name.as_str());
+        // Copies for those who have no key: nothing is decided by them.
+        let copies = self.proof.altered(scope, Part::Entries)?;
+        state.unopened.extend(copies.iter().map(Altered::describe));
+        let pins = self.proof.altered(scope, Part::Pins)?;
+        state.unopened.extend(pins.iter().map(Altered::describe));
+        state.damage.pins = !pins.is_empty();
+        let profiles = self.profiles(scope, &mut state)?;
+        let usage = self.usage(scope, &mut state)?;
+        state.doc = sections::assemble(fields, profiles, usage);
+        self.leave_out_unproved_grants(name, &mut state)?;
+        state.unopened.dedup(); // several copies of one order
+        Ok(state)
+    }
+
+    /// The rows of a part that are as listed go to `take`, with their keys; those that are not are noted.
+    pub(super) fn altered_keys(
+        &self,
+        (scope, part): (Scope<'_>, Part),
+        state: &mut AgentState,
+        mut note: impl FnMut(&mut Damage, &Altered),
+    ) -> Result<BTreeSet<String>, VaultError> {
+        let altered = self.proof.altered(scope, part)?;
+        for row in &altered {
+            state.unopened.push(row.describe());
+            // One that was added is nobody's: nothing is lost with it.
+            if row.listed.is_some() {
+                note(&mut state.damage, row);
             }
         }
-        let profiles = self.profiles(id, name, generations.as_ref(), &mut unopened)?;
-        let usage = self.usage(id, name, &mut unopened)?;
-        let doc = sections::assemble(fields, profiles, usage);
-        Ok(Some(AgentState {
-            doc,
-            revision,
-            unopened,
-            pins: pins.into_iter().filter_map(pinned).collect(),
-        }))
-    }
-
-    /// Whether a store says what the agent had at a later revision than it has: an older state was put back beneath what is known of
-    /// the store, which would then be written over with less.
-    fn is_overtaken(&self, id: i64, revision: i64) -> Result<bool, VaultError> {
-        self.conn
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM exports WHERE agent = ?1 AND revision > ?2)",
-            )
-            .and_then(|mut select| select.query_row([id, revision], |row| row.get(0)))
-            .at(self.path, "read")
-    }
-
-    /// Without the agent's own row nothing of it is there, which is right only if the record knows of nothing either.
-    fn without_row(&self, id: i64, name: &AgentName) -> Result<Option<AgentState>, VaultError> {
-        let changed: bool = self
-            .conn
-            .query_row(
-                "SELECT EXISTS (SELECT 1 FROM subjects s JOIN events e ON e.subject = s.id WHERE s.agent = ?1 AND e.generation IS NOT NULL)",
-                [id],
-                |row| row.get(0),
-            )
-            .at(self.path, "read")?;
-        Ok(changed.then(|| AgentState {
-            doc: StoreDoc::default(),
-            revision: 0,
-            unopened: vec![format!("agent {name}")],
-            pins: BTreeMap::new(),
-        }))
+        Ok(altered.into_iter().map(|row| row.key).collect())
     }
 
     fn profiles(
         &self,
-        agent: i64,
-        name: &AgentName,
-        generations: Option<&Map<String, Value>>,
-        unopened: &mut Vec<String>,
+        scope: Scope<'_>,
+        state: &mut AgentState,
     ) -> Result<Map<String, Value>, VaultError> {
-        let mut entries = Map::with_capacity(generations.map_or(0, Map::len));
-        let mut closed = HashSet::new();
+        let altered = self.altered_keys((scope, Part::Profiles), state, |damage, row| {
+            let provider = row.listed.as_ref().map(|listed| listed.note.clone());
+            let key = row.key.clone();
+            damage.profiles.insert(key, provider.unwrap_or_default());
+        })?;
+        let mut entries = Map::new();
         let mut select = self
             .conn
             .prepare_cached(
-                "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed, \
-                 (SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
-                  WHERE s.profile = p.profile AND s.agent = p.agent AND e.generation IS NOT NULL) \
+                "SELECT p.id, t.text, p.provider, p.type, p.owner, p.expires, p.generation, p.sealed \
                  FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1 ORDER BY p.position, p.id",
             )
             .at(self.path, "read")?;
-        let mut rows = select.query([agent]).at(self.path, "read")?;
+        let mut rows = select.query([scope.owner()]).at(self.path, "read")?;
         while let Some(row) = rows.next().at(self.path, "read")? {
-            let read = || -> rusqlite::Result<(String, Option<Value>)> {
+            let read = || -> rusqlite::Result<Option<(String, Option<Value>, String)>> {
                 let text =
                     |column| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
-                let profile: String = row.get(1)?;
+                let profile = text(1)?;
+                if altered.contains(profile) {
+                    return Ok(None);
+                }
                 let plain = Plain {
-                    agent: name.as_str(),
-                    profile: &profile,
+                    agent: scope.name(),
+                    profile,
                     provider: text(2)?,
                     kind: text(3)?,
                     owner: text(4)?,
                     expires: row.get(5)?,
                     generation: row.get(6)?,
                 };
-                let newest: Option<i64> = row.get(8)?;
                 let blob = row.get_ref(7)?.as_blob()?;
-                let entry = open_json(
-                    self.seal,
-                    plain.aad(self.vault, "profiles", row.get(0)?),
-                    blob,
-                )
-                // An old row put back whole opens, but is neither the newest nor the one that the frame knows. A frame
-                // that does not open is a finding of its own and takes no row with it.
-                .filter(|_| newest == Some(plain.generation))
-                .filter(|_| {
-                    generations
-                        .is_none_or(|known| known.get(&profile).and_then(Value::as_i64) == newest)
-                });
-                Ok((profile, entry))
+                let aad = plain.aad(self.vault, "profiles", row.get(0)?);
+                let entry = open_json(&self.keys.seal, aad, blob);
+                Ok(Some((profile.to_owned(), entry, plain.provider.to_owned())))
             };
-            let (profile, entry) = read().at(self.path, "read")?;
-            match entry {
-                Some(entry) => drop(entries.insert(profile, entry)),
-                None => {
-                    unopened.push(format!("profile {profile} of agent {name}"));
-                    closed.insert(profile);
+            match read().at(self.path, "read")? {
+                Some((profile, Some(entry), _)) => drop(entries.insert(profile, entry)),
+                Some((profile, None, provider)) => {
+                    let name = scope.name();
+                    state
+                        .unopened
+                        .push(format!("profile {profile} of agent {name}"));
+                    state.damage.profiles.insert(profile, provider);
                 }
+                None => {}
             }
         }
-        let is_there = |profile: &String| entries.contains_key(profile) || closed.contains(profile);
-        let known = generations.into_iter().flat_map(Map::keys);
-        let gone = known.filter(|profile| !is_there(profile));
-        unopened.extend(gone.map(|profile| format!("profile {profile} of agent {name}")));
         Ok(entries)
+    }
+
+    /// Takes out the logins of which it is not proved whether their refresh token may be sent.
+    fn leave_out_unproved_grants(
+        &self,
+        name: &AgentName,
+        state: &mut AgentState,
+    ) -> Result<(), VaultError> {
+        let mut grants = None;
+        let mut unproved = BTreeMap::new();
+        for (id, credential) in state.doc.credentials() {
+            let Some(refresh) = credential.expose_refresh() else {
+                continue;
+            };
+            let listing = match &grants {
+                Some(listing) => listing,
+                None => grants.insert(self.proof.listing(Scope::Vault, Part::Grants)?),
+            };
+            let key = grant_key(self.keys.fingerprint(refresh));
+            let place = (Scope::Vault, Part::Grants);
+            if !self.proof.is_as_listed(listing, place, &key)? {
+                unproved.insert(id.to_owned(), normalize_provider(credential.provider));
+            }
+        }
+        for id in unproved.keys() {
+            let row = format!("the refresh state of profile {id} of agent {name}");
+            state.unopened.push(row);
+            state.doc.remove(crate::domain::Section::Profiles, id);
+        }
+        state.damage.profiles.extend(unproved);
+        Ok(())
     }
 }

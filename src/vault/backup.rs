@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{BackupError, Context, VaultError};
 use super::file::{BUSY_TIMEOUT, Vault, lock};
-use super::unlock::{KeySources, UnlockedVault};
+use super::unlock::{KeySources, UnlockedVault, Upgrade};
 use super::{cells, events};
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
 use crate::crypto::SlotKind;
@@ -212,7 +212,12 @@ pub(super) fn examine(
         let path = vault.path;
         return Err(VaultError::Damaged { path, what }.into());
     }
-    let vault = vault.unlock(sources)?;
+    // A head that was kept later says nothing against an older copy.
+    let upgrade = Upgrade {
+        kept_head: None,
+        ..sources.upgrade
+    };
+    let vault = vault.open_with_any(sources)?.upgraded(&upgrade)?;
     let record = vault.verify_record(None)?.map_err(BackupError::Chain)?;
     let mut unopened = Vec::new();
     let cells = cells::for_each(&vault.conn, (&vault.path, vault.id), |cell| {
@@ -221,9 +226,7 @@ pub(super) fn examine(
         }
         Ok(())
     })?;
-    for agent in vault.agents()? {
-        unopened.extend(vault.agent(&agent)?.unopened); // also what was put back or taken out whole
-    }
+    unopened.extend(vault.altered_rows()?); // also what was put back or taken out whole
     unopened.sort();
     unopened.dedup();
     let last = events::last(&vault.conn).at(&vault.path, "read")?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
 use super::error::{Context, VaultError};
-use super::grants::{Grant, GrantState};
+use super::grants::{Grant, GrantState, all_grants};
 use super::profiles::ChangeNote;
 use super::sections::{Frame, frame_of};
 use super::{AgentState, Tx, UnlockedVault, Vault, events, terms};
@@ -58,8 +58,10 @@ impl<'v> Replaced<'v> {
 pub(super) fn carry_over(tx: &mut Tx<'_>, old: Replaced<'_>) -> Result<Carried, VaultError> {
     let mut carried = Carried::default();
     let mut in_use = HashSet::new();
-    if let Some(old) = old.vault() {
-        carry_grants(tx, old)?;
+    match old {
+        Replaced::Nothing => {}
+        Replaced::Unlocked(old) => carry_grants(tx, old)?,
+        Replaced::Locked(old) => carry_cautions(tx, old)?,
     }
     if let Replaced::Unlocked(old) = old {
         for name in old.agents()? {
@@ -102,7 +104,7 @@ pub(super) fn carry_over(tx: &mut Tx<'_>, old: Replaced<'_>) -> Result<Carried, 
 
 /// What the vault that is replaced knew of grants is newer, unless the backup is of another line of it and knows that one is spent. A
 /// refresh that was under way in it will not be ended here.
-fn carry_grants(tx: &mut Tx<'_>, old: &Vault) -> Result<(), VaultError> {
+fn carry_grants(tx: &mut Tx<'_>, old: &UnlockedVault) -> Result<(), VaultError> {
     use GrantState::{Borrowed, Dead, Free, Spent, Started, Uncertain};
     for (print, grant) in old.grants()? {
         let known = tx.grant(print)?;
@@ -120,6 +122,28 @@ fn carry_grants(tx: &mut Tx<'_>, old: &Vault) -> Result<(), VaultError> {
                 ..grant
             },
         )?;
+    }
+    Ok(())
+}
+
+/// Without a key nothing proves what the vault that is replaced says of grants: what keeps a token from being sent is taken over, and
+/// nothing else.
+fn carry_cautions(tx: &mut Tx<'_>, old: &Vault) -> Result<(), VaultError> {
+    for (print, grant) in all_grants(&old.conn).at(&old.path, "read")? {
+        let known = tx.grant(print)?;
+        let state = match grant.state {
+            GrantState::Started => GrantState::Uncertain,
+            state => state,
+        };
+        if state.caution() > known.state.caution() {
+            let fence = grant.fence.max(known.fence);
+            let carried = Grant {
+                state,
+                fence,
+                ..known
+            };
+            tx.set_grant(print, &carried)?;
+        }
     }
     Ok(())
 }

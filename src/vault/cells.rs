@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
 use super::exports::snapshot_aad;
+use super::listing::Part;
 use super::profiles::Plain;
 use super::sections::{Frame, usage_aad};
 use crate::crypto::{Aad, SealKey};
@@ -24,9 +25,16 @@ pub(super) struct Cell<'r> {
     /// The statement that puts another blob (`?1`) in its place, and what identifies it (from `?2` on).
     update: &'static str,
     key: Vec<Value>,
+    /// As which row it is listed: part, agent and key.
+    listed_as: Option<(Part, String, String)>,
 }
 
 impl Cell<'_> {
+    /// As which row of an agent it is listed, other than its frame and its credentials: part, agent and key.
+    pub(super) fn listed_as(&self) -> Option<(Part, String, String)> {
+        self.listed_as.clone()
+    }
+
     /// Opens it.
     pub(super) fn open(&self, seal: &SealKey) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         seal.open(self.aad.clone(), self.blob)
@@ -119,6 +127,7 @@ fn frame(row: &Row<'_>, vault: VaultId, path: &Path, visit: Visit<'_>) -> Result
         blob: blob(row, 3).at(path, "read")?,
         update: "UPDATE agents SET frame = ?1 WHERE id = ?2",
         key: vec![id.into()],
+        listed_as: None,
     })
 }
 
@@ -160,6 +169,10 @@ fn credential(
         blob: blob(row, 8).at(path, "read")?,
         update,
         key: vec![id.into()],
+        listed_as: (table == Part::Versions.name()).then(|| {
+            let key = serde_json::json!([plain.profile, id]).to_string();
+            (Part::Versions, plain.agent.to_owned(), key)
+        }),
     })
 }
 
@@ -175,6 +188,7 @@ fn usage(row: &Row<'_>, vault: VaultId, path: &Path, visit: Visit<'_>) -> Result
         blob: blob(row, 4).at(path, "read")?,
         update: "UPDATE usage SET sealed = ?1 WHERE agent = ?2 AND profile = ?3",
         key: vec![agent_id.into(), profile_id.into()],
+        listed_as: Some((Part::Usage, agent.as_str().to_owned(), profile.clone())),
     })
 }
 
@@ -195,6 +209,7 @@ fn snapshot(
         blob: blob(row, 3).at(path, "read")?,
         update: "UPDATE exports SET snapshot = ?1 WHERE path = ?2 AND agent = ?3",
         key: vec![store.clone().into(), agent_id.into()],
+        listed_as: Some((Part::Exports, agent.as_str().to_owned(), store.clone())),
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
+use super::changed_rows::Listed;
 use super::error::{Context, KeyProblem, VaultError};
 use super::file::{APPLICATION_ID, Vault, connect, lock, trusted_dir};
 use super::keep_key::{Kept, NewKey, keep, keep_in_keychain};
@@ -171,7 +172,7 @@ impl Draft {
             epoch: Epoch(1),
         };
         let mut unlocked = vault.with_data_key(data.clone(), first_slot(kept))?;
-        let mut tx = unlocked.begin(actor, clock)?;
+        let mut tx = unlocked.begin_with(Listed::AnewBut(Vec::new()), actor, clock)?;
         let event = EventDraft::new(EventKind::VaultCreated, Origin::Clawkeep);
         tx.append(
             None,
@@ -221,7 +222,7 @@ impl Draft {
         let prints = sealed(FINGERPRINT, FingerprintKey::generate()?.expose_secret())?;
         let write = || {
             conn.execute(
-                "INSERT INTO vault (only, vault_id, epoch, created_at) VALUES (1, ?1, ?2, ?3)",
+                "INSERT INTO identity (only, vault_id, epoch, created_at) VALUES (1, ?1, ?2, ?3)",
                 params![vault.0, epoch.0, now.0],
             )?;
             put_record_key(conn, (AUDIT, 1), &audit, now)?;

@@ -6,7 +6,9 @@ use rusqlite::{OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
-use super::{Tx, UnlockedVault, Vault};
+use super::listing::Part;
+use super::proof::{Proof, Scope};
+use super::{Tx, UnlockedVault, Vault, terms};
 use crate::crypto::{Aad, constant_time_eq};
 use crate::domain::{AgentName, UnixMs, VaultId};
 
@@ -101,12 +103,19 @@ impl Vault {
     }
 }
 
-impl Vault {
+impl UnlockedVault {
     /// The store files that are kept up for an agent.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When they cannot be read, or what is known of one is not as clawkeep left it.
     pub fn written_stores(&self, agent: &AgentName) -> Result<Vec<PathBuf>, VaultError> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        if let Some(row) = proof.altered_of(agent.as_str(), Part::Exports)?.first() {
+            let row = row.describe();
+            return Err(VaultError::Unopened { row });
+        }
         let read = || -> rusqlite::Result<Vec<PathBuf>> {
             let mut select = self.conn.prepare_cached(
                 "SELECT x.path FROM exports x JOIN terms t ON t.id = x.agent WHERE t.text = ?1 AND x.state = 'written'",
@@ -131,6 +140,11 @@ impl UnlockedVault {
         let path = path_text(path);
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        let mut altered = proof.altered_of(agent.as_str(), Part::Exports)?.into_iter();
+        if altered.any(|row| row.key == path) {
+            return Ok(Err(Part::Exports.describe(agent.as_str(), &path)));
+        }
         let row = self
             .conn
             .prepare_cached(
@@ -177,11 +191,20 @@ impl UnlockedVault {
 }
 
 impl Tx<'_> {
+    fn will_change_export(&mut self, path: &str, agent: &AgentName) -> Result<(), VaultError> {
+        let id = terms::find(&self.tx, agent.as_str()).at(self.path, "read")?;
+        match id {
+            Some(id) => self.will_change(Scope::Agent(id, agent.as_str()), Part::Exports, path),
+            None => Ok(()), // nor is there a row that could change
+        }
+    }
+
     /// Records that the store file was looked at, and is as it was known.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn see_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
+        self.will_change_export(&path_text(path), agent)?;
         self.tx
             .execute(
                 "UPDATE exports SET updated_at = ?3 \
@@ -197,6 +220,7 @@ impl Tx<'_> {
     /// # Errors
     /// When it cannot be written.
     pub fn forget_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
+        self.will_change_export(&path_text(path), agent)?;
         self.tx
             .execute(
                 "UPDATE exports SET digest = NULL, snapshot = NULL, revision = -1 \
@@ -232,6 +256,7 @@ impl Tx<'_> {
         for path in select().at(self.path, "read")? {
             let aad = snapshot_aad(self.vault, &path, agent);
             let snapshot = self.keys.seal.seal(aad, &bytes())?;
+            self.will_change_export(&path, agent)?;
             self.tx
                 .execute(
                     "UPDATE exports SET snapshot = ?3 \
@@ -267,6 +292,7 @@ impl Tx<'_> {
             Exported::Bytes(bytes) => (Some(bytes), Some(seal(bytes)?)),
         };
         let digest = bytes.map(|bytes| self.keys.data.export_digest(self.vault, bytes));
+        self.will_change_export(&path, agent)?;
         self.tx
             .execute(
                 "INSERT INTO exports (path, agent, state, revision, updated_at, digest, snapshot) \

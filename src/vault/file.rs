@@ -500,7 +500,7 @@ fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
 }
 
 pub(super) fn identity(conn: &Connection, path: &Path) -> Result<(VaultId, Epoch), VaultError> {
-    conn.prepare_cached("SELECT vault_id, epoch FROM vault WHERE only = 1")
+    conn.prepare_cached("SELECT vault_id, epoch FROM identity WHERE only = 1")
         .and_then(|mut select| {
             select.query_row([], |row| Ok((VaultId(row.get(0)?), Epoch(row.get(1)?))))
         })

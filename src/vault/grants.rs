@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::error::{Context, VaultError};
+use super::listing::Part;
+use super::proof::{Proof, Scope};
 use super::seal_json::{open_json, seal_json};
-use super::{Tx, UnlockedVault, Vault, terms};
+use super::{Tx, UnlockedVault, terms};
 use crate::crypto::Aad;
 use crate::domain::{
     AgentName, Credential, Endpoint, Fingerprint, Generation, Owner, ProfileId, SecretJson,
@@ -49,6 +51,18 @@ impl GrantState {
         }
     }
 
+    /// How careful it is: the higher, the less is sent.
+    pub(super) fn caution(self) -> u8 {
+        match self {
+            Self::Free => 0,
+            Self::Started => 1,
+            Self::Uncertain => 2,
+            Self::Dead => 3,
+            Self::Spent => 4,
+            Self::Borrowed => 5,
+        }
+    }
+
     fn of(name: &str) -> Self {
         match name {
             "started" => Self::Started,
@@ -78,54 +92,82 @@ pub struct Grant {
 
 pub(super) const GRANT: &str =
     "SELECT state, fence, failed, not_before, successor FROM grants WHERE print = ?1";
-pub(super) const TROUBLED: &str =
-    "SELECT print, state FROM grants WHERE state IN ('uncertain', 'dead', 'spent')";
-pub(super) const STARTED: &str = "SELECT print, fence FROM grants WHERE state = 'started'";
+pub(super) const ALL: &str =
+    "SELECT print, state, fence, failed, not_before, successor FROM grants ORDER BY print";
 
-fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<Grant> {
+/// A grant's key in the listing.
+pub(super) fn grant_key(print: Fingerprint) -> String {
+    data_encoding::HEXUPPER.encode(&print.to_bytes())
+}
+
+fn grant_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Grant> {
+    Ok(Grant {
+        state: GrantState::of(row.get_ref(first)?.as_str()?),
+        fence: row.get(first + 1)?,
+        failed: row.get(first + 2)?,
+        not_before: row.get::<_, Option<i64>>(first + 3)?.map(UnixMs),
+        successor: row
+            .get::<_, Option<Vec<u8>>>(first + 4)?
+            .and_then(|print| Fingerprint::from_bytes(&print)),
+    })
+}
+
+pub(super) fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<Grant> {
     let row = conn
         .prepare_cached(GRANT)?
-        .query_row([print.to_bytes()], |row| {
-            Ok(Grant {
-                state: GrantState::of(row.get_ref(0)?.as_str()?),
-                fence: row.get(1)?,
-                failed: row.get(2)?,
-                not_before: row.get::<_, Option<i64>>(3)?.map(UnixMs),
-                successor: row
-                    .get::<_, Option<Vec<u8>>>(4)?
-                    .and_then(|print| Fingerprint::from_bytes(&print)),
-            })
-        })
+        .query_row([print.to_bytes()], |row| grant_of(row, 0))
         .optional()?;
     Ok(row.unwrap_or_default())
 }
 
-impl Vault {
+/// Every grant that has a row, as it stands there.
+pub(super) fn all_grants(conn: &Connection) -> rusqlite::Result<Vec<(Fingerprint, Grant)>> {
+    let mut select = conn.prepare_cached(ALL)?;
+    let rows = select.query_map([], |row| {
+        let print = Fingerprint::from_bytes(row.get_ref(0)?.as_blob()?);
+        Ok((print, grant_of(row, 1)?))
+    })?;
+    rows.filter_map(|row| match row {
+        Ok((print, grant)) => Some(Ok((print?, grant))),
+        Err(error) => Some(Err(error)),
+    })
+    .collect()
+}
+
+impl UnlockedVault {
     /// What is known of a grant; nothing is known of most.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read; [`VaultError::Unopened`] when its row is not as clawkeep left it.
     pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        let listing = proof.listing(Scope::Vault, Part::Grants)?;
+        let key = grant_key(print);
+        if !proof.is_as_listed(&listing, (Scope::Vault, Part::Grants), &key)? {
+            return Err(VaultError::Unopened {
+                row: Part::Grants.describe("", &key),
+            });
+        }
         grant(&self.conn, print).at(&self.path, "read")
     }
 
-    /// Everything that is known of grants.
+    /// Everything that is known of grants, but for those whose rows are not as clawkeep left them: their logins are refused.
     ///
     /// # Errors
     /// When it cannot be read.
     pub(super) fn grants(&self) -> Result<Vec<(Fingerprint, Grant)>, VaultError> {
-        let read = || -> rusqlite::Result<Vec<Vec<u8>>> {
-            let mut select = self.conn.prepare("SELECT print FROM grants")?;
-            let rows = select.query_map([], |row| row.get(0))?;
-            rows.collect()
-        };
-        let prints = read().at(&self.path, "read")?;
-        let prints = prints
-            .iter()
-            .filter_map(|print| Fingerprint::from_bytes(print));
-        prints
-            .map(|print| Ok((print, self.grant(print)?)))
-            .collect()
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        let altered = proof.altered(Scope::Vault, Part::Grants)?;
+        let mut grants = all_grants(&self.conn).at(&self.path, "read")?;
+        grants.retain(|(print, _)| {
+            let key = grant_key(*print);
+            !altered.iter().any(|row| row.key == key)
+        });
+        Ok(grants)
     }
 
     /// Whether any grant is spent.
@@ -133,10 +175,10 @@ impl Vault {
     /// # Errors
     /// When it cannot be read.
     pub fn has_spent_grants(&self) -> Result<bool, VaultError> {
-        self.conn
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM grants WHERE state = 'spent')")
-            .and_then(|mut select| select.query_row([], |row| row.get(0)))
-            .at(&self.path, "read")
+        let grants = self.grants()?;
+        Ok(grants
+            .iter()
+            .any(|(_, grant)| grant.state == GrantState::Spent))
     }
 
     /// The grants of which a refresh was begun and has not ended, each with its fence.
@@ -144,19 +186,11 @@ impl Vault {
     /// # Errors
     /// When they cannot be read.
     pub fn started_refreshes(&self) -> Result<Vec<(Fingerprint, i64)>, VaultError> {
-        let read = || -> rusqlite::Result<Vec<(Fingerprint, i64)>> {
-            let mut select = self.conn.prepare_cached(STARTED)?;
-            let rows = select.query_map([], |row| {
-                let print = Fingerprint::from_bytes(row.get_ref(0)?.as_blob()?);
-                Ok((print, row.get(1)?))
-            })?;
-            rows.filter_map(|row| match row {
-                Ok((print, fence)) => Some(Ok((print?, fence))),
-                Err(error) => Some(Err(error)),
-            })
-            .collect()
-        };
-        read().at(&self.path, "read")
+        let started = self.grants()?.into_iter();
+        Ok(started
+            .filter(|(_, grant)| grant.state == GrantState::Started)
+            .map(|(print, grant)| (print, grant.fence))
+            .collect())
     }
 }
 
@@ -175,14 +209,18 @@ impl UnlockedVault {
         &self,
         doc: &StoreDoc,
     ) -> Result<BTreeMap<String, GrantState>, VaultError> {
-        let read = || -> rusqlite::Result<HashMap<Vec<u8>, GrantState>> {
-            let mut select = self.conn.prepare_cached(TROUBLED)?;
-            let rows = select.query_map([], |row| {
-                Ok((row.get(0)?, GrantState::of(row.get_ref(1)?.as_str()?)))
-            })?;
-            rows.collect()
+        let is_troubled = |state| {
+            matches!(
+                state,
+                GrantState::Uncertain | GrantState::Dead | GrantState::Spent
+            )
         };
-        let troubled = read().at(&self.path, "read")?;
+        let troubled: HashMap<_, _> = self
+            .grants()?
+            .into_iter()
+            .filter(|(_, grant)| is_troubled(grant.state))
+            .map(|(print, grant)| (print.to_bytes(), grant.state))
+            .collect();
         if troubled.is_empty() {
             return Ok(BTreeMap::new()); // nearly always: no fingerprint has to be made
         }
@@ -190,7 +228,7 @@ impl UnlockedVault {
             let refresh = credential
                 .expose_refresh()
                 .filter(|_| Owner::of(id) == Owner::Vault)?;
-            let state = troubled.get(self.fingerprint(refresh).to_bytes().as_slice())?;
+            let state = troubled.get(&self.fingerprint(refresh).to_bytes())?;
             Some((id.to_owned(), *state))
         };
         Ok(doc.credentials().filter_map(of).collect())
@@ -262,6 +300,7 @@ impl Tx<'_> {
     /// # Errors
     /// When it cannot be read.
     pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
+        self.expect_listed(Scope::Vault, Part::Grants, &grant_key(print))?;
         grant(&self.tx, print).at(self.path, "read")
     }
 
@@ -270,6 +309,7 @@ impl Tx<'_> {
     /// # Errors
     /// When it cannot be written.
     pub fn set_grant(&mut self, print: Fingerprint, grant: &Grant) -> Result<(), VaultError> {
+        self.will_change(Scope::Vault, Part::Grants, &grant_key(print))?;
         self.tx
             .execute(
                 "INSERT INTO grants (print, state, fence, failed, not_before, successor, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \

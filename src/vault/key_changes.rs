@@ -3,6 +3,8 @@
 use super::error::{Context, VaultError};
 use super::file::lock;
 use super::keep_key::{self, Kept, NewKey};
+use super::listing::Part;
+use super::proof::Scope;
 use super::unlock::KeySources;
 use super::{Tx, UnlockedVault, key_slots};
 use crate::audit::{EventDraft, EventKind, Origin};
@@ -94,6 +96,7 @@ impl UnlockedVault {
             kdf: kept.kdf.clone(),
             wrapped: wrapped.data_key,
         };
+        tx.will_change(Scope::Vault, Part::KeySlots, &number.to_string())?;
         key_slots::insert(&tx.tx, &slot, &wrapped.slot_key, tx.now).at(tx.path, "write")?;
         tx.append_key_event(EventKind::KeyAdded, number, kept.kind.as_str(), kept.key_id)?;
         tx.commit()?;
@@ -124,6 +127,8 @@ impl UnlockedVault {
         if !slots.iter().any(|other| is_other(&other)) {
             return Err(VaultError::LastSlot { slot });
         }
+        // Also one that was altered: it opens nothing any more.
+        tx.will_replace(Scope::Vault, Part::KeySlots, &slot.to_string());
         key_slots::delete(&tx.tx, slot).at(tx.path, "write")?;
         tx.append_key_event(EventKind::KeyRemoved, slot, kind, *key_id)?;
         tx.commit()?;

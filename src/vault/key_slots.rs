@@ -10,8 +10,8 @@ use super::file::Vault;
 use super::find_key::{from_files, renewed};
 use super::unlock::KeySources;
 use crate::audit::EventKind;
-use crate::crypto::{SlotKind, SlotRecord, WrappedKeys};
-use crate::domain::{KeyId, UnixMs};
+use crate::crypto::{DataKey, Epoch, SlotKind, SlotRecord, WrappedKeys, constant_time_eq};
+use crate::domain::{KeyId, UnixMs, VaultId};
 
 /// How many slots a vault may have. Source: `spec/vault.md`, Keys.
 pub(super) const SLOTS_MAX: i64 = 16;
@@ -150,6 +150,33 @@ pub(super) fn sealed_slot_key(conn: &Connection, slot: i64) -> rusqlite::Result<
         [slot],
         |row| row.get(0),
     )
+}
+
+/// The slots that would not open the vault: each one's own key is sealed under the data key, so nobody has to be asked.
+pub(super) fn unproved(
+    (conn, path): (&Connection, &Path),
+    (vault, epoch): (VaultId, Epoch),
+    data: &DataKey,
+) -> Result<Vec<i64>, VaultError> {
+    let seal = data.seal_key(vault, epoch);
+    let (slots, _) = read_all(conn, path)?;
+    let mut unproved = Vec::new();
+    for slot in slots {
+        let blob = sealed_slot_key(conn, slot.slot).at(path, "read")?;
+        let key = slot.unwrap_slot_key(vault, &seal, &blob).ok();
+        let opens = key.is_some_and(|key| {
+            slot.accepts(vault, &key)
+                && slot
+                    .unwrap_data_key(vault, epoch, &key)
+                    .is_ok_and(|opened| {
+                        constant_time_eq(opened.expose_secret(), data.expose_secret())
+                    })
+        });
+        if !opens {
+            unproved.push(slot.slot);
+        }
+    }
+    Ok(unproved)
 }
 
 /// Puts a slot in the place of the one of its number.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
+use super::listing::{self, ROOT, VAULT};
 use crate::audit::ChainKeys;
 use crate::crypto::{Aad, AuditKey, CryptoError, DataKey, Epoch, FingerprintKey, SealKey};
 use crate::domain::{Fingerprint, Seq, UnixMs, VaultId};
@@ -24,6 +25,8 @@ pub(super) struct Keys {
     pub(super) chain: ChainKeys,
     pub(super) fingerprint: FingerprintKey,
     pub(super) fingerprint_number: u16,
+    /// Whether the vault's rows are listed. Those of a vault that an earlier version made are not yet.
+    pub(super) is_listed: bool,
 }
 
 impl fmt::Debug for Keys {
@@ -40,6 +43,20 @@ impl Keys {
     pub(super) fn load(
         conn: &Connection,
         path: &Path,
+        known: (VaultId, Epoch),
+        data: DataKey,
+    ) -> Result<Self, VaultError> {
+        let is_listed = listing::stored(conn, VAULT, ROOT)
+            .at(path, "read")?
+            .is_some();
+        Self::load_in_form(is_listed, (conn, path), known, data)
+    }
+
+    /// As [`Keys::load`], of the form of the record's keys that is named. Keys in one form do not open in the other: a vault whose
+    /// listings were taken out does not pass for one of an earlier version.
+    pub(super) fn load_in_form(
+        is_listed: bool,
+        (conn, path): (&Connection, &Path),
         (vault, epoch): (VaultId, Epoch),
         data: DataKey,
     ) -> Result<Self, VaultError> {
@@ -52,7 +69,7 @@ impl Keys {
             what: format!("its {purpose} key is missing"),
         };
         let open = |purpose| -> Result<Vec<RecordKey>, VaultError> {
-            let keys = RecordKey::all(conn, path, (&seal, vault), purpose)?;
+            let keys = RecordKey::all(conn, path, (&seal, vault), (purpose, is_listed))?;
             if keys.is_empty() {
                 return Err(missing(purpose));
             }
@@ -67,6 +84,7 @@ impl Keys {
             chain,
             fingerprint,
             fingerprint_number,
+            is_listed,
             data,
             seal,
         })
@@ -101,10 +119,11 @@ pub(super) struct RecordKey {
 
 impl RecordKey {
     /// `newest` is the highest number of its purpose: an earlier key opens only beside those that followed it.
-    fn aad(vault: VaultId, (purpose, number, newest): (&str, u16, u16)) -> Aad {
+    fn aad(vault: VaultId, (purpose, number, newest): (&str, u16, u16), is_listed: bool) -> Aad {
         let aad = Aad::new(vault, "record_keys", "sealed")
             .text(purpose)
             .number(i64::from(number));
+        let aad = if is_listed { aad.text("listed") } else { aad };
         if number == newest {
             aad
         } else {
@@ -115,12 +134,12 @@ impl RecordKey {
     fn open(
         seal: &SealKey,
         vault: VaultId,
-        (purpose, number, newest): (&str, u16, u16),
+        name: (&str, u16, u16),
+        is_listed: bool,
         blob: &[u8],
     ) -> Option<Self> {
-        let plain = seal
-            .open(Self::aad(vault, (purpose, number, newest)), blob)
-            .ok()?;
+        let (_, number, _) = name;
+        let plain = seal.open(Self::aad(vault, name, is_listed), blob).ok()?;
         let (key, rest) = plain.split_at_checked(KEY_LEN)?;
         let begins = match rest {
             [] => None,
@@ -144,23 +163,23 @@ impl RecordKey {
         if let Some(begins) = self.begins {
             plain.extend_from_slice(&begins.0.to_be_bytes());
         }
-        seal.seal(Self::aad(vault, (purpose, self.number, newest)), &plain)
+        let name = (purpose, self.number, newest);
+        seal.seal(Self::aad(vault, name, true), &plain)
     }
 
-    /// All of a purpose, oldest first, opened under `seal`.
+    /// All of a purpose, oldest first, opened under `seal`; in which form depends on whether the vault's rows are listed.
     pub(super) fn all(
         conn: &Connection,
         path: &Path,
         (seal, vault): (&SealKey, VaultId),
-        purpose: &str,
+        (purpose, is_listed): (&str, bool),
     ) -> Result<Vec<Self>, VaultError> {
         let sealed = sealed_keys(conn, purpose).at(path, "read")?;
         let newest = sealed.last().map_or(0, |(number, _)| *number);
         let open = |(number, blob): &(u16, Vec<u8>)| {
-            Self::open(seal, vault, (purpose, *number, newest), blob).ok_or_else(|| {
-                VaultError::Unopened {
-                    row: format!("the {purpose} key"),
-                }
+            let name = (purpose, *number, newest);
+            Self::open(seal, vault, name, is_listed, blob).ok_or_else(|| VaultError::Unopened {
+                row: format!("the {purpose} key"),
             })
         };
         sealed.iter().map(open).collect()

@@ -2,9 +2,12 @@
 //! last not taken over. Plain columns: what counts is the record.
 
 use rusqlite::{OptionalExtension, params};
+use serde_json::json;
 
 use super::error::{Context, VaultError};
-use super::{Tx, Vault, terms};
+use super::listing::Part;
+use super::proof::{Proof, Scope};
+use super::{Tx, UnlockedVault, terms};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{AgentName, Credential, ProfileId, UnixMs, normalize_provider};
 
@@ -42,8 +45,9 @@ pub(super) const NOTED: &str = "SELECT p.expiry_noted FROM profiles p WHERE p.ag
 pub(super) const SKIPS: &str = "SELECT t.text, s.why FROM sync_skips s JOIN terms t ON t.id = s.profile \
                      WHERE s.agent = (SELECT id FROM terms WHERE text = ?1)";
 
-impl Vault {
-    /// How far the record knows of a profile's end; nothing for a profile that is not there.
+impl UnlockedVault {
+    /// How far the record knows of a profile's end; nothing for a profile that is not there. To be asked only of profiles that
+    /// [`UnlockedVault::agent`] has: their rows are proved.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -63,8 +67,15 @@ impl Vault {
     /// The profiles whose source was last not taken over, and why.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When they cannot be read; [`VaultError::Unopened`] when a note is not as clawkeep left it.
     pub fn sync_skips(&self, agent: &AgentName) -> Result<Vec<(String, String)>, VaultError> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        if let Some(row) = proof.altered(Scope::Vault, Part::Skips)?.first() {
+            let row = row.describe();
+            return Err(VaultError::Unopened { row });
+        }
         let read = || -> rusqlite::Result<Vec<(String, String)>> {
             let mut select = self.conn.prepare_cached(SKIPS)?;
             let rows = select.query_map([agent.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -92,6 +103,12 @@ impl Tx<'_> {
             ExpiryStage::Expiring => EventKind::ExpiryExpiring,
             ExpiryStage::Expired => EventKind::ExpiryExpired,
         };
+        let id = terms::find(&self.tx, agent.as_str()).at(self.path, "read")?;
+        let Some(id) = id else {
+            return Ok(());
+        };
+        let scope = Scope::Agent(id, agent.as_str());
+        self.will_change(scope, Part::Profiles, profile.as_str())?;
         let noted = self
             .tx
             .prepare_cached(
@@ -130,6 +147,8 @@ impl Tx<'_> {
     ) -> Result<(), VaultError> {
         let agent_id = terms::intern(&self.tx, agent.as_str()).at(self.path, "write")?;
         let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
+        let key = json!([agent.as_str(), profile.as_str()]).to_string();
+        self.will_change(Scope::Vault, Part::Skips, &key)?;
         let changed = match why {
             Some(why) => self.tx.execute(
                 "INSERT INTO sync_skips (agent, profile, why) VALUES (?1, ?2, ?3) \

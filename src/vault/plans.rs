@@ -41,7 +41,6 @@ fn queries() -> Vec<(String, &'static str)> {
         ),
         (observed::SKIPS.to_owned(), "PRIMARY KEY (agent=?"),
         (grants::GRANT.to_owned(), "PRIMARY KEY (print=?"),
-        (grants::STARTED.to_owned(), "INDEX grants_started (state=?"),
         (
             series::SUBJECT.to_owned(),
             "SEARCH subjects USING COVERING INDEX subjects_",

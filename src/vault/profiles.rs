@@ -1,10 +1,14 @@
 //! Profiles: sealed, with plain columns for queries, each change with its event and the version it replaced.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
 use super::grants::GrantState;
+use super::listing::Part;
+use super::proof::Scope;
 use super::seal_json::{open_json, seal_json};
 use super::{Tx, events, terms};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
@@ -133,7 +137,19 @@ impl Tx<'_> {
     ) -> Result<(), VaultError> {
         let agent_id = self.touch_agent(agent)?;
         let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
-        let stored = self.stored(agent, agent_id, profile, profile_id)?;
+        let stored = match self.stored(agent, agent_id, profile, profile_id) {
+            // What takes its place is whole, whatever it was.
+            Err(VaultError::Unopened { .. }) => {
+                self.drop_unopened(agent, profile)?;
+                None
+            }
+            stored => stored?,
+        };
+        self.will_replace(
+            Scope::Agent(agent_id, agent.as_str()),
+            Part::Profiles,
+            profile.as_str(),
+        );
         let newest =
             events::newest_generation(&self.tx, agent_id, profile_id).at(self.path, "read")?;
         let generation = Generation(newest.unwrap_or(0)).next();
@@ -190,6 +206,11 @@ impl Tx<'_> {
             return Ok(());
         };
         self.keep_version(agent, agent_id, profile, profile_id, &stored)?;
+        self.will_replace(
+            Scope::Agent(agent_id, agent.as_str()),
+            Part::Profiles,
+            profile.as_str(),
+        );
         self.tx
             .execute("DELETE FROM profiles WHERE id = ?1", [stored.id])
             .at(self.path, "write")?;
@@ -249,9 +270,7 @@ impl Tx<'_> {
             if let Some(print) = print
                 && is_spent(self, print)?
             {
-                self.tx
-                    .execute("DELETE FROM profile_versions WHERE id = ?1", [row])
-                    .at(self.path, "write")?;
+                self.drop_version(&agent, &profile, row)?;
             }
         }
         Ok(())
@@ -270,6 +289,12 @@ impl Tx<'_> {
         agent: &AgentName,
         profile: &ProfileId,
     ) -> Result<(), VaultError> {
+        let agent_id = self.touch_agent(agent)?;
+        self.will_replace(
+            Scope::Agent(agent_id, agent.as_str()),
+            Part::Profiles,
+            profile.as_str(),
+        );
         self.tx
             .execute(
                 "DELETE FROM profiles WHERE agent = (SELECT id FROM terms WHERE text = ?1) \
@@ -342,21 +367,28 @@ impl Tx<'_> {
         ids: impl Iterator<Item = &'i str>,
     ) -> Result<(), VaultError> {
         let agent_id = self.touch_agent(agent)?;
-        let write = || -> rusqlite::Result<()> {
-            let mut update = self.tx.prepare_cached(
-                "UPDATE profiles SET position = ?3 WHERE agent = ?1 AND position <> ?3 \
-                 AND profile = (SELECT id FROM terms WHERE text = ?2)",
+        let places = || -> rusqlite::Result<BTreeMap<String, i64>> {
+            let mut select = self.tx.prepare_cached(
+                "SELECT t.text, p.position FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1",
             )?;
-            for (position, id) in ids.enumerate() {
-                update.execute(params![
-                    agent_id,
-                    id,
-                    i64::try_from(position).unwrap_or(i64::MAX)
-                ])?;
-            }
-            Ok(())
+            let rows = select.query_map([agent_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
         };
-        write().at(self.path, "write")
+        let places = places().at(self.path, "read")?;
+        for (position, id) in (0_i64..).zip(ids) {
+            if places.get(id).is_none_or(|now| *now == position) {
+                continue;
+            }
+            self.will_change(Scope::Agent(agent_id, agent.as_str()), Part::Profiles, id)?;
+            self.tx
+                .prepare_cached(
+                    "UPDATE profiles SET position = ?3 WHERE agent = ?1 \
+                     AND profile = (SELECT id FROM terms WHERE text = ?2)",
+                )
+                .and_then(|mut update| update.execute(params![agent_id, id, position]))
+                .at(self.path, "write")?;
+        }
+        Ok(())
     }
 
     fn append_change(
@@ -408,6 +440,11 @@ impl Tx<'_> {
                     .optional()
             })
             .at(self.path, "read")?;
+        self.expect_listed(
+            Scope::Agent(agent_id, agent.as_str()),
+            Part::Profiles,
+            profile.as_str(),
+        )?;
         let Some((mut stored, sealed)) = row else {
             return Ok(None);
         };
@@ -424,7 +461,7 @@ impl Tx<'_> {
     }
 
     fn keep_version(
-        &self,
+        &mut self,
         agent: &AgentName,
         agent_id: i64,
         profile: &ProfileId,
@@ -436,13 +473,14 @@ impl Tx<'_> {
             .plain(agent, profile)
             .aad(self.vault, "profile_versions", row);
         let sealed = seal_json(&self.keys.seal, aad, stored.entry.expose_secret())?;
-        let write = || {
-            self.tx
-                .prepare_cached(
-                    "INSERT INTO profile_versions (id, agent, profile, provider, type, owner, expires, generation, replaced_at, sealed) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                )?
-                .execute(params![
+        self.will_change_version(agent, profile, row)?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO profile_versions (id, agent, profile, provider, type, owner, expires, generation, replaced_at, sealed) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )
+            .and_then(|mut insert| {
+                insert.execute(params![
                     row,
                     agent_id,
                     profile_id,
@@ -453,18 +491,56 @@ impl Tx<'_> {
                     stored.generation,
                     self.now.0,
                     sealed
-                ])?;
-            self.tx
-                .prepare_cached("DELETE FROM profile_versions WHERE replaced_at < ?1")?
-                .execute([self.now.0 - VERSION_AGE_MS])?;
-            self.tx
-                .prepare_cached(
-                    "DELETE FROM profile_versions WHERE agent = ?1 AND profile = ?2 AND id NOT IN \
-                     (SELECT id FROM profile_versions WHERE agent = ?1 AND profile = ?2 ORDER BY id DESC LIMIT ?3)",
-                )?
-                .execute([agent_id, profile_id, VERSIONS_KEPT])
-        };
-        write().at(self.path, "write").map(|_| ())
+                ])
+            })
+            .at(self.path, "write")?;
+        for (profile, row) in self
+            .outdated_versions(agent_id, profile_id)
+            .at(self.path, "read")?
+        {
+            self.drop_version(agent, &ProfileId::new(profile), row)?;
+        }
+        Ok(())
+    }
+
+    /// The versions of an agent that are too old, and those of a profile that are too many.
+    fn outdated_versions(&self, agent: i64, profile: i64) -> rusqlite::Result<Vec<(String, i64)>> {
+        let mut select = self.tx.prepare_cached(
+            "SELECT t.text, v.id FROM profile_versions v JOIN terms t ON t.id = v.profile \
+             WHERE v.agent = ?1 AND (v.replaced_at < ?3 OR (v.profile = ?2 AND v.id NOT IN \
+             (SELECT id FROM profile_versions WHERE agent = ?1 AND profile = ?2 ORDER BY id DESC LIMIT ?4)))",
+        )?;
+        let oldest = self.now.0 - VERSION_AGE_MS;
+        let rows = select.query_map(params![agent, profile, oldest, VERSIONS_KEPT], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        rows.collect()
+    }
+
+    fn drop_version(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        row: i64,
+    ) -> Result<(), VaultError> {
+        self.will_change_version(agent, profile, row)?;
+        self.tx
+            .execute("DELETE FROM profile_versions WHERE id = ?1", [row])
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
+    /// A version comes or goes: nothing is taken over from the row that was there.
+    fn will_change_version(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        row: i64,
+    ) -> Result<(), VaultError> {
+        let agent_id = self.touch_agent(agent)?;
+        let key = serde_json::json!([profile.as_str(), row]).to_string();
+        self.will_replace(Scope::Agent(agent_id, agent.as_str()), Part::Versions, &key);
+        Ok(())
     }
 
     fn write_row(

@@ -261,7 +261,7 @@ impl Restoring<'_> {
         }
         // With the backup's key, if that is its own too: nobody is asked twice.
         let unlocked = match vault.unlock_with(&new.opened_by) {
-            Some(unlocked) => Ok(unlocked),
+            Some(unlocked) => unlocked.upgraded(&self.sources.upgrade),
             None => match Vault::open(self.to)?.unlock(self.sources) {
                 // What was named is the backup's. The vault's own may be where it is kept.
                 Err(error @ VaultError::NoKey { .. }) => Vault::open(self.to)?
@@ -271,6 +271,7 @@ impl Restoring<'_> {
                         keyfile_dir: self.sources.keyfile_dir.clone(),
                         keychain: self.sources.keychain,
                         secrets: None,
+                        upgrade: self.sources.upgrade,
                     })
                     .map_err(|_| error),
                 unlocked => unlocked,
@@ -301,6 +302,8 @@ impl Restoring<'_> {
             _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
+        let altered = tx.altered_rows()?;
+        tx.list_anew_but(altered);
         let carried = carry_over(&mut tx, source)?;
         tx.forget_exports()?;
         let hex = |mac: &[u8; 32]| data_encoding::HEXLOWER.encode(mac);

@@ -134,6 +134,11 @@ impl UnlockedVault {
         if tx.has_started_refreshes()? {
             return Err(VaultError::RefreshUnderWay);
         }
+        let altered = tx.altered_rows()?;
+        if let Some(row) = altered.first().filter(|_| restore.is_none()) {
+            let row = row.describe();
+            return Err(VaultError::Unopened { row });
+        }
         let epoch = tx.next_epoch(restore.map_or(Epoch(0), |restore| restore.epoch))?;
         let data = DataKey::generate()?;
         let cells = tx.reseal(&data, epoch, restore.is_some())?;
@@ -161,7 +166,7 @@ impl UnlockedVault {
         };
         tx.reseal_record_keys(&data, epoch, chain)?;
         tx.tx
-            .execute("UPDATE vault SET epoch = ?1", [epoch.0])
+            .execute("UPDATE identity SET epoch = ?1", [epoch.0])
             .at(tx.path, "write")?;
         new = Keys::load(&tx.tx, tx.path, (tx.vault, epoch), data)?;
         tx.keys = &new;
@@ -174,6 +179,7 @@ impl UnlockedVault {
             (None, false) => {}
         }
         tx.append(None, event)?;
+        tx.list_anew_but(altered);
         // A disk that fails may have what it said it had not, and then the new keys are what opens the vault.
         if let Some(prepared) = &mut prepared {
             prepared.may_count();
@@ -372,7 +378,7 @@ impl Tx<'_> {
         let seal = data.seal_key(self.vault, epoch);
         for (purpose, next) in [(AUDIT, chain), (FINGERPRINT, None)] {
             let place = (&self.keys.seal, self.vault);
-            let mut keys = RecordKey::all(&self.tx, self.path, place, purpose)?;
+            let mut keys = RecordKey::all(&self.tx, self.path, place, (purpose, true))?;
             if let Some(next) = next {
                 let last = events::last(&self.tx).at(self.path, "read")?;
                 keys.push(RecordKey {

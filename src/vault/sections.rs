@@ -3,8 +3,10 @@
 use rusqlite::params;
 use serde_json::{Map, Value, json};
 
-use super::agents::Reader;
+use super::agents::{AgentState, Reader};
 use super::error::{Context, VaultError};
+use super::listing::Part;
+use super::proof::Scope;
 use super::seal_json::{open_json, seal_json};
 use super::{Tx, terms};
 use crate::crypto::{Aad, CryptoError, SealKey};
@@ -14,7 +16,7 @@ use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Section, StoreDoc,
 pub(super) struct Frame {
     /// The top level, with the sections emptied whose entries are sealed in rows of their own.
     pub(super) fields: Map<String, Value>,
-    /// The generation of each profile.
+    /// The generation of each profile, in frames of before schema 4. The listings have taken their place.
     pub(super) generations: Map<String, Value>,
     /// What each profile's grant is pinned to, as far as it is: origin and client id.
     pub(super) pins: Map<String, Value>,
@@ -33,10 +35,9 @@ impl Frame {
         agent: &AgentName,
         revision: i64,
         frame: &SecretJson,
-        generations: &Map<String, Value>,
         pins: &Map<String, Value>,
     ) -> Result<Vec<u8>, CryptoError> {
-        let all = SecretJson::new(json!([frame.expose_secret(), generations, pins]));
+        let all = SecretJson::new(json!([frame.expose_secret(), {}, pins]));
         seal_json(seal, Self::aad(vault, agent, revision), all.expose_secret())
     }
 
@@ -97,59 +98,38 @@ pub(super) fn assemble(
 }
 
 impl Reader<'_> {
-    pub(super) fn provider_entries(
-        &self,
-        section: Section,
-        agent: i64,
-    ) -> Result<Map<String, Value>, VaultError> {
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT provider, value FROM provider_entries WHERE agent = ?1 AND section = ?2 ORDER BY position")
-            .at(self.path, "read")?;
-        let mut rows = select
-            .query(params![agent, section.key()])
-            .at(self.path, "read")?;
-        let mut entries = Map::new();
-        while let Some(row) = rows.next().at(self.path, "read")? {
-            let (provider, value): (String, String) = (
-                row.get(0).at(self.path, "read")?,
-                row.get(1).at(self.path, "read")?,
-            );
-            let damaged = |_| VaultError::Damaged {
-                path: self.path.to_owned(),
-                what: format!("{}[{provider}] is no JSON", section.key()),
-            };
-            let value = serde_json::from_str(&value).map_err(damaged)?;
-            entries.insert(provider, value);
-        }
-        Ok(entries)
-    }
-
+    /// The usage entries of an agent; those that are not as clawkeep left them are noted.
     pub(super) fn usage(
         &self,
-        agent: i64,
-        name: &AgentName,
-        unopened: &mut Vec<String>,
+        scope: Scope<'_>,
+        state: &mut AgentState,
     ) -> Result<Map<String, Value>, VaultError> {
+        let altered = self.altered_keys((scope, Part::Usage), state, |damage, row| {
+            damage.usage.insert(row.key.clone());
+        })?;
+        let name = AgentName::from_stored(scope.name().to_owned());
         let mut select = self
             .conn
             .prepare_cached(
                 "SELECT t.text, u.sealed FROM usage u JOIN terms t ON t.id = u.profile WHERE u.agent = ?1 ORDER BY u.position",
             )
             .at(self.path, "read")?;
-        let mut rows = select.query([agent]).at(self.path, "read")?;
+        let mut rows = select.query([scope.owner()]).at(self.path, "read")?;
         let mut entries = Map::new();
         while let Some(row) = rows.next().at(self.path, "read")? {
             let read = || -> rusqlite::Result<(String, Option<Value>)> {
                 let profile: String = row.get(0)?;
-                let aad = usage_aad(self.vault, name, &profile);
-                let entry = open_json(self.seal, aad, row.get_ref(1)?.as_blob()?);
+                let aad = usage_aad(self.vault, &name, &profile);
+                let entry = open_json(&self.keys.seal, aad, row.get_ref(1)?.as_blob()?);
                 Ok((profile, entry))
             };
             match read().at(self.path, "read")? {
+                (profile, _) if altered.contains(&profile) => {}
                 (profile, Some(entry)) => drop(entries.insert(profile, entry)),
                 (profile, None) => {
-                    unopened.push(format!("usage of profile {profile} of agent {name}"))
+                    let row = Part::Usage.describe(scope.name(), &profile);
+                    state.unopened.push(row);
+                    state.damage.usage.insert(profile);
                 }
             }
         }
@@ -173,8 +153,7 @@ impl Tx<'_> {
         self.set_frame(agent, SecretJson::new(Value::Object(frame_of(after))));
         for section in [Section::Order, Section::LastGood] {
             if before.section(section) != after.section(section) {
-                self.write_provider_entries(id, section, after)
-                    .at(self.path, "write")?;
+                self.write_provider_entries((id, agent), section, (before, after))?;
             }
         }
         self.write_usage(id, agent, before, after)
@@ -182,39 +161,50 @@ impl Tx<'_> {
 
     /// A handful of rows an agent: rewritten whole, which keeps their order without bookkeeping.
     fn write_provider_entries(
-        &self,
-        agent: i64,
+        &mut self,
+        (id, agent): (i64, &AgentName),
         section: Section,
-        after: &StoreDoc,
-    ) -> rusqlite::Result<()> {
-        self.tx.execute(
-            "DELETE FROM provider_entries WHERE agent = ?1 AND section = ?2",
-            params![agent, section.key()],
-        )?;
-        let mut insert = self.tx.prepare_cached(
-            "INSERT INTO provider_entries (agent, section, provider, position, value) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
-        for (position, (provider, value)) in (0_i64..).zip(after.entries(section)) {
-            insert.execute(params![
-                agent,
-                section.key(),
-                provider,
-                position,
-                value.to_string()
-            ])?;
+        (before, after): (&StoreDoc, &StoreDoc),
+    ) -> Result<(), VaultError> {
+        let entries = before.entries(section).chain(after.entries(section));
+        for (provider, _) in entries {
+            let key = format!("{} {provider}", section.key());
+            // Copies, which are all written anew.
+            self.will_replace(Scope::Agent(id, agent.as_str()), Part::Entries, &key);
         }
-        Ok(())
+        let write = || -> rusqlite::Result<()> {
+            self.tx.execute(
+                "DELETE FROM provider_entries WHERE agent = ?1 AND section = ?2",
+                params![id, section.key()],
+            )?;
+            let mut insert = self.tx.prepare_cached(
+                "INSERT INTO provider_entries (agent, section, provider, position, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            for (position, (provider, value)) in (0_i64..).zip(after.entries(section)) {
+                insert.execute(params![
+                    id,
+                    section.key(),
+                    provider,
+                    position,
+                    value.to_string()
+                ])?;
+            }
+            Ok(())
+        };
+        write().at(self.path, "write")
     }
 
     fn write_usage(
-        &self,
+        &mut self,
         agent: i64,
         name: &AgentName,
         before: &StoreDoc,
         after: &StoreDoc,
     ) -> Result<(), VaultError> {
+        let scope = Scope::Agent(agent, name.as_str());
         for (profile, _) in before.entries(Section::Usage) {
             if after.get(Section::Usage, profile).is_none() {
+                self.will_change(scope, Part::Usage, profile)?;
                 self.delete_usage(agent, &ProfileId::new(profile))
                     .at(self.path, "write")?;
             }
@@ -223,11 +213,13 @@ impl Tx<'_> {
         for (place, (profile, entry)) in after.entries(Section::Usage).enumerate() {
             let position = i64::try_from(place).unwrap_or(i64::MAX);
             if before.get(Section::Usage, profile) != Some(entry) {
+                self.will_replace(scope, Part::Usage, profile);
                 let aad = usage_aad(self.vault, name, profile);
                 let sealed = seal_json(&self.keys.seal, aad, entry)?;
                 self.upsert_usage(agent, profile, position, entry, &sealed)
                     .at(self.path, "write")?;
             } else if places.get(place) != Some(&profile) {
+                self.will_change(scope, Part::Usage, profile)?;
                 self.move_usage(agent, profile, position)
                     .at(self.path, "write")?;
             }

@@ -1,12 +1,15 @@
 //! One change of the vault: an immediate transaction that knows who acts and when, and keeps the chain's end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Transaction, TransactionBehavior, params};
 use serde_json::{Map, Value};
 
+use super::changed_rows::{ChangedRows, Listed};
 use super::error::{Context, VaultError};
 use super::keys::Keys;
+use super::listing::Part;
+use super::proof::Scope;
 use super::reload::newer_keys;
 use super::sections::{Frame, frame_of};
 use super::unlock::UnlockedVault;
@@ -25,8 +28,9 @@ pub struct Tx<'v> {
     pub(super) now: UnixMs,
     actor: EventActor,
     actor_id: i64,
-    last: Option<events::Last>,
+    pub(super) last: Option<events::Last>,
     touched: BTreeMap<AgentName, Touched>,
+    pub(super) rows: ChangedRows,
 }
 
 /// An agent that the transaction changes.
@@ -49,8 +53,18 @@ impl UnlockedVault {
     ///
     /// # Errors
     /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them replaced the keys so that this process cannot
-    /// follow.
+    /// follow; [`VaultError::Damaged`] when the file was modified outside clawkeep.
     pub fn begin(&mut self, actor: &Actor, clock: Clock) -> Result<Tx<'_>, VaultError> {
+        self.begin_with(Listed::AsSealed, actor, clock)
+    }
+
+    /// As [`UnlockedVault::begin`], where `mode` says what of the rows is believed.
+    pub(super) fn begin_with(
+        &mut self,
+        mode: Listed,
+        actor: &Actor,
+        clock: Clock,
+    ) -> Result<Tx<'_>, VaultError> {
         let path = self.vault.path.as_path();
         let tx = self
             .vault
@@ -78,6 +92,7 @@ impl UnlockedVault {
                 .filter(|name| !name.is_empty())
                 .map(Into::into),
         };
+        let rows = ChangedRows::of((&tx, path), &self.keys, self.vault.id, mode)?;
         Ok(Tx {
             tx,
             keys: &self.keys,
@@ -88,6 +103,7 @@ impl UnlockedVault {
             actor_id,
             last,
             touched: BTreeMap::new(),
+            rows,
         })
     }
 }
@@ -160,11 +176,11 @@ impl Tx<'_> {
         for (agent, touched) in std::mem::take(&mut self.touched) {
             self.seal_frame(&agent, &touched)?;
         }
+        self.seal_listings()?;
         self.tx.commit().at(self.path, "write")
     }
 
-    /// Seals the agent's frame anew, bound to its new revision and with the generations of all its profiles in it: a row
-    /// that is taken out of the vault, or a frame that is put back, shows.
+    /// Seals the agent's frame anew, bound to its new revision.
     fn seal_frame(&self, agent: &AgentName, touched: &Touched) -> Result<(), VaultError> {
         let stored: Option<Vec<u8>> = self
             .tx
@@ -189,19 +205,11 @@ impl Tx<'_> {
             (None, Some(fields)) => SecretJson::new(Value::Object(fields.ok_or_else(unopened)?)),
             (None, None) => SecretJson::new(Value::Object(frame_of(&StoreDoc::default()))),
         };
-        let generations = self.generations(touched.id).at(self.path, "read")?;
+        let profiles = self.profile_ids(touched.id).at(self.path, "read")?;
         pins.extend(touched.pins.clone());
-        pins.retain(|profile, _| generations.contains_key(profile));
+        pins.retain(|profile, _| profiles.contains(profile));
         let revision = touched.next;
-        let sealed = Frame::seal(
-            &self.keys.seal,
-            self.vault,
-            agent,
-            revision,
-            &frame,
-            &generations,
-            &pins,
-        )?;
+        let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, &pins)?;
         self.tx
             .execute(
                 "UPDATE agents SET frame = ?2 WHERE id = ?1",
@@ -211,13 +219,11 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    fn generations(&self, agent: i64) -> rusqlite::Result<Map<String, Value>> {
+    fn profile_ids(&self, agent: i64) -> rusqlite::Result<BTreeSet<String>> {
         let mut select = self.tx.prepare_cached(
-            "SELECT t.text, p.generation FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1",
+            "SELECT t.text FROM profiles p JOIN terms t ON t.id = p.profile WHERE p.agent = ?1",
         )?;
-        let rows = select.query_map([agent], |row| {
-            Ok((row.get(0)?, row.get::<_, i64>(1)?.into()))
-        })?;
+        let rows = select.query_map([agent], |row| row.get(0))?;
         rows.collect()
     }
 
@@ -295,6 +301,7 @@ impl Tx<'_> {
         if let Some(touched) = self.touched.get(agent) {
             return Ok(touched.id);
         }
+        self.will_change(Scope::Vault, Part::Agents, agent.as_str())?;
         let write = || -> rusqlite::Result<(i64, i64)> {
             let id = terms::intern(&self.tx, agent.as_str())?;
             let insert =

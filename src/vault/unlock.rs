@@ -11,9 +11,10 @@ use super::find_key::{from_files, from_keychain, from_secret};
 use super::key_slots;
 use super::keys::Keys;
 use super::renew_keys::finish_keyfile;
+use super::restore::KeptHead;
 use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
 use crate::domain::VaultId;
-use crate::platform::{Keychain, Resident};
+use crate::platform::{Actor, Clock, Keychain, Resident};
 
 /// How often it is looked again because another process renewed the slots' keys meanwhile.
 const ROUNDS_MAX: usize = 5;
@@ -45,6 +46,23 @@ pub struct KeySources<'a> {
     pub keychain: &'a dyn Keychain,
     /// Who may give a passphrase or a recovery code.
     pub secrets: Option<&'a dyn SecretSource>,
+    /// Who upgrades a vault of an earlier version, should this be its first unlock.
+    pub upgrade: Upgrade<'a>,
+}
+
+/// What an upgrade needs: the rows of a vault of an earlier version are checked at its first unlock, and that is recorded.
+#[derive(Clone, Copy, Default)]
+pub struct Upgrade<'a> {
+    /// Who acts, and by which clock; this process by the system's where that is not said.
+    pub by: Option<(&'a Actor, Clock)>,
+    /// The head of the record that is kept elsewhere: the vault must have reached it.
+    pub kept_head: Option<KeptHead<'a>>,
+}
+
+impl fmt::Debug for Upgrade<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upgrade({:?})", self.by)
+    }
 }
 
 impl fmt::Debug for KeySources<'_> {
@@ -109,11 +127,24 @@ impl UnlockedVault {
 
 impl Vault {
     /// Unlocks with the first slot whose key is found: key files first, then the keychain, then what a person is asked for. Where a
-    /// passphrase or recovery code was named for this command, with that alone.
+    /// passphrase or recovery code was named for this command, with that alone. The rows of a vault of an earlier version are checked
+    /// against its record then, and listed.
     ///
     /// # Errors
-    /// [`VaultError::NoKey`] with what each place said. No new key is ever made for a vault that exists.
-    pub fn unlock(mut self, sources: &KeySources<'_>) -> Result<UnlockedVault, VaultError> {
+    /// [`VaultError::NoKey`] with what each place said. No new key is ever made for a vault that exists. [`VaultError::Damaged`] when a
+    /// vault of an earlier version was put back or modified.
+    pub fn unlock(self, sources: &KeySources<'_>) -> Result<UnlockedVault, VaultError> {
+        self.open_with_any(sources)?.upgraded(&sources.upgrade)
+    }
+
+    /// As [`Vault::unlock`], where the rows of a vault of an earlier version stay as they are.
+    ///
+    /// # Errors
+    /// [`VaultError::NoKey`] with what each place said.
+    pub(super) fn open_with_any(
+        mut self,
+        sources: &KeySources<'_>,
+    ) -> Result<UnlockedVault, VaultError> {
         let is_named = sources.secrets.is_some_and(SecretSource::is_named);
         let (mut slots, mut problems) = key_slots::read_all(&self.conn, &self.path)?;
         for _ in 0..ROUNDS_MAX {
@@ -237,12 +268,14 @@ impl Vault {
         }
     }
 
+    /// A vault that was just made, with its key.
     pub(super) fn with_data_key(
         self,
         data: DataKey,
         opened_by: OpenedBy,
     ) -> Result<UnlockedVault, VaultError> {
-        let keys = Keys::load(&self.conn, &self.path, (self.id, self.epoch), data)?;
+        let place = (&self.conn, self.path.as_path());
+        let keys = Keys::load_in_form(true, place, (self.id, self.epoch), data)?;
         Ok(UnlockedVault {
             vault: self,
             keys: Resident::new(keys),

@@ -1,9 +1,12 @@
 //! What is handed out, and which profile a session is pinned to.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
+use serde_json::json;
 
 use super::error::{Context, VaultError};
-use super::{Tx, Vault, terms};
+use super::listing::Part;
+use super::proof::{Proof, Scope};
+use super::{Tx, UnlockedVault, Vault, terms};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{AgentName, Credential, ProfileId, ProviderId, UnixMs, normalize_provider};
 
@@ -34,26 +37,44 @@ pub struct HandedOut<'h> {
 const PINS: &str = "SELECT s.session, s.provider, t.text, s.pinned_at FROM session_pins s JOIN terms t ON t.id = s.profile \
                     WHERE s.agent = (SELECT id FROM terms WHERE text = ?1) ORDER BY s.session, s.provider";
 
+fn read_pins(conn: &Connection, agent: &AgentName) -> rusqlite::Result<Vec<Pin>> {
+    let mut select = conn.prepare_cached(PINS)?;
+    let rows = select.query_map([agent.as_str()], |row| {
+        let provider: String = row.get(1)?;
+        Ok(Pin {
+            session: row.get(0)?,
+            provider: ProviderId::new(&provider),
+            profile: ProfileId::new(row.get::<_, String>(2)?),
+            pinned_at: UnixMs(row.get(3)?),
+        })
+    })?;
+    rows.collect()
+}
+
 impl Vault {
-    /// The pins of an agent's sessions. Needs no key.
+    /// The pins of an agent's sessions, as they stand in the file. Needs no key, so nothing is proved of them.
     ///
     /// # Errors
     /// When they cannot be read.
+    pub fn unverified_pins(&self, agent: &AgentName) -> Result<Vec<Pin>, VaultError> {
+        read_pins(&self.conn, agent).at(&self.path, "read")
+    }
+}
+
+impl UnlockedVault {
+    /// The pins of an agent's sessions.
+    ///
+    /// # Errors
+    /// When they cannot be read; [`VaultError::Unopened`] when one is not as clawkeep left it.
     pub fn pins(&self, agent: &AgentName) -> Result<Vec<Pin>, VaultError> {
-        let read = || -> rusqlite::Result<Vec<Pin>> {
-            let mut select = self.conn.prepare_cached(PINS)?;
-            let rows = select.query_map([agent.as_str()], |row| {
-                let provider: String = row.get(1)?;
-                Ok(Pin {
-                    session: row.get(0)?,
-                    provider: ProviderId::new(&provider),
-                    profile: ProfileId::new(row.get::<_, String>(2)?),
-                    pinned_at: UnixMs(row.get(3)?),
-                })
-            })?;
-            rows.collect()
-        };
-        read().at(&self.path, "read")
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        if let Some(row) = proof.altered_of(agent.as_str(), Part::Pins)?.first() {
+            let row = row.describe();
+            return Err(VaultError::Unopened { row });
+        }
+        read_pins(&self.conn, agent).at(&self.path, "read")
     }
 }
 
@@ -101,6 +122,19 @@ impl Tx<'_> {
         self.append(Some(handed.agent), event).map(|_| ())
     }
 
+    fn will_change_pin(
+        &mut self,
+        agent: &AgentName,
+        session: &str,
+        provider: &ProviderId,
+    ) -> Result<(), VaultError> {
+        let key = json!([provider.as_str(), session]).to_string();
+        match terms::find(&self.tx, agent.as_str()).at(self.path, "read")? {
+            Some(id) => self.will_change(Scope::Agent(id, agent.as_str()), Part::Pins, &key),
+            None => Ok(()), // nor has it a pin
+        }
+    }
+
     /// Pins a session to a profile, in place of the one it had for that provider.
     ///
     /// # Errors
@@ -112,6 +146,7 @@ impl Tx<'_> {
         provider: &ProviderId,
         profile: &ProfileId,
     ) -> Result<(), VaultError> {
+        self.will_change_pin(agent, session, provider)?;
         let write = || {
             let profile = terms::intern(&self.tx, profile.as_str())?;
             // Nothing of the store changes, so the agent's revision stays.
@@ -140,6 +175,7 @@ impl Tx<'_> {
     /// # Errors
     /// When it cannot be written.
     pub fn unpin_session(&mut self, agent: &AgentName, pin: &Pin) -> Result<(), VaultError> {
+        self.will_change_pin(agent, &pin.session, &pin.provider)?;
         let removed = self.tx.execute(
             "DELETE FROM session_pins WHERE agent = (SELECT id FROM terms WHERE text = ?1) AND session = ?2 AND provider = ?3",
             params![agent.as_str(), pin.session, pin.provider.as_str()],

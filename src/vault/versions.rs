@@ -1,7 +1,9 @@
 //! The versions of a credential that are kept: what its updates replaced.
 
 use super::error::{Context, VaultError};
+use super::listing::Part;
 use super::profiles::{Plain, VERSION_AGE_MS};
+use super::proof::Proof;
 use super::seal_json::open_json;
 use super::{UnlockedVault, terms};
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
@@ -17,7 +19,7 @@ pub struct KeptVersion {
     pub expires: Option<UnixMs>,
     /// When another took its place.
     pub replaced_at: UnixMs,
-    /// The credential; `None` where it does not open.
+    /// The credential; `None` where it does not open, or is not as clawkeep left it.
     pub entry: Option<SecretJson>,
 }
 
@@ -25,14 +27,28 @@ impl UnlockedVault {
     /// The versions of a profile that are kept, the newest first. One that is too old may still be there, until the next change takes it out.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When they cannot be read, or one was taken out.
     pub fn versions(
         &self,
         agent: &AgentName,
         profile: &str,
         now: UnixMs,
     ) -> Result<Vec<KeptVersion>, VaultError> {
-        let read = || -> rusqlite::Result<Vec<KeptVersion>> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        let altered = proof.altered_of(agent.as_str(), Part::Versions)?;
+        let key = |row: i64| serde_json::json!([profile, row]).to_string();
+        let is_altered = |row: i64| {
+            let key = key(row);
+            altered.iter().any(|altered| altered.key == key)
+        };
+        // One that was taken out is missed, too.
+        let of_profile = format!("[{},", serde_json::Value::from(profile));
+        let gone = altered
+            .iter()
+            .find(|row| row.listed.is_some() && row.key.starts_with(&of_profile));
+        let read = || -> rusqlite::Result<Vec<(i64, KeptVersion)>> {
             let agent_id = terms::find(&self.conn, agent.as_str())?;
             let Some((agent_id, profile_id)) = agent_id.zip(terms::find(&self.conn, profile)?)
             else {
@@ -43,6 +59,7 @@ impl UnlockedVault {
                  WHERE agent = ?1 AND profile = ?2 AND replaced_at >= ?3 ORDER BY id DESC",
             )?;
             let rows = select.query_map([agent_id, profile_id, now.0 - VERSION_AGE_MS], |row| {
+                let id: i64 = row.get(0)?;
                 let (provider, kind, owner): (String, String, String) =
                     (row.get(1)?, row.get(2)?, row.get(3)?);
                 let plain = Plain {
@@ -54,18 +71,26 @@ impl UnlockedVault {
                     expires: row.get(4)?,
                     generation: row.get(5)?,
                 };
-                let aad = plain.aad(self.id, "profile_versions", row.get(0)?);
-                let entry = open_json(&self.keys.seal, aad, row.get_ref(7)?.as_blob()?);
-                Ok(KeptVersion {
+                let aad = plain.aad(self.id, "profile_versions", id);
+                let entry = open_json(&keys.seal, aad, row.get_ref(7)?.as_blob()?);
+                let version = KeptVersion {
                     generation: Generation(plain.generation),
                     expires: plain.expires.map(UnixMs),
                     replaced_at: UnixMs(row.get(6)?),
-                    entry: entry.map(SecretJson::new),
+                    entry: entry.filter(|_| !is_altered(id)).map(SecretJson::new),
                     kind,
-                })
+                };
+                Ok((id, version))
             })?;
             rows.collect()
         };
-        read().at(&self.path, "read")
+        let versions = read().at(&self.path, "read")?;
+        if let Some(gone) = gone
+            && !versions.iter().any(|(id, _)| key(*id) == gone.key)
+        {
+            let row = gone.describe();
+            return Err(VaultError::Unopened { row });
+        }
+        Ok(versions.into_iter().map(|(_, version)| version).collect())
     }
 }

@@ -152,7 +152,7 @@ fn sessions() -> Words {
     let agents: Vec<AgentName> = agents.into_iter().map(AgentName::from_stored).collect();
     let pins = agents
         .iter()
-        .flat_map(|agent| vault.pins(agent).unwrap_or_default());
+        .flat_map(|agent| vault.unverified_pins(agent).unwrap_or_default());
     pins.map(|pin| (pin.session, pin.profile.to_string()))
         .collect()
 }

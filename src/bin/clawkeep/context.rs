@@ -18,7 +18,9 @@ use clawkeep::platform::{
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
 use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, SyncMode, queue_path};
-use clawkeep::vault::{Created, KeyChoice, KeySources, UnlockedVault, Vault, VaultError, create};
+use clawkeep::vault::{
+    Created, KeyChoice, KeySources, UnlockedVault, Upgrade, Vault, VaultError, create,
+};
 
 use crate::args::Global;
 use crate::export_modes::ExportModes;
@@ -47,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) ui: Ui,
     keychain: SystemKeychain,
     passphrases: Passphrases,
+    /// Reads the head that is kept of a vault.
+    heads: Heads,
     /// What new files of programs that are started are to be.
     pub(crate) mask: FileMask,
 }
@@ -83,6 +87,7 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
             mask: restrict_new_files(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
+            heads: heads(&layout),
             env,
             layout,
             settings: OnceCell::new(),
@@ -149,6 +154,7 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&self.env)),
             mask: self.mask,
             passphrases: Passphrases::new(&self.layout, None),
+            heads: heads(&self.layout),
         }
     }
 
@@ -159,6 +165,10 @@ impl Context {
             keyfile_dir: self.layout.key_file_dir(),
             keychain: &self.keychain,
             secrets: Some(&self.passphrases),
+            upgrade: Upgrade {
+                by: Some((&self.actor, self.clock)),
+                kept_head: Some(&*self.heads.0),
+            },
         }
     }
 
@@ -542,15 +552,34 @@ impl Context {
 
     /// As [`Context::kept_head`], whatever the record says.
     pub(crate) fn head_kept_of(&self, vault: VaultId) -> Result<Option<Head>, Failure> {
-        let path = self.layout.head_file(vault);
-        match read_regular(&path, HEAD_MAX) {
-            Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
-                .map(Some)
-                .ok_or(Failure::BadHead { path }),
-            Ok(None) => Ok(None),
-            Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
-        }
+        read_head(self.layout.head_file(vault))
     }
+}
+
+fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
+    match read_regular(&path, HEAD_MAX) {
+        Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
+            .map(Some)
+            .ok_or(Failure::BadHead { path }),
+        Ok(None) => Ok(None),
+        Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
+    }
+}
+
+/// Reads the head that is kept of a vault.
+struct Heads(Box<dyn Fn(VaultId) -> Option<Head> + Send>);
+
+impl std::fmt::Debug for Heads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Heads")
+    }
+}
+
+fn heads(layout: &Layout) -> Heads {
+    let layout = layout.clone();
+    Heads(Box::new(move |vault| {
+        read_head(layout.head_file(vault)).ok().flatten()
+    }))
 }
 
 /// Whole or not at all: half a head would stand in the way of verifying.

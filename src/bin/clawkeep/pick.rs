@@ -83,7 +83,9 @@ impl How {
         let agent = self.whose.agent(context)?;
         let mut vault = context.vault()?;
         let (loaded, picks, renewals) =
-            self.hand_out(context, &mut vault, &agent, |doc, pins, renewals| {
+            self.hand_out(context, &mut vault, &agent, |loaded, pins, renewals| {
+                let doc = &loaded.doc;
+                self.check_damage(loaded, wanted)?;
                 let now = context.clock.now();
                 let mut picks = Vec::new();
                 let mut due = Vec::new();
@@ -180,7 +182,7 @@ impl How {
         context: &Context,
         vault: &mut UnlockedVault,
         agent: &AgentRef,
-        choose: impl Fn(&StoreDoc, &[Pin], &Renewals) -> Result<(Handing, T), Failure>,
+        choose: impl Fn(&Loaded, &[Pin], &Renewals) -> Result<(Handing, T), Failure>,
     ) -> Result<(Loaded, T, Renewals), Failure> {
         let mode = context.mode_for(vault, agent)?;
         let when = When::LessLeftThan(self.least_ms());
@@ -195,6 +197,21 @@ impl How {
                 Ok(engine.renew(&renewer, agent, mode, id, when)?)
             })
         })
+    }
+
+    /// Refuses what is damaged, and what another would be chosen in place of since it is.
+    fn check_damage(&self, loaded: &Loaded, wanted: &[Wanted]) -> Result<(), Failure> {
+        let Loaded { doc, damage, .. } = loaded;
+        let is_affected = |wanted: &Wanted| match wanted {
+            Wanted::Of(provider) => damage.affects(provider.as_str(), doc),
+            Wanted::Profile(id) => damage.hides(auth::id_in(doc, id), doc),
+        };
+        let is_pin_lost = self.session.is_some() && damage.pins;
+        if is_pin_lost || wanted.iter().any(is_affected) {
+            let rows = loaded.unopened.clone();
+            return Err(Failure::Unopened { rows });
+        }
+        Ok(())
     }
 
     /// How much must be left of a login that can be refreshed, in milliseconds.

@@ -155,13 +155,16 @@ impl Engine<'_> {
         let mut waited = None;
         let mut rounds = 0;
         while rounds < ROUNDS_MAX {
-            let loaded = match self.load_whole(agent, mode) {
+            let loaded = match self.load_framed(agent, mode) {
                 // Who refreshes holds the stores' locks meanwhile.
                 Err(SyncError::Lock(LockError::Busy { .. })) if Instant::now() < deadline => {
                     continue;
                 }
                 loaded => loaded?,
             };
+            if loaded.damage.profiles.contains_key(id.as_str()) {
+                return Err(unopened(&loaded.unopened));
+            }
             let (grant, _) = match self.due(&loaded.doc, id, when, &mut seen) {
                 Ok(due) => due,
                 Err(renewal) => return Ok(renewal),
@@ -205,10 +208,11 @@ impl Engine<'_> {
         })
     }
 
-    fn load_whole(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+    /// Loads an agent into which tokens can be put: one whose frame is as clawkeep left it.
+    fn load_framed(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         let mut loaded = self.load(agent, mode)?;
-        if let Some(row) = loaded.unopened.first() {
-            return Err(SyncError::Unopened { row: row.clone() });
+        if loaded.damage.frame {
+            return Err(unopened(&loaded.unopened));
         }
         // Told by the next load; what the sources say, that one finds out anew.
         let news = loaded.notices.drain(..);
@@ -326,15 +330,15 @@ impl Engine<'_> {
             .iter()
             .filter(|other| !known.contains(&other.name))
         {
-            let _ = self.load_whole(other, SyncMode::Off); // its trouble is not this login's
+            let _ = self.load_framed(other, SyncMode::Off); // its trouble is not this login's
         }
         let holders = self.holders(grant)?;
         self.hold_stores(renewer, agent, &holders)?;
         // A gateway may have exchanged it; if so, its token is in one of the stores.
         for other in sharing(renewer.agents, &holders, agent) {
-            self.load_whole(other, SyncMode::Off)?;
+            self.load_framed(other, SyncMode::Off)?;
         }
-        let loaded = self.load_whole(agent, mode)?;
+        let loaded = self.load_framed(agent, mode)?;
         let refresh = match self.due(&loaded.doc, id, when, seen) {
             Ok((now, _)) if now != grant => return Ok(None),
             Ok((_, refresh)) => refresh,
@@ -404,9 +408,8 @@ impl Engine<'_> {
             for (id, credential) in state.doc.credentials() {
                 let refresh = credential.expose_refresh();
                 if refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) == grant) {
-                    // Nothing of that agent is written until that is mended, so it could not have what comes.
-                    if let Some(row) = state.unopened.first() {
-                        return Err(SyncError::Unopened { row: row.clone() });
+                    if state.damage.frame {
+                        return Err(unopened(&state.unopened)); // it could not have what comes
                     }
                     holders.push(Holder {
                         agent: agent.clone(),
@@ -507,7 +510,7 @@ impl Engine<'_> {
         let mut not_written = Vec::new();
         let others = sharing(renewer.agents, holders, agent).map(|other| (other, SyncMode::Off));
         for (agent, mode) in [(agent, mode)].into_iter().chain(others) {
-            match self.load_whole(agent, mode) {
+            match self.load_framed(agent, mode) {
                 Ok(loaded) => not_written.extend(loaded.not_written.or(loaded.not_removed)),
                 Err(SyncError::File(error)) => not_written.push(error),
                 Err(_) => {} // the vault has it, and the next load of that agent says what is wrong there
@@ -526,9 +529,9 @@ impl Engine<'_> {
         (grant, holders): (Fingerprint, &[Holder]),
     ) -> Result<bool, SyncError> {
         for other in sharing(renewer.agents, holders, agent) {
-            self.load_whole(other, SyncMode::Off)?;
+            self.load_framed(other, SyncMode::Off)?;
         }
-        let loaded = self.load_whole(agent, mode)?;
+        let loaded = self.load_framed(agent, mode)?;
         let credential = loaded.doc.credential(id.as_str());
         let refresh = credential.and_then(|credential| credential.expose_refresh());
         Ok(refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) != grant))
@@ -557,6 +560,11 @@ fn sharing<'a>(
     agents.iter().filter(move |other| {
         other.name != agent.name && holders.iter().any(|holder| holder.agent == other.name)
     })
+}
+
+fn unopened(rows: &[String]) -> SyncError {
+    let row = rows.first().cloned().unwrap_or_default();
+    SyncError::Unopened { row }
 }
 
 fn event(

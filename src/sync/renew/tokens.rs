@@ -36,7 +36,7 @@ impl Engine<'_> {
         let kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
         // A login that came into a store meanwhile is the newer one. A store that cannot be read now is no reason to lose the tokens.
         for agent in sharing(renewer.agents, holders, agent).chain([agent]) {
-            let _ = self.load_whole(agent, SyncMode::Off);
+            let _ = self.load_framed(agent, SyncMode::Off);
         }
         let mut attempt = 1;
         let error = loop {

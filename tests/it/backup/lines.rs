@@ -6,7 +6,7 @@ use std::time::Duration;
 use clawkeep::domain::{AgentName, Section};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{KeySources, UnlockedVault, Vault, VaultError};
+use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault, VaultError};
 
 use super::{BACKUP, ID, SECRET, create, home_with_key, restore_alone, set_key};
 use crate::support::home::{Home, VAULT};
@@ -19,6 +19,7 @@ fn with_sources<T>(home: &Home, work: impl FnOnce(&KeySources<'_>) -> T) -> T {
         keyfile_dir: home.at(".config/clawkeep"),
         keychain: &keychain,
         secrets: None,
+        upgrade: Upgrade::default(),
     })
 }
 

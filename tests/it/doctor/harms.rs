@@ -11,7 +11,7 @@ use clawkeep::doctor::FindingId;
 use clawkeep::domain::UnixMs;
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{KeySources, Vault};
+use clawkeep::vault::{KeySources, Upgrade, Vault};
 use serde_json::{Value, json};
 
 use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
@@ -520,6 +520,7 @@ pub(super) fn append_at(home: &Home, at: i64) {
         keyfile_dir: home.at(".config/clawkeep"),
         keychain: &keychain,
         secrets: None,
+        upgrade: Upgrade::default(),
     };
     let vault = Vault::open(&home.at(VAULT)).unwrap();
     let mut vault = vault.unlock(&sources).unwrap();

@@ -6,7 +6,7 @@ use clawkeep::audit::{EventDraft, EventKind, Filter, Origin};
 use clawkeep::domain::{AgentName, ProfileId, Section, UnixMs};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, NewKey, UnlockedVault, create};
+use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, NewKey, UnlockedVault, Upgrade, create};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -120,6 +120,7 @@ pub(crate) fn key_sources<'a>(dir: &Path, keychain: &'a SystemKeychain) -> KeySo
         keyfile_dir: dir.join("keys"),
         keychain,
         secrets: None,
+        upgrade: Upgrade::default(),
     }
 }
 

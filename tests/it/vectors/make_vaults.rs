@@ -14,7 +14,7 @@ use clawkeep::platform::keychain::Secret;
 use clawkeep::platform::{Actor, Clock, Keychain, KeychainError};
 use clawkeep::vault::{
     ChangeNote, ExportState, Exported, KeyChoice, KeySources, NewKey, Renewal, UnlockedVault,
-    create,
+    Upgrade, create,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -82,6 +82,7 @@ fn sources<'k>(dir: &Path, keychain: &'k Items) -> KeySources<'k> {
         keyfile_dir: dir.join("keys"),
         keychain,
         secrets: None,
+        upgrade: Upgrade::default(),
     }
 }
 

@@ -10,7 +10,8 @@ use clawkeep::domain::{Credential, CredentialType, Owner, ProfileId, ProviderId,
 use clawkeep::selection::{
     Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, unusable,
 };
-use clawkeep::sync::Handing;
+use clawkeep::sync::{Handing, Loaded, Renewals};
+use clawkeep::vault::{Damage, Pin};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -90,9 +91,10 @@ impl SecretRef {
         let mut vault = context.unlocked()?; // one that is made here would be the wrong one: the environment is a few variables
         let mode = context.mode_for(&vault, &agent)?;
         let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
-            let choose = |doc: &StoreDoc, _: &_, _: &_| {
+            let choose = |loaded: &Loaded, _: &[Pin], _: &Renewals| {
                 let choosing = Choosing {
-                    doc,
+                    doc: &loaded.doc,
+                    damage: &loaded.damage,
                     settings,
                     agent: &agent,
                     is_strict,
@@ -146,6 +148,7 @@ impl SecretRef {
 /// What is chosen from.
 struct Choosing<'f> {
     doc: &'f StoreDoc,
+    damage: &'f Damage,
     settings: &'f Settings,
     agent: &'f AgentRef,
     is_strict: bool,
@@ -155,6 +158,10 @@ struct Choosing<'f> {
 impl Choosing<'_> {
     /// The profile that an id stands for, if its secret may be handed out.
     fn find(&self, id: &str, passed_over: &mut Vec<(ProfileId, &'static str)>) -> Outcome {
+        if self.damage.hides(id, self.doc) || self.damage.affects(id, self.doc) {
+            let what = "what the vault has of it is damaged or was modified outside clawkeep";
+            return Err(refusal("DAMAGED", format!("{what}; see: clawkeep doctor")));
+        }
         let Some(credential) = self.doc.credential(id) else {
             return self.next_of(id, passed_over);
         };

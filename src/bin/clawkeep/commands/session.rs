@@ -147,7 +147,7 @@ impl UnpinSession {
 impl ListSessions {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
-        let pins = context.locked()?.pins(&agent.name)?;
+        let pins = context.locked()?.unverified_pins(&agent.name)?;
         if self.json {
             let pins: Vec<Value> = pins.iter().map(to_json).collect();
             return context.ui.json(&json!({"pins": pins}));

@@ -1,0 +1,305 @@
+//! Proving rows: what is read is compared with what the listings say is there.
+//!
+//! A [`Proof`] holds for one snapshot. Whoever reads rows that decide something begins one first.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::error::{Context, VaultError};
+use super::keys::Keys;
+use super::listing::{self, Digest, Entry, Listing, Part, ROOT, VAULT};
+use super::{UnlockedVault, events, key_slots, terms};
+use crate::domain::{AgentName, VaultId};
+
+/// Whose rows: the vault's own, or an agent's, with its number in `terms`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scope<'a> {
+    Vault,
+    Agent(i64, &'a str),
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn owner(self) -> i64 {
+        match self {
+            Self::Vault => VAULT,
+            Self::Agent(id, _) => id,
+        }
+    }
+
+    /// The agent's name; empty for the vault.
+    pub(super) fn name(self) -> &'a str {
+        match self {
+            Self::Vault => "",
+            Self::Agent(_, name) => name,
+        }
+    }
+}
+
+/// A row that is not as it is listed: changed, removed, added or put back outside clawkeep, or damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Altered {
+    pub(super) part: Part,
+    /// The agent's name; empty for a row of the vault itself.
+    pub(super) agent: String,
+    pub(super) key: String,
+    /// What the listing has of it; `None` for a row that was added.
+    pub(super) listed: Option<Entry>,
+}
+
+impl Altered {
+    /// What the row is, in words.
+    pub(super) fn describe(&self) -> String {
+        self.part.describe(&self.agent, &self.key)
+    }
+}
+
+/// What is proved of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AgentProof {
+    /// There is none, and none is listed.
+    Absent,
+    /// Its listings are as they were sealed.
+    Listed {
+        /// Its number in `terms`.
+        id: i64,
+        /// Whether its row is as it is listed, too: its frame and with that order, last good and endpoints.
+        row: bool,
+    },
+    /// Nothing.
+    Altered,
+}
+
+/// What the vault lists in the snapshot that is under way.
+pub(super) struct Proof<'c> {
+    conn: &'c Connection,
+    path: &'c Path,
+    keys: &'c Keys,
+    vault: VaultId,
+    root: Listing,
+}
+
+impl<'c> Proof<'c> {
+    /// Opens the root and compares it with the end of the record.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when it does not open, or belongs to another end of the record.
+    pub(super) fn of(
+        conn: &'c Connection,
+        path: &'c Path,
+        keys: &'c Keys,
+        vault: VaultId,
+    ) -> Result<Self, VaultError> {
+        let head = events::last(conn).at(path, "read")?;
+        let blob = listing::stored(conn, VAULT, ROOT).at(path, "read")?;
+        let place = (vault, "", ROOT);
+        let root = blob.and_then(|blob| listing::open(&keys.seal, place, head.as_ref(), &blob));
+        let root = root.ok_or_else(|| VaultError::Damaged {
+            path: path.to_owned(),
+            what: "its list of rows is not that of the last event: the file was modified outside \
+                   clawkeep"
+                .to_owned(),
+        })?;
+        Ok(Self::with_root((conn, path), keys, vault, root))
+    }
+
+    /// A proof by a root that is open already.
+    pub(super) fn with_root(
+        (conn, path): (&'c Connection, &'c Path),
+        keys: &'c Keys,
+        vault: VaultId,
+        root: Listing,
+    ) -> Self {
+        Self {
+            conn,
+            path,
+            keys,
+            vault,
+            root,
+        }
+    }
+
+    pub(super) fn into_root(self) -> Listing {
+        self.root
+    }
+
+    /// The digests of the vault's own listings.
+    pub(super) fn root(&self) -> &Listing {
+        &self.root
+    }
+
+    /// The listing of a part. An agent's is good only if the agent's row [is](Proof::agent).
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when it is not the one that was sealed last.
+    pub(super) fn listing(&self, scope: Scope<'_>, part: Part) -> Result<Listing, VaultError> {
+        let blob = listing::stored(self.conn, scope.owner(), part.name()).at(self.path, "read")?;
+        let known = match scope {
+            Scope::Vault => self.root.get(part.name()),
+            Scope::Agent(..) => blob.as_deref().map(listing::digest_of),
+        };
+        let Some(blob) = blob else {
+            return match known {
+                None => Ok(Listing::empty()),
+                Some(_) => Err(self.unlisted(scope, part)),
+            };
+        };
+        let place = (self.vault, scope.name(), part.name());
+        (known == Some(listing::digest_of(&blob)))
+            .then(|| listing::open(&self.keys.seal, place, None, &blob))
+            .flatten()
+            .ok_or_else(|| self.unlisted(scope, part))
+    }
+
+    fn unlisted(&self, scope: Scope<'_>, part: Part) -> VaultError {
+        let of = match scope {
+            Scope::Vault => String::new(),
+            Scope::Agent(_, name) => format!(" of agent {name}"),
+        };
+        VaultError::Damaged {
+            path: self.path.to_owned(),
+            what: format!(
+                "its list of {}{of} was modified outside clawkeep",
+                part.name()
+            ),
+        }
+    }
+
+    /// What is proved of an agent.
+    pub(super) fn agent(&self, agents: &Listing, name: &str) -> Result<AgentProof, VaultError> {
+        let listed = agents.find(name);
+        let now = listing::row(self.conn, VAULT, Part::Agents, name).at(self.path, "read")?;
+        let id = terms::find(self.conn, name).at(self.path, "read")?;
+        Ok(match (listed, now, id) {
+            (None, None, _) => AgentProof::Absent,
+            (Some((digest, listings)), Some(now), Some(id)) if now.note == listings => {
+                let row = now.digest == digest;
+                AgentProof::Listed { id, row }
+            }
+            _ => AgentProof::Altered,
+        })
+    }
+
+    /// Whether a row is as `listing` says, a row that is not there too.
+    pub(super) fn is_as_listed(
+        &self,
+        listing: &Listing,
+        (scope, part): (Scope<'_>, Part),
+        key: &str,
+    ) -> Result<bool, VaultError> {
+        let now = listing::row(self.conn, scope.owner(), part, key).at(self.path, "read")?;
+        let now = now.as_ref().map(|now| (now.digest, now.note.as_str()));
+        Ok(listing.find(key) == now)
+    }
+
+    /// The rows of a part that are not as they are listed.
+    pub(super) fn altered(&self, scope: Scope<'_>, part: Part) -> Result<Vec<Altered>, VaultError> {
+        let listing = self.listing(scope, part)?;
+        self.altered_in(&listing, scope, part)
+    }
+
+    /// The rows of a part of an agent that are not as they are listed.
+    pub(super) fn altered_of(&self, agent: &str, part: Part) -> Result<Vec<Altered>, VaultError> {
+        let agents = self.listing(Scope::Vault, Part::Agents)?;
+        match self.agent(&agents, agent)? {
+            AgentProof::Absent => Ok(Vec::new()),
+            AgentProof::Listed { id, .. } => self.altered(Scope::Agent(id, agent), part),
+            AgentProof::Altered => Err(VaultError::Unopened {
+                row: Part::Agents.describe("", agent),
+            }),
+        }
+    }
+
+    /// As [`Proof::altered`], of a listing that is open.
+    pub(super) fn altered_in(
+        &self,
+        listing: &Listing,
+        scope: Scope<'_>,
+        part: Part,
+    ) -> Result<Vec<Altered>, VaultError> {
+        let now = listing::rows(self.conn, scope.owner(), part).at(self.path, "read")?;
+        let mut altered = Vec::new();
+        let mut seen = 0;
+        for (key, digest, note) in listing.iter() {
+            let row = now.get(key);
+            seen += usize::from(row.is_some());
+            if row.is_none_or(|row| row.digest != digest || row.note != note) {
+                altered.push(altered_row(scope, part, key, Some((digest, note))));
+            }
+        }
+        if seen < now.len() {
+            let known: std::collections::BTreeSet<&str> =
+                listing.iter().map(|(key, ..)| key).collect();
+            let added = now.keys().filter(|key| !known.contains(key.as_str()));
+            altered.extend(added.map(|key| altered_row(scope, part, key, None)));
+        }
+        Ok(altered)
+    }
+
+    /// Every row of the vault that is not as it is listed.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when a listing is not the one that was sealed last, so that nothing can be said of its rows.
+    pub(super) fn everything_altered(&self) -> Result<Vec<Altered>, VaultError> {
+        let mut all = Vec::new();
+        for part in Part::OF_VAULT {
+            all.extend(self.altered(Scope::Vault, part)?);
+        }
+        let agents = self.listing(Scope::Vault, Part::Agents)?;
+        for (name, ..) in agents.iter() {
+            if let AgentProof::Listed { id, .. } = self.agent(&agents, name)? {
+                for part in Part::OF_AGENT {
+                    all.extend(self.altered(Scope::Agent(id, name), part)?);
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn altered_row(scope: Scope<'_>, part: Part, key: &str, listed: Option<(Digest, &str)>) -> Altered {
+    Altered {
+        part,
+        agent: scope.name().to_owned(),
+        key: key.to_owned(),
+        listed: listed.map(|(digest, note)| Entry {
+            digest,
+            note: note.to_owned(),
+        }),
+    }
+}
+
+impl UnlockedVault {
+    /// Every row that is not as clawkeep left it, in words: changed, removed, added or put back outside it, or damaged.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when what lists the rows was modified too.
+    pub fn altered_rows(&self) -> Result<Vec<String>, VaultError> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        let altered = proof.everything_altered()?;
+        let mut rows: Vec<String> = altered.iter().map(Altered::describe).collect();
+        let known = (self.id, keys.seal.epoch());
+        let unproved = key_slots::unproved((&self.conn, &self.path), known, &keys.data)?;
+        rows.extend(unproved.into_iter().map(|slot| format!("key slot {slot}")));
+        rows.sort();
+        rows.dedup();
+        Ok(rows)
+    }
+
+    /// The agents that have something in the vault, in the order of their names.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn agents(&self) -> Result<Vec<AgentName>, VaultError> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        let agents = proof.listing(Scope::Vault, Part::Agents)?;
+        Ok(agents
+            .iter()
+            .map(|(name, ..)| AgentName::from_stored(name.to_owned()))
+            .collect())
+    }
+}
