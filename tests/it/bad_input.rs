@@ -228,7 +228,7 @@ fn a_vault_of_a_newer_version() {
             &home,
             args,
             65,
-            &["has schema 99", "knows up to 3", "Install the version"],
+            &["has schema 99", "knows up to 4", "Install the version"],
         );
     }
 }

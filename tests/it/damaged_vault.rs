@@ -281,6 +281,7 @@ fn pages_of_an_older_copy() {
         "events_series",
         "events_change",
         "grants",
+        "listings",
     ];
     let pages = matter.map(|name| root(&bench.home, name));
     for subset in 1_u32..1 << pages.len() {

@@ -477,7 +477,7 @@ fn no_event_no_secret() {
         conn.execute("UPDATE profiles SET expires = expires + 1", [])
             .unwrap()
     });
-    let run = home.run(&["token", "--provider", "openai"]).exits(65);
+    let run = home.run(&["token", "--provider", "anthropic"]).exits(65);
     assert_eq!(run.stdout, "");
 }
 

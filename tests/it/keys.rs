@@ -438,7 +438,7 @@ fn hostile_slots_cost_nothing_and_open_nothing() {
         "UPDATE key_slots SET wrapped = (SELECT slot_key FROM key_slots WHERE slot = 1) WHERE slot = 1",
         "UPDATE key_slots SET wrapped = (SELECT wrapped FROM key_slots WHERE slot = 2) WHERE slot = 1",
         "UPDATE key_slots SET wrapped = x'' WHERE slot = 1",
-        "UPDATE vault SET epoch = 2",
+        "UPDATE identity SET epoch = 2",
     ] {
         home.write(VAULT, &saved);
         alter(&home, |conn| conn.execute(set, []).unwrap());

@@ -55,7 +55,7 @@ fn rotation(home: &Home, what: What, turn: u64) -> Command {
 /// The vault's epoch: read from outside, since that must not depend on any key.
 fn epoch(home: &Home) -> i64 {
     let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();
-    conn.query_row("SELECT epoch FROM vault", [], |row| row.get(0))
+    conn.query_row("SELECT epoch FROM identity", [], |row| row.get(0))
         .unwrap()
 }
 

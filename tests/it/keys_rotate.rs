@@ -91,7 +91,8 @@ fn every_sealed_column_is_known() {
         .map(|(table, column)| format!("{table}.{column}"))
         .into();
     for plain in [
-        "vault.vault_id",
+        "identity.vault_id",
+        "listings.sealed",
         "key_slots.key_id",
         "key_slots.check_value",
         "events.mac",
@@ -308,7 +309,7 @@ fn key_rows_of_before_a_rotation_open_nothing() {
         before.write(VAULT, Saved::of(&home).bytes());
         home.run(rotate).ok();
         let saved = Saved::of(&home);
-        for table in ["key_slots", "record_keys", "vault", "profiles", "agents"] {
+        for table in ["key_slots", "record_keys", "identity", "profiles", "agents"] {
             saved.put_back(&home);
             alter(&home, |conn| {
                 let attach = format!("ATTACH '{}' AS old", before.at(VAULT).display());
@@ -376,7 +377,7 @@ fn a_cell_that_is_nobodys_stops_a_rotation() {
         conn.execute(sql, []).unwrap()
     });
     let run = home.run(ROTATE).exits(65);
-    assert!(run.stderr.contains("damaged"), "{run:?}");
+    assert!(run.stderr.contains("openai:default"), "{run:?}");
     assert_eq!(home.run(&["key", "status", "--json"]).json()["epoch"], 1);
 }
 

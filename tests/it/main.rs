@@ -51,6 +51,7 @@ mod stand_in;
 mod support;
 mod tamper;
 mod tamper_record;
+mod tamper_rows;
 mod terminal;
 mod together;
 mod two_writers;

@@ -24,6 +24,7 @@ use crate::support::bench::{Bench, START};
 use crate::support::home::{HOUR, Home, STORE, VAULT, now_ms};
 use crate::support::provider::Provider;
 use crate::support::random::number;
+use crate::support::vault::set_all_grants;
 
 const TOKEN: [&str; 3] = ["token", "--provider", "test"];
 
@@ -371,10 +372,7 @@ fn a_late_result_of_an_earlier_claim_is_refused() {
         .unwrap();
     fs::remove_file(home.at(&lease)).unwrap();
     // As if another process had claimed it meanwhile, and the old credential were put back.
-    let conn = Connection::open(home.at(VAULT)).unwrap();
-    conn.execute_batch("UPDATE grants SET fence = fence + 1")
-        .unwrap();
-    drop(conn);
+    set_all_grants(&home, |grant| grant.fence += 1);
     let before = exported(&home, STORE);
     provider.release();
     let run = end(late);

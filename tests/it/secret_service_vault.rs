@@ -52,7 +52,8 @@ fn home(session: &Session) -> Home {
 /// The account of a vault's one key: `<vault id>/<key id>`.
 fn account(home: &Home) -> String {
     alter(home, |conn| {
-        let sql = "SELECT lower(hex(vault_id)) || '/' || lower(hex(key_id)) FROM vault, key_slots";
+        let sql =
+            "SELECT lower(hex(vault_id)) || '/' || lower(hex(key_id)) FROM identity, key_slots";
         conn.query_row(sql, [], |row| row.get(0)).unwrap()
     })
 }

@@ -195,7 +195,7 @@ fn other_sealed_parts_are_named_and_stop_the_export() {
         ),
         (
             "UPDATE exports SET snapshot = zeroblob(40)",
-            "the snapshot of",
+            "the export record of",
         ),
         (
             "UPDATE record_keys SET sealed = zeroblob(61) WHERE purpose = 'audit'",
@@ -222,7 +222,7 @@ fn a_key_slot_or_identity_that_was_altered_has_no_key() {
         "UPDATE key_slots SET check_value = zeroblob(16)",
         "UPDATE key_slots SET kind = 'recovery'",
         "DELETE FROM key_slots",
-        "UPDATE vault SET epoch = 2",
+        "UPDATE identity SET epoch = 2",
     ] {
         alter(&home, |conn| conn.execute_batch(sql).unwrap());
         refuses(
@@ -249,9 +249,6 @@ pub(crate) fn columns(conn: &Connection, table: &str) -> Vec<(String, String)> {
 fn a_seal_holds_the_plain_columns_beside_it() {
     let home = home();
     let saved = Saved::of(&home);
-    // What a seal is not bound to: where the profile stands among the others, when it last changed, and how far the record knows
-    // of its end.
-    let free = ["position", "updated_at", "expiry_noted"];
     let row = "profile = (SELECT id FROM terms WHERE text = 'google:work')";
     for (column, _) in alter(&home, |conn| columns(conn, "profiles")) {
         let values: &[&str] = match column.as_str() {
@@ -269,16 +266,12 @@ fn a_seal_holds_the_plain_columns_beside_it() {
         for value in values {
             let sql = format!("UPDATE profiles SET {column} = {value} WHERE {row}");
             assert_eq!(alter(&home, |conn| conn.execute(&sql, []).unwrap()), 1);
-            if free.contains(&column.as_str()) {
-                home.run(&["models", "status"]).ok();
+            let named = if column == "profile" {
+                "profile ok of"
             } else {
-                let named = if column == "profile" {
-                    "profile ok of"
-                } else {
-                    OAUTH_ID
-                };
-                assert_refused(&home, named, &sql);
-            }
+                OAUTH_ID
+            };
+            assert_refused(&home, named, &sql);
             saved.put_back(&home);
         }
     }
@@ -399,10 +392,7 @@ fn an_older_state_beneath_a_newer_store_is_refused() {
     alter(&home, |conn| conn.execute(insert, []).unwrap());
     for args in [&["sync"][..], &["models", "status"], &["audit", "verify"]] {
         let run = home.run(args).exits(65);
-        assert!(
-            run.stderr.contains("the newest state of agent main"),
-            "{run:?}"
-        );
+        assert!(run.stderr.contains("the frame of agent main"), "{run:?}");
     }
     assert_eq!(home.read(STORE), store);
 }
@@ -415,7 +405,7 @@ fn a_snapshot_that_does_not_open_takes_no_row_with_it() {
     assert_eq!(alter(&home, |conn| conn.execute(sql, []).unwrap()), 1);
     let run = home.run(&["models", "status"]).exits(65);
     assert!(run.stdout.contains(OAUTH_ID), "{run:?}");
-    assert!(run.stderr.contains("the snapshot of"), "{run:?}");
+    assert!(run.stderr.contains("the export record of"), "{run:?}");
 }
 
 /// The order is sealed with the agent; its plain rows are copies.

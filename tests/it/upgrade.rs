@@ -12,7 +12,7 @@ use crate::support::home::{Home, VAULT};
 use crate::support::provider::Provider;
 
 /// The newest version.
-const NEWEST: i32 = 3;
+const NEWEST: i32 = 4;
 
 /// A vault that an earlier version made.
 struct Made {
@@ -91,7 +91,8 @@ fn keeps_everything(made: &Made) -> Home {
     assert_eq!(version(&home), NEWEST);
     let head = fixture(made, "head");
     let run = home.run(&["audit", "verify", "--head", head.to_str().unwrap()]);
-    let events = format!("The record holds: {} events", made.events);
+    // That its rows were checked and listed is an event more.
+    let events = format!("The record holds: {} events", made.events + 1);
     assert!(run.ok().contains(&events));
     // What is in it is exported, and the record goes on.
     home.run(&["--no-sync", "sync"]).ok();

@@ -2,12 +2,14 @@
 
 use std::fs;
 
+use clawkeep::vault::GrantState;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::refresh::{self, OPS};
 use crate::support::damage::alter;
 use crate::support::home::{Home, STORE, VAULT};
+use crate::support::vault::set_successors;
 
 const ID: &str = "p:a";
 
@@ -165,12 +167,7 @@ fn a_spent_token_is_not_put_back() {
     let entry = refresh::login("sk-test-access-x", &provider.grant("b"), 5);
     refresh::store(&home, STORE, &entry);
     home.run(&["sync"]).ok();
-    let conn = Connection::open(home.at(VAULT)).unwrap();
-    conn.execute_batch(
-        "INSERT OR REPLACE INTO grants (print, state, fence, since) SELECT successor, 'spent', 1, 1 FROM grants WHERE successor IS NOT NULL",
-    )
-    .unwrap();
-    drop(conn);
+    set_successors(&home, GrantState::Spent, 1);
     let run = home.run(&["models", "auth", "restore", refresh::ID]);
     assert!(
         run.exits(1)

@@ -250,7 +250,26 @@ impl Context {
             self.keychain.warm_up();
         }
         let _progress = self.opening();
-        Ok(Vault::open(&self.layout.vault_file)?.unlock(sources)?)
+        let vault = Vault::open(&self.layout.vault_file)?.unlock(sources)?;
+        self.check_end(&vault)?;
+        Ok(vault)
+    }
+
+    /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was put back, or one of which the end
+    /// was cut off. What a restore went on from is no such.
+    pub(crate) fn check_end(&self, vault: &Vault) -> Result<(), Failure> {
+        // The head is read first: whoever commits later keeps theirs later.
+        let Ok(Some(kept)) = self.kept_head(vault) else {
+            return Ok(());
+        };
+        if kept.vault != vault.id() || vault.has_event_of(&kept)? {
+            return Ok(());
+        }
+        Err(Failure::OlderVault {
+            vault: vault.path().to_owned(),
+            seq: kept.seq.0,
+            head: self.layout.head_file(vault.id()),
+        })
     }
 
     /// Runs `work` on the vault, and keeps the record's head where the vault is not.
@@ -272,14 +291,16 @@ impl Context {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
         let _progress = self.opening();
-        match Vault::open(&self.layout.vault_file) {
-            Ok(vault) => Ok(vault.unlock(&self.key_sources())?),
+        let vault = match Vault::open(&self.layout.vault_file) {
+            Ok(vault) => vault.unlock(&self.key_sources())?,
             Err(VaultError::Absent { .. }) => match self.create(&KeyChoice::Automatic)? {
-                Some(created) => Ok(created.vault),
-                None => Ok(self.locked()?.unlock(&self.key_sources())?), // another process was quicker
+                Some(created) => created.vault,
+                None => self.locked()?.unlock(&self.key_sources())?, // another process was quicker
             },
-            Err(error) => Err(error.into()),
-        }
+            Err(error) => return Err(error.into()),
+        };
+        self.check_end(&vault)?;
+        Ok(vault)
     }
 
     /// Makes the vault, and says on stderr where its key went and why.

@@ -84,6 +84,17 @@ pub(crate) enum Failure {
     NotRemoved(#[source] FileError),
     #[error("the record does not hold: {0}")]
     Chain(ChainFault),
+    /// An older copy of the vault was put back, or the end of its record was cut off.
+    #[error(
+        "the record of the vault {} ends before event {seq}, whose head is kept in {}: an older copy \
+         was put back, or its end was cut off",
+        vault.display(), head.display()
+    )]
+    OlderVault {
+        vault: PathBuf,
+        seq: i64,
+        head: PathBuf,
+    },
     #[error("the kept head {} is not a head", path.display())]
     BadHead { path: PathBuf },
     /// A record that was exported is not the one that is there.
@@ -148,6 +159,7 @@ impl Failure {
             | Self::BackupRows { .. }
             | Self::Chain(_)
             | Self::BadHead { .. }
+            | Self::OlderVault { .. }
             | Self::ExportDiffers { .. }
             | Self::Import { .. }
             | Self::SaidDamaged => DAMAGED,
@@ -282,6 +294,10 @@ impl Failure {
             Self::Chain(ChainFault::ForeignHead { .. }) => {
                 "Give a head of this vault, with --head FILE: one that `clawkeep audit head` printed.".to_owned()
             }
+            Self::OlderVault { vault, .. } => format!(
+                "To go on with it, restore it from a copy: cp {0} copy.db && clawkeep backup restore copy.db",
+                quoted(vault)
+            ),
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }

@@ -15,7 +15,7 @@ use clawkeep::config::{
 };
 use clawkeep::domain::{Credential, CredentialType, StoreDoc, UnixMs};
 use clawkeep::health::Status;
-use clawkeep::vault::GrantState;
+use clawkeep::vault::{Damage, GrantState};
 use serde_json::{Map, Value};
 
 use crate::collation::locale_cmp;
@@ -30,6 +30,8 @@ const NOT_FOR_A_VARIABLE_ALONE: &str = "minimax";
 pub(crate) struct Inputs<'a> {
     /// The agent's store.
     pub(crate) doc: &'a StoreDoc,
+    /// What it lacks, since rows are damaged.
+    pub(crate) damage: &'a Damage,
     /// The gateway's configuration.
     pub(crate) settings: &'a Settings,
     /// The environment.
@@ -81,6 +83,8 @@ pub(crate) struct Report {
     providers: Vec<ProviderAuth>,
     profile_expiries: Vec<ProfileExpiry>,
     provider_expiries: Vec<ProviderExpiry>,
+    /// The credentials whose rows are damaged, which nothing else is said of.
+    damaged: Vec<String>,
 }
 
 impl Report {
@@ -138,6 +142,7 @@ impl Report {
             provider_expiries: expiry::of_providers(&names, &profile_expiries, inputs.now),
             providers,
             profile_expiries,
+            damaged: inputs.damage.profiles.keys().cloned().collect(),
         }
     }
 

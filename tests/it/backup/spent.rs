@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use clawkeep::domain::Fingerprint;
+use clawkeep::vault::{Grant, GrantState};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -9,6 +11,7 @@ use super::{BACKUP, create};
 use crate::refresh::{ID, end, exported, home, start};
 use crate::support::home::{Home, STORE, VAULT};
 use crate::support::provider::Provider;
+use crate::support::vault::{set_grants, set_successors};
 
 fn refresh(home: &Home) -> crate::support::home::Run {
     home.run(&["refresh", ID])
@@ -181,9 +184,17 @@ fn a_backup_made_while_a_login_was_refreshed_can_be_put_back() {
         )
         .unwrap();
     assert_eq!(started, 1);
-    conn.execute_batch("INSERT INTO grants (print, state, fence, since) VALUES (x'00010102030405060708', 'started', 1, 1)")
-        .unwrap();
     drop(conn);
+    let other = Fingerprint {
+        key_number: 1,
+        digest: [1, 2, 3, 4, 5, 6, 7, 8],
+    };
+    let begun = Grant {
+        state: GrantState::Started,
+        fence: 1,
+        ..Grant::default()
+    };
+    set_grants(&home, BACKUP, [(other, begun)]);
     let newest = refresh_token(&home);
     restore_alone(&home).ok();
     assert_eq!(refresh_token(&home), newest);
@@ -237,16 +248,9 @@ fn what_a_killed_refresh_left_is_taken_in_after_the_vault_is_gone() {
 fn a_grant_that_the_backup_knows_to_be_borrowed_stays_so() {
     let (home, provider) = home();
     refresh(&home).ok();
-    let set = |state: &str| {
-        let conn = Connection::open(home.at(VAULT)).unwrap();
-        let set = format!(
-            "INSERT OR REPLACE INTO grants (print, state, fence, since) SELECT successor, '{state}', 0, 1 FROM grants WHERE successor IS NOT NULL"
-        );
-        conn.execute_batch(&set).unwrap();
-    };
-    set("borrowed");
+    set_successors(&home, GrantState::Borrowed, 0);
     create(&home, BACKUP);
-    set("uncertain");
+    set_successors(&home, GrantState::Uncertain, 0);
     restore_alone(&home).ok();
     assert_ne!(refresh(&home).status, 0);
     assert_eq!(provider.count(), 1);

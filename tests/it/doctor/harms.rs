@@ -11,12 +11,14 @@ use clawkeep::doctor::FindingId;
 use clawkeep::domain::UnixMs;
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
+use clawkeep::vault::GrantState;
 use clawkeep::vault::{KeySources, Upgrade, Vault};
 use serde_json::{Value, json};
 
 use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
 use crate::support::home::{AGENT, CLAUDE, HOUR, Home, RUNTIME, STORE, VAULT, now_ms};
 use crate::support::provider::{Instead, Provider};
+use crate::support::vault::set_all_grants;
 
 const SETTINGS: &str = ".clawdbot/clawkeep.toml";
 pub(super) const CONFIG: &str = ".clawdbot/clawdbot.json";
@@ -264,10 +266,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         put(home, "p:a", &login(now_ms() - HOUR, "sk-test-refresh-old"));
         provider.next([Instead::Answer(502, Vec::new(), String::new())]);
         home.run(&["token", "--profile", "p:a"]).exits(1);
-        alter(home, |conn| {
-            conn.execute("UPDATE grants SET state = 'spent'", [])
-                .unwrap();
-        });
+        set_all_grants(home, |grant| grant.state = GrantState::Spent);
         by_hand(log_in_anew)
     }),
     (FindingId::CredentialUncertain, |home| {

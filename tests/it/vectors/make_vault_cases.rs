@@ -345,14 +345,14 @@ fn keys(base: &Base) {
     base.case(
         "epoch",
         "the vault's epoch is raised",
-        sql("UPDATE vault SET epoch = epoch + 1"),
+        sql("UPDATE identity SET epoch = epoch + 1"),
         refused("does not open with its key"),
         no_key(),
     );
     base.case(
         "vault-id",
         "the vault's id is altered",
-        sql("UPDATE vault SET vault_id = zeroblob(16)"),
+        sql("UPDATE identity SET vault_id = zeroblob(16)"),
         refused("is not this vault's"),
         no_key(),
     );

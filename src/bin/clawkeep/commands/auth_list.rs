@@ -65,12 +65,24 @@ impl List {
             })
             .collect();
         let store = context.layout.shorten_home(&agent.store_file());
+        let damaged: Vec<(&String, &String)> = loaded
+            .damage
+            .profiles
+            .iter()
+            .filter(|(_, provider)| {
+                let wanted = self.provider.as_ref();
+                wanted.is_none_or(|wanted| wanted.as_str() == provider.as_str())
+            })
+            .collect();
         if self.json {
+            let lost = damaged.iter().map(|(id, provider)| {
+                json!({"profileId": id, "provider": provider, "status": "damaged"})
+            });
             context.ui.json(&json!({
                 "agentId": agent.name.as_str(),
                 "agentDir": agent.dir.display().to_string(),
                 "authStorePath": store,
-                "profiles": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
+                "profiles": rows.iter().map(Row::to_json).chain(lost).collect::<Vec<_>>(),
             }))?;
         } else {
             let head = format!("Agent: {}\nAuth file: {store}\n", agent.name);
@@ -83,7 +95,10 @@ impl List {
                 "LAST USED",
                 "SECRET",
             ];
-            let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+            let lost = damaged.iter().map(|(id, provider)| {
+                [id.as_str(), provider, "-", "damaged", "-", "-", "-"].map(one_line)
+            });
+            let cells: Vec<_> = rows.iter().map(Row::cells).chain(lost).collect();
             let body = if cells.is_empty() {
                 "No profiles.\n".to_owned()
             } else {

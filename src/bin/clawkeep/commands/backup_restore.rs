@@ -84,6 +84,9 @@ impl Restore {
         };
         match vault.unlock(&context.key_sources()) {
             Ok(mut vault) => {
+                if context.check_end(&vault).is_err() {
+                    return Ok(()); // it may be what is to be replaced for that
+                }
                 context.keep_head(&vault); // the one that the record will name as abandoned, should this be cut short
                 context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
                 Ok(())

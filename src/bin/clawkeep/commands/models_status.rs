@@ -46,6 +46,7 @@ impl Status {
         let grants = vault.troubled_grants(&loaded.doc)?;
         let report = Report::build(&Inputs {
             doc: &loaded.doc,
+            damage: &loaded.damage,
             settings: context.settings()?,
             env: &env,
             layout: &context.layout,

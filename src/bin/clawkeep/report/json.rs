@@ -37,6 +37,8 @@ struct Auth<'r> {
     missing_providers_in_use: &'r [String],
     providers: Vec<Provider<'r>>,
     oauth: OAuth<'r>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    damaged: &'r [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -154,6 +156,7 @@ impl Report {
                         .map(|entry| ProviderStatus::of(entry, &self.profile_expiries))
                         .collect(),
                 },
+                damaged: &self.damaged,
             },
         }
     }

@@ -55,6 +55,7 @@ impl World {
         } = self;
         Report::build(&Inputs {
             doc,
+            damage: &Damage::default(),
             settings,
             env,
             layout,

@@ -16,7 +16,17 @@ impl Report {
         let mut sections = vec![self.models(), self.overview()];
         sections.extend(self.missing());
         sections.push(self.expiries(colour));
+        sections.extend(self.damage());
         sections.join("\n")
+    }
+
+    fn damage(&self) -> Option<String> {
+        let lines = self.damaged.iter().map(|id| {
+            let id = flat(id);
+            format!("- {id} damaged or modified outside clawkeep; see: clawkeep doctor\n")
+        });
+        (!self.damaged.is_empty())
+            .then(|| format!("Damaged in the vault\n{}", lines.collect::<String>()))
     }
 
     fn models(&self) -> String {

@@ -134,10 +134,10 @@ impl Watcher<'_> {
     fn open(&mut self) -> Result<(), Failure> {
         let path = &self.context.layout.vault_file;
         let there = Stamp::of(path);
-        if let Some((_, Some(opened))) = &self.vault
+        if let Some((vault, Some(opened))) = &self.vault
             && there.is_some_and(|there| there.is_same_file(opened))
         {
-            return Ok(());
+            return self.context.check_end(vault);
         }
         self.vault = None;
         let vault = if self.had_vault {
