@@ -414,6 +414,12 @@ fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
             format!("The login {name} is over"),
             format!("{who} cannot be renewed: its provider refuses to refresh it."),
         ),
+        Loss::Unopened => (
+            format!("The login {name} is over"),
+            format!(
+                "{who} cannot be renewed: the answer to its last refresh does not open, and its refresh token is used up."
+            ),
+        ),
         Loss::Spent => (
             format!("{name} cannot be renewed"),
             format!("{who} cannot be renewed: its refresh token was replaced by a newer one."),
