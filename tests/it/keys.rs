@@ -572,7 +572,7 @@ fn left_of(home: &Home, parts: &[Vec<u8>]) -> Vec<String> {
             .any(|part| bytes.windows(part.len()).any(|window| window == part))
     };
     files
-        .filter(|file| file.contains("vault.db") && has(file))
+        .filter(|file| [VAULT, &format!("{VAULT}-wal")].contains(&file.as_str()) && has(file))
         .collect()
 }
 
@@ -607,6 +607,27 @@ fn a_removed_key_opens_no_copy_of_the_file_alone() {
     home.run(&["key", "rotate"]).ok();
     assert_eq!(left_of(&home, &parts[..2]), [] as [String; 0], "rotated");
     assert!(is_opened_alone(&home));
+    watch.end();
+    home.assert_sound();
+}
+
+/// A recovery code, a restore and a renewal of everything, beside a watcher.
+#[test]
+fn every_change_of_keys_reaches_the_file_itself() {
+    let home = home();
+    home.run(&["backup", "create", "copy.db"]).ok();
+    let watch = crate::support::watch::Watch::start(&home, &[]);
+    with_code(&home);
+    let of_code = wrapped(&home, 2);
+    assert!(left_of(&home, &of_code).contains(&VAULT.to_owned()));
+    let of_file = wrapped(&home, 1);
+    home.run(&["backup", "restore", "copy.db"]).ok();
+    for before in [&of_code[..2], &of_file[..2]] {
+        assert_eq!(left_of(&home, before), [] as [String; 0], "restored");
+    }
+    let of_file = wrapped(&home, 1);
+    home.run(&["key", "rotate", "--compromised"]).ok();
+    assert_eq!(left_of(&home, &of_file), [] as [String; 0], "renewed");
     watch.end();
     home.assert_sound();
 }
