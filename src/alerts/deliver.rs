@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::message::{Message, Severity, rfc3339};
 use super::text::{for_discord, for_slack};
 use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
-use crate::domain::{UnixMs, from_outside};
+use crate::domain::{UnixMs, escaped, from_outside};
 use crate::oauth::{Post, post_message};
 use crate::platform::keychain::SessionBus;
 use crate::platform::{RunFault, Urgency, feed_within, read_trusted, resolve_link, show};
@@ -139,7 +139,7 @@ fn webhook_body(format: BodyFormat, message: &Message, host: &str) -> Vec<u8> {
             json!({"content": content, "allowed_mentions": {"parse": []}})
         }
     };
-    body.to_string().into_bytes()
+    escaped(&body.to_string()).into_owned().into_bytes()
 }
 
 fn send(
@@ -209,7 +209,7 @@ fn run_command(
         .env_clear()
         .envs(around.env.iter().map(|(name, value)| (name, value)))
         .envs(variables(message, &around.host));
-    let input = format!("{}\n", message.json(&around.host));
+    let input = format!("{}\n", escaped(&message.json(&around.host).to_string()));
     let of_message = |why: String| {
         Err(Undelivered {
             is_of_message: true,

@@ -414,6 +414,12 @@ fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
             format!("The login {name} is over"),
             format!("{who} cannot be renewed: its provider refuses to refresh it."),
         ),
+        Loss::Unopened => (
+            format!("The login {name} is over"),
+            format!(
+                "{who} cannot be renewed: the answer to its last refresh does not open, and its refresh token is used up."
+            ),
+        ),
         Loss::Spent => (
             format!("{name} cannot be renewed"),
             format!("{who} cannot be renewed: its refresh token was replaced by a newer one."),
@@ -573,8 +579,8 @@ mod tests {
         let what = [What::Host("a\u{1b}[31m", " one\ntwo\u{7} ")];
         let state = (News::New, "trouble".to_owned());
         let message = Message::of(vec![Subject::Host("k".to_owned())], state, &what, UnixMs(0));
-        assert_eq!(message.title, "a?[31m");
-        assert_eq!(message.body, "one\ntwo?");
+        assert_eq!(message.title, r"a\u001b[31m");
+        assert_eq!(message.body, "one\ntwo\\u0007");
         assert_eq!(message.json("h")["trouble"], "k");
     }
 }

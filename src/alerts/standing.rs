@@ -35,6 +35,8 @@ pub enum Fate {
 pub enum Loss {
     /// Its provider refuses it.
     Dead,
+    /// The answer to its last refresh came and does not open: its refresh token is used up.
+    Unopened,
     /// Another refresh token took its place.
     Spent,
     /// Where its tokens would be sent is not where they belong.
@@ -47,6 +49,7 @@ impl Loss {
     fn code(self) -> &'static str {
         match self {
             Self::Dead => "dead",
+            Self::Unopened => "answer-unopened",
             Self::Spent => "spent",
             Self::Moved => "endpoint-changed",
             Self::Uncertain => "uncertain",
@@ -246,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_lost_login_is_told_at_once_and_again_when_it_ends() {
-        for loss in [Loss::Dead, Loss::Spent, Loss::Moved] {
+        for loss in [Loss::Dead, Loss::Unopened, Loss::Spent, Loss::Moved] {
             let lost = |left| code(Renewal::Here, Fate::Lost(loss), left);
             assert_eq!(lost(Some(DAY)).as_deref(), Some(loss.code()));
             assert_eq!(lost(None).as_deref(), Some(loss.code()));

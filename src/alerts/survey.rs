@@ -16,7 +16,7 @@ use crate::domain::{
     StoreDoc, UnixMs,
 };
 use crate::health::{Status, assess};
-use crate::oauth::Providers;
+use crate::oauth::{Providers, is_answer_unopened};
 use crate::vault::{GrantState, UnlockedVault, VaultError};
 
 /// An access token that lasts no longer than this when it comes in is renewed by its owner, in milliseconds: two days. Claude Code's
@@ -154,6 +154,7 @@ impl Looking<'_> {
                 let grant = self.vault.grant(login)?;
                 renewal = self.renewal(&provider, credential, grant.state);
                 fate = match grant.state {
+                    GrantState::Dead if is_answer_unopened(&grant) => Fate::Lost(Loss::Unopened),
                     GrantState::Dead => Fate::Lost(Loss::Dead),
                     GrantState::Spent => Fate::Lost(Loss::Spent),
                     GrantState::Uncertain => Fate::Lost(Loss::Uncertain),

@@ -1,6 +1,6 @@
 //! Text from outside, as a part of a message: what others wrote must neither look like ours nor turn it around.
 
-use crate::domain::visible;
+use crate::domain::{escaped, escaped_lines};
 
 /// The longest name in a message, in characters.
 const NAME_MAX: usize = 128;
@@ -19,14 +19,12 @@ pub(super) fn named(text: &str) -> String {
 
 /// Text on one line.
 pub(super) fn line(text: &str) -> String {
-    text.chars().map(visible).collect()
+    escaped(text).into_owned()
 }
 
 /// Text of several lines, not long.
 pub(super) fn paragraph(text: &str) -> String {
-    let visible = |c: char| if c == '\n' { c } else { visible(c) };
-    let text: String = text.trim().chars().map(visible).collect();
-    cut(&text, PARAGRAPH_MAX)
+    cut(&escaped_lines(text.trim()), PARAGRAPH_MAX)
 }
 
 /// At most so many characters.
@@ -89,10 +87,13 @@ mod tests {
 
     #[test]
     fn what_others_wrote_cannot_turn_a_message_around() {
-        assert_eq!(named("a\u{202e}b\u{2028}c\u{1b}[31m\n"), "a?b?c?[31m");
+        assert_eq!(
+            named("a\u{202e}b\u{2028}c\u{1b}[31m\n"),
+            r"a\u202eb\u2028c\u001b[31m"
+        );
         assert_eq!(named(" "), "(no name)");
         assert_eq!(named(&"ä".repeat(140_000)).chars().count(), NAME_MAX);
-        assert_eq!(paragraph(" one\ntwo\u{2066} "), "one\ntwo?");
+        assert_eq!(paragraph(" one\ntwo\u{2066} "), "one\ntwo\\u2066");
         assert!(paragraph(&"x".repeat(5_000)).chars().count() <= PARAGRAPH_MAX);
     }
 

@@ -4,6 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Env;
 use crate::domain::VaultId;
+use crate::platform::{
+    CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
+};
 
 /// Directory and suffix names of our own. Source: `spec/vault.md`, Keys and The audit record.
 const PROGRAM: &str = "clawkeep";
@@ -112,9 +115,9 @@ impl Layout {
                 .join("auth.json"),
             // One that is relative is to be ignored. Source: XDG Base Directory Specification.
             runtime_dir: absolute("XDG_RUNTIME_DIR"),
-            named_key_file: named("CLAWKEEP_KEY_FILE"),
-            passphrase_file: named("CLAWKEEP_PASSPHRASE_FILE"),
-            credentials_dir: absolute("CREDENTIALS_DIRECTORY"),
+            named_key_file: named(KEY_FILE_VARIABLE),
+            passphrase_file: named(PASSPHRASE_FILE_VARIABLE),
+            credentials_dir: absolute(CREDENTIALS_VARIABLE),
             config_home: absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
             state_home: absolute("XDG_STATE_HOME")
                 .unwrap_or_else(|| home.join(".local").join("state")),
@@ -136,6 +139,12 @@ impl Layout {
         [&self.working_dir, &self.state_dir].map(|dir| dir.join(".env"))
     }
 
+    /// The directory of a systemd service's credentials.
+    #[must_use]
+    pub fn credentials_dir(&self) -> Option<&Path> {
+        self.credentials_dir.as_deref()
+    }
+
     /// The key file that `$CLAWKEEP_KEY_FILE` names.
     #[must_use]
     pub fn named_key_file(&self) -> Option<&Path> {
@@ -147,7 +156,7 @@ impl Layout {
     pub fn credential_key_file(&self) -> Option<PathBuf> {
         self.credentials_dir
             .as_ref()
-            .map(|dir| dir.join("clawkeep.key"))
+            .map(|dir| dir.join(OWN_CREDENTIALS[0]))
     }
 
     /// The file with a passphrase or recovery code that `$CLAWKEEP_PASSPHRASE_FILE` names.
@@ -161,7 +170,7 @@ impl Layout {
     pub fn credential_passphrase_file(&self) -> Option<PathBuf> {
         self.credentials_dir
             .as_ref()
-            .map(|dir| dir.join("clawkeep.passphrase"))
+            .map(|dir| dir.join(OWN_CREDENTIALS[1]))
     }
 
     /// Where this program keeps key files: `$XDG_CONFIG_HOME/clawkeep`.
@@ -224,8 +233,8 @@ impl Layout {
                 Some("CLAWKEEP_VAULT"),
                 Some(self.state_dir.join("vault.db")),
             ),
-            (Some("CLAWKEEP_KEY_FILE"), None),
-            (Some("CLAWKEEP_PASSPHRASE_FILE"), None),
+            (Some(KEY_FILE_VARIABLE), None),
+            (Some(PASSPHRASE_FILE_VARIABLE), None),
             (Some("CODEX_HOME"), Some(self.home.join(".codex"))),
         ];
         let of_user = of_user.into_iter().filter_map(|(name, default)| {

@@ -114,6 +114,15 @@ impl Argon2id {
         (is_whole && is_bounded && read.to_string() == text).then_some(read)
     }
 
+    /// The most work that parameters which are taken ask for: see [`Argon2id::work`].
+    pub const WORK_MAX: u64 = MEMORY_MAX_KIB as u64 * PASSES_MAX as u64;
+
+    /// How much work a derivation is: KiB times passes.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        u64::from(self.memory_kib) * u64::from(self.passes)
+    }
+
     /// What it costs, for people.
     #[must_use]
     pub fn costs(&self) -> String {

@@ -6,9 +6,9 @@ use crate::domain::{
     AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, Section, StoreDoc, UnixMs,
 };
 use crate::health::{Health, Status, assess, remaining_short};
-use crate::oauth::Providers;
+use crate::oauth::{Providers, is_answer_unopened};
 use crate::selection::{Why, rest};
-use crate::vault::GrantState;
+use crate::vault::{Grant, GrantState};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -27,8 +27,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             if !credential.is_readable() {
                 continue;
             }
-            let grant = grant_state(evidence, &credential);
-            match of_grant(evidence, examined, id, &credential, (grant, pins.get(id))) {
+            let grant = grant(evidence, &credential);
+            match of_grant(evidence, examined, id, &credential, (&grant, pins.get(id))) {
                 // What a login that is over has left to live is the lesser news.
                 Some(finding) => found.push(finding),
                 None => found.extend(standing(evidence, examined, id, &credential)),
@@ -39,14 +39,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-/// How the grant of a login stands; free where nothing is known of it.
-fn grant_state(evidence: &Evidence<'_>, credential: &Credential<'_>) -> GrantState {
-    let state = || {
+/// What is known of a login's grant; free where nothing is.
+fn grant(evidence: &Evidence<'_>, credential: &Credential<'_>) -> Grant {
+    let known = || {
         let vault = evidence.vault.unlocked()?;
         let grant = vault.fingerprint(credential.expose_refresh()?);
-        Some(vault.grant(grant).ok()?.state)
+        vault.grant(grant).ok()
     };
-    state().unwrap_or_default()
+    known().unwrap_or_default()
 }
 
 /// What there is to say of a login's grant: one that cannot be refreshed any more, or may not be.
@@ -55,14 +55,21 @@ fn of_grant(
     examined: &ExaminedAgent,
     id: &str,
     credential: &Credential<'_>,
-    (grant, pinned): (GrantState, Option<&Endpoint>),
+    (grant, pinned): (&Grant, Option<&Endpoint>),
 ) -> Option<Finding> {
     if Owner::of(id) != Owner::Vault {
         return None;
     }
     let agent = &examined.agent.name;
     let log_in = || how_to_log_in(agent, &examined.doc, id, evidence.providers);
-    let (kind, message, fix) = match grant {
+    let (kind, message, fix) = match grant.state {
+        GrantState::Dead if is_answer_unopened(grant) => (
+            FindingId::CredentialDead,
+            format!(
+                "the login {id} is over: the answer to its last refresh does not open, and its refresh token is used up"
+            ),
+            log_in(),
+        ),
         GrantState::Dead => (
             FindingId::CredentialDead,
             format!("the login {id} is over: its provider refuses to refresh it"),

@@ -12,6 +12,7 @@ use super::{Evidence, Finding, FindingId, Repair, editors};
 use crate::config::{DRAFT, Layout};
 use crate::domain::{Section, StoreDoc};
 use crate::export::{StorePlace, parse};
+use crate::oauth::Rescue;
 use crate::platform::{Permissions, read_regular};
 use crate::sources::legacy::{parse_auth, parse_oauth};
 use crate::vault::Vault;
@@ -37,6 +38,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             found.push(other_leftover(evidence, path));
         }
     }
+    found.extend(unopened_answers(evidence));
     for path in copies(evidence) {
         found.extend(open_copy(layout, &path));
         if !is_older_store(evidence, &path) {
@@ -173,6 +175,28 @@ fn is_old(path: &Path) -> bool {
         .ok()
         .and_then(|at| SystemTime::now().duration_since(at).ok());
     meta.is_file() && age.is_some_and(|age| age > LEFT)
+}
+
+/// Answers to refreshes that do not open. What is in them is sealed; whoever wants to know what became of them has them.
+fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let layout = evidence.layout;
+    let mut dir = layout.vault_file.clone().into_os_string();
+    dir.push(".lease");
+    let kept = Rescue::kept_aside(Path::new(&dir)).into_iter();
+    kept.map(|path| {
+        let message = format!(
+            "{} is the answer to an interrupted refresh, sealed, and does not open",
+            layout.shorten_home(&path)
+        );
+        let fix = format!(
+            "Log in again where a login is over; then: rm {}",
+            shell_path(layout, &path)
+        );
+        Finding::new(FindingId::FootprintLeftover, message)
+            .path(path)
+            .advice(fix)
+    })
+    .collect()
 }
 
 fn leftover(layout: &Layout, path: PathBuf) -> Finding {

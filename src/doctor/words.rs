@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::Layout;
+use crate::domain::is_hidden;
 
 /// A path as a shell takes it: with `~` where nothing in it needs quotes.
 #[must_use]
@@ -26,15 +27,15 @@ pub fn shell_word(word: &str) -> String {
 }
 
 fn quoted(word: &str) -> String {
-    if !word.contains(char::is_control) {
+    if !word.contains(is_hidden) {
         return format!("'{}'", word.replace('\'', "'\\''"));
     }
-    // What is shown is one line without control characters: those are spelt.
+    // What is shown is one line without hidden characters: those are spelt.
     let mut out = String::from("$'");
     for c in word.chars() {
         match c {
             '\'' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => {
+            c if is_hidden(c) => {
                 let mut bytes = [0; 4];
                 for byte in c.encode_utf8(&mut bytes).bytes() {
                     out.push_str(&format!("\\x{byte:02x}"));
@@ -70,6 +71,7 @@ mod tests {
             ("it's", "'it'\\''s'"),
             ("~", "'~'"),
             ("a\nb'\\", "$'a\\x0ab\\'\\\\'"),
+            ("a\u{202e}b", "$'a\\xe2\\x80\\xaeb'"),
         ] {
             assert_eq!(shell_word(word), want);
         }

@@ -24,5 +24,5 @@ pub use jwt::{jwt_claims, jwt_expiry};
 pub use secret::SecretJson;
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
-pub use text::{from_outside, visible};
+pub use text::{escaped, escaped_lines, from_outside, is_hidden};
 pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number, span_ms};

@@ -1,26 +1,64 @@
-//! Text from outside, made fit for the record and for one line of a terminal.
+//! What of a text from outside may be shown as it is. There is one rule, [`is_hidden`]: every line for people, JSON, CSV, page and alert
+//! goes by it, and so does what is recorded.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Longest text from outside, in characters. Source: `spec/vault.md`, The audit record.
 const OUTSIDE_MAX: usize = 128;
 
-/// Text from a file, a system or another program: trimmed, cut to 128 characters, control characters made `?`.
+/// Whether a character must not be shown as it is: it controls the terminal (C0, DEL, C1), breaks a line, changes the direction of
+/// writing, or is not seen at all, so that two texts that differ look the same (zero-width and tag characters, fillers, variation
+/// selectors).
+///
+/// The joiner (U+200D) and the selectors (U+FE00 to U+FE0F) that pictures are made of are no exception: an emoji of several parts is
+/// shown as its parts, with what joins them written out. Two ids must look different wherever they are shown.
 #[must_use]
-pub fn from_outside(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { '?' } else { c };
-    text.trim().chars().take(OUTSIDE_MAX).map(visible).collect()
+pub fn is_hidden(c: char) -> bool {
+    // Sources: Unicode 16.0, DerivedCoreProperties (Default_Ignorable_Code_Point) and PropList (Bidi_Control); interlinear annotation.
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A character as it may be shown to a person: those that control something, break lines or change the direction of writing become `?`.
+/// Text in which each hidden character is written out as JSON writes it: `\u001b`, `\u202e`, `\udb40\udc41`.
 #[must_use]
-pub fn visible(c: char) -> char {
-    // Source of the ranges: Unicode Standard Annex 9, explicit directional formatting characters.
-    let turns = matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
-    if c.is_control() || turns || breaks {
-        '?'
-    } else {
-        c
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    escaped_but(text, |_| false)
+}
+
+/// As [`escaped`], with line ends as they are: text of several lines, or JSON, where one within a string is written out anyway.
+#[must_use]
+pub fn escaped_lines(text: &str) -> Cow<'_, str> {
+    escaped_but(text, |c| c == '\n')
+}
+
+fn escaped_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let is_written_out = |c: char| is_hidden(c) && !stays(c);
+    if !text.contains(is_written_out) {
+        return Cow::Borrowed(text);
     }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if !is_written_out(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}"); // writing to a String does not fail
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Text from a file, a system or another program, fit for the record: trimmed, cut to 128 characters, hidden characters made `?`.
+#[must_use]
+pub fn from_outside(text: &str) -> String {
+    let visible = |c: char| if is_hidden(c) { '?' } else { c };
+    text.trim().chars().take(OUTSIDE_MAX).map(visible).collect()
 }
 
 #[cfg(test)]
@@ -29,7 +67,47 @@ mod tests {
 
     #[test]
     fn text_from_outside_is_one_short_line() {
-        assert_eq!(from_outside(" a\u{1b}[31m\nb "), "a?[31m?b");
+        assert_eq!(from_outside(" a\u{1b}[31m\nb\u{202e} "), "a?[31m?b?");
         assert_eq!(from_outside(&"x".repeat(500)).len(), 128);
+    }
+
+    #[test]
+    fn what_is_hidden_is_written_out_and_nothing_else_changes() {
+        for (text, want) in [
+            (
+                "anthropic:work ü 漢 🔑 -_./@",
+                "anthropic:work ü 漢 🔑 -_./@",
+            ),
+            (
+                "a\u{0}\u{1b}[2J\u{7f}\u{9b}",
+                r"a\u0000\u001b[2J\u007f\u009b",
+            ),
+            (
+                "\u{200b}\u{200d}\u{feff}\u{2060}",
+                r"\u200b\u200d\ufeff\u2060",
+            ),
+            (
+                "\u{61c}\u{200f}\u{202e}\u{2066}",
+                r"\u061c\u200f\u202e\u2066",
+            ),
+            ("\u{e0041}\u{e007f}", r"\udb40\udc41\udb40\udc7f"),
+            ("❤\u{fe0f}", r"❤\ufe0f"),
+            ("👩\u{200d}💻", r"👩\u200d💻"),
+            ("\u{2028}\u{ad}\u{3164}", r"\u2028\u00ad\u3164"),
+        ] {
+            assert_eq!(escaped(text), want);
+            assert_eq!(escaped_lines(text), want);
+        }
+        assert_eq!(escaped("a\nb\t"), r"a\u000ab\u0009");
+        assert_eq!(escaped_lines("a\nb\t"), "a\nb\\u0009");
+    }
+
+    #[test]
+    fn in_json_it_means_the_same() {
+        let all: String = (0..=0x0010_ffff).filter_map(char::from_u32).collect();
+        let written = serde_json::to_string(&all).unwrap();
+        let written = escaped_lines(&written);
+        assert!(!written.contains(is_hidden));
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), all);
     }
 }

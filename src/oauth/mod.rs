@@ -21,6 +21,6 @@ pub use http::{Post, Posted, post_message};
 pub use lease::{Lease, grants_with_files};
 #[cfg(any(test, fuzzing))]
 pub(crate) use login::code_in_request;
-pub use login::{Authorization, Callback, DeviceLogin, Ended, Listener, LoginError, WAIT};
+pub use login::{Authorization, Awaited, Callback, DeviceLogin, Ended, Listener, LoginError, WAIT};
 pub use providers::{Provider, ProviderFault, Providers};
-pub use rescue::{Brought, Rescue};
+pub use rescue::{ANSWER_UNOPENED, Brought, Left, Rescue, is_answer_unopened};

@@ -8,20 +8,26 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::answer::Tokens;
 use super::lease::grant_name;
-use crate::domain::{AgentName, Endpoint, Expiry, Fingerprint, ProfileId, SecretJson, json_number};
-use crate::platform::{
-    FileError, create_private_dir, create_private_file, read_trusted, remove_if_present, sync_dir,
+use crate::domain::{
+    AgentName, Endpoint, Expiry, Fingerprint, ProfileId, SecretJson, UnixMs, json_number,
 };
-use crate::vault::{UnlockedVault, VaultError};
+use crate::platform::{
+    FileError, create_private_dir, create_private_file, exists, read_trusted, remove_if_present,
+    rename_durably, sync_dir,
+};
+use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 
 /// How the file begins. The refresh's fence and the length of what follows, big-endian in eight and four bytes, and the sealed tokens
 /// come after it.
 const MAGIC: &[u8] = b"clawkeep rescue 1\n";
+/// What the name of one that does not open ends in, before the time.
+const UNOPENED: &str = ".unopened-";
 /// The room that is made for it, in bytes: tokens have a few thousand.
 const ROOM: usize = 64 << 10;
 /// The largest that is read, in bytes: an answer has a mebibyte at most.
@@ -33,6 +39,34 @@ pub struct Rescue {
     path: PathBuf,
     file: File,
     has_tokens: bool,
+}
+
+/// Why a grant's refresh token is not sent any more, in the words of the record, where an answer came that does not open.
+pub const ANSWER_UNOPENED: &str = "answer-unopened";
+
+/// Whether a grant is over since the answer to its last refresh came and does not open.
+#[must_use]
+pub fn is_answer_unopened(grant: &Grant) -> bool {
+    grant.state == GrantState::Dead && grant.failed.as_deref() == Some(ANSWER_UNOPENED)
+}
+
+/// What a refresh left.
+#[derive(Debug)]
+pub enum Left {
+    /// No file, or one that ends before its tokens do: the process was killed before there was an answer, or while it wrote it.
+    Nothing,
+    /// What it brought.
+    Brought {
+        /// The refresh that brought it.
+        fence: i64,
+        /// What.
+        brought: Box<Brought>,
+    },
+    /// A whole file that does not open: there was an answer, so the refresh token is used up, and what came is not to be had.
+    Unopened {
+        /// The refresh that it says it is of. Nothing vouches for that.
+        fence: i64,
+    },
 }
 
 /// What a refresh brought, and for whom it was done.
@@ -126,23 +160,69 @@ impl Rescue {
         remove_if_present(&path_of(dir, grant)).map(|_| ())
     }
 
-    /// What a refresh of `grant` left, and its fence; nothing if nothing was brought to an end.
+    /// What a refresh of `grant` left.
     ///
     /// # Errors
     /// When the file is there and cannot be read or trusted.
-    pub fn read(
-        dir: &Path,
-        vault: &UnlockedVault,
-        grant: Fingerprint,
-    ) -> Result<Option<(i64, Brought)>, FileError> {
+    pub fn read(dir: &Path, vault: &UnlockedVault, grant: Fingerprint) -> Result<Left, FileError> {
         let Some(contents) = read_trusted(&path_of(dir, grant), 0o077, FILE_MAX)? else {
-            return Ok(None);
+            return Ok(Left::Nothing);
         };
-        let opened = Self::sealed_part(&contents.bytes).and_then(|(fence, blob)| {
-            let brought = vault.open_rescue(grant, fence, blob)?;
-            Some((fence, from_json(&brought)?))
-        });
-        Ok(opened)
+        let Some((fence, blob)) = Self::sealed_part(&contents.bytes) else {
+            return Ok(Left::Nothing);
+        };
+        let opened = vault.open_rescue(grant, fence, blob);
+        Ok(match opened.as_ref().and_then(from_json) {
+            Some(brought) => Left::Brought {
+                fence,
+                brought: Box::new(brought),
+            },
+            None => Left::Unopened { fence },
+        })
+    }
+
+    /// Where a file that does not open is to be kept: a name beside it that nothing has.
+    #[must_use]
+    pub fn name_aside(dir: &Path, grant: Fingerprint, now: UnixMs) -> PathBuf {
+        let at = DateTime::<Utc>::from_timestamp_millis(now.0).unwrap_or_default();
+        let name = format!(
+            "{}.rescue{UNOPENED}{}",
+            grant_name(grant),
+            at.format("%Y%m%dT%H%M%SZ")
+        );
+        let others = (2..).map(|n| dir.join(format!("{name}-{n}")));
+        std::iter::once(dir.join(&name))
+            .chain(others)
+            .find(|path| !exists(path))
+            .unwrap_or_else(|| dir.join(&name))
+    }
+
+    /// Keeps a file that does not open as `aside`, which nothing has yet. The caller has the lease.
+    ///
+    /// # Errors
+    /// When the system refuses; the file stays where it is then.
+    pub fn set_aside(dir: &Path, grant: Fingerprint, aside: &Path) -> Result<(), FileError> {
+        let path = path_of(dir, grant);
+        // A link is not made over what is there. Where there are no links, the name was free a moment ago, and the lease is ours.
+        match std::fs::hard_link(&path, aside) {
+            Ok(()) => remove_if_present(&path).map(|_| ())?,
+            Err(_) if !exists(aside) => rename_durably(&path, aside)?,
+            Err(error) => return Err(FileError::io("keep", aside)(error)),
+        }
+        sync_dir(dir)
+    }
+
+    /// The files that were kept aside since they do not open.
+    #[must_use]
+    pub fn kept_aside(dir: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let is_one = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("grant-") && name.contains(UNOPENED)
+        };
+        let mut kept: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_one).collect();
+        kept.sort();
+        kept
     }
 
     /// The fence and the sealed part of a file that was written to its end.

@@ -15,6 +15,8 @@ use ctutils::CtEq as _;
 use keyring_core::{Entry, Error as StoreError};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::domain::escaped;
+
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -108,20 +110,14 @@ pub enum KeychainError {
     Other(#[source] Reason),
 }
 
-/// What a keychain or the system said of a failure: at most 128 characters, without control characters.
+/// What a keychain or the system said of a failure: at most 128 characters, without hidden ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
     fn new(said: impl fmt::Display) -> Self {
         let said = said.to_string();
-        let visible = said.chars().flat_map(|c| {
-            // Quotes are as readable as they are; control and invisible characters are not.
-            let plain = matches!(c, '"' | '\'' | '\\').then_some(c);
-            let escaped = plain.is_none().then(|| c.escape_debug());
-            plain.into_iter().chain(escaped.into_iter().flatten())
-        });
-        Self(visible.take(REASON_CHARS).collect())
+        Self(escaped(&said).chars().take(REASON_CHARS).collect())
     }
 }
 
@@ -345,7 +341,7 @@ mod tests {
     fn a_reason_is_one_visible_line_of_at_most_128_characters() {
         assert_eq!(
             Reason::new("no \"bus\"\n\u{1b}[31m\u{202e}é").to_string(),
-            "no \"bus\"\\n\\u{1b}[31m\\u{202e}é"
+            "no \"bus\"\\u000a\\u001b[31m\\u202eé"
         );
         assert_eq!(
             Reason::new("é".repeat(300)).to_string().chars().count(),

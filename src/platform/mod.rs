@@ -6,8 +6,10 @@ mod clock;
 mod desktop;
 mod file;
 mod follow;
+mod key_variables;
 pub mod keychain;
 mod lock;
+mod peer;
 mod permissions;
 mod process;
 mod replace;
@@ -23,8 +25,13 @@ pub use file::{
     rename_durably, resolve_link, resolve_link_until, sync_dir,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
+pub use key_variables::{
+    CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
+    withhold_key_variables,
+};
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
+pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
 pub use process::{Actor, FileMask, Resident, harden, keep_from_children, restrict_new_files};
 pub use replace::{Found, Replaced, Replacement, put_link, replace_file, still_has, withdraw};

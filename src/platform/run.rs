@@ -2,12 +2,15 @@
 //! itself is its own.
 
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
+
+use super::key_variables::{CREDENTIALS_VARIABLE, withhold_key_variables};
 
 /// How often a child that has closed its output is asked whether it has ended.
 const EXIT_POLL: Duration = Duration::from_millis(2);
@@ -53,6 +56,21 @@ impl std::fmt::Debug for Answer {
     }
 }
 
+/// See [`withhold_key_variables`]. A directory of credentials that the caller does not hand on by itself is handed on to nobody: the
+/// system's tools need none.
+fn withhold(command: &mut Command) {
+    let handed = command
+        .get_envs()
+        .find(|(name, _)| *name == CREDENTIALS_VARIABLE);
+    match handed.and_then(|(_, value)| value.map(PathBuf::from)) {
+        Some(dir) => withhold_key_variables(command, Some(&dir)),
+        None => {
+            withhold_key_variables(command, None);
+            command.env_remove(CREDENTIALS_VARIABLE);
+        }
+    }
+}
+
 /// Runs a program to its end, without stdin and with stderr thrown away, for at most `time`; its answer has fewer than
 /// `limit` bytes.
 ///
@@ -64,6 +82,7 @@ pub fn output_within(
     time: Duration,
 ) -> Result<Answer, RunFault> {
     let deadline = Instant::now() + time;
+    withhold(&mut command);
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -87,6 +106,7 @@ pub fn all_output_within(
     time: Duration,
 ) -> Result<Answer, RunFault> {
     let deadline = Instant::now() + time;
+    withhold(&mut command);
     let piped = io::pipe().and_then(|(output, end)| Ok((output, end.try_clone()?, end)));
     let (output, one, other) = piped.map_err(|error| RunFault::NotRun(error.kind()))?;
     let child = command
@@ -114,6 +134,7 @@ pub fn feed_within(
     is_given_up: &dyn Fn() -> bool,
 ) -> Result<ExitStatus, RunFault> {
     let deadline = Instant::now() + time;
+    withhold(&mut command);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command

@@ -67,6 +67,13 @@ pub enum Notice {
         /// The login.
         profile: ProfileId,
     },
+    /// A refresh was cut off, and the answer that it had got does not open: its refresh token is used up, and is not sent again.
+    RefreshUnopened {
+        /// The login, if one is known.
+        profile: Option<ProfileId>,
+        /// Where the answer is kept.
+        aside: PathBuf,
+    },
     /// A refresh was cut off, and what it has left could not be seen to now; it will be.
     RefreshUnfinished {
         /// Why.

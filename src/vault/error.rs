@@ -252,6 +252,12 @@ pub enum KeyProblem {
         /// Its number.
         slot: i64,
     },
+    /// The passphrase opens none of the passphrase slots that were tried, and trying these too would take minutes.
+    #[error("the passphrase opens no key slot that was tried; {} not tried, since deriving their keys would take too long: {}", count(.slots), slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    TooCostly {
+        /// Their numbers.
+        slots: Vec<i64>,
+    },
     /// The memory that the derivation takes is not to be had.
     #[error("key slot {slot} takes more memory than there is")]
     NoMemory {
@@ -293,6 +299,13 @@ pub enum KeyProblem {
         /// Its kind.
         kind: String,
     },
+}
+
+fn count(slots: &[i64]) -> String {
+    match slots.len() {
+        1 => "1 was".to_owned(),
+        more => format!("{more} were"),
+    }
 }
 
 /// A problem with its causes, on one line.

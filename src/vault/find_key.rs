@@ -18,6 +18,10 @@ use crate::platform::{Keychain, check_trusted, read_trusted};
 
 /// A key file is three short lines.
 const KEYFILE_LIMIT: u64 = 4096;
+/// How much work one passphrase may cost, over all slots: as much as the one slot that asks for the most that is taken. Without it,
+/// slots that somebody planted could make each try take minutes. The slots that this program makes are the cheapest that are taken, and
+/// are tried first: 16 of them are a fifth of this.
+const WORK_MAX: u64 = Argon2id::WORK_MAX;
 /// What the name of a key file ends in that takes another's place once the vault is sealed under it.
 const RENEWED: &str = ".new";
 
@@ -129,11 +133,22 @@ pub(super) fn from_secret<'s>(
             Err(fault) => problem = KeyProblem::RecoveryCode(fault), // or a passphrase of many words
         }
     }
+    let mut derivations = Vec::new();
     for slot in of(SlotKind::Passphrase) {
-        let Some(kdf) = slot.kdf.as_deref().and_then(Argon2id::parse) else {
-            problem = KeyProblem::BadParameters { slot: slot.slot };
-            continue;
+        match slot.kdf.as_deref().and_then(Argon2id::parse) {
+            Some(kdf) => derivations.push((kdf, slot)),
+            None => problem = KeyProblem::BadParameters { slot: slot.slot },
+        }
+    }
+    derivations.sort_by_key(|(kdf, _)| kdf.work());
+    let mut work_left = WORK_MAX;
+    for (at, (kdf, slot)) in derivations.iter().enumerate() {
+        let Some(left) = work_left.checked_sub(kdf.work()) else {
+            let not_tried = derivations.get(at..).unwrap_or_default();
+            let slots = not_tried.iter().map(|(_, slot)| slot.slot).collect();
+            return Err(KeyProblem::TooCostly { slots });
         };
+        work_left = left;
         let key = kdf
             .derive(secret)
             .map_err(|_| KeyProblem::NoMemory { slot: slot.slot })?;

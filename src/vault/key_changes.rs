@@ -1,5 +1,10 @@
 //! Adding and removing key slots.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
 use super::error::{Context, VaultError};
 use super::file::lock;
 use super::keep_key::{self, Kept, NewKey};
@@ -12,6 +17,36 @@ use crate::crypto::{RecoveryCode, SlotKind, SlotRecord, WrappedKeys};
 use crate::domain::KeyId;
 use crate::platform::{Actor, Clock};
 
+/// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
+const EMPTYING_MAX: Duration = Duration::from_secs(5);
+/// How long is waited between two tries.
+const EMPTYING_PAUSE: Duration = Duration::from_millis(50);
+
+/// What became of the write-ahead log after a change of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogState {
+    /// It was written back and emptied: the vault's file holds the keys that it has now, and no others.
+    Emptied,
+    /// Others read the vault for so long that it stays: the file without its log, and what is free in it, is as it was before.
+    Remains,
+}
+
+/// Writes the log back into the vault's file and empties it. Until that is done, a copy of the file alone opens with the keys that it had
+/// before. Waits for readers for [`EMPTYING_MAX`], and for once the connection's own patience after that.
+pub(super) fn empty_log(conn: &Connection) -> LogState {
+    let deadline = Instant::now() + EMPTYING_MAX;
+    loop {
+        let is_busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
+        });
+        match is_busy {
+            Ok(0) => return LogState::Emptied,
+            _ if Instant::now() >= deadline => return LogState::Remains,
+            _ => thread::sleep(EMPTYING_PAUSE),
+        }
+    }
+}
+
 /// A slot that was just added.
 #[derive(Debug)]
 pub struct AddedKey {
@@ -23,6 +58,8 @@ pub struct AddedKey {
     pub keyfile: Option<std::path::PathBuf>,
     /// Its recovery code, which is kept nowhere.
     pub code: Option<RecoveryCode>,
+    /// What became of the log.
+    pub log: LogState,
 }
 
 /// A slot that was just removed.
@@ -34,6 +71,8 @@ pub struct RemovedKey {
     pub kind: Option<SlotKind>,
     /// Names its key in its place, where it still is: it opens older copies of the vault.
     pub key_id: KeyId,
+    /// What became of the log.
+    pub log: LogState,
 }
 
 impl UnlockedVault {
@@ -61,6 +100,7 @@ impl UnlockedVault {
             kind: kept.kind,
             keyfile: kept.keyfile,
             code: kept.code,
+            log: empty_log(&self.conn),
         })
     }
 
@@ -136,6 +176,7 @@ impl UnlockedVault {
             slot,
             kind: SlotKind::from_name(kind),
             key_id: *key_id,
+            log: empty_log(&self.conn),
         })
     }
 }

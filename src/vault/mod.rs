@@ -61,7 +61,7 @@ pub use grants::{Grant, GrantState};
 pub use history::Events;
 pub use inventory::{Extent, Held, Names};
 pub use keep_key::NewKey;
-pub use key_changes::{AddedKey, RemovedKey};
+pub use key_changes::{AddedKey, LogState, RemovedKey};
 pub use key_slots::SlotInfo;
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;

@@ -9,7 +9,7 @@ use super::error::{KeyProblem, VaultError};
 use super::file::lock;
 use super::find_key::{from_file, from_files, renewed};
 use super::keep_key::{Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file};
-use super::key_changes::AddedKey;
+use super::key_changes::{AddedKey, LogState};
 use super::rotate::Renewal;
 use super::unlock::KeySources;
 use super::{UnlockedVault, key_slots};
@@ -47,12 +47,13 @@ impl Renewed {
         }
     }
 
-    pub(super) fn into_added(self) -> AddedKey {
+    pub(super) fn into_added(self, log: LogState) -> AddedKey {
         AddedKey {
             slot: self.slot,
             kind: self.kept.kind,
             keyfile: self.place,
             code: self.kept.code,
+            log,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::carry::{Carried, Replaced, carry_over};
 use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
 use super::file::{Vault, check_application, check_header, connect, identity, lock, trusted_dir};
+use super::key_changes::{LogState, empty_log};
 use super::rotate::AfterRestore;
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
 use super::{events, schema};
@@ -59,6 +60,8 @@ pub struct Restored {
     /// Whether its data key was replaced. Where not, what refreshes left beside the vault may be sealed under the one that it has: that is
     /// to be taken in first, and the key replaced then.
     pub is_rekeyed: bool,
+    /// What became of the log of the vault that was replaced.
+    pub log: LogState,
     /// What is there now, opened by the key that is known already; `None` where that cannot be done just now.
     pub vault: Option<UnlockedVault>,
 }
@@ -211,18 +214,21 @@ impl Restoring<'_> {
             self.prepare(&mut new, (&old, is_other), abandoned, kept.as_deref())?;
         let opened_by = new.opened_by.clone();
         close(new)?;
-        let (is_done, unread) = match (old, &kept) {
+        let (log, unread) = match (old, &kept) {
             (Old::Unlocked(old), Some(kept)) => (self.put_into(old.vault, seen, kept)?, None),
             (Old::Locked(old, error), Some(kept)) => (self.put_into(old, seen, kept)?, Some(error)),
             (Old::Damaged(error), Some(kept)) => {
                 self.put_aside(kept)?;
-                (true, Some(error))
+                (Some(LogState::Emptied), Some(error))
             }
             _ => {
                 set_journals_aside(self.to)?;
                 rename_durably(self.scratch, self.to)?;
-                (true, None)
+                (Some(LogState::Emptied), None)
             }
+        };
+        let Some(log) = log else {
+            return Ok(None);
         };
         let restored = Restored {
             backup,
@@ -231,9 +237,10 @@ impl Restoring<'_> {
             unread,
             carried,
             is_rekeyed,
+            log,
             vault: None,
         };
-        Ok(is_done.then_some((restored, opened_by)))
+        Ok(Some((restored, opened_by)))
     }
 
     /// What is at the vault's place.
@@ -354,7 +361,13 @@ impl Restoring<'_> {
 
     /// Puts the copy's rows in the place of those of a vault that can be written, in one transaction: whoever has it open goes on, and
     /// at every moment the file is the one or the other. Before that, what is replaced is copied to `kept`, while nobody can write.
-    fn put_into(&self, old: Vault, seen: Option<i64>, kept: &Path) -> Result<bool, BackupError> {
+    /// Nothing if somebody has written it since it was seen; else what became of its log.
+    fn put_into(
+        &self,
+        old: Vault,
+        seen: Option<i64>,
+        kept: &Path,
+    ) -> Result<Option<LogState>, BackupError> {
         let mut old = old;
         let path = self.to;
         let scratch = self.scratch.to_string_lossy().into_owned();
@@ -375,7 +388,7 @@ impl Restoring<'_> {
             .query_row("PRAGMA data_version", [], |row| row.get(0))
             .at(path, "read")?;
         if seen != Some(now) {
-            return Ok(false);
+            return Ok(None);
         }
         let before = events::last(&reader).at(path, "read")?;
         let temporary = beside(path, REPLACED_COPY);
@@ -394,11 +407,8 @@ impl Restoring<'_> {
             remove_copy(kept);
         }
         replaced.at(path, "write")?;
-        // Nothing of what was replaced is to stay in the log. Others may be reading it: then a later checkpoint does it.
-        let _ = old
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        Ok(true)
+        // Nothing of what was replaced is to stay in the file.
+        Ok(Some(empty_log(&old.conn)))
     }
 
     /// Puts the copy in the place of a file that is no vault any more, and that one aside, with its log.

@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::cells;
 use super::error::{Context, VaultError};
-use super::key_changes::AddedKey;
+use super::key_changes::{AddedKey, LogState, empty_log};
 use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
-use super::renew_keys::{Prepared, Renewed};
+use super::renew_keys::Prepared;
 use super::unlock::{KeySources, OpenedBy};
 use super::{Tx, UnlockedVault, events, key_slots};
 use crate::audit::{EventDraft, EventKind, Origin};
@@ -64,6 +64,8 @@ pub struct Rotated {
     pub cells: u64,
     /// The slots whose own keys were replaced.
     pub renewed: Vec<AddedKey>,
+    /// What became of the log.
+    pub log: LogState,
 }
 
 impl UnlockedVault {
@@ -98,15 +100,14 @@ impl UnlockedVault {
         for new in &renewed {
             new.finish(self.id);
         }
-        // Copies under the old key are in the log until it is written back. Others may be reading it: then a later one does it.
-        let _ = self
-            .vault
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        // Copies under the old key are in the log, and in the file, until it is written back.
+        let log = empty_log(&self.vault.conn);
+        let renewed = renewed.into_iter().map(|new| new.into_added(log));
         Ok(Rotated {
             epoch: epoch.0,
             cells,
-            renewed: renewed.into_iter().map(Renewed::into_added).collect(),
+            renewed: renewed.collect(),
+            log,
         })
     }
 

@@ -219,7 +219,7 @@ fn a_list_shows_everything_but_secrets() {
         .map(|p| p["profileId"].clone())
         .collect();
     assert_eq!(ids, [json!("groq:ana"), json!("odd:one")]);
-    assert_eq!(answer["profiles"][0]["secret"], "sk-test-...23456789");
+    assert_eq!(answer["profiles"][0]["secret"], "sk-t...6789");
     assert_eq!(answer["profiles"][0]["lastUsed"], 1_700_000_000_000_i64);
     assert!(!answer.to_string().contains("refresh"), "{answer}");
     let none = home

@@ -246,7 +246,7 @@ fn the_readmes_example_is_what_happens() {
     let stage = Stage::of(&path);
     stage
         .home
-        .claude_login("sk-ant-oat01-abcdefghijklmnop", 5 * 24 + 1);
+        .claude_login("sk-ant-oat01-0123456789abcdefghijklmnop", 5 * 24 + 1);
     let parts = parts(example, "README.md");
     let different = parts.iter().flat_map(|part| stage.play(part));
     let faults: Vec<String> = different.map(|(_, _, fault)| fault).collect();

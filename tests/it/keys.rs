@@ -550,3 +550,146 @@ fn a_program_does_not_get_the_descriptor_of_the_passphrase() {
         assert_eq!(said, "", "{stdin}");
     }
 }
+
+/// What is wrapped in a slot, as it stands in the file.
+fn wrapped(home: &Home, slot: i64) -> Vec<Vec<u8>> {
+    let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    conn.query_row(
+        "SELECT wrapped, slot_key, check_value FROM key_slots WHERE slot = ?1",
+        [slot],
+        |row| Ok(vec![row.get(0)?, row.get(1)?, row.get(2)?]),
+    )
+    .unwrap()
+}
+
+/// Which of these parts the vault's files still have, also where they are free.
+fn left_of(home: &Home, parts: &[Vec<u8>]) -> Vec<String> {
+    let files = home.files().into_iter();
+    let has = |file: &String| {
+        let bytes = fs::read(home.at(file)).unwrap();
+        parts
+            .iter()
+            .any(|part| bytes.windows(part.len()).any(|window| window == part))
+    };
+    files
+        .filter(|file| [VAULT, &format!("{VAULT}-wal")].contains(&file.as_str()) && has(file))
+        .collect()
+}
+
+/// A copy of the vault's file alone, with its key file taken away: whether the passphrase opens it.
+fn is_opened_alone(home: &Home) -> bool {
+    let copy = Home::new();
+    fs::create_dir(copy.at(".clawdbot")).unwrap();
+    fs::copy(home.at(VAULT), copy.at(VAULT)).unwrap();
+    chmod(&copy.at(VAULT), 0o600);
+    chmod(&copy.at(".clawdbot"), 0o700);
+    copy.write(PHRASE_FILE, PHRASE);
+    with_file(&copy, PHRASE_FILE, &["audit", "verify"]).status == 0
+}
+
+#[test]
+fn a_removed_key_opens_no_copy_of_the_file_alone() {
+    let home = home();
+    with_phrase(&home);
+    assert!(is_opened_alone(&home));
+    let parts = wrapped(&home, 2);
+    assert_eq!(left_of(&home, &parts), [VAULT], "it can be found");
+    let watch = crate::support::watch::Watch::start(&home, &[]);
+    let removed = home.run(&["key", "remove", "2"]);
+    assert!(!removed.stderr.contains("Warning"), "{}", removed.stderr);
+    removed.ok();
+    assert!(!is_opened_alone(&home));
+    assert_eq!(left_of(&home, &parts), [] as [String; 0]);
+    // The same after every other change.
+    with_phrase(&home);
+    assert!(is_opened_alone(&home), "added");
+    let parts = wrapped(&home, 2);
+    home.run(&["key", "rotate"]).ok();
+    assert_eq!(left_of(&home, &parts[..2]), [] as [String; 0], "rotated");
+    assert!(is_opened_alone(&home));
+    watch.end();
+    home.assert_sound();
+}
+
+/// A recovery code, a restore and a renewal of everything, beside a watcher.
+#[test]
+fn every_change_of_keys_reaches_the_file_itself() {
+    let home = home();
+    home.run(&["backup", "create", "copy.db"]).ok();
+    let watch = crate::support::watch::Watch::start(&home, &[]);
+    with_code(&home);
+    let of_code = wrapped(&home, 2);
+    assert!(left_of(&home, &of_code).contains(&VAULT.to_owned()));
+    let of_file = wrapped(&home, 1);
+    home.run(&["backup", "restore", "copy.db"]).ok();
+    for before in [&of_code[..2], &of_file[..2]] {
+        assert_eq!(left_of(&home, before), [] as [String; 0], "restored");
+    }
+    let of_file = wrapped(&home, 1);
+    home.run(&["key", "rotate", "--compromised"]).ok();
+    assert_eq!(left_of(&home, &of_file), [] as [String; 0], "renewed");
+    watch.end();
+    home.assert_sound();
+}
+
+/// Somebody reads for so long that the log cannot be written back: what remains is said, and how it goes.
+#[test]
+fn a_log_that_cannot_be_written_back_is_said() {
+    let home = home();
+    with_phrase(&home);
+    let parts = wrapped(&home, 2);
+    let reader = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let _: i64 = reader
+        .query_row("SELECT count(*) FROM key_slots", [], |row| row.get(0))
+        .unwrap();
+    let removed = home.run(&["key", "remove", "2"]).exits(0);
+    assert!(
+        removed
+            .stderr
+            .contains("a copy of ~/.clawdbot/vault.db alone still opens"),
+        "{}",
+        removed.stderr
+    );
+    assert!(is_opened_alone(&home));
+    drop(reader);
+    home.run(&["key", "status"]).ok();
+    assert!(!is_opened_alone(&home));
+    assert_eq!(left_of(&home, &parts), [] as [String; 0]);
+}
+
+/// Slots that somebody planted cost a wrong passphrase no more than one slot may: the cheapest are tried, and the others named.
+#[test]
+fn planted_slots_do_not_make_a_passphrase_take_minutes() {
+    let home = home();
+    with_phrase(&home);
+    hide_key_file(&home);
+    let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    for slot in 3..=16_i64 {
+        let mut salt = [7_u8; 16];
+        salt[0] = u8::try_from(slot).unwrap();
+        let salt = data_encoding::BASE64_NOPAD.encode(&salt);
+        let kdf = format!("$argon2id$v=19$m=1048576,t=16,p=4${salt}");
+        let id: [u8; 8] = slot.to_be_bytes();
+        conn.execute(
+            "INSERT INTO key_slots SELECT ?1, kind, ?2, check_value, ?3, created_at, wrapped, slot_key FROM key_slots WHERE slot = 2",
+            rusqlite::params![slot, id, kdf],
+        )
+        .unwrap();
+    }
+    drop(conn);
+    // The right one is found, since it is the cheapest.
+    with_file(&home, PHRASE_FILE, &["models", "status"]).ok();
+    home.write("private/wrong", OTHER);
+    let began = std::time::Instant::now();
+    let run = with_file(&home, "private/wrong", STATUS).exits(77);
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(30), "{took:?}");
+    let said = "14 were not tried, since deriving their keys would take too long: 3, 4,";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("clawkeep key remove 16"),
+        "{}",
+        run.stderr
+    );
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::permissions::{NOBODY, give_away, is_root, unprivileged};
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
 use crate::support::login_server::{LoginServer, jwt};
 use crate::support::terminal::Terminal;
@@ -751,8 +752,31 @@ fn where_there_is_a_desktop_its_browser_is_opened() {
     command.env("DISPLAY", ":9").env("PATH", path);
     let mut login = Waiting::start(command);
     let url = login.url();
-    assert_eq!(fs::read_to_string(&opened).unwrap(), url.as_str());
+    let started = fs::read_to_string(&opened).unwrap();
     fs::remove_file(&opened).unwrap();
+    // Every user can read what it was started with: nothing of the login is in it.
+    for name in ["state", "code_challenge"] {
+        assert!(!started.contains(&field(&url, name)), "{started}");
+    }
+    assert!(!started.contains('?'), "{started}");
+    let started = Url::parse(&started).unwrap();
+    assert_eq!(started.origin(), redirect(&url).origin());
+    // It leads on to the provider, once, and nobody else finds it.
+    let mut other = started.clone();
+    other.set_path("/clawkeep-");
+    assert!(open(&other).starts_with("HTTP/1.1 400 "));
+    let onward = open(&started);
+    assert!(onward.starts_with("HTTP/1.1 302 "), "{onward}");
+    assert!(
+        onward.contains(&format!("\r\nLocation: {url}\r\n")),
+        "{onward}"
+    );
+    for header in ["Cache-Control: no-store", "Referrer-Policy: no-referrer"] {
+        assert!(onward.contains(&format!("\r\n{header}\r\n")), "{onward}");
+    }
+    let again = open(&started);
+    assert!(again.starts_with("HTTP/1.1 410 "), "{again}");
+    assert!(!again.contains(&field(&url, "state")), "{again}");
     open(&callback(&url, &server.agree(&url)));
     let run = login.end().exits(0);
     assert!(
@@ -765,4 +789,73 @@ fn where_there_is_a_desktop_its_browser_is_opened() {
         "{}",
         run.stderr
     );
+}
+
+/// Opens an address as another user of this machine, with bash: the whole answer.
+fn open_as_another(uid: u32, url: &Url, then: &str) -> String {
+    use std::os::unix::process::CommandExt as _;
+    let target = &url[url::Position::BeforePath..];
+    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{}; printf 'GET %s HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n' '{target}' '{host}' >&3; {then}",
+        url.port().unwrap()
+    );
+    let mut bash = Command::new("/bin/bash");
+    bash.args(["-c", &script]).current_dir("/").env_clear();
+    let answer = bash.uid(uid).gid(uid).output().unwrap();
+    String::from_utf8(answer.stdout).unwrap()
+}
+
+/// Who answers in the browser's place, having seen the login's address, is refused, and the browser is still waited for.
+#[cfg(target_os = "linux")]
+#[test]
+fn another_user_of_this_machine_is_refused() {
+    const DAEMON: u32 = 1;
+    if !is_root() {
+        println!("skipped: acting as another user takes root");
+        return;
+    }
+    for (is_unprivileged, other) in [(false, NOBODY), (true, DAEMON)] {
+        let (home, server) = home("");
+        let opened = home.at("opened");
+        home.write(
+            "bin/xdg-open",
+            "#!/bin/sh\nprintf %s \"$1\" > \"$HOME/opened\"\n",
+        );
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(home.at("bin/xdg-open"), mode).unwrap();
+        let made = Command::new("mkfifo").arg(&opened).status().unwrap();
+        assert!(made.success());
+        let mut command = home.command(&LOGIN);
+        if is_unprivileged {
+            command = unprivileged(&home, &LOGIN);
+            give_away(home.path());
+        }
+        let path = format!("{}:/usr/bin:/bin", home.at("bin").display());
+        command.env("DISPLAY", ":9").env("PATH", path);
+        let mut login = Waiting::start(command);
+        let url = login.url();
+        let started = Url::parse(&fs::read_to_string(&opened).unwrap()).unwrap();
+        fs::remove_file(&opened).unwrap();
+        let theirs = server.agree(&url);
+        let mut denied = redirect(&url);
+        let state = field(&url, "state");
+        denied
+            .query_pairs_mut()
+            .extend_pairs([("error", "access_denied"), ("state", &state)]);
+        for address in [&started, &callback(&url, &theirs), &denied] {
+            let answer = open_as_another(other, address, "cat <&3");
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{address}: {answer}");
+            // Gone before it can be seen whose it was: nobody waits for the answer.
+            open_as_another(other, address, "exec 3>&-");
+        }
+        assert_eq!(server.requests().len(), 0, "no code was redeemed");
+        // The page is still there for the browser, and so is the way back. Root may be a relay, and is not known to be another.
+        assert!(open(&started).starts_with("HTTP/1.1 302 "));
+        assert!(open(&callback(&url, &server.agree(&url))).starts_with("HTTP/1.1 200 "));
+        let run = login.end().exits(0);
+        let said = format!("Warning: another user of this machine (uid {other})");
+        assert_eq!(run.stderr.matches(&said).count(), 1, "{}", run.stderr);
+        assert_eq!(server.requests().len(), 1);
+    }
 }

@@ -12,15 +12,15 @@ use crate::support::damage::{
 use crate::support::home::{AGENT, Home, Run, STORE, VAULT};
 
 /// The user `nobody`, and its group, on every Linux.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// Whether the tests run as root, to whom permissions mean nothing.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// A run as a user without privileges over a home that is that user's: `nobody` where the tests run as root.
-fn unprivileged(home: &Home, args: &[&str]) -> Command {
+pub(crate) fn unprivileged(home: &Home, args: &[&str]) -> Command {
     let command = home.command(args);
     if !is_root() {
         return command;
@@ -49,7 +49,7 @@ fn unprivileged(home: &Home, args: &[&str]) -> Command {
 }
 
 /// Gives a whole home to the user of [`unprivileged`].
-fn give_away(dir: &Path) {
+pub(crate) fn give_away(dir: &Path) {
     if !is_root() {
         return;
     }

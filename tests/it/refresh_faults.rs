@@ -174,6 +174,162 @@ fn killed_between_the_answer_and_the_commit_loses_nothing() {
     home.assert_sound();
 }
 
+/// A refresh that was killed between its answer and the commit: the file that keeps the answer.
+fn killed_with_answer(home: &Home, provider: &Provider) -> String {
+    provider.hold();
+    let mut holder = start(home, &TOKEN);
+    provider.wait_for(provider.count() + 1);
+    let conn = Connection::open(home.at(VAULT)).unwrap();
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+    provider.release();
+    let is_whole = |file: &String| {
+        file.ends_with(".rescue")
+            && fs::read(home.at(file)).is_ok_and(|bytes| bytes.starts_with(MAGIC))
+    };
+    let rescue = loop {
+        if let Some(file) = home.files().into_iter().find(is_whole) {
+            break file;
+        }
+        std::thread::yield_now();
+    };
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    rescue
+}
+
+const MAGIC: &[u8] = b"clawkeep rescue 1\n";
+
+/// A whole file of a refresh, which no key opens.
+fn forged(fence: i64) -> Vec<u8> {
+    [
+        MAGIC,
+        &fence.to_be_bytes(),
+        &200_u32.to_be_bytes(),
+        &[7; 200],
+    ]
+    .concat()
+}
+
+fn kept_aside(home: &Home) -> Vec<String> {
+    let files = home.files().into_iter();
+    files
+        .filter(|file| file.contains(".rescue.unopened-"))
+        .collect()
+}
+
+/// There was an answer, so the refresh token is used up: it is not sent again, and the file that does not open is kept.
+#[test]
+fn an_answer_that_does_not_open_is_kept_and_its_token_is_not_sent_again() {
+    let damages: [fn(&mut Vec<u8>); 4] = [
+        |bytes| bytes[MAGIC.len() + 12 + 40] ^= 1, // the sealed part
+        |bytes| bytes[MAGIC.len() + 7] ^= 1,       // the fence: an earlier one
+        |bytes| bytes[MAGIC.len() + 1] ^= 1,       // the fence: a later one
+        |bytes| *bytes = forged(1),
+    ];
+    for (n, damage) in damages.into_iter().enumerate() {
+        let (home, provider) = home();
+        let rescue = killed_with_answer(&home, &provider);
+        let mut bytes = fs::read(home.at(&rescue)).unwrap();
+        damage(&mut bytes);
+        fs::write(home.at(&rescue), &bytes).unwrap();
+        // Any command finds it, and says so.
+        let run = home.run(&["models", "status"]);
+        assert!(run.stderr.contains("does not open"), "{n}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(".rescue.unopened-"),
+            "{n}: {}",
+            run.stderr
+        );
+        assert_eq!(grant_state(&home), "dead", "{n}");
+        // Nothing sends the token, however often it is asked for.
+        for args in [&TOKEN[..], &["refresh", ID], &TOKEN] {
+            let run = home.run(args);
+            assert_eq!(run.status, 1, "{n}: {run:?}");
+            assert!(run.stderr.contains("does not open"), "{n}: {}", run.stderr);
+            assert!(run.stderr.contains("Log in again"), "{n}: {}", run.stderr);
+        }
+        assert_eq!((provider.count(), provider.repeated()), (1, 0), "{n}");
+        // It is kept as it was, the user's alone.
+        let kept = kept_aside(&home);
+        assert_eq!(kept.len(), 1, "{n}: {kept:?}");
+        assert_eq!(fs::read(home.at(&kept[0])).unwrap(), bytes, "{n}");
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &fs::metadata(home.at(&kept[0])).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600, "{n}");
+        assert!(!home.at(&rescue).exists(), "{n}");
+        // The record and doctor tell of it, and how it is had again.
+        let event = home.newest("refresh.interrupted").unwrap();
+        assert_eq!(event["detail"]["why"], json!("answer-unopened"), "{n}");
+        assert_eq!(event["profile"], json!(ID), "{n}");
+        let name = kept[0].rsplit('/').next().unwrap();
+        assert!(event["detail"]["path"].as_str().unwrap().ends_with(name));
+        let doctor = home.run(&["doctor", "--json"]);
+        for told in [
+            "credential.dead",
+            "footprint.leftover",
+            "unopened-",
+            "Log in again",
+        ] {
+            assert!(doctor.stdout.contains(told), "{n}: {}", doctor.stdout);
+        }
+        // A new login is used and refreshed as any other.
+        let mut entry = exported(&home, STORE);
+        entry["refresh"] = json!(provider.grant("anew"));
+        store(&home, STORE, &entry);
+        token(&home).ok();
+        assert_eq!(kept_aside(&home), kept, "{n}");
+        home.assert_sound();
+    }
+}
+
+/// Killed after it is recorded that the token is used up, and before the file is kept aside: it is so by the next refresh.
+#[test]
+fn an_answer_that_does_not_open_is_never_removed() {
+    let (home, provider) = home();
+    let rescue = killed_with_answer(&home, &provider);
+    fs::write(home.at(&rescue), forged(1)).unwrap();
+    home.run(&["models", "status"]);
+    fs::rename(home.at(&kept_aside(&home)[0]), home.at(&rescue)).unwrap();
+    token(&home).exits(1);
+    assert_eq!(kept_aside(&home).len(), 1);
+    // Another of the same second gets a name of its own.
+    fs::write(home.at(&rescue), forged(2)).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(home.at(&rescue), mode).unwrap();
+    token(&home).exits(1);
+    assert_eq!(kept_aside(&home).len(), 2);
+    assert_eq!(provider.count(), 1);
+}
+
+/// A file that somebody puts there without the key says nothing of a refresh that has ended; one that says that it is of a later refresh
+/// than the vault knows may be what is left of it, where an older copy of the vault was put back.
+#[test]
+fn a_planted_answer_counts_for_no_refresh_that_has_ended() {
+    let (home, provider) = home();
+    token(&home).ok();
+    let next = home.newest("refresh.succeeded").unwrap()["detail"]["next"].clone();
+    let (key, digest) = next.as_str().unwrap().split_once(':').unwrap();
+    let key: u16 = key.parse().unwrap();
+    let rescue = format!("{VAULT}.lease/grant-{key:04x}{digest}.rescue");
+    for fence in [0, -1] {
+        home.write(&rescue, forged(fence));
+        home.run(&["models", "status"]).ok();
+    }
+    expire(&home, STORE);
+    token(&home).ok();
+    assert_eq!((provider.count(), kept_aside(&home).len()), (2, 0));
+    assert!(!home.at(&rescue).exists());
+    // Of a later refresh.
+    let next = home.newest("refresh.succeeded").unwrap()["detail"]["next"].clone();
+    let digest = next.as_str().unwrap().split_once(':').unwrap().1;
+    let rescue = format!("{VAULT}.lease/grant-{key:04x}{digest}.rescue");
+    home.write(&rescue, forged(9));
+    expire(&home, STORE);
+    token(&home).exits(1);
+    assert_eq!((provider.count(), kept_aside(&home).len()), (2, 1));
+}
+
 /// Someone who took the rescue file, or keeps an older one, gets nothing in by it.
 #[test]
 fn a_rescue_file_is_taken_in_once_and_only_where_it_belongs() {

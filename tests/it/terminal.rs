@@ -192,7 +192,7 @@ fn names_from_files_do_not_reach_the_terminal_as_they_are() {
         &home,
         STATUS,
         65,
-        &["profile evil:?[31m Error: pay me??2J of agent main"],
+        &[r"profile evil:\u001b[31m\u000aError: pay me\u000d\u009b2J of agent main"],
     );
     let lines: Vec<_> = run.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");

@@ -203,7 +203,7 @@ impl Alerting {
                     format!("failed: {}", one_line(&failed.why))
                 }
             };
-            writeln!(out, "{name}: {said}").map_err(Failure::Output)?;
+            writeln!(out, "{}: {said}", one_line(&name)).map_err(Failure::Output)?;
         }
         if all_arrived {
             Ok(())

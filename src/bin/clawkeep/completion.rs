@@ -13,7 +13,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{Bash, CompleteEnv, Elvish, EnvCompleter, Fish, Powershell, Shells, Zsh};
 use clawkeep::audit::EventKind;
 use clawkeep::config::existing_agents;
-use clawkeep::domain::{AgentName, CredentialType};
+use clawkeep::domain::{AgentName, CredentialType, is_hidden};
 use clawkeep::oauth::Providers;
 use clawkeep::vault::Vault;
 
@@ -84,7 +84,7 @@ fn is_plain(word: &str) -> bool {
     word.starts_with(char::is_alphanumeric)
         && word
             .chars()
-            .all(|c| c.is_alphanumeric() || "._:@/+-".contains(c))
+            .all(|c| (c.is_alphanumeric() && !is_hidden(c)) || "._:@/+-".contains(c))
 }
 
 fn is_plain_text(text: &str) -> bool {
@@ -317,6 +317,8 @@ mod tests {
             "a\nb",
             "a\u{1b}[m",
             "!x",
+            "a\u{3164}b",
+            "a\u{200b}b",
         ] {
             assert!(!is_plain(word), "{word}");
         }

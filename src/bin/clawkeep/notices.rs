@@ -65,6 +65,14 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             "Warning: a refresh of {} was cut off before there was an answer; its refresh token may be spent. The next use tries it once.",
             shown_id(profile.as_str())
         ),
+        Notice::RefreshUnopened { profile, aside } => format!(
+            "Warning: the answer to an interrupted refresh of {} does not open: it was damaged or altered. The refresh token is used up and is not sent again. Log in again; clawkeep doctor says how. The answer is kept as {}.",
+            profile.as_ref().map_or_else(
+                || "a login".to_owned(),
+                |profile| shown_id(profile.as_str())
+            ),
+            aside.display()
+        ),
         Notice::RefreshUnfinished { error } => format!(
             "Warning: a refresh had been cut off, and what it left could not be seen to: {error}. The next command tries again."
         ),

@@ -75,6 +75,9 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
             format!("{id} is not refreshed, since {}", changed(pinned, now))
         }
         NotRenewed::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
+        NotRenewed::AnswerUnopened => format!(
+            "{id} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up"
+        ),
         NotRenewed::Spent => {
             format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::error::ErrorKind;
+use clawkeep::platform::{CREDENTIALS_VARIABLE, withhold_key_variables};
 
 use crate::failure::Failure;
 
@@ -71,17 +72,25 @@ fn is_executable(program: &Path) -> bool {
     program.is_file()
 }
 
+fn command(program: &Path, words: Vec<OsString>) -> Command {
+    let mut command = Command::new(program);
+    command.args(words);
+    let dir = std::env::var_os(CREDENTIALS_VARIABLE).map(PathBuf::from);
+    withhold_key_variables(&mut command, dir.as_deref());
+    command
+}
+
 /// Becomes the other program; comes back only if that fails.
 #[cfg(unix)]
 fn run_instead(program: &Path, words: Vec<OsString>) -> Failure {
     use std::os::unix::process::CommandExt as _;
-    not_run(program, &Command::new(program).args(words).exec())
+    not_run(program, &command(program, words).exec())
 }
 
 /// Runs the other program and ends as it ended.
 #[cfg(not(unix))]
 fn run_instead(program: &Path, words: Vec<OsString>) -> Failure {
-    match Command::new(program).args(words).status() {
+    match command(program, words).status() {
         Ok(status) => Failure::Check(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),
         Err(error) => not_run(program, &error),
     }

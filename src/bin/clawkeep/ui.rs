@@ -10,8 +10,9 @@ use clap::error::ErrorKind;
 use crate::failure::Failure;
 use crate::notices;
 use crate::progress::{self, Progress};
-use clawkeep::domain::visible;
+use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::sync::Notice;
+use zeroize::Zeroizing;
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,8 +101,7 @@ impl Ui {
 
     /// Writes an answer for programs.
     pub(crate) fn json(&self, answer: &impl serde::Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(answer);
-        let mut text = text.map_err(|error| Failure::Output(error.into()))?;
+        let mut text = json_text(answer).map_err(Failure::Output)?;
         text.push('\n');
         self.write(&text)
     }
@@ -191,12 +191,26 @@ pub(crate) fn local_minute(ms: i64) -> String {
     }
 }
 
-/// Ids and paths come from files that others write: nothing in them may move the cursor, turn the text around, or pass
-/// for a line of ours.
+/// Ids and paths come from files that others write: nothing in them may move the cursor, turn the text around, be invisible, or pass
+/// for a line of ours. See [`clawkeep::domain::is_hidden`].
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c == '\n' { ' ' } else { visible(c) })
-        .collect()
+    escaped(text).into_owned()
+}
+
+/// A value as the JSON that is printed, with what is hidden written out, which means the same.
+pub(crate) fn json_text(value: &impl serde::Serialize) -> io::Result<String> {
+    let text = serde_json::to_string_pretty(value)?;
+    Ok(escaped_lines(&text).into_owned())
+}
+
+/// As [`json_text`], on one line, without its end.
+pub(crate) fn json_line(value: &serde_json::Value) -> String {
+    escaped(&value.to_string()).into_owned()
+}
+
+/// JSON that holds secrets, as it is printed: see [`json_text`].
+pub(crate) fn json_shown(json: &str) -> Zeroizing<String> {
+    Zeroizing::new(escaped_lines(json).into_owned())
 }
 
 /// An id, or another text from outside, as a part of a line of ours: on one line, and not longer than 128 characters.
@@ -220,17 +234,19 @@ pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
 fn shown(text: &str, colour: bool) -> String {
     const COLOURS: [&str; 4] = ["\u{1b}[0m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let ours = COLOURS
-            .iter()
-            .find(|code| colour && rest.starts_with(**code));
-        let taken = ours.map_or(c.len_utf8(), |code| code.len());
+    for (at, part) in text.split('\u{1b}').enumerate() {
+        let ours = COLOURS.iter().find_map(|code| {
+            let rest = part.strip_prefix(&code[1..])?;
+            (colour && at > 0).then_some((*code, rest))
+        });
         match ours {
-            Some(code) => out.push_str(code),
-            None => out.push(if c == '\n' { c } else { visible(c) }),
+            Some((code, rest)) => {
+                out.push_str(code);
+                out.push_str(&escaped_lines(rest));
+            }
+            None if at > 0 => out.push_str(&escaped_lines(&format!("\u{1b}{part}"))),
+            None => out.push_str(&escaped_lines(part)),
         }
-        rest = &rest[taken..];
     }
     out
 }
@@ -243,21 +259,22 @@ fn say(text: &str) {
 }
 
 /// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its usage line is in the
-/// help that the last line points to.
+/// help that the last line points to. It quotes arguments as they are, so its own colours cannot be told from theirs: the first word
+/// gets one of ours.
 fn usage_error(error: &clap::Error, colour: bool) -> String {
-    let rendered = error.render();
-    let text = if colour {
-        rendered.ansi().to_string()
-    } else {
-        rendered.to_string()
-    };
-    let lines: Vec<&str> = text
+    const WORD: &str = "error:";
+    let rendered = error.render().to_string();
+    let lines: Vec<&str> = rendered
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.contains("Usage:"))
         .collect();
-    match lines.as_slice() {
+    let text = match lines.as_slice() {
         [what, hint, .., next] => [*what, *hint, *next].join("\n"),
         few => few.join("\n"),
+    };
+    match text.strip_prefix(WORD).filter(|_| colour) {
+        Some(rest) => shown(&format!("\u{1b}[31m{WORD}\u{1b}[0m{rest}"), true),
+        None => shown(&text, false),
     }
 }
 
@@ -272,17 +289,17 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
             let _ = error.print();
         }
     } else if !failure.is_said() {
-        let word = if colour.on(io::stderr().is_terminal()) {
-            "\u{1b}[31mError:\u{1b}[0m"
-        } else {
-            "Error:"
+        let has_colour = colour.on(io::stderr().is_terminal());
+        let word = match has_colour {
+            true => "\u{1b}[31mError:\u{1b}[0m",
+            false => "Error:",
         };
         let mut text = format!("{word} {}", failure.lines().join("\n"));
         if let Some(remedy) = failure.remedy() {
             text.push('\n');
             text.push_str(&remedy);
         }
-        say(&text);
+        say(&shown(&text, has_colour));
     }
     ExitCode::from(failure.exit_status())
 }
@@ -307,12 +324,16 @@ mod tests {
 
     #[test]
     fn nothing_from_outside_moves_the_cursor() {
-        assert_eq!(one_line("a\u{1b}[2Jb\nc\u{202e}d\u{7}"), "a?[2Jb c?d?");
+        assert_eq!(
+            one_line("a\u{1b}[2Jb\nc\u{202e}d\u{7}"),
+            r"a\u001b[2Jb\u000ac\u202ed\u0007"
+        );
         assert_eq!(
             shown("a\u{1b}[32mok\u{1b}[0m\n\u{1b}]0;x", true),
-            "a\u{1b}[32mok\u{1b}[0m\n?]0;x"
+            "a\u{1b}[32mok\u{1b}[0m\n\\u001b]0;x"
         );
-        assert_eq!(shown("\u{1b}[32mok", false), "?[32mok");
-        assert_eq!(shown("é\u{9b}2J", true), "é?2J");
+        assert_eq!(shown("\u{1b}[32mok", false), r"\u001b[32mok");
+        assert_eq!(shown("[32mok\u{200b}", true), r"[32mok\u200b");
+        assert_eq!(shown("é\u{9b}2J", true), r"é\u009b2J");
     }
 }

@@ -15,8 +15,10 @@ use url::Url;
 use super::LoginError;
 use super::client::{Client, Heard};
 use super::page::{Ended, Page};
-use super::redirect::code_in_request;
+use super::pkce::new_path;
+use super::redirect::{code_in_request, is_request_for};
 use crate::oauth::providers::Provider;
+use crate::platform::PeerOwner;
 
 /// The name of loopback that some providers insist on. Source: `spec/oauth.md`, Providers.
 const LOCALHOST: &str = "localhost";
@@ -32,6 +34,16 @@ const PORTS_TRIED: u32 = 8;
 pub struct Listener {
     sockets: Vec<TcpListener>,
     redirect_uri: Url,
+    start: Url,
+}
+
+/// What the browser is to come back with, and where it is sent to before.
+#[derive(Clone, Copy, Debug)]
+pub struct Awaited<'a> {
+    /// The `state` of the login.
+    pub state: &'a str,
+    /// The provider's address for this login.
+    pub url: &'a Url,
 }
 
 /// The browser that came back with a code, and waits to be told how it ended.
@@ -77,9 +89,13 @@ impl Listener {
                 }
             }
             let redirect_uri = redirect_uri(provider, port)?;
+            let mut start = redirect_uri.clone();
+            start.set_path(&new_path()?);
+            start.set_query(None);
             return Ok(Self {
                 sockets,
                 redirect_uri,
+                start,
             });
         }
     }
@@ -106,11 +122,26 @@ impl Listener {
         &self.redirect_uri
     }
 
-    /// Waits for the browser to come back from the login with `state`, and listens no longer then. Whoever else comes is turned away.
+    /// A page here that sends the browser on to the provider, once. What opens the browser is told this address and not the provider's: every
+    /// user of the machine can read what a program is started with, and `state` stands in the other.
+    #[must_use]
+    pub fn start(&self) -> &Url {
+        &self.start
+    }
+
+    /// Waits for the browser to come back from the login, and listens no longer then. Whoever else comes is turned away: who does not bring
+    /// the login's `state`, and another user of this machine, of whom `refused` is told. Where it cannot be known whose the browser is, its
+    /// `state` decides, and the proof key at the provider.
     ///
     /// # Errors
     /// When it does not come within `patience`, or brings the provider's refusal.
-    pub fn wait(self, state: &str, patience: Duration) -> Result<Callback, LoginError> {
+    pub fn wait(
+        self,
+        awaited: Awaited<'_>,
+        patience: Duration,
+        refused: &mut dyn FnMut(u32),
+    ) -> Result<Callback, LoginError> {
+        let mut is_opened = false;
         let ends = Instant::now() + patience;
         let mut clients: VecDeque<Client> = VecDeque::new();
         loop {
@@ -134,15 +165,20 @@ impl Listener {
                     Heard::Nothing => {}
                     Heard::Part => clients.push_back(client),
                     Heard::TooMuch => client.answer(Page::Foreign),
-                    Heard::Head => match code_in_request(&client.head, &self.redirect_uri, state) {
-                        None => client.answer(Page::Foreign),
-                        Some(Ok(code)) => {
+                    Heard::Head => match self.request(&client, awaited.state, refused) {
+                        Request::Foreign => client.answer(Page::Foreign),
+                        Request::Start if is_opened => client.answer(Page::Opened),
+                        Request::Start => {
+                            is_opened = true;
+                            client.answer(Page::Onward(awaited.url));
+                        }
+                        Request::Back(Ok(code)) => {
                             return Ok(Callback {
                                 code,
                                 browser: client.into_waiting(),
                             });
                         }
-                        Some(Err(denied)) => {
+                        Request::Back(Err(denied)) => {
                             client.answer(Page::Ended(Ended::Failed));
                             return Err(denied);
                         }
@@ -154,6 +190,37 @@ impl Listener {
                 return Err(LoginError::TimedOut(patience));
             }
             thread::sleep(PAUSE.min(left));
+        }
+    }
+}
+
+/// What a client asks for.
+enum Request {
+    /// Nothing that it gets.
+    Foreign,
+    /// The page that sends it on to the provider.
+    Start,
+    /// It comes back from there.
+    Back(Result<SecretString, LoginError>),
+}
+
+impl Listener {
+    fn request(&self, client: &Client, state: &str, refused: &mut dyn FnMut(u32)) -> Request {
+        let request = if is_request_for(&client.head, &self.start) {
+            Request::Start
+        } else {
+            match code_in_request(&client.head, &self.redirect_uri, state) {
+                Some(back) => Request::Back(back),
+                None => return Request::Foreign,
+            }
+        };
+        match client.owner() {
+            PeerOwner::Ours | PeerOwner::Unknown => request,
+            PeerOwner::Gone => Request::Foreign, // a browser waits for its answer
+            PeerOwner::Another(uid) => {
+                refused(uid);
+                Request::Foreign
+            }
         }
     }
 }
@@ -201,8 +268,14 @@ mod tests {
         let listener = Listener {
             sockets: vec![listen(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).unwrap()],
             redirect_uri: Url::parse("http://127.0.0.1:1/cb").unwrap(),
+            start: Url::parse("http://127.0.0.1:1/start").unwrap(),
         };
-        let ended = listener.wait("s", Duration::from_millis(50));
+        let url = Url::parse("https://p.example/a").unwrap();
+        let awaited = Awaited {
+            state: "s",
+            url: &url,
+        };
+        let ended = listener.wait(awaited, Duration::from_millis(50), &mut |_| ());
         assert!(matches!(ended, Err(LoginError::TimedOut(_))));
         let five = LoginError::TimedOut(super::super::WAIT).to_string();
         assert_eq!(five, "the browser did not come back within 5 minutes");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::page::Page;
+use crate::platform::{PeerOwner, peer_owner};
 
 /// The longest head of a request that is read, in bytes; common servers take 8 KiB to 16 KiB.
 const HEAD_MAX: usize = 16 << 10;
@@ -76,7 +77,12 @@ impl Client {
         self.stream
     }
 
-    pub(super) fn answer(self, page: Page) {
+    /// Whose it is.
+    pub(super) fn owner(&self) -> PeerOwner {
+        peer_owner(&self.stream)
+    }
+
+    pub(super) fn answer(self, page: Page<'_>) {
         let _ = page.write_to(&mut self.into_waiting()); // one that has gone away needs none
     }
 }

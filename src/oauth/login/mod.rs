@@ -15,7 +15,7 @@ use std::io;
 use std::time::Duration;
 
 pub use authorize::Authorization;
-pub use callback::{Callback, Listener};
+pub use callback::{Awaited, Callback, Listener};
 pub use device::DeviceLogin;
 pub use page::Ended;
 #[cfg(any(test, fuzzing))]

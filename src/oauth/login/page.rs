@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use url::Url;
+
 /// How a login ended, for whoever looks at the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -13,13 +15,17 @@ pub enum Ended {
 
 /// What is answered to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum Page<'a> {
     Ended(Ended),
+    /// To the browser that is opened here: on to the provider.
+    Onward(&'a Url),
+    /// To one that asks for that once more.
+    Opened,
     /// To one that is not what is waited for.
     Foreign,
 }
 
-impl Page {
+impl Page<'_> {
     /// Writes the response. The address that the browser shows has the code in it, so nothing of it is kept or passed on.
     pub(super) fn write_to(self, out: &mut impl Write) -> io::Result<()> {
         let (status, title, text) = match self {
@@ -33,6 +39,16 @@ impl Page {
                 "Not logged in",
                 "The login failed; the terminal says why. You can close this page.",
             ),
+            Self::Onward(_) => (
+                "302 Found",
+                "Log in",
+                "The browser goes on to the provider.",
+            ),
+            Self::Opened => (
+                "410 Gone",
+                "Opened already",
+                "This address was opened already. Use the address in the terminal, or run the command again.",
+            ),
             Self::Foreign => (
                 "400 Bad Request",
                 "Not expected",
@@ -42,8 +58,12 @@ impl Page {
         let body = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>clawkeep: {title}</title></head>\n<body><h1>{title}</h1><p>{text}</p></body></html>\n"
         );
+        let location = match self {
+            Self::Onward(url) => format!("Location: {url}\r\n"),
+            _ => String::new(),
+        };
         let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\n\r\n",
+            "HTTP/1.1 {status}\r\n{location}Content-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\n\r\n",
             body.len()
         );
         out.write_all(format!("{head}{body}").as_bytes())?;

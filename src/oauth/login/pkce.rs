@@ -40,6 +40,14 @@ impl Pkce {
     }
 }
 
+/// The path of a page that nobody asks for who was not told of it.
+pub(super) fn new_path() -> Result<String, CryptoError> {
+    Ok(format!(
+        "/clawkeep-{}",
+        BASE64URL_NOPAD.encode(&random_bytes::<STATE>()?)
+    ))
+}
+
 /// A `state`: it stands in the address that the browser opens, and is no secret to who may see that.
 pub(super) fn new_state() -> Result<String, CryptoError> {
     Ok(BASE64URL_NOPAD.encode(&random_bytes::<STATE>()?))

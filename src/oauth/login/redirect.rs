@@ -16,6 +16,27 @@ pub(crate) fn code_in_request(
     redirect_uri: &Url,
     state: &str,
 ) -> Option<Result<SecretString, LoginError>> {
+    let (path, query) = target(head, redirect_uri)?;
+    if path != redirect_uri.path() {
+        return None;
+    }
+    match code_in_query(query, state) {
+        Ok(code) => Some(Ok(code)),
+        Err(denied @ LoginError::Denied { .. }) => Some(Err(denied)),
+        Err(_) => None,
+    }
+}
+
+/// Whether a request asks for the page at `start`, an address that is told to the browser here and to nobody else.
+pub(super) fn is_request_for(head: &[u8], start: &Url) -> bool {
+    let is_it = |(path, query): (&str, &str)| {
+        query.is_empty() && constant_time_eq(path.as_bytes(), start.path().as_bytes())
+    };
+    target(head, start).is_some_and(is_it)
+}
+
+/// Path and query of what a browser asks for at the host of `ours`; nothing if no browser would ask so.
+fn target<'h>(head: &'h [u8], ours: &Url) -> Option<(&'h str, &'h str)> {
     let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
     let mut request = lines.next()?.split(' ');
     let (method, target) = (request.next()?, request.next()?);
@@ -31,16 +52,9 @@ pub(crate) fn code_in_request(
         name.eq_ignore_ascii_case("host").then_some(value.trim())
     });
     // By another name, this machine may have been made somebody else's (DNS rebinding).
-    let host = &redirect_uri[Position::BeforeHost..Position::AfterPort];
+    let host = &ours[Position::BeforeHost..Position::AfterPort];
     let is_ours = hosts.next()?.eq_ignore_ascii_case(host) && hosts.next().is_none();
-    if method != "GET" || !is_http || !is_ours || path != redirect_uri.path() {
-        return None;
-    }
-    match code_in_query(query, state) {
-        Ok(code) => Some(Ok(code)),
-        Err(denied @ LoginError::Denied { .. }) => Some(Err(denied)),
-        Err(_) => None,
-    }
+    (method == "GET" && is_http && is_ours).then_some((path, query))
 }
 
 /// The code in the query of the address that the browser came back to, if it is the answer to the login with `state`.

@@ -8,7 +8,7 @@ use crate::domain::{
     normalize_provider,
 };
 use crate::export::{StorePlace, render};
-use crate::oauth::{FailureClass, Providers};
+use crate::oauth::{FailureClass, Providers, is_answer_unopened};
 use crate::sync::engine::Engine;
 use crate::sync::error::SyncError;
 use crate::sync::shared::with_tokens_of;
@@ -45,6 +45,9 @@ impl Engine<'_> {
         }
         let known = self.vault.grant(grant)?;
         match known.state {
+            GrantState::Dead if is_answer_unopened(&known) => {
+                return refused(NotRenewed::AnswerUnopened);
+            }
             GrantState::Dead => return refused(NotRenewed::Dead),
             GrantState::Spent if self.follow(holders, grant)? => return Ok(Clearance::LookAgain),
             GrantState::Spent => return refused(NotRenewed::Spent),

@@ -1,13 +1,13 @@
 //! Refreshes that were begun and whose process is gone.
 
-use super::Begun;
+use super::{Begun, Holder};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
-use crate::domain::{Credential, Fingerprint, normalize_provider};
-use crate::oauth::{Lease, Rescue, grants_with_files};
+use crate::domain::{Credential, Fingerprint, from_outside, normalize_provider};
+use crate::oauth::{ANSWER_UNOPENED, Lease, Left, Rescue, grants_with_files, is_answer_unopened};
 use crate::sync::engine::Engine;
 use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
-use crate::vault::{Grant, GrantState};
+use crate::vault::{Grant, GrantState, Tx};
 
 impl Engine<'_> {
     /// Sees to refreshes that were begun and whose process is gone: their leases are free. That this cannot be done now is no reason
@@ -41,12 +41,25 @@ impl Engine<'_> {
             let Ok(Some(lease)) = Lease::try_take(&self.lock_dir, grant) else {
                 continue;
             };
-            let left = Rescue::read(&self.lock_dir, self.vault, grant);
-            if let (Ok(known), Ok(left)) = (self.vault.grant(grant), left)
-                && known.state != GrantState::Started
-                && left.is_none_or(|(fence, _)| fence <= known.fence)
-            {
-                let _ = Rescue::remove(&self.lock_dir, grant);
+            if let (Ok(known), Ok(left)) = (
+                self.vault.grant(grant),
+                Rescue::read(&self.lock_dir, self.vault, grant),
+            ) {
+                let is_over = known.state != GrantState::Started;
+                let _ = match left {
+                    Left::Brought { fence, .. } | Left::Unopened { fence }
+                        if !is_over || fence > known.fence =>
+                    {
+                        Ok(())
+                    }
+                    Left::Unopened { .. } if is_answer_unopened(&known) => {
+                        let now = self.clock.now();
+                        let aside = Rescue::name_aside(&self.lock_dir, grant, now);
+                        Rescue::set_aside(&self.lock_dir, grant, &aside)
+                    }
+                    _ if is_over => Rescue::remove(&self.lock_dir, grant),
+                    _ => Ok(()),
+                };
             }
             self.give_up(lease, grant);
         }
@@ -54,30 +67,73 @@ impl Engine<'_> {
 
     /// Under the lease: takes in what a refresh that was cut off has brought, or marks its grant uncertain. What a refresh has brought of
     /// which the vault does not know at all, since an older copy of it was put back, is taken in too.
+    ///
+    /// A whole file that does not open says that there was an answer: the refresh token is used up, and is not sent again. The file is kept
+    /// aside. That goes for the refresh that the vault knows to be under way, and for a later one than it knows; a file of a refresh that
+    /// has ended says nothing.
     pub(in crate::sync) fn end_interrupted(&mut self, grant: Fingerprint) -> Result<(), SyncError> {
-        // Under a key that was replaced meanwhile the file would not open, and would be taken for one that has nothing. From here on
-        // no refresh of the grant begins, and while one has begun no key is replaced.
+        // Under a key that was replaced meanwhile the file would not open. From here on no refresh of the grant begins, and while one
+        // has begun no key is replaced.
         self.vault.reload_keys()?;
         let known = self.vault.grant(grant)?;
         let is_begun = known.state == GrantState::Started;
-        let left = Rescue::read(&self.lock_dir, self.vault, grant)?;
-        let left =
-            left.filter(|(fence, _)| (is_begun && *fence == known.fence) || *fence > known.fence);
-        if let Some((fence, brought)) = left {
-            let begun = Begun {
-                grant,
-                fence,
-                before: known.state,
-            };
-            self.commit_tokens(&begun, &brought, None)?;
-            let profile = brought.profile;
-            self.told.push(Notice::RefreshRescued { profile });
-        } else if is_begun {
-            self.mark_uncertain(grant, known.fence)?;
-        } else {
-            return Ok(());
+        match Rescue::read(&self.lock_dir, self.vault, grant)? {
+            Left::Brought { fence, brought }
+                if (is_begun && fence == known.fence) || fence > known.fence =>
+            {
+                let begun = Begun {
+                    grant,
+                    fence,
+                    before: known.state,
+                };
+                self.commit_tokens(&begun, &brought, None)?;
+                let profile = brought.profile;
+                self.told.push(Notice::RefreshRescued { profile });
+            }
+            Left::Unopened { fence }
+                if is_begun || fence > known.fence || is_answer_unopened(&known) =>
+            {
+                return self.keep_unopened(grant, &known);
+            }
+            _ if is_begun => self.mark_uncertain(grant, known.fence)?,
+            _ => return Ok(()),
         }
         Ok(Rescue::remove(&self.lock_dir, grant)?)
+    }
+
+    /// Keeps an answer that does not open aside, once it is committed that its refresh token is not sent any more: killed in between, the
+    /// file is found again.
+    fn keep_unopened(&mut self, grant: Fingerprint, known: &Grant) -> Result<(), SyncError> {
+        let aside = Rescue::name_aside(&self.lock_dir, grant, self.clock.now());
+        let holders = self.holders(grant)?;
+        let can_be_sent = matches!(
+            known.state,
+            GrantState::Free | GrantState::Started | GrantState::Uncertain
+        );
+        if can_be_sent && (known.state == GrantState::Started || !holders.is_empty()) {
+            let first = holders.first();
+            let mut tx = self.vault.begin(self.actor, self.clock)?;
+            if tx.grant(grant)? != *known {
+                return Ok(()); // ended by whoever began it
+            }
+            let over = Grant {
+                state: GrantState::Dead,
+                fence: known.fence,
+                failed: Some(ANSWER_UNOPENED.to_owned()),
+                ..Grant::default()
+            };
+            tx.set_grant(grant, &over)?;
+            let path = from_outside(&aside.to_string_lossy());
+            let event = interrupted(&tx, first, grant, known.fence)?
+                .detail("why", ANSWER_UNOPENED)
+                .detail("path", path);
+            tx.append(first.map(|holder| &holder.agent), event)?;
+            tx.commit()?;
+        }
+        Rescue::set_aside(&self.lock_dir, grant, &aside)?;
+        let profile = holders.first().map(|holder| holder.profile.clone());
+        self.told.push(Notice::RefreshUnopened { profile, aside });
+        Ok(())
     }
 
     fn mark_uncertain(&mut self, grant: Fingerprint, fence: i64) -> Result<(), SyncError> {
@@ -90,17 +146,7 @@ impl Engine<'_> {
         }
         let state = GrantState::Uncertain;
         tx.set_grant(grant, &Grant { state, ..known })?;
-        let mut event = EventDraft::new(EventKind::RefreshInterrupted, Origin::Clawkeep)
-            .outcome(Outcome::Failed)
-            .detail("grant", grant.to_string())
-            .detail("fence", fence);
-        if let Some(holder) = first {
-            let provider = tx.credential(&holder.agent, &holder.profile)?;
-            let provider = provider.map_or_else(String::new, |(entry, _)| {
-                normalize_provider(Credential::of(entry.expose_secret()).provider)
-            });
-            event = event.profile(&holder.profile, &provider);
-        }
+        let event = interrupted(&tx, first, grant, fence)?;
         tx.append(first.map(|holder| &holder.agent), event)?;
         tx.commit()?;
         let profile = first.map(|holder| holder.profile.clone());
@@ -108,4 +154,25 @@ impl Engine<'_> {
         self.told.extend(told);
         Ok(())
     }
+}
+
+/// The event of a refresh that was cut off, of which this profile is told.
+fn interrupted(
+    tx: &Tx<'_>,
+    holder: Option<&Holder>,
+    grant: Fingerprint,
+    fence: i64,
+) -> Result<EventDraft, SyncError> {
+    let event = EventDraft::new(EventKind::RefreshInterrupted, Origin::Clawkeep)
+        .outcome(Outcome::Failed)
+        .detail("grant", grant.to_string())
+        .detail("fence", fence);
+    let Some(holder) = holder else {
+        return Ok(event);
+    };
+    let stored = tx.credential(&holder.agent, &holder.profile)?;
+    let provider = stored.map_or_else(String::new, |(entry, _)| {
+        normalize_provider(Credential::of(entry.expose_secret()).provider)
+    });
+    Ok(event.profile(&holder.profile, &provider))
 }

@@ -8,7 +8,8 @@
 //! 6. Keep what came in the rescue file, commit it for every profile that holds the grant, export, remove the file.
 //!
 //! Killed between 4 and 6, a refresh is found begun, with its lease free: what the rescue file has is taken in, else the grant is
-//! marked uncertain. Who finds an uncertain one may send it once more.
+//! marked uncertain. Who finds an uncertain one may send it once more. Where the file is whole and does not open, there was an answer: the
+//! token is not sent any more, and the file is kept aside.
 //!
 //! Source: `spec/oauth.md`, One refresh.
 

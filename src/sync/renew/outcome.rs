@@ -1,7 +1,7 @@
 //! What comes of a refresh.
 
 use crate::domain::{Endpoint, Owner, ProviderId, UnixMs};
-use crate::oauth::{FailureClass, ProviderFault, Refused};
+use crate::oauth::{ANSWER_UNOPENED, FailureClass, ProviderFault, Refused};
 use crate::platform::FileError;
 
 /// What came of it.
@@ -44,6 +44,8 @@ pub enum NotRenewed {
     },
     /// Its provider refuses it for good.
     Dead,
+    /// The answer to its last refresh came and does not open: its refresh token is used up.
+    AnswerUnopened,
     /// Its refresh token was replaced by another one.
     Spent,
     /// Its provider does not want to be asked before.
@@ -69,6 +71,7 @@ impl NotRenewed {
             Self::BadProvider(_) => "bad-provider",
             Self::EndpointChanged { .. } => "endpoint-changed",
             Self::Dead => "dead",
+            Self::AnswerUnopened => ANSWER_UNOPENED,
             Self::Spent => "spent",
             Self::Limited(_) => "limited",
             Self::Obstacle(_) => "obstacle",

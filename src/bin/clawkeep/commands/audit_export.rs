@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::record::ask::When;
 use crate::record::json;
 use crate::target::{self, Replaceable};
+use crate::ui::json_line;
 
 /// Write the record to a file, an event a line, and its head as the last line.
 #[derive(Debug, Args)]
@@ -38,8 +39,9 @@ impl AuditExport {
         let progress =
             (!target::is_stdout(&to)).then(|| context.ui.progress("Exporting the record"));
         target::write(context, &to, Replaceable::Nothing, |out| {
-            let mut line =
-                |value: &serde_json::Value| writeln!(out, "{value}").map_err(Failure::Output);
+            let mut line = |value: &serde_json::Value| {
+                writeln!(out, "{}", json_line(value)).map_err(Failure::Output)
+            };
             let mut head = vault.head()?;
             for event in vault.history(&filter)? {
                 let event = event?;

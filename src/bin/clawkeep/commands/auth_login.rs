@@ -8,13 +8,14 @@ use clawkeep::audit::Origin;
 use clawkeep::config::ConfigEdit;
 use clawkeep::domain::{
     CredentialType, Endpoint, Owner, ProfileId, ProviderId, SecretJson, Section, StoreDoc,
-    json_number, jwt_claims,
+    is_hidden, json_number, jwt_claims,
 };
 use clawkeep::health::remaining_short;
 use clawkeep::oauth::{
-    Authorization, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError, Provider,
-    Tokens, WAIT,
+    Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
+    Provider, Tokens, WAIT,
 };
+use clawkeep::platform::withhold_key_variables;
 use clawkeep::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
@@ -234,7 +235,8 @@ fn in_browser(
     let listener = Listener::bind(provider)?;
     let login = Authorization::begin(provider, endpoint, listener.redirect_uri().clone())?;
     let url = login.url();
-    let is_opened = open_browser(context, url.as_str());
+    // Every user of the machine can read what the browser is started with.
+    let is_opened = open_browser(context, listener.start().as_str());
     let begin = match is_opened {
         true => "A browser opens to log in to",
         false => "Open this address in a browser on this machine to log in to",
@@ -245,7 +247,19 @@ fn in_browser(
         WAIT.as_secs() / 60
     ));
     let _progress = context.ui.progress("Waiting for the browser");
-    let callback = listener.wait(login.state(), WAIT)?;
+    let awaited = Awaited {
+        state: login.state(),
+        url: &url,
+    };
+    let mut refused = Vec::new();
+    let callback = listener.wait(awaited, WAIT, &mut |uid| {
+        if !refused.contains(&uid) {
+            refused.push(uid);
+            context.ui.warn(&format!(
+                "Warning: another user of this machine (uid {uid}) answered in place of your browser, and was refused. Still waiting."
+            ));
+        }
+    })?;
     match login.redeem(&callback.code, context.clock) {
         Ok(tokens) => Ok(Brought {
             tokens,
@@ -330,6 +344,7 @@ fn open_browser(context: &Context, url: &str) -> bool {
     };
     let streams = [Stdio::null(), Stdio::null(), Stdio::null()];
     let [stdin, stdout, stderr] = streams;
+    withhold_key_variables(&mut command, context.layout.credentials_dir());
     command.arg(url).stdin(stdin).stdout(stdout).stderr(stderr);
     match context.mask.put_back_for(|| command.spawn()) {
         Ok(mut child) => {
@@ -432,7 +447,7 @@ fn email(tokens: &Tokens) -> Option<String> {
     let email = claims.get("email")?.as_str()?.trim();
     let is_one = email.contains('@')
         && email.len() <= EMAIL_MAX
-        && !email.contains(|c: char| c.is_control() || c.is_whitespace());
+        && !email.contains(|c: char| is_hidden(c) || c.is_whitespace());
     is_one.then(|| email.to_owned())
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::shown_ids;
+use crate::ui::{shown_id, shown_ids};
 
 /// Ids of an order that are recorded.
 const RECORDED_MAX: usize = 64;
@@ -123,7 +123,8 @@ impl Get {
             );
             context.ui.answer(&format!(
                 "Agent: {}\nProvider: {}\nAuth file: {store}\nOrder override: {order}\n",
-                agent.name, self.whose.provider
+                shown_id(agent.name.as_str()),
+                self.whose.provider
             ))?;
         }
         context.verdict(loaded)
@@ -156,7 +157,7 @@ impl Set {
         })?;
         context.ui.answer(&format!(
             "Agent: {}\nProvider: {provider}\nOrder override: {}\n",
-            agent.name,
+            shown_id(agent.name.as_str()),
             shown_ids(ids)
         ))?;
         context.verdict(loaded)
@@ -173,7 +174,7 @@ impl Clear {
         })?;
         context.ui.answer(&format!(
             "Agent: {}\nProvider: {provider}\nCleared per-agent order override.\n",
-            agent.name
+            shown_id(agent.name.as_str())
         ))?;
         context.verdict(loaded)
     }

@@ -5,6 +5,7 @@ use std::process::Command;
 use clap::Args;
 use clawkeep::config::{AgentRef, ConfigEdit};
 use clawkeep::domain::{CLAUDE_CLI, CredentialType, ProfileId, ProviderId, Section, StoreDoc};
+use clawkeep::platform::withhold_key_variables;
 use clawkeep::vault::UnlockedVault;
 use serde_json::Value;
 
@@ -91,6 +92,7 @@ fn login(doc: &StoreDoc) -> Option<clawkeep::domain::SecretJson> {
 fn run_claude(context: &Context) -> Result<(), Failure> {
     let mut command = Command::new(CLAUDE);
     command.arg("setup-token");
+    withhold_key_variables(&mut command, context.layout.credentials_dir());
     let status = context.mask.put_back_for(|| command.status());
     let status = status.map_err(|error| Failure::Refused {
         what: format!("cannot run `claude setup-token`: {error}"),

@@ -9,6 +9,7 @@ use clawkeep::vault::{
 };
 
 use super::backup::absolute;
+use super::key::tell_of_log;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::ui::{local_minute, shown_ids};
@@ -69,6 +70,7 @@ impl Restore {
         drop(progress);
         context.replace_head(&vault);
         context.ui.answer(&said(context, &done))?;
+        tell_of_log(context, done.log);
         self.note(context, &done);
         if !done.is_rekeyed {
             renew_key(context, &mut vault);
@@ -158,11 +160,11 @@ fn ids(of: &[(AgentName, ProfileId)]) -> String {
 /// Takes in what refreshes left beside the vault that is not there any more, and replaces the key that may be that one's too: its rows are
 /// not to open here. The backup is in place; what stands in the way of this is worth a word, no more.
 fn renew_key(context: &Context, vault: &mut UnlockedVault) {
-    let renewed = context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey));
-    if let Err(error) = renewed {
-        context.ui.warn(&format!(
+    match context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey)) {
+        Ok(rotated) => tell_of_log(context, rotated.log),
+        Err(error) => context.ui.warn(&format!(
             "Warning: the data key was not replaced: {error}. Do so with: clawkeep key rotate"
-        ));
+        )),
     }
 }
 

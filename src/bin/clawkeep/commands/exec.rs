@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use clap::Args;
 use clawkeep::config::provider_variables;
 use clawkeep::domain::{CredentialType, ProviderId};
+use clawkeep::platform::withhold_key_variables;
 use secrecy::ExposeSecret as _;
 
 use super::auth;
@@ -22,7 +23,7 @@ const NOT_RUN: u8 = 126;
 /// Run a program with the secret of a credential in its provider's variable.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe program takes this one's place: its exit status and its signals are its own. Other variables of those providers are taken out of its environment."
+    after_help = "Examples:\n  clawkeep exec --provider openai -- python3 job.py          with OPENAI_API_KEY\n  clawkeep exec --provider anthropic --provider openai -- ./agent\n\nThe program takes this one's place: its exit status and its signals are its own. Other variables of those providers are taken out of its environment, and so are those that lead to the vault's key: CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE, and CREDENTIALS_DIRECTORY where it holds nothing else."
 )]
 pub(crate) struct Exec {
     /// A provider; may be given more than once [default: that of the configured default model]
@@ -31,6 +32,9 @@ pub(crate) struct Exec {
     /// This profile and no other of its provider
     #[arg(long, value_name = "ID", value_parser = auth::profile)]
     profile: Option<String>,
+    /// Leave CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE and CREDENTIALS_DIRECTORY in the program's environment, for a gateway that calls clawkeep itself
+    #[arg(long)]
+    pass_key_variables: bool,
     #[command(flatten)]
     how: How,
     /// The program and its arguments
@@ -68,6 +72,9 @@ impl Exec {
         let program = words.next().unwrap_or_default();
         let mut command = Command::new(&program);
         command.args(words);
+        if !self.pass_key_variables {
+            withhold_key_variables(&mut command, context.layout.credentials_dir());
+        }
         // A file there could be read once more.
         if context
             .passphrases()

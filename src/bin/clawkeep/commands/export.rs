@@ -13,6 +13,7 @@ use clawkeep::vault::UnlockedVault;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::target;
+use crate::ui::{json_shown, shown_id};
 
 /// Write the agent's auth-profiles.json, or its content elsewhere.
 #[derive(Debug, Args)]
@@ -75,9 +76,10 @@ impl Export {
                     && loaded.not_written.is_none()
                     && context.own().is_ok()
                 {
-                    context
-                        .ui
-                        .answer(&format!("{}: {what} {path}\n", agent.name))?;
+                    context.ui.answer(&format!(
+                        "{}: {what} {path}\n",
+                        shown_id(agent.name.as_str())
+                    ))?;
                 }
                 context.verdict(loaded)
             }
@@ -107,14 +109,14 @@ impl Export {
         let bytes = render(&loaded.doc);
         if target::is_stdout(to) {
             let text = zeroize::Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
-            return context.ui.write(&text);
+            return context.ui.write(&json_shown(&text));
         }
         let mut temporary = to.as_os_str().to_owned();
         temporary.push(".clawkeep-tmp");
         replace_file(to, Path::new(&temporary), &bytes)?;
         context.ui.answer(&format!(
             "{}: exported to {}\n",
-            agent.name,
+            shown_id(agent.name.as_str()),
             context.layout.shorten_home(to)
         ))?;
         context.verdict(loaded)

@@ -16,7 +16,7 @@ use crate::record::notes::{tell_of_changed_stores, tell_of_pruning, tell_of_unkn
 use crate::record::shape::{Shape, ShapeArgs};
 use crate::record::{chart, csv, json, text};
 use crate::table::{Columns, fitting};
-use crate::ui::one_line;
+use crate::ui::{json_line, one_line};
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
 const TABLE_ROWS: u64 = 50;
@@ -136,7 +136,7 @@ pub(crate) fn write_events(
         }
         Shape::JsonLines => {
             for event in events {
-                writeln!(out, "{}", json::event(&event?)).map_err(Failure::Output)?;
+                writeln!(out, "{}", json_line(&json::event(&event?))).map_err(Failure::Output)?;
             }
             Ok(())
         }

@@ -112,7 +112,7 @@ fn take_over(
     tell_unlisted(context, &said)?;
     context.ui.answer(&format!(
         "{}: {} ({}): {}\n",
-        agent.name,
+        shown_id(agent.name.as_str()),
         context.layout.shorten_home(path),
         file.kind().as_str(),
         outcome(&said)

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use clawkeep::audit::EventKind;
 use clawkeep::crypto::{Argon2id, SlotKind};
 use clawkeep::platform::harden;
-use clawkeep::vault::{SlotInfo, Vault};
+use clawkeep::vault::{LogState, SlotInfo, Vault};
 use serde_json::{Value, json};
 
 use super::key_add::{Add, Recovery};
@@ -53,6 +53,17 @@ impl Key {
             Self::Recovery(command) => command.run(context),
         }
     }
+}
+
+/// Says what remains where the log could not be emptied after a change of keys.
+pub(super) fn tell_of_log(context: &Context, log: LogState) {
+    if log == LogState::Emptied {
+        return;
+    }
+    let vault = context.layout.shorten_home(&context.layout.vault_file);
+    context.ui.warn(&format!(
+        "Warning: other programs read the vault for so long that its log, {vault}-wal, could not be written back: a copy of {vault} alone still opens with the keys that it had before. End those programs (clawkeep watch is one), then run: clawkeep key status"
+    ));
 }
 
 impl Status {

@@ -95,9 +95,10 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
         vault.add_key(new, &context.key_sources(), &context.actor, context.clock)
     })?;
     drop(progress);
+    super::key::tell_of_log(context, added.log);
     let said = said(context, &added);
     if added.code.is_none() {
-        return context.ui.write(&said);
+        return context.ui.answer(&said);
     }
     if context.ui.show_once(&said).is_err() {
         // A code that nobody saw opens nothing for anybody.

@@ -9,6 +9,7 @@ use clawkeep::crypto::{RecoveryCode, SlotKind};
 use clawkeep::vault::{Renewal, Rotated, UnlockedVault};
 use secrecy::SecretString;
 
+use super::key::tell_of_log;
 use super::key_add::in_lines;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -111,6 +112,7 @@ impl Rotate {
             ));
         }
         context.ui.answer(&format!("{}\n", lines.join("\n")))?;
+        tell_of_log(context, rotated.log);
         context.ui.note(if self.compromised {
             "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). What is in them is as known as those keys: log in anew, or replace the API keys."
         } else {

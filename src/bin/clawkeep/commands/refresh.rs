@@ -245,7 +245,7 @@ fn conclude(
         let whose = if outcome.agent.name == clawkeep::domain::AgentName::default() {
             String::new()
         } else {
-            format!(" of agent {}", outcome.agent.name)
+            format!(" of agent {}", shown_id(outcome.agent.name.as_str()))
         };
         let lasts = outcome.ends.map_or_else(String::new, |(left, _)| {
             format!("; it ends in {}", remaining_short(left))

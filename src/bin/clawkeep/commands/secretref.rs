@@ -20,7 +20,7 @@ use super::auth::Whose;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::time_arg::span;
-use crate::ui::shown_id;
+use crate::ui::{json_shown, shown_id};
 
 /// The only version of the protocol that there is.
 const PROTOCOL: u64 = 1;
@@ -360,7 +360,7 @@ impl Answer {
             text.push_str(&quoted(value.expose_secret()));
         }
         text.push('}');
-        context.ui.write(&text)?;
+        context.ui.write(&json_shown(&text))?;
         let errors = self.errors.iter().map(|(id, refusal)| {
             let error = json!({"code": refusal.code, "message": refusal.message});
             (id.clone(), error)
@@ -371,6 +371,6 @@ impl Answer {
         } else {
             format!(",\"errors\":{}", Value::Object(errors))
         };
-        context.ui.write(&format!("{errors}}}\n"))
+        context.ui.write(&json_shown(&format!("{errors}}}\n")))
     }
 }

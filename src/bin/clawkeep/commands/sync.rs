@@ -9,6 +9,7 @@ use crate::changes::Changes;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::prune;
+use crate::ui::shown_id;
 
 /// Take over other programs' logins for every agent, and export.
 #[derive(Debug, Args)]
@@ -108,7 +109,7 @@ impl Tally {
         };
         self.text.push_str(&format!(
             "{}: {} {noun}, {}\n",
-            agent.name,
+            shown_id(agent.name.as_str()),
             changes.profiles,
             changes.words().unwrap_or_else(|| "up to date".to_owned())
         ));

@@ -10,6 +10,7 @@ use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::pick::{How, Picked, Wanted};
+use crate::ui::json_shown;
 
 /// Print the secret of the credential that is next for a provider.
 #[derive(Debug, Args)]
@@ -57,5 +58,5 @@ fn as_json(picked: &Picked) -> Zeroizing<String> {
         "expires": picked.expires,
         "token": picked.secret.expose_secret(),
     });
-    Zeroizing::new(format!("{answer:#}\n"))
+    json_shown(&Zeroizing::new(format!("{answer:#}\n")))
 }

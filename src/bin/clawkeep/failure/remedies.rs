@@ -97,6 +97,14 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return "Give the right one, or any other key that the vault has: clawkeep key status"
             .to_owned();
     }
+    if let Some(slot) = problems.iter().find_map(|problem| match problem {
+        KeyProblem::TooCostly { slots } => slots.last(),
+        _ => None,
+    }) {
+        return format!(
+            "Give the right one. clawkeep makes no slot that costs so much: it was planted, or is of another version. Open the vault with another of its keys, and remove it: clawkeep key remove {slot}"
+        );
+    }
     if any(|problem| matches!(problem, KeyProblem::NoSuchSlot)) {
         return "Leave --passphrase-file out. To give the vault one: clawkeep key add passphrase"
             .to_owned();

@@ -103,7 +103,7 @@ fn failed(error: csv::Error) -> Failure {
 /// that it is printed on must not take a part of it for a command.
 fn harmless(cell: &str) -> String {
     let cell = one_line(cell);
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<i64>().is_err() {
+    if cell.starts_with(['=', '+', '-', '@']) && cell.parse::<i64>().is_err() {
         return format!("'{cell}");
     }
     cell
@@ -208,7 +208,7 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert_eq!(
             text,
-            "a,b\r\n\"x,\"\"y\"\"?\",'=1+2\r\n-5,'@sum\r\n'-x,1\r\n"
+            "a,b\r\n\"x,\"\"y\"\"\\u001b\",'=1+2\r\n-5,'@sum\r\n'-x,1\r\n"
         );
     }
 }

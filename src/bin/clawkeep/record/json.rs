@@ -7,6 +7,8 @@ use clawkeep::audit::{Doer, Event, Origin, Refreshes, Uses, Whose};
 use clawkeep::domain::{Fingerprint, UnixMs};
 use serde_json::{Map, Value, json};
 
+use crate::ui::json_text;
+
 /// An event.
 pub(crate) fn event(event: &Event) -> Value {
     let actor = &event.actor;
@@ -181,7 +183,7 @@ impl<'w> List<'w> {
 
     /// Writes the next item.
     pub(crate) fn item(&mut self, item: &Value) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(item)?;
+        let text = json_text(item)?;
         self.out
             .write_all(if self.is_empty { b"\n" } else { b",\n" })?;
         self.is_empty = false;

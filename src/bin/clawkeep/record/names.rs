@@ -37,9 +37,9 @@ mod tests {
             agent: agent.map(Into::into),
             profile: "a:b\u{1b}\u{202e}".into(),
         };
-        assert_eq!(name(&whose(None)), "a:b??");
-        assert_eq!(name(&whose(Some("main"))), "a:b??");
-        assert_eq!(name(&whose(Some("work"))), "work/a:b??");
+        assert_eq!(name(&whose(None)), r"a:b\u001b\u202e");
+        assert_eq!(name(&whose(Some("main"))), r"a:b\u001b\u202e");
+        assert_eq!(name(&whose(Some("work"))), r"work/a:b\u001b\u202e");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::csv;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::table::table;
+use crate::ui::json_line;
 
 /// The shape of an answer, for programs.
 #[derive(Debug, Default, Args)]
@@ -81,7 +82,9 @@ impl<T, const N: usize, const M: usize> Rows<'_, T, N, M> {
                 context.ui.json(&json!({self.name: rows}))
             }
             Shape::JsonLines => {
-                let lines = found.iter().map(|row| format!("{}\n", (self.json)(row)));
+                let lines = found
+                    .iter()
+                    .map(|row| format!("{}\n", json_line(&(self.json)(row))));
                 context.ui.write(&lines.collect::<String>())
             }
             Shape::Csv => context.ui.stream(|out| {

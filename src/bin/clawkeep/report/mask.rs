@@ -5,8 +5,12 @@ const HIDDEN: &str = "********";
 /// Secrets of this many characters or fewer are hidden whole, where the reference prints them: a deliberate difference.
 /// Characters are UTF-16 units, as in the reference. Source: `spec/compat.md`, Deliberate differences.
 const HIDDEN_WHOLE_UP_TO: usize = 16;
-/// How many characters are shown at either end of a longer one. Source: the `status` conformance cases.
+/// How many characters are shown at either end of a long one, and from how many on it is long: so far at most half of it is shown.
+/// Source: the `status` conformance cases, whose secrets have 40 characters or more.
 const SHOWN: usize = 8;
+const LONG_FROM: usize = 32;
+/// Of a shorter one at most a third is shown, half of that at either end: a sixth.
+const SHORT_PART: usize = 6;
 
 /// A secret as people and logs may see it: `sk-key-u...GWgROnnc`; `missing` when there is nothing but space.
 pub(crate) fn masked(secret: &str) -> String {
@@ -14,11 +18,16 @@ pub(crate) fn masked(secret: &str) -> String {
     if secret.is_empty() {
         return "missing".to_owned();
     }
-    if secret.encode_utf16().count() <= HIDDEN_WHOLE_UP_TO {
+    let length = secret.encode_utf16().count();
+    if length <= HIDDEN_WHOLE_UP_TO {
         return HIDDEN.to_owned();
     }
-    let head: String = up_to(secret.chars(), SHOWN).collect();
-    let tail: Vec<char> = up_to(secret.chars().rev(), SHOWN).collect();
+    let shown = match length {
+        LONG_FROM.. => SHOWN,
+        _ => length / SHORT_PART,
+    };
+    let head: String = up_to(secret.chars(), shown).collect();
+    let tail: Vec<char> = up_to(secret.chars().rev(), shown).collect();
     format!("{head}...{}", tail.into_iter().rev().collect::<String>())
 }
 
@@ -41,22 +50,37 @@ mod tests {
     fn short_secrets_are_hidden_whole() {
         assert_eq!(masked("sk-0123456789abc"), "********", "16 characters");
         assert_eq!(
-            masked(" sk-0123456789abcd\n"),
-            "sk-01234...6789abcd",
-            "17 characters"
-        );
-        assert_eq!(
             (masked("x").as_str(), masked(" \t").as_str()),
             ("********", "missing")
         );
     }
 
     #[test]
+    fn of_a_secret_below_32_characters_at_most_a_third_is_shown() {
+        for (length, want) in [
+            (17, "01...fg"),
+            (18, "012...fgh"),
+            (31, "01234...qrstu"),
+            (32, "01234567...opqrstuv"),
+            (36, "01234567...stuvwxyz"),
+        ] {
+            let secret = &"0123456789abcdefghijklmnopqrstuvwxyz"[..length];
+            assert_eq!(masked(&format!(" {secret}\n")), want, "{length}");
+        }
+        for length in 1..100 {
+            let secret = "s".repeat(length);
+            let shown = masked(&secret).chars().filter(|c| *c == 's').count();
+            let most = if length < 32 { length / 3 } else { 16 };
+            assert!(shown <= most, "{length}: {shown}");
+        }
+    }
+
+    #[test]
     fn characters_outside_ascii_are_not_cut() {
-        assert_eq!(masked(&"é".repeat(20)), format!("{0}...{0}", "é".repeat(8)));
+        assert_eq!(masked(&"é".repeat(32)), format!("{0}...{0}", "é".repeat(8)));
         assert_eq!(masked(&"🔑".repeat(8)), "********", "16 units");
         assert_eq!(
-            masked(&format!("a{}", "🔑".repeat(9))),
+            masked(&format!("a{}", "🔑".repeat(16))),
             format!("a{}...{}", "🔑".repeat(3), "🔑".repeat(4))
         );
     }

@@ -255,7 +255,7 @@ fn every_recorded_case_holds_for_the_store_that_was_left() {
 
 #[test]
 fn keys_of_the_configuration_count_and_do_not_show() {
-    let config = "{models: {providers: {local: {apiKey: 'sk-0123456789abcdefghij'}, Idle: {}}}, agents: {defaults: {model: 'local/x'}}}";
+    let config = "{models: {providers: {local: {apiKey: 'sk-0123456789abcdefghij-0123456789'}, Idle: {}}}, agents: {defaults: {model: 'local/x'}}}";
     let world = World::with_config(config, &[]);
     let report = world.report();
     assert_eq!(report.check_exit(), 0);
@@ -263,11 +263,11 @@ fn keys_of_the_configuration_count_and_do_not_show() {
     let source = "models.json: ~/.clawdbot/agents/main/agent/models.json";
     assert_eq!(
         json["auth"]["providers"][0]["modelsJson"],
-        json!({"value": "sk-01234...cdefghij", "source": source})
+        json!({"value": "sk-01234...23456789", "source": source})
     );
     assert_eq!(json["auth"]["oauth"]["providers"][0]["provider"], "Idle");
     let line = format!(
-        "- local effective=models.json:sk-01234...cdefghij | models.json=sk-01234...cdefghij | source={source}\n"
+        "- local effective=models.json:sk-01234...23456789 | models.json=sk-01234...23456789 | source={source}\n"
     );
     assert!(
         report.to_text(Colour::Off).contains(&line),

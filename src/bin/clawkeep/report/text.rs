@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::auth::ProviderAuth;
 use super::expiry::ProfileExpiry;
 use super::{Colour, Report};
+use crate::ui::one_line;
 
 impl Report {
     /// What is printed without `--json` and `--plain`, with the last line end. Sections are a blank line apart.
@@ -96,14 +97,8 @@ impl Report {
     }
 }
 
-/// On one line: an id or an address may hold a line end, and no part of it may pass for a line of ours.
-fn flat(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { '?' } else { c };
-    text.chars().map(visible).collect()
-}
-
 fn line(label: impl fmt::Display, value: &str) -> String {
-    format!("{:<14}: {}\n", label.to_string(), flat(value))
+    format!("{:<14}: {}\n", label.to_string(), one_line(value))
 }
 
 fn counted(label: &str, values: &[String], none: &str) -> String {
@@ -143,7 +138,11 @@ fn provider_line(entry: &ProviderAuth) -> String {
     parts.extend(
         found.map(|(key, found)| format!("{key}={} | source={}", found.value, found.source)),
     );
-    format!("- {} {}\n", flat(provider), flat(&parts.join(" | ")))
+    format!(
+        "- {} {}\n",
+        one_line(provider),
+        one_line(&parts.join(" | "))
+    )
 }
 
 fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
@@ -176,7 +175,7 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
     };
     format!(
         "- {} {}{expiry}{source}{grant}\n",
-        flat(&profile.label),
+        one_line(&profile.label),
         word(health.status, colour)
     )
 }
