@@ -257,6 +257,42 @@ impl<'c> Proof<'c> {
     }
 }
 
+impl Proof<'_> {
+    /// Tables that have rows which belong to nobody: they decide nothing, and clawkeep leaves none.
+    fn strays(&self) -> rusqlite::Result<Vec<String>> {
+        const OWNED: &str = "SELECT a.id FROM agents a JOIN terms t ON t.id = a.id";
+        let has = |sql: &str| -> rusqlite::Result<bool> {
+            let exists = format!("SELECT EXISTS ({sql})");
+            self.conn.query_row(&exists, [], |row| row.get(0))
+        };
+        let mut strays = Vec::new();
+        for part in Part::OF_AGENT {
+            let table = part.name();
+            if has(&format!(
+                "SELECT 1 FROM {table} WHERE agent NOT IN ({OWNED})"
+            ))? {
+                strays.push(format!("a row of {table} that belongs to no agent"));
+            }
+        }
+        if has("SELECT 1 FROM agents WHERE id NOT IN (SELECT id FROM terms)")? {
+            strays.push("a row of agents without a name".to_owned());
+        }
+        let sql = format!("SELECT part FROM listings WHERE owner = {VAULT}");
+        let mut select = self.conn.prepare(&sql)?;
+        let mut parts = select.query([])?;
+        let mut is_strange = false;
+        while let Some(row) = parts.next()? {
+            let part: String = row.get(0)?;
+            is_strange |= part != ROOT && self.root.get(&part).is_none();
+        }
+        let owned = "SELECT 1 FROM listings WHERE owner <> 0 AND owner NOT IN";
+        if is_strange || has(&format!("{owned} ({OWNED})"))? {
+            strays.push("a list of rows that belongs to nobody".to_owned());
+        }
+        Ok(strays)
+    }
+}
+
 fn altered_row(scope: Scope<'_>, part: Part, key: &str, listed: Option<(Digest, &str)>) -> Altered {
     Altered {
         part,
@@ -280,6 +316,7 @@ impl UnlockedVault {
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let altered = proof.everything_altered()?;
         let mut rows: Vec<String> = altered.iter().map(Altered::describe).collect();
+        rows.extend(proof.strays().at(&self.path, "read")?);
         let known = (self.id, keys.seal.epoch());
         let unproved = key_slots::unproved((&self.conn, &self.path), known, &keys.data)?;
         rows.extend(unproved.into_iter().map(|slot| format!("key slot {slot}")));

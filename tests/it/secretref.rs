@@ -195,10 +195,16 @@ fn nothing_is_handed_out_that_is_not_recorded_and_no_vault_is_made() {
         conn.execute("UPDATE profiles SET expires = expires + 1", [])
             .unwrap()
     });
-    let damaged = home
-        .run_with_input(&["secretref"], &request(&["openai:default"]))
-        .exits(65);
-    assert_eq!(damaged.stdout, "");
+    // What is damaged is refused by itself; the key has no expiry, so it is whole.
+    let ids = request(&["anthropic:claude-cli", "anthropic", "openai:default"]);
+    let damaged = home.run_with_input(&["secretref"], &ids).json();
+    assert_eq!(
+        damaged["values"],
+        json!({"openai:default": "sk-test-openai"})
+    );
+    for id in ["anthropic:claude-cli", "anthropic"] {
+        assert_eq!(damaged["errors"][id]["code"], "DAMAGED", "{damaged}");
+    }
     let empty = Home::new();
     let run: Run = empty
         .run_with_input(&["secretref"], &request(&["openai:default"]))

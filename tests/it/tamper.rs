@@ -80,7 +80,7 @@ fn assert_does_not_open(home: &Home, profile: &str) {
     );
     for other in [CLAUDE_ID, KEY_ID, OAUTH_ID] {
         assert_eq!(
-            status.stdout.contains(other),
+            status.stdout.contains(&format!("{other}=")),
             other != profile,
             "{other} in {}",
             status.stdout
@@ -261,7 +261,8 @@ fn a_seal_holds_the_plain_columns_beside_it() {
             "expires" => &["expires + 1", "0", "NULL"],
             "generation" => &["generation + 1", "99"],
             "sealed" => continue, // the tests above
-            _ => &["0"],
+            "expiry_noted" => &["2"],
+            _ => &["77"],
         };
         for value in values {
             let sql = format!("UPDATE profiles SET {column} = {value} WHERE {row}");

@@ -2,16 +2,31 @@
 
 use std::fs;
 
+use clawkeep::domain::{AgentName, ProfileId, UnixMs};
+use clawkeep::platform::{Actor, Clock};
 use clawkeep::vault::GrantState;
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::refresh::{self, OPS};
 use crate::support::damage::alter;
-use crate::support::home::{Home, STORE, VAULT};
-use crate::support::vault::set_successors;
+use crate::support::home::{HOUR, Home, STORE, VAULT, now_ms};
+use crate::support::vault::{set_successors, unlocked};
 
 const ID: &str = "p:a";
+
+/// Keeps keys that gave way to the one that is stored, at a time.
+fn keep_beside(home: &Home, keys: &[&str], at: i64) {
+    let mut vault = unlocked(home, VAULT);
+    let actor = Actor::current("test");
+    let mut tx = vault.begin(&actor, Clock::Fixed(UnixMs(at))).unwrap();
+    for key in keys {
+        let entry =
+            json!({"type": "api_key", "provider": "p", "key": format!("sk-test-version-{key}")});
+        tx.keep_lost(&AgentName::default(), &ProfileId::new(ID), &entry)
+            .unwrap();
+    }
+    tx.commit().unwrap();
+}
 
 fn set(home: &Home, path: &str, key: &str) {
     let entry =
@@ -50,7 +65,7 @@ fn numbers(home: &Home) -> Vec<String> {
 fn the_newest_three_are_kept_and_one_of_them_is_put_back() {
     let home = home(&["one", "two", "three", "four", "five"]);
     assert_eq!(numbers(&home), ["4", "3", "2"]);
-    let list = restore(&home, &["--list"]).ok();
+    let list = restore(&home, &["--list"]).exits(65).stdout;
     assert!(list.starts_with("Version"), "{list}");
     assert!(!list.contains("sk-test-version-"), "{list}");
     let said = restore(&home, &["--version", "3"]).ok();
@@ -126,11 +141,8 @@ fn another_agent_has_versions_of_its_own() {
 
 #[test]
 fn none_is_older_than_thirty_days() {
-    let home = home(&["one", "two"]);
-    alter(&home, |conn| {
-        conn.execute_batch("UPDATE profile_versions SET replaced_at = replaced_at - 31 * 86400000")
-            .unwrap();
-    });
+    let home = home(&["one"]);
+    keep_beside(&home, &["old"], now_ms() - 31 * 24 * HOUR);
     assert_eq!(
         restore(&home, &["--list"]).ok(),
         "No earlier version is kept.\n"
@@ -147,7 +159,7 @@ fn one_that_does_not_open_is_said_and_another_is_taken() {
         )
         .unwrap();
     });
-    let list = restore(&home, &["--list"]).ok();
+    let list = restore(&home, &["--list"]).exits(65).stdout;
     assert!(list.contains("does not open"), "{list}");
     let run = restore(&home, &["--version", "2"]).exits(65);
     assert!(run.stderr.contains("version 2 of p:a"), "{run:?}");
@@ -208,23 +220,13 @@ fn a_mirrored_profile_is_put_back_until_the_next_command() {
 #[test]
 fn two_of_one_number_are_told_apart() {
     let home = home(&["one", "two"]);
-    let conn = Connection::open(home.at(VAULT)).unwrap();
-    conn.execute_batch("UPDATE profile_versions SET generation = 1")
-        .unwrap();
-    // A second row of that number: no blob opens there, and it is listed all the same.
-    conn.execute_batch(
-        "INSERT INTO profile_versions (agent, profile, provider, type, owner, expires, generation, replaced_at, sealed) \
-         SELECT agent, profile, provider, type, owner, expires, generation, replaced_at, sealed FROM profile_versions",
-    )
-    .unwrap();
-    drop(conn);
-    assert_eq!(numbers(&home), ["1.2", "1.1"]);
-    let run = restore(&home, &["--version", "1"]).exits(1);
-    assert!(run.stderr.contains("Kept are: 1.2, 1.1"), "{run:?}");
-    restore(&home, &["--version", "1.2"]).exits(65);
-    let said = restore(&home, &["--version", "1.1"]).ok();
-    assert!(said.starts_with("Restored version 1.1 of p:a"), "{said}");
-    assert_eq!(key(&home, STORE), "sk-test-version-one");
+    keep_beside(&home, &["lost", "lost-too"], now_ms());
+    assert_eq!(numbers(&home), ["2.2", "2.1", "1"]);
+    let run = restore(&home, &["--version", "2"]).exits(1);
+    assert!(run.stderr.contains("Kept are: 2.2, 2.1, 1"), "{run:?}");
+    let said = restore(&home, &["--version", "2.1"]).ok();
+    assert!(said.starts_with("Restored version 2.1 of p:a"), "{said}");
+    assert_eq!(key(&home, STORE), "sk-test-version-lost");
     fs::remove_file(home.at(STORE)).unwrap();
     home.run(&["sync"]).ok();
     home.assert_sound();

@@ -40,7 +40,7 @@ impl Restore {
         let id = auth::id_in(&loaded.doc, &self.id).to_owned();
         let kept = vault.versions(&agent.name, &id, context.clock.now())?;
         if self.list {
-            return list(context, &vault, &kept);
+            return list(context, &vault, &kept, &id);
         }
         let numbers = numbers(&kept);
         let mut numbered = numbers.iter().zip(&kept);
@@ -120,7 +120,12 @@ fn numbers(kept: &[KeptVersion]) -> Vec<String> {
     kept.iter().enumerate().map(number).collect()
 }
 
-fn list(context: &Context, vault: &UnlockedVault, kept: &[KeptVersion]) -> Result<(), Failure> {
+fn list(
+    context: &Context,
+    vault: &UnlockedVault,
+    kept: &[KeptVersion],
+    id: &str,
+) -> Result<(), Failure> {
     if kept.is_empty() {
         return context.ui.answer("No earlier version is kept.\n");
     }
@@ -145,5 +150,16 @@ fn list(context: &Context, vault: &UnlockedVault, kept: &[KeptVersion]) -> Resul
         })
         .collect();
     let header = ["Version", "Type", "Replaced", "Ends", "Token"];
-    context.ui.answer(&table(header, &rows, context.ui.width()))
+    context
+        .ui
+        .answer(&table(header, &rows, context.ui.width()))?;
+    let numbers = numbers(kept).into_iter().zip(kept);
+    let damaged: Vec<String> = numbers
+        .filter(|(_, kept)| kept.entry.is_none())
+        .map(|(number, _)| format!("version {number} of {}", shown_id(id)))
+        .collect();
+    match damaged.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Unopened { rows: damaged }),
+    }
 }
