@@ -23,7 +23,7 @@ impl Report {
 
     fn damage(&self) -> Option<String> {
         let lines = self.damaged.iter().map(|id| {
-            let id = flat(id);
+            let id = one_line(id);
             format!("- {id} damaged or modified outside clawkeep; see: clawkeep doctor\n")
         });
         (!self.damaged.is_empty())
