@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::words::{counted, shell_path};
+use super::words::{counted, shell_path, shell_word};
 use super::{Evidence, Finding, FindingId};
 use crate::audit::Head;
 use crate::config::Layout;
 use crate::crypto::SlotKind;
+use crate::domain::AgentName;
 use crate::platform::exists;
-use crate::vault::{UnlockedVault, Vault, VaultError};
+use crate::vault::{AlteredKind, AlteredRow, UnlockedVault, Vault, VaultError};
 
 /// How many rows that do not open are named, each in a finding of its own.
 const ROWS_MAX: usize = 20;
@@ -47,32 +48,60 @@ fn file(vault: &Vault) -> Option<Finding> {
     ))
 }
 
-/// The rows of every agent that do not open, of those too that have no directory any more.
+/// The rows that are not as clawkeep left them, each with what can take its place.
 fn rows(evidence: &Evidence<'_>, vault: &UnlockedVault) -> Vec<Finding> {
-    let mut rows: Vec<String> = Vec::new();
-    for examined in evidence.agents {
-        rows.extend(examined.unopened.iter().cloned());
-    }
-    match vault.altered_rows() {
-        Ok(altered) => rows.extend(altered),
+    let mut rows = match vault.altered_rows() {
+        Ok(rows) => rows,
         Err(error) => return vec![list(vault, &error)],
+    };
+    for examined in evidence.agents {
+        // What only the load of the agent finds, such as a snapshot that does not open.
+        let found = examined.unopened.iter();
+        let news = found.filter(|name| !rows.iter().any(|row| row.name == **name));
+        let news: Vec<AlteredRow> = news
+            .map(|name| AlteredRow {
+                name: name.clone(),
+                kind: AlteredKind::Other,
+            })
+            .collect();
+        rows.extend(news);
     }
-    rows.sort();
-    rows.dedup();
     let more = rows.len().saturating_sub(ROWS_MAX);
     rows.truncate(ROWS_MAX);
     if more > 0 {
-        rows.push(counted(more, "more row"));
+        rows.push(AlteredRow {
+            name: counted(more, "more row"),
+            kind: AlteredKind::Other,
+        });
     }
-    let finding = |row: String| {
-        Finding::new(
-            FindingId::VaultUnopened,
-            format!("{row} does not open: it was changed past clawkeep"),
-        )
-        .path(vault.path())
-        .advice("Put back a copy of the vault, or move it away to import auth-profiles.json anew.")
+    let finding = |row: AlteredRow| {
+        let what = format!("{row} is damaged or was modified outside clawkeep");
+        Finding::new(FindingId::VaultUnopened, what)
+            .path(vault.path())
+            .advice(way_back(&row.kind))
     };
     rows.into_iter().map(finding).collect()
+}
+
+/// What a person can do about an altered row.
+fn way_back(kind: &AlteredKind) -> String {
+    const BACKUP: &str = "clawkeep backup restore FILE";
+    match kind {
+        AlteredKind::Credential { agent, profile } => {
+            let profile = shell_word(profile);
+            let agent = match agent == AgentName::default().as_str() {
+                true => String::new(),
+                false => format!(" --agent {}", shell_word(agent)),
+            };
+            format!(
+                "Put a kept version back: clawkeep models auth restore {profile}{agent}. Or store it anew, or put back a backup: {BACKUP}"
+            )
+        }
+        AlteredKind::KeySlot(slot) => {
+            format!("Remove it, then add another: clawkeep key remove {slot}")
+        }
+        AlteredKind::Other => format!("Put back a backup: {BACKUP}"),
+    }
 }
 
 /// Without the list of its rows, nothing of them is proved.

@@ -226,7 +226,8 @@ pub(super) fn examine(
         }
         Ok(())
     })?;
-    unopened.extend(vault.altered_rows()?); // also what was put back or taken out whole
+    // Also what was put back or taken out whole.
+    unopened.extend(vault.altered_rows()?.into_iter().map(|row| row.name));
     unopened.sort();
     unopened.dedup();
     let last = events::last(&vault.conn).at(&vault.path, "read")?;

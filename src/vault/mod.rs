@@ -65,6 +65,7 @@ pub use key_changes::{AddedKey, LogState, RemovedKey};
 pub use key_slots::SlotInfo;
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
+pub use proof::{AlteredKind, AlteredRow};
 pub use prune::Pruned;
 pub(crate) use renew_keys::Prepared;
 pub use restore::{Insistence, KeptHead, Restored, restore, verify_backup};

@@ -305,21 +305,81 @@ fn altered_row(scope: Scope<'_>, part: Part, key: &str, listed: Option<(Digest, 
     }
 }
 
+/// A row that is not as clawkeep left it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AlteredRow {
+    /// What it is, in words.
+    pub name: String,
+    /// What can take its place.
+    pub kind: AlteredKind,
+}
+
+/// What is altered, as far as a remedy depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AlteredKind {
+    /// A credential: a kept version, or a new one, can take its place.
+    Credential {
+        /// Whose.
+        agent: String,
+        /// The profile.
+        profile: String,
+    },
+    /// A key slot: another can be added.
+    KeySlot(i64),
+    /// Anything else.
+    Other,
+}
+
+impl std::fmt::Display for AlteredRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl AlteredRow {
+    fn of(altered: &Altered) -> Self {
+        let kind = match altered.part {
+            Part::Profiles => AlteredKind::Credential {
+                agent: altered.agent.clone(),
+                profile: altered.key.clone(),
+            },
+            Part::KeySlots => altered
+                .key
+                .parse()
+                .map_or(AlteredKind::Other, AlteredKind::KeySlot),
+            _ => AlteredKind::Other,
+        };
+        Self {
+            name: altered.describe(),
+            kind,
+        }
+    }
+
+    fn other(name: String) -> Self {
+        let kind = AlteredKind::Other;
+        Self { name, kind }
+    }
+}
+
 impl UnlockedVault {
-    /// Every row that is not as clawkeep left it, in words: changed, removed, added or put back outside it, or damaged.
+    /// Every row that is not as clawkeep left it: changed, removed, added or put back outside it, or damaged.
     ///
     /// # Errors
     /// [`VaultError::Damaged`] when what lists the rows was modified too.
-    pub fn altered_rows(&self) -> Result<Vec<String>, VaultError> {
+    pub fn altered_rows(&self) -> Result<Vec<AlteredRow>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
         let altered = proof.everything_altered()?;
-        let mut rows: Vec<String> = altered.iter().map(Altered::describe).collect();
-        rows.extend(proof.strays().at(&self.path, "read")?);
+        let mut rows: Vec<AlteredRow> = altered.iter().map(AlteredRow::of).collect();
+        let strays = proof.strays().at(&self.path, "read")?;
+        rows.extend(strays.into_iter().map(AlteredRow::other));
         let known = (self.id, keys.seal.epoch());
         let unproved = key_slots::unproved((&self.conn, &self.path), known, &keys.data)?;
-        rows.extend(unproved.into_iter().map(|slot| format!("key slot {slot}")));
+        rows.extend(unproved.into_iter().map(|slot| AlteredRow {
+            name: Part::KeySlots.describe("", &slot.to_string()),
+            kind: AlteredKind::KeySlot(slot),
+        }));
         rows.sort();
         rows.dedup();
         Ok(rows)

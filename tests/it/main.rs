@@ -37,6 +37,7 @@ mod login;
 mod manual;
 #[cfg(target_os = "linux")]
 mod monitor;
+mod one_damaged_row;
 mod permissions;
 mod progress;
 mod promises;
@@ -58,6 +59,7 @@ mod terminal;
 mod together;
 mod two_writers;
 mod upgrade;
+mod upgrade_forged;
 mod vectors;
 mod versions;
 mod watch;

@@ -214,6 +214,19 @@ impl Context {
         }
     }
 
+    /// As [`Context::locked`], for an answer to people that nothing proves.
+    pub(crate) fn unverified(&self) -> Result<Vault, Failure> {
+        let vault = self.locked()?;
+        self.tell_unverified();
+        Ok(vault)
+    }
+
+    /// Marks an answer to people that nothing proves.
+    pub(crate) fn tell_unverified(&self) {
+        self.ui
+            .note("Note: unverified: no key was used. To prove it: clawkeep audit verify");
+    }
+
     /// Shown while the vault is opened: deriving a key from a passphrase takes its time, and so may a keychain.
     fn opening(&self) -> Progress {
         self.ui.progress("Opening the vault")

@@ -95,7 +95,8 @@ impl Verify {
             });
         }
         // The record holds; so must what it speaks of.
-        let rows = vault.altered_rows()?;
+        let rows = vault.altered_rows()?.into_iter().map(|row| row.name);
+        let rows: Vec<String> = rows.collect();
         if rows.is_empty() {
             Ok(())
         } else {

@@ -34,7 +34,10 @@ pub(crate) struct HistoryAt {
 impl HistoryAt {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let at = self.at.resolve(context.clock.now());
-        let vault = context.locked()?;
+        let vault = match self.json {
+            true => context.locked()?,
+            false => context.unverified()?,
+        };
         let filter = self.whose.filter();
         let found = vault.in_force(at, &filter)?;
         if at > context.clock.now() {
@@ -52,9 +55,9 @@ impl HistoryAt {
                 .iter()
                 .map(|credential| to_json(credential, at, last))
                 .collect();
-            return context
-                .ui
-                .json(&json!({"at": shown::rfc3339(at), "credentials": credentials}));
+            return context.ui.json(
+                &json!({"verified": false, "at": shown::rfc3339(at), "credentials": credentials}),
+            );
         }
         if found.is_empty() {
             context.ui.note(&format!(

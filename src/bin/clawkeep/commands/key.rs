@@ -69,7 +69,10 @@ pub(super) fn tell_of_log(context: &Context, log: LogState) {
 impl Status {
     fn run(self, context: &Context) -> Result<(), Failure> {
         harden(); // key files are looked at to tell where they are
-        let vault = context.locked()?;
+        let vault = match self.json {
+            true => context.locked()?,
+            false => context.unverified()?,
+        };
         let slots = vault.slots()?;
         let rotated = vault.newest_of_kind(EventKind::KeyRotated)?;
         if self.json {
@@ -78,6 +81,7 @@ impl Status {
                 .map(|slot| as_json(context, &vault, slot))
                 .collect();
             return context.ui.json(&fields([
+                ("verified", Some(json!(false))),
                 ("vault", Some(json!(vault.id().to_string()))),
                 ("epoch", Some(json!(vault.epoch()))),
                 ("rotatedAt", rotated.map(|at| json!(rfc3339(at)))),

@@ -147,10 +147,14 @@ impl UnpinSession {
 impl ListSessions {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
-        let pins = context.locked()?.unverified_pins(&agent.name)?;
+        let vault = match self.json {
+            true => context.locked()?,
+            false => context.unverified()?,
+        };
+        let pins = vault.unverified_pins(&agent.name)?;
         if self.json {
             let pins: Vec<Value> = pins.iter().map(to_json).collect();
-            return context.ui.json(&json!({"pins": pins}));
+            return context.ui.json(&json!({"verified": false, "pins": pins}));
         }
         if pins.is_empty() {
             context.ui.note("No session is pinned.");

@@ -11,6 +11,7 @@ use super::notes::{tell_of_pruning, tell_of_unknown_names};
 use super::shape::{Rows, ShapeArgs};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::record::shape::Shape;
 use crate::time_arg::{self, TimeArg};
 
 /// Whose events, from where.
@@ -168,6 +169,9 @@ impl Sums {
             found.reverse();
         }
         found.truncate(self.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX));
+        if self.shape.shape() == Shape::Table {
+            context.tell_unverified();
+        }
         if found.is_empty() {
             context.ui.note(rows.nothing);
             tell_of_unknown_names(context, vault, &filter)?;

@@ -174,7 +174,12 @@ pub(crate) struct List<'w> {
 impl<'w> List<'w> {
     /// Begins the list.
     pub(crate) fn begin(out: &'w mut dyn Write, name: &str) -> io::Result<Self> {
-        write!(out, "{{\n  {}: [", Value::from(name))?;
+        // Nobody's key was needed to read it.
+        write!(
+            out,
+            "{{\n  \"verified\": false,\n  {}: [",
+            Value::from(name)
+        )?;
         Ok(Self {
             out,
             is_empty: true,

@@ -44,8 +44,8 @@ fn verification(record: &RecordFacts) -> Markup {
     html! {
         @if record.head.is_some() {
             p {
-                strong { "Making this page did not verify the record: " }
-                "it takes no key, and the proof does. To prove that no event up to this page's head was altered, "
+                strong { "Unverified: making this page did not verify the record. " }
+                "It takes no key, and the proof does. To prove that no event up to this page's head was altered, "
                 "dropped, inserted or reordered, save the line above as " code { "page.head" } " and run:"
             }
             pre { code { "clawkeep audit verify --head page.head" } }
