@@ -15,7 +15,8 @@ use super::answer::Tokens;
 use super::lease::grant_name;
 use crate::domain::{AgentName, Endpoint, Expiry, Fingerprint, ProfileId, SecretJson, json_number};
 use crate::platform::{
-    FileError, create_private_dir, create_private_file, read_trusted, remove_if_present, sync_dir,
+    Access, FileError, create_private_dir, create_private_file, read_own, remove_if_present,
+    sync_dir,
 };
 use crate::vault::{UnlockedVault, VaultError};
 
@@ -135,7 +136,7 @@ impl Rescue {
         vault: &UnlockedVault,
         grant: Fingerprint,
     ) -> Result<Option<(i64, Brought)>, FileError> {
-        let Some(contents) = read_trusted(&path_of(dir, grant), 0o077, FILE_MAX)? else {
+        let Some(contents) = read_own(&path_of(dir, grant), Access::Secret, FILE_MAX)? else {
             return Ok(None);
         };
         let opened = Self::sealed_part(&contents.bytes).and_then(|(fence, blob)| {

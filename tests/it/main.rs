@@ -53,6 +53,8 @@ mod tamper;
 mod tamper_record;
 mod terminal;
 mod together;
+#[cfg(target_os = "linux")]
+mod trust;
 mod two_writers;
 mod upgrade;
 mod vectors;
