@@ -16,7 +16,7 @@ use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_add
 use crate::domain::{UnixMs, escaped, from_outside};
 use crate::oauth::{Post, post_message};
 use crate::platform::keychain::SessionBus;
-use crate::platform::{RunFault, Urgency, feed_within, read_trusted, resolve_link, show};
+use crate::platform::{Access, RunFault, Urgency, check_trusted, feed_within, read_trusted, show};
 
 /// How long a delivery may take.
 pub const DELIVERY_MAX: Duration = Duration::from_secs(30);
@@ -183,9 +183,8 @@ fn address_in(path: &Path) -> Result<Url, Undelivered> {
 /// What a file of one line says. It may be a link, as mounted secrets are; nobody but its owner may read or write it.
 fn line_of(path: &Path, setting: &str) -> Result<Zeroizing<String>, Undelivered> {
     let failed = |why: String| Undelivered::from(format!("its {setting} cannot be used: {why}"));
-    let real = resolve_link(path).map_err(|error| failed(error.to_string()))?;
     let contents =
-        read_trusted(&real, 0o077, FILE_MAX).map_err(|error| failed(error.to_string()))?;
+        read_trusted(path, Access::Secret, FILE_MAX).map_err(|error| failed(error.to_string()))?;
     let contents = contents.ok_or_else(|| failed("it is not there".to_owned()))?;
     let text = String::from_utf8_lossy(&contents.bytes);
     let line = Zeroizing::new(text.trim().to_owned());
@@ -203,6 +202,11 @@ fn run_command(
     let (program, arguments) = run
         .split_first()
         .ok_or_else(|| "there is no program".to_owned())?;
+    // One that is looked for in PATH is the user's own to find.
+    if program.contains('/') {
+        check_trusted(Path::new(program), Access::Read)
+            .map_err(|error| format!("its command is not run: {error}"))?;
+    }
     let mut command = Command::new(program);
     command
         .args(arguments)

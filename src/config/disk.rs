@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{ConfigEditError, ConfigError};
 use crate::platform::{
-    DirectoryLock, FileError, Replaced, Replacement, check_trusted, create_private_dir, exists,
-    read_regular, remove_if_present, resolve_link,
+    Access, DirectoryLock, FileError, Replaced, Replacement, check_trusted, create_private_dir,
+    read_regular, read_trusted, remove_if_present, resolve_link,
 };
 
 /// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
@@ -26,7 +26,7 @@ pub(super) fn config_text(path: &Path) -> Result<Option<Zeroizing<String>>, Conf
 
 /// The configuration's bytes, `None` when there is no file.
 pub(super) fn config_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ConfigError> {
-    let contents = read_regular(path, CONFIG_MAX_BYTES)?;
+    let contents = read_trusted(path, Access::Read, CONFIG_MAX_BYTES)?;
     Ok(contents.map(|contents| contents.bytes))
 }
 
@@ -45,12 +45,10 @@ pub(super) struct OpenConfig {
 impl OpenConfig {
     /// Opens it for changing; its directory is made if there is none. A link is followed.
     pub(super) fn begin(path: &Path) -> Result<Self, ConfigEditError> {
+        check_trusted(path, Access::Read)?; // another user's would become ours
         let real = resolve_link(path)?;
         let dir = real.parent().unwrap_or(Path::new("."));
         create_private_dir(dir)?;
-        if exists(&real) {
-            check_trusted(&real, 0)?; // another user's would become ours
-        }
         let lock = DirectoryLock::acquire(dir, Instant::now() + LOCK_TIMEOUT)?;
         Ok(Self { real, _lock: lock })
     }
@@ -75,17 +73,29 @@ impl OpenConfig {
     }
 }
 
-/// The directories `<state>/agents/<id>/agent` that exist, unsorted.
+/// The directories `<state>/agents/<id>/agent` that exist, unsorted. Who can put something there could have it taken for an agent.
 pub(super) fn agent_dirs(state_dir: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let path = state_dir.join("agents");
+    check_agents(&path)?;
     let list = || -> io::Result<Vec<PathBuf>> {
         let dirs = fs::read_dir(&path)?.map(|entry| Ok(entry?.path().join("agent")));
         dirs.filter(|dir| dir.as_ref().map_or(true, |dir| dir.is_dir()))
             .collect()
     };
-    match list() {
-        Err(error) if is_absent(&error) => Ok(Vec::new()),
-        listed => listed.map_err(|source| ConfigError::AgentDirs { path, source }),
+    let dirs = match list() {
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        listed => listed.map_err(|source| ConfigError::AgentDirs { path, source })?,
+    };
+    for dir in &dirs {
+        check_agents(dir)?;
+    }
+    Ok(dirs)
+}
+
+fn check_agents(dir: &Path) -> Result<(), ConfigError> {
+    match check_trusted(dir, Access::CreateIn) {
+        Err(error @ FileError::Untrusted(_)) => Err(ConfigError::AgentsUntrusted(error)),
+        _ => Ok(()), // what cannot be looked at cannot be listed either
     }
 }
 

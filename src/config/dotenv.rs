@@ -7,13 +7,21 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::disk;
+use super::{ConfigError, disk};
+use crate::platform::FileError;
 
 /// The variables of a `.env` file that are among `wanted`, in the order written. One that cannot be read has none.
-pub(super) fn load(path: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(String, Zeroizing<String>)> {
+///
+/// # Errors
+/// When somebody else can have changed the file.
+pub(super) fn load(
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Zeroizing<String>)>, FileError> {
     match disk::config_text(path) {
-        Ok(Some(text)) => parse(&text).filter(|(name, _)| wanted(name)).collect(),
-        _ => Vec::new(),
+        Ok(Some(text)) => Ok(parse(&text).filter(|(name, _)| wanted(name)).collect()),
+        Err(ConfigError::File(error @ FileError::Untrusted(_))) => Err(error),
+        _ => Ok(Vec::new()),
     }
 }
 

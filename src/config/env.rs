@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Layout, Settings, ShellFault, dotenv};
+use super::{Layout, Settings, ShellFault, dotenv, shell_env};
 use crate::domain::ProviderId;
+use crate::platform::{Access, FileError, check_trusted};
 
 /// Variables that carry a provider's secret, the first that is set wins.
 /// Source: `spec/compat.md`, Resolving a secret for a provider.
@@ -24,6 +25,24 @@ const PROVIDER_VARIABLES: [(&str, &[&str]); 11] = [
     ("zai", &["ZAI_API_KEY"]),
     ("mistral", &["MISTRAL_API_KEY"]),
 ];
+
+/// Why keys were not looked for in one of their places.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvFault {
+    /// The login shell gave none.
+    #[error("the login shell was asked for keys (env.shellEnv) and gave none")]
+    Shell(#[from] ShellFault),
+    /// A `.env` file, or the home of the login shell, is somebody else's to change.
+    #[error("keys were not looked for everywhere")]
+    File(#[from] FileError),
+}
+
+fn carries_provider_secret(name: &str) -> bool {
+    PROVIDER_VARIABLES
+        .iter()
+        .any(|(_, names)| names.contains(&name))
+}
 
 /// Environment variables, handed in by the program's edge. `Debug` shows how many, never a value: API keys are among them.
 #[derive(Clone, Default)]
@@ -48,37 +67,53 @@ impl Env {
     }
 
     /// As it is to be used for finding keys: where it sets nothing, what `.env` files set, then what the configuration sets,
-    /// and then what a login shell adds. Why the shell added nothing, if it was asked and failed.
+    /// and then what a login shell adds. Files and shell add secrets alone: they must not choose a program or move a path. What was
+    /// not used, and why.
     #[must_use]
-    pub fn completed(&self, layout: &Layout, settings: &Settings) -> (Self, Option<ShellFault>) {
+    pub fn completed(&self, layout: &Layout, settings: &Settings) -> (Self, Vec<EnvFault>) {
         let mut env = self.clone();
-        let carries_secrets = |name: &str| {
-            PROVIDER_VARIABLES
-                .iter()
-                .any(|(_, names)| names.contains(&name))
-        };
+        let mut faults = Vec::new();
         for path in layout.dotenv_files() {
-            for (name, value) in dotenv::load(&path, carries_secrets) {
-                env.variables
-                    .entry(name)
-                    .or_insert_with(|| value.as_str().to_owned());
+            match dotenv::load(&path, carries_provider_secret) {
+                Ok(variables) => {
+                    for (name, value) in variables {
+                        let variable = env.variables.entry(name);
+                        variable.or_insert_with(|| value.as_str().to_owned());
+                    }
+                }
+                Err(error) => faults.push(EnvFault::File(error)),
             }
         }
         for (name, value) in settings.expose_variables() {
-            if env.trimmed(name).is_none() {
+            let is_secret = carries_provider_secret(name) || shell_env::is_expected(name);
+            if is_secret && env.trimmed(name).is_none() {
                 env.variables.insert(name.to_owned(), value.to_owned());
             }
         }
-        match settings.shell_env.load(&env) {
+        match self.ask_shell(&env, layout, settings) {
             Ok(added) => {
                 for (name, value) in added {
                     env.variables.insert(name.to_owned(), value);
                     env.from_shell.push(name);
                 }
-                (env, None)
             }
-            Err(fault) => (env, Some(fault)),
+            Err(fault) => faults.push(fault),
         }
+        (env, faults)
+    }
+
+    /// What a login shell adds to what is `known`. It runs in this environment, with what its own profile says: that of a home which
+    /// somebody else can change is not run.
+    fn ask_shell(
+        &self,
+        known: &Self,
+        layout: &Layout,
+        settings: &Settings,
+    ) -> Result<BTreeMap<&'static str, String>, EnvFault> {
+        if settings.shell_env.is_on(self) {
+            check_trusted(&layout.home, Access::Read)?;
+        }
+        Ok(settings.shell_env.load(self, known)?)
     }
 
     /// Whether the locale's character set is UTF-8. Source: POSIX, chapter 8.2: the first of three variables that is set counts.

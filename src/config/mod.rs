@@ -28,14 +28,15 @@ pub(crate) use dotenv::parse as parse_dotenv;
 pub(crate) use edit::edited;
 pub use edit::{ConfigChange, ConfigEdit, ConfigEditError, edit_config};
 pub use env::{
-    Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
+    Env, EnvFault, ProviderVariable, provider_variable, provider_variables,
+    providers_with_variables,
 };
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{
     Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, OwnSettingsError, ProviderSettings,
     parse_providers,
 };
-pub use paths::{Layout, Overrides, PathError};
+pub use paths::{Layout, Overrides, PathError, TRUSTED_VARIABLE};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::parse_value;
 pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::notify::{NotifySettings, Written as WrittenNotify};
 use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, span_ms};
-use crate::platform::{FileError, check_trusted, read_trusted, resolve_link};
+use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
@@ -50,6 +50,8 @@ pub struct OwnSettings {
     /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes messages as syslog does. Set by
     /// `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
     pub syslog: Option<PathBuf>,
+    /// Who counts as this user where files are checked. Set by `clawkeep.trusted = ["uid:1000", "gid:2000"]`.
+    pub trusted: Vec<Admitted>,
     /// How stores are exported. Set by `clawkeep.export = "file"` (the default), `"runtime"` or `"off"`.
     pub export: ExportMode,
     /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by its directory alone is named by
@@ -224,6 +226,7 @@ struct Keeper {
     heads: Option<toml::Spanned<String>>,
     fallback: Option<toml::Spanned<String>>,
     export: Option<toml::Spanned<String>>,
+    trusted: Option<Vec<toml::Spanned<String>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -233,19 +236,33 @@ struct AgentSettings {
 }
 
 impl OwnSettings {
-    /// Reads the settings at `path`; the defaults where there is no file. They say where refresh tokens are sent to, so they count
-    /// only if no other user may write them.
+    /// Reads the settings at `path`; the defaults where there is no file. They say where refresh tokens are sent to, which programs
+    /// are run and who is trusted, so they count only where nobody else can have changed them: whom they admit themselves has no say.
     ///
     /// # Errors
     /// When the file cannot be read or trusted, or says what means nothing.
     pub fn load(path: &Path) -> Result<Self, OwnSettingsError> {
-        let real = resolve_link(path)?;
-        if let Some(dir) = real.parent().filter(|dir| dir.is_dir()) {
-            check_trusted(dir, 0o022)?;
-        }
-        match read_trusted(&real, 0o022, SETTINGS_MAX)? {
-            Some(contents) => Self::parse(path, &String::from_utf8_lossy(&contents.bytes)),
-            None => Ok(Self::default()),
+        Self::load_by(&Trust::current().strict(), path)
+    }
+
+    /// As [`OwnSettings::load`], by a strict policy before there is one of this process.
+    ///
+    /// # Errors
+    /// As [`OwnSettings::load`].
+    pub fn load_by(strict: &Trust, path: &Path) -> Result<Self, OwnSettingsError> {
+        let is_usable = || {
+            strict
+                .strict()
+                .admitting(Vec::new())
+                .check(path, Access::Read)
+                .is_ok()
+        };
+        match strict.read(path, Access::Read, SETTINGS_MAX) {
+            Ok(Some(contents)) => Self::parse(path, &String::from_utf8_lossy(&contents.bytes)),
+            Ok(None) => Ok(Self::default()),
+            // In a directory that is used because of how it is mounted, there need be no settings.
+            Err(FileError::Untrusted(_)) if !exists(path) && is_usable() => Ok(Self::default()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -302,6 +319,11 @@ impl OwnSettings {
             let what = format!("a provider has a name: [providers.{name}]");
             return Err(invalid(settings.span().start, &from_outside(&what)));
         }
+        let trusted = written.clawkeep.trusted.unwrap_or_default().into_iter();
+        let trusted = trusted.map(|entry| {
+            let what = "clawkeep.trusted is a list of \"uid:NUMBER\" and \"gid:NUMBER\"";
+            Admitted::parse(entry.get_ref()).ok_or_else(|| invalid(entry.span().start, what))
+        });
         let export = export_mode(written.clawkeep.export, "clawkeep.export", &invalid)?;
         let notify = match written.notify.checked(&invalid) {
             Ok(notify) => notify,
@@ -319,6 +341,7 @@ impl OwnSettings {
             fallback: fallback.transpose()?.unwrap_or_default(),
             retention_ms: retention.transpose()?,
             syslog: syslog.transpose()?,
+            trusted: trusted.collect::<Result<_, _>>()?,
         })
     }
 

@@ -11,6 +11,9 @@ use crate::platform::{
 /// Directory and suffix names of our own. Source: `spec/vault.md`, Keys and The audit record.
 const PROGRAM: &str = "clawkeep";
 
+/// The variable that admits users and groups whose files are used, where `clawkeep.toml` itself would be theirs to write.
+pub const TRUSTED_VARIABLE: &str = "CLAWKEEP_TRUSTED";
+
 /// Why paths cannot be worked out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -179,13 +182,22 @@ impl Layout {
         self.config_home.join(PROGRAM)
     }
 
+    /// Where this user's configuration lies: `$XDG_CONFIG_HOME`.
+    #[must_use]
+    pub fn config_home(&self) -> &Path {
+        &self.config_home
+    }
+
+    /// Where the latest heads of audit records are kept.
+    #[must_use]
+    pub fn heads_dir(&self) -> PathBuf {
+        self.state_home.join(PROGRAM).join("heads")
+    }
+
     /// Where the latest head of a vault's audit record is kept.
     #[must_use]
     pub fn head_file(&self, vault: VaultId) -> PathBuf {
-        self.state_home
-            .join(PROGRAM)
-            .join("heads")
-            .join(vault.to_string())
+        self.heads_dir().join(vault.to_string())
     }
 
     /// Where it is noted that somebody was told of a vault that cannot be opened.
@@ -207,7 +219,7 @@ impl Layout {
     }
 
     /// The variables that these paths come from, where they say something else than goes without saying: what a process that is started
-    /// from elsewhere needs, to find the same. Paths are absolute; none of them is a secret.
+    /// from elsewhere needs, to find the same and to use it. Paths are absolute; none of them is a secret.
     #[must_use]
     pub fn variables(&self, env: &Env) -> Vec<(&'static str, PathBuf)> {
         let state_dirs = ["CLAWDBOT_STATE_DIR", "CLAWDIS_STATE_DIR"];
@@ -252,9 +264,12 @@ impl Layout {
         let xdg = xdg
             .into_iter()
             .filter(|(_, dir, default)| **dir != self.home.join(default));
+        let trusted = env.trimmed(TRUSTED_VARIABLE);
+        let trusted = trusted.map(|list| (TRUSTED_VARIABLE, PathBuf::from(list)));
         of_user
             .chain(claude)
             .chain(xdg.map(|(name, dir, _)| (name, dir.clone())))
+            .chain(trusted)
             .collect()
     }
 

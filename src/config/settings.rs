@@ -31,6 +31,9 @@ pub enum ConfigError {
         /// What the system says.
         source: io::Error,
     },
+    /// Somebody else can have put a directory there that would be taken for an agent.
+    #[error("the agents of the state directory cannot be used")]
+    AgentsUntrusted(#[source] FileError),
     /// The text is no JSON5.
     #[error("the configuration {} is not valid JSON5 at line {line}, column {column}", path.display())]
     Syntax {

@@ -60,30 +60,40 @@ impl ShellEnv {
         self.enabled || env.is_on("CLAWDBOT_LOAD_SHELL_ENV")
     }
 
-    /// The variables that a login shell adds to `env`: none where it is not asked, or need not be.
+    /// The variables that a login shell adds to what is `known`: none where it is not asked, or need not be. Which shell, and in which
+    /// environment, is the `process`'s own to say: a file that names a shell would run one.
     ///
     /// # Errors
     /// When the shell gives no answer.
-    pub fn load(&self, env: &Env) -> Result<BTreeMap<&'static str, String>, ShellFault> {
+    pub fn load(
+        &self,
+        process: &Env,
+        known: &Env,
+    ) -> Result<BTreeMap<&'static str, String>, ShellFault> {
         let none = BTreeMap::new();
-        if !self.is_on(env) || EXPECTED.iter().any(|name| env.trimmed(name).is_some()) {
+        if !self.is_on(process) || EXPECTED.iter().any(|name| known.trimmed(name).is_some()) {
             return Ok(none);
         }
-        let told = env
+        let told = process
             .trimmed("CLAWDBOT_SHELL_ENV_TIMEOUT_MS")
             .and_then(|ms| ms.parse().ok());
         let time = self.timeout.or(told.map(Duration::from_millis));
-        let mut command = Command::new(env.trimmed("SHELL").unwrap_or("/bin/sh"));
+        let mut command = Command::new(process.trimmed("SHELL").unwrap_or("/bin/sh"));
         command
             .args(["-l", "-c", "env -0"])
             .env_clear()
-            .envs(env.pairs());
+            .envs(process.pairs());
         let answer = output_within(command, ANSWER_MAX, time.unwrap_or(TIMEOUT))?;
         if !answer.status.success() {
             return Err(ShellFault::Exit);
         }
         Ok(expected_in(&answer.bytes))
     }
+}
+
+/// Whether a variable is one of those that a login shell is asked for.
+pub(super) fn is_expected(name: &str) -> bool {
+    EXPECTED.contains(&name)
 }
 
 /// The expected variables in what `env -0` writes; empty ones count as not set, and the last of a repeated one counts.
@@ -114,6 +124,14 @@ mod tests {
         )
     }
 
+    fn load(
+        asked: ShellEnv,
+        pairs: &[(&str, &str)],
+    ) -> Result<BTreeMap<&'static str, String>, ShellFault> {
+        let env = env(pairs);
+        asked.load(&env, &env)
+    }
+
     /// A home whose login shell sets what `profile` says.
     fn home(profile: &str) -> tempfile::TempDir {
         let home = tempfile::tempdir().unwrap();
@@ -127,15 +145,15 @@ mod tests {
             home("export OPENAI_API_KEY=sk-a=b HOME_MADE=x ZAI_API_KEY=' '\necho noise >&2\n");
         let dir = home.path().to_str().unwrap();
         let pairs = [("HOME", dir), ("PATH", "/usr/bin:/bin")];
-        let added = ON.load(&env(&pairs)).unwrap();
+        let added = load(ON, &pairs).unwrap();
         assert_eq!(added, [("OPENAI_API_KEY", "sk-a=b".to_owned())].into());
         let off = ShellEnv::default();
-        assert!(off.load(&env(&pairs)).unwrap().is_empty());
+        assert!(load(off, &pairs).unwrap().is_empty());
         let switch = ("CLAWDBOT_LOAD_SHELL_ENV", "1");
-        let by_variable = off.load(&env(&[&pairs[..], &[switch]].concat()));
+        let by_variable = load(off, &[&pairs[..], &[switch]].concat());
         assert_eq!(by_variable.unwrap().len(), 1);
         let known = ("SLACK_APP_TOKEN", "x");
-        let not_asked = ON.load(&env(&[&pairs[..], &[known]].concat()));
+        let not_asked = load(ON, &[&pairs[..], &[known]].concat());
         assert!(not_asked.unwrap().is_empty(), "one of them is set already");
     }
 
@@ -144,18 +162,36 @@ mod tests {
         let home = home("exit 3\n");
         let dir = home.path().to_str().unwrap();
         let pairs = [("HOME", dir), ("PATH", "/usr/bin:/bin")];
-        assert_eq!(ON.load(&env(&pairs)), Err(ShellFault::Exit));
+        assert_eq!(load(ON, &pairs), Err(ShellFault::Exit));
         std::fs::write(home.path().join(".profile"), "exec sleep 600\n").unwrap();
         let short = ShellEnv {
             timeout: Some(Duration::from_millis(200)),
             ..ON
         };
         assert_eq!(
-            short.load(&env(&pairs)),
+            load(short, &pairs),
             Err(ShellFault::Run(RunFault::TimedOut))
         );
         let none = [&pairs[..], &[("SHELL", "/no/such/shell")]].concat();
         let fault = RunFault::NotRun(std::io::ErrorKind::NotFound);
-        assert_eq!(ON.load(&env(&none)), Err(ShellFault::Run(fault)));
+        assert_eq!(load(ON, &none), Err(ShellFault::Run(fault)));
+    }
+
+    /// A file can say which keys there are, and never which program is run, or in which environment.
+    #[test]
+    fn the_shell_and_its_environment_are_the_processs() {
+        let home = home("echo \"${BASH_ENV}${ENV}${LD_PRELOAD}\" > \"$HOME/ran\"\n");
+        let dir = home.path().to_str().unwrap();
+        let process = env(&[("HOME", dir), ("PATH", "/usr/bin:/bin")]);
+        let known = env(&[
+            ("HOME", "/nowhere"),
+            ("SHELL", "/nowhere/shell"),
+            ("BASH_ENV", "/nowhere/env"),
+            ("ENV", "/nowhere/env"),
+            ("CLAWDBOT_SHELL_ENV_TIMEOUT_MS", "1"),
+        ]);
+        assert_eq!(ON.load(&process, &known), Ok(BTreeMap::new()));
+        let ran = std::fs::read_to_string(home.path().join("ran")).unwrap();
+        assert_eq!(ran, "\n");
     }
 }

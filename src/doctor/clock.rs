@@ -9,7 +9,7 @@ use crate::config::Layout;
 use crate::domain::UnixMs;
 use crate::export::StorePlace;
 use crate::health::remaining_short;
-use crate::platform::read_regular;
+use crate::platform::{Access, read_trusted};
 use crate::sources::{Reading, claude_code};
 use crate::vault::Vault;
 
@@ -79,7 +79,7 @@ fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
 /// or ran slow where it was written.
 fn login(layout: &Layout) -> Option<Finding> {
     let path = &layout.claude_code_file;
-    let contents = read_regular(path, LOGIN_LIMIT).ok()??;
+    let contents = read_trusted(path, Access::Read, LOGIN_LIMIT).ok()??;
     let Reading::Found(login) = claude_code::parse(&contents.bytes) else {
         return None;
     };

@@ -6,7 +6,7 @@ use super::words::shell_path;
 use super::{Evidence, Finding, FindingId, Repair};
 use crate::config::Layout;
 use crate::export::StorePlace;
-use crate::platform::Permissions;
+use crate::platform::{Access, Fault, FileError, Permissions, Refusal, check_trusted};
 
 /// What others must not do with a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,67 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         }
     }
     found.extend(logins(layout));
+    found.extend(refused(evidence, &found));
     found
+}
+
+/// What is not used because somebody else can have changed it, or a directory above it, unless it was found already.
+fn refused(evidence: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
+    let layout = evidence.layout;
+    let mut paths: Vec<PathBuf> = relied_on(evidence)
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    paths.extend([
+        layout.settings_file.clone(),
+        layout.claude_code_file.clone(),
+        layout.codex_file.clone(),
+        layout.oauth_file(),
+        layout.heads_dir(),
+    ]);
+    let mut known: Vec<PathBuf> = found
+        .iter()
+        .filter_map(|finding| finding.path.as_ref()?.canonicalize().ok())
+        .collect();
+    let mut refused = Vec::new();
+    for path in paths {
+        let Err(FileError::Untrusted(refusal)) = check_trusted(&path, Access::Read) else {
+            continue;
+        };
+        if !known.contains(&refusal.path) {
+            known.push(refusal.path.clone());
+            refused.push(untrusted(layout, &refusal));
+        }
+    }
+    refused
+}
+
+fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
+    let id = match refusal.fault {
+        Fault::Owner => FindingId::PermissionsOwner,
+        _ => FindingId::PermissionsWritable,
+    };
+    let used = refusal.asked.as_ref().map_or_else(String::new, |asked| {
+        format!("; {} is not used", layout.shorten_home(asked))
+    });
+    let shown = layout.shorten_home(&refusal.path);
+    let message = match refusal.fault {
+        Fault::Owner => format!("{shown} belongs to user {}{used}", refusal.owner),
+        _ => format!(
+            "{shown} can be changed by other users (mode {:03o}, owner {}){used}",
+            refusal.mode & 0o777,
+            refusal.owner
+        ),
+    };
+    let finding = Finding::new(id, message).path(&refusal.path);
+    let is_login = refusal.path == layout.claude_code_file || refusal.path == layout.codex_file;
+    if is_login || !refusal.is_fixed_by_chmod() {
+        return finding.advice(refusal.remedy());
+    }
+    finding.repair(Repair::Chmod {
+        path: refusal.path.clone(),
+        mode: refusal.mode & 0o755,
+    })
 }
 
 fn fault(permissions: Permissions, kept: Kept) -> Option<FindingId> {

@@ -10,7 +10,8 @@ use crate::config::{
 };
 use crate::domain::{ProfileId, StoreDoc};
 use crate::platform::{
-    FileError, LockDir, LockError, QueueLock, RemoveOutcome, close_to_others, remove_if_present,
+    Access, FileError, LockDir, LockError, QueueLock, RemoveOutcome, check_trusted,
+    close_to_others, remove_if_present,
 };
 
 /// How long a repair waits for a store's queue of our own processes.
@@ -102,6 +103,7 @@ impl Repair {
             Self::Chmod { path, mode } => close_to_others(path, *mode)?,
             Self::RemoveStaleLock { store, queue } => remove_stale_lock(store, queue)?,
             Self::RemoveLeftover { path, key_dir } => {
+                check_trusted(path, Access::Read)?;
                 is_leftover(path, key_dir) && remove_if_present(path)? == RemoveOutcome::Removed
             }
             Self::RenameConfigProfile {

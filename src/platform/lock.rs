@@ -13,7 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{FileError, create_private_dir, exists};
+#[cfg(unix)]
+use super::Trust;
+use super::{Access, FileError, check_trusted, create_private_dir, exists};
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
 const STALE: Duration = Duration::from_secs(30);
@@ -70,7 +72,7 @@ impl QueueLock {
 /// An exclusive lock on a file of ours that may be removed by whoever has it; released when dropped or when the process ends.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
 }
 
 impl FileLock {
@@ -90,9 +92,19 @@ impl FileLock {
             }
             // Removed between opening and locking: that lock holds off nobody.
             if is_at(&file, path) {
-                return Ok(Some(Self { _file: file }));
+                return Ok(Some(Self { file }));
             }
         }
+    }
+}
+
+impl FileLock {
+    /// Notes in the file who has it: the lock is what counts.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note(&self, text: &str) -> io::Result<()> {
+        write_note(&self.file, text)
     }
 }
 
@@ -168,14 +180,21 @@ impl QueueLock {
     }
 
     fn note(&self, text: &str) -> io::Result<()> {
-        let mut file = &self.file;
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(text.as_bytes())
+        write_note(&self.file, text)
     }
 }
 
+/// Writes to the file that is locked, whatever its name leads to by now.
+fn write_note(mut file: &File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
+}
+
+/// Opens a lock's file, or makes it. It is about to be written, so nobody else may have made it or given it a second name.
 fn open_lock_file(path: &Path) -> Result<File, FileError> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    check_trusted(dir.unwrap_or(Path::new(".")), Access::CreateIn)?;
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -185,7 +204,19 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
             .mode(0o600)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
-    options.open(path).map_err(FileError::io("open", path))
+    let file = match options.open(path) {
+        Err(_) if path.is_symlink() => {
+            let path = path.to_owned();
+            return Err(FileError::Symlink { path });
+        }
+        opened => opened.map_err(FileError::io("open", path))?,
+    };
+    #[cfg(unix)]
+    {
+        let meta = file.metadata().map_err(FileError::io("examine", path))?;
+        Trust::current().check_own(path, &meta)?;
+    }
+    Ok(file)
 }
 
 /// The reference's lock on a store, held and kept fresh until dropped.

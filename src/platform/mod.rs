@@ -16,13 +16,14 @@ mod replace;
 mod run;
 mod runtime_dir;
 pub mod syslog;
+mod trust;
 
 pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
 pub use file::{
-    Contents, FileError, RemoveOutcome, check_trusted, create_private_dir, create_private_file,
-    exists, is_same_file, look_for, open_regular, read_regular, read_trusted, remove_if_present,
-    rename_durably, resolve_link, resolve_link_until, sync_dir,
+    Contents, FileError, RemoveOutcome, create_private_dir, create_private_file, exists,
+    is_same_file, look_for, open_regular, read_regular, remove_if_present, rename_durably,
+    resolve_link, resolve_link_until, sync_dir,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
@@ -37,3 +38,4 @@ pub use process::{Actor, FileMask, Resident, harden, keep_from_children, restric
 pub use replace::{Found, Replaced, Replacement, put_link, replace_file, still_has, withdraw};
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
+pub use trust::{Access, Admitted, Fault, Refusal, Trust, check_trusted, read_own, read_trusted};

@@ -15,8 +15,10 @@ pub struct Permissions {
     pub mode: u32,
     /// Its owner's user id.
     pub owner: u32,
-    /// Whether its owner is this process's effective user.
+    /// Whether its owner is this process's effective user, or one who counts as that.
     pub is_ours: bool,
+    /// The permission bits by which somebody else has a right on it.
+    pub others: u32,
     /// Whether it is a directory.
     pub is_dir: bool,
 }
@@ -29,10 +31,14 @@ impl Permissions {
         {
             use std::os::unix::fs::MetadataExt as _;
             let meta = std::fs::metadata(path).ok()?;
+            let real = path.canonicalize().ok()?;
+            let trust = super::Trust::current();
+            let is_roots = meta.uid() == 0 && super::process::effective_uid() != 0;
             Some(Self {
                 mode: meta.mode() & 0o1777,
                 owner: meta.uid(),
-                is_ours: meta.uid() == super::process::effective_uid(),
+                is_ours: !is_roots && trust.admits_owner(&real, meta.uid()),
+                others: trust.open_bits(&real, &meta, OTHERS),
                 is_dir: meta.is_dir(),
             })
         }
@@ -46,13 +52,13 @@ impl Permissions {
     /// Whether others may change it.
     #[must_use]
     pub fn is_writable_by_others(self) -> bool {
-        self.mode & 0o022 != 0
+        self.others & 0o022 != 0
     }
 
     /// Whether others may read it (list it, or pass through it, where it is a directory).
     #[must_use]
     pub fn is_readable_by_others(self) -> bool {
-        self.mode & 0o055 != 0
+        self.others & 0o055 != 0
     }
 
     /// A directory that is meant for everybody, as `/tmp` is.
@@ -91,11 +97,8 @@ pub fn close_to_others(path: &Path, mode: u32) -> Result<bool, FileError> {
     let stat = fstat(&file).map_err(refused("examine"))?;
     let uid = super::process::effective_uid();
     if stat.st_uid != uid {
-        return Err(FileError::ForeignOwner {
-            path: path.to_owned(),
-            owner: stat.st_uid,
-            uid,
-        });
+        let why = std::io::ErrorKind::PermissionDenied;
+        return Err(FileError::io("change the permissions of", path)(why.into()));
     }
     let taken = OTHERS & !mode;
     if stat.st_mode & taken == 0 {

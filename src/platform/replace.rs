@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::file::{
-    FileError, create_private_file, exists, read_trusted, remove_if_present, rename_durably,
+    FileError, create_private_file, exists, read_no_link, remove_if_present, rename_durably,
     sync_dir,
 };
 
@@ -267,7 +267,7 @@ pub fn still_has(path: &Path, found: Found<'_>) -> bool {
     match found {
         Found::Nothing => !exists(path),
         Found::File(bytes) => {
-            let read = read_trusted(path, 0, bytes.len() as u64);
+            let read = read_no_link(path, bytes.len() as u64);
             matches!(read, Ok(Some(now)) if now.bytes.as_slice() == bytes)
         }
         Found::Link(text) => fs::read_link(path).is_ok_and(|now| now == text),

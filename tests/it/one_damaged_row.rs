@@ -204,19 +204,36 @@ fn a_damaged_usage_row_stops_neither_sync_nor_refresh() {
 fn a_damaged_refresh_state_costs_its_login() {
     let (home, provider) = home();
     token(&home, &["--profile", "test:a"]).ok();
+    // The token that took the spent one's place, as if it were spent, too: it would lead to another account's.
     alter(&home, |conn| {
-        let deleted = conn.execute("DELETE FROM grants", []).unwrap();
-        assert!(deleted > 0);
-        // As if the login that is stored now were spent, too.
-        let forged = "INSERT INTO grants (print, state, fence, since) VALUES (x'00010102030405060708', 'spent', 0, 1)";
-        conn.execute(forged, []).unwrap();
+        let forged = "INSERT INTO grants (print, state, fence, successor, since) \
+            SELECT successor, 'spent', 1, x'00010102030405060708', 1 FROM grants WHERE successor IS NOT NULL";
+        assert_eq!(conn.execute(forged, []).unwrap(), 1);
     });
     assert_eq!(
         token(&home, &["--provider", "openai"]).ok(),
         "sk-test-openai\n"
     );
-    home.run(&["refresh", "test:a"]).exits(65);
-    home.run(&["audit", "verify"]).exits(65);
+    for args in [
+        &["refresh", "test:a"][..],
+        &["token", "--profile", "test:a"],
+    ] {
+        let run = home.run(args).exits(65);
+        assert!(
+            run.stderr.contains("refresh state of profile test:a"),
+            "{run:?}"
+        );
+        assert_eq!(run.stdout, "");
+    }
+    // Forgetting that one is spent is found, too: nothing could tell it from one that may be sent.
+    alter(&home, |conn| {
+        assert_eq!(conn.execute("DELETE FROM grants", []).unwrap(), 2)
+    });
+    let verified = home.run(&["audit", "verify"]).exits(65);
+    assert!(
+        verified.stderr.contains("the refresh state of"),
+        "{verified:?}"
+    );
     assert_eq!(provider.count(), 1);
     assert_eq!(provider.repeated(), 0);
 }

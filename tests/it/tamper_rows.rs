@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::domain::Fingerprint;
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
@@ -133,6 +134,9 @@ fn grants(home: &Home) {
         ..Grant::default()
     };
     tx.set_grant(own, &free).unwrap();
+    // Else nothing of the record would refer to who did this.
+    let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep);
+    tx.append(None, event).unwrap();
     tx.commit().unwrap();
 }
 
@@ -235,6 +239,24 @@ fn replace(
 
 /// Makes the change; whether there is one that the schema takes.
 fn make(
+    conn: &Connection,
+    table: &str,
+    at: usize,
+    change: &Change,
+    older: &BTreeMap<String, Vec<Vec<Value>>>,
+) -> bool {
+    let before = in_order(conn, table);
+    is_made(conn, table, at, change, older) && in_order(conn, table) != before
+}
+
+fn in_order(conn: &Connection, table: &str) -> Vec<String> {
+    let rows = rows(conn, table);
+    let mut rows: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
+    rows.sort();
+    rows
+}
+
+fn is_made(
     conn: &Connection,
     table: &str,
     at: usize,

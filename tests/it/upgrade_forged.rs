@@ -86,7 +86,7 @@ fn forged_rows_become_what_the_record_says() {
         "UPDATE session_pins SET profile = (SELECT id FROM terms WHERE text = 'openai:one')",
         "UPDATE session_pins SET session = 'other'",
         "UPDATE profiles SET position = 100 - position",
-        "UPDATE profiles SET position = 0",
+        "UPDATE profiles SET position = -id",
     ] {
         let home = home(sql(forged));
         assert_eq!(decides(&home), right, "{forged}");
@@ -103,7 +103,7 @@ fn a_forged_successor_leads_nowhere() {
     let home = home(sql(forged));
     let [grants, ..] = decides(&home);
     assert!(
-        grants.iter().any(|grant| grant.ends_with("spent -")),
+        grants.iter().any(|grant| grant.ends_with("spent ")),
         "{grants:?}"
     );
     home.assert_sound();

@@ -5,15 +5,17 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
-use clawkeep::config::{AgentRef, Env, Layout, Overrides, OwnSettings, Settings, existing_agents};
+use clawkeep::config::{
+    AgentRef, Env, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE, existing_agents,
+};
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId};
 use clawkeep::export::StorePlace;
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::{
-    Actor, Clock, FileMask, check_trusted, create_private_dir, harden, read_regular,
-    restrict_new_files, syslog,
+    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir,
+    harden, read_trusted, restrict_new_files, syslog,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
@@ -72,6 +74,7 @@ impl Context {
         };
         let working_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());
         let layout = Layout::resolve(&env, &overrides, &working_dir)?;
+        let own = install_trust(&env, &layout)?;
         Ok(Self {
             mode: if global.no_sync {
                 SyncMode::Off
@@ -91,7 +94,7 @@ impl Context {
             env,
             layout,
             settings: OnceCell::new(),
-            own: OnceCell::new(),
+            own: own.map_or_else(OnceCell::new, OnceCell::from),
             providers: OnceCell::new(),
         })
     }
@@ -182,12 +185,23 @@ impl Context {
         &self.passphrases
     }
 
-    /// Another user's state directory (`sudo`) is left alone: files of ours in it would lock its owner out.
+    /// The places that this program makes files in, before it makes one: another user's are left alone, where files of ours (`sudo`)
+    /// would lock their owner out.
     pub(crate) fn check_owner(&self) -> Result<(), Failure> {
-        match self.layout.state_dir.canonicalize() {
-            Ok(dir) => Ok(check_trusted(&dir, 0)?),
-            Err(_) => Ok(()), // not there yet, or not ours to look into: what needs it will say so
+        refuse_untrusted(&self.layout.home, Access::Read)?;
+        for dir in [
+            &self.layout.state_dir,
+            &self.layout.heads_dir(),
+            &self.lock_dir(),
+        ] {
+            refuse_untrusted(dir, Access::CreateIn)?;
         }
+        Ok(())
+    }
+
+    /// The kept head, before the vault is changed and another one kept in its place.
+    fn check_head(&self, vault: &Vault) -> Result<(), Failure> {
+        refuse_untrusted(&self.layout.head_file(vault.id()), Access::Read)
     }
 
     /// Whether there is a key file for any vault; where there is none, the key is likely in the keychain.
@@ -240,7 +254,9 @@ impl Context {
             self.keychain.warm_up();
         }
         let _progress = self.opening();
-        Ok(self.locked()?.unlock(&self.key_sources())?)
+        let vault = self.locked()?;
+        self.check_head(&vault)?;
+        Ok(vault.unlock(&self.key_sources())?)
     }
 
     /// Opens and unlocks the vault, to change what opens it. There must be one.
@@ -263,7 +279,9 @@ impl Context {
             self.keychain.warm_up();
         }
         let _progress = self.opening();
-        let vault = Vault::open(&self.layout.vault_file)?.unlock(sources)?;
+        let vault = Vault::open(&self.layout.vault_file)?;
+        self.check_head(&vault)?;
+        let vault = vault.unlock(sources)?;
         self.check_end(&vault)?;
         Ok(vault)
     }
@@ -305,7 +323,10 @@ impl Context {
         }
         let _progress = self.opening();
         let vault = match Vault::open(&self.layout.vault_file) {
-            Ok(vault) => vault.unlock(&self.key_sources())?,
+            Ok(vault) => {
+                self.check_head(&vault)?;
+                vault.unlock(&self.key_sources())?
+            }
             Err(VaultError::Absent { .. }) => match self.create(&KeyChoice::Automatic)? {
                 Some(created) => created.vault,
                 None => self.locked()?.unlock(&self.key_sources())?, // another process was quicker
@@ -591,11 +612,12 @@ impl Context {
 }
 
 fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
-    match read_regular(&path, HEAD_MAX) {
+    match read_trusted(&path, Access::Read, HEAD_MAX) {
         Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
             .map(Some)
             .ok_or(Failure::BadHead { path }),
         Ok(None) => Ok(None),
+        Err(error @ FileError::Untrusted(_)) => Err(error.into()),
         Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
     }
 }
@@ -614,6 +636,30 @@ fn heads(layout: &Layout) -> Heads {
     Heads(Box::new(move |vault| {
         read_head(layout.head_file(vault)).ok().flatten()
     }))
+}
+
+/// Refuses a place that somebody else can have changed. One that cannot be looked into is told by what needs it.
+fn refuse_untrusted(path: &Path, access: Access) -> Result<(), Failure> {
+    match check_trusted(path, access) {
+        Err(error @ FileError::Untrusted(_)) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Says whose files are used, before any is: whom `CLAWKEEP_TRUSTED` admits, and whom `clawkeep.toml` does. The settings, where they
+/// can be used; where not, what needs them says so.
+fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Failure> {
+    let entries = env.get(TRUSTED_VARIABLE).unwrap_or_default();
+    let entries = entries.split([',', ' ']).filter(|entry| !entry.is_empty());
+    let admitted = entries.map(|entry| {
+        let what = format!("{TRUSTED_VARIABLE} is a list such as uid:1000,gid:2000");
+        Admitted::parse(entry).ok_or(Failure::BadArgument(what))
+    });
+    let trust = Trust::of_user(layout.home.clone(), admitted.collect::<Result<_, _>>()?);
+    let own = OwnSettings::load_by(&trust, &layout.settings_file).ok();
+    let by_settings = own.as_ref().map(|own| own.trusted.clone());
+    trust.admitting(by_settings.unwrap_or_default()).install();
+    Ok(own)
 }
 
 /// Whole or not at all: half a head would stand in the way of verifying.

@@ -6,11 +6,12 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use self::remedies::{backup_remedy, file_remedy, lock_remedy, quoted, vault_remedy};
+pub(crate) use self::remedies::file_remedy;
+use self::remedies::{backup_remedy, lock_remedy, quoted, vault_remedy};
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
-use clawkeep::platform::{FileError, LockError};
+use clawkeep::platform::{FileError, LockError, Refusal};
 use clawkeep::sync::SyncError;
 use clawkeep::sync::import::ImportFault;
 use clawkeep::vault::{BackupError, KeyProblem, VaultError};
@@ -217,6 +218,18 @@ impl Failure {
         lines
     }
 
+    /// The file that was not used because somebody else can have changed it, if that is why.
+    fn refusal(&self) -> Option<&Refusal> {
+        let mut next: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if let Some(FileError::Untrusted(refusal)) = error.downcast_ref() {
+                return Some(refusal);
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// What a person can do about what a process that goes on by itself met.
     pub(crate) fn remedy_unattended(&self) -> Option<String> {
         match self {
@@ -225,7 +238,9 @@ impl Failure {
                 "It is waited for, and not made anew: put it back, or end this and begin without it"
                     .to_owned(),
             ),
-            Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_) => {
+            Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_)
+                if self.refusal().is_none() =>
+            {
                 Some("Mend the file.".to_owned())
             }
             _ => self.remedy(),
@@ -234,6 +249,9 @@ impl Failure {
 
     /// What to do next.
     pub(crate) fn remedy(&self) -> Option<String> {
+        if let Some(refusal) = self.refusal() {
+            return Some(one_line(&format!("  {}", refusal.remedy())));
+        }
         let advice = match self {
             Self::Vault(error) | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
             Self::File(error)

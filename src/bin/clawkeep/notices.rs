@@ -1,5 +1,6 @@
 //! What a load has to tell, in words.
 
+use clawkeep::sources::SourceFault;
 use clawkeep::sync::Notice;
 
 use crate::ui::shown_id;
@@ -8,7 +9,13 @@ use crate::ui::shown_id;
 pub(crate) fn words(notice: &Notice) -> Option<String> {
     Some(match notice {
         Notice::SourceDamaged { place, fault } => {
-            format!("Warning: {place} was not taken over: {fault}. What is stored stays as it is.")
+            let remedy = match fault {
+                SourceFault::Untrusted(refusal) => format!(" {}", refusal.remedy()),
+                _ => String::new(),
+            };
+            format!(
+                "Warning: {place} was not taken over: {fault}. What is stored stays as it is.{remedy}"
+            )
         }
         Notice::SourceLoggedOut { place, profile } => {
             format!(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::config::Layout;
 use clawkeep::crypto::{PASSPHRASE_MAX, check_passphrase};
-use clawkeep::platform::{FileError, exists, keep_from_children, read_trusted};
+use clawkeep::platform::{Access, FileError, exists, keep_from_children, read_trusted};
 use clawkeep::vault::{KeyProblem, SecretSource};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -33,8 +33,8 @@ pub(crate) enum Named {
 #[derive(Debug)]
 pub(crate) struct Passphrases {
     pub(crate) named: Option<Named>,
-    /// Where one may lie all the time, and the permission bits that it must not have.
-    standing: Vec<(PathBuf, u32)>,
+    /// Where one may lie all the time, and what others must not do with it: read it, or where a service manager wrote it, change it.
+    standing: Vec<(PathBuf, Access)>,
     /// What the person is asked for.
     vault: String,
     tries: Cell<u32>,
@@ -45,13 +45,13 @@ impl Passphrases {
     pub(crate) fn new(layout: &Layout, named: Option<Named>) -> Self {
         let own = layout
             .passphrase_file()
-            .map(|path| (path.to_owned(), 0o077));
+            .map(|path| (path.to_owned(), Access::Secret));
         let credential = layout
             .credential_passphrase_file()
             .filter(|path| exists(path));
         let standing = own
             .into_iter()
-            .chain(credential.map(|path| (path, 0o022)))
+            .chain(credential.map(|path| (path, Access::Read)))
             .collect();
         Self {
             named,
@@ -80,8 +80,8 @@ impl SecretSource for Passphrases {
         let standing = usize::try_from(attempt)
             .ok()
             .and_then(|at| self.standing.get(at));
-        if let Some((path, forbidden)) = standing {
-            let contents = read_trusted(path, *forbidden, FILE_MAX as u64)?;
+        if let Some((path, access)) = standing {
+            let contents = read_trusted(path, *access, FILE_MAX as u64)?;
             let contents =
                 contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
             return text(&contents.bytes).map(Some);
@@ -123,13 +123,11 @@ impl Named {
         };
         // What is a file must be nobody else's to read; a pipe is what its writer made of it.
         let is_file = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file());
-        let real = match self {
-            Self::File(name) if is_file && name != Path::new("-") => path.canonicalize().ok(),
-            _ => None, // what was redirected is the shell's
+        let is_named = match self {
+            Self::File(name) => is_file && name != Path::new("-"),
+            Self::Descriptor(_) => false, // what was redirected is the shell's
         };
-        if let Some(real) = real
-            && let Some(contents) = read_trusted(&real, 0o077, FILE_MAX as u64)?
-        {
+        if is_named && let Some(contents) = read_trusted(&path, Access::Secret, FILE_MAX as u64)? {
             return text(&contents.bytes);
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies

@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use clawkeep::config::existing_agents;
-use clawkeep::platform::{FileError, exists, resolve_link, sync_dir};
+use clawkeep::platform::{Access, FileError, check_trusted, exists, resolve_link, sync_dir};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -66,6 +66,8 @@ pub(crate) fn write(
         return context.ui.stream(write);
     }
     check(context, to)?;
+    // A link of somebody else's would choose what is written over.
+    check_trusted(to, Access::Read)?;
     let real = resolve_link(to)?;
     replaceable.check(&real)?;
     let dir = real.parent().unwrap_or(Path::new("."));

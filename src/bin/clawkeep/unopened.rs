@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clawkeep::export::store_digest;
-use clawkeep::platform::{create_private_dir, read_regular, remove_if_present};
+use clawkeep::platform::{Access, create_private_dir, read_trusted, remove_if_present};
 
 use crate::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
 use crate::context::Context;
@@ -72,7 +72,7 @@ fn file(context: &Context) -> PathBuf {
 }
 
 fn told(context: &Context) -> Option<(i64, String)> {
-    let contents = read_regular(&file(context), FILE_MAX).ok()??;
+    let contents = read_trusted(&file(context), Access::Read, FILE_MAX).ok()??;
     let text = String::from_utf8_lossy(&contents.bytes).into_owned();
     let (at, why) = text.split_once(' ')?;
     Some((at.parse().ok()?, why.trim_end().to_owned()))

@@ -13,5 +13,6 @@ pub(crate) mod provider;
 pub(crate) mod random;
 pub(crate) mod secret_service;
 pub(crate) mod terminal;
+pub(crate) mod users;
 pub(crate) mod vault;
 pub(crate) mod watch;

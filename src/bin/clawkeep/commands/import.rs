@@ -7,7 +7,7 @@ use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::{ProviderId, from_outside};
 use clawkeep::export::STORE_LIMIT;
-use clawkeep::platform::{harden, read_regular};
+use clawkeep::platform::{Access, harden, read_trusted};
 use clawkeep::sync::import::{ImportFile, Imported};
 use clawkeep::sync::{Edited, SyncError};
 use clawkeep::vault::UnlockedVault;
@@ -65,7 +65,7 @@ impl Import {
 }
 
 fn read(path: &Path) -> Result<ImportFile, Failure> {
-    let found = read_regular(path, STORE_LIMIT).map_err(Failure::ImportFile)?;
+    let found = read_trusted(path, Access::Read, STORE_LIMIT).map_err(Failure::ImportFile)?;
     let contents = found.ok_or_else(|| Failure::Refused {
         what: format!("there is no file {}", path.display()),
         next: "Name a file that is there.".to_owned(),

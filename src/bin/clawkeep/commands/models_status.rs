@@ -1,7 +1,7 @@
 //! `models status`: sync, then models, credentials and their expiry.
 
 use clap::Args;
-use clawkeep::config::status_agent;
+use clawkeep::config::{EnvFault, status_agent};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -35,11 +35,16 @@ impl Status {
             &context.env,
             self.agent.as_deref(),
         );
-        let (env, fault) = context.env.completed(&context.layout, context.settings()?);
-        if let Some(fault) = fault {
-            context.ui.note(&format!(
-                "Warning: the login shell was asked for keys (env.shellEnv) and gave none: {fault}."
-            ));
+        let (env, faults) = context.env.completed(&context.layout, context.settings()?);
+        for fault in faults {
+            let why = crate::failure::chain(Some(&fault)).join(": ");
+            let remedy = match &fault {
+                EnvFault::File(error) => crate::failure::file_remedy(error),
+                _ => None,
+            };
+            context
+                .ui
+                .note(&format!("Warning: {why}. {}", remedy.unwrap_or_default()));
         }
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;

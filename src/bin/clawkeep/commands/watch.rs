@@ -60,6 +60,7 @@ impl Watch {
     }
 
     fn watch(&self, context: &mut Context) -> Result<(), Failure> {
+        context.check_owner()?;
         let dir = context.lock_dir();
         if !exists(&context.layout.vault_file) {
             if exists(&dir) {
@@ -71,7 +72,7 @@ impl Watch {
         }
         let path = dir.join("watch");
         create_private_dir(&dir)?;
-        let Some(_lock) = FileLock::try_take(&path)? else {
+        let Some(lock) = FileLock::try_take(&path)? else {
             let other = std::fs::read_to_string(&path).unwrap_or_default();
             let vault = context.layout.shorten_home(&context.layout.vault_file);
             let what = format!("{vault} is watched by another process ({})", other.trim());
@@ -83,8 +84,7 @@ impl Watch {
             }
             return Err(Failure::Watched { what });
         };
-        // Only who it is: the lock is what counts.
-        let _ = std::fs::write(&path, format!("{}\n", std::process::id()));
+        let _ = lock.note(&format!("{}\n", std::process::id())); // only who it is: the lock is what counts
         let (sender, wakes) = mpsc::channel();
         let mut watcher = Watcher::new(context, self.refresh_ahead, &self.notify, sender)?;
         let done = if self.once {

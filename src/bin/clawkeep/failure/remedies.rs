@@ -140,21 +140,9 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
     )
 }
 
-pub(super) fn file_remedy(error: &FileError) -> Option<String> {
+pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
     Some(match error {
-        FileError::TooOpen {
-            path,
-            remedy: Some(mode),
-            ..
-        } => {
-            format!("Mend it with: chmod {mode} {}", quoted(path))
-        }
-        FileError::TooOpen { .. } => {
-            "That directory is meant for everybody; use one of your own.".to_owned()
-        }
-        FileError::ForeignOwner { owner, .. } => {
-            format!("Run the command as the owner: sudo -u '#{owner}' clawkeep …")
-        }
+        FileError::Untrusted(refusal) => refusal.remedy(),
         FileError::Symlink { path } => {
             format!("Name the file itself instead of {}.", path.display())
         }

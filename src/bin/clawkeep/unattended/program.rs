@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clawkeep::platform::check_trusted;
+use clawkeep::platform::{Access, check_trusted};
 
 /// What a build makes of a directory whose contents can be made again. Source: the Cache Directory Tagging Specification.
 const CACHE_TAG: &str = "CACHEDIR.TAG";
@@ -42,7 +42,7 @@ pub(crate) fn doubt(program: &Path) -> Option<String> {
     if passing.iter().any(|dir| real.starts_with(dir)) {
         return Some("lies among temporary files".to_owned());
     }
-    check_trusted(&real, 0o022)
+    check_trusted(&real, Access::Read)
         .err()
         .map(|error| format!("is not yours alone to change: {error}"))
 }

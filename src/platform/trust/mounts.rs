@@ -1,0 +1,193 @@
+//! What the mounts say of owners and modes: file systems that have none of their own, volumes that a group was given.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::refusal::Obstacle;
+
+/// File systems whose modes come from the mount, so that `chmod` has no effect. Source: Linux's fs/fat, fs/exfat, fs/ntfs3,
+/// fs/smb; ntfs-3g(8), which `fuseblk` stands for.
+const WITHOUT_MODES: [&str; 9] = [
+    "vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "hfs",
+];
+
+/// The mounts that this process sees.
+#[derive(Debug, Default)]
+pub(super) struct Mounts(Vec<Mount>);
+
+#[derive(Debug)]
+struct Mount {
+    point: PathBuf,
+    kind: String,
+    is_read_only: bool,
+    /// WSL's view of a Windows disk, without modes of its own.
+    is_windows_disk: bool,
+}
+
+impl Mounts {
+    /// Reads them; none where the system does not tell.
+    pub(super) fn read() -> Self {
+        // Not a regular file of a known length, and always the kernel's.
+        let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        Self::parse(&text)
+    }
+
+    fn parse(text: &[u8]) -> Self {
+        let lines = text.split(|byte| *byte == b'\n');
+        Self(lines.filter_map(Mount::parse).collect())
+    }
+
+    /// The mount that a path, links resolved, lies on: of those that lead there the innermost, and of those the last.
+    fn mount_of(&self, path: &Path) -> Option<&Mount> {
+        let above = self.0.iter().filter(|mount| path.starts_with(&mount.point));
+        above.max_by_key(|mount| mount.point.as_os_str().len())
+    }
+
+    /// Where the file system that a path lies on is mounted.
+    pub(super) fn of(&self, path: &Path) -> Option<PathBuf> {
+        self.mount_of(path).map(|mount| mount.point.clone())
+    }
+
+    /// Whether modes mean nothing there, and Windows decides who may do what.
+    pub(super) fn is_without_modes(&self, path: &Path) -> bool {
+        self.mount_of(path)
+            .is_some_and(|mount| mount.is_windows_disk)
+    }
+
+    /// Whether a path lies on a volume that root gave to that group, of which this process is a member: as Kubernetes does with
+    /// `fsGroup`, which makes the volume's root the group's, writable and set-group-id.
+    #[cfg(unix)]
+    pub(super) fn is_for_group(&self, path: &Path, gid: u32) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let is_member = || {
+            let groups = rustix::process::getgroups().unwrap_or_default();
+            let effective = rustix::process::getegid();
+            groups
+                .iter()
+                .chain([&effective])
+                .any(|group| group.as_raw() == gid)
+        };
+        let Some(mount) = self
+            .mount_of(path)
+            .filter(|mount| mount.point.parent().is_some())
+        else {
+            return false;
+        };
+        std::fs::symlink_metadata(&mount.point).is_ok_and(|meta| {
+            meta.uid() == 0 && meta.gid() == gid && meta.mode() & 0o2020 == 0o2020
+        }) && is_member()
+    }
+
+    /// Why `chmod` would not help there.
+    pub(super) fn obstacle(&self, path: &Path) -> Option<Obstacle> {
+        let mount = self.mount_of(path)?;
+        let point = mount.point.clone();
+        if WITHOUT_MODES.contains(&mount.kind.as_str()) {
+            let kind = mount.kind.clone();
+            return Some(Obstacle::NoModes { point, kind });
+        }
+        mount.is_read_only.then_some(Obstacle::ReadOnly { point })
+    }
+}
+
+impl Mount {
+    /// A line of mountinfo: `36 35 98:0 /root /point rw,noatime shared:1 - type source options`. Source: proc_pid_mountinfo(5).
+    fn parse(line: &[u8]) -> Option<Self> {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        let rest = fields.iter().position(|field| *field == b"-")?;
+        let text = |at: usize| Some(String::from_utf8_lossy(fields.get(at)?).into_owned());
+        let kind = text(rest + 1)?;
+        let (options, of_disk) = (text(5)?, text(rest + 3).unwrap_or_default());
+        let has = |options: &str, wanted: &str| options.split([',', ';']).any(|one| one == wanted);
+        // WSL 1 has a type of its own; WSL 2 serves the disk by 9p, or by virtiofs under a name of that kind.
+        let is_drvfs = kind == "drvfs"
+            || (kind == "9p" && has(&of_disk, "aname=drvfs"))
+            || (kind == "virtiofs" && text(rest + 2)?.starts_with("drvfs"));
+        Some(Self {
+            point: unescaped(fields.get(4)?),
+            is_read_only: has(&options, "ro") || has(&of_disk, "ro"),
+            is_windows_disk: is_drvfs && !has(&of_disk, "metadata") && !has(&options, "metadata"),
+            kind,
+        })
+    }
+}
+
+/// A path as mountinfo writes it: blanks, tabs, newlines and backslashes as three octal digits.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\');
+        let code = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) => {
+                bytes.push(code);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    #[cfg(unix)]
+    let path: OsString = std::os::unix::ffi::OsStringExt::from_vec(bytes);
+    #[cfg(not(unix))]
+    let path: OsString = String::from_utf8_lossy(&bytes).into_owned().into();
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTINFO: &str = r"22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw
+30 22 0:50 / /mnt/c rw,noatime - 9p C:\134 rw,dirsync,aname=drvfs;path=C:\;uid=1000;gid=1000;symlinkroot=/mnt/,trans=fd
+31 22 0:51 / /mnt/d rw,noatime - 9p D:\134 rw,aname=drvfs;path=D:\;uid=1000;gid=1000;metadata;symlinkroot=/mnt/,trans=fd
+32 22 0:52 / /mnt/e rw - drvfs E: rw
+33 22 0:53 / /mnt/host rw - 9p hostshare rw,access=client,trans=virtio
+34 22 8:17 / /media/my\040stick rw,nosuid - vfat /dev/sdb1 rw,fmask=0000
+35 22 8:18 / /evidence ro,relatime - ext4 /dev/sdc1 ro
+36 22 8:19 /a /data rw - ext4 /dev/sdd1 rw
+37 22 8:20 / /data rw - exfat /dev/sde1 rw
+damaged line
+";
+
+    #[test]
+    fn windows_disks_have_no_modes_unless_they_keep_them() {
+        let mounts = Mounts::parse(MOUNTINFO.as_bytes());
+        let without = |path: &str| mounts.is_without_modes(Path::new(path));
+        assert!(without("/mnt/c/Users/ana/.clawdbot/vault.db"));
+        assert!(without("/mnt/e/x"));
+        assert!(!without("/mnt/d/x"), "chmod works there");
+        assert!(!without("/mnt/host/x"), "another host's own modes");
+        assert!(!without("/mnt/cx") && !without("/home/ana"));
+    }
+
+    #[test]
+    fn where_chmod_does_not_help_that_is_known() {
+        let mounts = Mounts::parse(MOUNTINFO.as_bytes());
+        let obstacle = |path: &str| mounts.obstacle(Path::new(path));
+        let no_modes = |point: &str, kind: &str| {
+            Some(Obstacle::NoModes {
+                point: point.into(),
+                kind: kind.to_owned(),
+            })
+        };
+        assert_eq!(
+            obstacle("/media/my stick/f"),
+            no_modes("/media/my stick", "vfat")
+        );
+        assert_eq!(
+            obstacle("/data/f"),
+            no_modes("/data", "exfat"),
+            "the later of two"
+        );
+        let point = PathBuf::from("/evidence");
+        assert_eq!(obstacle("/evidence/f"), Some(Obstacle::ReadOnly { point }));
+        assert_eq!(obstacle("/home/f"), None);
+        assert_eq!(mounts.of(Path::new("/data/f")), Some("/data".into()));
+    }
+}

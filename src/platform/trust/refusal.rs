@@ -1,0 +1,181 @@
+//! Why a file is not used, and what the reader can do about it.
+
+use std::fmt;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+/// What is wrong with a file, directory or link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Another user owns it.
+    Owner,
+    /// Everybody may write it.
+    Writable,
+    /// Its group, in which there are others, may write it.
+    GroupWritable,
+    /// Others may read the secret in it.
+    Readable,
+    /// It has so many names, and another one may be somebody else's file.
+    Links(u64),
+}
+
+/// Why changing the mode would not help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The modes come from the mount.
+    NoModes {
+        /// Where it is mounted.
+        point: PathBuf,
+        /// Its type.
+        kind: String,
+    },
+    /// It is mounted read-only.
+    ReadOnly {
+        /// Where it is mounted.
+        point: PathBuf,
+    },
+    /// An access list names single users or groups.
+    AccessList,
+}
+
+/// What was refused: the file or the directory above it, whose it is and who may use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is at fault.
+    pub path: PathBuf,
+    /// What was to be used, where that is something below or behind it.
+    pub asked: Option<PathBuf>,
+    /// What is wrong with it.
+    pub fault: Fault,
+    /// Its owner's user id.
+    pub owner: u32,
+    /// Its group's id.
+    pub group: u32,
+    /// Its permission bits, the sticky bit included.
+    pub mode: u32,
+    /// This process's user id.
+    pub uid: u32,
+    is_dir: bool,
+    /// The argument of `chmod` that fixes it.
+    change: &'static str,
+    obstacle: Option<Obstacle>,
+}
+
+impl Refusal {
+    #[cfg(unix)]
+    pub(super) fn new(
+        path: &Path,
+        meta: &Metadata,
+        (fault, change): (Fault, &'static str),
+        obstacle: Option<Obstacle>,
+    ) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            path: path.to_owned(),
+            asked: None,
+            fault,
+            owner: meta.uid(),
+            group: meta.gid(),
+            mode: meta.mode() & 0o1777,
+            uid: crate::platform::process::effective_uid(),
+            is_dir: meta.is_dir(),
+            change,
+            obstacle,
+        }
+    }
+
+    /// Whether taking rights away with `chmod` fixes it, and this user may.
+    #[must_use]
+    pub fn is_fixed_by_chmod(&self) -> bool {
+        let is_of_mode = !matches!(self.fault, Fault::Owner | Fault::Links(_));
+        is_of_mode && self.obstacle.is_none() && !self.is_shared_dir() && self.owner == self.uid
+    }
+
+    fn is_shared_dir(&self) -> bool {
+        self.is_dir && self.mode & 0o1000 != 0
+    }
+
+    /// What the reader can do, one sentence with a command.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let path = quoted(&self.path);
+        let (owner, uid) = (self.owner, self.uid);
+        let sudo = if self.uid == 0 || self.owner == self.uid {
+            ""
+        } else {
+            "sudo "
+        };
+        let chmod = format!("{sudo}chmod {} {path}", self.change);
+        match (self.fault, &self.obstacle) {
+            (Fault::Owner, _) if uid == 0 => format!(
+                "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: chown 0 {path}, or admit the owner: CLAWKEEP_TRUSTED=uid:{owner}"
+            ),
+            (Fault::Owner, _) => format!(
+                "If it is to be yours: sudo chown {uid} {path}. Else run the command as the owner: sudo -u '#{owner}' clawkeep …"
+            ),
+            (Fault::Links(_), _) => format!("Fix it with: rm {path}"),
+            (_, Some(Obstacle::NoModes { point, kind })) => format!(
+                "chmod has no effect on {kind}: mount {} with uid={uid},umask=077, or keep the files on another disk.",
+                quoted(point)
+            ),
+            (_, Some(Obstacle::ReadOnly { point })) => {
+                let point = quoted(point);
+                format!(
+                    "{point} is mounted read-only: copy the files to another disk, or run: mount -o remount,rw {point} && {chmod}"
+                )
+            }
+            (_, Some(Obstacle::AccessList)) => {
+                format!("Fix it with: {sudo}setfacl -b {path} && {chmod}")
+            }
+            _ if self.is_shared_dir() => {
+                "That directory is meant for everybody; use one of your own.".to_owned()
+            }
+            (Fault::GroupWritable, _) if self.group != 0 => format!(
+                "Fix it with: {chmod} (if only you are in group {0}: CLAWKEEP_TRUSTED=gid:{0})",
+                self.group
+            ),
+            _ => format!("Fix it with: {chmod}"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, owner, mode) = (self.path.display(), self.owner, self.mode & 0o777);
+        match self.fault {
+            Fault::Owner => {
+                let uid = self.uid;
+                write!(
+                    f,
+                    "{path} belongs to user {owner}, not to user {uid} (mode {mode:03o})"
+                )?;
+            }
+            Fault::Writable | Fault::GroupWritable => write!(
+                f,
+                "{path} can be written by other users (mode {mode:03o}, owner {owner})"
+            )?,
+            Fault::Readable => write!(
+                f,
+                "{path} can be read by other users (mode {mode:03o}, owner {owner})"
+            )?,
+            Fault::Links(count) => write!(
+                f,
+                "{path} has {count} hard links, so writing it could change another file (mode {mode:03o}, owner {owner})"
+            )?,
+        }
+        match &self.asked {
+            Some(asked) => write!(f, ", so {} is not used", asked.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
+    if text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
