@@ -12,5 +12,6 @@ pub(crate) mod login_server;
 pub(crate) mod provider;
 pub(crate) mod random;
 pub(crate) mod secret_service;
+pub(crate) mod skip;
 pub(crate) mod terminal;
 pub(crate) mod watch;
