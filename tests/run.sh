@@ -51,8 +51,8 @@ has secret-tool          | libsecret-tools  | test(/^secret_service_vault::/)
 # Subcommands of cargo | what installs them, at a version that builds with Rust 1.92 | as above. Any
 # version that is installed will do.
 tools='
-fmt     | rustup component add rustfmt | @formatting
-clippy  | rustup component add clippy | @lints
+fmt     | component rustfmt rustfmt | @formatting
+clippy  | component clippy rust-clippy | @lints
 nextest | cargo install --locked cargo-nextest@0.9.143 --no-default-features --features default-no-update | @tests
 deny    | cargo install --locked cargo-deny@0.20.2 | @licences
 deb     | cargo install --locked cargo-deb@3.8.0 | @packages
@@ -68,8 +68,8 @@ work=$(mktemp -d)
 # --- Skips: a name and a reason, a line each. tests/packages.sh and the tests append to it as well.
 export CLAWKEEP_SKIPPED=$work/skipped
 touch "$CLAWKEEP_SKIPPED" "$work/times"
-declare -A step_lacks=() # the name of a step: what it lacks
-left_out=()              # tests that are not run, as nextest selects them
+lacking=''  # lines of a step and what it lacks
+left_out='' # tests that are not run: ` + ` and a selection of nextest's, repeated
 
 skip() {
     echo "skipped: $1: $2"
@@ -80,10 +80,12 @@ skip() {
 skip_all() {
     local name tests
     skip "$1" "$2; needed by ${3//@/}"
-    for name in $(grep -o '@[a-z-]*' <<< "$3"); do step_lacks[${name#@}]=$1; done
+    for name in $(grep -o '@[a-z-]*' <<< "$3"); do lacking+="${name#@} $1"$'\n'; done
     tests=$(sed 's/@[a-z-]* *//g' <<< "$3")
-    [ -z "$tests" ] || left_out+=("$tests")
+    left_out+=${tests:+ + $tests}
 }
+
+lacks() { sed -n "s/^$1 //p" <<< "$lacking" | grep .; }
 
 # --- Steps.
 step='' since=0
@@ -95,9 +97,7 @@ end_step() {
 step() {
     end_step "$1"
     printf '\n== %s\n' "$2"
-    [ -n "${step_lacks[$1]:-}" ] || return 0
-    echo "skipped: ${step_lacks[$1]} is missing"
-    return 1
+    ! quietly lacks "$1" || { echo "skipped, for want of: $(lacks "$1" | paste -sd ' ')"; return 1; }
 }
 
 # Says how long each step took and what was skipped. In CI, decides which skips fail the run.
@@ -128,6 +128,8 @@ install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
         install -y -q --no-install-recommends "$@" > "$work/log" 2>&1 < /dev/null
 }
+# A component of rustup's; the package of that name if Rust is Debian's.
+component() { if has rustup; then rustup component add "$1"; else install "$2"; fi; }
 
 step setup "what is missing"
 has cargo || { echo "cargo is missing: install Rust 1.92 or later" >&2; exit 1; }
@@ -136,7 +138,7 @@ while IFS='|' read -r check packages _; do
     $check || missing+=($packages)
 done < <(rows "$uses")
 if [ ${#missing[@]} -gt 0 ]; then
-    echo "apt-get install ${missing[*]}"
+    echo "apt-get install ${missing[*]}" # tried here, or to be done by hand
     if ! has apt-get; then
         why="not installed, and there is no apt-get here"
     elif ! quietly as_root true; then
@@ -155,13 +157,13 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 while IFS='|' read -r tool command without; do
     quietly cargo "$tool" --version && continue
-    [ -z "${step_lacks[${without#@}]:-}" ] || continue # needs something else too
+    quietly lacks "${without#@}" && continue # a step that will not run
     echo "$command"
     # Built for this one use: that it is built fast counts. One directory, for what they share.
     if ! CARGO_TARGET_DIR=target/tools CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
         $command > "$work/log" 2>&1 < /dev/null; then
         tail -n 3 "$work/log"
-        skip_all "cargo-$tool" "\`$command\` failed" "$without"
+        skip_all "cargo-$tool" "not installed, see above" "$without"
     fi
 done < <(rows "$tools")
 rm -rf target/tools
@@ -186,8 +188,7 @@ fi
 
 if step tests "unit and integration tests"; then
     [ "$(uname -sm)" = "Linux x86_64" ] || skip faults "tests/it/faults.rs is for Linux on x86-64"
-    without=$(printf ' + %s' "${left_out[@]}")
-    cargo nextest run --locked ${left_out:+-E "not (${without# + })"}
+    cargo nextest run --locked ${left_out:+-E "not (${left_out# + })"}
 fi
 
 # The recorded behaviour of the reference. A copy of the cases is also run in-process above.
@@ -214,16 +215,19 @@ fi
 # Cases from the field: bug reports of neighbouring programs. A case that fails here and is not known
 # to fails the run. Take a case off the list when it passes.
 [ "$(id -u)" = 0 ] || skip_all root "the tests run as an ordinary user" "@field-cases"
-known_to_fail=' a02 a03 a04 a05 a07 a09 a12 a13 a14 a19 a22 a23 a25 a26 a27 a28 a30 a31 b04 b07 b10 b16 b19 '
+known_to_fail() {
+    grep -qw "$1" <<< "a02 a03 a04 a05 a07 a09 a12 a13 a14 a19 a22 a23 a25 a26 a27 a28 a30 a31 \
+        b04 b07 b10 b16 b19"
+}
 if step field-cases "field cases"; then
     "$shared/field-cases/run.sh" target/debug/clawkeep > "$work/field" || true
     grep -q ' passed, ' "$work/field" || { cat "$work/field"; exit 1; }
     new=''
     while read -r name result reason; do
         case $result in
-            PASS) if [[ $known_to_fail == *" $name "* ]]; then echo "$name passes now"; fi ;;
+            PASS) ! known_to_fail "$name" || echo "$name passes now" ;;
             SKIP*) skip field-case "$name ${reason:-does not say why}" ;;
-            FAIL) if [[ $known_to_fail != *" $name "* ]]; then new+=" $name"; fi ;;
+            FAIL) known_to_fail "$name" || new+=" $name" ;;
         esac
     done < <(grep -E '^[a-z][0-9]+ (PASS|FAIL|SKIP)' "$work/field")
     [ -z "$new" ] || { cat "$work/field"; echo "fails now:$new" >&2; exit 1; }
