@@ -257,8 +257,8 @@ fn elvish_takes_its_script_and_powershell_gets_one() {
         "var completer = ",
     );
     home.write("clawkeep.elv", parsed);
-    // Where it is installed.
-    let _ = shell(&home, &["elvish", "-norc", "-compileonly"], "clawkeep.elv");
+    let read = shell(&home, &["elvish", "-norc", "-compileonly"], "clawkeep.elv");
+    read.expect("the package elvish is not installed");
     let script = home.run(&["completions", "powershell"]).ok();
     assert!(
         script.contains("Register-ArgumentCompleter -Native -CommandName clawkeep"),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{TOKEN_MARK, chmod, fingerprints, home_with_vault, key_file, refuses};
 use crate::support::home::{AGENT, HOUR, Home, Run, STORE, VAULT, now_ms};
+use crate::support::skip::is_root_or_skip;
 use crate::support::terminal::Terminal;
 use harms::{
     CASES, CONFIG, Harm, Mend, OPS, head_file, healthy, login, older_store, put, token, written,
@@ -385,8 +386,8 @@ fn a_damaged_page_is_no_agents_fault() {
 
 #[test]
 fn in_somebody_elses_home_it_says_whose_and_touches_nothing() {
-    if !rustix::process::geteuid().is_root() {
-        return; // only root can give a directory away
+    if !is_root_or_skip("only root can give a directory away") {
+        return;
     }
     let home = healthy();
     chown(home.at(".clawdbot"), Some(65_534), None).unwrap();

@@ -24,6 +24,7 @@ use crate::support::bench::{Bench, START};
 use crate::support::home::{HOUR, Home, STORE, VAULT, now_ms};
 use crate::support::provider::Provider;
 use crate::support::random::number;
+use crate::support::skip::unshare;
 use crate::support::vault::set_all_grants;
 
 const TOKEN: [&str; 3] = ["token", "--provider", "test"];
@@ -397,11 +398,14 @@ fn a_full_disk_loses_no_token() {
 /// Process ids mean nothing across containers: two process namespaces, one home.
 #[test]
 fn across_process_namespaces_one_request_is_sent() {
+    let namespace = ["--fork", "--pid"];
+    if unshare(&namespace).is_none() {
+        return;
+    }
     let (home, provider) = home();
     let in_namespace = || {
-        let mut command = std::process::Command::new("unshare");
+        let mut command = unshare(&namespace).unwrap();
         command
-            .args(["--fork", "--pid", "--map-root-user"])
             .arg(env!("CARGO_BIN_EXE_clawkeep"))
             .args(TOKEN)
             .env_clear()

@@ -12,6 +12,7 @@ pub(crate) mod login_server;
 pub(crate) mod provider;
 pub(crate) mod random;
 pub(crate) mod secret_service;
+pub(crate) mod skip;
 pub(crate) mod terminal;
 pub(crate) mod users;
 pub(crate) mod vault;
