@@ -85,6 +85,8 @@ named!(
         CredentialFailed = "credential.failed",
         /// A candidate was passed over.
         CredentialPassedOver = "credential.passed_over",
+        /// A refresh token was found to be another program's to redeem.
+        CredentialBorrowed = "credential.borrowed",
         /// A cooldown began.
         CooldownSet = "cooldown.set",
         /// A cooldown was lifted.

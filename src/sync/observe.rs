@@ -7,7 +7,7 @@ use super::notice::Notice;
 use super::plan::{Decision, KeepReason};
 use super::renew::Owned;
 use super::sources::Planned;
-use crate::audit::Origin;
+use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::{AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs};
 use crate::health::{Status, WARN_AFTER_MS, assess};
@@ -18,7 +18,7 @@ struct Seen<'d> {
     ends: Vec<End<'d>>,
     skips: Vec<Skip>,
     /// Refresh tokens that are another program's.
-    borrowed: Vec<&'d str>,
+    borrowed: Vec<(ProfileId, &'d str)>,
 }
 
 /// A credential that has come to a stage of its end, and when it did.
@@ -76,7 +76,10 @@ impl Engine<'_> {
 
     /// The logins of other programs that are stored under an id of ours, and are not known to be such yet: once that program has
     /// another token, its file does not tell any more.
-    fn borrowed<'d>(&self, loaded: &'d Loaded) -> Result<Vec<&'d str>, SyncError> {
+    fn borrowed<'d>(
+        &self,
+        loaded: &'d Loaded,
+    ) -> Result<Vec<(ProfileId, &'d str)>, SyncError> {
         let mut borrowed = Vec::new();
         if loaded.planned.is_empty() {
             return Ok(borrowed); // the sources are not asked
@@ -90,7 +93,7 @@ impl Engine<'_> {
                 && matches!(owners.of(&credential), Owned::Anothers(_))
                 && self.vault.grant(self.vault.fingerprint(refresh))?.state != GrantState::Borrowed
             {
-                borrowed.push(refresh);
+                borrowed.push((ProfileId::new(id), refresh));
             }
         }
         Ok(borrowed)
@@ -104,8 +107,13 @@ impl Engine<'_> {
         for skip in seen.skips {
             tx.note_skip(agent, &skip.profile, (skip.origin, skip.why), skip.told)?;
         }
-        for refresh in seen.borrowed {
+        for (profile, refresh) in seen.borrowed {
             tx.mark_borrowed(refresh)?;
+            // Without an event, the vault of before would pass for the one of now.
+            let event = EventDraft::new(EventKind::CredentialBorrowed, Origin::Clawkeep)
+                .profile(&profile, profile.provider_part())
+                .detail("grant", tx.fingerprint(refresh).to_string());
+            tx.append(Some(agent), event)?;
         }
         tx.commit()
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::domain::Fingerprint;
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
@@ -37,6 +38,8 @@ pub(crate) fn set_grants(
     for (print, grant) in grants {
         tx.set_grant(print, &grant).unwrap();
     }
+    let event = EventDraft::new(EventKind::CredentialBorrowed, Origin::Clawkeep);
+    tx.append(None, event).unwrap();
     tx.commit().unwrap();
 }
 
