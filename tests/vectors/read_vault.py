@@ -456,7 +456,7 @@ class Vault:
         fields, pins = {"profiles": {}}, {}
         try:
             frame = json.loads(self.open("agents", "frame", [name, row["revision"]], row["frame"] or b""))
-            fields, pins = frame[0], frame[2]
+            fields, pins = frame[0], (frame[2] if len(frame) > 2 else {})
         except Refused:
             unopened.append(f"the frame of agent {name}")
         profiles = {}

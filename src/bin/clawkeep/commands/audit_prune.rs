@@ -48,7 +48,7 @@ impl AuditPrune {
         }
         context.locked()?; // pruning never makes a vault
         let question = format!(
-            "Remove the events before {} for good, but for the newest change of each profile?",
+            "Remove the events before {} permanently, except the newest change of each profile and the upgrade of the vault?",
             local_minute(before.0)
         );
         // A script that says so means it.
@@ -72,10 +72,10 @@ impl AuditPrune {
         let before = local_minute(before.0);
         let said = match pruned {
             Some(pruned) => format!(
-                "Removed {} before {before}, up to event {}; kept the newest change of each profile ({}).\n",
+                "Removed {} before {before}, up to event {}; kept {} that clawkeep still needs.\n",
                 counted(pruned.removed),
                 pruned.last,
-                pruned.kept
+                counted(pruned.kept)
             ),
             None => format!("Nothing to remove: the record has no event before {before}.\n"),
         };
