@@ -76,10 +76,7 @@ impl Engine<'_> {
 
     /// The logins of other programs that are stored under an id of ours, and are not known to be such yet: once that program has
     /// another token, its file does not tell any more.
-    fn borrowed<'d>(
-        &self,
-        loaded: &'d Loaded,
-    ) -> Result<Vec<(ProfileId, &'d str)>, SyncError> {
+    fn borrowed<'d>(&self, loaded: &'d Loaded) -> Result<Vec<(ProfileId, &'d str)>, SyncError> {
         let mut borrowed = Vec::new();
         if loaded.planned.is_empty() {
             return Ok(borrowed); // the sources are not asked

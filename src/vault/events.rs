@@ -286,6 +286,17 @@ pub(super) const WHEN_NEWEST_OF_KIND: &str = "SELECT e.at FROM actions a JOIN se
      JOIN events e ON e.subject = s.subject AND e.action = s.action \
      WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
 
+/// The number of the newest event of a kind, if there is one.
+pub(super) fn newest_of_kind(conn: &Connection, kind: EventKind) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached(
+        "SELECT e.seq FROM actions a JOIN series s ON s.action = a.id \
+         JOIN events e ON e.subject = s.subject AND e.action = s.action \
+         WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1",
+    )?
+    .query_row([kind.as_str()], |row| row.get(0))
+    .optional()
+}
+
 /// The details of the newest event of a kind, if there is one and it has some.
 pub(super) fn newest_detail(
     conn: &Connection,

@@ -274,6 +274,22 @@ impl Proof<'_> {
                 strays.push(format!("a row of {table} that belongs to no agent"));
             }
         }
+        // Whose profile has no name is in no listing either.
+        let named = [
+            Part::Profiles,
+            Part::Versions,
+            Part::Usage,
+            Part::Pins,
+            Part::Skips,
+        ];
+        for table in named.map(Part::name) {
+            if has(&format!(
+                "SELECT 1 FROM {table} WHERE profile NOT IN (SELECT id FROM terms) \
+                 OR agent NOT IN (SELECT id FROM terms)"
+            ))? {
+                strays.push(format!("a row of {table} without a name"));
+            }
+        }
         if has("SELECT 1 FROM agents WHERE id NOT IN (SELECT id FROM terms)")? {
             strays.push("a row of agents without a name".to_owned());
         }

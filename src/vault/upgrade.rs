@@ -196,18 +196,18 @@ impl Tx<'_> {
                 |row| row.get(0),
             )
             .at(self.path, "read")?;
-        let Some(frame) = frame.filter(|_| !overtaken) else {
+        let frame = frame.filter(|_| !overtaken);
+        if frame.is_none() {
             // Its own listings are made all the same: what opens is handed out when it is asked for.
             let listings = listing::listings_of(&self.tx, id).at(self.path, "read")?;
             found.add_lost(Part::Agents, "", name, listings);
-            return self
-                .check_profiles((id, name), None, record, found)
-                .map(|_| ());
-        };
-        let is_whole = self.check_profiles((id, name), Some(&frame), record, found)?;
-        self.write_copies(id, &frame).at(self.path, "write")?;
+        }
+        let is_whole = self.check_profiles((id, name), frame.as_ref(), record, found)?;
+        self.write_copies(id, frame.as_ref())
+            .at(self.path, "write")?;
         self.settle_pins((id, name), record, found)?;
-        self.settle_exports((id, &agent, revision), (&frame, is_whole), record, found)
+        let whole = frame.filter(|_| is_whole);
+        self.settle_exports((id, &agent, revision), whole.as_ref(), record, found)
     }
 
     /// Finds the credentials that are not the newest or do not open; whether there is none such.
@@ -275,11 +275,12 @@ impl Tx<'_> {
     }
 
     /// The copies of order and last good are written anew from the frame.
-    fn write_copies(&self, id: i64, frame: &Frame) -> rusqlite::Result<()> {
+    fn write_copies(&self, id: i64, frame: Option<&Frame>) -> rusqlite::Result<()> {
         self.tx
             .execute("DELETE FROM provider_entries WHERE agent = ?1", [id])?;
         for section in [Section::Order, Section::LastGood] {
-            let entries = frame.fields.get(section.key()).and_then(Value::as_object);
+            let entries = frame.and_then(|frame| frame.fields.get(section.key()));
+            let entries = entries.and_then(Value::as_object);
             for (position, (provider, value)) in (0_i64..).zip(entries.into_iter().flatten()) {
                 self.tx.execute(
                     "INSERT INTO provider_entries (agent, section, provider, position, value) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -337,13 +338,13 @@ impl Tx<'_> {
     fn settle_exports(
         &mut self,
         (id, agent, revision): (i64, &AgentName, i64),
-        (frame, is_whole): (&Frame, bool),
+        whole: Option<&Frame>,
         record: &RecordSays,
         found: &mut Found,
     ) -> Result<(), VaultError> {
-        let digest = match is_whole {
-            true => self.digest_now((id, agent), frame)?,
-            false => None,
+        let digest = match whole {
+            Some(frame) => self.digest_now((id, agent), frame)?,
+            None => None,
         };
         let rows = || -> rusqlite::Result<Vec<(String, Option<Vec<u8>>)>> {
             let mut select = self

@@ -37,7 +37,7 @@ const CASES: [(&str, usize); 10] = [
     ("keyfile", 21),
     ("recovery", 26),
     ("rescue", 6),
-    ("sealed", 87),
+    ("sealed", 102),
     ("slot", 66),
 ];
 

@@ -9,6 +9,7 @@ Needs Python 3.9 and, from PyPI, `cryptography` and `argon2-cffi`.
 
 import argparse
 import base64
+import hashlib
 import hmac
 import json
 import re
@@ -23,7 +24,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 APPLICATION_ID = 0x636C6B70
-SCHEMA = 3
+SCHEMA = 4
 BLANK = "\t\n\x0b\x0c\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 
 
@@ -127,7 +128,7 @@ def part(value):
     if value is None:
         data = b""
     elif isinstance(value, str):
-        data = value.encode()
+        data = value.encode(errors="surrogateescape")
     elif isinstance(value, int):
         data = i64(value)
     else:
@@ -215,7 +216,7 @@ def canonical(event):
         if value is None:
             out.append(b"\xff\xff\xff\xff")
             continue
-        data = i64(value) if isinstance(value, int) else value.encode() if isinstance(value, str) else value
+        data = i64(value) if isinstance(value, int) else value.encode(errors="surrogateescape") if isinstance(value, str) else value
         out.append(struct.pack(">I", len(data)) + data)
     return b"".join(out)
 
@@ -331,6 +332,8 @@ class Vault:
         # What is not the main file alone has a log beside it, which SQLite reads.
         has_log = Path(f"{path}-wal").exists()
         self.db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro{'' if has_log else '&immutable=1'}", uri=True)
+        # A text that somebody altered may be no UTF-8: its bytes still have a digest.
+        self.db.text_factory = lambda data: data.decode(errors="surrogateescape")
         try:
             if self.one("PRAGMA application_id") != APPLICATION_ID:
                 raise Refused("foreign")
@@ -339,7 +342,7 @@ class Vault:
         version = self.one("SELECT max(version) FROM refinery_schema_history")
         if version != SCHEMA:
             raise Refused("schema", version=version)
-        self.id, self.epoch = self.db.execute("SELECT vault_id, epoch FROM vault WHERE only = 1").fetchone()
+        self.id, self.epoch = self.db.execute("SELECT vault_id, epoch FROM identity WHERE only = 1").fetchone()
         self.terms = dict(self.db.execute("SELECT id, text FROM terms"))
 
     def one(self, sql):
@@ -383,8 +386,12 @@ class Vault:
             raise Refused("no-key", slots=told)
         self.data = data
         self.seal = derive(data, self.id, "clawkeep/1/seal")
+        self.stored = {(row["owner"], row["part"]): row["sealed"] for row in self.rows("SELECT * FROM listings")}
+        self.is_listed = (0, "root") in self.stored
         self.chain = Chain(self.record_keys("audit"))
         self.prints = self.record_keys("fingerprint")
+        if not self.is_listed:
+            raise Refused("not-upgraded")
 
     def open(self, table, column, parts, blob):
         return open_blob(self.seal, self.id, self.epoch, table, column, parts, blob)
@@ -395,7 +402,8 @@ class Vault:
             raise Refused("no-record-key", purpose=purpose)
         newest, keys, before = rows[-1]["number"], [], 0
         for row in rows:
-            parts = [purpose, row["number"]] + ([] if row["number"] == newest else [newest])
+            listed = ["listed"] if self.is_listed else []
+            parts = [purpose, row["number"], *listed] + ([] if row["number"] == newest else [newest])
             try:
                 plain = self.open("record_keys", "sealed", parts, row["sealed"])
             except Refused:
@@ -440,47 +448,24 @@ class Vault:
         return verify(self.id, self.chain, head, self.events(), previous, Files(self.db))
 
     def agents(self):
-        """Each agent's document, its pins, and what of it does not open."""
-        newest = {}
-        for event in self.events():
-            if event["generation"] is not None:
-                place = (event["agent"], event["profile"])
-                newest[place] = max(event["generation"], newest.get(place, 0))
-        rows = self.rows("SELECT id, revision, frame FROM agents ORDER BY id")
-        out = {}
-        for row in rows:
-            out[self.text(row["id"])] = self.agent(row, newest)
-        for agent, _ in newest:
-            out.setdefault(agent, ({}, {}, [f"agent {agent}"]))
-        return out
+        """Each agent's document, its pins, and which sealed cells of its rows do not open."""
+        return {self.text(row["id"]): self.agent(row) for row in self.rows("SELECT id, revision, frame FROM agents ORDER BY id")}
 
-    def agent(self, row, newest):
+    def agent(self, row):
         name, unopened = self.text(row["id"]), []
-        fields, generations, pins = {"profiles": {}}, None, {}
+        fields, pins = {"profiles": {}}, {}
         try:
             frame = json.loads(self.open("agents", "frame", [name, row["revision"]], row["frame"] or b""))
-            fields, generations, pins = frame[0], frame[1], (frame[2] if len(frame) > 2 else {})
+            fields, pins = frame[0], (frame[2] if len(frame) > 2 else {})
         except Refused:
             unopened.append(f"the frame of agent {name}")
-        for section in ("order", "lastGood"):
-            plain = self.rows("SELECT provider, value FROM provider_entries WHERE agent = ? AND section = ?", row["id"], section)
-            plain = {entry["provider"]: json.loads(entry["value"]) for entry in plain}
-            sealed = fields.get(section)
-            if plain != (sealed if isinstance(sealed, dict) else {}):
-                unopened.append(f"the {section} of agent {name}")
-        profiles, known = {}, set()
+        profiles = {}
         for profile in self.rows("SELECT * FROM profiles WHERE agent = ? ORDER BY position, id", row["id"]):
             id = self.text(profile["profile"])
-            known.add(id)
-            generation = profile["generation"]
             try:
-                entry = json.loads(self.open("profiles", "sealed", credential_parts(name, id, profile), profile["sealed"]))
-                if newest.get((name, id)) != generation or (generations is not None and generations.get(id) != generation):
-                    raise Refused("old")
-                profiles[id] = entry
+                profiles[id] = json.loads(self.open("profiles", "sealed", credential_parts(name, id, profile), profile["sealed"]))
             except Refused:
                 unopened.append(f"profile {id} of agent {name}")
-        unopened += [f"profile {id} of agent {name}" for id in (generations or {}) if id not in known]
         usage = {}
         for entry in self.rows("SELECT profile, sealed FROM usage WHERE agent = ? ORDER BY position", row["id"]):
             id = self.text(entry["profile"])
@@ -492,6 +477,122 @@ class Vault:
         if usage or isinstance(fields.get("usageStats"), dict):
             doc["usageStats"] = usage
         return doc, pins, unopened
+
+    # ---- Listings
+
+    def last_event(self):
+        return self.db.execute("SELECT seq, mac FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+
+    def listing(self, owner, name, part):
+        """A listing that is stored, opened: (digest, note) by the rows' keys."""
+        parts = [name, part]
+        if part == "root":
+            parts += self.last_event() or ()
+        plain = self.open("listings", "sealed", parts, self.stored[owner, part])
+        entries, at = {}, 0
+        while at < len(plain):
+            key, at = take_text(plain, at)
+            digest, at = plain[at : at + 16], at + 16
+            note, at = take_text(plain, at)
+            entries[key] = (digest, note)
+        return entries
+
+    def listings_note(self, owner):
+        """The digest of an agent's own listings, which stands beside that of the agent's row."""
+        mine = sorted((part, sealed) for (of, part), sealed in self.stored.items() if of == owner)
+        return row_digest([value for pair in mine for value in pair]).hex()
+
+    def rows_now(self, part, owner):
+        """(digest, note) of the rows of a part as they are now, by their keys."""
+        where = "" if part in OF_VAULT else " WHERE agent = ?"
+        cursor = self.db.execute(f"SELECT * FROM {part}{where}", () if part in OF_VAULT else (owner,))
+        names = [column[0] for column in cursor.description]
+        now = {}
+        for values in cursor:
+            row = dict(zip(names, values))
+            key, more = self.row_key(part, row)
+            if key is None:
+                continue
+            digest = row_digest([*values, *more])
+            note = self.listings_note(row["id"]) if part == "agents" else row["provider"] if part == "profiles" else ""
+            # Two rows of one key: neither is the one that was listed.
+            now[key] = (None, note) if key in now else (digest, note)
+        return now
+
+    def row_key(self, part, row):
+        """A row's key among those of its part, and what else its digest is made of; no key where a name is missing."""
+        name = {column: self.terms.get(row[column]) for column in ("agent", "profile", "id") if column in row}
+        if part == "identity":
+            return "", []
+        if part == "record_keys":
+            return f"{row['purpose']} {row['number']}", []
+        if part == "key_slots":
+            return str(row["slot"]), []
+        if part == "grants":
+            return row["print"].hex().upper(), []
+        if part == "sync_skips":
+            return None if None in (name["agent"], name["profile"]) else json_array(name["agent"], name["profile"]), []
+        if part == "agents":
+            return name["id"], []
+        if part in ("profiles", "usage"):
+            return name["profile"], []
+        if part == "profile_versions":
+            return None if name["profile"] is None else json_array(name["profile"], row["id"]), []
+        if part == "provider_entries":
+            return f"{row['section']} {row['provider']}", []
+        if part == "session_pins":
+            return None if name["profile"] is None else json_array(row["provider"], row["session"]), [name["profile"]]
+        return row["path"], []
+
+    def altered(self, owner, name, part):
+        """The keys of the rows of a part that are not as they are listed."""
+        listed = self.listing(owner, name, part) if (owner, part) in self.stored else {}
+        now = self.rows_now(part, owner)
+        return [describe(part, name, key) for key in listed.keys() | now.keys() if listed.get(key) != now.get(key)]
+
+    def altered_rows(self):
+        """Every row that is not as clawkeep left it; or the one list that is not."""
+        try:
+            root = self.listing(0, "", "root")
+        except Refused:
+            return ["the list of rows"]
+        for part in OF_VAULT:
+            stored = self.stored.get((0, part))
+            if (stored and sha16(stored)) != root.get(part, (None,))[0]:
+                return [f"the list of {part}"]
+        altered = [row for part in OF_VAULT for row in self.altered(0, "", part)]
+        agents = self.listing(0, "", "agents") if (0, "agents") in self.stored else {}
+        ids = {text: id for id, text in self.terms.items()}
+        there = {id for (id,) in self.db.execute("SELECT id FROM agents")}
+        for name, (_, note) in agents.items():
+            owner = ids.get(name)
+            if owner in there and note == self.listings_note(owner):
+                altered += [row for part in OF_AGENT for row in self.altered(owner, name, part)]
+        altered += self.strays(root)
+        altered += [f"key slot {slot['slot']}" for slot in self.slots() if not self.is_proved(slot)]
+        return sorted(set(altered))
+
+    def strays(self, root):
+        """Rows that belong to nobody."""
+        agents = {id for (id,) in self.db.execute("SELECT id FROM agents")}
+        named = agents & self.terms.keys()
+        for part in OF_AGENT:
+            if {id for (id,) in self.db.execute(f"SELECT agent FROM {part}")} - named:
+                yield f"a row of {part} that belongs to no agent"
+        if agents - named:
+            yield "a row of agents without a name"
+        if any(part != "root" and part not in root if owner == 0 else owner not in named for owner, part in self.stored):
+            yield "a list of rows that belongs to nobody"
+
+    def is_proved(self, slot):
+        """Whether a slot would open the vault, by its own key, which is sealed under the data key."""
+        try:
+            own = self.open("key_slots", "slot_key", slot_parts(slot), slot["slot_key"])
+            wrap = derive(own, self.id, "clawkeep/1/wrap")
+            data = open_blob(wrap, self.id, self.epoch, "key_slots", "wrapped", slot_parts(slot), slot["wrapped"])
+            return data == self.data and check_value(own, self.id) == slot["check"]
+        except Refused:
+            return False
 
     def versions(self):
         for row in self.rows("SELECT * FROM profile_versions ORDER BY id"):
@@ -512,6 +613,70 @@ class Vault:
             bytes_there = Path(row["path"]).read_bytes() if Path(row["path"]).is_file() else None
             is_same = bytes_there is not None and hmac.digest(key, bytes_there, "sha256") == row["digest"]
             yield row["path"], agent, snapshot, is_same
+
+
+OF_VAULT = ["identity", "record_keys", "key_slots", "grants", "sync_skips", "agents"]
+OF_AGENT = ["profiles", "profile_versions", "usage", "provider_entries", "session_pins", "exports"]
+
+
+def sha16(data):
+    return hashlib.sha256(data).digest()[:16]
+
+
+def row_digest(values):
+    """The digest of a row: of each column its type, its length, its bytes."""
+    out = []
+    for value in values:
+        if value is None:
+            kind, data = 0, b""
+        elif isinstance(value, int):
+            kind, data = 1, i64(value)
+        elif isinstance(value, float):
+            kind, data = 2, struct.pack(">d", value)
+        elif isinstance(value, str):
+            kind, data = 3, value.encode(errors="surrogateescape")
+        else:
+            kind, data = 4, value
+        out.append(bytes([kind]) + struct.pack(">Q", len(data)) + data)
+    return sha16(b"".join(out))
+
+
+def take_text(data, at):
+    (length,) = struct.unpack(">I", data[at : at + 4])
+    return data[at + 4 :][:length].decode(), at + 4 + length
+
+
+def json_array(*values):
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def describe(part, agent, key):
+    """What a row is, in words."""
+    if part == "identity":
+        return "the identity of the vault"
+    if part == "record_keys":
+        return f'the record key "{key}"'
+    if part == "key_slots":
+        return f"key slot {key}"
+    if part == "grants":
+        return f"the refresh state of {int(key[:4], 16)}:{key[4:].lower()}"
+    if part == "sync_skips":
+        of, profile = json.loads(key)
+        return f"the sync note of profile {profile} of agent {of}"
+    if part == "agents":
+        return f"the frame of agent {key}"
+    if part == "profiles":
+        return f"profile {key} of agent {agent}"
+    if part == "profile_versions":
+        return f"a version of profile {json.loads(key)[0]} of agent {agent}"
+    if part == "usage":
+        return f"usage of profile {key} of agent {agent}"
+    if part == "provider_entries":
+        return f"the {key.split(' ')[0]} of agent {agent}"
+    if part == "session_pins":
+        provider, session = json.loads(key)
+        return f"the pin of session {session} for {provider} of agent {agent}"
+    return f"the export record of {key}"
 
 
 def credential_parts(agent, profile, row):
@@ -618,7 +783,8 @@ def run_vault(case, folder):
     given["keyfile"] = [(folder / name).read_bytes() for name in case["given"].get("keyfiles", [])]
     given["keychain"] = {account: hexed(value) for account, value in case["given"].get("keychain", {}).items()}
     vault.unlock(given)
-    unopened = sorted(row for _, _, rows in vault.agents().values() for row in rows)
+    # A row that is as it is listed and does not open was found damaged when an older vault was upgraded.
+    unopened = sorted({*vault.altered_rows(), *(row for _, _, rows in vault.agents().values() for row in rows)})
     try:
         head = parse_head(case["head"]) if case["head"] else None
         record = {"holds": vault.verify(head)["events"]}
@@ -652,7 +818,7 @@ def run_vectors(folder):
             print(f"{path}: {case['about']}\n  want {want}\n  got  {got}")
     total = sum(counts.values())
     print(", ".join(f"{kind} {count}" for kind, count in sorted(counts.items())))
-    print(f"{total} vectors, {failed} not as they should be")
+    print(f"{total} vectors, {failed} wrong")
     return 1 if failed or not total else 0
 
 
@@ -687,7 +853,10 @@ def print_vault(args):
         for slot, (kind, said) in sorted(getattr(vault, "told", {}).items()):
             print(f"  slot {slot}  {kind:<10}  {said}")
     print(f"  audit keys: {len(vault.chain.keys)}" + "".join(f", from event {begins}" for _, begins in vault.chain.keys if begins))
-    bad = 0
+    altered = vault.altered_rows()
+    for row in altered:
+        print(f"NOT AS CLAWKEEP LEFT IT: {row}")
+    bad = len(altered)
     for agent, (doc, pins, unopened) in vault.agents().items():
         print(f"Agent {agent}")
         for id, entry in doc.get("profiles", {}).items():

@@ -37,6 +37,19 @@ fn credential(table: &'static str) -> Place {
     )
 }
 
+/// A listing of one row: its key, its digest, the note beside it.
+fn listed(key: &str, note: &str) -> Vec<u8> {
+    let length = |text: &str| u32::try_from(text.len()).unwrap().to_be_bytes();
+    [
+        &length(key)[..],
+        key.as_bytes(),
+        &bytes::<16>(&format!("digest of {key}")),
+        &length(note),
+        note.as_bytes(),
+    ]
+    .concat()
+}
+
 /// One of every sealed column, as it opens.
 pub(super) fn sealed_columns() {
     let key = bytes("data key");
@@ -46,12 +59,14 @@ pub(super) fn sealed_columns() {
     wrapped.label = "clawkeep/1/wrap";
     let kdf = "$argon2id$v=19$m=65536,t=3,p=4$AAECAwQFBgcICQoLDA0ODw";
     let print = [&[0, 1][..], &bytes::<8>("print")].concat();
-    let frame = br#"[{"version":1,"profiles":{},"unknown":["kept"]},{"anthropic:work":2},{"anthropic:work":["https://example.org","client"]}]"#;
+    let frame = br#"[{"version":1,"profiles":{},"unknown":["kept"]},{},{"anthropic:work":["https://example.org","client"]}]"#;
     let tokens = br#"{"agent":"main","profile":"anthropic:work","origin":"https://example.org","clientId":"client","access":"sk-test-a","refresh":"sk-test-r","idToken":null,"expires":1800000000000}"#;
+    let listing = listed("anthropic:work", "anthropic");
+    let root = listed("agents", "");
     let agent = text("main");
     let mut passphrase = wrapped.clone();
     passphrase.parts = vec![number(2), text("passphrase"), text(kdf)];
-    let cases: [(&str, Place, &[u8]); 14] = [
+    let cases: [(&str, Place, &[u8]); 17] = [
         ("profiles", credential("profiles"), ENTRY),
         (
             "profiles-without-expiry",
@@ -96,7 +111,11 @@ pub(super) fn sealed_columns() {
         ),
         (
             "record-key-newest",
-            place("record_keys", "sealed", vec![text("audit"), number(2)]),
+            place(
+                "record_keys",
+                "sealed",
+                vec![text("audit"), number(2), text("listed")],
+            ),
             &later,
         ),
         (
@@ -104,7 +123,7 @@ pub(super) fn sealed_columns() {
             place(
                 "record_keys",
                 "sealed",
-                vec![text("audit"), number(1), number(2)],
+                vec![text("audit"), number(1), text("listed"), number(2)],
             ),
             &other_key,
         ),
@@ -113,9 +132,33 @@ pub(super) fn sealed_columns() {
             place(
                 "record_keys",
                 "sealed",
-                vec![text("fingerprint"), number(1)],
+                vec![text("fingerprint"), number(1), text("listed")],
             ),
             &other_key,
+        ),
+        (
+            "record-key-before-schema-4",
+            place("record_keys", "sealed", vec![text("audit"), number(1)]),
+            &other_key,
+        ),
+        (
+            "listing",
+            place("listings", "sealed", vec![text("main"), text("profiles")]),
+            &listing,
+        ),
+        (
+            "listing-root",
+            place(
+                "listings",
+                "sealed",
+                vec![
+                    text(""),
+                    text("root"),
+                    number(41),
+                    json!({"bytes": hex(&bytes::<32>("mac of event 41"))}),
+                ],
+            ),
+            &root,
         ),
         (
             "rescue",
@@ -291,7 +334,7 @@ pub(super) fn sealed_defects() {
     let mut newest = make::place(
         "record_keys",
         "sealed",
-        vec![text("audit"), number(1), number(2)],
+        vec![text("audit"), number(1), text("listed"), number(2)],
     );
     let earlier = newest.seal(
         "record-key-earlier",
@@ -305,6 +348,24 @@ pub(super) fn sealed_defects() {
         &newest,
         EPOCH,
         &earlier,
+    );
+    let listed = make::place(
+        "record_keys",
+        "sealed",
+        vec![text("audit"), number(1), text("listed")],
+    );
+    let mut unlisted = listed.clone();
+    unlisted.parts.pop();
+    refused(
+        "record-key-listed-as-before-schema-4",
+        "an audit key of a listed vault, the listings taken out",
+        &unlisted,
+        EPOCH,
+        &listed.seal(
+            "record-key-newest",
+            &bytes("data key"),
+            &bytes::<32>("another key"),
+        ),
     );
     let case = json!({
         "label": place.label, "key": hex(&bytes::<32>("data key")), "vault": hex(b"another vault id"), "epoch": EPOCH,

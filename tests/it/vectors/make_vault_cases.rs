@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::dir;
 use super::make::write;
-use super::make_vaults::{Making, OPENAI, Older, START, actor, alter, filled};
+use super::make_vaults::{Earlier, Making, OPENAI, START, actor, alter, filled};
 
 /// A good vault, of which cases are made.
 struct Base {
@@ -24,6 +24,8 @@ struct Base {
     head: String,
     slots: Value,
     events: i64,
+    /// The refresh state of the login's token, as it is named.
+    own_grant: String,
 }
 
 impl Base {
@@ -31,6 +33,7 @@ impl Base {
         making.vault.compact().unwrap();
         let (given, path) = (making.given(), making.path());
         let head = making.vault.head().unwrap().unwrap().to_string();
+        let own_grant = making.vault.fingerprint("sk-test-refresh");
         drop(making.vault);
         let small = making.dir.path().join("small.db");
         let conn = Connection::open(&path).unwrap();
@@ -47,6 +50,7 @@ impl Base {
             head,
             slots: json!(slots),
             events: count("SELECT count(*) FROM events"),
+            own_grant: format!("the refresh state of {own_grant}"),
         }
     }
 
@@ -83,6 +87,11 @@ const SHOWN: (i64, &str) = (0, "openai:default");
 const TOKEN: (i64, &str) = (0, "sk-test-openai-2");
 const HOLDS: (i64, &str) = (0, "The record holds");
 const ROW: &str = "profile openai:default of agent main";
+/// A row is refused by what needs it, and a credential that is named is handed out all the same.
+const fn but_token(row: &'static str) -> [(i64, &'static str); 3] {
+    [(65, row), TOKEN, (65, row)]
+}
+
 /// Where the row of a profile is.
 const OF: &str = "WHERE profile = (SELECT id FROM terms WHERE text = ?1)";
 
@@ -91,9 +100,12 @@ const OF: &str = "WHERE profile = (SELECT id FROM terms WHERE text = ?1)";
 fn make_vaults() {
     let _ = fs::remove_dir_all(dir().join("vaults"));
     fs::create_dir_all(dir().join("vaults")).unwrap();
-    let (making, old_row, old_frame) = filled();
+    let (making, earlier) = filled();
     let base = Base::of(making);
-    credentials(&base, &old_row, &old_frame);
+    credentials(&base, &earlier);
+    frames(&base, &earlier);
+    rows(&base);
+    listings(&base, &earlier);
     records(&base);
     keys(&base);
     containers(&base);
@@ -104,7 +116,7 @@ fn sql(text: &'static str) -> impl FnOnce(&Connection) {
     move |conn| conn.execute_batch(text).unwrap()
 }
 
-fn credentials(base: &Base, old_row: &Older, old_frame: &Older) {
+fn credentials(base: &Base, earlier: &Earlier) {
     base.case(
         "sound",
         "nothing is wrong with it",
@@ -140,7 +152,7 @@ fn credentials(base: &Base, old_row: &Older, old_frame: &Older) {
     );
     let put_back = |conn: &Connection| {
         let set = format!("UPDATE profiles SET sealed = ?2, generation = ?3 {OF}");
-        conn.execute(&set, params![OPENAI, old_row.0, old_row.1])
+        conn.execute(&set, params![OPENAI, earlier.row.0, earlier.row.1])
             .unwrap();
     };
     base.case(
@@ -171,6 +183,10 @@ fn credentials(base: &Base, old_row: &Older, old_frame: &Older) {
             "generation",
             "UPDATE profiles SET generation = 3 WHERE provider = 'openai'",
         ),
+        (
+            "position",
+            "UPDATE profiles SET position = position + 5 WHERE provider = 'openai'",
+        ),
         ("removed", "DELETE FROM profiles WHERE provider = 'openai'"),
     ];
     for (name, edit) in edits {
@@ -183,58 +199,212 @@ fn credentials(base: &Base, old_row: &Older, old_frame: &Older) {
             reader(),
         );
     }
-    let other = |row: &'static str| ([(65, row); 3], base.opened(&[row], base.holds()));
-    // Of what is not known, the copies differ.
-    let (program, _) = other("the frame of agent main");
-    let reader = base.opened(
-        &[
-            "the frame of agent main",
-            "the lastGood of agent main",
-            "the order of agent main",
-        ],
-        base.holds(),
+    let added = "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, expires, generation, updated_at, sealed) \
+         SELECT 99, agent, (SELECT id FROM terms WHERE text = 'order.set'), 9, provider, type, owner, expires, generation, updated_at, \
+         sealed FROM profiles WHERE provider = 'openai'";
+    let row = "profile order.set of agent main";
+    base.case(
+        "profile-added",
+        "the row of a credential is copied under another profile",
+        sql(added),
+        but_token(row),
+        base.opened(&[row], base.holds()),
     );
+}
+
+fn frames(base: &Base, earlier: &Earlier) {
+    let row = "the frame of agent main";
     base.case(
         "frame-revision",
         "an agent's revision is altered",
         sql("UPDATE agents SET revision = revision + 1"),
-        program,
-        reader,
-    );
-    let (program, reader) = other("the order of agent main");
-    base.case(
-        "order-copy",
-        "the copy of the order differs from the frame",
-        sql("UPDATE provider_entries SET value = '[]' WHERE section = 'order'"),
-        program,
-        reader,
-    );
-    let (program, reader) = other("usage of profile openai:default of agent main");
-    base.case(
-        "usage-bit",
-        "a usage entry is cut",
-        sql("UPDATE usage SET sealed = substr(sealed, 1, length(sealed) - 1)"),
-        program,
-        reader,
+        but_token(row),
+        base.opened(&[row], base.holds()),
     );
     let old = |conn: &Connection| {
-        conn.execute(
-            "UPDATE agents SET frame = ?1, revision = ?2",
-            params![old_frame.0, old_frame.1],
-        )
-        .unwrap();
-        conn.execute_batch(
-            "UPDATE provider_entries SET value = '[\"openai:default\"]' WHERE section = 'order'",
-        )
-        .unwrap();
+        let put = "UPDATE agents SET frame = ?1, revision = ?2";
+        conn.execute(put, params![earlier.frame.0, earlier.frame.1])
+            .unwrap();
     };
-    let about = "an agent's frame as it was before the order was last changed, with its revision: not told (docs/file-format.md, What must match)";
     base.case(
         "frame-old",
-        about,
+        "an agent's frame as it was before the order was last changed, with its revision",
         old,
-        [SHOWN, TOKEN, HOLDS],
-        base.opened(&[], base.holds()),
+        but_token(row),
+        base.opened(&[row], base.holds()),
+    );
+}
+
+/// Rows of which only the listings say that they are not as they were.
+fn rows(base: &Base) {
+    let case =
+        |name: &str, about: &str, edit: &'static str, row: &str, program: [(i64, &str); 3]| {
+            base.case(
+                name,
+                about,
+                sql(edit),
+                program,
+                base.opened(&[row], base.holds()),
+            );
+        };
+    // What neither of the other commands needs is found by who verifies.
+    let verified = |row: &'static str| [SHOWN, TOKEN, (65, row)];
+    let row = "the order of agent main";
+    case(
+        "order-copy",
+        "the copy of the order differs from the frame",
+        "UPDATE provider_entries SET value = '[]' WHERE section = 'order'",
+        row,
+        but_token(row),
+    );
+    let row = "usage of profile openai:default of agent main";
+    case(
+        "usage-bit",
+        "a usage entry is cut",
+        "UPDATE usage SET sealed = substr(sealed, 1, length(sealed) - 1)",
+        row,
+        but_token(row),
+    );
+    case(
+        "usage-removed",
+        "a usage entry is taken out",
+        "DELETE FROM usage",
+        row,
+        but_token(row),
+    );
+    let row = "a version of profile openai:default of agent main";
+    case(
+        "version-removed",
+        "what a change replaced is taken out",
+        "DELETE FROM profile_versions",
+        row,
+        verified(row),
+    );
+    let row = "the pin of session s1 for openai of agent main";
+    case(
+        "pin-altered",
+        "a session is pinned to another profile",
+        "UPDATE session_pins SET profile = (SELECT id FROM terms WHERE text = 'anthropic:work')",
+        row,
+        but_token(row),
+    );
+    let row = "the export record of /nowhere/auth-profiles.json";
+    case(
+        "export-altered",
+        "the revision that a store file was written at is altered",
+        "UPDATE exports SET revision = revision + 1",
+        row,
+        verified(row),
+    );
+    let row = "the sync note of profile anthropic:work of agent main";
+    case(
+        "sync-note-planted",
+        "a note why a login was not imported is put in",
+        "INSERT INTO sync_skips SELECT agent, profile, 'why' FROM profiles WHERE provider = 'anthropic'",
+        row,
+        but_token(row),
+    );
+    let row = "a row of usage that belongs to no agent";
+    case(
+        "row-of-nobody",
+        "a usage entry of an agent that is not there is put in",
+        "INSERT INTO usage (agent, profile, position, sealed) SELECT 999, profile, 0, sealed FROM usage",
+        row,
+        verified(row),
+    );
+    let row = "key slot 3";
+    case(
+        "slot-noise",
+        "the time of a key slot is altered; it opens as before",
+        "UPDATE key_slots SET created_at = created_at + 1 WHERE slot = 3",
+        row,
+        verified(row),
+    );
+    let row = "the refresh state of 1:0102030405060708";
+    case(
+        "grant-inserted",
+        "the refresh state of a token that nobody knows is put in",
+        "INSERT INTO grants (print, state, fence, since) VALUES (x'00010102030405060708', 'dead', 1, 0)",
+        row,
+        verified(row),
+    );
+    let row = "the refresh state of 1:0707070707070707";
+    case(
+        "grant-altered",
+        "a refresh token that is dead is said to be good",
+        "UPDATE grants SET state = 'free' WHERE state = 'dead'",
+        row,
+        verified(row),
+    );
+    case(
+        "grant-removed",
+        "the refresh state of a token that is dead is taken out",
+        "DELETE FROM grants WHERE state = 'dead'",
+        row,
+        verified(row),
+    );
+    base.case(
+        "grant-of-login-removed",
+        "the refresh state of a login's token is taken out: the login is refused, other credentials are not",
+        sql("DELETE FROM grants WHERE state = 'free'"),
+        [
+            (65, "the refresh state of profile anthropic:work of agent main"),
+            TOKEN,
+            (65, &base.own_grant),
+        ],
+        base.opened(&[&base.own_grant], base.holds()),
+    );
+}
+
+fn listings(base: &Base, earlier: &Earlier) {
+    base.case(
+        "root-removed",
+        "the root of the listings is taken out: the vault does not pass for one of an earlier schema",
+        sql("DELETE FROM listings WHERE owner = 0 AND part = 'root'"),
+        [(65, "the audit key"); 3],
+        json!({"error": "record-key"}),
+    );
+    base.case(
+        "listings-removed",
+        "all listings are taken out",
+        sql("DELETE FROM listings"),
+        [(65, "the audit key"); 3],
+        json!({"error": "record-key"}),
+    );
+    let root = "the list of rows";
+    let put_back = |conn: &Connection| {
+        let put = "UPDATE listings SET sealed = ?1 WHERE owner = 0 AND part = 'root'";
+        conn.execute(put, [&earlier.root.0]).unwrap();
+    };
+    base.case(
+        "root-old",
+        "the root of the listings as it was some events before",
+        put_back,
+        [(65, "its list of rows is not that of the last event"); 3],
+        base.opened(&[root], base.holds()),
+    );
+    base.case(
+        "listing-removed",
+        "the list of refresh states is taken out",
+        sql("DELETE FROM listings WHERE part = 'grants'"),
+        [(65, "its list of grants was modified"); 3],
+        base.opened(&["the list of grants"], base.holds()),
+    );
+    let frame = "the frame of agent main";
+    base.case(
+        "listing-of-agent-removed",
+        "the list of an agent's usage entries is taken out, and they with it",
+        sql("DELETE FROM listings WHERE part = 'usage'; DELETE FROM usage"),
+        [(65, frame); 3],
+        base.opened(&[frame], base.holds()),
+    );
+    let nobody = "a list of rows that belongs to nobody";
+    base.case(
+        "listing-of-nobody",
+        "a list is copied to a place where there is none",
+        sql("INSERT INTO listings SELECT 999, part, sealed FROM listings WHERE part = 'usage'"),
+        [SHOWN, TOKEN, (65, nobody)],
+        base.opened(&[nobody], base.holds()),
     );
 }
 
@@ -273,12 +443,20 @@ fn records(base: &Base) {
         fault("altered", 6),
     );
     let cut = "DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)";
-    case(
+    let root = "its list of rows is not that of the last event";
+    base.case(
         "record-cut-off-with-head",
         "the last event is cut off, and a head was kept",
-        cut,
-        "cut off",
-        fault("truncated", last),
+        sql(cut),
+        [(65, root), (65, root), (65, "cut off")],
+        base.opened(&["the list of rows"], fault("truncated", last)),
+    );
+    base.case(
+        "record-cut-off",
+        "the last event is cut off: without a head, the listings show it",
+        sql(cut),
+        [(65, root); 3],
+        base.opened(&["the list of rows"], json!({"holds": last - 1})),
     );
     let series = "DELETE FROM series WHERE (subject, action) = (SELECT subject, action FROM events WHERE seq = 4)";
     case(
@@ -300,7 +478,8 @@ fn records(base: &Base) {
 fn keys(base: &Base) {
     let without = |gone: i64| {
         let left: Vec<i64> = (1..=4).filter(|slot| *slot != gone).collect();
-        json!({"slots": left, "unopened": [], "record": base.holds()})
+        let row = format!("key slot {gone}");
+        json!({"slots": left, "unopened": [row], "record": base.holds()})
     };
     let refused = |said: &'static str| [(77, said); 3];
     let wrapped = |conn: &Connection| {
@@ -330,7 +509,7 @@ fn keys(base: &Base) {
         "slot-kdf-weak",
         "the passphrase's slot asks for less memory than is taken; the key file opens",
         sql(kdf),
-        [SHOWN, TOKEN, HOLDS],
+        [SHOWN, TOKEN, (65, "key slot 2")],
         without(2),
     );
     let kind = "UPDATE key_slots SET kind = 'recovery' WHERE slot = 1";
@@ -384,7 +563,7 @@ fn containers(base: &Base) {
         [(65, "is not a clawkeep vault"); 3],
         json!({"error": "foreign"}),
     );
-    let newer = "UPDATE refinery_schema_history SET version = 99 WHERE version = 3";
+    let newer = "UPDATE refinery_schema_history SET version = 99 WHERE version = 4";
     base.case(
         "newer-schema",
         "a schema that is not known",
@@ -396,7 +575,7 @@ fn containers(base: &Base) {
 
 /// A vault whose keys were rotated, then all renewed, and whose record was pruned.
 fn rotated() {
-    let (mut making, ..) = filled();
+    let (mut making, _) = filled();
     making.rotate();
     making.put(OPENAI, &json!({"type": "api_key", "provider": "openai", "key": "sk-test-openai-2", "note": "again"}), EventKind::ProfileUpdated);
     let before = UnixMs(START + 6 * 60_000);
@@ -431,19 +610,11 @@ fn rotated() {
         json!({"error": "record-key"}),
     );
     let kept = "DELETE FROM events WHERE seq = (SELECT min(seq) FROM events)";
-    // What a profile's newest change is, is told by its event: the credential is refused too.
     base.case(
         "pruned-kept-removed",
         "an event that pruning kept is taken out",
         sql(kept),
-        [
-            (65, "profile anthropic:work of agent main"),
-            (65, "profile anthropic:work of agent main"),
-            (65, "kept when the record was pruned"),
-        ],
-        base.opened(
-            &["profile anthropic:work of agent main"],
-            json!({"error": "kept-missing", "seq": null}),
-        ),
+        [SHOWN, TOKEN, (65, "kept when the record was pruned")],
+        base.opened(&[], json!({"error": "kept-missing", "seq": null})),
     );
 }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::domain::{AgentName, Endpoint, ProfileId, StoreDoc, UnixMs};
+use clawkeep::domain::{AgentName, Endpoint, Fingerprint, ProfileId, ProviderId, StoreDoc, UnixMs};
 use clawkeep::platform::keychain::Secret;
 use clawkeep::platform::{Actor, Clock, Keychain, KeychainError};
 use clawkeep::vault::{
-    ChangeNote, ExportState, Exported, KeyChoice, KeySources, NewKey, Renewal, UnlockedVault,
-    Upgrade, create,
+    ChangeNote, ExportState, Exported, Grant, GrantState, KeyChoice, KeySources, NewKey, Renewal,
+    UnlockedVault, Upgrade, create,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -26,6 +26,11 @@ pub(super) const START: i64 = 1_750_000_000_000;
 const PASSPHRASE: &str = "made up for vectors";
 pub(super) const OPENAI: &str = "openai:default";
 const WORK: &str = "anthropic:work";
+/// A refresh token that its provider refuses.
+const DEAD: Fingerprint = Fingerprint {
+    key_number: 1,
+    digest: [7; 8],
+};
 
 /// A keychain in memory.
 #[derive(Default)]
@@ -75,7 +80,7 @@ pub(super) fn actor() -> Actor {
     }
 }
 
-fn sources<'k>(dir: &Path, keychain: &'k Items) -> KeySources<'k> {
+pub(super) fn sources<'k>(dir: &Path, keychain: &'k dyn Keychain) -> KeySources<'k> {
     KeySources {
         named_keyfile: None,
         credential_keyfile: None,
@@ -174,6 +179,30 @@ impl Making {
         tx.commit().unwrap();
     }
 
+    /// A pinned session, and the refresh states of the login's token and of one that is dead.
+    fn pin_session_and_grants(&mut self) {
+        let clock = self.clock();
+        let own = self.vault.fingerprint("sk-test-refresh");
+        let actor = actor();
+        let mut tx = self.vault.begin(&actor, clock).unwrap();
+        for (print, state) in [(own, GrantState::Free), (DEAD, GrantState::Dead)] {
+            let grant = Grant {
+                state,
+                fence: 2,
+                ..Grant::default()
+            };
+            tx.set_grant(print, &grant).unwrap();
+        }
+        tx.pin_session(
+            &AgentName::default(),
+            "s1",
+            &ProviderId::new("openai"),
+            &ProfileId::new(OPENAI),
+        )
+        .unwrap();
+        tx.commit().unwrap();
+    }
+
     pub(super) fn add_keys(&mut self) {
         for new in [
             NewKey::Passphrase(PASSPHRASE.into()),
@@ -259,7 +288,17 @@ pub(super) fn alter(path: &Path, work: impl FnOnce(&Connection)) {
 /// A sealed cell as it was, and the number that it was bound to.
 pub(super) type Older = (Vec<u8>, i64);
 
-pub(super) fn filled() -> (Making, Older, Older) {
+/// What was in the vault earlier, to be put back.
+pub(super) struct Earlier {
+    /// The row of the first credential.
+    pub(super) row: Older,
+    /// The agent's frame.
+    pub(super) frame: Older,
+    /// The root of the listings, and the number of the event that it was bound to.
+    pub(super) root: Older,
+}
+
+pub(super) fn filled() -> (Making, Earlier) {
     let mut making = Making::new();
     let key = |key: &str| json!({"type": "api_key", "provider": "openai", "key": key});
     let login = json!({"type": "oauth", "provider": "anthropic", "access": "sk-test-access", "refresh": "sk-test-refresh",
@@ -271,13 +310,17 @@ pub(super) fn filled() -> (Making, Older, Older) {
         conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap()
     };
-    let old_row = pair("SELECT sealed, generation FROM profiles ORDER BY id LIMIT 1");
+    let row = pair("SELECT sealed, generation FROM profiles ORDER BY id LIMIT 1");
     making.put(OPENAI, &key("sk-test-openai-2"), EventKind::ProfileUpdated);
     making.pin_and_export();
     making.put_sections(&["openai:default"], 1);
-    let old_frame = pair("SELECT frame, revision FROM agents");
+    let frame = pair("SELECT frame, revision FROM agents");
+    let root = pair(
+        "SELECT sealed, (SELECT max(seq) FROM events) FROM listings WHERE owner = 0 AND part = 'root'",
+    );
     drop(conn);
     making.put_sections(&["openai:default", "openai:spare"], 0);
     making.add_keys();
-    (making, old_row, old_frame)
+    making.pin_session_and_grants();
+    (making, Earlier { row, frame, root })
 }

@@ -1,15 +1,21 @@
 //! Whole vaults: what the program does with each.
 
 use std::fs;
+use std::time::Duration;
 
-use serde_json::Value;
+use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
+use clawkeep::vault::{KeySources, Vault, VaultError};
+use serde_json::{Value, json};
 
+use super::make_vaults::sources;
 use super::{cases, dir, text};
 use crate::support::damage::chmod;
 use crate::support::home::{Home, Run, VAULT};
 
 /// How many there are.
-const CASES: usize = 33;
+const CASES: usize = 53;
+/// Of how many the library says which rows are not as clawkeep left them.
+const COMPARED: usize = 41;
 
 /// Where the key file lies in each home: nothing depends on the vault's id.
 const KEY: &str = "key";
@@ -69,4 +75,37 @@ fn whole_vaults() {
             );
         }
     }
+}
+
+/// Which rows the library names is what the reader is to name.
+#[test]
+fn rows_that_are_not_as_they_were() {
+    let keychain = SystemKeychain::new(Duration::ZERO, SessionBus::Absent);
+    let mut compared = 0;
+    for (name, case) in cases("vaults") {
+        let unopened = &case["reader"]["unopened"];
+        let home = home(&case);
+        let Ok(vault) = Vault::open(&home.at(VAULT)) else {
+            continue;
+        };
+        let sources = KeySources {
+            named_keyfile: Some(home.at(KEY)),
+            ..sources(&home.at(""), &keychain)
+        };
+        let Ok(vault) = vault.unlock(&sources) else {
+            continue;
+        };
+        let rows = match vault.altered_rows() {
+            Ok(rows) => rows,
+            Err(VaultError::Damaged { what, .. }) => {
+                let list = what.split(" is not ").next().unwrap();
+                let list = list.split(" was ").next().unwrap();
+                vec![list.replacen("its", "the", 1)]
+            }
+            Err(error) => panic!("{name}: {error}"),
+        };
+        assert_eq!(json!(rows), *unopened, "{name}");
+        compared += 1;
+    }
+    assert_eq!(compared, COMPARED);
 }

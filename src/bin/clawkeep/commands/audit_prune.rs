@@ -10,7 +10,8 @@ use crate::record::prune::{counted, prune};
 use crate::time_arg::{self, TimeArg};
 use crate::ui::local_minute;
 
-/// Remove the events before a time, but for the newest change of each profile, and leave a checkpoint that proves it.
+/// Remove the events before a time, except the newest change of each profile and the upgrade of the vault, and leave a checkpoint
+/// that proves them
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl && clawkeep audit prune --before 400d\n  clawkeep audit prune   what clawkeep.retention in clawkeep.toml says; `clawkeep sync` does it too, once a day"
@@ -47,7 +48,7 @@ impl AuditPrune {
         }
         context.locked()?; // pruning never makes a vault
         let question = format!(
-            "Remove the events before {} for good, but for the newest change of each profile?",
+            "Remove the events before {} permanently, except the newest change of each profile and the upgrade of the vault?",
             local_minute(before.0)
         );
         // A script that says so means it.
@@ -71,10 +72,10 @@ impl AuditPrune {
         let before = local_minute(before.0);
         let said = match pruned {
             Some(pruned) => format!(
-                "Removed {} before {before}, up to event {}; kept the newest change of each profile ({}).\n",
+                "Removed {} before {before}, up to event {}; kept {} that clawkeep still needs.\n",
                 counted(pruned.removed),
                 pruned.last,
-                pruned.kept
+                counted(pruned.kept)
             ),
             None => format!("Nothing to remove: the record has no event before {before}.\n"),
         };
