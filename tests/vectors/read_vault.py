@@ -579,6 +579,10 @@ class Vault:
         for part in OF_AGENT:
             if {id for (id,) in self.db.execute(f"SELECT agent FROM {part}")} - named:
                 yield f"a row of {part} that belongs to no agent"
+        for part in ("profiles", "profile_versions", "usage", "session_pins", "sync_skips"):
+            of = {id for row in self.db.execute(f"SELECT agent, profile FROM {part}") for id in row}
+            if of - self.terms.keys():
+                yield f"a row of {part} without a name"
         if agents - named:
             yield "a row of agents without a name"
         if any(part != "root" and part not in root if owner == 0 else owner not in named for owner, part in self.stored):

@@ -96,7 +96,7 @@ fn rows_that_are_not_as_they_were() {
             continue;
         };
         let rows = match vault.altered_rows() {
-            Ok(rows) => rows,
+            Ok(rows) => rows.into_iter().map(|row| row.name).collect(),
             Err(VaultError::Damaged { what, .. }) => {
                 let list = what.split(" is not ").next().unwrap();
                 let list = list.split(" was ").next().unwrap();
