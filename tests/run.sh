@@ -35,6 +35,7 @@ has c++                  | g++              | @fuzzing
 has python3              | python3          | @conformance @field-cases test(launchd_would_read) + test(every_page_does) + test(every_example_of)
 has dpkg-shlibdeps       | dpkg-dev         | @packages
 has lintian              | lintian          |
+has setfacl              | acl              |
 has man                  | man-db           |
 has elvish               | elvish           | test(elvish_takes_its_script)
 has faketime             | faketime         | @conformance test(a_clock_that_) + test(older_than_the_retention)

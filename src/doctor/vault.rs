@@ -78,24 +78,34 @@ fn rows(evidence: &Evidence<'_>, vault: &UnlockedVault) -> Vec<Finding> {
         let what = format!("{row} is damaged or was modified outside clawkeep");
         Finding::new(FindingId::VaultUnopened, what)
             .path(vault.path())
-            .advice(way_back(&row.kind))
+            .advice(way_back(evidence, &row.kind))
     };
     rows.into_iter().map(finding).collect()
 }
 
 /// What a person can do about an altered row.
-fn way_back(kind: &AlteredKind) -> String {
+fn way_back(evidence: &Evidence<'_>, kind: &AlteredKind) -> String {
     const BACKUP: &str = "clawkeep backup restore FILE";
     match kind {
         AlteredKind::Credential { agent, profile } => {
-            let profile = shell_word(profile);
-            let agent = match agent == AgentName::default().as_str() {
+            let mut agents = evidence.agents.iter();
+            let found = agents.find(|found| found.agent.name.as_str() == agent);
+            let store = found.map(|found| found.agent.store_file());
+            let of = match agent == AgentName::default().as_str() {
                 true => String::new(),
                 false => format!(" --agent {}", shell_word(agent)),
             };
-            format!(
-                "Put a kept version back: clawkeep models auth restore {profile}{agent}. Or store it anew, or put back a backup: {BACKUP}"
-            )
+            let id = shell_word(profile);
+            let others = format!(
+                "put back the version before it: clawkeep models auth restore {id}{of}; or a backup: {BACKUP}"
+            );
+            match store.filter(|store| exists(store)) {
+                Some(store) => format!(
+                    "Take the copy in the store: clawkeep import {}{of}; or {others}",
+                    shell_path(evidence.layout, &store)
+                ),
+                None => format!("Store it anew; or {others}"),
+            }
         }
         AlteredKind::KeySlot(slot) => {
             format!("Remove it, then add another: clawkeep key remove {slot}")

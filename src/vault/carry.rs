@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::error::{Context, VaultError};
 use super::grants::{Grant, GrantState, all_grants};
+use super::listing::Part;
 use super::profiles::ChangeNote;
+use super::proof::Altered;
 use super::sections::{Frame, frame_of};
 use super::{AgentState, Tx, UnlockedVault, Vault, events, terms};
 use crate::audit::{EventKind, Origin};
@@ -314,6 +316,37 @@ impl Tx<'_> {
             )
             .at(self.path, "write")
             .map(|_| ())
+    }
+
+    /// Whether the frame of an agent opens.
+    pub(super) fn has_frame_of(&self, agent: &str) -> bool {
+        has_frame(self, &AgentName::from_stored(agent.to_owned())).unwrap_or(false)
+    }
+
+    /// Grants whose rows were altered: nothing is redirected by them, and none is sent without a word.
+    pub(super) fn distrust_grants(&mut self, altered: &[Altered]) -> Result<(), VaultError> {
+        let altered = altered.iter().filter(|row| row.part == Part::Grants);
+        for key in altered.map(|row| row.key.as_str()) {
+            let bytes = data_encoding::HEXUPPER.decode(key.as_bytes()).ok();
+            let Some(print) = bytes.and_then(|bytes| Fingerprint::from_bytes(&bytes)) else {
+                continue;
+            };
+            let known = self.grant(print)?;
+            let state = match known.state {
+                GrantState::Free | GrantState::Started => GrantState::Uncertain,
+                state => state,
+            };
+            let successor = None;
+            self.set_grant(
+                print,
+                &Grant {
+                    state,
+                    successor,
+                    ..known
+                },
+            )?;
+        }
+        Ok(())
     }
 
     /// Forgets what was last in every store file: each is compared with nothing, so what only it has is taken over.

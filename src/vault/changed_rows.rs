@@ -101,9 +101,13 @@ impl Tx<'_> {
             if is_new {
                 return Ok(()); // it has no rows but this transaction's own
             }
-            if !matches!(proof.agent(&agents, name)?, AgentProof::Listed { .. }) {
-                let row = Part::Agents.describe("", name);
-                return Err(VaultError::Unopened { row });
+            match proof.agent(&agents, name)? {
+                AgentProof::Listed { .. } => {}
+                AgentProof::Absent => return Ok(()),
+                AgentProof::Altered => {
+                    let row = Part::Agents.describe("", name);
+                    return Err(VaultError::Unopened { row });
+                }
             }
         }
         let listing = proof.listing(scope, part)?;
@@ -112,6 +116,27 @@ impl Tx<'_> {
         }
         let row = part.describe(scope.name(), key);
         Err(VaultError::Unopened { row })
+    }
+
+    /// Fails where the listings of an agent are not as they were sealed: what is changed in them would be sealed with the rest.
+    ///
+    /// # Errors
+    /// [`VaultError::Unopened`] with the agent's name.
+    pub(super) fn expect_agent(&self, scope: Scope<'_>) -> Result<(), VaultError> {
+        if self.rows.anew_but.is_some() {
+            return Ok(());
+        }
+        let proof = self.proof();
+        let agents = proof.listing(Scope::Vault, Part::Agents)?;
+        let name = scope.name();
+        let is_new = self.rows.has(Scope::Vault, Part::Agents, name);
+        match proof.agent(&agents, name)? {
+            AgentProof::Altered if !is_new || agents.find(name).is_some() => {
+                let row = Part::Agents.describe("", name);
+                Err(VaultError::Unopened { row })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// To be called before a row is changed, added or removed: it must be as it is listed.
@@ -166,15 +191,6 @@ impl Tx<'_> {
         if changed.is_empty() && !is_new_head {
             return Ok(());
         }
-        // Two states with one end of the record could be exchanged unseen. What is known of store files may be older: they are
-        // compared anew.
-        debug_assert!(
-            is_new_head
-                || changed
-                    .keys()
-                    .all(|(_, part)| matches!(part, Part::Exports | Part::Agents | Part::Skips)),
-            "a change without an event: {changed:?}"
-        );
         let proof = self.proof();
         let mut root = proof.root().to_entries();
         let mut owners = BTreeSet::new();

@@ -235,15 +235,7 @@ impl Vault {
     /// # Errors
     /// When it cannot be read.
     pub fn has_abandoned(&self, head: &crate::audit::Head) -> Result<bool, VaultError> {
-        let detail = super::events::newest_detail(&self.conn, EventKind::BackupRestored)
-            .at(&self.path, "read")?;
-        let detail = detail.and_then(|detail| serde_json::from_str::<Value>(&detail).ok());
-        Ok(head.vault == self.id
-            && detail.is_some_and(|detail| {
-                detail["abandonedVault"].is_null()
-                    && detail["abandonedSeq"] == head.seq.0
-                    && detail["abandonedMac"] == data_encoding::HEXLOWER.encode(&head.mac)
-            }))
+        has_abandoned(&self.conn, self.id, head).at(&self.path, "read")
     }
 
     /// A number that is another one once another connection has committed. Two that are equal say nothing of what this
@@ -295,6 +287,22 @@ impl Vault {
         let table = read().at(&self.path, "check")?;
         Ok(table.map(|table| format!("a row of {table} refers to one that is not there")))
     }
+}
+
+/// Whether `head` is the one that the newest restore abandoned.
+pub(super) fn has_abandoned(
+    conn: &Connection,
+    vault: VaultId,
+    head: &crate::audit::Head,
+) -> rusqlite::Result<bool> {
+    let detail = super::events::newest_detail(conn, EventKind::BackupRestored)?;
+    let detail = detail.and_then(|detail| serde_json::from_str::<Value>(&detail).ok());
+    Ok(head.vault == vault
+        && detail.is_some_and(|detail| {
+            detail["abandonedVault"].is_null()
+                && detail["abandonedSeq"] == head.seq.0
+                && detail["abandonedMac"] == data_encoding::HEXLOWER.encode(&head.mac)
+        }))
 }
 
 /// The lock file beside a vault: creating and migrating hold it.

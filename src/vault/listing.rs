@@ -52,7 +52,8 @@ pub(super) enum Part {
     Exports,
 }
 
-/// How the rows of a part are read: `key` names a row among those of its owner (`?1`), and `note` is kept beside its digest.
+/// How the rows of a part are read. `select` gives a row's key, the note that is kept beside its digest, and its columns; `owner` says
+/// which rows are those of `?1`, and `by_key` which of them has the key `?2`.
 struct Query {
     select: &'static str,
     owner: &'static str,

@@ -530,14 +530,17 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    /// A version comes or goes: nothing is taken over from the row that was there.
+    /// A version comes or goes whole.
     fn will_change_version(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,
         row: i64,
     ) -> Result<(), VaultError> {
-        let agent_id = self.touch_agent(agent)?;
+        // The agent itself does not change with it.
+        let agent_id = terms::find(&self.tx, agent.as_str()).at(self.path, "read")?;
+        let agent_id = agent_id.unwrap_or_default();
+        self.expect_agent(Scope::Agent(agent_id, agent.as_str()))?;
         let key = serde_json::json!([profile.as_str(), row]).to_string();
         self.will_replace(Scope::Agent(agent_id, agent.as_str()), Part::Versions, &key);
         Ok(())

@@ -11,16 +11,14 @@ use super::history::through_sql;
 use crate::audit::{Event, EventKind};
 use crate::domain::{Fingerprint, UnixMs, from_outside};
 
-/// How far ahead a time may lie before which a provider is not to be asked, in milliseconds: a day. Source: the same bound as where
-/// such times are set (`sync::renew`).
-const NOT_BEFORE_MAX_MS: i64 = 24 * 3_600_000;
-
 /// An agent and a profile.
 type Subject = (String, String);
 
 /// A grant, as the record has it.
 struct Recorded {
     grant: Grant,
+    /// Whether the refresh token might have been spent before the refresh that was begun last.
+    was_uncertain: bool,
     /// The event that says so, and whom it is about.
     seq: i64,
     subject: Option<Subject>,
@@ -46,7 +44,8 @@ pub(super) struct RecordSays {
     /// By agent, session and provider: the profile, and when.
     pins: BTreeMap<(String, String, String), (String, i64)>,
     skips: BTreeMap<Subject, String>,
-    paths: BTreeSet<String>,
+    /// By agent: the store files that were written or read.
+    paths: BTreeSet<(String, String)>,
 }
 
 impl RecordSays {
@@ -68,9 +67,6 @@ impl RecordSays {
             .as_deref()
             .and_then(|detail| serde_json::from_str(detail).ok())
             .unwrap_or_default();
-        if let Some(path) = detail["path"].as_str() {
-            self.paths.insert(path.to_owned());
-        }
         let subject = event.agent.as_deref().zip(event.profile.as_deref());
         let subject = subject.map(|(agent, profile)| (agent.to_owned(), profile.to_owned()));
         let kind = EventKind::from_name(&event.kind);
@@ -88,6 +84,11 @@ impl RecordSays {
         }
         match kind {
             Some(EventKind::VaultUpgraded) => self.was_upgraded = true,
+            Some(EventKind::ExportWritten | EventKind::StoreMerged | EventKind::ImportApplied) => {
+                if let (Some(agent), Some(path)) = (&event.agent, detail["path"].as_str()) {
+                    self.paths.insert((agent.to_string(), path.to_owned()));
+                }
+            }
             Some(
                 EventKind::RefreshStarted
                 | EventKind::RefreshSucceeded
@@ -134,15 +135,19 @@ impl RecordSays {
         };
         let next = detail["next"].as_str().and_then(parse);
         let before = self.grants.get(&print.to_bytes());
-        let was_open = detail["was"] == "uncertain"
-            || before.is_some_and(|before| before.grant.state == GrantState::Uncertain);
+        let was_uncertain = match kind {
+            Some(EventKind::RefreshStarted) => {
+                matches!(detail["was"].as_str(), Some("uncertain" | "started"))
+            }
+            _ => before.is_some_and(|before| before.was_uncertain),
+        };
         let state = match kind {
             Some(EventKind::RefreshStarted) => GrantState::Started,
             Some(EventKind::RefreshInterrupted) => GrantState::Uncertain,
             Some(EventKind::RefreshFailed) => match detail["class"].as_str() {
                 Some("dead") => GrantState::Dead,
                 Some("uncertain") => GrantState::Uncertain,
-                _ if was_open => GrantState::Uncertain,
+                _ if was_uncertain => GrantState::Uncertain,
                 _ => GrantState::Free,
             },
             _ if next.is_some() => GrantState::Spent,
@@ -152,9 +157,13 @@ impl RecordSays {
             grant: Grant {
                 state,
                 fence: detail["fence"].as_i64().unwrap_or_default(),
+                failed: (kind == Some(EventKind::RefreshFailed))
+                    .then(|| detail["class"].as_str().map(str::to_owned))
+                    .flatten(),
+                not_before: detail["until"].as_i64().map(UnixMs),
                 successor: next,
-                ..Grant::default()
             },
+            was_uncertain,
             seq: event.seq.0,
             subject,
         };
@@ -169,27 +178,28 @@ impl RecordSays {
             .subject
             .as_ref()
             .and_then(|subject| self.profiles.get(subject));
-        let is_over = newest.is_some_and(|newest| newest.seq > recorded.seq);
+        let is_over =
+            newest.is_some_and(|newest| newest.since.is_some() && newest.seq > recorded.seq);
         match state {
             GrantState::Dead | GrantState::Uncertain if is_over => GrantState::Free,
             state => state,
         }
     }
 
-    /// What a grant is to be, by its row and the record: of two states the one in which less is sent, and no successor but the record's.
-    pub(super) fn settle(&self, print: Fingerprint, row: &Grant, now: UnixMs) -> Grant {
+    /// What a grant is to be, by its row and the record: of two states the one in which less is sent; all else is the
+    /// record's.
+    pub(super) fn settle(&self, print: Fingerprint, row: &Grant) -> Grant {
         let recorded = self.grants.get(&print.to_bytes());
         let state = recorded.map_or(GrantState::Free, |recorded| self.state_of(recorded));
-        let latest = now.0.saturating_add(NOT_BEFORE_MAX_MS);
         Grant {
             state: if state.caution() > row.state.caution() {
                 state
             } else {
                 row.state
             },
-            fence: recorded.map_or(row.fence, |recorded| recorded.grant.fence.max(row.fence)),
-            failed: row.failed.clone(),
-            not_before: row.not_before.filter(|at| at.0 <= latest),
+            fence: recorded.map_or(0, |recorded| recorded.grant.fence),
+            failed: recorded.and_then(|recorded| recorded.grant.failed.clone()),
+            not_before: recorded.and_then(|recorded| recorded.grant.not_before),
             successor: recorded.and_then(|recorded| recorded.grant.successor),
         }
     }
@@ -265,9 +275,18 @@ impl RecordSays {
         skip.map(String::as_str)
     }
 
-    /// Whether the record knows of a store file there.
-    pub(super) fn has_path(&self, path: &str) -> bool {
-        self.paths.contains(&from_outside(path))
+    /// Whether the record knows of a store file of the agent there.
+    pub(super) fn has_path(&self, agent: &str, path: &str) -> bool {
+        let path = from_outside(path);
+        self.paths.contains(&(agent.to_owned(), path))
+    }
+
+    /// The profiles that an agent has, as the record knows.
+    pub(super) fn present_of(&self, agent: &str) -> impl Iterator<Item = &str> {
+        self.profiles
+            .iter()
+            .filter(move |((of, _), newest)| of == agent && newest.since.is_some())
+            .map(|((_, profile), _)| profile.as_str())
     }
 }
 

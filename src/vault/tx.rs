@@ -168,7 +168,8 @@ impl Tx<'_> {
         Ok(seq)
     }
 
-    /// Makes the changes and their events durable.
+    /// Makes the changes and their events durable. Every change needs an event: two states of the vault with the same last event could
+    /// be exchanged unseen.
     ///
     /// # Errors
     /// When the disk refuses, or an agent's frame does not open; nothing is changed then.

@@ -4,11 +4,14 @@
 //! The migration has no key, and what stands in plain columns of an earlier schema proves nothing. What the record or a seal
 //! proves is kept. What neither proves is set to the value that can do no harm, and the event says how much that was.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 use serde_json::{Map, Value};
 
 use super::changed_rows::Listed;
 use super::error::{Context, VaultError};
+use super::file::has_abandoned;
 use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 use super::listing::{self, Digest, Entry, Part, ROOT, VAULT};
 use super::profiles::Plain;
@@ -26,7 +29,7 @@ use crate::platform::{Actor, Clock, Resident};
 /// What an upgrade found.
 #[derive(Default)]
 struct Found {
-    /// Rows that are not good: they stay unlisted, and are named by whoever reads.
+    /// Rows that are not good: they are listed as something that no row is, so every reader finds them.
     altered: Vec<Altered>,
     /// Agents whose credentials were put in the order in which the record names them.
     reordered: Vec<String>,
@@ -63,11 +66,6 @@ impl UnlockedVault {
         }
         let id = self.id;
         let head = upgrade.kept_head.and_then(|kept| kept(id));
-        let head = match head {
-            // A restore went on from an earlier event.
-            Some(head) if self.has_abandoned(&head)? => None,
-            head => head,
-        };
         let this = Actor::current("clawkeep");
         self.upgrade_rows(upgrade.by.unwrap_or((&this, Clock::System)), head)?;
         // Another process may have done it.
@@ -92,6 +90,9 @@ impl UnlockedVault {
         {
             return Ok(());
         }
+        // A restore may have gone on from an earlier event. That it says so is proved with the rest.
+        let is_abandoned = |head: &Head| has_abandoned(&tx.tx, id, head).unwrap_or(false);
+        let head = head.filter(|head| !is_abandoned(head));
         let checked = verify::verify(&tx.tx, (id, &tx.keys.chain), head);
         if let Err(fault) = checked.at(tx.path, "read")? {
             return Err(tx.refuse_upgrade(&format!("its record does not hold: {fault}")));
@@ -118,7 +119,10 @@ impl Tx<'_> {
     }
 
     fn upgrade(&mut self, record: &RecordSays) -> Result<(), VaultError> {
-        let mut found = Found::default();
+        let mut found = Found {
+            dropped: self.drop_nameless_rows().at(self.path, "write")?,
+            ..Found::default()
+        };
         self.settle_grants(record, &mut found)?;
         for (id, name) in self.agent_rows().at(self.path, "read")? {
             self.check_agent((id, &name), record, &mut found)?;
@@ -154,11 +158,38 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Rows of nobody: nothing reads them, and they could not be listed.
+    fn drop_nameless_rows(&self) -> rusqlite::Result<usize> {
+        let mut dropped = 0;
+        for (table, owner) in [
+            ("profiles", "agents"),
+            ("profile_versions", "agents"),
+            ("usage", "agents"),
+            ("session_pins", "agents"),
+            ("sync_skips", "terms"),
+        ] {
+            dropped += self.tx.execute(
+                &format!(
+                    "DELETE FROM {table} WHERE profile NOT IN (SELECT id FROM terms) \
+                     OR agent NOT IN (SELECT id FROM terms) OR agent NOT IN (SELECT id FROM {owner})"
+                ),
+                [],
+            )?;
+        }
+        for table in ["provider_entries", "exports"] {
+            dropped += self.tx.execute(
+                &format!("DELETE FROM {table} WHERE agent NOT IN (SELECT a.id FROM agents a JOIN terms t ON t.id = a.id)"),
+                [],
+            )?;
+        }
+        Ok(dropped)
+    }
+
     /// Makes grants what the record bears out; where row and record differ, what sends less counts.
     fn settle_grants(&mut self, record: &RecordSays, found: &mut Found) -> Result<(), VaultError> {
         let rows = super::grants::all_grants(&self.tx).at(self.path, "read")?;
         for (print, row) in &rows {
-            let settled = record.settle(*print, row, self.now);
+            let settled = record.settle(*print, row);
             if settled != *row {
                 found.dropped += 1;
                 self.set_grant(*print, &settled)?;
@@ -233,7 +264,11 @@ impl Tx<'_> {
             seen.push(profile);
         }
         let known = frame.into_iter().flat_map(|frame| frame.generations.keys());
-        for gone in known.filter(|known| !seen.contains(known)) {
+        let known = known.map(String::as_str).chain(record.present_of(name));
+        let gone: BTreeSet<&str> = known
+            .filter(|known| !seen.iter().any(|seen| seen == known))
+            .collect();
+        for gone in gone {
             let provider = record.provider_of(name, gone);
             found.add_lost(Part::Profiles, name, gone, provider);
         }
@@ -362,17 +397,17 @@ impl Tx<'_> {
             is_proved |= is_now;
             let place = params![path, id, revision];
             let done = match () {
-                () if !record.has_path(&path) => {
+                () if !record.has_path(agent.as_str(), &path) => {
                     found.dropped += 1;
                     let delete = "DELETE FROM exports WHERE path = ?1 AND agent = ?2 AND ?3 IS ?3";
                     self.tx.execute(delete, place)
                 }
                 () if is_now => self.tx.execute(
-                    "UPDATE exports SET revision = ?3, snapshot = NULL WHERE path = ?1 AND agent = ?2",
+                    "UPDATE exports SET revision = ?3, snapshot = NULL, state = 'written' WHERE path = ?1 AND agent = ?2",
                     place,
                 ),
                 () => self.tx.execute(
-                    "UPDATE exports SET digest = NULL, snapshot = NULL, revision = -1 \
+                    "UPDATE exports SET digest = NULL, snapshot = NULL, revision = -1, state = 'written' \
                      WHERE path = ?1 AND agent = ?2 AND ?3 IS ?3",
                     place,
                 ),
@@ -431,7 +466,8 @@ impl Tx<'_> {
         let now = select.query_map([agent], |row| row.get(0))?;
         let now: Vec<String> = now.collect::<rusqlite::Result<_>>()?;
         let mut wanted: Vec<&str> = now.iter().map(String::as_str).collect();
-        wanted.sort_by_key(|id| ids.iter().position(|known| known == id));
+        let place = |id: &&str| ids.iter().position(|known| known == id);
+        wanted.sort_by_key(|id| place(id).unwrap_or(usize::MAX));
         if wanted == now {
             return Ok(false);
         }

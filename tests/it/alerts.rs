@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use clawkeep::alerts::{Alerts, Means, Scene, Trouble, survey};
-use clawkeep::audit::{Event, EventKind, Filter, KindFilter, Origin};
+use clawkeep::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin};
 use clawkeep::config::{AgentRef, NotifySettings, OwnSettings};
 use clawkeep::domain::{AgentName, Endpoint, Fingerprint, ProfileId, StoreDoc, UnixMs};
 use clawkeep::oauth::Providers;
@@ -313,6 +313,8 @@ fn a_login_is_told_of_when_its_grant_is_lost_and_when_it_is_had_again() {
             ..Grant::default()
         };
         tx.set_grant(print, &grant).unwrap();
+        let event = EventDraft::new(EventKind::CredentialBorrowed, Origin::Clawkeep);
+        tx.append(None, event).unwrap();
         tx.commit().unwrap();
         watch.look(at);
     }
@@ -361,6 +363,8 @@ fn a_lost_login_is_critical_on_its_last_day_where_nothing_else_can_be_used() {
             ..Grant::default()
         };
         tx.set_grant(print, &dead).unwrap();
+        let event = EventDraft::new(EventKind::CredentialBorrowed, Origin::Clawkeep);
+        tx.append(None, event).unwrap();
         tx.commit().unwrap();
         watch.look(0);
         let told = hook.take();

@@ -101,7 +101,10 @@ fn every_shape_says_the_same() {
     let some = home.run(&["history", "--limit", "3"]);
     assert_eq!(
         (some.stdout.lines().count(), some.stderr.trim()),
-        (4, "There is more; see it with --limit 0.")
+        (
+            4,
+            "Unverified; see: clawkeep audit verify\nThere is more; see it with --limit 0."
+        )
     );
     let three = home
         .run(&["history", "--limit", "3", "--reverse", "--json"])
@@ -215,7 +218,10 @@ fn uses_and_refreshes_are_counted() {
     let none = home.run(&["history", "uses", "--until", "2020-01-01"]);
     assert_eq!(
         (none.stdout.as_str(), none.stderr.trim()),
-        ("", "No use is recorded that matches.")
+        (
+            "",
+            "Unverified; see: clawkeep audit verify\nNo use is recorded that matches."
+        )
     );
 }
 
@@ -845,7 +851,14 @@ fn a_name_that_nobody_knows_is_said() {
     let known = home
         .run(&["history", "--profile", "openai:default", "--kind", "key"])
         .exits(0);
-    assert_eq!(known.stderr.trim(), "No event matches.");
+    let said: Vec<&str> = known.stderr.lines().collect();
+    assert_eq!(
+        said,
+        [
+            "Unverified; see: clawkeep audit verify",
+            "No event matches."
+        ]
+    );
 }
 
 /// What a gateway learnt is in its statistics, and comes into the record with the reason.

@@ -76,7 +76,7 @@ fn assert_does_not_open(home: &Home, profile: &str) {
         home,
         &["models", "status"],
         65,
-        &[&row, "changed past clawkeep"],
+        &[&row, "modified outside clawkeep"],
     );
     for other in [CLAUDE_ID, KEY_ID, OAUTH_ID] {
         assert_eq!(

@@ -237,8 +237,7 @@ impl Context {
 
     /// Marks an answer to people that nothing proves.
     pub(crate) fn tell_unverified(&self) {
-        self.ui
-            .note("Note: unverified: no key was used. To prove it: clawkeep audit verify");
+        self.ui.note("Unverified; see: clawkeep audit verify");
     }
 
     /// Shown while the vault is opened: deriving a key from a passphrase takes its time, and so may a keychain.

@@ -67,8 +67,8 @@ pub(crate) enum Failure {
     /// A request that makes no sense for what is stored.
     #[error("{what}")]
     Refused { what: String, next: String },
-    /// Rows that do not open; the rest was shown.
-    #[error("{} in the vault {} not open; everything else is shown", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
+    /// Rows that are not as clawkeep left them.
+    #[error("{} in the vault {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
     Unopened { rows: Vec<String> },
     /// The answer was given; the store is behind it.
     #[error(
@@ -285,7 +285,7 @@ impl Failure {
                 )
             }
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
-                "It was changed past clawkeep. The store file still has its copy; put back a backup of the vault, or move it away to import the file anew.".to_owned()
+                "It is damaged or was modified outside clawkeep, and auth-profiles.json is not updated until it is repaired. To see how: clawkeep doctor".to_owned()
             }
             Self::Config(ConfigError::File(_) | ConfigError::AgentDirs { .. }) => {
                 "Check what is there and its permissions.".to_owned()
@@ -313,7 +313,7 @@ impl Failure {
                 "Give a head of this vault, with --head FILE: one that `clawkeep audit head` printed.".to_owned()
             }
             Self::OlderVault { vault, .. } => format!(
-                "To go on with it, restore it from a copy: cp {0} copy.db && clawkeep backup restore copy.db",
+                "If you have the newer vault, put it back. To accept this one, without what came after it: cp {0} older.db && clawkeep backup restore older.db",
                 quoted(vault)
             ),
             Self::Chain(_) => {

@@ -99,6 +99,19 @@ pub(crate) fn check_known(
 }
 
 /// The readable credential `id`, or why there is none.
+pub(crate) fn existing_of<'d>(
+    loaded: &'d Loaded,
+    agent: &AgentRef,
+    id: &str,
+) -> Result<Credential<'d>, Failure> {
+    if loaded.damage.hides(id, &loaded.doc) {
+        let rows = loaded.unopened.clone();
+        return Err(Failure::Unopened { rows });
+    }
+    existing(&loaded.doc, agent, id)
+}
+
+/// As [`existing_of`], of a document in which nothing is damaged.
 pub(crate) fn existing<'d>(
     doc: &'d StoreDoc,
     agent: &AgentRef,

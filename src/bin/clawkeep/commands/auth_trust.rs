@@ -30,7 +30,7 @@ impl Trust {
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
         let id = auth::id_in(&loaded.doc, &self.id);
-        let credential = auth::existing(&loaded.doc, &agent, id)?;
+        let credential = auth::existing_of(&loaded, &agent, id)?;
         let refused = |why: &NotRenewed| Failure::Refused {
             what: renewal::why_not(id, why),
             next: renewal::what_next(context, (&agent.name, &loaded.doc), id, why),

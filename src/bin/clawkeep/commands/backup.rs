@@ -82,6 +82,16 @@ impl Create {
             made.head.seq,
             made.bytes
         ))?;
+        let altered = vault.altered_rows().map_or_else(
+            |error| vec![error.to_string()],
+            |rows| rows.into_iter().map(|row| row.name).collect(),
+        );
+        if !altered.is_empty() {
+            context.ui.warn(&format!(
+                "Warning: the vault is damaged or was modified outside clawkeep, and so is this backup: {}. To see how to repair it: clawkeep doctor",
+                altered.join(", ")
+            ));
+        }
         if vault.slots()?.len() == 1 {
             context.ui.note(
                 "Note: one key opens it, and the key is not in it. Add one to keep on paper: clawkeep key recovery",

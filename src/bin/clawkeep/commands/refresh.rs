@@ -121,7 +121,7 @@ impl Refresh {
             let loaded = context.load(vault, &agent)?;
             for id in &self.ids {
                 let id = auth::id_in(&loaded.doc, id);
-                auth::existing(&loaded.doc, &agent, id)?;
+                auth::existing_of(&loaded, &agent, id)?;
                 wanted.push((agent.clone(), ProfileId::new(id)));
             }
             return Ok(wanted);

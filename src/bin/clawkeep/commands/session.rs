@@ -85,7 +85,7 @@ impl PinSession {
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
         let id = ProfileId::new(auth::id_in(&loaded.doc, &self.id));
-        let credential = auth::existing(&loaded.doc, &agent, id.as_str())?;
+        let credential = auth::existing_of(&loaded, &agent, id.as_str())?;
         let provider = ProviderId::new(credential.provider);
         let pins = vault.pins(&agent.name)?;
         let is_known = pins.iter().any(|pin| {

@@ -46,7 +46,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
-        VaultError::Unopened { .. } => "It was changed past clawkeep. Put back a backup of the vault.".to_owned(),
+        VaultError::Unopened { .. } => "It is damaged or was modified outside clawkeep. To see how to repair it: clawkeep doctor".to_owned(),
         _ => return None,
     })
 }
@@ -118,7 +118,7 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
             KeyProblem::BadParameters { .. } | KeyProblem::AlteredSlot { .. }
         )
     }) {
-        return "The vault was changed past clawkeep. Use another of its keys, or put back a backup.".to_owned();
+        return "The vault was modified outside clawkeep. Use another of its keys, or put back a backup.".to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::NoSecret)) {
         return "Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
