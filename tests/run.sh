@@ -37,7 +37,7 @@ has dpkg-shlibdeps       | dpkg-dev         | @packages
 has lintian              | lintian          |
 has man                  | man-db           |
 has elvish               | elvish           | test(elvish_takes_its_script)
-has faketime             | faketime         | @conformance test(a_clock_that_) + test(older_than_the_retention)
+has faketime             | faketime         | @conformance test(a_clock_that_) + test(older_than_the_retention) + test(the_machine_slept)
 has fish                 | fish             | test(fish_completes)
 has groff                | groff-base       | test(the_formatters_have_nothing_to_say)
 has pkill                | procps           | test(one_that_hangs_is_ended) + test(made_to_crash) + test(ctrl_c_ends_it) + test(a_signal_waits) + test(across_process_namespaces)
