@@ -406,9 +406,9 @@ impl<'e> Engine<'e> {
             let mut edited = edit(base)?;
             edited.doc = edited.doc.filter(|doc| doc != base);
             if let Some(doc) = edited.doc.as_ref().filter(|_| !is_whole) {
-                // Only what puts another credential in a damaged one's place is done before that.
-                let mut lost = survey.state.damage.profiles.keys();
-                if !lost.any(|id| doc.get(Section::Profiles, id).is_some()) {
+                // What is lost of a credential's use is not begun anew.
+                let mut lost = survey.state.damage.usage.iter();
+                if lost.any(|id| doc.get(Section::Usage, id).is_some()) {
                     return Err(survey.state.unopened_error().into());
                 }
             }

@@ -34,6 +34,17 @@ struct Newer {
     pin: Option<Endpoint>,
 }
 
+/// What the vault that is replaced knows of what happened to its logins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Nothing: it is another one.
+    Nothing,
+    /// What happened until a copy of it was made that was put back since: the head that is kept of it is of a later event.
+    Earlier,
+    /// Everything.
+    Everything,
+}
+
 /// The vault that is replaced, where it is an older or newer state of the same one.
 #[derive(Clone, Copy)]
 pub(super) enum Replaced<'v> {
@@ -57,7 +68,11 @@ impl<'v> Replaced<'v> {
 
 /// Takes over into `tx`, a transaction on the backup's copy, what `old` has that is newer. Nothing is known of grants where there is no
 /// such vault: each of them may have been spent since.
-pub(super) fn carry_over(tx: &mut Tx<'_>, old: Replaced<'_>) -> Result<Carried, VaultError> {
+pub(super) fn carry_over(
+    tx: &mut Tx<'_>,
+    old: Replaced<'_>,
+    known: Known,
+) -> Result<Carried, VaultError> {
     let mut carried = Carried::default();
     let mut in_use = HashSet::new();
     match old {
@@ -68,7 +83,9 @@ pub(super) fn carry_over(tx: &mut Tx<'_>, old: Replaced<'_>) -> Result<Carried, 
     if let Replaced::Unlocked(old) = old {
         for name in old.agents()? {
             let state = old.agent(&name)?;
-            in_use.extend(refresh_tokens(old, &state));
+            if known == Known::Everything {
+                in_use.extend(refresh_tokens(old, &state));
+            }
             let newer = newer_of(tx, old, &name, &state)?;
             if !newer.is_empty() && !has_frame(tx, &name)? {
                 tx.touch_agent(&name)?;

@@ -104,24 +104,24 @@ impl Vault {
 }
 
 impl UnlockedVault {
-    /// The store files that are kept up for an agent.
+    /// The store files that are kept up for an agent, but for those of which what is known is not as clawkeep left it.
     ///
     /// # Errors
-    /// When they cannot be read, or what is known of one is not as clawkeep left it.
+    /// When they cannot be read.
     pub fn written_stores(&self, agent: &AgentName) -> Result<Vec<PathBuf>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
-        if let Some(row) = proof.altered_of(agent.as_str(), Part::Exports)?.first() {
-            let row = row.describe();
-            return Err(VaultError::Unopened { row });
-        }
+        let altered = proof.altered_of(agent.as_str(), Part::Exports)?;
         let read = || -> rusqlite::Result<Vec<PathBuf>> {
             let mut select = self.conn.prepare_cached(
                 "SELECT x.path FROM exports x JOIN terms t ON t.id = x.agent WHERE t.text = ?1 AND x.state = 'written'",
             )?;
             let rows = select.query_map([agent.as_str()], |row| row.get::<_, String>(0))?;
-            rows.map(|path| path.map(PathBuf::from)).collect()
+            let is_altered = |path: &String| altered.iter().any(|row| row.key == *path);
+            rows.filter(|path| !path.as_ref().is_ok_and(is_altered))
+                .map(|path| path.map(PathBuf::from))
+                .collect()
         };
         read().at(&self.path, "read")
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
-use super::carry::{Carried, Replaced, carry_over};
+use super::carry::{Carried, Known, Replaced, carry_over};
 use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
 use super::file::{Vault, check_application, check_header, connect, identity, lock, trusted_dir};
@@ -204,16 +204,31 @@ impl Restoring<'_> {
         {
             return Err(VaultError::RefreshUnderWay.into()); // it would bring its tokens to nobody
         }
+        let kept = (self.kept_head)(new.id);
+        // A vault that was put back there does not know what became of its logins since.
+        let later = match (old.vault(), kept) {
+            (Some(vault), Some(kept)) if !is_other => {
+                let is_known = vault.has_event_of(&kept)? || vault.has_abandoned(&kept)?;
+                (!is_known).then_some(kept)
+            }
+            _ => None,
+        };
         let abandoned = match old.vault() {
+            Some(_) if later.is_some() => later,
             Some(vault) => vault.head()?,
-            None => match (self.kept_head)(new.id) {
+            None => match kept {
                 Some(head) if !new.has_event_of(&head)? => Some(head),
                 _ => None,
             },
         };
         let kept = (!matches!(old, Old::Absent)).then(|| self.free_name());
+        let known = match (is_other, later) {
+            (true, _) => Known::Nothing,
+            (false, Some(_)) => Known::Earlier,
+            (false, None) => Known::Everything,
+        };
         let (carried, is_rekeyed) =
-            self.prepare(&mut new, (&old, is_other), abandoned, kept.as_deref())?;
+            self.prepare(&mut new, (&old, known), abandoned, kept.as_deref())?;
         let opened_by = new.opened_by.clone();
         close(new)?;
         let (log, unread) = match (old, &kept) {
@@ -301,13 +316,13 @@ impl Restoring<'_> {
     fn prepare(
         &self,
         new: &mut UnlockedVault,
-        (old, is_other): (&Old, bool),
+        (old, known): (&Old, Known),
         abandoned: Option<Head>,
         kept: Option<&Path>,
     ) -> Result<(Carried, bool), BackupError> {
         let source = match old {
-            Old::Unlocked(vault) if !is_other => Replaced::Unlocked(vault),
-            Old::Locked(vault, _) if !is_other => Replaced::Locked(vault),
+            Old::Unlocked(vault) if known != Known::Nothing => Replaced::Unlocked(vault),
+            Old::Locked(vault, _) if known != Known::Nothing => Replaced::Locked(vault),
             _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
@@ -322,7 +337,7 @@ impl Restoring<'_> {
             });
         tx.list_anew_but(lost);
         tx.distrust_grants(&taken)?;
-        let carried = carry_over(&mut tx, source)?;
+        let carried = carry_over(&mut tx, source, known)?;
         tx.forget_exports()?;
         let hex = |mac: &[u8; 32]| data_encoding::HEXLOWER.encode(mac);
         let shown = |path: &Path| from_outside(&path.to_string_lossy());
@@ -334,7 +349,7 @@ impl Restoring<'_> {
             event = event
                 .detail("abandonedSeq", head.seq.0)
                 .detail("abandonedMac", hex(&head.mac));
-            if is_other {
+            if known == Known::Nothing {
                 event = event.detail("abandonedVault", head.vault.to_string());
             }
         }

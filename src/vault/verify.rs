@@ -86,6 +86,7 @@ pub(super) fn verify(
     while let Some(row) = rows.next()? {
         let event = labels.read(conn, row)?;
         let checked = if verifier.is_kept(event.seq) {
+            files.kept += 1;
             let previous = previous_of_kept(conn, event.seq)?;
             verifier.check_kept(&event, previous.as_ref())
         } else {
@@ -127,6 +128,8 @@ struct Files<'c> {
     listed: HashSet<Series>,
     before: Option<UnixMs>,
     steps: i64,
+    /// Events that outlived pruning.
+    kept: i64,
 }
 
 impl<'c> Files<'c> {
@@ -137,6 +140,7 @@ impl<'c> Files<'c> {
             listed,
             before: None,
             steps: 0,
+            kept: 0,
         }
     }
 
@@ -161,12 +165,14 @@ impl<'c> Files<'c> {
         Ok(is_listed)
     }
 
-    /// Whether nothing else is in them: no other step of the clock, no second subject or action of the same texts.
+    /// Whether nothing else is in them: no other step of the clock, no other kept event, no second subject or action of the same texts.
     fn are_whole(&self) -> rusqlite::Result<bool> {
         let count =
             |sql: &str| -> rusqlite::Result<i64> { self.conn.query_row(sql, [], |row| row.get(0)) };
         let twice = "SELECT (SELECT count(*) FROM (SELECT 1 FROM subjects GROUP BY agent, profile HAVING count(*) > 1)) + \
              (SELECT count(*) FROM (SELECT 1 FROM actions GROUP BY kind, outcome, origin, provider, actor HAVING count(*) > 1))";
-        Ok(count("SELECT count(*) FROM clock_steps")? == self.steps && count(twice)? == 0)
+        Ok(count("SELECT count(*) FROM clock_steps")? == self.steps
+            && count("SELECT count(*) FROM kept_events")? == self.kept
+            && count(twice)? == 0)
     }
 }

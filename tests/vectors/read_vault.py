@@ -316,15 +316,16 @@ class Files:
     def __init__(self, db):
         self.series = set(db.execute("SELECT subject, action FROM series"))
         self.steps = {seq for (seq,) in db.execute("SELECT seq FROM clock_steps")}
+        self.kept = db.execute("SELECT count(*) FROM kept_events").fetchone()[0]
         self.subjects = list(db.execute("SELECT agent, profile FROM subjects"))
         self.actions = list(db.execute("SELECT kind, outcome, origin, provider, actor FROM actions"))
 
     def has(self, event, is_step):
         return event["series"] in self.series and (not is_step or event["seq"] in self.steps)
 
-    def are_whole(self, steps):
+    def are_whole(self, steps, kept):
         same = [len(rows) == len(set(rows)) for rows in (self.subjects, self.actions)]
-        return len(self.steps) == steps and all(same)
+        return len(self.steps) == steps and self.kept == kept and all(same)
 
 
 class Vault:

@@ -194,6 +194,8 @@ impl How {
                 let agents = context.every_agent(engine.vault)?;
                 let mut renewer = Renewer::new(context.providers()?, &agents);
                 renewer.shield = Some(&signals::hold);
+                let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
+                renewer.keep_head = Some(&keep_head);
                 Ok(engine.renew(&renewer, agent, mode, id, when)?)
             })
         })

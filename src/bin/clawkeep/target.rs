@@ -66,8 +66,6 @@ pub(crate) fn write(
         return context.ui.stream(write);
     }
     check(context, to)?;
-    // A link of somebody else's would choose what is written over.
-    check_trusted(to, Access::Read)?;
     let real = resolve_link(to)?;
     replaceable.check(&real)?;
     let dir = real.parent().unwrap_or(Path::new("."));
@@ -106,6 +104,8 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
             dir.display()
         )));
     }
+    // A link of somebody else's would choose what is written over.
+    check_trusted(to, Access::Read)?;
     let agents = existing_agents(layout, context.settings()?)?;
     let stores = agents
         .iter()

@@ -36,7 +36,7 @@ use crate::domain::{
 use crate::export::StorePlace;
 use crate::oauth::{Brought, FailureClass, Lease, Provider, Providers, Rescue, Tries, exchange};
 use crate::platform::{FileError, LockError};
-use crate::vault::{Grant, GrantState};
+use crate::vault::{Grant, GrantState, UnlockedVault};
 
 /// A login of which less is left is refreshed before it is handed out, in milliseconds. Source: `spec/oauth.md`, One refresh.
 pub const DUE_BELOW_MS: i64 = 60_000;
@@ -61,6 +61,9 @@ pub struct Renewer<'r> {
     /// Keeps what would end the process from doing so while a token is on its way: called before one is sent; what it returns is
     /// dropped once what came is committed. Without it, a signal may cost the login.
     pub shield: Option<&'r dyn Fn() -> Box<dyn Any>>,
+    /// Keeps the head of the record elsewhere: called once it is committed that a token is about to be sent, so that the vault of before
+    /// does not pass for the one of now should this process be killed.
+    pub keep_head: Option<&'r dyn Fn(&UnlockedVault)>,
 }
 
 impl std::fmt::Debug for Renewer<'_> {
@@ -83,6 +86,7 @@ impl<'r> Renewer<'r> {
             agents,
             patience: LEASE_WAIT,
             shield: None,
+            keep_head: None,
         }
     }
 }
@@ -357,6 +361,9 @@ impl Engine<'_> {
         let Some(begun) = self.begin_refresh(&agent.name, id, grant, &route.endpoint)? else {
             return Ok(None); // changed by another path since it was loaded
         };
+        if let Some(keep_head) = renewer.keep_head {
+            keep_head(self.vault);
+        }
         let tries = match begun.before {
             GrantState::Free => Tries::AsNeeded,
             _ => Tries::One,

@@ -166,6 +166,8 @@ fn renew(
     let result = providers.and_then(|providers| {
         let mut renewer = Renewer::new(providers, agents);
         renewer.shield = Some(&signals::hold);
+        let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
+        renewer.keep_head = Some(&keep_head);
         let mode = context.mode_for(vault, &agent)?;
         let renew = |engine: &mut clawkeep::sync::Engine<'_>| {
             engine.renew(&renewer, &agent, mode, &id, when)

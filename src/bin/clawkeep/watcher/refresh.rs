@@ -76,6 +76,8 @@ fn refresh(
     job: &Job,
 ) -> Result<Outcome, Failure> {
     let mut renewer = Renewer::new(context.providers()?, agents);
+    let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
+    renewer.keep_head = Some(&keep_head);
     renewer.patience = PATIENCE;
     let mode = context.mode_for(vault, &job.agent)?;
     let when = When::LessLeftThan(job.ahead_ms);
