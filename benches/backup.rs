@@ -16,7 +16,7 @@ use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::domain::{AgentName, ProfileId};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, NewKey, create};
+use clawkeep::vault::{ChangeNote, KeyChoice, KeySources, NewKey, Upgrade, create};
 use serde_json::json;
 
 const ROUNDS: usize = 7;
@@ -95,6 +95,7 @@ fn generate(home: &Path, size: u64) {
         keyfile_dir: home.join(".config/clawkeep"),
         keychain: &keychain,
         secrets: None,
+        upgrade: Upgrade::default(),
     };
     std::fs::create_dir_all(home.join(".clawdbot")).expect("the benchmark's own home");
     let choice = KeyChoice::Only(NewKey::Keyfile);

@@ -14,7 +14,9 @@ use clawkeep::audit::{EventKind, Origin};
 use clawkeep::domain::{AgentName, ProfileId};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{ChangeNote, KeyProblem, KeySources, SecretSource, UnlockedVault, Vault};
+use clawkeep::vault::{
+    ChangeNote, KeyProblem, KeySources, SecretSource, UnlockedVault, Upgrade, Vault,
+};
 use divan::Bencher;
 use secrecy::SecretString;
 use serde_json::json;
@@ -98,6 +100,7 @@ impl Home {
             keyfile_dir: self.path().join(".config/clawkeep"),
             keychain: &keychain,
             secrets,
+            upgrade: Upgrade::default(),
         };
         let vault = Vault::open(&self.vault_file()).expect("it was just made");
         vault.unlock(&sources).expect("both of its keys are there")

@@ -19,7 +19,7 @@ use clawkeep::domain::{AgentName, Expiry, Fingerprint, ProfileId, UnixMs};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
 use clawkeep::vault::{
-    ChangeNote, KeyChoice, KeySources, NewKey, Tx, UnlockedVault, Vault, create,
+    ChangeNote, KeyChoice, KeySources, NewKey, Tx, UnlockedVault, Upgrade, Vault, create,
 };
 use divan::Bencher;
 use serde_json::{Value, json};
@@ -120,6 +120,7 @@ impl Record {
             keyfile_dir: self.home.join(".config/clawkeep"),
             keychain: &keychain,
             secrets: None,
+            upgrade: Upgrade::default(),
         };
         let path = self.vault_file();
         let mut vault = if path.exists() {

@@ -199,6 +199,34 @@ fn a_damaged_usage_row_stops_neither_sync_nor_refresh() {
     assert_eq!(synced, "sk-test-claude-2\n");
 }
 
+/// What is known of a store file is no credential: only the export waits.
+#[test]
+fn a_damaged_export_record_stops_no_refresh_and_no_change() {
+    let (home, provider) = home();
+    alter(&home, |conn| {
+        let sql = "UPDATE exports SET revision = 99";
+        assert_eq!(conn.execute(sql, []).unwrap(), 1);
+    });
+    let fresh = token(&home, &["--profile", "test:a"]).ok();
+    assert!(fresh.starts_with("sk-test-access-a-"), "{fresh}");
+    assert_eq!(provider.count(), 1);
+    let order = [
+        "models",
+        "auth",
+        "order",
+        "set",
+        "--provider",
+        "anthropic",
+        "anthropic:home",
+    ];
+    let run = home.run(&order).exits(65);
+    assert!(run.stderr.contains("the export record of"), "{run:?}");
+    assert_eq!(
+        token(&home, &["--provider", "anthropic"]).ok(),
+        "sk-test-home\n"
+    );
+}
+
 /// A refresh that is recorded wrongly must not be sent: its login is left out, the others are not.
 #[test]
 fn a_damaged_refresh_state_costs_its_login() {

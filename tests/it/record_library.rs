@@ -654,6 +654,13 @@ fn what_pruning_left_cannot_be_altered_either() {
             ChainFault::Altered { seq: Seq(first) },
         ),
         (
+            format!(
+                "INSERT INTO kept_events VALUES ({}, zeroblob(32))",
+                last + 1
+            ),
+            ChainFault::Misfiled { seq: Seq(last + 1) },
+        ),
+        (
             format!("DELETE FROM events WHERE seq = {first}"),
             ChainFault::KeptMissing { last: Seq(last) },
         ),

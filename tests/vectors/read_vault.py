@@ -304,7 +304,7 @@ def verify(vault, chain, head, events, previous_macs, files=None):
         raise Refused("empty")
     if chain.begins is not None and chain.begins > last:
         raise Refused("truncated", seq=last + 1)
-    if files and not files.are_whole(steps):
+    if files and not files.are_whole(steps, len(kept)):
         raise Refused("misfiled", seq=last)
     is_pruned = head and checkpoint and head["seq"] < checkpoint["last"] and not seen
     return {"events": count, "last": last, "head": "none" if not head else "pruned" if is_pruned else "holds"}

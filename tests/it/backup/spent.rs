@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{BACKUP, create};
 use crate::refresh::{ID, end, exported, home, start};
+use crate::support::damage::Saved;
 use crate::support::home::{Home, STORE, VAULT};
 use crate::support::provider::Provider;
 use crate::support::vault::{set_grants, set_successors};
@@ -241,6 +242,21 @@ fn what_a_killed_refresh_left_is_taken_in_after_the_vault_is_gone() {
     assert_eq!(provider.count(), 2);
     never_twice(&provider);
     assert!(home.count_of("refresh.succeeded") >= 1);
+    home.assert_sound();
+}
+
+/// A vault that was put back by hand knows nothing of what its logins have done since, and the kept head says that there was more.
+#[test]
+fn a_vault_put_back_by_hand_does_not_vouch_for_its_logins() {
+    let (home, provider) = home();
+    let before = Saved::of(&home);
+    refresh(&home).ok();
+    before.put_back(&home);
+    fs::copy(home.at(VAULT), home.at("older.db")).unwrap();
+    fs::remove_file(home.at(STORE)).unwrap();
+    let run = home.run(&["backup", "restore", "older.db"]).exits(0);
+    assert!(run.stderr.contains("may have been spent"), "{run:?}");
+    assert_eq!(provider.count(), 1);
     home.assert_sound();
 }
 
