@@ -581,7 +581,8 @@ class Vault:
             if {id for (id,) in self.db.execute(f"SELECT agent FROM {part}")} - named:
                 yield f"a row of {part} that belongs to no agent"
         for part in ("profiles", "profile_versions", "usage", "session_pins", "sync_skips"):
-            of = {id for row in self.db.execute(f"SELECT agent, profile FROM {part}") for id in row}
+            columns = "agent, profile" if part == "sync_skips" else "profile"
+            of = {id for row in self.db.execute(f"SELECT {columns} FROM {part}") for id in row}
             if of - self.terms.keys():
                 yield f"a row of {part} without a name"
         if agents - named:
