@@ -113,7 +113,7 @@ fn every_shape_says_the_same() {
     assert_eq!(
         home.run(&["history", "--limit", &whole.len().to_string()])
             .stderr,
-        ""
+        "Unverified; see: clawkeep audit verify\n"
     );
 }
 
