@@ -347,6 +347,9 @@ fn an_older_vault_that_is_put_back_takes_in_what_came_after_it() {
         let _ = std::fs::remove_file(home.at(&format!(".clawdbot/{file}")));
     }
     home.write(crate::support::home::VAULT, older);
+    // Where a head is kept, the older vault is refused.
+    token(&home).exits(65);
+    std::fs::remove_dir_all(home.at(".local/state/clawkeep/heads")).unwrap();
     let run = token(&home);
     assert_eq!(run.ok().trim(), "sk-test-access-a-2");
     assert_eq!(provider.count(), 1);
