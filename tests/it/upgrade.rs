@@ -87,7 +87,10 @@ fn keeps_everything(made: &Made) -> Home {
     let told: Value = home.run(&["history", "--json"]).json();
     let before: Value =
         serde_json::from_slice(&fs::read(fixture(made, "history.json")).unwrap()).unwrap();
-    assert_eq!(told, before, "every event as it was, MAC and all");
+    assert_eq!(
+        told["events"], before["events"],
+        "every event as it was, MAC and all"
+    );
     assert_eq!(version(&home), NEWEST);
     let head = fixture(made, "head");
     let run = home.run(&["audit", "verify", "--head", head.to_str().unwrap()]);

@@ -65,7 +65,7 @@ fn numbers(home: &Home) -> Vec<String> {
 fn the_newest_three_are_kept_and_one_of_them_is_put_back() {
     let home = home(&["one", "two", "three", "four", "five"]);
     assert_eq!(numbers(&home), ["4", "3", "2"]);
-    let list = restore(&home, &["--list"]).exits(65).stdout;
+    let list = restore(&home, &["--list"]).ok();
     assert!(list.starts_with("Version"), "{list}");
     assert!(!list.contains("sk-test-version-"), "{list}");
     let said = restore(&home, &["--version", "3"]).ok();

@@ -221,7 +221,8 @@ mod tests {
             let mut list = List::begin(&mut out, "events").unwrap();
             items.iter().for_each(|item| list.item(item).unwrap());
             list.end().unwrap();
-            let whole = serde_json::to_string_pretty(&json!({"events": items})).unwrap();
+            let whole =
+                serde_json::to_string_pretty(&json!({"verified": false, "events": items})).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), format!("{whole}\n"));
         }
     }

@@ -258,7 +258,7 @@ fn the_worst_comes_first() {
 fn the_page_says_what_it_does_not_prove() {
     let html = page(&busy(&[whose("main", "a:b")]));
     for words in [
-        "Making this page did not verify the record",
+        "Unverified: making this page did not verify the record",
         "clawkeep audit verify --head",
         "clawkeep-head-1 3f9c1a77 9 00ff",
         "default-src 'none'; style-src 'unsafe-inline'",
