@@ -133,6 +133,14 @@ fn what_was_damaged_before_stays_so() {
             "DELETE FROM agents WHERE id = (SELECT id FROM terms WHERE text = 'other')",
             "the frame of agent other",
         ),
+        (
+            "UPDATE agents SET frame = zeroblob(80) WHERE id = (SELECT id FROM terms WHERE text = 'main')",
+            "the frame of agent main",
+        ),
+        (
+            "UPDATE exports SET revision = 1000",
+            "the frame of agent main",
+        ),
     ] {
         let home = home(sql(forged));
         let run = home.run(&["audit", "verify"]).exits(65);
@@ -140,6 +148,26 @@ fn what_was_damaged_before_stays_so() {
         let upgraded = home.newest("vault.upgraded").unwrap();
         assert_ne!(upgraded["detail"]["unproved"], Value::Null, "{forged}");
     }
+}
+
+/// A frame that does not open costs no credential that is asked for by name.
+#[test]
+fn a_damaged_frame_does_not_lock_the_vault() {
+    let forged = "UPDATE agents SET frame = zeroblob(80) WHERE id = (SELECT id FROM terms WHERE text = 'main')";
+    let home = home(sql(forged));
+    let token = ["--no-sync", "token", "--profile", "openai:two"];
+    assert_eq!(home.run(&token).ok(), "sk-test-openai-two\n");
+    let other = [
+        "--no-sync",
+        "token",
+        "--provider",
+        "openai",
+        "--agent",
+        "other",
+    ];
+    assert_eq!(home.run(&other).ok(), "sk-test-openai-other\n");
+    home.run(&["--no-sync", "token", "--provider", "openai"])
+        .exits(65);
 }
 
 /// With a record that was cut off, or altered, nothing is upgraded, and nothing is changed.
