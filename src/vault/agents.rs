@@ -170,7 +170,7 @@ impl Reader<'_> {
         Ok(state)
     }
 
-    /// The rows of a part that are as listed go to `take`, with their keys; those that are not are noted.
+    /// The keys of the rows of a part that are not as they are listed. Each is named in `state`, and what is lost with it is noted.
     pub(super) fn altered_keys(
         &self,
         (scope, part): (Scope<'_>, Part),

@@ -270,7 +270,11 @@ impl Tx<'_> {
             if let Some(print) = print
                 && is_spent(self, print)?
             {
-                self.drop_version(&agent, &profile, row)?;
+                match self.drop_version(&agent, &profile, row) {
+                    // Of a damaged agent nothing is put back, and new tokens must not be lost for its sake.
+                    Err(VaultError::Unopened { .. }) => {}
+                    dropped => dropped?,
+                }
             }
         }
         Ok(())

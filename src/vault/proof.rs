@@ -1,6 +1,6 @@
 //! Proving rows: what is read is compared with what the listings say is there.
 //!
-//! A [`Proof`] holds for one snapshot. Whoever reads rows that decide something begins one first.
+//! A [`Proof`] holds for one snapshot. Readers of rows that decide something begin one first.
 
 use std::path::Path;
 
