@@ -39,6 +39,10 @@ named!(
         VaultCreated = "vault.created",
         /// The rows of a vault of an earlier version were checked against the record, and listed.
         VaultUpgraded = "vault.upgraded",
+        /// The vault was moved to another directory.
+        VaultMoved = "vault.moved",
+        /// What another vault of the same user held was imported, and that vault set aside.
+        VaultMerged = "vault.merged",
         /// A profile came to be.
         ProfileCreated = "profile.created",
         /// A profile's credential was replaced.

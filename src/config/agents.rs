@@ -160,7 +160,11 @@ mod tests {
         }
 
         fn layout(&self) -> Layout {
-            Layout::resolve(&self.env(&[]), &Overrides::default(), Path::new("/")).unwrap()
+            let overrides = Overrides {
+                is_stand_in: true,
+                ..Overrides::default()
+            };
+            Layout::resolve(&self.env(&[]), &overrides, Path::new("/")).unwrap()
         }
 
         fn status(&self, pairs: &[(&str, &str)], id: Option<&str>) -> (String, String) {

@@ -104,6 +104,16 @@ pub(super) fn identity(dir: &Path) -> PathBuf {
     fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf())
 }
 
+/// Whether there is anything at `path`; a link that leads nowhere is nothing.
+pub(super) fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Whether `path` is a symbolic link.
+pub(super) fn is_link(path: &Path) -> bool {
+    path.is_symlink()
+}
+
 /// Whether `dir` is a directory.
 pub(super) fn is_dir(dir: &Path) -> bool {
     dir.is_dir()

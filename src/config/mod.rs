@@ -17,6 +17,7 @@ mod own;
 mod paths;
 mod settings;
 mod shell_env;
+mod vault_home;
 
 pub use self::notify::{
     Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Web, checked_address,

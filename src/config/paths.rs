@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::Env;
+use super::vault_home::{Rule, SETTINGS, VAULT, VaultHome};
 use crate::domain::VaultId;
 use crate::platform::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
@@ -35,15 +36,29 @@ pub struct Overrides {
     pub state_dir: Option<PathBuf>,
     /// `--vault`.
     pub vault: Option<PathBuf>,
+    /// Whether the program was called by the gateway's name.
+    pub is_stand_in: bool,
+    /// The vault that counts, one of [`Layout::vaults`]. Where there are several, the caller decides.
+    pub chosen_vault: Option<PathBuf>,
 }
 
 /// Absolute paths, without `.` and `..`; none of them need exist. Source: `spec/compat.md`, Paths.
+///
+/// The gateway's files and ours need not lie together: a vault is used wherever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The user's home directory.
     pub home: PathBuf,
     /// The gateway's state directory.
     pub state_dir: PathBuf,
+    /// The directory of the vault and of our settings. `--vault` moves the vault alone.
+    pub vault_dir: PathBuf,
+    /// Where a new vault lies if nothing names a place and no gateway of the reference is here:
+    /// `$XDG_DATA_HOME/clawkeep`.
+    pub data_dir: PathBuf,
+    /// The vaults that exist in the places where one may lie, the one in use first. Empty where
+    /// `--vault` or `CLAWKEEP_VAULT` names it. More than one are one too many.
+    pub vaults: Vec<PathBuf>,
     /// The gateway's configuration, JSON5.
     pub config_file: PathBuf,
     /// Our own settings.
@@ -95,20 +110,37 @@ impl Layout {
                 .filter(|path| path.is_absolute())
         };
 
-        let state_dir = (overrides
-            .state_dir
-            .as_deref()
-            .map(|path| place.user_path(path)))
-        .or_else(|| named("CLAWDBOT_STATE_DIR"))
-        .or_else(|| named("CLAWDIS_STATE_DIR"))
-        .unwrap_or_else(|| home.join(".clawdbot"));
+        let named_dir = (overrides.state_dir.as_deref())
+            .map(|path| place.user_path(path))
+            .or_else(|| named("CLAWDBOT_STATE_DIR"))
+            .or_else(|| named("CLAWDIS_STATE_DIR"));
+        let data_home = absolute("XDG_DATA_HOME")
+            .or_else(|| absolute("LOCALAPPDATA").filter(|_| cfg!(windows)))
+            .unwrap_or_else(|| home.join(".local").join("share"));
+        let data_dir = data_home.join(PROGRAM);
+        let VaultHome {
+            dir: vault_dir,
+            gateway_dir: state_dir,
+            vaults,
+        } = Rule {
+            home: &home,
+            named: named_dir.as_deref(),
+            data_dir: &data_dir,
+            is_stand_in: overrides.is_stand_in,
+            chosen: overrides.chosen_vault.as_deref(),
+        }
+        .apply();
+        let named_vault = (overrides.vault.as_deref().map(|path| place.user_path(path)))
+            .or_else(|| named("CLAWKEEP_VAULT"));
         Ok(Self {
             config_file: named("CLAWDBOT_CONFIG_PATH")
                 .unwrap_or_else(|| state_dir.join("clawdbot.json")),
-            settings_file: state_dir.join("clawkeep.toml"),
-            vault_file: (overrides.vault.as_deref().map(|path| place.user_path(path)))
-                .or_else(|| named("CLAWKEEP_VAULT"))
-                .unwrap_or_else(|| state_dir.join("vault.db")),
+            settings_file: vault_dir.join(SETTINGS),
+            vaults: match named_vault {
+                Some(_) => Vec::new(),
+                None => vaults,
+            },
+            vault_file: named_vault.unwrap_or_else(|| vault_dir.join(VAULT)),
             oauth_dir: named("CLAWDBOT_OAUTH_DIR").unwrap_or_else(|| state_dir.join("credentials")),
             claude_code_file: claude_dir
                 .unwrap_or_else(|| home.join(".claude"))
@@ -126,6 +158,8 @@ impl Layout {
                 .unwrap_or_else(|| home.join(".local").join("state")),
             working_dir: working_dir.to_path_buf(),
             state_dir,
+            vault_dir,
+            data_dir,
             home,
         })
     }
@@ -230,45 +264,41 @@ impl Layout {
         let agent_dir = agent_dirs
             .into_iter()
             .find(|name| env.trimmed(name).is_some());
+        // Handed on also where they name what is the default now: it may be another one by then.
         let of_user = [
-            (state_dir, Some(self.home.join(".clawdbot"))),
-            (
-                Some("CLAWDBOT_CONFIG_PATH"),
-                Some(self.state_dir.join("clawdbot.json")),
-            ),
-            (
-                Some("CLAWDBOT_OAUTH_DIR"),
-                Some(self.state_dir.join("credentials")),
-            ),
-            (agent_dir, None),
-            (
-                Some("CLAWKEEP_VAULT"),
-                Some(self.state_dir.join("vault.db")),
-            ),
-            (Some(KEY_FILE_VARIABLE), None),
-            (Some(PASSPHRASE_FILE_VARIABLE), None),
-            (Some("CODEX_HOME"), Some(self.home.join(".codex"))),
+            state_dir,
+            Some("CLAWDBOT_CONFIG_PATH"),
+            Some("CLAWDBOT_OAUTH_DIR"),
+            agent_dir,
+            Some("CLAWKEEP_VAULT"),
+            Some(KEY_FILE_VARIABLE),
+            Some(PASSPHRASE_FILE_VARIABLE),
+            Some("CODEX_HOME"),
         ];
-        let of_user = of_user.into_iter().filter_map(|(name, default)| {
-            let path = self.user_path(Path::new(env.trimmed(name?)?));
-            (Some(&path) != default.as_ref()).then_some((name?, path))
+        let of_user = of_user.into_iter().flatten().filter_map(|name| {
+            let path = self.user_path(Path::new(env.trimmed(name)?));
+            Some((name, path))
         });
         // Its default is not left out: a login in a keychain is named by whether the variable is set.
         let claude = env
             .get("CLAUDE_CONFIG_DIR")
             .map(|dir| ("CLAUDE_CONFIG_DIR", self.working_dir.join(dir)));
         let xdg = [
-            ("XDG_CONFIG_HOME", &self.config_home, ".config"),
-            ("XDG_STATE_HOME", &self.state_home, ".local/state"),
+            ("XDG_CONFIG_HOME", Some(&*self.config_home), ".config"),
+            ("XDG_STATE_HOME", Some(&*self.state_home), ".local/state"),
+            ("XDG_DATA_HOME", self.data_dir.parent(), ".local/share"),
         ];
         let xdg = xdg
             .into_iter()
-            .filter(|(_, dir, default)| **dir != self.home.join(default));
+            .filter_map(|(name, dir, default)| Some((name, dir?, default)))
+            .filter(|(name, dir, default)| {
+                env.get(name).is_some() && **dir != self.home.join(default)
+            });
         let trusted = env.trimmed(TRUSTED_VARIABLE);
         let trusted = trusted.map(|list| (TRUSTED_VARIABLE, PathBuf::from(list)));
         of_user
             .chain(claude)
-            .chain(xdg.map(|(name, dir, _)| (name, dir.clone())))
+            .chain(xdg.map(|(name, dir, _)| (name, dir.to_owned())))
             .chain(trusted)
             .collect()
     }
@@ -368,16 +398,12 @@ mod tests {
             ("XDG_CONFIG_HOME", "relative"),
             ("CODEX_HOME", ""),
         ]);
-        assert_eq!(layout.state_dir, Path::new("/home/ana/.clawdbot"));
-        assert_eq!(
-            layout.config_file,
-            Path::new("/home/ana/.clawdbot/clawdbot.json")
-        );
-        assert_eq!(layout.vault_file, Path::new("/home/ana/.clawdbot/vault.db"));
-        assert_eq!(
-            layout.oauth_file(),
-            Path::new("/home/ana/.clawdbot/credentials/oauth.json")
-        );
+        let data = Path::new("/home/ana/.local/share/clawkeep");
+        assert_eq!(layout.state_dir, data);
+        assert_eq!(layout.config_file, data.join("clawdbot.json"));
+        assert_eq!(layout.vault_file, data.join("vault.db"));
+        assert_eq!(layout.settings_file, data.join("clawkeep.toml"));
+        assert_eq!(layout.oauth_file(), data.join("credentials/oauth.json"));
         assert_eq!(
             layout.claude_code_file,
             Path::new("/home/ana/.claude/.credentials.json")
@@ -409,6 +435,7 @@ mod tests {
         let overrides = Overrides {
             state_dir: Some("state".into()),
             vault: Some("~/v".into()),
+            ..Overrides::default()
         };
         let from_flags = layout_with(&pairs, &overrides);
         assert_eq!(from_flags.state_dir, Path::new("/work/state"));
@@ -447,15 +474,19 @@ mod tests {
             ("CLAUDE_CONFIG_DIR", "/home/ana/.claude"),
             ("XDG_CONFIG_HOME", "relative"),
             ("XDG_STATE_HOME", "/s"),
+            ("XDG_DATA_HOME", "/d"),
             ("OPENAI_API_KEY", "sk-secret"),
         ];
         let env = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let handed = layout(&pairs).variables(&Env::from_pairs(env));
         let expected = [
+            ("CLAWDBOT_STATE_DIR", "/home/ana/.clawdbot"),
             ("PI_CODING_AGENT_DIR", "/home/ana/pi"),
             ("CLAWKEEP_VAULT", "/work/v.db"),
+            ("CODEX_HOME", "/home/ana/.codex"),
             ("CLAUDE_CONFIG_DIR", "/home/ana/.claude"),
             ("XDG_STATE_HOME", "/s"),
+            ("XDG_DATA_HOME", "/d"),
         ];
         assert_eq!(handed, expected.map(|(name, path)| (name, path.into())));
     }

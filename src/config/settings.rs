@@ -152,6 +152,20 @@ impl Settings {
             .map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, path))
     }
 
+    /// Whether the configuration at `path` says something of credentials and of nothing else, as one does
+    /// that commands of this program made. False without a file.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn is_of_credentials_alone(path: &Path) -> Result<bool, ConfigError> {
+        let Some(text) = disk::config_text(path)? else {
+            return Ok(false);
+        };
+        let root = SecretJson::new(parse_value(&text, path)?);
+        let root = root.expose_secret().as_object();
+        Ok(root.is_some_and(|root| root.keys().all(|key| key == "auth")))
+    }
+
     /// Reads configuration text; `path` is for messages.
     ///
     /// # Errors

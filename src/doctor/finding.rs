@@ -59,6 +59,12 @@ findings! {
     VaultUnusable = "vault.unusable", Error;
     /// Its file is damaged.
     VaultDamaged = "vault.damaged", Error;
+    /// There are two vaults where one may lie.
+    VaultTwo = "vault.two", Error;
+    /// The vault lies where OpenClaw moves it, or where it keeps OpenClaw from starting.
+    VaultPlace = "vault.place", Warning;
+    /// A move of the vault left a file.
+    VaultLeft = "vault.left", Warning;
     /// A row of it does not open.
     VaultUnopened = "vault.unopened", Error;
     /// An event was altered, dropped, inserted or reordered, or the end cut off.

@@ -42,6 +42,28 @@ pub enum Repair {
         /// This program's directory of keys.
         key_dir: PathBuf,
     },
+    /// Moves the vault and its settings to another directory. It takes the vault's key, so whoever has
+    /// that carries it out; so do the next two.
+    MoveVault {
+        /// The directory that it leaves.
+        from: PathBuf,
+        /// The directory that it moves to.
+        to: PathBuf,
+    },
+    /// Imports what another vault has, and sets that vault aside.
+    MergeVault {
+        /// The vault that is not used.
+        from: PathBuf,
+        /// The vault that is used.
+        into: PathBuf,
+    },
+    /// Removes what a move left where a vault may lie.
+    RemoveLeftVault {
+        /// The file.
+        path: PathBuf,
+        /// The vault that is used.
+        vault: PathBuf,
+    },
     /// Calls a profile in the configuration by the id it is stored under.
     RenameConfigProfile {
         /// The configuration.
@@ -71,6 +93,9 @@ pub enum RepairError {
     /// Something about a file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// It takes the vault's key.
+    #[error("this repair takes the vault's key")]
+    NeedsKey,
     /// Something about a lock.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -89,7 +114,9 @@ impl Repair {
         match self {
             Self::Chmod { path, .. }
             | Self::RemoveLeftover { path, .. }
+            | Self::RemoveLeftVault { path, .. }
             | Self::RenameConfigProfile { path, .. } => path,
+            Self::MoveVault { from, .. } | Self::MergeVault { from, .. } => from,
             Self::RemoveStaleLock { store, .. } => store,
         }
     }
@@ -105,6 +132,9 @@ impl Repair {
             Self::RemoveLeftover { path, key_dir } => {
                 check_trusted(path, Access::Read)?;
                 is_leftover(path, key_dir) && remove_if_present(path)? == RemoveOutcome::Removed
+            }
+            Self::MoveVault { .. } | Self::MergeVault { .. } | Self::RemoveLeftVault { .. } => {
+                return Err(RepairError::NeedsKey);
             }
             Self::RenameConfigProfile {
                 path,

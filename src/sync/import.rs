@@ -93,6 +93,17 @@ impl ImportFile {
         })
     }
 
+    /// The content of a store that was read already.
+    #[must_use]
+    pub fn of_store(doc: StoreDoc) -> Self {
+        Self {
+            kind: FileKind::Store,
+            content: Content::Store(doc),
+            dropped: Vec::new(),
+            spent: Vec::new(),
+        }
+    }
+
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> FileKind {

@@ -41,6 +41,18 @@ pub enum VaultError {
         /// The newest this program knows.
         known: i32,
     },
+    /// It was moved to another place.
+    #[error("the vault {} was moved to another place", path.display())]
+    MovedAway {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// Where it was to be moved to, another one is.
+    #[error("there is another vault at {}", path.display())]
+    Occupied {
+        /// That one.
+        path: PathBuf,
+    },
     /// It lies on a network file system, on which SQLite's shared memory does not work.
     #[error("the vault {} is on a network file system, which cannot hold one", path.display())]
     NetworkFileSystem {

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use super::error::{BackupError, Context, VaultError};
+use super::moving::or_moved_away;
 use super::schema;
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
@@ -116,19 +117,7 @@ impl Vault {
     /// As [`Vault::open`]; and when somebody is in the way, or it is of an earlier version.
     pub fn glance(path: &Path) -> Result<Self, VaultError> {
         let path = trusted_path(path)?;
-        length_of_file(&path)?;
-        let beside = |end: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(end);
-            std::fs::metadata(name).map_or(0, |meta| meta.len())
-        };
-        let conn = match (beside("-wal"), beside("-shm")) {
-            (0, _) => connect_to_read(&path)?,
-            // The newest is in a log beside it, which cannot be read without making its index first.
-            (_, 0) => return Err(VaultError::Busy { path }),
-            _ => connect_beside_others(&path)?,
-        };
-        conn.busy_timeout(Duration::ZERO).at(&path, "open")?;
+        let conn = glance_at(&path)?;
         Self::as_it_is(conn, path)
     }
 
@@ -442,17 +431,44 @@ pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultErro
     Err(VaultError::Damaged { path, what })
 }
 
+/// Opens what may be a vault to be read, waiting for nobody and writing nothing.
+pub(super) fn glance_at(path: &Path) -> Result<Connection, VaultError> {
+    length_of_file(path)?;
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        std::fs::metadata(name).map_or(0, |meta| meta.len())
+    };
+    let conn = match (beside("-wal"), beside("-shm")) {
+        (0, _) => connect_to_read(path)?,
+        // The newest is in a log beside it, which cannot be read without making its index first.
+        (_, 0) => {
+            let path = path.to_owned();
+            return Err(VaultError::Busy { path });
+        }
+        _ => connect_beside_others(path)?,
+    };
+    conn.busy_timeout(Duration::ZERO).at(path, "open")?;
+    Ok(conn)
+}
+
 /// Whether the database is a vault at all.
 pub(super) fn check_application(conn: &Connection, path: &Path) -> Result<(), VaultError> {
-    let id: i32 = conn
-        .query_row("PRAGMA application_id", [], |row| row.get(0))
-        .at(path, "read")?;
-    if id == APPLICATION_ID {
+    if application_id(conn, path)? == APPLICATION_ID {
         return Ok(());
     }
-    Err(VaultError::Foreign {
-        path: path.to_owned(),
-    })
+    let path = path.to_owned();
+    Err(or_moved_away(
+        conn,
+        &path.clone(),
+        VaultError::Foreign { path },
+    ))
+}
+
+/// SQLite's application id of a database.
+pub(super) fn application_id(conn: &Connection, path: &Path) -> Result<i32, VaultError> {
+    conn.query_row("PRAGMA application_id", [], |row| row.get(0))
+        .at(path, "read")
 }
 
 /// Opens a connection and sets what every connection must have. The cache (16 MiB at most) holds a store of thousands of
@@ -525,4 +541,5 @@ pub(super) fn identity(conn: &Connection, path: &Path) -> Result<(VaultId, Epoch
             select.query_row([], |row| Ok((VaultId(row.get(0)?), Epoch(row.get(1)?))))
         })
         .at(path, "read")
+        .map_err(|error| or_moved_away(conn, path, error))
 }

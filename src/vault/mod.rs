@@ -22,6 +22,7 @@ mod key_changes;
 mod key_slots;
 mod keys;
 mod listing;
+mod moving;
 mod observed;
 #[cfg(test)]
 mod plans;
@@ -63,6 +64,7 @@ pub use inventory::{Extent, Held, Names};
 pub use keep_key::NewKey;
 pub use key_changes::{AddedKey, LogState, RemovedKey};
 pub use key_slots::SlotInfo;
+pub use moving::{Several, is_moved_away, remove_moved_away, which_counts};
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
 pub use proof::{AlteredKind, AlteredRow};

@@ -19,7 +19,7 @@ use super::rotate::AfterRestore;
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
 use super::{events, schema};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
-use crate::domain::{VaultId, from_outside};
+use crate::domain::{UnixMs, VaultId, from_outside};
 use crate::platform::{
     Actor, Clock, FileError, create_private_dir, create_private_file, exists, is_same_file,
     open_regular, remove_if_present, rename_durably, resolve_link, sync_dir,
@@ -33,6 +33,18 @@ const REPLACED_COPY: &str = ".replaced-tmp";
 const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
+
+/// A name beside `vault` that nothing has, with `suffix` and the time.
+pub(super) fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
+    let at = DateTime::<Utc>::from_timestamp_millis(now.0).unwrap_or_default();
+    let stamp = at.format("%Y%m%dT%H%M%SZ");
+    let first = beside(vault, &format!("{suffix}{stamp}"));
+    let others = (2..).map(|n| beside(vault, &format!("{suffix}{stamp}-{n}")));
+    std::iter::once(first)
+        .chain(others)
+        .find(|name| !exists(name))
+        .unwrap_or_else(|| beside(vault, suffix))
+}
 
 /// The head that is kept of a vault's record elsewhere.
 pub type KeptHead<'h> = &'h dyn Fn(VaultId) -> Option<Head>;
@@ -221,7 +233,8 @@ impl Restoring<'_> {
                 _ => None,
             },
         };
-        let kept = (!matches!(old, Old::Absent)).then(|| self.free_name());
+        let kept =
+            (!matches!(old, Old::Absent)).then(|| free_name(self.to, REPLACED, self.clock.now()));
         let known = match (is_other, later) {
             (true, _) => Known::Nothing,
             (false, Some(_)) => Known::Earlier,
@@ -371,18 +384,6 @@ impl Restoring<'_> {
         let restore = AfterRestore { epoch, replaced };
         new.rotate_after(restore, self.actor, self.clock)?;
         Ok((carried, true))
-    }
-
-    /// A name for the vault that is replaced, which nothing has.
-    fn free_name(&self) -> PathBuf {
-        let at = DateTime::<Utc>::from_timestamp_millis(self.clock.now().0).unwrap_or_default();
-        let stamp = at.format("%Y%m%dT%H%M%SZ");
-        let first = beside(self.to, &format!("{REPLACED}{stamp}"));
-        let others = (2..).map(|n| beside(self.to, &format!("{REPLACED}{stamp}-{n}")));
-        std::iter::once(first)
-            .chain(others)
-            .find(|name| !exists(name))
-            .unwrap_or_else(|| beside(self.to, REPLACED))
     }
 
     /// Puts the copy's rows in the place of those of a vault that can be written, in one transaction: whoever has it open goes on, and

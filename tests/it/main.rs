@@ -62,6 +62,7 @@ mod trust;
 mod two_writers;
 mod upgrade;
 mod upgrade_forged;
+mod vault_home;
 mod vectors;
 mod versions;
 mod watch;

@@ -28,7 +28,9 @@ use crate::args::Global;
 use crate::export_modes::ExportModes;
 use crate::failure::Failure;
 use crate::passphrase::{Named, Passphrases};
+use crate::places::Places;
 use crate::progress::Progress;
+use crate::stand_in;
 use crate::ui::{Loudness, Ui};
 
 /// The largest head that is read, in bytes; one is a short line.
@@ -42,6 +44,7 @@ const PROGRAM: &str = "clawkeep";
 pub(crate) struct Context {
     pub(crate) env: Env,
     pub(crate) layout: Layout,
+    pub(crate) places: Places,
     settings: OnceCell<Settings>,
     own: OnceCell<OwnSettings>,
     providers: OnceCell<Providers>,
@@ -71,9 +74,11 @@ impl Context {
         let overrides = Overrides {
             state_dir: global.state_dir.clone(),
             vault: global.vault.clone(),
+            is_stand_in: stand_in::is_called_so(),
+            chosen_vault: None,
         };
-        let working_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());
-        let layout = Layout::resolve(&env, &overrides, &working_dir)?;
+        let places = Places::find(&env, overrides)?;
+        let layout = places.layout.clone();
         let own = install_trust(&env, &layout)?;
         Ok(Self {
             mode: if global.no_sync {
@@ -93,6 +98,7 @@ impl Context {
             heads: heads(&layout),
             env,
             layout,
+            places,
             settings: OnceCell::new(),
             own: own.map_or_else(OnceCell::new, OnceCell::from),
             providers: OnceCell::new(),
@@ -142,11 +148,21 @@ impl Context {
         Ok(true)
     }
 
+    /// Resolves the paths anew, and says whether they are others now.
+    pub(crate) fn find_places_again(&mut self) -> Result<bool, Failure> {
+        let places = self.places.find_again(&self.env)?;
+        let is_changed = places.layout != self.layout;
+        self.layout = places.layout.clone();
+        self.places = places;
+        Ok(is_changed)
+    }
+
     /// The same once more, for another thread, with what was read of the settings. It has no passphrase to give.
     pub(crate) fn again(&self) -> Self {
         Self {
             env: self.env.clone(),
             layout: self.layout.clone(),
+            places: self.places.clone(),
             settings: self.settings.clone(),
             own: self.own.clone(),
             providers: self.providers.clone(),
@@ -191,6 +207,7 @@ impl Context {
         refuse_untrusted(&self.layout.home, Access::Read)?;
         for dir in [
             &self.layout.state_dir,
+            &self.layout.vault_dir,
             &self.layout.heads_dir(),
             &self.lock_dir(),
         ] {
@@ -252,6 +269,7 @@ impl Context {
         if !self.has_keyfile() {
             self.keychain.warm_up();
         }
+        self.places.warn_of_others(self);
         let _progress = self.opening();
         let vault = self.locked()?;
         self.check_head(&vault)?;
@@ -320,11 +338,16 @@ impl Context {
         if !self.has_keyfile() {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
+        self.places.warn_of_others(self);
         let _progress = self.opening();
         let vault = match Vault::open(&self.layout.vault_file) {
             Ok(vault) => {
                 self.check_head(&vault)?;
                 vault.unlock(&self.key_sources())?
+            }
+            // One was found there a moment ago: a new one in its place would be a second one.
+            Err(VaultError::Absent { path }) if self.layout.vaults.contains(&path) => {
+                return Err(VaultError::MovedAway { path }.into());
             }
             Err(VaultError::Absent { .. }) => match self.create(&KeyChoice::Automatic)? {
                 Some(created) => created.vault,
@@ -368,7 +391,10 @@ impl Context {
                 .as_ref()
                 .map(|problem| format!(" ({problem})"))
                 .unwrap_or_default();
-            self.ui.note(&format!("Note: made the vault {vault}; its key is {place}{why}. For the day on which that is lost, add one to keep on paper: clawkeep key recovery"));
+            let settings = self.layout.shorten_home(&self.layout.settings_file);
+            self.ui.note(&format!(
+                "Note: created the vault {vault}; its key is {place}{why}. Settings go into {settings}. If you lose that key, nobody can open the vault. Create a recovery code: clawkeep key recovery"
+            ));
             self.keep_head(&created.vault);
         }
         Ok(made)

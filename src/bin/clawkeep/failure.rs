@@ -96,6 +96,9 @@ pub(crate) enum Failure {
         seq: i64,
         head: PathBuf,
     },
+    /// There are two vaults where one may lie.
+    #[error("there are two vaults, {} and {}: refreshing a login in one would end it in the other", vaults[0].display(), vaults[1].display())]
+    TwoVaults { vaults: [PathBuf; 2] },
     #[error("the kept head {} is not a head", path.display())]
     BadHead { path: PathBuf },
     /// A record that was exported is not the one that is there.
@@ -161,6 +164,7 @@ impl Failure {
             | Self::Chain(_)
             | Self::BadHead { .. }
             | Self::OlderVault { .. }
+            | Self::TwoVaults { .. }
             | Self::ExportDiffers { .. }
             | Self::Import { .. }
             | Self::SaidDamaged => DAMAGED,
@@ -316,6 +320,9 @@ impl Failure {
                 "If you have the newer vault, put it back. To accept this one, without what came after it: cp {0} older.db && clawkeep backup restore older.db",
                 quoted(vault)
             ),
+            Self::TwoVaults { .. } => {
+                "Merge them with: clawkeep doctor --repair. To keep them apart, name one with --vault or CLAWKEEP_VAULT.".to_owned()
+            }
             Self::Chain(_) => {
                 "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
             }
@@ -352,7 +359,10 @@ fn of_vault(error: &VaultError) -> u8 {
             | KeyProblem::Provided { .. },
         ) => FAILED,
         VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
-        VaultError::Busy { .. } | VaultError::Rekeyed | VaultError::RefreshUnderWay => BUSY,
+        VaultError::Busy { .. }
+        | VaultError::Rekeyed
+        | VaultError::RefreshUnderWay
+        | VaultError::MovedAway { .. } => BUSY,
         VaultError::Damaged { .. }
         | VaultError::Foreign { .. }
         | VaultError::Newer { .. }

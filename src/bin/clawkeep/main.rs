@@ -13,6 +13,7 @@ mod notices;
 mod panics;
 mod passphrase;
 mod pick;
+mod places;
 mod progress;
 mod prompt;
 mod record;

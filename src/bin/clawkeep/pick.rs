@@ -81,6 +81,7 @@ impl How {
         let settings = context.settings()?;
         let is_strict = self.strict || context.own()?.fallback == Fallback::None;
         let agent = self.whose.agent(context)?;
+        context.places.check_single()?;
         let mut vault = context.vault()?;
         let (loaded, picks, renewals) =
             self.hand_out(context, &mut vault, &agent, |loaded, pins, renewals| {

@@ -87,8 +87,20 @@ impl From<Output> for Run {
 }
 
 impl Home {
-    /// An empty home.
+    /// A home with a gateway of the reference, whose state directory has no agent yet.
     pub(crate) fn new() -> Self {
+        let home = Self::without_gateway();
+        let agents = home.at(".clawdbot/agents");
+        fs::create_dir_all(&agents).unwrap();
+        for dir in [".clawdbot", ".clawdbot/agents"] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            fs::set_permissions(home.at(dir), mode).unwrap();
+        }
+        home
+    }
+
+    /// An empty home.
+    pub(crate) fn without_gateway() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self { dir }
     }

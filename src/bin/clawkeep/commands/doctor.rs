@@ -1,6 +1,7 @@
 //! `doctor`: look for what is wrong, and mend what can be mended safely.
 
 mod look;
+mod places;
 mod text;
 
 use std::collections::HashSet;
@@ -55,7 +56,7 @@ struct Told {
 }
 
 impl Doctor {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(crate) fn run(self, context: &mut Context) -> Result<(), Failure> {
         let consent = match () {
             () if self.yes || self.repair => Consent::Always,
             () if self.non_interactive || !prompt::is_possible() => Consent::Never,
@@ -67,9 +68,12 @@ impl Doctor {
             .any(|told| !told.repaired && told.finding.id.level() == Level::Error);
         if self.json {
             let findings: Vec<Value> = told.iter().map(|told| told.to_json(context)).collect();
-            context
-                .ui
-                .json(&json!({"ok": is_ok, "findings": findings}))?;
+            context.ui.json(&json!({
+                "ok": is_ok,
+                "vault": context.layout.vault_file.to_string_lossy(),
+                "settings": context.layout.settings_file.to_string_lossy(),
+                "findings": findings,
+            }))?;
         } else {
             let colour = if context.ui.colour_on_stdout() {
                 Colour::On
@@ -123,6 +127,15 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
             format!("rmdir {}", shown(&lock))
         }
         Fix::Repair(Repair::RemoveLeftover { path, .. }) => format!("rm {}", shown(path)),
+        Fix::Repair(Repair::MoveVault { to, .. }) => {
+            format!("move the vault and its settings to {}", shown(to))
+        }
+        Fix::Repair(Repair::MergeVault { from, into }) => format!(
+            "import what {} has into {}, and set the former aside",
+            shown(from),
+            shown(into)
+        ),
+        Fix::Repair(Repair::RemoveLeftVault { path, .. }) => format!("rm {}", shown(path)),
         Fix::Repair(Repair::RenameConfigProfile { path, from, to, .. }) => format!(
             "in auth.profiles and auth.order of {}: {to} instead of {from}",
             shown(path)
@@ -132,15 +145,18 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
 }
 
 /// Looks, mends, and looks again until nothing is left to mend: what is told is what is so in the end, and what was mended.
-fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
+fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<Told>, Failure> {
     let mut mended: Vec<Finding> = Vec::new();
     let mut passing: Vec<Finding> = Vec::new();
     let mut tried: HashSet<Repair> = HashSet::new();
     let mut rounds = 0;
     loop {
         rounds += 1;
+        let vault_file = context.layout.vault_file.clone();
         let diagnosis = look(context);
-        let found = diagnosis.findings(context);
+        let mut found = diagnosis.findings(context);
+        found.extend(places::findings(context));
+        let found = in_order(found);
         // What a sync did in an earlier round is not there to be found in the next.
         passing.extend(
             found
@@ -156,6 +172,9 @@ fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
                 };
                 if tried.insert(repair.clone()) && allows(context, consent, finding)? {
                     news.extend(mend(context, &diagnosis, finding, repair));
+                }
+                if context.layout.vault_file != vault_file {
+                    break; // what was found is of the place before
                 }
             }
         }
@@ -208,20 +227,25 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
 
 /// Makes a repair; the finding, if it was made. One that fails is told, and its finding stays.
 fn mend(
-    context: &Context,
+    context: &mut Context,
     diagnosis: &Diagnosis,
     finding: &Finding,
     repair: &Repair,
 ) -> Option<Finding> {
     let none = StoreDoc::default();
     let doc = diagnosis.main_doc(context).unwrap_or(&none);
-    match repair.carry_out(doc) {
+    let id = finding.id.as_str();
+    let made = match places::carry_out(context, repair) {
+        Some(made) => made.map_err(|failure| failure.lines().join(" ")),
+        None => repair
+            .carry_out(doc)
+            .map_err(|error| chain(Some(&error)).join(": ")),
+    };
+    match made {
         Ok(Repaired::Done) => Some(finding.clone()),
         Ok(Repaired::NotNeeded) => None,
-        Err(error) => {
-            let why = chain(Some(&error)).join(": ");
-            let id = finding.id.as_str();
-            context.ui.error(&format!("{id} was not mended: {why}"));
+        Err(why) => {
+            context.ui.error(&format!("{id} was not repaired: {why}"));
             None
         }
     }

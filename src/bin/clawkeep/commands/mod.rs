@@ -59,7 +59,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sync(command) => command.run(&context),
         Command::Models(Models::Status(command)) => command.run(&context),
         Command::Models(Models::Auth(command)) => run_auth(command, &context),
-        Command::Doctor(command) => command.run(&context),
+        Command::Doctor(command) => command.run(&mut context),
         Command::Backup(command) => command.run(&context),
         Command::Key(command) => command.run(&context),
         Command::History(command) => command.run(&context),

@@ -56,6 +56,7 @@ struct Outcome {
 impl Refresh {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         context.providers()?; // settings that mean nothing are said also where nothing is due
+        context.places.check_single()?;
         let mut vault = context.vault()?;
         let agents = context.every_agent(&vault)?;
         let mut trouble = Vec::new();

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use clap::Args;
-use clawkeep::platform::{FileLock, create_private_dir, exists};
+use clawkeep::platform::exists;
 use clawkeep::vault::VaultError;
 
 use crate::alerting::{Alerting, NotifyArg};
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::time_arg::span;
 use crate::unopened;
-use crate::watcher::Watcher;
+use crate::watcher::{self, Watcher};
 
 /// The longest that logins are refreshed ahead, in milliseconds: 7 days.
 const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
@@ -61,6 +61,7 @@ impl Watch {
 
     fn watch(&self, context: &mut Context) -> Result<(), Failure> {
         context.check_owner()?;
+        context.places.check_single()?;
         let dir = context.lock_dir();
         if !exists(&context.layout.vault_file) {
             if exists(&dir) {
@@ -70,23 +71,17 @@ impl Watch {
             }
             context.vault()?; // what lies beside a vault does not come before it
         }
-        let path = dir.join("watch");
-        create_private_dir(&dir)?;
-        let Some(lock) = FileLock::try_take(&path)? else {
-            let other = std::fs::read_to_string(&path).unwrap_or_default();
-            let vault = context.layout.shorten_home(&context.layout.vault_file);
-            let what = format!("{vault} is watched by another process ({})", other.trim());
-            if self.once {
+        let lock = match watcher::lock(context) {
+            Err(Failure::Watched { what }) if self.once => {
                 context
                     .ui
                     .note(&format!("Note: {what}, which does what there is to do."));
                 return Ok(());
             }
-            return Err(Failure::Watched { what });
+            lock => lock?,
         };
-        let _ = lock.note(&format!("{}\n", std::process::id())); // only who it is: the lock is what counts
         let (sender, wakes) = mpsc::channel();
-        let mut watcher = Watcher::new(context, self.refresh_ahead, &self.notify, sender)?;
+        let mut watcher = Watcher::new(context, lock, self.refresh_ahead, &self.notify, sender)?;
         let done = if self.once {
             watcher.once(&wakes)
         } else {

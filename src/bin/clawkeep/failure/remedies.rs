@@ -14,6 +14,11 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         }
         VaultError::Foreign { .. } => "Nothing was changed. Name the vault with --vault FILE, or move that file away.".to_owned(),
         VaultError::Newer { .. } => "Nothing was changed. Install the version of clawkeep that made it, or a later one.".to_owned(),
+        VaultError::MovedAway { .. } => "Run the command again. If --vault or CLAWKEEP_VAULT names that path, name the new one; clawkeep doctor shows it.".to_owned(),
+        VaultError::Occupied { path } => format!(
+            "Nothing was changed. Look at it with: clawkeep --vault {} models auth list",
+            quoted(path)
+        ),
         VaultError::NetworkFileSystem { .. } => "Put it on a local disk, with --vault FILE or CLAWKEEP_VAULT.".to_owned(),
         VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
         VaultError::KeyNotKept(KeyProblem::InUse { .. }) => {

@@ -29,7 +29,11 @@ impl World {
                 .chain(env)
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
         );
-        let layout = Layout::resolve(&env, &Overrides::default(), Path::new("/")).unwrap();
+        let overrides = Overrides {
+            is_stand_in: true,
+            ..Overrides::default()
+        };
+        let layout = Layout::resolve(&env, &overrides, Path::new("/")).unwrap();
         let settings = Settings::parse(config, &layout.config_file).unwrap();
         let agent = status_agent(&layout, &settings, &env, None);
         Self {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint};
-use clawkeep::platform::{Follower, Stamp, Touch};
+use clawkeep::platform::{FileLock, Follower, Stamp, Touch, create_private_dir};
 use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
 use clawkeep::vault::UnlockedVault;
 
@@ -69,9 +69,30 @@ pub(crate) enum Wake {
     End,
 }
 
+/// Takes the lock of whoever watches the vault.
+///
+/// # Errors
+/// [`Failure::Watched`] when another process has it.
+pub(crate) fn lock(context: &Context) -> Result<FileLock, Failure> {
+    let dir = context.lock_dir();
+    let path = dir.join("watch");
+    create_private_dir(&dir)?;
+    let Some(lock) = FileLock::try_take(&path)? else {
+        let other = std::fs::read_to_string(&path).unwrap_or_default();
+        let vault = context.layout.shorten_home(&context.layout.vault_file);
+        let what = format!("{vault} is watched by another process ({})", other.trim());
+        return Err(Failure::Watched { what });
+    };
+    // Only says who it is: the lock is what counts.
+    let _ = lock.note(&format!("{}\n", std::process::id()));
+    Ok(lock)
+}
+
 /// Watches one vault.
 pub(crate) struct Watcher<'c> {
     context: &'c mut Context,
+    /// Held so that nobody else watches the vault.
+    lock: FileLock,
     log: Log,
     service: Service,
     schedule: Schedule,
@@ -118,6 +139,7 @@ struct Due {
 impl<'c> Watcher<'c> {
     pub(crate) fn new(
         context: &'c mut Context,
+        lock: FileLock,
         ahead_ms: i64,
         notify: &[NotifyArg],
         sender: Sender<Wake>,
@@ -130,6 +152,7 @@ impl<'c> Watcher<'c> {
         Ok(Self {
             log: log.map_err(|error| no_thread(&error))?,
             context,
+            lock,
             service: Service::new(),
             schedule: Schedule::new(ahead_ms),
             alerting,

@@ -64,6 +64,7 @@ impl Watcher<'_> {
     }
 
     pub(super) fn pass_without_refreshing(&mut self) -> Result<Seen, Failure> {
+        self.follow_the_vault()?;
         let held = self.settling.held();
         if self.is_stale && !held.iter().any(|path| self.is_settings(path)) {
             self.reload();
@@ -128,6 +129,23 @@ impl Watcher<'_> {
     fn come_back_to(&mut self, file: &Path) {
         self.is_stale = true;
         self.settling.note(file, Touch::Writing, Instant::now());
+    }
+
+    /// Goes on where the vault and the gateway's files are now: the vault may have been moved, and a
+    /// gateway may have come to be.
+    fn follow_the_vault(&mut self) -> Result<(), Failure> {
+        let before = self.context.lock_dir();
+        if self.context.find_places_again()? {
+            self.is_stale = true;
+            if self.context.lock_dir() != before {
+                self.vault = None;
+                self.lock = super::lock(self.context)?;
+                let vault = &self.context.layout.vault_file;
+                self.log
+                    .event(&format!("the vault is now {}", vault.display()));
+            }
+        }
+        self.context.places.check_single()
     }
 
     /// Opens the vault, unless it is open and still the one that is there.

@@ -1,0 +1,412 @@
+//! Findings and repairs about where the vault is: in a directory of OpenClaw's, in one that stops
+//! OpenClaw, or in two places at once.
+
+use std::path::{Path, PathBuf};
+
+use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::config::{AgentRef, Settings, openclaw, order_agent};
+use clawkeep::doctor::{Finding, FindingId, Repair, Repaired};
+use clawkeep::domain::{AgentName, from_outside};
+use clawkeep::export::STORE_LIMIT;
+use clawkeep::platform::{
+    Access, FileError, create_private_dir, exists, read_trusted, remove_if_present,
+};
+use clawkeep::sync::Edited;
+use clawkeep::sync::import::ImportFile;
+use clawkeep::vault::{UnlockedVault, Vault, VaultError, is_moved_away, remove_moved_away};
+
+use crate::commands::auth;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// The largest settings file that is moved, in bytes.
+const SETTINGS_MAX: u64 = 1 << 20;
+/// What an agent's directory has in it if only this program uses it.
+const OF_AN_AGENT: [&str; 2] = ["auth-profiles.json", "auth-profiles.json.lock"];
+
+/// What is to be said of the places.
+pub(super) fn findings(context: &Context) -> Vec<Finding> {
+    let layout = &context.layout;
+    let vault = &layout.vault_file;
+    let shown = |path: &Path| layout.shorten_home(path);
+    let mut found = Vec::new();
+    for other in &context.places.others {
+        let message = format!(
+            "there are two vaults, {} (used) and {}: one login in both would be refreshed twice, which ends it",
+            shown(vault),
+            shown(other)
+        );
+        found.push(
+            Finding::new(FindingId::VaultTwo, message)
+                .path(other)
+                .repair(Repair::MergeVault {
+                    from: other.clone(),
+                    into: vault.clone(),
+                }),
+        );
+    }
+    for path in &context.places.leftovers {
+        let message = if is_moved_away(path) {
+            format!("{} is what a move of the vault left", shown(path))
+        } else {
+            format!(
+                "{} is an earlier copy of the vault, as an interrupted move leaves one",
+                shown(path)
+            )
+        };
+        let repair = Repair::RemoveLeftVault {
+            path: path.clone(),
+            vault: vault.clone(),
+        };
+        found.push(
+            Finding::new(FindingId::VaultLeft, message)
+                .path(path)
+                .repair(repair),
+        );
+    }
+    if let Some((dir, message)) = misplaced(context) {
+        let repair = Repair::MoveVault {
+            from: dir.clone(),
+            to: layout.data_dir.clone(),
+        };
+        found.push(
+            Finding::new(FindingId::VaultPlace, message)
+                .path(dir)
+                .repair(repair),
+        );
+    }
+    found
+}
+
+/// The directory that the vault should leave, and why.
+fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
+    let layout = &context.layout;
+    let is_found = layout.vaults.first() == Some(&layout.vault_file);
+    if is_found && context.places.is_in_openclaws() {
+        let dir = layout.vault_dir.clone();
+        let message = format!(
+            "the vault {} is in a directory of OpenClaw's, which may move or remove it",
+            layout.shorten_home(&layout.vault_file)
+        );
+        return Some((dir, message));
+    }
+    let legacy = layout.home.join(".clawdbot");
+    let is_default = layout.vault_dir == legacy || layout.vault_dir == layout.data_dir;
+    if !is_default || legacy.is_symlink() || !legacy.is_dir() || !is_openclaw_installed(context) {
+        return None;
+    }
+    let stores = stores_below(&legacy)?;
+    // A store that another program wrote last is a gateway's.
+    let known = Vault::open(&layout.vault_file).ok()?.known_stores().ok()?;
+    let is_ours = |store: &PathBuf| known.iter().any(|(path, _)| path == store);
+    stores.iter().all(is_ours).then(|| {
+        let message = format!(
+            "only clawkeep uses {}, and OpenClaw, which is installed here, refuses to start beside it",
+            layout.shorten_home(&legacy)
+        );
+        (legacy, message)
+    })
+}
+
+fn is_openclaw_installed(context: &Context) -> bool {
+    let on_path = || {
+        let path = context.env.get("PATH").unwrap_or_default();
+        let name = format!("openclaw{}", std::env::consts::EXE_SUFFIX);
+        std::env::split_paths(path)
+            .filter(|dir| dir.is_absolute())
+            .any(|dir| dir.join(&name).is_file())
+    };
+    openclaw::find(&context.layout, &context.env).is_some() || on_path()
+}
+
+/// The stores in a state directory in which there is nothing but what this program puts there; `None` if
+/// there is anything else.
+fn stores_below(dir: &Path) -> Option<Vec<PathBuf>> {
+    let mut stores = Vec::new();
+    for (name, path) in entries(dir)? {
+        match name.as_str() {
+            "agents" => {
+                for (_, agent) in entries(&path)? {
+                    for (name, dir) in entries(&agent)? {
+                        if name != "agent" {
+                            return None;
+                        }
+                        for (name, file) in entries(&dir)? {
+                            if !OF_AN_AGENT.contains(&name.as_str()) {
+                                return None;
+                            }
+                            if name == OF_AN_AGENT[0] {
+                                stores.push(file);
+                            }
+                        }
+                    }
+                }
+            }
+            "clawkeep.toml" => {}
+            // One that commands of ours made has nothing else in it.
+            "clawdbot.json" if Settings::is_of_credentials_alone(&path).unwrap_or(false) => {}
+            // The vault, its log, its locks, and vaults that a restore replaced.
+            name if name == "vault.db" || name.starts_with("vault.db.") => {}
+            name if name.starts_with("vault.db-") => {}
+            _ => return None,
+        }
+    }
+    Some(stores)
+}
+
+/// The entries of a directory, by name; `None` if it is none, or a link.
+fn entries(dir: &Path) -> Option<Vec<(String, PathBuf)>> {
+    if dir.is_symlink() {
+        return None;
+    }
+    let read = std::fs::read_dir(dir).ok()?;
+    let entry = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry.ok()?;
+        Some((entry.file_name().to_str()?.to_owned(), entry.path()))
+    };
+    read.map(entry).collect()
+}
+
+/// Makes a repair of the places; `None` if it is another kind of repair.
+pub(super) fn carry_out(
+    context: &mut Context,
+    repair: &Repair,
+) -> Option<Result<Repaired, Failure>> {
+    match repair {
+        Repair::MoveVault { from, to } => Some(move_vault(context, from, to)),
+        Repair::MergeVault { from, .. } => Some(merge(context, from)),
+        Repair::RemoveLeftVault { path, .. } => Some(remove_left(context, path)),
+        _ => None,
+    }
+}
+
+/// Moves the vault and the settings out of `from`, and what else of ours is there if only we use it.
+fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired, Failure> {
+    if misplaced(context).is_none_or(|(dir, _)| dir != from) {
+        return Ok(Repaired::NotNeeded);
+    }
+    let is_ours_alone = stores_below(from).is_some();
+    create_private_dir(to)?;
+    copy_settings("clawkeep.toml", from, to)?;
+    if is_ours_alone {
+        copy_settings("clawdbot.json", from, to)?;
+    }
+    let vault_file = context.layout.vault_file.clone();
+    if vault_file.parent() == Some(from) && context.layout.vaults.contains(&vault_file) {
+        let mut vault = context.unlocked()?;
+        // What a gateway may have written into the stores until now is merged first.
+        if is_ours_alone {
+            for agent in context.every_agent(&vault)? {
+                let loaded = context.load(&mut vault, &agent)?;
+                context.verdict(loaded)?;
+            }
+        }
+        context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
+        let moved = vault.move_to(&to.join("vault.db"))?;
+        context.find_places_again()?;
+        let mut vault = context.unlocked()?;
+        record(
+            context,
+            &mut vault,
+            EventKind::VaultMoved,
+            [("from", &*vault_file), ("to", &*moved)],
+        )?;
+    }
+    let _ = remove_if_present(&from.join("clawkeep.toml"))?;
+    move_replaced(from, to)?;
+    if is_ours_alone {
+        let mut vault = context.unlocked()?;
+        remove_stores(context, &mut vault, from)?;
+        let _ = remove_if_present(&from.join("clawdbot.json"))?;
+        remove_empty(from);
+    }
+    context.find_places_again()?;
+    if context.env.get("XDG_DATA_HOME").is_some() {
+        context.ui.note(
+            "Note: if `clawkeep watch` is installed as a service, tell it of XDG_DATA_HOME with: clawkeep monitor install",
+        );
+    }
+    Ok(Repaired::Done)
+}
+
+/// Copies settings, so that they hold from the moment at which the vault is there.
+fn copy_settings(name: &str, from: &Path, to: &Path) -> Result<(), Failure> {
+    let [source, target] = [from, to].map(|dir| dir.join(name));
+    let Some(contents) = read_trusted(&source, Access::Read, SETTINGS_MAX)? else {
+        return Ok(());
+    };
+    match read_trusted(&target, Access::Read, SETTINGS_MAX)? {
+        Some(there) if there.bytes == contents.bytes => return Ok(()),
+        Some(_) => {
+            return Err(Failure::Refused {
+                what: format!(
+                    "there are other settings in {} than in {}",
+                    target.display(),
+                    source.display()
+                ),
+                next: "Nothing was changed. Keep what you want in the second one and remove the first.".to_owned(),
+            });
+        }
+        None => {}
+    }
+    put(to, &target, &contents.bytes).map_err(|source| cannot("write", &target, source).into())
+}
+
+/// Puts a file in place at once, durably.
+fn put(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut draft = tempfile::NamedTempFile::new_in(dir)?;
+    draft.write_all(bytes)?;
+    draft.as_file().sync_all()?;
+    draft.persist(path)?;
+    std::fs::File::open(dir)?.sync_all()
+}
+
+fn cannot(action: &'static str, path: &Path, source: std::io::Error) -> FileError {
+    let path = path.to_owned();
+    FileError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// Moves the vaults that a restore replaced, which are files nobody has open.
+fn move_replaced(from: &Path, to: &Path) -> Result<(), Failure> {
+    for (name, path) in entries(from).unwrap_or_default() {
+        let is_kept = ["vault.db.replaced-", "vault.db.merged-"]
+            .iter()
+            .any(|start| name.starts_with(start));
+        let target = to.join(&name);
+        if !is_kept || exists(&target) {
+            continue;
+        }
+        create_private_dir(to)?;
+        let bytes = std::fs::read(&path).map_err(|source| cannot("read", &path, source))?;
+        put(to, &target, &bytes).map_err(|source| cannot("write", &target, source))?;
+        remove_if_present(&path)?;
+    }
+    Ok(())
+}
+
+/// Removes the stores below `dir` that say what was exported, and forgets them.
+fn remove_stores(context: &Context, vault: &mut UnlockedVault, dir: &Path) -> Result<(), Failure> {
+    for agent in vault.agents()? {
+        for path in vault.written_stores(&agent)? {
+            if !path.starts_with(dir) {
+                continue;
+            }
+            let contents = read_trusted(&path, Access::Read, STORE_LIMIT)?;
+            let Some(contents) = contents else { continue };
+            let record = vault.export_record(&path, &agent)?;
+            let is_ours = record
+                .ok()
+                .flatten()
+                .is_some_and(|record| vault.is_as_exported(&record, &contents.bytes));
+            if !is_ours {
+                continue; // what was written since is merged by the next load
+            }
+            remove_if_present(&path)?;
+            let mut tx = vault.begin(&context.actor, context.clock)?;
+            tx.forget_export(&path, &agent)?;
+            tx.commit()?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the directories of a state directory that are empty, and the state directory if it is.
+fn remove_empty(dir: &Path) {
+    let agents = dir.join("agents");
+    for (_, agent) in entries(&agents).unwrap_or_default() {
+        let _ = std::fs::remove_dir(agent.join("agent"));
+        let _ = std::fs::remove_dir(agent);
+    }
+    let _ = std::fs::remove_dir(agents);
+    let _ = std::fs::remove_dir(dir);
+}
+
+/// Imports what another vault has, and sets that vault aside.
+fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
+    if !context.places.others.iter().any(|other| other == from) {
+        return Ok(Repaired::NotNeeded);
+    }
+    let other = Vault::open(from)?.unlock(&context.key_sources())?;
+    if let Some(row) = other.altered_rows()?.into_iter().next() {
+        return Err(VaultError::Unopened { row: row.name }.into());
+    }
+    if !other.started_refreshes()?.is_empty() {
+        return Err(VaultError::RefreshUnderWay.into());
+    }
+    let mut vault = context.unlocked()?;
+    let settings = context.settings()?;
+    for name in other.agents()? {
+        let agent = agent_ref(context, settings, &name);
+        let mut file = ImportFile::of_store(other.agent(&name)?.doc);
+        file.leave_out_spent(|credential| vault.is_spent(credential))?;
+        let now = context.clock.now();
+        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+            let joined = file.join(doc, now);
+            Ok(Edited::to(joined.doc, Vec::new()).by("doctor", Origin::ImportedFile))
+        })?;
+        context.verdict(loaded)?;
+    }
+    let id = other.id().to_string();
+    let aside = other.set_aside(context.clock.now())?;
+    record(
+        context,
+        &mut vault,
+        EventKind::VaultMerged,
+        [("from", from), ("kept", &*aside)],
+    )?;
+    let shown = context.layout.shorten_home(&aside);
+    context.ui.note(&format!(
+        "Note: the vault {id} was merged. It is kept, with its record, as {shown}"
+    ));
+    drop(vault);
+    context.find_places_again()?;
+    Ok(Repaired::Done)
+}
+
+/// The agent of a name in another vault.
+fn agent_ref(context: &Context, settings: &Settings, name: &AgentName) -> AgentRef {
+    let dir = Path::new(name.as_str());
+    if dir.is_absolute() {
+        return AgentRef {
+            name: name.clone(),
+            dir: dir.to_owned(),
+        };
+    }
+    order_agent(&context.layout, settings, Some(name.as_str()))
+}
+
+/// Removes what a move left: a file that is no vault any more, or an earlier copy of the vault in use.
+fn remove_left(context: &mut Context, path: &Path) -> Result<Repaired, Failure> {
+    context.find_places_again()?;
+    if !context.places.leftovers.iter().any(|left| left == path) {
+        return Ok(Repaired::NotNeeded);
+    }
+    if !remove_moved_away(path)? {
+        let vault = context.unlocked()?;
+        vault.remove_earlier_copy(path)?;
+    }
+    context.find_places_again()?;
+    Ok(Repaired::Done)
+}
+
+fn record<const N: usize>(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    kind: EventKind,
+    paths: [(&'static str, &Path); N],
+) -> Result<(), Failure> {
+    let event = paths.into_iter().fold(
+        EventDraft::new(kind, Origin::Clawkeep),
+        |event, (name, path)| event.detail(name, from_outside(&path.to_string_lossy())),
+    );
+    context.with_new_head(vault, |vault| {
+        let mut tx = vault.begin(&context.actor, context.clock)?;
+        tx.append(None, event)?;
+        tx.commit()
+    })
+}
