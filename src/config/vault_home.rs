@@ -51,13 +51,15 @@ impl Rule<'_> {
                 vaults: existing([dir]),
             };
         }
-        let is_gateways = is_openclaw_dir(&legacy).is_none();
+        let openclaw = self.home.join(".openclaw");
+        // OpenClaw's upgrade turns the directory into a link to its own, before it writes anything there.
+        let is_taken_over = disk::is_link(&legacy) && disk::identity(&legacy) == disk::identity(&openclaw);
+        let is_gateways = !is_taken_over && is_openclaw_dir(&legacy).is_none();
         let has = |names: &[&str]| names.iter().any(|name| disk::exists(&legacy.join(name)));
         let is_expected = self.named.is_some() || self.is_stand_in;
         let is_in_use = is_gateways && has(&GATEWAY_DATA);
 
         // The directory itself before the link that leads to it.
-        let openclaw = self.home.join(".openclaw");
         let places = match disk::is_link(&legacy) {
             true => [&*openclaw, &*legacy, self.data_dir],
             false => [&*legacy, &*openclaw, self.data_dir],
@@ -73,10 +75,12 @@ impl Rule<'_> {
         let is_ours = is_gateways && has(&[VAULT, SETTINGS]);
         let dir = match found {
             Some(dir) => dir,
-            None if is_expected || is_in_use || is_ours => &legacy,
+            None if is_gateways && (is_expected || is_in_use || is_ours) => &legacy,
             None => self.data_dir,
         };
         let is_here = is_gateways && dir == legacy;
+        // While OpenClaw moves it, nothing may be created under the old name.
+        let is_expected = is_expected && dir != openclaw;
         let gateway_dir = match is_expected || is_in_use || is_here {
             true => &legacy,
             false => self.data_dir,

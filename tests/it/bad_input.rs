@@ -470,6 +470,7 @@ fn a_home_with_spaces_and_letters_of_every_kind() {
     ] {
         let dir = home.at(name);
         fs::create_dir(&dir).unwrap();
+        fs::create_dir_all(dir.join(".clawdbot/agents")).unwrap();
         let inside = |args: &[&str]| {
             let mut command = home.command(args);
             command.env("HOME", &dir).current_dir(&dir);
@@ -550,8 +551,9 @@ fn refusals_are_quick() {
 
 #[test]
 fn a_file_where_the_state_directory_should_be() {
-    let home = Home::with_claude("sk-test-claude-1", 100);
-    home.write(".clawdbot", "");
-    refuses(&home, STATUS, 1, &["cannot create", ".clawdbot"]);
+    let home = Home::without_gateway();
+    home.claude_login("sk-test-claude-1", 100);
+    home.write(".local/share/clawkeep", "");
+    refuses(&home, STATUS, 1, &["cannot create", ".local/share/clawkeep"]);
     refuses(&home, HISTORY, 1, &["there is no vault at"]);
 }

@@ -126,6 +126,21 @@ fn under_the_gateways_name_a_new_vault_lies_as_the_gateways_files_do() {
 }
 
 #[test]
+fn under_neither_name_a_vault_is_made_in_openclaws_directory() {
+    let home = Home::without_gateway();
+    home.write(".openclaw/openclaw.json", "{}");
+    symlink(".openclaw", home.at(".clawdbot")).unwrap();
+    for mut command in [home.command(&["sync"]), as_gateway(&home, &["models", "status"])] {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(home.at(DATA_VAULT).exists(), "{output:?}");
+        let names: Vec<_> = fs::read_dir(home.at(".openclaw")).unwrap().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        fs::remove_dir_all(home.at(DATA)).unwrap();
+    }
+}
+
+#[test]
 fn an_existing_vault_is_used_under_both_names_and_a_gateways_files_where_they_are() {
     let home = Home::without_gateway();
     home.claude_login(LOGIN, 100);
@@ -279,6 +294,31 @@ fn watch_goes_on_where_the_vault_is_moved_to() {
     assert!(!home.at(".clawdbot").exists());
     assert_eq!(token(&home, "anthropic"), renewed);
     assert_eq!(home.count_of("vault.created"), 1);
+}
+
+#[test]
+fn watch_follows_the_vault_through_openclaws_upgrade() {
+    let home = only_ours();
+    let watch = Watch::start(&home, &[]);
+    fs::rename(home.at(".clawdbot"), home.at(".openclaw")).unwrap();
+    // Whatever runs between the two steps makes nothing under the old name.
+    let status = home.run(&["models", "status"]);
+    assert_eq!(status.status, 0, "{status:?}");
+    let status = as_gateway(&home, &["models", "status"]).output().unwrap();
+    assert!(status.status.success(), "{status:?}");
+    assert!(!home.at(".clawdbot").is_symlink() && !home.at(".clawdbot").exists());
+    symlink(home.at(".openclaw"), home.at(".clawdbot")).unwrap();
+    let renewed = "sk-ant-oat01-of-claude-code-0002";
+    home.claude_login(renewed, 200);
+    watch.until("the login is in the vault", || token(&home, "anthropic") == renewed);
+    assert!(home.at(".openclaw/vault.db").exists() && !home.at(DATA_VAULT).exists());
+    assert_eq!(home.count_of("vault.created"), 1);
+    findings(&home, &["--repair"]);
+    watch.says("the vault is now");
+    let last = "sk-ant-oat01-of-claude-code-0003";
+    home.claude_login(last, 300);
+    watch.until("the login is in the vault", || token(&home, "anthropic") == last);
+    assert!(home.at(DATA_VAULT).exists() && !home.at(".openclaw/vault.db").exists());
 }
 
 /// Two vaults with the same login: one in the data directory, one in `~/.clawdbot`.

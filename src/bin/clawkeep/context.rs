@@ -148,9 +148,14 @@ impl Context {
         Ok(true)
     }
 
-    /// Resolves the paths anew, and says whether they are others now.
+    /// Resolves the paths anew, and says whether they are others now. They stay as they are while no vault is
+    /// found: one that is replaced is gone for a moment.
     pub(crate) fn find_places_again(&mut self) -> Result<bool, Failure> {
         let places = self.places.find_again(&self.env)?;
+        if places.layout.vaults.is_empty() && !self.layout.vaults.is_empty() {
+            return Ok(false);
+        }
+        self.layout.vaults.clone_from(&places.layout.vaults);
         let is_changed = places.layout != self.layout;
         self.layout = places.layout.clone();
         self.places = places;

@@ -68,6 +68,24 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         });
         by_hand(move |home, _| saved.put_back(home))
     }),
+    (FindingId::VaultTwo, |home| {
+        let dir = home.at("second");
+        let other = ["--state-dir", dir.to_str().unwrap(), "sync"];
+        home.run(&other).ok();
+        fs::create_dir_all(home.at(".local/share")).unwrap();
+        fs::rename(dir, home.at(".local/share/clawkeep")).unwrap();
+        Mend::Repair
+    }),
+    (FindingId::VaultPlace, |home| {
+        fs::create_dir(home.at(".openclaw")).unwrap();
+        Mend::Repair
+    }),
+    (FindingId::VaultLeft, |home| {
+        fs::create_dir_all(home.at(".local/share/clawkeep")).unwrap();
+        let copy = ".local/share/clawkeep/vault.db";
+        home.run(&["backup", "create", copy]).ok();
+        Mend::Repair
+    }),
     (FindingId::VaultUnopened, |home| {
         let saved = Saved::of(home);
         alter_past_triggers(home, |conn| {

@@ -91,8 +91,8 @@ pub(crate) fn lock(context: &Context) -> Result<FileLock, Failure> {
 /// Watches one vault.
 pub(crate) struct Watcher<'c> {
     context: &'c mut Context,
-    /// Held so that nobody else watches the vault.
-    lock: FileLock,
+    /// Held so that nobody else watches the vault; none while it is taken anew where the vault is now.
+    lock: Option<FileLock>,
     log: Log,
     service: Service,
     schedule: Schedule,
@@ -152,7 +152,7 @@ impl<'c> Watcher<'c> {
         Ok(Self {
             log: log.map_err(|error| no_thread(&error))?,
             context,
-            lock,
+            lock: Some(lock),
             service: Service::new(),
             schedule: Schedule::new(ahead_ms),
             alerting,

@@ -139,11 +139,15 @@ impl Watcher<'_> {
             self.is_stale = true;
             if self.context.lock_dir() != before {
                 self.vault = None;
-                self.lock = super::lock(self.context)?;
+                // It may be the same file under another name: two locks of it would exclude each other.
+                self.lock = None;
                 let vault = &self.context.layout.vault_file;
                 self.log
                     .event(&format!("the vault is now {}", vault.display()));
             }
+        }
+        if self.lock.is_none() {
+            self.lock = Some(super::lock(self.context)?);
         }
         self.context.places.check_single()
     }

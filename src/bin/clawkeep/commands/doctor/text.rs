@@ -46,6 +46,12 @@ pub(super) fn report(context: &Context, told: &[Told], colour: Colour) -> String
         out.push_str(&lines(context, told, with_agent, colour));
     }
     out.push_str(if last.is_some() { "\n" } else { "" });
+    let shown = |path| context.layout.shorten_home(path);
+    out.push_str(&format!(
+        "Vault: {}\nSettings: {}\n",
+        shown(&context.layout.vault_file),
+        shown(&context.layout.settings_file)
+    ));
     out.push_str(&verdict(told));
     out
 }
