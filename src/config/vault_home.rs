@@ -53,11 +53,13 @@ impl Rule<'_> {
         }
         let openclaw = self.home.join(".openclaw");
         // OpenClaw's upgrade turns the directory into a link to its own, before it writes anything there.
-        let is_taken_over = disk::is_link(&legacy) && disk::identity(&legacy) == disk::identity(&openclaw);
-        let is_gateways = !is_taken_over && is_openclaw_dir(&legacy).is_none();
+        let is_openclaws = is_openclaw_dir(&legacy).is_some();
+        let is_taken_over = disk::is_link(&legacy)
+            && (is_openclaws || disk::identity(&legacy) == disk::identity(&openclaw));
         let has = |names: &[&str]| names.iter().any(|name| disk::exists(&legacy.join(name)));
         let is_expected = self.named.is_some() || self.is_stand_in;
-        let is_in_use = is_gateways && has(&GATEWAY_DATA);
+        let is_in_use = !is_taken_over && has(&GATEWAY_DATA);
+        let is_for_a_vault = !is_taken_over && !is_openclaws;
 
         // The directory itself before the link that leads to it.
         let places = match disk::is_link(&legacy) {
@@ -72,13 +74,13 @@ impl Rule<'_> {
             vaults.swap(0, at);
         }
         let found = vaults.first().and_then(|path| path.parent());
-        let is_ours = is_gateways && has(&[VAULT, SETTINGS]);
+        let is_ours = has(&[VAULT, SETTINGS]);
         let dir = match found {
             Some(dir) => dir,
-            None if is_gateways && (is_expected || is_in_use || is_ours) => &legacy,
+            None if is_for_a_vault && (is_expected || is_in_use || is_ours) => &legacy,
             None => self.data_dir,
         };
-        let is_here = is_gateways && dir == legacy;
+        let is_here = !is_taken_over && dir == legacy;
         // While OpenClaw moves it, nothing may be created under the old name.
         let is_expected = is_expected && dir != openclaw;
         let gateway_dir = match is_expected || is_in_use || is_here {

@@ -554,6 +554,11 @@ fn a_file_where_the_state_directory_should_be() {
     let home = Home::without_gateway();
     home.claude_login("sk-test-claude-1", 100);
     home.write(".local/share/clawkeep", "");
-    refuses(&home, STATUS, 1, &["cannot create", ".local/share/clawkeep"]);
+    refuses(
+        &home,
+        STATUS,
+        1,
+        &["cannot create", ".local/share/clawkeep"],
+    );
     refuses(&home, HISTORY, 1, &["there is no vault at"]);
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::config::{AgentRef, Settings, openclaw, order_agent};
 use clawkeep::doctor::{Finding, FindingId, Repair, Repaired};
-use clawkeep::domain::{AgentName, from_outside};
+use clawkeep::domain::{AgentName, StoreDoc, from_outside};
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{
     Access, FileError, create_private_dir, exists, read_trusted, remove_if_present,
 };
-use clawkeep::sync::Edited;
 use clawkeep::sync::import::ImportFile;
+use clawkeep::sync::{Edited, queue_path};
 use clawkeep::vault::{UnlockedVault, Vault, VaultError, is_moved_away, remove_moved_away};
 
 use crate::commands::auth;
@@ -218,7 +218,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
         let mut vault = context.unlocked()?;
         remove_stores(context, &mut vault, from)?;
         let _ = remove_if_present(&from.join("clawdbot.json"))?;
-        remove_empty(from);
+        remove_empty(context, from);
     }
     context.find_places_again()?;
     if context.env.get("XDG_DATA_HOME").is_some() {
@@ -315,10 +315,15 @@ fn remove_stores(context: &Context, vault: &mut UnlockedVault, dir: &Path) -> Re
     Ok(())
 }
 
-/// Removes the directories of a state directory that are empty, and the state directory if it is.
-fn remove_empty(dir: &Path) {
+/// Removes the directories of a state directory that are empty, and the state directory if it is. A lock that
+/// a killed process left is removed as any writer of the store would remove it.
+fn remove_empty(context: &Context, dir: &Path) {
     let agents = dir.join("agents");
     for (_, agent) in entries(&agents).unwrap_or_default() {
+        let store = agent.join("agent").join(OF_AN_AGENT[0]);
+        let queue = queue_path(&context.lock_dir(), &store);
+        let lock = Repair::RemoveStaleLock { store, queue };
+        let _ = lock.carry_out(&StoreDoc::default()); // one that is held stays, and the directory with it
         let _ = std::fs::remove_dir(agent.join("agent"));
         let _ = std::fs::remove_dir(agent);
     }
