@@ -12,6 +12,7 @@ mod env;
 mod models;
 mod nesting;
 mod notify;
+pub mod openclaw;
 mod own;
 mod paths;
 mod settings;

@@ -284,7 +284,7 @@ pub fn resolve_link_until(
 }
 
 /// Resolves the part of a path that exists.
-fn resolve_existing(path: &Path) -> PathBuf {
+pub(super) fn resolve_existing(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {
         if let Ok(real) = fs::canonicalize(ancestor) {
             let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));

@@ -9,6 +9,7 @@ mod follow;
 mod key_variables;
 pub mod keychain;
 mod lock;
+pub mod openclaw;
 mod peer;
 mod permissions;
 mod process;
@@ -20,6 +21,7 @@ mod trust;
 
 pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
+use file::resolve_existing;
 pub use file::{
     Contents, FileError, RemoveOutcome, create_private_dir, create_private_file, exists,
     is_same_file, look_for, open_regular, read_regular, remove_if_present, rename_durably,

@@ -139,6 +139,12 @@ impl Trust {
         CURRENT.get_or_init(Self::default)
     }
 
+    /// The user's home directory, where it is known.
+    #[must_use]
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
     /// The policy for `clawkeep.toml` itself, which has no say in whether it is used.
     #[must_use]
     pub fn strict(&self) -> Self {

@@ -1,0 +1,277 @@
+//! Which directories belong to OpenClaw, the gateway's present name.
+//!
+//! OpenClaw keeps its credentials in SQLite and fails beside an `auth-profiles.json`; versions before that
+//! keep their live store in that file. So this program writes no store into OpenClaw's directories.
+//! Whether a directory is OpenClaw's is decided here and nowhere else.
+//!
+//! Source of the names: OpenClaw 2026.9.5; `spec/compat.md`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::trust::Trust;
+use super::{exists, resolve_existing};
+
+/// Name of OpenClaw's state directory below the home directory.
+pub const STATE_DIR_NAME: &str = ".openclaw";
+/// OpenClaw's configuration, in its state directory.
+const CONFIG_NAME: &str = "openclaw.json";
+/// The database of the agent `main`, relative to the state directory.
+const STATE_DATABASE: [&str; 2] = ["state", "openclaw.sqlite"];
+/// The database of any other agent, in that agent's directory.
+const AGENT_DATABASE: &str = "openclaw-agent.sqlite";
+
+/// What shows that a directory is OpenClaw's state directory, or an agent's directory of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// A database: OpenClaw keeps its credentials in SQLite and reads no `auth-profiles.json`.
+    Database(PathBuf),
+    /// The configuration and no database: an OpenClaw whose live store is `auth-profiles.json`,
+    /// or one that has not started yet.
+    Configuration(PathBuf),
+    /// The directory's name alone: `~/.openclaw`, or what `OPENCLAW_STATE_DIR` names.
+    Named,
+}
+
+impl Evidence {
+    /// Whether OpenClaw's SQLite exists there.
+    #[must_use]
+    pub fn is_database(&self) -> bool {
+        matches!(self, Self::Database(_))
+    }
+}
+
+/// A directory tree of OpenClaw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenClawDir {
+    /// The topmost directory that shows it, links not resolved.
+    pub root: PathBuf,
+    /// The strongest evidence found: a database counts before a configuration.
+    pub evidence: Evidence,
+}
+
+/// Finds what shows that `dir` is OpenClaw's state directory, or the directory of one of its agents.
+/// A link to such a directory counts as one.
+#[must_use]
+pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
+    let database = || {
+        let of_main = dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]);
+        let of_agent = dir.join(AGENT_DATABASE);
+        [of_main, of_agent]
+            .into_iter()
+            .find(|path| exists(path))
+            .or_else(|| agent_database(dir))
+    };
+    database().map(Evidence::Database).or_else(|| {
+        let config = dir.join(CONFIG_NAME);
+        exists(&config).then_some(Evidence::Configuration(config))
+    })
+}
+
+/// The database of one of the agents below a state directory.
+fn agent_database(state_dir: &Path) -> Option<PathBuf> {
+    let agents = fs::read_dir(state_dir.join("agents")).ok()?;
+    let mut databases: Vec<PathBuf> = agents
+        .filter_map(|agent| Some(agent.ok()?.path().join("agent").join(AGENT_DATABASE)))
+        .filter(|path| exists(path))
+        .collect();
+    databases.sort();
+    databases.into_iter().next()
+}
+
+/// The directories that are OpenClaw's by their name, whether or not they exist. Set once, by the binary.
+static NAMED: OnceLock<Vec<PathBuf>> = OnceLock::new();
+
+/// Names the directories that are OpenClaw's for this process, once: a later call changes nothing.
+pub fn install_named_dirs(dirs: Vec<PathBuf>) {
+    let _ = NAMED.set(dirs);
+}
+
+/// Whether a directory that is called as OpenClaw's is one. A link without any evidence behind it is not:
+/// it may lead to the directory of another gateway.
+#[must_use]
+pub fn is_named_dir(dir: &Path) -> bool {
+    is_openclaw_dir(dir).is_some() || (dir.is_dir() && !dir.is_symlink())
+}
+
+/// Finds the OpenClaw tree in which `path` is, which need not exist. Links on the way count twice: as
+/// they are written and as they lead.
+///
+/// The home directory, what is above it, and directories that all users share (`/tmp`) are no such tree:
+/// a file there shows nothing about what is below.
+#[must_use]
+pub fn openclaw_dir_of(path: &Path) -> Option<OpenClawDir> {
+    let named = NAMED.get().map_or(&[][..], Vec::as_slice);
+    openclaw_dir_among(path, Trust::current().home(), named)
+}
+
+fn openclaw_dir_among(path: &Path, home: Option<&Path>, named: &[PathBuf]) -> Option<OpenClawDir> {
+    let real = resolve_existing(path);
+    let real_home = home.map(resolve_existing);
+    let is_above_home = |dir: &Path| {
+        let homes = [home, real_home.as_deref()];
+        homes
+            .into_iter()
+            .flatten()
+            .any(|home| home.starts_with(dir))
+    };
+    let of_name = |dir: &Path| {
+        let real = resolve_existing(dir);
+        let mut named = named.iter().filter(|named| is_named_dir(named));
+        named.any(|named| resolve_existing(named) == real)
+    };
+    let shown_by = |dir: &Path| {
+        if dir.as_os_str().is_empty() || is_above_home(dir) || is_shared(dir) {
+            return None;
+        }
+        let evidence = is_openclaw_dir(dir).or_else(|| of_name(dir).then_some(Evidence::Named))?;
+        let root = dir.to_owned();
+        Some(OpenClawDir { root, evidence })
+    };
+    // Of equally strong evidence, the last is kept: the topmost directory's, and the one as it was written.
+    let found = real.ancestors().chain(path.ancestors());
+    found
+        .filter_map(shown_by)
+        .max_by_key(|found| rank(&found.evidence))
+}
+
+fn rank(evidence: &Evidence) -> u8 {
+    match evidence {
+        Evidence::Named => 0,
+        Evidence::Configuration(_) => 1,
+        Evidence::Database(_) => 2,
+    }
+}
+
+/// Whether all users may make files in a directory, or it is the file system's root.
+#[cfg(unix)]
+fn is_shared(dir: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sticky_and_open = 0o1002;
+    dir.parent().is_none()
+        || fs::metadata(dir)
+            .is_ok_and(|meta| meta.permissions().mode() & sticky_and_open == sticky_and_open)
+}
+
+#[cfg(not(unix))]
+fn is_shared(dir: &Path) -> bool {
+    dir.parent().is_none()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn touch(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+
+    #[test]
+    fn each_marker_alone_shows_an_openclaw_directory() {
+        let cases = [
+            ("openclaw.json", false),
+            ("state/openclaw.sqlite", true),
+            ("agents/ops/agent/openclaw-agent.sqlite", true),
+            ("openclaw-agent.sqlite", true),
+        ];
+        for (marker, is_database) in cases {
+            let dir = tempfile::tempdir().unwrap();
+            assert_eq!(is_openclaw_dir(dir.path()), None);
+            let marker = dir.path().join(marker);
+            touch(&marker);
+            let evidence = is_openclaw_dir(dir.path()).unwrap();
+            assert_eq!(evidence.is_database(), is_database, "{evidence:?}");
+            let path = match evidence {
+                Evidence::Database(path) | Evidence::Configuration(path) => path,
+                Evidence::Named => unreachable!(),
+            };
+            assert_eq!(path, marker);
+        }
+    }
+
+    #[test]
+    fn similar_names_show_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "openclaw.json.bak",
+            "clawdbot.json",
+            "openclaw.sqlite",
+            "state/other.sqlite",
+            "agents/main/agent/auth-profiles.json",
+            "agents/openclaw-agent.sqlite",
+        ] {
+            touch(&dir.path().join(name));
+        }
+        assert_eq!(is_openclaw_dir(dir.path()), None);
+        assert_eq!(is_openclaw_dir(&dir.path().join("nowhere")), None);
+    }
+
+    #[test]
+    fn a_database_counts_before_a_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        touch(&dir.path().join("openclaw.json"));
+        let store = dir.path().join("agents/main/agent/auth-profiles.json");
+        let found = openclaw_dir_among(&store, None, &[]).unwrap();
+        assert!(!found.evidence.is_database());
+        assert_eq!(found.root, dir.path());
+        touch(&dir.path().join("agents/ops/agent/openclaw-agent.sqlite"));
+        let found = openclaw_dir_among(&store, None, &[]).unwrap();
+        assert!(found.evidence.is_database(), "{found:?}");
+        assert_eq!(found.root, dir.path());
+    }
+
+    #[test]
+    fn links_lead_into_the_tree_wherever_they_are() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |rel: &str| home.path().join(rel);
+        touch(&at(".openclaw/openclaw.json"));
+        fs::create_dir_all(at(".openclaw/agents/main/agent")).unwrap();
+        symlink(".openclaw", at(".clawdbot")).unwrap();
+        fs::create_dir_all(at("other/agents/main")).unwrap();
+        symlink(
+            at(".openclaw/agents/main/agent"),
+            at("other/agents/main/agent"),
+        )
+        .unwrap();
+        let of = |rel: &str| openclaw_dir_among(&at(rel), Some(home.path()), &[]);
+        let store = "agents/main/agent/auth-profiles.json";
+        assert_eq!(
+            of(&format!(".clawdbot/{store}")).unwrap().root,
+            at(".clawdbot")
+        );
+        let behind = of(&format!("other/{store}")).unwrap();
+        assert_eq!(behind.root, fs::canonicalize(at(".openclaw")).unwrap());
+        assert_eq!(of("other/agents/ops/agent/auth-profiles.json"), None);
+    }
+
+    #[test]
+    fn a_file_in_the_home_directory_or_above_shows_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join("home/ana");
+        touch(&home.join("openclaw.json"));
+        touch(&root.path().join("home/state/openclaw.sqlite"));
+        let store = home.join(".clawdbot/agents/main/agent/auth-profiles.json");
+        assert_eq!(openclaw_dir_among(&store, Some(&home), &[]), None);
+    }
+
+    #[test]
+    fn a_named_directory_counts_by_its_name_alone_unless_it_is_a_link_elsewhere() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |rel: &str| home.path().join(rel);
+        let named = [at(".openclaw")];
+        let of = |rel: &str| openclaw_dir_among(&at(rel), Some(home.path()), &named);
+        assert_eq!(of(".openclaw/auth-profiles.json"), None, "there is none");
+        fs::create_dir(at(".clawdbot")).unwrap();
+        symlink(".clawdbot", at(".openclaw")).unwrap();
+        assert_eq!(of(".clawdbot/auth-profiles.json"), None);
+        fs::remove_file(at(".openclaw")).unwrap();
+        fs::create_dir(at(".openclaw")).unwrap();
+        let found = of(".openclaw/auth-profiles.json").unwrap();
+        assert_eq!(found.evidence, Evidence::Named);
+        assert_eq!(of(".clawdbot/auth-profiles.json"), None);
+    }
+}
