@@ -42,6 +42,12 @@ pub enum Repair {
         /// This program's directory of keys.
         key_dir: PathBuf,
     },
+    /// Removes this program's copy of a store from a directory of OpenClaw's. It needs the vault:
+    /// `Engine::remove_openclaw_copy` makes it.
+    RemoveOpenClawCopy {
+        /// The store, links of the user's resolved.
+        site: PathBuf,
+    },
     /// Calls a profile in the configuration by the id it is stored under.
     RenameConfigProfile {
         /// The configuration.
@@ -91,6 +97,7 @@ impl Repair {
             | Self::RemoveLeftover { path, .. }
             | Self::RenameConfigProfile { path, .. } => path,
             Self::RemoveStaleLock { store, .. } => store,
+            Self::RemoveOpenClawCopy { site } => site,
         }
     }
 
@@ -106,6 +113,7 @@ impl Repair {
                 check_trusted(path, Access::Read)?;
                 is_leftover(path, key_dir) && remove_if_present(path)? == RemoveOutcome::Removed
             }
+            Self::RemoveOpenClawCopy { .. } => false,
             Self::RenameConfigProfile {
                 path,
                 from,

@@ -22,7 +22,6 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         found.extend(told(layout, examined));
         found.extend(merged(layout, examined));
         found.extend(entries(examined));
-        found.extend(withheld(layout, examined));
         found.extend(legacy_auth(layout, examined));
         found.extend(stale_lock(layout, examined));
     }
@@ -139,20 +138,6 @@ fn entries(examined: &ExaminedAgent) -> Vec<Finding> {
             .advice("Mend the entry in the store, or take it out there.")
     };
     unreadable.map(|(id, _)| finding(id)).collect()
-}
-
-fn withheld(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
-    let place = StorePlace::of_agent(&examined.agent.dir).ok()?;
-    let message = format!(
-        "{} belongs to a newer gateway, which refuses to start beside an auth-profiles.json, so none is written there",
-        layout.shorten_home(place.dir())
-    );
-    place.is_newer_gateways().then(|| {
-        Finding::new(FindingId::StoreWithheld, message)
-            .agent(&examined.agent.name)
-            .path(place.dir())
-            .advice("To write one elsewhere: clawkeep export --to FILE --reveal")
-    })
 }
 
 /// A gateway of before the store keeps its logins there, and later ones what they use at run time: never ours to delete.

@@ -259,12 +259,12 @@ impl<'e> Engine<'e> {
             record.is_some_and(|record| self.vault.is_as_exported(record, bytes))
         };
         let file = place.read_again(file, is_known)?;
-        let withheld = place.is_newer_gateways();
+        let withheld = place.openclaw_dir();
         let (planned, mut notices) = self.plan(&state.doc, mode);
         let is_first = matches!(file, StoreReading::Missing) && record.is_none();
         let has_profiles = state.doc.entries(Section::Profiles).next().is_some();
         let legacy = match mode {
-            SyncMode::On if is_first && !has_profiles && !withheld => {
+            SyncMode::On if is_first && !has_profiles && withheld.is_none() => {
                 self.sources.legacy(place.dir(), &mut notices)
             }
             _ => Legacy::default(),
@@ -423,7 +423,7 @@ impl<'e> Engine<'e> {
             survey.notices.extend(news);
             survey.notices.append(&mut told);
             let target = course.target(&survey.state.doc);
-            let writes = is_whole && !survey.withheld && !target.is_blank();
+            let writes = is_whole && survey.withheld.is_none() && !target.is_blank();
             if writes && self.make_site_dir(&survey)? {
                 continue;
             }
@@ -477,8 +477,10 @@ impl<'e> Engine<'e> {
             }
         }
         is_pending |= !is_whole;
-        let announces =
-            is_whole && survey.withheld && !survey.is_withholding_known() && !target.is_blank();
+        let withheld = survey.withheld.clone();
+        let withheld = withheld.filter(|_| !survey.is_withholding_known() && !target.is_blank());
+        let announced = withheld.filter(|_| is_whole);
+        let announces = announced.is_some();
         let mut revision = survey.state.revision;
         let is_news = match is_whole {
             true => survey.is_news(&course),
@@ -496,10 +498,9 @@ impl<'e> Engine<'e> {
                 None => return Ok(Round::Again(survey.notices, survey.state.doc)),
             }
         }
-        if announces {
-            let dir = survey.place.dir().to_owned();
-            survey.notices.push(Notice::Withheld { dir });
-        }
+        survey
+            .notices
+            .extend(announced.map(|openclaw| Notice::Withheld { openclaw }));
         let legacy = survey.legacy.entries.len();
         if legacy > 0 {
             let path = survey.place.dir().join(LEGACY_STORE);
@@ -515,6 +516,10 @@ impl<'e> Engine<'e> {
                 Ok(Replaced::Yes) if write == Write::Yes(Reason::Missing) => {
                     let path = survey.place.path().to_owned();
                     survey.notices.push(Notice::Restored { path });
+                }
+                Ok(Replaced::Yes) if survey.is_first_file() => {
+                    let path = survey.place.path().to_owned();
+                    survey.notices.push(Notice::PlainCopy { path });
                 }
                 Ok(Replaced::Yes) => {}
                 Ok(Replaced::No) => return Ok(Round::Again(survey.notices, survey.state.doc)),

@@ -40,7 +40,7 @@ impl StoreLock {
     /// exist has no store to lock, and a newer gateway's is left alone.
     pub(super) fn lock_store(&mut self, place: &StorePlace) -> Result<Option<&LockDir>, SyncError> {
         let has_dir = place.real().parent().is_some_and(Path::is_dir);
-        if !has_dir || place.is_newer_gateways() {
+        if !has_dir || place.is_openclaws() {
             self.dir = None;
             return Ok(None);
         }

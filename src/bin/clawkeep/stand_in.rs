@@ -12,6 +12,12 @@ use crate::failure::Failure;
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";
 
+/// Whether this process was called by the gateway's name.
+pub(crate) fn is_called_as_gateway() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
+}
+
 /// What became of a command line that this program does not understand.
 pub(crate) fn hand_on(failure: Failure) -> Failure {
     let Failure::Usage(error) = &failure else {
@@ -25,8 +31,8 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
             | ErrorKind::DisplayVersion // whoever asks for the version of `clawdbot` means the gateway's
     );
     let mut words = std::env::args_os();
-    let name = words.next().unwrap_or_default();
-    if !is_not_ours || Path::new(&name).file_stem() != Some(OsStr::new(GATEWAY)) {
+    words.next();
+    if !is_not_ours || !is_called_as_gateway() {
         return failure;
     }
     match next_on_path() {

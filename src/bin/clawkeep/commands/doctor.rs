@@ -4,6 +4,7 @@ mod look;
 mod text;
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use clap::Args;
 use clawkeep::doctor::{Finding, FindingId, Fix, Level, Repair, Repaired, in_order, shell_path};
@@ -122,7 +123,9 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
             let lock = clawkeep::platform::LockDir::path_for(store);
             format!("rmdir {}", shown(&lock))
         }
-        Fix::Repair(Repair::RemoveLeftover { path, .. }) => format!("rm {}", shown(path)),
+        Fix::Repair(
+            Repair::RemoveLeftover { path, .. } | Repair::RemoveOpenClawCopy { site: path },
+        ) => format!("rm {}", shown(path)),
         Fix::Repair(Repair::RenameConfigProfile { path, from, to, .. }) => format!(
             "in auth.profiles and auth.order of {}: {to} instead of {from}",
             shown(path)
@@ -139,7 +142,7 @@ fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
     let mut rounds = 0;
     loop {
         rounds += 1;
-        let diagnosis = look(context);
+        let mut diagnosis = look(context);
         let found = diagnosis.findings(context);
         // What a sync did in an earlier round is not there to be found in the next.
         passing.extend(
@@ -155,7 +158,7 @@ fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
                     continue;
                 };
                 if tried.insert(repair.clone()) && allows(context, consent, finding)? {
-                    news.extend(mend(context, &diagnosis, finding, repair));
+                    news.extend(mend(context, &mut diagnosis, finding, repair));
                 }
             }
         }
@@ -209,10 +212,13 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
 /// Makes a repair; the finding, if it was made. One that fails is told, and its finding stays.
 fn mend(
     context: &Context,
-    diagnosis: &Diagnosis,
+    diagnosis: &mut Diagnosis,
     finding: &Finding,
     repair: &Repair,
 ) -> Option<Finding> {
+    if let Repair::RemoveOpenClawCopy { site } = repair {
+        return remove_openclaw_copy(context, diagnosis, finding, site);
+    }
     let none = StoreDoc::default();
     let doc = diagnosis.main_doc(context).unwrap_or(&none);
     match repair.carry_out(doc) {
@@ -222,6 +228,26 @@ fn mend(
             let why = chain(Some(&error)).join(": ");
             let id = finding.id.as_str();
             context.ui.error(&format!("{id} was not mended: {why}"));
+            None
+        }
+    }
+}
+
+/// Removes this program's copy of a store from a directory of OpenClaw's; the finding, if it was removed.
+fn remove_openclaw_copy(
+    context: &Context,
+    diagnosis: &mut Diagnosis,
+    finding: &Finding,
+    site: &Path,
+) -> Option<Finding> {
+    let vault = diagnosis.unlocked()?;
+    let removed = context.with_engine(vault, |engine| engine.remove_openclaw_copy(site));
+    match removed {
+        Ok(removed) => removed.then(|| finding.clone()),
+        Err(error) => {
+            let why = chain(Some(&error)).join(": ");
+            let file = context.layout.shorten_home(site);
+            context.ui.error(&format!("{file} was not removed: {why}"));
             None
         }
     }
