@@ -171,6 +171,8 @@ findings! {
     ClockLogin = "clock.login", Note;
     /// A store's lock was left by a process that is gone.
     LockStale = "lock.stale", Warning;
+    /// What is at the path of a store's lock is no lock.
+    LockUnusable = "lock.unusable", Error;
 }
 
 impl FindingId {

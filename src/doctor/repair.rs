@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::domain::{ProfileId, StoreDoc};
 use crate::platform::{
-    Access, FileError, LockDir, LockError, QueueLock, RemoveOutcome, check_trusted,
+    Access, FileError, LockDir, LockError, LockState, QueueLock, RemoveOutcome, check_trusted,
     close_to_others, remove_if_present,
 };
 
@@ -141,7 +141,7 @@ impl Repair {
 /// Takes the lock over as any writer of the store would, and lets it go.
 fn remove_stale_lock(store: &Path, queue: &Path) -> Result<bool, RepairError> {
     let queue = QueueLock::acquire(queue, Instant::now() + QUEUE_TIMEOUT)?;
-    if !LockDir::is_abandoned(store) {
+    if LockDir::state(store)? != LockState::Abandoned {
         return Ok(false);
     }
     drop(LockDir::acquire(store, &queue, Instant::now())?);

@@ -121,7 +121,8 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
         Fix::Repair(Repair::Chmod { path, mode }) => format!("chmod {mode:o} {}", shown(path)),
         Fix::Repair(Repair::RemoveStaleLock { store, .. }) => {
             let lock = clawkeep::platform::LockDir::path_for(store);
-            format!("rmdir {}", shown(&lock))
+            let command = if lock.is_dir() { "rmdir" } else { "rm" };
+            format!("{command} {}", shown(&lock))
         }
         Fix::Repair(
             Repair::RemoveLeftover { path, .. } | Repair::RemoveOpenClawCopy { site: path },
