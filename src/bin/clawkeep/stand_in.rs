@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::error::ErrorKind;
-use clawkeep::platform::{CREDENTIALS_VARIABLE, withhold_key_variables};
+use clawkeep::platform::{CREDENTIALS_VARIABLE, FileMask, withhold_key_variables};
 
 use crate::failure::Failure;
 
@@ -86,6 +86,24 @@ fn command(program: &Path, words: Vec<OsString>) -> Command {
     command
 }
 
+/// Runs a command of the gateway's own program, if there is one behind this one, and waits for its end. Its path, and
+/// the exit status: 1 where a signal ended it.
+pub(crate) fn run_behind(
+    words: Vec<OsString>,
+    announce: impl FnOnce(&Path) -> Result<(), Failure>,
+    mask: FileMask,
+) -> Result<Option<u8>, Failure> {
+    let Some(program) = next_on_path() else {
+        return Ok(None);
+    };
+    announce(&program)?;
+    let mut command = command(&program, words);
+    match mask.put_back_for(|| command.status()) {
+        Ok(status) => Ok(Some(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1))),
+        Err(error) => Err(not_run(&program, &error)),
+    }
+}
+
 /// Becomes the other program; comes back only if that fails.
 #[cfg(unix)]
 fn run_instead(program: &Path, words: Vec<OsString>) -> Failure {
@@ -105,6 +123,9 @@ fn run_instead(program: &Path, words: Vec<OsString>) -> Failure {
 fn not_run(program: &Path, error: &std::io::Error) -> Failure {
     Failure::Refused {
         what: format!("cannot run {}: {error}", program.display()),
-        next: "This program does not have that command; the gateway's own would.".to_owned(),
+        next: format!(
+            "Make that file a program of yours that runs, or remove it: ls -l {}",
+            program.display()
+        ),
     }
 }

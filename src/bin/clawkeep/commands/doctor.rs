@@ -15,6 +15,8 @@ use crate::context::Context;
 use crate::failure::{Failure, chain};
 use crate::prompt;
 use crate::report::Colour;
+use crate::stand_in;
+use crate::ui::one_line;
 use look::{Diagnosis, look};
 
 /// How often the whole is looked at: a repair can bring to light what it stood in the way of.
@@ -79,11 +81,35 @@ impl Doctor {
             };
             context.ui.answer(&text::report(context, &told, colour))?;
         }
-        if is_ok {
-            Ok(())
-        } else {
-            Err(Failure::Check(1))
+        // Its answer for programs is one document: ours.
+        let theirs = match stand_in::is_called_as_gateway() && !self.json {
+            true => self.run_gateways(context)?,
+            false => None,
+        };
+        match (is_ok, theirs) {
+            (false, _) => Err(Failure::Check(1)),
+            (true, Some(status)) if status != 0 => Err(Failure::Check(status)),
+            (true, _) => Ok(()),
         }
+    }
+
+    /// Runs the gateway's own doctor, with the options that both have; its exit status, if there is one.
+    fn run_gateways(&self, context: &Context) -> Result<Option<u8>, Failure> {
+        let options = [
+            (self.yes, "--yes"),
+            (self.repair, "--repair"),
+            (self.non_interactive, "--non-interactive"),
+        ];
+        let options = options.into_iter().filter(|(is_set, _)| *is_set);
+        let words = std::iter::once("doctor").chain(options.map(|(_, option)| option));
+        let announce = |program: &Path| {
+            let program = one_line(&program.to_string_lossy());
+            context
+                .ui
+                .answer(&format!("\nThe gateway's own doctor ({program}):\n\n"))
+        };
+        let words = words.map(Into::into).collect();
+        stand_in::run_behind(words, announce, context.mask)
     }
 }
 
