@@ -2,8 +2,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::Env;
+use super::{Env, openclaw};
 use crate::domain::VaultId;
+use crate::platform::openclaw::STATE_DIR_NAME;
 use crate::platform::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
 };
@@ -245,6 +246,10 @@ impl Layout {
                 Some("CLAWKEEP_VAULT"),
                 Some(self.state_dir.join("vault.db")),
             ),
+            (
+                Some(openclaw::STATE_DIR_VARIABLE),
+                Some(self.home.join(STATE_DIR_NAME)),
+            ),
             (Some(KEY_FILE_VARIABLE), None),
             (Some(PASSPHRASE_FILE_VARIABLE), None),
             (Some("CODEX_HOME"), Some(self.home.join(".codex"))),
@@ -443,6 +448,7 @@ mod tests {
             ("CLAWKEEP_VAULT", "v.db"),
             ("CLAWDBOT_AGENT_DIR", ""),
             ("PI_CODING_AGENT_DIR", "~/pi"),
+            ("OPENCLAW_STATE_DIR", "~/claw"),
             ("CODEX_HOME", "/home/ana/.codex"),
             ("CLAUDE_CONFIG_DIR", "/home/ana/.claude"),
             ("XDG_CONFIG_HOME", "relative"),
@@ -454,6 +460,7 @@ mod tests {
         let expected = [
             ("PI_CODING_AGENT_DIR", "/home/ana/pi"),
             ("CLAWKEEP_VAULT", "/work/v.db"),
+            ("OPENCLAW_STATE_DIR", "/home/ana/claw"),
             ("CLAUDE_CONFIG_DIR", "/home/ana/.claude"),
             ("XDG_STATE_HOME", "/s"),
         ];

@@ -204,7 +204,8 @@ fn is_shared(dir: &Path) -> bool {
     dir.parent().is_none()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::symlink;
 

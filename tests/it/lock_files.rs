@@ -10,6 +10,8 @@ use serde_json::json;
 use crate::support::home::{Home, STORE, now_ms};
 
 const TOKEN: [&str; 3] = ["token", "--provider", "anthropic"];
+/// Makes what is at the path of a lock.
+type Make = fn(&std::path::Path);
 /// Far below the 20 s for which a lock that is held is waited for.
 const AT_ONCE: Duration = Duration::from_secs(8);
 
@@ -53,7 +55,7 @@ fn dead_pid() -> u32 {
 
 #[test]
 fn what_has_nothing_to_write_does_not_wait_for_a_lock() {
-    let makes: [fn(&std::path::Path); 4] = [
+    let makes: [Make; 4] = [
         |path| held_by(path, std::process::id(), 0),
         |path| fs::create_dir(path).unwrap(),
         |path| symlink("nowhere", path).unwrap(),
@@ -131,7 +133,7 @@ fn a_file_that_is_young_or_whose_process_runs_is_waited_for() {
 
 #[test]
 fn what_is_no_lock_is_named_by_the_error_and_by_doctor() {
-    let makes: [(&str, fn(&std::path::Path)); 4] = [
+    let makes: [(&str, Make); 4] = [
         ("it is a symbolic link", |path| {
             symlink("nowhere", path).unwrap()
         }),

@@ -93,7 +93,12 @@ fn doctor_runs_here_and_then_there() {
         !theirs.contains("0077"),
         "it has the mask that it would have had: {both:?}"
     );
-    run_with(&["doctor", "--yes"], "3").exits(3);
+    let both = run_with(&["doctor", "--yes", "--deep"], "3").exits(3);
+    assert!(
+        both.stdout.contains("theirs: doctor --yes --deep\n"),
+        "{both:?}"
+    );
+    home.run(&["doctor", "--deep"]).exits(64);
     // An error here counts where theirs finds nothing.
     home.write(".clawdbot/clawdbot.json", "{ broken");
     let both = run_with(&["doctor", "--repair"], "0").exits(1);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
@@ -185,6 +185,12 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
         let help = help.unwrap_or_default();
         let handed_on = "Called as clawdbot: every other command and option goes to the gateway's own clawdbot, the\nnext on the PATH; doctor runs here first, and then there.";
         command = command.after_help(format!("{help}\n\n{handed_on}"));
+        // Handed on with the rest of the line once ours is done.
+        let theirs = stand_in::DOCTOR_OPTIONS.map(|option| {
+            let arg = Arg::new(option).long(option);
+            arg.action(ArgAction::SetTrue).hide(true)
+        });
+        command = command.mut_subcommand("doctor", |doctor| doctor.args(theirs));
     }
     command
         .try_get_matches()

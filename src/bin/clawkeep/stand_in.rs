@@ -12,6 +12,14 @@ use crate::failure::Failure;
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";
 
+/// The options of the gateway's own `doctor` that this program's does not have. Source: clawdbot 2026.1.24-3, `doctor --help`.
+pub(crate) const DOCTOR_OPTIONS: [&str; 4] = [
+    "deep",
+    "force",
+    "generate-gateway-token",
+    "no-workspace-suggestions",
+];
+
 /// Whether this process was called by the gateway's name.
 pub(crate) fn is_called_as_gateway() -> bool {
     let name = std::env::args_os().next().unwrap_or_default();

@@ -160,7 +160,8 @@ fn started_at(_pid: u32) -> Option<SystemTime> {
     None
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

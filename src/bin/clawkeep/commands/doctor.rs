@@ -4,6 +4,7 @@ mod look;
 mod text;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Args;
@@ -83,7 +84,7 @@ impl Doctor {
         }
         // Its answer for programs is one document: ours.
         let theirs = match stand_in::is_called_as_gateway() && !self.json {
-            true => self.run_gateways(context)?,
+            true => Self::run_gateways(context)?,
             false => None,
         };
         match (is_ok, theirs) {
@@ -93,22 +94,24 @@ impl Doctor {
         }
     }
 
-    /// Runs the gateway's own doctor, with the options that both have; its exit status, if there is one.
-    fn run_gateways(&self, context: &Context) -> Result<Option<u8>, Failure> {
-        let options = [
-            (self.yes, "--yes"),
-            (self.repair, "--repair"),
-            (self.non_interactive, "--non-interactive"),
-        ];
-        let options = options.into_iter().filter(|(is_set, _)| *is_set);
-        let words = std::iter::once("doctor").chain(options.map(|(_, option)| option));
+    /// The options that the gateway's own doctor has, too.
+    const SHARED_OPTIONS: [&str; 4] = ["yes", "repair", "fix", "non-interactive"];
+
+    /// Runs the gateway's own doctor, with the options that it has; its exit status, if there is one.
+    fn run_gateways(context: &Context) -> Result<Option<u8>, Failure> {
+        let is_theirs = |word: &OsString| {
+            let mut known = Self::SHARED_OPTIONS.iter().chain(&stand_in::DOCTOR_OPTIONS);
+            let option = word.to_str().and_then(|word| word.strip_prefix("--"));
+            option.is_some_and(|option| known.any(|known| *known == option))
+        };
+        let options = std::env::args_os().skip(1).filter(is_theirs);
+        let words = std::iter::once("doctor".into()).chain(options).collect();
         let announce = |program: &Path| {
             let program = one_line(&program.to_string_lossy());
             context
                 .ui
                 .answer(&format!("\nThe gateway's own doctor ({program}):\n\n"))
         };
-        let words = words.map(Into::into).collect();
         stand_in::run_behind(words, announce, context.mask)
     }
 }
