@@ -31,7 +31,8 @@ pub fn find(layout: &Layout, env: &Env) -> Option<PathBuf> {
     dirs.find(|dir| is_named_dir(dir))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;

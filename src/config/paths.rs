@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::Env;
 use super::vault_home::{Rule, SETTINGS, VAULT, VaultHome};
+use super::{Env, openclaw};
 use crate::domain::VaultId;
 use crate::platform::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
@@ -271,6 +271,7 @@ impl Layout {
             Some("CLAWDBOT_OAUTH_DIR"),
             agent_dir,
             Some("CLAWKEEP_VAULT"),
+            Some(openclaw::STATE_DIR_VARIABLE),
             Some(KEY_FILE_VARIABLE),
             Some(PASSPHRASE_FILE_VARIABLE),
             Some("CODEX_HOME"),
@@ -470,6 +471,7 @@ mod tests {
             ("CLAWKEEP_VAULT", "v.db"),
             ("CLAWDBOT_AGENT_DIR", ""),
             ("PI_CODING_AGENT_DIR", "~/pi"),
+            ("OPENCLAW_STATE_DIR", "~/claw"),
             ("CODEX_HOME", "/home/ana/.codex"),
             ("CLAUDE_CONFIG_DIR", "/home/ana/.claude"),
             ("XDG_CONFIG_HOME", "relative"),
@@ -483,6 +485,7 @@ mod tests {
             ("CLAWDBOT_STATE_DIR", "/home/ana/.clawdbot"),
             ("PI_CODING_AGENT_DIR", "/home/ana/pi"),
             ("CLAWKEEP_VAULT", "/work/v.db"),
+            ("OPENCLAW_STATE_DIR", "/home/ana/claw"),
             ("CODEX_HOME", "/home/ana/.codex"),
             ("CLAUDE_CONFIG_DIR", "/home/ana/.claude"),
             ("XDG_STATE_HOME", "/s"),

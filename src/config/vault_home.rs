@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::disk;
-use crate::platform::openclaw::is_openclaw_dir;
+use crate::platform::openclaw::{STATE_DIR_NAME, is_openclaw_dir};
 
 /// The vault's file name.
 pub(super) const VAULT: &str = "vault.db";
@@ -51,7 +51,7 @@ impl Rule<'_> {
                 vaults: existing([dir]),
             };
         }
-        let openclaw = self.home.join(".openclaw");
+        let openclaw = self.home.join(STATE_DIR_NAME);
         // OpenClaw's upgrade turns the directory into a link to its own, before it writes anything there.
         let is_openclaws = is_openclaw_dir(&legacy).is_some();
         let is_taken_over = disk::is_link(&legacy)

@@ -38,8 +38,9 @@ fn still_a_file(
             && other_place.is_ok_and(|other| other.site() == place.site())
     };
     let (why, fix) = match evidence.agents.iter().find(shares) {
-        _ if place.is_newer_gateways() => (
-            "the directory belongs to a newer gateway, and nothing is changed there".to_owned(),
+        _ if place.is_openclaws() => (
+            "the directory belongs to a newer gateway, OpenClaw, and nothing is written there"
+                .to_owned(),
             "Once that gateway does not need it: remove the file".to_owned(),
         ),
         Some(other) => {

@@ -101,8 +101,12 @@ findings! {
     StoreMerged = "store.merged", Note;
     /// An entry that cannot be read: kept, exported, and not used.
     StoreEntry = "store.entry", Warning;
-    /// A newer gateway owns the directory.
+    /// The directory is OpenClaw's, a newer gateway's.
     StoreWithheld = "store.withheld", Note;
+    /// A store in a directory of OpenClaw's makes that fail.
+    StoreBesideOpenclaw = "store.beside-openclaw", Warning;
+    /// OpenClaw keeps credentials of its own in a directory that is not in use here.
+    StoreOpenclaw = "store.openclaw", Note;
     /// A store of before `auth-profiles.json` was imported just now.
     LegacyImported = "legacy.imported", Note;
     /// An `auth.json` beside the store.
@@ -173,6 +177,8 @@ findings! {
     ClockLogin = "clock.login", Note;
     /// A store's lock was left by a process that is gone.
     LockStale = "lock.stale", Warning;
+    /// What is at the path of a store's lock is no lock.
+    LockUnusable = "lock.unusable", Error;
 }
 
 impl FindingId {

@@ -10,6 +10,7 @@ mod editors;
 mod exported;
 mod finding;
 mod footprint;
+mod openclaw;
 mod permissions;
 mod repair;
 mod stores;
@@ -120,10 +121,11 @@ impl Evidence<'_> {
 /// Everything that is found, in the order it is told in, each thing once.
 #[must_use]
 pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
-    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 9] = [
+    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 10] = [
         vault::check,
         permissions::check,
         stores::check,
+        openclaw::check,
         credentials::check,
         configuration::check,
         footprint::check,

@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::domain::{ProfileId, StoreDoc};
 use crate::platform::{
-    Access, FileError, LockDir, LockError, QueueLock, RemoveOutcome, check_trusted,
+    Access, FileError, LockDir, LockError, LockState, QueueLock, RemoveOutcome, check_trusted,
     close_to_others, remove_if_present,
 };
 
@@ -63,6 +63,12 @@ pub enum Repair {
         path: PathBuf,
         /// The vault that is used.
         vault: PathBuf,
+    },
+    /// Removes this program's copy of a store from a directory of OpenClaw's. It needs the vault:
+    /// `Engine::remove_openclaw_copy` makes it.
+    RemoveOpenClawCopy {
+        /// The store, links of the user's resolved.
+        site: PathBuf,
     },
     /// Calls a profile in the configuration by the id it is stored under.
     RenameConfigProfile {
@@ -118,6 +124,7 @@ impl Repair {
             | Self::RenameConfigProfile { path, .. } => path,
             Self::MoveVault { from, .. } | Self::MergeVault { from, .. } => from,
             Self::RemoveStaleLock { store, .. } => store,
+            Self::RemoveOpenClawCopy { site } => site,
         }
     }
 
@@ -136,6 +143,7 @@ impl Repair {
             Self::MoveVault { .. } | Self::MergeVault { .. } | Self::RemoveLeftVault { .. } => {
                 return Err(RepairError::NeedsKey);
             }
+            Self::RemoveOpenClawCopy { .. } => false,
             Self::RenameConfigProfile {
                 path,
                 from,
@@ -163,7 +171,7 @@ impl Repair {
 /// Takes the lock over as any writer of the store would, and lets it go.
 fn remove_stale_lock(store: &Path, queue: &Path) -> Result<bool, RepairError> {
     let queue = QueueLock::acquire(queue, Instant::now() + QUEUE_TIMEOUT)?;
-    if !LockDir::is_abandoned(store) {
+    if LockDir::state(store)? != LockState::Abandoned {
         return Ok(false);
     }
     drop(LockDir::acquire(store, &queue, Instant::now())?);

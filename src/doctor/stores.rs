@@ -11,7 +11,7 @@ use crate::config::Layout;
 
 use crate::domain::{AgentName, Owner, Seq};
 use crate::export::StorePlace;
-use crate::platform::{LockDir, exists};
+use crate::platform::{LockDir, LockState, exists};
 use crate::sync::Notice;
 use crate::vault::Vault;
 
@@ -22,9 +22,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         found.extend(told(layout, examined));
         found.extend(merged(layout, examined));
         found.extend(entries(examined));
-        found.extend(withheld(layout, examined));
         found.extend(legacy_auth(layout, examined));
-        found.extend(stale_lock(layout, examined));
+        found.extend(lock(layout, examined));
     }
     found.extend(legacy_oauth(layout));
     found
@@ -141,20 +140,6 @@ fn entries(examined: &ExaminedAgent) -> Vec<Finding> {
     unreadable.map(|(id, _)| finding(id)).collect()
 }
 
-fn withheld(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
-    let place = StorePlace::of_agent(&examined.agent.dir).ok()?;
-    let message = format!(
-        "{} belongs to a newer gateway, which refuses to start beside an auth-profiles.json, so none is written there",
-        layout.shorten_home(place.dir())
-    );
-    place.is_newer_gateways().then(|| {
-        Finding::new(FindingId::StoreWithheld, message)
-            .agent(&examined.agent.name)
-            .path(place.dir())
-            .advice("To write one elsewhere: clawkeep export --to FILE --reveal")
-    })
-}
-
 /// A gateway of before the store keeps its logins there, and later ones what they use at run time: never ours to delete.
 fn legacy_auth(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let path = examined.agent.dir.join("auth.json");
@@ -193,21 +178,38 @@ fn holds_something(path: &Path) -> bool {
     exists(path) && is_plain_copy(path, &HashSet::new())
 }
 
-fn stale_lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
+/// A lock that was left, or what is no lock and keeps everybody from taking it. OpenClaw's are its own.
+fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let place = StorePlace::of_agent(&examined.agent.dir).ok()?;
+    if place.is_openclaws() {
+        return None;
+    }
     let store = place.real().to_owned();
     let lock = LockDir::path_for(&store);
-    let message = format!(
-        "{} was left by a program that has gone",
-        layout.shorten_home(&lock)
-    );
-    LockDir::is_abandoned(&store).then(|| {
-        Finding::new(FindingId::LockStale, message)
-            .agent(&examined.agent.name)
-            .path(lock)
-            .repair(Repair::RemoveStaleLock {
-                store,
-                queue: examined.queue.clone(),
-            })
-    })
+    let shown = layout.shorten_home(&lock);
+    let agent = &examined.agent.name;
+    let unusable = |why: String| {
+        let message = format!("{shown} keeps every program from locking the store: {why}");
+        let advice = format!(
+            "If no gateway that made it is running: rm {}",
+            shell_path(layout, &lock)
+        );
+        let finding = Finding::new(FindingId::LockUnusable, message).agent(agent);
+        finding.path(&lock).advice(advice)
+    };
+    match LockDir::state(&store) {
+        Ok(LockState::Usable) => None,
+        Ok(LockState::Abandoned) => {
+            let message = format!("{shown} was left by a program that has gone");
+            let queue = examined.queue.clone();
+            let finding = Finding::new(FindingId::LockStale, message).agent(agent);
+            Some(
+                finding
+                    .path(&lock)
+                    .repair(Repair::RemoveStaleLock { store, queue }),
+            )
+        }
+        Ok(LockState::Unusable(fault)) => Some(unusable(fault.to_string())),
+        Err(error) => Some(unusable(error.to_string())),
+    }
 }

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::memory::{copies_in_memory, is_copy_in_memory, store_digest};
 use super::{FormatFault, parse};
 use crate::domain::{StoreDoc, UnixMs};
+use crate::platform::openclaw::{OpenClawDir, openclaw_dir_of};
 use crate::platform::{
     Access, Contents, FileError, Found, Replaced, Replacement, RuntimeDir, check_trusted, exists,
     put_link, read_own, read_regular, read_trusted, remove_if_present, rename_durably,
@@ -19,8 +20,6 @@ use crate::platform::{
 pub const STORE_LIMIT: u64 = 64 << 20;
 /// The store's name in an agent directory. Source: `spec/compat.md`, Paths.
 pub(super) const STORE_NAME: &str = "auth-profiles.json";
-/// A newer gateway's own store. It refuses to start beside a JSON store. Source: `spec/compat.md`.
-const NEWER_STORE_NAME: &str = "openclaw-agent.sqlite";
 
 /// What a store file says.
 pub enum StoreReading {
@@ -173,13 +172,33 @@ impl StorePlace {
             .join(STORE_NAME)
     }
 
-    /// Whether a newer gateway owns the directory, so that no store may be written there.
+    /// Finds the OpenClaw tree that the agent's directory or the store is in, if it is in one. Nothing may
+    /// be written there: OpenClaw fails beside an `auth-profiles.json`, or that file is its own live store.
     #[must_use]
-    pub fn is_newer_gateways(&self) -> bool {
-        let dirs = [Some(self.dir.as_path()), self.site.parent()];
-        dirs.into_iter()
-            .flatten()
-            .any(|dir| exists(&dir.join(NEWER_STORE_NAME)))
+    pub fn openclaw_dir(&self) -> Option<OpenClawDir> {
+        let by_name = openclaw_dir_of(&self.path);
+        if by_name
+            .as_ref()
+            .is_some_and(|dir| dir.evidence.is_database())
+        {
+            return by_name;
+        }
+        // A link of the user's to the store itself leads to another directory.
+        let by_link = openclaw_dir_of(&self.site);
+        let is_stronger = by_link
+            .as_ref()
+            .is_some_and(|dir| dir.evidence.is_database());
+        if is_stronger {
+            by_link
+        } else {
+            by_name.or(by_link)
+        }
+    }
+
+    /// Whether the store is in an OpenClaw tree: see [`StorePlace::openclaw_dir`].
+    #[must_use]
+    pub fn is_openclaws(&self) -> bool {
+        self.openclaw_dir().is_some()
     }
 
     /// Reads the file.

@@ -3,6 +3,9 @@
 //! [`QueueLock`] is between our own processes: fair enough, freed by the system when a process dies.
 //! [`LockDir`] is the reference's (`proper-lockfile`): a directory `<file>.lock` made with `mkdir`, its
 //! modification time refreshed every 10 s, stale after 30 s, removed with `rmdir`. Source: `spec/compat.md`.
+//! Later gateways make a file there instead ([`holder`]); it is respected, and taken over when abandoned.
+
+mod holder;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -13,9 +16,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
+use self::holder::AtLock;
+pub use self::holder::LockFault;
 #[cfg(unix)]
 use super::Trust;
-use super::{Access, FileError, check_trusted, create_private_dir, exists};
+use super::{Access, FileError, check_trusted, create_private_dir, exists, remove_if_present};
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
 const STALE: Duration = Duration::from_secs(30);
@@ -24,6 +29,8 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// First and longest pause between tries. Source: `spec/compat.md`, Locking.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// How long a lock file that names no holder is waited for: it may be about to be written.
+const UNWRITTEN: Duration = Duration::from_secs(1);
 
 /// Why a lock was not had.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +42,36 @@ pub enum LockError {
         /// The lock.
         path: PathBuf,
     },
+    /// A gateway's lock file was there until the deadline.
+    #[error("{} is held by process {pid}", path.display())]
+    Held {
+        /// The lock.
+        path: PathBuf,
+        /// The process that it names.
+        pid: u32,
+    },
+    /// What is at the lock's path is no lock of any gateway that is known.
+    #[error("{} is in the way of the store's lock: {fault}", path.display())]
+    Unusable {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: LockFault,
+    },
     /// The system refused.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+/// Whether a store's lock is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockState {
+    /// Nobody has it, or somebody who will let it go.
+    Usable,
+    /// It was left by a process that is gone: everybody may take it over.
+    Abandoned,
+    /// What is there is no lock, and keeps everybody from taking it.
+    Unusable(LockFault),
 }
 
 /// An exclusive lock on a file of ours; released when dropped or when the process ends.
@@ -239,26 +273,53 @@ impl LockDir {
         PathBuf::from(name)
     }
 
-    /// Whether the lock on `file` (links resolved by the caller) was left by a process that is gone: a directory that nobody
-    /// has refreshed for so long that everybody may take it over.
-    #[must_use]
-    pub fn is_abandoned(file: &Path) -> bool {
+    /// Examines the lock on `file` (links resolved by the caller) without taking it: a directory that nobody has refreshed
+    /// for long, or a file whose process is gone, is abandoned.
+    ///
+    /// # Errors
+    /// When what is there cannot be examined, or a file there may have been written by somebody else.
+    pub fn state(file: &Path) -> Result<LockState, FileError> {
         let path = Self::path_for(file);
-        path.is_dir() && is_stale(&path)
+        Ok(match AtLock::examine(&path)? {
+            AtLock::Directory if is_stale(&path) => LockState::Abandoned,
+            AtLock::File {
+                is_abandoned: true, ..
+            } => LockState::Abandoned,
+            AtLock::Nothing | AtLock::Directory | AtLock::File { .. } => LockState::Usable,
+            AtLock::Unusable(fault) => LockState::Unusable(fault),
+        })
     }
 
     /// Takes the lock on `file` (links resolved by the caller), waiting until `deadline`. A directory that a killed
-    /// process of ours left in the same `queue` is taken over at once, another program's when it is stale.
+    /// process of ours left in the same `queue` is taken over at once, another program's when it is stale. So is a later
+    /// gateway's lock file whose process is gone.
     ///
     /// # Errors
-    /// [`LockError::Busy`] at the deadline; [`LockError::File`] when the directory cannot be made.
+    /// [`LockError::Busy`] or [`LockError::Held`] at the deadline; [`LockError::Unusable`] for what is no lock, without
+    /// waiting so long; [`LockError::File`] when the directory cannot be made.
     pub fn acquire(file: &Path, queue: &QueueLock, deadline: Instant) -> Result<Self, LockError> {
         let path = Self::path_for(file);
         let abandoned = queue.noted();
         let mut pause = PAUSE_MIN;
+        let mut unwritten_since = None;
         loop {
-            if is_stale(&path) || identity(&path).is_ok_and(|found| found == abandoned) {
-                let _ = fs::remove_dir(&path); // whoever makes it next has it; a file in its place stays
+            let there = AtLock::examine(&path)?;
+            match there {
+                AtLock::Directory => {
+                    if is_stale(&path) || identity(&path).is_ok_and(|found| found == abandoned) {
+                        let _ = fs::remove_dir(&path); // whoever makes it next has it; a file in its place stays
+                    }
+                }
+                AtLock::File {
+                    is_abandoned: true, ..
+                } => remove_abandoned_file(&path)?,
+                AtLock::Unusable(fault) => {
+                    let since = *unwritten_since.get_or_insert_with(Instant::now);
+                    if fault != LockFault::NoHolder || since.elapsed() >= UNWRITTEN {
+                        return Err(LockError::Unusable { path, fault });
+                    }
+                }
+                AtLock::Nothing | AtLock::File { .. } => unwritten_since = None,
             }
             if !exists(&path) {
                 match make(&path, queue) {
@@ -268,7 +329,11 @@ impl LockDir {
                 }
             }
             if Instant::now() >= deadline {
-                return Err(LockError::Busy { path });
+                return Err(match there {
+                    AtLock::File { pid, .. } => LockError::Held { path, pid },
+                    AtLock::Unusable(fault) => LockError::Unusable { path, fault },
+                    AtLock::Nothing | AtLock::Directory => LockError::Busy { path },
+                });
             }
             thread::sleep(pause);
             pause = (pause * 2).min(PAUSE_MAX);
@@ -297,6 +362,24 @@ impl LockDir {
             refresher: Some(refresher),
         })
     }
+}
+
+/// Removes a lock file whose process is gone, unless another one took its place meanwhile: it is examined once more at the
+/// last moment.
+fn remove_abandoned_file(path: &Path) -> Result<(), FileError> {
+    let is_abandoned = |there| {
+        matches!(
+            there,
+            AtLock::File {
+                is_abandoned: true,
+                ..
+            }
+        )
+    };
+    if AtLock::examine(path).is_ok_and(is_abandoned) {
+        remove_if_present(path)?;
+    }
+    Ok(())
 }
 
 /// Makes the lock directory unless there is one. It is noted in the queue before anybody can see it: noted after, a

@@ -33,7 +33,7 @@ pub use key_variables::{
     withhold_key_variables,
 };
 pub use keychain::{Keychain, KeychainError};
-pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
+pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState, QueueLock};
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
 pub use process::{Actor, FileMask, Resident, harden, keep_from_children, restrict_new_files};

@@ -19,6 +19,8 @@ pub const STATE_DIR_NAME: &str = ".openclaw";
 const CONFIG_NAME: &str = "openclaw.json";
 /// The database of the agent `main`, relative to the state directory.
 const STATE_DATABASE: [&str; 2] = ["state", "openclaw.sqlite"];
+/// An agent's JSON store, in its directory.
+const JSON_STORE: &str = "auth-profiles.json";
 /// The database of any other agent, in that agent's directory.
 const AGENT_DATABASE: &str = "openclaw-agent.sqlite";
 
@@ -51,6 +53,19 @@ pub struct OpenClawDir {
     pub evidence: Evidence,
 }
 
+impl OpenClawDir {
+    /// Says why no store is written there, as a clause about OpenClaw.
+    #[must_use]
+    pub fn why_not_written(&self) -> &'static str {
+        match self.evidence {
+            Evidence::Database(_) => "which fails beside an auth-profiles.json",
+            Evidence::Configuration(_) | Evidence::Named => {
+                "whose own live store auth-profiles.json may be"
+            }
+        }
+    }
+}
+
 /// Finds what shows that `dir` is OpenClaw's state directory, or the directory of one of its agents.
 /// A link to such a directory counts as one.
 #[must_use]
@@ -61,7 +76,7 @@ pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
         [of_main, of_agent]
             .into_iter()
             .find(|path| exists(path))
-            .or_else(|| agent_database(dir))
+            .or_else(|| in_agents(dir, AGENT_DATABASE).into_iter().next())
     };
     database().map(Evidence::Database).or_else(|| {
         let config = dir.join(CONFIG_NAME);
@@ -69,15 +84,17 @@ pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
     })
 }
 
-/// The database of one of the agents below a state directory.
-fn agent_database(state_dir: &Path) -> Option<PathBuf> {
-    let agents = fs::read_dir(state_dir.join("agents")).ok()?;
-    let mut databases: Vec<PathBuf> = agents
-        .filter_map(|agent| Some(agent.ok()?.path().join("agent").join(AGENT_DATABASE)))
+/// The files of that name in the directories of the agents below a state directory, sorted.
+fn in_agents(state_dir: &Path, name: &str) -> Vec<PathBuf> {
+    let Ok(agents) = fs::read_dir(state_dir.join("agents")) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = agents
+        .filter_map(|agent| Some(agent.ok()?.path().join("agent").join(name)))
         .filter(|path| exists(path))
         .collect();
-    databases.sort();
-    databases.into_iter().next()
+    files.sort();
+    files
 }
 
 /// The directories that are OpenClaw's by their name, whether or not they exist. Set once, by the binary.
@@ -95,6 +112,30 @@ pub fn is_named_dir(dir: &Path) -> bool {
     is_openclaw_dir(dir).is_some() || (dir.is_dir() && !dir.is_symlink())
 }
 
+/// Lists the directories named by [`install_named_dirs`] that exist and are OpenClaw's.
+#[must_use]
+pub fn present_dirs() -> Vec<PathBuf> {
+    let dirs = NAMED.get().map_or(&[][..], Vec::as_slice).iter();
+    dirs.filter(|dir| is_named_dir(dir)).cloned().collect()
+}
+
+/// Lists the live stores of an OpenClaw that keeps them in `auth-profiles.json`, in the directories
+/// named by [`install_named_dirs`]. Where there is a database, those files are live no more.
+#[must_use]
+pub fn live_json_stores() -> Vec<PathBuf> {
+    let of_dir = |dir: PathBuf| match is_openclaw_dir(&dir) {
+        Some(Evidence::Database(_)) => Vec::new(),
+        _ => json_stores(&dir),
+    };
+    present_dirs().into_iter().flat_map(of_dir).collect()
+}
+
+/// Lists the `auth-profiles.json` of the agents below a state directory, sorted.
+#[must_use]
+pub fn json_stores(state_dir: &Path) -> Vec<PathBuf> {
+    in_agents(state_dir, JSON_STORE)
+}
+
 /// Finds the OpenClaw tree in which `path` is, which need not exist. Links on the way count twice: as
 /// they are written and as they lead.
 ///
@@ -108,6 +149,9 @@ pub fn openclaw_dir_of(path: &Path) -> Option<OpenClawDir> {
 
 fn openclaw_dir_among(path: &Path, home: Option<&Path>, named: &[PathBuf]) -> Option<OpenClawDir> {
     let real = resolve_existing(path);
+    let named: Vec<PathBuf> = (named.iter().filter(|dir| is_named_dir(dir)))
+        .flat_map(|dir| [dir.clone(), resolve_existing(dir)])
+        .collect();
     let real_home = home.map(resolve_existing);
     let is_above_home = |dir: &Path| {
         let homes = [home, real_home.as_deref()];
@@ -116,21 +160,22 @@ fn openclaw_dir_among(path: &Path, home: Option<&Path>, named: &[PathBuf]) -> Op
             .flatten()
             .any(|home| home.starts_with(dir))
     };
-    let of_name = |dir: &Path| {
-        let real = resolve_existing(dir);
-        let mut named = named.iter().filter(|named| is_named_dir(named));
-        named.any(|named| resolve_existing(named) == real)
-    };
     let shown_by = |dir: &Path| {
         if dir.as_os_str().is_empty() || is_above_home(dir) || is_shared(dir) {
             return None;
         }
-        let evidence = is_openclaw_dir(dir).or_else(|| of_name(dir).then_some(Evidence::Named))?;
+        let evidence = is_openclaw_dir(dir).or_else(|| {
+            named
+                .iter()
+                .any(|named| named == dir)
+                .then_some(Evidence::Named)
+        })?;
         let root = dir.to_owned();
         Some(OpenClawDir { root, evidence })
     };
     // Of equally strong evidence, the last is kept: the topmost directory's, and the one as it was written.
-    let found = real.ancestors().chain(path.ancestors());
+    let only_real = real.ancestors().filter(|dir| !path.starts_with(dir));
+    let found = only_real.chain(path.ancestors());
     found
         .filter_map(shown_by)
         .max_by_key(|found| rank(&found.evidence))
@@ -159,7 +204,8 @@ fn is_shared(dir: &Path) -> bool {
     dir.parent().is_none()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -43,10 +43,10 @@ impl Engine<'_> {
         let StoreReading::Damaged { fault, .. } = survey.file else {
             return Ok(survey);
         };
-        if survey.withheld && !survey.state.doc.is_blank() {
+        if survey.withheld.is_some() && !survey.state.doc.is_blank() {
             return Ok(survey); // where nothing is written, nothing is moved either
         }
-        if survey.withheld {
+        if survey.withheld.is_some() {
             let path = place.path().to_owned();
             return Err(SyncError::DamagedStore { path, fault });
         }

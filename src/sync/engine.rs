@@ -53,6 +53,15 @@ pub enum SyncMode {
     Off,
 }
 
+/// When the lock that gateways take, too, is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Locking {
+    /// Before anything is decided.
+    Always,
+    /// Only before a store is written: who reads a store that is whole need not wait for a gateway.
+    WhenWritten,
+}
+
 /// When the file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -191,7 +200,13 @@ impl<'e> Engine<'e> {
             loaded.notices.append(&mut self.told);
             return Ok(loaded);
         }
-        self.settle(agent, mode, Extent::AsNeeded, Some(survey), unchanged)
+        let locking = Locking::WhenWritten;
+        self.settle(
+            agent,
+            (mode, Extent::AsNeeded, locking),
+            Some(survey),
+            unchanged,
+        )
     }
 
     /// Notes a store that was written anew with the same bytes: `history` would say for ever that it had changed since.
@@ -223,7 +238,8 @@ impl<'e> Engine<'e> {
         mode: SyncMode,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
-        self.settle(agent, mode, Extent::AsNeeded, None, edit)
+        let how = (mode, Extent::AsNeeded, Locking::Always);
+        self.settle(agent, how, None, edit)
     }
 
     /// Loads an agent and writes its store anew if any byte of it differs from what the vault would write.
@@ -231,7 +247,8 @@ impl<'e> Engine<'e> {
     /// # Errors
     /// As [`Engine::load`].
     pub fn rewrite(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
-        self.settle(agent, mode, Extent::EveryByte, None, unchanged)
+        let how = (mode, Extent::EveryByte, Locking::Always);
+        self.settle(agent, how, None, unchanged)
     }
 
     /// Looks at everything. What `last` found is not opened and parsed anew where nothing has changed since; this engine must
@@ -259,12 +276,12 @@ impl<'e> Engine<'e> {
             record.is_some_and(|record| self.vault.is_as_exported(record, bytes))
         };
         let file = place.read_again(file, is_known)?;
-        let withheld = place.is_newer_gateways();
+        let withheld = place.openclaw_dir();
         let (planned, mut notices) = self.plan(&state.doc, mode);
         let is_first = matches!(file, StoreReading::Missing) && record.is_none();
         let has_profiles = state.doc.entries(Section::Profiles).next().is_some();
         let legacy = match mode {
-            SyncMode::On if is_first && !has_profiles && !withheld => {
+            SyncMode::On if is_first && !has_profiles && withheld.is_none() => {
                 self.sources.legacy(place.dir(), &mut notices)
             }
             _ => Legacy::default(),
@@ -334,8 +351,7 @@ impl<'e> Engine<'e> {
     fn settle<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
-        mode: SyncMode,
-        extent: Extent,
+        how: (SyncMode, Extent, Locking),
         last: Option<Survey>,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
@@ -343,9 +359,9 @@ impl<'e> Engine<'e> {
         let site = place.site();
         let Some(mut lock) = self.held.take(&place) else {
             let mut lock = StoreLock::acquire(&self.lock_dir, &place, self.lock_patience()?)?;
-            return self.settle_locked(agent, site, &mut lock, (mode, extent), last, edit);
+            return self.settle_locked(agent, site, &mut lock, how, last, edit);
         };
-        let settled = self.settle_locked(agent, site, &mut lock, (mode, extent), last, edit);
+        let settled = self.settle_locked(agent, site, &mut lock, how, last, edit);
         self.held.put(&place, lock);
         settled
     }
@@ -354,8 +370,8 @@ impl<'e> Engine<'e> {
         &mut self,
         agent: &AgentRef,
         site: &Path,
-        lock: &mut StoreLock,
-        (mode, extent): (SyncMode, Extent),
+        store_lock: &mut StoreLock,
+        (mode, extent, mut locking): (SyncMode, Extent, Locking),
         mut last: Option<Survey>,
         edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
     ) -> Result<Loaded, E> {
@@ -368,7 +384,11 @@ impl<'e> Engine<'e> {
                 return Err(SyncError::Contended { path }.into());
             }
             // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
-            let lock = lock.lock_store(place)?;
+            let lock = match locking {
+                Locking::Always => store_lock.lock_store(place)?,
+                Locking::WhenWritten => store_lock.held_on(place),
+            };
+            let is_waiting = lock.is_none() && locking == Locking::WhenWritten;
             self.vault.reload_keys().map_err(SyncError::from)?;
             let survey = self.survey(agent, mode, last.take())?;
             if survey.place != *place {
@@ -376,6 +396,11 @@ impl<'e> Engine<'e> {
             }
             if survey.state.damage.frame {
                 return Err(survey.state.unopened_error().into());
+            }
+            let is_damaged = matches!(survey.file, StoreReading::Damaged { .. });
+            if is_waiting && (is_damaged || !survey.leftovers.is_empty()) {
+                locking = Locking::Always;
+                continue;
             }
             // What the vault lacks must not be taken for removed, nor what only the file has for new: the file waits.
             let is_whole = survey.state.unopened.is_empty();
@@ -421,9 +446,15 @@ impl<'e> Engine<'e> {
             survey.planned = planned;
             survey.notices.retain(|notice| !notice.is_about_sources());
             survey.notices.extend(news);
-            survey.notices.append(&mut told);
             let target = course.target(&survey.state.doc);
-            let writes = is_whole && !survey.withheld && !target.is_blank();
+            if is_waiting && is_whole && survey.write_needed(target, extent) != Write::No {
+                // What was read is looked at again under the lock, and parsed anew only where it has changed.
+                locking = Locking::Always;
+                last = Some(survey);
+                continue;
+            }
+            survey.notices.append(&mut told);
+            let writes = is_whole && survey.withheld.is_none() && !target.is_blank();
             if writes && self.make_site_dir(&survey)? {
                 continue;
             }
@@ -477,8 +508,10 @@ impl<'e> Engine<'e> {
             }
         }
         is_pending |= !is_whole;
-        let announces =
-            is_whole && survey.withheld && !survey.is_withholding_known() && !target.is_blank();
+        let withheld = survey.withheld.clone();
+        let withheld = withheld.filter(|_| !survey.is_withholding_known() && !target.is_blank());
+        let announced = withheld.filter(|_| is_whole);
+        let announces = announced.is_some();
         let mut revision = survey.state.revision;
         let is_news = match is_whole {
             true => survey.is_news(&course),
@@ -496,10 +529,9 @@ impl<'e> Engine<'e> {
                 None => return Ok(Round::Again(survey.notices, survey.state.doc)),
             }
         }
-        if announces {
-            let dir = survey.place.dir().to_owned();
-            survey.notices.push(Notice::Withheld { dir });
-        }
+        survey
+            .notices
+            .extend(announced.map(|openclaw| Notice::Withheld { openclaw }));
         let legacy = survey.legacy.entries.len();
         if legacy > 0 {
             let path = survey.place.dir().join(LEGACY_STORE);
@@ -515,6 +547,10 @@ impl<'e> Engine<'e> {
                 Ok(Replaced::Yes) if write == Write::Yes(Reason::Missing) => {
                     let path = survey.place.path().to_owned();
                     survey.notices.push(Notice::Restored { path });
+                }
+                Ok(Replaced::Yes) if survey.is_first_file() => {
+                    let path = survey.place.path().to_owned();
+                    survey.notices.push(Notice::PlainCopy { path });
                 }
                 Ok(Replaced::Yes) => {}
                 Ok(Replaced::No) => return Ok(Round::Again(survey.notices, survey.state.doc)),

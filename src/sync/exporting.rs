@@ -84,13 +84,13 @@ pub(super) fn record_known(
 ) -> Result<(), SyncError> {
     let (site, bytes) = (survey.place.site(), survey.file.bytes());
     let is_gone = bytes.is_none() || plan.write == Write::Remove;
-    if is_gone && !survey.withheld {
+    if is_gone && survey.withheld.is_none() {
         // A file that is gone is no base any more; see `damaged`.
         return Ok(tx.forget_export(site, &agent.name)?);
     }
     let as_it_is = bytes.map_or(Exported::Nothing, Exported::Bytes);
     let (known, content) = match plan.write {
-        _ if survey.withheld => ((ExportState::Withheld, PENDING), as_it_is),
+        _ if survey.withheld.is_some() => ((ExportState::Withheld, PENDING), as_it_is),
         // It says what the vault has from now on.
         Write::No if !plan.is_pending => (
             (ExportState::Written, revision),

@@ -119,7 +119,7 @@ impl Engine<'_> {
         // file wins.
         if let StoreReading::Parsed { doc, bytes } = &survey.file
             && **doc == *ours
-            && !survey.withheld
+            && survey.withheld.is_none()
         {
             let known = (ExportState::Written, PENDING);
             tx.put_export(place.site(), &agent.name, known, Exported::Bytes(bytes))?;

@@ -18,6 +18,7 @@ mod leftover;
 pub mod merge;
 mod notice;
 mod observe;
+mod openclaw_copy;
 pub mod plan;
 mod renew;
 mod rotate;
@@ -34,5 +35,6 @@ pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, RESTORE, SyncMode, qu
 pub use error::SyncError;
 pub use hand_out::{Handing, Renewals};
 pub use notice::Notice;
+pub use openclaw_copy::{OpenClawCopy, examine_copy};
 pub use renew::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
 pub use sources::{LoginSources, Planned};

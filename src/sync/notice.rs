@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::domain::ProfileId;
 use crate::export::FormatFault;
+use crate::platform::openclaw::OpenClawDir;
 use crate::sources::SourceFault;
 
 /// Something worth a line on stderr.
@@ -79,10 +80,15 @@ pub enum Notice {
         /// Why.
         error: String,
     },
-    /// No store is written there: a newer gateway owns the directory.
+    /// No store is written there: the directory is OpenClaw's.
     Withheld {
-        /// The directory.
-        dir: PathBuf,
+        /// OpenClaw's directory, and what shows that it is one.
+        openclaw: OpenClawDir,
+    },
+    /// A store was written for the first time, as a plain file where there was none.
+    PlainCopy {
+        /// The store.
+        path: PathBuf,
     },
 }
 

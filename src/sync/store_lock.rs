@@ -36,11 +36,17 @@ impl StoreLock {
         })
     }
 
+    /// The second, if it is held on that store.
+    pub(super) fn held_on(&self, place: &StorePlace) -> Option<&LockDir> {
+        let is_held = |(path, dir): &&(PathBuf, LockDir)| path == place.real() && dir.is_held();
+        self.dir.as_ref().filter(is_held).map(|(_, dir)| dir)
+    }
+
     /// Takes the second, unless it is held; one that another process took over as stale is taken anew. A directory that does not
     /// exist has no store to lock, and a newer gateway's is left alone.
     pub(super) fn lock_store(&mut self, place: &StorePlace) -> Result<Option<&LockDir>, SyncError> {
         let has_dir = place.real().parent().is_some_and(Path::is_dir);
-        if !has_dir || place.is_newer_gateways() {
+        if !has_dir || place.is_openclaws() {
             self.dir = None;
             return Ok(None);
         }

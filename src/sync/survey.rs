@@ -13,6 +13,7 @@ use super::notice::Notice;
 use super::sources::{Legacy, Planned};
 use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, parse, render};
+use crate::platform::openclaw::OpenClawDir;
 use crate::vault::{AgentState, ExportRecord, ExportState};
 
 impl AgentState {
@@ -35,8 +36,8 @@ pub(super) struct Survey {
     pub(super) record: Option<ExportRecord>,
     /// What the file says: [`StoreReading::Known`] where its bytes are those that the vault last knew in it.
     pub(super) file: StoreReading,
-    /// A newer gateway owns the directory: nothing is written there.
-    pub(super) withheld: bool,
+    /// The OpenClaw tree that the store is in: nothing is written there.
+    pub(super) withheld: Option<OpenClawDir>,
     /// Where the store is to be.
     pub(super) destination: Destination,
     /// What is there of a write under way, or of one that was cut off; see `leftover`.
@@ -64,7 +65,7 @@ impl Survey {
                 self.is_withholding_known() && !self.state.doc.is_blank()
             }
         };
-        file && (self.withheld || self.is_placed())
+        file && (self.withheld.is_some() || self.is_placed())
             && self.leftovers.is_empty()
             && self.legacy.entries.is_empty()
             && self.planned.iter().all(Planned::keeps)
@@ -75,15 +76,17 @@ impl Survey {
         self.record
             .as_ref()
             .is_some_and(|record| match record.state {
-                ExportState::Withheld => self.withheld,
-                ExportState::Written => !self.withheld && record.revision == self.state.revision,
+                ExportState::Withheld => self.withheld.is_some(),
+                ExportState::Written => {
+                    self.withheld.is_none() && record.revision == self.state.revision
+                }
             })
     }
 
     /// It is recorded that nothing is written there.
     pub(super) fn is_withholding_known(&self) -> bool {
         let state = self.record.as_ref().map(|record| record.state);
-        self.withheld && state == Some(ExportState::Withheld)
+        self.withheld.is_some() && state == Some(ExportState::Withheld)
     }
 
     /// The file holds bytes that the vault does not know.
@@ -109,6 +112,15 @@ impl Survey {
         self.record.as_ref().is_some_and(|record| {
             record.state == ExportState::Written && record.revision == self.state.revision
         })
+    }
+
+    /// Whether this store was never written or read before: a file that is written now is its first.
+    pub(super) fn is_first_file(&self) -> bool {
+        let is_new = match &self.record {
+            None => true,
+            Some(record) => record.state == ExportState::Withheld && !record.is_of_a_file(),
+        };
+        is_new && matches!(self.destination, Destination::File)
     }
 
     /// What was last known to be in the file; nothing, if nothing was.
@@ -176,7 +188,7 @@ impl Survey {
 
     /// Whether and why the file is to be written so that it says `target`.
     pub(super) fn write_needed(&self, target: &StoreDoc, extent: Extent) -> Write {
-        match (self.withheld, self.is_placed(), self.is_wanted()) {
+        match (self.withheld.is_some(), self.is_placed(), self.is_wanted()) {
             (true, ..) => return Write::No,
             (false, false, true) => return Write::Yes(Reason::Moved),
             (false, false, false) => return Write::Remove,

@@ -18,10 +18,11 @@ fn one_command_makes_the_vault_syncs_seals_exports_and_reports() {
     );
     assert_eq!(
         run.stderr.lines().count(),
-        1,
-        "where the key went, and nothing else: {}",
+        2,
+        "where the key went, that a plain copy was written, and nothing else: {}",
         run.stderr
     );
+    assert!(run.stderr.contains("in plain text"), "{}", run.stderr);
     assert!(run.stderr.contains("key file"), "{}", run.stderr);
     assert_eq!(
         home.exported_token("anthropic:claude-cli").as_deref(),

@@ -33,11 +33,13 @@ mod killed;
 mod layers;
 mod leftover;
 mod library;
+mod lock_files;
 mod login;
 mod manual;
 #[cfg(target_os = "linux")]
 mod monitor;
 mod one_damaged_row;
+mod openclaw_guard;
 mod permissions;
 mod progress;
 mod promises;

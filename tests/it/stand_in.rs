@@ -18,6 +18,10 @@ fn home() -> Home {
 }
 
 fn run(home: &Home, args: &[&str]) -> Run {
+    command(home, args).output().unwrap().into()
+}
+
+fn command(home: &Home, args: &[&str]) -> Command {
     let mut command = Command::new(home.at("first/clawdbot"));
     let path = format!(
         "{}:{}:/usr/bin:/bin",
@@ -30,7 +34,7 @@ fn run(home: &Home, args: &[&str]) -> Run {
         .env("HOME", home.path())
         .env("PATH", path)
         .current_dir(home.path());
-    command.output().unwrap().into()
+    command
 }
 
 #[test]
@@ -60,6 +64,63 @@ fn what_it_has_it_does_and_the_rest_goes_on() {
     // A wrong value of an option of ours is ours to refuse.
     let ours = run(&home, &["models", "auth", "order", "get"]).exits(64);
     assert!(ours.stderr.contains("--provider"), "{ours:?}");
+}
+
+#[test]
+fn doctor_runs_here_and_then_there() {
+    let home = home();
+    home.write(
+        "second/clawdbot",
+        "#!/bin/sh\necho \"theirs: $*\"; umask\nexit ${THEIR_STATUS:-0}\n",
+    );
+    chmod(&home.at("second/clawdbot"), 0o700);
+    let run_with = |args: &[&str], status: &str| -> Run {
+        let mut command = command(&home, args);
+        command.env("THEIR_STATUS", status).output().unwrap().into()
+    };
+    let both = run_with(&["doctor", "--non-interactive"], "0").exits(0);
+    let (ours, theirs) = both
+        .stdout
+        .split_once("The gateway's own doctor (")
+        .unwrap();
+    assert!(ours.contains("keys.single"), "{both:?}");
+    assert!(ours.ends_with("\n\n"), "a line between: {both:?}");
+    assert!(
+        theirs.contains("second/clawdbot):\n\ntheirs: doctor --non-interactive\n"),
+        "{both:?}"
+    );
+    assert!(
+        !theirs.contains("0077"),
+        "it has the mask that it would have had: {both:?}"
+    );
+    let both = run_with(&["doctor", "--yes", "--deep"], "3").exits(3);
+    assert!(
+        both.stdout.contains("theirs: doctor --yes --deep\n"),
+        "{both:?}"
+    );
+    home.run(&["doctor", "--deep"]).exits(64);
+    // An error here counts where theirs finds nothing.
+    home.write(".clawdbot/clawdbot.json", "{ broken");
+    let both = run_with(&["doctor", "--repair"], "0").exits(1);
+    assert!(
+        both.stdout.contains("theirs: doctor --repair\n"),
+        "{both:?}"
+    );
+    fs::remove_file(home.at(".clawdbot/clawdbot.json")).unwrap();
+    // One document for programs, and nothing under its own name.
+    let json = run_with(&["doctor", "--json"], "3").exits(0);
+    serde_json::from_str::<serde_json::Value>(&json.stdout).unwrap();
+    let alone = home.run(&["doctor"]).exits(0);
+    assert!(!alone.stdout.contains("own doctor"), "{alone:?}");
+}
+
+#[test]
+fn help_says_where_other_commands_go() {
+    let home = home();
+    let said = "every other command and option goes to the gateway's own clawdbot";
+    let help = run(&home, &["--help"]).exits(0);
+    assert!(help.stdout.contains(said), "{help:?}");
+    assert!(!home.run(&["--help"]).ok().contains(said));
 }
 
 #[test]

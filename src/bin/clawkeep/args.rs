@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
@@ -11,6 +11,7 @@ use crate::commands::{
     session, sync, token, watch,
 };
 use crate::failure::Failure;
+use crate::stand_in;
 use crate::ui::ColourChoice;
 
 /// An encrypted, audited vault for the credentials of AI model providers.
@@ -179,7 +180,23 @@ pub(crate) fn command_words() -> String {
 
 /// Parses the process's arguments.
 pub(crate) fn parse() -> Result<Cli, Failure> {
-    Cli::try_parse().map_err(Failure::Usage)
+    let mut command = Cli::command();
+    if stand_in::is_called_as_gateway() {
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let handed_on = "Called as clawdbot: every other command and option goes to the gateway's own clawdbot, the\nnext on the PATH; doctor runs here first, and then there.";
+        command = command.after_help(format!("{help}\n\n{handed_on}"));
+        // Handed on with the rest of the line once ours is done.
+        let theirs = stand_in::DOCTOR_OPTIONS.map(|option| {
+            let arg = Arg::new(option).long(option);
+            arg.action(ArgAction::SetTrue).hide(true)
+        });
+        command = command.mut_subcommand("doctor", |doctor| doctor.args(theirs));
+    }
+    command
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(Failure::Usage)
 }
 
 #[cfg(test)]

@@ -1,25 +1,28 @@
 //! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
 use clawkeep::config::{
     AgentRef, Env, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE, existing_agents,
+    openclaw,
 };
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId};
 use clawkeep::export::StorePlace;
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
+use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
     Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir,
     harden, read_trusted, restrict_new_files, syslog,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
-use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, SyncMode, queue_path};
+use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, Notice, SyncMode, queue_path};
 use clawkeep::vault::{
     Created, KeyChoice, KeySources, UnlockedVault, Upgrade, Vault, VaultError, create,
 };
@@ -27,6 +30,7 @@ use clawkeep::vault::{
 use crate::args::Global;
 use crate::export_modes::ExportModes;
 use crate::failure::Failure;
+use crate::notices;
 use crate::passphrase::{Named, Passphrases};
 use crate::places::Places;
 use crate::progress::Progress;
@@ -58,6 +62,8 @@ pub(crate) struct Context {
     heads: Heads,
     /// What new files of programs that are started are to be.
     pub(crate) mask: FileMask,
+    /// OpenClaw's directories of which this run has said that nothing is written there.
+    withheld: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl Context {
@@ -74,12 +80,13 @@ impl Context {
         let overrides = Overrides {
             state_dir: global.state_dir.clone(),
             vault: global.vault.clone(),
-            is_stand_in: stand_in::is_called_so(),
+            is_stand_in: stand_in::is_called_as_gateway(),
             chosen_vault: None,
         };
         let places = Places::find(&env, overrides)?;
         let layout = places.layout.clone();
         let own = install_trust(&env, &layout)?;
+        install_named_dirs(openclaw::named_dirs(&layout, &env));
         Ok(Self {
             mode: if global.no_sync {
                 SyncMode::Off
@@ -94,6 +101,7 @@ impl Context {
             },
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
             mask: restrict_new_files(),
+            withheld: RefCell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
             heads: heads(&layout),
             env,
@@ -177,6 +185,7 @@ impl Context {
             ui: self.ui,
             keychain: SystemKeychain::new(DEADLINE, session_bus(&self.env)),
             mask: self.mask,
+            withheld: RefCell::default(),
             passphrases: Passphrases::new(&self.layout, None),
             heads: heads(&self.layout),
         }
@@ -550,12 +559,30 @@ impl Context {
         }
     }
 
+    /// Says that a plain copy was written for the first time, where a report has the rest of what a load has to tell.
+    pub(crate) fn announce_plain_copies(&self, loaded: &Loaded) {
+        let is_announced = |notice: &&Notice| matches!(notice, Notice::PlainCopy { .. });
+        for notice in loaded.notices.iter().filter(is_announced) {
+            if let Some(words) = notices::words_for(self, notice) {
+                self.ui.note(&words);
+            }
+        }
+    }
+
     /// Says what a load has to tell.
     pub(crate) fn tell(&self, loaded: &Loaded) {
-        loaded
-            .notices
-            .iter()
-            .for_each(|notice| self.ui.notice(notice));
+        for notice in &loaded.notices {
+            // Agents of one directory have the same to tell of it.
+            let is_news = match notice {
+                Notice::Withheld { openclaw } => {
+                    self.withheld.borrow_mut().insert(openclaw.root.clone())
+                }
+                _ => true,
+            };
+            if let Some(words) = notices::words_for(self, notice).filter(|_| is_news) {
+                self.ui.note(&words);
+            }
+        }
         for planned in &loaded.planned {
             if planned.is_idle() {
                 continue; // a program that is not in use here

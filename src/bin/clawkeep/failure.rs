@@ -346,6 +346,7 @@ fn of_file(error: &FileError) -> u8 {
 fn of_lock(error: &LockError) -> u8 {
     match error {
         LockError::File(error) => of_file(error),
+        LockError::Unusable { .. } => DAMAGED,
         _ => BUSY,
     }
 }

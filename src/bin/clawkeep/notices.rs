@@ -3,6 +3,8 @@
 use clawkeep::sources::SourceFault;
 use clawkeep::sync::Notice;
 
+use crate::context::Context;
+use crate::stand_in;
 use crate::ui::shown_id;
 
 /// A line for a person; nothing where there is nothing to say. It begins with how bad it is.
@@ -83,12 +85,26 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         Notice::RefreshUnfinished { error } => format!(
             "Warning: a refresh had been cut off, and what it left could not be seen to: {error}. The next command tries again."
         ),
-        Notice::Withheld { dir } => format!(
-            "Note: {} belongs to a newer gateway, which refuses to start beside an auth-profiles.json, so none is written there. To write one elsewhere: clawkeep export --to FILE --reveal",
-            dir.display()
+        Notice::Withheld { openclaw } => format!(
+            "Note: {} belongs to a newer gateway, OpenClaw, {}, so clawkeep writes none there; the vault has every change. To write one elsewhere: clawkeep export --to FILE --reveal",
+            openclaw.root.display(),
+            openclaw.why_not_written()
         ),
         _ => return None,
     })
+}
+
+/// A line for a person, with the paths of this run. Under the gateway's name, what only this program says is left out.
+pub(crate) fn words_for(context: &Context, notice: &Notice) -> Option<String> {
+    match notice {
+        Notice::PlainCopy { .. } if stand_in::is_called_as_gateway() => None,
+        Notice::PlainCopy { path } => Some(format!(
+            "Note: wrote {}, a copy of the credentials in plain text, for the gateway. To turn it off: set export = \"off\" under [clawkeep] in {}, then run: clawkeep sync",
+            context.layout.shorten_home(path),
+            context.layout.shorten_home(&context.layout.settings_file)
+        )),
+        _ => words(notice),
+    }
 }
 
 /// Of what lasts until somebody does something: what it is about, and what is said when it is over.

@@ -1,7 +1,7 @@
 //! Choosing the credential that a command hands out.
 
 use clap::Args;
-use clawkeep::config::{AgentRef, Fallback, Settings};
+use clawkeep::config::{AgentRef, Fallback, Settings, openclaw};
 use clawkeep::doctor::how_to_renew;
 use clawkeep::domain::{
     AgentName, Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
@@ -497,9 +497,16 @@ fn none(
             )
         })
     });
-    let add = passed
-        .is_empty()
-        .then(|| "Add one with: clawkeep models auth add".to_owned());
+    let add = passed.is_empty().then(|| {
+        let add = "Add one with: clawkeep models auth add";
+        match openclaw::find(&context.layout, &context.env) {
+            Some(dir) => format!(
+                "{add}. OpenClaw keeps credentials of its own in {}; see: clawkeep doctor",
+                context.layout.shorten_home(&dir)
+            ),
+            None => add.to_owned(),
+        }
+    });
     let next = not_renewed.or(renew).or(rests).or(add);
     Failure::Refused {
         what,

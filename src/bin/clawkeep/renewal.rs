@@ -52,7 +52,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
         }
         NotRenewed::NewerGateway => {
             format!(
-                "{id} is not refreshed: a newer gateway has it in a store of its own, which would be left with a spent token"
+                "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a spent token"
             )
         }
         NotRenewed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),

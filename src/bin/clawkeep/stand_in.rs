@@ -5,15 +5,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::error::ErrorKind;
-use clawkeep::platform::{CREDENTIALS_VARIABLE, withhold_key_variables};
+use clawkeep::platform::{CREDENTIALS_VARIABLE, FileMask, withhold_key_variables};
 
 use crate::failure::Failure;
 
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";
 
-/// Whether this program was called by the gateway's name.
-pub(crate) fn is_called_so() -> bool {
+/// The options of the gateway's own `doctor` that this program's does not have. Source: clawdbot 2026.1.24-3, `doctor --help`.
+pub(crate) const DOCTOR_OPTIONS: [&str; 4] = [
+    "deep",
+    "force",
+    "generate-gateway-token",
+    "no-workspace-suggestions",
+];
+
+/// Whether this process was called by the gateway's name.
+pub(crate) fn is_called_as_gateway() -> bool {
     let name = std::env::args_os().next().unwrap_or_default();
     Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
 }
@@ -30,7 +38,9 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             | ErrorKind::DisplayVersion // whoever asks for the version of `clawdbot` means the gateway's
     );
-    if !is_not_ours || !is_called_so() {
+    let mut words = std::env::args_os();
+    words.next();
+    if !is_not_ours || !is_called_as_gateway() {
         return failure;
     }
     match next_on_path() {
@@ -84,6 +94,24 @@ fn command(program: &Path, words: Vec<OsString>) -> Command {
     command
 }
 
+/// Runs a command of the gateway's own program, if there is one behind this one, and waits for its end. Its path, and
+/// the exit status: 1 where a signal ended it.
+pub(crate) fn run_behind(
+    words: Vec<OsString>,
+    announce: impl FnOnce(&Path) -> Result<(), Failure>,
+    mask: FileMask,
+) -> Result<Option<u8>, Failure> {
+    let Some(program) = next_on_path() else {
+        return Ok(None);
+    };
+    announce(&program)?;
+    let mut command = command(&program, words);
+    match mask.put_back_for(|| command.status()) {
+        Ok(status) => Ok(Some(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1))),
+        Err(error) => Err(not_run(&program, &error)),
+    }
+}
+
 /// Becomes the other program; comes back only if that fails.
 #[cfg(unix)]
 fn run_instead(program: &Path, words: Vec<OsString>) -> Failure {
@@ -103,6 +131,9 @@ fn run_instead(program: &Path, words: Vec<OsString>) -> Failure {
 fn not_run(program: &Path, error: &std::io::Error) -> Failure {
     Failure::Refused {
         what: format!("cannot run {}: {error}", program.display()),
-        next: "This program does not have that command; the gateway's own would.".to_owned(),
+        next: format!(
+            "Make that file a program of yours that runs, or remove it: ls -l {}",
+            program.display()
+        ),
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use clawkeep::config::existing_agents;
+use clawkeep::platform::openclaw::openclaw_dir_of;
 use clawkeep::platform::{Access, FileError, check_trusted, exists, resolve_link, sync_dir};
 
 use crate::context::Context;
@@ -145,4 +146,26 @@ pub(crate) fn check(context: &Context, to: &Path) -> Result<(), Failure> {
         "{} is no place for it: {why}; name another file, or - for stdout",
         to.display()
     )))
+}
+
+/// Refuses a copy of a store in a directory of OpenClaw's, which fails beside one, or has its own of that
+/// name.
+pub(crate) fn check_not_openclaws(context: &Context, to: &Path) -> Result<(), Failure> {
+    let found = match is_stdout(to) {
+        true => None,
+        // A link whose end is not there yet leads somewhere, too.
+        false => openclaw_dir_of(to).or(openclaw_dir_of(&resolve_link(to)?)),
+    };
+    let Some(openclaw) = found else { return Ok(()) };
+    Err(Failure::Refused {
+        what: format!(
+            "{} was not written: {} belongs to a newer gateway, OpenClaw, {}",
+            context.layout.shorten_home(to),
+            context.layout.shorten_home(&openclaw.root),
+            openclaw.why_not_written()
+        ),
+        next:
+            "Name a file in another directory, or - for stdout: clawkeep export --to FILE --reveal"
+                .to_owned(),
+    })
 }

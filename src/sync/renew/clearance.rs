@@ -1,5 +1,7 @@
 //! Whether a refresh token may be sent, and where to.
 
+use std::path::PathBuf;
+
 use super::{Asked, Holder, LEFT_ALONE_MAX_MS, NotRenewed, Renewer, Route, When, sharing};
 use crate::audit::{EventKind, Origin};
 use crate::config::AgentRef;
@@ -7,8 +9,9 @@ use crate::domain::{
     Credential, Endpoint, Fingerprint, Owner, ProfileId, ProviderId, SecretJson, Section, StoreDoc,
     normalize_provider,
 };
-use crate::export::{StorePlace, render};
+use crate::export::{StorePlace, StoreReading, render};
 use crate::oauth::{FailureClass, Providers, is_answer_unopened};
+use crate::platform::openclaw::live_json_stores;
 use crate::sync::engine::Engine;
 use crate::sync::error::SyncError;
 use crate::sync::shared::with_tokens_of;
@@ -40,7 +43,7 @@ impl Engine<'_> {
         {
             return refused(NotRenewed::Borrowed(Owner::of(holder.profile.as_str())));
         }
-        if has_newer_gateway(renewer, agent, holders) {
+        if has_newer_gateway(renewer, agent, holders) || self.is_in_openclaws_store(grant) {
             return refused(NotRenewed::NewerGateway);
         }
         let known = self.vault.grant(grant)?;
@@ -97,6 +100,22 @@ impl Engine<'_> {
         Ok(route(providers, &credential, &pinned))
     }
 
+    /// Whether an OpenClaw of the JSON era has the login in its live store, which stays its own wherever the
+    /// vault's copy came from. A store that cannot be read shows nothing.
+    fn is_in_openclaws_store(&self, grant: Fingerprint) -> bool {
+        let has_it = |store: PathBuf| {
+            let reading = StorePlace::of_file(&store).and_then(|place| place.read());
+            let Ok(StoreReading::Parsed { doc, .. }) = reading else {
+                return false;
+            };
+            doc.credentials().any(|(_, credential)| {
+                let refresh = credential.expose_refresh();
+                refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) == grant)
+            })
+        };
+        live_json_stores().into_iter().any(has_it)
+    }
+
     /// Gives the holders of a spent grant what took its place, if somebody has that.
     fn follow(&mut self, holders: &[Holder], grant: Fingerprint) -> Result<bool, SyncError> {
         let mut found = false;
@@ -132,7 +151,7 @@ fn has_newer_gateway(renewer: &Renewer<'_>, agent: &AgentRef, holders: &[Holder]
     sharing(renewer.agents, holders, agent)
         .chain([agent])
         .filter_map(|agent| StorePlace::of_agent(&agent.dir).ok())
-        .any(|place| place.is_newer_gateways())
+        .any(|place| place.is_openclaws())
 }
 
 /// Where a login's tokens go to, if they may. `pinned` is what it was given out by.

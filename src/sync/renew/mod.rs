@@ -162,7 +162,9 @@ impl Engine<'_> {
         while rounds < ROUNDS_MAX {
             let loaded = match self.load_framed(agent, mode) {
                 // Who refreshes holds the stores' locks meanwhile.
-                Err(SyncError::Lock(LockError::Busy { .. })) if Instant::now() < deadline => {
+                Err(SyncError::Lock(LockError::Busy { .. } | LockError::Held { .. }))
+                    if Instant::now() < deadline =>
+                {
                     continue;
                 }
                 loaded => loaded?,

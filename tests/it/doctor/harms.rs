@@ -222,6 +222,19 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             fs::remove_file(home.at(OPS).join("openclaw-agent.sqlite")).unwrap();
         })
     }),
+    (FindingId::StoreBesideOpenclaw, |home| {
+        fs::remove_file(home.at(STORE)).unwrap();
+        home.run(&["sync"]).ok(); // written by this program alone
+        home.write(".clawdbot/state/openclaw.sqlite", "");
+        Mend::Repair
+    }),
+    (FindingId::StoreOpenclaw, |home| {
+        home.write(".openclaw/openclaw.json", "{}");
+        by_hand(|home, fix| {
+            assert!(fix.contains("clawkeep secretref"), "{fix}");
+            fs::remove_dir_all(home.at(".openclaw")).unwrap();
+        })
+    }),
     (FindingId::LegacyImported, |home| {
         home.write(&format!("{OPS}/auth.json"), older_store("sk-test-older"));
         Mend::Passes
@@ -485,6 +498,10 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         fs::create_dir(&lock).unwrap();
         written(&lock, SystemTime::now() - Duration::from_secs(3600));
         Mend::Repair
+    }),
+    (FindingId::LockUnusable, |home| {
+        fs::write(home.at(STORE).with_extension("json.lock"), "no lock").unwrap();
+        by_hand(|home, fix| run_fix(home, fix.split(": ").last().unwrap()))
     }),
 ];
 

@@ -4,6 +4,8 @@ use clap::Args;
 use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config, status_agent};
 use clawkeep::domain::{Credential, ProviderId, StoreDoc};
 use clawkeep::health::remaining_short;
+use clawkeep::platform::exists;
+use clawkeep::platform::openclaw::openclaw_dir_of;
 use clawkeep::selection::Rest;
 use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
@@ -165,6 +167,10 @@ pub(crate) fn record_in_config(
     done: &str,
 ) -> Result<String, Failure> {
     let path = &context.layout.config_file;
+    // A new file in a directory of OpenClaw's would be a configuration that OpenClaw does not use.
+    if !exists(path) && openclaw_dir_of(path).is_some() {
+        return Ok(String::new());
+    }
     let changed = edit_config(path, edit).map_err(|source| Failure::ConfigEdit {
         done: done.to_owned(),
         source,

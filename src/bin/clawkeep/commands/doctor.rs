@@ -5,6 +5,8 @@ mod places;
 mod text;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Args;
 use clawkeep::doctor::{Finding, FindingId, Fix, Level, Repair, Repaired, in_order, shell_path};
@@ -15,6 +17,8 @@ use crate::context::Context;
 use crate::failure::{Failure, chain};
 use crate::prompt;
 use crate::report::Colour;
+use crate::stand_in;
+use crate::ui::one_line;
 use look::{Diagnosis, look};
 
 /// How often the whole is looked at: a repair can bring to light what it stood in the way of.
@@ -82,11 +86,37 @@ impl Doctor {
             };
             context.ui.answer(&text::report(context, &told, colour))?;
         }
-        if is_ok {
-            Ok(())
-        } else {
-            Err(Failure::Check(1))
+        // Its answer for programs is one document: ours.
+        let theirs = match stand_in::is_called_as_gateway() && !self.json {
+            true => Self::run_gateways(context)?,
+            false => None,
+        };
+        match (is_ok, theirs) {
+            (false, _) => Err(Failure::Check(1)),
+            (true, Some(status)) if status != 0 => Err(Failure::Check(status)),
+            (true, _) => Ok(()),
         }
+    }
+
+    /// The options that the gateway's own doctor has, too.
+    const SHARED_OPTIONS: [&str; 4] = ["yes", "repair", "fix", "non-interactive"];
+
+    /// Runs the gateway's own doctor, with the options that it has; its exit status, if there is one.
+    fn run_gateways(context: &Context) -> Result<Option<u8>, Failure> {
+        let is_theirs = |word: &OsString| {
+            let mut known = Self::SHARED_OPTIONS.iter().chain(&stand_in::DOCTOR_OPTIONS);
+            let option = word.to_str().and_then(|word| word.strip_prefix("--"));
+            option.is_some_and(|option| known.any(|known| *known == option))
+        };
+        let options = std::env::args_os().skip(1).filter(is_theirs);
+        let words = std::iter::once("doctor".into()).chain(options).collect();
+        let announce = |program: &Path| {
+            let program = one_line(&program.to_string_lossy());
+            context
+                .ui
+                .answer(&format!("\nThe gateway's own doctor ({program}):\n\n"))
+        };
+        stand_in::run_behind(words, announce, context.mask)
     }
 }
 
@@ -124,9 +154,9 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
         Fix::Repair(Repair::Chmod { path, mode }) => format!("chmod {mode:o} {}", shown(path)),
         Fix::Repair(Repair::RemoveStaleLock { store, .. }) => {
             let lock = clawkeep::platform::LockDir::path_for(store);
-            format!("rmdir {}", shown(&lock))
+            let command = if lock.is_dir() { "rmdir" } else { "rm" };
+            format!("{command} {}", shown(&lock))
         }
-        Fix::Repair(Repair::RemoveLeftover { path, .. }) => format!("rm {}", shown(path)),
         Fix::Repair(Repair::MoveVault { to, .. }) => {
             format!("move the vault and its settings to {}", shown(to))
         }
@@ -135,7 +165,11 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
             shown(from),
             shown(into)
         ),
-        Fix::Repair(Repair::RemoveLeftVault { path, .. }) => format!("rm {}", shown(path)),
+        Fix::Repair(
+            Repair::RemoveLeftover { path, .. }
+            | Repair::RemoveLeftVault { path, .. }
+            | Repair::RemoveOpenClawCopy { site: path },
+        ) => format!("rm {}", shown(path)),
         Fix::Repair(Repair::RenameConfigProfile { path, from, to, .. }) => format!(
             "in auth.profiles and auth.order of {}: {to} instead of {from}",
             shown(path)
@@ -153,7 +187,7 @@ fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<Told>, Failur
     loop {
         rounds += 1;
         let vault_file = context.layout.vault_file.clone();
-        let diagnosis = look(context);
+        let mut diagnosis = look(context);
         let mut found = diagnosis.findings(context);
         found.extend(places::findings(context));
         let found = in_order(found);
@@ -171,7 +205,7 @@ fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<Told>, Failur
                     continue;
                 };
                 if tried.insert(repair.clone()) && allows(context, consent, finding)? {
-                    news.extend(mend(context, &diagnosis, finding, repair));
+                    news.extend(mend(context, &mut diagnosis, finding, repair));
                 }
                 if context.layout.vault_file != vault_file {
                     break; // what was found is of the place before
@@ -228,10 +262,13 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
 /// Makes a repair; the finding, if it was made. One that fails is told, and its finding stays.
 fn mend(
     context: &mut Context,
-    diagnosis: &Diagnosis,
+    diagnosis: &mut Diagnosis,
     finding: &Finding,
     repair: &Repair,
 ) -> Option<Finding> {
+    if let Repair::RemoveOpenClawCopy { site } = repair {
+        return remove_openclaw_copy(context, diagnosis, finding, site);
+    }
     let none = StoreDoc::default();
     let doc = diagnosis.main_doc(context).unwrap_or(&none);
     let id = finding.id.as_str();
@@ -246,6 +283,26 @@ fn mend(
         Ok(Repaired::NotNeeded) => None,
         Err(why) => {
             context.ui.error(&format!("{id} was not repaired: {why}"));
+            None
+        }
+    }
+}
+
+/// Removes this program's copy of a store from a directory of OpenClaw's; the finding, if it was removed.
+fn remove_openclaw_copy(
+    context: &Context,
+    diagnosis: &mut Diagnosis,
+    finding: &Finding,
+    site: &Path,
+) -> Option<Finding> {
+    let vault = diagnosis.unlocked()?;
+    let removed = context.with_engine(vault, |engine| engine.remove_openclaw_copy(site));
+    match removed {
+        Ok(removed) => removed.then(|| finding.clone()),
+        Err(error) => {
+            let why = chain(Some(&error)).join(": ");
+            let file = context.layout.shorten_home(site);
+            context.ui.error(&format!("{file} was not removed: {why}"));
             None
         }
     }

@@ -46,10 +46,12 @@ impl Export {
                     context.with_engine(&mut vault, |engine| engine.rewrite(&agent, mode))?;
                 context.tell(&loaded);
                 let path = context.layout.shorten_home(place.path());
-                if place.is_newer_gateways() {
+                if let Some(openclaw) = place.openclaw_dir() {
                     return Err(Failure::Refused {
                         what: format!(
-                            "{path} was not written: the directory belongs to a newer gateway"
+                            "{path} was not written: {} belongs to a newer gateway, OpenClaw, {}",
+                            context.layout.shorten_home(&openclaw.root),
+                            openclaw.why_not_written()
                         ),
                         next: "Write it elsewhere with: clawkeep export --to FILE --reveal"
                             .to_owned(),
@@ -98,6 +100,7 @@ impl Export {
             )));
         }
         target::check(context, to)?;
+        target::check_not_openclaws(context, to)?;
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, agent)?;
         if !loaded.unopened.is_empty() {

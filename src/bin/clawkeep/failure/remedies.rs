@@ -196,6 +196,14 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
         ),
         // Our own, which the system frees with its holder: removing it would let two in.
         LockError::Busy { .. } => Some("Run the command again.".to_owned()),
+        LockError::Held { path, pid } => Some(format!(
+            "Run the command again. If process {pid} does not run, here or in a container: rm {}",
+            quoted(path)
+        )),
+        LockError::Unusable { path, .. } => Some(format!(
+            "Nothing was changed. If no gateway that made it is running: rm {}",
+            quoted(path)
+        )),
         LockError::File(error) => file_remedy(error),
         _ => None,
     }

@@ -135,7 +135,7 @@ impl Pass<'_> {
         };
         let loaded = context.with_engine(self.vault, load)?;
         for notice in &loaded.notices {
-            let Some(words) = notices::words(notice) else {
+            let Some(words) = notices::words_for(context, notice) else {
                 continue;
             };
             // What several agents find is said once.

@@ -33,6 +33,14 @@ impl Diagnosis {
         in_order(found)
     }
 
+    /// The vault, if it was opened with its key.
+    pub(super) fn unlocked(&mut self) -> Option<&mut UnlockedVault> {
+        match &mut self.vault {
+            OpenVault::Unlocked(vault) => Some(vault),
+            OpenVault::Unusable | OpenVault::Locked(_) => None,
+        }
+    }
+
     /// The store in which the configuration's profiles are looked up.
     pub(super) fn main_doc(&self, context: &Context) -> Option<&StoreDoc> {
         let main = main_agent(context, self.settings.as_ref());
@@ -182,6 +190,7 @@ fn load(
     let store = agent.store_file();
     match loaded {
         Ok(loaded) => {
+            context.announce_plain_copies(&loaded);
             if let Some(error) = loaded.not_written {
                 let failure = Failure::NotWritten(error);
                 let finding = in_trouble(FindingId::StoreUnwritten, &failure);
