@@ -3,7 +3,8 @@
 use super::words::shell_word;
 use super::{Evidence, ExaminedAgent, Finding, FindingId};
 use crate::domain::{
-    AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, Section, StoreDoc, UnixMs,
+    AgentName, Credential, CredentialType, Endpoint, Misnamed, Owner, ProviderId, Section,
+    StoreDoc, UnixMs,
 };
 use crate::health::{Health, Status, assess, remaining_short};
 use crate::oauth::{Providers, is_answer_unopened};
@@ -27,6 +28,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             if !credential.is_readable() {
                 continue;
             }
+            if let Some(finding) = of_entry(evidence, examined, id, &credential) {
+                found.push(finding);
+                continue;
+            }
             let grant = grant(evidence, &credential);
             match of_grant(evidence, examined, id, &credential, (&grant, pins.get(id))) {
                 // What a login that is over has left to live is the lesser news.
@@ -37,6 +42,91 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         found.extend(resting(examined, evidence.now));
     }
     found
+}
+
+/// What there is to say of an entry whose secret cannot be sent as it stands there.
+fn of_entry(
+    evidence: &Evidence<'_>,
+    examined: &ExaminedAgent,
+    id: &str,
+    credential: &Credential<'_>,
+) -> Option<Finding> {
+    let agent = &examined.agent.name;
+    let store = || evidence.layout.shorten_home(&examined.agent.store_file());
+    let (kind, message, fix) = if let Some(reference) = credential.reference() {
+        (
+            FindingId::CredentialReference,
+            format!(
+                "{id} holds no secret but a reference ({}): it is kept, and the program that wrote it looks it up",
+                crate::domain::escaped(&reference.describe())
+            ),
+            "Nothing need be done. clawkeep does not hand out or replace references.".to_owned(),
+        )
+    } else if let Some(found) = credential.misnamed() {
+        (
+            FindingId::CredentialMisnamed,
+            format!("{id} {}", misnamed(found)),
+            rename(found, &store()),
+        )
+    } else {
+        let fault = credential.secret_fault()?;
+        (
+            FindingId::CredentialMalformed,
+            format!(
+                "the secret of {id} {fault}: it cannot be sent to a provider, and is not handed out"
+            ),
+            how_to_replace(agent, id, credential, evidence.providers),
+        )
+    };
+    Some(
+        Finding::new(kind, message)
+            .agent(agent)
+            .profile(id)
+            .path(examined.agent.store_file())
+            .advice(fix),
+    )
+}
+
+/// What is wrong with an entry that has a name in it which is not the one that is read, as half a sentence.
+#[must_use]
+pub fn misnamed(found: Misnamed<'_>) -> String {
+    let written = crate::domain::escaped(found.written);
+    match found.what {
+        "type" => format!(
+            "has the type \"{written}\"; the type is called \"{}\"",
+            found.right
+        ),
+        _ => format!(
+            "has its secret in the field \"{written}\"; the field is called \"{}\"",
+            found.right
+        ),
+    }
+}
+
+pub(super) fn rename(found: Misnamed<'_>, store: &str) -> String {
+    format!(
+        "In {store}, rename the {} \"{}\" to \"{}\".",
+        found.what,
+        crate::domain::escaped(found.written),
+        found.right
+    )
+}
+
+/// How a credential whose secret cannot be used is replaced.
+#[must_use]
+pub fn how_to_replace(
+    agent: &AgentName,
+    id: &str,
+    credential: &Credential<'_>,
+    providers: Option<&Providers>,
+) -> String {
+    match (Owner::of(id), credential.kind) {
+        (Owner::Vault, CredentialType::ApiKey | CredentialType::Token) => {
+            let paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
+            format!("{paste}{}", of_agent(agent))
+        }
+        _ => renewal(agent, id, credential, (false, providers)),
+    }
 }
 
 /// What is known of a login's grant; free where nothing is.
@@ -277,7 +367,8 @@ pub fn login_again(owner: Owner) -> &'static str {
 }
 
 /// The command that stores a credential of that kind under that id.
-pub(super) fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
+#[must_use]
+pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
     let command = match kind {
         CredentialType::ApiKey => "paste-api-key",
         _ => "paste-token",

@@ -20,7 +20,9 @@ mod words;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-pub use credentials::{how_to_log_in, how_to_renew, login_again, of_agent};
+pub use credentials::{
+    how_to_log_in, how_to_renew, how_to_replace, login_again, misnamed, of_agent, paste,
+};
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;

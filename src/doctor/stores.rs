@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::credentials::{misnamed, rename};
 use super::footprint::is_plain_copy;
 use super::words::shell_path;
 use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
 
-use crate::domain::{AgentName, Owner, Seq};
+use crate::domain::{AgentName, Credential, Owner, Seq};
 use crate::export::StorePlace;
 use crate::platform::{LockDir, exists};
 use crate::sync::Notice;
@@ -21,7 +22,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     for examined in evidence.agents {
         found.extend(told(layout, examined));
         found.extend(merged(layout, examined));
-        found.extend(entries(examined));
+        found.extend(entries(layout, examined));
         found.extend(withheld(layout, examined));
         found.extend(legacy_auth(layout, examined));
         found.extend(stale_lock(layout, examined));
@@ -123,22 +124,33 @@ fn merged(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     })
 }
 
-fn entries(examined: &ExaminedAgent) -> Vec<Finding> {
+fn entries(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     let unreadable = examined
         .doc
         .credentials()
         .filter(|(_, credential)| !credential.is_readable());
-    let finding = |id: &str| {
-        let message = format!(
-            "{id} is of no type that is known, or names no provider: it is kept, and not used"
-        );
+    let finding = |id: &str, credential: &Credential<'_>| {
+        let (message, fix) = match credential.misnamed() {
+            Some(found) => (
+                format!("{id} {}: it is kept, and not used", misnamed(found)),
+                rename(found, &layout.shorten_home(&examined.agent.store_file())),
+            ),
+            None => (
+                format!(
+                    "{id} is of no type that is known, or names no provider: it is kept, and not used"
+                ),
+                "Fix the entry in the store, or remove it there.".to_owned(),
+            ),
+        };
         Finding::new(FindingId::StoreEntry, message)
             .agent(&examined.agent.name)
             .profile(id)
             .path(examined.agent.store_file())
-            .advice("Mend the entry in the store, or take it out there.")
+            .advice(fix)
     };
-    unreadable.map(|(id, _)| finding(id)).collect()
+    unreadable
+        .map(|(id, credential)| finding(id, &credential))
+        .collect()
 }
 
 fn withheld(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {

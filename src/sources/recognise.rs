@@ -9,9 +9,6 @@ use serde::de::{IgnoredAny, MapAccess};
 use super::SourceFault;
 use super::wanted::{self, Shape};
 
-/// UTF-8's byte-order mark.
-const BOM: &[u8] = b"\xef\xbb\xbf";
-
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
@@ -43,7 +40,6 @@ impl FileKind {
 /// # Errors
 /// When it is no JSON. `None` when it is JSON of a shape in which no credentials come.
 pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
-    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes); // whether one is in order is for that file's reader to say
     let Some(Keys(keys)) = wanted::read(bytes)? else {
         return Ok(None);
     };

@@ -549,7 +549,7 @@ impl Engine<'_> {
 /// Whether less than so many milliseconds are left of a login; one of which it is not known when it ends has none left.
 #[must_use]
 pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bool {
-    if credential.kind != CredentialType::OAuth {
+    if credential.kind != CredentialType::OAuth || credential.never_expires() {
         return false;
     }
     let ends = credential.expiry().filter(|ends| ends.ms() > 0.0);

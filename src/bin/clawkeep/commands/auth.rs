@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config, status_agent};
+use clawkeep::doctor::shell_word;
 use clawkeep::domain::{Credential, ProviderId, StoreDoc};
 use clawkeep::health::remaining_short;
 use clawkeep::selection::Rest;
@@ -10,7 +11,8 @@ use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::shown_id;
+use crate::stand_in::is_called_as_gateway;
+use crate::ui::{one_line, shown_id};
 
 /// Which agent's credentials.
 #[derive(Debug, Args)]
@@ -143,6 +145,44 @@ pub(crate) fn list_hint(agent: &AgentRef) -> String {
         format!(" --agent {}", agent.name)
     };
     format!("See the ids with: clawkeep models auth list{whose}")
+}
+
+/// An entry that refers to a secret elsewhere is not replaced by a secret: whoever wrote it would miss it.
+pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure> {
+    let credential = doc.credential(id);
+    let Some(reference) = credential.as_ref().and_then(Credential::reference) else {
+        return Ok(());
+    };
+    Err(Failure::Refused {
+        what: format!(
+            "{} holds a reference ({}), which is not replaced by a secret",
+            shown_id(id),
+            one_line(&reference.describe())
+        ),
+        next: format!(
+            "Choose another id with --profile-id; or remove the reference first: clawkeep models auth remove {}",
+            shell_word(id)
+        ),
+    })
+}
+
+/// Says which agent a credential was stored for. The gateway's own program says nothing of it, so under its name nothing is said.
+pub(crate) fn tell_agent(context: &Context, agent: &AgentRef) -> Result<(), Failure> {
+    if is_called_as_gateway() {
+        return Ok(());
+    }
+    let default = context.settings()?.default_agent();
+    let other = if default == agent.name {
+        String::new()
+    } else {
+        format!(" The configured default agent is {default}; to store it there: --agent {default}.")
+    };
+    context.ui.note(&format!(
+        "Stored for agent {} ({}).{other}",
+        shown_id(agent.name.as_str()),
+        context.layout.shorten_home(&agent.dir)
+    ));
+    Ok(())
 }
 
 /// Changes an agent's document and says what there is to say.

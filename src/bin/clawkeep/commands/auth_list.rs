@@ -125,6 +125,9 @@ impl<'d> Row<'d> {
 
     /// The secret as people may see it; `None` for an entry that cannot be read.
     fn secret(&self) -> Option<String> {
+        if let Some(reference) = self.credential.reference() {
+            return Some(reference.describe());
+        }
         let is_readable = self.credential.is_readable();
         is_readable.then(|| masked(self.credential.expose_secret().unwrap_or_default()))
     }
@@ -132,6 +135,9 @@ impl<'d> Row<'d> {
     fn status(&self) -> &'static str {
         match (self.credential.kind, self.health.status) {
             (CredentialType::Unreadable, _) => "unreadable",
+            _ if self.credential.reference().is_some() => "reference",
+            _ if self.credential.misnamed().is_some() => "misnamed",
+            _ if self.credential.secret_fault().is_some() => "malformed",
             (_, status) => status.as_str(),
         }
     }

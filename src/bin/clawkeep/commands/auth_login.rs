@@ -86,6 +86,7 @@ impl Login {
             .and_then(|id| doc.credential(id.as_str()));
         if let Some(id) = &self.profile_id {
             check_not_others(&doc, id, &provider.id)?;
+            auth::check_no_reference(&doc, id.as_str())?;
         }
         let client_id = stored.as_ref().and_then(|stored| stored.client_id());
         let endpoint = provider
@@ -114,6 +115,7 @@ impl Login {
         }
         let loaded = stored?;
         login.say(context, loaded.before.as_ref());
+        auth::tell_agent(context, &agent)?;
         let edit = ConfigEdit::Put {
             id: login.id.clone(),
             provider: provider.id.clone(),

@@ -134,6 +134,7 @@ impl Paste<'_> {
     /// mistyped.
     pub(super) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
         auth::check_known(context, vault, self.agent)?;
+        auth::check_no_reference(&vault.agent(&self.agent.name)?.doc, self.id.as_str())?;
         let renew = match Owner::of(self.id.as_str()) {
             Owner::Vault => return Ok(()),
             Owner::ClaudeCode => "claude setup-token",
@@ -167,6 +168,7 @@ impl Paste<'_> {
     ) -> Result<(), Failure> {
         let entry = self.entry(secret);
         let loaded = auth::edit(context, vault, self.agent, |doc| {
+            auth::check_no_reference(doc, self.id.as_str())?;
             let mut after = doc.clone();
             after.set(
                 Section::Profiles,
@@ -187,6 +189,7 @@ impl Paste<'_> {
                 self.id
             ));
         }
+        auth::tell_agent(context, self.agent)?;
         let edit = ConfigEdit::Put {
             id: self.id.clone(),
             provider: self.provider.clone(),

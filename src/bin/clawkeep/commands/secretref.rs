@@ -6,7 +6,9 @@ use std::io::{self, IsTerminal as _, Read as _};
 
 use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
-use clawkeep::domain::{Credential, CredentialType, Owner, ProfileId, ProviderId, StoreDoc};
+use clawkeep::domain::{
+    Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, StoreDoc,
+};
 use clawkeep::selection::{
     Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, unusable,
 };
@@ -268,6 +270,17 @@ fn in_words(why: PassedOver) -> &'static str {
         PassedOver::EndsTooSoon => "ends too soon",
         PassedOver::Mismatch => "is of another provider or kind than the configuration says",
         PassedOver::Resting => "rests",
+        PassedOver::Reference => "is a reference itself, which clawkeep does not look up",
+        PassedOver::Misnamed => {
+            "has its type or secret under another name than the one that is read; see: clawkeep doctor"
+        }
+        PassedOver::BadSecret(SecretFault::LineBreak) => "has a line break in its secret",
+        PassedOver::BadSecret(SecretFault::Placeholder) => {
+            "holds a placeholder, such as ${VAR} or <your-key>, and no secret"
+        }
+        PassedOver::BadSecret(_) => {
+            "has blanks or characters in its secret that no key or token has"
+        }
         _ => "cannot be read",
     }
 }
