@@ -1,10 +1,12 @@
 //! How each credential stands, and what is known of the grants behind the logins.
 
-use super::words::shell_word;
+use std::path::Path;
+
+use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId};
 use crate::domain::{
-    AgentName, Credential, CredentialType, Endpoint, Misnamed, Owner, ProviderId, Section,
-    StoreDoc, UnixMs,
+    AgentName, Borrowed, Credential, CredentialType, Endpoint, Misnamed, Owner, ProviderId,
+    Section, StoreDoc, UnixMs,
 };
 use crate::health::{Health, Status, assess, remaining_short};
 use crate::oauth::{Providers, is_answer_unopened};
@@ -216,6 +218,9 @@ fn standing(
     id: &str,
     credential: &Credential<'_>,
 ) -> Option<Finding> {
+    if let Some(from) = examined.borrowed.get(id) {
+        return Some(of_borrowed(evidence, examined, (id, from), credential));
+    }
     let health = assess(credential, evidence.now);
     let renews = is_renewed(&examined.doc, id, credential);
     let is_blank = credential
@@ -260,6 +265,42 @@ fn standing(
             .profile(id)
             .advice(fix),
     )
+}
+
+/// How a login stands that another program keeps.
+fn of_borrowed(
+    evidence: &Evidence<'_>,
+    examined: &ExaminedAgent,
+    (id, from): (&str, &Borrowed),
+    credential: &Credential<'_>,
+) -> Finding {
+    let health = assess(credential, evidence.now);
+    let (kind, state) = match health.status {
+        Status::Expired => (
+            FindingId::CredentialOverdue,
+            format!(" and expired {} ago", left(health)),
+        ),
+        Status::Expiring => (
+            FindingId::CredentialBorrowed,
+            format!(", expires in {}", left(health)),
+        ),
+        _ => (FindingId::CredentialBorrowed, String::new()),
+    };
+    let message = format!(
+        "{id} is borrowed from {} ({}){state}; clawkeep never refreshes it",
+        from.owner.program(),
+        evidence.layout.shorten_home(Path::new(&from.path))
+    );
+    Finding::new(kind, message)
+        .agent(&examined.agent.name)
+        .profile(id)
+        .advice(match kind {
+            FindingId::CredentialOverdue => from.how_to_refresh(),
+            _ => format!(
+                "Nothing need be done. To refresh it here instead: clawkeep import --own {}",
+                shell_path(evidence.layout, Path::new(&from.path))
+            ),
+        })
 }
 
 /// Time left, or gone by.
@@ -362,7 +403,7 @@ fn renewal(
 pub fn login_again(owner: Owner) -> &'static str {
     match owner {
         Owner::CodexCli => "Run `codex login`.",
-        Owner::ClaudeCode | Owner::Vault => "Run `claude setup-token` on the gateway host.",
+        _ => "Run `claude setup-token` on the gateway host.",
     }
 }
 

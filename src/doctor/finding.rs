@@ -127,6 +127,8 @@ findings! {
     CredentialMalformed = "credential.malformed", Error;
     /// An entry that refers to a secret elsewhere.
     CredentialReference = "credential.reference", Note;
+    /// A login that another program keeps and refreshes.
+    CredentialBorrowed = "credential.borrowed", Note;
     /// A login has ended, and has not been renewed.
     CredentialOverdue = "credential.overdue", Warning;
     /// A credential that ends within a day.

@@ -17,7 +17,7 @@ mod synced;
 mod vault;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 pub use credentials::{
@@ -30,7 +30,7 @@ pub use words::{shell_path, shell_word};
 
 use crate::audit::Head;
 use crate::config::{AgentRef, Layout, OwnSettings, Settings};
-use crate::domain::{AgentName, StoreDoc, UnixMs};
+use crate::domain::{AgentName, Borrowed, StoreDoc, UnixMs};
 use crate::oauth::Providers;
 use crate::sync::Notice;
 use crate::vault::{UnlockedVault, Vault};
@@ -76,6 +76,8 @@ pub struct ExaminedAgent {
     pub doc: StoreDoc,
     /// Rows of it that do not open.
     pub unopened: Vec<String>,
+    /// The logins of it that were imported as another program's.
+    pub borrowed: BTreeMap<String, Borrowed>,
     /// What the load had to tell.
     pub notices: Vec<Notice>,
     /// The load merged what another program wrote.

@@ -65,6 +65,17 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                     .profile(*profile)
                     .advice(super::credentials::login_again(Owner::of(profile)))
             }
+            Notice::BorrowedUnavailable { profile, from, why } => {
+                let message = format!(
+                    "{profile} is borrowed from {}, and {} {why}; what is stored stays as it is",
+                    from.owner.program(),
+                    from.path
+                );
+                Finding::new(FindingId::SourceDamaged, message)
+                    .path(&from.path)
+                    .profile(profile.as_str())
+                    .advice(from.how_to_refresh())
+            }
             Notice::SetAside {
                 path,
                 aside,

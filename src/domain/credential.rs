@@ -62,10 +62,32 @@ pub enum Owner {
     ClaudeCode,
     /// Codex CLI's: never refreshed here.
     CodexCli,
+    /// opencode's: never refreshed here.
+    OpenCode,
+    /// pi's: never refreshed here.
+    Pi,
+    /// Gemini CLI's: never refreshed here.
+    GeminiCli,
+    /// Qwen Code's: never refreshed here.
+    QwenCode,
+    /// Another program's, which is not known by name: never refreshed here.
+    OtherProgram,
 }
 
 impl Owner {
-    /// The owner of a profile id: the two CLI ids are borrowed however they arrive.
+    /// Every owner but the vault.
+    pub const PROGRAMS: [Self; 7] = [
+        Self::ClaudeCode,
+        Self::CodexCli,
+        Self::OpenCode,
+        Self::Pi,
+        Self::GeminiCli,
+        Self::QwenCode,
+        Self::OtherProgram,
+    ];
+
+    /// The owner that a profile id tells: the two CLI ids are borrowed however they arrive. Logins that were imported as borrowed have
+    /// any id; [`Borrowed`](super::Borrowed) says whose they are.
     #[must_use]
     pub fn of(profile: &str) -> Self {
         match profile {
@@ -75,13 +97,56 @@ impl Owner {
         }
     }
 
-    /// The name in the vault's column.
+    /// The name in the vault. The column `profiles.owner` knows the first three, which an id tells.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vault => "vault",
             Self::ClaudeCode => "claude-code",
             Self::CodexCli => "codex-cli",
+            Self::OpenCode => "opencode",
+            Self::Pi => "pi",
+            Self::GeminiCli => "gemini-cli",
+            Self::QwenCode => "qwen-code",
+            Self::OtherProgram => "other-program",
+        }
+    }
+
+    /// The program of that name in the vault; one that is not known is another program.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        let mut programs = Self::PROGRAMS.into_iter();
+        programs
+            .find(|program| program.as_str() == name)
+            .unwrap_or(Self::OtherProgram)
+    }
+
+    /// The program's name, for people.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Vault => "clawkeep",
+            Self::ClaudeCode => "Claude Code",
+            Self::CodexCli => "Codex CLI",
+            Self::OpenCode => "opencode",
+            Self::Pi => "pi",
+            Self::GeminiCli => "Gemini CLI",
+            Self::QwenCode => "Qwen Code",
+            Self::OtherProgram => "another program",
+        }
+    }
+
+    /// The command that starts the program, where that is known.
+    #[must_use]
+    pub fn command(self) -> Option<&'static str> {
+        match self {
+            Self::ClaudeCode => Some("claude"),
+            Self::CodexCli => Some("codex"),
+            Self::OpenCode => Some("opencode"),
+            Self::Pi => Some("pi"),
+            Self::GeminiCli => Some("gemini"),
+            Self::QwenCode => Some("qwen"),
+            Self::Vault | Self::OtherProgram => None,
         }
     }
 
@@ -91,7 +156,7 @@ impl Owner {
         match self {
             Self::Vault => "store",
             Self::ClaudeCode => "claude-cli",
-            Self::CodexCli => "codex-cli",
+            owner => owner.as_str(),
         }
     }
 }

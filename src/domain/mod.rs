@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches a file, a clock or a key.
 
+mod borrowed;
 mod cooldown;
 mod credential;
 mod endpoint;
@@ -14,6 +15,7 @@ mod store;
 mod text;
 mod time;
 
+pub use borrowed::Borrowed;
 pub use cooldown::CooldownRules;
 pub use credential::{
     CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Misnamed, Owner, SecretReference,

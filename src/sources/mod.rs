@@ -10,6 +10,7 @@ pub mod claude_code;
 pub mod codex_cli;
 pub mod legacy;
 mod login_keychain;
+pub mod other_programs;
 pub mod recognise;
 #[cfg(unix)]
 mod security_tool;

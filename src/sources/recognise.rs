@@ -18,6 +18,8 @@ pub enum FileKind {
     ClaudeCode,
     /// Codex CLI's login.
     CodexCli,
+    /// Gemini CLI's or Qwen Code's login.
+    OAuthCreds,
     /// A store of before that: `auth.json` or `oauth.json`, providers as its keys.
     Legacy,
 }
@@ -30,6 +32,7 @@ impl FileKind {
             Self::Store => "auth-profiles.json",
             Self::ClaudeCode => "claude-code",
             Self::CodexCli => "codex-cli",
+            Self::OAuthCreds => "oauth_creds.json",
             Self::Legacy => "auth.json",
         }
     }
@@ -47,7 +50,10 @@ pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
     Ok(match () {
         () if has("profiles") => Some(FileKind::Store),
         () if has("claudeAiOauth") => Some(FileKind::ClaudeCode),
-        () if has("tokens") => Some(FileKind::CodexCli),
+        () if has("tokens") || has("OPENAI_API_KEY") || has("auth_mode") => {
+            Some(FileKind::CodexCli)
+        }
+        () if has("access_token") => Some(FileKind::OAuthCreds),
         () if keys.is_empty() => None,
         () => Some(FileKind::Legacy),
     })
@@ -82,6 +88,14 @@ mod tests {
             (
                 r#"{"OPENAI_API_KEY": null, "tokens": {}}"#,
                 Some(FileKind::CodexCli),
+            ),
+            (
+                r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "k"}"#,
+                Some(FileKind::CodexCli),
+            ),
+            (
+                r#"{"access_token": "a", "expiry_date": 1}"#,
+                Some(FileKind::OAuthCreds),
             ),
             (r#"{"openai": {"type": "api_key"}}"#, Some(FileKind::Legacy)),
             ("{}", None),

@@ -168,7 +168,7 @@ impl How {
         }
         let picked = picks
             .iter()
-            .map(|pick| Picked::of((context, &loaded.doc, &renewals), &agent, pick, is_strict));
+            .map(|pick| Picked::of((context, &loaded, &renewals), &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
             tell_of_passed_over(context, (&agent, &loaded.doc, &renewals), pick);
@@ -468,12 +468,12 @@ impl Picked {
     }
 
     fn of(
-        found: (&Context, &StoreDoc, &Renewals),
+        found: (&Context, &Loaded, &Renewals),
         agent: &AgentRef,
         pick: &Pick,
         is_strict: bool,
     ) -> Result<Self, Failure> {
-        let (_, doc, _) = found;
+        let doc = &found.1.doc;
         let Some(id) = &pick.choice.chosen else {
             return Err(none(found, agent, pick, is_strict));
         };
@@ -508,11 +508,12 @@ fn secret_of(doc: &StoreDoc, id: &ProfileId, credential: &Credential<'_>) -> Sec
 
 /// Why nothing can be handed out, and what to do.
 fn none(
-    (context, doc, renewals): (&Context, &StoreDoc, &Renewals),
+    (context, loaded, renewals): (&Context, &Loaded, &Renewals),
     agent: &AgentRef,
     pick: &Pick,
     is_strict: bool,
 ) -> Failure {
+    let doc = &loaded.doc;
     let passed = &pick.choice.passed_over;
     let reasons: Vec<String> = passed
         .iter()
@@ -542,7 +543,10 @@ fn none(
     let renew = passed
         .iter()
         .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
-        .find_map(|(id, _)| how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()));
+        .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
+            Some(from) => Some(from.how_to_refresh()),
+            None => how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()),
+        });
     let rests = passed.iter().find_map(|(id, _)| {
         let rest = rest(doc, id.as_str(), UnixMs(0))?;
         is_strict.then(|| {

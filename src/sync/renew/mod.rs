@@ -170,6 +170,9 @@ impl Engine<'_> {
             if loaded.damage.profiles.contains_key(id.as_str()) {
                 return Err(unopened(&loaded.unopened));
             }
+            if let Some(from) = loaded.borrowed.get(id.as_str()) {
+                return Ok(Renewal::Not(NotRenewed::Borrowed(from.owner)));
+            }
             let (grant, _) = match self.due(&loaded.doc, id, when, &mut seen) {
                 Ok(due) => due,
                 Err(renewal) => return Ok(renewal),

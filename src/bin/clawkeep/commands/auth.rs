@@ -1,9 +1,11 @@
 //! What the commands that change credentials have in common: whose, what they say, and recording it in the configuration.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config, status_agent};
 use clawkeep::doctor::shell_word;
-use clawkeep::domain::{Credential, ProviderId, StoreDoc};
+use clawkeep::domain::{Borrowed, Credential, Owner, ProfileId, ProviderId, StoreDoc};
 use clawkeep::health::remaining_short;
 use clawkeep::selection::Rest;
 use clawkeep::sync::{Edited, Loaded};
@@ -162,6 +164,33 @@ pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure
         next: format!(
             "Choose another id with --profile-id; or remove the reference first: clawkeep models auth remove {}",
             shell_word(id)
+        ),
+    })
+}
+
+/// A profile that mirrors another program's login would be overwritten with the next sync.
+pub(crate) fn check_not_borrowed(
+    borrowed: &BTreeMap<String, Borrowed>,
+    id: &ProfileId,
+) -> Result<(), Failure> {
+    let from = borrowed.get(id.as_str());
+    let owner = from.map_or(Owner::of(id.as_str()), |from| from.owner);
+    let refresh = match owner {
+        Owner::Vault => return Ok(()),
+        Owner::ClaudeCode if from.is_none() => {
+            "Refresh that login with: claude setup-token".to_owned()
+        }
+        Owner::CodexCli if from.is_none() => "Refresh that login with: codex login".to_owned(),
+        _ => from.map(Borrowed::how_to_refresh).unwrap_or_default(),
+    };
+    Err(Failure::Refused {
+        what: format!(
+            "{id} mirrors another program's login ({}), which would replace what is stored there",
+            owner.program()
+        ),
+        next: format!(
+            "{}; or choose another id with --profile-id.",
+            refresh.trim_end_matches('.')
         ),
     })
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use clawkeep::domain::{
-    Credential, CredentialType, Expiry, Owner, ProviderId, Section, StoreDoc, UnixMs, json_number,
-    normalize_provider,
+    Borrowed, Credential, CredentialType, Expiry, Owner, ProviderId, Section, StoreDoc, UnixMs,
+    json_number, normalize_provider,
 };
 use clawkeep::health::{Health, Status, assess, remaining_short};
 use clawkeep::selection::{Rest, rest};
@@ -42,6 +42,8 @@ struct Row<'d> {
     /// Why it is passed over for now.
     rest: Option<Rest<'d>>,
     grant: Option<GrantState>,
+    /// Whose it is, where it was imported as another program's.
+    borrowed: Option<&'d Borrowed>,
 }
 
 impl List {
@@ -61,6 +63,7 @@ impl List {
             .filter(|(_, credential)| is_wanted(credential))
             .map(|(id, credential)| Row {
                 grant: grants.get(id).copied(),
+                borrowed: loaded.borrowed.get(id),
                 ..Row::of(&loaded.doc, id, credential, now)
             })
             .collect();
@@ -120,6 +123,7 @@ impl<'d> Row<'d> {
             last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
             rest: rest(doc, id, now),
             grant: None,
+            borrowed: None,
         }
     }
 
@@ -142,6 +146,11 @@ impl<'d> Row<'d> {
         }
     }
 
+    /// Who refreshes it.
+    fn owner(&self) -> Owner {
+        self.borrowed.map_or(Owner::of(self.id), |from| from.owner)
+    }
+
     /// How its grant stands, if that is not as it should be.
     fn grant(&self) -> Option<&'static str> {
         self.grant.map(GrantState::as_str)
@@ -151,6 +160,9 @@ impl<'d> Row<'d> {
         let mut status = self.status().to_owned();
         if let Some(grant) = self.grant() {
             status.push_str(&format!(", {grant}"));
+        }
+        if let Some(from) = self.borrowed {
+            status.push_str(&format!(", borrowed from {}", from.owner.program()));
         }
         if let Some(rest) = &self.rest {
             status.push_str(&format!(", {}", shown_rest(rest)));
@@ -188,7 +200,8 @@ impl<'d> Row<'d> {
             ("grant", self.grant().map(Value::from)),
             ("expiresAt", number(self.health.expires_at)),
             ("remainingMs", self.health.remaining_ms.map(json_number)),
-            ("source", Some(json!(Owner::of(self.id).reported()))),
+            ("source", Some(json!(self.owner().reported()))),
+            ("borrowedFrom", self.borrowed.map(|from| json!(from.path))),
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),

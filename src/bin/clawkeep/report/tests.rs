@@ -61,6 +61,7 @@ impl World {
             layout,
             agent,
             grants: &BTreeMap::new(),
+            borrowed: &BTreeMap::new(),
             now: NOW,
         })
     }
