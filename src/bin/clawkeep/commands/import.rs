@@ -211,6 +211,11 @@ impl Import {
                 context.layout.shorten_home(Path::new(&from.path))
             ));
         } else if self.own && file.has_refresh_token() {
+            let is_login = |id: &&str| {
+                let credential = said.doc.credential(id);
+                credential.is_some_and(|credential| credential.expose_refresh().is_some())
+            };
+            let listed = shown_ids(ids.iter().copied().filter(is_login));
             context.ui.note(&format!(
                 "Note: {listed}: clawkeep refreshes it from now on. The first refresh uses up the refresh token in the file, which logs out the program that keeps it."
             ));
