@@ -98,6 +98,9 @@ pub fn misnamed(found: Misnamed<'_>) -> String {
             "has the type \"{written}\"; the type is called \"{}\"",
             found.right
         ),
+        _ if found.right == "type" => {
+            format!("has its type in the field \"{written}\"; the field is called \"type\"")
+        }
         _ => format!(
             "has its secret in the field \"{written}\"; the field is called \"{}\"",
             found.right

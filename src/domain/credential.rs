@@ -317,7 +317,10 @@ impl<'a> Credential<'a> {
             return None;
         }
         let fault = |secret: Option<&str>| {
-            let secret = secret.filter(|secret| !secret.trim().is_empty())?;
+            let secret = secret.map(str::trim).filter(|secret| !secret.is_empty())?;
+            if secret.starts_with('\u{feff}') {
+                return Some(SecretFault::Invisible); // of a file it is skipped, of a secret it would be sent
+            }
             check_secret(secret.as_bytes()).err()
         };
         fault(self.expose_secret()).or_else(|| fault(self.expose_refresh()))
@@ -336,6 +339,23 @@ impl<'a> Credential<'a> {
                 what: "type",
                 written,
                 right,
+            });
+        }
+        if written.is_none() {
+            let fields = self.entry.as_object()?.iter();
+            let mut named = fields.filter_map(|(name, value)| Some((name, value.as_str()?)));
+            let is_type = |value: &str| {
+                let plain = plain(value);
+                CredentialType::from_name(value) != CredentialType::Unreadable
+                    || TYPES.iter().any(|(names, _)| names.contains(&&*plain))
+            };
+            let (name, _) = named.find(|(name, value)| {
+                ["mode", "kind", "credentialtype"].contains(&&*plain(name)) && is_type(value)
+            })?;
+            return Some(Misnamed {
+                what: "field",
+                written: name,
+                right: "type",
             });
         }
         let (right, names): (_, &[&str]) = match self.kind {
@@ -539,6 +559,11 @@ mod tests {
                 json!({"type": "api_key", "provider": "p", "key": "k", "apiKey": "l"}),
                 None,
             ),
+            (
+                json!({"mode": "api_key", "provider": "p", "key": "k"}),
+                Some(("field", "mode", "type")),
+            ),
+            (json!({"mode": "x", "provider": "p"}), None),
             (json!({"type": "api_key", "provider": "p"}), None),
             (json!({"type": "wellknown", "key": "X"}), None),
         ] {

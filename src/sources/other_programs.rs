@@ -192,7 +192,7 @@ fn understand(name: &str, fields: Map<String, Value>) -> Result<(String, Value),
     }
     let known = [
         ("type".to_owned(), Value::from(kind.as_str())),
-        ("provider".to_owned(), Value::from(provider.clone())),
+        ("provider".to_owned(), Value::from(provider)),
     ];
     let others = fields
         .into_iter()

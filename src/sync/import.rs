@@ -16,6 +16,7 @@ use crate::domain::{
 };
 use crate::export::{FormatFault, parse};
 use crate::health::{Status, assess};
+use crate::sources::legacy::LegacyEntry;
 use crate::sources::other_programs::{
     Found, by_provider, codex_api_key, lend, oauth_creds, owner_by_format, simplified,
 };
@@ -110,10 +111,7 @@ impl ImportFile {
             FileKind::Store => Content::Store(parse(bytes).map_err(ImportFault::Store)?),
             FileKind::ClaudeCode => Content::ClaudeCode(usable(claude_code::parse(bytes))?),
             FileKind::CodexCli => match codex_api_key(bytes).map_err(ImportFault::Source)? {
-                Some(key) => Content::Store(doc_of(Found {
-                    entries: vec![key],
-                    dropped: Vec::new(),
-                })),
+                Some(key) => Content::Store(doc_of(&[key])),
                 None => Content::CodexCli(usable(codex_cli::parse(bytes, modified))?),
             },
             FileKind::OAuthCreds => {
@@ -271,8 +269,8 @@ fn of_found(
             .dropped
             .iter()
             .all(|(_, why)| why.contains("logged out"));
-    dropped.extend(found.dropped.iter().cloned());
-    let doc = doc_of(found);
+    dropped.extend(found.dropped);
+    let doc = doc_of(&found.entries);
     match doc.is_blank() {
         true if is_logged_out => Err(ImportFault::Blank),
         true => Err(ImportFault::Unknown),
@@ -280,9 +278,9 @@ fn of_found(
     }
 }
 
-fn doc_of(found: Found) -> StoreDoc {
+fn doc_of(found: &[LegacyEntry]) -> StoreDoc {
     let mut doc = StoreDoc::default();
-    for (id, entry) in &found.entries {
+    for (id, entry) in found {
         if doc.get(Section::Profiles, id).is_none() {
             let entry = simplified(entry).expose_secret().clone();
             doc.set(Section::Profiles, id, entry);

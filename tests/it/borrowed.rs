@@ -171,8 +171,7 @@ fn an_expired_one_names_its_owner() {
     );
     // Nor does a copy of it under another id redeem the token.
     let entry = json!({"type": "oauth", "provider": "test", "access": "sk-test-copy", "refresh": REFRESH, "expires": 5});
-    let store = home.json(STORE);
-    let mut store = store.clone();
+    let mut store = home.json(STORE);
     store["profiles"]["test:copy"] = entry;
     home.write(STORE, store.to_string());
     fails(
