@@ -441,6 +441,9 @@ fn not_renewed(standing: &Standing) -> String {
     match (standing.renewal, &standing.fate) {
         (Renewal::Elsewhere(Owner::ClaudeCode), _) => "Claude Code has not renewed it".to_owned(),
         (Renewal::Elsewhere(Owner::CodexCli), _) => "Codex has not renewed it".to_owned(),
+        (Renewal::Elsewhere(owner), _) if owner != Owner::Vault => {
+            format!("{} has not refreshed it", owner.program())
+        }
         (Renewal::Here, Fate::Open(Some(failed))) => {
             format!(
                 "could not be renewed: the last refresh failed ({})",

@@ -1,5 +1,6 @@
 //! How every credential stands, from the stores and what the vault knows of grants.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -12,8 +13,8 @@ use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::NotifySettings;
 use crate::doctor::{how_to_log_in, how_to_renew, of_agent, shell_word};
 use crate::domain::{
-    AgentName, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId, ProviderId,
-    StoreDoc, UnixMs,
+    AgentName, Borrowed, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId,
+    ProviderId, StoreDoc, UnixMs,
 };
 use crate::health::{Status, assess};
 use crate::oauth::{Providers, is_answer_unopened};
@@ -60,6 +61,7 @@ pub fn survey(
             doc,
             providers,
             now,
+            borrowed: OnceCell::new(),
         };
         found.agents.insert(agent.name.as_str().to_owned());
         let usable = looking.usable();
@@ -97,7 +99,8 @@ fn is_usable(credential: &Credential<'_>, now: UnixMs) -> bool {
         .expose_secret()
         .is_some_and(|secret| !secret.trim().is_empty());
     let stands = assess(credential, now).status;
-    has_secret && matches!(stands, Status::Ok | Status::Expiring | Status::Static)
+    let is_whole = credential.reference().is_none() && credential.secret_fault().is_none();
+    has_secret && is_whole && matches!(stands, Status::Ok | Status::Expiring | Status::Static)
 }
 
 struct Looking<'l> {
@@ -106,9 +109,23 @@ struct Looking<'l> {
     doc: &'l StoreDoc,
     providers: Option<&'l Providers>,
     now: UnixMs,
+    /// The logins that were imported as another program's, read when first asked for.
+    borrowed: OnceCell<BTreeMap<String, Borrowed>>,
 }
 
 impl Looking<'_> {
+    /// Whose a login is that was imported as another program's.
+    fn borrowed(&self, id: &str) -> Result<Option<&Borrowed>, VaultError> {
+        let known = match self.borrowed.get() {
+            Some(known) => known,
+            None => {
+                let known = self.vault.agent(self.agent)?.borrowed;
+                self.borrowed.get_or_init(|| known)
+            }
+        };
+        Ok(known.get(id))
+    }
+
     /// The logins of each provider that can be used; two are enough to know that there is another.
     fn usable(&self) -> BTreeMap<ProviderId, Vec<Fingerprint>> {
         let mut usable: BTreeMap<_, Vec<Fingerprint>> = BTreeMap::new();
@@ -166,7 +183,13 @@ impl Looking<'_> {
                     _ => Fate::Open(grant.failed),
                 };
             }
-            Owner::Vault => {}
+            Owner::Vault => {
+                if expires.is_some()
+                    && let Some(from) = self.borrowed(id)?
+                {
+                    renewal = Renewal::Elsewhere(from.owner);
+                }
+            }
             owner => {
                 let ends = expires.filter(|_| credential.kind != CredentialType::ApiKey);
                 let is_renewed = match ends {
@@ -309,9 +332,10 @@ impl Looking<'_> {
                 "Start `codex` on this host, which renews it; where that does not help, run `codex login` there."
                     .to_owned()
             }
-            Fate::Open(_) => {
-                how_to_renew(self.agent, self.doc, id, self.providers).unwrap_or_default()
-            }
+            Fate::Open(_) => match self.borrowed(id) {
+                Ok(Some(from)) => from.how_to_refresh(),
+                _ => how_to_renew(self.agent, self.doc, id, self.providers).unwrap_or_default(),
+            },
         }
     }
 }

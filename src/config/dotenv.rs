@@ -27,6 +27,7 @@ pub(super) fn load(
 
 /// `NAME=value` a line, as the reference's reader has it: `export` in front, quotes around, a comment behind.
 pub(crate) fn parse(text: &str) -> impl Iterator<Item = (String, Zeroizing<String>)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().filter_map(|line| {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line).trim_start();

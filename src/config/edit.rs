@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::{ConfigError, disk, settings};
 use crate::domain::{
     CredentialType, ProfileId, ProviderId, SecretJson, from_outside, normalize_provider,
+    without_bom,
 };
 use crate::platform::{FileError, LockError};
 
@@ -98,7 +99,9 @@ pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, Confi
         let before = config.read()?;
         let text = match &before {
             None => "",
-            Some(bytes) => std::str::from_utf8(bytes).map_err(|_| unsure(path, edit))?,
+            Some(bytes) => {
+                std::str::from_utf8(without_bom(bytes)).map_err(|_| unsure(path, edit))?
+            }
         };
         let Some(after) = edited(text, edit, path)? else {
             return Ok(ConfigChange::None);

@@ -89,7 +89,7 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
             &profile.provider,
             profile.mode.unwrap_or(CredentialType::Token),
         ),
-        Owner::ClaudeCode | Owner::CodexCli => login_again(Owner::of(id)).to_owned(),
+        _ => login_again(Owner::of(id)).to_owned(),
     };
     let config_shown = shell_path(evidence.layout, config);
     Finding::new(FindingId::ConfigMissing, message)

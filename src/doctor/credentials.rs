@@ -1,9 +1,12 @@
 //! How each credential stands, and what is known of the grants behind the logins.
 
-use super::words::shell_word;
+use std::path::Path;
+
+use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId};
 use crate::domain::{
-    AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, Section, StoreDoc, UnixMs,
+    AgentName, Borrowed, Credential, CredentialType, Endpoint, Misnamed, Owner, ProviderId,
+    Section, StoreDoc, UnixMs,
 };
 use crate::health::{Health, Status, assess, remaining_short};
 use crate::oauth::{Providers, is_answer_unopened};
@@ -27,6 +30,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             if !credential.is_readable() {
                 continue;
             }
+            if let Some(finding) = of_entry(evidence, examined, id, &credential) {
+                found.push(finding);
+                continue;
+            }
             let grant = grant(evidence, &credential);
             match of_grant(evidence, examined, id, &credential, (&grant, pins.get(id))) {
                 // What a login that is over has left to live is the lesser news.
@@ -37,6 +44,94 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         found.extend(resting(examined, evidence.now));
     }
     found
+}
+
+/// What there is to say of an entry whose secret cannot be sent as it stands there.
+fn of_entry(
+    evidence: &Evidence<'_>,
+    examined: &ExaminedAgent,
+    id: &str,
+    credential: &Credential<'_>,
+) -> Option<Finding> {
+    let agent = &examined.agent.name;
+    let store = || evidence.layout.shorten_home(&examined.agent.store_file());
+    let (kind, message, fix) = if let Some(reference) = credential.reference() {
+        (
+            FindingId::CredentialReference,
+            format!(
+                "{id} holds no secret but a reference ({}): it is kept, and the program that wrote it looks it up",
+                crate::domain::escaped(&reference.describe())
+            ),
+            "Nothing need be done. clawkeep does not hand out or replace references.".to_owned(),
+        )
+    } else if let Some(found) = credential.misnamed() {
+        (
+            FindingId::CredentialMisnamed,
+            format!("{id} {}", misnamed(found)),
+            rename(found, &store()),
+        )
+    } else {
+        let fault = credential.secret_fault()?;
+        (
+            FindingId::CredentialMalformed,
+            format!(
+                "the secret of {id} {fault}: it cannot be sent to a provider, and is not handed out"
+            ),
+            how_to_replace(agent, id, credential, evidence.providers),
+        )
+    };
+    Some(
+        Finding::new(kind, message)
+            .agent(agent)
+            .profile(id)
+            .path(examined.agent.store_file())
+            .advice(fix),
+    )
+}
+
+/// What is wrong with an entry that has a name in it which is not the one that is read, as half a sentence.
+#[must_use]
+pub fn misnamed(found: Misnamed<'_>) -> String {
+    let written = crate::domain::escaped(found.written);
+    match found.what {
+        "type" => format!(
+            "has the type \"{written}\"; the type is called \"{}\"",
+            found.right
+        ),
+        _ if found.right == "type" => {
+            format!("has its type in the field \"{written}\"; the field is called \"type\"")
+        }
+        _ => format!(
+            "has its secret in the field \"{written}\"; the field is called \"{}\"",
+            found.right
+        ),
+    }
+}
+
+pub(super) fn rename(found: Misnamed<'_>, store: &str) -> String {
+    format!(
+        "In {store}, rename the {} \"{}\" to \"{}\".",
+        found.what,
+        crate::domain::escaped(found.written),
+        found.right
+    )
+}
+
+/// How a credential whose secret cannot be used is replaced.
+#[must_use]
+pub fn how_to_replace(
+    agent: &AgentName,
+    id: &str,
+    credential: &Credential<'_>,
+    providers: Option<&Providers>,
+) -> String {
+    match (Owner::of(id), credential.kind) {
+        (Owner::Vault, CredentialType::ApiKey | CredentialType::Token) => {
+            let paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
+            format!("{paste}{}", of_agent(agent))
+        }
+        _ => renewal(agent, id, credential, (false, providers)),
+    }
 }
 
 /// What is known of a login's grant; free where nothing is.
@@ -126,6 +221,9 @@ fn standing(
     id: &str,
     credential: &Credential<'_>,
 ) -> Option<Finding> {
+    if let Some(from) = examined.borrowed.get(id) {
+        return Some(of_borrowed(evidence, examined, (id, from), credential));
+    }
     let health = assess(credential, evidence.now);
     let renews = is_renewed(&examined.doc, id, credential);
     let is_blank = credential
@@ -170,6 +268,42 @@ fn standing(
             .profile(id)
             .advice(fix),
     )
+}
+
+/// How a login stands that another program keeps.
+fn of_borrowed(
+    evidence: &Evidence<'_>,
+    examined: &ExaminedAgent,
+    (id, from): (&str, &Borrowed),
+    credential: &Credential<'_>,
+) -> Finding {
+    let health = assess(credential, evidence.now);
+    let (kind, state) = match health.status {
+        Status::Expired => (
+            FindingId::CredentialOverdue,
+            format!(" and expired {} ago", left(health)),
+        ),
+        Status::Expiring => (
+            FindingId::CredentialBorrowed,
+            format!(", expires in {}", left(health)),
+        ),
+        _ => (FindingId::CredentialBorrowed, String::new()),
+    };
+    let message = format!(
+        "{id} is borrowed from {} ({}){state}; clawkeep never refreshes it",
+        from.owner.program(),
+        evidence.layout.shorten_home(Path::new(&from.path))
+    );
+    Finding::new(kind, message)
+        .agent(&examined.agent.name)
+        .profile(id)
+        .advice(match kind {
+            FindingId::CredentialOverdue => from.how_to_refresh(),
+            _ => format!(
+                "Nothing need be done. To refresh it here instead: clawkeep import --own {}",
+                shell_path(evidence.layout, Path::new(&from.path))
+            ),
+        })
 }
 
 /// Time left, or gone by.
@@ -272,12 +406,13 @@ fn renewal(
 pub fn login_again(owner: Owner) -> &'static str {
     match owner {
         Owner::CodexCli => "Run `codex login`.",
-        Owner::ClaudeCode | Owner::Vault => "Run `claude setup-token` on the gateway host.",
+        _ => "Run `claude setup-token` on the gateway host.",
     }
 }
 
 /// The command that stores a credential of that kind under that id.
-pub(super) fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
+#[must_use]
+pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
     let command = match kind {
         CredentialType::ApiKey => "paste-api-key",
         _ => "paste-token",

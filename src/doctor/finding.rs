@@ -131,6 +131,14 @@ findings! {
     CredentialMissing = "credential.missing", Error;
     /// An entry without its secret.
     CredentialEmpty = "credential.empty", Error;
+    /// An entry whose type, or the field of its secret, has another name than the one that is read.
+    CredentialMisnamed = "credential.misnamed", Error;
+    /// An entry whose secret cannot be sent: a line break inside, a placeholder.
+    CredentialMalformed = "credential.malformed", Error;
+    /// An entry that refers to a secret elsewhere.
+    CredentialReference = "credential.reference", Note;
+    /// A login that another program keeps and refreshes.
+    CredentialBorrowed = "credential.borrowed", Note;
     /// A login has ended, and has not been renewed.
     CredentialOverdue = "credential.overdue", Warning;
     /// A credential that ends within a day.

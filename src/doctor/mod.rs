@@ -18,10 +18,12 @@ mod synced;
 mod vault;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
-pub use credentials::{how_to_log_in, how_to_renew, login_again, of_agent};
+pub use credentials::{
+    how_to_log_in, how_to_renew, how_to_replace, login_again, misnamed, of_agent, paste,
+};
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use repair::{Repair, RepairError, Repaired};
 pub use stores::merged_since;
@@ -29,7 +31,7 @@ pub use words::{shell_path, shell_word};
 
 use crate::audit::Head;
 use crate::config::{AgentRef, Layout, OwnSettings, Settings};
-use crate::domain::{AgentName, StoreDoc, UnixMs};
+use crate::domain::{AgentName, Borrowed, StoreDoc, UnixMs};
 use crate::oauth::Providers;
 use crate::sync::Notice;
 use crate::vault::{UnlockedVault, Vault};
@@ -75,6 +77,8 @@ pub struct ExaminedAgent {
     pub doc: StoreDoc,
     /// Rows of it that do not open.
     pub unopened: Vec<String>,
+    /// The logins of it that were imported as another program's.
+    pub borrowed: BTreeMap<String, Borrowed>,
     /// What the load had to tell.
     pub notices: Vec<Notice>,
     /// The load merged what another program wrote.

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::credentials::{misnamed, rename};
 use super::footprint::is_plain_copy;
 use super::words::shell_path;
 use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
 
-use crate::domain::{AgentName, Owner, Seq};
+use crate::domain::{AgentName, Credential, Owner, Seq};
 use crate::export::StorePlace;
 use crate::platform::{LockDir, LockState, exists};
 use crate::sync::Notice;
@@ -21,7 +22,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     for examined in evidence.agents {
         found.extend(told(layout, examined));
         found.extend(merged(layout, examined));
-        found.extend(entries(examined));
+        found.extend(entries(layout, examined));
         found.extend(legacy_auth(layout, examined));
         found.extend(lock(layout, examined));
     }
@@ -62,6 +63,17 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                 at(place, Finding::new(FindingId::SourceLoggedOut, message))
                     .profile(*profile)
                     .advice(super::credentials::login_again(Owner::of(profile)))
+            }
+            Notice::BorrowedUnavailable { profile, from, why } => {
+                let message = format!(
+                    "{profile} is borrowed from {}, and {} {why}; what is stored stays as it is",
+                    from.owner.program(),
+                    from.path
+                );
+                Finding::new(FindingId::SourceDamaged, message)
+                    .path(&from.path)
+                    .profile(profile.as_str())
+                    .advice(from.how_to_refresh())
             }
             Notice::SetAside {
                 path,
@@ -122,22 +134,33 @@ fn merged(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     })
 }
 
-fn entries(examined: &ExaminedAgent) -> Vec<Finding> {
+fn entries(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     let unreadable = examined
         .doc
         .credentials()
         .filter(|(_, credential)| !credential.is_readable());
-    let finding = |id: &str| {
-        let message = format!(
-            "{id} is of no type that is known, or names no provider: it is kept, and not used"
-        );
+    let finding = |id: &str, credential: &Credential<'_>| {
+        let (message, fix) = match credential.misnamed() {
+            Some(found) => (
+                format!("{id} {}: it is kept, and not used", misnamed(found)),
+                rename(found, &layout.shorten_home(&examined.agent.store_file())),
+            ),
+            None => (
+                format!(
+                    "{id} is of no type that is known, or names no provider: it is kept, and not used"
+                ),
+                "Fix the entry in the store, or remove it there.".to_owned(),
+            ),
+        };
         Finding::new(FindingId::StoreEntry, message)
             .agent(&examined.agent.name)
             .profile(id)
             .path(examined.agent.store_file())
-            .advice("Mend the entry in the store, or take it out there.")
+            .advice(fix)
     };
-    unreadable.map(|(id, _)| finding(id)).collect()
+    unreadable
+        .map(|(id, credential)| finding(id, &credential))
+        .collect()
 }
 
 /// A gateway of before the store keeps its logins there, and later ones what they use at run time: never ours to delete.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Expiry, normalize_provider};
+use super::{Expiry, SecretFault, check_secret, normalize_provider};
 
 /// The profile that Claude Code's login is synced into. Source: `spec/compat.md`, Sync.
 pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
@@ -62,10 +62,32 @@ pub enum Owner {
     ClaudeCode,
     /// Codex CLI's: never refreshed here.
     CodexCli,
+    /// opencode's: never refreshed here.
+    OpenCode,
+    /// pi's: never refreshed here.
+    Pi,
+    /// Gemini CLI's: never refreshed here.
+    GeminiCli,
+    /// Qwen Code's: never refreshed here.
+    QwenCode,
+    /// Another program's, which is not known by name: never refreshed here.
+    OtherProgram,
 }
 
 impl Owner {
-    /// The owner of a profile id: the two CLI ids are borrowed however they arrive.
+    /// Every owner but the vault.
+    pub const PROGRAMS: [Self; 7] = [
+        Self::ClaudeCode,
+        Self::CodexCli,
+        Self::OpenCode,
+        Self::Pi,
+        Self::GeminiCli,
+        Self::QwenCode,
+        Self::OtherProgram,
+    ];
+
+    /// The owner that a profile id tells: the two CLI ids are borrowed however they arrive. Logins that were imported as borrowed have
+    /// any id; [`Borrowed`](super::Borrowed) says whose they are.
     #[must_use]
     pub fn of(profile: &str) -> Self {
         match profile {
@@ -75,13 +97,56 @@ impl Owner {
         }
     }
 
-    /// The name in the vault's column.
+    /// The name in the vault. The column `profiles.owner` knows the first three, which an id tells.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vault => "vault",
             Self::ClaudeCode => "claude-code",
             Self::CodexCli => "codex-cli",
+            Self::OpenCode => "opencode",
+            Self::Pi => "pi",
+            Self::GeminiCli => "gemini-cli",
+            Self::QwenCode => "qwen-code",
+            Self::OtherProgram => "other-program",
+        }
+    }
+
+    /// The program of that name in the vault; one that is not known is another program.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        let mut programs = Self::PROGRAMS.into_iter();
+        programs
+            .find(|program| program.as_str() == name)
+            .unwrap_or(Self::OtherProgram)
+    }
+
+    /// The program's name, for people.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Vault => "clawkeep",
+            Self::ClaudeCode => "Claude Code",
+            Self::CodexCli => "Codex CLI",
+            Self::OpenCode => "opencode",
+            Self::Pi => "pi",
+            Self::GeminiCli => "Gemini CLI",
+            Self::QwenCode => "Qwen Code",
+            Self::OtherProgram => "another program",
+        }
+    }
+
+    /// The command that starts the program, where that is known.
+    #[must_use]
+    pub fn command(self) -> Option<&'static str> {
+        match self {
+            Self::ClaudeCode => Some("claude"),
+            Self::CodexCli => Some("codex"),
+            Self::OpenCode => Some("opencode"),
+            Self::Pi => Some("pi"),
+            Self::GeminiCli => Some("gemini"),
+            Self::QwenCode => Some("qwen"),
+            Self::Vault | Self::OtherProgram => None,
         }
     }
 
@@ -91,7 +156,7 @@ impl Owner {
         match self {
             Self::Vault => "store",
             Self::ClaudeCode => "claude-cli",
-            Self::CodexCli => "codex-cli",
+            owner => owner.as_str(),
         }
     }
 }
@@ -152,6 +217,17 @@ impl<'a> Credential<'a> {
         }
     }
 
+    /// Whether it is a login of a provider whose tokens do not expire, with 0 in the expiry's place: GitHub Copilot's, where the
+    /// token is its own refresh token.
+    #[must_use]
+    pub fn never_expires(&self) -> bool {
+        let is_zero = self.expiry().is_some_and(|expiry| expiry.ms() == 0.0);
+        self.kind == CredentialType::OAuth
+            && normalize_provider(self.provider) == "github-copilot"
+            && is_zero
+            && self.expose_secret().is_some()
+    }
+
     /// What stands for the end of an OAuth login where that is no number: nothing to go by, shown as it stands.
     #[must_use]
     pub fn odd_expiry(&self) -> Option<&'a Value> {
@@ -203,6 +279,175 @@ impl<'a> Credential<'a> {
         };
         self.entry.get(field)?.as_str()
     }
+
+    /// Where another program keeps the secret, if the entry only refers to it: a `keyRef` or `tokenRef` of a newer store, or a key
+    /// that is a command (`!pass show x`). The program that wrote the entry looks it up; clawkeep keeps the entry as it is.
+    #[must_use]
+    pub fn reference(&self) -> Option<SecretReference<'a>> {
+        let field = match self.kind {
+            CredentialType::ApiKey => "key",
+            CredentialType::Token => "token",
+            CredentialType::OAuth | CredentialType::Unreadable => return None,
+        };
+        let inline = self.entry.get(field);
+        let text = inline.and_then(Value::as_str).unwrap_or_default().trim();
+        if text.len() > 1 && text.starts_with('!') {
+            return Some(SecretReference {
+                field,
+                target: inline?,
+            });
+        }
+        let field = match self.kind {
+            CredentialType::ApiKey => "keyRef",
+            _ => "tokenRef",
+        };
+        let target = self.entry.get(field).filter(|target| !target.is_null());
+        let is_object = inline.filter(|inline| inline.is_object()); // `"key": {"source": …}`
+        match (target, is_object) {
+            (Some(target), _) if text.is_empty() => Some(SecretReference { field, target }),
+            (None, Some(target)) => Some(SecretReference { field, target }),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with its secret, or with an OAuth login's refresh token. Nothing for an entry that holds none, or a reference.
+    #[must_use]
+    pub fn secret_fault(&self) -> Option<SecretFault> {
+        if self.is_marker() || self.reference().is_some() {
+            return None;
+        }
+        let fault = |secret: Option<&str>| {
+            let secret = secret.map(str::trim).filter(|secret| !secret.is_empty())?;
+            if secret.starts_with('\u{feff}') {
+                return Some(SecretFault::Invisible); // of a file it is skipped, of a secret it would be sent
+            }
+            check_secret(secret.as_bytes()).err()
+        };
+        fault(self.expose_secret()).or_else(|| fault(self.expose_refresh()))
+    }
+
+    /// The type or field that is written under another name than the one that is read, where that is why the entry is of no use.
+    #[must_use]
+    pub fn misnamed(&self) -> Option<Misnamed<'a>> {
+        let written = self.entry.get("type").and_then(Value::as_str);
+        if let Some(written) = written
+            && CredentialType::from_name(written) == CredentialType::Unreadable
+        {
+            let plain = plain(written);
+            let right = TYPES.iter().find(|(names, _)| names.contains(&&*plain))?.1;
+            return Some(Misnamed {
+                what: "type",
+                written,
+                right,
+            });
+        }
+        if written.is_none() {
+            let fields = self.entry.as_object()?.iter();
+            let mut named = fields.filter_map(|(name, value)| Some((name, value.as_str()?)));
+            let is_type = |value: &str| {
+                let plain = plain(value);
+                CredentialType::from_name(value) != CredentialType::Unreadable
+                    || TYPES.iter().any(|(names, _)| names.contains(&&*plain))
+            };
+            let (name, _) = named.find(|(name, value)| {
+                ["mode", "kind", "credentialtype"].contains(&&*plain(name)) && is_type(value)
+            })?;
+            return Some(Misnamed {
+                what: "field",
+                written: name,
+                right: "type",
+            });
+        }
+        let (right, names): (_, &[&str]) = match self.kind {
+            CredentialType::ApiKey => (
+                "key",
+                &["apikey", "token", "secret", "value", "accesstoken"],
+            ),
+            CredentialType::Token => (
+                "token",
+                &["key", "apikey", "accesstoken", "access", "secret", "value"],
+            ),
+            CredentialType::OAuth => ("access", &["accesstoken", "token"]),
+            CredentialType::Unreadable => return None,
+        };
+        let is_blank = |value: Option<&Value>| {
+            value.is_none_or(|value| value.as_str().is_some_and(|text| text.trim().is_empty()))
+        };
+        if !is_blank(self.entry.get(right)) || self.reference().is_some() {
+            return None;
+        }
+        let mut fields = self.entry.as_object()?.iter();
+        let (written, _) = fields.find(|(name, value)| {
+            names.contains(&&*plain(name)) && value.is_string() && !is_blank(Some(value))
+        })?;
+        Some(Misnamed {
+            what: "field",
+            written,
+            right,
+        })
+    }
+}
+
+/// Other names of the types, without case, `-` and `_`.
+const TYPES: [(&[&str], &str); 3] = [
+    (&["apikey", "api", "key"], "api_key"),
+    (
+        &["bearer", "bearertoken", "accesstoken", "setuptoken"],
+        "token",
+    ),
+    (&["oauth2", "oauthlogin", "login"], "oauth"),
+];
+
+/// A name as it compares: without case, `-` and `_`.
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['-', '_'], "")
+}
+
+/// A secret that stands elsewhere.
+#[derive(Clone, Copy)]
+pub struct SecretReference<'a> {
+    /// The field that says where.
+    pub field: &'static str,
+    target: &'a Value,
+}
+
+impl SecretReference<'_> {
+    /// Where the secret is, for people: `keyRef env:OPENAI_API_KEY`. Of a command, the first word alone: the others may be secret.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let part = |name: &str| self.target.get(name).and_then(Value::as_str);
+        let place = match self.target {
+            Value::String(command) if command.trim_start().starts_with('!') => {
+                let command = command.trim_start().trim_start_matches('!');
+                let program = command.split_whitespace().next().unwrap_or_default();
+                format!("command {program}")
+            }
+            Value::Object(_) => match (part("source"), part("id")) {
+                (Some(source), Some(id)) => format!("{source}:{id}"),
+                (Some(source), None) => source.to_owned(),
+                (None, _) => "reference".to_owned(),
+            },
+            _ => "reference".to_owned(),
+        };
+        format!("{} {place}", self.field)
+    }
+}
+
+impl fmt::Debug for SecretReference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretReference({})", self.field)
+    }
+}
+
+/// A name in an entry that is not the one that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misnamed<'a> {
+    /// What it names: `field` or `type`.
+    pub what: &'static str,
+    /// The name as it is written.
+    pub written: &'a str,
+    /// The name that is read.
+    pub right: &'static str,
 }
 
 #[cfg(test)]
@@ -241,6 +486,90 @@ mod tests {
             (json!(null), CredentialType::Unreadable),
         ] {
             assert_eq!(Credential::of(&entry).kind, kind, "{entry}");
+        }
+    }
+
+    #[test]
+    fn references_are_known_and_described() {
+        for (entry, want) in [
+            (
+                json!({"type": "api_key", "provider": "p", "keyRef": {"source": "file", "id": "/a/b"}}),
+                Some("keyRef file:/a/b"),
+            ),
+            (
+                json!({"type": "token", "provider": "p", "token": " ", "tokenRef": {"source": "env"}}),
+                Some("tokenRef env"),
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": "!pass show groq"}),
+                Some("key command pass"),
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": {"source": "exec", "id": "x"}}),
+                Some("keyRef exec:x"),
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "keyRef": "p/x"}),
+                Some("keyRef reference"),
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": "k", "keyRef": {"source": "env"}}),
+                None,
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "keyRef": null}),
+                None,
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "tokenRef": {"source": "env"}}),
+                None,
+            ),
+        ] {
+            let described = Credential::of(&entry)
+                .reference()
+                .map(|found| found.describe());
+            assert_eq!(described.as_deref(), want, "{entry}");
+        }
+    }
+
+    #[test]
+    fn wrong_names_are_told_with_the_right_one() {
+        for (entry, want) in [
+            (
+                json!({"type": "api_key", "provider": "p", "api_key": "k"}),
+                Some(("field", "api_key", "key")),
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": "", "apiKey": "k"}),
+                Some(("field", "apiKey", "key")),
+            ),
+            (
+                json!({"type": "token", "provider": "p", "accessToken": "t"}),
+                Some(("field", "accessToken", "token")),
+            ),
+            (
+                json!({"type": "apiKey", "provider": "p", "key": "k"}),
+                Some(("type", "apiKey", "api_key")),
+            ),
+            (
+                json!({"type": "API-KEY", "key": "k"}),
+                Some(("type", "API-KEY", "api_key")),
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": "k", "apiKey": "l"}),
+                None,
+            ),
+            (
+                json!({"mode": "api_key", "provider": "p", "key": "k"}),
+                Some(("field", "mode", "type")),
+            ),
+            (json!({"mode": "x", "provider": "p"}), None),
+            (json!({"type": "api_key", "provider": "p"}), None),
+            (json!({"type": "wellknown", "key": "X"}), None),
+        ] {
+            let found = Credential::of(&entry).misnamed();
+            let found = found.map(|found| (found.what, found.written, found.right));
+            assert_eq!(found, want, "{entry}");
         }
     }
 

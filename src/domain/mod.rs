@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches a file, a clock or a key.
 
+mod borrowed;
 mod cooldown;
 mod credential;
 mod endpoint;
@@ -9,12 +10,16 @@ mod fingerprint;
 mod ids;
 mod jwt;
 mod secret;
+mod secret_rules;
 mod store;
 mod text;
 mod time;
 
+pub use borrowed::Borrowed;
 pub use cooldown::CooldownRules;
-pub use credential::{CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Owner};
+pub use credential::{
+    CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Misnamed, Owner, SecretReference,
+};
 pub use endpoint::{Endpoint, is_loopback};
 pub use fingerprint::Fingerprint;
 pub use ids::{
@@ -22,7 +27,8 @@ pub use ids::{
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub use secret::SecretJson;
+pub use secret_rules::{SECRET_MAX, SecretFault, check_secret};
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
-pub use text::{escaped, escaped_lines, from_outside, is_hidden};
+pub use text::{escaped, escaped_lines, from_outside, is_hidden, without_bom};
 pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number, span_ms};

@@ -61,6 +61,13 @@ pub fn from_outside(text: &str) -> String {
     text.trim().chars().take(OUTSIDE_MAX).map(visible).collect()
 }
 
+/// Bytes of a text without the byte-order mark (UTF-8's) that some editors and shells put in front. Every file that people or other
+/// programs write is read so.
+#[must_use]
+pub fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

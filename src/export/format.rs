@@ -3,10 +3,7 @@
 use serde_json::error::Category;
 use zeroize::Zeroizing;
 
-use crate::domain::{StoreDoc, StoreShapeError};
-
-/// UTF-8's byte-order mark, which some editors put in front.
-const BOM: &[u8] = b"\xef\xbb\xbf";
+use crate::domain::{StoreDoc, StoreShapeError, without_bom};
 
 /// Why bytes are no store. Never quotes them: they hold secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +51,7 @@ impl FormatFault {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn parse(bytes: &[u8]) -> Result<StoreDoc, FormatFault> {
-    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
+    let bytes = without_bom(bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(FormatFault::Empty);
     }

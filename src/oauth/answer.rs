@@ -433,6 +433,7 @@ mod tests {
             (r#", "expires_in": "soon""#, hour),
             (r#", "expires_in": null"#, hour),
             (r#", "expires_in": 1e300"#, LONGEST_LIFETIME_MS),
+            (r#", "expires_in": 1e99999"#, hour),
         ] {
             assert!(
                 (lasts(expires_in, "a", 0) - want).abs() < 1.0,

@@ -3,7 +3,7 @@
 //! Source: `spec/compat.md`, Resolving a secret for a provider; `spec/oauth.md`, One refresh.
 
 use super::rest;
-use crate::domain::{Credential, CredentialType, ProfileId, StoreDoc, UnixMs};
+use crate::domain::{Credential, CredentialType, ProfileId, SecretFault, StoreDoc, UnixMs};
 
 /// Why a candidate is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,12 @@ pub enum PassedOver {
     Missing,
     /// Its entry is none that can be read, or holds no secret.
     Unreadable,
+    /// Its secret stands elsewhere: the entry refers to it.
+    Reference,
+    /// Its type, or the field of its secret, has another name than the one that is read.
+    Misnamed,
+    /// Its secret cannot be sent as it is.
+    BadSecret(SecretFault),
     /// The configuration says that it is of another provider or kind.
     Mismatch,
     /// It has ended.
@@ -32,6 +38,9 @@ impl PassedOver {
         match self {
             Self::Missing => "missing",
             Self::Unreadable => "unreadable",
+            Self::Reference => "reference",
+            Self::Misnamed => "misnamed",
+            Self::BadSecret(_) => "bad-secret",
             Self::Mismatch => "mismatch",
             Self::Expired => "expired",
             Self::EndsTooSoon => "ends-too-soon",
@@ -61,7 +70,19 @@ pub fn unusable(credential: Option<&Credential<'_>>, demand: Demand) -> Option<P
             .expose_secret()
             .is_none_or(|secret| secret.trim().is_empty())
     {
-        return Some(PassedOver::Unreadable);
+        return Some(match () {
+            () if credential.reference().is_some() => PassedOver::Reference,
+            () if credential.misnamed().is_some() => PassedOver::Misnamed,
+            () => PassedOver::Unreadable,
+        });
+    }
+    match (credential.reference(), credential.secret_fault()) {
+        (Some(_), _) => return Some(PassedOver::Reference),
+        (None, Some(fault)) => return Some(PassedOver::BadSecret(fault)),
+        (None, None) => {}
+    }
+    if credential.never_expires() {
+        return None;
     }
     let ends = credential.expiry().filter(|ends| ends.ms() > 0.0);
     match (credential.kind, ends) {
@@ -152,6 +173,36 @@ mod tests {
             verdict(&json!({"type": "sso", "provider": "p"}), 0),
             Some(PassedOver::Unreadable)
         );
+        for (entry, want) in [
+            (
+                json!({"type": "api_key", "provider": "p", "apiKey": "k"}),
+                PassedOver::Misnamed,
+            ),
+            (
+                json!({"type": "apiKey", "provider": "p", "key": "k"}),
+                PassedOver::Misnamed,
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "keyRef": {"source": "env", "id": "X"}}),
+                PassedOver::Reference,
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": "!pass show x"}),
+                PassedOver::Reference,
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": "${X}"}),
+                PassedOver::BadSecret(SecretFault::Placeholder),
+            ),
+            (
+                json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r\nr", "expires": NOW.0 + 9}),
+                PassedOver::BadSecret(SecretFault::LineBreak),
+            ),
+        ] {
+            assert_eq!(verdict(&entry, 0), Some(want), "{entry}");
+        }
+        let copilot = json!({"type": "oauth", "provider": "github-copilot", "access": "gho_a", "refresh": "gho_a", "expires": 0});
+        assert_eq!(verdict(&copilot, i64::MAX), None);
         let demand = Demand {
             now: NOW,
             min_valid_ms: 0,

@@ -10,6 +10,7 @@ pub mod claude_code;
 pub mod codex_cli;
 pub mod legacy;
 mod login_keychain;
+pub mod other_programs;
 pub mod recognise;
 #[cfg(unix)]
 mod security_tool;
@@ -98,9 +99,6 @@ pub enum SourceFault {
         /// Column in bytes, from 1.
         column: usize,
     },
-    /// A byte-order mark in front: the other program does not read such a file either.
-    #[error("it starts with a byte-order mark")]
-    ByteOrderMark,
     /// The file is there and the system would not give it.
     #[error("it cannot be read: {0}")]
     Unreadable(io::ErrorKind),
@@ -121,7 +119,6 @@ impl SourceFault {
             Self::CutShort { .. } => "cut-short",
             Self::NotJson { .. } => "not-json",
             Self::NotUtf8 { .. } => "not-utf-8",
-            Self::ByteOrderMark => "byte-order-mark",
             Self::Unreadable(_) => "unreadable",
             Self::Untrusted(_) => "untrusted",
             Self::Keychain(_) => "keychain-unavailable",

@@ -9,9 +9,6 @@ use serde::de::{IgnoredAny, MapAccess};
 use super::SourceFault;
 use super::wanted::{self, Shape};
 
-/// UTF-8's byte-order mark.
-const BOM: &[u8] = b"\xef\xbb\xbf";
-
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
@@ -21,6 +18,8 @@ pub enum FileKind {
     ClaudeCode,
     /// Codex CLI's login.
     CodexCli,
+    /// Gemini CLI's or Qwen Code's login.
+    OAuthCreds,
     /// A store of before that: `auth.json` or `oauth.json`, providers as its keys.
     Legacy,
 }
@@ -33,6 +32,7 @@ impl FileKind {
             Self::Store => "auth-profiles.json",
             Self::ClaudeCode => "claude-code",
             Self::CodexCli => "codex-cli",
+            Self::OAuthCreds => "oauth_creds.json",
             Self::Legacy => "auth.json",
         }
     }
@@ -43,7 +43,6 @@ impl FileKind {
 /// # Errors
 /// When it is no JSON. `None` when it is JSON of a shape in which no credentials come.
 pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
-    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes); // whether one is in order is for that file's reader to say
     let Some(Keys(keys)) = wanted::read(bytes)? else {
         return Ok(None);
     };
@@ -51,7 +50,10 @@ pub fn recognise(bytes: &[u8]) -> Result<Option<FileKind>, SourceFault> {
     Ok(match () {
         () if has("profiles") => Some(FileKind::Store),
         () if has("claudeAiOauth") => Some(FileKind::ClaudeCode),
-        () if has("tokens") => Some(FileKind::CodexCli),
+        () if has("tokens") || has("OPENAI_API_KEY") || has("auth_mode") => {
+            Some(FileKind::CodexCli)
+        }
+        () if has("access_token") => Some(FileKind::OAuthCreds),
         () if keys.is_empty() => None,
         () => Some(FileKind::Legacy),
     })
@@ -86,6 +88,14 @@ mod tests {
             (
                 r#"{"OPENAI_API_KEY": null, "tokens": {}}"#,
                 Some(FileKind::CodexCli),
+            ),
+            (
+                r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "k"}"#,
+                Some(FileKind::CodexCli),
+            ),
+            (
+                r#"{"access_token": "a", "expiry_date": 1}"#,
+                Some(FileKind::OAuthCreds),
             ),
             (r#"{"openai": {"type": "api_key"}}"#, Some(FileKind::Legacy)),
             ("{}", None),

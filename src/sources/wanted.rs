@@ -9,12 +9,13 @@ use std::marker::PhantomData;
 
 use secrecy::SecretString;
 use serde::de::{
-    Deserialize, DeserializeOwned, Deserializer, Error as DeError, IgnoredAny, MapAccess,
-    SeqAccess, Visitor,
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as DeError, IgnoredAny,
+    IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::error::Category;
 
 use super::SourceFault;
+use crate::domain::without_bom;
 
 /// A value as it is wanted. Each kind of JSON value it does not take counts as absent.
 pub(super) trait Shape: Sized {
@@ -105,7 +106,49 @@ impl<'de, T: Shape> Visitor<'de> for AnyValue<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+        let mut fields = AfterFirstKey {
+            key: None,
+            rest: fields,
+        };
+        let first = fields.rest.next_key::<String>()?;
+        if first.as_deref() == Some(NUMBER) {
+            let digits: String = fields.rest.next_value()?;
+            let number = digits
+                .parse()
+                .ok()
+                .filter(|number: &f64| number.is_finite());
+            return Ok(number.and_then(T::from_number));
+        }
+        fields.key = first;
         T::from_object(fields)
+    }
+}
+
+/// The key under which serde_json hands over a number that is no integer of 64 bits, as text. Source: serde_json 1.0.154,
+/// `number.rs` (`arbitrary_precision`).
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// The entries of an object whose first key was read already.
+struct AfterFirstKey<A> {
+    key: Option<String>,
+    rest: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for AfterFirstKey<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        match self.key.take() {
+            Some(key) => seed.deserialize(key.into_deserializer()).map(Some),
+            None => self.rest.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.rest.next_value_seed(seed)
     }
 }
 
@@ -123,11 +166,9 @@ pub(super) fn read<T: Shape>(bytes: &[u8]) -> Result<Option<T>, SourceFault> {
 /// When it is not JSON: where, and of which closed kind. serde_json's own message may quote the
 /// input, so it goes no further than this function.
 pub(super) fn deserialize<D: DeserializeOwned>(bytes: &[u8]) -> Result<D, SourceFault> {
+    let bytes = without_bom(bytes);
     if bytes.is_empty() {
         return Err(SourceFault::Empty);
-    }
-    if bytes.starts_with("\u{feff}".as_bytes()) {
-        return Err(SourceFault::ByteOrderMark);
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| not_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default()))?;
@@ -161,16 +202,32 @@ mod tests {
     fn faults_say_where_and_never_what() {
         for (bytes, want) in [
             (&b""[..], "it is empty"),
-            (b"\xef\xbb\xbf{}", "it starts with a byte-order mark"),
+            (b"\xef\xbb\xbf", "it is empty"),
+            (b"\xef\xbb\xbf{", "it is cut short at line 1, column 1"),
             (b"{\"a\":\n \"tok", "it is cut short at line 2, column 5"),
             (b"{\"a\": sk-ant}", "it is not JSON at line 1, column 7"),
             (b"{}\n{}", "it is not JSON at line 2, column 1"),
             (b"{\n \"\xff\"}", "it is not UTF-8 at line 2, column 3"),
-            (b"1e999", "it is not JSON at line 1, column 5"),
             (b"   ", "it is cut short at line 1, column 3"),
         ] {
             let fault = read::<f64>(bytes).unwrap_err();
             assert_eq!(fault.to_string(), want);
+        }
+    }
+
+    #[test]
+    fn numbers_are_as_javascript_has_them() {
+        for (text, want) in [
+            ("5", Some(5.0)),
+            ("-5", Some(-5.0)),
+            ("1700000000000.5", Some(1_700_000_000_000.5)),
+            ("1e3", Some(1000.0)),
+            ("109876543210987654321", Some(109_876_543_210_987_650_000.0)),
+            ("1e999", None), // no time that a clock knows
+            ("\u{feff}7", Some(7.0)),
+            ("{\"a\": 1}", None),
+        ] {
+            assert_eq!(read::<f64>(text.as_bytes()), Ok(want), "{text}");
         }
     }
 

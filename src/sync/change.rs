@@ -65,7 +65,9 @@ impl Step<'_> {
             Self::Sync(planned) => {
                 match planned.iter().find(|planned| planned.profile == profile) {
                     Some(planned) => planned.note(),
-                    None => ChangeNote::new(kind, Origin::Clawkeep), // a sync touches no other profile
+                    // The file of a borrowed login: a sync touches no other profile.
+                    None => ChangeNote::new(EventKind::SyncApplied, Origin::ImportedFile)
+                        .detail("why", "borrowed"),
                 }
             }
         }

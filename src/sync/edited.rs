@@ -1,7 +1,9 @@
 //! What a command makes of an agent's document.
 
+use secrecy::SecretString;
+
 use crate::audit::{EventDraft, Origin};
-use crate::domain::{Endpoint, ProfileId, StoreDoc};
+use crate::domain::{Borrowed, Endpoint, ProfileId, StoreDoc};
 
 /// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
 #[derive(Debug)]
@@ -12,6 +14,10 @@ pub struct Edited {
     pub events: Vec<EventDraft>,
     /// What the grants of profiles are pinned to from now on.
     pub pins: Vec<(ProfileId, Endpoint)>,
+    /// The profiles that become another program's, or (none) ours.
+    pub borrowed: Vec<(ProfileId, Option<Borrowed>)>,
+    /// Refresh tokens that other programs redeem.
+    pub lent: Vec<SecretString>,
     /// How the profiles changed, in a word for the record, and where they came from.
     pub by: EditedBy,
 }
@@ -47,6 +53,8 @@ impl Edited {
             doc,
             events,
             pins: Vec::new(),
+            borrowed: Vec::new(),
+            lent: Vec::new(),
             by,
         }
     }
@@ -55,6 +63,18 @@ impl Edited {
     #[must_use]
     pub fn pinned(mut self, profile: ProfileId, endpoint: Endpoint) -> Self {
         self.pins.push((profile, endpoint));
+        self
+    }
+
+    /// With whose profiles are from now on, and the refresh tokens that other programs redeem.
+    #[must_use]
+    pub fn lending(
+        mut self,
+        borrowed: Vec<(ProfileId, Option<Borrowed>)>,
+        lent: Vec<SecretString>,
+    ) -> Self {
+        self.borrowed = borrowed;
+        self.lent = lent;
         self
     }
 

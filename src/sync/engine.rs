@@ -14,9 +14,13 @@
 //! load begins again and merges that too. Killed in the middle of 6, it leaves a draft, or what that program wrote: the
 //! next load merges it (`leftover`).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+
+use super::borrowed::Update;
 use super::change::{Pinning, Step, apply, merge_events};
 use super::destination::ExportPlan;
 use super::edited::Edited;
@@ -30,7 +34,7 @@ use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
 use super::survey::{Course, Reason, Survey, Takeover, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
-use crate::domain::{Credential, Endpoint, Section, StoreDoc};
+use crate::domain::{Borrowed, Credential, Endpoint, Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, render, store_digest};
 use crate::platform::{
     Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, remove_if_present,
@@ -84,6 +88,8 @@ pub struct Loaded {
     pub unopened: Vec<String>,
     /// What the document lacks for that.
     pub damage: Damage,
+    /// The logins that were imported as another program's.
+    pub borrowed: BTreeMap<String, Borrowed>,
     /// What there is to tell.
     pub notices: Vec<Notice>,
     /// What was decided about each source's login.
@@ -191,6 +197,7 @@ impl<'e> Engine<'e> {
                 before: None,
                 unopened: survey.state.unopened,
                 damage: survey.state.damage,
+                borrowed: survey.state.borrowed,
                 notices: survey.notices,
                 planned: survey.planned,
                 not_written,
@@ -278,6 +285,7 @@ impl<'e> Engine<'e> {
         let file = place.read_again(file, is_known)?;
         let withheld = place.openclaw_dir();
         let (planned, mut notices) = self.plan(&state.doc, mode);
+        let borrowed = self.borrowed_updates(&state.doc, &state.borrowed, mode, &mut notices);
         let is_first = matches!(file, StoreReading::Missing) && record.is_none();
         let has_profiles = state.doc.entries(Section::Profiles).next().is_some();
         let legacy = match mode {
@@ -303,6 +311,7 @@ impl<'e> Engine<'e> {
             withheld,
             mended: false,
             planned,
+            borrowed,
             legacy,
             notices,
         })
@@ -424,9 +433,12 @@ impl<'e> Engine<'e> {
             };
             let merged = takeover.doc.as_deref().unwrap_or(&survey.state.doc);
             // Not the survey's plan: that was made without what another program wrote into the file.
-            let (mut planned, news) = self.plan(merged, mode);
+            let (mut planned, mut news) = self.plan(merged, mode);
+            let marks = &survey.state.borrowed;
+            let mut updates = self.borrowed_updates(merged, marks, mode, &mut news);
+            updates.retain(|one| !survey.state.damage.profiles.contains_key(&one.profile));
             planned.retain(|planned| !survey.state.damage.profiles.contains_key(planned.profile));
-            let synced = planned_doc(merged, &planned);
+            let synced = planned_doc(merged, &planned, &updates);
             let base = synced.as_ref().unwrap_or(merged);
             let mut edited = edit(base)?;
             edited.doc = edited.doc.filter(|doc| doc != base);
@@ -444,6 +456,7 @@ impl<'e> Engine<'e> {
                 edited,
             };
             survey.planned = planned;
+            survey.borrowed = updates;
             survey.notices.retain(|notice| !notice.is_about_sources());
             survey.notices.extend(news);
             let target = course.target(&survey.state.doc);
@@ -571,10 +584,18 @@ impl<'e> Engine<'e> {
         }
         drop(survey.file); // the document that it ends with may be the file's
         let (mut unopened, mut damage) = (survey.state.unopened, survey.state.damage);
+        let mut borrowed = survey.state.borrowed;
+        for (profile, from) in &course.edited.borrowed {
+            match from {
+                Some(from) => drop(borrowed.insert(profile.as_str().to_owned(), from.clone())),
+                None => drop(borrowed.remove(profile.as_str())),
+            }
+        }
         let (doc, before) = match course.into_target() {
             Some(doc) => (doc, Some(survey.state.doc)),
             None => (survey.state.doc, None),
         };
+        borrowed.retain(|id, _| doc.get(Section::Profiles, id).is_some());
         let was_healed = |id: &String| doc.get(Section::Profiles, id).is_some();
         if damage.profiles.keys().any(was_healed) {
             let state = self.vault.agent(&agent.name)?;
@@ -586,6 +607,7 @@ impl<'e> Engine<'e> {
             before,
             unopened,
             damage,
+            borrowed,
             notices: survey.notices,
             planned: survey.planned,
             not_written,
@@ -643,6 +665,16 @@ impl<'e> Engine<'e> {
             let edit = Step::Edit(course.edited.by);
             apply(&mut tx, agent, (synced, edited), &edit, &pinning)?;
         }
+        let updates = survey.borrowed.iter().filter_map(|one| one.lent.as_ref());
+        for refresh in updates.chain(&course.edited.lent) {
+            tx.mark_borrowed(refresh.expose_secret())?; // under whatever id it turns up later
+        }
+        for (profile, from) in &course.edited.borrowed {
+            tx.set_borrowed(&agent.name, profile, from.as_ref())?;
+            if from.is_none() {
+                tx.take_ownership(&agent.name, profile)?;
+            }
+        }
         for (profile, endpoint) in &course.edited.pins {
             tx.pin_endpoint(&agent.name, profile, endpoint)?;
         }
@@ -678,10 +710,16 @@ fn unchanged(_doc: &StoreDoc) -> Result<Edited, SyncError> {
 }
 
 /// The document after what was planned; none if every profile is kept.
-fn planned_doc(doc: &StoreDoc, planned: &[Planned]) -> Option<StoreDoc> {
+fn planned_doc(doc: &StoreDoc, planned: &[Planned], updates: &[Update]) -> Option<StoreDoc> {
     let mut changing = planned.iter().filter(|planned| !planned.keeps()).peekable();
-    changing.peek()?;
+    if changing.peek().is_none() && updates.is_empty() {
+        return None;
+    }
     let mut doc = doc.clone();
     changing.for_each(|planned| planned.apply(&mut doc));
+    for update in updates {
+        let entry = update.entry.expose_secret().clone();
+        doc.set(Section::Profiles, &update.profile, entry);
+    }
     Some(doc)
 }

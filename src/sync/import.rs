@@ -3,17 +3,23 @@
 //! Pure. Nothing is deleted. Where both have a profile, the one that lasts longer stays, one without an end before all others and
 //! one that is expired or unreadable after them; else the file's: the user named it.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::plan::{Decision, plan_claude_code, plan_codex_cli};
 use crate::domain::{
-    CLAUDE_CLI, CODEX_CLI, Credential, Section, StoreDoc, UnixMs, normalize_provider,
+    Borrowed, CLAUDE_CLI, CODEX_CLI, Credential, Owner, SecretJson, Section, StoreDoc, UnixMs,
+    normalize_provider,
 };
 use crate::export::{FormatFault, parse};
 use crate::health::{Status, assess};
-use crate::sources::legacy::{parse_auth, parse_oauth};
+use crate::sources::legacy::LegacyEntry;
+use crate::sources::other_programs::{
+    Found, by_provider, codex_api_key, lend, oauth_creds, owner_by_format, simplified,
+};
 use crate::sources::recognise::{FileKind, recognise};
 use crate::sources::{LoggedOut, Reading, SourceFault, claude_code, codex_cli};
 
@@ -33,8 +39,28 @@ pub enum ImportFault {
     )]
     Unknown,
     /// The other program is logged out.
-    #[error("it holds no login ({})", .0.as_str())]
+    #[error("{}", logged_out(*.0))]
     LoggedOut(LoggedOut),
+    /// Another program's file, which that program has logged out of.
+    #[error("it holds no login: its entries are blank")]
+    Blank,
+}
+
+/// What a file lacks that holds no login, and how to log in.
+fn logged_out(why: LoggedOut) -> String {
+    match why {
+        LoggedOut::NoRefreshToken => {
+            "it holds no login: its refresh token is empty; log in again with: codex login"
+                .to_owned()
+        }
+        LoggedOut::NoAccessToken => {
+            "it holds no login: its access token is empty, so its program is logged out".to_owned()
+        }
+        LoggedOut::NoExpiry => {
+            "it holds no login that can be used: its expiry is missing or 0".to_owned()
+        }
+        why => format!("it holds no login ({})", why.as_str()),
+    }
 }
 
 /// A file, understood.
@@ -42,8 +68,10 @@ pub enum ImportFault {
 pub struct ImportFile {
     kind: FileKind,
     content: Content,
-    dropped: Vec<String>,
+    dropped: Vec<(String, &'static str)>,
     spent: Vec<String>,
+    borrowed: Option<Borrowed>,
+    lent: BTreeMap<String, SecretString>,
 }
 
 #[derive(Debug)]
@@ -82,14 +110,27 @@ impl ImportFile {
         let content = match kind {
             FileKind::Store => Content::Store(parse(bytes).map_err(ImportFault::Store)?),
             FileKind::ClaudeCode => Content::ClaudeCode(usable(claude_code::parse(bytes))?),
-            FileKind::CodexCli => Content::CodexCli(usable(codex_cli::parse(bytes, modified))?),
-            FileKind::Legacy => Content::Store(legacy(bytes, &mut dropped)?),
+            FileKind::CodexCli => match codex_api_key(bytes).map_err(ImportFault::Source)? {
+                Some(key) => Content::Store(doc_of(&[key])),
+                None => Content::CodexCli(usable(codex_cli::parse(bytes, modified))?),
+            },
+            FileKind::OAuthCreds => {
+                let owner = owner_by_format(bytes).unwrap_or(Owner::GeminiCli);
+                let found = oauth_creds(bytes, owner).map_err(ImportFault::Source)?;
+                Content::Store(of_found(found, &mut dropped)?)
+            }
+            FileKind::Legacy => {
+                let found = by_provider(bytes).map_err(ImportFault::Source)?;
+                Content::Store(of_found(found, &mut dropped)?)
+            }
         };
         Ok(Self {
             kind,
             content,
             dropped,
             spent: Vec::new(),
+            borrowed: None,
+            lent: BTreeMap::new(),
         })
     }
 
@@ -101,6 +142,8 @@ impl ImportFile {
             content: Content::Store(doc),
             dropped: Vec::new(),
             spent: Vec::new(),
+            borrowed: None,
+            lent: BTreeMap::new(),
         }
     }
 
@@ -110,10 +153,68 @@ impl ImportFile {
         self.kind
     }
 
-    /// Keys of a legacy store whose entries are no credentials: left out.
+    /// Keys whose entries hold no credential, and why, as half a sentence: left out.
     #[must_use]
-    pub fn dropped(&self) -> &[String] {
+    pub fn dropped(&self) -> &[(String, &'static str)] {
         &self.dropped
+    }
+
+    /// Whether it holds a login that only one program may refresh.
+    #[must_use]
+    pub fn has_refresh_token(&self) -> bool {
+        match &self.content {
+            Content::Store(doc) => doc.credentials().any(|(_, credential)| {
+                credential.expose_refresh().is_some() && !credential.never_expires()
+            }),
+            Content::ClaudeCode(_) | Content::CodexCli(_) => true,
+        }
+    }
+
+    /// Whether its login goes into a profile that mirrors it anyway: Claude Code's and Codex's.
+    #[must_use]
+    pub fn is_mirrored(&self) -> bool {
+        matches!(self.content, Content::ClaudeCode(_) | Content::CodexCli(_))
+    }
+
+    /// The same file, of a program that goes on using it: its refresh tokens stay there.
+    #[must_use]
+    pub fn lend(mut self, from: Borrowed) -> Self {
+        if let Content::Store(doc) = &mut self.content {
+            let entries: Vec<(String, SecretJson)> = doc
+                .entries(Section::Profiles)
+                .map(|(id, entry)| (id.to_owned(), SecretJson::new(entry.clone())))
+                .collect();
+            for (id, entry) in entries {
+                let (entry, refresh) = lend(&entry);
+                doc.set(Section::Profiles, &id, entry.expose_secret().clone());
+                if let Some(refresh) = refresh {
+                    self.lent.insert(id, refresh);
+                }
+            }
+            self.borrowed = Some(from);
+        }
+        self
+    }
+
+    /// Whose it is, if it is another program's.
+    #[must_use]
+    pub fn borrowed(&self) -> Option<&Borrowed> {
+        self.borrowed.as_ref()
+    }
+
+    /// The entry that it has for a profile.
+    #[must_use]
+    pub(super) fn entry(&self, id: &str) -> Option<&Value> {
+        match &self.content {
+            Content::Store(doc) => doc.get(Section::Profiles, id),
+            Content::ClaudeCode(_) | Content::CodexCli(_) => None,
+        }
+    }
+
+    /// The refresh token of a profile that stays with its owner.
+    #[must_use]
+    pub fn lent(&self, id: &str) -> Option<SecretString> {
+        self.lent.get(id).cloned()
     }
 
     /// Leaves out the profiles whose refresh token is spent, as `is_spent` says: nothing may put such a one back.
@@ -171,32 +272,34 @@ fn usable<L>(reading: Reading<L>) -> Result<Reading<L>, ImportFault> {
     }
 }
 
-/// Entries with a type are an `auth.json`'s, the others an `oauth.json`'s.
-fn legacy(bytes: &[u8], dropped: &mut Vec<String>) -> Result<StoreDoc, ImportFault> {
-    let typed = parse_auth(bytes).map_err(ImportFault::Source)?;
-    let untyped = parse_oauth(bytes).map_err(ImportFault::Source)?;
-    let mut doc = StoreDoc::default();
-    for (id, entry) in &typed {
-        doc.set(Section::Profiles, id, entry.expose_secret().clone());
-    }
-    for (id, entry) in &untyped {
-        if doc.get(Section::Profiles, id).is_some() {
-            continue;
-        }
-        let entry = entry.expose_secret();
-        let has_tokens = ["access", "refresh"]
+/// What another program's file holds as a document, with what it holds beside that.
+fn of_found(
+    found: Found,
+    dropped: &mut Vec<(String, &'static str)>,
+) -> Result<StoreDoc, ImportFault> {
+    let is_logged_out = !found.dropped.is_empty()
+        && found
+            .dropped
             .iter()
-            .all(|field| entry.get(field).is_some_and(Value::is_string));
-        if has_tokens {
-            doc.set(Section::Profiles, id, entry.clone());
-        } else {
-            dropped.push(id.trim_end_matches(":default").to_owned());
+            .all(|(_, why)| why.contains("logged out"));
+    dropped.extend(found.dropped);
+    let doc = doc_of(&found.entries);
+    match doc.is_blank() {
+        true if is_logged_out => Err(ImportFault::Blank),
+        true => Err(ImportFault::Unknown),
+        false => Ok(doc),
+    }
+}
+
+fn doc_of(found: &[LegacyEntry]) -> StoreDoc {
+    let mut doc = StoreDoc::default();
+    for (id, entry) in found {
+        if doc.get(Section::Profiles, id).is_none() {
+            let entry = simplified(entry).expose_secret().clone();
+            doc.set(Section::Profiles, id, entry);
         }
     }
-    if doc.is_blank() {
-        return Err(ImportFault::Unknown);
-    }
-    Ok(doc)
+    doc
 }
 
 /// Adds what the file has to what is there, in the order that is there. Of two credentials the one that lasts longer stays. An
@@ -206,6 +309,8 @@ fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported {
     for (id, entry) in theirs.entries(Section::Profiles) {
         let list = match ours.get(Section::Profiles, id) {
             Some(old) if old == entry => &mut out.same,
+            // Whoever wrote a reference would miss it.
+            Some(old) if Credential::of(old).reference().is_some() => &mut out.kept,
             Some(old) if lasting(old, now) > lasting(entry, now) => &mut out.kept,
             old => {
                 out.doc.set(Section::Profiles, id, entry.clone());
@@ -290,6 +395,12 @@ impl Imported {
         }
     }
 
+    /// The profiles that have the file's credential now.
+    pub fn taken(&self) -> impl Iterator<Item = &str> {
+        let taken = self.added.iter().chain(&self.replaced).chain(&self.same);
+        taken.map(String::as_str)
+    }
+
     /// Entries of those profiles that cannot be read as credentials: kept whole, and of no use.
     #[must_use]
     pub fn unreadable(&self) -> Vec<&str> {
@@ -372,7 +483,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(file.kind(), FileKind::Legacy);
-        assert_eq!(file.dropped(), ["junk"]);
+        assert_eq!(file.dropped(), [("junk".to_owned(), "holds no credential")]);
         let joined = file.join(&StoreDoc::default(), NOW);
         assert_eq!(joined.added, ["openai:default", "google:default"]);
         let error = understand(&json!({"junk": {"cookie": "sk-secret"}})).unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::ProfileId;
+use crate::domain::{Borrowed, ProfileId};
 use crate::export::FormatFault;
 use crate::platform::openclaw::OpenClawDir;
 use crate::sources::SourceFault;
@@ -24,6 +24,15 @@ pub enum Notice {
         place: String,
         /// The profile that mirrors it.
         profile: &'static str,
+    },
+    /// The file of a login that is another program's cannot be used: what is stored stays.
+    BorrowedUnavailable {
+        /// The login.
+        profile: ProfileId,
+        /// Whose it is, and which file.
+        from: Borrowed,
+        /// Why, as half a sentence that begins with the file.
+        why: String,
     },
     /// A damaged store was moved aside and, if there is to be one, the vault's copy written.
     SetAside {
@@ -97,7 +106,9 @@ impl Notice {
     pub(super) fn is_about_sources(&self) -> bool {
         matches!(
             self,
-            Self::SourceDamaged { .. } | Self::SourceLoggedOut { .. }
+            Self::SourceDamaged { .. }
+                | Self::SourceLoggedOut { .. }
+                | Self::BorrowedUnavailable { .. }
         )
     }
 }

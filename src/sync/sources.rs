@@ -273,7 +273,11 @@ impl Owners<'_> {
 
 /// Reads what is in a file, again and again for a while if it may be being written: it was changed in this very moment, or just now and
 /// makes no sense.
-fn once_written<R>(path: &Path, is_unfinished: impl Fn(&R) -> bool, read: impl Fn() -> R) -> R {
+pub(super) fn once_written<R>(
+    path: &Path,
+    is_unfinished: impl Fn(&R) -> bool,
+    read: impl Fn() -> R,
+) -> R {
     let end = Instant::now() + WRITING;
     loop {
         let reading = read();
@@ -289,7 +293,7 @@ fn once_written<R>(path: &Path, is_unfinished: impl Fn(&R) -> bool, read: impl F
 }
 
 /// Reads a source's file as far as it may be read. What is in one that somebody else can have changed is not this user's login.
-fn read_source(path: &Path) -> FileReading {
+pub(super) fn read_source(path: &Path) -> FileReading {
     match read_trusted(path, Access::Read, SOURCE_LIMIT) {
         Err(FileError::Untrusted(refusal)) => FileReading::Untrusted(refusal),
         Ok(None) => FileReading::Absent,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::borrowed::Update;
 use super::change::Step;
 use super::destination::Destination;
 use super::edited::Edited;
@@ -46,6 +47,8 @@ pub(super) struct Survey {
     pub(super) mended: bool,
     /// What the sources say.
     pub(super) planned: Vec<Planned>,
+    /// What the files of borrowed logins have that is newer.
+    pub(super) borrowed: Vec<Update>,
     /// What older stores hold, while there is neither a store nor anything in the vault.
     pub(super) legacy: Legacy,
     /// What there is to tell.
@@ -68,6 +71,7 @@ impl Survey {
         file && (self.withheld.is_some() || self.is_placed())
             && self.leftovers.is_empty()
             && self.legacy.entries.is_empty()
+            && self.borrowed.is_empty()
             && self.planned.iter().all(Planned::keeps)
     }
 
@@ -267,6 +271,7 @@ impl Course {
             || self.synced.is_some()
             || self.edited.doc.is_some()
             || !self.edited.events.is_empty()
+            || !self.edited.borrowed.is_empty()
     }
 
     /// Where it ends, beginning with `stored`.

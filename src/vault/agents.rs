@@ -15,7 +15,7 @@ use super::proof::{AgentProof, Altered, Proof, Scope};
 use super::seal_json::open_json;
 use super::sections::{Frame, frame_of};
 use super::{UnlockedVault, sections};
-use crate::domain::{AgentName, Endpoint, StoreDoc, VaultId, normalize_provider};
+use crate::domain::{AgentName, Borrowed, Endpoint, Owner, StoreDoc, VaultId, normalize_provider};
 
 /// What an agent has in the vault.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct AgentState {
     pub damage: Damage,
     /// What each profile's grant is pinned to, as far as it is.
     pub pins: BTreeMap<String, Endpoint>,
+    /// The profiles that were imported as another program's.
+    pub borrowed: BTreeMap<String, Borrowed>,
 }
 
 /// What a document lacks, since its rows are damaged or were modified outside clawkeep.
@@ -98,6 +100,18 @@ fn pinned((profile, pin): (String, Value)) -> Option<(String, Endpoint)> {
     Some((profile, endpoint))
 }
 
+/// Whose a profile is, as it is sealed.
+fn borrowed((profile, from): (String, Value)) -> Option<(String, Borrowed)> {
+    let [owner, path] = from.as_array()?.as_slice() else {
+        return None;
+    };
+    let borrowed = Borrowed {
+        owner: Owner::from_name(owner.as_str()?),
+        path: path.as_str()?.to_owned(),
+    };
+    Some((profile, borrowed))
+}
+
 /// Reads what an agent has.
 pub(super) struct Reader<'a> {
     pub(super) conn: &'a rusqlite::Connection,
@@ -115,6 +129,7 @@ impl Reader<'_> {
             unopened: Vec::new(),
             damage: Damage::default(),
             pins: BTreeMap::new(),
+            borrowed: BTreeMap::new(),
         };
         let agents = self.proof.listing(Scope::Vault, Part::Agents)?;
         let (id, is_row_proved) = match self.proof.agent(&agents, name.as_str())? {
@@ -145,6 +160,7 @@ impl Reader<'_> {
         let fields = match frame {
             Some(frame) => {
                 state.pins = frame.pins.into_iter().filter_map(pinned).collect();
+                state.borrowed = frame.borrowed.into_iter().filter_map(borrowed).collect();
                 frame.fields
             }
             None => {

@@ -14,7 +14,7 @@ use super::sections::{Frame, frame_of};
 use super::{AgentState, Tx, UnlockedVault, Vault, events, terms};
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
-    AgentName, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,
+    AgentName, Borrowed, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,
 };
 
 /// What was taken over, and what is not known any more.
@@ -32,6 +32,7 @@ struct Newer {
     profile: ProfileId,
     entry: SecretJson,
     pin: Option<Endpoint>,
+    borrowed: Option<Borrowed>,
 }
 
 /// What the vault that is replaced knows of what happened to its logins.
@@ -198,6 +199,7 @@ fn newer_of(
         newer.push(Newer {
             agent: agent.clone(),
             pin: pins.get(id).cloned(),
+            borrowed: state.borrowed.get(id).cloned(),
             entry: SecretJson::new(Value::clone(entry)),
             profile,
         });
@@ -290,6 +292,7 @@ fn put(tx: &mut Tx<'_>, newer: &Newer) -> Result<(), VaultError> {
         newer.entry.expose_secret(),
         note,
     )?;
+    tx.set_borrowed(&newer.agent, &newer.profile, newer.borrowed.as_ref())?;
     match &newer.pin {
         Some(pin) => tx.pin_endpoint(&newer.agent, &newer.profile, pin),
         None => Ok(()),

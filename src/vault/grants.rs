@@ -368,6 +368,30 @@ impl Tx<'_> {
         self.set_grant(print, &Grant { state, ..known })
     }
 
+    /// Makes the grant of a profile's credential ours again, where it was another program's.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn take_ownership(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+    ) -> Result<(), VaultError> {
+        let Some((entry, _)) = self.credential(agent, profile)? else {
+            return Ok(());
+        };
+        let Some(refresh) = Credential::of(entry.expose_secret()).expose_refresh() else {
+            return Ok(());
+        };
+        let print = self.fingerprint(refresh);
+        let known = self.grant(print)?;
+        if known.state != GrantState::Borrowed {
+            return Ok(());
+        }
+        let state = GrantState::Free;
+        self.set_grant(print, &Grant { state, ..known })
+    }
+
     /// A profile's entry and its generation, as this transaction sees it.
     ///
     /// # Errors

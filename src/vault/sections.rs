@@ -20,6 +20,8 @@ pub(super) struct Frame {
     pub(super) generations: Map<String, Value>,
     /// What each profile's grant is pinned to, as far as it is: origin and client id.
     pub(super) pins: Map<String, Value>,
+    /// The profiles that were imported as another program's: its name and its file's path.
+    pub(super) borrowed: Map<String, Value>,
 }
 
 impl Frame {
@@ -35,9 +37,14 @@ impl Frame {
         agent: &AgentName,
         revision: i64,
         frame: &SecretJson,
-        pins: &Map<String, Value>,
+        (pins, borrowed): (&Map<String, Value>, &Map<String, Value>),
     ) -> Result<Vec<u8>, CryptoError> {
-        let all = SecretJson::new(json!([frame.expose_secret(), {}, pins]));
+        let frame = frame.expose_secret();
+        let all = match borrowed.is_empty() {
+            true => json!([frame, {}, pins]),
+            false => json!([frame, {}, pins, borrowed]),
+        };
+        let all = SecretJson::new(all);
         seal_json(seal, Self::aad(vault, agent, revision), all.expose_secret())
     }
 
@@ -56,6 +63,7 @@ impl Frame {
             fields: parts.next()?,
             generations: parts.next()?,
             pins: parts.next().unwrap_or_default(), // frames of before schema 3 have none
+            borrowed: parts.next().unwrap_or_default(), // nor have most
         })
     }
 }

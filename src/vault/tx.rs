@@ -15,7 +15,9 @@ use super::sections::{Frame, frame_of};
 use super::unlock::UnlockedVault;
 use super::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
-use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId};
+use crate::domain::{
+    AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
+};
 use crate::platform::{Actor, Clock, Resident};
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
@@ -45,6 +47,8 @@ struct Touched {
     frame: Option<SecretJson>,
     /// The pins that change.
     pins: Map<String, Value>,
+    /// The profiles that become another program's, or (null) ours.
+    borrowed: Map<String, Value>,
 }
 
 impl UnlockedVault {
@@ -196,10 +200,10 @@ impl Tx<'_> {
         };
         let stored = stored
             .map(|blob| Frame::open(&self.keys.seal, self.vault, agent, touched.revision, &blob));
-        let (stored, mut pins) = match stored {
-            Some(Some(frame)) => (Some(Some(frame.fields)), frame.pins),
-            Some(None) => (Some(None), Map::new()),
-            None => (None, Map::new()),
+        let (stored, mut pins, mut borrowed) = match stored {
+            Some(Some(frame)) => (Some(Some(frame.fields)), frame.pins, frame.borrowed),
+            Some(None) => (Some(None), Map::new(), Map::new()),
+            None => (None, Map::new(), Map::new()),
         };
         let frame = match (&touched.frame, stored) {
             (Some(frame), _) => frame.clone(),
@@ -209,8 +213,11 @@ impl Tx<'_> {
         let profiles = self.profile_ids(touched.id).at(self.path, "read")?;
         pins.extend(touched.pins.clone());
         pins.retain(|profile, _| profiles.contains(profile));
+        borrowed.extend(touched.borrowed.clone());
+        borrowed.retain(|profile, value| profiles.contains(profile) && !value.is_null());
         let revision = touched.next;
-        let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, &pins)?;
+        let beside = (&pins, &borrowed);
+        let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, beside)?;
         self.tx
             .execute(
                 "UPDATE agents SET frame = ?2 WHERE id = ?1",
@@ -247,6 +254,26 @@ impl Tx<'_> {
         if let Some(touched) = self.touched.get_mut(agent) {
             touched.pins.insert(profile.as_str().to_owned(), pin);
         }
+    }
+
+    /// Notes that a profile is another program's, or ours from now on. Part of what is sealed of the agent, and gone with the profile.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_borrowed(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        borrowed: Option<&Borrowed>,
+    ) -> Result<(), VaultError> {
+        self.touch_agent(agent)?;
+        let value = borrowed.map_or(Value::Null, |borrowed| {
+            Value::from(vec![borrowed.owner.as_str(), &borrowed.path])
+        });
+        if let Some(touched) = self.touched.get_mut(agent) {
+            touched.borrowed.insert(profile.as_str().to_owned(), value);
+        }
+        Ok(())
     }
 
     /// Makes sure the agent is known, and raises its revision.
@@ -320,6 +347,7 @@ impl Tx<'_> {
             next: revision + 1,
             frame: None,
             pins: Map::new(),
+            borrowed: Map::new(),
         };
         self.touched.insert(agent.clone(), touched);
         Ok(id)

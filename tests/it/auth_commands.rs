@@ -103,11 +103,11 @@ fn what_is_no_secret_is_refused_and_not_repeated() {
     for (input, word) in [
         ("", "no secret was given"),
         (" \n\t\n", "no secret was given"),
-        ("sk-test-a sk-test-b", "blanks"),
+        ("sk-test-a sk-test-b", "blank"),
         ("OPENAI_API_KEY=sk-test-a", "variable's name"),
         ("'sk-test-a'", "quotes"),
-        ("sk-test-a\nsk-test-b\n", "line ends"),
-        ("sk-test-\u{7}", "no key or token has"),
+        ("sk-test-a\nsk-test-b\n", "line break"),
+        ("sk-test-\u{7}", "invisible character"),
         (&"x".repeat(70_000), "65536 bytes"),
     ] {
         let run = home.run_with_input(&args, input).exits(64);

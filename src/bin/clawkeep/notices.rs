@@ -1,5 +1,6 @@
 //! What a load has to tell, in words.
 
+use clawkeep::domain::escaped;
 use clawkeep::sources::SourceFault;
 use clawkeep::sync::Notice;
 
@@ -24,6 +25,14 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
                 "Note: {place} holds no login any more. {profile} is kept; renew it with: claude setup-token"
             )
         }
+        Notice::BorrowedUnavailable { profile, from, why } => format!(
+            "Warning: {} is borrowed from {}, and {} {}. What is stored stays as it is. {}",
+            shown_id(profile.as_str()),
+            from.owner.program(),
+            escaped(&from.path),
+            escaped(why),
+            from.how_to_refresh()
+        ),
         Notice::SetAside {
             path,
             aside,
@@ -113,6 +122,10 @@ pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
         Notice::SourceDamaged { place, .. } => Some((
             format!("damaged {place}"),
             format!("{place} can be read again"),
+        )),
+        Notice::BorrowedUnavailable { profile, from, .. } => Some((
+            format!("borrowed {profile} {}", from.path),
+            format!("{} can be read again", from.path),
         )),
         _ => None,
     }

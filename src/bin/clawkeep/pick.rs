@@ -2,9 +2,9 @@
 
 use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings, openclaw};
-use clawkeep::doctor::how_to_renew;
+use clawkeep::doctor::{how_to_renew, how_to_replace, misnamed, paste};
 use clawkeep::domain::{
-    AgentName, Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
+    Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
 };
 use clawkeep::health::remaining_short;
 use clawkeep::selection::{
@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::renewal;
 use crate::signals;
 use crate::time_arg::span;
-use crate::ui::shown_id;
+use crate::ui::{one_line, shown_id};
 
 /// Providers whose secret is a small document. Source: `spec/compat.md`, Resolving a secret for a provider.
 const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
@@ -62,6 +62,9 @@ pub(crate) struct Picked {
     pub(crate) expires: Option<i64>,
     pub(crate) secret: SecretString,
 }
+
+/// What a person is told about.
+type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);
 
 /// What was chosen of one thing that was asked for.
 struct Pick {
@@ -166,10 +169,10 @@ impl How {
         }
         let picked = picks
             .iter()
-            .map(|pick| Picked::of((context, &loaded.doc, &renewals), &agent, pick, is_strict));
+            .map(|pick| Picked::of((context, &loaded, &renewals), &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
-            tell_of_passed_over(context, (&agent.name, &loaded.doc, &renewals), pick);
+            tell_of_passed_over(context, (&agent, &loaded.doc, &renewals), pick);
             tell_of_not_renewed(context, &renewals, pick);
         }
         for picked in &picked {
@@ -347,12 +350,29 @@ fn is_named_already(doc: &StoreDoc, all: &[Wanted], one: &Wanted) -> bool {
 }
 
 /// What is said of a candidate that was not used.
-fn why(renewals: &Renewals, id: &ProfileId, why: PassedOver) -> String {
+fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOver) -> String {
     let id_shown = shown_id(id.as_str());
+    let credential = doc.credential(id.as_str());
+    let store = || context.layout.shorten_home(&agent.store_file());
     match why {
         PassedOver::Resting => format!("{id_shown} rests"),
         PassedOver::Missing => format!("there is no {id_shown}"),
         PassedOver::Unreadable => format!("{id_shown} cannot be read"),
+        PassedOver::Reference => {
+            let reference = credential.as_ref().and_then(Credential::reference);
+            let described = reference.map_or_else(String::new, |found| found.describe());
+            format!(
+                "the secret of {id_shown} is a reference ({}), which clawkeep does not look up",
+                one_line(&described)
+            )
+        }
+        PassedOver::Misnamed => match credential.as_ref().and_then(Credential::misnamed) {
+            Some(found) => format!("{id_shown} in {} {}", store(), misnamed(found)),
+            None => format!("{id_shown} cannot be read"),
+        },
+        PassedOver::BadSecret(fault) => {
+            format!("the secret of {id_shown} in {} {fault}", store())
+        }
         PassedOver::Mismatch => {
             format!("{id_shown} is of another provider or kind than the configuration says")
         }
@@ -366,10 +386,46 @@ fn why(renewals: &Renewals, id: &ProfileId, why: PassedOver) -> String {
     }
 }
 
+/// How an entry that has a wrong name in it is fixed; nothing for another one.
+fn how_to_fix_entry(
+    (context, agent, doc, _): Told<'_>,
+    (id, why): (&ProfileId, PassedOver),
+) -> Option<String> {
+    let credential = doc.credential(id.as_str())?;
+    Some(match why {
+        PassedOver::Misnamed => {
+            let found = credential.misnamed()?;
+            format!(
+                "In {}, rename the {} \"{}\" of {} to \"{}\".",
+                context.layout.shorten_home(&agent.store_file()),
+                found.what,
+                one_line(found.written),
+                shown_id(id.as_str()),
+                found.right
+            )
+        }
+        PassedOver::BadSecret(_) => how_to_replace(
+            &agent.name,
+            id.as_str(),
+            &credential,
+            context.providers().ok(),
+        ),
+        PassedOver::Reference => format!(
+            "To keep a secret here, use another id: {}",
+            paste(
+                &format!("{}:manual", ProviderId::new(credential.provider)),
+                &ProviderId::new(credential.provider),
+                credential.kind
+            )
+        ),
+        _ => return None,
+    })
+}
+
 /// That another account pays is never silent.
 fn tell_of_passed_over(
     context: &Context,
-    (agent, doc, renewals): (&AgentName, &StoreDoc, &Renewals),
+    (agent, doc, renewals): (&AgentRef, &StoreDoc, &Renewals),
     pick: &Pick,
 ) {
     let Some(chosen) = &pick.choice.chosen else {
@@ -378,11 +434,11 @@ fn tell_of_passed_over(
     for (id, reason) in &pick.choice.passed_over {
         context.ui.note(&format!(
             "Note: {}, so {} is used.",
-            why(renewals, id, *reason),
+            why((context, agent, doc, renewals), id, *reason),
             shown_id(chosen.as_str())
         ));
         if let Some(not_renewed) = renewals.why_not(id) {
-            let next = renewal::what_next(context, (agent, doc), id.as_str(), not_renewed);
+            let next = renewal::what_next(context, (&agent.name, doc), id.as_str(), not_renewed);
             context.ui.detail(&next);
         }
     }
@@ -413,12 +469,12 @@ impl Picked {
     }
 
     fn of(
-        found: (&Context, &StoreDoc, &Renewals),
+        found: (&Context, &Loaded, &Renewals),
         agent: &AgentRef,
         pick: &Pick,
         is_strict: bool,
     ) -> Result<Self, Failure> {
-        let (_, doc, _) = found;
+        let doc = &found.1.doc;
         let Some(id) = &pick.choice.chosen else {
             return Err(none(found, agent, pick, is_strict));
         };
@@ -453,15 +509,16 @@ fn secret_of(doc: &StoreDoc, id: &ProfileId, credential: &Credential<'_>) -> Sec
 
 /// Why nothing can be handed out, and what to do.
 fn none(
-    (context, doc, renewals): (&Context, &StoreDoc, &Renewals),
+    (context, loaded, renewals): (&Context, &Loaded, &Renewals),
     agent: &AgentRef,
     pick: &Pick,
     is_strict: bool,
 ) -> Failure {
+    let doc = &loaded.doc;
     let passed = &pick.choice.passed_over;
     let reasons: Vec<String> = passed
         .iter()
-        .map(|(id, reason)| why(renewals, id, *reason))
+        .map(|(id, reason)| why((context, agent, doc, renewals), id, *reason))
         .collect();
     let reasons = if reasons.is_empty() {
         "there is none".to_owned()
@@ -487,7 +544,10 @@ fn none(
     let renew = passed
         .iter()
         .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
-        .find_map(|(id, _)| how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()));
+        .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
+            Some(from) => Some(from.how_to_refresh()),
+            None => how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()),
+        });
     let rests = passed.iter().find_map(|(id, _)| {
         let rest = rest(doc, id.as_str(), UnixMs(0))?;
         is_strict.then(|| {
@@ -507,7 +567,10 @@ fn none(
             None => add.to_owned(),
         }
     });
-    let next = not_renewed.or(renew).or(rests).or(add);
+    let entry = passed
+        .iter()
+        .find_map(|(id, why)| how_to_fix_entry((context, agent, doc, renewals), (id, *why)));
+    let next = not_renewed.or(renew).or(entry).or(rests).or(add);
     Failure::Refused {
         what,
         next: next.unwrap_or_else(|| auth::list_hint(agent)),

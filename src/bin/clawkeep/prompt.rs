@@ -6,15 +6,13 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
+use clawkeep::domain::{SECRET_MAX, SecretFault, check_secret};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::progress::{self, Question};
 use crate::ui::one_line;
-
-/// The longest secret taken, in bytes. The longest tokens are JWTs of some thousands.
-const SECRET_MAX: usize = 64 << 10;
 
 /// Whether there is a person to ask.
 pub(crate) fn is_possible() -> bool {
@@ -285,46 +283,22 @@ fn hidden_line() -> Result<Typed, Failure> {
     })
 }
 
-/// A secret is a word of visible ASCII characters: it goes into an HTTP header. What is wrong with it, else.
+/// A secret that was pasted, or what is wrong with it and what to do.
 fn checked(given: &[u8]) -> Result<SecretString, String> {
-    let too_long = given.len() > SECRET_MAX;
-    let given = given.strip_prefix(b"\xef\xbb\xbf").unwrap_or(given); // a byte-order mark
-    let secret = given.trim_ascii();
-    let has = |is: fn(&u8) -> bool| secret.iter().any(is);
-    // NAME=value, as it stands in a file of variables.
-    let name = secret
-        .split(|byte| *byte == b'=')
-        .next()
-        .unwrap_or_default();
-    let is_assignment = name.len() < secret.len()
-        && name.len() > 2
-        && name
-            .iter()
-            .all(|byte| byte.is_ascii_uppercase() || *byte == b'_');
-    let is_quoted = [b'"', b'\'', b'`']
-        .iter()
-        .any(|quote| secret.starts_with(&[*quote]));
-    Err(match () {
-        () if too_long => format!("more than {SECRET_MAX} bytes were given"),
-        () if secret.is_empty() => {
-            "no secret was given; type it at the prompt, or give it on stdin, from a file"
-                .to_owned()
-        }
-        () if has(u8::is_ascii_whitespace) => {
-            "it has blanks or line ends inside, so more than the secret was given".to_owned()
-        }
-        () if !secret.iter().all(u8::is_ascii_graphic) => {
-            "it has characters that no key or token has, so it was not copied as it is".to_owned()
-        }
-        () if is_assignment => {
-            "it begins with a variable's name; give what stands behind the =".to_owned()
-        }
-        () if is_quoted => "it has quotes around it; give what stands between them".to_owned(),
-        () => {
-            return std::str::from_utf8(secret)
-                .map(SecretString::from)
-                .map_err(|_| "it is no text".to_owned()); // it is ASCII
-        }
+    check_secret(given).map(SecretString::from).map_err(|fault| {
+        let next = match fault {
+            SecretFault::Empty => {
+                return "no secret was given; type it at the prompt, or give it on stdin, from a file"
+                    .to_owned();
+            }
+            SecretFault::TooLong => return format!("more than {SECRET_MAX} bytes were given"),
+            SecretFault::LineBreak | SecretFault::Blank => "so more than the secret was given",
+            SecretFault::Assignment => "give what stands behind it",
+            SecretFault::Quoted => "give what stands between them",
+            SecretFault::Placeholder => "give the secret itself",
+            _ => "so it was not copied as it is",
+        };
+        format!("it {fault}; {next}")
     })
 }
 

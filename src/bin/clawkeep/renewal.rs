@@ -37,7 +37,7 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
         NotRenewed::Borrowed(owner) => {
             let program = match owner {
                 Owner::CodexCli => "Codex",
-                _ => "Claude Code",
+                owner => owner.program(),
             };
             format!("{id} is {program}'s, which refreshes it itself")
         }
@@ -173,7 +173,16 @@ pub(crate) fn what_next(
             FailureClass::Uncertain => "The next use tries once more.".to_owned(),
             _ => "Run the command again in a while.".to_owned(),
         },
-        NotRenewed::Borrowed(owner) => login_again(*owner).to_owned(),
+        NotRenewed::Borrowed(owner @ (Owner::ClaudeCode | Owner::CodexCli)) => {
+            login_again(*owner).to_owned()
+        }
+        NotRenewed::Borrowed(owner) => match owner.command() {
+            Some(command) => format!(
+                "Start {} (`{command}`), which refreshes it.",
+                owner.program()
+            ),
+            None => "Start the program that keeps it.".to_owned(),
+        },
         NotRenewed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
         NotRenewed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
         NotRenewed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clawkeep::config::{
     AgentRef, Env, Layout, ModelRef, Settings, provider_variable, providers_with_variables,
 };
-use clawkeep::domain::{Credential, CredentialType, StoreDoc, UnixMs};
+use clawkeep::domain::{Borrowed, Credential, CredentialType, StoreDoc, UnixMs};
 use clawkeep::health::Status;
 use clawkeep::vault::{Damage, GrantState};
 use serde_json::{Map, Value};
@@ -42,6 +42,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) agent: &'a AgentRef,
     /// The profiles whose grant is uncertain, dead or spent.
     pub(crate) grants: &'a BTreeMap<String, GrantState>,
+    /// The profiles that were imported as another program's; none where the gateway's own report is wanted.
+    pub(crate) borrowed: &'a BTreeMap<String, Borrowed>,
     /// The time that expiry is measured at.
     pub(crate) now: UnixMs,
 }

@@ -20,7 +20,7 @@ pub(crate) const DOCTOR_OPTIONS: [&str; 4] = [
     "no-workspace-suggestions",
 ];
 
-/// Whether this process was called by the gateway's name.
+/// Whether this program was called by the gateway's name, and answers as that one does.
 pub(crate) fn is_called_as_gateway() -> bool {
     let name = std::env::args_os().next().unwrap_or_default();
     Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
@@ -38,8 +38,6 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             | ErrorKind::DisplayVersion // whoever asks for the version of `clawdbot` means the gateway's
     );
-    let mut words = std::env::args_os();
-    words.next();
     if !is_not_ours || !is_called_as_gateway() {
         return failure;
     }

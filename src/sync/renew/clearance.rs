@@ -55,10 +55,22 @@ impl Engine<'_> {
             GrantState::Spent if self.follow(holders, grant)? => return Ok(Clearance::LookAgain),
             GrantState::Spent => return refused(NotRenewed::Spent),
             GrantState::Borrowed => {
-                let owner = doc
-                    .credential(id.as_str())
-                    .map(|credential| borrowed_of(&credential));
-                return refused(NotRenewed::Borrowed(owner.unwrap_or(Owner::CodexCli)));
+                let credential = doc.credential(id.as_str());
+                let provider = credential
+                    .as_ref()
+                    .map(|credential| normalize_provider(credential.provider));
+                // Imported as another program's under another id.
+                let imported = self.vault.agent(&agent.name)?.borrowed;
+                let imported = imported.iter().find(|(id, _)| {
+                    let other = doc.credential(id);
+                    other.map(|other| normalize_provider(other.provider)) == provider
+                });
+                let owner = match (imported, credential) {
+                    (Some((_, from)), _) => from.owner,
+                    (None, Some(credential)) => borrowed_of(&credential),
+                    (None, None) => Owner::OtherProgram,
+                };
+                return refused(NotRenewed::Borrowed(owner));
             }
             GrantState::Free | GrantState::Started | GrantState::Uncertain => {}
         }
@@ -182,6 +194,7 @@ fn route(
 fn borrowed_of(credential: &Credential<'_>) -> Owner {
     match normalize_provider(credential.provider).as_str() {
         "anthropic" => Owner::ClaudeCode,
-        _ => Owner::CodexCli,
+        "openai-codex" => Owner::CodexCli,
+        _ => Owner::OtherProgram,
     }
 }

@@ -172,6 +172,9 @@ impl Engine<'_> {
             if loaded.damage.profiles.contains_key(id.as_str()) {
                 return Err(unopened(&loaded.unopened));
             }
+            if let Some(from) = loaded.borrowed.get(id.as_str()) {
+                return Ok(Renewal::Not(NotRenewed::Borrowed(from.owner)));
+            }
             let (grant, _) = match self.due(&loaded.doc, id, when, &mut seen) {
                 Ok(due) => due,
                 Err(renewal) => return Ok(renewal),
@@ -551,7 +554,7 @@ impl Engine<'_> {
 /// Whether less than so many milliseconds are left of a login; one of which it is not known when it ends has none left.
 #[must_use]
 pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bool {
-    if credential.kind != CredentialType::OAuth {
+    if credential.kind != CredentialType::OAuth || credential.never_expires() {
         return false;
     }
     let ends = credential.expiry().filter(|ends| ends.ms() > 0.0);

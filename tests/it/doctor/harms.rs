@@ -281,6 +281,51 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         );
         by_hand(paste)
     }),
+    (FindingId::CredentialMisnamed, |home| {
+        put(
+            home,
+            "p:a",
+            &json!({"type": "api_key", "provider": "p", "api_key": "sk-test-p"}),
+        );
+        by_hand(|home, fix| {
+            assert!(
+                fix.contains("rename the field \"api_key\" to \"key\""),
+                "{fix}"
+            );
+            put(
+                home,
+                "p:a",
+                &json!({"type": "api_key", "provider": "p", "key": "sk-test-p"}),
+            );
+        })
+    }),
+    (FindingId::CredentialMalformed, |home| {
+        put(
+            home,
+            "p:a",
+            &json!({"type": "api_key", "provider": "p", "key": "${P_API_KEY}"}),
+        );
+        by_hand(paste)
+    }),
+    (FindingId::CredentialReference, |home| {
+        put(
+            home,
+            "p:a",
+            &json!({"type": "api_key", "provider": "p", "keyRef": {"source": "env", "id": "P"}}),
+        );
+        by_hand(|home, _| drop(home.run(&["models", "auth", "remove", "p:a", "--yes"]).ok()))
+    }),
+    (FindingId::CredentialBorrowed, |home| {
+        let file = json!({"p": {"type": "api", "key": "sk-test-p"}});
+        home.write(".local/share/opencode/auth.json", file.to_string());
+        home.run(&["import", ".local/share/opencode/auth.json"])
+            .ok();
+        by_hand(|home, fix| {
+            let (_, command) = fix.split_once("clawkeep ").unwrap();
+            let file = command.split(' ').last().unwrap().replacen("~/", "", 1);
+            home.run(&["import", "--own", &file]).ok();
+        })
+    }),
     (FindingId::CredentialDead, |home| {
         home.write(SETTINGS, Provider::start().setting("p"));
         put(

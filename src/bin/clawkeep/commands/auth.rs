@@ -1,8 +1,11 @@
 //! What the commands that change credentials have in common: whose, what they say, and recording it in the configuration.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config, status_agent};
-use clawkeep::domain::{Credential, ProviderId, StoreDoc};
+use clawkeep::doctor::shell_word;
+use clawkeep::domain::{Borrowed, Credential, Owner, ProfileId, ProviderId, StoreDoc};
 use clawkeep::health::remaining_short;
 use clawkeep::platform::exists;
 use clawkeep::platform::openclaw::openclaw_dir_of;
@@ -12,7 +15,8 @@ use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::shown_id;
+use crate::stand_in::is_called_as_gateway;
+use crate::ui::{one_line, shown_id};
 
 /// Which agent's credentials.
 #[derive(Debug, Args)]
@@ -145,6 +149,71 @@ pub(crate) fn list_hint(agent: &AgentRef) -> String {
         format!(" --agent {}", agent.name)
     };
     format!("See the ids with: clawkeep models auth list{whose}")
+}
+
+/// An entry that refers to a secret elsewhere is not replaced by a secret: whoever wrote it would miss it.
+pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure> {
+    let credential = doc.credential(id);
+    let Some(reference) = credential.as_ref().and_then(Credential::reference) else {
+        return Ok(());
+    };
+    Err(Failure::Refused {
+        what: format!(
+            "{} holds a reference ({}), which is not replaced by a secret",
+            shown_id(id),
+            one_line(&reference.describe())
+        ),
+        next: format!(
+            "Choose another id with --profile-id; or remove the reference first: clawkeep models auth remove {}",
+            shell_word(id)
+        ),
+    })
+}
+
+/// A profile that mirrors another program's login would be overwritten with the next sync.
+pub(crate) fn check_not_borrowed(
+    borrowed: &BTreeMap<String, Borrowed>,
+    id: &ProfileId,
+) -> Result<(), Failure> {
+    let from = borrowed.get(id.as_str());
+    let owner = from.map_or(Owner::of(id.as_str()), |from| from.owner);
+    let refresh = match owner {
+        Owner::Vault => return Ok(()),
+        Owner::ClaudeCode if from.is_none() => {
+            "Refresh that login with: claude setup-token".to_owned()
+        }
+        Owner::CodexCli if from.is_none() => "Refresh that login with: codex login".to_owned(),
+        _ => from.map(Borrowed::how_to_refresh).unwrap_or_default(),
+    };
+    Err(Failure::Refused {
+        what: format!(
+            "{id} mirrors another program's login ({}), which would replace what is stored there",
+            owner.program()
+        ),
+        next: format!(
+            "{}; or choose another id with --profile-id.",
+            refresh.trim_end_matches('.')
+        ),
+    })
+}
+
+/// Says which agent a credential was stored for. The gateway's own program says nothing of it, so under its name nothing is said.
+pub(crate) fn tell_agent(context: &Context, agent: &AgentRef) -> Result<(), Failure> {
+    if is_called_as_gateway() {
+        return Ok(());
+    }
+    let default = context.settings()?.default_agent();
+    let other = if default == agent.name {
+        String::new()
+    } else {
+        format!(" The configured default agent is {default}; to store it there: --agent {default}.")
+    };
+    context.ui.note(&format!(
+        "Stored for agent {} ({}).{other}",
+        shown_id(agent.name.as_str()),
+        context.layout.shorten_home(&agent.dir)
+    ));
+    Ok(())
 }
 
 /// Changes an agent's document and says what there is to say.

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use clawkeep::domain::{
-    Credential, CredentialType, Expiry, Owner, ProviderId, Section, StoreDoc, UnixMs, json_number,
-    normalize_provider,
+    Borrowed, Credential, CredentialType, Expiry, Owner, ProviderId, Section, StoreDoc, UnixMs,
+    json_number, normalize_provider,
 };
 use clawkeep::health::{Health, Status, assess, remaining_short};
 use clawkeep::selection::{Rest, rest};
@@ -42,6 +42,8 @@ struct Row<'d> {
     /// Why it is passed over for now.
     rest: Option<Rest<'d>>,
     grant: Option<GrantState>,
+    /// Whose it is, where it was imported as another program's.
+    borrowed: Option<&'d Borrowed>,
 }
 
 impl List {
@@ -61,6 +63,7 @@ impl List {
             .filter(|(_, credential)| is_wanted(credential))
             .map(|(id, credential)| Row {
                 grant: grants.get(id).copied(),
+                borrowed: loaded.borrowed.get(id),
                 ..Row::of(&loaded.doc, id, credential, now)
             })
             .collect();
@@ -120,11 +123,15 @@ impl<'d> Row<'d> {
             last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
             rest: rest(doc, id, now),
             grant: None,
+            borrowed: None,
         }
     }
 
     /// The secret as people may see it; `None` for an entry that cannot be read.
     fn secret(&self) -> Option<String> {
+        if let Some(reference) = self.credential.reference() {
+            return Some(reference.describe());
+        }
         let is_readable = self.credential.is_readable();
         is_readable.then(|| masked(self.credential.expose_secret().unwrap_or_default()))
     }
@@ -132,8 +139,16 @@ impl<'d> Row<'d> {
     fn status(&self) -> &'static str {
         match (self.credential.kind, self.health.status) {
             (CredentialType::Unreadable, _) => "unreadable",
+            _ if self.credential.reference().is_some() => "reference",
+            _ if self.credential.misnamed().is_some() => "misnamed",
+            _ if self.credential.secret_fault().is_some() => "malformed",
             (_, status) => status.as_str(),
         }
+    }
+
+    /// Who refreshes it.
+    fn owner(&self) -> Owner {
+        self.borrowed.map_or(Owner::of(self.id), |from| from.owner)
     }
 
     /// How its grant stands, if that is not as it should be.
@@ -145,6 +160,9 @@ impl<'d> Row<'d> {
         let mut status = self.status().to_owned();
         if let Some(grant) = self.grant() {
             status.push_str(&format!(", {grant}"));
+        }
+        if let Some(from) = self.borrowed {
+            status.push_str(&format!(", borrowed from {}", from.owner.program()));
         }
         if let Some(rest) = &self.rest {
             status.push_str(&format!(", {}", shown_rest(rest)));
@@ -182,7 +200,8 @@ impl<'d> Row<'d> {
             ("grant", self.grant().map(Value::from)),
             ("expiresAt", number(self.health.expires_at)),
             ("remainingMs", self.health.remaining_ms.map(json_number)),
-            ("source", Some(json!(Owner::of(self.id).reported()))),
+            ("source", Some(json!(self.owner().reported()))),
+            ("borrowedFrom", self.borrowed.map(|from| json!(from.path))),
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),

@@ -3,12 +3,14 @@
 use std::process::{Command, Stdio};
 use std::thread;
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use clawkeep::audit::Origin;
 use clawkeep::config::ConfigEdit;
 use clawkeep::domain::{
-    CredentialType, Endpoint, Owner, ProfileId, ProviderId, SecretJson, Section, StoreDoc,
-    is_hidden, json_number, jwt_claims,
+    CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, StoreDoc, is_hidden,
+    json_number, jwt_claims,
 };
 use clawkeep::health::remaining_short;
 use clawkeep::oauth::{
@@ -75,7 +77,7 @@ impl Login {
         let agent = self.whose.agent(context)?;
         let provider = self.known(context)?;
         if let Some(id) = &self.profile_id {
-            check_not_borrowed(id)?;
+            auth::check_not_borrowed(&BTreeMap::new(), id)?;
         }
         let mut vault = context.vault()?; // before anybody logs in: without the vault it would be in vain
         auth::check_known(context, &vault, &agent)?;
@@ -86,6 +88,8 @@ impl Login {
             .and_then(|id| doc.credential(id.as_str()));
         if let Some(id) = &self.profile_id {
             check_not_others(&doc, id, &provider.id)?;
+            auth::check_no_reference(&doc, id.as_str())?;
+            auth::check_not_borrowed(&vault.agent(&agent.name)?.borrowed, id)?;
         }
         let client_id = stored.as_ref().and_then(|stored| stored.client_id());
         let endpoint = provider
@@ -114,6 +118,7 @@ impl Login {
         }
         let loaded = stored?;
         login.say(context, loaded.before.as_ref());
+        auth::tell_agent(context, &agent)?;
         let edit = ConfigEdit::Put {
             id: login.id.clone(),
             provider: provider.id.clone(),
@@ -360,7 +365,7 @@ fn open_browser(context: &Context, url: &str) -> bool {
 
 impl NewLogin<'_> {
     fn edited(&self, doc: &StoreDoc) -> Result<Edited, Failure> {
-        check_not_borrowed(&self.id)?; // the id may be made of what the provider says
+        auth::check_not_borrowed(&BTreeMap::new(), &self.id)?; // the id may be made of what the provider says
         check_not_others(doc, &self.id, &self.provider.id)?;
         let entry = self.entry(doc.get(Section::Profiles, self.id.as_str()));
         let mut after = doc.clone();
@@ -453,19 +458,6 @@ fn email(tokens: &Tokens) -> Option<String> {
 
 fn default_id(provider: &ProviderId, email: Option<&str>) -> ProfileId {
     ProfileId::new(format!("{provider}:{}", email.unwrap_or("default")))
-}
-
-/// A profile that mirrors another program's login would be overwritten with the next sync.
-fn check_not_borrowed(id: &ProfileId) -> Result<(), Failure> {
-    let renew = match Owner::of(id.as_str()) {
-        Owner::Vault => return Ok(()),
-        Owner::ClaudeCode => "claude setup-token",
-        Owner::CodexCli => "codex login",
-    };
-    Err(Failure::Refused {
-        what: format!("{id} mirrors another program's login and is not for logging in to"),
-        next: format!("Renew that login with: {renew}; or choose another id with --profile-id."),
-    })
 }
 
 /// Under the id of another provider's credential it would be taken away unseen.

@@ -3,7 +3,7 @@
 use clap::Args;
 use clawkeep::audit::Origin;
 use clawkeep::config::{AgentRef, ConfigEdit};
-use clawkeep::domain::{CredentialType, Owner, ProfileId, ProviderId, SecretJson, Section, UnixMs};
+use clawkeep::domain::{CredentialType, ProfileId, ProviderId, SecretJson, Section, UnixMs};
 use clawkeep::sync::Edited;
 use clawkeep::vault::UnlockedVault;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -134,20 +134,10 @@ impl Paste<'_> {
     /// mistyped.
     pub(super) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
         auth::check_known(context, vault, self.agent)?;
-        let renew = match Owner::of(self.id.as_str()) {
-            Owner::Vault => return Ok(()),
-            Owner::ClaudeCode => "claude setup-token",
-            Owner::CodexCli => "codex login",
-        };
-        Err(Failure::Refused {
-            what: format!(
-                "{} mirrors another program's login and is not for pasting into",
-                self.id
-            ),
-            next: format!(
-                "Renew that login with: {renew}; or choose another id with --profile-id."
-            ),
-        })
+        let state = vault.agent(&self.agent.name)?;
+        auth::check_no_reference(&state.doc, self.id.as_str())?;
+        auth::check_not_borrowed(&state.borrowed, self.id)?;
+        Ok(())
     }
 
     pub(super) fn ask(&self) -> Result<SecretString, Failure> {
@@ -167,6 +157,7 @@ impl Paste<'_> {
     ) -> Result<(), Failure> {
         let entry = self.entry(secret);
         let loaded = auth::edit(context, vault, self.agent, |doc| {
+            auth::check_no_reference(doc, self.id.as_str())?;
             let mut after = doc.clone();
             after.set(
                 Section::Profiles,
@@ -187,6 +178,7 @@ impl Paste<'_> {
                 self.id
             ));
         }
+        auth::tell_agent(context, self.agent)?;
         let edit = ConfigEdit::Put {
             id: self.id.clone(),
             provider: self.provider.clone(),

@@ -77,6 +77,7 @@ impl SetupToken {
             mode: CredentialType::OAuth, // as the reference records it; `oauth` accepts a token
         };
         let recorded = auth::record_in_config(context, &edit, &format!("{CLAUDE_CLI} is stored"));
+        auth::tell_agent(context, &agent)?;
         auth::conclude(context, loaded, recorded, |updated| {
             format!("{updated}Auth profile: {CLAUDE_CLI} (anthropic/oauth)\n")
         })

@@ -1,37 +1,49 @@
-//! `import`: take over the credentials of files that are named.
+//! `import`: import the credentials of files that are named.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::{ProviderId, from_outside};
+use clawkeep::domain::{Borrowed, Owner, ProfileId, ProviderId, from_outside};
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{Access, harden, read_trusted};
+use clawkeep::sources::other_programs::{is_own_legacy_file, owner_by_format, owner_by_path};
+use clawkeep::sources::recognise::FileKind;
 use clawkeep::sync::import::{ImportFile, Imported};
 use clawkeep::sync::{Edited, SyncError};
 use clawkeep::vault::UnlockedVault;
+use zeroize::Zeroizing;
 
 use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::prompt;
 use crate::ui::{shown_id, shown_ids};
 
 /// Names listed in one event; the count says how many there were.
 const NAMES_MAX: usize = 16;
 
-/// Take over the credentials of a file.
+/// Import the credentials of a file.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n\nA file may be an auth-profiles.json, an auth.json or oauth.json of before, or the login of Claude Code or Codex CLI. It is read and never changed. Nothing is deleted; where both have a profile, the one that lasts longer stays, else the file's."
+    after_help = "Examples:\n  clawkeep import old/auth-profiles.json\n  clawkeep import ~/.claude/.credentials.json --agent ops\n  clawkeep import ~/.local/share/opencode/auth.json          borrowed: opencode goes on using it\n\nA file may be an auth-profiles.json, an older auth.json or oauth.json, or the login file of Claude Code, Codex CLI, opencode, pi, Gemini CLI or Qwen Code. It is read and never changed. Nothing is deleted; where both have a profile, the one that lasts longer stays, else the file's.\n\nLogins of a program that goes on using its file are borrowed: that program refreshes them, clawkeep never does, and reads the file again each time. A file of the gateway's own is owned: clawkeep refreshes its logins. Where the path and the format do not tell, pass --own or --borrowed."
 )]
 pub(crate) struct Import {
-    /// The files, each taken over as a whole
+    /// The files, each imported as a whole
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The agent [default: the configured default agent]
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
+    /// Refresh the logins here from now on; the program that has them is logged out by the first refresh
+    #[arg(long, conflicts_with = "borrowed")]
+    own: bool,
+    /// Leave refreshing to the program that keeps the file, and read the file again each time
+    #[arg(long)]
+    borrowed: bool,
 }
 
 impl Import {
@@ -45,79 +57,234 @@ impl Import {
             .iter()
             .map(|path| {
                 let path = context.layout.user_path(path);
-                read(&path).map(|file| (path, file))
+                let (file, bytes) = read(&path)?;
+                let owner = self.owner(context, &path, &file, &bytes)?;
+                let file = match owner {
+                    Some(owner) => file.lend(Borrowed {
+                        owner,
+                        path: path.to_string_lossy().into_owned(),
+                    }),
+                    None => file,
+                };
+                Ok((path, file))
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, Failure>>()?;
         let mut vault = context.vault()?;
         auth::check_known(context, &vault, &agent)?;
         for (path, file) in &mut files {
             file.leave_out_spent(|credential| vault.is_spent(credential))?;
-            let taken = take_over(context, &mut vault, &agent, path, file);
-            if let Err(Failure::Sync(SyncError::SpentMeanwhile { .. })) = taken {
+            let imported = self.import(context, &mut vault, &agent, path, file);
+            if let Err(Failure::Sync(SyncError::SpentMeanwhile { .. })) = imported {
                 file.leave_out_spent(|credential| vault.is_spent(credential))?;
-                take_over(context, &mut vault, &agent, path, file)?;
+                self.import(context, &mut vault, &agent, path, file)?;
             } else {
-                taken?;
+                imported?;
             }
         }
         Ok(())
     }
+
+    /// The program whose logins they stay; `None` where they become ours, or go into a profile that mirrors that program's anyway.
+    fn owner(
+        &self,
+        context: &Context,
+        path: &Path,
+        file: &ImportFile,
+        bytes: &[u8],
+    ) -> Result<Option<Owner>, Failure> {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let by_path = owner_by_path(path).or_else(|| owner_by_path(&real));
+        if file.is_mirrored() {
+            let (program, login) = match file.kind() {
+                FileKind::CodexCli => ("Codex CLI", "models auth login --provider openai-codex"),
+                _ => ("Claude Code", "models auth setup-token"),
+            };
+            return match self.own {
+                true => Err(Failure::Refused {
+                    what: format!(
+                        "the login of {program} cannot become clawkeep's: {program} would be logged out"
+                    ),
+                    next: format!("Log in once more, for clawkeep alone: clawkeep {login}"),
+                }),
+                false => Ok(None),
+            };
+        }
+        let by_file = by_path.or(match file.kind() {
+            FileKind::CodexCli => Some(Owner::CodexCli), // in API-key mode
+            _ => owner_by_format(bytes),
+        });
+        let is_ours = file.kind() == FileKind::Store
+            || is_own_legacy_file(path, &context.layout.state_dir)
+            || is_own_legacy_file(&real, &context.layout.state_dir);
+        match () {
+            () if self.own => Ok(None),
+            () if self.borrowed => Ok(Some(by_file.unwrap_or(Owner::OtherProgram))),
+            () if is_ours => Ok(None),
+            () if by_file.is_some() => Ok(by_file),
+            () if !file.has_refresh_token() => Ok(None),
+            () => self.ask(context, path),
+        }
+    }
+
+    /// Asks whose the logins of a file are.
+    fn ask(&self, context: &Context, path: &Path) -> Result<Option<Owner>, Failure> {
+        let shown = context.layout.shorten_home(path);
+        if !prompt::is_possible() {
+            return Err(Failure::BadArgument(format!(
+                "{shown} has logins that only one program may refresh, and nothing tells whether another one keeps using it. Pass --borrowed if one does, or --own if clawkeep is to refresh them"
+            )));
+        }
+        prompt::say(&format!(
+            "{shown} has logins that only one program may refresh."
+        ));
+        let choices = [
+            "Borrowed: another program keeps using this file and refreshes them",
+            "Own: clawkeep refreshes them; a program that still uses the file is logged out",
+        ];
+        let chosen = prompt::choose("Whose are they?", &choices)?;
+        Ok((chosen == 0).then_some(Owner::OtherProgram))
+    }
+
+    fn import(
+        &self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+        path: &Path,
+        file: &ImportFile,
+    ) -> Result<(), Failure> {
+        let now = context.clock.now();
+        let before = context.load(vault, agent)?;
+        let said = file.join(&before.doc, now); // the edit below joins with what is there by then
+        let known = &before.borrowed;
+        let loaded = auth::edit(context, vault, agent, |doc| {
+            let joined = file.join(doc, now);
+            let marks = marks(file, &joined, known);
+            let is_news = joined.doc != *doc || !marks.is_empty();
+            let lent = joined.taken().filter_map(|id| file.lent(id)).collect();
+            let events = events(path, file, &joined, is_news);
+            Ok(Edited::to(joined.doc, events)
+                .lending(marks, lent)
+                .by("import", Origin::ImportedFile))
+        })?;
+        for id in said.unreadable() {
+            context.ui.note(&format!(
+                "Note: {} cannot be read as a credential; it is kept as it is, and of no use.",
+                shown_id(id)
+            ));
+        }
+        for id in file.spent() {
+            context.ui.note(&format!(
+                "Warning: {} was left out: its refresh token was replaced by a newer one since.",
+                shown_id(id)
+            ));
+        }
+        for (name, why) in file.dropped() {
+            context.ui.note(&format!(
+                "Warning: the entry {} {why}; it was left out.",
+                shown_id(name)
+            ));
+        }
+        self.tell_whose(context, file, &said);
+        tell_unlisted(context, &said)?;
+        context.ui.answer(&format!(
+            "{}: {} ({}): {}\n",
+            shown_id(agent.name.as_str()),
+            context.layout.shorten_home(path),
+            file.kind().as_str(),
+            outcome(&said)
+        ))?;
+        context.verdict(loaded)
+    }
+
+    /// Says who refreshes what was imported.
+    fn tell_whose(&self, context: &Context, file: &ImportFile, said: &Imported) {
+        let ids: Vec<&str> = said.taken().collect();
+        if ids.is_empty() {
+            return;
+        }
+        let listed = shown_ids(ids.iter().copied());
+        if let Some(from) = file.borrowed() {
+            context.ui.note(&format!(
+                "Note: {listed}: borrowed from {}, which refreshes it; clawkeep reads {} again each time. To refresh it here instead, pass --own.",
+                from.owner.program(),
+                context.layout.shorten_home(Path::new(&from.path))
+            ));
+        } else if self.own && file.has_refresh_token() {
+            let is_login = |id: &&str| {
+                let credential = said.doc.credential(id);
+                credential.is_some_and(|credential| credential.expose_refresh().is_some())
+            };
+            let listed = shown_ids(ids.iter().copied().filter(is_login));
+            context.ui.note(&format!(
+                "Note: {listed}: clawkeep refreshes it from now on. The first refresh uses up the refresh token in the file, which logs out the program that keeps it."
+            ));
+        }
+    }
 }
 
-fn read(path: &Path) -> Result<ImportFile, Failure> {
+/// Whose each profile of a file is from now on, where that changes.
+fn marks(
+    file: &ImportFile,
+    joined: &Imported,
+    known: &BTreeMap<String, Borrowed>,
+) -> Vec<(ProfileId, Option<Borrowed>)> {
+    let now = file.borrowed();
+    joined
+        .taken()
+        .filter(|id| known.get(*id) != now)
+        .map(|id| (ProfileId::new(id), now.cloned()))
+        .collect()
+}
+
+/// A file, understood, and its bytes.
+fn read(path: &Path) -> Result<(ImportFile, Zeroizing<Vec<u8>>), Failure> {
     let found = read_trusted(path, Access::Read, STORE_LIMIT).map_err(Failure::ImportFile)?;
-    let contents = found.ok_or_else(|| Failure::Refused {
-        what: format!("there is no file {}", path.display()),
-        next: "Name a file that is there.".to_owned(),
+    let contents = found.ok_or_else(|| match has_login_in_keyring(path) {
+        true => Failure::Refused {
+            what: format!(
+                "there is no file {}: Codex CLI keeps its login in the keyring, as its config.toml says",
+                path.display()
+            ),
+            next: "Set cli_auth_credentials_store = \"file\" there and run codex login; or log in here: clawkeep models auth login --provider openai-codex"
+                .to_owned(),
+        },
+        false => Failure::Refused {
+            what: format!("there is no file {}", path.display()),
+            next: "Name a file that is there.".to_owned(),
+        },
     })?;
-    ImportFile::understand(&contents.bytes, contents.modified).map_err(|fault| Failure::Import {
+    let file = ImportFile::understand(&contents.bytes, contents.modified);
+    let file = file.map_err(|fault| Failure::Import {
         path: path.to_owned(),
         fault,
-    })
+    })?;
+    Ok((file, contents.bytes))
 }
 
-fn take_over(
-    context: &Context,
-    vault: &mut UnlockedVault,
-    agent: &AgentRef,
-    path: &Path,
-    file: &ImportFile,
-) -> Result<(), Failure> {
-    let now = context.clock.now();
-    let before = context.load(vault, agent)?;
-    let said = file.join(&before.doc, now); // what is said; the edit below joins with what is there by then
-    let loaded = auth::edit(context, vault, agent, |doc| {
-        let joined = file.join(doc, now);
-        let events = events(path, file, &joined, joined.doc != *doc);
-        Ok(Edited::to(joined.doc, events).by("import", Origin::ImportedFile))
-    })?;
-    for id in said.unreadable() {
-        context.ui.note(&format!(
-            "Note: {} cannot be read as a credential; it is kept as it is, and of no use.",
-            shown_id(id)
-        ));
+/// Whether Codex's settings beside its missing file say that the login is in the system's keyring.
+fn has_login_in_keyring(path: &Path) -> bool {
+    const SETTINGS_MAX: u64 = 1 << 20;
+    if path.file_name() != Some(OsStr::new("auth.json")) {
+        return false;
     }
-    for id in file.spent() {
-        context.ui.note(&format!(
-            "Warning: {} was left out: its refresh token was replaced by a newer one since.",
-            shown_id(id)
-        ));
-    }
-    for name in file.dropped() {
-        context.ui.note(&format!(
-            "Warning: the entry {} holds no credential and was left out.",
-            shown_id(name)
-        ));
-    }
-    tell_unlisted(context, &said)?;
-    context.ui.answer(&format!(
-        "{}: {} ({}): {}\n",
-        shown_id(agent.name.as_str()),
-        context.layout.shorten_home(path),
-        file.kind().as_str(),
-        outcome(&said)
-    ))?;
-    context.verdict(loaded)
+    let settings = read_trusted(
+        &path.with_file_name("config.toml"),
+        Access::Read,
+        SETTINGS_MAX,
+    );
+    let Ok(Some(settings)) = settings else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(&settings.bytes);
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .any(|(name, value)| {
+            name.trim() == "cli_auth_credentials_store"
+                && ["\"keyring\"", "'keyring'"]
+                    .iter()
+                    .any(|word| value.contains(word))
+        })
 }
 
 /// Where the configuration names a provider's profiles, the gateway tries no others.
@@ -148,7 +315,7 @@ fn outcome(said: &Imported) -> String {
         ("replaced", &said.replaced, ""),
         ("kept", &said.kept, " (what is stored lasts longer)"),
         ("already there:", &said.same, ""),
-        ("order taken over for", &said.orders, ""),
+        ("order imported for", &said.orders, ""),
     ];
     let parts: Vec<String> = parts
         .into_iter()
@@ -158,7 +325,7 @@ fn outcome(said: &Imported) -> String {
         })
         .collect();
     if parts.is_empty() {
-        "nothing to take over".to_owned()
+        "nothing to import".to_owned()
     } else {
         parts.join("; ")
     }
@@ -171,6 +338,10 @@ fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> V
         let event = EventDraft::new(EventKind::ImportApplied, Origin::ImportedFile)
             .detail("path", source.as_str())
             .detail("kind", file.kind().as_str());
+        let event = match file.borrowed() {
+            Some(from) => event.detail("owner", from.owner.as_str()),
+            None => event,
+        };
         let lists = [
             ("added", &joined.added),
             ("replaced", &joined.replaced),

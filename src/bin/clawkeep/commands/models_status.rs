@@ -1,11 +1,14 @@
 //! `models status`: sync, then models, credentials and their expiry.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use clawkeep::config::{EnvFault, status_agent};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::report::{Colour, Inputs, Report};
+use crate::stand_in::is_called_as_gateway;
 
 /// Show models, credentials and expiry.
 #[derive(Debug, Args)]
@@ -49,6 +52,7 @@ impl Status {
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
         let grants = vault.troubled_grants(&loaded.doc)?;
+        let nothing = BTreeMap::new();
         let report = Report::build(&Inputs {
             doc: &loaded.doc,
             damage: &loaded.damage,
@@ -57,6 +61,10 @@ impl Status {
             layout: &context.layout,
             agent: &agent,
             grants: &grants,
+            borrowed: match is_called_as_gateway() {
+                true => &nothing,
+                false => &loaded.borrowed,
+            },
             now: context.clock.now(),
         });
         let colour = if context.ui.colour_on_stdout() {

@@ -140,8 +140,7 @@ fn row(held: &Held, now: UnixMs) -> HealthRow {
         },
         keeper: match held.owner {
             Owner::Vault => "vault",
-            Owner::ClaudeCode => "Claude Code",
-            Owner::CodexCli => "Codex CLI",
+            owner => owner.program(),
         },
         status: assess_plain(held.kind, held.expires, now).status,
         expires: held.expires.map(|expires| UnixMs(expires.floor_ms())),

@@ -2,11 +2,14 @@
 //!
 //! Source: OpenClaw's documentation, SecretRef contract and provider config, Exec provider (protocol version 1).
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Read as _};
 
 use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
-use clawkeep::domain::{Credential, CredentialType, Owner, ProfileId, ProviderId, StoreDoc};
+use clawkeep::domain::{
+    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, StoreDoc,
+};
 use clawkeep::selection::{
     Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, unusable,
 };
@@ -95,6 +98,7 @@ impl SecretRef {
                 let choosing = Choosing {
                     doc: &loaded.doc,
                     damage: &loaded.damage,
+                    borrowed: &loaded.borrowed,
                     settings,
                     agent: &agent,
                     is_strict,
@@ -149,6 +153,7 @@ impl SecretRef {
 struct Choosing<'f> {
     doc: &'f StoreDoc,
     damage: &'f Damage,
+    borrowed: &'f BTreeMap<String, Borrowed>,
     settings: &'f Settings,
     agent: &'f AgentRef,
     is_strict: bool,
@@ -165,7 +170,7 @@ impl Choosing<'_> {
         let Some(credential) = self.doc.credential(id) else {
             return self.next_of(id, passed_over);
         };
-        if let Some(what) = changes_by_itself(id, &credential) {
+        if let Some(what) = changes_by_itself(self.owner(id), &credential) {
             let id = shown_id(id);
             let message = format!("{what}; have it asked for with: clawkeep token --profile {id}");
             return Err(refusal("NOT_STATIC", message));
@@ -219,9 +224,17 @@ impl Choosing<'_> {
         })
     }
 
+    /// Who refreshes a credential.
+    fn owner(&self, id: &str) -> Owner {
+        let from = self.borrowed.get(id);
+        from.map_or(Owner::of(id), |from| from.owner)
+    }
+
     fn is_static(&self, id: &ProfileId) -> bool {
         let credential = self.doc.credential(id.as_str());
-        credential.is_some_and(|credential| changes_by_itself(id.as_str(), &credential).is_none())
+        credential.is_some_and(|credential| {
+            changes_by_itself(self.owner(id.as_str()), &credential).is_none()
+        })
     }
 
     /// Why a credential cannot be used.
@@ -241,12 +254,12 @@ impl Choosing<'_> {
 }
 
 /// Why a credential is none that can be kept elsewhere; `None` if it can.
-fn changes_by_itself(id: &str, credential: &Credential<'_>) -> Option<&'static str> {
-    match (credential.kind, Owner::of(id)) {
+fn changes_by_itself(owner: Owner, credential: &Credential<'_>) -> Option<&'static str> {
+    match (credential.kind, owner) {
         (CredentialType::OAuth, _) => {
             Some("it is a login, whose access token is replaced within hours")
         }
-        (CredentialType::Token, Owner::ClaudeCode | Owner::CodexCli) => {
+        (CredentialType::Token, owner) if owner != Owner::Vault => {
             Some("it is another program's login, which that program replaces within hours")
         }
         _ => None,
@@ -268,6 +281,17 @@ fn in_words(why: PassedOver) -> &'static str {
         PassedOver::EndsTooSoon => "ends too soon",
         PassedOver::Mismatch => "is of another provider or kind than the configuration says",
         PassedOver::Resting => "rests",
+        PassedOver::Reference => "is a reference itself, which clawkeep does not look up",
+        PassedOver::Misnamed => {
+            "has its type or secret under another name than the one that is read; see: clawkeep doctor"
+        }
+        PassedOver::BadSecret(SecretFault::LineBreak) => "has a line break in its secret",
+        PassedOver::BadSecret(SecretFault::Placeholder) => {
+            "holds a placeholder, such as ${VAR} or <your-key>, and no secret"
+        }
+        PassedOver::BadSecret(_) => {
+            "has blanks or characters in its secret that no key or token has"
+        }
         _ => "cannot be read",
     }
 }

@@ -38,6 +38,10 @@ pub(super) struct ProviderExpiry {
 
 /// Every readable profile, sorted by provider, then id.
 pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<ProfileExpiry> {
+    let owner = |id: &str| {
+        let from = inputs.borrowed.get(id);
+        from.map_or(Owner::of(id), |from| from.owner)
+    };
     let mut profiles: Vec<_> = readable
         .iter()
         .map(|(id, credential)| ProfileExpiry {
@@ -46,8 +50,15 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
             kind: credential.kind,
             health: assess(credential, inputs.now),
             odd_end: credential.odd_expiry().cloned(),
-            source: Owner::of(id).reported(),
-            label: display_label(inputs.settings, id, credential),
+            source: owner(id).reported(),
+            label: match inputs.borrowed.get(*id) {
+                Some(from) => format!(
+                    "{} (borrowed from {})",
+                    display_label(inputs.settings, id, credential),
+                    from.owner.program()
+                ),
+                None => display_label(inputs.settings, id, credential),
+            },
             grant: inputs.grants.get(*id).copied(),
         })
         .collect();

@@ -65,6 +65,7 @@ impl World {
             layout,
             agent,
             grants: &BTreeMap::new(),
+            borrowed: &BTreeMap::new(),
             now: NOW,
         })
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::domain::without_bom;
 use clawkeep::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
 
 use super::{FOLLOW_AGAIN, Wake, Watcher};
@@ -92,6 +93,7 @@ impl Watcher<'_> {
         let layout = &self.context.layout;
         let mut files: Vec<PathBuf> = self.sources().into();
         files.extend([layout.settings_file.clone(), layout.config_file.clone()]);
+        files.extend(self.borrowed.iter().cloned());
         files.extend(self.agents.iter().map(AgentRef::store_file));
         if let Ok(settings) = self.context.settings() {
             // An agent that is configured is there once its directory is.
@@ -126,7 +128,8 @@ impl Watcher<'_> {
         match read_regular(path, WHOLE_MAX) {
             Ok(Some(contents)) if is_settings => !contents.bytes.trim_ascii().is_empty(),
             Ok(Some(contents)) => {
-                serde_json::from_slice::<serde::de::IgnoredAny>(&contents.bytes).is_ok()
+                serde_json::from_slice::<serde::de::IgnoredAny>(without_bom(&contents.bytes))
+                    .is_ok()
             }
             Ok(None) => path.parent().is_none_or(|dir| !dir.is_dir()),
             Err(_) => true, // said by the pass

@@ -9,7 +9,7 @@ mod refresh;
 mod rounds;
 mod service;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -112,6 +112,8 @@ pub(crate) struct Watcher<'c> {
     had_vault: bool,
     /// Every agent that was there last.
     agents: Vec<AgentRef>,
+    /// The files of borrowed logins, as the last pass found them.
+    borrowed: BTreeSet<PathBuf>,
     /// Agents whose stores others hold on to, and since when.
     busy: BTreeMap<AgentName, Instant>,
     /// The thread that refreshes logins.
@@ -166,6 +168,7 @@ impl<'c> Watcher<'c> {
             is_single: false,
             had_vault: false,
             agents: Vec::new(),
+            borrowed: BTreeSet::new(),
             busy: BTreeMap::new(),
             refreshing: None,
             under_way: Vec::new(),
@@ -344,6 +347,7 @@ impl<'c> Watcher<'c> {
     /// What a pass says of the next.
     fn after(&mut self, seen: &Seen, failures: usize) -> Due {
         self.service.ready(rounds::status(seen));
+        self.borrowed.clone_from(&seen.borrowed);
         let is_busy = seen.failures.iter().all(|(_, failure)| failure.is_busy());
         let failures = if seen.failures.is_empty() {
             0

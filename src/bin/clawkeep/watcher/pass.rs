@@ -1,6 +1,6 @@
 //! One pass: every agent is synced, merged and exported, and it is seen what is due.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ const NAMED_MAX: usize = 5;
 pub(crate) struct Seen {
     /// Every agent that is known whole, as it is now.
     pub(crate) agents: Vec<(AgentRef, StoreDoc)>,
+    /// The files of borrowed logins.
+    pub(crate) borrowed: BTreeSet<PathBuf>,
     /// What went wrong, of which agent.
     pub(crate) failures: Vec<(AgentRef, Failure)>,
     /// Logins to be refreshed.
@@ -144,6 +146,11 @@ impl Pass<'_> {
                 None => self.log.standing(&words, &words, None),
             }
         }
+        let files = loaded
+            .borrowed
+            .values()
+            .map(|from| from.path.clone().into());
+        seen.borrowed.extend(files);
         let words = self.changes(&loaded);
         let doc = loaded.doc.clone();
         match context.verdict(loaded) {

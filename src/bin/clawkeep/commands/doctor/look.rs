@@ -1,5 +1,6 @@
 //! One look at everything: opening, syncing, reading, and what that runs into.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clawkeep::config::{AgentRef, Settings, existing_agents, status_agent};
@@ -204,6 +205,7 @@ fn load(
             ExaminedAgent {
                 doc: loaded.doc,
                 unopened: loaded.unopened,
+                borrowed: loaded.borrowed,
                 notices: loaded.notices,
                 merged: merged_since(vault, &agent.name, before),
                 queue: context.queue_of(&agent),
@@ -249,6 +251,7 @@ fn unsynced(context: &Context, agent: AgentRef) -> ExaminedAgent {
     ExaminedAgent {
         doc,
         unopened: Vec::new(),
+        borrowed: BTreeMap::new(),
         notices: Vec::new(),
         merged: false,
         queue: context.queue_of(&agent),

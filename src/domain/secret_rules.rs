@@ -1,0 +1,267 @@
+//! What a text must be like to be a secret. One set of rules for every entrance: what is pasted, imported, or already in a store.
+
+use std::fmt;
+
+/// The longest secret, in bytes. The longest tokens are JWTs of some thousands.
+pub const SECRET_MAX: usize = 64 << 10;
+
+/// Why a text is no secret that could be sent. Never quotes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SecretFault {
+    /// There is nothing but blanks.
+    Empty,
+    /// It has more than [`SECRET_MAX`] bytes.
+    TooLong,
+    /// It has a line break inside.
+    LineBreak,
+    /// It has a blank inside.
+    Blank,
+    /// It has a character inside that is not seen.
+    Invisible,
+    /// It has a character inside that no key or token has.
+    OddCharacter,
+    /// It begins with a variable's name and `=`.
+    Assignment,
+    /// It has quotes around it.
+    Quoted,
+    /// It stands for a secret: `${VAR}`, `<your-key>`.
+    Placeholder,
+}
+
+impl SecretFault {
+    /// The name in JSON and in the record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLong => "too-long",
+            Self::LineBreak => "line-break",
+            Self::Blank => "blank",
+            Self::Invisible => "invisible-character",
+            Self::OddCharacter => "odd-character",
+            Self::Assignment => "assignment",
+            Self::Quoted => "quoted",
+            Self::Placeholder => "placeholder",
+        }
+    }
+}
+
+/// As half a sentence that begins with the secret: "has a line break inside".
+impl fmt::Display for SecretFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "is empty",
+            Self::TooLong => "is longer than 65536 bytes",
+            Self::LineBreak => "has a line break inside",
+            Self::Blank => "has a blank inside",
+            Self::Invisible => "has an invisible character inside",
+            Self::OddCharacter => "has a character that no key or token has",
+            Self::Assignment => "begins with a variable's name and \"=\"",
+            Self::Quoted => "has quotes around it",
+            Self::Placeholder => "is a placeholder, such as ${VAR} or <your-key>, and no secret",
+        })
+    }
+}
+
+/// The secret in a text, without the byte-order mark and the blanks around it: a word of visible ASCII characters, since it goes into
+/// an HTTP header. A JSON object (a service account) and a PEM block (a private key) have lines and blanks by nature, and pass whole.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
+    if bytes.len() > SECRET_MAX {
+        return Err(SecretFault::TooLong);
+    }
+    let bytes = super::without_bom(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Err(SecretFault::OddCharacter);
+    };
+    let secret = text.trim();
+    if secret.is_empty() {
+        return Err(SecretFault::Empty);
+    }
+    if is_document(secret) {
+        return Ok(secret);
+    }
+    if is_placeholder(secret) {
+        return Err(SecretFault::Placeholder);
+    }
+    let has = |is: fn(char) -> bool| secret.contains(is);
+    match () {
+        () if has(is_line_break) => Err(SecretFault::LineBreak),
+        () if has(char::is_whitespace) => Err(SecretFault::Blank),
+        () if has(super::is_hidden) => Err(SecretFault::Invisible),
+        () if !has(|c| !c.is_ascii_graphic()) && is_assignment(secret) => {
+            Err(SecretFault::Assignment)
+        }
+        () if secret.starts_with(['"', '\'', '`']) => Err(SecretFault::Quoted),
+        () if has(|c| !c.is_ascii_graphic()) => Err(SecretFault::OddCharacter),
+        () => Ok(secret),
+    }
+}
+
+fn is_line_break(c: char) -> bool {
+    matches!(
+        c,
+        '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
+}
+
+/// A secret that is a document by nature.
+fn is_document(secret: &str) -> bool {
+    let is_pem = secret.starts_with("-----BEGIN ") && secret.ends_with("-----");
+    let is_json = secret.starts_with('{')
+        && secret.ends_with('}')
+        && serde_json::from_str::<serde::de::IgnoredAny>(secret).is_ok();
+    is_pem || is_json
+}
+
+/// `NAME=value`, as it stands in a file of variables. Padding at the end of a secret is none.
+fn is_assignment(secret: &str) -> bool {
+    let Some((name, value)) = secret.split_once('=') else {
+        return false;
+    };
+    let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    name.len() > 2
+        && name.bytes().all(is_name)
+        && name.starts_with(|first: char| !first.is_ascii_digit())
+        && !value.trim_start_matches('=').is_empty()
+        && (name.contains('_') || !name.contains(|c: char| c.is_ascii_digit()))
+}
+
+/// What people write where a secret is to be, and forget to replace.
+fn is_placeholder(secret: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "changeme",
+        "change-me",
+        "replaceme",
+        "replace-me",
+        "placeholder",
+        "redacted",
+        "undefined",
+        "null",
+        "none",
+        "todo",
+        "[object object]",
+        "insert-key-here",
+    ];
+    let lower = secret.to_lowercase().replace(['_', ' '], "-");
+    let between = |open: &str, close: &str| {
+        let inner = secret
+            .strip_prefix(open)
+            .and_then(|rest| rest.strip_suffix(close));
+        inner.is_some_and(|inner| !inner.is_empty())
+    };
+    let is_name = |name: &str| {
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        !name.is_empty() && name.chars().all(is_of_name)
+    };
+    let is_variable = secret.strip_prefix('$').is_some_and(is_name)
+        || secret
+            .strip_prefix('%')
+            .and_then(|rest| rest.strip_suffix('%'))
+            .is_some_and(is_name)
+        || secret
+            .split_once("${")
+            .is_some_and(|(_, rest)| rest.contains('}'));
+    // "your-api-key-here", "sk-your-key"; no secret is made of letters and hyphens alone and speaks of a key of yours.
+    let is_yours = lower
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || ".-<>[]".contains(c))
+        && lower.contains("your")
+        && ["key", "token", "secret"]
+            .iter()
+            .any(|word| lower.contains(word));
+    let filler = lower.trim_start_matches("sk-").trim_start_matches("ant-");
+    let is_filler = filler.len() > 2
+        && ['x', '*', '.', '\u{2026}', '\u{2022}']
+            .iter()
+            .any(|c| filler.chars().all(|other| other == *c));
+    let is_redacted = lower.trim_matches(['-', '<', '>', '[', ']']) == "redacted"
+        || (lower.starts_with("--") && lower.ends_with("redacted--"));
+    is_variable
+        || is_yours
+        || is_filler
+        || is_redacted
+        || between("<", ">")
+        || between("{{", "}}")
+        || WORDS.contains(&lower.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn secrets_pass() {
+        for good in [
+            "sk-a=b_c",
+            " eyJ.x.y==\r\n",
+            "\u{feff}sk-1",
+            "ABCDEF==",
+            "AKIA3=abc",
+            "sk-yourself-9key",
+            "{\"type\": \"service_account\",\n \"private_key\": \"-----BEGIN\"}",
+            "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n",
+            "!pass",
+        ] {
+            let kept = check_secret(good.as_bytes()).unwrap();
+            assert_eq!(kept, good.trim_start_matches('\u{feff}').trim());
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_named_and_not_quoted() {
+        let long = "x1".repeat(SECRET_MAX);
+        for (bad, want) in [
+            ("", SecretFault::Empty),
+            (" \n", SecretFault::Empty),
+            (&long, SecretFault::TooLong),
+            ("sk-a sk-b", SecretFault::Blank),
+            ("sk-a\u{a0}b", SecretFault::Blank),
+            ("sk-a\nsk-b", SecretFault::LineBreak),
+            ("sk-a\u{2028}b", SecretFault::LineBreak),
+            ("sk-a\u{1b}[2J", SecretFault::Invisible),
+            ("sk-a\u{200b}", SecretFault::Invisible),
+            ("sk-\u{feff}a", SecretFault::Invisible),
+            ("sk-é", SecretFault::OddCharacter),
+            ("OPENAI_API_KEY=sk-a", SecretFault::Assignment),
+            ("\"sk-a\"", SecretFault::Quoted),
+            ("${ANTHROPIC_API_KEY}", SecretFault::Placeholder),
+            ("Bearer${X}", SecretFault::Placeholder),
+            ("$OPENAI_API_KEY", SecretFault::Placeholder),
+            ("%OPENAI_API_KEY%", SecretFault::Placeholder),
+            ("<your-key-here>", SecretFault::Placeholder),
+            ("<API key>", SecretFault::Placeholder),
+            ("{{ secrets.KEY }}", SecretFault::Placeholder),
+            ("YOUR_API_KEY", SecretFault::Placeholder),
+            ("sk-your-key-here", SecretFault::Placeholder),
+            ("sk-...", SecretFault::Placeholder),
+            ("xxxxxxxx", SecretFault::Placeholder),
+            ("********", SecretFault::Placeholder),
+            ("__OPENCLAW_REDACTED__", SecretFault::Placeholder),
+            ("changeme", SecretFault::Placeholder),
+        ] {
+            let fault = check_secret(bad.as_bytes()).unwrap_err();
+            assert_eq!(fault, want, "{bad}");
+            assert!(!fault.to_string().contains("sk-"));
+        }
+        assert_eq!(check_secret(b"sk-\xff"), Err(SecretFault::OddCharacter));
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_is_a_word_or_a_document(text in any::<String>()) {
+            if let Ok(secret) = check_secret(text.as_bytes()) {
+                prop_assert!(is_document(secret) || secret.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+
+        #[test]
+        fn what_providers_give_out_passes(text in "(sk|gsk|xai|gho|eyJ)[-_.][A-Za-z0-9_-]{20,200}={0,2}") {
+            prop_assert_eq!(check_secret(text.as_bytes()), Ok(text.as_str()));
+        }
+    }
+}

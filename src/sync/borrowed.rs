@@ -1,0 +1,138 @@
+//! Logins that were imported as another program's: its file is read again at every load, so that a newer token there arrives.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::engine::{Engine, SyncMode};
+use super::import::ImportFile;
+use super::notice::Notice;
+use super::sources::{once_written, read_source};
+use crate::domain::{
+    Borrowed, Credential, Expiry, ProfileId, SecretJson, Section, StoreDoc, UnixMs,
+};
+use crate::sources::FileReading;
+
+/// A newer login in the owner's file.
+#[derive(Debug)]
+pub(super) struct Update {
+    /// The profile that it is stored as.
+    pub(super) profile: String,
+    /// Its entry.
+    pub(super) entry: SecretJson,
+    /// The refresh token that stays with its owner.
+    pub(super) lent: Option<SecretString>,
+}
+
+impl Engine<'_> {
+    /// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is told.
+    pub(super) fn borrowed_updates(
+        &self,
+        doc: &StoreDoc,
+        borrowed: &BTreeMap<String, Borrowed>,
+        mode: SyncMode,
+        notices: &mut Vec<Notice>,
+    ) -> Vec<Update> {
+        let mut updates = Vec::new();
+        if mode == SyncMode::Off {
+            return updates;
+        }
+        let mut files: BTreeMap<&str, Result<ImportFile, String>> = BTreeMap::new();
+        for (id, from) in borrowed {
+            let Some(stored) = doc.get(Section::Profiles, id) else {
+                continue; // removed just now; its mark goes with it
+            };
+            let file = files.entry(&from.path).or_insert_with(|| read(from));
+            let news = match file {
+                Ok(file) => news(stored, file.entry(id), self.clock.now()),
+                Err(why) => Err(why.clone()),
+            };
+            match news {
+                Ok(Some(entry)) => updates.push(Update {
+                    profile: id.clone(),
+                    entry,
+                    lent: file.as_ref().ok().and_then(|file| file.lent(id)),
+                }),
+                Ok(None) => {}
+                Err(why) => notices.push(Notice::BorrowedUnavailable {
+                    profile: ProfileId::new(id),
+                    from: from.clone(),
+                    why,
+                }),
+            }
+        }
+        updates
+    }
+}
+
+/// Reads the owner's file. Why it cannot be used is half a sentence that begins with it.
+fn read(from: &Borrowed) -> Result<ImportFile, String> {
+    let path = Path::new(&from.path);
+    let understand = || match read_source(path) {
+        FileReading::Absent => Err("is not there any more".to_owned()),
+        FileReading::Unreadable(kind) => Err(format!("cannot be read: {kind}")),
+        FileReading::Untrusted(refusal) => Err(format!("is not used: {refusal}")),
+        FileReading::Content(content) => {
+            let file = ImportFile::understand(&content.bytes, content.modified);
+            file.map(|file| file.lend(from.clone()))
+                .map_err(|fault| format!("cannot be used: {fault}"))
+        }
+    };
+    once_written(path, Result::is_err, understand)
+}
+
+/// The entry that takes the stored one's place, if it is another. The owner's file has the say; only what has expired, or is another
+/// account's, does not take the place of what is good.
+fn news(stored: &Value, theirs: Option<&Value>, now: UnixMs) -> Result<Option<SecretJson>, String> {
+    let Some(theirs) = theirs else {
+        return Err("holds no login for it any more".to_owned());
+    };
+    if theirs == stored {
+        return Ok(None);
+    }
+    let has_expired = |entry: &Value| {
+        let expiry = Credential::of(entry).expiry().map(Expiry::ms);
+        expiry.is_some_and(|at| at > 0.0 && at <= now.as_f64())
+    };
+    if has_expired(theirs) && !has_expired(stored) {
+        return Ok(None);
+    }
+    let is_other = |field: &str| match (stored[field].as_str(), theirs[field].as_str()) {
+        (Some(ours), Some(theirs)) => ours != theirs,
+        _ => false,
+    };
+    if ["accountId", "email", "provider"].into_iter().any(is_other) {
+        return Err(
+            "holds the login of another account; to use that one, import it again".to_owned(),
+        );
+    }
+    Ok(Some(SecretJson::new(theirs.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_owners_file_has_the_say() {
+        let now = UnixMs(1_000);
+        let token = |token: &str, expires: i64| json!({"type": "token", "provider": "p", "token": token, "expires": expires});
+        let of = |stored: &Value, theirs: &Value| {
+            let news = news(stored, Some(theirs), now);
+            news.map(|news| news.map(|news| news.expose_secret().clone()))
+        };
+        assert_eq!(of(&token("a", 5_000), &token("a", 5_000)), Ok(None));
+        let earlier = token("b", 4_000);
+        assert_eq!(of(&token("a", 5_000), &earlier), Ok(Some(earlier.clone())));
+        assert_eq!(of(&token("a", 5_000), &token("b", 900)), Ok(None));
+        let expired = token("b", 900);
+        assert_eq!(of(&token("a", 500), &expired), Ok(Some(expired.clone())));
+        assert!(news(&expired, None, now).is_err());
+        let account =
+            |id: &str| json!({"type": "token", "provider": "p", "token": id, "accountId": id});
+        assert!(of(&account("a"), &account("b")).is_err());
+    }
+}
