@@ -34,7 +34,7 @@ pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, QueueLock};
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
-pub use process::{Actor, FileMask, Resident, harden, keep_from_children, restrict_new_files};
+pub use process::{Actor, FileMask, Resident, harden, keep_from_children, restrict_new_files, running_programs};
 pub use replace::{Found, Replaced, Replacement, put_link, replace_file, still_has, withdraw};
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;

@@ -14,6 +14,7 @@ use super::profiles::Plain;
 use super::proof::{AgentProof, Altered, Proof, Scope};
 use super::seal_json::open_json;
 use super::sections::{Frame, frame_of};
+use super::superseded::{self, Superseded};
 use super::{UnlockedVault, sections};
 use crate::domain::{AgentName, Endpoint, StoreDoc, VaultId, normalize_provider};
 
@@ -30,6 +31,8 @@ pub struct AgentState {
     pub damage: Damage,
     /// What each profile's grant is pinned to, as far as it is.
     pub pins: BTreeMap<String, Endpoint>,
+    /// Earlier contents of its store, the oldest first.
+    pub superseded: Vec<Superseded>,
 }
 
 /// What a document lacks, since its rows are damaged or were modified outside clawkeep.
@@ -115,6 +118,7 @@ impl Reader<'_> {
             unopened: Vec::new(),
             damage: Damage::default(),
             pins: BTreeMap::new(),
+            superseded: Vec::new(),
         };
         let agents = self.proof.listing(Scope::Vault, Part::Agents)?;
         let (id, is_row_proved) = match self.proof.agent(&agents, name.as_str())? {
@@ -145,6 +149,7 @@ impl Reader<'_> {
         let fields = match frame {
             Some(frame) => {
                 state.pins = frame.pins.into_iter().filter_map(pinned).collect();
+                state.superseded = superseded::from_frame(frame.superseded);
                 frame.fields
             }
             None => {

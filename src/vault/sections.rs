@@ -20,6 +20,8 @@ pub(super) struct Frame {
     pub(super) generations: Map<String, Value>,
     /// What each profile's grant is pinned to, as far as it is: origin and client id.
     pub(super) pins: Map<String, Value>,
+    /// Earlier contents of the store; see `superseded`.
+    pub(super) superseded: Map<String, Value>,
 }
 
 impl Frame {
@@ -35,9 +37,13 @@ impl Frame {
         agent: &AgentName,
         revision: i64,
         frame: &SecretJson,
-        pins: &Map<String, Value>,
+        (pins, superseded): (&Map<String, Value>, &Map<String, Value>),
     ) -> Result<Vec<u8>, CryptoError> {
-        let all = SecretJson::new(json!([frame.expose_secret(), {}, pins]));
+        let fields = frame.expose_secret();
+        let all = SecretJson::new(match superseded.is_empty() {
+            true => json!([fields, {}, pins]),
+            false => json!([fields, {}, pins, superseded]),
+        });
         seal_json(seal, Self::aad(vault, agent, revision), all.expose_secret())
     }
 
@@ -56,6 +62,7 @@ impl Frame {
             fields: parts.next()?,
             generations: parts.next()?,
             pins: parts.next().unwrap_or_default(), // frames of before schema 3 have none
+            superseded: parts.next().unwrap_or_default(), // absent where nothing was replaced
         })
     }
 }

@@ -45,6 +45,8 @@ struct Touched {
     frame: Option<SecretJson>,
     /// The pins that change.
     pins: Map<String, Value>,
+    /// Its earlier contents, if they change.
+    superseded: Option<Map<String, Value>>,
 }
 
 impl UnlockedVault {
@@ -196,11 +198,12 @@ impl Tx<'_> {
         };
         let stored = stored
             .map(|blob| Frame::open(&self.keys.seal, self.vault, agent, touched.revision, &blob));
-        let (stored, mut pins) = match stored {
-            Some(Some(frame)) => (Some(Some(frame.fields)), frame.pins),
-            Some(None) => (Some(None), Map::new()),
-            None => (None, Map::new()),
+        let (stored, mut pins, known) = match stored {
+            Some(Some(frame)) => (Some(Some(frame.fields)), frame.pins, frame.superseded),
+            Some(None) => (Some(None), Map::new(), Map::new()),
+            None => (None, Map::new(), Map::new()),
         };
+        let superseded = touched.superseded.as_ref().unwrap_or(&known);
         let frame = match (&touched.frame, stored) {
             (Some(frame), _) => frame.clone(),
             (None, Some(fields)) => SecretJson::new(Value::Object(fields.ok_or_else(unopened)?)),
@@ -210,7 +213,7 @@ impl Tx<'_> {
         pins.extend(touched.pins.clone());
         pins.retain(|profile, _| profiles.contains(profile));
         let revision = touched.next;
-        let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, &pins)?;
+        let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, (&pins, superseded))?;
         self.tx
             .execute(
                 "UPDATE agents SET frame = ?2 WHERE id = ?1",
@@ -232,6 +235,13 @@ impl Tx<'_> {
     pub(super) fn set_frame(&mut self, agent: &AgentName, frame: SecretJson) {
         if let Some(touched) = self.touched.get_mut(agent) {
             touched.frame = Some(frame);
+        }
+    }
+
+    /// Sets the agent's earlier contents. The agent must have been touched.
+    pub(super) fn set_superseded_part(&mut self, agent: &AgentName, part: Map<String, Value>) {
+        if let Some(touched) = self.touched.get_mut(agent) {
+            touched.superseded = Some(part);
         }
     }
 
@@ -320,6 +330,7 @@ impl Tx<'_> {
             next: revision + 1,
             frame: None,
             pins: Map::new(),
+            superseded: None,
         };
         self.touched.insert(agent.clone(), touched);
         Ok(id)
