@@ -267,7 +267,11 @@ mod tests {
             ("/usr/bin/clawdbot", None, Some("clawdbot")),
             ("openclaw-gateway", None, Some("openclaw-gateway")),
             ("clawdbot gateway", None, Some("clawdbot")),
-            ("node", Some("/l/node_modules/clawdbot/dist/entry.js"), Some("clawdbot")),
+            (
+                "node",
+                Some("/l/node_modules/clawdbot/dist/entry.js"),
+                Some("clawdbot"),
+            ),
             ("/usr/bin/node", Some("/usr/bin/openclaw"), Some("openclaw")),
             ("node", Some("/home/a/x.js"), None),
             ("vim", Some("/home/a/clawdbot"), None),

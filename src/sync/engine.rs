@@ -636,7 +636,10 @@ impl<'e> Engine<'e> {
             let event = old_copy_event(place, old, !survey.leaves_file);
             tx.append(Some(&agent.name), event)?;
         }
-        if let Some(superseded) = survey.superseded_after(course, plan.write).filter(|_| is_whole) {
+        if let Some(superseded) = survey
+            .superseded_after(course, plan.write)
+            .filter(|_| is_whole)
+        {
             tx.set_superseded(&agent.name, &superseded)?;
         }
         share(&mut tx, agent, exchanged, &sharing)?;

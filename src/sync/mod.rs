@@ -29,6 +29,7 @@ mod store_lock;
 mod survey;
 pub mod watch;
 
+pub(crate) use damaged::utc_stamp;
 pub use destination::ExportPlan;
 pub use edited::{Edited, EditedBy};
 pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, RESTORE, SyncMode, queue_path};

@@ -251,7 +251,7 @@ pub(super) fn after(past: &[Superseded], turn: &Turn<'_>, now: UnixMs) -> Option
             // It is still there where its replacement could not be written, or was left alone.
             is_decided: before.as_ref().is_some_and(|before| before.is_decided),
             rounds: before.as_ref().map_or(0, |before| before.rounds),
-            left_at: None,
+            left_at: before.and_then(|before| before.left_at),
         });
     }
     if let Some(old) = turn.old_copy
@@ -306,7 +306,8 @@ mod tests {
     }
 
     fn store(ids: &[&str], order: &[&str], used: i64) -> StoreDoc {
-        let mut store = json!({"version": 1, "profiles": {}, "usageStats": {"p:a": {"lastUsed": used}}});
+        let mut store =
+            json!({"version": 1, "profiles": {}, "usageStats": {"p:a": {"lastUsed": used}}});
         for id in ids {
             store["profiles"][id] = json!({"type": "api_key", "provider": "p", "key": id});
         }
@@ -333,7 +334,10 @@ mod tests {
         let past = decided(&old, &new);
         let is_old = |theirs: &StoreDoc| find(&past, (&new, theirs, &new), UnixMs(1)).is_some();
         assert!(is_old(&old));
-        assert!(is_old(&store(&["p:a", "p:b"], &[], 9)), "statistics may differ");
+        assert!(
+            is_old(&store(&["p:a", "p:b"], &[], 9)),
+            "statistics may differ"
+        );
         for edit in [
             new.clone(),
             store(&["p:b", "p:a"], &[], 1), // added again behind the others

@@ -213,7 +213,14 @@ impl Tx<'_> {
         pins.extend(touched.pins.clone());
         pins.retain(|profile, _| profiles.contains(profile));
         let revision = touched.next;
-        let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, (&pins, superseded))?;
+        let sealed = Frame::seal(
+            &self.keys.seal,
+            self.vault,
+            agent,
+            revision,
+            &frame,
+            (&pins, superseded),
+        )?;
         self.tx
             .execute(
                 "UPDATE agents SET frame = ?2 WHERE id = ?1",

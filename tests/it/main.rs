@@ -47,6 +47,7 @@ mod record_library;
 mod refresh;
 mod refresh_faults;
 mod refresh_shared;
+mod repairs;
 mod secret_service_vault;
 mod secretref;
 mod shown;
@@ -60,6 +61,7 @@ mod together;
 #[cfg(target_os = "linux")]
 mod trust;
 mod two_writers;
+mod undone;
 mod upgrade;
 mod upgrade_forged;
 mod vectors;

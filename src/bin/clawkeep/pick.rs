@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
-use clawkeep::doctor::how_to_renew;
+use clawkeep::doctor::{Removed, how_to_renew, removed_elsewhere};
 use clawkeep::domain::{
     AgentName, Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
 };
@@ -163,9 +163,20 @@ impl How {
                 "Warning: the store could not be removed: {error}. The next command tries again."
             ));
         }
+        let is_missing = picks.iter().any(|pick| pick.choice.chosen.is_none());
+        let removed = match is_missing {
+            true => removed_elsewhere(&vault, &agent.name, &loaded.doc, context.clock.now()),
+            false => Vec::new(),
+        };
+        let found = Found {
+            context,
+            doc: &loaded.doc,
+            renewals: &renewals,
+            removed: &removed,
+        };
         let picked = picks
             .iter()
-            .map(|pick| Picked::of((context, &loaded.doc, &renewals), &agent, pick, is_strict));
+            .map(|pick| Picked::of(&found, &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
             tell_of_passed_over(context, (&agent.name, &loaded.doc, &renewals), pick);
@@ -400,6 +411,15 @@ fn tell_of_not_renewed(context: &Context, renewals: &Renewals, pick: &Pick) {
     }
 }
 
+/// What a choice was made from, and what was found beside it.
+struct Found<'f> {
+    context: &'f Context,
+    doc: &'f StoreDoc,
+    renewals: &'f Renewals,
+    /// What other programs took out of the store, where something is missing.
+    removed: &'f [Removed],
+}
+
 impl Picked {
     /// What is used, for who asked to be told more.
     fn described(&self, now: UnixMs) -> String {
@@ -412,12 +432,12 @@ impl Picked {
     }
 
     fn of(
-        found: (&Context, &StoreDoc, &Renewals),
+        found: &Found<'_>,
         agent: &AgentRef,
         pick: &Pick,
         is_strict: bool,
     ) -> Result<Self, Failure> {
-        let (_, doc, _) = found;
+        let doc = found.doc;
         let Some(id) = &pick.choice.chosen else {
             return Err(none(found, agent, pick, is_strict));
         };
@@ -451,12 +471,13 @@ fn secret_of(doc: &StoreDoc, id: &ProfileId, credential: &Credential<'_>) -> Sec
 }
 
 /// Why nothing can be handed out, and what to do.
-fn none(
-    (context, doc, renewals): (&Context, &StoreDoc, &Renewals),
-    agent: &AgentRef,
-    pick: &Pick,
-    is_strict: bool,
-) -> Failure {
+fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Failure {
+    let Found {
+        context,
+        doc,
+        renewals,
+        removed,
+    } = *found;
     let passed = &pick.choice.passed_over;
     let reasons: Vec<String> = passed
         .iter()
@@ -496,10 +517,21 @@ fn none(
             )
         })
     });
+    let removed = removed.iter().find(|removed| match &pick.wanted {
+        Wanted::Of(provider) => removed.provider == *provider,
+        Wanted::Profile(id) => removed.id == *id,
+    });
+    let restore = removed.map(|removed| {
+        format!(
+            "Another program took {} out of the store. Put it back: {}",
+            shown_id(&removed.id),
+            removed.restore_command(&agent.name)
+        )
+    });
     let add = passed
         .is_empty()
         .then(|| "Add one with: clawkeep models auth add".to_owned());
-    let next = not_renewed.or(renew).or(rests).or(add);
+    let next = not_renewed.or(renew).or(rests).or(restore).or(add);
     Failure::Refused {
         what,
         next: next.unwrap_or_else(|| auth::list_hint(agent)),

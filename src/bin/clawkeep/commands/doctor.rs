@@ -4,10 +4,14 @@ mod look;
 mod text;
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use clap::Args;
-use clawkeep::doctor::{Finding, FindingId, Fix, Level, Repair, Repaired, in_order, shell_path};
-use clawkeep::domain::StoreDoc;
+use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::doctor::{
+    Finding, FindingId, Fix, Level, Premises, Repair, Repaired, in_order, shell_path,
+};
+use clawkeep::domain::{StoreDoc, from_outside};
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
@@ -18,6 +22,8 @@ use look::{Diagnosis, look};
 
 /// How often the whole is looked at: a repair can bring to light what it stood in the way of.
 const ROUNDS_MAX: usize = 4;
+/// So many lines of what a repair made different are recorded.
+const DIFFERENCE_MAX: usize = 32;
 
 /// Look for what is wrong, and mend what can be mended safely.
 #[derive(Debug, Args)]
@@ -52,6 +58,8 @@ enum Consent {
 struct Told {
     finding: Finding,
     repaired: bool,
+    /// What the repair made different, a line each.
+    difference: Vec<String>,
 }
 
 impl Doctor {
@@ -108,6 +116,9 @@ impl Told {
         }
         put("repairable", json!(finding.offered().is_some()));
         put("repaired", json!(self.repaired));
+        if !self.difference.is_empty() {
+            put("difference", json!(self.difference));
+        }
         Value::Object(fields)
     }
 }
@@ -127,19 +138,22 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
             "in auth.profiles and auth.order of {}: {to} instead of {from}",
             shown(path)
         ),
+        Fix::Repair(Repair::MoveAgentDir { from, to }) => {
+            format!("move what is in {} to {}", shown(from), shown(to))
+        }
         Fix::Repair(_) => "clawkeep doctor --repair".to_owned(),
     }
 }
 
 /// Looks, mends, and looks again until nothing is left to mend: what is told is what is so in the end, and what was mended.
 fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
-    let mut mended: Vec<Finding> = Vec::new();
+    let mut mended: Vec<(Finding, Vec<String>)> = Vec::new();
     let mut passing: Vec<Finding> = Vec::new();
     let mut tried: HashSet<Repair> = HashSet::new();
     let mut rounds = 0;
     loop {
         rounds += 1;
-        let diagnosis = look(context);
+        let mut diagnosis = look(context);
         let found = diagnosis.findings(context);
         // What a sync did in an earlier round is not there to be found in the next.
         passing.extend(
@@ -155,7 +169,7 @@ fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
                     continue;
                 };
                 if tried.insert(repair.clone()) && allows(context, consent, finding)? {
-                    news.extend(mend(context, &diagnosis, finding, repair));
+                    news.extend(mend(context, &mut diagnosis, finding, repair));
                 }
             }
         }
@@ -172,14 +186,29 @@ fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
 fn is_passing(id: FindingId) -> bool {
     matches!(
         id,
-        FindingId::StoreSetAside | FindingId::StoreMerged | FindingId::LegacyImported
+        FindingId::StoreSetAside
+            | FindingId::StoreMerged
+            | FindingId::StoreOldCopy
+            | FindingId::LegacyImported
     )
 }
 
-fn in_told_order(left: Vec<Finding>, mended: Vec<Finding>) -> Vec<Told> {
-    let told = |repaired| move |finding| Told { finding, repaired };
-    let mut all: Vec<Told> = in_order(left).into_iter().map(told(false)).collect();
-    all.extend(in_order(mended).into_iter().map(told(true)));
+fn in_told_order(left: Vec<Finding>, mended: Vec<(Finding, Vec<String>)>) -> Vec<Told> {
+    let left = in_order(left).into_iter().map(|finding| Told {
+        finding,
+        repaired: false,
+        difference: Vec::new(),
+    });
+    let mut all: Vec<Told> = left.collect();
+    let findings = mended.iter().map(|(finding, _)| finding.clone()).collect();
+    for finding in in_order(findings) {
+        let known = mended.iter().find(|(known, _)| *known == finding);
+        all.push(Told {
+            difference: known.map_or_else(Vec::new, |(_, difference)| difference.clone()),
+            finding,
+            repaired: true,
+        });
+    }
     all.sort_by_key(|told| told.finding.id);
     all
 }
@@ -206,23 +235,47 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
     }
 }
 
-/// Makes a repair; the finding, if it was made. One that fails is told, and its finding stays.
+/// Makes a repair and records it; the finding and what is different, if it was made. One that fails is told, and its
+/// finding stays.
 fn mend(
     context: &Context,
-    diagnosis: &Diagnosis,
+    diagnosis: &mut Diagnosis,
     finding: &Finding,
     repair: &Repair,
-) -> Option<Finding> {
+) -> Option<(Finding, Vec<String>)> {
     let none = StoreDoc::default();
-    let doc = diagnosis.main_doc(context).unwrap_or(&none);
-    match repair.carry_out(doc) {
-        Ok(Repaired::Done) => Some(finding.clone()),
-        Ok(Repaired::NotNeeded) => None,
+    let premises = Premises {
+        main: diagnosis.main_doc(context).unwrap_or(&none),
+        knows_profile: &|id| diagnosis.knows_profile(context, id),
+        now: context.clock.now(),
+    };
+    let id = finding.id.as_str();
+    let (mut difference, kept) = match repair.carry_out(&premises) {
+        Ok(Repaired::Done { difference, kept }) => (difference, kept),
+        Ok(Repaired::NotNeeded) => return None,
         Err(error) => {
             let why = chain(Some(&error)).join(": ");
-            let id = finding.id.as_str();
             context.ui.error(&format!("{id} was not mended: {why}"));
-            None
+            return None;
         }
+    };
+    let text = |path: &Path| from_outside(&path.to_string_lossy());
+    let mut event = EventDraft::new(EventKind::RepairMade, Origin::Clawkeep)
+        .detail("repair", repair.name())
+        .detail("path", text(repair.path()));
+    if !difference.is_empty() {
+        let lines = difference.iter().map(|line| from_outside(line));
+        event = event.detail("difference", lines.take(DIFFERENCE_MAX).collect::<Vec<_>>());
     }
+    if let Some(kept) = kept {
+        event = event.detail("kept", text(&kept));
+        let shown = context.layout.shorten_home(&kept);
+        difference.push(format!("kept as it was: {shown}"));
+    }
+    if let Err(failure) = diagnosis.record_repair(context, event) {
+        let why = failure.lines().join(" ");
+        let text = format!("Warning: the repair of {id} could not be recorded: {why}");
+        context.ui.warn(&text);
+    }
+    Some((finding.clone(), difference))
 }
