@@ -65,22 +65,22 @@ fn parent_name() -> Option<String> {
     None
 }
 
-/// The processes of this user that run a program, or a script, of one of these names: ids and names, by id. A name
-/// followed by `-` and more counts too. Empty where the system does not tell.
+/// The processes of this user that run a program, or a script, of one of these names with `command` for an argument or
+/// at the end of the name: ids and names, by id. Empty where the system does not tell.
 #[must_use]
-pub fn running_programs(names: &[&'static str]) -> Vec<(u32, String)> {
+pub fn running_programs(names: &[&str], command: &str) -> Vec<(u32, String)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let mut found: Vec<(u32, String)> = ids
         .filter(|id| *id != std::process::id())
-        .filter_map(|id| Some((id, running_name(id, names)?)))
+        .filter_map(|id| Some((id, running_name(id, names, command)?)))
         .collect();
     found.sort();
     found
 }
 
 #[cfg(unix)]
-fn running_name(id: u32, names: &[&'static str]) -> Option<String> {
+fn running_name(id: u32, names: &[&str], command: &str) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
     let dir = Path::new("/proc").join(id.to_string());
     if std::fs::metadata(&dir).ok()?.uid() != effective_uid() {
@@ -91,11 +91,16 @@ fn running_name(id: u32, names: &[&'static str]) -> Option<String> {
         return None; // this program under another name
     }
     let line = std::fs::read(dir.join("cmdline")).ok()?;
-    let mut words = line
+    let words = line
         .split(|byte| *byte == 0)
+        .flat_map(|word| word.split(|byte| *byte == b' ')) // a title that the process gave itself
         .map(|word| String::from_utf8_lossy(word).into_owned());
-    let program = words.next()?;
-    name_of_program(&program, words.next().as_deref(), names)
+    let words: Vec<String> = words.collect();
+    let script = words.get(1).map(String::as_str);
+    let name = name_of_program(words.first()?, script, names)?;
+    let runs_it =
+        name.ends_with(&format!("-{command}")) || words.iter().any(|word| word == command);
+    runs_it.then_some(name)
 }
 
 /// The name by which a command line runs one of the programs: as the program itself, or as a script of its package.
@@ -103,7 +108,6 @@ fn running_name(id: u32, names: &[&'static str]) -> Option<String> {
 fn name_of_program(program: &str, script: Option<&str>, names: &[&str]) -> Option<String> {
     const INTERPRETERS: [&str; 3] = ["node", "bun", "deno"];
     let name = Path::new(program).file_name()?.to_str()?;
-    let name = name.split(' ').next()?; // a title that the process gave itself
     let is_wanted = |name: &str| {
         let rest = names.iter().find_map(|wanted| name.strip_prefix(wanted));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -118,7 +122,7 @@ fn name_of_program(program: &str, script: Option<&str>, names: &[&str]) -> Optio
 }
 
 #[cfg(not(unix))]
-fn running_name(_id: u32, _names: &[&'static str]) -> Option<String> {
+fn running_name(_id: u32, _names: &[&str], _command: &str) -> Option<String> {
     None
 }
 
@@ -266,7 +270,6 @@ mod tests {
         for (program, script, want) in [
             ("/usr/bin/clawdbot", None, Some("clawdbot")),
             ("openclaw-gateway", None, Some("openclaw-gateway")),
-            ("clawdbot gateway", None, Some("clawdbot")),
             (
                 "node",
                 Some("/l/node_modules/clawdbot/dist/entry.js"),

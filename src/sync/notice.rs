@@ -125,7 +125,7 @@ pub struct Writer {
 impl Writer {
     pub(super) fn find() -> Self {
         Self {
-            gateways: running_programs(&GATEWAYS),
+            gateways: running_programs(&GATEWAYS, "gateway"),
         }
     }
 }

@@ -122,7 +122,8 @@ impl Survey {
 
     /// Whether the file is an old copy that clawkeep has stopped writing over while the vault has `target`.
     pub(super) fn is_left_alone(&self, target: &StoreDoc) -> bool {
-        if self.withheld || self.state.superseded.is_empty() {
+        let mut past = self.state.superseded.iter();
+        if self.withheld || !past.any(|known| known.left_at.is_some()) {
             return false;
         }
         let is = |file: &StoreDoc| {
@@ -184,8 +185,9 @@ impl Survey {
 
     /// The old copy that a document which another program wrote is, if it is one.
     fn old_copy(&self, theirs: &StoreDoc) -> Option<OldCopy> {
-        let record = self.record.as_ref()?;
-        if self.state.superseded.is_empty() || self.is_known_elsewhere || !record.is_of_a_file() {
+        // A store that is seen for the first time is imported, whatever it says.
+        self.record.as_ref()?;
+        if self.state.superseded.is_empty() || self.is_known_elsewhere {
             return None;
         }
         let ours = &self.state.doc;
@@ -210,7 +212,11 @@ impl Survey {
         };
         let base = base.as_ref().unwrap_or(stored);
         let is_written = matches!(write, Write::Yes(_) | Write::Remove);
-        let replaced: Vec<&StoreDoc> = match &self.file {
+        let before = course.synced.as_ref().or(course.takeover.doc.as_deref());
+        let before = before.unwrap_or(stored);
+        let edited = course.edited.doc.as_ref();
+        let is_decision = edited.is_some_and(|after| !old_copy::is_same_content(before, after));
+        let mut replaced: Vec<&StoreDoc> = match &self.file {
             StoreReading::Parsed { doc, .. } if is_written && self.record.is_some() => {
                 vec![base, doc]
             }
@@ -219,13 +225,12 @@ impl Survey {
             StoreReading::Known { .. } if is_written => vec![base],
             _ => Vec::new(),
         };
-        let before = course.synced.as_ref().or(course.takeover.doc.as_deref());
-        let before = before.unwrap_or(stored);
-        let edited = course.edited.doc.as_ref();
+        // Where there is no file now, a program can have in memory what there was.
+        replaced.extend(Some(before).filter(|_| is_decision));
         let turn = old_copy::Turn {
             replaced,
             target,
-            is_decision: edited.is_some_and(|after| !old_copy::is_same_content(before, after)),
+            is_decision,
             old_copy: course.takeover.old_copy.as_ref(),
         };
         old_copy::after(&self.state.superseded, &turn, self.now)

@@ -160,6 +160,7 @@ fn a_rename_keeps_the_configuration_and_says_what_is_different() {
 #[test]
 fn repairs_that_change_no_file_are_recorded_too() {
     let home = home(&[], "{}");
+    doctor(&home, "--repair"); // what the test's own files have
     fs::set_permissions(home.at(STORE), fs::Permissions::from_mode(0o644)).unwrap();
     doctor(&home, "--repair");
     let event = home.newest("repair.made").unwrap();

@@ -1,14 +1,18 @@
 //! What commands decided is not undone in silence: an old copy that another program writes back, a store that it empties.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::home::{AGENT, CLAUDE, Home, Run, STORE, now_ms};
 
+const SETTINGS: &str = ".clawdbot/clawkeep.toml";
 const OPS: &str = ".clawdbot/agents/ops/agent";
 const CLAUDE_TOKEN: &str = "sk-ant-oat01-undone-0000000000";
+
+type Edit = fn(&mut Value);
 
 fn key(provider: &str, name: &str) -> Value {
     json!({"type": "api_key", "provider": provider, "key": format!("sk-key-{provider}-{name}")})
@@ -185,7 +189,7 @@ fn a_copy_from_before_a_login_was_refreshed_is_old_too() {
 
 #[test]
 fn every_other_change_is_an_edit_and_wins() {
-    let edits: [(&str, fn(&mut Value)); 5] = [
+    let edits: [(&str, Edit); 5] = [
         ("the key is another one", |store| {
             store["profiles"]["openai:c"]["key"] = json!("sk-key-other");
         }),
@@ -418,7 +422,86 @@ fn one_that_goes_alone_is_a_deletion_and_only_who_asks_for_it_is_told() {
     assert!(!run.stderr.contains("restore"), "{run:?}");
 }
 
-/// Without a file there is nothing that a program could have in memory; with another mode nothing is compared either.
+#[test]
+fn a_store_that_is_left_is_an_alert_until_it_is_up_to_date() {
+    let home = settled();
+    home.write(
+        "tell",
+        "#!/bin/sh\necho \"$CLAWKEEP_ALERT_TEXT\" >> \"$HOME/told\"\n",
+    );
+    fs::set_permissions(home.at("tell"), fs::Permissions::from_mode(0o700)).unwrap();
+    let run = home.at("tell").display().to_string();
+    home.write(
+        SETTINGS,
+        format!("[notify.command.file]\nrun = [\"{run}\"]\n"),
+    );
+    let told = || fs::read_to_string(home.at("told")).unwrap_or_default();
+    let memory = home.json(STORE);
+    remove(&home, "openai:c");
+    for _ in 1..=2 {
+        flush(&home, &memory);
+        home.run(&["watch", "--once"]).ok();
+    }
+    assert_eq!(told(), "");
+    flush(&home, &memory);
+    for _ in 1..=2 {
+        let run = home.run(&["watch", "--once"]).ok();
+        assert!(!run.contains("sk-key"), "{run}");
+    }
+    let text = told();
+    assert_eq!(text.matches("keeps writing back").count(), 1, "{text}");
+    assert!(
+        text.contains("clawkeep export") && !text.contains("sk-key"),
+        "{text}"
+    );
+    home.run(&["export"]).ok();
+    home.run(&["watch", "--once"]).ok();
+    assert!(
+        told().len() > text.len(),
+        "that it is over is told too: {}",
+        told()
+    );
+}
+
+/// Under the gateway's name, the program says what the reference says, and keeps what was decided all the same.
+#[test]
+fn under_the_name_of_the_gateway_it_is_kept_and_not_said() {
+    let home = settled();
+    let memory = home.json(STORE);
+    set_order(&home, &["groq:b", "groq:a"]);
+    flush(&home, &memory);
+    let mut command = home.command(&["models", "status"]);
+    let program = command.get_program().to_owned();
+    symlink(program, home.at("clawdbot")).unwrap();
+    let mut as_gateway = Command::new(home.at("clawdbot"));
+    as_gateway
+        .args(command.get_args())
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(home.path());
+    let run = Run::from(as_gateway.output().unwrap());
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert_eq!(order(&home), json!(["groq:b", "groq:a"]));
+    let run = Run::from(command.output().unwrap());
+    assert_eq!(run.status, 0, "{run:?}");
+}
+
+/// Nothing is known of a file that is not there, and yet a program has the old store in memory.
+#[test]
+fn where_no_store_is_exported_an_old_copy_brings_nothing_back() {
+    let home = settled();
+    let memory = home.json(STORE);
+    home.write(SETTINGS, "clawkeep.export = \"off\"\n");
+    home.run(&["sync"]).ok();
+    assert!(!home.at(STORE).exists());
+    remove(&home, "openai:c");
+    flush(&home, &memory);
+    home.run(&["sync"]).ok();
+    home.run(&["token", "--provider", "openai"]).exits(1);
+    assert!(!home.at(STORE).exists());
+}
+
 #[test]
 fn a_deleted_store_is_written_again_with_the_decision() {
     let home = settled();

@@ -118,6 +118,14 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
     })
 }
 
+/// Whether it is told under this program's own name alone: the reference, whose name it can have, says nothing of it.
+pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::OldCopy { .. } | Notice::OldCopyLeft { .. } | Notice::Vanished { .. }
+    )
+}
+
 /// Who may have written a store, as far as that is known.
 fn written_by(writer: &Writer) -> String {
     let named = writer

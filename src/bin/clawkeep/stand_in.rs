@@ -12,6 +12,12 @@ use crate::failure::Failure;
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";
 
+/// Whether this program was called by that name.
+pub(crate) fn is_in_use() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
+}
+
 /// What became of a command line that this program does not understand.
 pub(crate) fn hand_on(failure: Failure) -> Failure {
     let Failure::Usage(error) = &failure else {
@@ -24,13 +30,11 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             | ErrorKind::DisplayVersion // whoever asks for the version of `clawdbot` means the gateway's
     );
-    let mut words = std::env::args_os();
-    let name = words.next().unwrap_or_default();
-    if !is_not_ours || Path::new(&name).file_stem() != Some(OsStr::new(GATEWAY)) {
+    if !is_not_ours || !is_in_use() {
         return failure;
     }
     match next_on_path() {
-        Some(program) => run_instead(&program, words.collect()),
+        Some(program) => run_instead(&program, std::env::args_os().skip(1).collect()),
         None if error.kind() == ErrorKind::InvalidSubcommand => Failure::BadArgument(format!(
             "clawkeep, standing in for {GATEWAY}, does not have that command, and there is no other {GATEWAY} on the PATH to hand it to"
         )),

@@ -176,7 +176,7 @@ fn diagnose(context: &Context, consent: Consent) -> Result<Vec<Told>, Failure> {
         if news.is_empty() {
             let mut left = found;
             left.extend(passing);
-            return Ok(in_told_order(left, mended));
+            return Ok(in_told_order(left, &mended));
         }
         mended.extend(news);
     }
@@ -193,7 +193,7 @@ fn is_passing(id: FindingId) -> bool {
     )
 }
 
-fn in_told_order(left: Vec<Finding>, mended: Vec<(Finding, Vec<String>)>) -> Vec<Told> {
+fn in_told_order(left: Vec<Finding>, mended: &[(Finding, Vec<String>)]) -> Vec<Told> {
     let left = in_order(left).into_iter().map(|finding| Told {
         finding,
         repaired: false,
