@@ -111,6 +111,8 @@ named!(
         BackupCreated = "backup.created",
         /// A backup was put back.
         BackupRestored = "backup.restored",
+        /// `doctor` repaired something.
+        RepairMade = "repair.made",
         /// Old events were removed.
         AuditPruned = "audit.pruned",
         /// A person was told of something.

@@ -1,7 +1,7 @@
 //! The one place in this layer that touches the disk: the configuration, and listing agent directories.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use super::{ConfigEditError, ConfigError};
 use crate::platform::{
     Access, DirectoryLock, FileError, Replaced, Replacement, check_trusted, create_private_dir,
-    read_regular, read_trusted, remove_if_present, resolve_link,
+    create_private_file, exists, read_regular, read_trusted, remove_if_present, resolve_link,
+    sync_dir,
 };
 
 /// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
@@ -58,6 +59,33 @@ impl OpenConfig {
         config_bytes(&self.real)
     }
 
+    /// Keeps these bytes beside it, durably, in a file of the user's alone whose name ends in `stamp`.
+    pub(super) fn keep(&self, stamp: &str, bytes: &[u8]) -> Result<PathBuf, FileError> {
+        let name = |number: usize| {
+            let mut name = self.real.as_os_str().to_owned();
+            name.push(super::KEPT);
+            name.push(stamp);
+            if number > 1 {
+                name.push(format!("-{number}"));
+            }
+            PathBuf::from(name)
+        };
+        let free = (1..).map(name).find(|path| !exists(path));
+        let path = free.unwrap_or_else(|| name(0));
+        let written = create_private_file(&path).and_then(|mut file| {
+            let written = file.write_all(bytes).and_then(|()| file.sync_all());
+            written.map_err(FileError::io("write", &path))?;
+            sync_dir(path.parent().unwrap_or(Path::new(".")))
+        });
+        match written {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                remove_if_present(&path)?;
+                Err(error)
+            }
+        }
+    }
+
     /// Replaces it at once, unless it is no longer as it was `seen`; whether it was replaced.
     pub(super) fn replace(&self, seen: Option<&[u8]>, bytes: &[u8]) -> Result<bool, FileError> {
         let mut temporary = self.real.as_os_str().to_owned();
@@ -71,6 +99,11 @@ impl OpenConfig {
         };
         Ok(draft.finish_by_rename(bytes, is_as_seen)? == Replaced::Yes)
     }
+}
+
+/// Removes a copy that is not needed.
+pub(super) fn discard(copy: &Path) -> Result<(), FileError> {
+    remove_if_present(copy).map(|_| ())
 }
 
 /// The directories `<state>/agents/<id>/agent` that exist, unsorted. Who can put something there could have it taken for an agent.
@@ -105,7 +138,7 @@ pub(super) fn identity(dir: &Path) -> PathBuf {
 }
 
 /// Whether there is anything at `path`; a link that leads nowhere is nothing.
-pub(super) fn exists(path: &Path) -> bool {
+pub(super) fn leads_somewhere(path: &Path) -> bool {
     path.exists()
 }
 

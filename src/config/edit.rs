@@ -94,6 +94,30 @@ pub enum ConfigChange {
 /// # Errors
 /// See [`ConfigEditError`].
 pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, ConfigEditError> {
+    edit_config_in(path, edit, None).map(|(change, _)| change)
+}
+
+/// What the name of a configuration that is kept has behind the configuration's own, before the time.
+pub const KEPT: &str = ".clawkeep-before-";
+
+/// As [`edit_config`], keeping the configuration as it was in a file beside it, mode 0600, whose name ends in `stamp`.
+/// Returns that file too, where the configuration was changed.
+///
+/// # Errors
+/// See [`ConfigEditError`]; nothing is changed where the copy cannot be written.
+pub fn edit_config_keeping(
+    path: &Path,
+    edit: &ConfigEdit,
+    stamp: &str,
+) -> Result<(ConfigChange, Option<PathBuf>), ConfigEditError> {
+    edit_config_in(path, edit, Some(stamp))
+}
+
+fn edit_config_in(
+    path: &Path,
+    edit: &ConfigEdit,
+    stamp: Option<&str>,
+) -> Result<(ConfigChange, Option<PathBuf>), ConfigEditError> {
     let config = disk::OpenConfig::begin(path)?;
     for _ in 0..ROUNDS_MAX {
         let before = config.read()?;
@@ -104,12 +128,21 @@ pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, Confi
             }
         };
         let Some(after) = edited(text, edit, path)? else {
-            return Ok(ConfigChange::None);
+            return Ok((ConfigChange::None, None));
         };
         let seen = before.as_ref().map(|bytes| bytes.as_slice());
-        if config.replace(seen, after.as_bytes())? {
-            return Ok(ConfigChange::Written);
+        let kept = match (stamp, seen) {
+            (Some(stamp), Some(bytes)) => Some(config.keep(stamp, bytes)?),
+            _ => None,
+        };
+        let replaced = config.replace(seen, after.as_bytes());
+        if matches!(replaced, Ok(true)) {
+            return Ok((ConfigChange::Written, kept));
         }
+        if let Some(kept) = kept {
+            disk::discard(&kept)?; // of what another program has replaced meanwhile, or of what was not changed
+        }
+        replaced?;
     }
     let path = path.to_owned();
     Err(ConfigEditError::Contended { path })

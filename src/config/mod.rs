@@ -28,7 +28,7 @@ pub(crate) use disk::DRAFT;
 pub(crate) use dotenv::parse as parse_dotenv;
 #[cfg(any(test, fuzzing))]
 pub(crate) use edit::edited;
-pub use edit::{ConfigChange, ConfigEdit, ConfigEditError, edit_config};
+pub use edit::{ConfigChange, ConfigEdit, ConfigEditError, KEPT, edit_config, edit_config_keeping};
 pub use env::{
     Env, EnvFault, ProviderVariable, provider_variable, provider_variables,
     providers_with_variables,

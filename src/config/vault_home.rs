@@ -12,8 +12,8 @@ use crate::platform::openclaw::{STATE_DIR_NAME, is_openclaw_dir};
 pub(super) const VAULT: &str = "vault.db";
 /// The file name of this program's settings.
 pub(super) const SETTINGS: &str = "clawkeep.toml";
-/// What a reference gateway keeps in its state directory. Source: `spec/compat.md`, Paths.
-const GATEWAY_DATA: [&str; 3] = ["clawdbot.json", "agents", "credentials"];
+/// What a reference gateway keeps in its state directory; `agent` is of the first versions. Source: `spec/compat.md`, Paths.
+const GATEWAY_DATA: [&str; 4] = ["clawdbot.json", "agents", "agent", "credentials"];
 
 /// Where the vault lies, and where the gateway's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,11 @@ impl Rule<'_> {
         let is_openclaws = is_openclaw_dir(&legacy).is_some();
         let is_taken_over = disk::is_link(&legacy)
             && (is_openclaws || disk::identity(&legacy) == disk::identity(&openclaw));
-        let has = |names: &[&str]| names.iter().any(|name| disk::exists(&legacy.join(name)));
+        let has = |names: &[&str]| {
+            names
+                .iter()
+                .any(|name| disk::leads_somewhere(&legacy.join(name)))
+        };
         let is_expected = self.named.is_some() || self.is_stand_in;
         let is_in_use = !is_taken_over && has(&GATEWAY_DATA);
         let is_for_a_vault = !is_taken_over && !is_openclaws;
@@ -100,7 +104,7 @@ fn existing<const N: usize>(dirs: [&Path; N]) -> Vec<PathBuf> {
     let mut seen = Vec::new();
     let files = dirs.into_iter().map(|dir| dir.join(VAULT));
     files
-        .filter(|file| disk::exists(file))
+        .filter(|file| disk::leads_somewhere(file))
         .filter(|file| {
             let identity = disk::identity(file);
             let is_new = !seen.contains(&identity);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::credentials::{login_again, paste};
 use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
-use crate::config::{ProfileSetting, Settings};
+use crate::config::{KEPT, ProfileSetting, Settings};
 use crate::domain::{
     AgentName, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, normalize_provider,
 };
@@ -20,6 +20,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let (Some(settings), true) = (evidence.settings, has_looked(evidence)) else {
         return found;
     };
+    found.extend(kept_copies(evidence));
     found.extend(settings_of_no_agent(evidence, settings));
     let is_stored = |id: &ProfileId| {
         let has =
@@ -45,6 +46,33 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// The configurations that repairs have kept.
+fn kept_copies(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let layout = evidence.layout;
+    let config = layout.config_file.canonicalize();
+    let config = config.unwrap_or_else(|_| layout.config_file.clone());
+    let (Some(dir), Some(name)) = (config.parent(), config.file_name()) else {
+        return Vec::new();
+    };
+    let start = format!("{}{KEPT}", name.to_string_lossy());
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let kept = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&start));
+    let finding = |path: std::path::PathBuf| {
+        let message = format!(
+            "{} is the configuration from before a repair; it may hold secrets",
+            layout.shorten_home(&path)
+        );
+        let advice = format!(
+            "Once nothing in it is missed: rm {}",
+            shell_path(layout, &path)
+        );
+        Finding::new(FindingId::ConfigKept, message)
+            .path(path)
+            .advice(advice)
+    };
+    kept.map(|entry| finding(entry.path())).collect()
 }
 
 /// Agents that this program's own settings name and that are nowhere: what was meant for one of another name does not hold for it.
@@ -84,6 +112,9 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
     let id = profile.id.as_str();
     let message = format!("auth.profiles names {id}, which no agent has");
     let fix = match Owner::of(id) {
+        Owner::Vault if evidence.knows_profile(&profile.id) => {
+            format!("clawkeep models auth restore {}", shell_word(id))
+        }
         Owner::Vault => paste(
             id,
             &profile.provider,
@@ -154,7 +185,12 @@ fn new_order(examined: &ExaminedAgent, provider: &str, ids: &[ProfileId]) -> Str
 }
 
 fn legacy_default(evidence: &Evidence<'_>, settings: &Settings) -> Option<Finding> {
-    let (to, email) = suggested_default(settings, evidence.main_doc()?)?;
+    let from = ProfileId::new(LEGACY_DEFAULT);
+    // Two accounts are no rename: one of them would go from the configuration.
+    if evidence.knows_profile(&from) {
+        return None;
+    }
+    let (to, email) = renamed_default(settings, evidence.main_doc()?)?;
     let path = evidence.layout.config_file.clone();
     let message =
         format!("the configuration names {LEGACY_DEFAULT}, and the login is stored as {to}");
@@ -164,20 +200,33 @@ fn legacy_default(evidence: &Evidence<'_>, settings: &Settings) -> Option<Findin
             .path(&path)
             .repair(Repair::RenameConfigProfile {
                 path,
-                from: ProfileId::new(LEGACY_DEFAULT),
+                from,
                 to,
                 email,
             }),
     )
 }
 
-/// The stored login that the configuration's `anthropic:default` means, and its e-mail address. Source: the reference's
-/// doctor: by the configured address, else the last one that worked, else the only other one, else the only one that is
-/// named by an address.
-pub(super) fn suggested_default(
+/// What [`suggested_default`] says, where nothing speaks against it: the stores do not have the old id, the
+/// configuration does not have the new one, and the addresses are not two.
+pub(super) fn renamed_default(
     settings: &Settings,
     doc: &StoreDoc,
 ) -> Option<(ProfileId, Option<String>)> {
+    let (to, email) = suggested_default(settings, doc)?;
+    let configured = settings.profile(LEGACY_DEFAULT)?.email.as_deref();
+    let is_other_address = configured
+        .zip(email.as_deref())
+        .is_some_and(|(a, b)| a != b);
+    let is_taken = settings.profile(to.as_str()).is_some()
+        || doc.get(Section::Profiles, LEGACY_DEFAULT).is_some();
+    (!is_other_address && !is_taken).then_some((to, email))
+}
+
+/// The stored login that the configuration's `anthropic:default` means, and its e-mail address. Source: the reference's
+/// doctor: by the configured address, else the last one that worked, else the only other one, else the only one that is
+/// named by an address.
+fn suggested_default(settings: &Settings, doc: &StoreDoc) -> Option<(ProfileId, Option<String>)> {
     let configured = settings.profile(LEGACY_DEFAULT).filter(|profile| {
         profile.provider.as_str() == ANTHROPIC && profile.mode == Some(CredentialType::OAuth)
     })?;

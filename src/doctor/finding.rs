@@ -99,6 +99,12 @@ findings! {
     StoreSetAside = "store.set-aside", Warning;
     /// What another program wrote into a store was merged just now.
     StoreMerged = "store.merged", Note;
+    /// Another program wrote an old copy of a store just now; what commands changed since stays.
+    StoreOldCopy = "store.old-copy", Warning;
+    /// Another program keeps writing an old copy of a store, and the file is left as it is.
+    StoreLeft = "store.left", Error;
+    /// A profile that another program took out of a store together with others, and that can be put back.
+    StoreVanished = "store.vanished", Warning;
     /// An entry that cannot be read: kept, exported, and not used.
     StoreEntry = "store.entry", Warning;
     /// The directory is OpenClaw's, a newer gateway's.
@@ -113,6 +119,8 @@ findings! {
     LegacyAuth = "legacy.auth", Note;
     /// The `oauth.json` that all agents once shared.
     LegacyOauth = "legacy.oauth", Note;
+    /// A directory of a gateway that had one agent.
+    LegacyAgent = "legacy.agent", Warning;
     /// Another program's login cannot be read or understood.
     SourceDamaged = "source.damaged", Warning;
     /// Another program's login, stored here, is logged out.
@@ -155,6 +163,8 @@ findings! {
     ConfigSettings = "config.settings", Error;
     /// The configuration calls the login by the id it had before e-mail addresses were part of ids.
     ConfigLegacyDefault = "config.legacy-default", Warning;
+    /// The configuration as it was before a repair.
+    ConfigKept = "config.kept", Note;
     /// `auth.profiles` names a profile that no agent has.
     ConfigMissing = "config.missing", Warning;
     /// `auth.order` names a profile that no agent has.

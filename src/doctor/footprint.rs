@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::words::shell_path;
 use super::{Evidence, Finding, FindingId, Repair, editors};
-use crate::config::{DRAFT, Layout};
+use crate::config::{DRAFT, Layout, Settings};
 use crate::domain::{Section, StoreDoc};
 use crate::export::{StorePlace, parse};
 use crate::oauth::Rescue;
@@ -33,7 +33,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for path in dirs(evidence).iter().flat_map(|dir| files_in(dir)) {
         if is_leftover(&path, &layout.key_file_dir()) {
-            found.push(leftover(layout, path));
+            found.push(leftover(evidence, path));
         } else if name_of(&path).ends_with(TEMPORARY) && is_old(&path) {
             found.push(other_leftover(evidence, path));
         }
@@ -41,8 +41,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found.extend(unopened_answers(evidence));
     for path in copies(evidence) {
         found.extend(open_copy(layout, &path));
-        if !is_older_store(evidence, &path) {
-            found.push(copy(layout, path)); // an older store is told by itself
+        let is_to_be_moved = path.parent() == Some(&layout.state_dir.join("agent"));
+        if !is_older_store(evidence, &path) && !is_to_be_moved {
+            found.push(copy(layout, path)); // those are told by themselves
         }
     }
     found
@@ -102,6 +103,7 @@ fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
         let above = [place.site(), place.real()].map(|path| path.parent().map(Path::to_owned));
         dirs.extend(above.into_iter().flatten());
     }
+    dirs.extend(super::moved_agent::left_dirs(&layout.state_dir));
     dirs.extend(editors::dirs(layout));
     let mut seen = HashSet::new();
     dirs.retain(|dir| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
@@ -165,6 +167,18 @@ pub(super) fn is_leftover(path: &Path, key_dir: &Path) -> bool {
     (is_draft || is_tempfiles) && is_old(path)
 }
 
+/// Whether nothing is lost with a leftover: beside the draft of a configuration is the configuration, and it can be read.
+pub(super) fn is_replaceable(leftover: &Path) -> bool {
+    let name = name_of(leftover);
+    match name.strip_suffix(DRAFT) {
+        Some(config) => {
+            let config = leftover.with_file_name(config);
+            config.is_file() && Settings::load(&config).is_ok()
+        }
+        None => true,
+    }
+}
+
 /// A regular file that nobody has written for [`LEFT`].
 fn is_old(path: &Path) -> bool {
     let Ok(meta) = std::fs::symlink_metadata(path) else {
@@ -199,17 +213,23 @@ fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
     .collect()
 }
 
-fn leftover(layout: &Layout, path: PathBuf) -> Finding {
+fn leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
+    let layout = evidence.layout;
     let message = format!(
         "{} was left by a command that was killed; it may hold secrets",
         layout.shorten_home(&path)
     );
-    Finding::new(FindingId::FootprintLeftover, message)
-        .path(&path)
-        .repair(Repair::RemoveLeftover {
-            path,
-            key_dir: layout.key_file_dir(),
-        })
+    let finding = Finding::new(FindingId::FootprintLeftover, message).path(&path);
+    // A key without which nothing opens could be in it.
+    let is_keys = path.parent() == Some(&layout.key_file_dir());
+    if !is_replaceable(&path) || (is_keys && evidence.vault.unlocked().is_none()) {
+        let shown = shell_path(layout, &path);
+        return finding.advice(format!("Once nothing in it is missed: rm {shown}"));
+    }
+    finding.repair(Repair::RemoveLeftover {
+        path,
+        key_dir: layout.key_file_dir(),
+    })
 }
 
 /// A temporary file that is not ours to remove: a store's is merged by the next load that can, and any other is a copy that

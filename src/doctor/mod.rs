@@ -10,11 +10,13 @@ mod editors;
 mod exported;
 mod finding;
 mod footprint;
+mod moved_agent;
 mod openclaw;
 mod permissions;
 mod repair;
 mod stores;
 mod synced;
+mod vanished;
 mod vault;
 mod words;
 
@@ -25,13 +27,14 @@ pub use credentials::{
     how_to_log_in, how_to_renew, how_to_replace, login_again, misnamed, of_agent, paste,
 };
 pub use finding::{Finding, FindingId, Fix, Level};
-pub use repair::{Repair, RepairError, Repaired};
+pub use repair::{Premises, Repair, RepairError, Repaired};
 pub use stores::merged_since;
+pub use vanished::{Removed, removed_elsewhere};
 pub use words::{shell_path, shell_word};
 
 use crate::audit::Head;
 use crate::config::{AgentRef, Layout, OwnSettings, Settings};
-use crate::domain::{AgentName, Borrowed, StoreDoc, UnixMs};
+use crate::domain::{AgentName, Borrowed, ProfileId, Section, StoreDoc, UnixMs};
 use crate::oauth::Providers;
 use crate::sync::Notice;
 use crate::vault::{UnlockedVault, Vault};
@@ -111,6 +114,20 @@ pub struct Evidence<'e> {
 }
 
 impl Evidence<'_> {
+    /// Whether an agent has a profile of that id, or the vault keeps one that was removed.
+    #[must_use]
+    pub fn knows_profile(&self, id: &ProfileId) -> bool {
+        let has =
+            |examined: &ExaminedAgent| examined.doc.get(Section::Profiles, id.as_str()).is_some();
+        let is_kept = |examined: &ExaminedAgent| {
+            let vault = self.vault.unlocked();
+            let versions =
+                vault.map(|vault| vault.versions(&examined.agent.name, id.as_str(), self.now));
+            versions.is_some_and(|versions| versions.is_ok_and(|versions| !versions.is_empty()))
+        };
+        self.agents.iter().any(|one| has(one) || is_kept(one))
+    }
+
     /// The store that the reference's own doctor looks at.
     #[must_use]
     pub fn main_doc(&self) -> Option<&StoreDoc> {
@@ -125,11 +142,13 @@ impl Evidence<'_> {
 /// Everything that is found, in the order it is told in, each thing once.
 #[must_use]
 pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
-    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 10] = [
+    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 12] = [
         vault::check,
         permissions::check,
         stores::check,
         openclaw::check,
+        vanished::check,
+        moved_agent::check,
         credentials::check,
         configuration::check,
         footprint::check,

@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::configuration::suggested_default;
-use super::footprint::is_leftover;
+use super::configuration::renamed_default;
+use super::footprint::{is_leftover, is_replaceable};
+use super::moved_agent::move_agent_dir;
 use crate::config::{
-    ConfigChange, ConfigEdit, ConfigEditError, ConfigError, Settings, edit_config,
+    ConfigChange, ConfigEdit, ConfigEditError, ConfigError, Settings, edit_config_keeping,
 };
-use crate::domain::{ProfileId, StoreDoc};
+use crate::domain::{ProfileId, StoreDoc, UnixMs};
 use crate::platform::{
-    Access, FileError, LockDir, LockError, LockState, QueueLock, RemoveOutcome, check_trusted,
-    close_to_others, remove_if_present,
+    Access, DirectoryLock, FileError, LockDir, LockError, LockState, QueueLock, RemoveOutcome,
+    check_trusted, close_to_others, remove_if_present,
 };
+use crate::sync::utc_stamp;
 
 /// How long a repair waits for a store's queue of our own processes.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,15 +83,48 @@ pub enum Repair {
         /// The e-mail address of the stored login.
         email: Option<String>,
     },
+    /// Moves the directory of the only agent that gateways once had to where agents are now.
+    MoveAgentDir {
+        /// Where it is.
+        from: PathBuf,
+        /// The agent's directory now.
+        to: PathBuf,
+    },
 }
 
 /// What came of a repair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repaired {
     /// It was done.
-    Done,
-    /// There was nothing to do any more.
+    Done {
+        /// What is different now, a line each; nothing where the repair says it all. Quotes no secret.
+        difference: Vec<String>,
+        /// What was there before, where that is kept in a file.
+        kept: Option<PathBuf>,
+    },
+    /// There was nothing to do any more, or it would be wrong by now.
     NotNeeded,
+}
+
+impl Repaired {
+    /// It was done, and what it is called says what is different.
+    #[must_use]
+    pub fn done() -> Self {
+        Self::Done {
+            difference: Vec::new(),
+            kept: None,
+        }
+    }
+}
+
+/// What a repair looks at again before it acts.
+pub struct Premises<'p> {
+    /// The store that the configuration's profiles are looked up in.
+    pub main: &'p StoreDoc,
+    /// Whether an agent has a profile, or the vault keeps one that was removed.
+    pub knows_profile: &'p dyn Fn(&ProfileId) -> bool,
+    /// Now.
+    pub now: UnixMs,
 }
 
 /// Why a repair was not made. Nothing was changed.
@@ -125,25 +160,43 @@ impl Repair {
             Self::MoveVault { from, .. } | Self::MergeVault { from, .. } => from,
             Self::RemoveStaleLock { store, .. } => store,
             Self::RemoveOpenClawCopy { site } => site,
+            Self::MoveAgentDir { from, .. } => from,
         }
     }
 
-    /// Makes it, if what was found is still so. `doc` is the store that the configuration's profiles are looked up in.
+    /// The name in the record.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Chmod { .. } => "chmod",
+            Self::RemoveStaleLock { .. } => "remove-stale-lock",
+            Self::RemoveLeftover { .. } => "remove-leftover",
+            Self::RenameConfigProfile { .. } => "rename-config-profile",
+            Self::MoveAgentDir { .. } => "move-agent-directory",
+            Self::MoveVault { .. } => "move-vault",
+            Self::MergeVault { .. } => "merge-vault",
+            Self::RemoveLeftVault { .. } => "remove-left-vault",
+            Self::RemoveOpenClawCopy { .. } => "remove-openclaw-copy",
+        }
+    }
+
+    /// Makes it, if what was found is still so and nothing speaks against it.
     ///
     /// # Errors
     /// Why it was not made.
-    pub fn carry_out(&self, doc: &StoreDoc) -> Result<Repaired, RepairError> {
-        let changed = match self {
-            Self::Chmod { path, mode } => close_to_others(path, *mode)?,
-            Self::RemoveStaleLock { store, queue } => remove_stale_lock(store, queue)?,
-            Self::RemoveLeftover { path, key_dir } => {
-                check_trusted(path, Access::Read)?;
-                is_leftover(path, key_dir) && remove_if_present(path)? == RemoveOutcome::Removed
-            }
+    pub fn carry_out(&self, premises: &Premises<'_>) -> Result<Repaired, RepairError> {
+        let done = |is_done: bool| match is_done {
+            true => Repaired::done(),
+            false => Repaired::NotNeeded,
+        };
+        Ok(match self {
+            Self::Chmod { path, mode } => done(close_to_others(path, *mode)?),
+            Self::RemoveStaleLock { store, queue } => done(remove_stale_lock(store, queue)?),
+            Self::RemoveLeftover { path, key_dir } => done(remove_leftover(path, key_dir)?),
             Self::MoveVault { .. } | Self::MergeVault { .. } | Self::RemoveLeftVault { .. } => {
                 return Err(RepairError::NeedsKey);
             }
-            Self::RemoveOpenClawCopy { .. } => false,
+            Self::RemoveOpenClawCopy { .. } => return Err(RepairError::NeedsKey),
             Self::RenameConfigProfile {
                 path,
                 from,
@@ -151,21 +204,61 @@ impl Repair {
                 email,
             } => {
                 let settings = Settings::load(path)?;
-                let still = suggested_default(&settings, doc).is_some_and(|(id, _)| id == *to);
+                let still =
+                    renamed_default(&settings, premises.main).is_some_and(|(id, _)| id == *to);
+                if !still || (premises.knows_profile)(from) {
+                    return Ok(Repaired::NotNeeded);
+                }
                 let edit = ConfigEdit::Rename {
                     from: from.clone(),
                     to: to.clone(),
                     email: email.clone(),
                 };
-                still && edit_config(path, &edit)? == ConfigChange::Written
+                match edit_config_keeping(path, &edit, &utc_stamp(premises.now))? {
+                    (ConfigChange::Written, kept) => Repaired::Done {
+                        difference: renamed_in(&settings, from, to),
+                        kept,
+                    },
+                    (ConfigChange::None, _) => Repaired::NotNeeded,
+                }
             }
-        };
-        Ok(if changed {
-            Repaired::Done
-        } else {
-            Repaired::NotNeeded
+            Self::MoveAgentDir { from, to } => {
+                let difference = move_agent_dir(from, to, &utc_stamp(premises.now))?;
+                if difference.is_empty() {
+                    return Ok(Repaired::NotNeeded);
+                }
+                Repaired::Done {
+                    difference,
+                    kept: None,
+                }
+            }
         })
     }
+}
+
+/// Where the configuration named a profile that is called otherwise now.
+fn renamed_in(settings: &Settings, from: &ProfileId, to: &ProfileId) -> Vec<String> {
+    let in_profiles = settings.profile(from.as_str()).is_some();
+    let profiles = in_profiles.then(|| "auth.profiles".to_owned());
+    let orders = settings
+        .orders
+        .iter()
+        .filter(|order| order.ids.contains(from));
+    let orders = orders.map(|order| format!("auth.order.{}", order.provider));
+    let places = profiles.into_iter().chain(orders);
+    places
+        .map(|place| format!("{place}: {from} is {to} now"))
+        .collect()
+}
+
+/// Removes a leftover, unless somebody is about to use it.
+fn remove_leftover(path: &Path, key_dir: &Path) -> Result<bool, RepairError> {
+    check_trusted(path, Access::Read)?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    // Whoever of ours changes a configuration has this lock while there is a draft.
+    let _lock = DirectoryLock::acquire(dir, Instant::now() + QUEUE_TIMEOUT)?;
+    let is_left = is_leftover(path, key_dir) && is_replaceable(path);
+    Ok(is_left && remove_if_present(path)? == RemoveOutcome::Removed)
 }
 
 /// Takes the lock over as any writer of the store would, and lets it go.

@@ -13,7 +13,7 @@ use crate::config::Layout;
 use crate::domain::{AgentName, Credential, Owner, Seq};
 use crate::export::StorePlace;
 use crate::platform::{LockDir, LockState, exists};
-use crate::sync::Notice;
+use crate::sync::{Notice, Writer};
 use crate::vault::Vault;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -97,6 +97,44 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                         shell_path(layout, aside)
                     ))
             }
+            Notice::OldCopy {
+                path,
+                undoes,
+                writer,
+            } => {
+                let ids = undoes
+                    .removed
+                    .iter()
+                    .chain(&undoes.added)
+                    .chain(&undoes.replaced);
+                let mut changed: Vec<String> = ids.cloned().collect();
+                let orders = undoes.orders.iter();
+                changed.extend(orders.map(|provider| format!("the order of {provider}")));
+                let message = format!(
+                    "{} was written back by {} as an old copy; kept as a command set it: {}",
+                    layout.shorten_home(path),
+                    written_by(writer),
+                    changed.join(", ")
+                );
+                Finding::new(FindingId::StoreOldCopy, message)
+                    .agent(agent)
+                    .path(path)
+                    .advice("Restart that program, so that it reads the store again.")
+            }
+            Notice::OldCopyLeft { path, writer } => {
+                let message = format!(
+                    "{} is an old copy that {} keeps writing back; the vault keeps what commands changed since",
+                    layout.shorten_home(path),
+                    written_by(writer)
+                );
+                Finding::new(FindingId::StoreLeft, message)
+                    .agent(agent)
+                    .path(path)
+                    .advice(format!(
+                        "Restart that program, then: clawkeep export{}",
+                        super::credentials::of_agent(agent)
+                    ))
+            }
             Notice::Imported { profiles, .. } => {
                 let profiles = super::words::counted(*profiles, "profile");
                 Finding::new(
@@ -109,6 +147,18 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
         })
     };
     examined.notices.iter().filter_map(finding).collect()
+}
+
+/// Who may have written a store, as far as that is known.
+fn written_by(writer: &Writer) -> String {
+    let named = writer.gateways.iter();
+    let named: Vec<String> = named
+        .map(|(pid, name)| format!("{name} (pid {pid})"))
+        .collect();
+    match named.is_empty() {
+        true => "another program".to_owned(),
+        false => format!("another program, probably {}", named.join(" or ")),
+    }
 }
 
 /// A source is a file, or an item of the keychain, which has no path.

@@ -217,6 +217,14 @@ impl StoreDoc {
         }
     }
 
+    /// Makes a section what it is in `other`; it goes where `other` has none.
+    pub fn copy_section(&mut self, section: Section, other: &Self) {
+        match other.root.get(section.key()) {
+            Some(value) => drop(self.root.insert(section.key().to_owned(), value.clone())),
+            None => drop(self.root.shift_remove(section.key())),
+        }
+    }
+
     /// Removes one entry; an emptied section other than `profiles` goes too, as the reference does it.
     pub fn remove(&mut self, section: Section, key: &str) {
         let Some(Value::Object(fields)) = self.root.get_mut(section.key()) else {

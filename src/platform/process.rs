@@ -65,6 +65,67 @@ fn parent_name() -> Option<String> {
     None
 }
 
+/// The processes of this user that run a program, or a script, of one of these names with `command` for an argument or
+/// at the end of the name: ids and names, by id. Empty where the system does not tell.
+#[must_use]
+pub fn running_programs(names: &[&str], command: &str) -> Vec<(u32, String)> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut found: Vec<(u32, String)> = ids
+        .filter(|id| *id != std::process::id())
+        .filter_map(|id| Some((id, running_name(id, names, command)?)))
+        .collect();
+    found.sort();
+    found
+}
+
+#[cfg(unix)]
+fn running_name(id: u32, names: &[&str], command: &str) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = Path::new("/proc").join(id.to_string());
+    if std::fs::metadata(&dir).ok()?.uid() != effective_uid() {
+        return None;
+    }
+    let own = std::env::current_exe().ok();
+    if own.is_some() && std::fs::read_link(dir.join("exe")).ok() == own {
+        return None; // this program under another name
+    }
+    let line = std::fs::read(dir.join("cmdline")).ok()?;
+    let words = line
+        .split(|byte| *byte == 0)
+        .flat_map(|word| word.split(|byte| *byte == b' ')) // a title that the process gave itself
+        .map(|word| String::from_utf8_lossy(word).into_owned());
+    let words: Vec<String> = words.collect();
+    let script = words.get(1).map(String::as_str);
+    let name = name_of_program(words.first()?, script, names)?;
+    let runs_it =
+        name.ends_with(&format!("-{command}")) || words.iter().any(|word| word == command);
+    runs_it.then_some(name)
+}
+
+/// The name by which a command line runs one of the programs: as the program itself, or as a script of its package.
+#[cfg(unix)]
+fn name_of_program(program: &str, script: Option<&str>, names: &[&str]) -> Option<String> {
+    const INTERPRETERS: [&str; 3] = ["node", "bun", "deno"];
+    let name = Path::new(program).file_name()?.to_str()?;
+    let is_wanted = |name: &str| {
+        let rest = names.iter().find_map(|wanted| name.strip_prefix(wanted));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    if is_wanted(name) {
+        return Some(from_outside(name));
+    }
+    let script = Path::new(script.filter(|_| INTERPRETERS.contains(&name))?);
+    let parts = script.iter().filter_map(|part| part.to_str());
+    let mut parts = parts.filter(|part| is_wanted(part));
+    parts.next_back().map(from_outside)
+}
+
+#[cfg(not(unix))]
+fn running_name(_id: u32, _names: &[&str], _command: &str) -> Option<String> {
+    None
+}
+
 /// Forbids core dumps and, on Linux, attaching to this process. To be called before the first key is read.
 /// Best effort: where the system refuses, the process goes on.
 pub fn harden() {
@@ -200,5 +261,28 @@ mod tests {
             ("t", std::process::id())
         );
         assert!(!actor.host.is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn gateways_are_known_by_how_they_are_run() {
+        let names = ["clawdbot", "openclaw"];
+        for (program, script, want) in [
+            ("/usr/bin/clawdbot", None, Some("clawdbot")),
+            ("openclaw-gateway", None, Some("openclaw-gateway")),
+            (
+                "node",
+                Some("/l/node_modules/clawdbot/dist/entry.js"),
+                Some("clawdbot"),
+            ),
+            ("/usr/bin/node", Some("/usr/bin/openclaw"), Some("openclaw")),
+            ("node", Some("/home/a/x.js"), None),
+            ("vim", Some("/home/a/clawdbot"), None),
+            ("clawdbotx", None, None),
+            ("node", None, None),
+        ] {
+            let found = name_of_program(program, script, &names);
+            assert_eq!(found.as_deref(), want, "{program} {script:?}");
+        }
     }
 }

@@ -306,7 +306,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<Exchange> {
 ///
 /// # Errors
 /// When the system refuses.
-pub(super) fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};

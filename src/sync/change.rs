@@ -8,6 +8,7 @@ use super::edited::EditedBy;
 use super::engine::{Endpoints, RESTORE};
 use super::error::SyncError;
 use super::merge::{Change, Place};
+use super::old_copy::OldCopy;
 use super::sources::Planned;
 use super::survey::Takeover;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
@@ -180,6 +181,31 @@ pub(super) fn merge_events(
         observed_use(tx, agent, before, after)?;
     }
     Ok(())
+}
+
+/// Says that what another program wrote is an old copy of the store, and what was not merged of it.
+pub(super) fn old_copy_event(place: &StorePlace, old: &OldCopy, is_written: bool) -> EventDraft {
+    let path = from_outside(&place.path().to_string_lossy());
+    let event = EventDraft::new(EventKind::StoreMerged, Origin::StoreFile)
+        .outcome(Outcome::Skipped)
+        .detail("path", path)
+        .detail("why", "old copy")
+        .detail("round", old.rounds)
+        .detail("written", is_written);
+    let undoes = &old.undoes;
+    let names = [
+        ("removed", &undoes.removed),
+        ("added", &undoes.added),
+        ("replaced", &undoes.replaced),
+        ("orders", &undoes.orders),
+    ];
+    names
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .fold(event, |event, (what, names)| {
+            let names = names.iter().map(|name| from_outside(name));
+            event.detail(what, names.take(NAMES_MAX).collect::<Vec<_>>())
+        })
 }
 
 /// Adds what one side changed: the names by section, as many as fit, and how many there were.

@@ -153,7 +153,7 @@ fn is_same(a: &StoreReading, b: &StoreReading) -> bool {
 }
 
 /// `20260109T003248Z`.
-pub(super) fn utc_stamp(at: UnixMs) -> String {
+pub(crate) fn utc_stamp(at: UnixMs) -> String {
     chrono::DateTime::from_timestamp_millis(at.0)
         .unwrap_or_default()
         .format("%Y%m%dT%H%M%SZ")

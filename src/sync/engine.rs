@@ -21,7 +21,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::borrowed::Update;
-use super::change::{Pinning, Step, apply, merge_events};
+use super::change::{Pinning, Step, apply, merge_events, old_copy_event};
 use super::destination::ExportPlan;
 use super::edited::Edited;
 use super::error::SyncError;
@@ -188,6 +188,10 @@ impl<'e> Engine<'e> {
         self.see_to_interrupted()?;
         let mut survey = self.survey(agent, mode, None)?;
         // The other credentials of a damaged agent are synced all the same, but there is no frame to put them into.
+        if survey.is_left_alone(&survey.state.doc) && survey.is_settled() {
+            survey.leaves_file = true;
+            survey.tell_of_other_writers(&Course::nothing());
+        }
         if survey.is_settled() || survey.state.damage.frame {
             let not_written = survey.take_want_of_memory();
             let not_written = not_written.filter(|_| !survey.state.doc.is_blank());
@@ -294,6 +298,12 @@ impl<'e> Engine<'e> {
             }
             _ => Legacy::default(),
         };
+        let is_known_elsewhere = match &file {
+            StoreReading::Parsed { bytes, .. } if !state.superseded.is_empty() => {
+                self.is_known_elsewhere(agent, &place, bytes)?
+            }
+            _ => false,
+        };
         let (destination, copy) = self.destination(agent, &place);
         let left = self.left_copies.iter();
         let left: Vec<PathBuf> = left
@@ -309,6 +319,9 @@ impl<'e> Engine<'e> {
             record,
             file,
             withheld,
+            is_known_elsewhere,
+            now: self.clock.now(),
+            leaves_file: false,
             mended: false,
             planned,
             borrowed,
@@ -332,6 +345,24 @@ impl<'e> Engine<'e> {
             }
         };
         Ok((state, record))
+    }
+
+    /// Whether another agent whose store is the same file knows these bytes.
+    fn is_known_elsewhere(
+        &self,
+        agent: &AgentRef,
+        place: &StorePlace,
+        bytes: &[u8],
+    ) -> Result<bool, SyncError> {
+        for other in self.vault.agents()? {
+            if other != agent.name
+                && let Ok(Some(record)) = self.vault.export_record(place.site(), &other)?
+                && self.vault.is_as_exported(&record, bytes)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What the sources say of a document.
@@ -471,6 +502,8 @@ impl<'e> Engine<'e> {
             if writes && self.make_site_dir(&survey)? {
                 continue;
             }
+            survey.leaves_file = is_whole && survey.is_to_be_left(&course, extent);
+            let target = course.target(&survey.state.doc);
             let write = match is_whole {
                 true => survey.write_needed(target, extent),
                 false => Write::No,
@@ -520,7 +553,7 @@ impl<'e> Engine<'e> {
                 write = Write::No;
             }
         }
-        is_pending |= !is_whole;
+        is_pending |= !is_whole || survey.leaves_file;
         let withheld = survey.withheld.clone();
         let withheld = withheld.filter(|_| !survey.is_withholding_known() && !target.is_blank());
         let announced = withheld.filter(|_| is_whole);
@@ -545,6 +578,7 @@ impl<'e> Engine<'e> {
         survey
             .notices
             .extend(announced.map(|openclaw| Notice::Withheld { openclaw }));
+        survey.tell_of_other_writers(&course);
         let legacy = survey.legacy.entries.len();
         if legacy > 0 {
             let path = survey.place.dir().join(LEGACY_STORE);
@@ -656,6 +690,16 @@ impl<'e> Engine<'e> {
             )?;
         }
         merge_events(&mut tx, agent, place, stored, &course.takeover)?;
+        if let Some(old) = &course.takeover.old_copy {
+            let event = old_copy_event(place, old, !survey.leaves_file);
+            tx.append(Some(&agent.name), event)?;
+        }
+        if let Some(superseded) = survey
+            .superseded_after(course, plan.write)
+            .filter(|_| is_whole)
+        {
+            tx.set_superseded(&agent.name, &superseded)?;
+        }
         share(&mut tx, agent, exchanged, &sharing)?;
         if let Some(synced) = &course.synced {
             let sync = Step::Sync(&survey.planned);

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::old_copy::Undoes;
 use crate::domain::{Borrowed, ProfileId};
 use crate::export::FormatFault;
 use crate::platform::openclaw::OpenClawDir;
+use crate::platform::running_programs;
 use crate::sources::SourceFault;
 
 /// Something worth a line on stderr.
@@ -89,6 +91,33 @@ pub enum Notice {
         /// Why.
         error: String,
     },
+    /// Another program wrote an old copy of a store, and a command has changed the store since. What the command did
+    /// stays, and the store was written again.
+    OldCopy {
+        /// The store.
+        path: PathBuf,
+        /// What it would have undone.
+        undoes: Undoes,
+        /// Who may have written it.
+        writer: Writer,
+    },
+    /// Another program keeps writing an old copy of a store. The vault keeps what commands changed since, and the file
+    /// is left as it is.
+    OldCopyLeft {
+        /// The store.
+        path: PathBuf,
+        /// Who may have written it.
+        writer: Writer,
+    },
+    /// Another program took several profiles, or all, out of a store.
+    Vanished {
+        /// The store.
+        path: PathBuf,
+        /// Their ids.
+        profiles: Vec<String>,
+        /// Who may have written it.
+        writer: Writer,
+    },
     /// No store is written there: the directory is OpenClaw's.
     Withheld {
         /// OpenClaw's directory, and what shows that it is one.
@@ -100,6 +129,24 @@ pub enum Notice {
         path: PathBuf,
     },
 }
+
+/// Who may have written a store: the gateways of this user that run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writer {
+    /// Their process ids and names.
+    pub gateways: Vec<(u32, String)>,
+}
+
+impl Writer {
+    pub(super) fn find() -> Self {
+        Self {
+            gateways: running_programs(&GATEWAYS, "gateway"),
+        }
+    }
+}
+
+/// What gateways that write `auth-profiles.json` are called.
+const GATEWAYS: [&str; 3] = ["clawdbot", "moltbot", "openclaw"];
 
 impl Notice {
     /// Whether it tells of what a source says; such notices are made anew with every plan.

@@ -10,12 +10,13 @@ use super::edited::Edited;
 use super::engine::Extent;
 use super::error::SyncError;
 use super::merge::{Change, Side, changes_of_file, merge};
-use super::notice::Notice;
+use super::notice::{Notice, Writer};
+use super::old_copy::{self, OldCopy};
 use super::sources::{Legacy, Planned};
-use crate::domain::{ProfileId, SecretJson, Section, StoreDoc};
+use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, UnixMs};
 use crate::export::{StorePlace, StoreReading, parse, render};
 use crate::platform::openclaw::OpenClawDir;
-use crate::vault::{AgentState, ExportRecord, ExportState};
+use crate::vault::{AgentState, ExportRecord, ExportState, Superseded};
 
 impl AgentState {
     /// The error that names the first row that is not as clawkeep left it.
@@ -43,6 +44,12 @@ pub(super) struct Survey {
     pub(super) destination: Destination,
     /// What is there of a write under way, or of one that was cut off; see `leftover`.
     pub(super) leftovers: Vec<PathBuf>,
+    /// Another agent shares the file and knows what is in it: clawkeep wrote it, or has merged it.
+    pub(super) is_known_elsewhere: bool,
+    /// When it was found.
+    pub(super) now: UnixMs,
+    /// The file is an old copy, written back too often to be written over again.
+    pub(super) leaves_file: bool,
     /// A damaged file was just moved aside.
     pub(super) mended: bool,
     /// What the sources say.
@@ -59,7 +66,9 @@ impl Survey {
     /// Everything agrees: nothing to lock, nothing to write.
     pub(super) fn is_settled(&self) -> bool {
         let file = match &self.file {
-            StoreReading::Known { .. } => self.is_record_current(),
+            StoreReading::Known { .. } => {
+                self.is_record_current() || self.is_left_alone(&self.state.doc)
+            }
             StoreReading::Parsed { .. } => false,
             StoreReading::Missing => {
                 self.state.doc.is_blank() || self.is_withholding_known() || !self.is_wanted()
@@ -127,6 +136,122 @@ impl Survey {
         is_new && matches!(self.destination, Destination::File)
     }
 
+    /// Whether the file is an old copy that clawkeep has stopped writing over while the vault has `target`.
+    pub(super) fn is_left_alone(&self, target: &StoreDoc) -> bool {
+        let mut past = self.state.superseded.iter();
+        if self.withheld.is_some() || !past.any(|known| known.left_at.is_some()) {
+            return false;
+        }
+        let is = |file: &StoreDoc| {
+            let past = &self.state.superseded;
+            old_copy::is_left_alone(past, file, target, self.now)
+        };
+        match &self.file {
+            StoreReading::Parsed { doc, .. } => is(doc),
+            StoreReading::Known { bytes } => parse(bytes).is_ok_and(|doc| is(&doc)),
+            _ => false,
+        }
+    }
+
+    /// Whether the file is not written over, since it is an old copy that was written back too often: until the vault
+    /// has something else, or a command changes something or asks for the file.
+    pub(super) fn is_to_be_left(&self, course: &Course, extent: Extent) -> bool {
+        let rounds = course.takeover.old_copy.as_ref().map(|old| old.rounds);
+        let is_too_often = rounds.is_some_and(|rounds| rounds >= old_copy::ROUNDS_MAX);
+        extent == Extent::AsNeeded
+            && !self.withheld.is_some()
+            && course.edited.doc.is_none()
+            && (is_too_often || self.is_left_alone(course.target(&self.state.doc)))
+    }
+
+    /// Notes what other programs did to the store that a person has to know of.
+    pub(super) fn tell_of_other_writers(&mut self, course: &Course) {
+        let path = || self.place.path().to_owned();
+        let takeover = &course.takeover;
+        let notice = match &takeover.old_copy {
+            _ if self.leaves_file => Some(Notice::OldCopyLeft {
+                path: path(),
+                writer: Writer::find(),
+            }),
+            Some(old) => Some(Notice::OldCopy {
+                path: path(),
+                undoes: old.undoes.clone(),
+                writer: Writer::find(),
+            }),
+            None => self.vanished(takeover).map(|profiles| Notice::Vanished {
+                path: path(),
+                profiles,
+                writer: Writer::find(),
+            }),
+        };
+        self.notices.extend(notice);
+    }
+
+    /// The profiles that another program took out of the store all at once: several, or every one there was.
+    fn vanished(&self, takeover: &Takeover) -> Option<Vec<String>> {
+        let (Some(after), Step::Merge { first: false }) = (&takeover.doc, &takeover.step) else {
+            return None;
+        };
+        let ids = self.state.doc.entries(Section::Profiles);
+        let gone = ids.filter(|(id, _)| after.get(Section::Profiles, id).is_none());
+        let gone: Vec<String> = gone.map(|(id, _)| id.to_owned()).collect();
+        let is_empty = after.entries(Section::Profiles).next().is_none();
+        (gone.len() > 1 || (gone.len() == 1 && is_empty)).then_some(gone)
+    }
+
+    /// The old copy that a document which another program wrote is, if it is one.
+    fn old_copy(&self, theirs: &StoreDoc) -> Option<OldCopy> {
+        // A store that is seen for the first time is imported, whatever it says.
+        self.record.as_ref()?;
+        if self.state.superseded.is_empty() || self.is_known_elsewhere {
+            return None;
+        }
+        let ours = &self.state.doc;
+        let past = &self.state.superseded;
+        if self.is_written_as_is() {
+            return old_copy::find(past, (ours, theirs, ours), self.now);
+        }
+        old_copy::find(past, (&self.base(), theirs, ours), self.now)
+    }
+
+    /// The earlier contents of the store after a load; nothing where they stay as they are.
+    pub(super) fn superseded_after(
+        &self,
+        course: &Course,
+        write: Write,
+    ) -> Option<Vec<Superseded>> {
+        let stored = &self.state.doc;
+        let target = course.target(stored);
+        let base = match self.is_written_as_is() {
+            true => None,
+            false => Some(self.base()).filter(|_| self.record.is_some()),
+        };
+        let base = base.as_ref().unwrap_or(stored);
+        let is_written = matches!(write, Write::Yes(_) | Write::Remove);
+        let before = course.synced.as_ref().or(course.takeover.doc.as_deref());
+        let before = before.unwrap_or(stored);
+        let edited = course.edited.doc.as_ref();
+        let is_decision = edited.is_some_and(|after| !old_copy::is_same_content(before, after));
+        let mut replaced: Vec<&StoreDoc> = match &self.file {
+            StoreReading::Parsed { doc, .. } if is_written && self.record.is_some() => {
+                vec![base, doc]
+            }
+            StoreReading::Parsed { doc, .. } if is_written => vec![doc],
+            StoreReading::Parsed { .. } if self.record.is_some() => vec![base],
+            StoreReading::Known { .. } if is_written => vec![base],
+            _ => Vec::new(),
+        };
+        // Where there is no file now, a program can have in memory what there was.
+        replaced.extend(Some(before).filter(|_| is_decision));
+        let turn = old_copy::Turn {
+            replaced,
+            target,
+            is_decision,
+            old_copy: course.takeover.old_copy.as_ref(),
+        };
+        old_copy::after(&self.state.superseded, &turn, self.now)
+    }
+
     /// What was last known to be in the file; nothing, if nothing was.
     fn base(&self) -> StoreDoc {
         let snapshot = self
@@ -156,6 +281,7 @@ impl Survey {
                     changes: Vec::new(),
                     step: Step::Legacy,
                     spent: Vec::new(),
+                    old_copy: None,
                 }
             }
         }
@@ -167,6 +293,16 @@ impl Survey {
         let step = Step::Merge {
             first: self.record.is_none(),
         };
+        let old_copy = self.old_copy(theirs);
+        let base = match self.is_written_as_is() {
+            true => None,
+            false => Some(self.base()),
+        };
+        let without_content = old_copy.is_some().then(|| {
+            let base = base.as_ref().unwrap_or(ours);
+            Arc::new(old_copy::with_content_of(theirs, base, ours))
+        });
+        let theirs = without_content.as_ref().unwrap_or(theirs);
         if self.is_written_as_is() {
             return Takeover {
                 doc: Some(Arc::clone(theirs)).filter(|doc| **doc != *ours),
@@ -174,9 +310,10 @@ impl Survey {
                 changes: changes_of_file(theirs, ours),
                 step,
                 spent: Vec::new(),
+                old_copy,
             };
         }
-        let merged = merge(&self.base(), theirs, ours);
+        let merged = merge(&base.unwrap_or_default(), theirs, ours);
         let lost = merged
             .lost
             .into_iter()
@@ -187,6 +324,7 @@ impl Survey {
             changes: merged.changes,
             step,
             spent: Vec::new(),
+            old_copy,
         }
     }
 
@@ -198,6 +336,9 @@ impl Survey {
             (false, false, false) => return Write::Remove,
             (false, true, false) if matches!(self.file, StoreReading::Missing) => return Write::No,
             (false, true, _) => {}
+        }
+        if self.leaves_file {
+            return Write::No;
         }
         let reads = |doc: &StoreDoc, bytes: &[u8]| match extent {
             _ if !std::ptr::eq(doc, target) && doc != target => Some(Reason::Changed),
@@ -239,6 +380,8 @@ pub(super) struct Takeover {
     pub(super) step: Step<'static>,
     /// Profiles that stay as the vault has them, since the file's refresh token is spent.
     pub(super) spent: Vec<String>,
+    /// The file is an old copy: its profiles and orders were not merged.
+    pub(super) old_copy: Option<OldCopy>,
 }
 
 /// The documents a load goes through, from the vault's to the one it ends with. A step that changes nothing has none.
@@ -260,11 +403,21 @@ impl Takeover {
             changes: Vec::new(),
             step: Step::Merge { first: false },
             spent: Vec::new(),
+            old_copy: None,
         }
     }
 }
 
 impl Course {
+    /// One that changes nothing.
+    pub(super) fn nothing() -> Self {
+        Self {
+            takeover: Takeover::nothing(),
+            synced: None,
+            edited: Edited::nothing(),
+        }
+    }
+
     /// Whether anything of the vault changes with it.
     pub(super) fn changes_something(&self) -> bool {
         self.takeover.doc.is_some()

@@ -14,6 +14,7 @@ use super::profiles::Plain;
 use super::proof::{AgentProof, Altered, Proof, Scope};
 use super::seal_json::open_json;
 use super::sections::{Frame, frame_of};
+use super::superseded::{self, Superseded};
 use super::{UnlockedVault, sections};
 use crate::domain::{AgentName, Borrowed, Endpoint, Owner, StoreDoc, VaultId, normalize_provider};
 
@@ -32,6 +33,8 @@ pub struct AgentState {
     pub pins: BTreeMap<String, Endpoint>,
     /// The profiles that were imported as another program's.
     pub borrowed: BTreeMap<String, Borrowed>,
+    /// Earlier contents of its store, the oldest first.
+    pub superseded: Vec<Superseded>,
 }
 
 /// What a document lacks, since its rows are damaged or were modified outside clawkeep.
@@ -130,6 +133,7 @@ impl Reader<'_> {
             damage: Damage::default(),
             pins: BTreeMap::new(),
             borrowed: BTreeMap::new(),
+            superseded: Vec::new(),
         };
         let agents = self.proof.listing(Scope::Vault, Part::Agents)?;
         let (id, is_row_proved) = match self.proof.agent(&agents, name.as_str())? {
@@ -161,6 +165,7 @@ impl Reader<'_> {
             Some(frame) => {
                 state.pins = frame.pins.into_iter().filter_map(pinned).collect();
                 state.borrowed = frame.borrowed.into_iter().filter_map(borrowed).collect();
+                state.superseded = superseded::from_frame(frame.superseded);
                 frame.fields
             }
             None => {

@@ -22,6 +22,16 @@ pub(super) struct Frame {
     pub(super) pins: Map<String, Value>,
     /// The profiles that were imported as another program's: its name and its file's path.
     pub(super) borrowed: Map<String, Value>,
+    /// Earlier contents of the store; see `superseded`.
+    pub(super) superseded: Map<String, Value>,
+}
+
+/// What an agent's frame has beside the document.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    pub(super) pins: &'a Map<String, Value>,
+    pub(super) borrowed: &'a Map<String, Value>,
+    pub(super) superseded: &'a Map<String, Value>,
 }
 
 impl Frame {
@@ -37,14 +47,19 @@ impl Frame {
         agent: &AgentName,
         revision: i64,
         frame: &SecretJson,
-        (pins, borrowed): (&Map<String, Value>, &Map<String, Value>),
+        beside: Beside<'_>,
     ) -> Result<Vec<u8>, CryptoError> {
-        let frame = frame.expose_secret();
-        let all = match borrowed.is_empty() {
-            true => json!([frame, {}, pins]),
-            false => json!([frame, {}, pins, borrowed]),
-        };
-        let all = SecretJson::new(all);
+        let fields = frame.expose_secret();
+        let Beside {
+            pins,
+            borrowed,
+            superseded,
+        } = beside;
+        let all = SecretJson::new(match (borrowed.is_empty(), superseded.is_empty()) {
+            (true, true) => json!([fields, {}, pins]),
+            (false, true) => json!([fields, {}, pins, borrowed]),
+            (_, false) => json!([fields, {}, pins, borrowed, superseded]),
+        });
         seal_json(seal, Self::aad(vault, agent, revision), all.expose_secret())
     }
 
@@ -64,6 +79,7 @@ impl Frame {
             generations: parts.next()?,
             pins: parts.next().unwrap_or_default(), // frames of before schema 3 have none
             borrowed: parts.next().unwrap_or_default(), // nor have most
+            superseded: parts.next().unwrap_or_default(), // absent where nothing was replaced
         })
     }
 }

@@ -11,7 +11,7 @@ use super::keys::Keys;
 use super::listing::Part;
 use super::proof::Scope;
 use super::reload::newer_keys;
-use super::sections::{Frame, frame_of};
+use super::sections::{Beside, Frame, frame_of};
 use super::unlock::UnlockedVault;
 use super::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
@@ -49,6 +49,8 @@ struct Touched {
     pins: Map<String, Value>,
     /// The profiles that become another program's, or (null) ours.
     borrowed: Map<String, Value>,
+    /// Its earlier contents, if they change.
+    superseded: Option<Map<String, Value>>,
 }
 
 impl UnlockedVault {
@@ -200,11 +202,17 @@ impl Tx<'_> {
         };
         let stored = stored
             .map(|blob| Frame::open(&self.keys.seal, self.vault, agent, touched.revision, &blob));
-        let (stored, mut pins, mut borrowed) = match stored {
-            Some(Some(frame)) => (Some(Some(frame.fields)), frame.pins, frame.borrowed),
-            Some(None) => (Some(None), Map::new(), Map::new()),
-            None => (None, Map::new(), Map::new()),
+        let (stored, mut pins, mut borrowed, known) = match stored {
+            Some(Some(frame)) => (
+                Some(Some(frame.fields)),
+                frame.pins,
+                frame.borrowed,
+                frame.superseded,
+            ),
+            Some(None) => (Some(None), Map::new(), Map::new(), Map::new()),
+            None => (None, Map::new(), Map::new(), Map::new()),
         };
+        let superseded = touched.superseded.as_ref().unwrap_or(&known);
         let frame = match (&touched.frame, stored) {
             (Some(frame), _) => frame.clone(),
             (None, Some(fields)) => SecretJson::new(Value::Object(fields.ok_or_else(unopened)?)),
@@ -216,7 +224,11 @@ impl Tx<'_> {
         borrowed.extend(touched.borrowed.clone());
         borrowed.retain(|profile, value| profiles.contains(profile) && !value.is_null());
         let revision = touched.next;
-        let beside = (&pins, &borrowed);
+        let beside = Beside {
+            pins: &pins,
+            borrowed: &borrowed,
+            superseded,
+        };
         let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, beside)?;
         self.tx
             .execute(
@@ -239,6 +251,13 @@ impl Tx<'_> {
     pub(super) fn set_frame(&mut self, agent: &AgentName, frame: SecretJson) {
         if let Some(touched) = self.touched.get_mut(agent) {
             touched.frame = Some(frame);
+        }
+    }
+
+    /// Sets the agent's earlier contents. The agent must have been touched.
+    pub(super) fn set_superseded_part(&mut self, agent: &AgentName, part: Map<String, Value>) {
+        if let Some(touched) = self.touched.get_mut(agent) {
+            touched.superseded = Some(part);
         }
     }
 
@@ -348,6 +367,7 @@ impl Tx<'_> {
             frame: None,
             pins: Map::new(),
             borrowed: Map::new(),
+            superseded: None,
         };
         self.touched.insert(agent.clone(), touched);
         Ok(id)

@@ -51,6 +51,7 @@ mod record_library;
 mod refresh;
 mod refresh_faults;
 mod refresh_shared;
+mod repairs;
 mod secret_service_vault;
 mod secretref;
 mod shown;
@@ -64,6 +65,7 @@ mod together;
 #[cfg(target_os = "linux")]
 mod trust;
 mod two_writers;
+mod undone;
 mod upgrade;
 mod upgrade_forged;
 mod vault_home;

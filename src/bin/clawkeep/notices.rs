@@ -1,12 +1,13 @@
 //! What a load has to tell, in words.
 
+use clawkeep::doctor::shell_word;
 use clawkeep::domain::escaped;
 use clawkeep::sources::SourceFault;
-use clawkeep::sync::Notice;
+use clawkeep::sync::{Notice, Undoes, Writer};
 
 use crate::context::Context;
 use crate::stand_in;
-use crate::ui::shown_id;
+use crate::ui::{shown_id, shown_ids};
 
 /// A line for a person; nothing where there is nothing to say. It begins with how bad it is.
 pub(crate) fn words(notice: &Notice) -> Option<String> {
@@ -94,6 +95,32 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         Notice::RefreshUnfinished { error } => format!(
             "Warning: a refresh had been cut off, and what it left could not be seen to: {error}. The next command tries again."
         ),
+        Notice::OldCopy {
+            path,
+            undoes,
+            writer,
+        } => format!(
+            "Warning: {} was written back by {} as an old copy, from before a command changed it. {} The store was written again. If the old state is wanted, set it with clawkeep.",
+            path.display(),
+            written_by(writer),
+            kept(undoes)
+        ),
+        Notice::OldCopyLeft { path, writer } => format!(
+            "Warning: {} is an old copy, which {} keeps writing back. The vault keeps what commands changed since, and hands out nothing that they removed; the file is left as it is. Restart that program, then: clawkeep export",
+            path.display(),
+            written_by(writer)
+        ),
+        Notice::Vanished {
+            path,
+            profiles,
+            writer,
+        } => format!(
+            "Warning: {} was written by {} without {}. The vault keeps removed credentials for 30 days. To put one back: {}",
+            path.display(),
+            written_by(writer),
+            shown_ids(profiles.iter().map(String::as_str)),
+            restoring(profiles)
+        ),
         Notice::Withheld { openclaw } => format!(
             "Note: {} belongs to a newer gateway, OpenClaw, {}, so clawkeep writes none there; the vault has every change. To write one elsewhere: clawkeep export --to FILE --reveal",
             openclaw.root.display(),
@@ -106,7 +133,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
 /// A line for a person, with the paths of this run. Under the gateway's name, what only this program says is left out.
 pub(crate) fn words_for(context: &Context, notice: &Notice) -> Option<String> {
     match notice {
-        Notice::PlainCopy { .. } if stand_in::is_called_as_gateway() => None,
+        _ if is_of_our_name(notice) && stand_in::is_called_as_gateway() => None,
         Notice::PlainCopy { path } => Some(format!(
             "Note: wrote {}, a copy of the credentials in plain text, for the gateway. To turn it off: set export = \"off\" under [clawkeep] in {}, then run: clawkeep sync",
             context.layout.shorten_home(path),
@@ -114,6 +141,59 @@ pub(crate) fn words_for(context: &Context, notice: &Notice) -> Option<String> {
         )),
         _ => words(notice),
     }
+}
+
+/// Whether it is told under this program's own name alone: the reference, whose name it can have, says nothing of it.
+pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::PlainCopy { .. }
+            | Notice::OldCopy { .. }
+            | Notice::OldCopyLeft { .. }
+            | Notice::Vanished { .. }
+    )
+}
+
+/// Who may have written a store, as far as that is known.
+fn written_by(writer: &Writer) -> String {
+    let named = writer
+        .gateways
+        .iter()
+        .map(|(pid, name)| format!("{} (pid {pid})", shown_id(name)));
+    let named: Vec<String> = named.collect();
+    match named.as_slice() {
+        [] => "another program".to_owned(),
+        [one] => format!("another program, probably {one}"),
+        several => format!("another program, probably one of {}", several.join(", ")),
+    }
+}
+
+/// What stays although an old copy says otherwise.
+fn kept(undoes: &Undoes) -> String {
+    let ids = |ids: &[String]| shown_ids(ids.iter().map(String::as_str));
+    let parts = [
+        (&undoes.removed, "still removed"),
+        (&undoes.added, "still there"),
+        (&undoes.replaced, "as they were set last"),
+    ];
+    let mut kept: Vec<String> = parts
+        .into_iter()
+        .filter(|(names, _)| !names.is_empty())
+        .map(|(names, what)| format!("{what}: {}", ids(names)))
+        .collect();
+    if !undoes.orders.is_empty() {
+        kept.push(format!(
+            "the order as it was set last, not the earlier one: {}",
+            ids(&undoes.orders)
+        ));
+    }
+    format!("Kept: {}.", kept.join("; "))
+}
+
+/// The command that puts a removed credential back; one is enough as an example.
+fn restoring(profiles: &[String]) -> String {
+    let id = profiles.first().map_or("ID", String::as_str);
+    format!("clawkeep models auth restore {}", shell_word(id))
 }
 
 /// Of what lasts until somebody does something: what it is about, and what is said when it is over.
@@ -126,6 +206,10 @@ pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
         Notice::BorrowedUnavailable { profile, from, .. } => Some((
             format!("borrowed {profile} {}", from.path),
             format!("{} can be read again", from.path),
+        )),
+        Notice::OldCopyLeft { path, .. } => Some((
+            format!("old copy {}", path.display()),
+            format!("{} is up to date again", path.display()),
         )),
         _ => None,
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings, openclaw};
-use clawkeep::doctor::{how_to_renew, how_to_replace, misnamed, paste};
+use clawkeep::doctor::{Removed, how_to_renew, how_to_replace, misnamed, paste, removed_elsewhere};
 use clawkeep::domain::{
     Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
 };
@@ -167,9 +167,20 @@ impl How {
                 "Warning: the store could not be removed: {error}. The next command tries again."
             ));
         }
+        let is_missing = picks.iter().any(|pick| pick.choice.chosen.is_none());
+        let removed = match is_missing {
+            true => removed_elsewhere(&vault, &agent.name, &loaded.doc, context.clock.now()),
+            false => Vec::new(),
+        };
+        let found = Found {
+            context,
+            loaded: &loaded,
+            renewals: &renewals,
+            removed: &removed,
+        };
         let picked = picks
             .iter()
-            .map(|pick| Picked::of((context, &loaded, &renewals), &agent, pick, is_strict));
+            .map(|pick| Picked::of(&found, &agent, pick, is_strict));
         let picked = picked.collect::<Result<Vec<_>, _>>()?;
         for pick in &picks {
             tell_of_passed_over(context, (&agent, &loaded.doc, &renewals), pick);
@@ -457,6 +468,15 @@ fn tell_of_not_renewed(context: &Context, renewals: &Renewals, pick: &Pick) {
     }
 }
 
+/// What a choice was made from, and what was found beside it.
+struct Found<'f> {
+    context: &'f Context,
+    loaded: &'f Loaded,
+    renewals: &'f Renewals,
+    /// What other programs took out of the store, where something is missing.
+    removed: &'f [Removed],
+}
+
 impl Picked {
     /// What is used, for who asked to be told more.
     fn described(&self, now: UnixMs) -> String {
@@ -469,12 +489,12 @@ impl Picked {
     }
 
     fn of(
-        found: (&Context, &Loaded, &Renewals),
+        found: &Found<'_>,
         agent: &AgentRef,
         pick: &Pick,
         is_strict: bool,
     ) -> Result<Self, Failure> {
-        let doc = &found.1.doc;
+        let doc = &found.loaded.doc;
         let Some(id) = &pick.choice.chosen else {
             return Err(none(found, agent, pick, is_strict));
         };
@@ -508,12 +528,13 @@ fn secret_of(doc: &StoreDoc, id: &ProfileId, credential: &Credential<'_>) -> Sec
 }
 
 /// Why nothing can be handed out, and what to do.
-fn none(
-    (context, loaded, renewals): (&Context, &Loaded, &Renewals),
-    agent: &AgentRef,
-    pick: &Pick,
-    is_strict: bool,
-) -> Failure {
+fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Failure {
+    let Found {
+        context,
+        loaded,
+        renewals,
+        removed,
+    } = *found;
     let doc = &loaded.doc;
     let passed = &pick.choice.passed_over;
     let reasons: Vec<String> = passed
@@ -570,7 +591,23 @@ fn none(
     let entry = passed
         .iter()
         .find_map(|(id, why)| how_to_fix_entry((context, agent, doc, renewals), (id, *why)));
-    let next = not_renewed.or(renew).or(entry).or(rests).or(add);
+    let removed = removed.iter().find(|removed| match &pick.wanted {
+        Wanted::Of(provider) => removed.provider == *provider,
+        Wanted::Profile(id) => removed.id == *id,
+    });
+    let restore = removed.map(|removed| {
+        format!(
+            "Another program took {} out of the store. Put it back: {}",
+            shown_id(&removed.id),
+            removed.restore_command(&agent.name)
+        )
+    });
+    let next = not_renewed
+        .or(renew)
+        .or(entry)
+        .or(rests)
+        .or(restore)
+        .or(add);
     Failure::Refused {
         what,
         next: next.unwrap_or_else(|| auth::list_hint(agent)),

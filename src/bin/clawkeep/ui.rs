@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use crate::failure::Failure;
 use crate::notices;
 use crate::progress::{self, Progress};
+use crate::stand_in;
 use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::sync::Notice;
 use zeroize::Zeroizing;
@@ -174,6 +175,9 @@ impl Ui {
 
     /// Says what a load has to tell.
     pub(crate) fn notice(&self, notice: &Notice) {
+        if notices::is_of_our_name(notice) && stand_in::is_called_as_gateway() {
+            return;
+        }
         if let Some(words) = notices::words(notice) {
             self.note(&words);
         }

@@ -207,6 +207,24 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         });
         Mend::Passes
     }),
+    (FindingId::StoreOldCopy, |home| {
+        old_copies(home, 1);
+        Mend::Passes
+    }),
+    (FindingId::StoreLeft, |home| {
+        old_copies(home, 3);
+        by_hand(|home, fix| run_fix(home, fix.split("then: ").last().unwrap()))
+    }),
+    (FindingId::StoreVanished, |home| {
+        put(home, "p:a", &token(now_ms() + 90 * HOUR));
+        home.run(&["sync"]).ok();
+        edit_store(home, |store| store["profiles"] = json!({}));
+        by_hand(|home, _| {
+            for id in ["p:a", "openai:default"] {
+                home.run(&["models", "auth", "restore", id]).ok();
+            }
+        })
+    }),
     (FindingId::StoreEntry, |home| {
         put(home, "odd", &json!({"type": "sso", "provider": "x"}));
         by_hand(|home, _| {
@@ -248,6 +266,10 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             json!({"google": {"access": "sk-test-older", "refresh": "sk-test-r", "expires": 5}});
         home.write(".clawdbot/credentials/oauth.json", older.to_string());
         by_hand(|home, fix| run_fix(home, fix.split(": ").last().unwrap()))
+    }),
+    (FindingId::LegacyAgent, |home| {
+        home.write(".clawdbot/agent/models.json", "{}");
+        Mend::Repair
     }),
     (FindingId::SourceDamaged, |home| {
         home.write(CLAUDE, "{\"claudeAiOauth\": {");
@@ -428,6 +450,11 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         home.write(CONFIG, "{ // mine\n auth: { profiles: { 'anthropic:default': { provider: 'anthropic', mode: 'oauth' } },\n order: { anthropic: ['anthropic:default', 'anthropic:claude-cli'] } } }");
         Mend::Repair
     }),
+    (FindingId::ConfigKept, |home| {
+        home.write(CONFIG, "{}");
+        home.write(&format!("{CONFIG}.clawkeep-before-20261129T160000Z"), "{}");
+        by_hand(|home, fix| run_fix(home, fix.split(": ").last().unwrap()))
+    }),
     (FindingId::ConfigMissing, |home| {
         home.write(
             CONFIG,
@@ -494,6 +521,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         })
     }),
     (FindingId::FootprintLeftover, |home| {
+        home.write(CONFIG, "{}");
         let left = home.at(CONFIG).with_extension("json.clawkeep-draft");
         fs::write(&left, "{models: 'sk-test-x'}").unwrap();
         chmod(&left, 0o600);
@@ -549,6 +577,20 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         by_hand(|home, fix| run_fix(home, fix.split(": ").last().unwrap()))
     }),
 ];
+
+/// Another program writes the store back so many times as it was before a command changed it; all but the last are synced.
+fn old_copies(home: &Home, rounds: usize) {
+    put(home, "p:a", &token(now_ms() + 90 * HOUR));
+    home.run(&["sync"]).ok();
+    let memory = home.read(STORE);
+    home.run(&["models", "auth", "remove", "p:a", "--yes"]).ok();
+    for round in 1..=rounds {
+        home.write(STORE, &memory);
+        if round < rounds {
+            home.run(&["sync"]).ok();
+        }
+    }
+}
 
 pub(super) fn token(expires: i64) -> Value {
     json!({"type": "token", "provider": "p", "token": "sk-test-token", "expires": expires})

@@ -9,8 +9,11 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Args;
-use clawkeep::doctor::{Finding, FindingId, Fix, Level, Repair, Repaired, in_order, shell_path};
-use clawkeep::domain::StoreDoc;
+use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::doctor::{
+    Finding, FindingId, Fix, Level, Premises, Repair, Repaired, in_order, shell_path,
+};
+use clawkeep::domain::{StoreDoc, from_outside};
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
@@ -23,6 +26,8 @@ use look::{Diagnosis, look};
 
 /// How often the whole is looked at: a repair can bring to light what it stood in the way of.
 const ROUNDS_MAX: usize = 4;
+/// So many lines of what a repair made different are recorded.
+const DIFFERENCE_MAX: usize = 32;
 
 /// Look for what is wrong, and mend what can be mended safely.
 #[derive(Debug, Args)]
@@ -57,6 +62,8 @@ enum Consent {
 struct Told {
     finding: Finding,
     repaired: bool,
+    /// What the repair made different, a line each.
+    difference: Vec<String>,
 }
 
 impl Doctor {
@@ -142,6 +149,9 @@ impl Told {
         }
         put("repairable", json!(finding.offered().is_some()));
         put("repaired", json!(self.repaired));
+        if !self.difference.is_empty() {
+            put("difference", json!(self.difference));
+        }
         Value::Object(fields)
     }
 }
@@ -174,13 +184,16 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
             "in auth.profiles and auth.order of {}: {to} instead of {from}",
             shown(path)
         ),
+        Fix::Repair(Repair::MoveAgentDir { from, to }) => {
+            format!("move what is in {} to {}", shown(from), shown(to))
+        }
         Fix::Repair(_) => "clawkeep doctor --repair".to_owned(),
     }
 }
 
 /// Looks, mends, and looks again until nothing is left to mend: what is told is what is so in the end, and what was mended.
 fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<Told>, Failure> {
-    let mut mended: Vec<Finding> = Vec::new();
+    let mut mended: Vec<(Finding, Vec<String>)> = Vec::new();
     let mut passing: Vec<Finding> = Vec::new();
     let mut tried: HashSet<Repair> = HashSet::new();
     let mut rounds = 0;
@@ -215,7 +228,7 @@ fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<Told>, Failur
         if news.is_empty() {
             let mut left = found;
             left.extend(passing);
-            return Ok(in_told_order(left, mended));
+            return Ok(in_told_order(left, &mended));
         }
         mended.extend(news);
     }
@@ -225,14 +238,29 @@ fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<Told>, Failur
 fn is_passing(id: FindingId) -> bool {
     matches!(
         id,
-        FindingId::StoreSetAside | FindingId::StoreMerged | FindingId::LegacyImported
+        FindingId::StoreSetAside
+            | FindingId::StoreMerged
+            | FindingId::StoreOldCopy
+            | FindingId::LegacyImported
     )
 }
 
-fn in_told_order(left: Vec<Finding>, mended: Vec<Finding>) -> Vec<Told> {
-    let told = |repaired| move |finding| Told { finding, repaired };
-    let mut all: Vec<Told> = in_order(left).into_iter().map(told(false)).collect();
-    all.extend(in_order(mended).into_iter().map(told(true)));
+fn in_told_order(left: Vec<Finding>, mended: &[(Finding, Vec<String>)]) -> Vec<Told> {
+    let left = in_order(left).into_iter().map(|finding| Told {
+        finding,
+        repaired: false,
+        difference: Vec::new(),
+    });
+    let mut all: Vec<Told> = left.collect();
+    let findings = mended.iter().map(|(finding, _)| finding.clone()).collect();
+    for finding in in_order(findings) {
+        let known = mended.iter().find(|(known, _)| *known == finding);
+        all.push(Told {
+            difference: known.map_or_else(Vec::new, |(_, difference)| difference.clone()),
+            finding,
+            repaired: true,
+        });
+    }
     all.sort_by_key(|told| told.finding.id);
     all
 }
@@ -259,51 +287,74 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
     }
 }
 
-/// Makes a repair; the finding, if it was made. One that fails is told, and its finding stays.
+/// Makes a repair and records it; the finding and what is different, if it was made. One that fails is told, and its
+/// finding stays.
 fn mend(
     context: &mut Context,
     diagnosis: &mut Diagnosis,
     finding: &Finding,
     repair: &Repair,
-) -> Option<Finding> {
-    if let Repair::RemoveOpenClawCopy { site } = repair {
-        return remove_openclaw_copy(context, diagnosis, finding, site);
-    }
-    let none = StoreDoc::default();
-    let doc = diagnosis.main_doc(context).unwrap_or(&none);
+) -> Option<(Finding, Vec<String>)> {
     let id = finding.id.as_str();
-    let made = match places::carry_out(context, repair) {
-        Some(made) => made.map_err(|failure| failure.lines().join(" ")),
-        None => repair
-            .carry_out(doc)
-            .map_err(|error| chain(Some(&error)).join(": ")),
-    };
-    match made {
-        Ok(Repaired::Done) => Some(finding.clone()),
-        Ok(Repaired::NotNeeded) => None,
+    let (mut difference, kept) = match carry_out(context, diagnosis, repair) {
+        Ok(Repaired::Done { difference, kept }) => (difference, kept),
+        Ok(Repaired::NotNeeded) => return None,
         Err(why) => {
             context.ui.error(&format!("{id} was not repaired: {why}"));
-            None
+            return None;
         }
+    };
+    if matches!(repair, Repair::MoveVault { .. } | Repair::MergeVault { .. }) {
+        return Some((finding.clone(), difference)); // recorded where the vault is now
     }
+    let text = |path: &Path| from_outside(&path.to_string_lossy());
+    let mut event = EventDraft::new(EventKind::RepairMade, Origin::Clawkeep)
+        .detail("repair", repair.name())
+        .detail("path", text(repair.path()));
+    if !difference.is_empty() {
+        let lines = difference.iter().map(|line| from_outside(line));
+        event = event.detail("difference", lines.take(DIFFERENCE_MAX).collect::<Vec<_>>());
+    }
+    if let Some(kept) = kept {
+        event = event.detail("kept", text(&kept));
+        let shown = context.layout.shorten_home(&kept);
+        difference.push(format!("kept as it was: {shown}"));
+    }
+    if let Err(failure) = diagnosis.record_repair(context, event) {
+        let why = failure.lines().join(" ");
+        let text = format!("Warning: the repair of {id} could not be recorded: {why}");
+        context.ui.warn(&text);
+    }
+    Some((finding.clone(), difference))
 }
 
-/// Removes this program's copy of a store from a directory of OpenClaw's; the finding, if it was removed.
-fn remove_openclaw_copy(
-    context: &Context,
+/// Makes a repair; why not, in words, if it fails.
+fn carry_out(
+    context: &mut Context,
     diagnosis: &mut Diagnosis,
-    finding: &Finding,
-    site: &Path,
-) -> Option<Finding> {
-    let vault = diagnosis.unlocked()?;
-    let removed = context.with_engine(vault, |engine| engine.remove_openclaw_copy(site));
-    match removed {
-        Ok(removed) => removed.then(|| finding.clone()),
-        Err(error) => {
-            let why = chain(Some(&error)).join(": ");
-            let file = context.layout.shorten_home(site);
-            context.ui.error(&format!("{file} was not removed: {why}"));
-            None
-        }
+    repair: &Repair,
+) -> Result<Repaired, String> {
+    if let Some(made) = places::carry_out(context, repair) {
+        return made.map_err(|failure| failure.lines().join(" "));
     }
+    let in_words = |error: &(dyn std::error::Error + 'static)| chain(Some(error)).join(": ");
+    if let Repair::RemoveOpenClawCopy { site } = repair {
+        let vault = diagnosis.unlocked().ok_or("the vault cannot be opened")?;
+        let removed = context.with_engine(vault, |engine| engine.remove_openclaw_copy(site));
+        let removed = removed.map_err(|error| in_words(&error))?;
+        return Ok(if removed {
+            Repaired::done()
+        } else {
+            Repaired::NotNeeded
+        });
+    }
+    let none = StoreDoc::default();
+    let premises = Premises {
+        main: diagnosis.main_doc(context).unwrap_or(&none),
+        knows_profile: &|id| diagnosis.knows_profile(context, id),
+        now: context.clock.now(),
+    };
+    repair
+        .carry_out(&premises)
+        .map_err(|error| in_words(&error))
 }

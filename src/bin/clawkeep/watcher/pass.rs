@@ -8,7 +8,7 @@ use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, StoreDoc, UnixMs};
 use clawkeep::health::remaining_short;
 use clawkeep::sync::watch::{Schedule, next_transition};
-use clawkeep::sync::{Engine, Loaded, SyncError, SyncMode};
+use clawkeep::sync::{Engine, Loaded, Notice, SyncError, SyncMode};
 use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) failures: Vec<(AgentRef, Failure)>,
     /// Logins to be refreshed.
     pub(crate) due: Vec<Job>,
+    /// The agents whose stores another program keeps writing back as an old copy, and what is said of each.
+    pub(crate) old_copies: Vec<(AgentName, String)>,
     /// How long until something is due.
     pub(crate) wait: Option<Duration>,
 }
@@ -140,6 +142,9 @@ impl Pass<'_> {
             let Some(words) = notices::words_for(context, notice) else {
                 continue;
             };
+            if matches!(notice, Notice::OldCopyLeft { .. }) {
+                seen.old_copies.push((agent.name.clone(), words.clone()));
+            }
             // What several agents find is said once.
             match notices::lasts(notice) {
                 Some((key, over)) => self.log.standing_once(&key, &words, Some(over)),

@@ -201,6 +201,11 @@ impl Watcher<'_> {
             !failure.is_busy() || since.elapsed() >= BUSY_TO_ALERT
         };
         let mut trouble = lasting(&seen.failures, lasts);
+        trouble.extend(seen.old_copies.iter().map(|(agent, words)| Trouble {
+            key: format!("old-copy:{agent}"),
+            title: format!("Another program keeps undoing changes of agent {agent}"),
+            body: words.trim_start_matches("Warning: ").to_owned(),
+        }));
         if let Some(fault) = &self.settings_fault {
             let over = Some("settings: in force".to_owned());
             self.log

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use clawkeep::audit::EventDraft;
 use clawkeep::config::{AgentRef, Settings, existing_agents, status_agent};
 use clawkeep::doctor::{
     Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
     shell_path,
 };
-use clawkeep::domain::{Seq, StoreDoc};
+use clawkeep::domain::{ProfileId, Seq, StoreDoc};
 use clawkeep::export::{StorePlace, StoreReading};
 use clawkeep::sync::SyncError;
 use clawkeep::vault::{UnlockedVault, VaultError};
@@ -50,6 +51,29 @@ impl Diagnosis {
             .iter()
             .find(|examined| examined.agent.name == main.name);
         found.map(|examined| &examined.doc)
+    }
+
+    /// Whether an agent has a profile, or the vault keeps one that was removed.
+    pub(super) fn knows_profile(&self, context: &Context, id: &ProfileId) -> bool {
+        let main = main_agent(context, self.settings.as_ref());
+        self.evidence(context, &main).knows_profile(id)
+    }
+
+    /// Records what a repair did, where the vault is open.
+    pub(super) fn record_repair(
+        &mut self,
+        context: &Context,
+        event: EventDraft,
+    ) -> Result<(), Failure> {
+        let OpenVault::Unlocked(vault) = &mut self.vault else {
+            return Ok(());
+        };
+        let (actor, clock) = (&context.actor, context.clock);
+        context.with_new_head(vault, |vault| {
+            let mut tx = vault.begin(actor, clock)?;
+            tx.append(None, event)?;
+            tx.commit()
+        })
     }
 
     fn evidence<'e>(&'e self, context: &'e Context, main: &'e AgentRef) -> Evidence<'e> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::config::{AgentRef, Settings, openclaw, order_agent};
-use clawkeep::doctor::{Finding, FindingId, Repair, Repaired};
+use clawkeep::doctor::{Finding, FindingId, Premises, Repair, Repaired};
 use clawkeep::domain::{AgentName, StoreDoc, from_outside};
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{
@@ -226,7 +226,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
             "Note: if `clawkeep watch` is installed as a service, tell it of XDG_DATA_HOME with: clawkeep monitor install",
         );
     }
-    Ok(Repaired::Done)
+    Ok(Repaired::done())
 }
 
 /// Copies settings, so that they hold from the moment at which the vault is there.
@@ -323,7 +323,12 @@ fn remove_empty(context: &Context, dir: &Path) {
         let store = agent.join("agent").join(OF_AN_AGENT[0]);
         let queue = queue_path(&context.lock_dir(), &store);
         let lock = Repair::RemoveStaleLock { store, queue };
-        let _ = lock.carry_out(&StoreDoc::default()); // one that is held stays, and the directory with it
+        let premises = Premises {
+            main: &StoreDoc::default(),
+            knows_profile: &|_| true,
+            now: context.clock.now(),
+        };
+        let _ = lock.carry_out(&premises); // one that is held stays, and the directory with it
         let _ = std::fs::remove_dir(agent.join("agent"));
         let _ = std::fs::remove_dir(agent);
     }
@@ -370,7 +375,7 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     ));
     drop(vault);
     context.find_places_again()?;
-    Ok(Repaired::Done)
+    Ok(Repaired::done())
 }
 
 /// The agent of a name in another vault.
@@ -396,7 +401,7 @@ fn remove_left(context: &mut Context, path: &Path) -> Result<Repaired, Failure> 
         vault.remove_earlier_copy(path)?;
     }
     context.find_places_again()?;
-    Ok(Repaired::Done)
+    Ok(Repaired::done())
 }
 
 fn record<const N: usize>(

@@ -83,6 +83,9 @@ fn lines(context: &Context, told: &Told, with_agent: bool, colour: Colour) -> St
         let word = if told.repaired { "done" } else { "fix" };
         out.push_str(&format!("  {word}: {fix}\n"));
     }
+    for line in &told.difference {
+        out.push_str(&format!("    {}\n", one_line(line)));
+    }
     out
 }
 
