@@ -5,10 +5,12 @@
 mod cooldown;
 mod credential;
 mod endpoint;
+mod expiry_fault;
 mod fingerprint;
 mod ids;
 mod jwt;
 mod secret;
+mod shell;
 mod store;
 mod text;
 mod time;
@@ -16,12 +18,14 @@ mod time;
 pub use cooldown::CooldownRules;
 pub use credential::{CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Owner};
 pub use endpoint::{Endpoint, is_loopback};
+pub use expiry_fault::ExpiryFault;
 pub use fingerprint::Fingerprint;
 pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub use secret::SecretJson;
+pub use shell::{always_shell_quoted, shell_quoted};
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::{escaped, escaped_lines, from_outside, is_hidden};

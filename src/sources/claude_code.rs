@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::wanted::{Shape, Wanted, read};
 use super::{FileReading, KeychainReading, LoggedOut, LoginKeychain, Reading, SourceFault};
-use crate::domain::Expiry;
+use crate::domain::{Expiry, ExpiryFault};
 
 /// The Keychain item's service. Source: `spec/compat.md`, Sync.
 const KEYCHAIN_SERVICE: &str = "Claude Code-credentials";
@@ -23,8 +23,11 @@ const SUFFIX_BYTES: usize = 4;
 pub struct ClaudeCodeLogin {
     /// The access token; not blank.
     pub access: SecretString,
-    /// When it ends; above 0.
+    /// When it expires; above 0.
     pub expires: Expiry,
+    /// When the login itself expires (`refreshTokenExpiresAt`, milliseconds): a person has to log in again then. Claude Code
+    /// writes it beside the refresh token, which is not read.
+    pub login_expires: Option<Expiry>,
 }
 
 /// Where Claude Code's login was looked for last, so that a warning can name it.
@@ -78,14 +81,103 @@ pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
     else {
         return Reading::LoggedOut(LoggedOut::NoAccessToken);
     };
-    let Some(expires) = login
-        .expires_at
-        .filter(|ms| *ms > 0.0)
-        .and_then(Expiry::from_ms)
-    else {
-        return Reading::LoggedOut(LoggedOut::NoExpiry);
+    let positive = |ms: Option<f64>| ms.filter(|ms| *ms > 0.0).and_then(Expiry::from_ms);
+    let Some(expires) = positive(login.expires_at.ms) else {
+        return Reading::LoggedOut(LoggedOut::NoExpiry(login.expires_at.fault()));
     };
-    Reading::Found(ClaudeCodeLogin { access, expires })
+    Reading::Found(ClaudeCodeLogin {
+        access,
+        expires,
+        login_expires: positive(login.login_expires_at),
+    })
+}
+
+/// Returns the account that Claude Code notes in its configuration, `.claude.json`: `oauthAccount.accountUuid`, else its
+/// e-mail address. `None` where the file names none.
+#[must_use]
+pub fn account(bytes: &[u8]) -> Option<String> {
+    let account = read::<ConfigFile>(bytes).ok()??.oauth_account?;
+    let named = |text: Option<SecretString>| {
+        let text = text?.expose_secret().trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    named(account.uuid).or_else(|| named(account.email))
+}
+
+#[derive(Default)]
+struct ConfigFile {
+    oauth_account: Option<Account>,
+}
+
+impl Shape for ConfigFile {
+    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
+        let mut file = Self::default();
+        while let Some(key) = fields.next_key::<String>()? {
+            if key == "oauthAccount" {
+                file.oauth_account = fields.next_value::<Wanted<Account>>()?.0;
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Some(file))
+    }
+}
+
+#[derive(Default)]
+struct Account {
+    uuid: Option<SecretString>,
+    email: Option<SecretString>,
+}
+
+impl Shape for Account {
+    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
+        let mut account = Self::default();
+        while let Some(key) = fields.next_key::<String>()? {
+            match key.as_str() {
+                "accountUuid" => account.uuid = fields.next_value::<Wanted<_>>()?.0,
+                "emailAddress" => account.email = fields.next_value::<Wanted<_>>()?.0,
+                _ => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Some(account))
+    }
+}
+
+/// An expiry as it was found: a number, another value, or nothing.
+#[derive(Default)]
+struct FoundExpiry {
+    ms: Option<f64>,
+    is_other: bool,
+}
+
+impl FoundExpiry {
+    /// What is wrong with it, where it is no number above 0.
+    fn fault(&self) -> ExpiryFault {
+        match self.ms {
+            None if self.is_other => ExpiryFault::NotANumber,
+            None => ExpiryFault::Missing,
+            Some(ms) if ms < 0.0 => ExpiryFault::Negative,
+            Some(_) => ExpiryFault::Zero,
+        }
+    }
+}
+
+impl Shape for FoundExpiry {
+    fn from_text(_text: &str) -> Option<Self> {
+        Some(Self {
+            ms: None,
+            is_other: true,
+        })
+    }
+
+    fn from_number(number: f64) -> Option<Self> {
+        Some(Self {
+            ms: Some(number),
+            is_other: false,
+        })
+    }
 }
 
 /// The Keychain item's service name. With `CLAUDE_CONFIG_DIR` set it ends in `-` and the first 8
@@ -130,7 +222,8 @@ impl Shape for CredentialsFile {
 #[derive(Default)]
 struct OauthSection {
     access_token: Option<SecretString>,
-    expires_at: Option<f64>,
+    expires_at: FoundExpiry,
+    login_expires_at: Option<f64>,
 }
 
 impl Shape for OauthSection {
@@ -139,7 +232,13 @@ impl Shape for OauthSection {
         while let Some(key) = fields.next_key::<String>()? {
             match key.as_str() {
                 "accessToken" => login.access_token = fields.next_value::<Wanted<_>>()?.0,
-                "expiresAt" => login.expires_at = fields.next_value::<Wanted<_>>()?.0,
+                "expiresAt" => {
+                    let found = fields.next_value::<Wanted<FoundExpiry>>()?.0;
+                    login.expires_at = found.unwrap_or_default();
+                }
+                "refreshTokenExpiresAt" => {
+                    login.login_expires_at = fields.next_value::<Wanted<_>>()?.0;
+                }
                 _ => {
                     fields.next_value::<IgnoredAny>()?;
                 }

@@ -47,6 +47,12 @@ pub enum ReplaceReason {
     StoredExpired,
     /// The source's lasts longer.
     SourceLater,
+    /// The source is logged in with another account now.
+    OtherAccount,
+    /// The login comes from another place than the stored one, and whose it is cannot be known.
+    OtherPlace,
+    /// The user chose the source's login.
+    Chosen,
 }
 
 impl ReplaceReason {
@@ -59,6 +65,9 @@ impl ReplaceReason {
             Self::OtherProvider => "other-provider",
             Self::StoredExpired => "stored-expired",
             Self::SourceLater => "source-later",
+            Self::OtherAccount => "other-account",
+            Self::OtherPlace => "other-place",
+            Self::Chosen => "chosen",
         }
     }
 }
@@ -81,6 +90,10 @@ pub enum KeepReason {
     SameLoginElsewhere,
     /// The stored profile is good and lasts at least as long as the source's.
     StoredLater,
+    /// The stored profile is good, and the source's login is another account's.
+    OtherAccount,
+    /// The stored profile is good and came from another place, and whose the source's login is cannot be known.
+    OtherPlace,
 }
 
 impl KeepReason {
@@ -95,6 +108,8 @@ impl KeepReason {
             Self::SameLogin => "same-login",
             Self::SameLoginElsewhere => "same-login-elsewhere",
             Self::StoredLater => "stored-later",
+            Self::OtherAccount => "other-account",
+            Self::OtherPlace => "other-place",
         }
     }
 }
@@ -154,12 +169,7 @@ pub fn plan_claude_code(
             why: KeepReason::SameLogin,
         };
     }
-    let entry = SecretJson::new(json!({
-        "type": CLAUDE_CODE.kind.as_str(),
-        "provider": CLAUDE_CODE.provider,
-        "token": access,
-        "expires": json_number(login.expires.ms()),
-    }));
+    let entry = claude_code_entry(login);
     CLAUDE_CODE.decide(stored, entry, login.expires, now)
 }
 
@@ -174,13 +184,7 @@ pub fn plan_codex_cli(
         Ok(login) => login,
         Err(why) => return Decision::Keep { why },
     };
-    let entry = SecretJson::new(json!({
-        "type": CODEX_CLI.kind.as_str(),
-        "provider": CODEX_CLI.provider,
-        "access": login.access.expose_secret(),
-        "refresh": login.refresh.expose_secret(),
-        "expires": json_number(login.expires.ms()),
-    }));
+    let entry = codex_cli_entry(login);
     CODEX_CLI.decide(stored, entry, login.expires, now)
 }
 
@@ -204,6 +208,118 @@ pub fn plan_codex_cli_beside<'a>(
         return Decision::Keep { why };
     }
     decision
+}
+
+/// How the source's login relates to the one that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It is of the same account, or comes from the same place and nothing says otherwise.
+    Same,
+    /// It comes from the same place and is another account's.
+    OtherAccount,
+    /// It comes from another place and is another account's.
+    OtherAccountElsewhere {
+        /// Whether the place that the stored login came from is still there.
+        is_origin_there: bool,
+    },
+    /// It comes from another place, and whose it is cannot be known.
+    Unknown,
+}
+
+/// What this program makes of the reference's decision, given whose the login is. A login of another account never passes for a
+/// refresh, and two places with a login each never take turns.
+#[must_use]
+pub fn by_account(decision: Decision, relation: Relation) -> Decision {
+    match (decision, relation) {
+        (decision, Relation::Same) => decision,
+        (
+            Decision::Replace {
+                entry,
+                why: ReplaceReason::StoredExpired,
+            },
+            relation,
+        ) => match relation {
+            Relation::Unknown => Decision::Replace {
+                entry,
+                why: ReplaceReason::OtherPlace,
+            },
+            Relation::OtherAccountElsewhere {
+                is_origin_there: true,
+            } => Decision::Keep {
+                why: KeepReason::OtherAccount,
+            },
+            _ => Decision::Replace {
+                entry,
+                why: ReplaceReason::OtherAccount,
+            },
+        },
+        (
+            Decision::Replace {
+                entry,
+                why: ReplaceReason::SourceLater,
+            },
+            Relation::OtherAccount
+            | Relation::OtherAccountElsewhere {
+                is_origin_there: false,
+            },
+        ) => Decision::Replace {
+            entry,
+            why: ReplaceReason::OtherAccount,
+        },
+        (
+            Decision::Replace {
+                why: ReplaceReason::SourceLater,
+                ..
+            }
+            | Decision::Keep {
+                why: KeepReason::StoredLater,
+            },
+            relation,
+        ) => Decision::Keep {
+            why: match relation {
+                Relation::Unknown => KeepReason::OtherPlace,
+                _ => KeepReason::OtherAccount,
+            },
+        },
+        (decision, _) => decision,
+    }
+}
+
+/// The decision where the user chose the source's login over the stored one: what there is replaces it.
+#[must_use]
+pub fn chosen(decision: Decision, rejected: Option<SecretJson>) -> Decision {
+    match (decision, rejected) {
+        (Decision::Replace { entry, .. }, _) | (Decision::Keep { .. }, Some(entry)) => {
+            Decision::Replace {
+                entry,
+                why: ReplaceReason::Chosen,
+            }
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// The entry that Claude Code's login is stored as.
+#[must_use]
+pub fn claude_code_entry(login: &ClaudeCodeLogin) -> SecretJson {
+    SecretJson::new(json!({
+        "type": CLAUDE_CODE.kind.as_str(),
+        "provider": CLAUDE_CODE.provider,
+        "token": login.access.expose_secret(),
+        "expires": json_number(login.expires.ms()),
+    }))
+}
+
+/// The entry that Codex's login is stored as.
+#[must_use]
+pub fn codex_cli_entry(login: &CodexLogin) -> SecretJson {
+    SecretJson::new(json!({
+        "type": CODEX_CLI.kind.as_str(),
+        "provider": CODEX_CLI.provider,
+        "access": login.access.expose_secret(),
+        "refresh": login.refresh.expose_secret(),
+        "expires": json_number(login.expires.ms()),
+    }))
 }
 
 fn found<L>(reading: &Reading<L>) -> Result<&L, KeepReason> {

@@ -19,7 +19,7 @@ use clawkeep::platform::{
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
-use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, SyncMode, queue_path};
+use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, Rules, SyncMode, queue_path};
 use clawkeep::vault::{
     Created, KeyChoice, KeySources, UnlockedVault, Upgrade, Vault, VaultError, create,
 };
@@ -29,6 +29,7 @@ use crate::export_modes::ExportModes;
 use crate::failure::Failure;
 use crate::passphrase::{Named, Passphrases};
 use crate::progress::Progress;
+use crate::stand_in::is_standing_in;
 use crate::ui::{Loudness, Ui};
 
 /// The largest head that is read, in bytes; one is a short line.
@@ -46,6 +47,8 @@ pub(crate) struct Context {
     own: OnceCell<OwnSettings>,
     providers: OnceCell<Providers>,
     mode: SyncMode,
+    /// Which rules decide about other programs' logins.
+    pub(crate) rules: Rules,
     pub(crate) clock: Clock,
     pub(crate) actor: Actor,
     pub(crate) ui: Ui,
@@ -80,6 +83,11 @@ impl Context {
                 SyncMode::Off
             } else {
                 SyncMode::On
+            },
+            rules: if is_standing_in() {
+                Rules::Reference
+            } else {
+                Rules::Own
             },
             clock: Clock::System,
             actor: Actor::current(PROGRAM),
@@ -151,6 +159,7 @@ impl Context {
             own: self.own.clone(),
             providers: self.providers.clone(),
             mode: self.mode,
+            rules: self.rules,
             clock: self.clock,
             actor: self.actor.clone(),
             ui: self.ui,
@@ -391,6 +400,7 @@ impl Context {
             keychain: Some(&keychain),
             #[cfg(not(target_os = "macos"))]
             keychain: None,
+            claude_account_file: self.layout.claude_account_file.clone(),
             codex_file: self.layout.codex_file.clone(),
             legacy_oauth_file: self.layout.oauth_file(),
         };
@@ -406,6 +416,7 @@ impl Context {
         let mode = |agent: &AgentRef| modes.of(agent);
         let lock_dir = self.lock_dir();
         let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
+        engine.rules = self.rules;
         engine.endpoints = Some(&endpoints);
         engine.export = Some(ExportPlan {
             mode: &mode,
@@ -445,6 +456,16 @@ impl Context {
         let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
         self.tell(&loaded);
         Ok(loaded)
+    }
+
+    /// As [`Context::load`], without a word: the command is about what there would be to say.
+    pub(crate) fn load_silently(
+        &self,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<Loaded, Failure> {
+        let mode = self.mode_for(vault, agent)?;
+        Ok(self.with_engine(vault, |engine| engine.load(agent, mode))?)
     }
 
     /// The agents that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR` names one.

@@ -1,7 +1,8 @@
 //! What a load has to tell, in words.
 
+use clawkeep::platform::Clock;
 use clawkeep::sources::SourceFault;
-use clawkeep::sync::Notice;
+use clawkeep::sync::{LoginState, Notice};
 
 use crate::ui::shown_id;
 
@@ -14,14 +15,22 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
                 _ => String::new(),
             };
             format!(
-                "Warning: {place} was not taken over: {fault}. What is stored stays as it is.{remedy}"
+                "Warning: {place} was not imported: {fault}. What is stored stays as it is.{remedy}"
             )
         }
-        Notice::SourceLoggedOut { place, profile } => {
+        Notice::Login(report) => {
+            let message = report.message(&report.place, Clock::System.now());
             format!(
-                "Note: {place} holds no login any more. {profile} is kept; renew it with: claude setup-token"
+                "Warning: {}. {}.",
+                capitalised(&message),
+                report.remedy().trim_end_matches('.')
             )
         }
+        Notice::AccountChanged {
+            profile,
+            place,
+            why,
+        } => account_changed(profile, Some(place), why),
         Notice::SetAside {
             path,
             aside,
@@ -91,6 +100,28 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
     })
 }
 
+/// That another account's login took the place of the stored one.
+pub(crate) fn account_changed(profile: &str, place: Option<&str>, why: &str) -> String {
+    let place = place.map_or_else(String::new, |place| format!(" from {place}"));
+    let whose = match why {
+        "other-account" => "is another account's login now",
+        _ => "is another login now; whether it is of the same account cannot be known",
+    };
+    format!(
+        "Warning: {profile}{place} {whose}. Put the earlier one back with: clawkeep models auth restore {profile}"
+    )
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(chars)
+        .collect()
+}
+
 /// Of what lasts until somebody does something: what it is about, and what is said when it is over.
 pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
     match notice {
@@ -98,6 +129,15 @@ pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
             format!("damaged {place}"),
             format!("{place} can be read again"),
         )),
+        Notice::Login(report) => {
+            let place = &report.place;
+            let over = match report.state {
+                LoginState::NotReadable(_) => format!("{place} can be read again"),
+                LoginState::LoggedOut { .. } => format!("{} is logged in again", report.program()),
+                _ => format!("{place} is in order again"),
+            };
+            Some((format!("login {place}"), over))
+        }
         _ => None,
     }
 }

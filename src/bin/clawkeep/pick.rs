@@ -11,7 +11,9 @@ use clawkeep::selection::{
     Choice, Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, rest,
     unusable,
 };
-use clawkeep::sync::{DUE_BELOW_MS, Handing, Loaded, NotRenewed, Renewals, Renewer, When, is_due};
+use clawkeep::sync::{
+    DUE_BELOW_MS, Handing, Loaded, NotRenewed, Notice, Renewals, Renewer, Rules, When, is_due,
+};
 use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
 use serde_json::json;
@@ -19,6 +21,7 @@ use serde_json::json;
 use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::notices;
 use crate::renewal;
 use crate::signals;
 use crate::time_arg::span;
@@ -172,9 +175,37 @@ impl How {
             tell_of_not_renewed(context, &renewals, pick);
         }
         for picked in &picked {
+            self.tell_of_account(context, &mut vault, &agent, &loaded, picked)?;
             context.ui.detail(&picked.described(context.clock.now()));
         }
         Ok(picked)
+    }
+
+    /// Warns once that what is handed out is another account's since it was last: `watch` may have imported it.
+    fn tell_of_account(
+        &self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+        loaded: &Loaded,
+        picked: &Picked,
+    ) -> Result<(), Failure> {
+        if context.rules == Rules::Reference || !loaded.has_unannounced(picked.id.as_str()) {
+            return Ok(());
+        }
+        let taken = context.with_engine(vault, |engine| engine.take_unannounced(agent, &picked.id));
+        let is_told = loaded
+            .notices
+            .iter()
+            .any(|notice| matches!(notice, Notice::AccountChanged { .. }));
+        match taken? {
+            Some(why) if !is_told => {
+                let words = notices::account_changed(picked.id.as_str(), None, &why);
+                context.ui.note(&words);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn hand_out<T>(

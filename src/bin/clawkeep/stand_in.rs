@@ -12,6 +12,12 @@ use crate::failure::Failure;
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";
 
+/// Whether this program was called by the gateway's name: then it is the reference, without a word of its own.
+pub(crate) fn is_standing_in() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
+}
+
 /// What became of a command line that this program does not understand.
 pub(crate) fn hand_on(failure: Failure) -> Failure {
     let Failure::Usage(error) = &failure else {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clawkeep::config::{EnvFault, status_agent};
+use clawkeep::sync::Rules;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -19,7 +20,7 @@ pub(crate) struct Status {
     /// Print the default model and nothing else
     #[arg(long)]
     plain: bool,
-    /// Exit 1 when a credential has expired or is missing, 2 when one is expiring
+    /// Exit 1 when a credential has expired, is missing or is logged out, 2 when one is expiring
     #[arg(long)]
     check: bool,
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]
@@ -57,6 +58,10 @@ impl Status {
             layout: &context.layout,
             agent: &agent,
             grants: &grants,
+            logins: match context.rules {
+                Rules::Own => Some(&loaded.logins),
+                Rules::Reference => None,
+            },
             now: context.clock.now(),
         });
         let colour = if context.ui.colour_on_stdout() {

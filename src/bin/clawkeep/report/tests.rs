@@ -60,6 +60,7 @@ impl World {
             env,
             layout,
             agent,
+            logins: None,
             grants: &BTreeMap::new(),
             now: NOW,
         })
