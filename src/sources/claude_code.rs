@@ -93,7 +93,7 @@ pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
 }
 
 /// Returns the account that Claude Code notes in its configuration, `.claude.json`: `oauthAccount.accountUuid`, else its
-/// e-mail address. `None` where the file names none.
+/// e-mail address, with the organization. `None` where the file names none. Source: Claude Code 2.1.197, tried.
 #[must_use]
 pub fn account(bytes: &[u8]) -> Option<String> {
     let account = read::<ConfigFile>(bytes).ok()??.oauth_account?;
@@ -101,7 +101,12 @@ pub fn account(bytes: &[u8]) -> Option<String> {
         let text = text?.expose_secret().trim().to_owned();
         (!text.is_empty()).then_some(text)
     };
-    named(account.uuid).or_else(|| named(account.email))
+    let person = named(account.uuid).or_else(|| named(account.email))?;
+    // One person may belong to several organizations, each with a subscription of its own.
+    match named(account.organization) {
+        Some(organization) => Some(format!("{person} {organization}")),
+        None => Some(person),
+    }
 }
 
 #[derive(Default)]
@@ -127,6 +132,7 @@ impl Shape for ConfigFile {
 struct Account {
     uuid: Option<SecretString>,
     email: Option<SecretString>,
+    organization: Option<SecretString>,
 }
 
 impl Shape for Account {
@@ -136,6 +142,7 @@ impl Shape for Account {
             match key.as_str() {
                 "accountUuid" => account.uuid = fields.next_value::<Wanted<_>>()?.0,
                 "emailAddress" => account.email = fields.next_value::<Wanted<_>>()?.0,
+                "organizationUuid" => account.organization = fields.next_value::<Wanted<_>>()?.0,
                 _ => {
                     fields.next_value::<IgnoredAny>()?;
                 }
@@ -280,6 +287,61 @@ mod tests {
         assert_eq!(shown(&reading), "sk-ant-oat01-a until 1700000000000.5");
         let debug = format!("{reading:?}");
         assert!(!debug.contains("sk-ant"), "{debug}");
+    }
+
+    #[test]
+    fn the_account_is_read_from_the_configuration() {
+        for (json, want) in [
+            (
+                r#"{"oauthAccount": {"accountUuid": "u-1", "emailAddress": "a@b"}}"#,
+                Some("u-1"),
+            ),
+            (
+                r#"{"x": [1], "oauthAccount": {"organizationUuid": "o-1", "accountUuid": "u-1"}}"#,
+                Some("u-1 o-1"),
+            ),
+            (
+                r#"{"oauthAccount": {"emailAddress": " a@b "}}"#,
+                Some("a@b"),
+            ),
+            (r#"{"oauthAccount": {"accountUuid": ""}}"#, None),
+            (r#"{"oauthAccount": null}"#, None),
+            (r#"{"oauthAccount"#, None),
+        ] {
+            assert_eq!(account(json.as_bytes()).as_deref(), want, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_expiry_of_the_login_is_read_beside_that_of_the_token() {
+        let json = LOGIN.replace(
+            "\"expiresAt\"",
+            "\"refreshTokenExpiresAt\": 1800000000000, \"expiresAt\"",
+        );
+        let Reading::Found(login) = parse(json.as_bytes()) else {
+            panic!("no login");
+        };
+        assert_eq!(
+            login.login_expires.map(Expiry::ms),
+            Some(1_800_000_000_000.0)
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_expiry_is_known() {
+        for (expiry, want) in [
+            ("0", ExpiryFault::Zero),
+            ("-5", ExpiryFault::Negative),
+            ("\"1700000000000\"", ExpiryFault::NotANumber),
+            ("null", ExpiryFault::Missing),
+        ] {
+            let json =
+                format!(r#"{{"claudeAiOauth": {{"accessToken": "a", "expiresAt": {expiry}}}}}"#);
+            match parse(json.as_bytes()) {
+                Reading::LoggedOut(LoggedOut::NoExpiry(fault)) => assert_eq!(fault, want),
+                other => panic!("{expiry}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -29,23 +29,18 @@ pub struct CodexLogin {
     pub account: Option<String>,
 }
 
-/// Reads Codex's login from what came of opening its file; where that holds none, `read_config` opens Codex's `config.toml`,
-/// which says whether the login is in the system's keyring.
+/// Reads Codex's login from what came of opening its file. `read_config` opens Codex's `config.toml`, which says whether the
+/// login is kept elsewhere: an older file stays then, and is not Codex's login any more (tried with Codex CLI 0.171).
 #[must_use]
 pub fn read_codex_cli(
     file: FileReading,
     read_config: impl FnOnce() -> FileReading,
 ) -> Reading<CodexLogin> {
-    let reading = file.understood(|content| parse(&content.bytes, content.modified));
-    let holds_none = matches!(
-        reading,
-        Reading::Absent | Reading::LoggedOut(LoggedOut::NoLogin | LoggedOut::NoAccessToken)
-    );
-    match holds_none.then(read_config) {
-        Some(FileReading::Content(config)) if is_in_keyring(&config.bytes) => {
+    match read_config() {
+        FileReading::Content(config) if is_in_keyring(&config.bytes) => {
             Reading::LoggedOut(LoggedOut::InKeyring)
         }
-        _ => reading,
+        _ => file.understood(|content| parse(&content.bytes, content.modified)),
     }
 }
 

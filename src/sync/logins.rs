@@ -147,17 +147,19 @@ impl LoginReport {
         };
         match &self.state {
             LoginState::Usable => format!("{place} is in use"),
-            LoginState::LoggedOut { is_gone: true } => {
-                format!("{program} is logged out: {place} is gone{}", kept())
-            }
-            LoginState::LoggedOut { is_gone: false } => {
+            LoginState::LoggedOut { is_gone } => {
+                let what = match is_gone {
+                    true => "is gone",
+                    false => "holds no login any more",
+                };
+                // Claude Code 2.1 asks the provider to revoke the tokens when it logs out.
                 format!(
-                    "{program} is logged out: {place} holds no login any more{}",
+                    "{program} is logged out: {place} {what}{}, but may have been revoked",
                     kept()
                 )
             }
             LoginState::OddExpiry(fault) => format!(
-                "the login in {place} cannot be used as it is: its expiry {}{}",
+                "the login in {place} cannot be relied on: its expiry {}{}",
                 fault.words(),
                 kept()
             ),

@@ -199,8 +199,10 @@ fn noted(notes: &BTreeMap<String, SourceNote>, doc: &StoreDoc, planned: &[Planne
         let is_stored = doc.get(Section::Profiles, planned.profile).is_some();
         let before = notes.get(planned.profile).cloned().unwrap_or_default();
         let mut after = before.clone();
-        let why = reason(&planned.decision, is_stored);
         let place = planned.place.as_str();
+        // Another directory without a login is no logout.
+        let is_others = before.from.is_some() && !before.is_from(place);
+        let why = reason(&planned.decision, is_stored && !is_others);
         after.refuse(place, why, planned.account.as_ref());
         let mut is_another_account = false;
         let is_stored_here = match &planned.decision {
@@ -241,13 +243,8 @@ fn noted(notes: &BTreeMap<String, SourceNote>, doc: &StoreDoc, planned: &[Planne
             known.map(|refused| refused.why.clone())
         };
         let (was, is) = (known(&before), known(&after));
-        let is_elsewhere = before.from.is_some() && !before.is_from(place);
-        let skipped = (was != is && planned.keeps()).then(|| {
-            (
-                why.unwrap_or("same"),
-                is_elsewhere.then(|| place.to_owned()),
-            )
-        });
+        let skipped = (was != is && planned.keeps())
+            .then(|| (why.unwrap_or("same"), is_others.then(|| place.to_owned())));
         (after != before).then(|| Noted {
             profile: ProfileId::new(planned.profile),
             origin: planned.origin,

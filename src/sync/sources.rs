@@ -244,11 +244,15 @@ impl LoginSources<'_> {
         })
     }
 
-    fn read_codex_cli(&self) -> Reading<CodexLogin> {
+    fn read_codex_cli(&self, rules: Rules) -> Reading<CodexLogin> {
         let is_unfinished = |reading: &Reading<CodexLogin>| matches!(reading, Reading::Damaged(fault) if fault.may_pass());
         let config = self.codex_file.with_file_name(CODEX_CONFIG);
+        let read_config = || match rules {
+            Rules::Own => read_source(&config),
+            Rules::Reference => FileReading::Absent,
+        };
         once_written(&self.codex_file, is_unfinished, || {
-            read_codex_cli(read_source(&self.codex_file), || read_source(&config))
+            read_codex_cli(read_source(&self.codex_file), read_config)
         })
     }
 
@@ -296,7 +300,7 @@ impl LoginSources<'_> {
     }
 
     fn codex_cli(&self, doc: &StoreDoc, planning: &Planning<'_>) -> (Planned, Option<LoginReport>) {
-        let reading = self.read_codex_cli();
+        let reading = self.read_codex_cli(planning.rules);
         let others = doc
             .entries(Section::Profiles)
             .filter(|(id, _)| *id != CODEX_CLI)
@@ -574,7 +578,10 @@ impl Owners<'_> {
                 })
             }
             "openai-codex" => {
-                let reading = self.codex.get_or_init(|| self.sources.read_codex_cli());
+                let reading = self.codex.get_or_init(|| {
+                    // Whatever the settings say, a login in the file may be Codex's.
+                    self.sources.read_codex_cli(Rules::Reference)
+                });
                 owned(reading, Owner::CodexCli, |login| {
                     credential.expose_refresh() == Some(login.refresh.expose_secret())
                 })

@@ -34,6 +34,7 @@ mod layers;
 mod leftover;
 mod library;
 mod login;
+mod logins;
 mod manual;
 #[cfg(target_os = "linux")]
 mod monitor;

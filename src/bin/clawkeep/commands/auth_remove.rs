@@ -39,7 +39,7 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
         let mut vault = context.vault()?;
-        let loaded = context.load(&mut vault, &agent)?;
+        let loaded = context.load_silently(&mut vault, &agent)?; // the change itself loads once more, and tells
         let id = auth::id_in(&loaded.doc, &self.id);
         let credential = loaded.doc.credential(id);
         let credential = credential.ok_or_else(|| auth::missing(&agent, id))?;
