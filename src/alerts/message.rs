@@ -171,6 +171,7 @@ impl Message {
             "logged-out" => "logins are logged out",
             "login-expired" => "logins have expired",
             state if state.starts_with("login-expires-") => "logins expire soon",
+            "account-changed" => "logins are another account's now",
             "unusable-expiry" | "other-account" | "other-place" | "earlier-expiry"
             | "api-key-mode" | "in-keyring" | "no-refresh-token" => {
                 "logins of other programs were not imported"
@@ -236,6 +237,7 @@ impl Message {
             State::Source(code) => {
                 let title = match code {
                     "logged-out" => format!("{name} is logged out"),
+                    "account-changed" => format!("{name} is another account's login now"),
                     _ => format!("{name} is not its program's login"),
                 };
                 let message = first

@@ -32,9 +32,12 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             match of_grant(evidence, examined, id, &credential, (&grant, pins.get(id))) {
                 // What a login that is over has left to live is the lesser news.
                 Some(finding) => found.push(finding),
-                None => found.extend(standing(evidence, examined, id, &credential)),
+                // What such an expiry says of the time left means nothing.
+                None => found.extend(
+                    odd_expiry(examined, id, &credential, evidence.now)
+                        .or_else(|| standing(evidence, examined, id, &credential)),
+                ),
             }
-            found.extend(odd_expiry(examined, id, &credential, evidence.now));
         }
         found.extend(resting(examined, evidence.now));
     }

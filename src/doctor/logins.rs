@@ -27,7 +27,9 @@ fn state(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Finding> 
         _ if !report.needs_attention() => return None,
         LoginState::LoggedOut { .. } => FindingId::SourceLoggedOut,
         LoginState::OddExpiry(_) | LoginState::NoRefreshToken => FindingId::SourceUnusable,
-        LoginState::OtherAccount | LoginState::OtherPlace => FindingId::SourceOtherAccount,
+        LoginState::OtherAccount | LoginState::OtherPlace | LoginState::AccountChanged { .. } => {
+            FindingId::SourceOtherAccount
+        }
         LoginState::EarlierExpiry => FindingId::SourceEarlier,
         LoginState::ApiKeyMode | LoginState::InKeyring => FindingId::SourceNoLogin,
         _ => return None,

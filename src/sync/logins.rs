@@ -32,6 +32,11 @@ pub enum LoginState {
     OtherAccount,
     /// It comes from another place than the stored one, and whose it is cannot be known.
     OtherPlace,
+    /// It took the place of another account's, and whoever uses its token has not been warned yet.
+    AccountChanged {
+        /// It is known to be another account's; otherwise it came from another place, and whose it is cannot be known.
+        is_known: bool,
+    },
     /// It differs from the stored one and expires earlier.
     EarlierExpiry,
     /// The source cannot be read.
@@ -54,6 +59,7 @@ impl LoginState {
             Self::OddExpiry(_) => "unusable-expiry",
             Self::OtherAccount => "other-account",
             Self::OtherPlace => "other-place",
+            Self::AccountChanged { .. } => "account-changed",
             Self::EarlierExpiry => "earlier-expiry",
             Self::NotReadable(_) => "not-readable",
             Self::ApiKeyMode => "api-key-mode",
@@ -169,6 +175,12 @@ impl LoginReport {
             LoginState::OtherPlace => format!(
                 "the login in {place} is another one than the stored {profile}, which came from elsewhere; whose it is cannot be known, and it was not imported"
             ),
+            LoginState::AccountChanged { is_known: true } => {
+                format!("{profile} is another account's login now, from {place}")
+            }
+            LoginState::AccountChanged { is_known: false } => format!(
+                "{profile} is another login now, from {place}; whether it is of the same account cannot be known"
+            ),
             LoginState::EarlierExpiry => format!(
                 "the login in {place} differs from the stored {profile} and expires earlier, so it was not imported"
             ),
@@ -215,6 +227,9 @@ impl LoginReport {
                 )
             }
             LoginState::OtherAccount | LoginState::OtherPlace | LoginState::EarlierExpiry => two(),
+            LoginState::AccountChanged { .. } => format!(
+                "If that is right: clawkeep models auth keep {profile}{whose}. Otherwise log in with the other account: {log_in}"
+            ),
             LoginState::NotReadable(fault) => fault_remedy(place, fault, log_in),
             LoginState::ApiKeyMode => {
                 "Import the key: clawkeep models auth paste-api-key --provider openai".to_owned()

@@ -267,6 +267,7 @@ fn reason(decision: &Decision, is_stored: bool) -> Option<&'static str> {
         KeepReason::SourceDamaged
         | KeepReason::SameLoginElsewhere
         | KeepReason::StoredLater
+        | KeepReason::OddExpiry
         | KeepReason::OtherAccount
         | KeepReason::OtherPlace => true,
     };
@@ -303,6 +304,7 @@ impl Engine<'_> {
             refused.is_kept = true;
             count += 1;
         }
+        count += usize::from(note.unannounced.is_some());
         let planned = loaded
             .planned
             .iter()

@@ -6,7 +6,9 @@
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::domain::{Credential, CredentialType, Expiry, SecretJson, UnixMs, json_number};
+use crate::domain::{
+    Credential, CredentialType, Expiry, ExpiryFault, SecretJson, UnixMs, json_number,
+};
 use crate::sources::Reading;
 use crate::sources::claude_code::ClaudeCodeLogin;
 use crate::sources::codex_cli::CodexLogin;
@@ -88,6 +90,8 @@ pub enum KeepReason {
     SameLogin,
     /// Another profile has the source's login already.
     SameLoginElsewhere,
+    /// The stored profile is good, and the source's login has an expiry that cannot be relied on.
+    OddExpiry,
     /// The stored profile is good and lasts at least as long as the source's.
     StoredLater,
     /// The stored profile is good, and the source's login is another account's.
@@ -107,6 +111,7 @@ impl KeepReason {
             Self::Same => "same",
             Self::SameLogin => "same-login",
             Self::SameLoginElsewhere => "same-login-elsewhere",
+            Self::OddExpiry => "unusable-expiry",
             Self::StoredLater => "stored-later",
             Self::OtherAccount => "other-account",
             Self::OtherPlace => "other-place",
@@ -280,6 +285,37 @@ pub fn by_account(decision: Decision, relation: Relation) -> Decision {
                 Relation::Unknown => KeepReason::OtherPlace,
                 _ => KeepReason::OtherAccount,
             },
+        },
+        (decision, _) => decision,
+    }
+}
+
+/// What this program makes of the reference's decision, given what is wrong with the expiry of the stored login and of the
+/// source's: a date decades ahead neither replaces a login that is good nor keeps a newer one out.
+#[must_use]
+pub fn by_expiry(
+    decision: Decision,
+    (stored, source): (Option<ExpiryFault>, Option<ExpiryFault>),
+    entry: Option<SecretJson>,
+) -> Decision {
+    match (decision, entry) {
+        (
+            Decision::Replace {
+                why: ReplaceReason::SourceLater,
+                ..
+            },
+            _,
+        ) if source.is_some() => Decision::Keep {
+            why: KeepReason::OddExpiry,
+        },
+        (
+            Decision::Keep {
+                why: KeepReason::StoredLater,
+            },
+            Some(entry),
+        ) if stored.is_some() && source.is_none() => Decision::Replace {
+            entry,
+            why: ReplaceReason::StoredExpired,
         },
         (decision, _) => decision,
     }

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::logins::{LoginReport, LoginState, SourceNote};
 use super::notice::Notice;
 use super::plan::{
-    Decision, KeepReason, Relation, ReplaceReason, by_account, chosen, claude_code_entry,
-    codex_cli_entry, plan_claude_code, plan_codex_cli_beside,
+    Decision, KeepReason, Relation, ReplaceReason, by_account, by_expiry, chosen,
+    claude_code_entry, codex_cli_entry, plan_claude_code, plan_codex_cli_beside,
 };
 use super::renew::Owned;
 use crate::audit::{EventKind, Origin};
@@ -414,6 +414,12 @@ impl Planning<'_> {
         }
     }
 
+    /// What is wrong with the expiry that a source notes.
+    fn expiry_fault(&self, source: &Source) -> Option<ExpiryFault> {
+        let (expires, _) = source.expiry?;
+        ExpiryFault::of_ms(expires.ms(), self.now)
+    }
+
     fn decide(
         &self,
         mut source: Source,
@@ -432,7 +438,14 @@ impl Planning<'_> {
                 let rejected = source.entry.take().filter(|_| !is_stored_already);
                 chosen(decision, rejected)
             }
-            Rules::Own => by_account(decision, self.relation(&source)),
+            Rules::Own => {
+                let faults = (
+                    stored.and_then(|stored| ExpiryFault::of(&Credential::of(stored), self.now)),
+                    self.expiry_fault(&source),
+                );
+                let decision = by_expiry(decision, faults, source.entry.take());
+                by_account(decision, self.relation(&source))
+            }
         };
         let report = self.report(&source, stored, &decision);
         let planned = Planned {
@@ -473,14 +486,17 @@ impl Planning<'_> {
                 _ => return None,
             },
             (None, decision) => {
-                let expiry = source.expiry.map(|(expires, _)| expires);
-                let fault = expiry.and_then(|at| ExpiryFault::of_ms(at.ms(), self.now));
+                let fault = self.expiry_fault(source);
+                let unannounced = note.and_then(|note| note.unannounced.as_deref());
                 match (fault, decision) {
                     (Some(fault), _) => LoginState::OddExpiry(fault),
-                    (None, Decision::Keep { why }) => match why {
-                        KeepReason::OtherAccount => LoginState::OtherAccount,
-                        KeepReason::OtherPlace => LoginState::OtherPlace,
-                        KeepReason::StoredLater => LoginState::EarlierExpiry,
+                    (None, Decision::Keep { why }) => match (why, unannounced) {
+                        (KeepReason::OtherAccount, _) => LoginState::OtherAccount,
+                        (KeepReason::OtherPlace, _) => LoginState::OtherPlace,
+                        (KeepReason::StoredLater, _) => LoginState::EarlierExpiry,
+                        (_, Some(why)) if has_stored => LoginState::AccountChanged {
+                            is_known: why == ReplaceReason::OtherAccount.as_str(),
+                        },
                         _ => LoginState::Usable,
                     },
                     (None, _) => LoginState::Usable,
@@ -493,7 +509,10 @@ impl Planning<'_> {
             }),
             _ => false,
         };
-        let is_in_use = matches!(state, LoginState::Usable | LoginState::OddExpiry(_));
+        let is_in_use = matches!(
+            state,
+            LoginState::Usable | LoginState::AccountChanged { .. } | LoginState::OddExpiry(_)
+        );
         let login_expires = source.expiry.and_then(|(_, login)| login);
         Some(LoginReport {
             is_kept,

@@ -233,6 +233,8 @@ fn an_account_that_is_noted_after_the_login_is_seen() {
         sync.stderr.contains("is another account's login now"),
         "{sync:?}"
     );
+    assert!(found(&home, "source.other-account").contains("two profiles"));
+    home.run(&KEEP).ok();
     assert_eq!(home.run(&["sync"]).stderr, "");
     let event = home.newest("profile.updated").unwrap();
     assert_eq!(event["detail"]["by"], "other-account", "{event}");

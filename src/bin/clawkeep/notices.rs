@@ -30,7 +30,13 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             profile,
             place,
             why,
-        } => account_changed(profile, Some(place), why),
+        } => {
+            let whose = match *why {
+                "other-account" => "is another account's login now",
+                _ => "is another login now; whether it is of the same account cannot be known",
+            };
+            format!("Warning: {profile}, from {place}, {whose}. To keep both: clawkeep doctor")
+        }
         Notice::SetAside {
             path,
             aside,
@@ -98,18 +104,6 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         ),
         _ => return None,
     })
-}
-
-/// That another account's login took the place of the stored one.
-pub(crate) fn account_changed(profile: &str, place: Option<&str>, why: &str) -> String {
-    let place = place.map_or_else(String::new, |place| format!(" from {place}"));
-    let whose = match why {
-        "other-account" => "is another account's login now",
-        _ => "is another login now; whether it is of the same account cannot be known",
-    };
-    format!(
-        "Warning: {profile}{place} {whose}. Put the earlier one back with: clawkeep models auth restore {profile}"
-    )
 }
 
 fn capitalised(text: &str) -> String {

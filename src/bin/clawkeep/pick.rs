@@ -12,7 +12,7 @@ use clawkeep::selection::{
     unusable,
 };
 use clawkeep::sync::{
-    DUE_BELOW_MS, Handing, Loaded, NotRenewed, Notice, Renewals, Renewer, Rules, When, is_due,
+    DUE_BELOW_MS, Handing, Loaded, NotRenewed, Renewals, Renewer, Rules, When, is_due,
 };
 use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
@@ -21,7 +21,6 @@ use serde_json::json;
 use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::notices;
 use crate::renewal;
 use crate::signals;
 use crate::time_arg::span;
@@ -175,37 +174,24 @@ impl How {
             tell_of_not_renewed(context, &renewals, pick);
         }
         for picked in &picked {
-            self.tell_of_account(context, &mut vault, &agent, &loaded, picked)?;
+            Self::note_announced(context, &mut vault, &agent, &loaded, picked)?;
             context.ui.detail(&picked.described(context.clock.now()));
         }
         Ok(picked)
     }
 
-    /// Warns once that what is handed out is another account's since it was last: `watch` may have imported it.
-    fn tell_of_account(
-        &self,
+    /// Notes that whoever is handed a token has been warned that it is another account's: the load has said so, and says it once.
+    fn note_announced(
         context: &Context,
         vault: &mut UnlockedVault,
         agent: &AgentRef,
         loaded: &Loaded,
         picked: &Picked,
     ) -> Result<(), Failure> {
-        if context.rules == Rules::Reference || !loaded.has_unannounced(picked.id.as_str()) {
-            return Ok(());
+        if context.rules == Rules::Own && loaded.has_unannounced(picked.id.as_str()) {
+            context.with_engine(vault, |engine| engine.take_unannounced(agent, &picked.id))?;
         }
-        let taken = context.with_engine(vault, |engine| engine.take_unannounced(agent, &picked.id));
-        let is_told = loaded
-            .notices
-            .iter()
-            .any(|notice| matches!(notice, Notice::AccountChanged { .. }));
-        match taken? {
-            Some(why) if !is_told => {
-                let words = notices::account_changed(picked.id.as_str(), None, &why);
-                context.ui.note(&words);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn hand_out<T>(

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
-use crate::domain::{ExpiryFault, Section, StoreDoc};
+use crate::domain::{Section, StoreDoc};
 use crate::sources::{LoggedOut, SourceFault, claude_code, codex_cli};
 
 const NOW: UnixMs = UnixMs(1_767_950_000_000);

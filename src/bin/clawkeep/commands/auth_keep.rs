@@ -25,7 +25,7 @@ pub(crate) struct Keep {
 /// Replace a stored login by the one that its program has now.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep models auth adopt anthropic:claude-cli\n  CLAUDE_CONFIG_DIR=~/.claude-work clawkeep models auth adopt anthropic:claude-cli\n\nFor a login that was not imported, since it expires earlier than the stored one or is another account's."
+    after_help = "Example:\n  clawkeep models auth adopt anthropic:claude-cli\n\nFor a login that was not imported, since it expires earlier than the stored one or is another account's. Where it is in another CLAUDE_CONFIG_DIR, set that variable for this command, too."
 )]
 pub(crate) struct Adopt {
     /// The profile

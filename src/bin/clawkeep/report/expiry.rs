@@ -104,6 +104,8 @@ impl ProfileExpiry {
             LoginState::LoggedOut { .. } => Some("logged out"),
             LoginState::OtherAccount => Some("another account's login was not imported"),
             LoginState::OtherPlace => Some("another login was not imported"),
+            LoginState::AccountChanged { is_known: true } => Some("another account's login now"),
+            LoginState::AccountChanged { is_known: false } => Some("another login now"),
             LoginState::EarlierExpiry => {
                 Some("a newer login that expires earlier was not imported")
             }
