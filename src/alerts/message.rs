@@ -247,6 +247,7 @@ impl Message {
                 (title, format!("{who}: {}.", message.unwrap_or_default()))
             }
             State::LoginExpires(_) | State::LoginExpired => {
+                self.expires = first.login_expires;
                 let (when, left) = first.login_expires.map_or_else(Default::default, |ends| {
                     (day(ends), span((ends.0 - self.at.0).abs()))
                 });

@@ -85,7 +85,7 @@ pub struct Planned {
     pub origin: Origin,
     /// What to do.
     pub decision: Decision,
-    /// Where the source is: a file's path, or the keychain item.
+    /// The path of the source's file, also where the login was in the keychain.
     pub place: String,
     /// A keyed fingerprint of its account, where that was asked for and is known.
     pub(super) account: Option<String>,
@@ -273,9 +273,10 @@ impl LoginSources<'_> {
     ) -> (Planned, Option<LoginReport>) {
         let service = macos_service_name(self.claude_config_dir.as_deref());
         let (place, reading) = self.read_claude_code();
-        let place = match place {
+        let file = self.claude_file.display().to_string();
+        let shown = match place {
             Place::Keychain => format!("the keychain item \"{service}\""),
-            Place::File => self.claude_file.display().to_string(),
+            Place::File => file.clone(),
         };
         let stored = doc.get(Section::Profiles, CLAUDE_CLI);
         let decision = plan_claude_code(stored, &reading, planning.now);
@@ -284,13 +285,15 @@ impl LoginSources<'_> {
             expiry = Some((login.expires, login.login_expires));
             entry = Some(claude_code_entry(login));
         }
-        let is_asked = expiry.is_some() && planning.asks_for_account(CLAUDE_CLI, &place, &decision)
+        let is_asked = expiry.is_some() && planning.asks_for_account(CLAUDE_CLI, &file, &decision)
             || is_younger(&self.claude_account_file, ACCOUNT_FRESH);
         let account = is_asked.then(|| self.claude_account(planning)).flatten();
         let source = Source {
             profile: CLAUDE_CLI,
             origin: Origin::ClaudeCode,
-            place,
+            // Both belong to one `CLAUDE_CONFIG_DIR`, which the file's path stands for.
+            place: file,
+            shown,
             account,
             entry,
             expiry,
@@ -316,6 +319,7 @@ impl LoginSources<'_> {
             profile: CODEX_CLI,
             origin: Origin::CodexCli,
             place: self.codex_file.display().to_string(),
+            shown: self.codex_file.display().to_string(),
             account,
             entry,
             // It is the token's own, or made here from the file's time.
@@ -367,7 +371,10 @@ fn trouble<L>(reading: &Reading<L>) -> Option<SourceTrouble> {
 struct Source {
     profile: &'static str,
     origin: Origin,
+    /// What it is told from others by: its file's path.
     place: String,
+    /// Where its login was found, for a person: the file, or the keychain item.
+    shown: String,
     account: Option<String>,
     /// The entry that its login is stored as.
     entry: Option<SecretJson>,
@@ -520,7 +527,7 @@ impl Planning<'_> {
             login_expires: login_expires
                 .filter(|_| is_in_use)
                 .map(|at| UnixMs(at.floor_ms())),
-            ..self.blank(source.profile, &source.place, state, stored)
+            ..self.blank(source.profile, &source.shown, state, stored)
         })
     }
 

@@ -460,7 +460,7 @@ fn a_logout_and_the_day_of_the_next_login_are_alerts() {
     };
     login(5);
     let told = once();
-    assert!(told.contains("login expires in 5d"), "{told}");
+    assert!(told.contains("login expires in 5 days"), "{told}");
     fs::remove_file(home.at(CLAUDE)).unwrap();
     let told = once();
     assert!(told.contains("logged-out"), "{told}");
