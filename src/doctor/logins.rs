@@ -52,10 +52,13 @@ fn keep_both(layout: &Layout, report: &LoginReport) -> String {
     let dir = dir.map_or_else(String::new, |dir| shell_path(layout, dir));
     match report.profile {
         CLAUDE_CLI => format!(
-            "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} claude setup-token, then: clawkeep models auth paste-token --provider anthropic --profile-id {}",
+            "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} claude setup-token, then: \
+             clawkeep models auth paste-token --provider anthropic --profile-id {}",
             shell_quoted("anthropic:second")
         ),
-        _ => "Keep both as two profiles: clawkeep models auth login --provider openai-codex --profile-id openai-codex:second".to_owned(),
+        _ => "Keep both as two profiles: clawkeep models auth login --provider openai-codex \
+         --profile-id openai-codex:second"
+            .to_owned(),
     }
 }
 

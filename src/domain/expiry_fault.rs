@@ -4,9 +4,11 @@ use serde_json::Value;
 
 use super::{Credential, CredentialType, UnixMs, normalize_provider};
 
-/// Below this many milliseconds since 1970 (March 1973) a value is taken to be in seconds: as seconds it is the year 5138.
+/// Below this many milliseconds since 1970 (March 1973) a value is taken to be in seconds: as
+/// seconds it is the year 5138.
 const SECONDS_BELOW: f64 = 1e11;
-/// An expiry further ahead than this many milliseconds, 20 years, is no date that a provider gave out.
+/// An expiry further ahead than this many milliseconds, 20 years, is no date that a provider gave
+/// out.
 const FAR_AHEAD_MS: f64 = 20.0 * 365.25 * 86_400_000.0;
 /// Providers whose OAuth tokens have no expiry, for which programs write 0.
 const WITHOUT_EXPIRY: [&str; 1] = ["github-copilot"];
@@ -41,7 +43,8 @@ impl ExpiryFault {
         }
     }
 
-    /// Returns what is wrong with the expiry of a stored credential, if anything. An API key has none; a token may have none.
+    /// Returns what is wrong with the expiry of a stored credential, if anything. An API key has
+    /// none; a token may have none.
     #[must_use]
     pub fn of(credential: &Credential<'_>, now: UnixMs) -> Option<Self> {
         let is_oauth = match credential.kind {

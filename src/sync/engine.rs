@@ -365,7 +365,11 @@ impl<'e> Engine<'e> {
         let Notes::Of(notes) = notes else {
             return (Vec::new(), Vec::new(), Vec::new());
         };
-        let account = |account: &str| self.vault.fingerprint(account).to_string();
+        let account = |account: &str| {
+            let parts = account.split_whitespace();
+            let prints = parts.map(|part| self.vault.fingerprint(part).to_string());
+            prints.collect::<Vec<_>>().join(" ")
+        };
         let planning = Planning {
             agent: &agent.name,
             notes,

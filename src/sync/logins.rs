@@ -1,7 +1,8 @@
 //! What became of the logins of other programs: one classification, and the words for it.
 //!
-//! [`LoginReport`] is made in one place, when a load decides about a source ([`super::sources`]). Commands, `doctor`, `watch` and
-//! alerts only show it. [`SourceNote`] is what the vault keeps of a source between loads.
+//! [`LoginReport`] is made in one place, when a load decides about a source ([`super::sources`]).
+//! Commands, `doctor`, `watch` and alerts only show it. [`SourceNote`] is what the vault keeps of a
+//! source between loads.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,7 +35,8 @@ pub enum LoginState {
     OtherPlace,
     /// It took the place of another account's, and whoever uses its token has not been warned yet.
     AccountChanged {
-        /// It is known to be another account's; otherwise it came from another place, and whose it is cannot be known.
+        /// It is known to be another account's; otherwise it came from another place, and whose it
+        /// is cannot be known.
         is_known: bool,
     },
     /// It differs from the stored one and expires earlier.
@@ -98,7 +100,8 @@ pub struct LoginReport {
     pub is_stored: bool,
     /// Whether the user keeps the stored login on purpose (`models auth keep`).
     pub is_kept: bool,
-    /// Whether this is the source of another `CLAUDE_CONFIG_DIR` or `CODEX_HOME`, as it was when it was read last.
+    /// Whether this is the source of another `CLAUDE_CONFIG_DIR` or `CODEX_HOME`, as it was when it
+    /// was read last.
     pub is_elsewhere: bool,
     /// When the login itself expires, and a person has to log in again.
     pub login_expires: Option<UnixMs>,
@@ -111,7 +114,8 @@ impl LoginReport {
         self.state != LoginState::Usable && !self.is_kept
     }
 
-    /// Whether it matters to every command, not to `sync` and `doctor` alone: a stored login is concerned, or one cannot be read.
+    /// Whether it matters to every command, not to `sync` and `doctor` alone: a stored login is
+    /// concerned, or one cannot be read.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
         self.needs_attention()
@@ -170,19 +174,23 @@ impl LoginReport {
                 kept()
             ),
             LoginState::OtherAccount => format!(
-                "the login in {place} is another account's than the stored {profile}, and was not imported"
+                "the login in {place} is another account's than the stored {profile}, and was \
+                 not imported"
             ),
             LoginState::OtherPlace => format!(
-                "the login in {place} is another one than the stored {profile}, which came from elsewhere; whose it is cannot be known, and it was not imported"
+                "the login in {place} is another one than the stored {profile}, which came from \
+                 elsewhere; whose it is cannot be known, and it was not imported"
             ),
             LoginState::AccountChanged { is_known: true } => {
                 format!("{profile} is another account's login now, from {place}")
             }
             LoginState::AccountChanged { is_known: false } => format!(
-                "{profile} is another login now, from {place}; whether it is of the same account cannot be known"
+                "{profile} is another login now, from {place}; whether it is of the same account \
+                 cannot be known"
             ),
             LoginState::EarlierExpiry => format!(
-                "the login in {place} differs from the stored {profile} and expires earlier, so it was not imported"
+                "the login in {place} differs from the stored {profile} and expires earlier, so \
+                 it was not imported"
             ),
             LoginState::NotReadable(fault) => {
                 format!("{place} was not imported: {fault}{}", kept())
@@ -192,7 +200,8 @@ impl LoginReport {
                 kept()
             ),
             LoginState::InKeyring => format!(
-                "{program} keeps its login in the system's keyring (cli_auth_credentials_store), which is not read; {place} holds none{}",
+                "{program} keeps its login in the system's keyring (cli_auth_credentials_store), \
+                 which is not read; so {place} was not imported{}",
                 kept()
             ),
             LoginState::NoRefreshToken => format!(
@@ -211,31 +220,37 @@ impl LoginReport {
         let place = &self.place;
         let two = || {
             format!(
-                "Use it instead: clawkeep models auth adopt {profile}{whose}. Keep the stored one: clawkeep models auth keep {profile}{whose}"
+                "Use it instead: clawkeep models auth adopt {profile}{whose}. Keep the stored \
+                 one: clawkeep models auth keep {profile}{whose}"
             )
         };
         match &self.state {
             LoginState::Usable => String::new(),
             LoginState::LoggedOut { .. } => format!(
-                "Log in again: {log_in}. Keep the stored login on purpose: clawkeep models auth keep {profile}{whose}"
+                "Log in again: {log_in}. Keep the stored login on purpose: clawkeep models auth \
+                 keep {profile}{whose}"
             ),
             LoginState::OddExpiry(_) => format!("Log in again: {log_in}"),
             LoginState::OtherAccount | LoginState::OtherPlace if self.is_elsewhere => {
                 let variable = variable(profile);
                 format!(
-                    "Keep the stored one: clawkeep models auth keep {profile}{whose}. To use the other one, set {variable} to its directory and run: clawkeep models auth adopt {profile}{whose}"
+                    "Keep the stored one: clawkeep models auth keep {profile}{whose}. To use the \
+                     other one, set {variable} to its directory and run: clawkeep models auth \
+                     adopt {profile}{whose}"
                 )
             }
             LoginState::OtherAccount | LoginState::OtherPlace | LoginState::EarlierExpiry => two(),
             LoginState::AccountChanged { .. } => format!(
-                "If that is right: clawkeep models auth keep {profile}{whose}. Otherwise log in with the other account: {log_in}"
+                "If that is right: clawkeep models auth keep {profile}{whose}. Otherwise log in \
+                 with the other account: {log_in}"
             ),
             LoginState::NotReadable(fault) => fault_remedy(place, fault, log_in),
             LoginState::ApiKeyMode => {
                 "Import the key: clawkeep models auth paste-api-key --provider openai".to_owned()
             }
             LoginState::InKeyring => {
-                "Let Codex write its file: set cli_auth_credentials_store = \"file\" in its config.toml, then run: codex login"
+                "Let Codex write its file: set cli_auth_credentials_store = \"file\" in its \
+                 config.toml, then run: codex login"
                     .to_owned()
             }
             LoginState::NoRefreshToken => format!("Log in again: {log_in}"),
@@ -249,7 +264,8 @@ pub fn fault_remedy(place: &str, fault: &SourceFault, log_in: &str) -> String {
     match fault {
         SourceFault::Untrusted(refusal) => refusal.remedy(),
         SourceFault::Unreadable(std::io::ErrorKind::IsADirectory) => format!(
-            "A container that mounts a missing file makes such a directory. Stop it, then: rmdir {}; then log in: {log_in}",
+            "A container that mounts a missing file makes such a directory. Stop it, then: rmdir \
+             {}; then log in: {log_in}",
             shell_quoted(place)
         ),
         SourceFault::Unreadable(std::io::ErrorKind::PermissionDenied) => format!(
@@ -283,7 +299,8 @@ fn variable(profile: &str) -> &'static str {
     }
 }
 
-/// The argument that names an agent to a command; nothing for `main`, or for one that no id leads to.
+/// The argument that names an agent to a command; nothing for `main`, or for one that no id leads
+/// to.
 fn of_agent(agent: &AgentName) -> String {
     if *agent == AgentName::default() || agent.as_str().contains('/') {
         return String::new();
@@ -309,15 +326,16 @@ pub(super) struct Refused {
     pub(super) is_kept: bool,
 }
 
-/// What the vault keeps of the sources of one profile: a row of `sync_skips`, as JSON. A row of an earlier version is one word,
-/// the reason of a place that is not known.
+/// What the vault keeps of the sources of one profile: a row of `sync_skips`, as JSON. A row of an
+/// earlier version is one word, the reason of a place that is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceNote {
     /// Where the stored login came from.
     pub(super) from: Option<LoginOrigin>,
     /// The places whose login was not imported.
     pub(super) refused: BTreeMap<String, Refused>,
-    /// Another account's login was imported, and nobody who was handed its token was warned yet: the reason.
+    /// Another account's login was imported, and nobody who was handed its token was warned yet:
+    /// the reason.
     pub(super) unannounced: Option<String>,
 }
 
@@ -404,8 +422,8 @@ impl SourceNote {
         Some(Value::Object(note).to_string())
     }
 
-    /// Notes why the login of a place was not imported, or that nothing stands in its way. A decision to keep the stored login
-    /// holds as long as the reason and the account do.
+    /// Notes why the login of a place was not imported, or that nothing stands in its way. A
+    /// decision to keep the stored login holds as long as the reason and the account do.
     pub(super) fn refuse(&mut self, place: &str, why: Option<&str>, account: Option<&String>) {
         self.refused.remove("");
         let Some(why) = why else {
@@ -433,7 +451,8 @@ impl SourceNote {
         self.from.as_ref().is_some_and(|from| from.place == place)
     }
 
-    /// Whether the user keeps the stored login on purpose, for as long as the source at that place says this.
+    /// Whether the user keeps the stored login on purpose, for as long as the source at that place
+    /// says this.
     pub(super) fn is_kept(&self, place: &str, why: &str, account: Option<&String>) -> bool {
         self.refused.get(place).is_some_and(|refused| {
             refused.is_kept && refused.why == why && refused.account.as_ref() == account

@@ -569,11 +569,19 @@ impl Planning<'_> {
     }
 }
 
-/// Whether two accounts are one, by their fingerprints; `None` where one is not known, or they were made with different keys.
+/// Whether two accounts are one, by the fingerprints of the person and, where both name one, of the
+/// organization; `None` where one is not known, or they were made with different keys.
 pub(super) fn is_same_account(one: Option<&str>, other: Option<&str>) -> Option<bool> {
     let key = |print: &str| Some(print.split_once(':')?.0.to_owned());
     let (one, other) = (one?, other?);
-    (key(one) == key(other)).then_some(one == other)
+    let mut is_same = true;
+    for (one, other) in one.split(' ').zip(other.split(' ')) {
+        if key(one) != key(other) {
+            return None;
+        }
+        is_same &= one == other;
+    }
+    Some(is_same)
 }
 
 /// Whose logins are.
@@ -654,5 +662,24 @@ fn read_source(path: &Path) -> FileReading {
         }
         Err(_) if path.is_dir() => FileReading::Unreadable(std::io::ErrorKind::IsADirectory),
         Err(_) => FileReading::Unreadable(std::io::ErrorKind::InvalidInput),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same_account;
+
+    #[test]
+    fn accounts_are_compared_as_far_as_they_are_known() {
+        for (one, other, want) in [
+            (Some("1:a"), Some("1:a"), Some(true)),
+            (Some("1:a"), Some("1:b"), Some(false)),
+            (Some("1:a"), Some("2:b"), None),
+            (Some("1:a"), None, None),
+            (Some("1:a"), Some("1:a 1:o"), Some(true)),
+            (Some("1:a 1:o"), Some("1:a 1:p"), Some(false)),
+        ] {
+            assert_eq!(is_same_account(one, other), want, "{one:?} {other:?}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! `models auth keep` and `models auth adopt`: which login a mirrored profile holds where its program has another one.
+//! `models auth keep` and `models auth adopt`: which login a mirrored profile holds where its
+//! program has another one.
 
 use clap::Args;
 use clawkeep::domain::Owner;
@@ -108,7 +109,8 @@ fn program(id: &str) -> &'static str {
 fn check_mirrored(id: &str) -> Result<(), Failure> {
     match Owner::of(id) {
         Owner::Vault => Err(Failure::BadArgument(format!(
-            "{} is no login of another program; only anthropic:claude-cli and openai-codex:codex-cli are",
+            "{} is no login of another program; only anthropic:claude-cli and \
+             openai-codex:codex-cli are",
             shown_id(id)
         ))),
         _ => Ok(()),
