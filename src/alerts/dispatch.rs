@@ -21,6 +21,7 @@ use crate::domain::{Fingerprint, Seq, StoreDoc, UnixMs};
 use crate::oauth::Providers;
 use crate::platform::keychain::SessionBus;
 use crate::platform::{Actor, Clock, FileLock};
+use crate::sync::LoginReport;
 use crate::vault::{UnlockedVault, VaultError};
 
 /// When to look again while another process tells, or the vault is busy, in milliseconds.
@@ -51,6 +52,8 @@ pub struct Means {
 pub struct Scene<'s> {
     /// The agents whose stores are known whole. One that could not be read is left out: what becomes of its credentials is not known.
     pub agents: &'s [(AgentRef, StoreDoc)],
+    /// What became of other programs' logins, of every agent; none where their sources were not read.
+    pub logins: Option<&'s [LoginReport]>,
     /// The providers whose logins are refreshed here; none where the settings cannot be read.
     pub providers: Option<&'s Providers>,
     /// Logins of which a refresh is due or under way: whether that is overdue, it will show.

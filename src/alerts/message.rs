@@ -168,6 +168,14 @@ impl Message {
             GOOD => "credentials are good again",
             "expired" => "credentials have expired",
             "overdue" => "logins were not renewed",
+            "logged-out" => "logins are logged out",
+            "login-expired" => "logins have expired",
+            state if state.starts_with("login-expires-") => "logins expire soon",
+            "account-changed" => "logins are another account's now",
+            "unusable-expiry" | "other-account" | "other-place" | "earlier-expiry"
+            | "api-key-mode" | "in-keyring" | "no-refresh-token" => {
+                "logins of other programs were not imported"
+            }
             state if state.starts_with("expires-") => "credentials expire soon",
             state if state.ends_with("-expired") => "logins have expired and cannot be renewed",
             _ => "logins cannot be renewed",
@@ -195,7 +203,8 @@ impl Message {
         let is_elsewhere = matches!(first.renewal, Renewal::Elsewhere(_));
         self.severity = match state {
             State::Expires(step) if step > DAY => Severity::Warning,
-            State::Lost(_) if has_a_day => Severity::Warning,
+            State::Lost(_) | State::Source(_) if has_a_day => Severity::Warning,
+            State::LoginExpires(step) if step > DAY => Severity::Warning,
             // Who renews it does so when it is used: most likely nobody has used it.
             State::Overdue if is_elsewhere => Severity::Warning,
             _ if has_others => Severity::Warning,
@@ -225,6 +234,38 @@ impl Message {
                     not_renewed(first)
                 ),
             ),
+            State::Source(code) => {
+                let title = match code {
+                    "logged-out" => format!("{name} is logged out"),
+                    "account-changed" => format!("{name} is another account's login now"),
+                    _ => format!("{name} is not its program's login"),
+                };
+                let message = first
+                    .source
+                    .as_ref()
+                    .map(|source| paragraph(&source.message));
+                (title, format!("{who}: {}.", message.unwrap_or_default()))
+            }
+            State::LoginExpires(_) | State::LoginExpired => {
+                self.expires = first.login_expires;
+                let (when, left) = first.login_expires.map_or_else(Default::default, |ends| {
+                    (day(ends), span((ends.0 - self.at.0).abs()))
+                });
+                match state {
+                    State::LoginExpires(_) => (
+                        format!("{name}: login expires in {left}"),
+                        format!(
+                            "The login behind {who} expires on {when}, in {left}. Only a person can log in again."
+                        ),
+                    ),
+                    _ => (
+                        format!("{name}: login has expired"),
+                        format!(
+                            "The login behind {who} expired on {when}, {left} ago. Only a person can log in again."
+                        ),
+                    ),
+                }
+            }
             State::Lost(loss) | State::LostAndExpired(loss) => {
                 let (mut title, why) = lost(loss, &name, &who);
                 if state.has_ended() {
@@ -562,6 +603,8 @@ mod tests {
             expires: Some(UnixMs(0)),
             renewal: Renewal::Nobody,
             fate: Fate::Open(None),
+            source: None,
+            login_expires: None,
             has_others: false,
             remedy: format!("do-this {}", "ä".repeat(140_000)),
         };

@@ -21,7 +21,7 @@ pub use decide::{Decision, Facts, News, decide};
 pub use deliver::{DELIVERY_MAX, Undelivered};
 pub use dispatch::{Alerts, Means, Scene};
 pub use message::{Message, Severity};
-pub use standing::{Fate, Loss, Renewal, Standing, State};
+pub use standing::{Fate, Loss, Renewal, SourceTrouble, Standing, State};
 pub use survey::{Survey, survey};
 pub use told::{Entry, Failed, Told, ToldOf};
 

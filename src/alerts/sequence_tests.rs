@@ -30,6 +30,8 @@ fn token(agent: &str, id: &str, ends: i64) -> Standing {
         expires: Some(UnixMs(START + ends)),
         renewal: Renewal::Nobody,
         fate: Fate::Open(None),
+        source: None,
+        login_expires: None,
         has_others: false,
         remedy: format!("Renew it: do-this {id}"),
     }

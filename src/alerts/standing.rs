@@ -74,9 +74,24 @@ pub struct Standing {
     pub renewal: Renewal,
     /// Whether it can be renewed.
     pub fate: Fate,
+    /// What became of the login of another program that it mirrors, where a person has to know.
+    pub source: Option<SourceTrouble>,
+    /// When that login itself expires: a person has to log in again then.
+    pub login_expires: Option<UnixMs>,
     /// Whether the agent has another credential of this provider that can be used.
     pub has_others: bool,
     /// What to do; empty while nothing has to be done.
+    pub remedy: String,
+}
+
+/// Why the login of another program is not what is stored of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceTrouble {
+    /// The state's name in the record: `logged-out`.
+    pub code: &'static str,
+    /// What is so, in words.
+    pub message: String,
+    /// What to do.
     pub remedy: String,
 }
 
@@ -93,6 +108,12 @@ pub enum State {
     Lost(Loss),
     /// It cannot be renewed, and has ended.
     LostAndExpired(Loss),
+    /// Its program is logged out, or has another login: [`Standing::source`].
+    Source(&'static str),
+    /// The login behind it expires within so many milliseconds; only a person can log in again.
+    LoginExpires(i64),
+    /// The login behind it has expired.
+    LoginExpired,
 }
 
 impl State {
@@ -103,6 +124,9 @@ impl State {
             Self::Expires(step) if step % DAY == 0 => format!("expires-{}d", step / DAY),
             Self::Expires(step) if step % HOUR == 0 => format!("expires-{}h", step / HOUR),
             Self::Expires(step) => format!("expires-{}m", step / 60_000),
+            Self::LoginExpires(step) => format!("login-{}", Self::Expires(step).code()),
+            Self::LoginExpired => "login-expired".to_owned(),
+            Self::Source(code) => code.to_owned(),
             Self::Expired => "expired".to_owned(),
             Self::Overdue => "overdue".to_owned(),
             Self::Lost(loss) => loss.code().to_owned(),
@@ -113,13 +137,20 @@ impl State {
     /// Whether one is reminded of it. On the way to an end the next step is the reminder.
     #[must_use]
     pub fn repeats(self) -> bool {
-        !matches!(self, Self::Expires(_))
+        !matches!(self, Self::Expires(_) | Self::LoginExpires(_))
     }
 
     /// Whether the credential is of no use any more.
     #[must_use]
     pub fn has_ended(self) -> bool {
-        !matches!(self, Self::Expires(_) | Self::Lost(_))
+        !matches!(
+            self,
+            Self::Expires(_)
+                | Self::Lost(_)
+                | Self::Source(_)
+                | Self::LoginExpires(_)
+                | Self::LoginExpired
+        )
     }
 }
 
@@ -142,6 +173,25 @@ impl Standing {
 
     /// The states it goes through if nothing happens, each with its beginning, in order.
     fn stages(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
+        let long_ago = UnixMs(i64::MIN);
+        if let Some(source) = &self.source {
+            let ended = self.expires.map(|ends| (ends, State::Expired));
+            let begun = (long_ago, State::Source(source.code));
+            return [begun].into_iter().chain(ended).collect();
+        }
+        let mut stages = self.stages_of_token(settings);
+        if let Some(ends) = self.login_expires {
+            let login = way_to(ends, settings.ahead_ms).into_iter();
+            stages.extend(login.map(|(begins, state)| match state {
+                State::Expires(step) => (begins, State::LoginExpires(step)),
+                _ => (begins, State::LoginExpired),
+            }));
+            stages.sort_by_key(|(begins, _)| *begins);
+        }
+        stages
+    }
+
+    fn stages_of_token(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
         let long_ago = UnixMs(i64::MIN);
         match (&self.fate, self.expires) {
             // The next use asks once more; until the end there is nothing that a person could do better.
@@ -201,6 +251,8 @@ mod tests {
             expires: left.map(|left| UnixMs(NOW.0 + left)),
             renewal,
             fate,
+            source: None,
+            login_expires: None,
             has_others: false,
             remedy: String::new(),
         }
@@ -245,6 +297,49 @@ mod tests {
         assert_eq!(elsewhere(1 - 72 * HOUR), None);
         assert_eq!(elsewhere(-72 * HOUR).as_deref(), Some("overdue"));
         assert_eq!(code(Renewal::Nobody, open(), None), None);
+    }
+
+    #[test]
+    fn a_login_that_only_a_person_extends_is_spoken_of_days_ahead() {
+        let code = |login: i64| {
+            let standing = Standing {
+                login_expires: Some(UnixMs(NOW.0 + login)),
+                ..standing(
+                    Renewal::Elsewhere(Owner::ClaudeCode),
+                    Fate::Open(None),
+                    Some(8 * HOUR),
+                )
+            };
+            let state = standing.state(&NotifySettings::default(), NOW);
+            state.map(State::code)
+        };
+        assert_eq!(code(15 * DAY), None);
+        assert_eq!(code(7 * DAY).as_deref(), Some("login-expires-7d"));
+        assert_eq!(code(2 * HOUR).as_deref(), Some("login-expires-1d"));
+        assert_eq!(code(0).as_deref(), Some("login-expired"));
+    }
+
+    #[test]
+    fn a_logout_is_told_at_once_and_again_when_the_token_expires() {
+        let code = |left: i64| {
+            let source = SourceTrouble {
+                code: "logged-out",
+                message: String::new(),
+                remedy: String::new(),
+            };
+            let standing = Standing {
+                source: Some(source),
+                ..standing(
+                    Renewal::Elsewhere(Owner::ClaudeCode),
+                    Fate::Open(None),
+                    Some(left),
+                )
+            };
+            let state = standing.state(&NotifySettings::default(), NOW);
+            state.map(State::code)
+        };
+        assert_eq!(code(DAY).as_deref(), Some("logged-out"));
+        assert_eq!(code(0).as_deref(), Some("expired"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Subject;
 use super::dispatch::Scene;
-use super::standing::{Fate, Loss, Renewal, Standing, State};
+use super::standing::{Fate, Loss, Renewal, SourceTrouble, Standing, State};
 use super::text::named;
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::NotifySettings;
@@ -18,6 +18,7 @@ use crate::domain::{
 };
 use crate::health::{Status, assess};
 use crate::oauth::{Providers, is_answer_unopened};
+use crate::sync::{LoginReport, LoginState, log_in};
 use crate::vault::{GrantState, UnlockedVault, VaultError};
 
 /// An access token that lasts no longer than this when it comes in is renewed by its owner, in milliseconds: two days. Claude Code's
@@ -49,6 +50,7 @@ pub fn survey(
         agents,
         providers,
         refreshing,
+        logins,
         ..
     }: Scene<'_>,
     (settings, now): (&NotifySettings, UnixMs),
@@ -75,7 +77,19 @@ pub fn survey(
             let usable = usable.get(&standing.provider);
             standing.has_others =
                 usable.is_some_and(|logins| logins.iter().any(|login| *login != standing.login));
+            let is_mirrored = Owner::of(id) != Owner::Vault;
+            let own = |report: &&LoginReport| {
+                report.agent == agent.name && report.profile == id && !report.is_elsewhere
+            };
+            if let Some(report) = logins.and_then(|logins| logins.iter().find(own)) {
+                standing.login_expires = report.login_expires;
+                standing.source = trouble_of(report, now);
+            }
             let state = standing.state(settings, now);
+            if state.is_none() && is_mirrored && logins.is_none() {
+                found.unclear.insert(subject());
+                continue;
+            }
             let is_here = standing.renewal == Renewal::Here;
             if state == Some(State::Overdue) && is_here && refreshing.contains(&standing.login) {
                 found.unclear.insert(subject());
@@ -91,6 +105,16 @@ pub fn survey(
         }
     }
     Ok(found)
+}
+
+/// What there is to say of the login that a profile mirrors. One that cannot be read may be one that is being written.
+fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
+    let is_lasting = !matches!(report.state, LoginState::NotReadable(_));
+    (report.needs_attention() && is_lasting).then(|| SourceTrouble {
+        code: report.state.as_str(),
+        message: report.message(&report.place, now),
+        remedy: report.remedy(),
+    })
 }
 
 /// Whether a credential can be used as it is.
@@ -209,6 +233,8 @@ impl Looking<'_> {
             expires,
             renewal,
             fate,
+            source: None,
+            login_expires: None,
             has_others: false,
             remedy: String::new(),
         }))
@@ -318,6 +344,12 @@ impl Looking<'_> {
 
     fn what_to_do(&self, id: &str, standing: &Standing) -> String {
         let word = || format!("{}{}", shell_word(id), of_agent(self.agent));
+        if let Some(source) = &standing.source {
+            return source.remedy.clone();
+        }
+        if standing.login_expires.is_some() {
+            return format!("Log in again: {}", log_in(id));
+        }
         match &standing.fate {
             Fate::Lost(Loss::Moved) => {
                 format!("If that is meant: clawkeep models auth trust {}", word())

@@ -69,6 +69,8 @@ pub struct Layout {
     pub oauth_dir: PathBuf,
     /// Claude Code's login, where it is kept in a file.
     pub claude_code_file: PathBuf,
+    /// Claude Code's configuration, which names the account that it is logged in with.
+    pub claude_account_file: PathBuf,
     /// Codex CLI's login.
     pub codex_file: PathBuf,
     /// `$XDG_RUNTIME_DIR`, where it is set.
@@ -142,6 +144,8 @@ impl Layout {
             },
             vault_file: named_vault.unwrap_or_else(|| vault_dir.join(VAULT)),
             oauth_dir: named("CLAWDBOT_OAUTH_DIR").unwrap_or_else(|| state_dir.join("credentials")),
+            // Source: Claude Code 2.1: in its directory where that is named, else in the home directory itself.
+            claude_account_file: claude_dir.as_deref().unwrap_or(&home).join(".claude.json"),
             claude_code_file: claude_dir
                 .unwrap_or_else(|| home.join(".claude"))
                 .join(".credentials.json"),

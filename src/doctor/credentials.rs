@@ -5,8 +5,8 @@ use std::path::Path;
 use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId};
 use crate::domain::{
-    AgentName, Borrowed, Credential, CredentialType, Endpoint, Misnamed, Owner, ProviderId,
-    Section, StoreDoc, UnixMs,
+    AgentName, Borrowed, Credential, CredentialType, Endpoint, ExpiryFault, Misnamed, Owner,
+    ProviderId, Section, StoreDoc, UnixMs, from_outside,
 };
 use crate::health::{Health, Status, assess, remaining_short};
 use crate::oauth::{Providers, is_answer_unopened};
@@ -38,7 +38,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             match of_grant(evidence, examined, id, &credential, (&grant, pins.get(id))) {
                 // What a login that is over has left to live is the lesser news.
                 Some(finding) => found.push(finding),
-                None => found.extend(standing(evidence, examined, id, &credential)),
+                // What such an expiry says of the time left means nothing.
+                None => found.extend(
+                    odd_expiry(examined, id, &credential, evidence.now)
+                        .or_else(|| standing(evidence, examined, id, &credential)),
+                ),
             }
         }
         found.extend(resting(examined, evidence.now));
@@ -211,6 +215,45 @@ fn of_grant(
         Finding::new(kind, message)
             .agent(&examined.agent.name)
             .profile(id)
+            .advice(fix),
+    )
+}
+
+/// An expiry that the program which wrote it got wrong.
+fn odd_expiry(
+    examined: &ExaminedAgent,
+    id: &str,
+    credential: &Credential<'_>,
+    now: UnixMs,
+) -> Option<Finding> {
+    let fault = ExpiryFault::of(credential, now)?;
+    let is_reported = matches!(fault, ExpiryFault::Missing | ExpiryFault::Zero);
+    if is_reported && Owner::of(id) == Owner::Vault {
+        return None; // an OAuth login without an expiry is a finding of its own
+    }
+    let stored = match credential.stored_expiry() {
+        Some(value) => from_outside(&value.to_string()),
+        None => "nothing".to_owned(),
+    };
+    let message = format!(
+        "the expiry of {id} {} (stored: {stored}; expected: milliseconds since 1970)",
+        fault.words()
+    );
+    let mut fix = paste(id, &ProviderId::new(credential.provider), credential.kind);
+    fix.push_str(&of_agent(&examined.agent.name));
+    let fix = match Owner::of(id) {
+        Owner::Vault if credential.kind == CredentialType::OAuth => {
+            "Log in again with the program that wrote it; the next refresh corrects the expiry, too."
+                .to_owned()
+        }
+        Owner::Vault => format!("Store the token again, with its lifetime: {fix} --expires-in 365d"),
+        _ => format!("Log in again: {}", crate::sync::log_in(id)),
+    };
+    Some(
+        Finding::new(FindingId::CredentialExpiry, message)
+            .agent(&examined.agent.name)
+            .profile(id)
+            .path(examined.agent.store_file())
             .advice(fix),
     )
 }

@@ -125,6 +125,16 @@ findings! {
     SourceDamaged = "source.damaged", Warning;
     /// Another program's login, stored here, is logged out.
     SourceLoggedOut = "source.logged-out", Warning;
+    /// Another program's login is there and cannot be used.
+    SourceUnusable = "source.unusable", Warning;
+    /// Another program is logged in with another account than the stored login's, as far as is known.
+    SourceOtherAccount = "source.other-account", Warning;
+    /// Another program's login differs from the stored one and expires earlier.
+    SourceEarlier = "source.earlier", Warning;
+    /// Another program's login expires in a few days: a person has to log in again.
+    SourceLoginExpiring = "source.login-expiring", Warning;
+    /// Another program has no login that could be imported: an API key, or one in the keyring.
+    SourceNoLogin = "source.no-login", Note;
     /// A credential has ended, and nothing renews it.
     CredentialExpired = "credential.expired", Error;
     /// A login that its provider refuses to refresh.
@@ -137,6 +147,8 @@ findings! {
     CredentialEndpoint = "credential.endpoint", Warning;
     /// A login of which it is not known when it ends.
     CredentialMissing = "credential.missing", Error;
+    /// A credential whose expiry cannot be used: seconds, text, decades ahead.
+    CredentialExpiry = "credential.expiry", Warning;
     /// An entry without its secret.
     CredentialEmpty = "credential.empty", Error;
     /// An entry whose type, or the field of its secret, has another name than the one that is read.

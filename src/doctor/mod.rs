@@ -10,6 +10,7 @@ mod editors;
 mod exported;
 mod finding;
 mod footprint;
+mod logins;
 mod moved_agent;
 mod openclaw;
 mod permissions;
@@ -36,7 +37,7 @@ use crate::audit::Head;
 use crate::config::{AgentRef, Layout, OwnSettings, Settings};
 use crate::domain::{AgentName, Borrowed, ProfileId, Section, StoreDoc, UnixMs};
 use crate::oauth::Providers;
-use crate::sync::Notice;
+use crate::sync::{LoginReport, Notice};
 use crate::vault::{UnlockedVault, Vault};
 
 /// The vault as far as it could be opened.
@@ -84,6 +85,8 @@ pub struct ExaminedAgent {
     pub borrowed: BTreeMap<String, Borrowed>,
     /// What the load had to tell.
     pub notices: Vec<Notice>,
+    /// What became of other programs' logins.
+    pub logins: Vec<LoginReport>,
     /// The load merged what another program wrote.
     pub merged: bool,
     /// The queue of our own processes for its store.
@@ -142,10 +145,11 @@ impl Evidence<'_> {
 /// Everything that is found, in the order it is told in, each thing once.
 #[must_use]
 pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
-    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 12] = [
+    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 13] = [
         vault::check,
         permissions::check,
         stores::check,
+        logins::check,
         openclaw::check,
         vanished::check,
         moved_agent::check,

@@ -232,7 +232,8 @@ fn logins(layout: &Layout) -> Vec<Finding> {
         (&layout.claude_code_file, "Claude Code"),
         (&layout.codex_file, "Codex CLI"),
     ] {
-        let Some(permissions) = Permissions::of(path) else {
+        // What stands in a file's place is told as a login that cannot be read.
+        let Some(permissions) = Permissions::of(path).filter(|_| path.is_file()) else {
             continue;
         };
         if permissions.is_readable_by_others() || permissions.is_writable_by_others() {

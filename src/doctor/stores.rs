@@ -10,10 +10,10 @@ use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
 
-use crate::domain::{AgentName, Credential, Owner, Seq};
+use crate::domain::{AgentName, Credential, Seq};
 use crate::export::StorePlace;
 use crate::platform::{LockDir, LockState, exists};
-use crate::sync::{Notice, Writer};
+use crate::sync::{Notice, Writer, fault_remedy};
 use crate::vault::Vault;
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -53,16 +53,10 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
         Some(match notice {
             Notice::SourceDamaged { place, fault } => {
                 let message =
-                    format!("{place} was not taken over: {fault}; what is stored stays as it is");
-                at(place, Finding::new(FindingId::SourceDamaged, message))
-                    .advice("Log in again with the program it belongs to, then: clawkeep sync")
-            }
-            Notice::SourceLoggedOut { place, profile } => {
-                let message =
-                    format!("{place} holds no login any more; {profile} is kept as it was");
-                at(place, Finding::new(FindingId::SourceLoggedOut, message))
-                    .profile(*profile)
-                    .advice(super::credentials::login_again(Owner::of(profile)))
+                    format!("{place} was not imported: {fault}; what is stored stays as it is");
+                Finding::new(FindingId::SourceDamaged, message)
+                    .path(place)
+                    .advice(fault_remedy(place, fault, "the program it belongs to"))
             }
             Notice::BorrowedUnavailable { profile, from, why } => {
                 let message = format!(
@@ -158,15 +152,6 @@ fn written_by(writer: &Writer) -> String {
     match named.is_empty() {
         true => "another program".to_owned(),
         false => format!("another program, probably {}", named.join(" or ")),
-    }
-}
-
-/// A source is a file, or an item of the keychain, which has no path.
-fn at(place: &str, finding: Finding) -> Finding {
-    if Path::new(place).is_absolute() {
-        finding.path(place)
-    } else {
-        finding
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::Layout;
-use crate::domain::is_hidden;
+use crate::domain::{always_shell_quoted, shell_quoted};
 
 /// A path as a shell takes it: with `~` where nothing in it needs quotes.
 #[must_use]
@@ -13,39 +13,13 @@ pub fn shell_path(layout: &Layout, path: &Path) -> String {
     if short.chars().all(is_plain) {
         return short;
     }
-    quoted(&path.display().to_string())
+    always_shell_quoted(&path.display().to_string())
 }
 
 /// A word as a shell takes it.
 #[must_use]
 pub fn shell_word(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=%".contains(c);
-    if !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    quoted(word)
-}
-
-fn quoted(word: &str) -> String {
-    if !word.contains(is_hidden) {
-        return format!("'{}'", word.replace('\'', "'\\''"));
-    }
-    // What is shown is one line without hidden characters: those are spelt.
-    let mut out = String::from("$'");
-    for c in word.chars() {
-        match c {
-            '\'' | '\\' => out.extend(['\\', c]),
-            c if is_hidden(c) => {
-                let mut bytes = [0; 4];
-                for byte in c.encode_utf8(&mut bytes).bytes() {
-                    out.push_str(&format!("\\x{byte:02x}"));
-                }
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('\'');
-    out
+    shell_quoted(word)
 }
 
 /// `3 of them` in words: `1 event`, `2 events`.

@@ -228,6 +228,12 @@ impl<'a> Credential<'a> {
             && self.expose_secret().is_some()
     }
 
+    /// The value of `expires` as it is stored, whatever it is.
+    #[must_use]
+    pub fn stored_expiry(&self) -> Option<&'a Value> {
+        self.entry.get("expires")
+    }
+
     /// What stands for the end of an OAuth login where that is no number: nothing to go by, shown as it stands.
     #[must_use]
     pub fn odd_expiry(&self) -> Option<&'a Value> {

@@ -6,11 +6,13 @@ mod borrowed;
 mod cooldown;
 mod credential;
 mod endpoint;
+mod expiry_fault;
 mod fingerprint;
 mod ids;
 mod jwt;
 mod secret;
 mod secret_rules;
+mod shell;
 mod store;
 mod text;
 mod time;
@@ -21,6 +23,7 @@ pub use credential::{
     CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Misnamed, Owner, SecretReference,
 };
 pub use endpoint::{Endpoint, is_loopback};
+pub use expiry_fault::ExpiryFault;
 pub use fingerprint::Fingerprint;
 pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
@@ -28,6 +31,7 @@ pub use ids::{
 pub use jwt::{jwt_claims, jwt_expiry};
 pub use secret::SecretJson;
 pub use secret_rules::{SECRET_MAX, SecretFault, check_secret};
+pub use shell::{always_shell_quoted, shell_quoted};
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::{escaped, escaped_lines, from_outside, is_hidden, without_bom};

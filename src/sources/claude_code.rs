@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::wanted::{Shape, Wanted, read};
 use super::{FileReading, KeychainReading, LoggedOut, LoginKeychain, Reading, SourceFault};
-use crate::domain::Expiry;
+use crate::domain::{Expiry, ExpiryFault};
 
 /// The Keychain item's service. Source: `spec/compat.md`, Sync.
 const KEYCHAIN_SERVICE: &str = "Claude Code-credentials";
@@ -23,8 +23,11 @@ const SUFFIX_BYTES: usize = 4;
 pub struct ClaudeCodeLogin {
     /// The access token; not blank.
     pub access: SecretString,
-    /// When it ends; above 0.
+    /// When it expires; above 0.
     pub expires: Expiry,
+    /// When the login itself expires (`refreshTokenExpiresAt`, milliseconds): a person has to log in again then. Claude Code
+    /// writes it beside the refresh token, which is not read.
+    pub login_expires: Option<Expiry>,
 }
 
 /// Where Claude Code's login was looked for last, so that a warning can name it.
@@ -78,14 +81,110 @@ pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
     else {
         return Reading::LoggedOut(LoggedOut::NoAccessToken);
     };
-    let Some(expires) = login
-        .expires_at
-        .filter(|ms| *ms > 0.0)
-        .and_then(Expiry::from_ms)
-    else {
-        return Reading::LoggedOut(LoggedOut::NoExpiry);
+    let positive = |ms: Option<f64>| ms.filter(|ms| *ms > 0.0).and_then(Expiry::from_ms);
+    let Some(expires) = positive(login.expires_at.ms) else {
+        return Reading::LoggedOut(LoggedOut::NoExpiry(login.expires_at.fault()));
     };
-    Reading::Found(ClaudeCodeLogin { access, expires })
+    Reading::Found(ClaudeCodeLogin {
+        access,
+        expires,
+        login_expires: positive(login.login_expires_at),
+    })
+}
+
+/// Returns the account that Claude Code notes in its configuration, `.claude.json`: `oauthAccount.accountUuid`, else its
+/// e-mail address, with the organization. `None` where the file names none. Source: Claude Code 2.1.197, tried.
+#[must_use]
+pub fn account(bytes: &[u8]) -> Option<String> {
+    let account = read::<ConfigFile>(bytes).ok()??.oauth_account?;
+    let named = |text: Option<SecretString>| {
+        let text = text?.expose_secret().trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let person = named(account.uuid).or_else(|| named(account.email))?;
+    // One person may belong to several organizations, each with a subscription of its own.
+    match named(account.organization) {
+        Some(organization) => Some(format!("{person} {organization}")),
+        None => Some(person),
+    }
+}
+
+#[derive(Default)]
+struct ConfigFile {
+    oauth_account: Option<Account>,
+}
+
+impl Shape for ConfigFile {
+    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
+        let mut file = Self::default();
+        while let Some(key) = fields.next_key::<String>()? {
+            if key == "oauthAccount" {
+                file.oauth_account = fields.next_value::<Wanted<Account>>()?.0;
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Some(file))
+    }
+}
+
+#[derive(Default)]
+struct Account {
+    uuid: Option<SecretString>,
+    email: Option<SecretString>,
+    organization: Option<SecretString>,
+}
+
+impl Shape for Account {
+    fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
+        let mut account = Self::default();
+        while let Some(key) = fields.next_key::<String>()? {
+            match key.as_str() {
+                "accountUuid" => account.uuid = fields.next_value::<Wanted<_>>()?.0,
+                "emailAddress" => account.email = fields.next_value::<Wanted<_>>()?.0,
+                "organizationUuid" => account.organization = fields.next_value::<Wanted<_>>()?.0,
+                _ => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Some(account))
+    }
+}
+
+/// An expiry as it was found: a number, another value, or nothing.
+#[derive(Default)]
+struct FoundExpiry {
+    ms: Option<f64>,
+    is_other: bool,
+}
+
+impl FoundExpiry {
+    /// What is wrong with it, where it is no number above 0.
+    fn fault(&self) -> ExpiryFault {
+        match self.ms {
+            None if self.is_other => ExpiryFault::NotANumber,
+            None => ExpiryFault::Missing,
+            Some(ms) if ms < 0.0 => ExpiryFault::Negative,
+            Some(_) => ExpiryFault::Zero,
+        }
+    }
+}
+
+impl Shape for FoundExpiry {
+    fn from_text(_text: &str) -> Option<Self> {
+        Some(Self {
+            ms: None,
+            is_other: true,
+        })
+    }
+
+    fn from_number(number: f64) -> Option<Self> {
+        Some(Self {
+            ms: Some(number),
+            is_other: false,
+        })
+    }
 }
 
 /// The Keychain item's service name. With `CLAUDE_CONFIG_DIR` set it ends in `-` and the first 8
@@ -130,7 +229,8 @@ impl Shape for CredentialsFile {
 #[derive(Default)]
 struct OauthSection {
     access_token: Option<SecretString>,
-    expires_at: Option<f64>,
+    expires_at: FoundExpiry,
+    login_expires_at: Option<f64>,
 }
 
 impl Shape for OauthSection {
@@ -139,7 +239,13 @@ impl Shape for OauthSection {
         while let Some(key) = fields.next_key::<String>()? {
             match key.as_str() {
                 "accessToken" => login.access_token = fields.next_value::<Wanted<_>>()?.0,
-                "expiresAt" => login.expires_at = fields.next_value::<Wanted<_>>()?.0,
+                "expiresAt" => {
+                    let found = fields.next_value::<Wanted<FoundExpiry>>()?.0;
+                    login.expires_at = found.unwrap_or_default();
+                }
+                "refreshTokenExpiresAt" => {
+                    login.login_expires_at = fields.next_value::<Wanted<_>>()?.0;
+                }
                 _ => {
                     fields.next_value::<IgnoredAny>()?;
                 }
@@ -181,6 +287,61 @@ mod tests {
         assert_eq!(shown(&reading), "sk-ant-oat01-a until 1700000000000.5");
         let debug = format!("{reading:?}");
         assert!(!debug.contains("sk-ant"), "{debug}");
+    }
+
+    #[test]
+    fn the_account_is_read_from_the_configuration() {
+        for (json, want) in [
+            (
+                r#"{"oauthAccount": {"accountUuid": "u-1", "emailAddress": "a@b"}}"#,
+                Some("u-1"),
+            ),
+            (
+                r#"{"x": [1], "oauthAccount": {"organizationUuid": "o-1", "accountUuid": "u-1"}}"#,
+                Some("u-1 o-1"),
+            ),
+            (
+                r#"{"oauthAccount": {"emailAddress": " a@b "}}"#,
+                Some("a@b"),
+            ),
+            (r#"{"oauthAccount": {"accountUuid": ""}}"#, None),
+            (r#"{"oauthAccount": null}"#, None),
+            (r#"{"oauthAccount"#, None),
+        ] {
+            assert_eq!(account(json.as_bytes()).as_deref(), want, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_expiry_of_the_login_is_read_beside_that_of_the_token() {
+        let json = LOGIN.replace(
+            "\"expiresAt\"",
+            "\"refreshTokenExpiresAt\": 1800000000000, \"expiresAt\"",
+        );
+        let Reading::Found(login) = parse(json.as_bytes()) else {
+            panic!("no login");
+        };
+        assert_eq!(
+            login.login_expires.map(Expiry::ms),
+            Some(1_800_000_000_000.0)
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_expiry_is_known() {
+        for (expiry, want) in [
+            ("0", ExpiryFault::Zero),
+            ("-5", ExpiryFault::Negative),
+            ("\"1700000000000\"", ExpiryFault::NotANumber),
+            ("null", ExpiryFault::Missing),
+        ] {
+            let json =
+                format!(r#"{{"claudeAiOauth": {{"accessToken": "a", "expiresAt": {expiry}}}}}"#);
+            match parse(json.as_bytes()) {
+                Reading::LoggedOut(LoggedOut::NoExpiry(fault)) => assert_eq!(fault, want),
+                other => panic!("{expiry}: {other:?}"),
+            }
+        }
     }
 
     #[test]

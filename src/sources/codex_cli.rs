@@ -10,7 +10,7 @@ use serde::de::{IgnoredAny, MapAccess};
 
 use super::wanted::{Shape, Wanted, read};
 use super::{FileReading, LoggedOut, Reading};
-use crate::domain::{Expiry, jwt_expiry};
+use crate::domain::{Expiry, ExpiryFault, jwt_expiry};
 
 /// How long after the file was written its login is taken to last, in milliseconds, where the
 /// access token does not say. Source: `spec/compat.md`, Sync.
@@ -25,12 +25,41 @@ pub struct CodexLogin {
     pub refresh: SecretString,
     /// When the access token ends: its own `exp`, else an hour after the file was written.
     pub expires: Expiry,
+    /// The account that the file names, `tokens.account_id`.
+    pub account: Option<String>,
 }
 
-/// Reads Codex's login from what came of opening its file.
+/// Reads Codex's login from what came of opening its file. `read_config` opens Codex's `config.toml`, which says whether the
+/// login is kept elsewhere: an older file stays then, and is not Codex's login any more (tried with Codex CLI 0.171).
 #[must_use]
-pub fn read_codex_cli(file: FileReading) -> Reading<CodexLogin> {
-    file.understood(|content| parse(&content.bytes, content.modified))
+pub fn read_codex_cli(
+    file: FileReading,
+    read_config: impl FnOnce() -> FileReading,
+) -> Reading<CodexLogin> {
+    match read_config() {
+        FileReading::Content(config) if is_in_keyring(&config.bytes) => {
+            Reading::LoggedOut(LoggedOut::InKeyring)
+        }
+        _ => file.understood(|content| parse(&content.bytes, content.modified)),
+    }
+}
+
+/// Whether `config.toml` says that the login is in the keyring: `cli_auth_credentials_store = "keyring"` among the keys before
+/// the first table. With `"auto"` the login may be there too; nothing says so, and it does not count.
+fn is_in_keyring(config: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(config);
+    let keys = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with('['));
+    let store = keys.filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        let is_named = key.trim().trim_matches(['"', '\'']) == "cli_auth_credentials_store";
+        is_named.then(|| value.split('#').next().unwrap_or_default().trim())
+    });
+    store
+        .last()
+        .is_some_and(|value| value.trim_matches(['"', '\'']) == "keyring")
 }
 
 /// Understands `auth.json`, last written at `modified`. Needs non-blank `tokens.access_token` and
@@ -38,12 +67,16 @@ pub fn read_codex_cli(file: FileReading) -> Reading<CodexLogin> {
 /// that is not JSON a damaged source.
 #[must_use]
 pub fn parse(bytes: &[u8], modified: SystemTime) -> Reading<CodexLogin> {
-    let tokens = match read::<AuthFile>(bytes) {
-        Ok(file) => file.and_then(|file| file.tokens),
+    let file = match read::<AuthFile>(bytes) {
+        Ok(file) => file.unwrap_or_default(),
         Err(fault) => return Reading::Damaged(fault),
     };
-    let Some(tokens) = tokens else {
-        return Reading::LoggedOut(LoggedOut::NoLogin);
+    let has_key = file.has_api_key;
+    let Some(tokens) = file.tokens else {
+        return Reading::LoggedOut(match has_key {
+            true => LoggedOut::ApiKeyMode,
+            false => LoggedOut::NoLogin,
+        });
     };
     let not_blank = |token: &SecretString| !token.expose_secret().trim().is_empty();
     let Some(access) = tokens.access.filter(not_blank) else {
@@ -59,8 +92,9 @@ pub fn parse(bytes: &[u8], modified: SystemTime) -> Reading<CodexLogin> {
             access,
             refresh,
             expires,
+            account: tokens.account.filter(|account| !account.trim().is_empty()),
         }),
-        None => Reading::LoggedOut(LoggedOut::NoExpiry),
+        None => Reading::LoggedOut(LoggedOut::NoExpiry(ExpiryFault::Missing)),
     }
 }
 
@@ -82,16 +116,23 @@ fn unix_ms(time: SystemTime) -> f64 {
 #[derive(Default)]
 struct AuthFile {
     tokens: Option<Tokens>,
+    has_api_key: bool,
 }
 
 impl Shape for AuthFile {
     fn from_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
         let mut file = Self::default();
         while let Some(key) = fields.next_key::<String>()? {
-            if key == "tokens" {
-                file.tokens = fields.next_value::<Wanted<Tokens>>()?.0;
-            } else {
-                fields.next_value::<IgnoredAny>()?;
+            match key.as_str() {
+                "tokens" => file.tokens = fields.next_value::<Wanted<Tokens>>()?.0,
+                "OPENAI_API_KEY" => {
+                    let key = fields.next_value::<Wanted<SecretString>>()?.0;
+                    file.has_api_key =
+                        key.is_some_and(|key| !key.expose_secret().trim().is_empty());
+                }
+                _ => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(Some(file))
@@ -102,6 +143,7 @@ impl Shape for AuthFile {
 struct Tokens {
     access: Option<SecretString>,
     refresh: Option<SecretString>,
+    account: Option<String>,
 }
 
 impl Shape for Tokens {
@@ -111,6 +153,7 @@ impl Shape for Tokens {
             match key.as_str() {
                 "access_token" => tokens.access = fields.next_value::<Wanted<_>>()?.0,
                 "refresh_token" => tokens.refresh = fields.next_value::<Wanted<_>>()?.0,
+                "account_id" => tokens.account = fields.next_value::<Wanted<_>>()?.0,
                 _ => {
                     fields.next_value::<IgnoredAny>()?;
                 }
@@ -190,7 +233,12 @@ mod tests {
     fn what_is_no_login() {
         for (json, want) in [
             ("[]", "no-login"),
-            (r#"{"OPENAI_API_KEY": "sk-x"}"#, "no-login"),
+            (r#"{"OPENAI_API_KEY": "sk-x"}"#, "api-key-mode"),
+            (
+                r#"{"OPENAI_API_KEY": "sk-x", "tokens": null}"#,
+                "api-key-mode",
+            ),
+            (r#"{"OPENAI_API_KEY": null}"#, "no-login"),
             (r#"{"tokens": null}"#, "no-login"),
             (r#"{"tokens": {"refresh_token": "r"}}"#, "no-access-token"),
             (
@@ -215,7 +263,29 @@ mod tests {
             "-1500"
         );
         let file = FileReading::Unreadable(std::io::ErrorKind::IsADirectory);
-        assert!(matches!(read_codex_cli(file), Reading::Damaged(_)));
+        let config = || FileReading::Absent;
+        assert!(matches!(read_codex_cli(file, config), Reading::Damaged(_)));
+    }
+
+    #[test]
+    fn a_login_in_the_keyring_is_recognised() {
+        for (config, want) in [
+            ("cli_auth_credentials_store = \"keyring\"", true),
+            (
+                "model = 'x'\ncli_auth_credentials_store='keyring' # here\n[x]",
+                true,
+            ),
+            ("cli_auth_credentials_store = \"file\"", false),
+            ("cli_auth_credentials_store = \"auto\"", false),
+            (
+                "[profiles.x]\ncli_auth_credentials_store = \"keyring\"",
+                false,
+            ),
+            ("# cli_auth_credentials_store = \"keyring\"", false),
+            ("", false),
+        ] {
+            assert_eq!(is_in_keyring(config.as_bytes()), want, "{config}");
+        }
     }
 
     proptest! {

@@ -22,6 +22,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use crate::domain::ExpiryFault;
 use crate::platform::Refusal;
 
 pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
@@ -52,7 +53,11 @@ pub enum LoggedOut {
     /// The refresh token is missing, blank, or not text. Codex CLI only.
     NoRefreshToken,
     /// The expiry is missing, not a number, or not above 0. Claude Code only.
-    NoExpiry,
+    NoExpiry(ExpiryFault),
+    /// The program uses an API key instead of a login. Codex CLI only.
+    ApiKeyMode,
+    /// The program keeps its login in the system's keyring. Codex CLI only.
+    InKeyring,
 }
 
 impl LoggedOut {
@@ -63,7 +68,9 @@ impl LoggedOut {
             Self::NoLogin => "no-login",
             Self::NoAccessToken => "no-access-token",
             Self::NoRefreshToken => "no-refresh-token",
-            Self::NoExpiry => "no-expiry",
+            Self::NoExpiry(_) => "no-expiry",
+            Self::ApiKeyMode => "api-key-mode",
+            Self::InKeyring => "in-keyring",
         }
     }
 }

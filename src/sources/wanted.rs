@@ -42,6 +42,12 @@ impl Shape for SecretString {
     }
 }
 
+impl Shape for String {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
 impl Shape for f64 {
     fn from_number(number: f64) -> Option<Self> {
         Some(number)

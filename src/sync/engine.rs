@@ -26,10 +26,11 @@ use super::destination::ExportPlan;
 use super::edited::Edited;
 use super::error::SyncError;
 use super::exporting::{Committal, export_event, record_known};
+use super::logins::{LoginReport, Notes, SourceNote};
 use super::notice::Notice;
 use super::renew::LEASE_WAIT;
 use super::shared::{Exchanged, share};
-use super::sources::{LEGACY_STORE, Legacy, LoginSources, Planned};
+use super::sources::{LEGACY_STORE, Legacy, LoginSources, Planned, Planning, Rules};
 use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
 use super::survey::{Course, Reason, Survey, Takeover, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
@@ -39,7 +40,7 @@ use crate::export::{StorePlace, StoreReading, render, store_digest};
 use crate::platform::{
     Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, remove_if_present,
 };
-use crate::vault::{AgentState, Damage, ExportRecord, UnlockedVault};
+use crate::vault::{AgentState, Damage, ExportRecord, UnlockedVault, VaultError};
 
 /// The change of a command that logged in.
 pub const LOGIN: &str = "login";
@@ -94,10 +95,30 @@ pub struct Loaded {
     pub notices: Vec<Notice>,
     /// What was decided about each source's login.
     pub planned: Vec<Planned>,
+    /// What became of each source's login.
+    pub logins: Vec<LoginReport>,
+    /// What was noted of the sources before.
+    pub(super) notes: Notes,
     /// Why the file could not be written. The vault has everything; the next load tries again.
     pub not_written: Option<FileError>,
     /// Why a file that is not to be there could not be removed.
     pub not_removed: Option<FileError>,
+}
+
+impl Loaded {
+    /// Whether another account's login came into a profile and whoever uses its token has not been warned yet, as far as the load
+    /// knows.
+    #[must_use]
+    pub fn has_unannounced(&self, profile: &str) -> bool {
+        let is_noted = match &self.notes {
+            Notes::Of(notes) => notes
+                .get(profile)
+                .is_some_and(|note| note.unannounced.is_some()),
+            Notes::NotAsked | Notes::Damaged(_) => false,
+        };
+        let is_new = |notice: &Notice| matches!(notice, Notice::AccountChanged { profile: changed, .. } if *changed == profile);
+        is_noted || self.notices.iter().any(is_new)
+    }
 }
 
 /// Says what a login that comes into the vault is pinned to: where its provider gives out tokens now.
@@ -122,6 +143,10 @@ pub struct Engine<'e> {
     /// How long a store's locks are waited for; without it, for as long as another program or a refresh may need them: who comes
     /// again by itself has no need to.
     pub patience: Option<Duration>,
+    /// Which rules decide about other programs' logins.
+    pub rules: Rules,
+    /// The profile that its source's login is to replace, whatever stands in the way.
+    pub adopts: Option<String>,
     pub(super) held: HeldStores,
     /// Copies in memory that a gateway wrote into while their links were replaced, with the stores that they are of.
     pub(super) left_copies: Vec<(PathBuf, PathBuf)>,
@@ -168,6 +193,8 @@ impl<'e> Engine<'e> {
             endpoints: None,
             export: None,
             patience: None,
+            rules: Rules::Own,
+            adopts: None,
             left_copies: Vec::new(),
             held: HeldStores::default(),
             told: Vec::new(),
@@ -204,6 +231,8 @@ impl<'e> Engine<'e> {
                 borrowed: survey.state.borrowed,
                 notices: survey.notices,
                 planned: survey.planned,
+                logins: survey.logins,
+                notes: survey.notes,
                 not_written,
                 not_removed: None,
             };
@@ -273,13 +302,13 @@ impl<'e> Engine<'e> {
         let place = StorePlace::of_agent(&agent.dir)?;
         // Asked first: what another process commits from here on makes it another one next time.
         let version = self.vault.data_version()?;
-        let (state, record, file) = match last {
+        let (state, record, notes, file) = match last {
             Some(last) if last.version == version && last.place == place => {
-                (last.state, last.record, Some(last.file))
+                (last.state, last.record, last.notes, Some(last.file))
             }
             _ => {
                 let (state, record) = self.stored(agent, &place)?;
-                (state, record, None)
+                (state, record, self.notes(agent, mode)?, None)
             }
         };
         let is_known = |bytes: &[u8]| {
@@ -288,7 +317,7 @@ impl<'e> Engine<'e> {
         };
         let file = place.read_again(file, is_known)?;
         let withheld = place.openclaw_dir();
-        let (planned, mut notices) = self.plan(&state.doc, mode);
+        let (planned, logins, mut notices) = self.plan(agent, &notes, &state.doc);
         let borrowed = self.borrowed_updates(&state.doc, &state.borrowed, mode, &mut notices);
         let is_first = matches!(file, StoreReading::Missing) && record.is_none();
         let has_profiles = state.doc.entries(Section::Profiles).next().is_some();
@@ -317,6 +346,7 @@ impl<'e> Engine<'e> {
             version,
             state,
             record,
+            notes,
             file,
             withheld,
             is_known_elsewhere,
@@ -325,6 +355,7 @@ impl<'e> Engine<'e> {
             mended: false,
             planned,
             borrowed,
+            logins,
             legacy,
             notices,
         })
@@ -365,14 +396,61 @@ impl<'e> Engine<'e> {
         Ok(false)
     }
 
-    /// What the sources say of a document.
-    fn plan(&self, doc: &StoreDoc, mode: SyncMode) -> (Vec<Planned>, Vec<Notice>) {
-        let mut notices = Vec::new();
-        let planned = match mode {
-            SyncMode::On => self.sources.plan(doc, self.clock.now(), &mut notices),
-            SyncMode::Off => Vec::new(),
+    /// What is noted of the sources of an agent's profiles.
+    fn notes(&self, agent: &AgentRef, mode: SyncMode) -> Result<Notes, SyncError> {
+        if mode == SyncMode::Off {
+            return Ok(Notes::NotAsked);
+        }
+        match self.vault.sync_skips(&agent.name) {
+            Err(VaultError::Unopened { row }) => Ok(Notes::Damaged(row)),
+            rows => {
+                let rows = rows?.into_iter();
+                let notes = rows.map(|(profile, row)| (profile, SourceNote::parse(&row)));
+                Ok(Notes::Of(notes.collect()))
+            }
+        }
+    }
+
+    /// What the sources say of a document, what became of their logins, and what there is to tell of that.
+    fn plan(
+        &self,
+        agent: &AgentRef,
+        notes: &Notes,
+        doc: &StoreDoc,
+    ) -> (Vec<Planned>, Vec<LoginReport>, Vec<Notice>) {
+        // Without the notes nobody knows whose the stored logins are: no other one takes their place.
+        let Notes::Of(notes) = notes else {
+            return (Vec::new(), Vec::new(), Vec::new());
         };
-        (planned, notices)
+        let account = |account: &str| {
+            let parts = account.split_whitespace();
+            let prints = parts.map(|part| self.vault.fingerprint(part).to_string());
+            prints.collect::<Vec<_>>().join(" ")
+        };
+        let planning = Planning {
+            agent: &agent.name,
+            notes,
+            account: &account,
+            rules: self.rules,
+            adopts: self.adopts.as_deref(),
+            now: self.clock.now(),
+        };
+        let (planned, logins) = self.sources.plan(doc, &planning);
+        let urgent = logins.iter().filter(|report| report.is_urgent());
+        let mut notices: Vec<Notice> = urgent
+            .map(|report| Notice::Login(Box::new(report.clone())))
+            .collect();
+        notices.extend(
+            planned
+                .iter()
+                .filter(|planned| planned.changes_account() && self.adopts.is_none())
+                .map(|planned| Notice::AccountChanged {
+                    profile: planned.profile,
+                    place: planned.place.clone(),
+                    why: planned.verdict().1,
+                }),
+        );
+        (planned, logins, notices)
     }
 
     /// How long to wait for a store's locks: who refreshes a login holds them while a provider takes its time.
@@ -464,7 +542,7 @@ impl<'e> Engine<'e> {
             };
             let merged = takeover.doc.as_deref().unwrap_or(&survey.state.doc);
             // Not the survey's plan: that was made without what another program wrote into the file.
-            let (mut planned, mut news) = self.plan(merged, mode);
+            let (mut planned, logins, mut news) = self.plan(agent, &survey.notes, merged);
             let marks = &survey.state.borrowed;
             let mut updates = self.borrowed_updates(merged, marks, mode, &mut news);
             updates.retain(|one| !survey.state.damage.profiles.contains_key(&one.profile));
@@ -488,6 +566,7 @@ impl<'e> Engine<'e> {
             };
             survey.planned = planned;
             survey.borrowed = updates;
+            survey.logins = logins;
             survey.notices.retain(|notice| !notice.is_about_sources());
             survey.notices.extend(news);
             let target = course.target(&survey.state.doc);
@@ -644,6 +723,8 @@ impl<'e> Engine<'e> {
             borrowed,
             notices: survey.notices,
             planned: survey.planned,
+            logins: survey.logins,
+            notes: survey.notes,
             not_written,
             not_removed,
         })))

@@ -158,6 +158,7 @@ fn with_engine<T>(
         user: String::new(),
         keychain: None,
         codex_file: place.at("no-codex"),
+        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: place.at("no-oauth"),
     };
     let actor = actor();

@@ -56,7 +56,7 @@ fn logged_out(why: LoggedOut) -> String {
         LoggedOut::NoAccessToken => {
             "it holds no login: its access token is empty, so its program is logged out".to_owned()
         }
-        LoggedOut::NoExpiry => {
+        LoggedOut::NoExpiry(_) => {
             "it holds no login that can be used: its expiry is missing or 0".to_owned()
         }
         why => format!("it holds no login ({})", why.as_str()),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::logins::LoginReport;
 use super::old_copy::Undoes;
 use crate::domain::{Borrowed, ProfileId};
 use crate::export::FormatFault;
@@ -13,19 +14,23 @@ use crate::sources::SourceFault;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Notice {
-    /// A source cannot be read or understood: what is stored stays.
+    /// A store of before `auth-profiles.json` cannot be read or understood: what is stored stays.
     SourceDamaged {
         /// Which: a file's path, or the keychain.
         place: String,
         /// What is wrong with it.
         fault: SourceFault,
     },
-    /// A source whose login is stored here is logged out: what is stored stays.
-    SourceLoggedOut {
-        /// Which.
-        place: String,
+    /// Another program's login needs a person's attention.
+    Login(Box<LoginReport>),
+    /// Another program's login took the place of one that is, or may be, another account's.
+    AccountChanged {
         /// The profile that mirrors it.
         profile: &'static str,
+        /// Where the login came from.
+        place: String,
+        /// Why, in the word of the record.
+        why: &'static str,
     },
     /// The file of a login that is another program's cannot be used: what is stored stays.
     BorrowedUnavailable {
@@ -154,7 +159,8 @@ impl Notice {
         matches!(
             self,
             Self::SourceDamaged { .. }
-                | Self::SourceLoggedOut { .. }
+                | Self::Login(_)
+                | Self::AccountChanged { .. }
                 | Self::BorrowedUnavailable { .. }
         )
     }

@@ -1,22 +1,30 @@
 //! What a load sees and has not changed: credentials whose end has come nearer, and sources that were not taken over. Recorded when
 //! first seen.
 
+use std::collections::BTreeMap;
+
 use super::engine::{Engine, Loaded};
 use super::error::SyncError;
+use super::logins::{LoginOrigin, Notes, SourceNote};
 use super::notice::Notice;
-use super::plan::{Decision, KeepReason};
+use super::plan::{Decision, KeepReason, ReplaceReason};
 use super::renew::Owned;
-use super::sources::Planned;
-use crate::audit::{EventDraft, EventKind, Origin};
+use super::sources::{Planned, is_same_account};
+use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
-use crate::domain::{AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs};
+use crate::domain::{
+    AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs, from_outside,
+};
 use crate::health::{Status, WARN_AFTER_MS, assess};
 use crate::vault::{ExpiryStage, GrantState, UnlockedVault, VaultError};
+
+/// The reason of [`ReplaceReason::OtherAccount`] in the record.
+const OTHER_ACCOUNT: &str = "other-account";
 
 /// What is to be recorded.
 struct Seen<'d> {
     ends: Vec<End<'d>>,
-    skips: Vec<Skip>,
+    noted: Vec<Noted>,
     /// Refresh tokens that are another program's.
     borrowed: Vec<(ProfileId, &'d str)>,
 }
@@ -28,13 +36,15 @@ struct End<'d> {
     stage: (ExpiryStage, UnixMs),
 }
 
-/// Why a source's login is not taken over; no reason any more where there was one.
-struct Skip {
+/// What is to be noted of a profile's sources, and recorded.
+struct Noted {
     profile: ProfileId,
     origin: Origin,
-    why: Option<&'static str>,
-    /// That it was taken over is recorded.
-    told: bool,
+    note: Option<String>,
+    /// That the login of a place was not imported, and why; or that nothing stands in its way any more.
+    skipped: Option<(&'static str, Option<String>)>,
+    /// Claude Code's configuration names another account for the login that is stored already.
+    is_another_account: bool,
 }
 
 impl Engine<'_> {
@@ -49,19 +59,31 @@ impl Engine<'_> {
             return Ok(());
         }
         let now = self.clock.now();
-        let skips = match skips(self.vault, &agent.name, &loaded.doc, &loaded.planned) {
-            Err(VaultError::Unopened { row }) => {
-                loaded.unopened.push(row);
+        let noted = match &loaded.notes {
+            Notes::NotAsked => Vec::new(),
+            Notes::Damaged(row) => {
+                loaded.unopened.push(row.clone());
                 Vec::new()
             }
-            skips => skips?,
+            Notes::Of(notes) => noted(notes, &loaded.doc, &loaded.planned),
         };
+        let late = noted.iter().filter(|noted| noted.is_another_account);
+        for planned in late.filter_map(|noted| {
+            let mut planned = loaded.planned.iter();
+            planned.find(|planned| *planned.profile == *noted.profile.as_str())
+        }) {
+            loaded.notices.push(Notice::AccountChanged {
+                profile: planned.profile,
+                place: planned.place.clone(),
+                why: OTHER_ACCOUNT,
+            });
+        }
         let seen = Seen {
             ends: ends(self.vault, &agent.name, &loaded.doc, now)?,
-            skips,
+            noted,
             borrowed: self.borrowed(loaded)?,
         };
-        if seen.ends.is_empty() && seen.skips.is_empty() && seen.borrowed.is_empty() {
+        if seen.ends.is_empty() && seen.noted.is_empty() && seen.borrowed.is_empty() {
             return Ok(());
         }
         match self.record(&agent.name, seen) {
@@ -101,8 +123,26 @@ impl Engine<'_> {
         for end in seen.ends {
             tx.note_expiry(agent, &end.profile, &end.credential, end.stage)?;
         }
-        for skip in seen.skips {
-            tx.note_skip(agent, &skip.profile, (skip.origin, skip.why), skip.told)?;
+        for noted in seen.noted {
+            let provider = noted.profile.provider_part();
+            let is_new = tx.note_sources(agent, &noted.profile, noted.note.as_deref())?;
+            if let Some((why, place)) = noted.skipped.filter(|_| is_new) {
+                let event = EventDraft::new(EventKind::SyncSkipped, noted.origin)
+                    .outcome(Outcome::Skipped)
+                    .profile(&noted.profile, provider)
+                    .detail("why", why);
+                let event = match place {
+                    Some(place) => event.detail("place", from_outside(&place)),
+                    None => event,
+                };
+                tx.append(Some(agent), event)?;
+            }
+            if noted.is_another_account && is_new {
+                let event = EventDraft::new(EventKind::ProfileUpdated, noted.origin)
+                    .profile(&noted.profile, provider)
+                    .detail("by", OTHER_ACCOUNT);
+                tx.append(Some(agent), event)?;
+            }
         }
         for (profile, refresh) in seen.borrowed {
             tx.mark_borrowed(refresh)?;
@@ -153,29 +193,67 @@ fn stage(credential: &Credential<'_>, now: UnixMs) -> Option<(ExpiryStage, UnixM
     }
 }
 
-fn skips(
-    vault: &UnlockedVault,
-    agent: &AgentName,
-    doc: &StoreDoc,
-    planned: &[Planned],
-) -> Result<Vec<Skip>, VaultError> {
-    if planned.is_empty() {
-        return Ok(Vec::new());
-    }
-    let known = vault.sync_skips(agent)?;
+/// What is to be noted of each profile's sources after a load, where that is not what is noted.
+fn noted(notes: &BTreeMap<String, SourceNote>, doc: &StoreDoc, planned: &[Planned]) -> Vec<Noted> {
     let of = |planned: &Planned| {
         let is_stored = doc.get(Section::Profiles, planned.profile).is_some();
-        let why = reason(&planned.decision, is_stored);
-        let before = known.iter().find(|(profile, _)| profile == planned.profile);
-        let before = before.map(|(_, why)| why.as_str());
-        (before != why).then(|| Skip {
+        let before = notes.get(planned.profile).cloned().unwrap_or_default();
+        let mut after = before.clone();
+        let place = planned.place.as_str();
+        // Another directory without a login is no logout.
+        let is_others = before.from.is_some() && !before.is_from(place);
+        let why = reason(&planned.decision, is_stored && !is_others);
+        after.refuse(place, why, planned.account.as_ref());
+        let mut is_another_account = false;
+        let is_stored_here = match &planned.decision {
+            Decision::Keep { why } => matches!(why, KeepReason::Same | KeepReason::SameLogin),
+            _ => true,
+        };
+        if is_stored_here && is_stored {
+            let known = before.from.as_ref();
+            is_another_account = planned.keeps()
+                && known.is_some_and(|from| {
+                    let accounts = (from.account.as_deref(), planned.account.as_deref());
+                    from.place == place && is_same_account(accounts.0, accounts.1) == Some(false)
+                });
+            // One that is known is not forgotten because it was not asked for.
+            let is_news = known.is_none_or(|from| from.place == place || !planned.keeps());
+            if is_news {
+                let account = planned.account.clone();
+                let before = known.filter(|from| from.place == place);
+                let account = account.or_else(|| before?.account.clone());
+                after.from = Some(LoginOrigin {
+                    place: place.to_owned(),
+                    account,
+                });
+            }
+        }
+        if !is_stored {
+            after.from = None;
+            after.unannounced = None;
+        } else if is_another_account {
+            after.unannounced = Some(OTHER_ACCOUNT.to_owned());
+        } else if let Decision::Replace { why, .. } = &planned.decision {
+            let is_announced =
+                matches!(why, ReplaceReason::OtherAccount | ReplaceReason::OtherPlace);
+            after.unannounced = is_announced.then(|| why.as_str().to_owned());
+        }
+        let known = |note: &SourceNote| {
+            let known = note.refused.get(place).or_else(|| note.refused.get(""));
+            known.map(|refused| refused.why.clone())
+        };
+        let (was, is) = (known(&before), known(&after));
+        let skipped = (was != is && planned.keeps())
+            .then(|| (why.unwrap_or("same"), is_others.then(|| place.to_owned())));
+        (after != before).then(|| Noted {
             profile: ProfileId::new(planned.profile),
             origin: planned.origin,
-            why,
-            told: !planned.keeps(),
+            note: after.to_row(),
+            skipped,
+            is_another_account,
         })
     };
-    Ok(planned.iter().filter_map(of).collect())
+    planned.iter().filter_map(of).collect()
 }
 
 /// Why a login is not taken over, where that is worth recording: not that there is none and never was, nor that it is stored.
@@ -186,9 +264,96 @@ fn reason(decision: &Decision, is_stored: bool) -> Option<&'static str> {
     let is_news = match why {
         KeepReason::Same | KeepReason::SameLogin => false,
         KeepReason::SourceAbsent | KeepReason::SourceLoggedOut => is_stored,
-        KeepReason::SourceDamaged | KeepReason::SameLoginElsewhere | KeepReason::StoredLater => {
-            true
-        }
+        KeepReason::SourceDamaged
+        | KeepReason::SameLoginElsewhere
+        | KeepReason::StoredLater
+        | KeepReason::OddExpiry
+        | KeepReason::OtherAccount
+        | KeepReason::OtherPlace => true,
     };
     is_news.then(|| why.as_str())
+}
+
+/// What came of keeping a stored login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// So many states of its sources are not reported any more.
+    Kept(usize),
+    /// There was none.
+    NothingToKeep,
+}
+
+impl Engine<'_> {
+    /// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent after a load.
+    ///
+    /// # Errors
+    /// When the notes are damaged, or cannot be written.
+    pub fn keep(
+        &mut self,
+        agent: &AgentRef,
+        loaded: &Loaded,
+        profile: &str,
+    ) -> Result<Keeping, SyncError> {
+        let rows = self.vault.sync_skips(&agent.name)?;
+        let row = rows.into_iter().find(|(id, _)| id == profile);
+        let mut note = row
+            .map(|(_, row)| SourceNote::parse(&row))
+            .unwrap_or_default();
+        let mut count = 0;
+        for refused in note.refused.values_mut().filter(|refused| !refused.is_kept) {
+            refused.is_kept = true;
+            count += 1;
+        }
+        count += usize::from(note.unannounced.is_some());
+        let planned = loaded
+            .planned
+            .iter()
+            .find(|planned| planned.profile == profile);
+        let Some(planned) = planned.filter(|_| count > 0) else {
+            return Ok(Keeping::NothingToKeep);
+        };
+        note.unannounced = None;
+        let profile = ProfileId::new(profile);
+        let mut tx = self.vault.begin(self.actor, self.clock)?;
+        tx.note_sources(&agent.name, &profile, note.to_row().as_deref())?;
+        let (_, why) = planned.verdict();
+        let event = EventDraft::new(EventKind::SyncSkipped, planned.origin)
+            .outcome(Outcome::Skipped)
+            .profile(&profile, profile.provider_part())
+            .detail("why", why)
+            .detail("kept", true);
+        tx.append(Some(&agent.name), event)?;
+        tx.commit()?;
+        Ok(Keeping::Kept(count))
+    }
+
+    /// The account change of a profile that nobody who was handed its token was warned of yet, in the word of the record. It is
+    /// returned once.
+    ///
+    /// # Errors
+    /// When the vault cannot be read or written.
+    pub fn take_unannounced(
+        &mut self,
+        agent: &AgentRef,
+        profile: &ProfileId,
+    ) -> Result<Option<String>, SyncError> {
+        if Owner::of(profile.as_str()) == Owner::Vault {
+            return Ok(None);
+        }
+        let rows = match self.vault.sync_skips(&agent.name) {
+            Err(VaultError::Unopened { .. }) => return Ok(None), // the load reports it
+            rows => rows?,
+        };
+        let row = rows.into_iter().find(|(id, _)| id == profile.as_str());
+        let Some(mut note) = row.map(|(_, row)| SourceNote::parse(&row)) else {
+            return Ok(None);
+        };
+        let Some(why) = note.unannounced.take() else {
+            return Ok(None);
+        };
+        let mut tx = self.vault.begin(self.actor, self.clock)?;
+        tx.note_sources(&agent.name, profile, note.to_row().as_deref())?;
+        tx.commit()?;
+        Ok(Some(why))
+    }
 }

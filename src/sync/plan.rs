@@ -6,7 +6,9 @@
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::domain::{Credential, CredentialType, Expiry, SecretJson, UnixMs, json_number};
+use crate::domain::{
+    Credential, CredentialType, Expiry, ExpiryFault, SecretJson, UnixMs, json_number,
+};
 use crate::sources::Reading;
 use crate::sources::claude_code::ClaudeCodeLogin;
 use crate::sources::codex_cli::CodexLogin;
@@ -47,6 +49,12 @@ pub enum ReplaceReason {
     StoredExpired,
     /// The source's lasts longer.
     SourceLater,
+    /// The source is logged in with another account now.
+    OtherAccount,
+    /// The login comes from another place than the stored one, and whose it is cannot be known.
+    OtherPlace,
+    /// The user chose the source's login.
+    Chosen,
 }
 
 impl ReplaceReason {
@@ -59,6 +67,9 @@ impl ReplaceReason {
             Self::OtherProvider => "other-provider",
             Self::StoredExpired => "stored-expired",
             Self::SourceLater => "source-later",
+            Self::OtherAccount => "other-account",
+            Self::OtherPlace => "other-place",
+            Self::Chosen => "chosen",
         }
     }
 }
@@ -79,8 +90,14 @@ pub enum KeepReason {
     SameLogin,
     /// Another profile has the source's login already.
     SameLoginElsewhere,
+    /// The stored profile is good, and the source's login has an expiry that cannot be relied on.
+    OddExpiry,
     /// The stored profile is good and lasts at least as long as the source's.
     StoredLater,
+    /// The stored profile is good, and the source's login is another account's.
+    OtherAccount,
+    /// The stored profile is good and came from another place, and whose the source's login is cannot be known.
+    OtherPlace,
 }
 
 impl KeepReason {
@@ -94,7 +111,10 @@ impl KeepReason {
             Self::Same => "same",
             Self::SameLogin => "same-login",
             Self::SameLoginElsewhere => "same-login-elsewhere",
+            Self::OddExpiry => "unusable-expiry",
             Self::StoredLater => "stored-later",
+            Self::OtherAccount => "other-account",
+            Self::OtherPlace => "other-place",
         }
     }
 }
@@ -154,12 +174,7 @@ pub fn plan_claude_code(
             why: KeepReason::SameLogin,
         };
     }
-    let entry = SecretJson::new(json!({
-        "type": CLAUDE_CODE.kind.as_str(),
-        "provider": CLAUDE_CODE.provider,
-        "token": access,
-        "expires": json_number(login.expires.ms()),
-    }));
+    let entry = claude_code_entry(login);
     CLAUDE_CODE.decide(stored, entry, login.expires, now)
 }
 
@@ -174,13 +189,7 @@ pub fn plan_codex_cli(
         Ok(login) => login,
         Err(why) => return Decision::Keep { why },
     };
-    let entry = SecretJson::new(json!({
-        "type": CODEX_CLI.kind.as_str(),
-        "provider": CODEX_CLI.provider,
-        "access": login.access.expose_secret(),
-        "refresh": login.refresh.expose_secret(),
-        "expires": json_number(login.expires.ms()),
-    }));
+    let entry = codex_cli_entry(login);
     CODEX_CLI.decide(stored, entry, login.expires, now)
 }
 
@@ -204,6 +213,149 @@ pub fn plan_codex_cli_beside<'a>(
         return Decision::Keep { why };
     }
     decision
+}
+
+/// How the source's login relates to the one that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It is of the same account, or comes from the same place and nothing says otherwise.
+    Same,
+    /// It comes from the same place and is another account's.
+    OtherAccount,
+    /// It comes from another place and is another account's.
+    OtherAccountElsewhere {
+        /// Whether the place that the stored login came from is still there.
+        is_origin_there: bool,
+    },
+    /// It comes from another place, and whose it is cannot be known.
+    Unknown,
+}
+
+/// What this program makes of the reference's decision, given whose the login is. A login of another account never passes for a
+/// refresh, and two places with a login each never take turns.
+#[must_use]
+pub fn by_account(decision: Decision, relation: Relation) -> Decision {
+    match (decision, relation) {
+        (decision, Relation::Same) => decision,
+        (
+            Decision::Replace {
+                entry,
+                why: ReplaceReason::StoredExpired,
+            },
+            relation,
+        ) => match relation {
+            Relation::Unknown => Decision::Replace {
+                entry,
+                why: ReplaceReason::OtherPlace,
+            },
+            Relation::OtherAccountElsewhere {
+                is_origin_there: true,
+            } => Decision::Keep {
+                why: KeepReason::OtherAccount,
+            },
+            _ => Decision::Replace {
+                entry,
+                why: ReplaceReason::OtherAccount,
+            },
+        },
+        (
+            Decision::Replace {
+                entry,
+                why: ReplaceReason::SourceLater,
+            },
+            Relation::OtherAccount
+            | Relation::OtherAccountElsewhere {
+                is_origin_there: false,
+            },
+        ) => Decision::Replace {
+            entry,
+            why: ReplaceReason::OtherAccount,
+        },
+        (
+            Decision::Replace {
+                why: ReplaceReason::SourceLater,
+                ..
+            }
+            | Decision::Keep {
+                why: KeepReason::StoredLater,
+            },
+            relation,
+        ) => Decision::Keep {
+            why: match relation {
+                Relation::Unknown => KeepReason::OtherPlace,
+                _ => KeepReason::OtherAccount,
+            },
+        },
+        (decision, _) => decision,
+    }
+}
+
+/// What this program makes of the reference's decision, given what is wrong with the expiry of the stored login and of the
+/// source's: a date decades ahead neither replaces a login that is good nor keeps a newer one out.
+#[must_use]
+pub fn by_expiry(
+    decision: Decision,
+    (stored, source): (Option<ExpiryFault>, Option<ExpiryFault>),
+    entry: Option<SecretJson>,
+) -> Decision {
+    match (decision, entry) {
+        (
+            Decision::Replace {
+                why: ReplaceReason::SourceLater,
+                ..
+            },
+            _,
+        ) if source.is_some() => Decision::Keep {
+            why: KeepReason::OddExpiry,
+        },
+        (
+            Decision::Keep {
+                why: KeepReason::StoredLater,
+            },
+            Some(entry),
+        ) if stored.is_some() && source.is_none() => Decision::Replace {
+            entry,
+            why: ReplaceReason::StoredExpired,
+        },
+        (decision, _) => decision,
+    }
+}
+
+/// The decision where the user chose the source's login over the stored one: what there is replaces it.
+#[must_use]
+pub fn chosen(decision: Decision, rejected: Option<SecretJson>) -> Decision {
+    match (decision, rejected) {
+        (Decision::Replace { entry, .. }, _) | (Decision::Keep { .. }, Some(entry)) => {
+            Decision::Replace {
+                entry,
+                why: ReplaceReason::Chosen,
+            }
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// The entry that Claude Code's login is stored as.
+#[must_use]
+pub fn claude_code_entry(login: &ClaudeCodeLogin) -> SecretJson {
+    SecretJson::new(json!({
+        "type": CLAUDE_CODE.kind.as_str(),
+        "provider": CLAUDE_CODE.provider,
+        "token": login.access.expose_secret(),
+        "expires": json_number(login.expires.ms()),
+    }))
+}
+
+/// The entry that Codex's login is stored as.
+#[must_use]
+pub fn codex_cli_entry(login: &CodexLogin) -> SecretJson {
+    SecretJson::new(json!({
+        "type": CODEX_CLI.kind.as_str(),
+        "provider": CODEX_CLI.provider,
+        "access": login.access.expose_secret(),
+        "refresh": login.refresh.expose_secret(),
+        "expires": json_number(login.expires.ms()),
+    }))
 }
 
 fn found<L>(reading: &Reading<L>) -> Result<&L, KeepReason> {

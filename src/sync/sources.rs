@@ -1,6 +1,7 @@
 //! The logins of other programs, read and decided about for one agent.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -9,18 +10,25 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
+use super::logins::{LoginReport, LoginState, SourceNote};
 use super::notice::Notice;
-use super::plan::{Decision, KeepReason, plan_claude_code, plan_codex_cli_beside};
+use super::plan::{
+    Decision, KeepReason, Relation, ReplaceReason, by_account, by_expiry, chosen,
+    claude_code_entry, codex_cli_entry, plan_claude_code, plan_codex_cli_beside,
+};
 use super::renew::Owned;
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
-    CLAUDE_CLI, CODEX_CLI, Credential, Owner, Section, StoreDoc, UnixMs, normalize_provider,
+    AgentName, CLAUDE_CLI, CODEX_CLI, Credential, Expiry, ExpiryFault, Owner, SecretJson, Section,
+    StoreDoc, UnixMs, from_outside, normalize_provider,
 };
 use crate::platform::{Access, FileError, read_trusted};
-use crate::sources::claude_code::{ClaudeCodeLogin, Place, macos_service_name, read_claude_code};
+use crate::sources::claude_code::{
+    ClaudeCodeLogin, Place, account, macos_service_name, read_claude_code,
+};
 use crate::sources::codex_cli::{CodexLogin, read_codex_cli};
 use crate::sources::legacy::{LegacyEntry, parse_auth, parse_oauth};
-use crate::sources::{FileContent, FileReading, LoginKeychain, Reading, SourceFault};
+use crate::sources::{FileContent, FileReading, LoggedOut, LoginKeychain, Reading, SourceFault};
 use crate::vault::ChangeNote;
 
 /// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the same file.
@@ -32,6 +40,10 @@ const FRESH: Duration = Duration::from_secs(1);
 /// For how long such a one is looked at again where it makes no sense, and how often.
 const WRITING: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
+/// Codex's settings, beside its file.
+const CODEX_CONFIG: &str = "config.toml";
+/// Claude Code writes its configuration and its login one after the other; one that was written within that time is read again.
+const ACCOUNT_FRESH: Duration = Duration::from_secs(60);
 /// An agent's store before `auth-profiles.json`. Source: `spec/compat.md`, Paths.
 pub(super) const LEGACY_STORE: &str = "auth.json";
 
@@ -45,6 +57,8 @@ pub struct LoginSources<'a> {
     pub user: String,
     /// The Keychain, where there is one.
     pub keychain: Option<&'a dyn LoginKeychain>,
+    /// Claude Code's configuration, `.claude.json`, which names the account.
+    pub claude_account_file: PathBuf,
     /// Codex CLI's file.
     pub codex_file: PathBuf,
     /// `oauth.json`, which all agents shared before `auth-profiles.json`.
@@ -71,6 +85,10 @@ pub struct Planned {
     pub origin: Origin,
     /// What to do.
     pub decision: Decision,
+    /// The path of the source's file, also where the login was in the keychain.
+    pub place: String,
+    /// A keyed fingerprint of its account, where that was asked for and is known.
+    pub(super) account: Option<String>,
 }
 
 /// What older stores hold.
@@ -102,7 +120,27 @@ impl Planned {
     /// What to record.
     pub(super) fn note(&self) -> ChangeNote {
         let (_, why) = self.verdict();
+        // `sync.applied` with another token is a refresh by the login's owner; this is none.
+        if self.changes_account() {
+            return ChangeNote::new(EventKind::ProfileUpdated, self.origin)
+                .detail("by", json!(why))
+                .detail("place", json!(from_outside(&self.place)));
+        }
         ChangeNote::new(EventKind::SyncApplied, self.origin).detail("why", json!(why))
+    }
+
+    /// Whether a login takes the place of one that is, or may be, another account's.
+    #[must_use]
+    pub fn changes_account(&self) -> bool {
+        matches!(
+            &self.decision,
+            Decision::Replace {
+                why: ReplaceReason::OtherAccount
+                    | ReplaceReason::OtherPlace
+                    | ReplaceReason::Chosen,
+                ..
+            }
+        )
     }
 
     /// Whether there is nothing to decide: the other program is not in use here.
@@ -124,35 +162,32 @@ impl Planned {
 }
 
 impl LoginSources<'_> {
-    /// Reads every source and decides about its profile in `doc`.
+    /// Reads every source and decides about its profile in `doc`; what became of each login comes with it.
     pub(super) fn plan(
         &self,
         doc: &StoreDoc,
-        now: UnixMs,
-        notices: &mut Vec<Notice>,
-    ) -> Vec<Planned> {
-        let stored = |profile: &str| doc.get(Section::Profiles, profile);
-        let claude = Planned {
-            profile: CLAUDE_CLI,
-            origin: Origin::ClaudeCode,
-            decision: self.claude_code(stored(CLAUDE_CLI), now, notices),
-        };
-        let codex = self.read_codex_cli();
-        let place = || self.codex_file.display().to_string();
-        tell(&codex, place, (CODEX_CLI, stored(CODEX_CLI)), notices);
-        let others = doc
-            .entries(Section::Profiles)
-            .filter(|(id, _)| *id != CODEX_CLI)
-            .map(|(_, entry)| entry);
-        let decision = plan_codex_cli_beside(others, stored(CODEX_CLI), &codex, now);
-        vec![
-            claude,
-            Planned {
-                profile: CODEX_CLI,
-                origin: Origin::CodexCli,
-                decision,
-            },
-        ]
+        planning: &Planning<'_>,
+    ) -> (Vec<Planned>, Vec<LoginReport>) {
+        let claude = self.claude_code(doc, planning);
+        let codex = self.codex_cli(doc, planning);
+        let mut planned = Vec::new();
+        let mut reports = Vec::new();
+        for (decided, report) in [claude, codex] {
+            if planning.rules == Rules::Own {
+                let elsewhere = planning.elsewhere(&decided, doc);
+                reports.extend(report);
+                reports.extend(elsewhere);
+            } else {
+                let is_the_reference_s = |report: &LoginReport| match report.state {
+                    LoginState::NotReadable(_) => true,
+                    LoginState::LoggedOut { is_gone } => !is_gone,
+                    _ => false,
+                };
+                reports.extend(report.filter(is_the_reference_s));
+            }
+            planned.push(decided);
+        }
+        (planned, reports)
     }
 
     /// What the stores of before `auth-profiles.json` hold for the agent in `dir`: its own first, then of the shared one
@@ -209,28 +244,344 @@ impl LoginSources<'_> {
         })
     }
 
-    fn read_codex_cli(&self) -> Reading<CodexLogin> {
+    fn read_codex_cli(&self, rules: Rules) -> Reading<CodexLogin> {
         let is_unfinished = |reading: &Reading<CodexLogin>| matches!(reading, Reading::Damaged(fault) if fault.may_pass());
+        let config = self.codex_file.with_file_name(CODEX_CONFIG);
+        let read_config = || match rules {
+            Rules::Own => read_source(&config),
+            Rules::Reference => FileReading::Absent,
+        };
         once_written(&self.codex_file, is_unfinished, || {
-            read_codex_cli(read_source(&self.codex_file))
+            read_codex_cli(read_source(&self.codex_file), read_config)
         })
+    }
+
+    /// The account that Claude Code notes in its configuration, as the vault keeps it.
+    fn claude_account(&self, planning: &Planning<'_>) -> Option<String> {
+        match read_source(&self.claude_account_file) {
+            FileReading::Content(content) => {
+                account(&content.bytes).map(|account| (planning.account)(&account))
+            }
+            _ => None,
+        }
     }
 
     fn claude_code(
         &self,
-        stored: Option<&Value>,
-        now: UnixMs,
-        notices: &mut Vec<Notice>,
-    ) -> Decision {
+        doc: &StoreDoc,
+        planning: &Planning<'_>,
+    ) -> (Planned, Option<LoginReport>) {
         let service = macos_service_name(self.claude_config_dir.as_deref());
         let (place, reading) = self.read_claude_code();
-        let place = || match place {
+        let file = self.claude_file.display().to_string();
+        let shown = match place {
             Place::Keychain => format!("the keychain item \"{service}\""),
-            Place::File => self.claude_file.display().to_string(),
+            Place::File => file.clone(),
         };
-        tell(&reading, place, (CLAUDE_CLI, stored), notices);
-        plan_claude_code(stored, &reading, now)
+        let stored = doc.get(Section::Profiles, CLAUDE_CLI);
+        let decision = plan_claude_code(stored, &reading, planning.now);
+        let (mut expiry, mut entry) = (None, None);
+        if let Reading::Found(login) = &reading {
+            expiry = Some((login.expires, login.login_expires));
+            entry = Some(claude_code_entry(login));
+        }
+        let is_asked = expiry.is_some() && planning.asks_for_account(CLAUDE_CLI, &file, &decision)
+            || is_younger(&self.claude_account_file, ACCOUNT_FRESH);
+        let account = is_asked.then(|| self.claude_account(planning)).flatten();
+        let source = Source {
+            profile: CLAUDE_CLI,
+            origin: Origin::ClaudeCode,
+            // Both belong to one `CLAUDE_CONFIG_DIR`, which the file's path stands for.
+            place: file,
+            shown,
+            account,
+            entry,
+            expiry,
+            trouble: trouble(&reading),
+        };
+        planning.decide(source, stored, decision)
     }
+
+    fn codex_cli(&self, doc: &StoreDoc, planning: &Planning<'_>) -> (Planned, Option<LoginReport>) {
+        let reading = self.read_codex_cli(planning.rules);
+        let others = doc
+            .entries(Section::Profiles)
+            .filter(|(id, _)| *id != CODEX_CLI)
+            .map(|(_, entry)| entry);
+        let stored = doc.get(Section::Profiles, CODEX_CLI);
+        let decision = plan_codex_cli_beside(others, stored, &reading, planning.now);
+        let (mut account, mut entry) = (None, None);
+        if let Reading::Found(login) = &reading {
+            account = login.account.as_deref().map(planning.account);
+            entry = Some(codex_cli_entry(login));
+        }
+        let source = Source {
+            profile: CODEX_CLI,
+            origin: Origin::CodexCli,
+            place: self.codex_file.display().to_string(),
+            shown: self.codex_file.display().to_string(),
+            account,
+            entry,
+            // It is the token's own, or made here from the file's time.
+            expiry: None,
+            trouble: trouble(&reading),
+        };
+        planning.decide(source, stored, decision)
+    }
+}
+
+/// Which rules decide about another program's login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// The reference's alone (`spec/compat.md`, Sync), as under the name `clawdbot`.
+    Reference,
+    /// This program's: the reference's, and no other account's login passes for a refresh.
+    Own,
+}
+
+/// What deciding about sources goes by, besides what they say.
+pub(super) struct Planning<'p> {
+    pub(super) agent: &'p AgentName,
+    pub(super) notes: &'p BTreeMap<String, SourceNote>,
+    /// Makes the fingerprint of an account.
+    pub(super) account: &'p dyn Fn(&str) -> String,
+    pub(super) rules: Rules,
+    /// The profile for which the user chose the source's login.
+    pub(super) adopts: Option<&'p str>,
+    pub(super) now: UnixMs,
+}
+
+/// What is the matter with a source that holds no usable login.
+enum SourceTrouble {
+    Absent,
+    LoggedOut(LoggedOut),
+    Damaged(SourceFault),
+}
+
+fn trouble<L>(reading: &Reading<L>) -> Option<SourceTrouble> {
+    match reading {
+        Reading::Absent => Some(SourceTrouble::Absent),
+        Reading::LoggedOut(why) => Some(SourceTrouble::LoggedOut(*why)),
+        Reading::Damaged(fault) => Some(SourceTrouble::Damaged(fault.clone())),
+        Reading::Found(_) => None,
+    }
+}
+
+/// A source that was read.
+struct Source {
+    profile: &'static str,
+    origin: Origin,
+    /// What it is told from others by: its file's path.
+    place: String,
+    /// Where its login was found, for a person: the file, or the keychain item.
+    shown: String,
+    account: Option<String>,
+    /// The entry that its login is stored as.
+    entry: Option<SecretJson>,
+    /// When the token and the login itself expire, where the source says so.
+    expiry: Option<(Expiry, Option<Expiry>)>,
+    trouble: Option<SourceTrouble>,
+}
+
+impl Planning<'_> {
+    fn note(&self, profile: &str) -> Option<&SourceNote> {
+        self.notes.get(profile)
+    }
+
+    /// Whether the account has to be known: the login differs from the stored one, or whose the stored one is is not known yet.
+    fn asks_for_account(&self, profile: &str, place: &str, decision: &Decision) -> bool {
+        let is_same = matches!(
+            decision,
+            Decision::Keep {
+                why: KeepReason::Same | KeepReason::SameLogin
+            }
+        );
+        let from = self.note(profile).and_then(|note| note.from.as_ref());
+        let is_known = from.is_some_and(|from| from.place != place || from.account.is_some());
+        !is_same || !is_known
+    }
+
+    /// How a source's login relates to the stored one.
+    fn relation(&self, source: &Source) -> Relation {
+        let from = self
+            .note(source.profile)
+            .and_then(|note| note.from.as_ref());
+        let Some(from) = from else {
+            return Relation::Same;
+        };
+        let is_here = from.place == source.place;
+        match is_same_account(from.account.as_deref(), source.account.as_deref()) {
+            Some(true) => Relation::Same,
+            Some(false) if is_here => Relation::OtherAccount,
+            Some(false) => Relation::OtherAccountElsewhere {
+                is_origin_there: Path::new(&from.place).exists(),
+            },
+            None if is_here => Relation::Same,
+            None => Relation::Unknown,
+        }
+    }
+
+    /// What is wrong with the expiry that a source notes.
+    fn expiry_fault(&self, source: &Source) -> Option<ExpiryFault> {
+        let (expires, _) = source.expiry?;
+        ExpiryFault::of_ms(expires.ms(), self.now)
+    }
+
+    fn decide(
+        &self,
+        mut source: Source,
+        stored: Option<&Value>,
+        decision: Decision,
+    ) -> (Planned, Option<LoginReport>) {
+        let decision = match self.rules {
+            Rules::Reference => decision,
+            Rules::Own if self.adopts == Some(source.profile) => {
+                let is_stored_already = matches!(
+                    decision,
+                    Decision::Keep {
+                        why: KeepReason::Same | KeepReason::SameLogin
+                    }
+                );
+                let rejected = source.entry.take().filter(|_| !is_stored_already);
+                chosen(decision, rejected)
+            }
+            Rules::Own => {
+                let faults = (
+                    stored.and_then(|stored| ExpiryFault::of(&Credential::of(stored), self.now)),
+                    self.expiry_fault(&source),
+                );
+                let decision = by_expiry(decision, faults, source.entry.take());
+                by_account(decision, self.relation(&source))
+            }
+        };
+        let report = self.report(&source, stored, &decision);
+        let planned = Planned {
+            profile: source.profile,
+            origin: source.origin,
+            decision,
+            place: source.place,
+            account: source.account,
+        };
+        (planned, report)
+    }
+
+    /// What became of a source's login; nothing where the program is not in use and never was.
+    fn report(
+        &self,
+        source: &Source,
+        stored: Option<&Value>,
+        decision: &Decision,
+    ) -> Option<LoginReport> {
+        let note = self.note(source.profile);
+        let was_here = note.is_some_and(|note| note.is_from(&source.place));
+        let has_stored = stored.is_some();
+        let state = match (&source.trouble, decision) {
+            (Some(SourceTrouble::Damaged(fault)), _) => LoginState::NotReadable(fault.clone()),
+            (Some(SourceTrouble::Absent), _) if was_here && has_stored => {
+                LoginState::LoggedOut { is_gone: true }
+            }
+            (Some(SourceTrouble::Absent), _) => return None,
+            (Some(SourceTrouble::LoggedOut(why)), _) => match why {
+                LoggedOut::NoExpiry(fault) => LoginState::OddExpiry(*fault),
+                LoggedOut::NoRefreshToken => LoginState::NoRefreshToken,
+                LoggedOut::ApiKeyMode => LoginState::ApiKeyMode,
+                LoggedOut::InKeyring => LoginState::InKeyring,
+                // A stub in another directory is no logout of the login that is stored.
+                _ if has_stored && (was_here || note.is_none_or(|note| note.from.is_none())) => {
+                    LoginState::LoggedOut { is_gone: false }
+                }
+                _ => return None,
+            },
+            (None, decision) => {
+                let fault = self.expiry_fault(source);
+                let unannounced = note.and_then(|note| note.unannounced.as_deref());
+                match (fault, decision) {
+                    (Some(fault), _) => LoginState::OddExpiry(fault),
+                    (None, Decision::Keep { why }) => match (why, unannounced) {
+                        (KeepReason::OtherAccount, _) => LoginState::OtherAccount,
+                        (KeepReason::OtherPlace, _) => LoginState::OtherPlace,
+                        (KeepReason::StoredLater, _) => LoginState::EarlierExpiry,
+                        (_, Some(why)) if has_stored => LoginState::AccountChanged {
+                            is_known: why == ReplaceReason::OtherAccount.as_str(),
+                        },
+                        _ => LoginState::Usable,
+                    },
+                    (None, _) => LoginState::Usable,
+                }
+            }
+        };
+        let is_kept = match decision {
+            Decision::Keep { why } => note.is_some_and(|note| {
+                note.is_kept(&source.place, why.as_str(), source.account.as_ref())
+            }),
+            _ => false,
+        };
+        let is_in_use = matches!(
+            state,
+            LoginState::Usable | LoginState::AccountChanged { .. } | LoginState::OddExpiry(_)
+        );
+        let login_expires = source.expiry.and_then(|(_, login)| login);
+        Some(LoginReport {
+            is_kept,
+            is_elsewhere: false,
+            login_expires: login_expires
+                .filter(|_| is_in_use)
+                .map(|at| UnixMs(at.floor_ms())),
+            ..self.blank(source.profile, &source.shown, state, stored)
+        })
+    }
+
+    fn blank(
+        &self,
+        profile: &'static str,
+        place: &str,
+        state: LoginState,
+        stored: Option<&Value>,
+    ) -> LoginReport {
+        let until = stored.and_then(|stored| Credential::of(stored).expiry());
+        LoginReport {
+            agent: self.agent.clone(),
+            profile,
+            place: place.to_owned(),
+            state,
+            stored_until: until
+                .filter(|at| at.ms() > 0.0)
+                .map(|at| UnixMs(at.floor_ms())),
+            is_stored: stored.is_some(),
+            is_kept: false,
+            is_elsewhere: true,
+            login_expires: None,
+        }
+    }
+
+    /// What is noted of the other places where the same program was found logged in.
+    fn elsewhere(&self, planned: &Planned, doc: &StoreDoc) -> Vec<LoginReport> {
+        let stored = doc.get(Section::Profiles, planned.profile);
+        let Some(note) = self.note(planned.profile).filter(|_| stored.is_some()) else {
+            return Vec::new();
+        };
+        let others = note.elsewhere(&planned.place);
+        let report = |(place, state, is_kept): (&str, LoginState, bool)| LoginReport {
+            is_kept,
+            ..self.blank(planned.profile, place, state, stored)
+        };
+        others.map(report).collect()
+    }
+}
+
+/// Whether two accounts are one, by the fingerprints of the person and, where both name one, of the
+/// organization; `None` where one is not known, or they were made with different keys.
+pub(super) fn is_same_account(one: Option<&str>, other: Option<&str>) -> Option<bool> {
+    let key = |print: &str| Some(print.split_once(':')?.0.to_owned());
+    let (one, other) = (one?, other?);
+    let mut is_same = true;
+    for (one, other) in one.split(' ').zip(other.split(' ')) {
+        if key(one) != key(other) {
+            return None;
+        }
+        is_same &= one == other;
+    }
+    Some(is_same)
 }
 
 /// Whose logins are.
@@ -261,7 +612,10 @@ impl Owners<'_> {
                 })
             }
             "openai-codex" => {
-                let reading = self.codex.get_or_init(|| self.sources.read_codex_cli());
+                let reading = self.codex.get_or_init(|| {
+                    // Whatever the settings say, a login in the file may be Codex's.
+                    self.sources.read_codex_cli(Rules::Reference)
+                });
                 owned(reading, Owner::CodexCli, |login| {
                     credential.expose_refresh() == Some(login.refresh.expose_secret())
                 })
@@ -281,15 +635,20 @@ pub(super) fn once_written<R>(
     let end = Instant::now() + WRITING;
     loop {
         let reading = read();
-        let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-        let age = modified.ok().and_then(|at| at.elapsed().ok());
-        let is_younger = |than: Duration| age.is_some_and(|age| age < than);
-        let may_change = is_younger(MOMENT) || (is_younger(FRESH) && is_unfinished(&reading));
+        let may_change =
+            is_younger(path, MOMENT) || (is_younger(path, FRESH) && is_unfinished(&reading));
         if !may_change || Instant::now() >= end {
             return reading;
         }
         thread::sleep(LOOK_AGAIN);
     }
+}
+
+/// Whether a file was changed within that time.
+fn is_younger(path: &Path, than: Duration) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let age = modified.ok().and_then(|at| at.elapsed().ok());
+    age.is_some_and(|age| age < than)
 }
 
 /// Reads a source's file as far as it may be read. What is in one that somebody else can have changed is not this user's login.
@@ -305,26 +664,26 @@ pub(super) fn read_source(path: &Path) -> FileReading {
         Err(FileError::TooLarge { .. }) => {
             FileReading::Unreadable(std::io::ErrorKind::FileTooLarge)
         }
+        Err(_) if path.is_dir() => FileReading::Unreadable(std::io::ErrorKind::IsADirectory),
         Err(_) => FileReading::Unreadable(std::io::ErrorKind::InvalidInput),
     }
 }
 
-/// A damaged source is always worth a line; a logged-out one only where its login is stored.
-fn tell<L>(
-    reading: &Reading<L>,
-    place: impl Fn() -> String,
-    (profile, stored): (&'static str, Option<&Value>),
-    notices: &mut Vec<Notice>,
-) {
-    match reading {
-        Reading::Damaged(fault) => notices.push(Notice::SourceDamaged {
-            place: place(),
-            fault: fault.clone(),
-        }),
-        Reading::LoggedOut(_) if stored.is_some() => notices.push(Notice::SourceLoggedOut {
-            place: place(),
-            profile,
-        }),
-        _ => {}
+#[cfg(test)]
+mod tests {
+    use super::is_same_account;
+
+    #[test]
+    fn accounts_are_compared_as_far_as_they_are_known() {
+        for (one, other, want) in [
+            (Some("1:a"), Some("1:a"), Some(true)),
+            (Some("1:a"), Some("1:b"), Some(false)),
+            (Some("1:a"), Some("2:b"), None),
+            (Some("1:a"), None, None),
+            (Some("1:a"), Some("1:a 1:o"), Some(true)),
+            (Some("1:a 1:o"), Some("1:a 1:p"), Some(false)),
+        ] {
+            assert_eq!(is_same_account(one, other), want, "{one:?} {other:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::destination::Destination;
 use super::edited::Edited;
 use super::engine::Extent;
 use super::error::SyncError;
+use super::logins::{LoginReport, Notes};
 use super::merge::{Change, Side, changes_of_file, merge};
 use super::notice::{Notice, Writer};
 use super::old_copy::{self, OldCopy};
@@ -52,10 +53,14 @@ pub(super) struct Survey {
     pub(super) leaves_file: bool,
     /// A damaged file was just moved aside.
     pub(super) mended: bool,
+    /// What is noted of the sources.
+    pub(super) notes: Notes,
     /// What the sources say.
     pub(super) planned: Vec<Planned>,
     /// What the files of borrowed logins have that is newer.
     pub(super) borrowed: Vec<Update>,
+    /// What became of their logins.
+    pub(super) logins: Vec<LoginReport>,
     /// What older stores hold, while there is neither a store nor anything in the vault.
     pub(super) legacy: Legacy,
     /// What there is to tell.

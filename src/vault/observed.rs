@@ -8,7 +8,7 @@ use super::error::{Context, VaultError};
 use super::listing::Part;
 use super::proof::{Proof, Scope};
 use super::{Tx, UnlockedVault, terms};
-use crate::audit::{EventDraft, EventKind, Origin, Outcome};
+use crate::audit::{EventDraft, EventKind, Origin};
 use crate::domain::{AgentName, Credential, ProfileId, UnixMs, normalize_provider};
 
 /// How far a credential's end has come.
@@ -64,7 +64,7 @@ impl UnlockedVault {
         Ok(noted.at(&self.path, "read")?.map(ExpiryStage::of))
     }
 
-    /// The profiles whose source was last not taken over, and why.
+    /// What is noted of the sources of an agent's profiles, by profile: a text that `sync` makes and reads.
     ///
     /// # Errors
     /// When they cannot be read; [`VaultError::Unopened`] when a note is not as clawkeep left it.
@@ -133,40 +133,32 @@ impl Tx<'_> {
         self.append(Some(agent), event).map(|_| ())
     }
 
-    /// Records why a source's login was not taken over, unless that is known; `why` is none once it is as it should be.
-    /// `told`: another event says so.
+    /// Keeps what is noted of the sources of a profile, a text that `sync` makes and reads; `None` where there is nothing to note.
+    /// Whether that is another note than before.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn note_skip(
+    pub fn note_sources(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,
-        (origin, why): (Origin, Option<&str>),
-        told: bool,
-    ) -> Result<(), VaultError> {
+        note: Option<&str>,
+    ) -> Result<bool, VaultError> {
         let agent_id = terms::intern(&self.tx, agent.as_str()).at(self.path, "write")?;
         let profile_id = terms::intern(&self.tx, profile.as_str()).at(self.path, "write")?;
         let key = json!([agent.as_str(), profile.as_str()]).to_string();
         self.will_change(Scope::Vault, Part::Skips, &key)?;
-        let changed = match why {
-            Some(why) => self.tx.execute(
+        let changed = match note {
+            Some(note) => self.tx.execute(
                 "INSERT INTO sync_skips (agent, profile, why) VALUES (?1, ?2, ?3) \
                  ON CONFLICT (agent, profile) DO UPDATE SET why = ?3 WHERE why <> ?3",
-                params![agent_id, profile_id, why],
+                params![agent_id, profile_id, note],
             ),
             None => self.tx.execute(
                 "DELETE FROM sync_skips WHERE agent = ?1 AND profile = ?2",
                 [agent_id, profile_id],
             ),
         };
-        if changed.at(self.path, "write")? == 0 || told {
-            return Ok(());
-        }
-        let event = EventDraft::new(EventKind::SyncSkipped, origin)
-            .outcome(Outcome::Skipped)
-            .profile(profile, profile.provider_part())
-            .detail("why", why.unwrap_or("same"));
-        self.append(Some(agent), event).map(|_| ())
+        Ok(changed.at(self.path, "write")? > 0)
     }
 }

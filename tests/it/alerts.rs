@@ -99,6 +99,7 @@ impl Watch {
             dir: self.bench.dir.path().to_owned(),
         };
         let scene = Scene {
+            logins: Some(&[]),
             agents: &[(agent, doc)],
             providers: Some(&Providers::new(&BTreeMap::new())),
             refreshing: &self.refreshing,
@@ -435,6 +436,7 @@ fn what_to_do_for_an_agent_that_only_its_directory_names() {
         dir: "/srv/agent".into(),
     };
     let scene = Scene {
+        logins: Some(&[]),
         agents: &[(agent, StoreDoc::from_json(entry).unwrap())],
         providers: None,
         refreshing: &[],

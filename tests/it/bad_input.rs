@@ -14,7 +14,7 @@ use crate::support::damage::{
     HISTORY, STATUS, Saved, TOKEN_MARK, alter, chmod, fingerprints, home_with_vault, key_file,
     refused, refuses,
 };
-use crate::support::home::{CLAUDE, Home, Run, STORE, VAULT};
+use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, VAULT, now_ms};
 
 fn mkfifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
@@ -352,7 +352,7 @@ fn a_damaged_login_of_claude_code_changes_nothing_that_is_stored() {
                 &home,
                 args,
                 0,
-                &["Warning:", CLAUDE, "What is stored stays"],
+                &["Warning:", CLAUDE, "the stored anthropic:claude-cli"],
             );
             assert_eq!(run.stderr.lines().count(), 1, "{what}: {}", run.stderr);
         }
@@ -476,7 +476,7 @@ fn a_home_with_spaces_and_letters_of_every_kind() {
             command.env("HOME", &dir).current_dir(&dir);
             Run::from(command.output().unwrap())
         };
-        let login = json!({"claudeAiOauth": {"accessToken": "sk-test-claude-1", "refreshToken": "r", "expiresAt": 4e12}});
+        let login = json!({"claudeAiOauth": {"accessToken": "sk-test-claude-1", "refreshToken": "r", "expiresAt": now_ms() + 900 * HOUR}});
         fs::create_dir(dir.join(".claude")).unwrap();
         fs::write(dir.join(CLAUDE), login.to_string()).unwrap();
         let first = inside(STATUS).exits(0);

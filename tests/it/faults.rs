@@ -359,7 +359,7 @@ fn judge_sync(scene: &Scene, after: &After<'_>) {
         "in the store: {in_file}"
     );
     // A login that cannot be read is as if it were absent, and that is said.
-    if after.run.status == 0 && !after.run.stderr.contains("was not taken over") {
+    if after.run.status == 0 && !after.run.stderr.contains("was not imported") {
         assert_eq!((committed, in_file), (NEW, NEW), "said to be done");
     }
     ok(home, &["--no-sync", "sync"]);

@@ -47,7 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "alerts",
         &[
-            "domain", "platform", "audit", "health", "config", "vault", "oauth", "doctor",
+            "domain", "platform", "audit", "health", "config", "vault", "oauth", "sync", "doctor",
         ],
     ),
     // Compiled for fuzzing and for tests only.

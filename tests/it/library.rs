@@ -301,6 +301,7 @@ fn load(bench: &mut Bench, keychain: &dyn LoginKeychain, claude_file: PathBuf) -
         user: "ana".to_owned(),
         keychain: Some(keychain),
         codex_file: dir.join("no-codex"),
+        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: dir.join("no-oauth"),
     };
     let lock_dir = bench.dir.path().join("locks");
@@ -370,6 +371,7 @@ fn edit_while(bench: &mut Bench, meddle: fn(&Path)) -> (Loaded, usize) {
         user: String::new(),
         keychain: None,
         codex_file: nowhere.clone(),
+        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: nowhere,
     };
     let calls = std::cell::Cell::new(0);

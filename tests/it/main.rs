@@ -37,6 +37,7 @@ mod leftover;
 mod library;
 mod lock_files;
 mod login;
+mod logins;
 mod manual;
 #[cfg(target_os = "linux")]
 mod monitor;

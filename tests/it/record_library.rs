@@ -833,6 +833,7 @@ fn load_at(bench: &mut Bench, at: i64, file: &Path) -> Loaded {
         user: String::new(),
         keychain: None,
         codex_file: dir.join("no-codex"),
+        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: dir.join("no-oauth"),
     };
     let lock_dir = bench.dir.path().join("locks");

@@ -551,6 +551,7 @@ fn no_sources(dir: &std::path::Path) -> LoginSources<'static> {
         user: String::new(),
         keychain: None,
         codex_file: dir.join("no-codex"),
+        claude_account_file: "/nowhere/.claude.json".into(),
         legacy_oauth_file: dir.join("no-oauth"),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clawkeep::alerts::{Alerts, DELIVERY_MAX, Means, Scene};
 use clawkeep::config::{AgentRef, NotifySettings, NotifyTarget};
 use clawkeep::domain::{Fingerprint, StoreDoc, UnixMs};
+use clawkeep::sync::LoginReport;
 use clawkeep::vault::UnlockedVault;
 
 pub(crate) use clawkeep::alerts::Trouble;
@@ -127,7 +128,11 @@ impl Alerting {
         &mut self,
         context: &Context,
         vault: &mut UnlockedVault,
-        (agents, refreshing): (&[(AgentRef, StoreDoc)], &[Fingerprint]),
+        (agents, logins, refreshing): (
+            &[(AgentRef, StoreDoc)],
+            Option<&[LoginReport]>,
+            &[Fingerprint],
+        ),
         trouble: &[Trouble],
     ) -> Result<Option<UnixMs>, Failure> {
         // They may have changed meanwhile; ones that cannot be read are the watcher's to tell.
@@ -137,6 +142,7 @@ impl Alerting {
         let before = vault.head()?;
         let scene = Scene {
             agents,
+            logins,
             providers: context.providers().ok(),
             refreshing,
             trouble,

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    audit, auth_add, auth_candidates, auth_list, auth_login, auth_mark, auth_order, auth_paste,
-    auth_remove, auth_restore, auth_setup_token, auth_trust, backup, completions, doctor, exec,
-    export, history, import, init, key, man, models_status, monitor, refresh, report, secretref,
-    session, sync, token, watch,
+    audit, auth_add, auth_candidates, auth_keep, auth_list, auth_login, auth_mark, auth_order,
+    auth_paste, auth_remove, auth_restore, auth_setup_token, auth_trust, backup, completions,
+    doctor, exec, export, history, import, init, key, man, models_status, monitor, refresh, report,
+    secretref, session, sync, token, watch,
 };
 use crate::failure::Failure;
 use crate::stand_in;
@@ -150,6 +150,10 @@ pub(crate) enum Auth {
     PasteApiKey(auth_paste::PasteApiKey),
     /// Confirm where a login's tokens are sent, after the settings have changed
     Trust(auth_trust::Trust),
+    /// Keep a stored login although its program is logged out or has another one
+    Keep(auth_keep::Keep),
+    /// Replace a stored login by the one that its program has now
+    Adopt(auth_keep::Adopt),
     /// Remove a credential
     Remove(auth_remove::Remove),
     /// Put an earlier version of a credential back

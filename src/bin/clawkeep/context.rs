@@ -22,7 +22,9 @@ use clawkeep::platform::{
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
-use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, Notice, SyncMode, queue_path};
+use clawkeep::sync::{
+    Engine, ExportPlan, Loaded, LoginSources, Notice, Rules, SyncMode, queue_path,
+};
 use clawkeep::vault::{
     Created, KeyChoice, KeySources, UnlockedVault, Upgrade, Vault, VaultError, create,
 };
@@ -34,7 +36,7 @@ use crate::notices;
 use crate::passphrase::{Named, Passphrases};
 use crate::places::Places;
 use crate::progress::Progress;
-use crate::stand_in;
+use crate::stand_in::is_called_as_gateway;
 use crate::ui::{Loudness, Ui};
 
 /// The largest head that is read, in bytes; one is a short line.
@@ -53,6 +55,8 @@ pub(crate) struct Context {
     own: OnceCell<OwnSettings>,
     providers: OnceCell<Providers>,
     mode: SyncMode,
+    /// Which rules decide about other programs' logins.
+    pub(crate) rules: Rules,
     pub(crate) clock: Clock,
     pub(crate) actor: Actor,
     pub(crate) ui: Ui,
@@ -80,7 +84,7 @@ impl Context {
         let overrides = Overrides {
             state_dir: global.state_dir.clone(),
             vault: global.vault.clone(),
-            is_stand_in: stand_in::is_called_as_gateway(),
+            is_stand_in: is_called_as_gateway(),
             chosen_vault: None,
         };
         let places = Places::find(&env, overrides)?;
@@ -92,6 +96,11 @@ impl Context {
                 SyncMode::Off
             } else {
                 SyncMode::On
+            },
+            rules: if is_called_as_gateway() {
+                Rules::Reference
+            } else {
+                Rules::Own
             },
             clock: Clock::System,
             actor: Actor::current(PROGRAM),
@@ -180,6 +189,7 @@ impl Context {
             own: self.own.clone(),
             providers: self.providers.clone(),
             mode: self.mode,
+            rules: self.rules,
             clock: self.clock,
             actor: self.actor.clone(),
             ui: self.ui,
@@ -431,6 +441,7 @@ impl Context {
             keychain: Some(&keychain),
             #[cfg(not(target_os = "macos"))]
             keychain: None,
+            claude_account_file: self.layout.claude_account_file.clone(),
             codex_file: self.layout.codex_file.clone(),
             legacy_oauth_file: self.layout.oauth_file(),
         };
@@ -446,6 +457,7 @@ impl Context {
         let mode = |agent: &AgentRef| modes.of(agent);
         let lock_dir = self.lock_dir();
         let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
+        engine.rules = self.rules;
         engine.endpoints = Some(&endpoints);
         engine.export = Some(ExportPlan {
             mode: &mode,
@@ -485,6 +497,16 @@ impl Context {
         let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
         self.tell(&loaded);
         Ok(loaded)
+    }
+
+    /// As [`Context::load`], without a word: the command is about what there would be to say.
+    pub(crate) fn load_silently(
+        &self,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<Loaded, Failure> {
+        let mode = self.mode_for(vault, agent)?;
+        Ok(self.with_engine(vault, |engine| engine.load(agent, mode))?)
     }
 
     /// The agents that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR` names one.

@@ -2,8 +2,9 @@
 
 use clawkeep::doctor::shell_word;
 use clawkeep::domain::escaped;
+use clawkeep::platform::Clock;
 use clawkeep::sources::SourceFault;
-use clawkeep::sync::{Notice, Undoes, Writer};
+use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
 
 use crate::context::Context;
 use crate::stand_in;
@@ -18,12 +19,15 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
                 _ => String::new(),
             };
             format!(
-                "Warning: {place} was not taken over: {fault}. What is stored stays as it is.{remedy}"
+                "Warning: {place} was not imported: {fault}. What is stored stays as it is.{remedy}"
             )
         }
-        Notice::SourceLoggedOut { place, profile } => {
+        Notice::Login(report) => {
+            let message = report.message(&report.place, Clock::System.now());
             format!(
-                "Note: {place} holds no login any more. {profile} is kept; renew it with: claude setup-token"
+                "Warning: {}. {}.",
+                capitalised(&message),
+                report.remedy().trim_end_matches('.')
             )
         }
         Notice::BorrowedUnavailable { profile, from, why } => format!(
@@ -34,6 +38,17 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             escaped(why),
             from.how_to_refresh()
         ),
+        Notice::AccountChanged {
+            profile,
+            place,
+            why,
+        } => {
+            let whose = match *why {
+                "other-account" => "is another account's login now",
+                _ => "is another login now; whether it is of the same account cannot be known",
+            };
+            format!("Warning: {profile}, from {place}, {whose}. To keep both: clawkeep doctor")
+        }
         Notice::SetAside {
             path,
             aside,
@@ -196,6 +211,16 @@ fn restoring(profiles: &[String]) -> String {
     format!("clawkeep models auth restore {}", shell_word(id))
 }
 
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(chars)
+        .collect()
+}
+
 /// Of what lasts until somebody does something: what it is about, and what is said when it is over.
 pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
     match notice {
@@ -211,6 +236,15 @@ pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
             format!("old copy {}", path.display()),
             format!("{} is up to date again", path.display()),
         )),
+        Notice::Login(report) => {
+            let place = &report.place;
+            let over = match report.state {
+                LoginState::NotReadable(_) => format!("{place} can be read again"),
+                LoginState::LoggedOut { .. } => format!("{} is logged in again", report.program()),
+                _ => format!("{place} is in order again"),
+            };
+            Some((format!("login {place}"), over))
+        }
         _ => None,
     }
 }

@@ -11,7 +11,9 @@ use clawkeep::selection::{
     Choice, Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, rest,
     unusable,
 };
-use clawkeep::sync::{DUE_BELOW_MS, Handing, Loaded, NotRenewed, Renewals, Renewer, When, is_due};
+use clawkeep::sync::{
+    DUE_BELOW_MS, Handing, Loaded, NotRenewed, Renewals, Renewer, Rules, When, is_due,
+};
 use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
 use serde_json::json;
@@ -187,9 +189,24 @@ impl How {
             tell_of_not_renewed(context, &renewals, pick);
         }
         for picked in &picked {
+            Self::note_announced(context, &mut vault, &agent, &loaded, picked)?;
             context.ui.detail(&picked.described(context.clock.now()));
         }
         Ok(picked)
+    }
+
+    /// Notes that whoever is handed a token has been warned that it is another account's: the load has said so, and says it once.
+    fn note_announced(
+        context: &Context,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+        loaded: &Loaded,
+        picked: &Picked,
+    ) -> Result<(), Failure> {
+        if context.rules == Rules::Own && loaded.has_unannounced(picked.id.as_str()) {
+            context.with_engine(vault, |engine| engine.take_unannounced(agent, &picked.id))?;
+        }
+        Ok(())
     }
 
     fn hand_out<T>(

@@ -15,6 +15,7 @@ use clawkeep::config::{
 };
 use clawkeep::domain::{Borrowed, Credential, CredentialType, StoreDoc, UnixMs};
 use clawkeep::health::Status;
+use clawkeep::sync::LoginReport;
 use clawkeep::vault::{Damage, GrantState};
 use serde_json::{Map, Value};
 
@@ -44,6 +45,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) grants: &'a BTreeMap<String, GrantState>,
     /// The profiles that were imported as another program's; none where the gateway's own report is wanted.
     pub(crate) borrowed: &'a BTreeMap<String, Borrowed>,
+    /// What became of other programs' logins; `None` where the report is to be the reference's.
+    pub(crate) logins: Option<&'a [LoginReport]>,
     /// The time that expiry is measured at.
     pub(crate) now: UnixMs,
 }
@@ -153,20 +156,44 @@ impl Report {
         &self.resolved_default
     }
 
-    /// The exit status of `--check`: 1 when a login or token has expired or is missing, or a provider in use has no
-    /// credential at all; else 2 when one is about to expire; else 0.
+    /// The exit status of `--check`: 1 when a login or token has expired or is missing, a provider in use has no credential at
+    /// all, or a program has logged out and nothing else serves the provider; else 2 when one is about to expire; else 0.
     pub(crate) fn check_exit(&self) -> u8 {
         let any = |wanted: &[Status]| {
             self.expirable()
                 .any(|profile| wanted.contains(&profile.health.status))
         };
-        if any(&[Status::Expired, Status::Missing]) || !self.missing_in_use.is_empty() {
+        let is_missing = any(&[Status::Expired, Status::Missing]);
+        if is_missing || !self.missing_in_use.is_empty() || self.has_lost_a_provider() {
             1
-        } else if any(&[Status::Expiring]) {
+        } else if any(&[Status::Expiring])
+            || self
+                .profile_expiries
+                .iter()
+                .any(|profile| profile.is_login_expiring)
+        {
             2
         } else {
             0
         }
+    }
+
+    /// Whether a program has logged out, and nothing else serves the provider.
+    fn has_lost_a_provider(&self) -> bool {
+        let lost = |profile: &ProfileExpiry| profile.is_logged_out;
+        let is_served = |provider: &str| {
+            let usable = [Status::Ok, Status::Expiring, Status::Static];
+            let by_profile = self.profile_expiries.iter().any(|other| {
+                other.provider == provider && !lost(other) && usable.contains(&other.health.status)
+            });
+            let mut entries = self.providers.iter();
+            by_profile
+                || entries.any(|entry| {
+                    entry.provider == provider && (entry.env.is_some() || entry.custom.is_some())
+                })
+        };
+        let mut profiles = self.profile_expiries.iter();
+        profiles.any(|profile| lost(profile) && !is_served(&profile.provider))
     }
 
     /// The profiles that are not API keys.

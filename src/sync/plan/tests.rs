@@ -19,6 +19,7 @@ fn claude(token: &str, offset: i64) -> Reading<ClaudeCodeLogin> {
     Reading::Found(ClaudeCodeLogin {
         access: SecretString::from(token),
         expires: Expiry::from_json(Some(&at(offset))).unwrap(),
+        login_expires: None,
     })
 }
 
@@ -27,6 +28,7 @@ fn codex(access: &str, refresh: &str, offset: i64) -> Reading<CodexLogin> {
         access: SecretString::from(access),
         refresh: SecretString::from(refresh),
         expires: Expiry::from_json(Some(&at(offset))).unwrap(),
+        account: None,
     })
 }
 
@@ -245,7 +247,7 @@ fn a_source_without_a_login_deletes_nothing() {
         let plan = |reading| shown(&plan_claude_code(stored.as_ref(), &reading, NOW));
         assert_eq!(plan(Reading::Absent), "source-absent");
         assert_eq!(
-            plan(Reading::LoggedOut(LoggedOut::NoExpiry)),
+            plan(Reading::LoggedOut(LoggedOut::NoExpiry(ExpiryFault::Zero))),
             "source-logged-out"
         );
         assert_eq!(plan(Reading::Damaged(SourceFault::Empty)), "source-damaged");

@@ -283,8 +283,57 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             r#"{"claudeAiOauth": {"accessToken": "", "expiresAt": 0}}"#,
         );
         by_hand(|home, fix| {
-            assert_eq!(fix, "Run `claude setup-token` on the gateway host.");
+            assert!(fix.starts_with("Log in again: claude auth login"), "{fix}");
             home.claude_login("sk-test-claude-2", 200);
+        })
+    }),
+    (FindingId::SourceUnusable, |home| {
+        home.write(
+            CLAUDE,
+            r#"{"claudeAiOauth": {"accessToken": "sk-test-claude-2", "expiresAt": "soon"}}"#,
+        );
+        by_hand(|home, fix| {
+            assert_eq!(fix, "Log in again: claude auth login");
+            home.claude_login("sk-test-claude-2", 200);
+        })
+    }),
+    (FindingId::SourceOtherAccount, |home| {
+        let account = |uuid: &str| json!({"oauthAccount": {"accountUuid": uuid}}).to_string();
+        home.write(".claude.json", account("u-1"));
+        home.run(&["sync"]).ok();
+        home.write(".claude.json", account("u-2"));
+        home.claude_login("sk-test-claude-2", 50);
+        by_hand(|home, fix| {
+            assert!(fix.contains("two profiles"), "{fix}");
+            home.run(&["models", "auth", "keep", "anthropic:claude-cli"])
+                .ok();
+        })
+    }),
+    (FindingId::SourceEarlier, |home| {
+        home.claude_login("sk-test-claude-2", 50);
+        by_hand(|home, fix| {
+            let adopt = "clawkeep models auth adopt anthropic:claude-cli";
+            assert!(fix.contains(adopt), "{fix}");
+            run_fix(home, adopt);
+        })
+    }),
+    (FindingId::SourceLoginExpiring, |home| {
+        let login = json!({"claudeAiOauth": {
+            "accessToken": "sk-test-claude-2",
+            "expiresAt": now_ms() + 200 * HOUR,
+            "refreshTokenExpiresAt": now_ms() + 50 * HOUR,
+        }});
+        home.write(CLAUDE, login.to_string());
+        by_hand(|home, fix| {
+            assert!(fix.starts_with("Log in again: claude auth login"), "{fix}");
+            home.claude_login("sk-test-claude-3", 300);
+        })
+    }),
+    (FindingId::SourceNoLogin, |home| {
+        home.write(".codex/auth.json", r#"{"OPENAI_API_KEY": "sk-test"}"#);
+        by_hand(|home, fix| {
+            assert!(fix.contains("paste-api-key --provider openai"), "{fix}");
+            fs::remove_file(home.at(".codex/auth.json")).unwrap();
         })
     }),
     (FindingId::CredentialExpired, |home| {
@@ -293,6 +342,10 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     }),
     (FindingId::CredentialMissing, |home| {
         put(home, "p:a", &login(0, "sk-test-refresh"));
+        by_hand(|home, fix| paste(home, fix.split(": ").last().unwrap()))
+    }),
+    (FindingId::CredentialExpiry, |home| {
+        put(home, "p:a", &token(now_ms() / 1000));
         by_hand(|home, fix| paste(home, fix.split(": ").last().unwrap()))
     }),
     (FindingId::CredentialEmpty, |home| {

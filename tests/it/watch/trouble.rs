@@ -263,11 +263,11 @@ fn a_login_that_cannot_be_read_is_told_once_and_that_it_can_be_again() {
         home.write(CLAUDE, &text[..end]); // somebody writes, very slowly
         thread::sleep(Duration::from_millis(1500));
     }
-    watch.says("was not taken over");
+    watch.says("was not imported");
     home.claude_login("sk-ant-oat01-two", 9);
     watch.says("can be read again");
     assert_eq!(
-        watch.said().matches("was not taken over").count(),
+        watch.said().matches("was not imported").count(),
         1,
         "{}",
         watch.said()

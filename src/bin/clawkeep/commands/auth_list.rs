@@ -2,11 +2,12 @@
 
 use clap::Args;
 use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, Expiry, Owner, ProviderId, Section, StoreDoc, UnixMs,
-    json_number, normalize_provider,
+    Borrowed, Credential, CredentialType, Expiry, ExpiryFault, Owner, ProviderId, Section,
+    StoreDoc, UnixMs, json_number, normalize_provider,
 };
 use clawkeep::health::{Health, Status, assess, remaining_short};
 use clawkeep::selection::{Rest, rest};
+use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
 use serde_json::{Map, Value, json};
 
@@ -44,6 +45,11 @@ struct Row<'d> {
     grant: Option<GrantState>,
     /// Whose it is, where it was imported as another program's.
     borrowed: Option<&'d Borrowed>,
+    /// What is wrong with its expiry.
+    fault: Option<ExpiryFault>,
+    /// What became of the login that it mirrors.
+    login: Option<&'d LoginReport>,
+    now: UnixMs,
 }
 
 impl List {
@@ -64,6 +70,10 @@ impl List {
             .map(|(id, credential)| Row {
                 grant: grants.get(id).copied(),
                 borrowed: loaded.borrowed.get(id),
+                login: loaded
+                    .logins
+                    .iter()
+                    .find(|report| report.profile == id && !report.is_elsewhere),
                 ..Row::of(&loaded.doc, id, credential, now)
             })
             .collect();
@@ -124,6 +134,9 @@ impl<'d> Row<'d> {
             rest: rest(doc, id, now),
             grant: None,
             borrowed: None,
+            fault: ExpiryFault::of(&credential, now),
+            login: None,
+            now,
         }
     }
 
@@ -142,6 +155,8 @@ impl<'d> Row<'d> {
             _ if self.credential.reference().is_some() => "reference",
             _ if self.credential.misnamed().is_some() => "misnamed",
             _ if self.credential.secret_fault().is_some() => "malformed",
+            // A token whose expiry says nothing is not one without an expiry.
+            (_, Status::Static) if self.fault.is_some() => "unknown",
             (_, status) => status.as_str(),
         }
     }
@@ -166,6 +181,24 @@ impl<'d> Row<'d> {
         }
         if let Some(rest) = &self.rest {
             status.push_str(&format!(", {}", shown_rest(rest)));
+        }
+        if let Some(fault) = self.fault {
+            status.push_str(&format!(", expiry {}", fault.words()));
+        }
+        if let Some(report) = self.login {
+            if report.state != LoginState::Usable {
+                status.push_str(&format!(", {}", report.state.as_str().replace('-', " ")));
+            }
+            if report.is_kept {
+                status.push_str(", kept");
+            }
+            if let Some(expires) = report.login_expires {
+                let left = UnixMs(expires.0.saturating_sub(self.now.0)).as_f64();
+                status.push_str(&match left {
+                    left if left > 0.0 => format!(", login expires in {}", remaining_short(left)),
+                    over => format!(", login expired {} ago", remaining_short(-over)),
+                });
+            }
         }
         let expires = match (self.health.status, self.health.remaining_ms) {
             (Status::Expired, Some(left)) => format!("{} ago", remaining_short(-left)),
@@ -202,6 +235,19 @@ impl<'d> Row<'d> {
             ("remainingMs", self.health.remaining_ms.map(json_number)),
             ("source", Some(json!(self.owner().reported()))),
             ("borrowedFrom", self.borrowed.map(|from| json!(from.path))),
+            ("expiryFault", self.fault.map(|fault| json!(fault.as_str()))),
+            (
+                "login",
+                self.login
+                    .filter(|report| report.state != LoginState::Usable)
+                    .map(|report| json!(report.state.as_str())),
+            ),
+            (
+                "loginExpiresAt",
+                self.login
+                    .and_then(|report| report.login_expires)
+                    .map(|at| json!(at.0)),
+            ),
             ("email", self.credential.email().map(Value::from)),
             ("secret", self.secret().map(Value::from)),
             ("lastUsed", number(self.last_used)),

@@ -39,7 +39,7 @@ impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
         let mut vault = context.vault()?;
-        let loaded = context.load(&mut vault, &agent)?;
+        let loaded = context.load_silently(&mut vault, &agent)?; // the change itself loads once more, and tells
         let id = auth::id_in(&loaded.doc, &self.id);
         let credential = loaded.doc.credential(id);
         let credential = credential.ok_or_else(|| auth::missing(&agent, id))?;
@@ -90,7 +90,13 @@ fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
     let is_gone = |why: &KeepReason| {
         matches!(
             why,
-            KeepReason::SourceAbsent | KeepReason::SourceLoggedOut | KeepReason::SourceDamaged
+            KeepReason::SourceAbsent
+                | KeepReason::SourceLoggedOut
+                | KeepReason::SourceDamaged
+                // Another login comes in its place, which is what removing it is for.
+                | KeepReason::StoredLater
+                | KeepReason::OtherAccount
+                | KeepReason::OtherPlace
         )
     };
     let comes_back = loaded
@@ -109,9 +115,7 @@ fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
         _ => ("Claude Code", "claude /logout"),
     };
     Err(Failure::Refused {
-        what: format!(
-            "{id} is {program}'s login and would be taken over again by the next command"
-        ),
+        what: format!("{id} is {program}'s login and would be imported again by the next command"),
         next: format!("Log out there first ({logout}), then remove it."),
     })
 }

@@ -6,6 +6,7 @@ pub(crate) mod audit_prune;
 pub(crate) mod auth;
 pub(crate) mod auth_add;
 pub(crate) mod auth_candidates;
+pub(crate) mod auth_keep;
 pub(crate) mod auth_list;
 pub(crate) mod auth_login;
 pub(crate) mod auth_mark;
@@ -91,6 +92,8 @@ fn run_auth(command: Auth, context: &Context) -> Result<(), Failure> {
         Auth::Remove(command) => command.run(context),
         Auth::Restore(command) => command.run(context),
         Auth::Trust(command) => command.run(context),
+        Auth::Keep(command) => command.run(context),
+        Auth::Adopt(command) => command.run(context),
         Auth::Mark(command) => command.run(context),
         Auth::Candidates(command) => command.run(context),
         Auth::Order(command) => command.run(context),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use clawkeep::config::{EnvFault, status_agent};
+use clawkeep::sync::Rules;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -22,7 +23,7 @@ pub(crate) struct Status {
     /// Print the default model and nothing else
     #[arg(long)]
     plain: bool,
-    /// Exit 1 when a credential has expired or is missing, 2 when one is expiring
+    /// Exit 1 when a credential has expired, is missing or is logged out, 2 when one is expiring
     #[arg(long)]
     check: bool,
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]
@@ -64,6 +65,10 @@ impl Status {
             borrowed: match is_called_as_gateway() {
                 true => &nothing,
                 false => &loaded.borrowed,
+            },
+            logins: match context.rules {
+                Rules::Own => Some(&loaded.logins),
+                Rules::Reference => None,
             },
             now: context.clock.now(),
         });

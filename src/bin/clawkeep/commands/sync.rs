@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::sync::{Loaded, LoginReport, Notice};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
@@ -102,6 +103,13 @@ impl Tally {
         // Of a store that was only touched there is nothing else to say, and nothing hangs on it.
         let _ = context.with_engine(vault, |engine| engine.note_touched(agent));
         let changes = Changes::of(&loaded);
+        // What every command tells, the load has told.
+        let quiet = loaded.logins.iter().filter(|report| !report.is_urgent());
+        for report in quiet.filter(|report| report.needs_attention() && !report.is_elsewhere) {
+            context.ui.notice(&Notice::Login(Box::new(report.clone())));
+        }
+        let is_worth_it = |report: &&LoginReport| report.needs_attention() && report.is_stored;
+        let attention = loaded.logins.iter().filter(is_worth_it).count();
         let noun = if changes.profiles == 1 {
             "profile"
         } else {
@@ -111,14 +119,32 @@ impl Tally {
             "{}: {} {noun}, {}\n",
             shown_id(agent.name.as_str()),
             changes.profiles,
-            changes.words().unwrap_or_else(|| "up to date".to_owned())
+            changes.words().unwrap_or_else(|| match attention {
+                0 => "up to date".to_owned(),
+                1 => "unchanged; 1 login of another program needs attention, see: clawkeep doctor".to_owned(),
+                count => format!("unchanged; {count} logins of other programs need attention, see: clawkeep doctor"),
+            })
         ));
         self.rows.push(json!({
             "agent": agent.name.as_str(),
             "profiles": changes.profiles,
             "changed": changes.changed,
             "removed": changes.removed,
+            "logins": login_states(&loaded),
         }));
         context.verdict(loaded)
     }
+}
+
+/// What became of other programs' logins.
+fn login_states(loaded: &Loaded) -> Vec<Value> {
+    let states = loaded.logins.iter().map(|report| {
+        json!({
+            "profile": report.profile,
+            "path": report.place,
+            "state": report.state.as_str(),
+            "kept": report.is_kept,
+        })
+    });
+    states.collect()
 }

@@ -1,6 +1,6 @@
 //! The report as JSON: keys, their order and what is left out are the reference's.
 
-use clawkeep::domain::{Expiry, json_number};
+use clawkeep::domain::{Expiry, ExpiryFault, json_number};
 use clawkeep::health::{Health, WARN_AFTER_MS};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -104,6 +104,15 @@ struct ProfileStatus<'r> {
     /// Beyond the reference, and only where a login cannot be refreshed as it should be.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<&'static str>,
+    /// Beyond the reference: what became of the login that the profile mirrors, where it is not in use as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<&'static str>,
+    /// Beyond the reference: when that login itself expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login_expires_at: Option<i64>,
+    /// Beyond the reference: what is wrong with the stored expiry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiry_fault: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -205,6 +214,9 @@ impl<'r> ProfileStatus<'r> {
             },
             source: profile.source,
             grant: profile.grant.map(GrantState::as_str),
+            login: profile.login,
+            login_expires_at: profile.login_expires.map(|at| at.0),
+            expiry_fault: profile.expiry_fault.map(ExpiryFault::as_str),
             label: &profile.label,
         }
     }

@@ -64,6 +64,7 @@ impl World {
             env,
             layout,
             agent,
+            logins: None,
             grants: &BTreeMap::new(),
             borrowed: &BTreeMap::new(),
             now: NOW,

@@ -173,8 +173,13 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
         Some(GrantState::Uncertain) => " (refresh token may be spent)",
         _ => "",
     };
+    let marks: String = profile
+        .marks
+        .iter()
+        .map(|mark| format!(" ({})", one_line(mark)))
+        .collect();
     format!(
-        "- {} {}{expiry}{source}{grant}\n",
+        "- {} {}{expiry}{source}{grant}{marks}\n",
         one_line(&profile.label),
         word(health.status, colour)
     )

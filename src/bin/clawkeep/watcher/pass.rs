@@ -8,7 +8,7 @@ use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, StoreDoc, UnixMs};
 use clawkeep::health::remaining_short;
 use clawkeep::sync::watch::{Schedule, next_transition};
-use clawkeep::sync::{Engine, Loaded, Notice, SyncError, SyncMode};
+use clawkeep::sync::{Engine, Loaded, LoginReport, Notice, SyncError, SyncMode};
 use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
@@ -32,6 +32,10 @@ pub(crate) struct Seen {
     pub(crate) agents: Vec<(AgentRef, StoreDoc)>,
     /// The files of borrowed logins.
     pub(crate) borrowed: BTreeSet<PathBuf>,
+    /// What became of other programs' logins, of every agent.
+    pub(crate) logins: Vec<LoginReport>,
+    /// Some sources were not read in this pass.
+    pub(crate) is_unread: bool,
     /// What went wrong, of which agent.
     pub(crate) failures: Vec<(AgentRef, Failure)>,
     /// Logins to be refreshed.
@@ -138,6 +142,8 @@ impl Pass<'_> {
             Ok(loaded)
         };
         let loaded = context.with_engine(self.vault, load)?;
+        seen.is_unread |= mode == SyncMode::Off;
+        seen.logins.extend(loaded.logins.iter().cloned());
         for notice in &loaded.notices {
             let Some(words) = notices::words_for(context, notice) else {
                 continue;

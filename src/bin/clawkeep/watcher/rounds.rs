@@ -223,7 +223,8 @@ impl Watcher<'_> {
         // A single pass has no second try. On waking from sleep the first one may have come before the network.
         let soon = self.schedule.failed_once().filter(|_| !self.is_single);
         let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
-        let agents = (&seen.agents[..], &refreshing[..]);
+        let logins = (!seen.is_unread).then_some(&seen.logins[..]);
+        let agents = (&seen.agents[..], logins, &refreshing[..]);
         let alerted = self.alerting.pass(self.context, vault, agents, &trouble);
         self.say_unreached();
         match alerted {

@@ -1,0 +1,108 @@
+//! What became of other programs' logins: see [`crate::sync::LoginReport`], whose words these are.
+
+use std::path::Path;
+
+use super::words::shell_path;
+use super::{Evidence, Finding, FindingId};
+use crate::config::Layout;
+use crate::domain::{CLAUDE_CLI, UnixMs, shell_quoted};
+use crate::health::remaining_short;
+use crate::sync::{LoginReport, LoginState, log_in};
+
+/// A login that expires within this time is a finding, in milliseconds: seven days.
+const LOGIN_EXPIRES_SOON_MS: i64 = 7 * 86_400_000;
+
+pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for report in evidence.agents.iter().flat_map(|examined| &examined.logins) {
+        found.extend(state(evidence.layout, report, evidence.now));
+        found.extend(login_expiry(evidence.layout, report, evidence.now));
+    }
+    found
+}
+
+fn state(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Finding> {
+    let id = match &report.state {
+        LoginState::NotReadable(_) => FindingId::SourceDamaged,
+        _ if !report.needs_attention() => return None,
+        LoginState::LoggedOut { .. } => FindingId::SourceLoggedOut,
+        LoginState::OddExpiry(_) | LoginState::NoRefreshToken => FindingId::SourceUnusable,
+        LoginState::OtherAccount | LoginState::OtherPlace | LoginState::AccountChanged { .. } => {
+            FindingId::SourceOtherAccount
+        }
+        LoginState::EarlierExpiry => FindingId::SourceEarlier,
+        LoginState::ApiKeyMode | LoginState::InKeyring => FindingId::SourceNoLogin,
+        _ => return None,
+    };
+    let mut remedy = report.remedy();
+    if id == FindingId::SourceOtherAccount {
+        remedy.push_str(&format!(". {}", keep_both(layout, report)));
+    }
+    let finding = Finding::new(id, report.message(&shown(layout, &report.place), now));
+    let finding = match report.is_stored {
+        true => finding.profile(report.profile).agent(&report.agent),
+        false => finding,
+    };
+    Some(at(&report.place, finding).advice(remedy))
+}
+
+/// How two accounts of one program are kept as two profiles.
+fn keep_both(layout: &Layout, report: &LoginReport) -> String {
+    let dir = Path::new(&report.place).parent();
+    let dir = dir.map_or_else(String::new, |dir| shell_path(layout, dir));
+    match report.profile {
+        CLAUDE_CLI => format!(
+            "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} claude setup-token, then: \
+             clawkeep models auth paste-token --provider anthropic --profile-id {}",
+            shell_quoted("anthropic:second")
+        ),
+        _ => "Keep both as two profiles: clawkeep models auth login --provider openai-codex \
+         --profile-id openai-codex:second"
+            .to_owned(),
+    }
+}
+
+/// The day on which a person has to log in again.
+fn login_expiry(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Finding> {
+    let expires = report.login_expires.filter(|_| report.is_stored)?;
+    let left = expires.0.saturating_sub(now.0);
+    if left > LOGIN_EXPIRES_SOON_MS {
+        return None;
+    }
+    let program = report.program();
+    let when = match left {
+        left if left > 0 => format!(
+            "login expires in {}",
+            remaining_short(UnixMs(left).as_f64())
+        ),
+        left => format!(
+            "login expired {} ago",
+            remaining_short(UnixMs(left.saturating_neg()).as_f64())
+        ),
+    };
+    let message = format!("the {program} {when}, and {} with it", report.profile);
+    let finding = Finding::new(FindingId::SourceLoginExpiring, message)
+        .profile(report.profile)
+        .agent(&report.agent);
+    let place = shown(layout, &report.place);
+    Some(at(&report.place, finding).advice(format!(
+        "Log in again: {} (it is kept in {place})",
+        log_in(report.profile)
+    )))
+}
+
+fn shown(layout: &Layout, place: &str) -> String {
+    match Path::new(place) {
+        path if path.is_absolute() => layout.shorten_home(path),
+        _ => place.to_owned(),
+    }
+}
+
+/// A source is a file, or an item of the keychain, which has no path.
+fn at(place: &str, finding: Finding) -> Finding {
+    if Path::new(place).is_absolute() {
+        finding.path(place)
+    } else {
+        finding
+    }
+}

@@ -1,0 +1,140 @@
+//! What is wrong with an expiry that other programs wrote.
+
+use serde_json::Value;
+
+use super::{Credential, CredentialType, UnixMs, normalize_provider};
+
+/// Below this many milliseconds since 1970 (March 1973) a value is taken to be in seconds: as
+/// seconds it is the year 5138.
+const SECONDS_BELOW: f64 = 1e11;
+/// An expiry further ahead than this many milliseconds, 20 years, is no date that a provider gave
+/// out.
+const FAR_AHEAD_MS: f64 = 20.0 * 365.25 * 86_400_000.0;
+/// Providers whose OAuth tokens have no expiry, for which programs write 0.
+const WITHOUT_EXPIRY: [&str; 1] = ["github-copilot"];
+
+/// Why an expiry cannot be used. It is expected in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiryFault {
+    /// It is missing or null.
+    Missing,
+    /// It is 0, where the provider's tokens do expire.
+    Zero,
+    /// It is below 0.
+    Negative,
+    /// It is text, a list or another value that is no number.
+    NotANumber,
+    /// It counts seconds instead of milliseconds.
+    Seconds,
+    /// It is decades ahead.
+    FarAhead,
+}
+
+impl ExpiryFault {
+    /// Returns what is wrong with the number `ms`, if anything.
+    #[must_use]
+    pub fn of_ms(ms: f64, now: UnixMs) -> Option<Self> {
+        match ms {
+            0.0 => Some(Self::Zero),
+            _ if ms < 0.0 => Some(Self::Negative),
+            _ if ms < SECONDS_BELOW => Some(Self::Seconds),
+            _ if ms - now.as_f64() > FAR_AHEAD_MS => Some(Self::FarAhead),
+            _ => None,
+        }
+    }
+
+    /// Returns what is wrong with the expiry of a stored credential, if anything. An API key has
+    /// none; a token may have none.
+    #[must_use]
+    pub fn of(credential: &Credential<'_>, now: UnixMs) -> Option<Self> {
+        let is_oauth = match credential.kind {
+            CredentialType::ApiKey | CredentialType::Unreadable => return None,
+            CredentialType::Token => false,
+            CredentialType::OAuth => true,
+        };
+        let may_be_zero =
+            !is_oauth || WITHOUT_EXPIRY.contains(&normalize_provider(credential.provider).as_str());
+        let fault = match credential.stored_expiry() {
+            None | Some(Value::Null) => is_oauth.then_some(Self::Missing),
+            Some(value) => match value.as_f64().filter(|ms| ms.is_finite()) {
+                Some(ms) => Self::of_ms(ms, now),
+                None => Some(Self::NotANumber),
+            },
+        };
+        fault.filter(|fault| *fault != Self::Zero || !may_be_zero)
+    }
+
+    /// The name in JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Zero => "zero",
+            Self::Negative => "negative",
+            Self::NotANumber => "not-a-number",
+            Self::Seconds => "seconds",
+            Self::FarAhead => "far-ahead",
+        }
+    }
+
+    /// What is wrong, as the end of a sentence that begins with "its expiry".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "is missing",
+            Self::Zero => "is 0",
+            Self::Negative => "is below 0",
+            Self::NotANumber => "is not a number",
+            Self::Seconds => "is in seconds, not in milliseconds",
+            Self::FarAhead => "is decades ahead",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_fault_is_recognised() {
+        let now = UnixMs(1_768_000_000_000);
+        let of = |kind: &str, provider: &str, expires: Value| {
+            let entry = json!({"type": kind, "provider": provider, "expires": expires});
+            ExpiryFault::of(&Credential::of(&entry), now).map(ExpiryFault::as_str)
+        };
+        for (kind, provider, expires, want) in [
+            ("oauth", "p", json!(now.0 + 5), None),
+            ("oauth", "p", json!(now.0 - 5), None),
+            ("oauth", "p", json!(86_400), Some("seconds")),
+            ("token", "p", json!(1_768_086_400), Some("seconds")),
+            (
+                "token",
+                "p",
+                json!("2020-01-01T00:00:00Z"),
+                Some("not-a-number"),
+            ),
+            ("token", "p", json!("1768000000000"), Some("not-a-number")),
+            (
+                "token",
+                "p",
+                json!(9_000_000_000_000_000_u64),
+                Some("far-ahead"),
+            ),
+            ("token", "p", json!(null), None),
+            ("token", "p", json!(0), None),
+            ("oauth", "p", json!(0), Some("zero")),
+            ("oauth", "p", json!(-1), Some("negative")),
+            ("oauth", "p", json!(null), Some("missing")),
+            ("oauth", "github-copilot", json!(0), None),
+            ("oauth", "github-copilot", json!(-1), Some("negative")),
+            ("api_key", "p", json!("text"), None),
+        ] {
+            assert_eq!(
+                of(kind, provider, expires.clone()),
+                want,
+                "{kind} {expires}"
+            );
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Words of a command as a shell takes them.
+
+use super::is_hidden;
+
+/// Returns a word as a shell takes it, in quotes where it needs them.
+#[must_use]
+pub fn shell_quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=%".contains(c);
+    if !word.is_empty() && !word.starts_with('-') && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    always_shell_quoted(word)
+}
+
+/// Returns a word in the quotes of a shell.
+#[must_use]
+pub fn always_shell_quoted(word: &str) -> String {
+    if !word.contains(is_hidden) {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    // What is shown is one line without hidden characters: those are spelt.
+    let mut out = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\'' | '\\' => out.extend(['\\', c]),
+            c if is_hidden(c) => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    out.push_str(&format!("\\x{byte:02x}"));
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    out
+}

@@ -1,0 +1,522 @@
+//! What became of the logins of other programs: one classification, and the words for it.
+//!
+//! [`LoginReport`] is made in one place, when a load decides about a source ([`super::sources`]).
+//! Commands, `doctor`, `watch` and alerts only show it. [`SourceNote`] is what the vault keeps of a
+//! source between loads.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::{AgentName, CLAUDE_CLI, ExpiryFault, Owner, UnixMs, shell_quoted};
+use crate::health::remaining_short;
+use crate::sources::SourceFault;
+
+/// So many places are noted of one profile at most.
+const PLACES_MAX: usize = 8;
+
+/// What became of a login of another program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoginState {
+    /// It is stored, or is about to be.
+    Usable,
+    /// The program was logged in there, and is not any more.
+    LoggedOut {
+        /// The file is gone; otherwise it holds no tokens.
+        is_gone: bool,
+    },
+    /// It has an expiry that cannot be used.
+    OddExpiry(ExpiryFault),
+    /// It is of another account than the stored one.
+    OtherAccount,
+    /// It comes from another place than the stored one, and whose it is cannot be known.
+    OtherPlace,
+    /// It took the place of another account's, and whoever uses its token has not been warned yet.
+    AccountChanged {
+        /// It is known to be another account's; otherwise it came from another place, and whose it
+        /// is cannot be known.
+        is_known: bool,
+    },
+    /// It differs from the stored one and expires earlier.
+    EarlierExpiry,
+    /// The source cannot be read.
+    NotReadable(SourceFault),
+    /// The program uses an API key.
+    ApiKeyMode,
+    /// The login is in the system's keyring.
+    InKeyring,
+    /// It has no refresh token.
+    NoRefreshToken,
+}
+
+impl LoginState {
+    /// The name in JSON output.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Usable => "usable",
+            Self::LoggedOut { .. } => "logged-out",
+            Self::OddExpiry(_) => "unusable-expiry",
+            Self::OtherAccount => "other-account",
+            Self::OtherPlace => "other-place",
+            Self::AccountChanged { .. } => "account-changed",
+            Self::EarlierExpiry => "earlier-expiry",
+            Self::NotReadable(_) => "not-readable",
+            Self::ApiKeyMode => "api-key-mode",
+            Self::InKeyring => "in-keyring",
+            Self::NoRefreshToken => "no-refresh-token",
+        }
+    }
+
+    /// The state that the word in a note stands for, where it is one that lasts without the source.
+    fn of_note(why: &str) -> Option<Self> {
+        Some(match why {
+            "other-account" => Self::OtherAccount,
+            "other-place" => Self::OtherPlace,
+            "stored-later" => Self::EarlierExpiry,
+            "source-absent" => Self::LoggedOut { is_gone: true },
+            "source-logged-out" => Self::LoggedOut { is_gone: false },
+            _ => return None,
+        })
+    }
+}
+
+/// What became of one source's login, for one agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginReport {
+    /// The agent.
+    pub agent: AgentName,
+    /// The profile that mirrors it.
+    pub profile: &'static str,
+    /// Where it is: a file's path, or the keychain item.
+    pub place: String,
+    /// What became of it.
+    pub state: LoginState,
+    /// When the stored token expires; `None` where nothing is stored, or it does not expire.
+    pub stored_until: Option<UnixMs>,
+    /// Whether the profile is stored.
+    pub is_stored: bool,
+    /// Whether the user keeps the stored login on purpose (`models auth keep`).
+    pub is_kept: bool,
+    /// Whether this is the source of another `CLAUDE_CONFIG_DIR` or `CODEX_HOME`, as it was when it
+    /// was read last.
+    pub is_elsewhere: bool,
+    /// When the login itself expires, and a person has to log in again.
+    pub login_expires: Option<UnixMs>,
+}
+
+impl LoginReport {
+    /// Whether a person has to know of it.
+    #[must_use]
+    pub fn needs_attention(&self) -> bool {
+        self.state != LoginState::Usable && !self.is_kept
+    }
+
+    /// Whether it matters to every command, not to `sync` and `doctor` alone: a stored login is
+    /// concerned, or one cannot be read.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.needs_attention()
+            && !self.is_elsewhere
+            && (self.is_stored
+                || matches!(
+                    self.state,
+                    LoginState::NotReadable(_) | LoginState::OddExpiry(_)
+                ))
+    }
+
+    /// Whether the stored login is one that its program has given up.
+    #[must_use]
+    pub fn is_logged_out(&self) -> bool {
+        matches!(self.state, LoginState::LoggedOut { .. }) && self.is_stored
+    }
+
+    /// The program that owns the login.
+    #[must_use]
+    pub fn program(&self) -> &'static str {
+        program(self.profile)
+    }
+
+    /// What is so, one sentence without its full stop. `place` is the source as it is to be shown.
+    #[must_use]
+    pub fn message(&self, place: &str, now: UnixMs) -> String {
+        let (program, profile) = (self.program(), self.profile);
+        let kept = || match self.stored_until {
+            Some(until) if until > now => {
+                let left = UnixMs(until.0.saturating_sub(now.0)).as_f64();
+                format!(
+                    "; the stored {profile} expires in {}",
+                    remaining_short(left)
+                )
+            }
+            Some(_) => format!("; the stored {profile} has expired"),
+            None if self.is_stored => format!("; the stored {profile} stays as it is"),
+            None => String::new(),
+        };
+        match &self.state {
+            LoginState::Usable => format!("{place} is in use"),
+            LoginState::LoggedOut { is_gone } => {
+                let what = match is_gone {
+                    true => "is gone",
+                    false => "holds no login any more",
+                };
+                // Claude Code 2.1 asks the provider to revoke the tokens when it logs out.
+                format!(
+                    "{program} is logged out: {place} {what}{}, but may have been revoked",
+                    kept()
+                )
+            }
+            LoginState::OddExpiry(fault) => format!(
+                "the login in {place} cannot be relied on: its expiry {}{}",
+                fault.words(),
+                kept()
+            ),
+            LoginState::OtherAccount => format!(
+                "the login in {place} is another account's than the stored {profile}, and was \
+                 not imported"
+            ),
+            LoginState::OtherPlace => format!(
+                "the login in {place} is another one than the stored {profile}, which came from \
+                 elsewhere; whose it is cannot be known, and it was not imported"
+            ),
+            LoginState::AccountChanged { is_known: true } => {
+                format!("{profile} is another account's login now, from {place}")
+            }
+            LoginState::AccountChanged { is_known: false } => format!(
+                "{profile} is another login now, from {place}; whether it is of the same account \
+                 cannot be known"
+            ),
+            LoginState::EarlierExpiry => format!(
+                "the login in {place} differs from the stored {profile} and expires earlier, so \
+                 it was not imported"
+            ),
+            LoginState::NotReadable(fault) => {
+                format!("{place} was not imported: {fault}{}", kept())
+            }
+            LoginState::ApiKeyMode => format!(
+                "{program} uses an API key instead of a login, so {place} was not imported{}",
+                kept()
+            ),
+            LoginState::InKeyring => format!(
+                "{program} keeps its login in the system's keyring (cli_auth_credentials_store), \
+                 which is not read; so {place} was not imported{}",
+                kept()
+            ),
+            LoginState::NoRefreshToken => format!(
+                "the login in {place} has no refresh token, so it was not imported{}",
+                kept()
+            ),
+        }
+    }
+
+    /// What a person does about it; one command where there is one.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let log_in = log_in(self.profile);
+        let whose = of_agent(&self.agent);
+        let profile = self.profile;
+        let place = &self.place;
+        let two = || {
+            format!(
+                "Use it instead: clawkeep models auth adopt {profile}{whose}. Keep the stored \
+                 one: clawkeep models auth keep {profile}{whose}"
+            )
+        };
+        match &self.state {
+            LoginState::Usable => String::new(),
+            LoginState::LoggedOut { .. } => format!(
+                "Log in again: {log_in}. Keep the stored login on purpose: clawkeep models auth \
+                 keep {profile}{whose}"
+            ),
+            LoginState::OddExpiry(_) => format!("Log in again: {log_in}"),
+            LoginState::OtherAccount | LoginState::OtherPlace if self.is_elsewhere => {
+                let variable = variable(profile);
+                format!(
+                    "Keep the stored one: clawkeep models auth keep {profile}{whose}. To use the \
+                     other one, set {variable} to its directory and run: clawkeep models auth \
+                     adopt {profile}{whose}"
+                )
+            }
+            LoginState::OtherAccount | LoginState::OtherPlace | LoginState::EarlierExpiry => two(),
+            LoginState::AccountChanged { .. } => format!(
+                "If that is right: clawkeep models auth keep {profile}{whose}. Otherwise log in \
+                 with the other account: {log_in}"
+            ),
+            LoginState::NotReadable(fault) => fault_remedy(place, fault, log_in),
+            LoginState::ApiKeyMode => {
+                "Import the key: clawkeep models auth paste-api-key --provider openai".to_owned()
+            }
+            LoginState::InKeyring => {
+                "Let Codex write its file: set cli_auth_credentials_store = \"file\" in its \
+                 config.toml, then run: codex login"
+                    .to_owned()
+            }
+            LoginState::NoRefreshToken => format!("Log in again: {log_in}"),
+        }
+    }
+}
+
+/// What a person does about a source that cannot be read.
+#[must_use]
+pub fn fault_remedy(place: &str, fault: &SourceFault, log_in: &str) -> String {
+    match fault {
+        SourceFault::Untrusted(refusal) => refusal.remedy(),
+        SourceFault::Unreadable(std::io::ErrorKind::IsADirectory) => format!(
+            "A container that mounts a missing file makes such a directory. Stop it, then: rmdir \
+             {}; then log in: {log_in}",
+            shell_quoted(place)
+        ),
+        SourceFault::Unreadable(std::io::ErrorKind::PermissionDenied) => format!(
+            "Make it yours: sudo chown \"$(id -u)\" {0} && chmod 600 {0}",
+            shell_quoted(place)
+        ),
+        _ => "Log in again with the program it belongs to, then: clawkeep sync".to_owned(),
+    }
+}
+
+fn program(profile: &str) -> &'static str {
+    match Owner::of(profile) {
+        Owner::CodexCli => "Codex CLI",
+        _ => "Claude Code",
+    }
+}
+
+/// The command with which a person logs in to the program that a profile mirrors.
+#[must_use]
+pub fn log_in(profile: &str) -> &'static str {
+    match Owner::of(profile) {
+        Owner::CodexCli => "codex login",
+        _ => "claude auth login",
+    }
+}
+
+fn variable(profile: &str) -> &'static str {
+    match profile {
+        CLAUDE_CLI => "CLAUDE_CONFIG_DIR",
+        _ => "CODEX_HOME",
+    }
+}
+
+/// The argument that names an agent to a command; nothing for `main`, or for one that no id leads
+/// to.
+fn of_agent(agent: &AgentName) -> String {
+    if *agent == AgentName::default() || agent.as_str().contains('/') {
+        return String::new();
+    }
+    format!(" --agent {}", shell_quoted(agent.as_str()))
+}
+
+/// Where a stored login came from, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LoginOrigin {
+    pub(super) place: String,
+    /// A keyed fingerprint of the account, where it is known.
+    pub(super) account: Option<String>,
+}
+
+/// Why the login of one place was not imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) why: String,
+    /// As in [`LoginOrigin`].
+    pub(super) account: Option<String>,
+    /// The user knows, and keeps what is stored.
+    pub(super) is_kept: bool,
+}
+
+/// What the vault keeps of the sources of one profile: a row of `sync_skips`, as JSON. A row of an
+/// earlier version is one word, the reason of a place that is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SourceNote {
+    /// Where the stored login came from.
+    pub(super) from: Option<LoginOrigin>,
+    /// The places whose login was not imported.
+    pub(super) refused: BTreeMap<String, Refused>,
+    /// Another account's login was imported, and nobody who was handed its token was warned yet:
+    /// the reason.
+    pub(super) unannounced: Option<String>,
+}
+
+/// What is noted of the sources of an agent's profiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Notes {
+    /// Nobody asked, since the sources are not read.
+    NotAsked,
+    /// A note is not as clawkeep left it; which row.
+    Damaged(String),
+    /// By profile.
+    Of(BTreeMap<String, SourceNote>),
+}
+
+impl SourceNote {
+    /// Reads a row.
+    pub(super) fn parse(text: &str) -> Self {
+        let Ok(Value::Object(note)) = serde_json::from_str::<Value>(text) else {
+            let refused = Refused {
+                why: text.to_owned(),
+                account: None,
+                is_kept: false,
+            };
+            return Self {
+                refused: BTreeMap::from([(String::new(), refused)]),
+                ..Self::default()
+            };
+        };
+        let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
+        let from = note.get("from").and_then(|from| {
+            Some(LoginOrigin {
+                place: text(from, "place")?,
+                account: text(from, "account"),
+            })
+        });
+        let refused = note.get("refused").and_then(Value::as_object);
+        let refused = refused.into_iter().flatten().filter_map(|(place, of)| {
+            let refused = Refused {
+                why: text(of, "why")?,
+                account: text(of, "account"),
+                is_kept: of.get("kept") == Some(&Value::Bool(true)),
+            };
+            Some((place.clone(), refused))
+        });
+        Self {
+            from,
+            refused: refused.collect(),
+            unannounced: note
+                .get("unannounced")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        }
+    }
+
+    /// The row; `None` where there is nothing to keep.
+    pub(super) fn to_row(&self) -> Option<String> {
+        if *self == Self::default() {
+            return None;
+        }
+        let mut note = Map::new();
+        if let Some(from) = &self.from {
+            let mut origin = json!({"place": from.place});
+            if let Some(account) = &from.account {
+                origin["account"] = json!(account);
+            }
+            note.insert("from".to_owned(), origin);
+        }
+        if !self.refused.is_empty() {
+            let refused = self.refused.iter().map(|(place, of)| {
+                let mut refused = json!({"why": of.why});
+                if let Some(account) = &of.account {
+                    refused["account"] = json!(account);
+                }
+                if of.is_kept {
+                    refused["kept"] = json!(true);
+                }
+                (place.clone(), refused)
+            });
+            note.insert("refused".to_owned(), Value::Object(refused.collect()));
+        }
+        if let Some(why) = &self.unannounced {
+            note.insert("unannounced".to_owned(), json!(why));
+        }
+        Some(Value::Object(note).to_string())
+    }
+
+    /// Notes why the login of a place was not imported, or that nothing stands in its way. A
+    /// decision to keep the stored login holds as long as the reason and the account do.
+    pub(super) fn refuse(&mut self, place: &str, why: Option<&str>, account: Option<&String>) {
+        self.refused.remove("");
+        let Some(why) = why else {
+            self.refused.remove(place);
+            return;
+        };
+        let account = account.cloned();
+        let before = self.refused.get(place);
+        let is_kept = before
+            .is_some_and(|before| before.is_kept && before.why == why && before.account == account);
+        let refused = Refused {
+            why: why.to_owned(),
+            account,
+            is_kept,
+        };
+        self.refused.insert(place.to_owned(), refused);
+        while self.refused.len() > PLACES_MAX {
+            let other = self.refused.keys().find(|known| *known != place).cloned();
+            other.map(|other| self.refused.remove(&other));
+        }
+    }
+
+    /// Whether the stored login came from that place.
+    pub(super) fn is_from(&self, place: &str) -> bool {
+        self.from.as_ref().is_some_and(|from| from.place == place)
+    }
+
+    /// Whether the user keeps the stored login on purpose, for as long as the source at that place
+    /// says this.
+    pub(super) fn is_kept(&self, place: &str, why: &str, account: Option<&String>) -> bool {
+        self.refused.get(place).is_some_and(|refused| {
+            refused.is_kept && refused.why == why && refused.account.as_ref() == account
+        })
+    }
+
+    /// The states of other places than `here`, as they were when they were read last.
+    pub(super) fn elsewhere<'n>(
+        &'n self,
+        here: &'n str,
+    ) -> impl Iterator<Item = (&'n str, LoginState, bool)> {
+        let others = self.refused.iter().filter(move |(place, _)| {
+            *place != here && !place.is_empty() && Path::new(place).is_absolute()
+        });
+        others.filter_map(|(place, refused)| {
+            let state = LoginState::of_note(&refused.why)?;
+            let is_logout = matches!(state, LoginState::LoggedOut { .. });
+            (!is_logout || self.is_from(place)).then_some((place.as_str(), state, refused.is_kept))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_reads_back_and_a_decision_holds_as_long_as_its_reason() {
+        let mut note = SourceNote {
+            from: Some(LoginOrigin {
+                place: "/a".to_owned(),
+                account: Some("1:ab".to_owned()),
+            }),
+            ..SourceNote::default()
+        };
+        note.refuse("/b", Some("other-account"), None);
+        assert_eq!(SourceNote::parse(&note.to_row().unwrap()), note);
+        note.refused.get_mut("/b").unwrap().is_kept = true;
+        note.refuse("/b", Some("other-account"), None);
+        assert!(note.is_kept("/b", "other-account", None));
+        assert_eq!(SourceNote::parse(&note.to_row().unwrap()), note);
+        note.refuse("/b", Some("other-account"), Some(&"1:cd".to_owned()));
+        assert!(!note.refused["/b"].is_kept, "another account");
+        note.refuse("/b", None, None);
+        assert!(note.refused.is_empty());
+        assert_eq!(SourceNote::default().to_row(), None);
+    }
+
+    #[test]
+    fn a_word_of_an_earlier_version_is_a_reason_of_no_known_place() {
+        let mut note = SourceNote::parse("stored-later");
+        assert_eq!(note.refused[""].why, "stored-later");
+        assert_eq!(note.elsewhere("/a").count(), 0);
+        note.refuse("/a", None, None);
+        assert_eq!(note.to_row(), None);
+    }
+
+    #[test]
+    fn places_are_few() {
+        let mut note = SourceNote::default();
+        for n in 0..20 {
+            note.refuse(&format!("/{n}"), Some("stored-later"), None);
+        }
+        assert_eq!(note.refused.len(), PLACES_MAX);
+        assert!(note.refused.contains_key("/19"));
+    }
+}
