@@ -15,6 +15,7 @@ CHECKS = {
     "json-era": json_era.check,
     "ours-first": lambda world: gateway.check(world, "ours-first"),
     "theirs-first": lambda world: gateway.check(world, "theirs-first"),
+    "upgrade-window": upgrade.check_window,
     "upgrade": upgrade.check,
     "upgrade-ours-only": upgrade.check_empty,
 }

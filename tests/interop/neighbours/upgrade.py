@@ -13,7 +13,7 @@ NOTICED_S = 5
 
 
 def prepare(home, provider):
-    """A home as Clawdbot leaves it, with a vault."""
+    """A home as Clawdbot leaves it, with a vault. No provider in it is one for which OpenClaw would install a plugin."""
     settings = configuration(provider, home)
     settings["auth"] = {"profiles": {"loop:default": {"provider": "loop", "mode": "api_key"}}}
     home.write(".clawdbot/clawdbot.json", settings)
@@ -21,10 +21,10 @@ def prepare(home, provider):
     home.at(".clawdbot/agents/main/sessions").mkdir(mode=0o700, parents=True)
     home.write(".clawdbot/agents/main/sessions/sessions.json", {})
     profiles = {"loop:default": {"type": "api_key", "provider": "loop", "key": KEY},
-                "groq:default": {"type": "api_key", "provider": "groq", "key": "sk-test-groq-0123456789abcdef"}}
+                "acme:default": {"type": "api_key", "provider": "acme", "key": "sk-test-acme-0123456789abcdef"}}
     home.write(f".clawdbot/agents/main/agent/{STORE}", {"version": 1, "profiles": profiles})
     home.ours("sync").ok()
-    home.paste("mistral", "sk-test-mistral-0123456789abcdef").ok()
+    home.paste("example", "sk-test-example-0123456789abcdef").ok()
 
 
 def login(home, name):
@@ -53,7 +53,7 @@ def check(world):
             with home.gateway("latest"):
                 pass
         except Exception as error:
-            expect("AUTH_PROFILE_MIGRATION_REQUIRED" in str(error) or "credential migration" in str(error), str(error))
+            expect("credential migration" in str(error), str(error))
         link = home.at(".clawdbot")
         expect(link.is_symlink() and os.path.realpath(link) == os.path.realpath(home.at(".openclaw")), "not a link to ~/.openclaw")
         expect(os.stat(home.at(".openclaw/vault.db")).st_ino == inode, "the vault was not moved along as it is")
@@ -160,3 +160,48 @@ def check_empty(world):
 
     yield step("the gateway gets ready", ready)
     provider.close()
+
+
+def check_window(world):
+    """Between OpenClaw's `rename` and its `symlink` there is no ~/.clawdbot. Whoever makes one then ends its upgrade. The moment is
+    stretched here to some seconds."""
+    home = world.home("upgrade-window")
+    provider = Provider()
+    prepare(home, provider)
+    provider.close()
+    kept = home.kept()
+    old, new = home.at(".clawdbot"), home.at(".openclaw")
+
+    def absent():
+        expect(not os.path.lexists(old), "~/.clawdbot was made:", sorted(os.listdir(old)) if old.is_dir() else "")
+
+    with home.watch() as watch:
+        old.rename(new)
+        login(home, "in-the-window")
+
+        def waits():
+            time.sleep(3)
+            absent()
+            expect(watch.poll() is None, f"the watch ended: {watch.poll()}: {home.watch_log()[-300:]}")
+
+        yield step("the watch makes no ~/.clawdbot meanwhile", waits)
+
+        def commands():
+            home.ours("sync")
+            home.ours("models", "status")
+            home.ours("models", "auth", "list")
+            absent()
+            expect(vaults(home) == [".openclaw/vault.db"], "another vault:", vaults(home))
+
+        yield step("no command makes ~/.clawdbot or another vault meanwhile", commands)
+        if not os.path.lexists(old):
+            old.symlink_to(new)
+
+        def followed():
+            token = login(home, "after-the-window")
+            until(lambda: any(each.get("access", each.get("token")) == token for each in home.kept().values()), 15,
+                  f"the watch does not follow; it said {home.watch_log()[-300:]}")
+
+        yield step("with the link there the watch goes on", followed)
+    yield step("every credential is as it was", lambda: expect(
+        all(home.kept().get(name) == entry for name, entry in kept.items()), "not the credentials that were there"))
