@@ -10,6 +10,7 @@ import upgrade
 
 CHECKS = {
     "claude-code": claude_code.check,
+    "claude-code-account": claude_code.check_account_in_file,
     "claude-code-two": claude_code.check_two_directories,
     "json-era-lock": json_era.check_lock,
     "json-era": json_era.check,
