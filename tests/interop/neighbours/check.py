@@ -1,5 +1,6 @@
 """Runs clawkeep beside today's OpenClaw, an OpenClaw of the JSON era, and Claude Code. Prints one line a check."""
 import argparse
+import signal
 import sys
 
 import world as _world  # puts tests/interop on the path
@@ -40,6 +41,8 @@ def main():
     parser.add_argument("--only", action="append", choices=CHECKS, help="run this check only (may be repeated)")
     parser.add_argument("--keep", action="store_true", help="leave the homes where they are, and say where")
     options = parser.parse_args()
+    # Ended from outside, it still ends the gateways it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     world = _world.World(options)
     passed = failed = 0
     try:
