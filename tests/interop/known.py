@@ -8,6 +8,8 @@ import settle
 from programs import STATE, STORE, expect
 
 HOUR = 3_600_000
+# Long enough that both show 8 characters at either end.
+LONG = "sk-key-0123456789abcdef0123456789abcdef"
 CODEX = ".codex/auth.json"
 CODEX_ID = "openai-codex:codex-cli"
 
@@ -43,7 +45,8 @@ def reports(now):
          providers, [], ["synthetic", "zai"]),
         ("letters outside ASCII", {"groq:zürich": key("groq"), "groq:zuzu": key("groq")}, {}, None,
          ids, ["groq:zuzu", "groq:zürich"], ["groq:zürich", "groq:zuzu"]),
-        ("numbers as ids", {"b": key("groq"), "7": key("groq")}, {}, None,
+        ("secrets of 17 to 31 characters", {"groq:a": key("groq")}, {}, None, labels, ["groq:a=sk-...def"], ["groq:a=sk-key-0...89abcdef"]),
+        ("numbers as ids", {"b": key("groq", LONG), "7": key("groq", LONG)}, {}, None,
          labels, ["b=sk-key-0...89abcdef", "7=sk-key-0...89abcdef"], ["7=sk-key-0...89abcdef", "b=sk-key-0...89abcdef"]),
         ("variables in the configuration", {}, {"LOCAL_KEY": "sk-local-0123456789abcdef"}, own_key,
          lambda report: [provider["modelsJson"]["value"] for provider in report["auth"]["providers"]], ["********"], ["sk-local...89abcdef"]),

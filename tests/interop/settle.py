@@ -95,6 +95,8 @@ def check(programs, first):
 def check_ours_alone(programs):
     """Where the client never ran, Claude Code's refresh token is nowhere but in Claude Code's file."""
     home = programs.home("settle-alone")
+    # The gateway's directory exists, so the store is written there.
+    home.write(f"{STATE}/clawdbot.json", {})
     made = login(home, "alone", 8)
     home.ours("sync").ok()
     made_later = login(home, "later", 9)
