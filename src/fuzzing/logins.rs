@@ -5,16 +5,20 @@ use std::time::{Duration, UNIX_EPOCH};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use crate::domain::{Credential, jwt_claims, jwt_expiry};
+use crate::domain::{
+    Borrowed, Credential, Owner, StoreDoc, UnixMs, jwt_claims, jwt_expiry, without_bom,
+};
 use crate::sources::recognise::{FileKind, recognise};
 use crate::sources::{Reading, claude_code, codex_cli, legacy};
+use crate::sync::import::ImportFile;
 
 /// JSON is read as any JSON parser reads it, and what is read is fit to be used.
 pub fn logins(data: &[u8]) {
-    let value = serde_json::from_slice::<Value>(data).ok();
+    let value = serde_json::from_slice::<Value>(without_bom(data)).ok();
     check_claude_code(data, value.as_ref());
     check_codex(data, value.as_ref());
     check_legacy(data);
+    check_lent(data);
     let kind = recognise(data);
     if let Some(value) = &value {
         let has = |key: &str| value.get(key).is_some();
@@ -22,7 +26,10 @@ pub fn logins(data: &[u8]) {
             None | Some(0) => None,
             Some(_) if has("profiles") => Some(FileKind::Store),
             Some(_) if has("claudeAiOauth") => Some(FileKind::ClaudeCode),
-            Some(_) if has("tokens") => Some(FileKind::CodexCli),
+            Some(_) if has("tokens") || has("OPENAI_API_KEY") || has("auth_mode") => {
+                Some(FileKind::CodexCli)
+            }
+            Some(_) if has("access_token") => Some(FileKind::OAuthCreds),
             Some(_) => Some(FileKind::Legacy),
         };
         assert_eq!(kind.expect("it is JSON"), want);
@@ -91,6 +98,22 @@ fn check_legacy(data: &[u8]) {
                 .collect();
             assert_eq!(first, ["type", "provider"]);
         }
+    }
+}
+
+/// Whatever a file holds: of what stays another program's, no refresh token comes in.
+fn check_lent(data: &[u8]) {
+    let Ok(file) = ImportFile::understand(data, UNIX_EPOCH) else {
+        return;
+    };
+    let mirrored = file.is_mirrored();
+    let file = file.lend(Borrowed {
+        owner: Owner::OtherProgram,
+        path: "/file".to_owned(),
+    });
+    let joined = file.join(&StoreDoc::default(), UnixMs(0));
+    for (_, credential) in joined.doc.credentials() {
+        assert!(mirrored || credential.expose_refresh().is_none());
     }
 }
 

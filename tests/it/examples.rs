@@ -150,6 +150,10 @@ fn stage(example: &str, servers: &Servers) -> Home {
     home.write("key.txt", "sk-test-from-a-file-abcdefgh\n");
     home.write("passphrase.txt", "four words from a hat\n");
     home.write("old/auth-profiles.json", store(&servers.refresh));
+    home.write(
+        ".local/share/opencode/auth.json",
+        json!({"groq": {"type": "api", "key": "sk-test-groq-of-opencode"}}).to_string(),
+    );
     if example == "clawkeep init" || example.starts_with("clawkeep init ") {
         return home; // there is nothing yet
     }

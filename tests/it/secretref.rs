@@ -16,7 +16,7 @@ fn home() -> Home {
         STORE,
         json!({"version": 1, "profiles": {
             "openai:default": key("openai", " sk-test-openai\n"),
-            "openai:second": key("openai", "sk-test-second \"quoted\""),
+            "openai:second": key("openai", "sk-test-second\"quoted\""),
             "anthropic:setup": token("sk-test-setup", 5000),
             "anthropic:gone": token("sk-test-gone", -5),
             "anthropic:soon": token("sk-test-soon", 3),
@@ -56,7 +56,7 @@ fn keys_and_tokens_are_handed_out_and_recorded() {
     let answer = asked(&home, &[], &ids);
     assert_eq!(
         answer["values"],
-        json!({"openai:default": "sk-test-openai", "anthropic:setup": "sk-test-setup", "openai:second": "sk-test-second \"quoted\""})
+        json!({"openai:default": "sk-test-openai", "anthropic:setup": "sk-test-setup", "openai:second": "sk-test-second\"quoted\""})
     );
     assert_eq!(answer.get("errors"), None);
     assert_eq!(home.count_of("credential.used"), before + 3, "each once");
@@ -124,7 +124,7 @@ fn a_provider_stands_for_its_next_key_or_token() {
     let answer = asked(&home, &[], &["anthropic", "openai"]);
     assert_eq!(
         answer["values"],
-        json!({"anthropic": "sk-test-setup", "openai": "sk-test-second \"quoted\""})
+        json!({"anthropic": "sk-test-setup", "openai": "sk-test-second\"quoted\""})
     );
     // The login before it is none that could be handed out; the token before it has ended, which is recorded.
     let passed = home.newest("credential.passed_over").unwrap();
@@ -135,7 +135,7 @@ fn a_provider_stands_for_its_next_key_or_token() {
     home.write(".clawdbot/clawkeep.toml", "clawkeep.fallback = \"none\"\n");
     let strict = asked(&home, &[], &["anthropic", "openai"]);
     assert_eq!(strict["errors"]["anthropic"]["code"], "UNUSABLE");
-    assert_eq!(strict["values"]["openai"], "sk-test-second \"quoted\"");
+    assert_eq!(strict["values"]["openai"], "sk-test-second\"quoted\"");
 }
 
 #[test]

@@ -397,7 +397,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             .ok();
         by_hand(|home, fix| {
             let (_, command) = fix.split_once("clawkeep ").unwrap();
-            let file = command.split(' ').last().unwrap().replacen("~/", "", 1);
+            let file = command.rsplit(' ').next().unwrap().replacen("~/", "", 1);
             home.run(&["import", "--own", &file]).ok();
         })
     }),
