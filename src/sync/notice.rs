@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::old_copy::Undoes;
-use crate::domain::ProfileId;
+use crate::domain::{AgentName, ProfileId};
 use crate::export::FormatFault;
 use crate::platform::running_programs;
 use crate::sources::SourceFault;
@@ -94,6 +94,8 @@ pub enum Notice {
     /// Another program keeps writing an old copy of a store. The vault keeps what commands changed since, and the file
     /// is left as it is.
     OldCopyLeft {
+        /// Whose.
+        agent: AgentName,
         /// The store.
         path: PathBuf,
         /// Who may have written it.
@@ -101,6 +103,8 @@ pub enum Notice {
     },
     /// Another program took several profiles, or all, out of a store.
     Vanished {
+        /// Whose.
+        agent: AgentName,
         /// The store.
         path: PathBuf,
         /// Their ids.
