@@ -221,7 +221,7 @@ mod tests {
         assert!(refresh.renewals);
         assert!(!KindFilter::parse("refresh.failed").unwrap().renewals);
         let error = KindFilter::parse("refesh").unwrap_err().to_string();
-        assert!(error.contains("refresh, session"), "{error}");
+        assert!(error.contains("refresh, repair, session"), "{error}");
         let error = KindFilter::parse("used").unwrap_err().to_string();
         assert!(error.ends_with("there is: credential.used"), "{error}");
     }

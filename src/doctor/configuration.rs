@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::credentials::{login_again, paste};
+use super::credentials::{login_again, of_agent, paste};
 use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::config::{KEPT, ProfileSetting, Settings};
@@ -111,10 +111,13 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
     let config = &evidence.layout.config_file;
     let id = profile.id.as_str();
     let message = format!("auth.profiles names {id}, which no agent has");
-    let fix = match Owner::of(id) {
-        Owner::Vault if evidence.knows_profile(&profile.id) => {
-            format!("clawkeep models auth restore {}", shell_word(id))
-        }
+    let keeper = evidence.keeper_of(&profile.id);
+    let restore = |agent: &AgentName| {
+        let whose = of_agent(agent);
+        format!("clawkeep models auth restore {}{whose}", shell_word(id))
+    };
+    let keeper = keeper.filter(|_| Owner::of(id) == Owner::Vault);
+    let store_anew = || match Owner::of(id) {
         Owner::Vault => paste(
             id,
             &profile.provider,
@@ -122,6 +125,7 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
         ),
         _ => login_again(Owner::of(id)).to_owned(),
     };
+    let fix = keeper.map_or_else(store_anew, restore);
     let config_shown = shell_path(evidence.layout, config);
     Finding::new(FindingId::ConfigMissing, message)
         .profile(id)

@@ -122,13 +122,18 @@ impl Evidence<'_> {
     pub fn knows_profile(&self, id: &ProfileId) -> bool {
         let has =
             |examined: &ExaminedAgent| examined.doc.get(Section::Profiles, id.as_str()).is_some();
-        let is_kept = |examined: &ExaminedAgent| {
-            let vault = self.vault.unlocked();
-            let versions =
-                vault.map(|vault| vault.versions(&examined.agent.name, id.as_str(), self.now));
-            versions.is_some_and(|versions| versions.is_ok_and(|versions| !versions.is_empty()))
+        self.agents.iter().any(has) || self.keeper_of(id).is_some()
+    }
+
+    /// The agent of which the vault keeps a version of a profile.
+    fn keeper_of(&self, id: &ProfileId) -> Option<&AgentName> {
+        let vault = self.vault.unlocked()?;
+        let is_kept = |examined: &&ExaminedAgent| {
+            let versions = vault.versions(&examined.agent.name, id.as_str(), self.now);
+            versions.is_ok_and(|versions| !versions.is_empty())
         };
-        self.agents.iter().any(|one| has(one) || is_kept(one))
+        let keeper = self.agents.iter().find(is_kept)?;
+        Some(&keeper.agent.name)
     }
 
     /// The store that the reference's own doctor looks at.

@@ -115,7 +115,7 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                     .path(path)
                     .advice("Restart that program, so that it reads the store again.")
             }
-            Notice::OldCopyLeft { path, writer } => {
+            Notice::OldCopyLeft { path, writer, .. } => {
                 let message = format!(
                     "{} is an old copy that {} keeps writing back; the vault keeps what commands changed since",
                     layout.shorten_home(path),

@@ -217,7 +217,7 @@ impl<'e> Engine<'e> {
         // The other credentials of a damaged agent are synced all the same, but there is no frame to put them into.
         if survey.is_left_alone(&survey.state.doc) && survey.is_settled() {
             survey.leaves_file = true;
-            survey.tell_of_other_writers(&Course::nothing());
+            survey.tell_of_other_writers(&agent.name, &Course::nothing());
         }
         if survey.is_settled() || survey.state.damage.frame {
             let not_written = survey.take_want_of_memory();
@@ -657,7 +657,7 @@ impl<'e> Engine<'e> {
         survey
             .notices
             .extend(announced.map(|openclaw| Notice::Withheld { openclaw }));
-        survey.tell_of_other_writers(&course);
+        survey.tell_of_other_writers(&agent.name, &course);
         let legacy = survey.legacy.entries.len();
         if legacy > 0 {
             let path = survey.place.dir().join(LEGACY_STORE);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::logins::LoginReport;
 use super::old_copy::Undoes;
-use crate::domain::{Borrowed, ProfileId};
+use crate::domain::{AgentName, Borrowed, ProfileId};
 use crate::export::FormatFault;
 use crate::platform::openclaw::OpenClawDir;
 use crate::platform::running_programs;
@@ -109,6 +109,8 @@ pub enum Notice {
     /// Another program keeps writing an old copy of a store. The vault keeps what commands changed since, and the file
     /// is left as it is.
     OldCopyLeft {
+        /// Whose.
+        agent: AgentName,
         /// The store.
         path: PathBuf,
         /// Who may have written it.
@@ -116,6 +118,8 @@ pub enum Notice {
     },
     /// Another program took several profiles, or all, out of a store.
     Vanished {
+        /// Whose.
+        agent: AgentName,
         /// The store.
         path: PathBuf,
         /// Their ids.

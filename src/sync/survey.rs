@@ -14,7 +14,7 @@ use super::merge::{Change, Side, changes_of_file, merge};
 use super::notice::{Notice, Writer};
 use super::old_copy::{self, OldCopy};
 use super::sources::{Legacy, Planned};
-use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, UnixMs};
+use crate::domain::{AgentName, ProfileId, SecretJson, Section, StoreDoc, UnixMs};
 use crate::export::{StorePlace, StoreReading, parse, render};
 use crate::platform::openclaw::OpenClawDir;
 use crate::vault::{AgentState, ExportRecord, ExportState, Superseded};
@@ -170,11 +170,12 @@ impl Survey {
     }
 
     /// Notes what other programs did to the store that a person has to know of.
-    pub(super) fn tell_of_other_writers(&mut self, course: &Course) {
+    pub(super) fn tell_of_other_writers(&mut self, agent: &AgentName, course: &Course) {
         let path = || self.place.path().to_owned();
         let takeover = &course.takeover;
         let notice = match &takeover.old_copy {
             _ if self.leaves_file => Some(Notice::OldCopyLeft {
+                agent: agent.clone(),
                 path: path(),
                 writer: Writer::find(),
             }),
@@ -184,6 +185,7 @@ impl Survey {
                 writer: Writer::find(),
             }),
             None => self.vanished(takeover).map(|profiles| Notice::Vanished {
+                agent: agent.clone(),
                 path: path(),
                 profiles,
                 writer: Writer::find(),

@@ -1,7 +1,7 @@
 //! What a load has to tell, in words.
 
-use clawkeep::doctor::shell_word;
-use clawkeep::domain::escaped;
+use clawkeep::doctor::{of_agent, shell_word};
+use clawkeep::domain::{AgentName, escaped};
 use clawkeep::platform::Clock;
 use clawkeep::sources::SourceFault;
 use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
@@ -120,12 +120,18 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             written_by(writer),
             kept(undoes)
         ),
-        Notice::OldCopyLeft { path, writer } => format!(
-            "Warning: {} is an old copy, which {} keeps writing back. The vault keeps what commands changed since, and hands out nothing that they removed; the file is left as it is. Restart that program, then: clawkeep export",
+        Notice::OldCopyLeft {
+            agent,
+            path,
+            writer,
+        } => format!(
+            "Warning: {} is an old copy, which {} keeps writing back. The vault keeps what commands changed since, and hands out nothing that they removed; the file is left as it is. Restart that program, then: clawkeep export{}",
             path.display(),
-            written_by(writer)
+            written_by(writer),
+            of_agent(agent)
         ),
         Notice::Vanished {
+            agent,
             path,
             profiles,
             writer,
@@ -134,7 +140,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
             path.display(),
             written_by(writer),
             shown_ids(profiles.iter().map(String::as_str)),
-            restoring(profiles)
+            restoring(agent, profiles)
         ),
         Notice::Withheld { openclaw } => format!(
             "Note: {} belongs to a newer gateway, OpenClaw, {}, so clawkeep writes none there; the vault has every change. To write one elsewhere: clawkeep export --to FILE --reveal",
@@ -206,9 +212,13 @@ fn kept(undoes: &Undoes) -> String {
 }
 
 /// The command that puts a removed credential back; one is enough as an example.
-fn restoring(profiles: &[String]) -> String {
+fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     let id = profiles.first().map_or("ID", String::as_str);
-    format!("clawkeep models auth restore {}", shell_word(id))
+    format!(
+        "clawkeep models auth restore {}{}",
+        shell_word(id),
+        of_agent(agent)
+    )
 }
 
 fn capitalised(text: &str) -> String {
