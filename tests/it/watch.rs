@@ -99,10 +99,11 @@ fn every_login_of_claude_code_is_exported_and_stands_in_the_record_once() {
         }
     }
     let run = watch.end();
-    assert_eq!(
-        (run.status, run.stderr.lines().skip(1).collect::<Vec<_>>()),
-        (0, vec![])
-    );
+    // Where the key went, and that a plain copy was written.
+    let (first, rest) = run.stderr.split_once('\n').unwrap();
+    assert!(first.contains("made the vault"), "{first}");
+    assert!(rest.contains("in plain text"), "{rest}");
+    assert_eq!((run.status, rest.lines().count()), (0, 1), "{rest}");
     let prints = taken_over(&home);
     assert_eq!(prints.len(), REWRITES * 3 + 1);
     assert_eq!(prints.iter().collect::<HashSet<_>>().len(), prints.len());
