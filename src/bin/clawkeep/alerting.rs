@@ -51,6 +51,17 @@ impl FromStr for NotifyArg {
     }
 }
 
+/// What a pass knows of credentials.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'k> {
+    /// The agents whose stores are known whole.
+    pub(crate) agents: &'k [(AgentRef, StoreDoc)],
+    /// What became of other programs' logins; `None` where their sources were not read.
+    pub(crate) logins: Option<&'k [LoginReport]>,
+    /// Logins that are about to be refreshed.
+    pub(crate) refreshing: &'k [Fingerprint],
+}
+
 /// Alerts, as a command has them. Where nobody is to be told, everything here does nothing.
 #[derive(Debug)]
 pub(crate) struct Alerting {
@@ -123,16 +134,16 @@ impl Alerting {
     }
 
     /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called, by the wall clock.
-    /// `refreshing` are logins that are about to be refreshed. An agent whose store is not known whole is left out of `agents`: what is missing from it would pass for removed.
+    /// An agent whose store is not known whole is left out: what is missing from it would pass for removed.
     pub(crate) fn pass(
         &mut self,
         context: &Context,
         vault: &mut UnlockedVault,
-        (agents, logins, refreshing): (
-            &[(AgentRef, StoreDoc)],
-            Option<&[LoginReport]>,
-            &[Fingerprint],
-        ),
+        Known {
+            agents,
+            logins,
+            refreshing,
+        }: Known<'_>,
         trouble: &[Trouble],
     ) -> Result<Option<UnixMs>, Failure> {
         // They may have changed meanwhile; ones that cannot be read are the watcher's to tell.

@@ -11,7 +11,7 @@ use clawkeep::vault::VaultError;
 
 use super::pass::{Pass, Seen};
 use super::{Due, Wake, Watcher, log, refresh};
-use crate::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
+use crate::alerting::{ALERTS_WAIT, Alerting, Known, NotifyArg, Trouble};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::prune;
@@ -224,8 +224,12 @@ impl Watcher<'_> {
         let soon = self.schedule.failed_once().filter(|_| !self.is_single);
         let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
         let logins = (!seen.is_unread).then_some(&seen.logins[..]);
-        let agents = (&seen.agents[..], logins, &refreshing[..]);
-        let alerted = self.alerting.pass(self.context, vault, agents, &trouble);
+        let known = Known {
+            agents: &seen.agents,
+            logins,
+            refreshing: &refreshing,
+        };
+        let alerted = self.alerting.pass(self.context, vault, known, &trouble);
         self.say_unreached();
         match alerted {
             Ok(next) => next.map(|next| self.until(next)),
