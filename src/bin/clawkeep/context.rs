@@ -17,7 +17,7 @@ use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
-    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir,
+    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir, exists,
     harden, read_trusted, restrict_new_files, syslog,
 };
 #[cfg(target_os = "macos")]
@@ -369,10 +369,6 @@ impl Context {
                 self.check_head(&vault)?;
                 vault.unlock(&self.key_sources())?
             }
-            // One was found there a moment ago: a new one in its place would be a second one.
-            Err(VaultError::Absent { path }) if self.layout.vaults.contains(&path) => {
-                return Err(VaultError::MovedAway { path }.into());
-            }
             Err(VaultError::Absent { .. }) => match self.create(&KeyChoice::Automatic)? {
                 Some(created) => created.vault,
                 None => self.locked()?.unlock(&self.key_sources())?, // another process was quicker
@@ -386,6 +382,12 @@ impl Context {
     /// Makes the vault, and says on stderr where its key went and why.
     pub(crate) fn create(&self, choice: &KeyChoice) -> Result<Option<Created>, Failure> {
         harden();
+        let path = &self.layout.vault_file;
+        if self.layout.vaults.contains(path) && !exists(path) {
+            // One was found there a moment ago and was moved since: a new one would be a second one.
+            let path = path.clone();
+            return Err(VaultError::MovedAway { path }.into());
+        }
         let had_one = self.lock_dir().exists();
         let _progress = self.ui.progress("Making the vault");
         let made = create(

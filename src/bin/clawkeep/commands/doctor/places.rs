@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::config::{AgentRef, Settings, openclaw, order_agent};
 use clawkeep::doctor::{Finding, FindingId, Premises, Repair, Repaired};
-use clawkeep::domain::{AgentName, StoreDoc, from_outside};
+use clawkeep::domain::{
+    AgentName, CredentialType, Owner, Section, StoreDoc, from_outside,
+};
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{
     Access, FileError, create_private_dir, exists, read_trusted, remove_if_present,
@@ -18,6 +20,7 @@ use clawkeep::vault::{UnlockedVault, Vault, VaultError, is_moved_away, remove_mo
 use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::ui::shown_ids;
 
 /// The largest settings file that is moved, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
@@ -185,7 +188,9 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     if misplaced(context).is_none_or(|(dir, _)| dir != from) {
         return Ok(Repaired::NotNeeded);
     }
-    let is_ours_alone = stores_below(from).is_some();
+    let is_openclaws = context.places.is_in_openclaws();
+    // OpenClaw's own directory is never cleared, also where it has written nothing there yet.
+    let is_ours_alone = !is_openclaws && stores_below(from).is_some();
     create_private_dir(to)?;
     copy_settings("clawkeep.toml", from, to)?;
     if is_ours_alone {
@@ -211,6 +216,9 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
             EventKind::VaultMoved,
             [("from", &*vault_file), ("to", &*moved)],
         )?;
+        if is_openclaws {
+            warn_of_shared_logins(context, &vault)?;
+        }
     }
     let _ = remove_if_present(&from.join("clawkeep.toml"))?;
     move_replaced(from, to)?;
@@ -227,6 +235,29 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
         );
     }
     Ok(Repaired::done())
+}
+
+/// Says which logins OpenClaw may have too: its upgrade takes over the stores that it finds, and a refresh
+/// token can be used once.
+fn warn_of_shared_logins(context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
+    let mut shared = Vec::new();
+    for agent in vault.agents()? {
+        let state = vault.agent(&agent)?;
+        let ids = state.doc.entries(Section::Profiles).map(|(id, _)| id);
+        let is_refreshed_here = |id: &&str| {
+            let credential = state.doc.credential(id);
+            let is_login = credential.is_some_and(|one| one.kind == CredentialType::OAuth);
+            is_login && !state.borrowed.contains_key(*id) && Owner::of(id) == Owner::Vault
+        };
+        shared.extend(ids.filter(is_refreshed_here).map(str::to_owned));
+    }
+    if !shared.is_empty() {
+        context.ui.warn(&format!(
+            "Warning: OpenClaw may have the same logins as the vault: {}. A refresh by one ends them for the other. Log in anew for one of the two, for example: clawkeep models auth login --provider PROVIDER",
+            shown_ids(shared.iter().map(String::as_str))
+        ));
+    }
+    Ok(())
 }
 
 /// Copies settings, so that they hold from the moment at which the vault is there.
