@@ -28,6 +28,9 @@ pub struct ClaudeCodeLogin {
     /// When the login itself expires (`refreshTokenExpiresAt`, milliseconds): a person has to log in again then. Claude Code
     /// writes it beside the refresh token, which is not read.
     pub login_expires: Option<Expiry>,
+    /// The account and its organization, where the file names them, in the form of [`account`]. Source: Claude Code 2.1.332,
+    /// tried; earlier versions name none.
+    pub account: Option<String>,
 }
 
 /// Where Claude Code's login was looked for last, so that a warning can name it.
@@ -89,6 +92,7 @@ pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
         access,
         expires,
         login_expires: positive(login.login_expires_at),
+        account: login.account.name(),
     })
 }
 
@@ -96,16 +100,22 @@ pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
 /// e-mail address, with the organization. `None` where the file names none. Source: Claude Code 2.1.197, tried.
 #[must_use]
 pub fn account(bytes: &[u8]) -> Option<String> {
-    let account = read::<ConfigFile>(bytes).ok()??.oauth_account?;
-    let named = |text: Option<SecretString>| {
-        let text = text?.expose_secret().trim().to_owned();
-        (!text.is_empty()).then_some(text)
-    };
-    let person = named(account.uuid).or_else(|| named(account.email))?;
-    // One person may belong to several organizations, each with a subscription of its own.
-    match named(account.organization) {
-        Some(organization) => Some(format!("{person} {organization}")),
-        None => Some(person),
+    read::<ConfigFile>(bytes).ok()??.oauth_account?.name()
+}
+
+impl Account {
+    fn name(self) -> Option<String> {
+        let account = self;
+        let named = |text: Option<SecretString>| {
+            let text = text?.expose_secret().trim().to_owned();
+            (!text.is_empty()).then_some(text)
+        };
+        let person = named(account.uuid).or_else(|| named(account.email))?;
+        // One person may belong to several organizations, each with a subscription of its own.
+        match named(account.organization) {
+            Some(organization) => Some(format!("{person} {organization}")),
+            None => Some(person),
+        }
     }
 }
 
@@ -231,6 +241,7 @@ struct OauthSection {
     access_token: Option<SecretString>,
     expires_at: FoundExpiry,
     login_expires_at: Option<f64>,
+    account: Account,
 }
 
 impl Shape for OauthSection {
@@ -242,6 +253,10 @@ impl Shape for OauthSection {
                 "expiresAt" => {
                     let found = fields.next_value::<Wanted<FoundExpiry>>()?.0;
                     login.expires_at = found.unwrap_or_default();
+                }
+                "accountUuid" => login.account.uuid = fields.next_value::<Wanted<_>>()?.0,
+                "organizationUuid" => {
+                    login.account.organization = fields.next_value::<Wanted<_>>()?.0;
                 }
                 "refreshTokenExpiresAt" => {
                     login.login_expires_at = fields.next_value::<Wanted<_>>()?.0;

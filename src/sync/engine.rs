@@ -113,7 +113,7 @@ impl Loaded {
         let is_noted = match &self.notes {
             Notes::Of(notes) => notes
                 .get(profile)
-                .is_some_and(|note| note.unannounced.is_some()),
+                .is_some_and(|note| note.unannounced.is_some() && !note.is_warned),
             Notes::NotAsked | Notes::Damaged(_) => false,
         };
         let is_new = |notice: &Notice| matches!(notice, Notice::AccountChanged { profile: changed, .. } if *changed == profile);

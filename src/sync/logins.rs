@@ -100,6 +100,8 @@ pub struct LoginReport {
     pub is_stored: bool,
     /// Whether the user keeps the stored login on purpose (`models auth keep`).
     pub is_kept: bool,
+    /// Whether whoever was handed its token was warned of it, once.
+    pub(super) is_warned: bool,
     /// Whether this is the source of another `CLAUDE_CONFIG_DIR` or `CODEX_HOME`, as it was when it
     /// was read last.
     pub is_elsewhere: bool,
@@ -120,6 +122,7 @@ impl LoginReport {
     pub fn is_urgent(&self) -> bool {
         self.needs_attention()
             && !self.is_elsewhere
+            && !self.is_warned
             && (self.is_stored
                 || matches!(
                     self.state,
@@ -334,9 +337,10 @@ pub(super) struct SourceNote {
     pub(super) from: Option<LoginOrigin>,
     /// The places whose login was not imported.
     pub(super) refused: BTreeMap<String, Refused>,
-    /// Another account's login was imported, and nobody who was handed its token was warned yet:
-    /// the reason.
+    /// Another account's login was imported, and the user has not decided to keep it: the reason.
     pub(super) unannounced: Option<String>,
+    /// Whoever was handed its token was warned: commands stop repeating it, `doctor` does not.
+    pub(super) is_warned: bool,
 }
 
 /// What is noted of the sources of an agent's profiles.
@@ -387,6 +391,7 @@ impl SourceNote {
                 .get("unannounced")
                 .and_then(Value::as_str)
                 .map(str::to_owned),
+            is_warned: note.get("warned") == Some(&Value::Bool(true)),
         }
     }
 
@@ -418,6 +423,9 @@ impl SourceNote {
         }
         if let Some(why) = &self.unannounced {
             note.insert("unannounced".to_owned(), json!(why));
+            if self.is_warned {
+                note.insert("warned".to_owned(), json!(true));
+            }
         }
         Some(Value::Object(note).to_string())
     }

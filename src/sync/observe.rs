@@ -233,10 +233,13 @@ fn noted(notes: &BTreeMap<String, SourceNote>, doc: &StoreDoc, planned: &[Planne
             after.unannounced = None;
         } else if is_another_account {
             after.unannounced = Some(OTHER_ACCOUNT.to_owned());
+            after.is_warned = false;
         } else if let Decision::Replace { why, .. } = &planned.decision {
-            let is_announced =
-                matches!(why, ReplaceReason::OtherAccount | ReplaceReason::OtherPlace);
-            after.unannounced = is_announced.then(|| why.as_str().to_owned());
+            // A refresh of the same login leaves the question open.
+            if matches!(why, ReplaceReason::OtherAccount | ReplaceReason::OtherPlace) {
+                after.unannounced = Some(why.as_str().to_owned());
+                after.is_warned = false;
+            }
         }
         let known = |note: &SourceNote| {
             let known = note.refused.get(place).or_else(|| note.refused.get(""));
@@ -313,6 +316,7 @@ impl Engine<'_> {
             return Ok(Keeping::NothingToKeep);
         };
         note.unannounced = None;
+        note.is_warned = false;
         let profile = ProfileId::new(profile);
         let mut tx = self.vault.begin(self.actor, self.clock)?;
         tx.note_sources(&agent.name, &profile, note.to_row().as_deref())?;
@@ -328,7 +332,7 @@ impl Engine<'_> {
     }
 
     /// The account change of a profile that nobody who was handed its token was warned of yet, in the word of the record. It is
-    /// returned once.
+    /// returned once; `doctor` reports it until the user keeps it.
     ///
     /// # Errors
     /// When the vault cannot be read or written.
@@ -348,9 +352,10 @@ impl Engine<'_> {
         let Some(mut note) = row.map(|(_, row)| SourceNote::parse(&row)) else {
             return Ok(None);
         };
-        let Some(why) = note.unannounced.take() else {
+        let Some(why) = note.unannounced.clone().filter(|_| !note.is_warned) else {
             return Ok(None);
         };
+        note.is_warned = true;
         let mut tx = self.vault.begin(self.actor, self.clock)?;
         tx.note_sources(&agent.name, profile, note.to_row().as_deref())?;
         tx.commit()?;

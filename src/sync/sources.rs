@@ -285,9 +285,15 @@ impl LoginSources<'_> {
             expiry = Some((login.expires, login.login_expires));
             entry = Some(claude_code_entry(login));
         }
-        let is_asked = expiry.is_some() && planning.asks_for_account(CLAUDE_CLI, &file, &decision)
+        let named = match &reading {
+            Reading::Found(login) => login.account.as_deref().map(planning.account),
+            _ => None,
+        };
+        let is_asked = named.is_none()
+            && expiry.is_some()
+            && planning.asks_for_account(CLAUDE_CLI, &file, &decision)
             || is_younger(&self.claude_account_file, ACCOUNT_FRESH);
-        let account = is_asked.then(|| self.claude_account(planning)).flatten();
+        let account = named.or_else(|| is_asked.then(|| self.claude_account(planning)).flatten());
         let source = Source {
             profile: CLAUDE_CLI,
             origin: Origin::ClaudeCode,
@@ -521,8 +527,10 @@ impl Planning<'_> {
             LoginState::Usable | LoginState::AccountChanged { .. } | LoginState::OddExpiry(_)
         );
         let login_expires = source.expiry.and_then(|(_, login)| login);
+        let is_change = matches!(state, LoginState::AccountChanged { .. });
         Some(LoginReport {
             is_kept,
+            is_warned: is_change && note.is_some_and(|note| note.is_warned),
             is_elsewhere: false,
             login_expires: login_expires
                 .filter(|_| is_in_use)
@@ -549,6 +557,7 @@ impl Planning<'_> {
                 .map(|at| UnixMs(at.floor_ms())),
             is_stored: stored.is_some(),
             is_kept: false,
+            is_warned: false,
             is_elsewhere: true,
             login_expires: None,
         }

@@ -579,7 +579,6 @@ fn left_of(home: &Home, parts: &[Vec<u8>]) -> Vec<String> {
 /// A copy of the vault's file alone, with its key file taken away: whether the passphrase opens it.
 fn is_opened_alone(home: &Home) -> bool {
     let copy = Home::new();
-    fs::create_dir(copy.at(".clawdbot")).unwrap();
     fs::copy(home.at(VAULT), copy.at(VAULT)).unwrap();
     chmod(&copy.at(VAULT), 0o600);
     chmod(&copy.at(".clawdbot"), 0o700);

@@ -216,6 +216,46 @@ fn another_account_in_the_same_directory_is_announced_once() {
     home.assert_sound();
 }
 
+/// Later versions of Claude Code name the account beside the tokens, and write the file twice.
+#[test]
+fn an_account_that_the_credentials_file_names_counts() {
+    let home = Home::new();
+    let login = |token: &str, account: Option<&str>, hours: i64| {
+        let mut login = json!({"accessToken": token, "expiresAt": now_ms() + hours * HOUR});
+        if let Some(account) = account {
+            login["accountUuid"] = json!(account);
+            login["organizationUuid"] = json!("organization");
+        }
+        home.write(CLAUDE, json!({"claudeAiOauth": login}).to_string());
+    };
+    login("sk-test-1", None, 8);
+    home.run(&["sync"]).ok();
+    login("sk-test-1", Some("one"), 8);
+    let named = home.run(&["sync"]);
+    assert!(!named.stderr.contains("another"), "{named:?}");
+    login("sk-test-2", Some("one"), 9);
+    let refreshed = home.run(&["sync"]);
+    assert!(!refreshed.stderr.contains("another"), "{refreshed:?}");
+    login("sk-test-3", Some("two"), 10);
+    let changed = home.run(&["sync"]);
+    let words = "Warning: anthropic:claude-cli is another account's login now";
+    assert!(changed.stderr.contains(words), "{changed:?}");
+    let event = home.newest("profile.updated").unwrap();
+    assert_eq!(event["detail"]["by"], "other-account", "{event}");
+    // A token is handed out with one warning; doctor reports it until it is kept, also after a refresh.
+    assert!(home.run(&TOKEN).stderr.contains(words));
+    assert_eq!(home.run(&TOKEN).stderr, "");
+    login("sk-test-4", Some("two"), 11);
+    assert_eq!(home.run(&TOKEN).stdout, "sk-test-4\n");
+    assert!(found(&home, "source.other-account").contains("two profiles"));
+    home.run(&KEEP).ok();
+    assert!(
+        !findings(&home)
+            .iter()
+            .any(|(id, _)| id == "source.other-account")
+    );
+}
+
 #[test]
 fn an_account_that_is_noted_after_the_login_is_seen() {
     let home = Home::with_claude("sk-test-1", 8);

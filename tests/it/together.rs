@@ -124,7 +124,7 @@ fn eight_first_commands_at_once_make_one_vault() {
         let runs = all_succeed(children.collect(), &format!("home {n}"));
         let made = runs
             .iter()
-            .filter(|run| run.stderr.contains("made the vault"))
+            .filter(|run| run.stderr.contains("created the vault"))
             .count();
         assert_eq!(made, 1, "home {n}: {runs:?}");
         let kinds = home.kinds();

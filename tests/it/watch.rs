@@ -101,7 +101,7 @@ fn every_login_of_claude_code_is_exported_and_stands_in_the_record_once() {
     let run = watch.end();
     // Where the key went, and that a plain copy was written.
     let (first, rest) = run.stderr.split_once('\n').unwrap();
-    assert!(first.contains("made the vault"), "{first}");
+    assert!(first.contains("created the vault"), "{first}");
     assert!(rest.contains("in plain text"), "{rest}");
     assert_eq!((run.status, rest.lines().count()), (0, 1), "{rest}");
     let prints = taken_over(&home);

@@ -17,8 +17,8 @@ use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
-    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir, exists,
-    harden, read_trusted, restrict_new_files, syslog,
+    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir,
+    exists, harden, read_trusted, restrict_new_files, syslog,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;

@@ -221,7 +221,15 @@ fn restoring(agent: &AgentName, profiles: &[String]) -> String {
     )
 }
 
+/// A sentence with a capital at its beginning, unless a profile's id is there.
 fn capitalised(text: &str) -> String {
+    let begins_with_id = text
+        .split(' ')
+        .next()
+        .is_some_and(|word| word.contains(':'));
+    if begins_with_id {
+        return text.to_owned();
+    }
     let mut chars = text.chars();
     chars
         .next()

@@ -20,6 +20,7 @@ fn claude(token: &str, offset: i64) -> Reading<ClaudeCodeLogin> {
         access: SecretString::from(token),
         expires: Expiry::from_json(Some(&at(offset))).unwrap(),
         login_expires: None,
+        account: None,
     })
 }
 

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::config::{AgentRef, Settings, openclaw, order_agent};
 use clawkeep::doctor::{Finding, FindingId, Premises, Repair, Repaired};
-use clawkeep::domain::{
-    AgentName, CredentialType, Owner, Section, StoreDoc, from_outside,
-};
+use clawkeep::domain::{AgentName, CredentialType, Owner, Section, StoreDoc, from_outside};
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{
     Access, FileError, create_private_dir, exists, read_trusted, remove_if_present,
