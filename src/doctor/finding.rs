@@ -63,6 +63,8 @@ findings! {
     VaultTwo = "vault.two", Error;
     /// The vault lies where OpenClaw moves it, or where it keeps OpenClaw from starting.
     VaultPlace = "vault.place", Warning;
+    /// What lies where a vault may lie is none that can be opened.
+    VaultStray = "vault.stray", Warning;
     /// A move of the vault left a file.
     VaultLeft = "vault.left", Warning;
     /// A row of it does not open.

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::resolve_existing;
 use super::trust::Trust;
-use super::{exists, resolve_existing};
 
 /// Name of OpenClaw's state directory below the home directory.
 pub const STATE_DIR_NAME: &str = ".openclaw";
@@ -75,13 +75,22 @@ pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
         let of_agent = dir.join(AGENT_DATABASE);
         [of_main, of_agent]
             .into_iter()
-            .find(|path| exists(path))
+            .find(|path| may_exist(path))
             .or_else(|| in_agents(dir, AGENT_DATABASE).into_iter().next())
     };
     database().map(Evidence::Database).or_else(|| {
         let config = dir.join(CONFIG_NAME);
-        exists(&config).then_some(Evidence::Configuration(config))
+        may_exist(&config).then_some(Evidence::Configuration(config))
     })
+}
+
+/// Whether there is something at `path`, as far as can be told: what cannot be looked at may be there.
+fn may_exist(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
+    }
 }
 
 /// The files of that name in the directories of the agents below a state directory, sorted.
@@ -91,7 +100,7 @@ fn in_agents(state_dir: &Path, name: &str) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = agents
         .filter_map(|agent| Some(agent.ok()?.path().join("agent").join(name)))
-        .filter(|path| exists(path))
+        .filter(|path| may_exist(path))
         .collect();
     files.sort();
     files

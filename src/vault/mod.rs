@@ -65,7 +65,7 @@ pub use inventory::{Extent, Held, Names};
 pub use keep_key::NewKey;
 pub use key_changes::{AddedKey, LogState, RemovedKey};
 pub use key_slots::SlotInfo;
-pub use moving::{Several, is_moved_away, remove_moved_away, remove_what_lay_beside, which_counts};
+pub use moving::{Several, is_moved_away, remove_what_lay_beside, which_counts};
 pub use observed::ExpiryStage;
 pub use profiles::ChangeNote;
 pub use proof::{AlteredKind, AlteredRow};

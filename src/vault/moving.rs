@@ -5,6 +5,7 @@
 //! was, and a copy that does not count; whatever is killed after it leaves the new vault, and a file that
 //! does not count. Programs that have the old file open fail at their next access.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -29,6 +30,10 @@ use crate::platform::{
 /// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.
 const MOVED_AWAY: i32 = i32::from_be_bytes(*b"clkm");
 
+/// Room for the log and its index, in bytes, that there must be beside a vault that was moved. A log is written back
+/// at 4 MB at most; everyday commands need some 100 kB. Source: our own choice.
+const ROOM: usize = 1 << 20;
+
 /// What comes after the name of a vault that was merged into another one, before the time.
 const MERGED: &str = ".merged-";
 
@@ -39,48 +44,88 @@ pub enum Several {
     One {
         /// That one.
         vault: PathBuf,
-        /// What a move left or began to make: it can be removed.
+        /// What a move left or began to make, and older copies: all of it is in the vault.
         leftovers: Vec<PathBuf>,
+        /// What is no vault that can be opened.
+        strays: Vec<PathBuf>,
     },
-    /// They are different vaults, or copies of which neither contains the other.
-    Different,
+    /// There are different vaults, or copies of which none contains the others.
+    Different {
+        /// The one that is used: the first of which a head is kept, else the first.
+        vault: PathBuf,
+        /// The others.
+        others: Vec<PathBuf>,
+        /// What is no vault that can be opened.
+        strays: Vec<PathBuf>,
+    },
 }
 
 /// What a file in a vault's place is.
 #[derive(Debug)]
 enum Found {
     Vault(Vault),
-    MovedAway,
+    /// It was moved away: its record ends with this event.
+    MovedAway(Option<events::Last>),
     Unknown,
 }
 
-/// Decides which of several vault files counts, the preferred one first. A file that was moved away does
-/// not; nor does the copy that an interrupted move made. Nothing is changed.
+/// Decides which of several vault files counts, the preferred one first: the one that all others are contained in.
+/// A file that was moved away does not count, nor what cannot be opened. `has_head` says whether the record of a
+/// vault holds the head that is kept of it. Nothing is changed.
 #[must_use]
-pub fn which_counts(files: &[PathBuf]) -> Several {
+pub fn which_counts(files: &[PathBuf], has_head: &dyn Fn(&Vault) -> bool) -> Several {
     let found: Vec<(&PathBuf, Found)> = files.iter().map(|path| (path, examine(path))).collect();
-    let is_alive = |found: &Found| !matches!(found, Found::MovedAway);
-    let mut alive = found.iter().filter(|(_, found)| is_alive(found));
-    let Some((path, first)) = alive.next() else {
-        return Several::Different; // said by whoever opens it
+    let vaults = || {
+        found.iter().filter_map(|(path, found)| match found {
+            Found::Vault(vault) => Some((*path, vault)),
+            _ => None,
+        })
     };
-    let is_copy = |other: &Found| match (first, other) {
-        (Found::Vault(first), Found::Vault(other)) => is_earlier_copy(other, first),
-        _ => false,
+    let contains_all = |(_, vault): &(&PathBuf, &Vault)| {
+        let mut others = vaults().filter(|(_, other)| !std::ptr::eq(*other, *vault));
+        others.all(|(_, other)| is_earlier_copy(other, vault))
     };
-    if !alive.all(|(_, other)| is_copy(other)) {
-        return Several::Different;
+    let whole = vaults().find(contains_all);
+    let preferred = || vaults().find(|(_, vault)| has_head(vault));
+    let Some((path, vault)) = whole.or_else(preferred).or_else(|| vaults().next()) else {
+        // Said by whoever opens the first.
+        return Several::One {
+            vault: files.first().cloned().unwrap_or_default(),
+            leftovers: Vec::new(),
+            strays: files.iter().skip(1).cloned().collect(),
+        };
+    };
+    let (mut contained, mut others, mut strays) = (Vec::new(), Vec::new(), Vec::new());
+    for (other, found) in &found {
+        match found {
+            _ if *other == path => {}
+            Found::Vault(_) if whole.is_some() => contained.push((*other).clone()),
+            Found::Vault(_) => others.push((*other).clone()),
+            Found::MovedAway(last) if has_event(vault, last.as_ref()) => {
+                contained.push((*other).clone());
+            }
+            Found::MovedAway(_) | Found::Unknown => strays.push((*other).clone()),
+        }
     }
-    Several::One {
-        vault: (*path).clone(),
-        leftovers: files.iter().filter(|file| file != path).cloned().collect(),
+    let vault = path.clone();
+    match whole {
+        Some(_) => Several::One {
+            vault,
+            leftovers: contained,
+            strays,
+        },
+        None => Several::Different {
+            vault,
+            others,
+            strays,
+        },
     }
 }
 
 /// Whether the file at `path` is a vault that was moved away.
 #[must_use]
 pub fn is_moved_away(path: &Path) -> bool {
-    matches!(examine(path), Found::MovedAway)
+    matches!(examine(path), Found::MovedAway(_))
 }
 
 fn examine(path: &Path) -> Found {
@@ -92,20 +137,23 @@ fn examine(path: &Path) -> Found {
         return Found::Unknown;
     };
     match application_id(&conn, &real) {
-        Ok(MOVED_AWAY) => Found::MovedAway,
+        Ok(MOVED_AWAY) => Found::MovedAway(events::last(&conn).ok().flatten()),
         Ok(APPLICATION_ID) => Vault::as_it_is(conn, real).map_or(Found::Unknown, Found::Vault),
         _ => Found::Unknown,
     }
 }
 
-/// Whether everything in `copy` is in `vault`: the very event that the copy ends with is there. One that was
-/// pruned proves nothing.
+/// Whether the record of `vault` holds an event that another file ends with. One that was pruned proves nothing.
+fn has_event(vault: &Vault, last: Option<&events::Last>) -> bool {
+    last.is_some_and(|last| {
+        events::mac_at(&vault.conn, last.seq).is_ok_and(|mac| mac == Some(last.mac))
+    })
+}
+
+/// Whether everything in `copy` is in `vault`: the very event that the copy ends with is there.
 fn is_earlier_copy(copy: &Vault, vault: &Vault) -> bool {
-    let Ok(Some(head)) = copy.head() else {
-        return false;
-    };
-    let mac = events::mac_at(&vault.conn, head.seq.0);
-    copy.id() == vault.id() && mac.is_ok_and(|mac| mac == Some(head.mac))
+    let last = events::last(&copy.conn).ok().flatten();
+    copy.id() == vault.id() && has_event(vault, last.as_ref())
 }
 
 /// Says that a vault was moved away, where that is why `error` came.
@@ -160,6 +208,7 @@ impl UnlockedVault {
         }
         let copied = copy_whole(&from, &scratch, self.vault.id);
         let placed = copied.and_then(|()| {
+            make_room(parent(&to))?;
             copy_recovery_files(&lease_dir(&from), &lease_dir(&to))?;
             remove_copy(&to); // an earlier copy, and what is beside it
             rename_durably(&scratch, &to)?;
@@ -177,7 +226,10 @@ impl UnlockedVault {
         let _ = empty_log(&self.vault.conn); // as far as nobody reads it
         drop(self);
         drop(to_lock);
-        let _ = remove_moved_away(&from); // what is left does not count, and `which_counts` names it
+        // What is left does not count, and `which_counts` names it.
+        if let Ok(moved) = Vault::open(&to) {
+            let _ = moved.remove_moved_away(&from);
+        }
         Ok(to)
     }
 }
@@ -213,20 +265,23 @@ impl UnlockedVault {
     }
 }
 
-/// Removes what a move left at `path`: the file that is no vault any more and what lies beside it. A file
-/// that is still a vault is left alone.
-///
-/// # Errors
-/// When something cannot be removed.
-pub fn remove_moved_away(path: &Path) -> Result<bool, FileError> {
-    if !is_moved_away(path) {
-        return Ok(false);
+impl Vault {
+    /// Removes what a move left at `path`: a file that is no vault any more, and what lies beside it. Anything else
+    /// is left alone, also a file with that mark whose record this vault does not contain.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove_moved_away(&self, path: &Path) -> Result<bool, FileError> {
+        match examine(path) {
+            Found::MovedAway(last) if has_event(self, last.as_ref()) => {}
+            _ => return Ok(false),
+        }
+        // The file goes first, durably: without its log it would be a vault again.
+        remove_if_present(path)?;
+        sync_dir(parent(path))?;
+        remove_what_lay_beside(path)?;
+        Ok(true)
     }
-    // The file goes first, durably: without its log it would be a vault again.
-    remove_if_present(path)?;
-    sync_dir(parent(path))?;
-    remove_what_lay_beside(path)?;
-    Ok(true)
 }
 
 /// Removes what lies beside a vault that is gone: its log, its locks. A vault that is there is left alone.
@@ -282,6 +337,16 @@ fn copy_whole(from: &Path, to: &Path, id: VaultId) -> Result<(), VaultError> {
         }),
         None => Ok(()),
     }
+}
+
+/// Makes sure that the vault can be written where it is going to be, by making that room and giving it back.
+fn make_room(dir: &Path) -> Result<(), FileError> {
+    let made = || -> std::io::Result<()> {
+        let mut room = tempfile::NamedTempFile::new_in(dir)?;
+        room.write_all(&vec![0; ROOM])?;
+        room.as_file().sync_all()
+    };
+    made().map_err(FileError::io("write in", dir))
 }
 
 /// Copies the recovery files of a lease directory: what a refresh brought and could not be opened is in

@@ -701,7 +701,7 @@ impl Context {
     }
 }
 
-fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
+pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
     match read_trusted(&path, Access::Read, HEAD_MAX) {
         Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
             .map(Some)

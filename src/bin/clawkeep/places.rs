@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clawkeep::config::{Env, Layout, Overrides};
-use clawkeep::vault::{Several, which_counts};
+use clawkeep::vault::{Several, Vault, which_counts};
 
-use crate::context::Context;
+use crate::context::{Context, read_head};
 use crate::failure::Failure;
 
 /// The paths of this run, and the vaults that were found.
@@ -17,6 +17,8 @@ pub(crate) struct Places {
     pub(crate) others: Vec<PathBuf>,
     /// What a move left where a vault may lie.
     pub(crate) leftovers: Vec<PathBuf>,
+    /// What lies where a vault may lie and is none that can be opened.
+    pub(crate) strays: Vec<PathBuf>,
     overrides: Overrides,
 }
 
@@ -31,25 +33,38 @@ impl Places {
                 layout,
                 others: Vec::new(),
                 leftovers: Vec::new(),
+                strays: Vec::new(),
                 overrides,
             });
         }
+        let has_head = |vault: &Vault| {
+            let head = read_head(layout.head_file(vault.id())).ok().flatten();
+            head.is_some_and(|head| vault.has_event_of(&head).unwrap_or(false))
+        };
+        let decide = || which_counts(&layout.vaults, &has_head);
         // A move that ends between two looks makes two files look like two vaults.
-        let several = match which_counts(&layout.vaults) {
-            Several::Different => which_counts(&layout.vaults),
+        let several = match decide() {
+            Several::Different { .. } => decide(),
             several => several,
         };
-        let (others, leftovers) = match several {
-            Several::One { vault, leftovers } => {
-                overrides.chosen_vault = Some(vault);
-                (Vec::new(), leftovers)
-            }
-            Several::Different => (layout.vaults[1..].to_vec(), Vec::new()),
+        let (vault, others, leftovers, strays) = match several {
+            Several::One {
+                vault,
+                leftovers,
+                strays,
+            } => (vault, Vec::new(), leftovers, strays),
+            Several::Different {
+                vault,
+                others,
+                strays,
+            } => (vault, others, Vec::new(), strays),
         };
+        overrides.chosen_vault = Some(vault);
         Ok(Self {
             layout: Layout::resolve(env, &overrides, &working_dir)?,
             others,
             leftovers,
+            strays,
             overrides,
         })
     }

@@ -82,6 +82,10 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         symlink(".openclaw", home.at(".clawdbot")).unwrap();
         Mend::Repair
     }),
+    (FindingId::VaultStray, |home| {
+        home.write(".local/share/clawkeep/vault.db", "");
+        by_hand(|home, _| fs::remove_file(home.at(".local/share/clawkeep/vault.db")).unwrap())
+    }),
     (FindingId::VaultLeft, |home| {
         fs::create_dir_all(home.at(".local/share/clawkeep")).unwrap();
         let copy = ".local/share/clawkeep/vault.db";

@@ -7,9 +7,9 @@ use clawkeep::audit::{EventDraft, EventKind, Filter, KindFilter, Origin};
 use clawkeep::config::{AgentRef, ExportMode, Settings, openclaw, order_agent};
 use clawkeep::doctor::{Finding, FindingId, Premises, Repair, Repaired};
 use clawkeep::domain::{
-    AgentName, CredentialType, Owner, ProfileId, Section, StoreDoc, from_outside,
+    AgentName, Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, from_outside,
 };
-use clawkeep::platform::openclaw::STATE_DIR_NAME;
+use clawkeep::platform::openclaw::{STATE_DIR_NAME, openclaw_dir_of};
 use clawkeep::platform::{
     Access, FileError, check_trusted, create_private_dir, exists, read_trusted, remove_if_present,
 };
@@ -17,7 +17,7 @@ use clawkeep::sync::import::ImportFile;
 use clawkeep::sync::{Edited, Engine, SyncMode, queue_path};
 use clawkeep::vault::{
     Grant, GrantState, UnlockedVault, Vault, VaultError, free_name, is_moved_away,
-    remove_moved_away, remove_what_lay_beside,
+    remove_what_lay_beside,
 };
 
 use crate::commands::auth;
@@ -53,12 +53,23 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
                 }),
         );
     }
+    for path in &context.places.strays {
+        let message = format!(
+            "{} is no vault that can be opened, where a vault may lie; {} is used",
+            shown(path),
+            shown(vault)
+        );
+        let finding = Finding::new(FindingId::VaultStray, message).path(path);
+        found.push(finding.advice(
+            "If it is not yours, remove it. If it is a vault, make it readable, or open it with --vault.",
+        ));
+    }
     for path in &context.places.leftovers {
         let message = if is_moved_away(path) {
             format!("{} is what a move of the vault left", shown(path))
         } else {
             format!(
-                "{} is an earlier copy of the vault, as an interrupted move leaves one",
+                "{} is an earlier copy of the vault, such as an interrupted move or a backup leaves",
                 shown(path)
             )
         };
@@ -91,6 +102,10 @@ fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
     let layout = &context.layout;
     let legacy = layout.home.join(".clawdbot");
     let openclaws = layout.home.join(STATE_DIR_NAME);
+    // Two vaults are merged first. Where the user's data is OpenClaw's directory too, there is nowhere to go.
+    if !context.places.others.is_empty() || openclaw_dir_of(&layout.data_dir).is_some() {
+        return None;
+    }
     // A directory that is named is the only place where a vault is looked for: it stays there.
     let is_usual = |dir: &Path| dir == legacy || dir == openclaws || dir == layout.data_dir;
     if !is_usual(&layout.vault_dir) {
@@ -428,9 +443,16 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     let Some(seen) = other.head()? else {
         return Ok(Repaired::NotNeeded);
     };
+    // What the other's settings say of stores holds before anything is written.
+    if let (Some(theirs), ours) = (from.parent(), context.layout.vault_dir.clone())
+        && !exists(&context.layout.settings_file)
+    {
+        copy_settings(context, "clawkeep.toml", theirs, &ours)?;
+        context.reread(true)?;
+    }
     let mut vault = context.unlocked()?;
     let settings = context.settings()?;
-    let mut left_out = Vec::new();
+    let (mut left_out, mut kept) = (Vec::new(), Vec::new());
     for name in other.agents()? {
         let agent = agent_ref(context, settings, &name);
         let mut state = other.agent(&name)?;
@@ -438,6 +460,20 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
         for (id, borrowed) in &state.borrowed {
             state.doc.remove(Section::Profiles, id);
             left_out.push(format!("clawkeep import {}", borrowed.path));
+        }
+        // Of two keys without an expiry nobody knows which is newer: the one in use stays.
+        let ours = vault.agent(&name)?.doc;
+        let is_kept = |id: &str, credential: &Credential<'_>| {
+            let stored = ours.get(Section::Profiles, id);
+            let is_other = stored != state.doc.get(Section::Profiles, id);
+            stored.is_some() && is_other && credential.kind != CredentialType::OAuth
+        };
+        let in_both = state.doc.credentials();
+        let in_both = in_both.filter(|(id, credential)| is_kept(id, credential));
+        let in_both: Vec<String> = in_both.map(|(id, _)| id.to_owned()).collect();
+        for id in in_both {
+            state.doc.remove(Section::Profiles, &id);
+            kept.push(id);
         }
         carry_grants(context, (&other, &mut vault), &state.doc)?;
         let mut file = ImportFile::of_store(state.doc);
@@ -469,6 +505,12 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     context.ui.note(&format!(
         "Note: the vault {id} was merged. It is kept, with its record, as {shown}"
     ));
+    if !kept.is_empty() {
+        context.ui.warn(&format!(
+            "Warning: both vaults had another secret for {}. The one in use stays; the other is in {shown}.",
+            shown_ids(kept.iter().map(String::as_str))
+        ));
+    }
     left_out.sort();
     left_out.dedup();
     for command in left_out {
@@ -542,8 +584,8 @@ fn remove_left(context: &mut Context, path: &Path) -> Result<Repaired, Failure> 
     if !context.places.leftovers.iter().any(|left| left == path) {
         return Ok(Repaired::NotNeeded);
     }
-    if !remove_moved_away(path)? {
-        let vault = context.unlocked()?;
+    let vault = context.unlocked()?;
+    if !vault.remove_moved_away(path)? {
         vault.remove_earlier_copy(path)?;
     }
     context.find_places_again()?;
