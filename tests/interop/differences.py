@@ -116,5 +116,37 @@ def _is_shorter_mask(ours, theirs):
     return bool(mark) and their_head.startswith(head) and their_tail.endswith(tail) and 3 <= more <= 6 and len(their_tail) - len(tail) == more
 
 
+# Of a token without an end, these write 0.
+_WITHOUT_EXPIRY = {"github-copilot"}
+_YEAR_MS = 365.25 * 86_400_000
+
+
+def _expiry_fault(entry, now):
+    """What is wrong with the expiry of a stored credential, in clawkeep's words, or None."""
+    is_oauth, ms = entry.get("type") == "oauth", entry.get("expires")
+    if ms is None:
+        return "missing" if is_oauth else None
+    if isinstance(ms, bool) or not isinstance(ms, (int, float)):
+        return "not-a-number"
+    if ms == 0:
+        return "zero" if is_oauth and entry["provider"] not in _WITHOUT_EXPIRY else None
+    if ms < 0:
+        return "negative"
+    return "seconds" if ms < 1e11 else "far-ahead" if ms - now > 20 * _YEAR_MS else None
+
+
+def expiry_faults(_report, ours, store, now):
+    """Profiles in `auth.oauth` have `expiryFault` beside an expiry that cannot be right. Takes it out of `ours`, and only where it
+    is true of the store."""
+    found = 0
+    oauth = ours["auth"]["oauth"]
+    for profile in [*oauth["profiles"], *(each for provider in oauth["providers"] for each in provider["profiles"])]:
+        entry = store.get("profiles", {}).get(profile["profileId"])
+        if isinstance(entry, dict) and "expiryFault" in profile and profile["expiryFault"] == _expiry_fault(entry, now):
+            del profile["expiryFault"]
+            found += 1
+    return found
+
+
 # In this order: a mark that the client adds at a label's end would hide what shorter_masks compares.
-ALL = [cooldown_marks, unusable_list, primary_listed, shorter_masks]
+ALL = [cooldown_marks, unusable_list, primary_listed, shorter_masks, expiry_faults]

@@ -89,6 +89,17 @@ def check(programs):
     expect(home.json(store_of_ops) == home.json(), "the inherited store is not as the client left it")
     yield "credentials that another agent inherits, which the client copies and we keep", None
 
+    home = programs.home("known-set-again")
+    home.write(STORE, {"version": 1, "profiles": {"groq:a": key("groq"), "groq:b": key("groq", LONG)}, "order": {"groq": ["groq:b"]}})
+    order = ("models", "auth", "order")
+    home.ours(*order, "clear", "--provider", "groq").ok()
+    home.theirs(*order, "set", "--provider", "groq", "groq:b").ok()
+    ran = home.ours(*order, "get", "--provider", "groq", "--json")
+    expect(ran.json()["order"] is None and "old copy" in ran.stderr, ran)
+    home.ours(*order, "set", "--provider", "groq", "groq:b").ok()
+    expect(home.theirs(*order, "get", "--provider", "groq", "--json").json()["order"] == ["groq:b"], home.json())
+    yield "the cleared order, set again by the client, which we take for an old copy and say so", None
+
 
 def codex_login(home, refresh="rt-0123456789abcdef"):
     home.write(CODEX, {"tokens": {"access_token": "at-0123456789abcdef", "refresh_token": refresh, "account_id": "acc"}})

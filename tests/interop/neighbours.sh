@@ -57,11 +57,14 @@ latest=openclaw-$(pin openclaw/package.json openclaw)-node-$node-$platform
 before=openclaw-$(pin neighbours/pins.json openclaw-before)-node-$node-$platform
 json=openclaw-$(pin neighbours/pins.json openclaw-json)-node-$node-$platform
 claude=claude-code-$(pin neighbours/pins.json claude-code)-$platform
+claude_before=claude-code-$(pin neighbours/pins.json claude-code-before)-$platform
 install "$latest" "openclaw@$(pin openclaw/package.json openclaw)" "node-$platform@$node"
 install "$before" "openclaw@$(pin neighbours/pins.json openclaw-before)" "node-$platform@$node"
 install "$json" "openclaw@$(pin neighbours/pins.json openclaw-json)" "node-$platform@$node"
-version=$(pin neighbours/pins.json claude-code)
-install "$claude" "@anthropic-ai/claude-code@$version" "@anthropic-ai/claude-code-$platform@$version"
+for name in claude-code claude-code-before; do
+    version=$(pin neighbours/pins.json $name)
+    install "claude-code-$version-$platform" "@anthropic-ai/claude-code@$version" "@anthropic-ai/claude-code-$platform@$version"
+done
 
 exec python3 -B "$here/neighbours/check.py" --clawkeep "$clawkeep" --latest "$cache/$latest" --before "$cache/$before" \
-    --json-era "$cache/$json" --claude-code "$cache/$claude" "$@"
+    --json-era "$cache/$json" --claude-code "$cache/$claude" --claude-code-before "$cache/$claude_before" "$@"

@@ -47,11 +47,12 @@ def check(programs):
             expect(seen == ("store.merged", "auth-profiles.json", ["anthropic"]), seen)
         yield f"{program}: set {len(ids)}, both have it", None
 
-    for program in (THEIRS, OURS):
+    # Not the order that was cleared: known.py has that.
+    for program, ids in ((THEIRS, [IDS[0]]), (OURS, [IDS[1], IDS[0]])):
         command(home, program)("models", "auth", "order", "clear", "--provider", "anthropic").ok()
         expect(ours_of(home)["order"] is None and theirs_of(home)["order"] is None, home.json().get("order"))
-        home.theirs("models", "auth", "order", "set", "--provider", "anthropic", IDS[0]).ok()
-        expect(ours_of(home)["order"] == [IDS[0]], ours_of(home))
+        home.theirs("models", "auth", "order", "set", "--provider", "anthropic", *ids).ok()
+        expect(ours_of(home)["order"] == ids, ours_of(home))
         yield f"{program}: clear, both have none", None
     home.ours("audit", "verify").ok()
     yield "the record holds", None

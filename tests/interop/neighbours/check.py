@@ -11,6 +11,7 @@ import upgrade
 
 CHECKS = {
     "claude-code": claude_code.check,
+    "claude-code-before": lambda world: claude_code.check(world, "before"),
     "claude-code-account": claude_code.check_account_in_file,
     "claude-code-two": claude_code.check_two_directories,
     "json-era-lock": json_era.check_lock,
@@ -38,6 +39,7 @@ def main():
     parser.add_argument("--before", required=True)
     parser.add_argument("--json-era", required=True)
     parser.add_argument("--claude-code", required=True)
+    parser.add_argument("--claude-code-before", required=True)
     parser.add_argument("--only", action="append", choices=CHECKS, help="run this check only (may be repeated)")
     parser.add_argument("--keep", action="store_true", help="leave the homes where they are, and say where")
     options = parser.parse_args()

@@ -35,7 +35,9 @@ class World:
     def __init__(self, options):
         self.clawkeep = options.clawkeep
         self.openclaw = {"latest": Client(options.latest), "before": Client(options.before), "json": Client(options.json_era)}
-        self.claude_code = next(pathlib.Path(options.claude_code).glob("node_modules/@anthropic-ai/claude-code-*/claude"))
+        installed = {"latest": options.claude_code, "before": options.claude_code_before}
+        self.claude_code = {which: next(pathlib.Path(directory).glob("node_modules/@anthropic-ai/claude-code-*/claude"))
+                            for which, directory in installed.items()}
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="clawkeep-neighbours-"))
         self.network_log = self.base / "network.log"
         self.keep = options.keep
@@ -64,6 +66,7 @@ class Home:
     def __init__(self, world, path):
         self.world, self.path = world, path
         self.env = {}
+        self.claude_code = world.claude_code["latest"]
         (path / "tmp").mkdir(mode=0o700, parents=True)
 
     def at(self, rel):
@@ -167,7 +170,7 @@ class Home:
         if login:
             env["CLAUDE_CODE_OAUTH_REFRESH_TOKEN"] = "sk-ant-ort01-from-the-environment"
             env["CLAUDE_CODE_OAUTH_SCOPES"] = "user:inference user:profile"
-        return self._run([str(self.world.claude_code), *argv], env, "")
+        return self._run([str(self.claude_code), *argv], env, "")
 
     def _run(self, command, environment, stdin):
         try:

@@ -47,7 +47,7 @@ keep(["init", "--key", "keyfile"]);
 keep(["models", "auth", "paste-api-key", "--provider", "openai"], secret);
 keep(["models", "auth", "paste-token", "--provider", "anthropic", "--expires-in", "300d"], "sk-test-anthropic-0123456789");
 const end = Date.now() + 3_600_000;
-const store = path.join(home, ".clawdbot/agents/main/agent/auth-profiles.json");
+const store = path.join(home, ".local/share/clawkeep/agents/main/agent/auth-profiles.json");
 const stored = JSON.parse(fs.readFileSync(store, "utf8"));
 stored.profiles["groq:login"] = { type: "oauth", provider: "groq", access: "sk-test-access", refresh: "sk-test-refresh", expires: end };
 fs.writeFileSync(store, JSON.stringify(stored));
