@@ -145,6 +145,7 @@ impl Engine<'_> {
         if !is_written || dir.is_dir() {
             return Ok(false);
         }
+        self.check_vault_in_place()?;
         create_private_dir(dir)?;
         Ok(true)
     }

@@ -38,7 +38,7 @@ use crate::config::AgentRef;
 use crate::domain::{Borrowed, Credential, Endpoint, Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, render, store_digest};
 use crate::platform::{
-    Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, remove_if_present,
+    Actor, Clock, FileError, LockDir, RemoveOutcome, Replaced, exists, remove_if_present,
 };
 use crate::vault::{AgentState, Damage, ExportRecord, UnlockedVault, VaultError};
 
@@ -453,6 +453,19 @@ impl<'e> Engine<'e> {
         (planned, logins, notices)
     }
 
+    /// Refuses to make directories once the vault is gone from where it was opened: OpenClaw's upgrade renames the
+    /// directory, and a directory that came to be under the old name would end that half way.
+    pub(super) fn check_vault_in_place(&self) -> Result<(), SyncError> {
+        let path = self.vault.path();
+        match exists(path) {
+            true => Ok(()),
+            false => Err(VaultError::Absent {
+                path: path.to_owned(),
+            }
+            .into()),
+        }
+    }
+
     /// How long to wait for a store's locks: who refreshes a login holds them while a provider takes its time.
     fn lock_patience(&self) -> Result<Duration, SyncError> {
         if let Some(patience) = self.patience {
@@ -476,6 +489,7 @@ impl<'e> Engine<'e> {
         let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
         let site = place.site();
         let Some(mut lock) = self.held.take(&place) else {
+            self.check_vault_in_place()?; // the lock's directory lies beside it
             let mut lock = StoreLock::acquire(&self.lock_dir, &place, self.lock_patience()?)?;
             return self.settle_locked(agent, site, &mut lock, how, last, edit);
         };

@@ -28,6 +28,7 @@ use crate::sources::claude_code::{
 };
 use crate::sources::codex_cli::{CodexLogin, read_codex_cli};
 use crate::sources::legacy::{LegacyEntry, parse_auth, parse_oauth};
+use crate::sources::other_programs::owner_by_path;
 use crate::sources::{FileContent, FileReading, LoggedOut, LoginKeychain, Reading, SourceFault};
 use crate::vault::ChangeNote;
 
@@ -212,6 +213,14 @@ impl LoginSources<'_> {
         parse: fn(&[u8]) -> Result<Vec<LegacyEntry>, SourceFault>,
         notices: &mut Vec<Notice>,
     ) -> Option<Vec<LegacyEntry>> {
+        // Pi's own directory can be an agent's, and a link can lead to another program's file.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if owner_by_path(path)
+            .or_else(|| owner_by_path(&real))
+            .is_some()
+        {
+            return None;
+        }
         let read = match read_source(path) {
             FileReading::Absent => return None,
             FileReading::Unreadable(kind) => Err(SourceFault::Unreadable(kind)),

@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The longest that everything else is put off: a login is to be exported within a second.
 const MOST: Duration = Duration::from_millis(700);
 /// A file that is left alone is believed after so long, whatever is in it.
-const BELIEVED: Duration = Duration::from_secs(2);
+const BELIEVED: Duration = Duration::from_secs(1);
 /// And one that is not, after so long: who looks at it then may wait in vain.
 const FOR_EVER: Duration = Duration::from_secs(30);
 
