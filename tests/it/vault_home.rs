@@ -418,6 +418,61 @@ fn a_copy_that_is_contained_in_the_vault_does_not_count() {
     assert!(finding(&home, "vault.two").is_some());
 }
 
+#[test]
+fn what_is_no_vault_decides_nothing() {
+    let home = Home::without_gateway();
+    paste(&home, "openai", "sk-the-key-of-openai-0001");
+    fs::create_dir_all(home.at(".clawdbot")).unwrap();
+    for junk in ["", "junk", "SQLite format 3"] {
+        for place in [".openclaw/vault.db", VAULT] {
+            home.write(place, junk);
+            assert_eq!(token(&home, "openai"), "sk-the-key-of-openai-0001", "{place}");
+            assert!(finding(&home, "vault.stray").is_some(), "{place}");
+            findings(&home, &["--repair"]);
+            assert_eq!(home.read(place), junk);
+            assert_eq!(token(&home, "openai"), "sk-the-key-of-openai-0001", "{place}");
+            fs::remove_file(home.at(place)).unwrap();
+        }
+    }
+    assert_eq!(home.count_of("vault.created"), 1);
+}
+
+#[test]
+fn an_older_copy_that_is_put_back_does_not_count() {
+    let home = only_ours();
+    let before = fs::read(home.at(VAULT)).unwrap();
+    fs::create_dir(home.at(".openclaw")).unwrap();
+    findings(&home, &["--repair"]);
+    assert_moved(&home, "");
+    paste(&home, "xai", "xai-the-key-of-xai-0001");
+    home.write(VAULT, &before);
+    assert_eq!(token(&home, "xai"), "xai-the-key-of-xai-0001");
+    assert!(finding(&home, "vault.left").is_some());
+    findings(&home, &["--repair"]);
+    assert!(!home.at(VAULT).exists());
+    assert_eq!(token(&home, "xai"), "xai-the-key-of-xai-0001");
+}
+
+/// The mark of a file that was moved away is not sealed: it proves nothing by itself.
+#[test]
+fn a_newer_vault_that_is_marked_as_moved_is_not_removed() {
+    let home = only_ours();
+    fs::create_dir_all(home.at(DATA)).unwrap();
+    home.run(&["backup", "create", DATA_VAULT]).ok();
+    paste(&home, "xai", "xai-the-key-of-xai-0001");
+    let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    conn.execute_batch("PRAGMA application_id = 0x636c6b6d").unwrap();
+    drop(conn);
+    home.run(&["doctor", "--repair"]);
+    assert!(home.at(VAULT).exists());
+    let older = home.run(&["token", "--provider", "openai"]).exits(65);
+    assert!(older.stderr.contains("ends before"), "{older:?}");
+    let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();
+    conn.execute_batch("PRAGMA application_id = 0x636c6b70").unwrap();
+    drop(conn);
+    assert_eq!(token(&home, "xai"), "xai-the-key-of-xai-0001");
+}
+
 /// One home, one kill, and what must hold after it.
 fn killed_at(call: &str, nth: u32) -> Ended {
     let at = format!("killed at {call} {nth}");
