@@ -104,15 +104,15 @@ pub fn account(bytes: &[u8]) -> Option<String> {
 }
 
 impl Account {
+    /// The person, by UUID or e-mail address, and the organization after a blank.
     fn name(self) -> Option<String> {
-        let account = self;
         let named = |text: Option<SecretString>| {
             let text = text?.expose_secret().trim().to_owned();
             (!text.is_empty()).then_some(text)
         };
-        let person = named(account.uuid).or_else(|| named(account.email))?;
+        let person = named(self.uuid).or_else(|| named(self.email))?;
         // One person may belong to several organizations, each with a subscription of its own.
-        match named(account.organization) {
+        match named(self.organization) {
             Some(organization) => Some(format!("{person} {organization}")),
             None => Some(person),
         }
