@@ -9,8 +9,8 @@ use clap::Args;
 use clawkeep::audit::Origin;
 use clawkeep::config::ConfigEdit;
 use clawkeep::domain::{
-    Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, StoreDoc, is_hidden,
-    json_number, jwt_claims,
+    Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, StoreDoc,
+    is_hidden, json_number, jwt_claims,
 };
 use clawkeep::health::remaining_short;
 use clawkeep::oauth::{
@@ -110,7 +110,9 @@ impl Login {
             .map_err(Failure::from)
             .and_then(|state| {
                 let borrowed = state.borrowed;
-                auth::edit(context, &mut vault, &agent, |doc| login.edited(doc, &borrowed))
+                auth::edit(context, &mut vault, &agent, |doc| {
+                    login.edited(doc, &borrowed)
+                })
             });
         if let Some(browser) = brought.browser {
             let ended = match &stored {
