@@ -13,6 +13,7 @@ use crate::config::{DRAFT, Layout, Settings};
 use crate::domain::{Section, StoreDoc};
 use crate::export::{StorePlace, parse};
 use crate::oauth::Rescue;
+use crate::platform::openclaw::openclaw_dir_of;
 use crate::platform::{Permissions, read_regular};
 use crate::sources::legacy::{parse_auth, parse_oauth};
 use crate::vault::Vault;
@@ -71,6 +72,8 @@ pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = named
         .chain(former)
         .chain(editors::histories(evidence.layout))
+        // What lies in OpenClaw's directory is OpenClaw's, its archives too.
+        .filter(|path| openclaw_dir_of(path).is_none())
         .filter(|path| !is_store(path) && is_plain_copy(path, &secrets))
         .collect();
     let mut seen = HashSet::new();

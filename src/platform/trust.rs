@@ -136,7 +136,11 @@ impl Trust {
     /// This process's policy.
     #[must_use]
     pub fn current() -> &'static Self {
-        CURRENT.get_or_init(Self::default)
+        // What runs before the policy is installed must not install another one.
+        static FALLBACK: OnceLock<Trust> = OnceLock::new();
+        CURRENT
+            .get()
+            .unwrap_or_else(|| FALLBACK.get_or_init(Self::default))
     }
 
     /// The user's home directory, where it is known.

@@ -122,7 +122,7 @@ impl Vault {
     }
 
     /// The vault that was opened, if it is one of this version.
-    fn as_it_is(conn: Connection, path: PathBuf) -> Result<Self, VaultError> {
+    pub(super) fn as_it_is(conn: Connection, path: PathBuf) -> Result<Self, VaultError> {
         check_application(&conn, &path)?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::backup::{beside, copy, parent, remove_copy};
 use super::error::{Context, VaultError};
@@ -16,8 +16,11 @@ use super::file::{
     APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, trusted_dir,
     trusted_path,
 };
+use super::grants::GrantState;
+use super::key_changes::empty_log;
 use super::restore::free_name;
 use super::unlock::UnlockedVault;
+use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
     FileError, create_private_dir, exists, remove_if_present, rename_durably, sync_dir,
@@ -90,18 +93,19 @@ fn examine(path: &Path) -> Found {
     };
     match application_id(&conn, &real) {
         Ok(MOVED_AWAY) => Found::MovedAway,
-        Ok(APPLICATION_ID) => {
-            let vault = Vault::glance(path).or_else(|_| Vault::open(path));
-            vault.map_or(Found::Unknown, Found::Vault)
-        }
+        Ok(APPLICATION_ID) => Vault::as_it_is(conn, real).map_or(Found::Unknown, Found::Vault),
         _ => Found::Unknown,
     }
 }
 
-/// Whether everything in `copy` is in `vault`.
+/// Whether everything in `copy` is in `vault`: the very event that the copy ends with is there. One that was
+/// pruned proves nothing.
 fn is_earlier_copy(copy: &Vault, vault: &Vault) -> bool {
-    let head = copy.head().ok().flatten();
-    copy.id() == vault.id() && head.is_some_and(|head| vault.has_event_of(&head).unwrap_or(false))
+    let Ok(Some(head)) = copy.head() else {
+        return false;
+    };
+    let mac = events::mac_at(&vault.conn, head.seq.0);
+    copy.id() == vault.id() && mac.is_ok_and(|mac| mac == Some(head.mac))
 }
 
 /// Says that a vault was moved away, where that is why `error` came.
@@ -115,13 +119,18 @@ pub(super) fn or_moved_away(conn: &Connection, path: &Path, error: VaultError) -
 }
 
 impl UnlockedVault {
-    /// Moves the vault to `to`, with the files of its lease directory that hold tokens. No refresh may be
-    /// under way. Its key slots, its record and the kept head stay as they are.
+    /// Moves the vault to `to`, with the files of its lease directory that hold tokens. Its key slots, its record
+    /// and the kept head stay as they are.
     ///
     /// # Errors
     /// [`VaultError::RefreshUnderWay`]; [`VaultError::Occupied`] when another vault, or one that is not
     /// an earlier copy, is there; otherwise what cannot be written. The vault is where it was then.
-    pub fn move_to(mut self, to: &Path) -> Result<PathBuf, VaultError> {
+    pub fn move_to(self, to: &Path) -> Result<PathBuf, VaultError> {
+        self.move_unchanged(to, None)
+    }
+
+    /// As [`UnlockedVault::move_to`], if the record still ends with `seen`.
+    fn move_unchanged(self, to: &Path, seen: Option<&Head>) -> Result<PathBuf, VaultError> {
         create_private_dir(parent(to))?;
         let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
         let from = self.path.clone();
@@ -132,14 +141,23 @@ impl UnlockedVault {
         if exists(&to) && !Vault::glance(&to).is_ok_and(|copy| is_earlier_copy(&copy, &self)) {
             return Err(VaultError::Occupied { path: to });
         }
-        if !self.started_refreshes()?.is_empty() {
-            return Err(VaultError::RefreshUnderWay);
-        }
-        let conn = &mut self.vault.conn;
-        let tx = conn
-            .transaction_with_behavior(TransactionBehavior::Immediate)
+        // From here on nobody writes: no refresh begins, and none that has begun commits.
+        let tx = Transaction::new_unchecked(&self.vault.conn, TransactionBehavior::Immediate)
             .at(&from, "move")?;
         identity(&tx, &from)?; // another process may have moved it
+        let started: i64 = tx
+            .query_row(
+                "SELECT count(*) FROM grants WHERE state = ?1",
+                [GrantState::Started.as_str()],
+                |row| row.get(0),
+            )
+            .at(&from, "read")?;
+        if started > 0 {
+            return Err(VaultError::RefreshUnderWay);
+        }
+        if seen.is_some() && self.head()?.as_ref() != seen {
+            return Err(VaultError::Busy { path: from });
+        }
         let copied = copy_whole(&from, &scratch, self.vault.id);
         let placed = copied.and_then(|()| {
             copy_recovery_files(&lease_dir(&from), &lease_dir(&to))?;
@@ -155,8 +173,9 @@ impl UnlockedVault {
             "PRAGMA application_id = {MOVED_AWAY}; ALTER TABLE identity RENAME TO moved_away;"
         ))
         .at(&from, "move")?;
-        tx.commit().at(&from, "move")?;
-        drop(self); // from here on the other one counts
+        tx.commit().at(&from, "move")?; // from here on the other one counts
+        let _ = empty_log(&self.vault.conn); // as far as nobody reads it
+        drop(self);
         drop(to_lock);
         let _ = remove_moved_away(&from); // what is left does not count, and `which_counts` names it
         Ok(to)
@@ -169,9 +188,10 @@ impl UnlockedVault {
     ///
     /// # Errors
     /// As [`UnlockedVault::move_to`].
-    pub fn set_aside(self, now: UnixMs) -> Result<PathBuf, VaultError> {
+    /// [`VaultError::Busy`] when its record no longer ends with `seen`.
+    pub fn set_aside(self, seen: &Head, now: UnixMs) -> Result<PathBuf, VaultError> {
         let name = free_name(&self.path, MERGED, now);
-        let to = self.move_to(&name)?;
+        let to = self.move_unchanged(&name, Some(seen))?;
         remove_if_present(&beside(&to, ".lock"))?;
         Ok(to)
     }
@@ -202,6 +222,21 @@ pub fn remove_moved_away(path: &Path) -> Result<bool, FileError> {
     if !is_moved_away(path) {
         return Ok(false);
     }
+    // The file goes first, durably: without its log it would be a vault again.
+    remove_if_present(path)?;
+    sync_dir(parent(path))?;
+    remove_what_lay_beside(path)?;
+    Ok(true)
+}
+
+/// Removes what lies beside a vault that is gone: its log, its locks. A vault that is there is left alone.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn remove_what_lay_beside(path: &Path) -> Result<(), FileError> {
+    if exists(path) {
+        return Ok(());
+    }
     let dir = lease_dir(path);
     for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
         remove_if_present(&entry.path())?;
@@ -212,12 +247,10 @@ pub fn remove_moved_away(path: &Path) -> Result<bool, FileError> {
         }
         _ => {}
     }
-    // The file itself last: while it is there, it is known what the rest is.
-    for suffix in ["-shm", "-journal", ".lock", "-wal", ""] {
+    for suffix in ["-wal", "-shm", "-journal", ".lock"] {
         remove_if_present(&beside(path, suffix))?;
     }
-    sync_dir(parent(path))?;
-    Ok(true)
+    sync_dir(parent(path))
 }
 
 /// The directory of locks and recovery files beside a vault.

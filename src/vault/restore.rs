@@ -34,8 +34,9 @@ const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
 
-/// A name beside `vault` that nothing has, with `suffix` and the time.
-pub(super) fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
+/// A name beside a file that nothing has, with `suffix` and the time (UTC).
+#[must_use]
+pub fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
     let at = DateTime::<Utc>::from_timestamp_millis(now.0).unwrap_or_default();
     let stamp = at.format("%Y%m%dT%H%M%SZ");
     let first = beside(vault, &format!("{suffix}{stamp}"));

@@ -238,7 +238,7 @@ fn an_account_that_the_credentials_file_names_counts() {
     assert!(!refreshed.stderr.contains("another"), "{refreshed:?}");
     login("sk-test-3", Some("two"), 10);
     let changed = home.run(&["sync"]);
-    let words = "Warning: anthropic:claude-cli is another account's login now";
+    let words = "is another account's login now";
     assert!(changed.stderr.contains(words), "{changed:?}");
     let event = home.newest("profile.updated").unwrap();
     assert_eq!(event["detail"]["by"], "other-account", "{event}");

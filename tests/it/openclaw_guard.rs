@@ -30,14 +30,15 @@ const MARKS: [(&str, bool); 4] = [
     ("agents/main/agent/openclaw-agent.sqlite", true),
 ];
 
-/// A home whose vault is beside the gateway's directories, as `--vault` or a move puts it there.
+/// A home whose vault is beside the gateway's directories, as `--vault` or a move puts it there. The gateway's
+/// directory is named: else one that OpenClaw has taken over is not asked at all.
 struct World {
     home: Home,
 }
 
 impl World {
     fn new() -> Self {
-        let home = Home::new();
+        let home = Home::without_gateway();
         fs::create_dir(home.at("vault")).unwrap();
         chmod(&home.at("vault"), 0o700);
         Self { home }
@@ -45,7 +46,9 @@ impl World {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
-        command.env("CLAWKEEP_VAULT", self.home.at("vault/vault.db"));
+        command
+            .env("CLAWKEEP_VAULT", self.home.at("vault/vault.db"))
+            .env("CLAWDBOT_STATE_DIR", self.home.at(".clawdbot"));
         command
     }
 

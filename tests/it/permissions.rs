@@ -241,7 +241,6 @@ fn what_belongs_to_somebody_else() {
         65,
         &["belongs to user 65534", "Run the command as the owner"],
     );
-    fs::create_dir(home.at(".clawdbot")).unwrap();
     give_away(home.path());
     refuses(
         &home,
@@ -278,7 +277,8 @@ fn directories_that_cannot_be_written() {
 
 #[test]
 fn a_home_that_cannot_be_written_at_the_first_run() {
-    let home = Home::with_claude("sk-test-claude-1", 100);
+    let home = Home::without_gateway();
+    home.claude_login("sk-test-claude-1", 100);
     let _ = unprivileged(&home, &[]);
     give_away(home.path());
     chmod(home.path(), 0o555);
@@ -286,7 +286,7 @@ fn a_home_that_cannot_be_written_at_the_first_run() {
         home.path(),
         unprivileged(&home, STATUS),
         1,
-        &["cannot create", ".clawdbot", "ls -ld"],
+        &["cannot create", ".local", "ls -ld"],
     );
     chmod(home.path(), 0o755);
     // A place for the vault and none for its key: no vault either.
@@ -296,7 +296,7 @@ fn a_home_that_cannot_be_written_at_the_first_run() {
     let run = Run::from(unprivileged(&home, STATUS).output().unwrap()).exits(77);
     assert!(run.stderr.contains(".config/clawkeep"), "{}", run.stderr);
     assert!(run.stderr.contains("Nothing was made"), "{}", run.stderr);
-    assert!(!home.at(VAULT).exists());
+    assert!(!home.at(".local/share/clawkeep/vault.db").exists());
     chmod(&home.at(".config"), 0o755);
 }
 
@@ -326,6 +326,7 @@ fn on_a_full_disk(home: &Home, free: &str, args: &str) -> Option<Run> {
         .env_clear()
         .env("PROGRAM", program)
         .env("HOME", home.path())
+        .env("CLAWDBOT_STATE_DIR", home.at(".clawdbot"))
         .env("PATH", "/usr/bin:/bin")
         .current_dir(home.path());
     Some(command.output().unwrap().into())

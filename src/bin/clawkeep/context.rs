@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
 use clawkeep::config::{
-    AgentRef, Env, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE, existing_agents,
-    openclaw,
+    AgentRef, Env, ExportMode, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE,
+    existing_agents, openclaw,
 };
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId};
@@ -432,6 +432,17 @@ impl Context {
         vault: &mut UnlockedVault,
         work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let modes = self.export_modes(vault);
+        self.with_engine_exporting(vault, &|agent| modes.of(agent), work)
+    }
+
+    /// As [`Context::with_engine`], where `mode` says how stores are exported.
+    pub(crate) fn with_engine_exporting<T, E>(
+        &self,
+        vault: &mut UnlockedVault,
+        mode: &dyn Fn(&AgentRef) -> Option<ExportMode>,
+        work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let before = vault.head().ok().flatten();
         #[cfg(target_os = "macos")]
         let keychain = SecurityTool::default();
@@ -455,14 +466,12 @@ impl Context {
                 .ok()??;
             provider.endpoint(credential.client_id())
         };
-        let modes = self.export_modes(vault);
-        let mode = |agent: &AgentRef| modes.of(agent);
         let lock_dir = self.lock_dir();
         let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
         engine.rules = self.rules;
         engine.endpoints = Some(&endpoints);
         engine.export = Some(ExportPlan {
-            mode: &mode,
+            mode,
             runtime_dir: self.layout.runtime_dir.as_deref(),
         });
         let done = work(&mut engine);

@@ -34,7 +34,12 @@ impl Places {
                 overrides,
             });
         }
-        let (others, leftovers) = match which_counts(&layout.vaults) {
+        // A move that ends between two looks makes two files look like two vaults.
+        let several = match which_counts(&layout.vaults) {
+            Several::Different => which_counts(&layout.vaults),
+            several => several,
+        };
+        let (others, leftovers) = match several {
             Several::One { vault, leftovers } => {
                 overrides.chosen_vault = Some(vault);
                 (Vec::new(), leftovers)

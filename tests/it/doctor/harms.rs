@@ -77,7 +77,9 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         Mend::Repair
     }),
     (FindingId::VaultPlace, |home| {
-        fs::create_dir(home.at(".openclaw")).unwrap();
+        // What OpenClaw's upgrade leaves.
+        fs::rename(home.at(".clawdbot"), home.at(".openclaw")).unwrap();
+        symlink(".openclaw", home.at(".clawdbot")).unwrap();
         Mend::Repair
     }),
     (FindingId::VaultLeft, |home| {

@@ -199,8 +199,9 @@ fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<Told>, Failur
     let mut rounds = 0;
     loop {
         rounds += 1;
-        let vault_file = context.layout.vault_file.clone();
         let mut diagnosis = look(context);
+        context.find_places_again()?; // the vault may have been made just now
+        let vault_file = context.layout.vault_file.clone();
         let mut found = diagnosis.findings(context);
         found.extend(places::findings(context));
         let found = in_order(found);

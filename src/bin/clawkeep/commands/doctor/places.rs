@@ -3,17 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
-use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::config::{AgentRef, Settings, openclaw, order_agent};
+use clawkeep::audit::{EventDraft, EventKind, Filter, KindFilter, Origin};
+use clawkeep::config::{AgentRef, ExportMode, Settings, openclaw, order_agent};
 use clawkeep::doctor::{Finding, FindingId, Premises, Repair, Repaired};
-use clawkeep::domain::{AgentName, CredentialType, Owner, Section, StoreDoc, from_outside};
-use clawkeep::export::STORE_LIMIT;
+use clawkeep::domain::{
+    AgentName, CredentialType, Owner, ProfileId, Section, StoreDoc, from_outside,
+};
+use clawkeep::platform::openclaw::STATE_DIR_NAME;
 use clawkeep::platform::{
-    Access, FileError, create_private_dir, exists, read_trusted, remove_if_present,
+    Access, FileError, check_trusted, create_private_dir, exists, read_trusted, remove_if_present,
 };
 use clawkeep::sync::import::ImportFile;
-use clawkeep::sync::{Edited, queue_path};
-use clawkeep::vault::{UnlockedVault, Vault, VaultError, is_moved_away, remove_moved_away};
+use clawkeep::sync::{Edited, Engine, SyncMode, queue_path};
+use clawkeep::vault::{
+    Grant, GrantState, UnlockedVault, Vault, VaultError, free_name, is_moved_away,
+    remove_moved_away, remove_what_lay_beside,
+};
 
 use crate::commands::auth;
 use crate::context::Context;
@@ -22,6 +27,8 @@ use crate::ui::shown_ids;
 
 /// The largest settings file that is moved, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
+/// What comes after the name of a configuration that was replaced, before the time, as other repairs name it.
+const BEFORE: &str = ".clawkeep-before-";
 /// What an agent's directory has in it if only this program uses it.
 const OF_AN_AGENT: [&str; 2] = ["auth-profiles.json", "auth-profiles.json.lock"];
 
@@ -82,6 +89,13 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
 /// The directory that the vault should leave, and why.
 fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
     let layout = &context.layout;
+    let legacy = layout.home.join(".clawdbot");
+    let openclaws = layout.home.join(STATE_DIR_NAME);
+    // A directory that is named is the only place where a vault is looked for: it stays there.
+    let is_usual = |dir: &Path| dir == legacy || dir == openclaws || dir == layout.data_dir;
+    if !is_usual(&layout.vault_dir) {
+        return None;
+    }
     let is_found = layout.vaults.first() == Some(&layout.vault_file);
     if is_found && context.places.is_in_openclaws() {
         let dir = layout.vault_dir.clone();
@@ -91,22 +105,49 @@ fn misplaced(context: &Context) -> Option<(PathBuf, String)> {
         );
         return Some((dir, message));
     }
-    let legacy = layout.home.join(".clawdbot");
-    let is_default = layout.vault_dir == legacy || layout.vault_dir == layout.data_dir;
-    if !is_default || legacy.is_symlink() || !legacy.is_dir() || !is_openclaw_installed(context) {
+    // What a move that was killed after its commit did not come to.
+    if layout.vault_dir == layout.data_dir && openclaws.join("clawkeep.toml").is_file() {
+        let message = format!(
+            "{} is what a move of the vault left; nothing reads it",
+            layout.shorten_home(&openclaws.join("clawkeep.toml"))
+        );
+        return Some((openclaws, message));
+    }
+    if legacy.is_symlink() || !legacy.is_dir() || !is_openclaw_installed(context) {
         return None;
     }
     let stores = stores_below(&legacy)?;
-    // A store that another program wrote last is a gateway's.
-    let known = Vault::open(&layout.vault_file).ok()?.known_stores().ok()?;
-    let is_ours = |store: &PathBuf| known.iter().any(|(path, _)| path == store);
-    stores.iter().all(is_ours).then(|| {
+    let vault = Vault::open(&layout.vault_file).ok()?;
+    let known = vault.known_stores().ok()?;
+    let is_known = |store: &PathBuf| known.iter().any(|(path, _)| path == store);
+    let is_ours = stores.iter().all(is_known) && !has_foreign_content(&vault, &legacy)?;
+    is_ours.then(|| {
         let message = format!(
             "only clawkeep uses {}, and OpenClaw, which is installed here, refuses to start beside it",
             layout.shorten_home(&legacy)
         );
         (legacy, message)
     })
+}
+
+/// Whether the record says that another program wrote a store below `dir`: a gateway uses it. `None` if the record
+/// cannot be read.
+fn has_foreign_content(vault: &Vault, dir: &Path) -> Option<bool> {
+    let kinds = [EventKind::ImportApplied, EventKind::StoreMerged];
+    let filter = Filter {
+        kinds: kinds.map(KindFilter::only).to_vec(),
+        ..Filter::default()
+    };
+    for event in vault.history(&filter).ok()? {
+        let event = event.ok()?;
+        let detail = event.detail.as_deref().unwrap_or_default();
+        let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
+        let path = detail["path"].as_str();
+        if path.is_some_and(|path| Path::new(path).starts_with(dir)) {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 fn is_openclaw_installed(context: &Context) -> bool {
@@ -190,9 +231,9 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     // OpenClaw's own directory is never cleared, also where it has written nothing there yet.
     let is_ours_alone = !is_openclaws && stores_below(from).is_some();
     create_private_dir(to)?;
-    copy_settings("clawkeep.toml", from, to)?;
+    copy_settings(context, "clawkeep.toml", from, to)?;
     if is_ours_alone {
-        copy_settings("clawdbot.json", from, to)?;
+        copy_settings(context, "clawdbot.json", from, to)?;
     }
     let vault_file = context.layout.vault_file.clone();
     if vault_file.parent() == Some(from) && context.layout.vaults.contains(&vault_file) {
@@ -220,6 +261,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     }
     let _ = remove_if_present(&from.join("clawkeep.toml"))?;
     move_replaced(from, to)?;
+    remove_what_lay_beside(&from.join("vault.db"))?;
     if is_ours_alone {
         let mut vault = context.unlocked()?;
         remove_stores(context, &mut vault, from)?;
@@ -259,13 +301,22 @@ fn warn_of_shared_logins(context: &Context, vault: &UnlockedVault) -> Result<(),
 }
 
 /// Copies settings, so that they hold from the moment at which the vault is there.
-fn copy_settings(name: &str, from: &Path, to: &Path) -> Result<(), Failure> {
+fn copy_settings(context: &Context, name: &str, from: &Path, to: &Path) -> Result<(), Failure> {
     let [source, target] = [from, to].map(|dir| dir.join(name));
     let Some(contents) = read_trusted(&source, Access::Read, SETTINGS_MAX)? else {
         return Ok(());
     };
     match read_trusted(&target, Access::Read, SETTINGS_MAX)? {
         Some(there) if there.bytes == contents.bytes => return Ok(()),
+        // One that nothing has read since the gateway's directory came to be.
+        Some(_) if name == "clawdbot.json" => {
+            let aside = free_name(&target, BEFORE, context.clock.now());
+            std::fs::rename(&target, &aside).map_err(|source| cannot("rename", &target, source))?;
+            let [target, aside] = [&target, &aside].map(|path| context.layout.shorten_home(path));
+            context
+                .ui
+                .note(&format!("Note: {target} was kept as {aside}"));
+        }
         Some(_) => {
             return Err(Failure::Refused {
                 what: format!(
@@ -306,10 +357,12 @@ fn move_replaced(from: &Path, to: &Path) -> Result<(), Failure> {
         let is_kept = ["vault.db.replaced-", "vault.db.merged-"]
             .iter()
             .any(|start| name.starts_with(start));
+        let is_file = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
         let target = to.join(&name);
-        if !is_kept || exists(&target) {
+        if !is_kept || !is_file || exists(&target) {
             continue;
         }
+        check_trusted(&path, Access::Read)?;
         create_private_dir(to)?;
         let bytes = std::fs::read(&path).map_err(|source| cannot("read", &path, source))?;
         put(to, &target, &bytes).map_err(|source| cannot("write", &target, source))?;
@@ -318,27 +371,22 @@ fn move_replaced(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes the stores below `dir` that say what was exported, and forgets them.
+/// Removes the stores below `dir` as a load does where stores are not to be exported: what another program wrote
+/// into one until now is merged first.
 fn remove_stores(context: &Context, vault: &mut UnlockedVault, dir: &Path) -> Result<(), Failure> {
-    for agent in vault.agents()? {
-        for path in vault.written_stores(&agent)? {
-            if !path.starts_with(dir) {
+    for name in vault.agents()? {
+        for path in vault.written_stores(&name)? {
+            let Some(agent_dir) = path.parent().filter(|_| path.starts_with(dir)) else {
                 continue;
-            }
-            let contents = read_trusted(&path, Access::Read, STORE_LIMIT)?;
-            let Some(contents) = contents else { continue };
-            let record = vault.export_record(&path, &agent)?;
-            let is_ours = record
-                .ok()
-                .flatten()
-                .is_some_and(|record| vault.is_as_exported(&record, &contents.bytes));
-            if !is_ours {
-                continue; // what was written since is merged by the next load
-            }
-            remove_if_present(&path)?;
-            let mut tx = vault.begin(&context.actor, context.clock)?;
-            tx.forget_export(&path, &agent)?;
-            tx.commit()?;
+            };
+            let agent = AgentRef {
+                name: name.clone(),
+                dir: agent_dir.to_owned(),
+            };
+            let off = |_: &AgentRef| Some(ExportMode::Off);
+            let load = |engine: &mut Engine<'_>| engine.load(&agent, SyncMode::Off);
+            let loaded = context.with_engine_exporting(vault, &off, load)?;
+            context.verdict(loaded)?;
         }
     }
     Ok(())
@@ -377,21 +425,40 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     if !other.started_refreshes()?.is_empty() {
         return Err(VaultError::RefreshUnderWay.into());
     }
+    let Some(seen) = other.head()? else {
+        return Ok(Repaired::NotNeeded);
+    };
     let mut vault = context.unlocked()?;
     let settings = context.settings()?;
+    let mut left_out = Vec::new();
     for name in other.agents()? {
         let agent = agent_ref(context, settings, &name);
-        let mut file = ImportFile::of_store(other.agent(&name)?.doc);
-        file.leave_out_spent(|credential| vault.is_spent(credential))?;
+        let mut state = other.agent(&name)?;
+        // Whose these are is not known here: imported like this they would be refreshed.
+        for (id, borrowed) in &state.borrowed {
+            state.doc.remove(Section::Profiles, id);
+            left_out.push(format!("clawkeep import {}", borrowed.path));
+        }
+        carry_grants(context, (&other, &mut vault), &state.doc)?;
+        let mut file = ImportFile::of_store(state.doc);
+        file.leave_out_spent(|credential| {
+            Ok::<_, VaultError>(other.is_spent(credential)? || vault.is_spent(credential)?)
+        })?;
         let now = context.clock.now();
         let loaded = auth::edit(context, &mut vault, &agent, |doc| {
             let joined = file.join(doc, now);
-            Ok(Edited::to(joined.doc, Vec::new()).by("doctor", Origin::ImportedFile))
+            let taken = |id: &String| joined.taken().any(|taken| taken == id);
+            let pins = state.pins.iter().filter(|(id, _)| taken(id));
+            let edited = Edited::to(joined.doc.clone(), Vec::new());
+            let edited = edited.by("doctor", Origin::ImportedFile);
+            Ok(pins.fold(edited, |edited, (id, endpoint)| {
+                edited.pinned(ProfileId::new(id.as_str()), endpoint.clone())
+            }))
         })?;
         context.verdict(loaded)?;
     }
     let id = other.id().to_string();
-    let aside = other.set_aside(context.clock.now())?;
+    let aside = other.set_aside(&seen, context.clock.now())?;
     record(
         context,
         &mut vault,
@@ -402,9 +469,59 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
     context.ui.note(&format!(
         "Note: the vault {id} was merged. It is kept, with its record, as {shown}"
     ));
+    left_out.sort();
+    left_out.dedup();
+    for command in left_out {
+        context.ui.warn(&format!(
+            "Warning: a login that the other vault borrows was not merged. To borrow it here: {command}"
+        ));
+    }
     drop(vault);
     context.find_places_again()?;
     Ok(Repaired::done())
+}
+
+/// Carries over what the other vault knows of its grants: one that may be spent, is dead or another program's is so
+/// here, too, before a login with it comes in.
+fn carry_grants(
+    context: &Context,
+    (other, vault): (&UnlockedVault, &mut UnlockedVault),
+    doc: &StoreDoc,
+) -> Result<(), Failure> {
+    let mut carried = Vec::new();
+    for (_, credential) in doc.credentials() {
+        let Some(refresh) = credential.expose_refresh() else {
+            continue;
+        };
+        let theirs = other.grant(other.fingerprint(refresh))?;
+        let print = vault.fingerprint(refresh);
+        let ours = vault.grant(print)?;
+        let is_news = ours.state == GrantState::Free && theirs.state != GrantState::Free;
+        if is_news && theirs.state != GrantState::Spent {
+            let state = theirs.state;
+            let failed = theirs.failed;
+            carried.push((
+                print,
+                Grant {
+                    state,
+                    failed,
+                    ..ours
+                },
+            ));
+        }
+    }
+    if carried.is_empty() {
+        return Ok(());
+    }
+    context.with_new_head(vault, |vault| {
+        let mut tx = vault.begin(&context.actor, context.clock)?;
+        for (print, grant) in &carried {
+            tx.set_grant(*print, grant)?;
+        }
+        let event = EventDraft::new(EventKind::VaultMerged, Origin::Clawkeep);
+        tx.append(None, event.detail("grants", carried.len()))?;
+        tx.commit()
+    })
 }
 
 /// The agent of a name in another vault.
