@@ -421,3 +421,23 @@ fn a_live_store_of_openclaw_that_cannot_be_read_refreshes_nothing() {
         assert_eq!(provider.count(), 1);
     }
 }
+
+/// An agent that is configured nowhere is known by the store that was written for it.
+#[test]
+fn a_login_of_an_agent_known_by_its_store_alone_is_left_to_openclaw_too() {
+    let (home, provider) = refresh::home();
+    home.write("other/agent/auth-profiles.json", home.read(STORE));
+    chmod(&home.at("other"), 0o700);
+    chmod(&home.at("other/agent"), 0o700);
+    let mut command = home.command(&["models", "auth", "list"]);
+    command.env("CLAWDBOT_AGENT_DIR", home.at("other/agent"));
+    Run::from(command.output().unwrap()).exits(0);
+    home.run(&["sync"]).ok();
+    home.write("other/agent/openclaw-agent.sqlite", "");
+    let run = refresh::token(&home).exits(1);
+    assert!(run.stderr.contains("a newer gateway has it"), "{run:?}");
+    assert_eq!(provider.count(), 0);
+    fs::remove_file(home.at("other/agent/openclaw-agent.sqlite")).unwrap();
+    refresh::token(&home).exits(0);
+    assert_eq!(provider.count(), 1);
+}
