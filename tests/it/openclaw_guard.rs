@@ -422,17 +422,18 @@ fn a_live_store_of_openclaw_that_cannot_be_read_refreshes_nothing() {
     }
 }
 
-/// An agent that is configured nowhere is known by the store that was written for it.
+/// An agent that is configured no more is known by the store that was written for it.
 #[test]
 fn a_login_of_an_agent_known_by_its_store_alone_is_left_to_openclaw_too() {
     let (home, provider) = refresh::home();
     home.write("other/agent/auth-profiles.json", home.read(STORE));
     chmod(&home.at("other"), 0o700);
     chmod(&home.at("other/agent"), 0o700);
-    let mut command = home.command(&["models", "auth", "list"]);
-    command.env("CLAWDBOT_AGENT_DIR", home.at("other/agent"));
-    Run::from(command.output().unwrap()).exits(0);
-    home.run(&["sync"]).ok();
+    let config = ".clawdbot/clawdbot.json";
+    let agents = json!([{"id": "main"}, {"id": "ops", "agentDir": home.at("other/agent")}]);
+    home.write(config, json!({"agents": {"list": agents}}).to_string());
+    home.run(&["models", "auth", "list", "--agent", "ops"]).ok();
+    home.write(config, "{}");
     home.write("other/agent/openclaw-agent.sqlite", "");
     let run = refresh::token(&home).exits(1);
     assert!(run.stderr.contains("a newer gateway has it"), "{run:?}");
