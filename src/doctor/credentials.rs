@@ -6,7 +6,7 @@ use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId};
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, ExpiryFault, Misnamed, Owner,
-    ProviderId, Section, StoreDoc, UnixMs, from_outside,
+    ProfileId, ProviderId, Section, StoreDoc, UnixMs, from_outside,
 };
 use crate::health::{Health, Status, assess, remaining_short};
 use crate::oauth::{Providers, is_answer_unopened};
@@ -347,6 +347,28 @@ fn of_borrowed(
                 shell_path(evidence.layout, Path::new(&from.path))
             ),
         })
+}
+
+/// What to do about a borrowed credential that its owner's file does not have as it should, as a sentence.
+#[must_use]
+pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> String {
+    let program = from.owner.program();
+    if from.is_copy() {
+        return from.how_to_refresh();
+    }
+    if why.contains("logged out") {
+        return format!(
+            "Log in again with {program}; or remove what is stored: clawkeep models auth remove {}",
+            shell_word(profile.as_str())
+        );
+    }
+    match from.owner {
+        Owner::OtherProgram => format!(
+            "Correct that with the program that keeps the file; or remove what is stored: clawkeep models auth remove {}",
+            shell_word(profile.as_str())
+        ),
+        _ => format!("Correct that with {program}, or log in again there."),
+    }
 }
 
 /// Time left, or gone by.

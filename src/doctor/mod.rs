@@ -25,7 +25,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 pub use credentials::{
-    how_to_log_in, how_to_renew, how_to_replace, login_again, misnamed, of_agent, paste,
+    how_to_lend_again, how_to_log_in, how_to_renew, how_to_replace, login_again, misnamed,
+    of_agent, paste,
 };
 pub use finding::{Finding, FindingId, Fix, Level};
 pub use repair::{Premises, Repair, RepairError, Repaired};

@@ -61,13 +61,13 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
             Notice::BorrowedUnavailable { profile, from, why } => {
                 let message = format!(
                     "{profile} is borrowed from {}, and {} {why}; what is stored stays as it is",
-                    from.owner.program(),
+                    from.lender(),
                     from.path
                 );
                 Finding::new(FindingId::SourceDamaged, message)
                     .path(&from.path)
                     .profile(profile.as_str())
-                    .advice(from.how_to_refresh())
+                    .advice(super::credentials::how_to_lend_again(profile, from, why))
             }
             Notice::SetAside {
                 path,

@@ -16,6 +16,10 @@ pub const CODEX_CLI: &str = "openai-codex:codex-cli";
 /// What OpenClaw leaves in place of a token while it is being refreshed. Source: `spec/compat.md`, auth-profiles.json.
 const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
 
+/// Providers whose clients need an OAuth entry, and take the token together with its project.
+/// Source: `spec/compat.md`, Resolving a secret for a provider.
+pub const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
+
 /// What a credential is. `Unreadable` entries are kept and exported, and skipped everywhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialType {
@@ -277,13 +281,7 @@ impl<'a> Credential<'a> {
     /// The secret itself, in the clear; `None` when the entry has none.
     #[must_use]
     pub fn expose_secret(&self) -> Option<&'a str> {
-        let field = match self.kind {
-            CredentialType::ApiKey => "key",
-            CredentialType::Token => "token",
-            CredentialType::OAuth => "access",
-            CredentialType::Unreadable => return None,
-        };
-        self.entry.get(field)?.as_str()
+        self.entry.get(self.secret_field()?)?.as_str()
     }
 
     /// Where another program keeps the secret, if the entry only refers to it: a `keyRef` or `tokenRef` of a newer store, or a key
@@ -329,7 +327,48 @@ impl<'a> Credential<'a> {
             }
             check_secret(secret.as_bytes()).err()
         };
+        if self.has_odd_secret() {
+            return Some(SecretFault::NotText);
+        }
         fault(self.expose_secret()).or_else(|| fault(self.expose_refresh()))
+    }
+
+    /// The field of the secret, by the type.
+    fn secret_field(&self) -> Option<&'static str> {
+        match self.kind {
+            CredentialType::ApiKey => Some("key"),
+            CredentialType::Token => Some("token"),
+            CredentialType::OAuth => Some("access"),
+            CredentialType::Unreadable => None,
+        }
+    }
+
+    /// Whether something that is no text is in the place of the secret.
+    fn has_odd_secret(&self) -> bool {
+        let value = self.secret_field().and_then(|field| self.entry.get(field));
+        value.is_some_and(|value| !value.is_string() && !value.is_null())
+    }
+
+    /// Why the entry cannot be used at all, whatever the clock says. A login without an access token can be used where it has a
+    /// refresh token.
+    #[must_use]
+    pub fn entry_fault(&self) -> Option<EntryFault<'a>> {
+        if let Some(reference) = self.reference() {
+            return Some(EntryFault::Reference(reference));
+        }
+        if let Some(misnamed) = self.misnamed() {
+            return Some(EntryFault::Misnamed(misnamed));
+        }
+        if !self.is_readable() {
+            return Some(EntryFault::Unreadable);
+        }
+        if let Some(fault) = self.secret_fault() {
+            return Some(EntryFault::BadSecret(fault));
+        }
+        let is_empty = self
+            .expose_secret()
+            .is_none_or(|secret| secret.trim().is_empty());
+        (is_empty && self.expose_refresh().is_none()).then_some(EntryFault::Empty)
     }
 
     /// The type or field that is written under another name than the one that is read, where that is why the entry is of no use.
@@ -442,6 +481,35 @@ impl SecretReference<'_> {
 impl fmt::Debug for SecretReference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretReference({})", self.field)
+    }
+}
+
+/// Why an entry cannot be used.
+#[derive(Clone, Copy, Debug)]
+pub enum EntryFault<'a> {
+    /// Its secret stands elsewhere.
+    Reference(SecretReference<'a>),
+    /// Its type, or the field of its secret, has another name than the one that is read.
+    Misnamed(Misnamed<'a>),
+    /// Its secret cannot be sent as it is.
+    BadSecret(SecretFault),
+    /// It holds no secret.
+    Empty,
+    /// Its type is not known, or it has no provider.
+    Unreadable,
+}
+
+impl EntryFault<'_> {
+    /// The word in lists and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reference(_) => "reference",
+            Self::Misnamed(_) => "misnamed",
+            Self::BadSecret(_) => "malformed",
+            Self::Empty => "empty",
+            Self::Unreadable => "unreadable",
+        }
     }
 }
 

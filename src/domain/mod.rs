@@ -17,10 +17,11 @@ mod store;
 mod text;
 mod time;
 
-pub use borrowed::Borrowed;
+pub use borrowed::{Borrowed, owner_by_path};
 pub use cooldown::CooldownRules;
 pub use credential::{
-    CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Misnamed, Owner, SecretReference,
+    CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, EntryFault, Misnamed, Owner,
+    SecretReference, WITH_PROJECT,
 };
 pub use endpoint::{Endpoint, is_loopback};
 pub use expiry_fault::ExpiryFault;

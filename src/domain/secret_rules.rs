@@ -27,6 +27,10 @@ pub enum SecretFault {
     Quoted,
     /// It stands for a secret: `${VAR}`, `<your-key>`.
     Placeholder,
+    /// It is the name of an environment variable: `OPENAI_API_KEY`.
+    VariableName,
+    /// It is a number, a list or another value that is no text.
+    NotText,
 }
 
 impl SecretFault {
@@ -43,6 +47,8 @@ impl SecretFault {
             Self::Assignment => "assignment",
             Self::Quoted => "quoted",
             Self::Placeholder => "placeholder",
+            Self::VariableName => "variable-name",
+            Self::NotText => "not-text",
         }
     }
 }
@@ -60,6 +66,8 @@ impl fmt::Display for SecretFault {
             Self::Assignment => "begins with a variable's name and \"=\"",
             Self::Quoted => "has quotes around it",
             Self::Placeholder => "is a placeholder, such as ${VAR} or <your-key>, and no secret",
+            Self::VariableName => "is the name of an environment variable, and no secret",
+            Self::NotText => "is not text",
         })
     }
 }
@@ -86,6 +94,9 @@ pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
     }
     if is_placeholder(secret) {
         return Err(SecretFault::Placeholder);
+    }
+    if is_variable_name(secret) {
+        return Err(SecretFault::VariableName);
     }
     let has = |is: fn(char) -> bool| secret.contains(is);
     match () {
@@ -128,6 +139,14 @@ fn is_assignment(secret: &str) -> bool {
         && name.starts_with(|first: char| !first.is_ascii_digit())
         && !value.trim_start_matches('=').is_empty()
         && (name.contains('_') || !name.contains(|c: char| c.is_ascii_digit()))
+}
+
+/// The name of an environment variable, which some programs look up: capitals with a `_` among them.
+fn is_variable_name(secret: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    secret.starts_with(|first: char| first.is_ascii_uppercase())
+        && secret.bytes().all(is_of_name)
+        && secret.contains('_')
 }
 
 /// What people write where a secret is to be, and forget to replace.
@@ -181,6 +200,7 @@ fn is_placeholder(secret: &str) -> bool {
     let is_redacted = lower.trim_matches(['-', '<', '>', '[', ']']) == "redacted"
         || (lower.starts_with("--") && lower.ends_with("redacted--"));
     is_variable
+        || secret == "!" // a command that is missing
         || is_yours
         || is_filler
         || is_redacted
@@ -243,6 +263,9 @@ mod tests {
             ("********", SecretFault::Placeholder),
             ("__OPENCLAW_REDACTED__", SecretFault::Placeholder),
             ("changeme", SecretFault::Placeholder),
+            ("!", SecretFault::Placeholder),
+            ("OPENAI_API_KEY", SecretFault::VariableName),
+            ("K_2", SecretFault::VariableName),
         ] {
             let fault = check_secret(bad.as_bytes()).unwrap_err();
             assert_eq!(fault, want, "{bad}");

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::resolve_existing;
 use super::trust::Trust;
+use super::{FileError, exists, look_for, resolve_existing};
 
 /// Name of OpenClaw's state directory below the home directory.
 pub const STATE_DIR_NAME: &str = ".openclaw";
@@ -130,13 +130,39 @@ pub fn present_dirs() -> Vec<PathBuf> {
 
 /// Lists the live stores of an OpenClaw that keeps them in `auth-profiles.json`, in the directories
 /// named by [`install_named_dirs`]. Where there is a database, those files are live no more.
-#[must_use]
-pub fn live_json_stores() -> Vec<PathBuf> {
-    let of_dir = |dir: PathBuf| match is_openclaw_dir(&dir) {
-        Some(Evidence::Database(_)) => Vec::new(),
-        _ => json_stores(&dir),
+///
+/// # Errors
+/// When a directory in which one may be cannot be read.
+pub fn live_json_stores() -> Result<Vec<PathBuf>, FileError> {
+    let mut stores = Vec::new();
+    for dir in present_dirs() {
+        if !is_openclaw_dir(&dir).is_some_and(|evidence| evidence.is_database()) {
+            stores.extend(json_stores_or_error(&dir)?);
+        }
+    }
+    Ok(stores)
+}
+
+/// As [`json_stores`], where a directory that cannot be read must not pass for an empty one.
+fn json_stores_or_error(state_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let path = state_dir.join("agents");
+    if !look_for(&path)? {
+        return Ok(Vec::new());
+    }
+    let failed = |source| FileError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
     };
-    present_dirs().into_iter().flat_map(of_dir).collect()
+    let mut stores = Vec::new();
+    for agent in fs::read_dir(&path).map_err(failed)? {
+        let store = agent.map_err(failed)?.path().join("agent").join(JSON_STORE);
+        if look_for(&store)? {
+            stores.push(store);
+        }
+    }
+    stores.sort();
+    Ok(stores)
 }
 
 /// Lists the `auth-profiles.json` of the agents below a state directory, sorted.

@@ -73,7 +73,10 @@ pub fn unusable(credential: Option<&Credential<'_>>, demand: Demand) -> Option<P
         return Some(match () {
             () if credential.reference().is_some() => PassedOver::Reference,
             () if credential.misnamed().is_some() => PassedOver::Misnamed,
-            () => PassedOver::Unreadable,
+            () => match credential.secret_fault() {
+                Some(fault) => PassedOver::BadSecret(fault),
+                None => PassedOver::Unreadable,
+            },
         });
     }
     match (credential.reference(), credential.secret_fault()) {
@@ -189,6 +192,14 @@ mod tests {
             (
                 json!({"type": "api_key", "provider": "p", "key": "!pass show x"}),
                 PassedOver::Reference,
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": 12345}),
+                PassedOver::BadSecret(SecretFault::NotText),
+            ),
+            (
+                json!({"type": "api_key", "provider": "p", "key": "X_API_KEY"}),
+                PassedOver::BadSecret(SecretFault::VariableName),
             ),
             (
                 json!({"type": "api_key", "provider": "p", "key": "${X}"}),

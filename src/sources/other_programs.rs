@@ -3,17 +3,15 @@
 //! Each becomes entries of a store. A login with a refresh token is redeemed by one program only: [`lend`] takes the refresh token out of
 //! an entry that stays another program's.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
 use super::legacy::LegacyEntry;
 use super::{SourceFault, wanted};
-use crate::domain::{Credential, CredentialType, Owner, SecretJson};
+use crate::domain::{Credential, CredentialType, Owner, SecretJson, WITH_PROJECT};
 
-/// Providers whose clients need an OAuth entry, since a project belongs to the token. Source: `spec/compat.md`, Resolving a secret.
-const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
 /// The profile that Codex's API key becomes.
 pub const CODEX_KEY: &str = "openai:codex-cli";
 
@@ -24,27 +22,6 @@ pub struct Found {
     pub entries: Vec<LegacyEntry>,
     /// What holds no credential: the name in the file, and why, as half a sentence.
     pub dropped: Vec<(String, &'static str)>,
-}
-
-/// The program whose file lies at a path. Only the end of the path counts, since each program's home can be moved by a variable.
-#[must_use]
-pub fn owner_by_path(path: &Path) -> Option<Owner> {
-    let names: Vec<&str> = path
-        .components()
-        .filter_map(|part| match part {
-            Component::Normal(name) => name.to_str(),
-            _ => None,
-        })
-        .collect();
-    match names.as_slice() {
-        [.., ".claude", ".credentials.json"] | [.., ".credentials.json"] => Some(Owner::ClaudeCode),
-        [.., ".codex", "auth.json"] => Some(Owner::CodexCli),
-        [.., "opencode", "auth.json"] => Some(Owner::OpenCode),
-        [.., ".pi", "agent", "auth.json"] | [.., ".pi", "auth.json"] => Some(Owner::Pi),
-        [.., ".gemini", "oauth_creds.json"] => Some(Owner::GeminiCli),
-        [.., ".qwen", "oauth_creds.json"] => Some(Owner::QwenCode),
-        _ => None,
-    }
 }
 
 /// Whether a path is that of an agent's own older store, which nobody else uses: `agents/ID/agent/auth.json`, `credentials/oauth.json`
@@ -248,21 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_known_by_where_they_lie() {
-        for (path, want) in [
-            ("/h/.local/share/opencode/auth.json", Some(Owner::OpenCode)),
-            ("/data/opencode/auth.json", Some(Owner::OpenCode)),
-            ("/h/.pi/agent/auth.json", Some(Owner::Pi)),
-            ("/h/.gemini/oauth_creds.json", Some(Owner::GeminiCli)),
-            ("/h/.qwen/oauth_creds.json", Some(Owner::QwenCode)),
-            ("/h/.claude/.credentials.json", Some(Owner::ClaudeCode)),
-            ("/h/work/.credentials.json", Some(Owner::ClaudeCode)),
-            ("/h/.codex/auth.json", Some(Owner::CodexCli)),
-            ("/h/Downloads/auth.json", None),
-            ("/h/.clawdbot/agents/main/agent/auth.json", None),
-        ] {
-            assert_eq!(owner_by_path(Path::new(path)), want, "{path}");
-        }
+    fn own_files_are_known_by_where_they_lie() {
         let state = Path::new("/h/.clawdbot");
         for (path, want) in [
             ("/h/.clawdbot/agents/ops/agent/auth.json", true),

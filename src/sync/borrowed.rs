@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::engine::{Engine, SyncMode};
-use super::import::ImportFile;
+use super::import::{ImportFault, ImportFile, why_unusable};
 use super::notice::Notice;
 use super::sources::{once_written, read_source};
 use crate::domain::{
@@ -67,6 +67,9 @@ impl Engine<'_> {
     }
 }
 
+/// Why there is nothing to read where the file is in order.
+const LOGGED_OUT: &str = "holds no login for it any more: its program is logged out there";
+
 /// Reads the owner's file. Why it cannot be used is half a sentence that begins with it.
 fn read(from: &Borrowed) -> Result<ImportFile, String> {
     let path = Path::new(&from.path);
@@ -77,7 +80,10 @@ fn read(from: &Borrowed) -> Result<ImportFile, String> {
         FileReading::Content(content) => {
             let file = ImportFile::understand(&content.bytes, content.modified);
             file.map(|file| file.lend(from.clone()))
-                .map_err(|fault| format!("cannot be used: {fault}"))
+                .map_err(|fault| match fault {
+                    ImportFault::Blank => LOGGED_OUT.to_owned(),
+                    fault => format!("cannot be used: {fault}"),
+                })
         }
     };
     once_written(path, Result::is_err, understand)
@@ -87,10 +93,15 @@ fn read(from: &Borrowed) -> Result<ImportFile, String> {
 /// account's, does not take the place of what is good.
 fn news(stored: &Value, theirs: Option<&Value>, now: UnixMs) -> Result<Option<SecretJson>, String> {
     let Some(theirs) = theirs else {
-        return Err("holds no login for it any more".to_owned());
+        return Err(LOGGED_OUT.to_owned());
     };
     if theirs == stored {
         return Ok(None);
+    }
+    if why_unusable(stored, now).is_none()
+        && let Some(why) = why_unusable(theirs, now)
+    {
+        return Err(format!("has an entry for it that {why}"));
     }
     let has_expired = |entry: &Value| {
         let expiry = Credential::of(entry).expiry().map(Expiry::ms);
@@ -118,19 +129,44 @@ mod tests {
 
     #[test]
     fn the_owners_file_has_the_say() {
-        let now = UnixMs(1_000);
+        const NOW: i64 = 1_768_000_000_000;
+        let now = UnixMs(NOW);
         let token = |token: &str, expires: i64| json!({"type": "token", "provider": "p", "token": token, "expires": expires});
         let of = |stored: &Value, theirs: &Value| {
             let news = news(stored, Some(theirs), now);
             news.map(|news| news.map(|news| news.expose_secret().clone()))
         };
-        assert_eq!(of(&token("a", 5_000), &token("a", 5_000)), Ok(None));
-        let earlier = token("b", 4_000);
-        assert_eq!(of(&token("a", 5_000), &earlier), Ok(Some(earlier.clone())));
-        assert_eq!(of(&token("a", 5_000), &token("b", 900)), Ok(None));
-        let expired = token("b", 900);
-        assert_eq!(of(&token("a", 500), &expired), Ok(Some(expired.clone())));
+        assert_eq!(
+            of(&token("a", NOW + 5_000), &token("a", NOW + 5_000)),
+            Ok(None)
+        );
+        let earlier = token("b", NOW + 4_000);
+        assert_eq!(
+            of(&token("a", NOW + 5_000), &earlier),
+            Ok(Some(earlier.clone()))
+        );
+        assert_eq!(
+            of(&token("a", NOW + 5_000), &token("b", NOW - 900)),
+            Ok(None)
+        );
+        let expired = token("b", NOW - 900);
+        assert_eq!(
+            of(&token("a", NOW - 500), &expired),
+            Ok(Some(expired.clone()))
+        );
         assert!(news(&expired, None, now).is_err());
+        let good = token("a", NOW + 5_000);
+        for bad in [json!(0.5), json!("tomorrow"), json!(-1), json!(9e15)] {
+            let mut theirs = token("b", 0);
+            theirs["expires"] = bad;
+            assert!(of(&good, &theirs).is_err(), "{theirs}");
+            assert_eq!(of(&theirs, &good), Ok(Some(good.clone())));
+        }
+        let key = |key: &str| json!({"type": "api_key", "provider": "p", "key": key});
+        for bad in ["!pass show x", "", "MY_KEY"] {
+            assert!(of(&key("sk-a"), &key(bad)).is_err(), "{bad}");
+            assert_eq!(of(&key(bad), &key("sk-a")), Ok(Some(key("sk-a"))), "{bad}");
+        }
         let account =
             |id: &str| json!({"type": "token", "provider": "p", "token": id, "accountId": id});
         assert!(of(&account("a"), &account("b")).is_err());

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::plan::{Decision, plan_claude_code, plan_codex_cli};
 use crate::domain::{
-    Borrowed, CLAUDE_CLI, CODEX_CLI, Credential, Owner, SecretJson, Section, StoreDoc, UnixMs,
-    normalize_provider,
+    Borrowed, CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, EntryFault, ExpiryFault, Owner,
+    SecretJson, Section, StoreDoc, UnixMs, from_outside, normalize_provider,
 };
 use crate::export::{FormatFault, parse};
 use crate::health::{Status, assess};
@@ -42,7 +42,7 @@ pub enum ImportFault {
     #[error("{}", logged_out(*.0))]
     LoggedOut(LoggedOut),
     /// Another program's file, which that program has logged out of.
-    #[error("it holds no login: its entries are blank")]
+    #[error("it holds no login: its program is logged out")]
     Blank,
 }
 
@@ -92,6 +92,8 @@ pub struct Imported {
     pub replaced: Vec<String>,
     /// Profiles that stay because they last longer than the file's.
     pub kept: Vec<String>,
+    /// Those of them whose entry in the file cannot be used, and why, as half a sentence.
+    pub unusable: Vec<(String, String)>,
     /// Profiles that are the same in both.
     pub same: Vec<String>,
     /// Providers for which the file's order was taken over, since there was none.
@@ -105,7 +107,12 @@ impl ImportFile {
     /// See [`ImportFault`].
     pub fn understand(bytes: &[u8], modified: SystemTime) -> Result<Self, ImportFault> {
         let kind = recognise(bytes).map_err(ImportFault::Source)?;
-        let kind = kind.ok_or(ImportFault::Unknown)?;
+        let Some(kind) = kind else {
+            return Err(match is_empty_object(bytes) {
+                true => ImportFault::Blank,
+                false => ImportFault::Unknown,
+            });
+        };
         let mut dropped = Vec::new();
         let content = match kind {
             FileKind::Store => Content::Store(parse(bytes).map_err(ImportFault::Store)?),
@@ -185,6 +192,12 @@ impl ImportFile {
                 .map(|(id, entry)| (id.to_owned(), SecretJson::new(entry.clone())))
                 .collect();
             for (id, entry) in entries {
+                if is_logged_out(entry.expose_secret()) {
+                    doc.remove(Section::Profiles, &id);
+                    let why = "has the expiry 0: its program is logged out, or has to refresh it";
+                    self.dropped.push((id, why));
+                    continue;
+                }
                 let (entry, refresh) = lend(&entry);
                 doc.set(Section::Profiles, &id, entry.expose_secret().clone());
                 if let Some(refresh) = refresh {
@@ -264,6 +277,20 @@ impl ImportFile {
     }
 }
 
+/// Whether a file is `{}`: what a program leaves that has logged out of everything.
+fn is_empty_object(bytes: &[u8]) -> bool {
+    let value: Result<Value, _> = serde_json::from_slice(crate::domain::without_bom(bytes));
+    value.is_ok_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
+}
+
+/// Whether a login says that it has expired by an expiry of 0. As a token it would be one without an expiry.
+fn is_logged_out(entry: &Value) -> bool {
+    let credential = Credential::of(entry);
+    credential.kind == CredentialType::OAuth
+        && !credential.never_expires()
+        && credential.expiry().is_some_and(|expiry| expiry.ms() == 0.0)
+}
+
 fn usable<L>(reading: Reading<L>) -> Result<Reading<L>, ImportFault> {
     match reading {
         Reading::Damaged(fault) => Err(ImportFault::Source(fault)),
@@ -311,7 +338,11 @@ fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported {
             Some(old) if old == entry => &mut out.same,
             // Whoever wrote a reference would miss it.
             Some(old) if Credential::of(old).reference().is_some() => &mut out.kept,
-            Some(old) if lasting(old, now) > lasting(entry, now) => &mut out.kept,
+            Some(old) if lasting(old, now) > lasting(entry, now) => {
+                let why = why_unusable(entry, now);
+                out.unusable.extend(why.map(|why| (id.to_owned(), why)));
+                &mut out.kept
+            }
             old => {
                 out.doc.set(Section::Profiles, id, entry.clone());
                 match old {
@@ -348,15 +379,41 @@ fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported {
     out
 }
 
-/// How long an entry is of use: not at all, not any more, until when, for ever.
+/// How long an entry is of use: not at all, not any more, nobody knows how long, until when, permanently.
 fn lasting(entry: &Value, now: UnixMs) -> (u8, f64) {
     let credential = Credential::of(entry);
+    if credential.entry_fault().is_some() {
+        return (0, 0.0);
+    }
+    let is_unreliable = ExpiryFault::of(&credential, now).is_some();
     match (assess(&credential, now).status, credential.expiry()) {
-        (Status::Static, _) => (3, 0.0),
-        (Status::Ok | Status::Expiring, Some(end)) => (2, end.ms()),
         (Status::Expired, Some(end)) => (1, end.ms()),
+        (Status::Missing, _) => (0, 0.0),
+        _ if is_unreliable => (2, 0.0),
+        (Status::Ok | Status::Expiring, Some(end)) => (3, end.ms()),
+        (Status::Static, _) => (4, 0.0),
         _ => (0, 0.0),
     }
+}
+
+/// What is wrong with an entry that is no reason to give a good one up, as half a sentence; nothing for one that can be used.
+pub(super) fn why_unusable(entry: &Value, now: UnixMs) -> Option<String> {
+    let credential = Credential::of(entry);
+    if let Some(fault) = credential.entry_fault() {
+        return Some(match fault {
+            EntryFault::Reference(found) => {
+                format!("is a reference ({}), not a secret", found.describe())
+            }
+            EntryFault::Misnamed(found) => {
+                format!("has the {} \"{}\"", found.what, from_outside(found.written))
+            }
+            EntryFault::BadSecret(fault) => format!("has a secret that {fault}"),
+            EntryFault::Empty => "holds no secret".to_owned(),
+            EntryFault::Unreadable => "cannot be read".to_owned(),
+        });
+    }
+    let fault = ExpiryFault::of(&credential, now).filter(|fault| *fault != ExpiryFault::Missing)?;
+    Some(format!("has an expiry that {}", fault.words()))
 }
 
 fn planned(id: &str, decision: &Decision, doc: &StoreDoc) -> Imported {
@@ -390,6 +447,7 @@ impl Imported {
             added: Vec::new(),
             replaced: Vec::new(),
             kept: Vec::new(),
+            unusable: Vec::new(),
             same: Vec::new(),
             orders: Vec::new(),
         }

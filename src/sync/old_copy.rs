@@ -1,7 +1,8 @@
 //! Old copies: a program that has had a store in memory since before a command changed it writes it back as it was.
 //!
 //! What the file says is an old copy only if all of its `profiles` and `order` are those of an earlier content that a
-//! command has changed since. Anything else is an edit, and an edit wins. Another program's own logins (Claude Code's,
+//! command has changed since; not, though, where its other fields are those that the file had last and differ from the earlier
+//! content's: then it was made from the newest file. Anything else is an edit, and an edit wins. Another program's own logins (Claude Code's,
 //! Codex CLI's) are left out of the comparison: whoever loads a store brings those up to date by itself.
 //!
 //! All pure but for the clock that the caller reads. `Superseded` is what the vault keeps of earlier contents.

@@ -454,3 +454,157 @@ fn watch_follows_the_owners_file() {
     });
     watch.end().ok();
 }
+
+#[test]
+fn ownership_holds_for_a_login_whose_borrowed_profile_was_removed() {
+    let (home, provider) = home();
+    let refresh = provider.grant("a");
+    opencode(&home, &login(ACCESS, &refresh, -1));
+    home.run(&["import", OPENCODE]).ok();
+    home.run(&["models", "auth", "remove", "test:default", "--yes"])
+        .ok();
+    let run = home.run(&["import", "--own", OPENCODE]).exits(0);
+    assert!(
+        run.stderr
+            .contains("test:default: clawkeep refreshes it from now on"),
+        "{run:?}"
+    );
+    let token = home.run(&["token", "--provider", "test"]).ok();
+    assert_ne!(token.trim(), ACCESS);
+    assert_eq!(provider.count(), 1);
+    // A second time, the file's token is used up: nothing is taken, and nothing is said to be.
+    let run = home.run(&["import", "--own", OPENCODE]).exits(0);
+    assert!(!run.stderr.contains("from now on"), "{run:?}");
+}
+
+#[test]
+fn what_cannot_be_used_does_not_replace_what_can() {
+    const PI: &str = ".pi/agent/auth.json";
+    let pi = |home: &Home, entry: &Value| home.write(PI, json!({"groq": entry}).to_string());
+    let key = |key: &str| json!({"type": "api_key", "key": key});
+    let good = "sk-test-groq-0123456789abcdef";
+    for (bad, said) in [
+        (key("!pass show groq"), "is a reference (key command pass)"),
+        (
+            key("GROQ_API_KEY"),
+            "is the name of an environment variable",
+        ),
+        (key("${GROQ}"), "is a placeholder"),
+        (key(""), "holds no secret"),
+        (json!({"type": "api_key", "key": 12345}), "is not text"),
+    ] {
+        // Imported over a key of ours.
+        let home = Home::new();
+        home.run_with_input(
+            &[
+                "models",
+                "auth",
+                "paste-api-key",
+                "--provider",
+                "groq",
+                "--profile-id",
+                "groq:default",
+            ],
+            good,
+        )
+        .ok();
+        pi(&home, &bad);
+        let run = home.run(&["import", PI]).exits(0);
+        assert!(
+            run.stdout
+                .contains("kept groq:default (what the file has cannot be used)"),
+            "{run:?}"
+        );
+        assert!(
+            run.stderr.contains(said) && run.stderr.contains("what is stored stays"),
+            "{said}: {run:?}"
+        );
+        let token = home.run(&["token", "--provider", "groq"]).ok();
+        assert_eq!(token.trim(), good);
+        // Read again after a good one was borrowed.
+        let home = Home::new();
+        pi(&home, &key(good));
+        home.run(&["import", PI]).ok();
+        pi(&home, &bad);
+        let run = home.run(&["token", "--provider", "groq"]).exits(0);
+        assert_eq!(run.stdout.trim(), good);
+        assert!(
+            run.stderr.contains("borrowed from pi") && run.stderr.contains(said),
+            "{said}: {run:?}"
+        );
+    }
+}
+
+#[test]
+fn an_expiry_that_cannot_be_relied_on_does_not_replace_a_good_token() {
+    let seconds = now_ms() / 1000 + 3600;
+    for (expires, said) in [
+        (json!(0), "its program is logged out"),
+        (json!(seconds), "is in seconds"),
+        (json!("2099-01-01T00:00:00Z"), "is not a number"),
+        (json!(-1), "is below 0"),
+    ] {
+        let (home, _provider) = home();
+        home.run(&["import", OPENCODE]).ok();
+        let mut bad = login("sk-test-access-bad-0123", REFRESH, 3);
+        bad["expires"] = expires.clone();
+        opencode(&home, &bad);
+        let run = home.run(&["token", "--provider", "test"]).exits(0);
+        assert_eq!(run.stdout.trim(), ACCESS, "{expires}");
+        assert!(run.stderr.contains(said), "{said}: {run:?}");
+        // Nor does an import by name.
+        home.run(&["import", OPENCODE]).ok();
+        let token = home.run(&["token", "--provider", "test"]).ok();
+        assert_eq!(token.trim(), ACCESS, "{expires}");
+    }
+}
+
+#[test]
+fn a_program_that_is_logged_out_is_said_to_be() {
+    let (home, _provider) = home();
+    home.run(&["import", OPENCODE]).ok();
+    home.write(OPENCODE, "{}");
+    let run = home.run(&["sync"]).exits(0);
+    for said in [
+        "Warning: test:default is borrowed from opencode",
+        "Warning: openai:default is borrowed from opencode",
+        "its program is logged out",
+        "Log in again with opencode",
+        "clawkeep models auth remove openai:default",
+    ] {
+        assert!(run.stderr.contains(said), "{said}: {run:?}");
+    }
+    assert!(!run.stderr.contains("which refreshes it"), "{run:?}");
+    fails(&home, &["import", OPENCODE], 65, &["logged out"]);
+}
+
+#[test]
+fn keys_are_not_said_to_be_refreshed_and_copies_are_named() {
+    let (home, _provider) = home();
+    let run = home.run(&["import", OPENCODE]).exits(0);
+    let note = |wanted: &str| {
+        let mut notes = run.stderr.lines();
+        notes.find(|line| line.contains(wanted)).unwrap().to_owned()
+    };
+    assert!(note("test:default").contains("which refreshes it"));
+    assert!(!note("openai:default").contains("refresh"), "{run:?}");
+    let copy = Home::new();
+    copy.write("copy.json", home.read(OPENCODE));
+    let run = copy.run(&["import", "--borrowed", "copy.json"]).exits(0);
+    assert!(
+        run.stderr
+            .contains("borrowed from ~/copy.json, a copy, which opencode does not keep up to date"),
+        "{run:?}"
+    );
+    let list = copy.run(&["models", "auth", "list"]).ok();
+    assert!(
+        list.contains("/copy.json") && !list.contains("borrowed from opencode"),
+        "{list}"
+    );
+    // By a link, it is the program's own file.
+    let linked = Home::new();
+    linked.write(OPENCODE, home.read(OPENCODE));
+    std::os::unix::fs::symlink(linked.at(OPENCODE), linked.at("link.json")).unwrap();
+    let run = linked.run(&["import", "link.json"]).exits(0);
+    assert!(run.stderr.contains("borrowed from opencode"), "{run:?}");
+}

@@ -385,3 +385,90 @@ fn every_paste_says_for_which_agent_it_stored() {
     let run = run.exits(0);
     assert!(!run.stderr.contains("Stored for"), "{run:?}");
 }
+
+#[test]
+fn a_provider_of_which_no_entry_can_be_used_fails_the_check() {
+    for (entry, word, said) in [
+        (
+            json!({"type": "api_key", "key": "${X}"}),
+            "malformed",
+            "is a placeholder",
+        ),
+        (
+            json!({"type": "api_key", "key": "!"}),
+            "malformed",
+            "is a placeholder",
+        ),
+        (
+            json!({"type": "api_key", "key": "OPENAI_API_KEY"}),
+            "malformed",
+            "is the name of an environment variable",
+        ),
+        (
+            json!({"type": "api_key", "key": 12345}),
+            "malformed",
+            "is not text",
+        ),
+        (
+            json!({"type": "api_key", "key": ""}),
+            "empty",
+            "holds no secret",
+        ),
+        (
+            json!({"type": "api_key", "apiKey": "sk-test"}),
+            "misnamed",
+            "rename the field",
+        ),
+        (
+            json!({"type": "api_key", "keyRef": {"source": "env", "id": "X"}}),
+            "reference",
+            "is a reference",
+        ),
+        (
+            json!({"type": "apikey", "key": "sk-test"}),
+            "misnamed",
+            "rename the type \"apikey\" of groq:a to \"api_key\"",
+        ),
+    ] {
+        let mut entry = entry;
+        entry["provider"] = json!("groq");
+        let mut profiles = json!({"groq:a": entry});
+        profiles["anthropic:a"] =
+            json!({"type": "api_key", "provider": "anthropic", "key": "sk-test-a"});
+        let home = with(&profiles);
+        home.run(&["models", "status", "--check"]).exits(1);
+        let list = home.run(&["models", "auth", "list"]).ok();
+        let row = list.lines().find(|line| line.starts_with("groq:a"));
+        assert!(row.unwrap().contains(word), "{word}: {list}");
+        // The same words and the same remedy as doctor's.
+        let run = home.run(&["token", "--provider", "groq"]).exits(1);
+        assert!(run.stderr.contains(said), "{said}: {run:?}");
+        let fix = match word {
+            "malformed" | "empty" => {
+                "clawkeep models auth paste-api-key --provider groq --profile-id groq:a"
+            }
+            "misnamed" => "auth-profiles.json",
+            _ => "--profile-id groq:manual",
+        };
+        assert!(run.stderr.contains(fix), "{fix}: {run:?}");
+        let candidates = ["models", "auth", "candidates", "--provider", "groq"];
+        let shown = home.run(&candidates).ok();
+        assert!(!shown.contains("next"), "{shown}");
+        assert!(
+            shown.is_empty() || shown.contains(&format!("unusable: {word}")),
+            "{shown}"
+        );
+        // Under the gateway's name nothing changes.
+        let link = home.at("clawdbot");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_clawkeep"), &link).unwrap();
+        let mut command = home.command(&["models", "status", "--check"]);
+        std::os::unix::process::CommandExt::arg0(&mut command, "clawdbot");
+        let run: crate::support::home::Run = command.output().unwrap().into();
+        run.exits(0);
+        // With another credential that can be used, the provider is served.
+        profiles["groq:b"] = json!({"type": "api_key", "provider": "groq", "key": "sk-test-b"});
+        home.write(STORE, json!({"profiles": profiles}).to_string());
+        home.run(&["models", "status", "--check"]).exits(0);
+        assert!(home.run(&candidates).ok().contains("groq:b (next)"));
+    }
+}

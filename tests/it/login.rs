@@ -859,3 +859,26 @@ fn another_user_of_this_machine_is_refused() {
         assert_eq!(server.requests().len(), 1);
     }
 }
+
+#[test]
+fn a_login_under_the_default_id_spares_a_borrowed_profile() {
+    let (home, server) = home("");
+    let opencode = ".local/share/opencode/auth.json";
+    let borrowed = json!({"type": "oauth", "access": "sk-test-opencode", "refresh": "sk-test-refresh-o", "expires": now_ms() + HOUR});
+    home.write(opencode, json!({"test": borrowed}).to_string());
+    home.run(&["import", opencode]).ok();
+    let mut login = Waiting::login(&home, &[]);
+    let url = login.url();
+    let code = server.agree(&url);
+    open(&callback(&url, &code));
+    let run = login.end().exits(1);
+    for said in [
+        "test:default mirrors another program's login (opencode)",
+        "--profile-id",
+    ] {
+        assert!(run.stderr.contains(said), "{said}: {run:?}");
+    }
+    assert_eq!(entry(&home, "test:default")["token"], "sk-test-opencode");
+    let list = home.run(&["models", "auth", "list", "--json"]).json();
+    assert_eq!(list["profiles"][0]["source"], "opencode");
+}

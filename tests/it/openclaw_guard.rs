@@ -382,3 +382,63 @@ fn where_the_copy_is_wanted_as_it_is_nothing_is_announced() {
         "{run:?}"
     );
 }
+
+/// What cannot be read may hold the login: sending its refresh token would log OpenClaw out.
+#[test]
+fn a_live_store_of_openclaw_that_cannot_be_read_refreshes_nothing() {
+    type Harm = fn(&Home);
+    let harms: [(&str, Harm); 4] = [
+        ("it ends in the middle", |home| {
+            let text = home.read(OPENCLAW_STORE);
+            home.write(OPENCLAW_STORE, &text[..text.len() / 2]);
+        }),
+        ("it is empty", |home| home.write(OPENCLAW_STORE, "")),
+        ("is not a regular file", |home| {
+            fs::remove_file(home.at(OPENCLAW_STORE)).unwrap();
+            fs::create_dir(home.at(OPENCLAW_STORE)).unwrap();
+        }),
+        ("auth-profiles.json", |home| {
+            chmod(&home.at(OPENCLAW_STORE), 0o666);
+        }),
+    ];
+    for (said, harm) in harms {
+        let (home, provider) = refresh::home();
+        home.write(".openclaw/openclaw.json", "{}");
+        home.write(OPENCLAW_STORE, home.read(STORE));
+        harm(&home);
+        let run = refresh::token(&home).exits(1);
+        for said in [
+            "whether the newer gateway, OpenClaw, has it cannot be known",
+            said,
+        ] {
+            assert!(run.stderr.contains(said), "{said}: {run:?}");
+        }
+        assert!(run.stderr.contains("Repair that store"), "{run:?}");
+        assert_eq!(provider.count(), 0, "{said}");
+        // Without it, the login is this vault's own.
+        fs::remove_dir_all(home.at(".openclaw")).unwrap();
+        refresh::token(&home).exits(0);
+        assert_eq!(provider.count(), 1);
+    }
+}
+
+/// An agent that is configured no more is known by the store that was written for it.
+#[test]
+fn a_login_of_an_agent_known_by_its_store_alone_is_left_to_openclaw_too() {
+    let (home, provider) = refresh::home();
+    home.write("other/agent/auth-profiles.json", home.read(STORE));
+    chmod(&home.at("other"), 0o700);
+    chmod(&home.at("other/agent"), 0o700);
+    let config = ".clawdbot/clawdbot.json";
+    let agents = json!([{"id": "main"}, {"id": "ops", "agentDir": home.at("other/agent")}]);
+    home.write(config, json!({"agents": {"list": agents}}).to_string());
+    home.run(&["models", "auth", "list", "--agent", "ops"]).ok();
+    home.write(config, "{}");
+    home.write("other/agent/openclaw-agent.sqlite", "");
+    let run = refresh::token(&home).exits(1);
+    assert!(run.stderr.contains("a newer gateway has it"), "{run:?}");
+    assert_eq!(provider.count(), 0);
+    fs::remove_file(home.at("other/agent/openclaw-agent.sqlite")).unwrap();
+    refresh::token(&home).exits(0);
+    assert_eq!(provider.count(), 1);
+}

@@ -426,11 +426,19 @@ fn what_is_no_vault_decides_nothing() {
     for junk in ["", "junk", "SQLite format 3"] {
         for place in [".openclaw/vault.db", VAULT] {
             home.write(place, junk);
-            assert_eq!(token(&home, "openai"), "sk-the-key-of-openai-0001", "{place}");
+            assert_eq!(
+                token(&home, "openai"),
+                "sk-the-key-of-openai-0001",
+                "{place}"
+            );
             assert!(finding(&home, "vault.stray").is_some(), "{place}");
             findings(&home, &["--repair"]);
             assert_eq!(home.read(place), junk);
-            assert_eq!(token(&home, "openai"), "sk-the-key-of-openai-0001", "{place}");
+            assert_eq!(
+                token(&home, "openai"),
+                "sk-the-key-of-openai-0001",
+                "{place}"
+            );
             fs::remove_file(home.at(place)).unwrap();
         }
     }
@@ -461,14 +469,16 @@ fn a_newer_vault_that_is_marked_as_moved_is_not_removed() {
     home.run(&["backup", "create", DATA_VAULT]).ok();
     paste(&home, "xai", "xai-the-key-of-xai-0001");
     let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();
-    conn.execute_batch("PRAGMA application_id = 0x636c6b6d").unwrap();
+    conn.execute_batch("PRAGMA application_id = 0x636c6b6d")
+        .unwrap();
     drop(conn);
     home.run(&["doctor", "--repair"]);
     assert!(home.at(VAULT).exists());
     let older = home.run(&["token", "--provider", "openai"]).exits(65);
     assert!(older.stderr.contains("ends before"), "{older:?}");
     let conn = rusqlite::Connection::open(home.at(VAULT)).unwrap();
-    conn.execute_batch("PRAGMA application_id = 0x636c6b70").unwrap();
+    conn.execute_batch("PRAGMA application_id = 0x636c6b70")
+        .unwrap();
     drop(conn);
     assert_eq!(token(&home, "xai"), "xai-the-key-of-xai-0001");
 }

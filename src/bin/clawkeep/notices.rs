@@ -33,10 +33,10 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
         Notice::BorrowedUnavailable { profile, from, why } => format!(
             "Warning: {} is borrowed from {}, and {} {}. What is stored stays as it is. {}",
             shown_id(profile.as_str()),
-            from.owner.program(),
+            from.lender(),
             escaped(&from.path),
             escaped(why),
-            from.how_to_refresh()
+            clawkeep::doctor::how_to_lend_again(profile, from, why)
         ),
         Notice::AccountChanged {
             profile,

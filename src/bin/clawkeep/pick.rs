@@ -4,7 +4,8 @@ use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings, openclaw};
 use clawkeep::doctor::{Removed, how_to_renew, how_to_replace, misnamed, paste, removed_elsewhere};
 use clawkeep::domain::{
-    Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
+    Credential, CredentialType, EntryFault, Owner, ProfileId, ProviderId, Section, StoreDoc,
+    UnixMs, WITH_PROJECT, normalize_provider,
 };
 use clawkeep::health::remaining_short;
 use clawkeep::selection::{
@@ -25,9 +26,6 @@ use crate::renewal;
 use crate::signals;
 use crate::time_arg::span;
 use crate::ui::{one_line, shown_id};
-
-/// Providers whose secret is a small document. Source: `spec/compat.md`, Resolving a secret for a provider.
-const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
 
 /// How a credential is chosen.
 #[derive(Debug, Args)]
@@ -385,7 +383,10 @@ fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOve
     match why {
         PassedOver::Resting => format!("{id_shown} rests"),
         PassedOver::Missing => format!("there is no {id_shown}"),
-        PassedOver::Unreadable => format!("{id_shown} cannot be read"),
+        PassedOver::Unreadable => match credential.as_ref().and_then(Credential::entry_fault) {
+            Some(EntryFault::Empty) => format!("{id_shown} in {} holds no secret", store()),
+            _ => format!("{id_shown} cannot be read"),
+        },
         PassedOver::Reference => {
             let reference = credential.as_ref().and_then(Credential::reference);
             let described = reference.map_or_else(String::new, |found| found.describe());
@@ -432,7 +433,8 @@ fn how_to_fix_entry(
                 found.right
             )
         }
-        PassedOver::BadSecret(_) => how_to_replace(
+        PassedOver::Unreadable if !credential.is_readable() => return None,
+        PassedOver::BadSecret(_) | PassedOver::Unreadable => how_to_replace(
             &agent.name,
             id.as_str(),
             &credential,
@@ -553,7 +555,22 @@ fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Fa
         removed,
     } = *found;
     let doc = &loaded.doc;
-    let passed = &pick.choice.passed_over;
+    // Entries with a wrong name in them are no candidates; where there is no other, they are why.
+    let misnamed: Vec<(ProfileId, PassedOver)> = match &pick.wanted {
+        Wanted::Of(provider) if pick.choice.passed_over.is_empty() => doc
+            .credentials()
+            .filter(|(_, credential)| {
+                normalize_provider(credential.provider) == provider.as_str()
+                    && credential.misnamed().is_some()
+            })
+            .map(|(id, _)| (ProfileId::new(id), PassedOver::Misnamed))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let passed = match misnamed.is_empty() {
+        true => &pick.choice.passed_over,
+        false => &misnamed,
+    };
     let reasons: Vec<String> = passed
         .iter()
         .map(|(id, reason)| why((context, agent, doc, renewals), id, *reason))

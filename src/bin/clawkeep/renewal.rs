@@ -55,6 +55,10 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
                 "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a spent token"
             )
         }
+        NotRenewed::GatewayUnknown(why) => format!(
+            "{id} is not refreshed: whether the newer gateway, OpenClaw, has it cannot be known, since {}",
+            one_line(why)
+        ),
         NotRenewed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),
         NotRenewed::FailedJustNow(class) => {
             format!(
@@ -185,6 +189,10 @@ pub(crate) fn what_next(
         },
         NotRenewed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
         NotRenewed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
+        NotRenewed::GatewayUnknown(_) => {
+            "Repair that store; or, if OpenClaw is not used any more, move its directory away."
+                .to_owned()
+        }
         NotRenewed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),
         NotRenewed::Obstacle(_) => {
             "Mend that, and run the command again; see: clawkeep doctor".to_owned()

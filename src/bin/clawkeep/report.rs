@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use clawkeep::config::{
     AgentRef, Env, Layout, ModelRef, Settings, provider_variable, providers_with_variables,
 };
-use clawkeep::domain::{Borrowed, Credential, CredentialType, StoreDoc, UnixMs};
+use clawkeep::domain::{
+    Borrowed, Credential, CredentialType, StoreDoc, UnixMs, normalize_provider,
+};
 use clawkeep::health::Status;
 use clawkeep::sync::LoginReport;
 use clawkeep::vault::{Damage, GrantState};
@@ -90,6 +92,8 @@ pub(crate) struct Report {
     provider_expiries: Vec<ProviderExpiry>,
     /// The credentials whose rows are damaged, which nothing else is said of.
     damaged: Vec<String>,
+    /// The providers whose entries can none of them be used, under our own name.
+    without_usable: Vec<String>,
 }
 
 impl Report {
@@ -115,6 +119,7 @@ impl Report {
             .filter_map(|name| ProviderAuth::of(inputs, &stored, name))
             .collect();
         let profile_expiries = expiry::of_profiles(inputs, &readable);
+        let without_usable = without_usable(inputs, &providers);
         let aliases = models
             .listed
             .iter()
@@ -148,6 +153,7 @@ impl Report {
             providers,
             profile_expiries,
             damaged: inputs.damage.profiles.keys().cloned().collect(),
+            without_usable,
         }
     }
 
@@ -157,14 +163,15 @@ impl Report {
     }
 
     /// The exit status of `--check`: 1 when a login or token has expired or is missing, a provider in use has no credential at
-    /// all, or a program has logged out and nothing else serves the provider; else 2 when one is about to expire; else 0.
+    /// all or none that can be used, or a program has logged out and nothing else serves the provider; else 2 when one is about to expire; else 0.
     pub(crate) fn check_exit(&self) -> u8 {
         let any = |wanted: &[Status]| {
             self.expirable()
                 .any(|profile| wanted.contains(&profile.health.status))
         };
         let is_missing = any(&[Status::Expired, Status::Missing]);
-        if is_missing || !self.missing_in_use.is_empty() || self.has_lost_a_provider() {
+        let lacks_one = !self.missing_in_use.is_empty() || !self.without_usable.is_empty();
+        if is_missing || lacks_one || self.has_lost_a_provider() {
             1
         } else if any(&[Status::Expiring])
             || self
@@ -214,6 +221,27 @@ impl Report {
             .map(|(provider, count)| format!("{provider} ({count})"))
             .collect()
     }
+}
+
+/// The providers of which nothing but entries is stored that cannot be used, whatever the clock says, and that have no secret elsewhere.
+fn without_usable(inputs: &Inputs<'_>, providers: &[ProviderAuth]) -> Vec<String> {
+    if inputs.logins.is_none() {
+        return Vec::new(); // the reference does not look at secrets
+    }
+    let (mut faulty, mut served) = (BTreeSet::new(), BTreeSet::new());
+    for (_, credential) in inputs.doc.credentials() {
+        let provider = normalize_provider(credential.provider);
+        match credential.entry_fault() {
+            Some(_) => faulty.insert(provider),
+            None => served.insert(provider),
+        };
+    }
+    let elsewhere = providers
+        .iter()
+        .filter(|entry| entry.env.is_some() || entry.custom.is_some());
+    served.extend(elsewhere.map(|entry| normalize_provider(&entry.provider)));
+    faulty.remove("");
+    faulty.difference(&served).cloned().collect()
 }
 
 /// Every provider that is stored, configured or in the environment, sorted. As written, so that a provider

@@ -1,7 +1,5 @@
 //! Whether a refresh token may be sent, and where to.
 
-use std::path::PathBuf;
-
 use super::{Asked, Holder, LEFT_ALONE_MAX_MS, NotRenewed, Renewer, Route, When, sharing};
 use crate::audit::{EventKind, Origin};
 use crate::config::AgentRef;
@@ -11,10 +9,12 @@ use crate::domain::{
 };
 use crate::export::{StorePlace, StoreReading, render};
 use crate::oauth::{FailureClass, Providers, is_answer_unopened};
+use crate::platform::FileError;
 use crate::platform::openclaw::live_json_stores;
 use crate::sync::engine::Engine;
 use crate::sync::error::SyncError;
 use crate::sync::shared::with_tokens_of;
+use crate::sync::sources::once_written;
 use crate::vault::{ChangeNote, GrantState};
 
 /// What comes of asking.
@@ -43,8 +43,13 @@ impl Engine<'_> {
         {
             return refused(NotRenewed::Borrowed(Owner::of(holder.profile.as_str())));
         }
-        if has_newer_gateway(renewer, agent, holders) || self.is_in_openclaws_store(grant) {
+        if self.has_newer_gateway(renewer, agent, holders)? {
             return refused(NotRenewed::NewerGateway);
+        }
+        match self.is_in_openclaws_store(grant) {
+            Ok(false) => {}
+            Ok(true) => return refused(NotRenewed::NewerGateway),
+            Err(why) => return refused(NotRenewed::GatewayUnknown(why)),
         }
         let known = self.vault.grant(grant)?;
         match known.state {
@@ -113,19 +118,65 @@ impl Engine<'_> {
     }
 
     /// Whether an OpenClaw of the JSON era has the login in its live store, which stays its own wherever the
-    /// vault's copy came from. A store that cannot be read shows nothing.
-    fn is_in_openclaws_store(&self, grant: Fingerprint) -> bool {
-        let has_it = |store: PathBuf| {
-            let reading = StorePlace::of_file(&store).and_then(|place| place.read());
-            let Ok(StoreReading::Parsed { doc, .. }) = reading else {
-                return false;
+    /// vault's copy came from. The error is a clause: why that cannot be known.
+    fn is_in_openclaws_store(&self, grant: Fingerprint) -> Result<bool, String> {
+        for path in live_json_stores().map_err(|error| with_cause(&error))? {
+            let is_unfinished = |reading: &Result<StoreReading, FileError>| {
+                matches!(reading, Ok(StoreReading::Damaged { .. }))
             };
-            doc.credentials().any(|(_, credential)| {
+            let reading = once_written(&path, is_unfinished, || {
+                StorePlace::of_file(&path).and_then(|place| place.read())
+            });
+            let doc = match reading {
+                Ok(StoreReading::Parsed { doc, .. }) => doc,
+                Ok(StoreReading::Missing) => continue,
+                Ok(StoreReading::Damaged { fault, .. }) => {
+                    return Err(format!(
+                        "its store {} cannot be read: {fault}",
+                        path.display()
+                    ));
+                }
+                Ok(StoreReading::Known { .. }) => {
+                    return Err(format!("its store {} was not read", path.display()));
+                }
+                Err(error) => return Err(with_cause(&error)),
+            };
+            let has_it = doc.credentials().any(|(_, credential)| {
                 let refresh = credential.expose_refresh();
                 refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) == grant)
-            })
+            });
+            if has_it {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a newer gateway has the login in a store of its own, which would be left with a spent token.
+    fn has_newer_gateway(
+        &self,
+        renewer: &Renewer<'_>,
+        agent: &AgentRef,
+        holders: &[Holder],
+    ) -> Result<bool, SyncError> {
+        for agent in sharing(renewer.agents, holders, agent).chain([agent]) {
+            if StorePlace::of_agent(&agent.dir)?.is_openclaws() {
+                return Ok(true);
+            }
+        }
+        let is_known = |holder: &&Holder| {
+            let mut agents = renewer.agents.iter().chain([agent]);
+            agents.any(|agent| agent.name == holder.agent)
         };
-        live_json_stores().into_iter().any(has_it)
+        // Those of agents that are known by their store alone.
+        for holder in holders.iter().filter(|holder| !is_known(holder)) {
+            for path in self.vault.written_stores(&holder.agent)? {
+                if StorePlace::of_file(&path)?.is_openclaws() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Gives the holders of a spent grant what took its place, if somebody has that.
@@ -158,12 +209,12 @@ impl Engine<'_> {
     }
 }
 
-/// Whether a newer gateway has the login in a store of its own, which would be left with a spent token.
-fn has_newer_gateway(renewer: &Renewer<'_>, agent: &AgentRef, holders: &[Holder]) -> bool {
-    sharing(renewer.agents, holders, agent)
-        .chain([agent])
-        .filter_map(|agent| StorePlace::of_agent(&agent.dir).ok())
-        .any(|place| place.is_openclaws())
+/// What a file could not be used for, with what the system said.
+fn with_cause(error: &FileError) -> String {
+    match std::error::Error::source(error) {
+        Some(why) => format!("{error}: {why}"),
+        None => error.to_string(),
+    }
 }
 
 /// Where a login's tokens go to, if they may. `pinned` is what it was given out by.

@@ -29,6 +29,8 @@ pub enum NotRenewed {
     OwnerUnknown(Owner),
     /// A newer gateway, whose own store cannot be written, has it too and refreshes it.
     NewerGateway,
+    /// Whether a newer gateway has it cannot be known: one of its stores cannot be read. Why, as a clause.
+    GatewayUnknown(String),
     /// Its provider has no entry: it cannot be refreshed here.
     NoProvider(ProviderId),
     /// Nobody says which client it was given to.
@@ -66,7 +68,7 @@ impl NotRenewed {
             Self::Missing => "missing",
             Self::NoRefreshToken => "no-refresh-token",
             Self::Borrowed(_) | Self::OwnerUnknown(_) => "borrowed",
-            Self::NewerGateway => "newer-gateway",
+            Self::NewerGateway | Self::GatewayUnknown(_) => "newer-gateway",
             Self::NoProvider(_) | Self::NoClient(_) => "no-provider",
             Self::BadProvider(_) => "bad-provider",
             Self::EndpointChanged { .. } => "endpoint-changed",

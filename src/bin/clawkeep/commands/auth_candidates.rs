@@ -2,9 +2,10 @@
 
 use clap::Args;
 use clawkeep::config::status_agent;
-use clawkeep::domain::{ProfileId, ProviderId, Section, StoreDoc, UnixMs};
+use clawkeep::domain::{Credential, EntryFault, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
 use clawkeep::health::{Status, assess, remaining_short};
 use clawkeep::selection::{Preferences, candidates, rest};
+use clawkeep::sync::Rules;
 use serde_json::json;
 
 use super::auth;
@@ -79,14 +80,22 @@ impl Candidates {
                 let none = format!("No credential of {provider} would be tried.");
                 context.ui.note(&none);
             }
-            let line = |(place, id): (usize, &ProfileId)| {
+            let fault = |id: &ProfileId| {
+                let credential = loaded.doc.credential(id.as_str());
+                let fault = credential.as_ref().and_then(Credential::entry_fault);
+                let is_own = context.rules == Rules::Own;
+                fault.map(EntryFault::as_str).filter(|_| is_own)
+            };
+            let next = ids.iter().find(|id| fault(id).is_none());
+            let line = |id: &ProfileId| {
                 let marks = Marks {
-                    is_next: place == 0,
+                    is_next: next == Some(id),
                     is_pinned: pinned.as_ref() == Some(id),
+                    fault: fault(id),
                 };
                 format!("{}\n", line(&loaded.doc, &provider, id, marks, now))
             };
-            let lines: String = ids.iter().enumerate().map(line).collect();
+            let lines: String = ids.iter().map(line).collect();
             context.ui.answer(&lines)?;
         }
         context.verdict(loaded)
@@ -98,6 +107,8 @@ impl Candidates {
 struct Marks {
     is_next: bool,
     is_pinned: bool,
+    /// Why it cannot be handed out, in a word.
+    fault: Option<&'static str>,
 }
 
 /// A candidate with what is known of it.
@@ -122,6 +133,7 @@ fn line(
     {
         flags.push("lastGood".to_owned());
     }
+    flags.extend(marks.fault.map(|fault| format!("unusable: {fault}")));
     flags.extend(rest(doc, id.as_str(), now).map(|rest| auth::shown_rest(&rest)));
     match doc.credential(id.as_str()) {
         None => flags.push("missing".to_owned()),

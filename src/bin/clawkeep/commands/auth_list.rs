@@ -2,8 +2,8 @@
 
 use clap::Args;
 use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, Expiry, ExpiryFault, Owner, ProviderId, Section,
-    StoreDoc, UnixMs, json_number, normalize_provider,
+    Borrowed, Credential, Expiry, ExpiryFault, Owner, ProviderId, Section, StoreDoc, UnixMs,
+    json_number, normalize_provider,
 };
 use clawkeep::health::{Health, Status, assess, remaining_short};
 use clawkeep::selection::{Rest, rest};
@@ -150,14 +150,11 @@ impl<'d> Row<'d> {
     }
 
     fn status(&self) -> &'static str {
-        match (self.credential.kind, self.health.status) {
-            (CredentialType::Unreadable, _) => "unreadable",
-            _ if self.credential.reference().is_some() => "reference",
-            _ if self.credential.misnamed().is_some() => "misnamed",
-            _ if self.credential.secret_fault().is_some() => "malformed",
+        match (self.credential.entry_fault(), self.health.status) {
+            (Some(fault), _) => fault.as_str(),
             // A token whose expiry says nothing is not one without an expiry.
-            (_, Status::Static) if self.fault.is_some() => "unknown",
-            (_, status) => status.as_str(),
+            (None, Status::Static) if self.fault.is_some() => "unknown",
+            (None, status) => status.as_str(),
         }
     }
 
@@ -177,7 +174,7 @@ impl<'d> Row<'d> {
             status.push_str(&format!(", {grant}"));
         }
         if let Some(from) = self.borrowed {
-            status.push_str(&format!(", borrowed from {}", from.owner.program()));
+            status.push_str(&format!(", borrowed from {}", from.lender()));
         }
         if let Some(rest) = &self.rest {
             status.push_str(&format!(", {}", shown_rest(rest)));

@@ -9,8 +9,8 @@ use clap::Args;
 use clawkeep::audit::Origin;
 use clawkeep::config::ConfigEdit;
 use clawkeep::domain::{
-    CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, StoreDoc, is_hidden,
-    json_number, jwt_claims,
+    Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, StoreDoc,
+    is_hidden, json_number, jwt_claims,
 };
 use clawkeep::health::remaining_short;
 use clawkeep::oauth::{
@@ -76,9 +76,6 @@ impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
         let provider = self.known(context)?;
-        if let Some(id) = &self.profile_id {
-            auth::check_not_borrowed(&BTreeMap::new(), id)?;
-        }
         let mut vault = context.vault()?; // before anybody logs in: without the vault it would be in vain
         auth::check_known(context, &vault, &agent)?;
         let doc = context.load(&mut vault, &agent)?.doc;
@@ -108,7 +105,15 @@ impl Login {
             tokens: &brought.tokens,
             email,
         };
-        let stored = auth::edit(context, &mut vault, &agent, |doc| login.edited(doc));
+        let stored = vault
+            .agent(&agent.name)
+            .map_err(Failure::from)
+            .and_then(|state| {
+                let borrowed = state.borrowed;
+                auth::edit(context, &mut vault, &agent, |doc| {
+                    login.edited(doc, &borrowed)
+                })
+            });
         if let Some(browser) = brought.browser {
             let ended = match &stored {
                 Ok(_) => Ended::Done,
@@ -364,8 +369,13 @@ fn open_browser(context: &Context, url: &str) -> bool {
 }
 
 impl NewLogin<'_> {
-    fn edited(&self, doc: &StoreDoc) -> Result<Edited, Failure> {
-        auth::check_not_borrowed(&BTreeMap::new(), &self.id)?; // the id may be made of what the provider says
+    fn edited(
+        &self,
+        doc: &StoreDoc,
+        borrowed: &BTreeMap<String, Borrowed>,
+    ) -> Result<Edited, Failure> {
+        auth::check_not_borrowed(borrowed, &self.id)?; // the id may be made of what the provider says
+        auth::check_no_reference(doc, self.id.as_str())?;
         check_not_others(doc, &self.id, &self.provider.id)?;
         let entry = self.entry(doc.get(Section::Profiles, self.id.as_str()));
         let mut after = doc.clone();

@@ -7,21 +7,23 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::config::{AgentRef, order_agent};
-use clawkeep::domain::{Borrowed, Owner, ProfileId, ProviderId, from_outside};
+use clawkeep::domain::{
+    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside, owner_by_path,
+};
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{Access, harden, read_trusted};
-use clawkeep::sources::other_programs::{is_own_legacy_file, owner_by_format, owner_by_path};
+use clawkeep::sources::other_programs::{is_own_legacy_file, owner_by_format};
 use clawkeep::sources::recognise::FileKind;
 use clawkeep::sync::import::{ImportFile, Imported};
 use clawkeep::sync::{Edited, SyncError};
-use clawkeep::vault::UnlockedVault;
+use clawkeep::vault::{GrantState, UnlockedVault};
 use zeroize::Zeroizing;
 
 use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::prompt;
-use crate::ui::{shown_id, shown_ids};
+use crate::ui::{one_line, shown_id, shown_ids};
 
 /// Names listed in one event; the count says how many there were.
 const NAMES_MAX: usize = 16;
@@ -62,7 +64,7 @@ impl Import {
                 let file = match owner {
                     Some(owner) => file.lend(Borrowed {
                         owner,
-                        path: path.to_string_lossy().into_owned(),
+                        path: lenders_path(&path, owner).to_string_lossy().into_owned(),
                     }),
                     None => file,
                 };
@@ -92,7 +94,7 @@ impl Import {
         file: &ImportFile,
         bytes: &[u8],
     ) -> Result<Option<Owner>, Failure> {
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let real = real_path(path);
         let by_path = owner_by_path(path).or_else(|| owner_by_path(&real));
         if file.is_mirrored() {
             let (program, login) = match file.kind() {
@@ -157,9 +159,13 @@ impl Import {
         let before = context.load(vault, agent)?;
         let said = file.join(&before.doc, now); // the edit below joins with what is there by then
         let known = &before.borrowed;
+        let lent = match self.own {
+            true => lent_elsewhere(vault, &said)?,
+            false => Vec::new(),
+        };
         let loaded = auth::edit(context, vault, agent, |doc| {
             let joined = file.join(doc, now);
-            let marks = marks(file, &joined, known);
+            let marks = marks(file, &joined, known, &lent);
             let is_news = joined.doc != *doc || !marks.is_empty();
             let lent = joined.taken().filter_map(|id| file.lent(id)).collect();
             let events = events(path, file, &joined, is_news);
@@ -185,6 +191,13 @@ impl Import {
                 shown_id(name)
             ));
         }
+        for (id, why) in &said.unusable {
+            context.ui.note(&format!(
+                "Warning: the file's entry for {} {}; what is stored stays.",
+                shown_id(id),
+                one_line(why)
+            ));
+        }
         self.tell_whose(context, file, &said);
         tell_unlisted(context, &said)?;
         context.ui.answer(&format!(
@@ -199,40 +212,93 @@ impl Import {
 
     /// Says who refreshes what was imported.
     fn tell_whose(&self, context: &Context, file: &ImportFile, said: &Imported) {
-        let ids: Vec<&str> = said.taken().collect();
-        if ids.is_empty() {
-            return;
-        }
-        let listed = shown_ids(ids.iter().copied());
+        let (logins, others): (Vec<&str>, Vec<&str>) = said.taken().partition(|id| {
+            let credential = said.doc.credential(id);
+            let expires =
+                |one: &Credential<'_>| one.kind != CredentialType::ApiKey && one.expiry().is_some();
+            file.lent(id).is_some() || credential.as_ref().is_some_and(expires)
+        });
         if let Some(from) = file.borrowed() {
-            context.ui.note(&format!(
-                "Note: {listed}: borrowed from {}, which refreshes it; clawkeep reads {} again each time. To refresh it here instead, pass --own.",
-                from.owner.program(),
-                context.layout.shorten_home(Path::new(&from.path))
-            ));
+            let path = context.layout.shorten_home(Path::new(&from.path));
+            let program = from.owner.program();
+            let again = format!("clawkeep reads {path} again each time");
+            for (ids, is_login) in [(logins, true), (others, false)] {
+                if ids.is_empty() {
+                    continue;
+                }
+                let listed = shown_ids(ids);
+                let note = match (from.is_copy(), is_login) {
+                    (true, _) => format!(
+                        "{listed}: borrowed from {path}, a copy, which {program} does not keep up to date; {again}"
+                    ),
+                    (false, true) => {
+                        format!("{listed}: borrowed from {program}, which refreshes it; {again}")
+                    }
+                    (false, false) => format!("{listed}: borrowed from {program}; {again}"),
+                };
+                let own = match is_login {
+                    true => "To refresh it here instead, pass --own.",
+                    false => "To keep it here instead, pass --own.",
+                };
+                context.ui.note(&format!("Note: {note}. {own}"));
+            }
         } else if self.own && file.has_refresh_token() {
             let is_login = |id: &&str| {
                 let credential = said.doc.credential(id);
                 credential.is_some_and(|credential| credential.expose_refresh().is_some())
             };
-            let listed = shown_ids(ids.iter().copied().filter(is_login));
+            let logins: Vec<&str> = said.taken().filter(is_login).collect();
+            if logins.is_empty() {
+                return;
+            }
             context.ui.note(&format!(
-                "Note: {listed}: clawkeep refreshes it from now on. The first refresh uses up the refresh token in the file, which logs out the program that keeps it."
+                "Note: {}: clawkeep refreshes it from now on. The first refresh uses up the refresh token in the file, which logs out the program that keeps it.",
+                shown_ids(logins)
             ));
         }
     }
 }
 
-/// Whose each profile of a file is from now on, where that changes.
+fn real_path(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The path by which a program's file is read again: as it was named, or where a link leads, if that is the program's own place.
+fn lenders_path(path: &Path, owner: Owner) -> PathBuf {
+    let real = real_path(path);
+    let is_own = |path: &Path| owner_by_path(path) == Some(owner);
+    match !is_own(path) && is_own(&real) {
+        true => real,
+        false => path.to_owned(),
+    }
+}
+
+/// The logins among these whose refresh token counts as another program's, whichever profile held it.
+fn lent_elsewhere(vault: &UnlockedVault, said: &Imported) -> Result<Vec<String>, Failure> {
+    let mut lent = Vec::new();
+    for id in said.taken() {
+        let credential = said.doc.credential(id);
+        let refresh = credential.and_then(|credential| credential.expose_refresh());
+        if let Some(refresh) = refresh
+            && vault.grant(vault.fingerprint(refresh))?.state == GrantState::Borrowed
+        {
+            lent.push(id.to_owned());
+        }
+    }
+    Ok(lent)
+}
+
+/// Whose each profile of a file is from now on, where that changes. Those of `lent` become ours, whatever was known of them.
 fn marks(
     file: &ImportFile,
     joined: &Imported,
     known: &BTreeMap<String, Borrowed>,
+    lent: &[String],
 ) -> Vec<(ProfileId, Option<Borrowed>)> {
     let now = file.borrowed();
     joined
         .taken()
-        .filter(|id| known.get(*id) != now)
+        .filter(|id| known.get(*id) != now || lent.iter().any(|lent| lent == id))
         .map(|id| (ProfileId::new(id), now.cloned()))
         .collect()
 }
@@ -310,10 +376,14 @@ fn tell_unlisted(context: &Context, said: &Imported) -> Result<(), Failure> {
 
 /// What came of it, in a line.
 fn outcome(said: &Imported) -> String {
+    let is_unusable = |id: &String| said.unusable.iter().any(|(other, _)| other == id);
+    let (unusable, kept): (Vec<String>, Vec<String>) =
+        said.kept.iter().cloned().partition(is_unusable);
     let parts = [
         ("added", &said.added, ""),
         ("replaced", &said.replaced, ""),
-        ("kept", &said.kept, " (what is stored lasts longer)"),
+        ("kept", &kept, " (what is stored lasts longer)"),
+        ("kept", &unusable, " (what the file has cannot be used)"),
         ("already there:", &said.same, ""),
         ("order imported for", &said.orders, ""),
     ];

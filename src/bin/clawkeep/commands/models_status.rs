@@ -23,7 +23,7 @@ pub(crate) struct Status {
     /// Print the default model and nothing else
     #[arg(long)]
     plain: bool,
-    /// Exit 1 when a credential has expired, is missing or is logged out, 2 when one is expiring
+    /// Exit 1 when a credential has expired, is missing, unusable or logged out, 2 when one is expiring
     #[arg(long)]
     check: bool,
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]

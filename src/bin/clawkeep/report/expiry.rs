@@ -68,7 +68,7 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
                 Some(from) => format!(
                     "{} (borrowed from {})",
                     display_label(inputs.settings, id, credential),
-                    from.owner.program()
+                    from.lender()
                 ),
                 None => display_label(inputs.settings, id, credential),
             },

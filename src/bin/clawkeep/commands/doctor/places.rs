@@ -276,7 +276,11 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     }
     let _ = remove_if_present(&from.join("clawkeep.toml"))?;
     move_replaced(from, to)?;
-    remove_what_lay_beside(&from.join("vault.db"))?;
+    let left = from.join("vault.db");
+    if is_moved_away(&left) {
+        context.unlocked()?.remove_moved_away(&left)?; // by a move that was killed
+    }
+    remove_what_lay_beside(&left)?;
     if is_ours_alone {
         let mut vault = context.unlocked()?;
         remove_stores(context, &mut vault, from)?;
