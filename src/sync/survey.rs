@@ -164,7 +164,7 @@ impl Survey {
         let rounds = course.takeover.old_copy.as_ref().map(|old| old.rounds);
         let is_too_often = rounds.is_some_and(|rounds| rounds >= old_copy::ROUNDS_MAX);
         extent == Extent::AsNeeded
-            && !self.withheld.is_some()
+            && self.withheld.is_none()
             && course.edited.doc.is_none()
             && (is_too_often || self.is_left_alone(course.target(&self.state.doc)))
     }

@@ -149,6 +149,11 @@ impl<'d> Row<'d> {
         is_readable.then(|| masked(self.credential.expose_secret().unwrap_or_default()))
     }
 
+    /// Whether it has an expiry that cannot be relied on.
+    fn has_odd_expiry(&self) -> bool {
+        self.fault.is_some_and(|fault| !fault.is_absent())
+    }
+
     fn status(&self) -> &'static str {
         match (self.credential.kind, self.health.status) {
             (CredentialType::Unreadable, _) => "unreadable",
@@ -156,7 +161,7 @@ impl<'d> Row<'d> {
             _ if self.credential.misnamed().is_some() => "misnamed",
             _ if self.credential.secret_fault().is_some() => "malformed",
             // A token whose expiry says nothing is not one without an expiry.
-            (_, Status::Static) if self.fault.is_some() => "unknown",
+            _ if self.has_odd_expiry() => "unknown",
             (_, status) => status.as_str(),
         }
     }
@@ -201,6 +206,7 @@ impl<'d> Row<'d> {
             }
         }
         let expires = match (self.health.status, self.health.remaining_ms) {
+            _ if self.has_odd_expiry() => "unknown".to_owned(),
             (Status::Expired, Some(left)) => format!("{} ago", remaining_short(-left)),
             (_, Some(left)) => format!("in {}", remaining_short(left)),
             (_, None) => "-".to_owned(),
