@@ -11,19 +11,15 @@ use super::standing::{Fate, Loss, Renewal, SourceTrouble, Standing, State};
 use super::text::named;
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::NotifySettings;
-use crate::doctor::{how_to_log_in, how_to_renew, of_agent, shell_word};
+use crate::doctor::{how_to_log_in, how_to_renew, is_short_lived, of_agent, shell_word};
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId,
     ProviderId, StoreDoc, UnixMs,
 };
 use crate::health::{Status, assess};
 use crate::oauth::{Providers, is_answer_unopened};
-use crate::sync::{LoginReport, LoginState, log_in};
+use crate::sync::{LoginReport, LoginState, START_CLAUDE, log_in};
 use crate::vault::{GrantState, UnlockedVault, VaultError};
-
-/// An access token that lasts no longer than this when it comes in is renewed by its owner, in milliseconds: two days. Claude Code's
-/// last eight hours, its long-lived ones a year.
-const SHORT_LIVED: i64 = 2 * 86_400_000;
 
 /// So many failed refreshes of a profile are gone through for the last one of a login.
 const FAILURES_MAX: usize = 100;
@@ -99,7 +95,7 @@ pub fn survey(
                 if let Fate::Open(Some(class)) = &standing.fate {
                     standing.fate = Fate::Open(Some(looking.why(id, standing.login, class)?));
                 }
-                standing.remedy = looking.remedy(id, &standing);
+                standing.remedy = looking.remedy(id, &standing, state);
             }
             found.standings.push(standing);
         }
@@ -217,7 +213,9 @@ impl Looking<'_> {
             owner => {
                 let ends = expires.filter(|_| credential.kind != CredentialType::ApiKey);
                 let is_renewed = match ends {
-                    Some(ends) => refresh.is_some() || self.is_short_lived(id, ends)?,
+                    Some(ends) => {
+                        refresh.is_some() || is_short_lived(self.vault, self.agent, id, ends)?
+                    }
                     None => false,
                 };
                 if is_renewed {
@@ -278,31 +276,6 @@ impl Looking<'_> {
         Ok(pinned.zip(now).is_some_and(|(pinned, now)| *pinned != now))
     }
 
-    /// Whether another program's token that ends then came in as one of a few hours.
-    fn is_short_lived(&self, id: &str, ends: UnixMs) -> Result<bool, VaultError> {
-        const CHANGES: [EventKind; 5] = [
-            EventKind::SyncApplied,
-            EventKind::ProfileCreated,
-            EventKind::ProfileUpdated,
-            EventKind::ProfileRestored,
-            EventKind::ImportApplied,
-        ];
-        let filter = Filter {
-            agent: Some(self.agent.as_str().to_owned()),
-            profile: Some(id.to_owned()),
-            kinds: CHANGES.map(KindFilter::only).to_vec(),
-            ..Filter::default()
-        };
-        for event in self.vault.history(&filter)? {
-            let event = event?;
-            // Other changes of the entry say nothing of when its token came in.
-            if event.token_before != event.token_after {
-                return Ok(ends.0.saturating_sub(event.at.0) <= SHORT_LIVED);
-            }
-        }
-        Ok(false)
-    }
-
     /// How the last refresh of a login failed, in a person's words: the record knows more than its class.
     fn why(&self, id: &str, login: Fingerprint, class: &str) -> Result<String, VaultError> {
         let filter = Filter {
@@ -332,8 +305,8 @@ impl Looking<'_> {
     }
 
     /// What to do.
-    fn remedy(&self, id: &str, standing: &Standing) -> String {
-        let mut what = self.what_to_do(id, standing);
+    fn remedy(&self, id: &str, standing: &Standing, state: Option<State>) -> String {
+        let mut what = self.what_to_do(id, standing, state);
         // No `--agent` leads to one that is known by its directory alone.
         if self.agent.as_str().contains('/') && what.contains("clawkeep ") {
             let dir = named(self.agent.as_str());
@@ -342,12 +315,12 @@ impl Looking<'_> {
         what
     }
 
-    fn what_to_do(&self, id: &str, standing: &Standing) -> String {
+    fn what_to_do(&self, id: &str, standing: &Standing, state: Option<State>) -> String {
         let word = || format!("{}{}", shell_word(id), of_agent(self.agent));
         if let Some(source) = &standing.source {
             return source.remedy.clone();
         }
-        if standing.login_expires.is_some() {
+        if matches!(state, Some(State::LoginExpires(_) | State::LoginExpired)) {
             return format!("Log in again: {}", log_in(id));
         }
         match &standing.fate {
@@ -357,8 +330,7 @@ impl Looking<'_> {
             Fate::Lost(Loss::Uncertain) => format!("Find out with: clawkeep refresh {}", word()),
             Fate::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
             Fate::Open(_) if standing.renewal == Renewal::Elsewhere(Owner::ClaudeCode) => {
-                "Start `claude` on this host, which renews it; where that does not help, run `claude setup-token` there."
-                    .to_owned()
+                START_CLAUDE.to_owned()
             }
             Fate::Open(_) if standing.renewal == Renewal::Elsewhere(Owner::CodexCli) => {
                 "Start `codex` on this host, which renews it; where that does not help, run `codex login` there."

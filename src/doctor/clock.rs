@@ -93,7 +93,7 @@ fn login(layout: &Layout) -> Option<Finding> {
         Finding::new(FindingId::ClockLogin, message)
             .path(path)
             .advice(format!(
-                "{SET_CLOCK}   and if it is right, start claude once"
+                "{SET_CLOCK} If it is right: start `claude` once on this host"
             ))
     })
 }

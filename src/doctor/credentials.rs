@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId};
+use crate::audit::{EventKind, Filter, KindFilter};
+pub use crate::domain::of_agent;
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, ExpiryFault, Misnamed, Owner,
     ProfileId, ProviderId, Section, StoreDoc, UnixMs, from_outside,
@@ -11,7 +13,8 @@ use crate::domain::{
 use crate::health::{Health, Status, assess, remaining_short};
 use crate::oauth::{Providers, is_answer_unopened};
 use crate::selection::{Why, rest};
-use crate::vault::{Grant, GrantState};
+use crate::sync::{LoginReport, START_CLAUDE};
+use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -268,6 +271,9 @@ fn standing(
         return Some(of_borrowed(evidence, examined, (id, from), credential));
     }
     let health = assess(credential, evidence.now);
+    if let Some(of_program) = of_claude_code(evidence, examined, id, health) {
+        return of_program;
+    }
     let renews = is_renewed(&examined.doc, id, credential);
     let is_blank = credential
         .expose_secret()
@@ -311,6 +317,82 @@ fn standing(
             .profile(id)
             .advice(fix),
     )
+}
+
+/// What there is to say of a token that Claude Code refreshes while its login lasts: nothing before it expires. `None` where
+/// it does not, or that is not known.
+fn of_claude_code(
+    evidence: &Evidence<'_>,
+    examined: &ExaminedAgent,
+    id: &str,
+    health: Health,
+) -> Option<Option<Finding>> {
+    let is_its = |report: &&LoginReport| report.profile == id && report.is_in_use();
+    let report = examined.logins.iter().find(is_its)?;
+    if Owner::of(id) != Owner::ClaudeCode || health.expires_at.is_none() {
+        return None;
+    }
+    let is_over = report.login_expires.is_some_and(|at| at <= evidence.now);
+    let agent = &examined.agent.name;
+    let came_in_short = || {
+        let vault = evidence.vault.unlocked()?;
+        let expires = UnixMs(health.expires_at?.floor_ms());
+        is_short_lived(vault, agent, id, expires).ok()
+    };
+    match health.status {
+        _ if is_over => None,
+        Status::Expiring
+            if report.is_refreshable_for(0, evidence.now) || came_in_short() == Some(true) =>
+        {
+            Some(None)
+        }
+        Status::Expired => {
+            let message = format!(
+                "{id} expired {} ago and has not been refreshed",
+                left(health)
+            );
+            let finding = Finding::new(FindingId::CredentialOverdue, message);
+            Some(Some(finding.agent(agent).profile(id).advice(START_CLAUDE)))
+        }
+        _ => None,
+    }
+}
+
+/// An access token that lasts no longer than this when it comes in is refreshed by its owner, in milliseconds: two days. Claude
+/// Code's last eight hours, its long-lived ones a year.
+const SHORT_LIVED_MS: i64 = 2 * 86_400_000;
+
+/// Whether another program's token with that expiry came in as one of a few hours.
+///
+/// # Errors
+/// When the vault cannot be read.
+pub(crate) fn is_short_lived(
+    vault: &UnlockedVault,
+    agent: &AgentName,
+    id: &str,
+    expires: UnixMs,
+) -> Result<bool, VaultError> {
+    const CHANGES: [EventKind; 5] = [
+        EventKind::SyncApplied,
+        EventKind::ProfileCreated,
+        EventKind::ProfileUpdated,
+        EventKind::ProfileRestored,
+        EventKind::ImportApplied,
+    ];
+    let filter = Filter {
+        agent: Some(agent.as_str().to_owned()),
+        profile: Some(id.to_owned()),
+        kinds: CHANGES.map(KindFilter::only).to_vec(),
+        ..Filter::default()
+    };
+    for event in vault.history(&filter)? {
+        let event = event?;
+        // Other changes of the entry say nothing of when its token came in.
+        if event.token_before != event.token_after {
+            return Ok(expires.0.saturating_sub(event.at.0) <= SHORT_LIVED_MS);
+        }
+    }
+    Ok(false)
 }
 
 /// How a login stands that another program keeps.
@@ -427,15 +509,6 @@ pub fn how_to_log_in(
     }
     let paste = paste(id, &provider, credential.kind);
     format!("Log in again with the gateway, or: {paste}{whose}")
-}
-
-/// The argument that names an agent to a command; nothing for the one that goes without saying, or that no id leads to.
-#[must_use]
-pub fn of_agent(agent: &AgentName) -> String {
-    if *agent == AgentName::default() || agent.as_str().contains('/') {
-        return String::new();
-    }
-    format!(" --agent {}", shell_word(agent.as_str()))
 }
 
 /// What the reference's doctor says of the two mirrored logins; for the others, what this program can do.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::words::shell_path;
 use super::{Evidence, Finding, FindingId};
 use crate::config::Layout;
-use crate::domain::{CLAUDE_CLI, UnixMs, shell_quoted};
+use crate::domain::{CLAUDE_CLI, UnixMs, of_agent};
 use crate::health::remaining_short;
 use crate::sync::{LoginReport, LoginState, log_in};
 
@@ -31,7 +31,9 @@ fn state(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Finding> 
             FindingId::SourceOtherAccount
         }
         LoginState::EarlierExpiry => FindingId::SourceEarlier,
-        LoginState::ApiKeyMode | LoginState::InKeyring => FindingId::SourceNoLogin,
+        LoginState::ApiKeyMode | LoginState::InKeyring | LoginState::NoLogin => {
+            FindingId::SourceNoLogin
+        }
         _ => return None,
     };
     let mut remedy = report.remedy();
@@ -50,15 +52,20 @@ fn state(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Finding> 
 fn keep_both(layout: &Layout, report: &LoginReport) -> String {
     let dir = Path::new(&report.place).parent();
     let dir = dir.map_or_else(String::new, |dir| shell_path(layout, dir));
+    let whose = of_agent(&report.agent);
     match report.profile {
         CLAUDE_CLI => format!(
             "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} claude setup-token, then: \
-             clawkeep models auth paste-token --provider anthropic --profile-id {}",
-            shell_quoted("anthropic:second")
+             clawkeep models auth paste-token --provider anthropic --profile-id \
+             anthropic:second{whose} (the configuration then names this one alone); then use both: \
+             clawkeep models auth order set --provider anthropic{whose} anthropic:claude-cli \
+             anthropic:second"
         ),
-        _ => "Keep both as two profiles: clawkeep models auth login --provider openai-codex \
-         --profile-id openai-codex:second"
-            .to_owned(),
+        _ => format!(
+            "Keep both as two profiles: clawkeep models auth login --provider openai-codex \
+             --profile-id openai-codex:second{whose}; then use both: clawkeep models auth order \
+             set --provider openai-codex{whose} openai-codex:codex-cli openai-codex:second"
+        ),
     }
 }
 

@@ -24,6 +24,7 @@ mod words;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
+pub(crate) use credentials::is_short_lived;
 pub use credentials::{
     how_to_lend_again, how_to_log_in, how_to_renew, how_to_replace, login_again, misnamed,
     of_agent, paste,

@@ -64,6 +64,12 @@ impl ExpiryFault {
         fault.filter(|fault| *fault != Self::Zero || !may_be_zero)
     }
 
+    /// Whether there is no expiry, rather than one that cannot be relied on.
+    #[must_use]
+    pub fn is_absent(self) -> bool {
+        matches!(self, Self::Missing | Self::Zero)
+    }
+
     /// The name in JSON output.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -32,7 +32,7 @@ pub use ids::{
 pub use jwt::{jwt_claims, jwt_expiry};
 pub use secret::SecretJson;
 pub use secret_rules::{SECRET_MAX, SecretFault, check_secret};
-pub use shell::{always_shell_quoted, shell_quoted};
+pub use shell::{always_shell_quoted, of_agent, shell_quoted};
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::{escaped, escaped_lines, from_outside, is_hidden, without_bom};

@@ -1,6 +1,6 @@
 //! Words of a command as a shell takes them.
 
-use super::is_hidden;
+use super::{AgentName, is_hidden};
 
 /// Returns a word as a shell takes it, in quotes where it needs them.
 #[must_use]
@@ -10,6 +10,16 @@ pub fn shell_quoted(word: &str) -> String {
         return word.to_owned();
     }
     always_shell_quoted(word)
+}
+
+/// Returns the argument that names an agent to a command: nothing for `main`, or for one that no
+/// id leads to.
+#[must_use]
+pub fn of_agent(agent: &AgentName) -> String {
+    if *agent == AgentName::default() || agent.as_str().contains('/') {
+        return String::new();
+    }
+    format!(" --agent {}", shell_quoted(agent.as_str()))
 }
 
 /// Returns a word in the quotes of a shell.

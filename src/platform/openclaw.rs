@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::trust::Trust;
-use super::{FileError, exists, look_for, resolve_existing};
+use super::{FileError, look_for, resolve_existing};
 
 /// Name of OpenClaw's state directory below the home directory.
 pub const STATE_DIR_NAME: &str = ".openclaw";

@@ -46,7 +46,8 @@ pub fn read_codex_cli(
 
 /// Whether `config.toml` says that the login is in the keyring: `cli_auth_credentials_store = "keyring"` among the keys before
 /// the first table. With `"auto"` the login may be there too; nothing says so, and it does not count.
-fn is_in_keyring(config: &[u8]) -> bool {
+#[must_use]
+pub fn is_in_keyring(config: &[u8]) -> bool {
     let text = String::from_utf8_lossy(config);
     let keys = text
         .lines()

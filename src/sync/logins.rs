@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{AgentName, CLAUDE_CLI, ExpiryFault, Owner, UnixMs, shell_quoted};
+use crate::domain::{AgentName, CLAUDE_CLI, ExpiryFault, Owner, UnixMs, of_agent, shell_quoted};
 use crate::health::remaining_short;
 use crate::sources::SourceFault;
 
@@ -49,6 +49,8 @@ pub enum LoginState {
     InKeyring,
     /// It has no refresh token.
     NoRefreshToken,
+    /// The program is not logged in there, and nothing is stored.
+    NoLogin,
 }
 
 impl LoginState {
@@ -67,6 +69,7 @@ impl LoginState {
             Self::ApiKeyMode => "api-key-mode",
             Self::InKeyring => "in-keyring",
             Self::NoRefreshToken => "no-refresh-token",
+            Self::NoLogin => "no-login",
         }
     }
 
@@ -102,6 +105,8 @@ pub struct LoginReport {
     pub is_kept: bool,
     /// Whether whoever was handed its token was warned of it, once.
     pub(super) is_warned: bool,
+    /// Whether the agent has another credential for what the program is used for.
+    pub is_served: bool,
     /// Whether this is the source of another `CLAUDE_CONFIG_DIR` or `CODEX_HOME`, as it was when it
     /// was read last.
     pub is_elsewhere: bool,
@@ -123,6 +128,7 @@ impl LoginReport {
         self.needs_attention()
             && !self.is_elsewhere
             && !self.is_warned
+            && !self.is_only_a_note()
             && (self.is_stored
                 || matches!(
                     self.state,
@@ -136,10 +142,40 @@ impl LoginReport {
         matches!(self.state, LoginState::LoggedOut { .. }) && self.is_stored
     }
 
+    /// Whether it matters to `doctor` alone, and to `sync` with `--verbose`: there is nothing to
+    /// import that the agent needs.
+    #[must_use]
+    pub fn is_only_a_note(&self) -> bool {
+        match self.state {
+            LoginState::NoLogin => true,
+            LoginState::ApiKeyMode => self.is_served,
+            _ => false,
+        }
+    }
+
+    /// Whether the profile is the login that its program has now.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.is_stored
+            && !self.is_elsewhere
+            && matches!(
+                self.state,
+                LoginState::Usable | LoginState::AccountChanged { .. }
+            )
+    }
+
+    /// Whether Claude Code can refresh the login by itself for longer than `ms`: the date on which
+    /// a person has to log in is known, and further ahead.
+    #[must_use]
+    pub fn is_refreshable_for(&self, ms: i64, now: UnixMs) -> bool {
+        let is_ahead = |at: UnixMs| at.0.saturating_sub(now.0) > ms;
+        self.is_in_use() && self.login_expires.is_some_and(is_ahead)
+    }
+
     /// The program that owns the login.
     #[must_use]
     pub fn program(&self) -> &'static str {
-        program(self.profile)
+        Owner::of(self.profile).program()
     }
 
     /// What is so, one sentence without its full stop. `place` is the source as it is to be shown.
@@ -207,6 +243,9 @@ impl LoginReport {
                  which is not read; so {place} was not imported{}",
                 kept()
             ),
+            LoginState::NoLogin => {
+                format!("{program} is not logged in: {place} holds no login to import")
+            }
             LoginState::NoRefreshToken => format!(
                 "the login in {place} has no refresh token, so it was not imported{}",
                 kept()
@@ -248,17 +287,25 @@ impl LoginReport {
                  with the other account: {log_in}"
             ),
             LoginState::NotReadable(fault) => fault_remedy(place, fault, log_in),
-            LoginState::ApiKeyMode => {
-                "Import the key: clawkeep models auth paste-api-key --provider openai".to_owned()
-            }
+            LoginState::ApiKeyMode => format!(
+                "Import the key: clawkeep import{whose} {}",
+                shell_quoted(place)
+            ),
             LoginState::InKeyring => {
                 "Let Codex write its file: set cli_auth_credentials_store = \"file\" in its \
                  config.toml, then run: codex login"
                     .to_owned()
             }
             LoginState::NoRefreshToken => format!("Log in again: {log_in}"),
+            LoginState::NoLogin => format!("Log in: {log_in}"),
         }
     }
+}
+
+/// Whether a source's file is gone. On macOS its login may be in the keychain, and the path stands for the item.
+fn is_removed(place: &str) -> bool {
+    let path = Path::new(place);
+    !cfg!(target_os = "macos") && path.is_absolute() && matches!(path.try_exists(), Ok(false))
 }
 
 /// What a person does about a source that cannot be read.
@@ -279,12 +326,8 @@ pub fn fault_remedy(place: &str, fault: &SourceFault, log_in: &str) -> String {
     }
 }
 
-fn program(profile: &str) -> &'static str {
-    match Owner::of(profile) {
-        Owner::CodexCli => "Codex CLI",
-        _ => "Claude Code",
-    }
-}
+/// What a person does about an expired token of Claude Code's whose login is still good.
+pub const START_CLAUDE: &str = "Start `claude` once on this host, which refreshes it.";
 
 /// The command with which a person logs in to the program that a profile mirrors.
 #[must_use]
@@ -300,15 +343,6 @@ fn variable(profile: &str) -> &'static str {
         CLAUDE_CLI => "CLAUDE_CONFIG_DIR",
         _ => "CODEX_HOME",
     }
-}
-
-/// The argument that names an agent to a command; nothing for `main`, or for one that no id leads
-/// to.
-fn of_agent(agent: &AgentName) -> String {
-    if *agent == AgentName::default() || agent.as_str().contains('/') {
-        return String::new();
-    }
-    format!(" --agent {}", shell_quoted(agent.as_str()))
 }
 
 /// Where a stored login came from, and whose it is.
@@ -459,6 +493,20 @@ impl SourceNote {
         self.from.as_ref().is_some_and(|from| from.place == place)
     }
 
+    /// Whether the program was logged out at that place when it was read last.
+    pub(super) fn is_logged_out(&self, place: &str) -> bool {
+        let refused = self.refused.get(place);
+        let state = refused.and_then(|refused| LoginState::of_note(&refused.why));
+        matches!(state, Some(LoginState::LoggedOut { .. }))
+    }
+
+    /// Forgets the logins of other places than `here` whose file is gone.
+    pub(super) fn forget_removed(&mut self, here: &str) {
+        let from = self.from.as_ref().map(|from| from.place.clone());
+        self.refused
+            .retain(|place, _| place == here || from.as_ref() == Some(place) || !is_removed(place));
+    }
+
     /// Whether the user keeps the stored login on purpose, for as long as the source at that place
     /// says this.
     pub(super) fn is_kept(&self, place: &str, why: &str, account: Option<&String>) -> bool {
@@ -478,7 +526,12 @@ impl SourceNote {
         others.filter_map(|(place, refused)| {
             let state = LoginState::of_note(&refused.why)?;
             let is_logout = matches!(state, LoginState::LoggedOut { .. });
-            (!is_logout || self.is_from(place)).then_some((place.as_str(), state, refused.is_kept))
+            let is_there = self.is_from(place) || !is_removed(place);
+            (is_there && (!is_logout || self.is_from(place))).then_some((
+                place.as_str(),
+                state,
+                refused.is_kept,
+            ))
         })
     }
 }

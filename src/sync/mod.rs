@@ -38,7 +38,7 @@ pub use edited::{Edited, EditedBy};
 pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, RESTORE, SyncMode, queue_path};
 pub use error::SyncError;
 pub use hand_out::{Handing, Renewals};
-pub use logins::{LoginReport, LoginState, fault_remedy, log_in};
+pub use logins::{LoginReport, LoginState, START_CLAUDE, fault_remedy, log_in};
 pub use notice::{Notice, Writer};
 pub use observe::Keeping;
 pub use old_copy::Undoes;

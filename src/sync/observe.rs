@@ -200,6 +200,7 @@ fn noted(notes: &BTreeMap<String, SourceNote>, doc: &StoreDoc, planned: &[Planne
         let before = notes.get(planned.profile).cloned().unwrap_or_default();
         let mut after = before.clone();
         let place = planned.place.as_str();
+        after.forget_removed(place);
         // Another directory without a login is no logout.
         let is_others = before.from.is_some() && !before.is_from(place);
         let why = reason(&planned.decision, is_stored && !is_others);

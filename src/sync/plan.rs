@@ -53,6 +53,8 @@ pub enum ReplaceReason {
     OtherAccount,
     /// The login comes from another place than the stored one, and whose it is cannot be known.
     OtherPlace,
+    /// The source was logged out and is logged in again: what is stored may have been revoked.
+    LoggedInAgain,
     /// The user chose the source's login.
     Chosen,
 }
@@ -69,6 +71,7 @@ impl ReplaceReason {
             Self::SourceLater => "source-later",
             Self::OtherAccount => "other-account",
             Self::OtherPlace => "other-place",
+            Self::LoggedInAgain => "logged-in-again",
             Self::Chosen => "chosen",
         }
     }
@@ -261,7 +264,7 @@ pub fn by_account(decision: Decision, relation: Relation) -> Decision {
         (
             Decision::Replace {
                 entry,
-                why: ReplaceReason::SourceLater,
+                why: ReplaceReason::SourceLater | ReplaceReason::LoggedInAgain,
             },
             Relation::OtherAccount
             | Relation::OtherAccountElsewhere {
@@ -316,6 +319,24 @@ pub fn by_expiry(
         ) if stored.is_some() && source.is_none() => Decision::Replace {
             entry,
             why: ReplaceReason::StoredExpired,
+        },
+        (decision, _) => decision,
+    }
+}
+
+/// The decision after a logout at the same place: the new login replaces the stored one, also where it expires earlier. The
+/// logout may have revoked the stored one.
+#[must_use]
+pub fn after_logout(decision: Decision, entry: Option<SecretJson>) -> Decision {
+    match (decision, entry) {
+        (
+            Decision::Keep {
+                why: KeepReason::StoredLater,
+            },
+            Some(entry),
+        ) => Decision::Replace {
+            entry,
+            why: ReplaceReason::LoggedInAgain,
         },
         (decision, _) => decision,
     }

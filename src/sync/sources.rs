@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use super::logins::{LoginReport, LoginState, SourceNote};
 use super::notice::Notice;
 use super::plan::{
-    Decision, KeepReason, Relation, ReplaceReason, by_account, by_expiry, chosen,
+    Decision, KeepReason, Relation, ReplaceReason, after_logout, by_account, by_expiry, chosen,
     claude_code_entry, codex_cli_entry, plan_claude_code, plan_codex_cli_beside,
 };
 use super::renew::Owned;
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
-    AgentName, CLAUDE_CLI, CODEX_CLI, Credential, Expiry, ExpiryFault, Owner, SecretJson, Section,
-    StoreDoc, UnixMs, from_outside, normalize_provider,
+    AgentName, CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Expiry, ExpiryFault, Owner,
+    SecretJson, Section, StoreDoc, UnixMs, from_outside, normalize_provider, owner_by_path,
 };
 use crate::platform::{Access, FileError, read_trusted};
 use crate::sources::claude_code::{
@@ -28,7 +28,7 @@ use crate::sources::claude_code::{
 };
 use crate::sources::codex_cli::{CodexLogin, read_codex_cli};
 use crate::sources::legacy::{LegacyEntry, parse_auth, parse_oauth};
-use crate::sources::other_programs::owner_by_path;
+use crate::sources::other_programs::CODEX_KEY;
 use crate::sources::{FileContent, FileReading, LoggedOut, LoginKeychain, Reading, SourceFault};
 use crate::vault::ChangeNote;
 
@@ -311,6 +311,12 @@ impl LoginSources<'_> {
             shown,
             account,
             entry,
+            is_served: doc.credentials().any(|(id, credential)| {
+                id != CLAUDE_CLI
+                    && credential.is_readable()
+                    && normalize_provider(credential.provider) == "anthropic"
+            }),
+            is_key_imported: false,
             expiry,
             trouble: trouble(&reading),
         };
@@ -337,6 +343,11 @@ impl LoginSources<'_> {
             shown: self.codex_file.display().to_string(),
             account,
             entry,
+            is_served: doc.credentials().any(|(_, credential)| {
+                credential.kind == CredentialType::ApiKey
+                    && normalize_provider(credential.provider) == "openai"
+            }),
+            is_key_imported: doc.credential(CODEX_KEY).is_some(),
             // It is the token's own, or made here from the file's time.
             expiry: None,
             trouble: trouble(&reading),
@@ -393,6 +404,10 @@ struct Source {
     account: Option<String>,
     /// The entry that its login is stored as.
     entry: Option<SecretJson>,
+    /// Whether the agent has another credential for what the program is used for.
+    is_served: bool,
+    /// Whether the program's API key was imported. Codex CLI only.
+    is_key_imported: bool,
     /// When the token and the login itself expire, where the source says so.
     expiry: Option<(Expiry, Option<Expiry>)>,
     trouble: Option<SourceTrouble>,
@@ -403,7 +418,8 @@ impl Planning<'_> {
         self.notes.get(profile)
     }
 
-    /// Whether the account has to be known: the login differs from the stored one, or whose the stored one is is not known yet.
+    /// Whether the account has to be known: the login differs from the stored one, or it is not
+    /// known yet whose the stored one is.
     fn asks_for_account(&self, profile: &str, place: &str, decision: &Decision) -> bool {
         let is_same = matches!(
             decision,
@@ -436,6 +452,12 @@ impl Planning<'_> {
         }
     }
 
+    /// Whether the stored login came from a source that was logged out when it was read last.
+    fn is_back(&self, source: &Source) -> bool {
+        self.note(source.profile)
+            .is_some_and(|note| note.is_from(&source.place) && note.is_logged_out(&source.place))
+    }
+
     /// What is wrong with the expiry that a source notes.
     fn expiry_fault(&self, source: &Source) -> Option<ExpiryFault> {
         let (expires, _) = source.expiry?;
@@ -465,7 +487,11 @@ impl Planning<'_> {
                     stored.and_then(|stored| ExpiryFault::of(&Credential::of(stored), self.now)),
                     self.expiry_fault(&source),
                 );
-                let decision = by_expiry(decision, faults, source.entry.take());
+                let entry = source.entry.take();
+                let decision = match self.is_back(&source) && faults.1.is_none() {
+                    true => after_logout(decision, entry),
+                    false => by_expiry(decision, faults, entry),
+                };
                 by_account(decision, self.relation(&source))
             }
         };
@@ -499,12 +525,14 @@ impl Planning<'_> {
             (Some(SourceTrouble::LoggedOut(why)), _) => match why {
                 LoggedOut::NoExpiry(fault) => LoginState::OddExpiry(*fault),
                 LoggedOut::NoRefreshToken => LoginState::NoRefreshToken,
+                LoggedOut::ApiKeyMode if source.is_key_imported => return None,
                 LoggedOut::ApiKeyMode => LoginState::ApiKeyMode,
                 LoggedOut::InKeyring => LoginState::InKeyring,
                 // A stub in another directory is no logout of the login that is stored.
                 _ if has_stored && (was_here || note.is_none_or(|note| note.from.is_none())) => {
                     LoginState::LoggedOut { is_gone: false }
                 }
+                _ if !has_stored && !source.is_served => LoginState::NoLogin,
                 _ => return None,
             },
             (None, decision) => {
@@ -541,6 +569,7 @@ impl Planning<'_> {
             is_kept,
             is_warned: is_change && note.is_some_and(|note| note.is_warned),
             is_elsewhere: false,
+            is_served: source.is_served,
             login_expires: login_expires
                 .filter(|_| is_in_use)
                 .map(|at| UnixMs(at.floor_ms())),
@@ -568,6 +597,7 @@ impl Planning<'_> {
             is_kept: false,
             is_warned: false,
             is_elsewhere: true,
+            is_served: false,
             login_expires: None,
         }
     }

@@ -506,3 +506,250 @@ fn a_logout_and_the_day_of_the_next_login_are_alerts() {
     assert!(told.contains("logged-out"), "{told}");
     assert!(told.contains("claude auth login"), "{told}");
 }
+
+/// Whoever asks for silence has seen no warning.
+#[test]
+fn a_change_of_account_is_not_lost_in_a_quiet_command() {
+    let home = Home::with_claude("sk-test-1", 240);
+    account_in(&home, ".claude.json", "u-1");
+    home.run(&["sync"]).ok();
+    account_in(&home, ".claude.json", "u-2");
+    home.claude_login("sk-test-2", 250);
+    let quiet = |args: &[&str]| {
+        let run = home.run(args);
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{args:?}");
+    };
+    quiet(&["-q", "token", "--provider", "anthropic"]);
+    quiet(&["-q", "exec", "--provider", "anthropic", "--", "true"]);
+    let told = alerts(&home);
+    assert!(told.contains("account-changed"), "{told}");
+    let words = "is another account's login now";
+    assert!(home.run(&TOKEN).stderr.contains(words));
+    assert_eq!(home.run(&TOKEN).stderr, "", "it warns once");
+    assert!(found(&home, "source.other-account").contains(words));
+    let status = home.run(&["models", "status"]).ok();
+    assert!(status.contains("(another account's login now)"), "{status}");
+    home.run(&KEEP).ok();
+    let status = home.run(&["models", "status"]).ok();
+    assert!(!status.contains("another account"), "{status}");
+}
+
+/// What one pass of `watch` sends.
+fn alerts(home: &Home) -> String {
+    home.write("tell", "#!/bin/sh\ncat >> \"$HOME/told\"\n");
+    fs::set_permissions(home.at("tell"), fs::Permissions::from_mode(0o700)).unwrap();
+    let target = format!("command:{}", home.at("tell").display());
+    home.run(&["watch", "--once", "--notify", &target]);
+    fs::read_to_string(home.at("told")).unwrap_or_default()
+}
+
+#[test]
+fn a_login_after_a_logout_wins_also_where_it_expires_earlier() {
+    let home = Home::with_claude("sk-test-old", 48);
+    home.run(&["sync"]).ok();
+    fs::remove_file(home.at(CLAUDE)).unwrap();
+    home.run(&CHECK).exits(1);
+    home.claude_login("sk-test-new", 8);
+    let token = home.run(&TOKEN);
+    let shown = (token.stdout.as_str(), token.stderr.as_str());
+    assert_eq!(shown, ("sk-test-new\n", ""));
+    let event = home.newest("sync.applied").unwrap();
+    assert_eq!(event["detail"]["why"], "logged-in-again", "{event}");
+
+    // The login of another account is announced as such.
+    account_in(&home, ".claude.json", "u-1");
+    home.run(&["sync"]).ok();
+    fs::remove_file(home.at(CLAUDE)).unwrap();
+    home.run(&["sync"]).ok();
+    account_in(&home, ".claude.json", "u-2");
+    home.claude_login("sk-test-other", 7);
+    let token = home.run(&TOKEN);
+    assert_eq!(token.stdout, "sk-test-other\n");
+    let words = "is another account's login now";
+    assert!(token.stderr.contains(words), "{token:?}");
+    home.assert_sound();
+}
+
+fn login_until(home: &Home, token_ms: i64, login_ms: Option<i64>) {
+    let mut login = json!({"accessToken": "sk-test-1", "expiresAt": now_ms() + token_ms});
+    if let Some(ms) = login_ms {
+        login["refreshTokenExpiresAt"] = json!(now_ms() + ms);
+    }
+    home.write(CLAUDE, json!({"claudeAiOauth": login}).to_string());
+}
+
+#[test]
+fn a_token_that_claude_code_refreshes_is_no_finding_before_it_expires() {
+    for (login, status) in [(Some(720 * HOUR), 0), (None, 2)] {
+        let home = Home::new();
+        login_until(&home, 8 * HOUR, login);
+        home.run(&["sync"]).ok();
+        home.run(&CHECK).exits(status);
+        let all = findings(&home);
+        let is_of_token = |id: &str| id.starts_with("credential.");
+        assert!(!all.iter().any(|(id, _)| is_of_token(id)), "{all:?}");
+    }
+    // One that came in as a long-lived one is not refreshed.
+    let home = Home::new();
+    login_until(&home, 20 * HOUR, Some(2 * HOUR));
+    home.run(&CHECK).exits(2);
+    assert!(found(&home, "source.login-expiring").contains("login expires in 2h"));
+}
+
+#[test]
+fn an_expired_token_of_a_good_login_has_one_remedy() {
+    let home = Home::new();
+    login_until(&home, -HOUR, Some(720 * HOUR));
+    home.run(&["sync"]).ok();
+    let status = home.run(&CHECK).exits(1);
+    assert!(status.stdout.contains("expired 1h ago"), "{status:?}");
+    assert!(!status.stdout.contains("expires in 0m"), "{status:?}");
+    let remedy = "Start `claude` once on this host";
+    let words = found(&home, "credential.overdue");
+    assert!(words.contains(remedy), "{words}");
+    let token = home.run(&TOKEN);
+    assert!(token.stderr.contains(remedy), "{token:?}");
+    for (id, words) in findings(&home) {
+        assert!(!words.contains("setup-token"), "{id}: {words}");
+    }
+    let mut clawdbot = std::process::Command::new("bash");
+    clawdbot
+        .args(["-c", "exec -a clawdbot \"$0\" models status"])
+        .arg(env!("CARGO_BIN_EXE_clawkeep"))
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin");
+    let reference: Run = clawdbot.output().unwrap().into();
+    assert!(
+        reference.stdout.contains("expired expires in 0m"),
+        "{reference:?}"
+    );
+}
+
+#[test]
+fn both_accounts_are_candidates_after_what_doctor_says() {
+    let home = Home::with_claude("sk-test-1", 240);
+    login_in(&home, WORK, "sk-test-work", 250);
+    account_in(&home, ".claude.json", "u-1");
+    account_in(&home, &format!("{WORK}/.claude.json"), "u-2");
+    home.run(&["sync"]).ok();
+    in_dir(&home, WORK, &["sync"]).ok();
+    let words = found(&home, "source.other-account");
+    let order = "clawkeep models auth order set --provider anthropic anthropic:claude-cli \
+                 anthropic:second";
+    assert!(words.contains(order), "{words}");
+    let paste = ["models", "auth", "paste-token", "--provider", "anthropic"];
+    let paste = [&paste[..], &["--profile-id", "anthropic:second"]].concat();
+    home.run_with_input(&paste, "sk-ant-oat01-test-0123456789\n")
+        .ok();
+    let order: Vec<&str> = order.split_whitespace().skip(1).collect();
+    home.run(&order).ok();
+    let list = ["models", "auth", "candidates", "--provider", "anthropic"];
+    let candidates = home.run(&list).ok();
+    for id in [ID, "anthropic:second"] {
+        assert!(candidates.contains(id), "{candidates}");
+    }
+    assert_eq!(home.run(&TOKEN).stdout, "sk-test-1\n");
+}
+
+#[test]
+#[cfg(not(target_os = "macos"))]
+fn a_directory_that_was_removed_is_forgotten() {
+    let home = Home::with_claude("sk-test-1", 240);
+    login_in(&home, WORK, "sk-test-work", 250);
+    home.run(&["sync"]).ok();
+    in_dir(&home, WORK, &["sync"]).ok();
+    assert!(found(&home, "source.other-account").contains(WORK));
+    fs::remove_dir_all(home.at(WORK)).unwrap();
+    assert!(home.run(&["sync"]).ok().contains("up to date"));
+    let all = findings(&home);
+    assert!(
+        !all.iter().any(|(id, _)| id == "source.other-account"),
+        "{all:?}"
+    );
+    // It is forgotten, not hidden.
+    fs::create_dir(home.at(WORK)).unwrap();
+    home.write(&format!("{WORK}/.credentials.json"), "{}");
+    assert!(home.run(&["sync"]).ok().contains("up to date"));
+}
+
+#[test]
+fn a_key_of_codex_is_imported_with_the_command_that_is_named() {
+    let home = Home::new();
+    let auth = ".codex/auth.json";
+    home.write(
+        auth,
+        r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "sk-test-key"}"#,
+    );
+    let sync = home.run(&["sync"]);
+    let remedy = format!("clawkeep import {}", home.at(auth).display());
+    assert!(sync.stderr.contains(&remedy), "{sync:?}");
+    // Another key of the provider: only doctor notes it.
+    let paste = ["models", "auth", "paste-api-key", "--provider", "openai"];
+    home.run_with_input(&paste, "sk-test-other-0123456789abcdef\n")
+        .ok();
+    assert_eq!(home.run(&["sync"]).stderr, "");
+    assert!(found(&home, "source.no-login").contains(&remedy));
+    home.run(&["import", home.at(auth).to_str().unwrap()]).ok();
+    assert_eq!(home.run(&["sync"]).stderr, "");
+    let all = findings(&home);
+    assert!(
+        !all.iter().any(|(id, _)| id == "source.no-login"),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn an_expiry_that_cannot_be_relied_on_is_unknown_and_replaces_nothing() {
+    for expiry in ["1900000000", "1.5e99"] {
+        let home = Home::with_claude("sk-test-good", 240);
+        home.run(&["sync"]).ok();
+        let login = |expiry: &str| {
+            let login = r#"{"claudeAiOauth": {"accessToken": "sk-test-odd", "expiresAt": "#;
+            format!("{login}{expiry}}}}}")
+        };
+        home.write(CLAUDE, login(expiry));
+        let token = home.run(&TOKEN);
+        assert_eq!(token.stdout, "sk-test-good\n", "{expiry}: {token:?}");
+        assert!(token.stderr.contains("cannot be relied on"), "{token:?}");
+
+        let home = Home::new();
+        home.write(CLAUDE, login(expiry));
+        let status = home.run(&CHECK);
+        assert_ne!(status.status, 0, "{expiry}: {status:?}");
+        let shown = "unknown expires unknown";
+        assert!(status.stdout.contains(shown), "{expiry}: {status:?}");
+        let list = home.run(&["models", "auth", "list"]).ok();
+        let line = list.lines().find(|line| line.starts_with(ID)).unwrap();
+        assert!(line.contains("unknown"), "{line}");
+    }
+}
+
+#[test]
+fn why_there_is_no_login_is_said() {
+    let home = Home::new();
+    home.write(CLAUDE, "{}");
+    assert!(!home.run(&["sync"]).stderr.contains("not logged in"));
+    let words = "Claude Code is not logged in";
+    assert!(home.run(&["-v", "sync"]).stderr.contains(words));
+    assert!(found(&home, "source.no-login").contains("claude auth login"));
+    let paste = ["models", "auth", "paste-api-key", "--provider", "anthropic"];
+    home.run_with_input(&paste, "sk-ant-api03-test-0123456789abcdef\n")
+        .ok();
+    let all = findings(&home);
+    assert!(
+        !all.iter().any(|(id, _)| id == "source.no-login"),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn a_login_that_was_expired_when_it_was_written_has_a_readable_remedy() {
+    let home = Home::new();
+    login_until(&home, -3 * HOUR, None);
+    let words = found(&home, "clock.login");
+    assert!(
+        words.contains("timedatectl. If it is right: start `claude` once"),
+        "{words}"
+    );
+}

@@ -47,7 +47,9 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
                 "other-account" => "is another account's login now",
                 _ => "is another login now; whether it is of the same account cannot be known",
             };
-            format!("Warning: {profile}, from {place}, {whose}. To keep both: clawkeep doctor")
+            format!(
+                "Warning: {profile} {whose}. It came from {place}. To keep both, see: clawkeep doctor"
+            )
         }
         Notice::SetAside {
             path,

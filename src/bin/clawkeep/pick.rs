@@ -13,7 +13,8 @@ use clawkeep::selection::{
     unusable,
 };
 use clawkeep::sync::{
-    DUE_BELOW_MS, Handing, Loaded, NotRenewed, Renewals, Renewer, Rules, When, is_due,
+    DUE_BELOW_MS, Handing, Loaded, LoginReport, NotRenewed, Renewals, Renewer, Rules, START_CLAUDE,
+    When, is_due,
 };
 use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
@@ -194,6 +195,7 @@ impl How {
     }
 
     /// Notes that whoever is handed a token has been warned that it is another account's: the load has said so, and says it once.
+    /// With `--quiet` nobody was warned.
     fn note_announced(
         context: &Context,
         vault: &mut UnlockedVault,
@@ -201,7 +203,8 @@ impl How {
         loaded: &Loaded,
         picked: &Picked,
     ) -> Result<(), Failure> {
-        if context.rules == Rules::Own && loaded.has_unannounced(picked.id.as_str()) {
+        let is_warned = context.rules == Rules::Own && context.ui.shows_notes();
+        if is_warned && loaded.has_unannounced(picked.id.as_str()) {
             context.with_engine(vault, |engine| engine.take_unannounced(agent, &picked.id))?;
         }
         Ok(())
@@ -546,6 +549,14 @@ fn secret_of(doc: &StoreDoc, id: &ProfileId, credential: &Credential<'_>) -> Sec
     secret.to_owned().into()
 }
 
+/// Whether a profile is Claude Code's own login, which that program refreshes when it starts.
+fn is_refreshed_by_claude_code(loaded: &Loaded, id: &ProfileId, now: UnixMs) -> bool {
+    let is_its = |report: &&LoginReport| report.profile == id.as_str() && report.is_in_use();
+    let report = loaded.logins.iter().find(is_its);
+    Owner::of(id.as_str()) == Owner::ClaudeCode
+        && report.is_some_and(|report| report.login_expires.is_none_or(|at| at > now))
+}
+
 /// Why nothing can be handed out, and what to do.
 fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Failure {
     let Found {
@@ -601,6 +612,9 @@ fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Fa
         .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
         .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
             Some(from) => Some(from.how_to_refresh()),
+            None if is_refreshed_by_claude_code(loaded, id, context.clock.now()) => {
+                Some(START_CLAUDE.to_owned())
+            }
             None => how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()),
         });
     let rests = passed.iter().find_map(|(id, _)| {

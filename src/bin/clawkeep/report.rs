@@ -173,12 +173,10 @@ impl Report {
         let lacks_one = !self.missing_in_use.is_empty() || !self.without_usable.is_empty();
         if is_missing || lacks_one || self.has_lost_a_provider() {
             1
-        } else if any(&[Status::Expiring])
-            || self
-                .profile_expiries
-                .iter()
-                .any(|profile| profile.is_login_expiring)
-        {
+        } else if self.expirable().any(|profile| {
+            let is_expiring = profile.health.status == Status::Expiring && !profile.is_refreshed;
+            is_expiring || profile.is_login_expiring || profile.expiry_fault.is_some()
+        }) {
             2
         } else {
             0

@@ -147,6 +147,11 @@ impl Ui {
         }
     }
 
+    /// Whether a note is shown: not with `--quiet`.
+    pub(crate) fn shows_notes(&self) -> bool {
+        self.loudness >= Loudness::Normal
+    }
+
     /// Says something that must be heard, even with `--quiet`.
     pub(crate) fn warn(&self, text: &str) {
         say(&one_line(text));

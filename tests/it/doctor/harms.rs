@@ -338,7 +338,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     (FindingId::SourceNoLogin, |home| {
         home.write(".codex/auth.json", r#"{"OPENAI_API_KEY": "sk-test"}"#);
         by_hand(|home, fix| {
-            assert!(fix.contains("paste-api-key --provider openai"), "{fix}");
+            assert!(fix.contains("clawkeep import "), "{fix}");
             fs::remove_file(home.at(".codex/auth.json")).unwrap();
         })
     }),

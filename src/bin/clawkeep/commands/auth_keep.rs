@@ -81,7 +81,10 @@ impl Adopt {
             Some(report) if loaded.doc.credential(id).is_some() => one_line(&report.place),
             _ => {
                 return Err(Failure::Refused {
-                    what: format!("{} has no login here that could be imported", program(id)),
+                    what: format!(
+                        "{} has no login here that could be imported",
+                        Owner::of(id).program()
+                    ),
                     next: format!("Log in: {}", clawkeep::sync::log_in(id)),
                 });
             }
@@ -95,13 +98,6 @@ impl Adopt {
             format!("{id} is the login in {place} already.\n")
         })?;
         context.verdict(loaded)
-    }
-}
-
-fn program(id: &str) -> &'static str {
-    match Owner::of(id) {
-        Owner::CodexCli => "Codex CLI",
-        _ => "Claude Code",
     }
 }
 

@@ -149,11 +149,16 @@ impl<'d> Row<'d> {
         is_readable.then(|| masked(self.credential.expose_secret().unwrap_or_default()))
     }
 
+    /// Whether it has an expiry that cannot be relied on.
+    fn has_odd_expiry(&self) -> bool {
+        self.fault.is_some_and(|fault| !fault.is_absent())
+    }
+
     fn status(&self) -> &'static str {
         match (self.credential.entry_fault(), self.health.status) {
             (Some(fault), _) => fault.as_str(),
             // A token whose expiry says nothing is not one without an expiry.
-            (None, Status::Static) if self.fault.is_some() => "unknown",
+            (None, _) if self.has_odd_expiry() => "unknown",
             (None, status) => status.as_str(),
         }
     }
@@ -198,6 +203,7 @@ impl<'d> Row<'d> {
             }
         }
         let expires = match (self.health.status, self.health.remaining_ms) {
+            _ if self.has_odd_expiry() => "unknown".to_owned(),
             (Status::Expired, Some(left)) => format!("{} ago", remaining_short(-left)),
             (_, Some(left)) => format!("in {}", remaining_short(left)),
             (_, None) => "-".to_owned(),

@@ -12,6 +12,7 @@ use clawkeep::domain::{
 };
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{Access, harden, read_trusted};
+use clawkeep::sources::codex_cli::is_in_keyring;
 use clawkeep::sources::other_programs::{is_own_legacy_file, owner_by_format};
 use clawkeep::sources::recognise::FileKind;
 use clawkeep::sync::import::{ImportFile, Imported};
@@ -342,15 +343,7 @@ fn has_login_in_keyring(path: &Path) -> bool {
     let Ok(Some(settings)) = settings else {
         return false;
     };
-    let text = String::from_utf8_lossy(&settings.bytes);
-    text.lines()
-        .filter_map(|line| line.split_once('='))
-        .any(|(name, value)| {
-            name.trim() == "cli_auth_credentials_store"
-                && ["\"keyring\"", "'keyring'"]
-                    .iter()
-                    .any(|word| value.contains(word))
-        })
+    is_in_keyring(&settings.bytes)
 }
 
 /// Where the configuration names a provider's profiles, the gateway tries no others.

@@ -106,9 +106,17 @@ impl Tally {
         // What every command tells, the load has told.
         let quiet = loaded.logins.iter().filter(|report| !report.is_urgent());
         for report in quiet.filter(|report| report.needs_attention() && !report.is_elsewhere) {
-            context.ui.notice(&Notice::Login(Box::new(report.clone())));
+            let notice = Notice::Login(Box::new(report.clone()));
+            if report.is_only_a_note() {
+                let words = crate::notices::words(&notice);
+                context.ui.detail(&words.unwrap_or_default());
+            } else {
+                context.ui.notice(&notice);
+            }
         }
-        let is_worth_it = |report: &&LoginReport| report.needs_attention() && report.is_stored;
+        let is_worth_it = |report: &&LoginReport| {
+            report.needs_attention() && report.is_stored && !report.is_only_a_note()
+        };
         let attention = loaded.logins.iter().filter(is_worth_it).count();
         let noun = if changes.profiles == 1 {
             "profile"

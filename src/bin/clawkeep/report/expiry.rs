@@ -36,6 +36,10 @@ pub(super) struct ProfileExpiry {
     pub(super) expiry_fault: Option<ExpiryFault>,
     /// The program has logged out, and the user does not keep the login on purpose.
     pub(super) is_logged_out: bool,
+    /// Whether it says when it expired; the reference says "expires in 0m".
+    pub(super) says_when_expired: bool,
+    /// Its program refreshes it, and a person need not log in within a day.
+    pub(super) is_refreshed: bool,
     /// A person has to log in within a day.
     pub(super) is_login_expiring: bool,
 }
@@ -78,6 +82,8 @@ pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<
             login_expires: None,
             expiry_fault: None,
             is_logged_out: false,
+            says_when_expired: false,
+            is_refreshed: false,
             is_login_expiring: false,
         })
         .collect();
@@ -97,8 +103,8 @@ impl ProfileExpiry {
     fn mark(&mut self, credential: &Credential<'_>, logins: &[LoginReport], now: UnixMs) {
         let fault = ExpiryFault::of(credential, now);
         // An OAuth login without an expiry is "unknown" already.
-        let is_told = matches!(fault, Some(ExpiryFault::Missing | ExpiryFault::Zero));
-        self.expiry_fault = fault.filter(|_| !is_told);
+        self.expiry_fault = fault.filter(|fault| !fault.is_absent());
+        self.says_when_expired = true;
         if let Some(fault) = self.expiry_fault {
             self.marks.push(format!("its expiry {}", fault.words()));
         }
@@ -108,6 +114,7 @@ impl ProfileExpiry {
         };
         self.login = (report.state != LoginState::Usable).then(|| report.state.as_str());
         self.login_expires = report.login_expires;
+        self.is_refreshed = report.is_refreshable_for(WARN_AFTER_MS, now);
         self.is_logged_out = report.is_logged_out() && !report.is_kept;
         let kept = if report.is_kept { ", kept" } else { "" };
         let state = match &report.state {
@@ -123,6 +130,7 @@ impl ProfileExpiry {
             LoginState::NotReadable(_) => Some("its file cannot be read"),
             LoginState::ApiKeyMode => Some("now in API-key mode"),
             LoginState::InKeyring => Some("now in the keyring"),
+            LoginState::NoLogin => None,
             _ => Some("its file has no usable login"),
         };
         self.marks

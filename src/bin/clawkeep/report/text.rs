@@ -158,7 +158,12 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
         (None, end) => end.is_some_and(|end| end.ms() != 0.0),
     };
     let expiry = match has_end {
+        _ if profile.expiry_fault.is_some() => " expires unknown".to_owned(),
         _ if health.status == Status::Static => String::new(),
+        _ if profile.says_when_expired && health.status == Status::Expired => {
+            let left = health.remaining_ms.unwrap_or_default();
+            format!(" {} ago", remaining_short(-left))
+        }
         true => format!(" expires in {}", left()),
         false => " expires unknown".to_owned(),
     };
@@ -181,7 +186,10 @@ fn expiry_line(profile: &ProfileExpiry, colour: Colour) -> String {
     format!(
         "- {} {}{expiry}{source}{grant}{marks}\n",
         one_line(&profile.label),
-        word(health.status, colour)
+        match profile.expiry_fault {
+            Some(_) => word(Status::Missing, colour),
+            None => word(health.status, colour),
+        }
     )
 }
 
