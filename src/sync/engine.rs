@@ -459,7 +459,7 @@ impl<'e> Engine<'e> {
         let path = self.vault.path();
         match exists(path) {
             true => Ok(()),
-            false => Err(VaultError::Absent {
+            false => Err(VaultError::MovedAway {
                 path: path.to_owned(),
             }
             .into()),

@@ -241,6 +241,13 @@ fn capitalised(text: &str) -> String {
         .collect()
 }
 
+/// Whether a key of [`lasts`] is about another program's login.
+pub(crate) fn is_of_a_source(key: &str) -> bool {
+    ["login ", "borrowed "]
+        .iter()
+        .any(|start| key.starts_with(start))
+}
+
 /// Of what lasts until somebody does something: what it is about, and what is said when it is over.
 pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
     match notice {

@@ -5,4 +5,4 @@ mod schedule;
 mod settle;
 
 pub use schedule::{Attempt, Schedule, is_hopeless, next_transition};
-pub use settle::Settling;
+pub use settle::{Content, Settling};

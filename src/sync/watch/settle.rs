@@ -13,9 +13,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The longest that everything else is put off: a login is to be exported within a second.
 const MOST: Duration = Duration::from_millis(700);
 /// A file that is left alone is believed after so long, whatever is in it.
-const BELIEVED: Duration = Duration::from_secs(1);
+const BELIEVED: Duration = Duration::from_secs(2);
+/// And one that is gone: a logout is to be followed within two seconds, and a file that is replaced is gone for some milliseconds.
+const GONE: Duration = Duration::from_secs(1);
 /// And one that is not, after so long: who looks at it then may wait in vain.
 const FOR_EVER: Duration = Duration::from_secs(30);
+
+/// What is in a file that was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// It makes sense.
+    Whole,
+    /// It does not yet: one that is emptied and then written does not in between.
+    Partial,
+    /// There is no file.
+    Gone,
+}
 
 /// Which files are being written.
 #[derive(Debug, Default)]
@@ -48,16 +61,21 @@ impl Settling {
         self.since.get_or_insert(now);
     }
 
-    /// How long to wait before files are read; nothing when they can be now, all but those that are [held](Self::held). `is_whole`
-    /// says whether what is in a file makes sense: one that is emptied and then written does not in between.
-    pub fn wait(&mut self, now: Instant, is_whole: impl Fn(&Path) -> bool) -> Option<Duration> {
+    /// How long to wait before files are read; nothing when they can be now, all but those that are [held](Self::held). `content`
+    /// says what is in a file.
+    pub fn wait(&mut self, now: Instant, content: impl Fn(&Path) -> Content) -> Option<Duration> {
         let since = |at: Instant| now.saturating_duration_since(at);
         let believed = &mut self.believed;
         self.touched.retain(|path, span| {
             let is_quiet = since(span.last) >= QUIET;
             let is_over = span.touch == Touch::Done || is_quiet;
-            let is_believed = is_quiet && since(span.first) >= BELIEVED;
-            if is_over && is_whole(path) {
+            let content = content(path);
+            let patience = match content {
+                Content::Gone => GONE,
+                Content::Whole | Content::Partial => BELIEVED,
+            };
+            let is_believed = is_quiet && since(span.first) >= patience;
+            if is_over && content == Content::Whole {
                 return false;
             }
             if is_believed {
@@ -108,34 +126,41 @@ mod tests {
     #[test]
     fn a_file_that_is_closed_and_whole_is_read_at_once() {
         let (mut settling, start) = (Settling::default(), Instant::now());
-        assert_eq!(settling.wait(start, |_| false), None, "nothing was touched");
+        assert_eq!(
+            settling.wait(start, |_| Content::Partial),
+            None,
+            "nothing was touched"
+        );
         settling.note(Path::new(FILE), Touch::Writing, start);
-        assert_eq!(settling.wait(start, |_| true), Some(QUIET));
+        assert_eq!(settling.wait(start, |_| Content::Whole), Some(QUIET));
         settling.note(Path::new(FILE), Touch::Done, start + ms(1));
-        assert_eq!(settling.wait(start + ms(1), |_| true), None);
+        assert_eq!(settling.wait(start + ms(1), |_| Content::Whole), None);
     }
 
     #[test]
     fn an_emptied_file_is_waited_for() {
         let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Done, start);
-        assert_eq!(settling.wait(start, |_| false), Some(LOOK_EVERY));
+        assert_eq!(settling.wait(start, |_| Content::Partial), Some(LOOK_EVERY));
         settling.note(Path::new(FILE), Touch::Writing, start + ms(30));
         assert_eq!(
-            settling.wait(start + ms(30), |_| true),
+            settling.wait(start + ms(30), |_| Content::Whole),
             Some(QUIET),
             "half of it may be whole too"
         );
         settling.note(Path::new(FILE), Touch::Done, start + ms(40));
-        assert_eq!(settling.wait(start + ms(40), |_| true), None);
+        assert_eq!(settling.wait(start + ms(40), |_| Content::Whole), None);
     }
 
     #[test]
     fn where_nobody_tells_that_it_is_closed_quiet_counts() {
         let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Writing, start);
-        assert_eq!(settling.wait(start + ms(150), |_| true), Some(ms(50)));
-        assert_eq!(settling.wait(start + QUIET, |_| true), None);
+        assert_eq!(
+            settling.wait(start + ms(150), |_| Content::Whole),
+            Some(ms(50))
+        );
+        assert_eq!(settling.wait(start + QUIET, |_| Content::Whole), None);
     }
 
     #[test]
@@ -149,7 +174,7 @@ mod tests {
             if at >= 350 {
                 settling.note(Path::new("/other"), Touch::Writing, now);
             }
-            match settling.wait(now, |_| true) {
+            match settling.wait(now, |_| Content::Whole) {
                 Some(wait) => assert!(wait <= MOST, "{at}: {wait:?}"),
                 None => {
                     assert!(settling.held().contains(Path::new(FILE)), "it is left out");
@@ -165,16 +190,20 @@ mod tests {
     fn what_stays_broken_is_believed_in_the_end() {
         let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Done, start);
-        assert_eq!(settling.wait(start + MOST, |_| false), None);
+        assert_eq!(settling.wait(start + MOST, |_| Content::Partial), None);
         assert_eq!(settling.held().len(), 1);
         settling.read(start + MOST);
-        assert!(settling.wait(start + MOST + ms(1), |_| false).is_some());
-        assert_eq!(settling.wait(start + BELIEVED, |_| false), None);
+        assert!(
+            settling
+                .wait(start + MOST + ms(1), |_| Content::Partial)
+                .is_some()
+        );
+        assert_eq!(settling.wait(start + BELIEVED, |_| Content::Partial), None);
         assert_eq!(settling.held().len(), 0);
         // One that is written for ever is looked at all the same, from time to time.
         settling.note(Path::new(FILE), Touch::Writing, start);
         settling.note(Path::new(FILE), Touch::Writing, start + FOR_EVER);
-        settling.wait(start + FOR_EVER, |_| false);
+        settling.wait(start + FOR_EVER, |_| Content::Partial);
         assert_eq!(settling.held().len(), 0);
     }
 }

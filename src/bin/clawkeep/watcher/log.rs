@@ -11,6 +11,7 @@ use chrono::{DateTime, Local};
 use clawkeep::platform::Clock;
 
 use crate::failure::Failure;
+use crate::notices::is_of_a_source;
 use crate::ui::{Loudness, one_line};
 
 /// How many lines wait to be read; more are counted and let go. A reader that stands still must not hold the watcher up.
@@ -179,10 +180,14 @@ impl Log {
         self.news.remove(key);
     }
 
-    /// A pass has gone through everything.
-    pub(crate) fn end_of_pass(&mut self) {
+    /// A pass has gone through everything. Where it did not read every source, nothing is over that only reading tells.
+    pub(crate) fn end_of_pass(&mut self, has_read_sources: bool) {
         let mut over = Vec::new();
-        self.standing.retain(|_, standing| {
+        self.standing.retain(|key, standing| {
+            if !has_read_sources && is_of_a_source(key) {
+                standing.is_seen = false;
+                return true;
+            }
             if !standing.is_seen {
                 over.extend(standing.over.take());
             }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::without_bom;
 use clawkeep::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
+use clawkeep::sync::watch::Content;
 
 use super::{FOLLOW_AGAIN, Wake, Watcher};
 
@@ -118,21 +119,25 @@ impl Watcher<'_> {
         Followed { files, dirs }
     }
 
-    /// Whether what is in a file makes sense. One that is not there, or empty, may be about to be put in place.
-    pub(super) fn is_whole(&self, path: &Path) -> bool {
+    /// What is in a file. One that is not there, or empty, may be about to be put in place.
+    pub(super) fn content_of(&self, path: &Path) -> Content {
         let is_settings = self.is_settings(path);
         let is_json = path.extension().is_some_and(|end| end == "json");
         if !is_settings && !is_json {
-            return true; // a directory
+            return Content::Whole; // a directory
         }
-        match read_regular(path, WHOLE_MAX) {
+        let is_whole = match read_regular(path, WHOLE_MAX) {
             Ok(Some(contents)) if is_settings => !contents.bytes.trim_ascii().is_empty(),
             Ok(Some(contents)) => {
                 serde_json::from_slice::<serde::de::IgnoredAny>(without_bom(&contents.bytes))
                     .is_ok()
             }
-            Ok(None) => path.parent().is_none_or(|dir| !dir.is_dir()),
-            Err(_) => true, // said by the pass
+            Ok(None) if path.parent().is_some_and(Path::is_dir) => return Content::Gone,
+            Ok(None) | Err(_) => true, // said by the pass
+        };
+        match is_whole {
+            true => Content::Whole,
+            false => Content::Partial,
         }
     }
 

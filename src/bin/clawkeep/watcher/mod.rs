@@ -315,7 +315,7 @@ impl<'c> Watcher<'c> {
     /// How long to wait for files that are being written.
     fn hold(&mut self) -> Option<Duration> {
         let mut settling = std::mem::take(&mut self.settling);
-        let hold = settling.wait(Instant::now(), |path| self.is_whole(path));
+        let hold = settling.wait(Instant::now(), |path| self.content_of(path));
         self.settling = settling;
         hold
     }

@@ -94,7 +94,7 @@ impl Watcher<'_> {
         let next = self.alert(&seen);
         seen.wait = seen.wait.into_iter().chain(next).min();
         self.tidy();
-        self.log.end_of_pass();
+        self.log.end_of_pass(!seen.is_unread);
         Ok(seen)
     }
 
