@@ -263,6 +263,11 @@ pub(crate) fn lasts(notice: &Notice) -> Option<(String, String)> {
             format!("old copy {}", path.display()),
             format!("{} is up to date again", path.display()),
         )),
+        // The next pass reports it as a state, which is not said once more.
+        Notice::AccountChanged { place, .. } => Some((
+            format!("login {place}"),
+            format!("{place} is in order again"),
+        )),
         Notice::Login(report) => {
             let place = &report.place;
             let over = match report.state {
