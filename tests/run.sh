@@ -21,6 +21,7 @@ may_be_skipped='
 root          the tests run as an ordinary user
 namespaces    the kernel refuses new namespaces, as in some containers and in a chroot
 user-systemd  systemd does not start for a user, as in most containers
+shm           there is no /dev/shm
 shared        ../shared, with the recorded cases of the reference, is not in this repository
 field-case    a field case needs user namespaces, or bindfs with /dev/fuse
 installed     another clawkeep is installed as /usr/bin/clawkeep

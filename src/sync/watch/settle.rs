@@ -26,7 +26,7 @@ pub enum Content {
     Whole,
     /// It does not yet: one that is emptied and then written does not in between.
     Partial,
-    /// There is no file.
+    /// There is no file, or no login in it any more.
     Gone,
 }
 

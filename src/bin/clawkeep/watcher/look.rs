@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::without_bom;
 use clawkeep::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
+use clawkeep::sources::{Reading, claude_code};
 use clawkeep::sync::watch::Content;
 
 use super::{FOLLOW_AGAIN, Wake, Watcher};
@@ -128,6 +129,13 @@ impl Watcher<'_> {
         }
         let is_whole = match read_regular(path, WHOLE_MAX) {
             Ok(Some(contents)) if is_settings => !contents.bytes.trim_ascii().is_empty(),
+            // Claude Code 2.1.197 writes the file twice in a login, first without one. Source: tried.
+            Ok(Some(contents))
+                if path == self.context.layout.claude_code_file
+                    && matches!(claude_code::parse(&contents.bytes), Reading::LoggedOut(_)) =>
+            {
+                return Content::Gone;
+            }
             Ok(Some(contents)) => {
                 serde_json::from_slice::<serde::de::IgnoredAny>(without_bom(&contents.bytes))
                     .is_ok()
