@@ -165,12 +165,14 @@ impl<'c> Files<'c> {
         Ok(is_listed)
     }
 
-    /// Whether nothing else is in them: no other step of the clock, no other kept event, no second subject or action of the same texts.
+    /// Whether nothing else is in them: no other step of the clock, no other kept event, no second subject or action of the same texts;
+    /// and no series without its subject: one of an event about nothing in particular reads the same when it is gone.
     fn are_whole(&self) -> rusqlite::Result<bool> {
         let count =
             |sql: &str| -> rusqlite::Result<i64> { self.conn.query_row(sql, [], |row| row.get(0)) };
         let twice = "SELECT (SELECT count(*) FROM (SELECT 1 FROM subjects GROUP BY agent, profile HAVING count(*) > 1)) + \
-             (SELECT count(*) FROM (SELECT 1 FROM actions GROUP BY kind, outcome, origin, provider, actor HAVING count(*) > 1))";
+             (SELECT count(*) FROM (SELECT 1 FROM actions GROUP BY kind, outcome, origin, provider, actor HAVING count(*) > 1)) + \
+             (SELECT count(*) FROM series WHERE subject NOT IN (SELECT id FROM subjects))";
         Ok(count("SELECT count(*) FROM clock_steps")? == self.steps
             && count("SELECT count(*) FROM kept_events")? == self.kept
             && count(twice)? == 0)
