@@ -44,8 +44,8 @@ pub enum Repair {
         /// This program's directory of keys.
         key_dir: PathBuf,
     },
-    /// Moves the vault and its settings to another directory. It takes the vault's key, so whoever has
-    /// that carries it out; so do the next two.
+    /// Moves the vault and its settings to another directory. It takes the vault's key, so the
+    /// command that has it carries it out; the same holds for the next two.
     MoveVault {
         /// The directory that it leaves.
         from: PathBuf,

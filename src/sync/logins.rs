@@ -103,7 +103,7 @@ pub struct LoginReport {
     pub is_stored: bool,
     /// Whether the user keeps the stored login on purpose (`models auth keep`).
     pub is_kept: bool,
-    /// Whether whoever was handed its token was warned of it, once.
+    /// Whether a command that handed out its token has warned of it.
     pub(super) is_warned: bool,
     /// Whether the agent has another credential for what the program is used for.
     pub is_served: bool,
@@ -373,7 +373,8 @@ pub(super) struct SourceNote {
     pub(super) refused: BTreeMap<String, Refused>,
     /// Another account's login was imported, and the user has not decided to keep it: the reason.
     pub(super) unannounced: Option<String>,
-    /// Whoever was handed its token was warned: commands stop repeating it, `doctor` does not.
+    /// A command that handed out its token gave the warning: commands stop repeating it, `doctor`
+    /// does not.
     pub(super) is_warned: bool,
 }
 

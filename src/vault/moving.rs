@@ -88,7 +88,7 @@ pub fn which_counts(files: &[PathBuf], has_head: &dyn Fn(&Vault) -> bool) -> Sev
     let whole = vaults().find(contains_all);
     let preferred = || vaults().find(|(_, vault)| has_head(vault));
     let Some((path, vault)) = whole.or_else(preferred).or_else(|| vaults().next()) else {
-        // Said by whoever opens the first.
+        // Opening the first says what is wrong with it.
         return Several::One {
             vault: files.first().cloned().unwrap_or_default(),
             leftovers: Vec::new(),

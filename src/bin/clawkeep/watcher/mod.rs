@@ -69,7 +69,7 @@ pub(crate) enum Wake {
     End,
 }
 
-/// Takes the lock of whoever watches the vault.
+/// Takes the lock of the process that watches the vault.
 ///
 /// # Errors
 /// [`Failure::Watched`] when another process has it.

@@ -296,7 +296,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
     Ok(Repaired::done())
 }
 
-/// Says which logins OpenClaw may have too: its upgrade takes over the stores that it finds, and a refresh
+/// Says which logins OpenClaw may have too: its upgrade imports the stores that it finds, and a refresh
 /// token can be used once.
 fn warn_of_shared_logins(context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
     let mut shared = Vec::new();
