@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::memory::{copies_in_memory, is_copy_in_memory, store_digest};
 use super::{FormatFault, parse};
 use crate::domain::{StoreDoc, UnixMs};
-use crate::platform::openclaw::{OpenClawDir, openclaw_dir_of};
+use crate::platform::openclaw::{Examined, OpenClawDir};
 use crate::platform::{
     Access, Contents, FileError, Found, Replaced, Replacement, RuntimeDir, check_trusted, exists,
     put_link, read_own, read_regular, read_trusted, remove_if_present, rename_durably,
@@ -176,19 +176,21 @@ impl StorePlace {
     /// be written there: OpenClaw fails beside an `auth-profiles.json`, or that file is its own live store.
     #[must_use]
     pub fn openclaw_dir(&self) -> Option<OpenClawDir> {
-        let by_name = openclaw_dir_of(&self.path);
-        if by_name
-            .as_ref()
-            .is_some_and(|dir| dir.evidence.is_database())
-        {
+        self.openclaw_dir_by(&Examined::default())
+    }
+
+    /// As [`StorePlace::openclaw_dir`], by what was found of directories a moment ago.
+    #[must_use]
+    pub fn openclaw_dir_by(&self, examined: &Examined) -> Option<OpenClawDir> {
+        let by_name = examined.openclaw_dir_of(&self.path);
+        let is_database =
+            |dir: &Option<OpenClawDir>| dir.as_ref().is_some_and(|dir| dir.evidence.is_database());
+        if is_database(&by_name) || self.site == self.path {
             return by_name;
         }
         // A link of the user's to the store itself leads to another directory.
-        let by_link = openclaw_dir_of(&self.site);
-        let is_stronger = by_link
-            .as_ref()
-            .is_some_and(|dir| dir.evidence.is_database());
-        if is_stronger {
+        let by_link = examined.openclaw_dir_of(&self.site);
+        if is_database(&by_link) {
             by_link
         } else {
             by_name.or(by_link)

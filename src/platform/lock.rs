@@ -6,26 +6,26 @@
 //! Later gateways make a file there instead ([`holder`]); it is respected, and taken over when abandoned.
 
 mod holder;
+mod refresher;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
 use self::holder::AtLock;
 pub use self::holder::LockFault;
+use self::refresher::HeldDir;
 #[cfg(unix)]
 use super::Trust;
 use super::{Access, FileError, check_trusted, create_private_dir, exists, remove_if_present};
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
 const STALE: Duration = Duration::from_secs(30);
-/// How often a held lock directory is refreshed. Source: `spec/compat.md`, Locking.
-const REFRESH: Duration = Duration::from_secs(10);
 /// First and longest pause between tries. Source: `spec/compat.md`, Locking.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
@@ -256,12 +256,7 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
 /// The reference's lock on a store, held and kept fresh until dropped.
 #[derive(Debug)]
 pub struct LockDir {
-    path: PathBuf,
-    /// Closing it ends the thread that keeps the lock fresh.
-    stop: Option<mpsc::Sender<()>>,
-    refresher: Option<JoinHandle<()>>,
-    /// The modification time it last had from us.
-    ours: Arc<Mutex<SystemTime>>,
+    held: Arc<HeldDir>,
 }
 
 impl LockDir {
@@ -341,26 +336,15 @@ impl LockDir {
     }
 
     fn keep(path: PathBuf) -> Result<Self, LockError> {
-        let (stop, stopped) = mpsc::channel();
-        let dir = path.clone();
-        let started = modified(&path).and_then(|made| {
-            let ours = Arc::new(Mutex::new(made));
-            let shared = Arc::clone(&ours);
-            thread::Builder::new()
-                .name("lock-refresh".to_owned())
-                .spawn(move || refresh_until_stopped(&dir, &stopped, &shared))
-                .map(|refresher| (ours, refresher))
+        let kept = HeldDir::of(&path).map(Arc::new).and_then(|held| {
+            refresher::keep_fresh(&held)?;
+            Ok(held)
         });
-        let (ours, refresher) = started.map_err(|error| {
+        let held = kept.map_err(|error| {
             let _ = fs::remove_dir(&path); // ours, and nobody would refresh it
             FileError::io("keep fresh", &path)(error)
         })?;
-        Ok(Self {
-            ours,
-            path,
-            stop: Some(stop),
-            refresher: Some(refresher),
-        })
+        Ok(Self { held })
     }
 }
 
@@ -443,42 +427,17 @@ fn identity(path: &Path) -> io::Result<String> {
     Ok(format!("{inode} {made}"))
 }
 
-/// Touches the directory every 10 s and notes the time it last had from us.
-fn refresh_until_stopped(dir: &Path, stopped: &mpsc::Receiver<()>, ours: &Mutex<SystemTime>) {
-    while stopped.recv_timeout(REFRESH) == Err(mpsc::RecvTimeoutError::Timeout) {
-        let Ok(mut ours) = ours.lock() else { return };
-        if modified(dir).ok() != Some(*ours) {
-            return; // taken over while we slept: no longer ours to refresh
-        }
-        let touched = File::open(dir).and_then(|file| file.set_modified(SystemTime::now()));
-        if touched.is_ok() {
-            *ours = modified(dir).unwrap_or(*ours); // as the file system rounds it
-        }
-    }
-}
-
 impl LockDir {
     /// Whether nobody has taken the lock over as stale, as happens to a process that was stopped for long.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        // Kept while comparing: the refresher may touch the directory just now.
-        let Ok(ours) = self.ours.lock() else {
-            return false;
-        };
-        modified(&self.path).ok() == Some(*ours)
+        self.held.is_held()
     }
 }
 
 impl Drop for LockDir {
     fn drop(&mut self) {
-        self.stop.take();
-        if let Some(refresher) = self.refresher.take() {
-            let _ = refresher.join();
-        }
-        // A lock that another process took over is that process's to remove.
-        if self.is_held() {
-            let _ = fs::remove_dir(&self.path);
-        }
+        self.held.give_up();
     }
 }
 

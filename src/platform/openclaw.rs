@@ -6,6 +6,8 @@
 //!
 //! Source of the names: OpenClaw 2026.9.5; `spec/compat.md`.
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -178,16 +180,49 @@ pub fn json_stores(state_dir: &Path) -> Vec<PathBuf> {
 /// a file there shows nothing about what is below.
 #[must_use]
 pub fn openclaw_dir_of(path: &Path) -> Option<OpenClawDir> {
-    let named = NAMED.get().map_or(&[][..], Vec::as_slice);
-    openclaw_dir_among(path, Trust::current().home(), named)
+    Examined::default().openclaw_dir_of(path)
 }
 
-fn openclaw_dir_among(path: &Path, home: Option<&Path>, named: &[PathBuf]) -> Option<OpenClawDir> {
+/// What was found of directories. Stores lie below common ones, and a state directory has as many
+/// files to be examined as it has agents; so who goes through many stores examines each directory once.
+#[derive(Debug, Default)]
+pub struct Examined {
+    dirs: RefCell<HashMap<PathBuf, Option<Evidence>>>,
+    /// The home directory and those named by [`install_named_dirs`], links resolved.
+    known: OnceCell<(Option<PathBuf>, Vec<PathBuf>)>,
+}
+
+impl Examined {
+    /// As [`openclaw_dir_of`].
+    #[must_use]
+    pub fn openclaw_dir_of(&self, path: &Path) -> Option<OpenClawDir> {
+        let named = NAMED.get().map_or(&[][..], Vec::as_slice);
+        openclaw_dir_among(path, Trust::current().home(), named, self)
+    }
+
+    fn evidence(&self, dir: &Path) -> Option<Evidence> {
+        if let Some(known) = self.dirs.borrow().get(dir) {
+            return known.clone();
+        }
+        let found = is_openclaw_dir(dir);
+        let known = found.clone();
+        self.dirs.borrow_mut().insert(dir.to_owned(), known);
+        found
+    }
+}
+
+fn openclaw_dir_among(
+    path: &Path,
+    home: Option<&Path>,
+    named: &[PathBuf],
+    examined: &Examined,
+) -> Option<OpenClawDir> {
     let real = resolve_existing(path);
-    let named: Vec<PathBuf> = (named.iter().filter(|dir| is_named_dir(dir)))
-        .flat_map(|dir| [dir.clone(), resolve_existing(dir)])
-        .collect();
-    let real_home = home.map(resolve_existing);
+    let (real_home, named) = examined.known.get_or_init(|| {
+        let named = (named.iter().filter(|dir| is_named_dir(dir)))
+            .flat_map(|dir| [dir.clone(), resolve_existing(dir)]);
+        (home.map(resolve_existing), named.collect())
+    });
     let is_above_home = |dir: &Path| {
         let homes = [home, real_home.as_deref()];
         homes
@@ -199,7 +234,7 @@ fn openclaw_dir_among(path: &Path, home: Option<&Path>, named: &[PathBuf]) -> Op
         if dir.as_os_str().is_empty() || is_above_home(dir) || is_shared(dir) {
             return None;
         }
-        let evidence = is_openclaw_dir(dir).or_else(|| {
+        let evidence = examined.evidence(dir).or_else(|| {
             named
                 .iter()
                 .any(|named| named == dir)
@@ -296,11 +331,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         touch(&dir.path().join("openclaw.json"));
         let store = dir.path().join("agents/main/agent/auth-profiles.json");
-        let found = openclaw_dir_among(&store, None, &[]).unwrap();
+        let found = openclaw_dir_among(&store, None, &[], &Examined::default()).unwrap();
         assert!(!found.evidence.is_database());
         assert_eq!(found.root, dir.path());
         touch(&dir.path().join("agents/ops/agent/openclaw-agent.sqlite"));
-        let found = openclaw_dir_among(&store, None, &[]).unwrap();
+        let found = openclaw_dir_among(&store, None, &[], &Examined::default()).unwrap();
         assert!(found.evidence.is_database(), "{found:?}");
         assert_eq!(found.root, dir.path());
     }
@@ -318,7 +353,8 @@ mod tests {
             at("other/agents/main/agent"),
         )
         .unwrap();
-        let of = |rel: &str| openclaw_dir_among(&at(rel), Some(home.path()), &[]);
+        let of =
+            |rel: &str| openclaw_dir_among(&at(rel), Some(home.path()), &[], &Examined::default());
         let store = "agents/main/agent/auth-profiles.json";
         assert_eq!(
             of(&format!(".clawdbot/{store}")).unwrap().root,
@@ -336,7 +372,10 @@ mod tests {
         touch(&home.join("openclaw.json"));
         touch(&root.path().join("home/state/openclaw.sqlite"));
         let store = home.join(".clawdbot/agents/main/agent/auth-profiles.json");
-        assert_eq!(openclaw_dir_among(&store, Some(&home), &[]), None);
+        assert_eq!(
+            openclaw_dir_among(&store, Some(&home), &[], &Examined::default()),
+            None
+        );
     }
 
     #[test]
@@ -344,7 +383,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let at = |rel: &str| home.path().join(rel);
         let named = [at(".openclaw")];
-        let of = |rel: &str| openclaw_dir_among(&at(rel), Some(home.path()), &named);
+        let of = |rel: &str| {
+            openclaw_dir_among(&at(rel), Some(home.path()), &named, &Examined::default())
+        };
         assert_eq!(of(".openclaw/auth-profiles.json"), None, "there is none");
         fs::create_dir(at(".clawdbot")).unwrap();
         symlink(".clawdbot", at(".openclaw")).unwrap();

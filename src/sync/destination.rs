@@ -198,14 +198,11 @@ impl Engine<'_> {
         bytes: &[u8],
     ) -> Result<Replaced, FileError> {
         let (place, seen) = (&survey.place, survey.file.bytes());
-        let is_wanted = || Ok(is_held(lock) && place.still_has(seen)? && place.is_as_found());
-        let copy = match &survey.destination {
-            Destination::Memory { copy, .. } => copy,
-            _ => {
-                let put = replacement.finish_over(bytes, place.found(seen), is_wanted)?;
-                return self.without_old_copy(place, seen, put);
-            }
+        let Destination::Memory { copy, .. } = &survey.destination else {
+            let put = put_file((place, seen), lock, replacement, bytes)?;
+            return self.without_old_copy(place, seen, put);
         };
+        let is_wanted = || Ok(is_held(lock) && place.still_has(seen)? && place.is_as_found());
         if place.link() == Some(copy) {
             let put = replacement.finish(bytes, seen, is_wanted)?;
             // A file in place of the link was made from what the copy said before.
@@ -270,6 +267,17 @@ impl Engine<'_> {
         }
         Ok(removed)
     }
+}
+
+/// Puts the new store in place as a file, unless another program has written since `seen`.
+pub(super) fn put_file(
+    (place, seen): (&StorePlace, Option<&[u8]>),
+    lock: Option<&LockDir>,
+    replacement: Replacement,
+    bytes: &[u8],
+) -> Result<Replaced, FileError> {
+    let is_wanted = || Ok(is_held(lock) && place.still_has(seen)? && place.is_as_found());
+    replacement.finish_over(bytes, place.found(seen), is_wanted)
 }
 
 fn is_held(lock: Option<&LockDir>) -> bool {

@@ -1,13 +1,13 @@
 //! What becomes of a store once the vault has committed: it is written, and what is in it is recorded.
 
+use super::carry_out::Prepared;
 use super::destination::Destination;
-use super::engine::Engine;
 use super::error::SyncError;
 use super::survey::{Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::{AgentRef, ExportMode};
 use crate::domain::from_outside;
-use crate::platform::{LockDir, Replaced, Replacement};
+use crate::platform::{FileError, Replaced};
 use crate::vault::{ExportState, Exported, Tx};
 
 /// What a transaction is to record about the file.
@@ -20,43 +20,30 @@ pub(super) struct Committal {
     pub(super) is_pending: bool,
 }
 
-impl Engine<'_> {
-    /// Puts the new file in place, unless another program has written since `seen`, and then records its bytes. A failure
-    /// is recorded too, as far as that is possible.
-    pub(super) fn write(
-        &mut self,
-        agent: &AgentRef,
-        survey: &Survey,
-        lock: Option<&LockDir>,
-        replacement: Replacement,
-        bytes: &[u8],
-        revision: i64,
-    ) -> Result<Replaced, SyncError> {
-        let written = self.put_in_place(survey, lock, replacement, bytes);
-        if let Ok(Replaced::No) = written {
-            return Ok(Replaced::No);
-        }
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        match &written {
-            Ok(_) => {
-                // Under another path the agent may have been changed meanwhile.
-                let is_newest = tx.revision(&agent.name)? == revision;
-                let content = if is_newest {
-                    Exported::AsVault(bytes)
-                } else {
-                    Exported::Bytes(bytes)
-                };
-                let known = (ExportState::Written, revision);
-                tx.put_export(survey.place.site(), &agent.name, known, content)?;
-            }
-            Err(_) => {
-                let event = export_event(survey, "write-failed").outcome(Outcome::Failed);
-                tx.append(Some(&agent.name), event).map(|_| ())?;
-            }
-        }
-        tx.commit()?;
-        Ok(written?)
+/// Records what came of writing the new file: its bytes, or that it could not be written. Not where another program has
+/// written meanwhile.
+pub(super) fn record_written(
+    tx: &mut Tx<'_>,
+    agent: &AgentRef,
+    prepared: &Prepared,
+    bytes: &[u8],
+    written: &Result<Replaced, FileError>,
+) -> Result<(), SyncError> {
+    let (survey, revision) = (&prepared.survey, prepared.revision);
+    if written.is_err() {
+        let event = export_event(survey, "write-failed").outcome(Outcome::Failed);
+        tx.append(Some(&agent.name), event)?;
+        return Ok(());
     }
+    // Under another path the agent may have been changed meanwhile.
+    let is_newest = tx.revision(&agent.name)? == revision;
+    let content = if is_newest {
+        Exported::AsVault(bytes)
+    } else {
+        Exported::Bytes(bytes)
+    };
+    let known = (ExportState::Written, revision);
+    Ok(tx.put_export(survey.place.site(), &agent.name, known, content)?)
 }
 
 pub(super) fn export_event(survey: &Survey, reason: &'static str) -> EventDraft {

@@ -4,6 +4,7 @@
 //! [`import`] joins a file that the user names. [`Engine`] carries them out.
 
 mod borrowed;
+mod carry_out;
 mod change;
 mod damaged;
 mod destination;
@@ -25,7 +26,9 @@ mod openclaw_copy;
 pub mod plan;
 mod renew;
 mod rotate;
+mod settle;
 mod shared;
+mod side_by_side;
 mod sources;
 mod spent;
 mod store_lock;
@@ -44,4 +47,5 @@ pub use observe::Keeping;
 pub use old_copy::Undoes;
 pub use openclaw_copy::{OpenClawCopy, examine_copy};
 pub use renew::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
+pub use side_by_side::SIDE_BY_SIDE;
 pub use sources::{LoginSources, Planned, Rules};

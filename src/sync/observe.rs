@@ -16,13 +16,13 @@ use crate::domain::{
     AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs, from_outside,
 };
 use crate::health::{Status, WARN_AFTER_MS, assess};
-use crate::vault::{ExpiryStage, GrantState, UnlockedVault, VaultError};
+use crate::vault::{ExpiryStage, GrantState, Tx, UnlockedVault, VaultError};
 
 /// The reason of [`ReplaceReason::OtherAccount`] in the record.
 const OTHER_ACCOUNT: &str = "other-account";
 
 /// What is to be recorded.
-struct Seen<'d> {
+pub(super) struct Seen<'d> {
     ends: Vec<End<'d>>,
     noted: Vec<Noted>,
     /// Refresh tokens that are another program's.
@@ -37,7 +37,7 @@ struct End<'d> {
 }
 
 /// What is to be noted of a profile's sources, and recorded.
-struct Noted {
+pub(super) struct Noted {
     profile: ProfileId,
     origin: Origin,
     note: Option<String>,
@@ -55,10 +55,29 @@ impl Engine<'_> {
         agent: &AgentRef,
         loaded: &mut Loaded,
     ) -> Result<(), SyncError> {
-        if loaded.damage.frame {
+        let noted = self.note_sources(loaded);
+        let Some(seen) = self.seen(agent, loaded, noted)? else {
             return Ok(());
+        };
+        let recorded = self.vault.begin(self.actor, self.clock).and_then(|mut tx| {
+            record_seen(&mut tx, &agent.name, seen)?;
+            tx.commit()
+        });
+        match recorded {
+            Err(error @ (VaultError::Busy { .. } | VaultError::Storage { .. })) => {
+                let error = error.to_string();
+                loaded.notices.push(Notice::NotRecorded { error });
+                Ok(())
+            }
+            other => Ok(other?),
         }
-        let now = self.clock.now();
+    }
+
+    /// What is to be noted of the sources; what there is to tell of that is added to what the load tells.
+    pub(super) fn note_sources(&self, loaded: &mut Loaded) -> Vec<Noted> {
+        if loaded.damage.frame {
+            return Vec::new();
+        }
         let noted = match &loaded.notes {
             Notes::NotAsked => Vec::new(),
             Notes::Damaged(row) => {
@@ -78,22 +97,26 @@ impl Engine<'_> {
                 why: OTHER_ACCOUNT,
             });
         }
+        noted
+    }
+
+    /// What a load has seen, if any of it is to be recorded.
+    pub(super) fn seen<'d>(
+        &self,
+        agent: &AgentRef,
+        loaded: &'d Loaded,
+        noted: Vec<Noted>,
+    ) -> Result<Option<Seen<'d>>, SyncError> {
+        if loaded.damage.frame {
+            return Ok(None);
+        }
         let seen = Seen {
-            ends: ends(self.vault, &agent.name, &loaded.doc, now)?,
+            ends: ends(self.vault, &agent.name, &loaded.doc, self.clock.now())?,
             noted,
             borrowed: self.borrowed(loaded)?,
         };
-        if seen.ends.is_empty() && seen.noted.is_empty() && seen.borrowed.is_empty() {
-            return Ok(());
-        }
-        match self.record(&agent.name, seen) {
-            Err(error @ (VaultError::Busy { .. } | VaultError::Storage { .. })) => {
-                let error = error.to_string();
-                loaded.notices.push(Notice::NotRecorded { error });
-                Ok(())
-            }
-            other => Ok(other?),
-        }
+        let is_empty = seen.ends.is_empty() && seen.noted.is_empty() && seen.borrowed.is_empty();
+        Ok((!is_empty).then_some(seen))
     }
 
     /// The logins of other programs that are stored under an id of ours, and are not known to be such yet: once that program has
@@ -117,43 +140,47 @@ impl Engine<'_> {
         }
         Ok(borrowed)
     }
+}
 
-    fn record(&mut self, agent: &AgentName, seen: Seen<'_>) -> Result<(), VaultError> {
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        for end in seen.ends {
-            tx.note_expiry(agent, &end.profile, &end.credential, end.stage)?;
-        }
-        for noted in seen.noted {
-            let provider = noted.profile.provider_part();
-            let is_new = tx.note_sources(agent, &noted.profile, noted.note.as_deref())?;
-            if let Some((why, place)) = noted.skipped.filter(|_| is_new) {
-                let event = EventDraft::new(EventKind::SyncSkipped, noted.origin)
-                    .outcome(Outcome::Skipped)
-                    .profile(&noted.profile, provider)
-                    .detail("why", why);
-                let event = match place {
-                    Some(place) => event.detail("place", from_outside(&place)),
-                    None => event,
-                };
-                tx.append(Some(agent), event)?;
-            }
-            if noted.is_another_account && is_new {
-                let event = EventDraft::new(EventKind::ProfileUpdated, noted.origin)
-                    .profile(&noted.profile, provider)
-                    .detail("by", OTHER_ACCOUNT);
-                tx.append(Some(agent), event)?;
-            }
-        }
-        for (profile, refresh) in seen.borrowed {
-            tx.mark_borrowed(refresh)?;
-            // Without an event, the vault of before would pass for the one of now.
-            let event = EventDraft::new(EventKind::CredentialBorrowed, Origin::Clawkeep)
-                .profile(&profile, profile.provider_part())
-                .detail("grant", tx.fingerprint(refresh).to_string());
+/// Records what a load has seen.
+pub(super) fn record_seen(
+    tx: &mut Tx<'_>,
+    agent: &AgentName,
+    seen: Seen<'_>,
+) -> Result<(), VaultError> {
+    for end in seen.ends {
+        tx.note_expiry(agent, &end.profile, &end.credential, end.stage)?;
+    }
+    for noted in seen.noted {
+        let provider = noted.profile.provider_part();
+        let is_new = tx.note_sources(agent, &noted.profile, noted.note.as_deref())?;
+        if let Some((why, place)) = noted.skipped.filter(|_| is_new) {
+            let event = EventDraft::new(EventKind::SyncSkipped, noted.origin)
+                .outcome(Outcome::Skipped)
+                .profile(&noted.profile, provider)
+                .detail("why", why);
+            let event = match place {
+                Some(place) => event.detail("place", from_outside(&place)),
+                None => event,
+            };
             tx.append(Some(agent), event)?;
         }
-        tx.commit()
+        if noted.is_another_account && is_new {
+            let event = EventDraft::new(EventKind::ProfileUpdated, noted.origin)
+                .profile(&noted.profile, provider)
+                .detail("by", OTHER_ACCOUNT);
+            tx.append(Some(agent), event)?;
+        }
     }
+    for (profile, refresh) in seen.borrowed {
+        tx.mark_borrowed(refresh)?;
+        // Without an event, the vault of before would pass for the one of now.
+        let event = EventDraft::new(EventKind::CredentialBorrowed, Origin::Clawkeep)
+            .profile(&profile, profile.provider_part())
+            .detail("grant", tx.fingerprint(refresh).to_string());
+        tx.append(Some(agent), event)?;
+    }
+    Ok(())
 }
 
 fn ends<'d>(

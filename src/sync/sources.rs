@@ -92,6 +92,14 @@ pub struct Planned {
     pub(super) account: Option<String>,
 }
 
+/// What the sources said when they were first asked, for as long as one step takes.
+#[derive(Default)]
+pub(super) struct Readings {
+    claude: OnceCell<(Place, Reading<ClaudeCodeLogin>)>,
+    claude_account: OnceCell<Option<String>>,
+    codex: OnceCell<Reading<CodexLogin>>,
+}
+
 /// What older stores hold.
 #[derive(Debug, Default)]
 pub(super) struct Legacy {
@@ -243,6 +251,7 @@ impl LoginSources<'_> {
         }
     }
 
+    /// Claude Code's login.
     fn read_claude_code(&self) -> (Place, Reading<ClaudeCodeLogin>) {
         let service = macos_service_name(self.claude_config_dir.as_deref());
         let is_unfinished = |(place, reading): &(Place, Reading<ClaudeCodeLogin>)| matches!((place, reading), (Place::File, Reading::Damaged(fault)) if fault.may_pass());
@@ -267,12 +276,12 @@ impl LoginSources<'_> {
 
     /// The account that Claude Code notes in its configuration, as the vault keeps it.
     fn claude_account(&self, planning: &Planning<'_>) -> Option<String> {
-        match read_source(&self.claude_account_file) {
-            FileReading::Content(content) => {
-                account(&content.bytes).map(|account| (planning.account)(&account))
-            }
+        let read = || match read_source(&self.claude_account_file) {
+            FileReading::Content(content) => account(&content.bytes),
             _ => None,
-        }
+        };
+        let account = planning.readings.claude_account.get_or_init(read);
+        account.as_deref().map(planning.account)
     }
 
     fn claude_code(
@@ -281,20 +290,21 @@ impl LoginSources<'_> {
         planning: &Planning<'_>,
     ) -> (Planned, Option<LoginReport>) {
         let service = macos_service_name(self.claude_config_dir.as_deref());
-        let (place, reading) = self.read_claude_code();
+        let read = || self.read_claude_code();
+        let (place, reading) = planning.readings.claude.get_or_init(read);
         let file = self.claude_file.display().to_string();
         let shown = match place {
             Place::Keychain => format!("the keychain item \"{service}\""),
             Place::File => file.clone(),
         };
         let stored = doc.get(Section::Profiles, CLAUDE_CLI);
-        let decision = plan_claude_code(stored, &reading, planning.now);
+        let decision = plan_claude_code(stored, reading, planning.now);
         let (mut expiry, mut entry) = (None, None);
-        if let Reading::Found(login) = &reading {
+        if let Reading::Found(login) = reading {
             expiry = Some((login.expires, login.login_expires));
             entry = Some(claude_code_entry(login));
         }
-        let named = match &reading {
+        let named = match reading {
             Reading::Found(login) => login.account.as_deref().map(planning.account),
             _ => None,
         };
@@ -318,21 +328,22 @@ impl LoginSources<'_> {
             }),
             is_key_imported: false,
             expiry,
-            trouble: trouble(&reading),
+            trouble: trouble(reading),
         };
         planning.decide(source, stored, decision)
     }
 
     fn codex_cli(&self, doc: &StoreDoc, planning: &Planning<'_>) -> (Planned, Option<LoginReport>) {
-        let reading = self.read_codex_cli(planning.rules);
+        let read = || self.read_codex_cli(planning.rules);
+        let reading = planning.readings.codex.get_or_init(read);
         let others = doc
             .entries(Section::Profiles)
             .filter(|(id, _)| *id != CODEX_CLI)
             .map(|(_, entry)| entry);
         let stored = doc.get(Section::Profiles, CODEX_CLI);
-        let decision = plan_codex_cli_beside(others, stored, &reading, planning.now);
+        let decision = plan_codex_cli_beside(others, stored, reading, planning.now);
         let (mut account, mut entry) = (None, None);
-        if let Reading::Found(login) = &reading {
+        if let Reading::Found(login) = reading {
             account = login.account.as_deref().map(planning.account);
             entry = Some(codex_cli_entry(login));
         }
@@ -350,7 +361,7 @@ impl LoginSources<'_> {
             is_key_imported: doc.credential(CODEX_KEY).is_some(),
             // It is the token's own, or made here from the file's time.
             expiry: None,
-            trouble: trouble(&reading),
+            trouble: trouble(reading),
         };
         planning.decide(source, stored, decision)
     }
@@ -367,6 +378,7 @@ pub enum Rules {
 
 /// What deciding about sources goes by, besides what they say.
 pub(super) struct Planning<'p> {
+    pub(super) readings: &'p Readings,
     pub(super) agent: &'p AgentName,
     pub(super) notes: &'p BTreeMap<String, SourceNote>,
     /// Makes the fingerprint of an account.

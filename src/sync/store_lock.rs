@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::engine::queue_path;
 use super::error::SyncError;
 use crate::export::StorePlace;
+use crate::platform::openclaw::Examined;
 use crate::platform::{LockDir, QueueLock};
 
 /// How long a load waits for the store's locks. Source: `spec/compat.md`, Locking.
@@ -36,6 +37,11 @@ impl StoreLock {
         })
     }
 
+    /// Takes the first of them if it is free; neither is waited for then.
+    pub(super) fn acquire_free(lock_dir: &Path, place: &StorePlace) -> Result<Self, SyncError> {
+        Self::acquire(lock_dir, place, Duration::ZERO)
+    }
+
     /// The second, if it is held on that store.
     pub(super) fn held_on(&self, place: &StorePlace) -> Option<&LockDir> {
         let is_held = |(path, dir): &&(PathBuf, LockDir)| path == place.real() && dir.is_held();
@@ -44,9 +50,13 @@ impl StoreLock {
 
     /// Takes the second, unless it is held; one that another process took over as stale is taken anew. A directory that does not
     /// exist has no store to lock, and a newer gateway's is left alone.
-    pub(super) fn lock_store(&mut self, place: &StorePlace) -> Result<Option<&LockDir>, SyncError> {
+    pub(super) fn lock_store(
+        &mut self,
+        place: &StorePlace,
+        examined: &Examined,
+    ) -> Result<Option<&LockDir>, SyncError> {
         let has_dir = place.real().parent().is_some_and(Path::is_dir);
-        if !has_dir || place.is_openclaws() {
+        if !has_dir || place.openclaw_dir_by(examined).is_some() {
             self.dir = None;
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! What is found before anything is decided, and the documents a load then goes through.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::borrowed::Update;
@@ -87,6 +87,34 @@ impl Survey {
             && self.legacy.entries.is_empty()
             && self.borrowed.is_empty()
             && self.planned.iter().all(Planned::keeps)
+    }
+
+    /// A load has nothing to do: all is settled, or there is no frame to put anything into.
+    pub(super) fn needs_nothing(&self) -> bool {
+        self.is_settled() || self.state.damage.frame
+    }
+
+    /// A store that is a file, or is to be one, whole and with nothing left of what was cut off: nothing but the ordinary can
+    /// come of it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.withheld.is_none()
+            && self.state.unopened.is_empty()
+            && self.leftovers.is_empty()
+            && self.legacy.entries.is_empty()
+            && !matches!(self.file, StoreReading::Damaged { .. })
+            && matches!(self.destination, Destination::File)
+            && self.place.link().is_none()
+            && self.place.real().parent().is_some_and(Path::is_dir)
+    }
+
+    /// The file was written anew with the bytes that the vault knows, at a time that is past.
+    pub(super) fn was_touched(&self) -> bool {
+        let is_settled = self.is_known() && self.state.unopened.is_empty();
+        let Some(record) = self.record.as_ref().filter(|_| is_settled) else {
+            return false;
+        };
+        let modified = self.place.modified();
+        modified.is_some_and(|at| at > record.updated_at && at <= self.now)
     }
 
     /// What the vault knows of the file is the newest there is to know.

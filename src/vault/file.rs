@@ -25,6 +25,8 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long creating and migrating wait for another process that does the same.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many prepared statements a connection keeps: more than a load of an agent uses.
+const STATEMENTS: usize = 128;
 /// The smallest database: one page of the smallest size, in bytes. Source: SQLite's file format.
 const PAGE_MIN: u64 = 512;
 
@@ -233,9 +235,7 @@ impl Vault {
     /// # Errors
     /// When the file cannot be read.
     pub fn data_version(&self) -> Result<i64, VaultError> {
-        self.conn
-            .query_row("PRAGMA data_version", [], |row| row.get(0))
-            .at(&self.path, "read")
+        data_version(&self.conn).at(&self.path, "read")
     }
 
     /// Gives back the memory in which pages are kept: up to 16 MiB, which a process that stays would else keep for ever.
@@ -276,6 +276,11 @@ impl Vault {
         let table = read().at(&self.path, "check")?;
         Ok(table.map(|table| format!("a row of {table} refers to one that is not there")))
     }
+}
+
+pub(super) fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("PRAGMA data_version")?
+        .query_row([], |row| row.get(0))
 }
 
 /// Whether `head` is the one that the newest restore abandoned.
@@ -531,6 +536,7 @@ fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     // a fifth of the time of a query of the record.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .at(path, "open")?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384;")
         .at(path, "open")
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
-use super::listing::{self, ROOT, VAULT};
+use super::listing::{self, OpenListings, ROOT, VAULT};
 use crate::audit::ChainKeys;
 use crate::crypto::{Aad, AuditKey, CryptoError, DataKey, Epoch, FingerprintKey, SealKey};
 use crate::domain::{Fingerprint, Seq, UnixMs, VaultId};
@@ -27,6 +27,8 @@ pub(super) struct Keys {
     pub(super) fingerprint_number: u16,
     /// Whether the vault's rows are listed. Those of a vault that an earlier version made are not yet.
     pub(super) is_listed: bool,
+    /// What was opened with them.
+    pub(super) listings: OpenListings,
 }
 
 impl fmt::Debug for Keys {
@@ -87,6 +89,7 @@ impl Keys {
             is_listed,
             data,
             seal,
+            listings: OpenListings::default(),
         })
     }
 

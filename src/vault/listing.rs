@@ -6,6 +6,7 @@
 //! Format: `docs/file-format.md`, Listings.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, Params, Row, params};
 use sha2::{Digest as _, Sha256};
@@ -240,24 +241,48 @@ pub(super) type Entries = BTreeMap<String, Entry>;
 
 /// An opened listing, as it was sealed: entries in the order of their keys.
 #[derive(Clone, Debug)]
-pub(super) struct Listing(Zeroizing<Vec<u8>>);
+pub(super) struct Listing {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Where each entry begins.
+    starts: Vec<usize>,
+}
 
 impl Listing {
     /// One that lists nothing.
     pub(super) fn empty() -> Self {
-        Self(Zeroizing::new(Vec::new()))
+        Self::of(Zeroizing::new(Vec::new()))
     }
 
-    /// The entries in their order. One that is cut short ends them; what was sealed is whole.
+    /// One that is cut short has the entries before that; what was sealed is whole.
+    fn of(bytes: Zeroizing<Vec<u8>>) -> Self {
+        let mut starts = Vec::new();
+        let mut rest: &[u8] = &bytes;
+        loop {
+            let start = bytes.len() - rest.len();
+            if take_entry(&mut rest).is_none() {
+                break;
+            }
+            starts.push(start);
+        }
+        Self { bytes, starts }
+    }
+
+    fn at(&self, start: usize) -> Option<(&str, Digest, &str)> {
+        take_entry(&mut self.bytes.get(start..)?)
+    }
+
+    /// The entries in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Digest, &str)> {
-        let mut rest: &[u8] = &self.0;
-        std::iter::from_fn(move || {
-            let key = take_text(&mut rest)?;
-            let digest;
-            (digest, rest) = rest.split_first_chunk::<16>()?;
-            let note = take_text(&mut rest)?;
-            Some((key, *digest, note))
-        })
+        self.starts.iter().filter_map(|start| self.at(*start))
+    }
+
+    /// The entries whose keys begin with `prefix`.
+    pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, Digest, &str)> {
+        let key = |start: &usize| self.at(*start).map_or("", |(key, ..)| key);
+        let from = self.starts.partition_point(|start| key(start) < prefix);
+        let rest = self.starts[from..].iter();
+        rest.filter_map(|start| self.at(*start))
+            .take_while(move |(key, ..)| key.starts_with(prefix))
     }
 
     /// The digest of a row.
@@ -267,8 +292,9 @@ impl Listing {
 
     /// The digest of a row, and the note beside it.
     pub(super) fn find(&self, key: &str) -> Option<(Digest, &str)> {
-        let mut entries = self.iter();
-        let (_, digest, note) = entries.find(|(known, ..)| *known == key)?;
+        let by_key = |start: &usize| self.at(*start).map_or("", |(known, ..)| known).cmp(key);
+        let found = self.starts.binary_search_by(by_key).ok()?;
+        let (_, digest, note) = self.at(self.starts[found])?;
         Some((digest, note))
     }
 
@@ -281,6 +307,50 @@ impl Listing {
             })
             .collect()
     }
+}
+
+/// Listings of the vault itself that are open. One of a thousand agents is long, and each reader of an agent needs it.
+#[derive(Debug, Default)]
+pub(super) struct OpenListings(Mutex<BTreeMap<Part, OpenListing>>);
+
+#[derive(Debug)]
+struct OpenListing {
+    /// Of what is stored, as the root has it.
+    digest: Digest,
+    /// The vault's data version when what is stored was compared with that digest.
+    version: i64,
+    listing: Arc<Listing>,
+}
+
+impl OpenListings {
+    /// The listing with that digest, if it is open and no other process has committed since.
+    pub(super) fn find(&self, part: Part, digest: Digest, version: i64) -> Option<Arc<Listing>> {
+        let open = self.0.lock().ok()?;
+        let found = open.get(&part)?;
+        let is_it = (found.digest, found.version) == (digest, version);
+        is_it.then(|| Arc::clone(&found.listing))
+    }
+
+    pub(super) fn keep(&self, part: Part, found: (Digest, i64), listing: &Arc<Listing>) {
+        if let Ok(mut open) = self.0.lock() {
+            let (digest, version) = found;
+            let listing = Arc::clone(listing);
+            let kept = OpenListing {
+                digest,
+                version,
+                listing,
+            };
+            open.insert(part, kept);
+        }
+    }
+}
+
+fn take_entry<'b>(rest: &mut &'b [u8]) -> Option<(&'b str, Digest, &'b str)> {
+    let key = take_text(rest)?;
+    let (digest, after) = rest.split_first_chunk::<16>()?;
+    *rest = after;
+    let note = take_text(rest)?;
+    Some((key, *digest, note))
 }
 
 fn take_text<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
@@ -333,7 +403,7 @@ pub(super) fn open(
     blob: &[u8],
 ) -> Option<Listing> {
     let opened = key.open(aad(vault, owner, part, head), blob).ok()?;
-    Some(Listing(opened))
+    Some(Listing::of(opened))
 }
 
 /// A listing as it is stored.
@@ -408,6 +478,13 @@ pub(super) fn row(
     let sql = format!("SELECT {select} WHERE {of} AND {by_key}");
     let mut found = read(conn, part, &sql, params![owner, key])?;
     Ok(found.remove(key))
+}
+
+/// The notes of the sources of one agent's profiles: those rows of [`Part::Skips`], as they are now.
+pub(super) fn skips_of(conn: &Connection, agent: &str) -> rusqlite::Result<Entries> {
+    let Query { select, .. } = Part::Skips.query();
+    let sql = format!("SELECT {select} WHERE a.text = ?1");
+    read(conn, Part::Skips, &sql, [agent])
 }
 
 fn read(

@@ -72,7 +72,7 @@ impl UnlockedVault {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
-        if let Some(row) = proof.altered(Scope::Vault, Part::Skips)?.first() {
+        if let Some(row) = proof.altered_skips_of(agent.as_str())?.first() {
             let row = row.describe();
             return Err(VaultError::Unopened { row });
         }

@@ -2,13 +2,16 @@
 //!
 //! A [`Proof`] holds for one snapshot. Readers of rows that decide something begin one first.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
+use super::file::data_version;
 use super::keys::Keys;
-use super::listing::{self, Digest, Entry, Listing, Part, ROOT, VAULT};
+use super::listing::{self, Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
 use super::{UnlockedVault, events, key_slots, terms};
 use crate::domain::{AgentName, VaultId};
 
@@ -132,15 +135,39 @@ impl<'c> Proof<'c> {
     ///
     /// # Errors
     /// [`VaultError::Damaged`] when it is not the one that was sealed last.
-    pub(super) fn listing(&self, scope: Scope<'_>, part: Part) -> Result<Listing, VaultError> {
-        let blob = listing::stored(self.conn, scope.owner(), part.name()).at(self.path, "read")?;
-        let known = match scope {
-            Scope::Vault => self.root.get(part.name()),
-            Scope::Agent(..) => blob.as_deref().map(listing::digest_of),
+    pub(super) fn listing(&self, scope: Scope<'_>, part: Part) -> Result<Arc<Listing>, VaultError> {
+        let Scope::Vault = scope else {
+            let blob = self.stored(scope, part)?;
+            let digest = blob.as_deref().map(listing::digest_of);
+            return self.open((scope, part), blob, digest);
         };
+        let known = self.root.get(part.name());
+        let version = data_version(self.conn).at(self.path, "read")?;
+        if let Some(open) = known.and_then(|digest| self.keys.listings.find(part, digest, version))
+        {
+            return Ok(open);
+        }
+        let opened = self.open((scope, part), self.stored(scope, part)?, known)?;
+        if let Some(digest) = known {
+            self.keys.listings.keep(part, (digest, version), &opened);
+        }
+        Ok(opened)
+    }
+
+    fn stored(&self, scope: Scope<'_>, part: Part) -> Result<Option<Vec<u8>>, VaultError> {
+        listing::stored(self.conn, scope.owner(), part.name()).at(self.path, "read")
+    }
+
+    /// Opens what is stored, which must have that digest.
+    fn open(
+        &self,
+        (scope, part): (Scope<'_>, Part),
+        blob: Option<Vec<u8>>,
+        known: Option<Digest>,
+    ) -> Result<Arc<Listing>, VaultError> {
         let Some(blob) = blob else {
             return match known {
-                None => Ok(Listing::empty()),
+                None => Ok(Arc::new(Listing::empty())),
                 Some(_) => Err(self.unlisted(scope, part)),
             };
         };
@@ -148,6 +175,7 @@ impl<'c> Proof<'c> {
         (known == Some(listing::digest_of(&blob)))
             .then(|| listing::open(&self.keys.seal, place, None, &blob))
             .flatten()
+            .map(Arc::new)
             .ok_or_else(|| self.unlisted(scope, part))
     }
 
@@ -218,22 +246,17 @@ impl<'c> Proof<'c> {
         part: Part,
     ) -> Result<Vec<Altered>, VaultError> {
         let now = listing::rows(self.conn, scope.owner(), part).at(self.path, "read")?;
-        let mut altered = Vec::new();
-        let mut seen = 0;
-        for (key, digest, note) in listing.iter() {
-            let row = now.get(key);
-            seen += usize::from(row.is_some());
-            if row.is_none_or(|row| row.digest != digest || row.note != note) {
-                altered.push(altered_row(scope, part, key, Some((digest, note))));
-            }
-        }
-        if seen < now.len() {
-            let known: std::collections::BTreeSet<&str> =
-                listing.iter().map(|(key, ..)| key).collect();
-            let added = now.keys().filter(|key| !known.contains(key.as_str()));
-            altered.extend(added.map(|key| altered_row(scope, part, key, None)));
-        }
-        Ok(altered)
+        Ok(differing((scope, part), listing.iter(), &now))
+    }
+
+    /// The notes of the sources of an agent's profiles that are not as they are listed.
+    pub(super) fn altered_skips_of(&self, agent: &str) -> Result<Vec<Altered>, VaultError> {
+        let place = (Scope::Vault, Part::Skips);
+        let listing = self.listing(place.0, place.1)?;
+        let now = listing::skips_of(self.conn, agent).at(self.path, "read")?;
+        let first = serde_json::Value::from(agent).to_string();
+        let prefix = format!("[{first},");
+        Ok(differing(place, listing.with_prefix(&prefix), &now))
     }
 
     /// Every row of the vault that is not as it is listed.
@@ -308,6 +331,26 @@ impl Proof<'_> {
         }
         Ok(strays)
     }
+}
+
+/// The rows that are not as they are listed.
+fn differing<'l>(
+    (scope, part): (Scope<'_>, Part),
+    listed: impl Iterator<Item = (&'l str, Digest, &'l str)>,
+    now: &Entries,
+) -> Vec<Altered> {
+    let mut altered = Vec::new();
+    let mut known = BTreeSet::new();
+    for (key, digest, note) in listed {
+        let row = now.get(key);
+        if row.is_none_or(|row| row.digest != digest || row.note != note) {
+            altered.push(altered_row(scope, part, key, Some((digest, note))));
+        }
+        known.insert(key);
+    }
+    let added = now.keys().filter(|key| !known.contains(key.as_str()));
+    altered.extend(added.map(|key| altered_row(scope, part, key, None)));
+    altered
 }
 
 fn altered_row(scope: Scope<'_>, part: Part, key: &str, listed: Option<(Digest, &str)>) -> Altered {

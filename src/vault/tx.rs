@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::changed_rows::{ChangedRows, Listed};
 use super::error::{Context, VaultError};
+use super::file::data_version;
 use super::keys::Keys;
 use super::listing::Part;
 use super::proof::Scope;
@@ -263,9 +264,7 @@ impl Tx<'_> {
 
     /// A number that is another one once another connection has committed. See [`super::Vault::data_version`].
     pub(crate) fn data_version(&self) -> Result<i64, VaultError> {
-        self.tx
-            .query_row("PRAGMA data_version", [], |row| row.get(0))
-            .at(self.path, "read")
+        data_version(&self.tx).at(self.path, "read")
     }
 
     /// Sets a profile's pin. The agent must have been touched.
@@ -308,12 +307,11 @@ impl Tx<'_> {
     /// # Errors
     /// When it cannot be read.
     pub fn revision(&self, agent: &AgentName) -> Result<i64, VaultError> {
+        let sql = "SELECT coalesce(max(a.revision), 0) \
+                   FROM agents a JOIN terms t ON t.id = a.id WHERE t.text = ?1";
         self.tx
-            .query_row(
-                "SELECT coalesce(max(a.revision), 0) FROM agents a JOIN terms t ON t.id = a.id WHERE t.text = ?1",
-                [agent.as_str()],
-                |row| row.get(0),
-            )
+            .prepare_cached(sql)
+            .and_then(|mut select| select.query_row([agent.as_str()], |row| row.get(0)))
             .at(self.path, "read")
     }
 

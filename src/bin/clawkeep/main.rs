@@ -9,6 +9,7 @@ mod completion;
 mod context;
 mod export_modes;
 mod failure;
+mod load_each;
 mod notices;
 mod panics;
 mod passphrase;

@@ -35,6 +35,7 @@ use crate::domain::{
 };
 use crate::export::StorePlace;
 use crate::oauth::{Brought, FailureClass, Lease, Provider, Providers, Rescue, Tries, exchange};
+use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockError};
 use crate::vault::{Grant, GrantState, UnlockedVault};
 
@@ -456,7 +457,7 @@ impl Engine<'_> {
         places.dedup_by(|a, b| a.site() == b.site());
         for place in &places {
             let mut lock = StoreLock::acquire(&self.lock_dir, place, renewer.patience)?;
-            lock.lock_store(place)?;
+            lock.lock_store(place, &Examined::default())?;
             self.held.put(place, lock);
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! `sync`: take over other programs' logins for every agent, and export.
 
+use std::ops::ControlFlow;
+
 use clap::Args;
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::sync::{Loaded, LoginReport, Notice};
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use crate::changes::Changes;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::load_each::How;
 use crate::record::prune;
 use crate::ui::shown_id;
 
@@ -31,16 +34,23 @@ impl Sync {
         let mut vault = context.vault()?;
         let mut tally = Tally::default();
         let progress = context.ui.progress("Bringing the stores up to date");
-        for agent in self.agents(context, &vault)? {
+        let agents = self.agents(context, &vault)?;
+        let wanted = agents
+            .iter()
+            .map(|agent| (agent, context.mode_for(&vault, agent)));
+        let (wanted, how) = (wanted.collect(), How::for_a_command());
+        context.load_each(&mut vault, wanted, &how, &mut |agent, loaded| {
             // One agent's trouble is not the others'.
-            if let Err(failure) = tally.sync(context, &mut vault, &agent) {
+            let taken = loaded.and_then(|loaded| tally.take_in(context, agent, loaded));
+            if let Err(failure) = taken {
                 let error = failure.lines().join(" ");
                 tally
                     .rows
                     .push(json!({"agent": agent.name.as_str(), "error": error}));
                 tally.failures.push((agent.name.to_string(), failure));
             }
-        }
+            ControlFlow::Continue(())
+        });
         drop(progress);
         if self.json {
             context.ui.json(&json!({"agents": tally.rows}))?;
@@ -93,15 +103,13 @@ struct Tally {
 }
 
 impl Tally {
-    fn sync(
+    fn take_in(
         &mut self,
         context: &Context,
-        vault: &mut UnlockedVault,
         agent: &AgentRef,
+        loaded: Loaded,
     ) -> Result<(), Failure> {
-        let loaded = context.load(vault, agent)?;
-        // Of a store that was only touched there is nothing else to say, and nothing hangs on it.
-        let _ = context.with_engine(vault, |engine| engine.note_touched(agent));
+        context.tell(&loaded);
         let changes = Changes::of(&loaded);
         // What every command tells, the load has told.
         let quiet = loaded.logins.iter().filter(|report| !report.is_urgent());

@@ -1,6 +1,7 @@
 //! One pass: every agent is synced, merged and exported, and it is seen what is due.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, StoreDoc, UnixMs};
 use clawkeep::health::remaining_short;
 use clawkeep::sync::watch::{Schedule, next_transition};
-use clawkeep::sync::{Engine, Loaded, LoginReport, Notice, SyncError, SyncMode};
+use clawkeep::sync::{Loaded, LoginReport, Notice, SyncError, SyncMode};
 use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
@@ -16,6 +17,7 @@ use super::refresh::Job;
 use crate::changes::Changes;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::load_each::{How, Wanted};
 use crate::notices;
 use crate::renewal;
 use crate::ui::shown_id;
@@ -65,7 +67,7 @@ pub(crate) struct Pass<'p> {
     pub(crate) held: &'p HashSet<PathBuf>,
     /// Logins are being refreshed already: none is due.
     pub(crate) is_refreshing: bool,
-    /// Called before each agent; whether to go on.
+    /// Called between agents; whether to go on.
     pub(crate) goes_on: &'p dyn Fn() -> bool,
 }
 
@@ -95,100 +97,51 @@ impl Pass<'_> {
 
     fn load_all(&mut self, agents: &[AgentRef]) -> Result<Seen, Failure> {
         let mut seen = Seen::default();
-        let mut changed: BTreeMap<String, Vec<&AgentName>> = BTreeMap::new();
+        let mut changed: BTreeMap<String, Vec<AgentName>> = BTreeMap::new();
         let mut ended = None;
-        for agent in agents {
-            if self.held.contains(&agent.store_file()) {
-                continue;
-            }
-            if !(self.goes_on)() {
-                break;
-            }
-            match self.load(agent, &mut seen) {
-                Ok(Some(words)) => changed.entry(words).or_default().push(&agent.name),
-                Ok(None) => {}
+        let free = agents
+            .iter()
+            .filter(|agent| !self.held.contains(&agent.store_file()));
+        let wanted: Vec<Wanted<'_>> = free.map(|agent| (agent, self.mode(agent))).collect();
+        seen.is_unread = wanted
+            .iter()
+            .any(|(_, mode)| matches!(mode, Ok(SyncMode::Off)));
+        let how = How {
+            patience: Some(LOCK_PATIENCE),
+            goes_on: self.goes_on,
+        };
+        let (context, log) = (self.context, &mut *self.log);
+        context.load_each(self.vault, wanted, &how, &mut |agent, loaded| {
+            match loaded {
+                Ok(loaded) => {
+                    if let Some(words) = take_in(context, log, agent, loaded, &mut seen) {
+                        changed.entry(words).or_default().push(agent.name.clone());
+                    }
+                }
                 Err(failure) if is_of_the_vault(&failure) => {
                     ended = Some(failure);
-                    break;
+                    return ControlFlow::Break(());
                 }
                 // Its directory went away meanwhile: it is no agent any more.
                 Err(_) if !agent.dir.is_dir() && agent.name != AgentName::default() => {}
                 Err(failure) => seen.failures.push((agent.clone(), failure)),
             }
-        }
+            ControlFlow::Continue(())
+        });
         for (words, names) in changed {
             self.log.event(&format!("{}: {words}", joined(&names)));
         }
         ended.map_or(Ok(seen), Err)
     }
 
-    /// Loads an agent; what was changed, in words.
-    fn load(&mut self, agent: &AgentRef, seen: &mut Seen) -> Result<Option<String>, Failure> {
-        let context = self.context;
-        let layout = &context.layout;
-        let is_held = [&layout.claude_code_file, &layout.codex_file]
-            .iter()
-            .any(|file| self.held.contains(*file));
-        let mode = if is_held {
-            SyncMode::Off
-        } else {
-            context.mode_for(self.vault, agent)?
-        };
-        let load = |engine: &mut Engine<'_>| -> Result<Loaded, SyncError> {
-            engine.patience = Some(LOCK_PATIENCE);
-            let loaded = engine.load(agent, mode)?;
-            // Of a store that was only touched there is nothing else to say, and nothing hangs on it.
-            let _ = engine.note_touched(agent);
-            Ok(loaded)
-        };
-        let loaded = context.with_engine(self.vault, load)?;
-        seen.is_unread |= mode == SyncMode::Off;
-        seen.logins.extend(loaded.logins.iter().cloned());
-        for notice in &loaded.notices {
-            let Some(words) = notices::words_for(context, notice) else {
-                continue;
-            };
-            if matches!(notice, Notice::OldCopyLeft { .. }) {
-                seen.old_copies.push((agent.name.clone(), words.clone()));
-            }
-            // What several agents find is said once.
-            match notices::lasts(notice) {
-                Some((key, over)) => self.log.standing_once(&key, &words, Some(over)),
-                None => self.log.standing(&words, &words, None),
-            }
+    /// Whether to ask the sources for an agent.
+    fn mode(&self, agent: &AgentRef) -> Result<SyncMode, Failure> {
+        let layout = &self.context.layout;
+        let mut files = [&layout.claude_code_file, &layout.codex_file].into_iter();
+        if files.any(|file| self.held.contains(file)) {
+            return Ok(SyncMode::Off);
         }
-        let files = loaded
-            .borrowed
-            .values()
-            .map(|from| from.path.clone().into());
-        seen.borrowed.extend(files);
-        let words = self.changes(&loaded);
-        let doc = loaded.doc.clone();
-        match context.verdict(loaded) {
-            Err(failure @ Failure::Unopened { .. }) => seen.failures.push((agent.clone(), failure)),
-            other => {
-                seen.agents.push((agent.clone(), doc));
-                seen.failures
-                    .extend(other.err().map(|failure| (agent.clone(), failure)));
-            }
-        }
-        Ok(words)
-    }
-
-    fn changes(&self, loaded: &Loaded) -> Option<String> {
-        let changes = Changes::of(loaded);
-        let words = changes.words()?;
-        let ends = changes.changed.iter().filter_map(|id| {
-            let expiry = loaded.doc.credential(id)?.expiry()?;
-            Some(expiry.ms() - self.context.clock.now().as_f64())
-        });
-        let ends = ends
-            .min_by(f64::total_cmp)
-            .map_or_else(String::new, |left| match left {
-                left if left > 0.0 => format!("; ends in {}", remaining_short(left)),
-                over => format!("; ended {} ago", remaining_short(-over)),
-            });
-        Some(format!("{words}{ends}"))
+        self.context.mode_for(self.vault, agent)
     }
 
     fn logins<'d>(&self, agents: &'d [(AgentRef, StoreDoc)]) -> Vec<Login<'d>> {
@@ -255,8 +208,64 @@ impl Pass<'_> {
     }
 }
 
+/// Takes an agent that was loaded into what the pass found; what was changed, in words.
+fn take_in(
+    context: &Context,
+    log: &mut Log,
+    agent: &AgentRef,
+    loaded: Loaded,
+    seen: &mut Seen,
+) -> Option<String> {
+    seen.logins.extend(loaded.logins.iter().cloned());
+    for notice in &loaded.notices {
+        let Some(words) = notices::words_for(context, notice) else {
+            continue;
+        };
+        if matches!(notice, Notice::OldCopyLeft { .. }) {
+            seen.old_copies.push((agent.name.clone(), words.clone()));
+        }
+        // What several agents find is said once.
+        match notices::lasts(notice) {
+            Some((key, over)) => log.standing_once(&key, &words, Some(over)),
+            None => log.standing(&words, &words, None),
+        }
+    }
+    let files = loaded
+        .borrowed
+        .values()
+        .map(|from| from.path.clone().into());
+    seen.borrowed.extend(files);
+    let words = words_for_changes(context, &loaded);
+    let doc = loaded.doc.clone();
+    match context.verdict(loaded) {
+        Err(failure @ Failure::Unopened { .. }) => seen.failures.push((agent.clone(), failure)),
+        other => {
+            seen.agents.push((agent.clone(), doc));
+            seen.failures
+                .extend(other.err().map(|failure| (agent.clone(), failure)));
+        }
+    }
+    words
+}
+
+fn words_for_changes(context: &Context, loaded: &Loaded) -> Option<String> {
+    let changes = Changes::of(loaded);
+    let words = changes.words()?;
+    let ends = changes.changed.iter().filter_map(|id| {
+        let expiry = loaded.doc.credential(id)?.expiry()?;
+        Some(expiry.ms() - context.clock.now().as_f64())
+    });
+    let ends = ends
+        .min_by(f64::total_cmp)
+        .map_or_else(String::new, |left| match left {
+            left if left > 0.0 => format!("; ends in {}", remaining_short(left)),
+            over => format!("; ended {} ago", remaining_short(-over)),
+        });
+    Some(format!("{words}{ends}"))
+}
+
 /// Agents' names, the first few of them.
-fn joined(names: &[&AgentName]) -> String {
+fn joined(names: &[AgentName]) -> String {
     let shown: Vec<String> = names
         .iter()
         .take(NAMED_MAX)

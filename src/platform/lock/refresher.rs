@@ -1,0 +1,110 @@
+//! Keeps the lock directories that this process holds fresh: one thread for all of them, for as long as there are any.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use super::modified;
+
+/// How often held lock directories are refreshed. Source: `spec/compat.md`, Locking.
+const REFRESH: Duration = Duration::from_secs(10);
+
+/// A lock directory of this process's.
+#[derive(Debug)]
+pub(super) struct HeldDir {
+    path: PathBuf,
+    /// The modification time it last had from us; nothing once it is given up.
+    ours: Mutex<Option<SystemTime>>,
+}
+
+impl HeldDir {
+    /// One that was just made.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            ours: Mutex::new(Some(modified(path)?)),
+        })
+    }
+
+    /// Whether nobody has taken it over.
+    pub(super) fn is_held(&self) -> bool {
+        // Kept while comparing: the directory may be refreshed just now.
+        self.ours.lock().is_ok_and(|ours| self.has(*ours))
+    }
+
+    fn has(&self, ours: Option<SystemTime>) -> bool {
+        ours.is_some() && modified(&self.path).ok() == ours
+    }
+
+    /// Removes it, unless another process took it over: then it is that process's to remove.
+    pub(super) fn give_up(&self) {
+        let Ok(mut ours) = self.ours.lock() else {
+            return;
+        };
+        if self.has(*ours) {
+            let _ = fs::remove_dir(&self.path);
+        }
+        *ours = None;
+    }
+
+    /// Touches it and notes the time it has from us now.
+    fn refresh(&self) {
+        let Ok(mut ours) = self.ours.lock() else {
+            return;
+        };
+        if !self.has(*ours) {
+            return; // given up, or taken over while this process slept
+        }
+        let touched = File::open(&self.path).and_then(|dir| dir.set_modified(SystemTime::now()));
+        if touched.is_ok() {
+            *ours = modified(&self.path).ok().or(*ours); // as the file system rounds it
+        }
+    }
+}
+
+/// What the thread goes through.
+#[derive(Debug)]
+struct Held {
+    dirs: Vec<Weak<HeldDir>>,
+    is_running: bool,
+}
+
+static HELD: Mutex<Held> = Mutex::new(Held {
+    dirs: Vec::new(),
+    is_running: false,
+});
+
+/// Has a lock directory refreshed until it is given up.
+///
+/// # Errors
+/// When no thread can be started.
+pub(super) fn keep_fresh(dir: &Arc<HeldDir>) -> io::Result<()> {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if !held.is_running {
+        let named = thread::Builder::new().name("lock-refresh".to_owned());
+        named.spawn(refresh_all)?;
+        held.is_running = true;
+    }
+    held.dirs.retain(|dir| dir.strong_count() > 0);
+    held.dirs.push(Arc::downgrade(dir));
+    Ok(())
+}
+
+fn refresh_all() {
+    loop {
+        thread::sleep(REFRESH);
+        let dirs: Vec<Arc<HeldDir>> = {
+            let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+            held.dirs.retain(|dir| dir.strong_count() > 0);
+            if held.dirs.is_empty() {
+                held.is_running = false;
+                return;
+            }
+            held.dirs.iter().filter_map(Weak::upgrade).collect()
+        };
+        dirs.iter().for_each(|dir| dir.refresh());
+    }
+}
