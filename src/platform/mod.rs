@@ -37,7 +37,8 @@ pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
 pub use process::{
-    Actor, FileMask, Resident, harden, keep_from_children, restrict_new_files, running_programs,
+    Actor, FileMask, Resident, harden, keep_from_children, open_files_max, restrict_new_files,
+    running_programs,
 };
 pub use replace::{
     Found, Replaced, Replacement, put_link, rename_to_free_name, replace_file, still_has, withdraw,

@@ -165,6 +165,21 @@ fn lock_all_memory() {
     }
 }
 
+/// How many files this process may have open; `None` where there is no such limit.
+#[cfg(unix)]
+#[must_use]
+pub fn open_files_max() -> Option<usize> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    usize::try_from(limit.current?).ok()
+}
+
+/// How many files this process may have open; `None` where there is no such limit.
+#[cfg(not(unix))]
+#[must_use]
+pub fn open_files_max() -> Option<usize> {
+    None
+}
+
 /// Keeps a descriptor that this process was started with from the programs that it starts.
 #[cfg(unix)]
 pub fn keep_from_children(descriptor: u32) {

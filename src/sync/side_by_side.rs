@@ -21,11 +21,13 @@ use super::store_lock::StoreLock;
 use super::survey::{Survey, Write};
 use crate::config::AgentRef;
 use crate::export::StorePlace;
-use crate::platform::{FileError, LockDir, Replaced, Replacement};
+use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max};
 
-/// How many agents are loaded side by side. Each holds two files open, of which a process may have 1,024 or fewer, and what
-/// is recorded of all of them is one transaction, for which other processes wait.
+/// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other
+/// processes wait.
 pub const SIDE_BY_SIDE: usize = 64;
+/// A share of the files that a process may have open: each agent holds two, and what it needs beside them is closed at once.
+const SHARE_OF_FILES: usize = 4;
 /// How many threads write stores. They wait for the disk, which orders what comes together into few writes.
 const WRITERS: usize = 4;
 
@@ -63,7 +65,8 @@ impl Engine<'_> {
     /// Loads agents, each as [`Engine::load`] does: what came of them, in their order. One agent's trouble is not the others'.
     pub fn load_all(&mut self, agents: &[(&AgentRef, SyncMode)]) -> Vec<Result<Loaded, SyncError>> {
         let mut all = Vec::with_capacity(agents.len());
-        for some in agents.chunks(SIDE_BY_SIDE) {
+        let files = open_files_max().unwrap_or(usize::MAX);
+        for some in agents.chunks((files / SHARE_OF_FILES).clamp(1, SIDE_BY_SIDE)) {
             let side_by_side = self.load_side_by_side(some);
             for (&(agent, mode), loaded) in some.iter().zip(side_by_side) {
                 all.push(loaded.unwrap_or_else(|| self.load(agent, mode)));

@@ -206,11 +206,13 @@ impl Tx<'_> {
     pub fn see_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
         self.will_change_export(&path_text(path), agent)?;
         self.tx
-            .execute(
+            .prepare_cached(
                 "UPDATE exports SET updated_at = ?3 \
                  WHERE path = ?1 AND agent = (SELECT id FROM terms WHERE text = ?2)",
-                params![path_text(path), agent.as_str(), self.now.0],
             )
+            .and_then(|mut write| {
+                write.execute(params![path_text(path), agent.as_str(), self.now.0])
+            })
             .at(self.path, "write")
             .map(|_| ())
     }
@@ -222,11 +224,11 @@ impl Tx<'_> {
     pub fn forget_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
         self.will_change_export(&path_text(path), agent)?;
         self.tx
-            .execute(
+            .prepare_cached(
                 "UPDATE exports SET digest = NULL, snapshot = NULL, revision = -1 \
                  WHERE path = ?1 AND agent = (SELECT id FROM terms WHERE text = ?2)",
-                params![path_text(path), agent.as_str()],
             )
+            .and_then(|mut write| write.execute(params![path_text(path), agent.as_str()]))
             .at(self.path, "write")
             .map(|_| ())
     }
@@ -258,11 +260,11 @@ impl Tx<'_> {
             let snapshot = self.keys.seal.seal(aad, &bytes())?;
             self.will_change_export(&path, agent)?;
             self.tx
-                .execute(
+                .prepare_cached(
                     "UPDATE exports SET snapshot = ?3 \
                      WHERE path = ?1 AND agent = (SELECT id FROM terms WHERE text = ?2)",
-                    params![path, agent.as_str(), snapshot],
                 )
+                .and_then(|mut write| write.execute(params![path, agent.as_str(), snapshot]))
                 .at(self.path, "write")?;
         }
         Ok(())
@@ -294,13 +296,13 @@ impl Tx<'_> {
         let digest = bytes.map(|bytes| self.keys.data.export_digest(self.vault, bytes));
         self.will_change_export(&path, agent)?;
         self.tx
-            .execute(
+            .prepare_cached(
                 "INSERT INTO exports (path, agent, state, revision, updated_at, digest, snapshot) \
                  VALUES (?1, (SELECT id FROM terms WHERE text = ?2), ?3, ?4, ?5, ?6, ?7) \
                  ON CONFLICT (path, agent) DO UPDATE SET state = ?3, revision = ?4, updated_at = ?5, \
                  digest = ?6, snapshot = ?7",
-                params![path, agent.as_str(), state.as_str(), revision, self.now.0, digest, snapshot],
             )
+            .and_then(|mut write| write.execute(params![path, agent.as_str(), state.as_str(), revision, self.now.0, digest, snapshot]))
             .at(self.path, "write")
             .map(|_| ())
     }

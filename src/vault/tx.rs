@@ -192,11 +192,8 @@ impl Tx<'_> {
     fn seal_frame(&self, agent: &AgentName, touched: &Touched) -> Result<(), VaultError> {
         let stored: Option<Vec<u8>> = self
             .tx
-            .query_row(
-                "SELECT frame FROM agents WHERE id = ?1",
-                [touched.id],
-                |row| row.get(0),
-            )
+            .prepare_cached("SELECT frame FROM agents WHERE id = ?1")
+            .and_then(|mut select| select.query_row([touched.id], |row| row.get(0)))
             .at(self.path, "read")?;
         let unopened = || VaultError::Unopened {
             row: format!("the frame of agent {agent}"),
@@ -232,10 +229,8 @@ impl Tx<'_> {
         };
         let sealed = Frame::seal(&self.keys.seal, self.vault, agent, revision, &frame, beside)?;
         self.tx
-            .execute(
-                "UPDATE agents SET frame = ?2 WHERE id = ?1",
-                params![touched.id, sealed],
-            )
+            .prepare_cached("UPDATE agents SET frame = ?2 WHERE id = ?1")
+            .and_then(|mut write| write.execute(params![touched.id, sealed]))
             .at(self.path, "write")
             .map(|_| ())
     }
@@ -333,10 +328,8 @@ impl Tx<'_> {
         touched.next = touched.next.max(than.saturating_add(1));
         let revision = touched.next;
         self.tx
-            .execute(
-                "UPDATE agents SET revision = ?2 WHERE id = ?1",
-                params![id, revision],
-            )
+            .prepare_cached("UPDATE agents SET revision = ?2 WHERE id = ?1")
+            .and_then(|mut write| write.execute(params![id, revision]))
             .at(self.path, "write")
             .map(|_| ())
     }
@@ -351,10 +344,11 @@ impl Tx<'_> {
             let id = terms::intern(&self.tx, agent.as_str())?;
             let insert =
                 "INSERT OR IGNORE INTO agents (id, revision, created_at) VALUES (?1, 0, ?2)";
-            self.tx.execute(insert, [id, self.now.0])?;
+            self.tx.prepare_cached(insert)?.execute([id, self.now.0])?;
             let raise =
                 "UPDATE agents SET revision = revision + 1 WHERE id = ?1 RETURNING revision - 1";
-            let revision = self.tx.query_row(raise, [id], |row| row.get(0))?;
+            let mut raise = self.tx.prepare_cached(raise)?;
+            let revision = raise.query_row([id], |row| row.get(0))?;
             Ok((id, revision))
         };
         let (id, revision) = write().at(self.path, "write")?;

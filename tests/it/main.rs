@@ -39,6 +39,7 @@ mod lock_files;
 mod login;
 mod logins;
 mod manual;
+mod many_agents;
 #[cfg(target_os = "linux")]
 mod monitor;
 mod one_damaged_row;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use clawkeep::config::AgentRef;
+use clawkeep::domain::AgentName;
 use clawkeep::sync::{Engine, Loaded, SIDE_BY_SIDE, SyncError, SyncMode};
 use clawkeep::vault::UnlockedVault;
 
@@ -35,7 +36,7 @@ impl Context {
     /// Loads agents and notes stores that were only touched: of those there is nothing else to say, and nothing hangs on it.
     /// `each` is called with every one in turn, and may end it.
     ///
-    /// The first agent's store is there before any other is begun: it is `main`, on which a gateway waits.
+    /// The store of `main`, which most gateways use, is there before any other is begun.
     pub(crate) fn load_each(
         &self,
         vault: &mut UnlockedVault,
@@ -43,6 +44,7 @@ impl Context {
         how: &How<'_>,
         each: &mut dyn FnMut(&AgentRef, Result<Loaded, Failure>) -> ControlFlow<()>,
     ) {
+        agents.sort_by_key(|(agent, _)| agent.name != AgentName::default());
         let mut length = 1;
         while !agents.is_empty() && (how.goes_on)() {
             let some: Vec<Wanted<'_>> = agents.drain(..length.min(agents.len())).collect();

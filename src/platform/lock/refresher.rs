@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -77,6 +77,9 @@ static HELD: Mutex<Held> = Mutex::new(Held {
     is_running: false,
 });
 
+/// Nobody notifies it: it is what the thread waits at.
+static NEVER: Condvar = Condvar::new();
+
 /// Has a lock directory refreshed until it is given up.
 ///
 /// # Errors
@@ -95,9 +98,11 @@ pub(super) fn keep_fresh(dir: &Arc<HeldDir>) -> io::Result<()> {
 
 fn refresh_all() {
     loop {
-        thread::sleep(REFRESH);
         let dirs: Vec<Arc<HeldDir>> = {
-            let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+            let (mut held, _) = NEVER
+                .wait_timeout(held, REFRESH)
+                .unwrap_or_else(PoisonError::into_inner);
             held.dirs.retain(|dir| dir.strong_count() > 0);
             if held.dirs.is_empty() {
                 held.is_running = false;
