@@ -139,7 +139,7 @@ impl Line {
     }
 
     fn draw(&mut self, number: u64, what: &str, since: Duration) {
-        if self.questions > 0 || self.open.last() != Some(&number) {
+        if self.questions > 0 || self.open.last() != Some(&number) || !is_shown_to_this_job() {
             return;
         }
         let time = format!(" … {} s", since.as_secs());
@@ -165,6 +165,15 @@ fn is_wanted() -> bool {
     let mut words = std::env::args_os().take_while(|word| word != "--");
     let is_for_program = words.any(|word| FOR_PROGRAMS.iter().any(|shape| word == *shape));
     io::stderr().is_terminal() && !is_plain && !is_for_program
+}
+
+/// Whether the terminal is not another job's. In the background the line would be drawn over what
+/// is typed there.
+fn is_shown_to_this_job() -> bool {
+    #[cfg(unix)]
+    return crate::signals::is_foreground(io::stderr());
+    #[cfg(not(unix))]
+    true
 }
 
 fn columns() -> usize {
