@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use crate::failure::Failure;
 use crate::notices;
 use crate::progress::{self, Progress};
+use crate::secret_args::Arguments;
 use crate::stand_in;
 use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::sync::Notice;
@@ -63,10 +64,7 @@ impl ColourChoice {
 ///
 /// `NO_COLOR` first, as no-color.org has it; only under the gateway's name `FORCE_COLOR` comes
 /// before it, as there.
-fn is_colour_wanted(
-    variable: impl Fn(&str) -> Option<OsString>,
-    is_gateway: bool,
-) -> Option<bool> {
+fn is_colour_wanted(variable: impl Fn(&str) -> Option<OsString>, is_gateway: bool) -> Option<bool> {
     let value = |name| variable(name).filter(|value| !value.is_empty());
     let is_on = |name| value(name).map(|value| value != "0" && value != "false");
     let forced = is_on("FORCE_COLOR");
@@ -304,7 +302,7 @@ fn say(text: &str) {
 /// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its usage line is in the
 /// help that the last line points to. It quotes arguments as they are, so its own colours cannot be told from theirs: the first word
 /// gets one of ours.
-fn usage_error(error: &clap::Error, colour: bool) -> String {
+fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
     const WORD: &str = "error:";
     let rendered = error.render().to_string();
     let lines: Vec<&str> = rendered
@@ -315,6 +313,7 @@ fn usage_error(error: &clap::Error, colour: bool) -> String {
         [what, hint, .., next] => [*what, *hint, *next].join("\n"),
         few => few.join("\n"),
     };
+    let text = Arguments::of_process().hide_secrets(&text, failure);
     match text.strip_prefix(WORD).filter(|_| colour) {
         Some(rest) => shown(&format!("\u{1b}[31m{WORD}\u{1b}[0m{rest}"), true),
         None => shown(&text, false),
@@ -344,7 +343,11 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
     if let Failure::Usage(error) = failure {
         if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         {
-            say(&usage_error(error, colour.on(io::stderr().is_terminal())));
+            say(&usage_error(
+                failure,
+                error,
+                colour.on(io::stderr().is_terminal()),
+            ));
         } else if let Err(failure) = print_help(error, colour) {
             return fail(&failure, colour);
         }
@@ -359,6 +362,7 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
             text.push('\n');
             text.push_str(&remedy);
         }
+        let text = Arguments::of_process().hide_secrets(&text, failure);
         say(&shown(&text, has_colour));
     }
     ExitCode::from(failure.exit_status())
@@ -391,14 +395,28 @@ mod tests {
             (&["CLICOLOR=0"], Some(false), Some(false)),
             (&["TERM=dumb"], Some(false), Some(false)),
             (&["TERM=dumb", "CLICOLOR_FORCE=1"], Some(true), Some(true)),
-            (&["CLICOLOR=0", "CLICOLOR_FORCE=0"], Some(false), Some(false)),
-            (&["NO_COLOR=1", "CLICOLOR_FORCE=1"], Some(false), Some(false)),
+            (
+                &["CLICOLOR=0", "CLICOLOR_FORCE=0"],
+                Some(false),
+                Some(false),
+            ),
+            (
+                &["NO_COLOR=1", "CLICOLOR_FORCE=1"],
+                Some(false),
+                Some(false),
+            ),
             (&["NO_COLOR=1", "FORCE_COLOR=1"], Some(false), Some(true)),
-            (&["CLICOLOR_FORCE=1", "FORCE_COLOR=0"], Some(false), Some(false)),
+            (
+                &["CLICOLOR_FORCE=1", "FORCE_COLOR=0"],
+                Some(false),
+                Some(false),
+            ),
         ] {
             let variable = |name: &str| {
                 let mut pairs = variables.iter().filter_map(|pair| pair.split_once('='));
-                pairs.find(|(key, _)| *key == name).map(|(_, value)| value.into())
+                pairs
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| value.into())
             };
             assert_eq!(is_colour_wanted(variable, false), ours, "{variables:?}");
             assert_eq!(is_colour_wanted(variable, true), gateways, "{variables:?}");
