@@ -242,6 +242,38 @@ fn every_hidden_question_can_be_stopped_and_left() {
 }
 
 #[test]
+fn a_script_that_asks_is_stopped_and_ended_with_the_question() {
+    for name in SHELLS {
+        let home = home();
+        home.write("asks.sh", format!("{PASTE}\necho after\"\"wards $?\n"));
+        for script in ["sh asks.sh", "bash asks.sh"] {
+            let mut terminal = shell(&home, name);
+            terminal.line(script);
+            terminal.wait_for_hidden(QUESTION);
+            terminal.keys(&format!("{HALF}\u{1a}"));
+            terminal.wait_for("Stopped");
+            is_as_before(&mut terminal, "148");
+            terminal.line("fg");
+            terminal.wait_for_hidden(QUESTION);
+            terminal.keys(&format!("{HALF}\u{3}"));
+            is_as_before(&mut terminal, "130");
+            terminal.line(script);
+            terminal.wait_for_hidden(QUESTION);
+            terminal.keys("\u{1a}");
+            terminal.wait_for("Stopped");
+            terminal.line("fg");
+            terminal.wait_for_hidden(QUESTION);
+            terminal.keys(&format!("{TOKEN}\r"));
+            terminal.wait_for("afterwards 0");
+            is_as_before(&mut terminal, "0");
+            assert!(!terminal.shown().contains(HALF), "{}", terminal.shown());
+            assert!(!terminal.shown().contains(TOKEN), "{}", terminal.shown());
+        }
+        assert_eq!(home.exported_token("groq:manual").as_deref(), Some(TOKEN));
+    }
+}
+
+#[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let home = home();
     let mut terminal = shell(&home, "bash");

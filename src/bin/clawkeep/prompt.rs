@@ -156,6 +156,7 @@ enum Typed {
     /// A line.
     Line(Zeroizing<Vec<u8>>),
     /// More than a line, pasted at once.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "the console does not tell"))]
     Lines,
     /// Nothing: Ctrl-D.
     Left,

@@ -7,7 +7,9 @@
 use std::any::Any;
 
 #[cfg(unix)]
-pub(crate) use self::unix::{Caught, Event, catch, end_by, is_foreground};
+pub(crate) use self::unix::{
+    Caught, Event, catch, end_by, has_effect, is_foreground, send_to_job, stopped_in_background,
+};
 
 /// Holds INT, TERM and HUP back until what it returns is dropped. That is bounded by how long a
 /// provider is waited for.
@@ -21,13 +23,18 @@ pub(crate) fn hold() -> Box<dyn Any> {
 
 #[cfg(unix)]
 mod unix {
+    use std::io;
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
     use rustix::event::{PollFd, PollFlags, poll};
-    use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getppid, getsid, kill_process};
+    use rustix::io::Errno;
+    use rustix::process::{
+        Pid, Signal, getpgid, getpgrp, getpid, getppid, getsid, kill_current_process_group,
+        kill_process,
+    };
     use rustix::termios::tcgetpgrp;
     use signal_hook::consts::{
         SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1,
@@ -42,7 +49,9 @@ mod unix {
     const HELD: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
     /// Other signals that end the program, and that a hidden question catches as well.
     const ENDING: [i32; 4] = [SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2];
-    /// Signals that stop the program: Ctrl-Z, and those of the terminal to a background job.
+    /// The signals of the terminal to a background job that uses it.
+    const BACKGROUND: [i32; 2] = [SIGTTIN, SIGTTOU];
+    /// Signals that stop the program: Ctrl-Z, and those.
     const STOPPING: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
     /// The handlers of the signals that a hold holds back.
@@ -56,6 +65,8 @@ mod unix {
     struct Prompt {
         /// Whether these signals have their default effect.
         has_default: Arc<AtomicBool>,
+        /// The same of those to a background job.
+        has_background_default: Arc<AtomicBool>,
         queue: Mutex<Queue>,
     }
 
@@ -104,12 +115,17 @@ mod unix {
         static PROMPT: OnceLock<Option<Prompt>> = OnceLock::new();
         let install = || {
             let has_default = Arc::new(AtomicBool::new(true));
+            let has_background_default = Arc::new(AtomicBool::new(true));
             // Where nobody could continue this process, the system does not stop it either.
             let stopping = if is_orphaned() { &[][..] } else { &STOPPING };
             let others = ENDING.iter().chain(stopping).copied();
             let others: Vec<i32> = others.filter(|signal| !is_ignored(*signal)).collect();
             for signal in &others {
-                keep_default(*signal, &has_default)?;
+                let flag = match BACKGROUND.contains(signal) {
+                    true => &has_background_default,
+                    false => &has_default,
+                };
+                keep_default(*signal, flag)?;
             }
             let held = HELD.into_iter().filter(|signal| !is_ignored(*signal));
             let all = others.iter().copied().chain(held).chain([SIGCONT]);
@@ -117,6 +133,7 @@ mod unix {
             let queue = SignalDelivery::with_pipe(read, write, SignalOnly, all).ok()?;
             Some(Prompt {
                 has_default,
+                has_background_default,
                 queue: Mutex::new(queue),
             })
         };
@@ -170,6 +187,18 @@ mod unix {
         tcgetpgrp(terminal).map_or(true, |group| group == getpgrp())
     }
 
+    /// Makes a call that changes the terminal. In the background it stops this process; without
+    /// this, each signal would begin the call again, and that would cause the next.
+    pub(crate) fn stopped_in_background<T>(call: impl FnOnce() -> T) -> T {
+        let flag = prompt_handlers().map(|prompt| &prompt.has_background_default);
+        let before = flag.map(|flag| flag.swap(true, Ordering::SeqCst));
+        let returned = call();
+        if let (Some(flag), Some(before)) = (flag, before) {
+            flag.store(before, Ordering::SeqCst);
+        }
+        returned
+    }
+
     /// What a signal asks for.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Event {
@@ -179,6 +208,30 @@ mod unix {
         Stop,
         /// Nothing: the process was stopped and goes on.
         Continued,
+    }
+
+    /// Whether a key for the whole job has an effect: its signal is not ignored, and the terminal
+    /// knows a job that can be continued if it is to be stopped.
+    pub(crate) fn has_effect(key: Event) -> bool {
+        match key {
+            Event::End(signal) => !is_ignored(signal),
+            Event::Stop => tcgetpgrp(io::stdin()).is_ok() && !is_orphaned() && !is_ignored(SIGTSTP),
+            Event::Continued => false,
+        }
+    }
+
+    /// Sends the other processes of this process's job the signal of a key. (And this one, which has
+    /// it in its queue, or acts on the key at once.) Where the terminal knows no jobs there are none.
+    pub(crate) fn send_to_job(key: Event) {
+        let signal = match key {
+            Event::End(SIGINT) => Signal::INT,
+            Event::End(_) => Signal::QUIT,
+            Event::Stop => Signal::TSTP,
+            Event::Continued => return,
+        };
+        if tcgetpgrp(io::stdin()).is_ok() {
+            let _ = kill_current_process_group(signal); // this process acts on it all the same
+        }
     }
 
     /// Ends this process by a signal that ends it.
@@ -201,13 +254,20 @@ mod unix {
         queue.pending().for_each(drop); // these have had their effect
         hold.has_default.store(false, Ordering::SeqCst);
         prompt.has_default.store(false, Ordering::SeqCst);
+        prompt.has_background_default.store(false, Ordering::SeqCst);
         Some(Caught { prompt, queue })
     }
 
     impl Caught {
-        /// The descriptor that has something to read when a signal has come.
-        pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-            self.queue.get_read().as_fd()
+        /// Waits until a signal has come or `input` has something to read; whether it has.
+        pub(crate) fn wait_for(&self, input: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+            let signals = self.queue.get_read().as_fd();
+            let mut fds = [input, signals].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            match poll(&mut fds, None) {
+                Err(Errno::INTR) => Ok(false),
+                Err(errno) => Err(errno),
+                Ok(_) => Ok(!fds[0].revents().is_empty()),
+            }
         }
 
         /// What the signals that came ask for. An end comes first. One that stops and one that
@@ -229,17 +289,26 @@ mod unix {
         /// SIGSTOP, since a handler of the other three cannot be taken away again. Shells make no
         /// difference.
         pub(crate) fn stop(&mut self) -> bool {
-            if is_orphaned() || kill_process(getpid(), Signal::STOP).is_err() {
+            if is_orphaned() {
                 return false;
             }
+            let mut is_asked = false;
             loop {
-                // Another thread may have taken the signal: this one goes on until all are stopped.
-                let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::IN)];
-                let _ = poll(&mut fds, None); // interrupted, or not
                 match self.event() {
                     Some(Event::End(signal)) => end_by(signal),
                     Some(Event::Continued) => return true,
-                    Some(Event::Stop) | None => {}
+                    Some(Event::Stop) | None if is_asked => {
+                        // Another thread may have taken the signal: this one goes on until then.
+                        let signals = self.queue.get_read().as_fd();
+                        let mut fds = [PollFd::from_borrowed_fd(signals, PollFlags::IN)];
+                        let _ = poll(&mut fds, None); // interrupted, or not
+                    }
+                    Some(Event::Stop) | None => {
+                        is_asked = true;
+                        if kill_process(getpid(), Signal::STOP).is_err() {
+                            return false;
+                        }
+                    }
                 }
             }
         }
@@ -248,6 +317,9 @@ mod unix {
     impl Drop for Caught {
         fn drop(&mut self) {
             self.prompt.has_default.store(true, Ordering::SeqCst);
+            self.prompt
+                .has_background_default
+                .store(true, Ordering::SeqCst);
             if let Some(hold) = hold_handlers() {
                 hold.has_default.store(true, Ordering::SeqCst);
                 hold.came.store(0, Ordering::SeqCst); // it is in the queue as well

@@ -161,7 +161,7 @@ impl Terminal {
     #[track_caller]
     fn wait_for_echo(&self, wanted: bool) {
         let until = Instant::now() + PATIENCE;
-        let modes = LocalModes::ECHO | LocalModes::ICANON;
+        let modes = LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
         loop {
             let now = tcgetattr(&self.master).unwrap().local_modes & modes;
             if now == if wanted { modes } else { LocalModes::empty() } {

@@ -12,7 +12,6 @@ pub(super) struct Keys {
     pub(super) eof: Option<u8>,
     /// The next key is taken as it is.
     pub(super) literal: Option<u8>,
-    /// The three below come as keys only where the terminal makes no signals of them.
     pub(super) interrupt: Option<u8>,
     pub(super) quit: Option<u8>,
     pub(super) suspend: Option<u8>,
@@ -29,6 +28,7 @@ pub(super) enum Step {
     Left,
     Interrupt,
     Quit,
+    Suspend,
 }
 
 /// What terminals send around a paste where a program asked for it and did not take that back.
@@ -63,7 +63,7 @@ impl Editor {
             b'\n' | b'\r' => return Step::Line,
             _ if is(self.keys.interrupt) => return Step::Interrupt,
             _ if is(self.keys.quit) => return Step::Quit,
-            _ if is(self.keys.suspend) => {} // whoever has no jobs cannot continue one
+            _ if is(self.keys.suspend) => return Step::Suspend,
             _ if is(self.keys.eof) && self.line.is_empty() => return Step::Left,
             _ if is(self.keys.eof) => {}
             _ if is(self.keys.erase) || BACKSPACE.contains(&byte) => {
@@ -142,7 +142,7 @@ mod tests {
             ("wrong words\u{15}one\r", "one"),
             ("one two  \u{17}\r", "one "),
             ("one\u{17}\u{17}two\r", "two"),
-            ("on\u{4}\u{1a}e\r", "one"),
+            ("on\u{4}e\r", "one"),
             ("a\u{16}\u{3}b\u{16}\u{16}\r", "a\u{3}b\u{16}"),
             ("\u{1b}[200~one\u{1b}[201~\r", "one"),
             ("\u{1b}[200~one\rtwo\u{15}\u{1b}[201~\r", "one\rtwo\u{15}"),
@@ -157,6 +157,8 @@ mod tests {
         assert_eq!(typed(KEYS, "ab\u{15}\u{4}").0, Step::Left);
         assert_eq!(typed(KEYS, "ab\u{3}").0, Step::Interrupt);
         assert_eq!(typed(KEYS, "ab\u{1c}").0, Step::Quit);
+        let suspended = (Step::Suspend, "ab".to_owned());
+        assert_eq!(typed(KEYS, "ab\u{1a}"), suspended);
     }
 
     #[test]

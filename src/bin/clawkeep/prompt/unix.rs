@@ -3,6 +3,10 @@
 //! While it is typed, signals are caught: the terminal is as it was before the program ends or
 //! stops by one, and hides again what is typed when the program goes on. The line is read byte by
 //! byte: the terminal's own editing passes on 4095 bytes and drops the rest without a word.
+//!
+//! The terminal makes no signals of keys meanwhile. If it did, a script that runs this program would
+//! get them as well, and the shell could be at work before the terminal is restored. So the job gets
+//! them from here, afterwards.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -11,8 +15,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
+use signal_hook::consts::{SIGINT, SIGQUIT};
 use zeroize::Zeroizing;
 
 use super::editor::{Editor, Keys, Step};
@@ -23,12 +28,16 @@ use crate::signals::{self, Caught, Event, is_foreground};
 /// What comes sooner after the end of a line was not typed but pasted.
 const PASTE_GAP: Duration = Duration::from_millis(100);
 /// What a hidden line turns off.
-const SHOWING: LocalModes = LocalModes::ECHO.union(LocalModes::ICANON);
+const SHOWING: LocalModes = LocalModes::ECHO
+    .union(LocalModes::ICANON)
+    .union(LocalModes::ISIG);
 
 /// What ended the reading of a line.
 enum End {
     Typed(Typed),
     Signal(Event),
+    /// A key that is for the whole job, as Ctrl-C is, with its signal.
+    Key(Event),
 }
 
 /// Asks until there is an answer; again after the program was stopped.
@@ -47,13 +56,20 @@ pub(super) fn hidden_line(question: &str) -> Result<Typed, Failure> {
             drop(hidden);
         }
         person::end_line();
-        match (end?, &mut caught) {
-            (End::Typed(typed), _) => return Ok(typed),
-            (End::Signal(Event::End(signal)), _) => signals::end_by(signal),
-            (End::Signal(Event::Stop), Some(caught)) => {
+        let event = match end? {
+            End::Typed(typed) => return Ok(typed),
+            End::Signal(event) => event,
+            End::Key(event) => {
+                signals::send_to_job(event);
+                event
+            }
+        };
+        match (event, &mut caught) {
+            (Event::End(signal), _) => signals::end_by(signal),
+            (Event::Stop, Some(caught)) => {
                 caught.stop();
             }
-            (End::Signal(_), _) => {}
+            (Event::Stop, None) | (Event::Continued, _) => {}
         }
     }
 }
@@ -78,17 +94,13 @@ impl Hidden {
         modes.local_modes -= SHOWING;
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
-        // Signals go to the foreground job of the terminal that controls this process. Where this is
-        // another terminal, the keys are read.
-        let has_jobs = tcgetpgrp(io::stdin()).is_ok();
-        modes.local_modes.set(LocalModes::ISIG, has_jobs);
         let hidden = Self {
             keys: keys(&before),
             before,
             is_left: false,
         };
         // What was typed ahead was shown, and is thrown away.
-        tcsetattr(io::stdin(), OptionalActions::Flush, &modes)?;
+        set(&modes)?;
         Ok(hidden)
     }
 
@@ -110,14 +122,18 @@ impl Hidden {
                 Some(byte) => editor.push(byte),
                 None => Step::Left,
             };
-            match step {
-                Step::More => {}
+            let key = match step {
+                Step::More => continue,
                 Step::Left => return Ok(End::Typed(Typed::Left)),
-                Step::Interrupt => return Ok(End::Signal(Event::End(signal_hook::consts::SIGINT))),
-                Step::Quit => return Ok(End::Signal(Event::End(signal_hook::consts::SIGQUIT))),
+                Step::Interrupt => Event::End(SIGINT),
+                Step::Quit => Event::End(SIGQUIT),
+                Step::Suspend => Event::Stop,
                 // Pasted over several lines, the rest would go to the shell, for all to see.
                 Step::Line if has_more() => return Ok(End::Typed(Typed::Lines)),
                 Step::Line => return Ok(End::Typed(Typed::Line(editor.into_line()))),
+            };
+            if signals::has_effect(key) {
+                return Ok(End::Key(key));
             }
         }
     }
@@ -128,9 +144,14 @@ impl Drop for Hidden {
         // In the background the terminal is another job's.
         if !self.is_left && is_foreground(io::stdin()) {
             // What is left of a paste goes with it. A terminal that is gone needs nothing.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
+            let _ = set(&self.before);
         }
     }
+}
+
+/// Sets the terminal and throws away what was not read.
+fn set(modes: &Termios) -> rustix::io::Result<()> {
+    signals::stopped_in_background(|| tcsetattr(io::stdin(), OptionalActions::Flush, modes))
 }
 
 fn keys(modes: &Termios) -> Keys {
@@ -151,26 +172,14 @@ fn keys(modes: &Termios) -> Keys {
 /// Waits for a key or a signal; what the signal asks for.
 fn wait(caught: &mut Caught) -> Result<Option<Event>, Failure> {
     loop {
-        if let Some(event) = caught.event() {
-            return Ok(Some(event));
-        }
         let stdin = io::stdin();
-        let mut fds = [
-            PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(caught.fd(), PollFlags::IN),
-        ];
-        match poll(&mut fds, None) {
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Failure::Input(errno.into())),
-            Ok(_) => {
-                let has_key = !fds[0].revents().is_empty();
-                match caught.event() {
-                    Some(event) => return Ok(Some(event)),
-                    None if has_key && is_foreground(io::stdin()) => return Ok(None),
-                    None if has_key => return Ok(Some(Event::Continued)), // moved to the background
-                    None => {}
-                }
-            }
+        let waited = caught.wait_for(stdin.as_fd());
+        let has_key = waited.map_err(|errno| Failure::Input(errno.into()))?;
+        match caught.event() {
+            Some(event) => return Ok(Some(event)),
+            None if has_key && is_foreground(&stdin) => return Ok(None),
+            None if has_key => return Ok(Some(Event::Continued)), // in the background by now
+            None => {}
         }
     }
 }

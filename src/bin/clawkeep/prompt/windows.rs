@@ -52,7 +52,9 @@ fn read(console: &Term) -> io::Result<Typed> {
             match editor.push(byte) {
                 Step::More => {}
                 Step::Line => return Ok(Typed::Line(editor.into_line())),
-                Step::Left | Step::Interrupt | Step::Quit => return Ok(Typed::Left),
+                Step::Left | Step::Interrupt | Step::Quit | Step::Suspend => {
+                    return Ok(Typed::Left);
+                }
             }
         }
     }
