@@ -34,6 +34,8 @@ pub(super) enum Step {
 /// What terminals send around a paste where a program asked for it and did not take that back.
 const PASTE_BEGINS: &[u8] = b"\x1b[200~";
 const PASTE_ENDS: &[u8] = b"\x1b[201~";
+/// Escape sequences of keys are shorter.
+const SEQUENCE_MAX: usize = 16;
 /// Backspace sends one of these, whatever the settings say.
 const BACKSPACE: [u8; 2] = [0x08, 0x7f];
 
@@ -79,16 +81,37 @@ impl Editor {
 
     fn add(&mut self, byte: u8) -> Step {
         self.line.push(byte);
-        for (mark, is_paste) in [(PASTE_BEGINS, true), (PASTE_ENDS, false)] {
-            if self.line.ends_with(mark) {
-                let kept = self.line.len() - mark.len();
-                self.line.truncate(kept);
-                self.is_paste = is_paste;
-            }
+        if self.is_paste && self.line.ends_with(PASTE_ENDS) {
+            let kept = self.line.len() - PASTE_ENDS.len();
+            self.line.truncate(kept);
+            self.is_paste = false;
+        } else if !self.is_paste {
+            self.drop_sequence();
         }
         match self.line.len() > SECRET_MAX {
             true => Step::Line, // whatever it is, it is too long
             false => Step::More,
+        }
+    }
+
+    /// Drops the escape sequence of a key, as of an arrow, once it is complete. That of a paste
+    /// begins it.
+    fn drop_sequence(&mut self) {
+        let from = self.line.len().saturating_sub(SEQUENCE_MAX);
+        let Some(at) = self.line[from..].iter().rposition(|byte| *byte == 0x1b) else {
+            return;
+        };
+        let sequence = &self.line[from + at..];
+        let is_complete = match sequence {
+            [_, b'O', _] => true,
+            [_, b'[', parameters @ .., 0x40..=0x7e] => {
+                parameters.iter().all(|byte| (0x20..0x40).contains(byte))
+            }
+            _ => false,
+        };
+        if is_complete {
+            self.is_paste = sequence == PASTE_BEGINS;
+            self.line.truncate(from + at);
         }
     }
 
@@ -144,7 +167,9 @@ mod tests {
             ("one\u{17}\u{17}two\r", "two"),
             ("on\u{4}e\r", "one"),
             ("a\u{16}\u{3}b\u{16}\u{16}\r", "a\u{3}b\u{16}"),
+            ("o\u{1b}[An\u{1b}[1;5C\u{1b}OPe\u{1b}[3~\r", "one"),
             ("\u{1b}[200~one\u{1b}[201~\r", "one"),
+            ("\u{1b}[200~o\u{1b}[Ane\u{1b}[201~\r", "o\u{1b}[Ane"),
             ("\u{1b}[200~one\rtwo\u{15}\u{1b}[201~\r", "one\rtwo\u{15}"),
         ] {
             assert_eq!(typed(KEYS, keys), (Step::Line, line.to_owned()), "{keys:?}");
