@@ -274,6 +274,51 @@ fn a_script_that_asks_is_stopped_and_ended_with_the_question() {
 }
 
 #[test]
+fn after_the_question_signals_do_what_they_do_without_one() {
+    let home = Home::new();
+    let words = "correct horse battery staple";
+    home.write("words", words);
+    home.run(&["init", "--key", "passphrase", "--passphrase-file", "words"])
+        .ok();
+    let question = "Passphrase or recovery code of the vault";
+    // `watch` ends in order when it is asked to, and stops and goes on as any program.
+    let mut terminal = shell(&home, "bash");
+    terminal.line("clawkeep watch");
+    terminal.wait_for_hidden(question);
+    terminal.keys(&format!("{words}\r"));
+    terminal.wait_for("watching");
+    terminal.keys("\u{1a}");
+    terminal.wait_for("Stopped");
+    is_as_before(&mut terminal, "147");
+    terminal.line("fg");
+    terminal.wait_for("clawkeep watch");
+    terminal.keys("\u{3}");
+    is_as_before(&mut terminal, "0");
+    // What shows as it is typed can be ended.
+    home.run_with_input(
+        &[
+            "--passphrase-file",
+            "words",
+            "models",
+            "auth",
+            "paste-token",
+            "--provider",
+            "groq",
+        ],
+        TOKEN,
+    )
+    .ok();
+    for (signal, status) in [(Signal::TERM, "143"), (Signal::QUIT, "131")] {
+        terminal.line("clawkeep models auth remove groq:manual");
+        terminal.wait_for_hidden(question);
+        terminal.keys(&format!("{words}\r"));
+        terminal.wait_for("Remove groq:manual");
+        kill_process(terminal.foreground(), signal).unwrap();
+        is_as_before(&mut terminal, status);
+    }
+}
+
+#[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let home = home();
     let mut terminal = shell(&home, "bash");

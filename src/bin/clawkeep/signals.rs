@@ -21,6 +21,13 @@ pub(crate) fn hold() -> Box<dyn Any> {
     Box::new(()) // the system takes no handlers
 }
 
+/// Leaves INT, TERM and HUP to handlers of the caller's: none of these ends the process by itself
+/// any more, but at a hidden question.
+#[cfg(unix)]
+pub(crate) fn leave_to_caller() {
+    unix::leave_to_caller();
+}
+
 #[cfg(unix)]
 mod unix {
     use std::io;
@@ -72,6 +79,26 @@ mod unix {
 
     type Queue = SignalDelivery<UnixStream, SignalOnly>;
 
+    /// Whether another part of the program handles what a hold holds back.
+    static IS_LEFT: AtomicBool = AtomicBool::new(false);
+
+    pub(super) fn leave_to_caller() {
+        IS_LEFT.store(true, Ordering::SeqCst);
+        if let Some(hold) = hold_handlers() {
+            hold.release();
+        }
+    }
+
+    impl Hold {
+        /// Gives the signals their effect back; the one that came meanwhile, and had none.
+        fn release(&self) -> Option<i32> {
+            let is_left = IS_LEFT.load(Ordering::SeqCst);
+            self.has_default.store(!is_left, Ordering::SeqCst);
+            let came = i32::try_from(self.came.swap(0, Ordering::SeqCst)).ok();
+            came.filter(|signal| *signal != 0 && !is_left)
+        }
+    }
+
     pub(super) fn hold() -> Option<impl Sized + 'static> {
         let hold = hold_handlers()?;
         hold.has_default.store(false, Ordering::SeqCst);
@@ -83,13 +110,8 @@ mod unix {
 
     impl Drop for Held {
         fn drop(&mut self) {
-            self.0.has_default.store(true, Ordering::SeqCst);
-            let came = self.0.came.swap(0, Ordering::SeqCst);
-            if let Ok(signal) = i32::try_from(came)
-                && signal != 0
-            {
-                // As if it came now. If it cannot be raised, the command ends soon anyway.
-                let _ = emulate_default_handler(signal);
+            if let Some(signal) = self.0.release() {
+                end_by(signal); // as if it came now
             }
         }
     }
@@ -97,8 +119,9 @@ mod unix {
     fn hold_handlers() -> Option<&'static Hold> {
         static HOLD: OnceLock<Option<Hold>> = OnceLock::new();
         let install = || {
+            let is_left = IS_LEFT.load(Ordering::SeqCst);
             let hold = Hold {
-                has_default: Arc::new(AtomicBool::new(true)),
+                has_default: Arc::new(AtomicBool::new(!is_left)),
                 came: Arc::new(AtomicUsize::new(0)),
             };
             for signal in HELD.into_iter().filter(|signal| !is_ignored(*signal)) {
@@ -321,8 +344,7 @@ mod unix {
                 .has_background_default
                 .store(true, Ordering::SeqCst);
             if let Some(hold) = hold_handlers() {
-                hold.has_default.store(true, Ordering::SeqCst);
-                hold.came.store(0, Ordering::SeqCst); // it is in the queue as well
+                hold.release(); // what came is in the queue as well
             }
             match self.event() {
                 Some(Event::End(signal)) => end_by(signal),
