@@ -112,8 +112,8 @@ pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
     }
 }
 
-/// How the secrets of providers and code hosts begin. Sources: their documentation of keys; `eyJ` is
-/// a JWT.
+/// How the secrets of providers and code hosts begin. Sources: their documentation of keys; `eyJ`
+/// is a JWT.
 const BEGINNINGS: [&str; 21] = [
     "sk-",
     "sk_",

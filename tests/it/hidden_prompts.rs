@@ -1,4 +1,4 @@
-//! Hidden questions in a shell with job control: whatever the signal, the terminal is left as it was.
+//! Hidden questions in a shell with job control: whatever the signal, the terminal stays as it was.
 
 use rustix::process::{Pid, Signal, kill_process};
 

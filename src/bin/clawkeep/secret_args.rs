@@ -82,9 +82,12 @@ impl Arguments {
         )
     }
 
-    /// The words, what follows a `=` in them, and what follows the hyphens of an option.
+    /// The words, what follows a `=` in them, and what follows the hyphens of an option. Those
+    /// behind `--` are another program's, but in a command that takes a secret.
     fn parts(&self) -> impl Iterator<Item = &str> {
-        self.words.iter().flat_map(|word| {
+        let takes_secret = self.takes_secret();
+        let ours = move |word: &&String| takes_secret || *word != "--";
+        self.words.iter().take_while(ours).flat_map(|word| {
             let value = word.split_once('=').map(|(_, value)| value);
             [Some(word.trim_start_matches('-')), value]
                 .into_iter()
@@ -128,8 +131,8 @@ impl Arguments {
         quoted.map(ToOwned::to_owned)
     }
 
-    /// Whether clap does not know an option that by its name was given a secret, or a command such as
-    /// `key unlock`.
+    /// Whether clap does not know an option that by its name was given a secret, or a command such
+    /// as `key unlock`.
     fn names_secret(&self, error: &clap::Error) -> bool {
         if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
             return self.command == "key" && self.words.last() != Some(word);
@@ -245,6 +248,9 @@ mod tests {
     fn other_words_stay() {
         let id = "anthropic:work-0123456789abcdef";
         let uuid = "550e8400-e29b-41d4-a716-446655440000";
+        let text = "error: unexpected argument";
+        let words = ["exec", "--", "curl", "sk-proj-0123"];
+        assert_eq!(hidden("exec", &words, text), text);
         for word in [id, uuid, "sk-", "/home/me/sk-0123456789.txt", "openai"] {
             let text = format!("Error: there is no {word}");
             assert_eq!(hidden("models auth remove", &[word], &text), text);

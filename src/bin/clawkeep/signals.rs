@@ -243,8 +243,8 @@ mod unix {
         }
     }
 
-    /// Sends the other processes of this process's job the signal of a key. (And this one, which has
-    /// it in its queue, or acts on the key at once.) Where the terminal knows no jobs there are none.
+    /// Sends this process's job the signal of a key. This process catches it, and acts on the key.
+    /// Where the terminal knows no jobs, there is nobody else to send it to.
     pub(crate) fn send_to_job(key: Event) {
         let signal = match key {
             Event::End(SIGINT) => Signal::INT,

@@ -320,7 +320,7 @@ fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
     }
 }
 
-/// Prints help or the version, which clap makes: to stdout, or where a command is missing, to stderr.
+/// Prints help or the version, which clap makes: to stdout, or to stderr if a command is missing.
 fn print_help(error: &clap::Error, colour: ColourChoice) -> Result<(), Failure> {
     let (text, is_stderr) = (error.render(), error.use_stderr());
     let is_terminal = match is_stderr {

@@ -69,7 +69,8 @@ impl Editor {
             _ if is(self.keys.eof) && self.line.is_empty() => return Step::Left,
             _ if is(self.keys.eof) => {}
             _ if is(self.keys.erase) || BACKSPACE.contains(&byte) => {
-                while self.line.pop().is_some_and(|gone| gone & 0xc0 == 0x80) {} // a whole character
+                // All bytes of a character.
+                while self.line.pop().is_some_and(|gone| gone & 0xc0 == 0x80) {}
             }
             _ if is(self.keys.kill) => self.line.clear(),
             _ if is(self.keys.word_erase) => self.erase_word(),

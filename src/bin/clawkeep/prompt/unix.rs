@@ -4,9 +4,9 @@
 //! stops by one, and hides again what is typed when the program goes on. The line is read byte by
 //! byte: the terminal's own editing passes on 4095 bytes and drops the rest without a word.
 //!
-//! The terminal makes no signals of keys meanwhile. If it did, a script that runs this program would
-//! get them as well, and the shell could be at work before the terminal is restored. So the job gets
-//! them from here, afterwards.
+//! The terminal makes no signals of keys meanwhile. If it did, a script that runs this program
+//! would get them as well, and the shell could be at work before the terminal is restored. So the
+//! job gets them from here, afterwards.
 
 use std::io;
 use std::os::fd::AsFd as _;
