@@ -112,6 +112,51 @@ pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
     }
 }
 
+/// How the secrets of providers and code hosts begin. Sources: their documentation of keys; `eyJ`
+/// is a JWT.
+const BEGINNINGS: [&str; 21] = [
+    "sk-",
+    "sk_",
+    "gsk_",
+    "csk-",
+    "xai-",
+    "pplx-",
+    "nvapi-",
+    "r8_",
+    "hf_",
+    "tgp_",
+    "AIza",
+    "ya29.",
+    "AKIA",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "eyJ",
+];
+
+/// Whether a word begins as secrets of providers do.
+pub fn begins_as_secret(word: &str) -> bool {
+    let follows = |beginning| word.strip_prefix(beginning);
+    let mut rests = BEGINNINGS.into_iter().filter_map(follows);
+    rests.any(|rest| rest.len() >= 4) && !word.contains(['/', ' '])
+}
+
+/// Whether a word is as long and as mixed as random keys and codes are, and is no UUID, path or id.
+pub fn is_random(word: &str) -> bool {
+    const SHORTEST: usize = 20;
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || "-_.+=~".contains(c);
+    let is_uuid = word.len() == 36 && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    word.len() >= SHORTEST
+        && word.chars().all(is_of_key)
+        && word.contains(|c: char| c.is_ascii_digit())
+        && word.contains(|c: char| c.is_ascii_alphabetic())
+        && !is_uuid
+}
+
 fn is_line_break(c: char) -> bool {
     matches!(
         c,

@@ -54,8 +54,44 @@ fn a_reader_that_goes_away_is_no_failure() {
     );
 }
 
+#[test]
+fn a_full_device_fails_what_is_written_there() {
+    let home = home_with_vault();
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["help", "models", "status"],
+        &["--version"],
+        &["-V"],
+        &["models", "--help"],
+        &["init", "--version"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let mut command = home.command(args);
+        command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+        let words = ["cannot write the answer", "No space left"];
+        refused(home.path(), command, 1, &words);
+        let mut command = home.command(args);
+        let (reader, writer) = std::io::pipe().unwrap();
+        command.stdout(writer).stderr(Stdio::piped());
+        drop(reader);
+        let run = Run::from(command.spawn().unwrap().wait_with_output().unwrap());
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{args:?}");
+    }
+    // What a shell asks while somebody types: no message, but no success either.
+    let mut command = home.command(&["--", "clawkeep", "mod"]);
+    command
+        .env("CLAWKEEP_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", "1");
+    command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+    let run = Run::from(command.stderr(Stdio::piped()).output().unwrap());
+    assert_eq!((run.status, run.stderr.as_str()), (1, ""));
+}
+
 /// Runs on a terminal of its own, as `script` makes one: what it showed, stdout and stderr together.
-fn on_a_terminal(home: &Home, args: &str, no_color: Option<&str>) -> String {
+fn on_a_terminal(home: &Home, args: &str, variables: &[(&str, &str)]) -> String {
     let line = format!("{} {args}", home.command(&[]).get_program().display());
     let mut command = Command::new("script");
     command
@@ -67,10 +103,8 @@ fn on_a_terminal(home: &Home, args: &str, no_color: Option<&str>) -> String {
         .env("SHELL", "/bin/sh")
         .current_dir(home.path())
         .stdin(Stdio::null());
-    if let Some(value) = no_color {
-        command.env("NO_COLOR", value);
-    }
     let output = command
+        .envs(variables.iter().copied())
         .output()
         .expect("`script` of util-linux makes the terminal");
     String::from_utf8(output.stdout).unwrap()
@@ -81,26 +115,55 @@ fn colour_is_for_terminals_that_want_it() {
     let home = home_with_vault();
     let escape = '\u{1b}';
     let bad = "models status --no-such-flag";
-    for (args, no_color, coloured) in [
-        ("models status", None, true),
-        ("models status", Some(""), true),
-        ("models status", Some("1"), false),
-        ("--color never models status", None, false),
-        ("--color=always models status", Some("1"), true),
-        ("--vault none/v.db history", None, true),
-        ("--vault none/v.db history", Some("1"), false),
-        ("--vault none/v.db history --color never", None, false),
-        ("--vault none/v.db history --color=never", None, false),
-        ("--vault none/v.db --color always history", Some("1"), true),
-        (bad, Some("1"), false),
+    let none = &[("NO_COLOR", "1")][..];
+    for (args, variables, coloured) in [
+        ("models status", &[][..], true),
+        ("models status", &[("NO_COLOR", "")], true),
+        ("models status", none, false),
+        ("--color never models status", &[], false),
+        ("--color=always models status", none, true),
+        ("--vault none/v.db history", &[], true),
+        ("--vault none/v.db history", none, false),
+        ("--vault none/v.db history --color never", &[], false),
+        ("--vault none/v.db history --color=never", &[], false),
+        ("--vault none/v.db --color always history", none, true),
+        (bad, &[], true),
+        (bad, none, false),
+        ("--help", &[], true),
+        ("--help", none, false),
+        ("--color never --help", &[], false),
+        ("--color always --help", none, true),
+        ("models", &[], true),
+        ("models", none, false),
     ] {
-        let shown = on_a_terminal(&home, args, no_color);
+        let shown = on_a_terminal(&home, args, variables);
         assert!(!shown.trim().is_empty(), "{args}");
         assert_eq!(
             shown.contains(escape),
             coloured,
-            "{args} {no_color:?}: {shown:?}"
+            "{args} {variables:?}: {shown:?}"
         );
+    }
+    // Every way in has the same rule.
+    for args in [
+        "models status",
+        "--vault none/v.db history",
+        bad,
+        "--help",
+        "history -h",
+        "help",
+        "models",
+    ] {
+        for variable in [("TERM", "dumb"), ("CLICOLOR", "0"), ("FORCE_COLOR", "0")] {
+            let shown = on_a_terminal(&home, args, &[variable]);
+            assert!(!shown.contains(escape), "{args} {variable:?}: {shown:?}");
+        }
+        for variable in ["CLICOLOR_FORCE", "FORCE_COLOR"] {
+            let mut command = home.command(&args.split(' ').collect::<Vec<_>>());
+            let output = Run::from(command.env(variable, "1").output().unwrap());
+            let shown = output.stdout + &output.stderr;
+            assert!(shown.contains(escape), "{args} {variable}: {shown:?}");
+        }
     }
     for args in [STATUS, &[bad], &["--vault", "none/v.db", "history"]] {
         let run = home.run(args);

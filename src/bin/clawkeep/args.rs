@@ -11,6 +11,7 @@ use crate::commands::{
     secretref, session, sync, token, watch,
 };
 use crate::failure::Failure;
+use crate::secret_args::Arguments;
 use crate::stand_in;
 use crate::ui::ColourChoice;
 
@@ -197,10 +198,12 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
         });
         command = command.mut_subcommand("doctor", |doctor| doctor.args(theirs));
     }
-    command
+    let cli = command
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(Failure::Usage)
+        .map_err(Failure::Usage)?;
+    Arguments::of_process().check()?;
+    Ok(cli)
 }
 
 #[cfg(test)]

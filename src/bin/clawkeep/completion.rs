@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Arg, Command, CommandFactory as _, Parser as _};
@@ -35,10 +35,11 @@ pub(crate) fn answer() -> Option<ExitCode> {
         .var(VARIABLE)
         .shells(Shells(&SHELLS));
     let dir = std::env::current_dir().ok();
-    match env.try_complete(std::env::args_os(), dir.as_deref()) {
-        Ok(false) => None,
-        Ok(true) => Some(ExitCode::SUCCESS),
-        Err(_) => Some(ExitCode::FAILURE), // somebody is typing, and wants no message in between
+    let asked = env.try_complete(std::env::args_os(), dir.as_deref());
+    match asked.map(|is_asked| is_asked.then(|| io::stdout().flush())) {
+        Ok(None) => None,
+        Ok(Some(Ok(()))) => Some(ExitCode::SUCCESS),
+        Ok(Some(Err(_))) | Err(_) => Some(ExitCode::FAILURE), // somebody is typing, and wants no message in between
     }
 }
 

@@ -30,6 +30,9 @@ pub(crate) enum Failure {
     Usage(clap::Error),
     #[error("{0}")]
     BadArgument(String),
+    /// A secret in the place of an id.
+    #[error("an argument looks like a secret; clawkeep takes no secret from the command line")]
+    SecretArgument,
     #[error(transparent)]
     Kind(#[from] UnknownKind),
     #[error(transparent)]
@@ -147,7 +150,7 @@ impl Failure {
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,
-            Self::Usage(_) | Self::BadArgument(_) | Self::Kind(_) => USAGE,
+            Self::Usage(_) | Self::BadArgument(_) | Self::SecretArgument | Self::Kind(_) => USAGE,
             Self::Check(status) | Self::NotRun { status, .. } => *status,
             Self::Import {
                 fault: ImportFault::LoggedOut(_),

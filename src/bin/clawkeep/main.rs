@@ -20,6 +20,7 @@ mod prompt;
 mod record;
 mod renewal;
 mod report;
+mod secret_args;
 mod signals;
 mod stand_in;
 mod table;

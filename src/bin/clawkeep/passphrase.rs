@@ -86,7 +86,8 @@ impl SecretSource for Passphrases {
                 contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
             return text(&contents.bytes).map(Some);
         }
-        if !prompt::is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS {
+        if !prompt::hidden_is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
+        {
             return Ok(None);
         }
         if let Some(problem) = before {
@@ -108,6 +109,11 @@ impl Named {
 
     /// Reads it, to its end. A program that is started later does not get the descriptor it came from.
     pub(crate) fn read(&self) -> Result<SecretString, KeyProblem> {
+        if self.is_stdin() && prompt::hidden_is_possible() {
+            // Without this, the terminal would show it.
+            let typed = prompt::hidden("Passphrase or recovery code");
+            return typed.map_err(|_| KeyProblem::NoSecret);
+        }
         let read = self.contents();
         if let Self::Descriptor(number @ 3..) = self {
             keep_from_children(*number);
@@ -168,7 +174,7 @@ pub(crate) fn new_passphrase(
     if let Some(named) = named {
         return checked(named.read().map_err(unread)?);
     }
-    if !prompt::is_possible() {
+    if !prompt::hidden_is_possible() {
         return checked(Named::File("-".into()).read().map_err(unread)?);
     }
     loop {

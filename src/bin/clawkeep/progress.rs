@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::ui::one_line;
+use crate::ui::{is_dumb_terminal, one_line};
 
 /// What takes less is not worth a line.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -139,7 +139,7 @@ impl Line {
     }
 
     fn draw(&mut self, number: u64, what: &str, since: Duration) {
-        if self.questions > 0 || self.open.last() != Some(&number) {
+        if self.questions > 0 || self.open.last() != Some(&number) || !is_shown_to_this_job() {
             return;
         }
         let time = format!(" … {} s", since.as_secs());
@@ -161,10 +161,19 @@ impl Line {
 
 /// Whether a person looks at stderr, and waits for an answer that is for people.
 fn is_wanted() -> bool {
-    let is_plain = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let is_plain = is_dumb_terminal(|name| std::env::var_os(name));
     let mut words = std::env::args_os().take_while(|word| word != "--");
     let is_for_program = words.any(|word| FOR_PROGRAMS.iter().any(|shape| word == *shape));
     io::stderr().is_terminal() && !is_plain && !is_for_program
+}
+
+/// Whether the terminal is not another job's. In the background the line would be drawn over what
+/// is typed there.
+fn is_shown_to_this_job() -> bool {
+    #[cfg(unix)]
+    return crate::signals::is_foreground(io::stderr());
+    #[cfg(not(unix))]
+    true
 }
 
 fn columns() -> usize {

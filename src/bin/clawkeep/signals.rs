@@ -1,72 +1,358 @@
-//! Signals that end a process, held back while ending it would cost a login.
+//! Signals: held back while ending the program would cost a login, and caught while the terminal
+//! hides what is typed.
+//!
+//! A handler stays for the rest of the process. Outside of a hold and of a hidden question it does
+//! what the system does without one.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
-/// What is held back: Ctrl-C, a service manager's or `timeout`'s request, a terminal that is closed.
 #[cfg(unix)]
-const HELD: [i32; 3] = [
-    signal_hook::consts::SIGINT,
-    signal_hook::consts::SIGTERM,
-    signal_hook::consts::SIGHUP,
-];
+pub(crate) use self::unix::{
+    Caught, Event, catch, end_by, has_effect, is_foreground, send_to_job, stopped_in_background,
+};
 
-/// What came while it was held back, and whether it is.
-struct Hold {
-    /// Signals do what they always do.
-    is_free: Arc<AtomicBool>,
-    came: Arc<AtomicUsize>,
-}
-
-/// Ends the hold when it is dropped, and lets what came meanwhile happen then.
-struct Held;
-
-/// Holds signals back until what it returns is dropped. That is bounded by how long a provider is waited for.
+/// Holds INT, TERM and HUP back until what it returns is dropped. That is bounded by how long a
+/// provider is waited for.
 pub(crate) fn hold() -> Box<dyn Any> {
-    static HOLD: OnceLock<Option<Hold>> = OnceLock::new();
-    match HOLD.get_or_init(install) {
-        Some(hold) => {
-            hold.is_free.store(false, Ordering::SeqCst);
-            Box::new(Guard(hold))
-        }
-        None => Box::new(Held), // the system takes no handlers: as before
+    #[cfg(unix)]
+    if let Some(guard) = unix::hold() {
+        return Box::new(guard);
     }
+    Box::new(()) // the system takes no handlers
 }
 
-struct Guard(&'static Hold);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.is_free.store(true, Ordering::SeqCst);
-        let came = self.0.came.swap(0, Ordering::SeqCst);
-        #[cfg(unix)]
-        if let Ok(signal) = i32::try_from(came)
-            && signal != 0
-        {
-            // As if it came now. That it cannot be raised leaves the command to its end, which is near.
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
-        }
-        #[cfg(not(unix))]
-        let _ = came;
-    }
+/// Leaves INT, TERM and HUP to handlers of the caller's: none of these ends the process by itself
+/// any more, but at a hidden question.
+#[cfg(unix)]
+pub(crate) fn leave_to_caller() {
+    unix::leave_to_caller();
 }
 
 #[cfg(unix)]
-fn install() -> Option<Hold> {
-    let hold = Hold {
-        is_free: Arc::new(AtomicBool::new(true)),
-        came: Arc::new(AtomicUsize::new(0)),
-    };
-    for signal in HELD {
-        let number = usize::try_from(signal).ok()?;
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&hold.is_free)).ok()?;
-        signal_hook::flag::register_usize(signal, Arc::clone(&hold.came), number).ok()?;
-    }
-    Some(hold)
-}
+mod unix {
+    use std::io;
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-#[cfg(not(unix))]
-fn install() -> Option<Hold> {
-    None
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::io::Errno;
+    use rustix::process::{
+        Pid, Signal, getpgid, getpgrp, getpid, getppid, getsid, kill_current_process_group,
+        kill_process,
+    };
+    use rustix::termios::tcgetpgrp;
+    use signal_hook::consts::{
+        SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1,
+        SIGUSR2,
+    };
+    use signal_hook::iterator::backend::SignalDelivery;
+    use signal_hook::iterator::exfiltrator::SignalOnly;
+    use signal_hook::low_level::emulate_default_handler;
+
+    /// What a hold holds back: Ctrl-C, a service manager's or `timeout`'s request, a terminal that
+    /// is closed.
+    const HELD: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+    /// Other signals that end the program, and that a hidden question catches as well.
+    const ENDING: [i32; 4] = [SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2];
+    /// The signals of the terminal to a background job that uses it.
+    const BACKGROUND: [i32; 2] = [SIGTTIN, SIGTTOU];
+    /// Signals that stop the program: Ctrl-Z, and those.
+    const STOPPING: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
+
+    /// The handlers of the signals that a hold holds back.
+    struct Hold {
+        /// Whether these signals have their default effect.
+        has_default: Arc<AtomicBool>,
+        came: Arc<AtomicUsize>,
+    }
+
+    /// The handlers of the signals that only a hidden question catches, and the queue of all.
+    struct Prompt {
+        /// Whether these signals have their default effect.
+        has_default: Arc<AtomicBool>,
+        /// The same of those to a background job.
+        has_background_default: Arc<AtomicBool>,
+        queue: Mutex<Queue>,
+    }
+
+    type Queue = SignalDelivery<UnixStream, SignalOnly>;
+
+    /// Whether another part of the program handles what a hold holds back.
+    static IS_LEFT: AtomicBool = AtomicBool::new(false);
+
+    pub(super) fn leave_to_caller() {
+        IS_LEFT.store(true, Ordering::SeqCst);
+        if let Some(hold) = hold_handlers() {
+            hold.release();
+        }
+    }
+
+    impl Hold {
+        /// Gives the signals their effect back; the one that came meanwhile, and had none.
+        fn release(&self) -> Option<i32> {
+            let is_left = IS_LEFT.load(Ordering::SeqCst);
+            self.has_default.store(!is_left, Ordering::SeqCst);
+            let came = i32::try_from(self.came.swap(0, Ordering::SeqCst)).ok();
+            came.filter(|signal| *signal != 0 && !is_left)
+        }
+    }
+
+    pub(super) fn hold() -> Option<impl Sized + 'static> {
+        let hold = hold_handlers()?;
+        hold.has_default.store(false, Ordering::SeqCst);
+        Some(Held(hold))
+    }
+
+    /// Ends the hold when it is dropped, and lets what came meanwhile happen then.
+    struct Held(&'static Hold);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            if let Some(signal) = self.0.release() {
+                end_by(signal); // as if it came now
+            }
+        }
+    }
+
+    fn hold_handlers() -> Option<&'static Hold> {
+        static HOLD: OnceLock<Option<Hold>> = OnceLock::new();
+        let install = || {
+            let is_left = IS_LEFT.load(Ordering::SeqCst);
+            let hold = Hold {
+                has_default: Arc::new(AtomicBool::new(!is_left)),
+                came: Arc::new(AtomicUsize::new(0)),
+            };
+            for signal in HELD.into_iter().filter(|signal| !is_ignored(*signal)) {
+                let number = usize::try_from(signal).ok()?;
+                keep_default(signal, &hold.has_default)?;
+                signal_hook::flag::register_usize(signal, Arc::clone(&hold.came), number).ok()?;
+            }
+            Some(hold)
+        };
+        HOLD.get_or_init(install).as_ref()
+    }
+
+    fn prompt_handlers() -> Option<&'static Prompt> {
+        static PROMPT: OnceLock<Option<Prompt>> = OnceLock::new();
+        let install = || {
+            let has_default = Arc::new(AtomicBool::new(true));
+            let has_background_default = Arc::new(AtomicBool::new(true));
+            // Where nobody could continue this process, the system does not stop it either.
+            let stopping = if is_orphaned() { &[][..] } else { &STOPPING };
+            let others = ENDING.iter().chain(stopping).copied();
+            let others: Vec<i32> = others.filter(|signal| !is_ignored(*signal)).collect();
+            for signal in &others {
+                let flag = match BACKGROUND.contains(signal) {
+                    true => &has_background_default,
+                    false => &has_default,
+                };
+                keep_default(*signal, flag)?;
+            }
+            let held = HELD.into_iter().filter(|signal| !is_ignored(*signal));
+            let all = others.iter().copied().chain(held).chain([SIGCONT]);
+            let (read, write) = UnixStream::pair().ok()?;
+            let queue = SignalDelivery::with_pipe(read, write, SignalOnly, all).ok()?;
+            Some(Prompt {
+                has_default,
+                has_background_default,
+                queue: Mutex::new(queue),
+            })
+        };
+        PROMPT.get_or_init(install).as_ref()
+    }
+
+    fn keep_default(signal: i32, has_default: &Arc<AtomicBool>) -> Option<()> {
+        let has_default = Arc::clone(has_default);
+        signal_hook::flag::register_conditional_default(signal, has_default).ok()?;
+        Some(())
+    }
+
+    /// Whether this process was started with the signal ignored, as `nohup` does with HUP. A
+    /// handler would make such a signal count again.
+    fn is_ignored(signal: i32) -> bool {
+        static IGNORED: OnceLock<u64> = OnceLock::new();
+        let read = || {
+            let status = std::fs::read_to_string("/proc/self/status").ok()?;
+            let mask = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigIgn:"))?;
+            u64::from_str_radix(mask.trim(), 16).ok()
+        };
+        let ignored = IGNORED.get_or_init(|| read().unwrap_or(0)); // only Linux says it
+        u32::try_from(signal - 1).is_ok_and(|bit| ignored.checked_shr(bit).unwrap_or(0) & 1 == 1)
+    }
+
+    /// Whether no process outside of this process's group, in its session, is the parent of one in
+    /// it: no shell, then, that could continue it.
+    fn is_orphaned() -> bool {
+        let group = getpgrp();
+        let mut parent = getppid();
+        while let Some(pid) = parent {
+            if getpgid(Some(pid)).ok() != Some(group) {
+                return getsid(Some(pid)).ok() != getsid(None).ok();
+            }
+            parent = parent_of(pid);
+        }
+        true
+    }
+
+    fn parent_of(pid: Pid) -> Option<Pid> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?; // the name may have blanks and parentheses
+        Pid::from_raw(fields.split_whitespace().nth(1)?.parse().ok()?)
+    }
+
+    /// Whether this process may use a terminal: it is in the foreground, or the terminal knows no
+    /// jobs.
+    pub(crate) fn is_foreground(terminal: impl AsFd) -> bool {
+        tcgetpgrp(terminal).map_or(true, |group| group == getpgrp())
+    }
+
+    /// Makes a call that changes the terminal. In the background it stops this process; without
+    /// this, each signal would begin the call again, and that would cause the next.
+    pub(crate) fn stopped_in_background<T>(call: impl FnOnce() -> T) -> T {
+        let flag = prompt_handlers().map(|prompt| &prompt.has_background_default);
+        let before = flag.map(|flag| flag.swap(true, Ordering::SeqCst));
+        let returned = call();
+        if let (Some(flag), Some(before)) = (flag, before) {
+            flag.store(before, Ordering::SeqCst);
+        }
+        returned
+    }
+
+    /// What a signal asks for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Event {
+        /// To end by it.
+        End(i32),
+        /// To stop.
+        Stop,
+        /// Nothing: the process was stopped and goes on.
+        Continued,
+    }
+
+    /// Whether a key for the whole job has an effect: its signal is not ignored, and the terminal
+    /// knows a job that can be continued if it is to be stopped.
+    pub(crate) fn has_effect(key: Event) -> bool {
+        match key {
+            Event::End(signal) => !is_ignored(signal),
+            Event::Stop => tcgetpgrp(io::stdin()).is_ok() && !is_orphaned() && !is_ignored(SIGTSTP),
+            Event::Continued => false,
+        }
+    }
+
+    /// Sends this process's job the signal of a key. This process catches it, and acts on the key.
+    /// Where the terminal knows no jobs, there is nobody else to send it to.
+    pub(crate) fn send_to_job(key: Event) {
+        let signal = match key {
+            Event::End(SIGINT) => Signal::INT,
+            Event::End(_) => Signal::QUIT,
+            Event::Stop => Signal::TSTP,
+            Event::Continued => return,
+        };
+        if tcgetpgrp(io::stdin()).is_ok() {
+            let _ = kill_current_process_group(signal); // this process acts on it all the same
+        }
+    }
+
+    /// Ends this process by a signal that ends it.
+    pub(crate) fn end_by(signal: i32) {
+        let _ = emulate_default_handler(signal); // returns for other signals only
+    }
+
+    /// Signals go to a queue, and have no other effect, until this is dropped.
+    pub(crate) struct Caught {
+        prompt: &'static Prompt,
+        queue: MutexGuard<'static, Queue>,
+    }
+
+    /// Catches every signal that ends or stops this process; `None` where the system takes no
+    /// handlers.
+    pub(crate) fn catch() -> Option<Caught> {
+        let hold = hold_handlers()?;
+        let prompt = prompt_handlers()?;
+        let mut queue = prompt.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.pending().for_each(drop); // these have had their effect
+        hold.has_default.store(false, Ordering::SeqCst);
+        prompt.has_default.store(false, Ordering::SeqCst);
+        prompt.has_background_default.store(false, Ordering::SeqCst);
+        Some(Caught { prompt, queue })
+    }
+
+    impl Caught {
+        /// Waits until a signal has come or `input` has something to read; whether it has.
+        pub(crate) fn wait_for(&self, input: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+            let signals = self.queue.get_read().as_fd();
+            let mut fds = [input, signals].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            match poll(&mut fds, None) {
+                Err(Errno::INTR) => Ok(false),
+                Err(errno) => Err(errno),
+                Ok(_) => Ok(!fds[0].revents().is_empty()),
+            }
+        }
+
+        /// What the signals that came ask for. An end comes first. One that stops and one that
+        /// continues came in that order: nobody would see the other.
+        pub(crate) fn event(&mut self) -> Option<Event> {
+            let signals: Vec<i32> = self.queue.pending().collect();
+            let is_end = |signal: &i32| *signal != SIGCONT && !STOPPING.contains(signal);
+            if let Some(signal) = signals.iter().copied().find(is_end) {
+                return Some(Event::End(signal));
+            }
+            match signals.contains(&SIGCONT) {
+                true => Some(Event::Continued),
+                false => (!signals.is_empty()).then_some(Event::Stop),
+            }
+        }
+
+        /// Stops this process and returns once it is continued; `false` where it cannot be stopped.
+        ///
+        /// SIGSTOP, since a handler of the other three cannot be taken away again. Shells make no
+        /// difference.
+        pub(crate) fn stop(&mut self) -> bool {
+            if is_orphaned() {
+                return false;
+            }
+            let mut is_asked = false;
+            loop {
+                match self.event() {
+                    Some(Event::End(signal)) => end_by(signal),
+                    Some(Event::Continued) => return true,
+                    Some(Event::Stop) | None if is_asked => {
+                        // Another thread may have taken the signal: this one goes on until then.
+                        let signals = self.queue.get_read().as_fd();
+                        let mut fds = [PollFd::from_borrowed_fd(signals, PollFlags::IN)];
+                        let _ = poll(&mut fds, None); // interrupted, or not
+                    }
+                    Some(Event::Stop) | None => {
+                        is_asked = true;
+                        if kill_process(getpid(), Signal::STOP).is_err() {
+                            return false;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    impl Drop for Caught {
+        fn drop(&mut self) {
+            self.prompt.has_default.store(true, Ordering::SeqCst);
+            self.prompt
+                .has_background_default
+                .store(true, Ordering::SeqCst);
+            if let Some(hold) = hold_handlers() {
+                hold.release(); // what came is in the queue as well
+            }
+            match self.event() {
+                Some(Event::End(signal)) => end_by(signal),
+                Some(Event::Stop) => {
+                    self.stop();
+                }
+                Some(Event::Continued) | None => {}
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The terminal: answers to stdout, all else to stderr, colour where it is wanted.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 use crate::failure::Failure;
 use crate::notices;
 use crate::progress::{self, Progress};
+use crate::secret_args::Arguments;
 use crate::stand_in;
 use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::sync::Notice;
@@ -18,7 +20,8 @@ use zeroize::Zeroizing;
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColourChoice {
-    /// On a terminal, unless `NO_COLOR` is set
+    /// On a terminal, unless `NO_COLOR`, `CLICOLOR=0` or `TERM=dumb` is set; `CLICOLOR_FORCE` and
+    /// `FORCE_COLOR` mean always
     Auto,
     /// Always
     Always,
@@ -50,10 +53,35 @@ impl ColourChoice {
             Self::Always => true,
             Self::Never => false,
             Self::Auto => {
-                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                let variable = |name: &str| std::env::var_os(name);
+                is_colour_wanted(variable, stand_in::is_called_as_gateway()).unwrap_or(is_terminal)
             }
         }
     }
+}
+
+/// What the environment says about colour; `None` where the terminal decides.
+///
+/// `NO_COLOR` first, as no-color.org has it; only under the gateway's name `FORCE_COLOR` comes
+/// before it, as there.
+fn is_colour_wanted(variable: impl Fn(&str) -> Option<OsString>, is_gateway: bool) -> Option<bool> {
+    let value = |name| variable(name).filter(|value| !value.is_empty());
+    let is_on = |name| value(name).map(|value| value != "0" && value != "false");
+    let forced = is_on("FORCE_COLOR");
+    match () {
+        () if is_gateway && forced == Some(true) => Some(true),
+        () if value("NO_COLOR").is_some() => Some(false),
+        () if forced.is_some() => forced,
+        () if is_on("CLICOLOR_FORCE") == Some(true) => Some(true),
+        () if is_on("CLICOLOR") == Some(false) => Some(false),
+        () if is_dumb_terminal(variable) => Some(false),
+        () => None,
+    }
+}
+
+/// Whether the terminal takes no escape sequences.
+pub(crate) fn is_dumb_terminal(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    variable("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// How much to say on stderr.
@@ -109,12 +137,7 @@ impl Ui {
 
     /// Writes an answer byte for byte. A reader that has gone away is no failure.
     pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
-        progress::make_room(|| ());
-        let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
-            _ => Ok(()),
-        }
+        write_answer(text)
     }
 
     /// Writes what is shown this once. That nobody reads it is a failure: a closed pipe, or nothing at all behind stdout.
@@ -186,6 +209,15 @@ impl Ui {
         if let Some(words) = notices::words(notice) {
             self.note(&words);
         }
+    }
+}
+
+fn write_answer(text: &str) -> Result<(), Failure> {
+    progress::make_room(|| ());
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
     }
 }
 
@@ -270,7 +302,7 @@ fn say(text: &str) {
 /// clap's message in three lines at most: what is wrong, what would be right, where to read on. Its usage line is in the
 /// help that the last line points to. It quotes arguments as they are, so its own colours cannot be told from theirs: the first word
 /// gets one of ours.
-fn usage_error(error: &clap::Error, colour: bool) -> String {
+fn usage_error(failure: &Failure, error: &clap::Error, colour: bool) -> String {
     const WORD: &str = "error:";
     let rendered = error.render().to_string();
     let lines: Vec<&str> = rendered
@@ -281,10 +313,29 @@ fn usage_error(error: &clap::Error, colour: bool) -> String {
         [what, hint, .., next] => [*what, *hint, *next].join("\n"),
         few => few.join("\n"),
     };
+    let text = Arguments::of_process().hide_secrets(&text, failure);
     match text.strip_prefix(WORD).filter(|_| colour) {
         Some(rest) => shown(&format!("\u{1b}[31m{WORD}\u{1b}[0m{rest}"), true),
         None => shown(&text, false),
     }
+}
+
+/// Prints help or the version, which clap makes: to stdout, or to stderr if a command is missing.
+fn print_help(error: &clap::Error, colour: ColourChoice) -> Result<(), Failure> {
+    let (text, is_stderr) = (error.render(), error.use_stderr());
+    let is_terminal = match is_stderr {
+        true => io::stderr().is_terminal(),
+        false => io::stdout().is_terminal(),
+    };
+    let text = match colour.on(is_terminal) {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    };
+    if is_stderr {
+        say(text.trim_end_matches('\n'));
+        return Ok(());
+    }
+    write_answer(&text)
 }
 
 /// Says what failed, why, and what to do next; the exit status that goes with it.
@@ -292,10 +343,13 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
     if let Failure::Usage(error) = failure {
         if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         {
-            say(&usage_error(error, colour.on(io::stderr().is_terminal())));
-        } else {
-            // Help and version are answers, not failures; clap prints each where it belongs.
-            let _ = error.print();
+            say(&usage_error(
+                failure,
+                error,
+                colour.on(io::stderr().is_terminal()),
+            ));
+        } else if let Err(failure) = print_help(error, colour) {
+            return fail(&failure, colour);
         }
     } else if !failure.is_said() {
         let has_colour = colour.on(io::stderr().is_terminal());
@@ -308,6 +362,7 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
             text.push('\n');
             text.push_str(&remedy);
         }
+        let text = Arguments::of_process().hide_secrets(&text, failure);
         say(&shown(&text, has_colour));
     }
     ExitCode::from(failure.exit_status())
@@ -330,6 +385,43 @@ fn is_nowhere() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_says_whether_there_is_colour() {
+        for (variables, ours, gateways) in [
+            (&[][..], None, None),
+            (&["TERM=xterm", "CLICOLOR=1", "NO_COLOR="], None, None),
+            (&["NO_COLOR=0"], Some(false), Some(false)),
+            (&["CLICOLOR=0"], Some(false), Some(false)),
+            (&["TERM=dumb"], Some(false), Some(false)),
+            (&["TERM=dumb", "CLICOLOR_FORCE=1"], Some(true), Some(true)),
+            (
+                &["CLICOLOR=0", "CLICOLOR_FORCE=0"],
+                Some(false),
+                Some(false),
+            ),
+            (
+                &["NO_COLOR=1", "CLICOLOR_FORCE=1"],
+                Some(false),
+                Some(false),
+            ),
+            (&["NO_COLOR=1", "FORCE_COLOR=1"], Some(false), Some(true)),
+            (
+                &["CLICOLOR_FORCE=1", "FORCE_COLOR=0"],
+                Some(false),
+                Some(false),
+            ),
+        ] {
+            let variable = |name: &str| {
+                let mut pairs = variables.iter().filter_map(|pair| pair.split_once('='));
+                pairs
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| value.into())
+            };
+            assert_eq!(is_colour_wanted(variable, false), ours, "{variables:?}");
+            assert_eq!(is_colour_wanted(variable, true), gateways, "{variables:?}");
+        }
+    }
 
     #[test]
     fn nothing_from_outside_moves_the_cursor() {

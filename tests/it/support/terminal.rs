@@ -2,13 +2,17 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcgetpgrp, tcsetwinsize};
+
+use crate::support::home::Home;
 
 /// Long enough for a loaded machine; no test waits for it unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,6 +70,52 @@ impl Terminal {
             output,
             answered: 0,
         }
+    }
+
+    /// Starts a shell that controls jobs, on a terminal that is its own. It finds `clawkeep` on its
+    /// PATH and begins each line with `ready>`.
+    pub(crate) fn shell(home: &Home, shell: &str) -> Self {
+        let clawkeep = home.command(&[]);
+        let dir = Path::new(clawkeep.get_program()).parent().unwrap();
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(shell);
+        if shell == "bash" {
+            command.args(["--norc", "--noprofile", "--noediting"]);
+        }
+        command
+            .arg("-i")
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.display()))
+            .env("PS1", "ready> ")
+            .current_dir(home.path());
+        let mut terminal = Self::start(command);
+        terminal.wait_for("ready> ");
+        terminal
+    }
+
+    /// Types a line at the shell's prompt.
+    #[track_caller]
+    pub(crate) fn line(&mut self, line: &str) {
+        self.answer("ready> ", &format!("{line}\r"));
+    }
+
+    /// Types keys.
+    pub(crate) fn keys(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for a question that hides what is typed.
+    #[track_caller]
+    pub(crate) fn wait_for_hidden(&mut self, question: &str) {
+        self.wait_for(question);
+        self.answered = self.shown.len();
+        self.wait_for_echo(false);
+    }
+
+    /// The process group in the foreground: the program that the shell waits for.
+    pub(crate) fn foreground(&self) -> Pid {
+        tcgetpgrp(&self.master).unwrap()
     }
 
     /// Waits until `text` is shown after what was last answered.

@@ -104,6 +104,7 @@ pub(crate) fn listen(
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let asked = Arc::clone(&ending.0);
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    crate::signals::leave_to_caller();
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {

@@ -1,0 +1,196 @@
+//! A secret that was given as an argument: refused, not repeated, stored nowhere.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::home::{Home, Run};
+
+const SECRET: &str = "sk-proj-abcdefghij0123456789";
+/// As random as a key, and like none that is known.
+const RANDOM: &str = "Zx81qLw0PfTn33vBs9Kd";
+const WORDS: &str = "correct horse battery staple";
+
+/// Runs a command that is refused: its message has three lines or fewer, without the secret, which
+/// is in no file either.
+#[track_caller]
+fn refused(home: &Home, args: &[&str], status: i32) -> Vec<String> {
+    let run = home.run(args).exits(status);
+    assert_eq!(run.stdout, "", "{args:?}");
+    for secret in [SECRET, RANDOM, WORDS] {
+        assert!(!run.stderr.contains(secret), "{args:?}: {}", run.stderr);
+        assert!(!is_in_a_file(home.path(), secret), "{args:?}");
+    }
+    let lines = run.stderr.lines().filter(|line| !line.starts_with("Note:"));
+    lines.map(ToOwned::to_owned).collect()
+}
+
+fn is_in_a_file(dir: &Path, secret: &str) -> bool {
+    fs::read_dir(dir).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return is_in_a_file(&path, secret);
+        }
+        let bytes = fs::read(&path).unwrap_or_default();
+        bytes
+            .windows(secret.len())
+            .any(|part| part == secret.as_bytes())
+    })
+}
+
+#[test]
+fn a_command_that_takes_a_secret_repeats_none() {
+    let home = Home::new();
+    let paste = ["models", "auth", "paste-api-key", "--provider", "openai"];
+    let key = format!("--key={SECRET}");
+    let option = format!("--{SECRET}");
+    let assignment = format!("OPENAI_API_KEY={SECRET}");
+    for more in [
+        &[SECRET][..],
+        &[RANDOM],
+        &[WORDS],
+        &["--", SECRET],
+        &[&key],
+        &[&option],
+        &[&assignment],
+        &["--token", SECRET],
+        &["--api-key", WORDS],
+        &["--profile-id", SECRET],
+        &["--agent", SECRET],
+        &["--expires-in", SECRET],
+    ] {
+        let args = [&paste, more].concat();
+        let lines = refused(&home, &args, 64);
+        assert_eq!(lines.len(), 3, "{args:?}: {lines:?}");
+        assert!(
+            lines[1].contains("is now in the shell's history"),
+            "{lines:?}"
+        );
+        assert!(
+            lines[1].contains("If others use this machine, replace it."),
+            "{lines:?}"
+        );
+        let form = "clawkeep models auth paste-api-key --provider openai";
+        assert!(lines[2].contains(&format!("{form} < FILE")), "{lines:?}");
+        assert!(
+            lines[2].ends_with(&format!("printenv VARIABLE | {form}")),
+            "{lines:?}"
+        );
+    }
+    // It would have been stored as the name of a provider.
+    let args = ["models", "auth", "paste-token", "--provider", SECRET];
+    let lines = refused(&home, &args, 64);
+    assert!(
+        lines[0].contains("an argument looks like a secret"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[2].contains("paste-token --provider PROVIDER < FILE"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_passphrase_is_not_repeated_either() {
+    let home = Home::new();
+    let new = "clawkeep key add passphrase --new-passphrase-file FILE";
+    let open = "--passphrase-file FILE";
+    for (args, form) in [
+        (&["key", "add", "passphrase", WORDS][..], new),
+        (&["key", "add", WORDS], new),
+        (&["key", "add", "passphrase", "--passphrase", WORDS], new),
+        (&["key", "remove", WORDS], open),
+        (&["key", WORDS], open),
+        (&["key", "unlock", WORDS], open),
+        (
+            &["init", WORDS],
+            "clawkeep init --key passphrase --passphrase-file FILE",
+        ),
+        (
+            &["init", "--key", RANDOM],
+            "clawkeep init --key passphrase --passphrase-file FILE",
+        ),
+        (
+            &["sync", "--passphrase-fd", WORDS],
+            "clawkeep sync --passphrase-file FILE",
+        ),
+        (
+            &["sync", "--passphrase-fd", RANDOM],
+            "clawkeep sync --passphrase-file FILE",
+        ),
+    ] {
+        let lines = refused(&home, args, 64);
+        assert_eq!(lines.len(), 3, "{args:?}: {lines:?}");
+        assert!(
+            lines[1].contains("is now in the shell's history"),
+            "{lines:?}"
+        );
+        assert!(lines[2].ends_with(form), "{args:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn other_commands_do_not_repeat_what_looks_like_a_secret() {
+    let home = Home::new();
+    home.run(&["init", "--key", "keyfile"]).ok();
+    for (args, status) in [
+        (&[SECRET][..], 64),
+        (&["models", SECRET], 64),
+        (&["history", SECRET], 64),
+        (&["token", "--profile", SECRET], 1),
+        (&["exec", "--profile", SECRET, "--", "true"], 1),
+        (&["refresh", SECRET], 1),
+        (&["backup", "restore", SECRET], 1),
+        (&["import", SECRET], 1),
+        (&["session", "pin", SECRET, SECRET], 1),
+    ] {
+        let lines = refused(&home, args, status);
+        assert!(lines[0].contains("[hidden]"), "{args:?}: {lines:?}");
+        assert!(
+            lines[1].contains("is now in the shell's history"),
+            "{lines:?}"
+        );
+        assert_eq!(lines.len(), 3, "{args:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn what_is_no_secret_is_named_as_before() {
+    let home = Home::new();
+    for (args, word) in [
+        (
+            &["models", "auth", "paste-api-key", "openai"][..],
+            "'openai'",
+        ),
+        (&["models", "auth", "paste-api-kye"], "'paste-api-key'"),
+        (&["models", "auth", "list", "--josn"], "'--json'"),
+        (&["key", "add", "passphrse"], "'passphrse'"),
+        (&["key", "stats"], "'stats'"),
+    ] {
+        let run = home.run(args).exits(64);
+        assert!(run.stderr.contains(word), "{args:?}: {}", run.stderr);
+        assert!(!run.stderr.contains("history"), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn under_the_gateways_name_a_secret_is_not_repeated() {
+    let home = Home::new();
+    let link = home.at("clawdbot");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_clawkeep"), &link).unwrap();
+    let mut command = std::process::Command::new(&link);
+    command
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin");
+    command.args([
+        "models",
+        "auth",
+        "paste-api-key",
+        "--provider",
+        "openai",
+        SECRET,
+    ]);
+    let run = Run::from(command.output().unwrap()).exits(64);
+    assert!(run.stderr.contains("'[hidden]'"), "{}", run.stderr);
+    assert!(!run.stderr.contains(SECRET), "{}", run.stderr);
+}
