@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::audit::ChainFault;
 use crate::crypto::{CryptoError, RecoveryFault};
 use crate::domain::{KeyId, VaultId};
-use crate::platform::{FileError, KeychainError, LockError};
+use crate::platform::{FileError, KeychainError, LockError, SharedStorage};
 
 /// Why a vault could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +53,13 @@ pub enum VaultError {
         /// That one.
         path: PathBuf,
     },
-    /// It lies on a network file system, on which SQLite's shared memory does not work.
-    #[error("the vault {} is on a network file system, which cannot hold one", path.display())]
-    NetworkFileSystem {
+    /// It would lie where another kernel may write it, too.
+    #[error("the vault {} would be on {storage}; two systems that write one vault destroy it", path.display())]
+    SharedStorage {
         /// The vault.
         path: PathBuf,
+        /// What it would lie on.
+        storage: SharedStorage,
     },
     /// A sealed row does not open. Nothing is said of why.
     #[error("{row} in the vault does not open")]

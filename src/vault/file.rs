@@ -9,14 +9,17 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
+use super::backup::parent;
 use super::error::{BackupError, Context, VaultError};
+use super::journal::connect_with_journal;
 use super::moving::or_moved_away;
 use super::schema;
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
 use crate::platform::{
-    Access, FileError, QueueLock, check_trusted, look_for, open_regular, resolve_link,
+    Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_trusted, create_private_dir,
+    look_for, open_regular, resolve_link,
 };
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
@@ -50,7 +53,7 @@ impl Vault {
         }
         let path = trusted_path(path)?;
         check_outside(&path)?;
-        let mut conn = connect(&path)?;
+        let mut conn = connect_with_journal(&path)?;
         check_application(&conn, &path)?;
         match schema::version(&conn, &path)? {
             Some(found) if found > schema::VERSION => {
@@ -146,9 +149,7 @@ impl Vault {
             let path = path.to_owned();
             return Err(FileError::NotRegular { path }.into());
         }
-        let mut log = real.as_os_str().to_owned();
-        log.push("-wal");
-        if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        if has_journal(&real) {
             let path = path.to_owned();
             return Err(BackupError::HasLog { path });
         }
@@ -320,43 +321,41 @@ pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
     Ok(real)
 }
 
-/// The directory of `path`, links resolved, checked to be ours alone to write, and on a disk of this machine.
+/// The directory of `path`, links resolved, checked to be ours alone to write.
 pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let dir = check_trusted(dir, Access::CreateIn)?;
+    let dir = check_trusted(parent(path), Access::CreateIn)?;
     if !dir.is_dir() {
         return Err(FileError::io("open", &dir)(std::io::ErrorKind::NotFound.into()).into());
-    }
-    if is_on_network(&dir) {
-        return Err(VaultError::NetworkFileSystem {
-            path: path.to_owned(),
-        });
     }
     Ok(dir)
 }
 
-#[cfg(target_os = "linux")]
-fn is_on_network(dir: &Path) -> bool {
-    // NFS, SMB, CIFS, SMB2, AFS, Ceph, Coda. Source: Linux's include/uapi/linux/magic.h and statfs(2).
-    const NETWORK: [u32; 7] = [
-        0x6969,
-        0x517b,
-        0xff53_4d42,
-        0xfe53_4d42,
-        0x5346_414f,
-        0x00c3_6400,
-        0x7375_7245,
-    ];
-    rustix::fs::statfs(dir)
-        .is_ok_and(|fs| u32::try_from(fs.f_type).is_ok_and(|kind| NETWORK.contains(&kind)))
+/// As [`trusted_dir`], for a vault that is going to be written there: the directory is made if there is none.
+///
+/// # Errors
+/// As [`trusted_dir`]; [`VaultError::SharedStorage`] where another kernel may write it, too, unless the user allows that.
+/// Nothing is made then.
+pub(super) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError> {
+    let dir = parent(path);
+    let above = dir.ancestors().find(|above| above.is_dir());
+    let above = above.unwrap_or(Path::new("."));
+    if let Some(storage) = refused_storage(above) {
+        return Err(VaultError::SharedStorage {
+            path: path.to_owned(),
+            storage,
+        });
+    }
+    create_private_dir(dir)?; // not in another user's home: what root makes there would lock that user out
+    trusted_dir(path)
 }
 
-#[cfg(not(target_os = "linux"))]
-fn is_on_network(_dir: &Path) -> bool {
-    false // other systems' types are names; SQLite's own error then tells
+/// What a directory lies on, where no vault may be written there: another kernel may write it, too, and the user has not said
+/// that none does (`allow_shared_storage`).
+fn refused_storage(dir: &Path) -> Option<SharedStorage> {
+    match Trust::current().allows_shared_storage() {
+        true => None,
+        false => Storage::of(dir).shared(),
+    }
 }
 
 /// What can be told without opening the file. Opening and closing it ourselves would drop the locks of another connection
@@ -392,6 +391,15 @@ fn length_of_file(path: &Path) -> Result<u64, VaultError> {
         return Err(FileError::NotRegular { path }.into());
     }
     Ok(meta.len())
+}
+
+/// Whether a log or a journal lies beside a database: the file alone is not the whole of it.
+pub(super) fn has_journal(path: &Path) -> bool {
+    ["-wal", "-journal"].iter().any(|end| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        std::fs::metadata(name).is_ok_and(|journal| journal.len() > 0)
+    })
 }
 
 /// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is missing as zeros, and one of a later
@@ -439,17 +447,36 @@ pub(super) fn glance_at(path: &Path) -> Result<Connection, VaultError> {
         name.push(end);
         std::fs::metadata(name).map_or(0, |meta| meta.len())
     };
+    let busy = || VaultError::Busy {
+        path: path.to_owned(),
+    };
     let conn = match (beside("-wal"), beside("-shm")) {
+        // A writer locks it, and one that was killed left a journal, which only a writer may roll back.
+        (0, _) if !uses_log(path) => {
+            let conn = connect_beside_others(path)?;
+            conn.busy_timeout(Duration::ZERO).at(path, "open")?;
+            application_id(&conn, path).map_err(|error| match error {
+                VaultError::Storage { .. } => busy(),
+                other => other,
+            })?;
+            conn
+        }
         (0, _) => connect_to_read(path)?,
         // The newest is in a log beside it, which cannot be read without making its index first.
-        (_, 0) => {
-            let path = path.to_owned();
-            return Err(VaultError::Busy { path });
-        }
+        (_, 0) => return Err(busy()),
+        // Nor may its index be written where another kernel may have it, too.
+        _ if refused_storage(parent(path)).is_some() => return Err(busy()),
         _ => connect_beside_others(path)?,
     };
     conn.busy_timeout(Duration::ZERO).at(path, "open")?;
     Ok(conn)
+}
+
+/// Whether the file is of the kind that has a write-ahead log. Source: SQLite, Database File Format, the header's byte 18.
+fn uses_log(path: &Path) -> bool {
+    let mut header = [0; 19];
+    let read = open_regular(path).map(|mut file| file.read_exact(&mut header));
+    !matches!(read, Ok(Ok(()))) || header[18] != 1
 }
 
 /// Whether the database is a vault at all.

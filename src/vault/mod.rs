@@ -17,6 +17,7 @@ mod find_key;
 mod grants;
 mod history;
 mod inventory;
+mod journal;
 mod keep_key;
 mod key_changes;
 mod key_slots;

@@ -14,10 +14,11 @@ use super::backup::{beside, copy, parent, remove_copy};
 use super::error::{Context, VaultError};
 use super::events;
 use super::file::{
-    APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, trusted_dir,
+    APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, make_dir_for,
     trusted_path,
 };
 use super::grants::GrantState;
+use super::journal::{connect_with_journal, set_journal};
 use super::key_changes::empty_log;
 use super::restore::free_name;
 use super::unlock::UnlockedVault;
@@ -133,7 +134,7 @@ fn examine(path: &Path) -> Found {
         return Found::Unknown;
     };
     // A log without its index, as a process that was killed leaves it, can only be read by recovering it.
-    let Ok(conn) = glance_at(&real).or_else(|_| connect(&real)) else {
+    let Ok(conn) = glance_at(&real).or_else(|_| connect_with_journal(&real)) else {
         return Found::Unknown;
     };
     match application_id(&conn, &real) {
@@ -179,8 +180,7 @@ impl UnlockedVault {
 
     /// As [`UnlockedVault::move_to`], if the record still ends with `seen`.
     fn move_unchanged(self, to: &Path, seen: Option<&Head>) -> Result<PathBuf, VaultError> {
-        create_private_dir(parent(to))?;
-        let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
+        let to = make_dir_for(to)?.join(to.file_name().unwrap_or_default());
         let from = self.path.clone();
         let _from_lock = lock(&from)?;
         let to_lock = lock(&to)?;
@@ -320,8 +320,7 @@ fn copy_whole(from: &Path, to: &Path, id: VaultId) -> Result<(), VaultError> {
     let expected = events::last(&reader).at(from, "read")?;
     drop(reader);
     let conn = connect(to)?;
-    conn.pragma_update(None, "journal_mode", "WAL")
-        .at(to, "write")?;
+    set_journal(&conn, to, "write")?;
     conn.close().map_err(|(_, error)| error).at(to, "write")?;
     let copied = Vault::glance(to)?;
     let fault = copied.integrity_faults()?.into_iter().next();

@@ -11,7 +11,11 @@ use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
 use super::carry::{Carried, Known, Replaced, carry_over};
 use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
-use super::file::{Vault, check_application, check_header, connect, identity, lock, trusted_dir};
+use super::file::{
+    Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
+    trusted_dir,
+};
+use super::journal::{connect_alone, set_journal};
 use super::key_changes::{LogState, empty_log};
 use super::listing::Part;
 use super::proof::Altered;
@@ -21,8 +25,8 @@ use super::{events, schema};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside};
 use crate::platform::{
-    Actor, Clock, FileError, create_private_dir, create_private_file, exists, is_same_file,
-    open_regular, remove_if_present, rename_durably, resolve_link, sync_dir,
+    Actor, Clock, FileError, create_private_file, exists, is_same_file, open_regular,
+    remove_if_present, rename_durably, resolve_link, sync_dir,
 };
 
 /// What the name of a vault that was replaced ends in, before the time.
@@ -117,8 +121,7 @@ pub fn restore(
     kept_head: KeptHead<'_>,
     (actor, clock): (&Actor, Clock),
 ) -> Result<Restored, BackupError> {
-    create_private_dir(parent(to))?;
-    let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
+    let to = make_dir_for(to)?.join(to.file_name().unwrap_or_default());
     if is_same_file(from, &to) {
         return Err(BackupError::Itself { path: to });
     }
@@ -459,7 +462,7 @@ impl Restoring<'_> {
 /// Copies the backup to `scratch` and opens it there, brought up to this version.
 fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
     copy_file(from, scratch)?;
-    let mut conn = connect(scratch)?;
+    let mut conn = connect_alone(scratch)?;
     let named = |error| VaultError::said_of(error, from);
     check_application(&conn, scratch).map_err(named)?;
     match schema::version(&conn, scratch).map_err(named)? {
@@ -496,7 +499,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
     let real = resolve_link(from)?;
     let mut source = open_regular(&real)?;
     check_header(&mut source, from)?;
-    if std::fs::metadata(beside(&real, "-wal")).is_ok_and(|log| log.len() > 0) {
+    if has_journal(&real) {
         let path = from.to_owned();
         return Err(BackupError::HasLog { path });
     }
@@ -519,8 +522,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
 /// Closes the copy as one file that will have a log beside it once it is opened.
 fn close(new: UnlockedVault) -> Result<(), BackupError> {
     let Vault { conn, path, .. } = new.vault;
-    conn.pragma_update(None, "journal_mode", "WAL")
-        .at(&path, "write")?;
+    set_journal(&conn, &path, "write")?;
     conn.close()
         .map_err(|(_, error)| error)
         .at(&path, "write")?;

@@ -748,7 +748,11 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     let trust = Trust::of_user(layout.home.clone(), admitted.collect::<Result<_, _>>()?);
     let own = OwnSettings::load_by(&trust, &layout.settings_file).ok();
     let by_settings = own.as_ref().map(|own| own.trusted.clone());
-    trust.admitting(by_settings.unwrap_or_default()).install();
+    let is_shared_allowed = own.as_ref().is_some_and(|own| own.allow_shared_storage);
+    trust
+        .admitting(by_settings.unwrap_or_default())
+        .with_shared_storage(is_shared_allowed)
+        .install();
     Ok(own)
 }
 

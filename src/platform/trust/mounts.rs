@@ -13,12 +13,25 @@ const WITHOUT_MODES: [&str; 9] = [
 
 /// The mounts that this process sees.
 #[derive(Debug, Default)]
-pub(super) struct Mounts(Vec<Mount>);
+pub(in crate::platform) struct Mounts(Vec<Mount>);
 
+/// One mount, as the kernel lists it.
 #[derive(Debug)]
-struct Mount {
-    point: PathBuf,
-    kind: String,
+pub(in crate::platform) struct Mount {
+    /// The kernel's number of the mount, by which a path's mount is found.
+    id: u64,
+    /// The major number of its device; 0 where the file system has no block device.
+    pub(in crate::platform) major: u32,
+    /// Where it is mounted.
+    pub(in crate::platform) point: PathBuf,
+    /// The type of the file system, such as `ext4` or `fuse.sshfs`.
+    pub(in crate::platform) kind: String,
+    /// What is mounted: a device, a server's directory, a program's name.
+    pub(in crate::platform) source: PathBuf,
+    /// The directory that an overlay writes to.
+    pub(in crate::platform) upper_dir: Option<PathBuf>,
+    /// Whether it is WSL's view of a Windows disk.
+    pub(in crate::platform) is_drvfs: bool,
     is_read_only: bool,
     /// WSL's view of a Windows disk, without modes of its own.
     is_windows_disk: bool,
@@ -32,15 +45,29 @@ impl Mounts {
         Self::parse(&text)
     }
 
-    fn parse(text: &[u8]) -> Self {
+    /// Reads the text of mountinfo.
+    pub(in crate::platform) fn parse(text: &[u8]) -> Self {
         let lines = text.split(|byte| *byte == b'\n');
         Self(lines.filter_map(Mount::parse).collect())
     }
 
     /// The mount that a path, links resolved, lies on: of those that lead there the innermost, and of those the last.
-    fn mount_of(&self, path: &Path) -> Option<&Mount> {
+    pub(in crate::platform) fn mount_of(&self, path: &Path) -> Option<&Mount> {
         let above = self.0.iter().filter(|mount| path.starts_with(&mount.point));
         above.max_by_key(|mount| mount.point.as_os_str().len())
+    }
+
+    /// The mount that a directory lies on as the kernel sees it, which also tells a mount that lies under another one.
+    /// `None` where the kernel does not list it, as in a chroot.
+    #[cfg(target_os = "linux")]
+    pub(in crate::platform) fn mount_at(&self, dir: &Path) -> Option<&Mount> {
+        use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+        match statx(CWD, dir, AtFlags::empty(), StatxFlags::MNT_ID) {
+            Ok(found) if found.stx_mask & StatxFlags::MNT_ID.bits() != 0 => {
+                self.0.iter().find(|mount| mount.id == found.stx_mnt_id)
+            }
+            _ => self.mount_of(dir), // before Linux 5.8
+        }
     }
 
     /// Where the file system that a path lies on is mounted.
@@ -103,7 +130,15 @@ impl Mount {
         let is_drvfs = kind == "drvfs"
             || (kind == "9p" && has(&of_disk, "aname=drvfs"))
             || (kind == "virtiofs" && text(rest + 2)?.starts_with("drvfs"));
+        let upper_dir = of_disk
+            .split(',')
+            .find_map(|one| one.strip_prefix("upperdir="));
         Some(Self {
+            id: text(0)?.parse().ok()?,
+            major: text(2)?.split_once(':')?.0.parse().ok()?,
+            source: unescaped(fields.get(rest + 2)?),
+            upper_dir: upper_dir.map(|dir| unescaped(dir.as_bytes())),
+            is_drvfs,
             point: unescaped(fields.get(4)?),
             is_read_only: has(&options, "ro") || has(&of_disk, "ro"),
             is_windows_disk: is_drvfs && !has(&of_disk, "metadata") && !has(&options, "metadata"),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use clawkeep::platform::{FileError, LockError};
+use clawkeep::platform::{FileError, LockError, SharedBy, SharedStorage};
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
 
 pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
@@ -19,7 +19,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
             "Nothing was changed. Look at it with: clawkeep --vault {} models auth list",
             quoted(path)
         ),
-        VaultError::NetworkFileSystem { .. } => "Put it on a local disk, with --vault FILE or CLAWKEEP_VAULT.".to_owned(),
+        VaultError::SharedStorage { storage, .. } => shared_storage_remedy(storage),
         VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
         VaultError::KeyNotKept(KeyProblem::InUse { .. }) => {
             "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE.".to_owned()
@@ -54,6 +54,18 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Unopened { .. } => "It is damaged or was modified outside clawkeep. To see how to repair it: clawkeep doctor".to_owned(),
         _ => return None,
     })
+}
+
+/// The two ways on from a vault that would lie where another kernel may write it.
+pub(super) fn shared_storage_remedy(storage: &SharedStorage) -> String {
+    let place = match storage.by {
+        SharedBy::Machines => "on a local disk",
+        SharedBy::Windows => "on a disk of the Linux distribution",
+        SharedBy::DockerDesktop => "on a named volume",
+    };
+    format!(
+        "Name a file {place}, with --vault FILE or CLAWKEEP_VAULT. If only this system uses that mount: clawkeep.allow_shared_storage = true in clawkeep.toml."
+    )
 }
 
 pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
