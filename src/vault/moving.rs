@@ -19,6 +19,7 @@ use super::file::{
 };
 use super::grants::GrantState;
 use super::key_changes::empty_log;
+use super::read_only::ReadOnlyReason;
 use super::restore::free_name;
 use super::unlock::UnlockedVault;
 use crate::audit::Head;
@@ -132,13 +133,13 @@ fn examine(path: &Path) -> Found {
     let Ok(real) = trusted_path(path) else {
         return Found::Unknown;
     };
-    // A log without its index, as a process that was killed leaves it, can only be read by recovering it.
-    let Ok(conn) = glance_at(&real).or_else(|_| connect(&real)) else {
+    let Ok(conn) = glance_at(&real) else {
         return Found::Unknown;
     };
     match application_id(&conn, &real) {
         Ok(MOVED_AWAY) => Found::MovedAway(events::last(&conn).ok().flatten()),
-        Ok(APPLICATION_ID) => Vault::as_it_is(conn, real).map_or(Found::Unknown, Found::Vault),
+        Ok(APPLICATION_ID) => Vault::as_it_is(conn, real, Some(ReadOnlyReason::Copy))
+            .map_or(Found::Unknown, Found::Vault),
         _ => Found::Unknown,
     }
 }
@@ -179,6 +180,7 @@ impl UnlockedVault {
 
     /// As [`UnlockedVault::move_to`], if the record still ends with `seen`.
     fn move_unchanged(self, to: &Path, seen: Option<&Head>) -> Result<PathBuf, VaultError> {
+        self.require_writable()?;
         create_private_dir(parent(to))?;
         let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
         let from = self.path.clone();

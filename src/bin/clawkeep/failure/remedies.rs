@@ -3,7 +3,7 @@
 use std::io;
 
 use clawkeep::platform::{FileError, LockError};
-use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
+use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
 
 pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     Some(match error {
@@ -20,6 +20,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
             quoted(path)
         ),
         VaultError::NetworkFileSystem { .. } => "Put it on a local disk, with --vault FILE or CLAWKEEP_VAULT.".to_owned(),
+        VaultError::ReadOnly { path, reason } => read_only_remedy(path, reason),
         VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
         VaultError::KeyNotKept(KeyProblem::InUse { .. }) => {
             "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE.".to_owned()
@@ -54,6 +55,24 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Unopened { .. } => "It is damaged or was modified outside clawkeep. To see how to repair it: clawkeep doctor".to_owned(),
         _ => return None,
     })
+}
+
+/// A copy is no way on where others write the vault: a login that it refreshes would be lost there.
+fn read_only_remedy(path: &std::path::Path, reason: &ReadOnlyReason) -> String {
+    let dir = path.parent().unwrap_or(path);
+    let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup create FILE, then --vault FILE.";
+    match reason {
+        ReadOnlyReason::Medium { mount } => {
+            let mount = quoted(mount.as_deref().unwrap_or(dir));
+            format!("Reading works here. To write, mount {mount} without the option ro. {copy}")
+        }
+        ReadOnlyReason::Permission { path: place } => format!(
+            "Reading works here. To write, run the command as the user who may: ls -ld {} {}. {copy}",
+            quoted(dir),
+            quoted(if place == dir { path } else { place })
+        ),
+        _ => "Reading works here.".to_owned(),
+    }
 }
 
 pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
