@@ -46,4 +46,7 @@ pub use replace::{
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
 pub use storage::{SharedBy, SharedStorage, Storage};
-pub use trust::{Access, Admitted, Fault, Refusal, Trust, check_trusted, read_own, read_trusted};
+pub use trust::{
+    Access, Admitted, Fault, MountOf, Refusal, Trust, check_trusted, mount_of, read_own,
+    read_trusted,
+};

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use self::accounts::Accounts;
 pub(super) use self::mounts::{Mount, Mounts};
+pub use self::mounts::{MountOf, mount_of};
 pub use self::refusal::{Fault, Refusal};
 use super::file::{self, Contents, FileError};
 

@@ -206,22 +206,30 @@ impl<'e> Engine<'e> {
         std::mem::take(&mut self.told)
     }
 
-    /// Loads an agent. What a refresh that was cut off has left is seen to first.
+    /// Loads an agent. What a refresh that was cut off has left is seen to first. Of a vault that can only be read, the answer is what
+    /// it holds; [`Notice::NotSynced`] says so where a load would change that.
     ///
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         self.vault.reload_keys()?;
-        self.see_to_interrupted()?;
+        let read_only = self.vault.read_only().cloned();
+        if read_only.is_none() {
+            self.see_to_interrupted()?;
+        }
         let mut survey = self.survey(agent, mode, None)?;
         // The other credentials of a damaged agent are synced all the same, but there is no frame to put them into.
         if survey.is_left_alone(&survey.state.doc) && survey.is_settled() {
             survey.leaves_file = true;
             survey.tell_of_other_writers(&agent.name, &Course::nothing());
         }
-        if survey.is_settled() || survey.state.damage.frame {
+        if let Some(reason) = read_only.clone().filter(|_| !survey.is_settled()) {
+            survey.leave_out_changes(reason);
+        }
+        if read_only.is_some() || survey.is_settled() || survey.state.damage.frame {
             let not_written = survey.take_want_of_memory();
-            let not_written = not_written.filter(|_| !survey.state.doc.is_blank());
+            let not_written =
+                not_written.filter(|_| read_only.is_none() && !survey.state.doc.is_blank());
             let mut loaded = Loaded {
                 doc: survey.state.doc,
                 revision: survey.state.revision,
@@ -236,7 +244,9 @@ impl<'e> Engine<'e> {
                 not_written,
                 not_removed: None,
             };
-            self.observe(agent, &mut loaded)?;
+            if read_only.is_none() {
+                self.observe(agent, &mut loaded)?;
+            }
             loaded.notices.append(&mut self.told);
             return Ok(loaded);
         }

@@ -160,6 +160,7 @@ impl Draft {
             path: self.temporary.clone(),
             id: self.id,
             epoch: Epoch(1),
+            read_only: None,
         };
         let mut unlocked = vault.with_data_key(data.clone(), first_slot(kept))?;
         let mut tx = unlocked.begin_with(Listed::AnewBut(Vec::new()), actor, clock)?;

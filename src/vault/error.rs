@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::read_only::ReadOnlyReason;
 use crate::audit::ChainFault;
 use crate::crypto::{CryptoError, RecoveryFault};
 use crate::domain::{KeyId, VaultId};
@@ -60,6 +61,15 @@ pub enum VaultError {
         path: PathBuf,
         /// What it would lie on.
         storage: SharedStorage,
+    },
+    /// It can only be read, and was to be changed.
+    #[error("the vault {} can only be read", path.display())]
+    ReadOnly {
+        /// The vault.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        reason: ReadOnlyReason,
     },
     /// A sealed row does not open. Nothing is said of why.
     #[error("{row} in the vault does not open")]
@@ -124,28 +134,6 @@ pub enum VaultError {
     /// The system gave no random numbers.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
-}
-
-impl VaultError {
-    /// Whether it could not be opened for want of permission to write, which reading alone does not need.
-    #[must_use]
-    pub fn is_for_want_of_writing(&self) -> bool {
-        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-        match self {
-            Self::File(FileError::Io { source, .. }) => {
-                matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
-            }
-            Self::Storage { source, .. } => {
-                let error = source.downcast_ref::<rusqlite::Error>();
-                let code = error.and_then(rusqlite::Error::sqlite_error_code);
-                matches!(
-                    code,
-                    Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen)
-                )
-            }
-            _ => false,
-        }
-    }
 }
 
 /// Why a backup was not made, proved or put back.

@@ -18,8 +18,9 @@ use super::file::{
     trusted_path,
 };
 use super::grants::GrantState;
-use super::journal::{connect_with_journal, set_journal};
+use super::journal::set_journal;
 use super::key_changes::empty_log;
+use super::read_only::ReadOnlyReason;
 use super::restore::free_name;
 use super::unlock::UnlockedVault;
 use crate::audit::Head;
@@ -133,13 +134,13 @@ fn examine(path: &Path) -> Found {
     let Ok(real) = trusted_path(path) else {
         return Found::Unknown;
     };
-    // A log without its index, as a process that was killed leaves it, can only be read by recovering it.
-    let Ok(conn) = glance_at(&real).or_else(|_| connect_with_journal(&real)) else {
+    let Ok(conn) = glance_at(&real) else {
         return Found::Unknown;
     };
     match application_id(&conn, &real) {
         Ok(MOVED_AWAY) => Found::MovedAway(events::last(&conn).ok().flatten()),
-        Ok(APPLICATION_ID) => Vault::as_it_is(conn, real).map_or(Found::Unknown, Found::Vault),
+        Ok(APPLICATION_ID) => Vault::as_it_is(conn, real, Some(ReadOnlyReason::Copy))
+            .map_or(Found::Unknown, Found::Vault),
         _ => Found::Unknown,
     }
 }
@@ -180,6 +181,7 @@ impl UnlockedVault {
 
     /// As [`UnlockedVault::move_to`], if the record still ends with `seen`.
     fn move_unchanged(self, to: &Path, seen: Option<&Head>) -> Result<PathBuf, VaultError> {
+        self.require_writable()?;
         let to = make_dir_for(to)?.join(to.file_name().unwrap_or_default());
         let from = self.path.clone();
         let _from_lock = lock(&from)?;

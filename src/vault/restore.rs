@@ -13,7 +13,6 @@ use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
 use super::file::{
     Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
-    trusted_dir,
 };
 use super::journal::{connect_alone, set_journal};
 use super::key_changes::{LogState, empty_log};
@@ -85,27 +84,12 @@ pub struct Restored {
     pub vault: Option<UnlockedVault>,
 }
 
-/// Proves the backup at `from`, wherever it lies. Nothing is written beside it; one of an earlier version is proved in a copy in the
-/// directory of `vault`, which is removed again.
+/// Proves the backup at `from`, wherever it lies. Nothing is written.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn verify_backup(
-    from: &Path,
-    vault: &Path,
-    sources: &KeySources<'_>,
-) -> Result<Examined, BackupError> {
-    match Vault::open_copy(from)? {
-        Some(copy) => Ok(examine(copy, sources)?.1),
-        None => {
-            let dir = trusted_dir(vault)?;
-            let scratch = dir.join(format!(".clawkeep-verify-{}", std::process::id()));
-            remove_copy(&scratch);
-            let examined = draft(from, &scratch).and_then(|draft| examine(draft, sources));
-            remove_copy(&scratch);
-            Ok(examined.map_err(|error| error.said_of(from))?.1)
-        }
-    }
+pub fn verify_backup(from: &Path, sources: &KeySources<'_>) -> Result<Examined, BackupError> {
+    Ok(examine(Vault::open_copy(from)?, sources)?.1)
 }
 
 /// Puts the backup at `from` in the place of the vault at `to`. It is proved first: its file, its record, a key that opens it, every
@@ -399,6 +383,7 @@ impl Restoring<'_> {
         seen: Option<i64>,
         kept: &Path,
     ) -> Result<Option<LogState>, BackupError> {
+        old.require_writable()?;
         let mut old = old;
         let path = self.to;
         let scratch = self.scratch.to_string_lossy().into_owned();
@@ -491,6 +476,7 @@ fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
         path: scratch.to_owned(),
         id,
         epoch,
+        read_only: None,
     })
 }
 

@@ -256,17 +256,7 @@ impl Context {
 
     /// Opens the vault without its key, to be read: where it lies may be closed to writing. There must be one.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        let path = &self.layout.vault_file;
-        match Vault::open(path) {
-            Err(error) if error.is_for_want_of_writing() => {
-                // What stood in the way of writing is the better answer where reading does not work either.
-                Vault::open_read_only(path).map_err(|other| match other {
-                    VaultError::Damaged { .. } => other.into(),
-                    _ => error.into(),
-                })
-            }
-            other => Ok(other?),
-        }
+        Ok(Vault::open(&self.layout.vault_file)?)
     }
 
     /// As [`Context::locked`], for an answer to people that nothing proves.
@@ -286,45 +276,43 @@ impl Context {
         self.ui.progress("Opening the vault")
     }
 
-    /// Opens and unlocks the vault, to be read. There must be one.
+    /// Opens and unlocks the vault, to be read, also where it can only be read. There must be one.
     pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
-        harden();
-        self.check_owner()?;
-        if !self.has_keyfile() {
-            self.keychain.warm_up();
-        }
         self.places.warn_of_others(self);
-        let _progress = self.opening();
-        let vault = self.locked()?;
-        self.check_head(&vault)?;
-        Ok(vault.unlock(&self.key_sources())?)
+        self.unlocked_for(Need::Reading, &self.key_sources())
     }
 
     /// Opens and unlocks the vault, to change what opens it. There must be one.
     pub(crate) fn unlocked(&self) -> Result<UnlockedVault, Failure> {
-        self.unlocked_with(&self.key_sources())
+        let vault = self.unlocked_for(Need::Writing, &self.key_sources())?;
+        self.check_end(&vault)?;
+        Ok(vault)
     }
 
     /// As [`Context::unlocked`], where the passphrase that was given is not to open it.
     pub(crate) fn unlocked_without_passphrase(&self) -> Result<UnlockedVault, Failure> {
-        self.unlocked_with(&KeySources {
+        let sources = KeySources {
             secrets: None,
             ..self.key_sources()
-        })
+        };
+        let vault = self.unlocked_for(Need::Writing, &sources)?;
+        self.check_end(&vault)?;
+        Ok(vault)
     }
 
-    fn unlocked_with(&self, sources: &KeySources<'_>) -> Result<UnlockedVault, Failure> {
+    fn unlocked_for(&self, need: Need, sources: &KeySources<'_>) -> Result<UnlockedVault, Failure> {
         harden();
         self.check_owner()?;
         if !self.has_keyfile() {
-            self.keychain.warm_up();
+            self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
         let _progress = self.opening();
         let vault = Vault::open(&self.layout.vault_file)?;
+        if need == Need::Writing {
+            vault.require_writable()?; // before anybody is asked for a passphrase
+        }
         self.check_head(&vault)?;
-        let vault = vault.unlock(sources)?;
-        self.check_end(&vault)?;
-        Ok(vault)
+        Ok(vault.unlock(sources)?)
     }
 
     /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was put back, or one of which the end
@@ -355,25 +343,31 @@ impl Context {
         Ok(done)
     }
 
-    /// Opens and unlocks the vault, making it first if there is none.
+    /// Opens and unlocks the vault to change it, making it first if there is none.
     pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
-        harden();
-        self.check_owner()?;
-        if !self.has_keyfile() {
-            self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
-        }
+        self.vault_for(Need::Writing)
+    }
+
+    /// As [`Context::vault`], for a command that only reads: what it would note is left out where the vault can only be read.
+    pub(crate) fn vault_to_read(&self) -> Result<UnlockedVault, Failure> {
+        self.vault_for(Need::Reading)
+    }
+
+    /// As [`Context::vault`], for a command that hands out credentials: each use is recorded first.
+    pub(crate) fn vault_to_record_in(&self) -> Result<UnlockedVault, Failure> {
+        self.vault().map_err(Failure::of_use)
+    }
+
+    fn vault_for(&self, need: Need) -> Result<UnlockedVault, Failure> {
         self.places.warn_of_others(self);
-        let _progress = self.opening();
-        let vault = match Vault::open(&self.layout.vault_file) {
-            Ok(vault) => {
-                self.check_head(&vault)?;
-                vault.unlock(&self.key_sources())?
+        let vault = match self.unlocked_for(need, &self.key_sources()) {
+            Err(Failure::Vault(VaultError::Absent { .. })) => {
+                match self.create(&KeyChoice::Automatic)? {
+                    Some(created) => created.vault,
+                    None => self.unlocked_for(need, &self.key_sources())?, // another process was quicker
+                }
             }
-            Err(VaultError::Absent { .. }) => match self.create(&KeyChoice::Automatic)? {
-                Some(created) => created.vault,
-                None => self.locked()?.unlock(&self.key_sources())?, // another process was quicker
-            },
-            Err(error) => return Err(error.into()),
+            other => other?,
         };
         self.check_end(&vault)?;
         Ok(vault)
@@ -710,6 +704,13 @@ pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
         Err(error @ FileError::Untrusted(_)) => Err(error.into()),
         Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
     }
+}
+
+/// What a command needs of the vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Reading,
+    Writing,
 }
 
 /// Reads the head that is kept of a vault.

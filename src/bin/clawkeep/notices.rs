@@ -90,6 +90,9 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
                 path.display()
             )
         }
+        Notice::NotSynced { reason } => format!(
+            "Note: nothing was synced, since the vault can only be read: {reason}. This is what the vault holds; auth-profiles.json or another program's login differs from it."
+        ),
         Notice::NotRecorded { error } => format!(
             "Warning: what was seen could not be recorded: {error}. The next command tries again."
         ),

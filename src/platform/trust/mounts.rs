@@ -11,6 +11,30 @@ const WITHOUT_MODES: [&str; 9] = [
     "vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "hfs",
 ];
 
+/// File systems of which a read-only one cannot be written by anybody: local ones, not those that another host may write.
+const LOCAL: [&str; 13] = [
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "iso9660", "udf", "squashfs", "erofs", "vfat",
+    "exfat", "tmpfs",
+];
+
+/// The mount that a file lies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOf {
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// Whether nobody can write it: a read-only file system of this machine, not only a read-only view of one.
+    pub is_immutable: bool,
+}
+
+/// The mount that `path`, links resolved, lies on, where the system tells.
+#[must_use]
+pub fn mount_of(path: &Path) -> Option<MountOf> {
+    Mounts::read().mount_of(path).map(|mount| MountOf {
+        point: mount.point.clone(),
+        is_immutable: mount.is_disk_read_only && LOCAL.contains(&mount.kind.as_str()),
+    })
+}
+
 /// The mounts that this process sees.
 #[derive(Debug, Default)]
 pub(in crate::platform) struct Mounts(Vec<Mount>);
@@ -33,6 +57,8 @@ pub(in crate::platform) struct Mount {
     /// Whether it is WSL's view of a Windows disk.
     pub(in crate::platform) is_drvfs: bool,
     is_read_only: bool,
+    /// Whether the file system itself is, not only this view of it.
+    is_disk_read_only: bool,
     /// WSL's view of a Windows disk, without modes of its own.
     is_windows_disk: bool,
 }
@@ -141,6 +167,7 @@ impl Mount {
             is_drvfs,
             point: unescaped(fields.get(4)?),
             is_read_only: has(&options, "ro") || has(&of_disk, "ro"),
+            is_disk_read_only: has(&of_disk, "ro"),
             is_windows_disk: is_drvfs && !has(&of_disk, "metadata") && !has(&options, "metadata"),
             kind,
         })

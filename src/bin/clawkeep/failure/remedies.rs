@@ -3,7 +3,7 @@
 use std::io;
 
 use clawkeep::platform::{FileError, LockError, SharedBy, SharedStorage};
-use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
+use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
 
 pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     Some(match error {
@@ -19,7 +19,8 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
             "Nothing was changed. Look at it with: clawkeep --vault {} models auth list",
             quoted(path)
         ),
-        VaultError::SharedStorage { storage, .. } => shared_storage_remedy(storage),
+        VaultError::SharedStorage { storage, .. } => shared_storage_remedy(storage, Place::New),
+        VaultError::ReadOnly { path, reason } => read_only_remedy(path, reason),
         VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
         VaultError::KeyNotKept(KeyProblem::InUse { .. }) => {
             "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE.".to_owned()
@@ -56,16 +57,50 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     })
 }
 
-/// The two ways on from a vault that would lie where another kernel may write it.
-pub(super) fn shared_storage_remedy(storage: &SharedStorage) -> String {
+/// The two ways on from a vault that lies, or would lie, where another kernel may write it.
+pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> String {
     let place = match storage.by {
         SharedBy::Machines => "on a local disk",
         SharedBy::Windows => "on a disk of the Linux distribution",
         SharedBy::DockerDesktop => "on a named volume",
     };
+    let way = match vault {
+        Place::New => format!("Name a file {place}, with --vault FILE or CLAWKEEP_VAULT."),
+        Place::Existing => format!(
+            "Reading works here. To write, copy it to a file {place}: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT."
+        ),
+    };
     format!(
-        "Name a file {place}, with --vault FILE or CLAWKEEP_VAULT. If only this system uses that mount: clawkeep.allow_shared_storage = true in clawkeep.toml."
+        "{way} If only this system uses that mount, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
     )
+}
+
+/// Whether a vault is already in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It was to be made there.
+    New,
+    /// It is there.
+    Existing,
+}
+
+/// A copy is no way on where others write the vault: a login that it refreshes would be lost there.
+fn read_only_remedy(path: &std::path::Path, reason: &ReadOnlyReason) -> String {
+    let dir = path.parent().unwrap_or(path);
+    let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup create FILE, then --vault FILE.";
+    match reason {
+        ReadOnlyReason::Medium { mount } => {
+            let mount = quoted(mount.as_deref().unwrap_or(dir));
+            format!("Reading works here. To write, mount {mount} without the option ro. {copy}")
+        }
+        ReadOnlyReason::Permission { path: place } => format!(
+            "Reading works here. To write, run the command as the user who may: ls -ld {} {}. {copy}",
+            quoted(dir),
+            quoted(if place == dir { path } else { place })
+        ),
+        ReadOnlyReason::SharedStorage(storage) => shared_storage_remedy(storage, Place::Existing),
+        _ => "Reading works here.".to_owned(),
+    }
 }
 
 pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
