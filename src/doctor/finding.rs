@@ -67,6 +67,8 @@ findings! {
     VaultStray = "vault.stray", Warning;
     /// A move of the vault left a file.
     VaultLeft = "vault.left", Warning;
+    /// It lies on storage that another system may write.
+    VaultShared = "vault.shared", Warning;
     /// A row of it does not open.
     VaultUnopened = "vault.unopened", Error;
     /// An event was altered, dropped, inserted or reordered, or the end cut off.

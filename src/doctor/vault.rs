@@ -8,8 +8,8 @@ use crate::audit::Head;
 use crate::config::Layout;
 use crate::crypto::SlotKind;
 use crate::domain::AgentName;
-use crate::platform::exists;
-use crate::vault::{AlteredKind, AlteredRow, UnlockedVault, Vault, VaultError};
+use crate::platform::{Storage, exists};
+use crate::vault::{AlteredKind, AlteredRow, ReadOnlyReason, UnlockedVault, Vault, VaultError};
 
 /// How many rows that do not open are named, each in a finding of its own.
 const ROWS_MAX: usize = 20;
@@ -18,6 +18,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(vault) = evidence.vault.locked() {
         found.extend(file(vault));
+        found.extend(storage(vault));
         // Opened with a key file, it was with the first that is there.
         let opened_with = evidence.vault.unlocked().map(UnlockedVault::opened_with);
         let is_in_use = opened_with.is_some_and(|(_, kind)| kind == SlotKind::Keyfile);
@@ -46,6 +47,28 @@ fn file(vault: &Vault) -> Option<Finding> {
     Some(finding.path(vault.path()).advice(
         "Put back a copy, or move the file and its -wal away; auth-profiles.json is then imported anew.",
     ))
+}
+
+/// Where another system may write it, too.
+fn storage(vault: &Vault) -> Option<Finding> {
+    const MOVE: &str = "copy the vault to a file on a local disk: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT";
+    let storage = vault.path().parent().map(Storage::of)?.shared()?;
+    let (message, advice) = match vault.read_only() {
+        Some(reason @ ReadOnlyReason::SharedStorage(_)) => (
+            format!("the vault can only be read: {reason}"),
+            format!(
+                "If only this system uses that mount, set allow_shared_storage = true under [clawkeep] in clawkeep.toml; else {MOVE}"
+            ),
+        ),
+        _ => (
+            format!(
+                "the vault is on {storage}; allow_shared_storage in clawkeep.toml says that only this system uses that mount"
+            ),
+            format!("If another system uses it, too, {MOVE}"),
+        ),
+    };
+    let finding = Finding::new(FindingId::VaultShared, message);
+    Some(finding.path(vault.path()).advice(advice))
 }
 
 /// The rows that are not as clawkeep left them, each with what can take its place.

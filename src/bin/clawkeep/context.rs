@@ -1,6 +1,6 @@
 //! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,13 @@ use clawkeep::sync::{
     Engine, ExportPlan, Loaded, LoginSources, Notice, Rules, SyncMode, queue_path,
 };
 use clawkeep::vault::{
-    Created, KeyChoice, KeySources, UnlockedVault, Upgrade, Vault, VaultError, create,
+    Created, KeyChoice, KeySources, ReadOnlyReason, UnlockedVault, Upgrade, Vault, VaultError,
+    create,
 };
 
 use crate::args::Global;
 use crate::export_modes::ExportModes;
-use crate::failure::Failure;
+use crate::failure::{Failure, Place, shared_storage_remedy};
 use crate::notices;
 use crate::passphrase::{Named, Passphrases};
 use crate::places::Places;
@@ -68,6 +69,8 @@ pub(crate) struct Context {
     pub(crate) mask: FileMask,
     /// OpenClaw's directories of which this run has said that nothing is written there.
     withheld: RefCell<BTreeSet<PathBuf>>,
+    /// Whether this run has said that the vault is on storage that other systems may write.
+    is_storage_reported: Cell<bool>,
 }
 
 impl Context {
@@ -111,6 +114,7 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
             mask: restrict_new_files(),
             withheld: RefCell::default(),
+            is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
             heads: heads(&layout),
             env,
@@ -196,6 +200,7 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&self.env)),
             mask: self.mask,
             withheld: RefCell::default(),
+            is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
             heads: heads(&self.layout),
         }
@@ -256,7 +261,24 @@ impl Context {
 
     /// Opens the vault without its key, to be read: where it lies may be closed to writing. There must be one.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        Ok(Vault::open(&self.layout.vault_file)?)
+        let vault = Vault::open(&self.layout.vault_file)?;
+        self.report_storage(&vault);
+        Ok(vault)
+    }
+
+    /// Says once that the vault can only be read because another system may write it, too, and what to do.
+    fn report_storage(&self, vault: &Vault) {
+        let Some(reason @ ReadOnlyReason::SharedStorage(storage)) = vault.read_only() else {
+            return;
+        };
+        if is_called_as_gateway() || self.is_storage_reported.replace(true) {
+            return;
+        }
+        let path = self.layout.shorten_home(vault.path());
+        let remedy = shared_storage_remedy(storage, Place::Existing);
+        self.ui.warn(&format!(
+            "Warning: the vault {path} can only be read: {reason}. {remedy}"
+        ));
     }
 
     /// As [`Context::locked`], for an answer to people that nothing proves.
@@ -311,6 +333,7 @@ impl Context {
         if need == Need::Writing {
             vault.require_writable()?; // before anybody is asked for a passphrase
         }
+        self.report_storage(&vault);
         self.check_head(&vault)?;
         Ok(vault.unlock(sources)?)
     }

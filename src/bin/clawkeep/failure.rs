@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-pub(crate) use self::remedies::file_remedy;
+pub(crate) use self::remedies::{Place, file_remedy, shared_storage_remedy};
 use self::remedies::{backup_remedy, lock_remedy, quoted, vault_remedy};
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
