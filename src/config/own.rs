@@ -479,6 +479,16 @@ mod tests {
     }
 
     #[test]
+    fn shared_storage_is_allowed_by_true_alone() {
+        assert!(!parse("").unwrap().allow_shared_storage);
+        let own = parse("clawkeep.allow_shared_storage = true").unwrap();
+        assert!(own.allow_shared_storage);
+        let error = parse("[clawkeep]\nallow_shared_storage = \"yes\"").unwrap_err();
+        assert!(error.contains("line 2"), "{error}");
+        assert!(error.contains("expected a boolean"), "{error}");
+    }
+
+    #[test]
     fn what_means_nothing_is_refused_with_its_line() {
         for (text, words) in [
             (

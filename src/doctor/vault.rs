@@ -9,7 +9,7 @@ use crate::config::Layout;
 use crate::crypto::SlotKind;
 use crate::domain::AgentName;
 use crate::platform::{Storage, exists};
-use crate::vault::{AlteredKind, AlteredRow, ReadOnlyReason, UnlockedVault, Vault, VaultError};
+use crate::vault::{AlteredKind, AlteredRow, UnlockedVault, Vault, VaultError};
 
 /// How many rows that do not open are named, each in a finding of its own.
 const ROWS_MAX: usize = 20;
@@ -52,22 +52,15 @@ fn file(vault: &Vault) -> Option<Finding> {
 /// Where another system may write it, too.
 fn storage(vault: &Vault) -> Option<Finding> {
     const MOVE: &str = "copy the vault to a file on a local disk: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT";
+    if vault.read_only().is_some() {
+        return None; // that it cannot be written, and why, is another finding
+    }
     let storage = vault.path().parent().map(Storage::of)?.shared()?;
-    let (message, advice) = match vault.read_only() {
-        Some(reason @ ReadOnlyReason::SharedStorage(_)) => (
-            format!("the vault can only be read: {reason}"),
-            format!(
-                "If only this system uses that mount, set allow_shared_storage = true under [clawkeep] in clawkeep.toml; else {MOVE}"
-            ),
-        ),
-        _ => (
-            format!(
-                "the vault is on {storage}; allow_shared_storage in clawkeep.toml says that only this system uses that mount"
-            ),
-            format!("If another system uses it, too, {MOVE}"),
-        ),
-    };
+    let message = format!(
+        "the vault is on {storage}; allow_shared_storage in clawkeep.toml says that only this system uses that mount"
+    );
     let finding = Finding::new(FindingId::VaultShared, message);
+    let advice = format!("If another system uses it, too, {MOVE}");
     Some(finding.path(vault.path()).advice(advice))
 }
 

@@ -57,6 +57,8 @@ mod secret_service_vault;
 mod secretref;
 mod shown;
 mod stand_in;
+#[cfg(target_os = "linux")]
+mod storage;
 mod support;
 mod tamper;
 mod tamper_record;
