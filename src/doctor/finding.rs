@@ -55,7 +55,7 @@ macro_rules! findings {
 }
 
 findings! {
-    /// The vault cannot be opened or made.
+    /// The vault cannot be opened or made, or can only be read.
     VaultUnusable = "vault.unusable", Error;
     /// Its file is damaged.
     VaultDamaged = "vault.damaged", Error;

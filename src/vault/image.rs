@@ -13,7 +13,7 @@ use rusqlite::{Connection, MAIN_DB};
 
 use super::backup::beside;
 use super::error::{Context, VaultError};
-use super::read_only::harden;
+use super::read_only::{harden, keep_in_memory};
 use crate::platform::{FileError, open_regular};
 
 /// What a database consists of: the file, its write-ahead log, its rollback journal.
@@ -59,6 +59,7 @@ pub(super) fn open(path: &Path, patience: Duration) -> Result<Connection, VaultE
     conn.deserialize_read_exact(MAIN_DB, image.as_slice(), image.len(), false)
         .at(path, "read")?;
     harden(&conn, path)?;
+    keep_in_memory(&conn, path)?;
     Ok(conn)
 }
 

@@ -176,10 +176,17 @@ fn connect_by(path: &Path, how: &str, patience: Duration) -> Result<Connection, 
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .at(path, "open")?;
     conn.busy_timeout(patience).at(path, "open")?;
+    keep_in_memory(&conn, path)?;
     // Whether the log can be read shows with the first look at it.
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
         .at(path, "read")?;
     Ok(conn)
+}
+
+/// Keeps what SQLite sorts in memory: there may be no place for a temporary file.
+pub(super) fn keep_in_memory(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    conn.pragma_update(None, "temp_store", "MEMORY")
+        .at(path, "open")
 }
 
 /// Sets what every connection must have.

@@ -47,6 +47,8 @@ mod permissions;
 mod progress;
 mod promises;
 mod prompts;
+#[cfg(target_os = "linux")]
+mod read_only;
 mod record;
 mod record_library;
 mod refresh;
