@@ -115,6 +115,12 @@ pub enum VaultError {
         /// The vault.
         path: PathBuf,
     },
+    /// Another process uses its write-ahead log, on storage that cannot hold one.
+    #[error("another process has the write-ahead log of the vault {} open, which its storage cannot hold", path.display())]
+    LogInUse {
+        /// The vault.
+        path: PathBuf,
+    },
     /// SQLite could not read or write.
     #[error("cannot {action} the vault {}", path.display())]
     Storage {

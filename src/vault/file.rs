@@ -42,7 +42,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Opens the vault at `path`. One that an earlier version made is migrated. Where the file cannot be written, it is opened to be
+    /// Opens the vault at `path`. One that an earlier version made is migrated. Where the file cannot or must not be written, it is opened to be
     /// read, and [`Vault::read_only`] says why; one of an earlier version is then migrated in memory.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ const LOG_IN_USE_MAX: Duration = Duration::from_millis(200);
 /// Opens a connection to the vault at `path`, which gets the journal that its storage needs. A log is written back first.
 ///
 /// # Errors
-/// [`VaultError::Busy`] when another process has the log open on storage that cannot hold one.
+/// [`VaultError::LogInUse`] when another process has the log open on storage that cannot hold one.
 pub(super) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError> {
     let storage = Storage::of(parent(path));
     if storage == Storage::Local {
@@ -91,6 +91,9 @@ fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, Vau
             }
             // A process of an earlier version has it open with its log, which all processes of this kernel can use.
             Err(VaultError::Busy { .. }) if is_local => break connect(path)?,
+            Err(VaultError::Busy { path }) if exists(&beside(&path, "-wal")) => {
+                return Err(VaultError::LogInUse { path });
+            }
             other => break other?,
         }
     };

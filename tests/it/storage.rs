@@ -272,7 +272,12 @@ fn a_log_that_another_process_has_open_is_waited_for() {
     };
     let events = read(&earlier);
     let run = home.run(TOKEN).exits(75);
-    assert!(run.stderr.contains("is busy"), "{}", run.stderr);
+    for part in [
+        "has the write-ahead log of the vault",
+        "Restart clawkeep watch",
+    ] {
+        assert!(run.stderr.contains(part), "{}", run.stderr);
+    }
     assert_eq!(journal_mode(&home.at(VAULT)), LOG);
     // It ends while the next one waits.
     let waited = std::thread::scope(|scope| {
@@ -338,7 +343,11 @@ fn a_journal_that_a_kill_left_is_rolled_back() {
     let run = home.run(&[&["--vault", "disk/vault.db"], TOKEN].concat());
     assert_eq!(run.ok(), SECRET);
     assert!(!home.at("disk/vault.db-journal").exists());
-    assert_record_holds(&home);
+    // Not through the mount, which may still show what was there a second ago.
+    let said = home
+        .run(&["--vault", "disk/vault.db", "audit", "verify"])
+        .ok();
+    assert!(said.contains("none altered, missing"), "{said}");
 }
 
 #[test]

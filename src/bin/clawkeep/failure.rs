@@ -377,6 +377,7 @@ fn of_vault(error: &VaultError) -> u8 {
         ) => FAILED,
         VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
         VaultError::Busy { .. }
+        | VaultError::LogInUse { .. }
         | VaultError::Rekeyed
         | VaultError::RefreshUnderWay
         | VaultError::MovedAway { .. } => BUSY,

@@ -48,6 +48,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::SlotsFull => "Remove one first: clawkeep key status, clawkeep key remove SLOT".to_owned(),
         VaultError::NoSlot { .. } => "See which there are: clawkeep key status".to_owned(),
         VaultError::LastSlot { .. } => "Nothing was changed. Add another first: clawkeep key add".to_owned(),
+        VaultError::LogInUse { .. } => "Restart clawkeep watch, or whatever has the vault open, and run the command again.".to_owned(),
         VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
         VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
         VaultError::File(error) => file_remedy(error)?,
