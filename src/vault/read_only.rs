@@ -29,7 +29,7 @@ pub enum ReadOnlyReason {
         path: PathBuf,
     },
     /// Another kernel may write the file, too, and the user has not said that none does.
-    SharedStorage(SharedStorage),
+    SharedStorage(Box<SharedStorage>),
     /// It was opened as a copy: to be proved, or for a look at its plain columns.
     Copy,
 }
@@ -85,7 +85,7 @@ impl Writers {
 /// When it cannot be read either.
 pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultError> {
     if let Some(storage) = refused_storage(parent(path)) {
-        return Ok(Some(ReadOnlyReason::SharedStorage(storage)));
+        return Ok(Some(ReadOnlyReason::SharedStorage(Box::new(storage))));
     }
     #[cfg(unix)]
     {

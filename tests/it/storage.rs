@@ -428,7 +428,7 @@ fn mergerfs_is_of_this_kernel() {
 
 #[test]
 fn fuse_overlayfs_is_of_this_kernel() {
-    is_used_without_a_log(Fuse::FuseOverlayfs);
+    is_used_without_a_log(Fuse::Overlayfs);
 }
 
 #[test]

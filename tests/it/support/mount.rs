@@ -16,7 +16,7 @@ pub(crate) enum Fuse {
     Sshfs,
     Gocryptfs,
     Mergerfs,
-    FuseOverlayfs,
+    Overlayfs,
 }
 
 /// A mount.
@@ -70,7 +70,7 @@ impl Mount {
                 command.arg(branches).arg(point);
                 command
             }
-            Fuse::FuseOverlayfs => {
+            Fuse::Overlayfs => {
                 let mut command = Command::new("fuse-overlayfs");
                 let (upper, lower, work) = (source.display(), beside("lower"), beside("work"));
                 command
