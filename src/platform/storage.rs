@@ -1,8 +1,9 @@
 //! What kind of storage a directory lies on: whether another kernel may write the same files.
 //!
-//! SQLite's locks and shared memory coordinate the processes of one kernel. Two kernels that write one database file, each
-//! with its own view of the locks, corrupt it. The number of the file system does not tell (virtiofs has FUSE's), so the
-//! type is read from the kernel's list of mounts.
+//! SQLite's locks and shared memory coordinate the processes of one kernel. Two kernels that write
+//! one database file, each with its own view of the locks, corrupt it. The number of the file
+//! system does not tell (virtiofs has FUSE's), so the type is read from the kernel's list of
+//! mounts.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,18 +12,22 @@ use std::path::{Path, PathBuf};
 use super::trust::{Mount, Mounts, Trust};
 use crate::domain::escaped;
 
-/// FUSE file systems of which no other kernel has a view, by type. Each is either the only user of a block device, or
-/// keeps its files in a directory of this machine (which is examined, too, where the mount names it).
+/// FUSE file systems of which no other kernel has a view, by type. Each is either the only user of
+/// a block device, or keeps its files in a directory of this machine (which is examined, too, where
+/// the mount names it).
 ///
-/// - `fuse-overlayfs`: the root of rootless Podman and Docker. Source: containers/fuse-overlayfs, README.
+/// - `fuse-overlayfs`: the root of rootless Podman and Docker. Source: containers/fuse-overlayfs,
+///   README.
 /// - `gocryptfs`, `encfs`: encrypted views of a directory. Source: gocryptfs(1), encfs(1).
 /// - `mergerfs`: a union of local disks. Source: mergerfs(1).
-/// - `fuseblk`, which has a block device of its own: ntfs-3g, exfat-fuse. Source: Linux's fs/fuse/inode.c, which opens the
-///   device exclusively.
-/// - `fuse2fs`: ext4 without the kernel's driver, on a device or an image. Source: e2fsprogs, fuse2fs(1).
+/// - `fuseblk`, which has a block device of its own: ntfs-3g, exfat-fuse. Source: Linux's
+///   fs/fuse/inode.c, which opens the device exclusively.
+/// - `fuse2fs`: ext4 without the kernel's driver, on a device or an image. Source: e2fsprogs,
+///   fuse2fs(1).
 ///
-/// Not in it, although they may be local: bindfs (its type is the bare `fuse`, which many have), CryFS (made to be mounted
-/// on several machines in turn), lxcfs (holds no files of users), and Unraid's shfs.
+/// Not in it, although they may be local: bindfs (its type is the bare `fuse`, which many have),
+/// CryFS (made to be mounted on several machines in turn), lxcfs (holds no files of users), and
+/// Unraid's shfs.
 #[cfg(target_os = "linux")]
 const LOCAL_FUSE: [&str; 6] = [
     "fuseblk",
@@ -35,7 +40,7 @@ const LOCAL_FUSE: [&str; 6] = [
 
 /// File systems without a block device that are this kernel's alone.
 #[cfg(target_os = "linux")]
-const LOCAL_WITHOUT_DEVICE: [&str; 17] = [
+const LOCAL_WITHOUT_DEVICE: [&str; 16] = [
     "aufs",
     "bcachefs",
     "btrfs",
@@ -47,7 +52,6 @@ const LOCAL_WITHOUT_DEVICE: [&str; 17] = [
     "ramfs",
     "rootfs",
     "shiftfs",
-    "sysbox",
     "tmpfs",
     "ubifs",
     "unionfs",
@@ -55,7 +59,8 @@ const LOCAL_WITHOUT_DEVICE: [&str; 17] = [
     "zfs",
 ];
 
-/// File systems with a block device that several machines may have mounted at once: cluster file systems on shared disks.
+/// File systems with a block device that several machines may have mounted at once: cluster file
+/// systems on shared disks.
 #[cfg(target_os = "linux")]
 const SHARED_DEVICE: [&str; 10] = [
     "acfs", "cvfs", "gfs", "gfs2", "gpfs", "ocfs2", "prl_fs", "scoutfs", "snfs", "wekafs",
@@ -171,8 +176,8 @@ impl Mounts {
 
 /// What kind of storage a mount is, as far as its own type tells.
 ///
-/// A type that is not known counts as local only if it has a block device: what comes from another machine, or from the host
-/// of a virtual one, has none.
+/// A type that is not known counts as local only if it has a block device: what comes from another
+/// machine, or from the host of a virtual one, has none.
 #[cfg(target_os = "linux")]
 fn kind_of(mount: &Mount) -> Storage {
     let kind = mount.kind.as_str();
@@ -185,8 +190,9 @@ fn kind_of(mount: &Mount) -> Storage {
         return Storage::Local;
     }
     let source = mount.source.to_string_lossy();
-    // Docker Desktop's shared directories. Source: mountinfo in its containers: `fakeowner` on `/run/host_mark/Users`,
-    // `fuse.grpcfuse` on `grpcfuse`, `fuse.osxfs` on `osxfs`; on Windows 9p with `aname=drvfs`, as WSL has it.
+    // Docker Desktop's shared directories. Source: mountinfo in its containers: `fakeowner` on
+    // `/run/host_mark/Users`, `fuse.grpcfuse` on `grpcfuse`, `fuse.osxfs` on `osxfs`; on Windows 9p
+    // with `aname=drvfs`, as WSL has it.
     let is_docker_desktop = ["fakeowner", "grpcfuse", "osxfs"].contains(&kind)
         || ["fuse.grpcfuse", "fuse.osxfs"].contains(&kind)
         || source.starts_with("/run/host_mark/")
@@ -203,8 +209,9 @@ fn kind_of(mount: &Mount) -> Storage {
     })
 }
 
-/// What the number of the file system tells, where the kernel lists no mounts. FUSE's says nothing of the program behind it.
-/// Source of the numbers: Linux's include/uapi/linux/magic.h, statfs(2), and stat.c of GNU coreutils.
+/// What the number of the file system tells, where the kernel lists no mounts. FUSE's says nothing
+/// of the program behind it. Source of the numbers: Linux's include/uapi/linux/magic.h, statfs(2),
+/// and stat.c of GNU coreutils.
 #[cfg(target_os = "linux")]
 fn by_number(dir: &Path) -> Storage {
     const SHARED: [(u32, &str); 24] = [
@@ -249,7 +256,8 @@ fn by_number(dir: &Path) -> Storage {
 mod tests {
     use super::*;
 
-    /// The storage of the one mount that a line of mountinfo describes, without its number and parent.
+    /// The storage of the one mount that a line of mountinfo describes, without its number and
+    /// parent.
     fn storage(line: &str) -> Storage {
         let mounts = Mounts::parse(format!("30 22 {line}\n").as_bytes());
         let mount = mounts.mount_of(Path::new("/m/vault.db"));
@@ -383,7 +391,9 @@ mod tests {
         let escaped = lower.display().to_string().replace(' ', r"\040");
         let on = |kind: &str, layer: &str| {
             let text = format!(
-                "30 22 8:2 / / rw - ext4 /dev/sda rw\n31 30 0:50 / {escaped} rw - {kind} x rw\n32 30 {layer}\n"
+                "30 22 8:2 / / rw - ext4 /dev/sda rw\n\
+                 31 30 0:50 / {escaped} rw - {kind} x rw\n\
+                 32 30 {layer}\n"
             );
             let mounts = Mounts::parse(text.as_bytes());
             let mount = mounts.mount_of(Path::new("/m/vault.db")).unwrap();

@@ -206,8 +206,9 @@ impl<'e> Engine<'e> {
         std::mem::take(&mut self.told)
     }
 
-    /// Loads an agent. What a refresh that was cut off has left is seen to first. Of a vault that can only be read, the answer is what
-    /// it holds; [`Notice::NotSynced`] says so where a load would change that.
+    /// Loads an agent. What a refresh that was cut off has left is seen to first. Of a vault that
+    /// can only be read, the answer is what it holds; [`Notice::NotSynced`] says so where a load
+    /// would change that.
     ///
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.

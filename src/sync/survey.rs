@@ -89,7 +89,8 @@ impl Survey {
             && self.planned.iter().all(Planned::keeps)
     }
 
-    /// Leaves out what a load would change, since the vault can only be read, and says so where the answer would be another one.
+    /// Leaves out what a load would change, since the vault can only be read, and says so where the
+    /// answer would be another one.
     pub(super) fn leave_out_changes(&mut self, reason: ReadOnlyReason) {
         let is_file_equal = match &self.file {
             StoreReading::Known { .. } | StoreReading::Missing => true,

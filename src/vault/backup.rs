@@ -55,8 +55,9 @@ pub struct Examined {
 }
 
 impl UnlockedVault {
-    /// Writes a backup to `to`, where nothing may be, while others go on writing, and records that. A backup is a vault file like
-    /// any other: it can be opened, and its keys open it. One of a vault that can only be read is not recorded.
+    /// Writes a backup to `to`, where nothing may be, while others go on writing, and records that.
+    /// A backup is a vault file like any other: it can be opened, and its keys open it. One of a
+    /// vault that can only be read is not recorded.
     ///
     /// # Errors
     /// When it cannot be written or recorded; nothing is left there then.

@@ -42,8 +42,9 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Opens the vault at `path`. One that an earlier version made is migrated. Where the file cannot or must not be written, it is opened to be
-    /// read, and [`Vault::read_only`] says why; one of an earlier version is then migrated in memory.
+    /// Opens the vault at `path`. One that an earlier version made is migrated. Where the file
+    /// cannot or must not be written, it is opened to be read, and [`Vault::read_only`] says why;
+    /// one of an earlier version is then migrated in memory.
     ///
     /// # Errors
     /// [`VaultError::Absent`] when there is none; otherwise what is wrong with it. Nothing is changed then.
@@ -68,12 +69,14 @@ impl Vault {
         check_application(&conn, &path)?;
         if known_version(&conn, &path)? < schema::VERSION {
             let _lock = lock(&path)?;
-            // Another process may have been quicker. What was planted in an earlier schema is found before it is gone.
+            // Another process may have been quicker. What was planted in an earlier schema is found
+            // before it is gone.
             if let Some(found) = schema::version(&conn, &path)? {
                 schema::check_version(&conn, &path, found)?;
             }
             schema::migrate(&mut conn, &path)?;
-            // What the migration left behind is given back where nobody is in the way; later events use it else.
+            // What the migration left behind is given back where nobody is in the way; later events
+            // use it else.
             let _ = conn.execute_batch("VACUUM");
         }
         Self::as_it_is(conn, path, None)
@@ -117,7 +120,8 @@ impl Vault {
         path: PathBuf,
         read_only: Option<ReadOnlyReason>,
     ) -> Result<Self, VaultError> {
-        // One read transaction for several statements: each of its own would lock and look at the WAL anew.
+        // One read transaction for several statements: each of its own would lock and look at the
+        // WAL anew.
         let snapshot = conn.unchecked_transaction().at(&path, "read")?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;
@@ -131,8 +135,8 @@ impl Vault {
         })
     }
 
-    /// Opens a copy to be read, wherever it lies and whoever may write there: what is in it is proved by its keys. One of an earlier
-    /// version is upgraded in memory.
+    /// Opens a copy to be read, wherever it lies and whoever may write there: what is in it is
+    /// proved by its keys. One of an earlier version is upgraded in memory.
     ///
     /// # Errors
     /// As [`Vault::open`]; and when it has a log beside it.
@@ -354,10 +358,11 @@ pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
     }
 }
 
-/// How long a file is, if it is one: opening a FIFO would wait for whoever writes into it. Of a file that can be written no more is
-/// asked than can be told without opening it: closing it ourselves would drop the locks of another connection of this process
-/// (POSIX). So all else is SQLite's to say: of its size, too, since a crash between writing the header and the pages it counts
-/// leaves those in the WAL.
+/// How long a file is, if it is one: opening a FIFO would wait for whoever writes into it. Of a
+/// file that can be written no more is asked than can be told without opening it: closing it
+/// ourselves would drop the locks of another connection of this process (POSIX). So all else is
+/// SQLite's to say: of its size, too, since a crash between writing the header and the pages it
+/// counts leaves those in the WAL.
 fn length_of_file(path: &Path) -> Result<u64, VaultError> {
     let meta = std::fs::symlink_metadata(path).map_err(FileError::io("examine", path))?;
     if !meta.is_file() {

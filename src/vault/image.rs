@@ -1,7 +1,9 @@
-//! The state of a database that was committed last, in memory: for a place where SQLite cannot recover it, since that writes.
+//! The state of a database that was committed last, in memory: for a place where SQLite cannot
+//! recover it, since that writes.
 //!
-//! A log that a killed process left has to be played back before the file can be read. Where nothing can be written, that is
-//! done here, on a copy in memory. No temporary file is made: there may be no place for one, and a kill would leave it.
+//! A log that a killed process left has to be played back before the file can be read. Where
+//! nothing can be written, that is done here, on a copy in memory. No temporary file is made: there
+//! may be no place for one, and a kill would leave it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,8 +24,8 @@ const PARTS: [&str; 3] = ["", "-wal", "-journal"];
 const CHUNK: usize = 1 << 20;
 /// How long to wait before trying again while the files are being written.
 const PAUSE: Duration = Duration::from_millis(5);
-/// The bytes of the header that say in which journal mode the database is, and their value in rollback mode: one in memory
-/// has no log. Source: SQLite, Database File Format, 1.3.3.
+/// The bytes of the header that say in which journal mode the database is, and their value in
+/// rollback mode: one in memory has no log. Source: SQLite, Database File Format, 1.3.3.
 const JOURNAL_MODE: std::ops::Range<usize> = 18..20;
 const ROLLBACK_MODE: u8 = 1;
 /// Where a log's header ends, and a frame's. Source: SQLite, WAL-mode File Format.
@@ -39,12 +41,14 @@ const JOURNAL_STEP: usize = 200;
 /// Opens the state of the database at `path` that was committed last, in memory.
 ///
 /// # Errors
-/// [`VaultError::Busy`] when somebody writes it all the time until `patience` runs out; or when it cannot be read.
+/// [`VaultError::Busy`] when somebody writes it all the time until `patience` runs out; or when it
+/// cannot be read.
 pub(super) fn open(path: &Path, patience: Duration) -> Result<Connection, VaultError> {
     let deadline = Instant::now() + patience;
     let files = loop {
         let files = Files::read(path)?;
-        // What was the same before and after one moment was so at that moment, all of it: as a crash then would leave it.
+        // What was the same before and after one moment was so at that moment, all of it: as a
+        // crash then would leave it.
         if files.are_still(path)? {
             break files;
         }

@@ -1,8 +1,9 @@
-//! How SQLite keeps a vault's changes until they are committed: in a write-ahead log on a local file system, in a rollback
-//! journal anywhere else.
+//! How SQLite keeps a vault's changes until they are committed: in a write-ahead log on a local
+//! file system, in a rollback journal anywhere else.
 //!
-//! The log needs an index in memory that all processes share. FUSE and network file systems do not promise such memory, and
-//! two kernels never share it. The rollback journal needs ordinary file locks alone.
+//! The log needs an index in memory that all processes share. FUSE and network file systems do not
+//! promise such memory, and two kernels never share it. The rollback journal needs ordinary file
+//! locks alone.
 
 use std::path::Path;
 use std::thread;
@@ -15,13 +16,15 @@ use super::error::{Context, VaultError};
 use super::file::{APPLICATION_ID, BUSY_TIMEOUT, application_id, connect};
 use crate::platform::{Storage, exists};
 
-/// How long to wait before the next attempt to have the file alone. A process's number is added, in milliseconds, so that
-/// two that start at once do not meet again.
+/// How long to wait before the next attempt to have the file alone. A process's number is added, in
+/// milliseconds, so that two that start at once do not meet again.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long to wait for processes of this kernel that still use the log on a FUSE file system of its own.
+/// How long to wait for processes of this kernel that still use the log on a FUSE file system of
+/// its own.
 const LOG_IN_USE_MAX: Duration = Duration::from_millis(200);
 
-/// Opens a connection to the vault at `path`, which gets the journal that its storage needs. A log is written back first.
+/// Opens a connection to the vault at `path`, which gets the journal that its storage needs. A log
+/// is written back first.
 ///
 /// # Errors
 /// [`VaultError::LogInUse`] when another process has the log open on storage that cannot hold one.
@@ -35,7 +38,8 @@ pub(super) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError
     connect_without_log(path, &storage)
 }
 
-/// Opens a connection to a file that no other process uses. Where a log cannot be used, it has none afterwards.
+/// Opens a connection to a file that no other process uses. Where a log cannot be used, it has none
+/// afterwards.
 ///
 /// # Errors
 /// When it cannot be opened.
@@ -63,8 +67,8 @@ pub(super) fn set_journal(
         .at(path, action)
 }
 
-/// Puts a vault that comes from other storage back to a log, unless another process reads it just now: the next opening does
-/// it then. What is wrong with the file shows when it is read.
+/// Puts a vault that comes from other storage back to a log, unless another process reads it just
+/// now: the next opening does it then. What is wrong with the file shows when it is read.
 fn use_log(conn: &Connection, path: &Path) {
     let is_rollback = journal_mode(conn).is_ok_and(|mode| mode == "delete");
     if !is_rollback || !application_id(conn, path).is_ok_and(|id| id == APPLICATION_ID) {
@@ -89,7 +93,8 @@ fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, Vau
                 let own = u64::from(std::process::id() % 32);
                 thread::sleep(PAUSE + Duration::from_millis(own));
             }
-            // A process of an earlier version has it open with its log, which all processes of this kernel can use.
+            // A process of an earlier version has it open with its log, which all processes of this
+            // kernel can use.
             Err(VaultError::Busy { .. }) if is_local => break connect(path)?,
             Err(VaultError::Busy { path }) if exists(&beside(&path, "-wal")) => {
                 return Err(VaultError::LogInUse { path });
@@ -97,15 +102,17 @@ fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, Vau
             other => break other?,
         }
     };
-    // Without a log, a commit is durable once the removal of the journal is. Source: SQLite, PRAGMA synchronous.
+    // Without a log, a commit is durable once the removal of the journal is. Source: SQLite, PRAGMA
+    // synchronous.
     conn.execute_batch("PRAGMA synchronous = EXTRA")
         .at(path, "open")?;
     Ok(conn)
 }
 
-/// Opens a connection; if the vault has a log, it is written back and the file has a rollback journal from then on. No
-/// shared memory is used: in exclusive locking mode, SQLite keeps the index of the log in its own. Source: SQLite,
-/// Write-Ahead Logging, "Use of WAL Without Shared-Memory".
+/// Opens a connection; if the vault has a log, it is written back and the file has a rollback
+/// journal from then on. No shared memory is used: in exclusive locking mode, SQLite keeps the
+/// index of the log in its own. Source: SQLite, Write-Ahead Logging, "Use of WAL Without
+/// Shared-Memory".
 fn merged(path: &Path) -> Result<Connection, VaultError> {
     let conn = connect(path)?;
     conn.busy_timeout(Duration::ZERO).at(path, "open")?;
@@ -120,7 +127,8 @@ fn merged(path: &Path) -> Result<Connection, VaultError> {
     conn.execute_batch("PRAGMA locking_mode = NORMAL")
         .at(path, "open")?;
     application_id(&conn, path)?;
-    // A journal that was just rolled back under that lock was emptied, not removed. Nothing is removed while somebody writes.
+    // A journal that was just rolled back under that lock was emptied, not removed. Nothing is
+    // removed while somebody writes.
     if is_vault && exists(&beside(path, "-journal")) {
         conn.execute_batch("PRAGMA journal_mode = PERSIST; PRAGMA journal_mode = DELETE")
             .at(path, "open")?;

@@ -20,7 +20,7 @@ use crate::platform::{FileError, SharedStorage, mount_of};
 pub enum ReadOnlyReason {
     /// Its file system is mounted read-only, or is a read-only snapshot.
     Medium {
-        /// Where it is mounted, if the system tells.
+        /// Where it is mounted, if the mount is what makes it read-only.
         mount: Option<PathBuf>,
     },
     /// This user has no permission to write the file or its directory, or it was made immutable.
@@ -42,7 +42,9 @@ impl fmt::Display for ReadOnlyReason {
                 let mount = shown(mount);
                 write!(f, "the file system mounted at {mount} is read-only (EROFS)")
             }
-            Self::Medium { mount: None } => f.write_str("its file system is read-only (EROFS)"),
+            Self::Medium { mount: None } => {
+                f.write_str("its file system or snapshot is read-only (EROFS)")
+            }
             Self::Permission { path } => {
                 let path = shown(path);
                 write!(f, "this user has no permission to write {path}")
@@ -63,7 +65,8 @@ impl std::error::Error for ReadOnlyReason {}
 /// Who may write a file while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writers {
-    /// Nobody, as far as the answer goes: without a log the file alone is read, and no lock is taken.
+    /// Nobody, as far as the answer goes: without a log the file alone is read, and no lock is
+    /// taken.
     Nobody,
     /// Somebody may, through another mount or as another user.
     Possible,
@@ -102,7 +105,8 @@ pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultErr
             match check(place, Access::WRITE_OK) {
                 Ok(()) => {}
                 Err(Errno::ROFS) => {
-                    let mount = mount_of(place).map(|mount| mount.point);
+                    let mount = mount_of(place).filter(|mount| mount.is_mounted_read_only);
+                    let mount = mount.map(|mount| mount.point);
                     return Ok(Some(ReadOnlyReason::Medium { mount }));
                 }
                 Err(Errno::ACCESS | Errno::PERM) => {
@@ -116,11 +120,12 @@ pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultErr
     Ok(None)
 }
 
-/// Opens what may be a vault to be read. Nothing is written or made, and what is read is one committed state, whatever log is
-/// beside the file and whoever writes it.
+/// Opens what may be a vault to be read. Nothing is written or made, and what is read is one
+/// committed state, whatever log is beside the file and whoever writes it.
 ///
-/// SQLite reads a log where its index is beside it, also one that a killed process left. Without an index there is nothing that
-/// it could lock: then the file alone is read if it has no log and nobody writes it, and else a copy in memory.
+/// SQLite reads a log where its index is beside it, also one that a killed process left. Without an
+/// index there is nothing that it could lock: then the file alone is read if it has no log and
+/// nobody writes it, and else a copy in memory.
 pub(super) fn connect_to_read(
     path: &Path,
     writers: Writers,
@@ -130,11 +135,14 @@ pub(super) fn connect_to_read(
     if refused_storage(parent(path)).is_some() {
         return image::open(path, patience);
     }
-    let has = |end| std::fs::metadata(beside(path, end)).is_ok_and(|meta| meta.len() > 0);
+    let length = |end| std::fs::metadata(beside(path, end)).map(|meta| meta.len());
+    let has = |end| length(end).is_ok_and(|length| length > 0);
     let is_alone = !has("-wal") && !has("-journal");
     let how = match writers {
         Writers::Nobody if is_alone => "immutable=1",
-        _ => "readonly_shm=1",
+        // SQLite would make a log that is not there.
+        _ if has("-shm") && length("-wal").is_ok() => "readonly_shm=1",
+        _ => return image::open(path, patience),
     };
     match connect_by(path, how, patience) {
         Err(VaultError::Storage { source, .. }) if is_for_want_of_writing(&*source) => {
@@ -196,8 +204,8 @@ pub(super) fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
         .at(path, "open")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
         .at(path, "open")?;
-    // One plan a statement, whatever is bound. Without it a statement with a range is prepared anew each time it is run:
-    // a fifth of the time of a query of the record.
+    // One plan a statement, whatever is bound. Without it a statement with a range is prepared anew
+    // each time it is run: a fifth of the time of a query of the record.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .at(path, "open")?;
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384;")

@@ -1,5 +1,6 @@
-//! A vault that can only be read: on a read-only mount, on a read-only disk, without permission. What only reads answers as it
-//! would anywhere, whatever log a killed process left; what writes says why it cannot.
+//! A vault that can only be read: on a read-only mount, on a read-only disk, without permission.
+//! What only reads answers as it would anywhere, whatever log a killed process left; what writes
+//! says why it cannot.
 
 use std::fs;
 use std::process::Command;
@@ -212,10 +213,10 @@ fn what_only_reads_answers_as_anywhere() {
                 let Some(run) = medium.run(&home, &args) else {
                     continue;
                 };
-                let told = format!("{left:?} {medium:?} {args:?}: {run:?}");
-                assert_eq!((run.status, &run.stdout), (*status, answer), "{told}");
-                assert!(!run.stderr.contains("damaged"), "{told}");
-                assert!(!run.stderr.contains("-wal"), "{told}");
+                let case = format!("{left:?} {medium:?} {args:?}: {run:?}");
+                assert_eq!((run.status, &run.stdout), (*status, answer), "{case}");
+                assert!(!run.stderr.contains("damaged"), "{case}");
+                assert!(!run.stderr.contains("-wal"), "{case}");
             }
             assert_eq!(fingerprints(&home.at(STATE)), before, "{left:?} {medium:?}");
         }
@@ -448,8 +449,9 @@ fn a_vault_of_an_earlier_version_is_upgraded_in_memory() {
     assert!(fs::read(home.at(VAULT)).unwrap() == before);
 }
 
-/// Reads on a read-only view, over and over, and says what went wrong: each answer is of one committed state. Keys are pasted one
-/// after the other, so of the keys those up to some number are there.
+/// Reads on a read-only view, over and over, and says what went wrong: each answer is of one
+/// committed state. Keys are pasted one after the other, so of the keys those up to some number are
+/// there.
 const READS: &str = r#"
     for i in $(seq "$COUNT"); do
         "$PROGRAM" audit verify >"$SPARE/out" 2>&1 ||
@@ -514,7 +516,8 @@ fn beside_watch_each_answer_is_one_state() {
 
 #[test]
 fn a_log_that_is_torn_is_read_as_sqlite_reads_it() {
-    // Cut at any length, the log holds the transactions that are whole; SQLite, where it can write, reads the same.
+    // Cut at any length, the log holds the transactions that are whole; SQLite, where it can write,
+    // reads the same.
     let whole = home();
     leave(&whole, Left::LogWithoutIndex, |home| {
         for n in 0..4 {

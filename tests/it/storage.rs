@@ -291,8 +291,8 @@ fn a_log_that_another_process_has_open_is_waited_for() {
     assert_eq!(i64::try_from(home.events().len()).unwrap(), events + 1);
 }
 
-/// Leaves the vault as a process leaves it that is killed while it commits: pages are in the file, and a journal says what
-/// was there before.
+/// Leaves the vault as a process leaves it that is killed while it commits: pages are in the file,
+/// and a journal says what was there before.
 fn leave_hot_journal(home: &Home) {
     let path = home.at(VAULT);
     let conn = Connection::open(&path).unwrap();
@@ -515,8 +515,13 @@ fn a_disk_is_local() {
         return;
     }
     let home = Home::new();
-    let mount = "truncate -s 16M image; mkfs.ext4 -q image; mkdir -p .clawdbot; mount -o loop image .clawdbot";
-    let probe = in_namespace(&home, &format!("{mount}; umount .clawdbot")).unwrap();
+    let mount = "
+        truncate -s 16M image
+        mkfs.ext4 -q image
+        mkdir -p .clawdbot
+        mount -o loop image .clawdbot
+    ";
+    let probe = in_namespace(&home, &format!("{mount}umount .clawdbot")).unwrap();
     if probe.status != 0 {
         skip("loop", &probe.stderr);
         return;

@@ -371,7 +371,8 @@ impl Context {
         self.vault_for(Need::Writing)
     }
 
-    /// As [`Context::vault`], for a command that only reads: what it would note is left out where the vault can only be read.
+    /// As [`Context::vault`], for a command that only reads: what it would note is left out where
+    /// the vault can only be read.
     pub(crate) fn vault_to_read(&self) -> Result<UnlockedVault, Failure> {
         self.vault_for(Need::Reading)
     }

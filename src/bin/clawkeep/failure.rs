@@ -146,7 +146,8 @@ pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
 }
 
 impl Failure {
-    /// The failure of a command that hands out credentials: a vault that can only be read cannot record that.
+    /// The failure of a command that hands out credentials: a vault that can only be read cannot
+    /// record that.
     pub(crate) fn of_use(failure: Self) -> Self {
         match failure {
             Self::Vault(error @ VaultError::ReadOnly { .. })

@@ -174,6 +174,7 @@ pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     matches!(
         notice,
         Notice::PlainCopy { .. }
+            | Notice::NotSynced { .. }
             | Notice::OldCopy { .. }
             | Notice::OldCopyLeft { .. }
             | Notice::Vanished { .. }

@@ -11,19 +11,27 @@ const WITHOUT_MODES: [&str; 9] = [
     "vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "hfs",
 ];
 
-/// File systems of which a read-only one cannot be written by anybody: local ones, not those that another host may write.
+/// File systems of which a read-only one cannot be written by anybody: local ones, not those that
+/// another host may write.
 const LOCAL: [&str; 13] = [
     "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "iso9660", "udf", "squashfs", "erofs", "vfat",
     "exfat", "tmpfs",
 ];
+
+/// File systems that nothing can be written to.
+const NEVER_WRITTEN: [&str; 3] = ["iso9660", "squashfs", "erofs"];
 
 /// The mount that a file lies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOf {
     /// Where it is mounted.
     pub point: PathBuf,
-    /// Whether nobody can write it: a read-only file system of this machine, not only a read-only view of one.
+    /// Whether nobody can write it: a read-only file system of this machine, not only a read-only
+    /// view of one.
     pub is_immutable: bool,
+    /// Whether it is read-only, and could be mounted so that it can be written. A snapshot may be
+    /// read-only on a mount that is not.
+    pub is_mounted_read_only: bool,
 }
 
 /// The mount that `path`, links resolved, lies on, where the system tells.
@@ -32,6 +40,7 @@ pub fn mount_of(path: &Path) -> Option<MountOf> {
     Mounts::read().mount_of(path).map(|mount| MountOf {
         point: mount.point.clone(),
         is_immutable: mount.is_disk_read_only && LOCAL.contains(&mount.kind.as_str()),
+        is_mounted_read_only: mount.is_read_only && !NEVER_WRITTEN.contains(&mount.kind.as_str()),
     })
 }
 

@@ -90,10 +90,11 @@ fn read_only_remedy(path: &std::path::Path, reason: &ReadOnlyReason) -> String {
     let dir = path.parent().unwrap_or(path);
     let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup create FILE, then --vault FILE.";
     match reason {
-        ReadOnlyReason::Medium { mount } => {
-            let mount = quoted(mount.as_deref().unwrap_or(dir));
-            format!("Reading works here. To write, mount {mount} without the option ro. {copy}")
-        }
+        ReadOnlyReason::Medium { mount: Some(mount) } => format!(
+            "Reading works here. To write, mount {} without the option ro. {copy}",
+            quoted(mount)
+        ),
+        ReadOnlyReason::Medium { mount: None } => format!("Reading works here. {copy}"),
         ReadOnlyReason::Permission { path: place } => format!(
             "Reading works here. To write, run the command as the user who may: ls -ld {} {}. {copy}",
             quoted(dir),
