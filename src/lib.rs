@@ -6,8 +6,11 @@
 //!
 //! # Embedding it
 //!
-//! A vault is made or opened with [`vault::create`], [`vault::Vault::open`] and [`vault::Vault::unlock`]. Every change goes through a
-//! [`vault::Tx`] and carries its event. What happened is asked of the locked vault, without a key.
+//! A vault is made or opened with [`vault::create`], [`vault::Vault::open`] and
+//! [`vault::Vault::unlock`]. Every change goes through a [`vault::Tx`] and carries its event. What
+//! happened is asked of the locked vault, without a key. Where the file cannot be written, it is
+//! opened to be read: [`vault::Vault::read_only`] says why, and a change is refused with
+//! [`vault::VaultError::ReadOnly`].
 //!
 //! ```
 //! use clawkeep::audit::{EventDraft, EventKind, Filter, Origin};

@@ -24,6 +24,8 @@ user-systemd  systemd does not start for a user, as in most containers
 shm           there is no /dev/shm
 shared        ../shared, with the recorded cases of the reference, is not in this repository
 field-case    a field case needs user namespaces, or bindfs with /dev/fuse
+fuse          /dev/fuse cannot be used, as in most containers
+loop          the kernel makes no loop device, as in a container
 installed     another clawkeep is installed as /usr/bin/clawkeep
 manuals       dpkg leaves manuals out, as in most images of containers
 '
@@ -38,6 +40,12 @@ has dash                 | dash             | test(/^hidden_prompts::/)
 has dpkg-shlibdeps       | dpkg-dev         | @packages
 has lintian              | lintian          |
 has setsid               | util-linux       | test(/^hidden_prompts::/)
+has bindfs            | bindfs           | test(/^storage::(a_layer|a_log|a_journal|a_vault|no_|processes|the_setting)/) + test(=doctor::the_vault)
+has fuse-overlayfs    | fuse-overlayfs   | test(=storage::fuse_overlayfs_is_of_this_kernel)
+has gocryptfs         | gocryptfs        | test(/^storage::(gocryptfs|a_layer)/)
+has mergerfs          | mergerfs         | test(=storage::mergerfs_is_of_this_kernel)
+has mkfs.ext4         | e2fsprogs        | test(=storage::a_disk_is_local)
+has sshfs             | sshfs openssh-sftp-server | test(/^storage::sshfs/)
 has setfacl              | acl              |
 has man                  | man-db           |
 has elvish               | elvish           | test(elvish_takes_its_script)

@@ -52,6 +52,9 @@ pub struct OwnSettings {
     pub syslog: Option<PathBuf>,
     /// Who counts as this user where files are checked. Set by `clawkeep.trusted = ["uid:1000", "gid:2000"]`.
     pub trusted: Vec<Admitted>,
+    /// Whether the vault may lie on storage that other kernels may share. Set by `clawkeep.allow_shared_storage = true`, for a
+    /// mount that only this machine uses.
+    pub allow_shared_storage: bool,
     /// How stores are exported. Set by `clawkeep.export = "file"` (the default), `"runtime"` or `"off"`.
     pub export: ExportMode,
     /// The same of single agents. Set by `[agents.<id>]`, `export = "…"`; an agent that is known by its directory alone is named by
@@ -227,6 +230,8 @@ struct Keeper {
     fallback: Option<toml::Spanned<String>>,
     export: Option<toml::Spanned<String>>,
     trusted: Option<Vec<toml::Spanned<String>>>,
+    #[serde(default)]
+    allow_shared_storage: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -338,6 +343,7 @@ impl OwnSettings {
             providers: by_provider(written.providers),
             notify,
             notify_fault,
+            allow_shared_storage: written.clawkeep.allow_shared_storage,
             fallback: fallback.transpose()?.unwrap_or_default(),
             retention_ms: retention.transpose()?,
             syslog: syslog.transpose()?,
@@ -470,6 +476,16 @@ mod tests {
         assert!(fault.contains("line 3: unknown field `comand`"), "{fault}");
         let both = format!("{text}[clawkep]\n");
         assert!(parse(&both).is_err(), "that is no part of it");
+    }
+
+    #[test]
+    fn shared_storage_is_allowed_by_true_alone() {
+        assert!(!parse("").unwrap().allow_shared_storage);
+        let own = parse("clawkeep.allow_shared_storage = true").unwrap();
+        assert!(own.allow_shared_storage);
+        let error = parse("[clawkeep]\nallow_shared_storage = \"yes\"").unwrap_err();
+        assert!(error.contains("line 2"), "{error}");
+        assert!(error.contains("expected a boolean"), "{error}");
     }
 
     #[test]

@@ -55,7 +55,7 @@ macro_rules! findings {
 }
 
 findings! {
-    /// The vault cannot be opened or made.
+    /// The vault cannot be opened or made, or can only be read.
     VaultUnusable = "vault.unusable", Error;
     /// Its file is damaged.
     VaultDamaged = "vault.damaged", Error;
@@ -67,6 +67,8 @@ findings! {
     VaultStray = "vault.stray", Warning;
     /// A move of the vault left a file.
     VaultLeft = "vault.left", Warning;
+    /// It lies on storage that another system may write.
+    VaultShared = "vault.shared", Warning;
     /// A row of it does not open.
     VaultUnopened = "vault.unopened", Error;
     /// An event was altered, dropped, inserted or reordered, or the end cut off.

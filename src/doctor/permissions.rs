@@ -129,7 +129,7 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
     // SQLite makes these with the vault's own mode: what is wrong with that shows in them too, and is told once.
     let is_closed = |found: Permissions| found.mode == found.closed();
     if Permissions::of(&layout.vault_file).is_none_or(is_closed) {
-        paths.extend(["-wal", "-shm"].map(|suffix| (beside(suffix), Kept::Private)));
+        paths.extend(["-wal", "-shm", "-journal"].map(|suffix| (beside(suffix), Kept::Private)));
     }
     if let Some(dir) = layout
         .vault_file

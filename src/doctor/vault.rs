@@ -8,7 +8,7 @@ use crate::audit::Head;
 use crate::config::Layout;
 use crate::crypto::SlotKind;
 use crate::domain::AgentName;
-use crate::platform::exists;
+use crate::platform::{Storage, exists};
 use crate::vault::{AlteredKind, AlteredRow, UnlockedVault, Vault, VaultError};
 
 /// How many rows that do not open are named, each in a finding of its own.
@@ -18,6 +18,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(vault) = evidence.vault.locked() {
         found.extend(file(vault));
+        found.extend(storage(vault));
         // Opened with a key file, it was with the first that is there.
         let opened_with = evidence.vault.unlocked().map(UnlockedVault::opened_with);
         let is_in_use = opened_with.is_some_and(|(_, kind)| kind == SlotKind::Keyfile);
@@ -46,6 +47,21 @@ fn file(vault: &Vault) -> Option<Finding> {
     Some(finding.path(vault.path()).advice(
         "Put back a copy, or move the file and its -wal away; auth-profiles.json is then imported anew.",
     ))
+}
+
+/// Where another system may write it, too.
+fn storage(vault: &Vault) -> Option<Finding> {
+    const MOVE: &str = "copy the vault to a file on a local disk: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT";
+    if vault.read_only().is_some() {
+        return None; // that it cannot be written, and why, is another finding
+    }
+    let storage = vault.path().parent().map(Storage::of)?.shared()?;
+    let message = format!(
+        "the vault is on {storage}; allow_shared_storage in clawkeep.toml says that only this system uses that mount"
+    );
+    let finding = Finding::new(FindingId::VaultShared, message);
+    let advice = format!("If another system uses it, too, {MOVE}");
+    Some(finding.path(vault.path()).advice(advice))
 }
 
 /// The rows that are not as clawkeep left them, each with what can take its place.

@@ -16,6 +16,7 @@ mod process;
 mod replace;
 mod run;
 mod runtime_dir;
+mod storage;
 pub mod syslog;
 mod trust;
 
@@ -45,4 +46,8 @@ pub use replace::{
 };
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
-pub use trust::{Access, Admitted, Fault, Refusal, Trust, check_trusted, read_own, read_trusted};
+pub use storage::{SharedBy, SharedStorage, Storage};
+pub use trust::{
+    Access, Admitted, Fault, MountOf, Refusal, Trust, check_trusted, mount_of, read_own,
+    read_trusted,
+};

@@ -24,7 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::accounts::Accounts;
-use self::mounts::Mounts;
+pub(super) use self::mounts::{Mount, Mounts};
+pub use self::mounts::{MountOf, mount_of};
 pub use self::refusal::{Fault, Refusal};
 use super::file::{self, Contents, FileError};
 
@@ -83,6 +84,8 @@ pub struct Trust {
     by_settings: Vec<Admitted>,
     /// Only what is owned and mounted in the plainest way counts.
     is_strict: bool,
+    /// Whether a vault may lie on storage that other kernels may share.
+    allows_shared_storage: bool,
     known: Mutex<Known>,
 }
 
@@ -126,6 +129,19 @@ impl Trust {
         self.by_settings = by_settings;
         self.is_strict = false; // what was found by the stricter rule holds by this one
         self
+    }
+
+    /// Says whether a vault may lie on storage that other kernels may share: `allow_shared_storage` in `clawkeep.toml`.
+    #[must_use]
+    pub fn with_shared_storage(mut self, is_allowed: bool) -> Self {
+        self.allows_shared_storage = is_allowed;
+        self
+    }
+
+    /// Whether a vault may lie on storage that other kernels may share.
+    #[must_use]
+    pub fn allows_shared_storage(&self) -> bool {
+        self.allows_shared_storage
     }
 
     /// Makes it this process's policy, once: a later one changes nothing.

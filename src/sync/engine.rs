@@ -191,15 +191,20 @@ impl<'e> Engine<'e> {
         std::mem::take(&mut self.told)
     }
 
-    /// Loads an agent. What a refresh that was cut off has left is seen to first.
+    /// Loads an agent. What a refresh that was cut off has left is seen to first. Of a vault that
+    /// can only be read, the answer is what it holds; [`Notice::NotSynced`] says so where a load
+    /// would change that.
     ///
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
     pub fn load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         self.vault.reload_keys()?;
-        self.see_to_interrupted()?;
+        let is_writable = self.vault.read_only().is_none();
+        if is_writable {
+            self.see_to_interrupted()?;
+        }
         let survey = self.survey_to_load(agent, mode)?;
-        if survey.needs_nothing() {
+        if !is_writable || survey.needs_nothing() {
             return self.loaded_as_it_is(agent, survey);
         }
         let how = (mode, Extent::AsNeeded, Locking::WhenWritten);
@@ -218,6 +223,10 @@ impl<'e> Engine<'e> {
             survey.leaves_file = true;
             survey.tell_of_other_writers(&agent.name, &Course::nothing());
         }
+        let read_only = self.vault.read_only().cloned();
+        if let Some(reason) = read_only.filter(|_| !survey.is_settled()) {
+            survey.leave_out_changes(reason);
+        }
         Ok(survey)
     }
 
@@ -227,9 +236,10 @@ impl<'e> Engine<'e> {
         agent: &AgentRef,
         mut survey: Survey,
     ) -> Result<Loaded, SyncError> {
+        let is_writable = self.vault.read_only().is_none();
         let not_written = survey.take_want_of_memory();
-        let not_written = not_written.filter(|_| !survey.state.doc.is_blank());
-        let was_touched = survey.was_touched();
+        let not_written = not_written.filter(|_| is_writable && !survey.state.doc.is_blank());
+        let was_touched = is_writable && survey.was_touched();
         let mut loaded = Loaded {
             doc: survey.state.doc,
             revision: survey.state.revision,
@@ -245,7 +255,9 @@ impl<'e> Engine<'e> {
             not_removed: None,
             was_touched,
         };
-        self.observe(agent, &mut loaded)?;
+        if is_writable {
+            self.observe(agent, &mut loaded)?;
+        }
         loaded.notices.append(&mut self.told);
         Ok(loaded)
     }

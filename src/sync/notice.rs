@@ -9,6 +9,7 @@ use crate::export::FormatFault;
 use crate::platform::openclaw::OpenClawDir;
 use crate::platform::running_programs;
 use crate::sources::SourceFault;
+use crate::vault::ReadOnlyReason;
 
 /// Something worth a line on stderr.
 #[derive(Clone, Debug)]
@@ -68,6 +69,11 @@ pub enum Notice {
     Removed {
         /// The store.
         path: PathBuf,
+    },
+    /// The vault can only be read, and what it holds is not what the sources and the store say.
+    NotSynced {
+        /// Why.
+        reason: ReadOnlyReason,
     },
     /// What was seen could not be recorded now; it will be seen again.
     NotRecorded {

@@ -82,6 +82,9 @@ impl Engine<'_> {
     ) -> Vec<Option<Result<Loaded, SyncError>>> {
         let mut done: Vec<Option<Result<Loaded, SyncError>>> = Vec::new();
         done.resize_with(agents.len(), || None);
+        if self.vault.read_only().is_some() {
+            return done;
+        }
         let ready = self.vault.reload_keys().map_err(SyncError::from);
         if ready.and_then(|()| self.see_to_interrupted()).is_err() {
             return done; // whoever is loaded by itself runs into it, too

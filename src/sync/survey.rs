@@ -17,7 +17,7 @@ use super::sources::{Legacy, Planned};
 use crate::domain::{AgentName, ProfileId, SecretJson, Section, StoreDoc, UnixMs};
 use crate::export::{StorePlace, StoreReading, parse, render};
 use crate::platform::openclaw::OpenClawDir;
-use crate::vault::{AgentState, ExportRecord, ExportState, Superseded};
+use crate::vault::{AgentState, ExportRecord, ExportState, ReadOnlyReason, Superseded};
 
 impl AgentState {
     /// The error that names the first row that is not as clawkeep left it.
@@ -115,6 +115,26 @@ impl Survey {
         };
         let modified = self.place.modified();
         modified.is_some_and(|at| at > record.updated_at && at <= self.now)
+    }
+
+    /// Leaves out what a load would change, since the vault can only be read, and says so where the
+    /// answer would be another one.
+    pub(super) fn leave_out_changes(&mut self, reason: ReadOnlyReason) {
+        let is_file_equal = match &self.file {
+            StoreReading::Known { .. } | StoreReading::Missing => true,
+            StoreReading::Parsed { doc, .. } => **doc == self.state.doc,
+            StoreReading::Damaged { .. } => false,
+        };
+        let is_same = is_file_equal
+            && self.legacy.entries.is_empty()
+            && self.borrowed.is_empty()
+            && self.planned.iter().all(Planned::keeps);
+        self.planned.clear();
+        self.notices
+            .retain(|notice| !matches!(notice, Notice::AccountChanged { .. }));
+        if !is_same {
+            self.notices.push(Notice::NotSynced { reason });
+        }
     }
 
     /// What the vault knows of the file is the newest there is to know.

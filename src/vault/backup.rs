@@ -55,8 +55,9 @@ pub struct Examined {
 }
 
 impl UnlockedVault {
-    /// Writes a backup to `to`, where nothing may be, while others go on writing, and records that. A backup is a vault file like
-    /// any other: it can be opened, and its keys open it.
+    /// Writes a backup to `to`, where nothing may be, while others go on writing, and records that.
+    /// A backup is a vault file like any other: it can be opened, and its keys open it. One of a
+    /// vault that can only be read is not recorded.
     ///
     /// # Errors
     /// When it cannot be written or recorded; nothing is left there then.
@@ -67,12 +68,16 @@ impl UnlockedVault {
         clock: Clock,
     ) -> Result<BackedUp, VaultError> {
         // Two at once to one file would take each other's half for their own.
-        let _lock = lock(&self.path)?;
+        let is_writable = self.read_only.is_none();
+        let _lock = is_writable.then(|| lock(&self.path)).transpose()?;
         if exists(to) {
             let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             return Err(FileError::io("write a backup to", to)(there).into());
         }
-        let temporary = beside(to, TEMPORARY);
+        let temporary = match is_writable {
+            true => beside(to, TEMPORARY),
+            false => beside(to, &format!(".{}{TEMPORARY}", std::process::id())),
+        };
         remove_copy(&temporary); // of a process that was killed
         let made = self.copy_and_record(to, &temporary, actor, clock);
         if made.is_err() {
@@ -110,7 +115,10 @@ impl UnlockedVault {
             })
             .map_err(FileError::io("write a backup to", to))?;
         remove_if_present(temporary)?;
-        let recorded = self.record_backup(to, &head, actor, clock);
+        let recorded = match self.read_only {
+            None => self.record_backup(to, &head, actor, clock),
+            Some(_) => Ok(()),
+        };
         if recorded.is_err() {
             let _ = remove_if_present(to); // a copy that nobody knows of must not stay
         }

@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 use super::changed_rows::Listed;
 use super::error::{Context, KeyProblem, VaultError};
-use super::file::{APPLICATION_ID, Vault, connect, lock, trusted_dir};
+use super::file::{APPLICATION_ID, Vault, connect, lock, make_dir_for};
+use super::journal::set_journal;
 use super::keep_key::{Kept, NewKey, keep, keep_in_keychain};
 use super::keys::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
@@ -20,8 +21,7 @@ use crate::crypto::{
 };
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
-    Actor, Clock, RemoveOutcome, create_private_dir, create_private_file, exists,
-    remove_if_present, rename_durably,
+    Actor, Clock, RemoveOutcome, create_private_file, exists, remove_if_present, rename_durably,
 };
 
 /// Where a new vault's key goes.
@@ -59,10 +59,7 @@ pub fn create(
     actor: &Actor,
     clock: Clock,
 ) -> Result<Option<Created>, VaultError> {
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        create_private_dir(dir)?; // not in another user's home: what root makes there would lock that user out
-    }
-    let path = trusted_dir(path)?.join(path.file_name().unwrap_or_default());
+    let path = make_dir_for(path)?.join(path.file_name().unwrap_or_default());
     let _lock = lock(&path)?;
     if exists(&path) {
         return Ok(None);
@@ -163,6 +160,7 @@ impl Draft {
             path: self.temporary.clone(),
             id: self.id,
             epoch: Epoch(1),
+            read_only: None,
         };
         let mut unlocked = vault.with_data_key(data.clone(), first_slot(kept))?;
         let mut tx = unlocked.begin_with(Listed::AnewBut(Vec::new()), actor, clock)?;
@@ -175,8 +173,7 @@ impl Draft {
         )?;
         tx.commit()?;
         let conn = unlocked.vault.conn;
-        conn.pragma_update(None, "journal_mode", "WAL")
-            .at(&self.temporary, "create")?;
+        set_journal(&conn, &self.temporary, "create")?;
         conn.close()
             .map_err(|(_, error)| error)
             .at(&self.temporary, "create")?;

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::read_only::ReadOnlyReason;
 use crate::audit::ChainFault;
 use crate::crypto::{CryptoError, RecoveryFault};
 use crate::domain::{KeyId, VaultId};
-use crate::platform::{FileError, KeychainError, LockError};
+use crate::platform::{FileError, KeychainError, LockError, SharedStorage};
 
 /// Why a vault could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +54,22 @@ pub enum VaultError {
         /// That one.
         path: PathBuf,
     },
-    /// It lies on a network file system, on which SQLite's shared memory does not work.
-    #[error("the vault {} is on a network file system, which cannot hold one", path.display())]
-    NetworkFileSystem {
+    /// It would lie where another kernel may write it, too.
+    #[error("the vault {} would be on {storage}; two systems that write one vault destroy it", path.display())]
+    SharedStorage {
         /// The vault.
         path: PathBuf,
+        /// What it would lie on.
+        storage: SharedStorage,
+    },
+    /// It can only be read, and was to be changed.
+    #[error("the vault {} can only be read", path.display())]
+    ReadOnly {
+        /// The vault.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        reason: ReadOnlyReason,
     },
     /// A sealed row does not open. Nothing is said of why.
     #[error("{row} in the vault does not open")]
@@ -103,6 +115,12 @@ pub enum VaultError {
         /// The vault.
         path: PathBuf,
     },
+    /// Another process uses its write-ahead log, on storage that cannot hold one.
+    #[error("another process has the write-ahead log of the vault {} open, which its storage cannot hold", path.display())]
+    LogInUse {
+        /// The vault.
+        path: PathBuf,
+    },
     /// SQLite could not read or write.
     #[error("cannot {action} the vault {}", path.display())]
     Storage {
@@ -122,28 +140,6 @@ pub enum VaultError {
     /// The system gave no random numbers.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
-}
-
-impl VaultError {
-    /// Whether it could not be opened for want of permission to write, which reading alone does not need.
-    #[must_use]
-    pub fn is_for_want_of_writing(&self) -> bool {
-        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-        match self {
-            Self::File(FileError::Io { source, .. }) => {
-                matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
-            }
-            Self::Storage { source, .. } => {
-                let error = source.downcast_ref::<rusqlite::Error>();
-                let code = error.and_then(rusqlite::Error::sqlite_error_code);
-                matches!(
-                    code,
-                    Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen)
-                )
-            }
-            _ => false,
-        }
-    }
 }
 
 /// Why a backup was not made, proved or put back.

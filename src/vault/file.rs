@@ -5,18 +5,21 @@ use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
+use super::backup::parent;
 use super::error::{BackupError, Context, VaultError};
+use super::journal::connect_with_journal;
 use super::moving::or_moved_away;
-use super::schema;
+use super::read_only::{ReadOnlyReason, Writers, connect_to_read, harden, reason_for};
+use super::{image, listing, schema};
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
 use crate::platform::{
-    Access, FileError, QueueLock, check_trusted, look_for, open_regular, resolve_link,
+    Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_trusted, create_private_dir,
+    look_for, open_regular, resolve_link,
 };
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
@@ -25,8 +28,6 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long creating and migrating wait for another process that does the same.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
-/// How many prepared statements a connection keeps: more than a load of an agent uses.
-const STATEMENTS: usize = 128;
 /// The smallest database: one page of the smallest size, in bytes. Source: SQLite's file format.
 const PAGE_MIN: u64 = 512;
 
@@ -37,10 +38,13 @@ pub struct Vault {
     pub(super) path: PathBuf,
     pub(super) id: VaultId,
     pub(super) epoch: Epoch,
+    pub(super) read_only: Option<ReadOnlyReason>,
 }
 
 impl Vault {
-    /// Opens the vault at `path`, migrating it if an earlier version made it.
+    /// Opens the vault at `path`. One that an earlier version made is migrated. Where the file
+    /// cannot or must not be written, it is opened to be read, and [`Vault::read_only`] says why;
+    /// one of an earlier version is then migrated in memory.
     ///
     /// # Errors
     /// [`VaultError::Absent`] when there is none; otherwise what is wrong with it. Nothing is changed then.
@@ -51,65 +55,31 @@ impl Vault {
             });
         }
         let path = trusted_path(path)?;
-        check_outside(&path)?;
-        let mut conn = connect(&path)?;
+        let length = length_of_file(&path)?;
+        let read_only = reason_for(&path)?;
+        if length < PAGE_MIN {
+            let what = format!("it is only {length} bytes long");
+            return Err(VaultError::Damaged { path, what });
+        }
+        if let Some(reason) = read_only {
+            let conn = connect_to_read(&path, Writers::of(&path), BUSY_TIMEOUT)?;
+            return Self::brought_up(conn, path, reason);
+        }
+        let mut conn = connect_with_journal(&path)?;
         check_application(&conn, &path)?;
-        match schema::version(&conn, &path)? {
-            Some(found) if found > schema::VERSION => {
-                return Err(VaultError::Newer {
-                    path,
-                    found,
-                    known: schema::VERSION,
-                });
+        if known_version(&conn, &path)? < schema::VERSION {
+            let _lock = lock(&path)?;
+            // Another process may have been quicker. What was planted in an earlier schema is found
+            // before it is gone.
+            if let Some(found) = schema::version(&conn, &path)? {
+                schema::check_version(&conn, &path, found)?;
             }
-            Some(schema::VERSION) => {}
-            Some(_) => {
-                let _lock = lock(&path)?;
-                // Another process may have been quicker. What was planted in an earlier schema is found before it is gone.
-                if let Some(found) = schema::version(&conn, &path)? {
-                    schema::check_version(&conn, &path, found)?;
-                }
-                schema::migrate(&mut conn, &path)?;
-                // What the migration left behind is given back where nobody is in the way; later events use it else.
-                let _ = conn.execute_batch("VACUUM");
-            }
-            None => return Err(VaultError::Foreign { path }),
+            schema::migrate(&mut conn, &path)?;
+            // What the migration left behind is given back where nobody is in the way; later events
+            // use it else.
+            let _ = conn.execute_batch("VACUUM");
         }
-        // One read transaction for several statements: each of its own would lock and look at the WAL anew.
-        let snapshot = conn.unchecked_transaction().at(&path, "read")?;
-        schema::check(&conn, &path)?;
-        let (id, epoch) = identity(&conn, &path)?;
-        drop(snapshot);
-        Ok(Self {
-            conn,
-            path,
-            id,
-            epoch,
-        })
-    }
-
-    /// Opens the vault at `path` to be read and nothing else, from a place that cannot be written: a copy that is kept as evidence, a
-    /// file system that is mounted read-only. Nobody may be writing it.
-    ///
-    /// # Errors
-    /// As [`Vault::open`]; and when it has a write-ahead log beside it, which is not read so, or is of an earlier version, which
-    /// would have to be upgraded.
-    pub fn open_read_only(path: &Path) -> Result<Self, VaultError> {
-        let path = trusted_path(path)?;
-        let unmerged = || {
-            let mut log = path.as_os_str().to_owned();
-            log.push("-wal");
-            std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
-        };
-        let what = "the newest events are in a log beside it, which can be read only where it can be written";
-        if unmerged() {
-            return Err(VaultError::Damaged {
-                path,
-                what: what.to_owned(),
-            });
-        }
-        let conn = connect_to_read(&path)?;
-        Self::as_it_is(conn, path)
+        Self::as_it_is(conn, path, None)
     }
 
     /// Opens the vault at `path` for a glance at its plain columns, as completions take one while somebody types: it waits for nobody, and
@@ -120,61 +90,90 @@ impl Vault {
     pub fn glance(path: &Path) -> Result<Self, VaultError> {
         let path = trusted_path(path)?;
         let conn = glance_at(&path)?;
-        Self::as_it_is(conn, path)
+        check_application(&conn, &path)?;
+        Self::as_it_is(conn, path, Some(ReadOnlyReason::Copy))
+    }
+
+    /// The vault that was opened to be read, brought up to this version in memory if need be.
+    fn brought_up(
+        conn: Connection,
+        path: PathBuf,
+        reason: ReadOnlyReason,
+    ) -> Result<Self, VaultError> {
+        check_application(&conn, &path)?;
+        let found = known_version(&conn, &path)?;
+        let is_listed = || listing::stored(&conn, listing::VAULT, listing::ROOT).at(&path, "read");
+        if found == schema::VERSION && is_listed()?.is_some() {
+            return Self::as_it_is(conn, path, Some(reason));
+        }
+        drop(conn);
+        let mut conn = image::open(&path, BUSY_TIMEOUT)?;
+        let found = known_version(&conn, &path)?;
+        schema::check_version(&conn, &path, found)?;
+        schema::migrate(&mut conn, &path)?;
+        Self::as_it_is(conn, path, Some(reason))
     }
 
     /// The vault that was opened, if it is one of this version.
-    pub(super) fn as_it_is(conn: Connection, path: PathBuf) -> Result<Self, VaultError> {
-        check_application(&conn, &path)?;
+    pub(super) fn as_it_is(
+        conn: Connection,
+        path: PathBuf,
+        read_only: Option<ReadOnlyReason>,
+    ) -> Result<Self, VaultError> {
+        // One read transaction for several statements: each of its own would lock and look at the
+        // WAL anew.
+        let snapshot = conn.unchecked_transaction().at(&path, "read")?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;
+        drop(snapshot);
         Ok(Self {
             conn,
             path,
             id,
             epoch,
+            read_only,
         })
     }
 
-    /// Opens a copy to be read, wherever it lies and whoever may write there: what is in it is proved by its keys. `None` when it is of an
-    /// earlier version, which would have to be upgraded.
+    /// Opens a copy to be read, wherever it lies and whoever may write there: what is in it is
+    /// proved by its keys. One of an earlier version is upgraded in memory.
     ///
     /// # Errors
-    /// As [`Vault::open_read_only`].
-    pub(super) fn open_copy(path: &Path) -> Result<Option<Self>, BackupError> {
+    /// As [`Vault::open`]; and when it has a log beside it.
+    pub(super) fn open_copy(path: &Path) -> Result<Self, BackupError> {
         let real = resolve_link(path)?;
         let meta = std::fs::metadata(&real).map_err(FileError::io("open", path))?;
         if !meta.is_file() {
             let path = path.to_owned();
             return Err(FileError::NotRegular { path }.into());
         }
-        let mut log = real.as_os_str().to_owned();
-        log.push("-wal");
-        if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        if has_journal(&real) {
             let path = path.to_owned();
             return Err(BackupError::HasLog { path });
         }
-        let path = real;
-        check_header(&mut open_regular(&path)?, &path)?;
-        let conn = connect_to_read(&path)?;
-        check_application(&conn, &path)?;
-        match schema::version(&conn, &path)? {
-            Some(found) if found > schema::VERSION => {
-                let known = schema::VERSION;
-                return Err(VaultError::Newer { path, found, known }.into());
-            }
-            Some(schema::VERSION) => {}
-            Some(_) => return Ok(None),
-            None => return Err(VaultError::Foreign { path }.into()),
+        check_header(&mut open_regular(&real)?, &real)?;
+        let conn = connect_to_read(&real, Writers::Nobody, BUSY_TIMEOUT)?;
+        Ok(Self::brought_up(conn, real, ReadOnlyReason::Copy)?)
+    }
+
+    /// Why the vault can only be read; `None` when it can be written.
+    #[must_use]
+    pub fn read_only(&self) -> Option<&ReadOnlyReason> {
+        self.read_only.as_ref()
+    }
+
+    /// Refuses a change of a vault that can only be read. Every change asks here before it begins.
+    ///
+    /// # Errors
+    /// [`VaultError::ReadOnly`].
+    pub fn require_writable(&self) -> Result<(), VaultError> {
+        match &self.read_only {
+            None => Ok(()),
+            Some(reason) => Err(VaultError::ReadOnly {
+                path: self.path.clone(),
+                reason: reason.clone(),
+            }),
         }
-        schema::check(&conn, &path)?;
-        let (id, epoch) = identity(&conn, &path)?;
-        Ok(Some(Self {
-            conn,
-            path,
-            id,
-            epoch,
-        }))
     }
 
     /// The vault's identity.
@@ -325,71 +324,48 @@ pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
     Ok(real)
 }
 
-/// The directory of `path`, links resolved, checked to be ours alone to write, and on a disk of this machine.
+/// The directory of `path`, links resolved, checked to be ours alone to write.
 pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let dir = check_trusted(dir, Access::CreateIn)?;
+    let dir = check_trusted(parent(path), Access::CreateIn)?;
     if !dir.is_dir() {
         return Err(FileError::io("open", &dir)(std::io::ErrorKind::NotFound.into()).into());
-    }
-    if is_on_network(&dir) {
-        return Err(VaultError::NetworkFileSystem {
-            path: path.to_owned(),
-        });
     }
     Ok(dir)
 }
 
-#[cfg(target_os = "linux")]
-fn is_on_network(dir: &Path) -> bool {
-    // NFS, SMB, CIFS, SMB2, AFS, Ceph, Coda. Source: Linux's include/uapi/linux/magic.h and statfs(2).
-    const NETWORK: [u32; 7] = [
-        0x6969,
-        0x517b,
-        0xff53_4d42,
-        0xfe53_4d42,
-        0x5346_414f,
-        0x00c3_6400,
-        0x7375_7245,
-    ];
-    rustix::fs::statfs(dir)
-        .is_ok_and(|fs| u32::try_from(fs.f_type).is_ok_and(|kind| NETWORK.contains(&kind)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_on_network(_dir: &Path) -> bool {
-    false // other systems' types are names; SQLite's own error then tells
-}
-
-/// What can be told without opening the file. Opening and closing it ourselves would drop the locks of another connection
-/// of this process (POSIX), so all else is SQLite's to say: of its size, too, since a crash between writing the header and
-/// the pages it counts leaves those in the WAL.
-fn check_outside(path: &Path) -> Result<(), VaultError> {
-    let length = length_of_file(path)?;
-    #[cfg(unix)]
-    {
-        use rustix::fs::{Access, AtFlags, CWD, accessat};
-        // SQLite says no more than that it cannot; the system says why.
-        let access = accessat(
-            CWD,
-            path,
-            Access::READ_OK | Access::WRITE_OK,
-            AtFlags::EACCESS,
-        );
-        access.map_err(|errno| FileError::io("open", path)(errno.into()))?;
+/// As [`trusted_dir`], for a vault that is going to be written there: the directory is made if there is none.
+///
+/// # Errors
+/// As [`trusted_dir`]; [`VaultError::SharedStorage`] where another kernel may write it, too, unless the user allows that.
+/// Nothing is made then.
+pub(super) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError> {
+    let dir = parent(path);
+    let above = dir.ancestors().find(|above| above.is_dir());
+    let above = above.unwrap_or(Path::new("."));
+    if let Some(storage) = refused_storage(above) {
+        return Err(VaultError::SharedStorage {
+            path: path.to_owned(),
+            storage,
+        });
     }
-    if length < PAGE_MIN {
-        let what = format!("it is only {length} bytes long");
-        let path = path.to_owned();
-        return Err(VaultError::Damaged { path, what });
-    }
-    Ok(())
+    create_private_dir(dir)?; // not in another user's home: what root makes there would lock that user out
+    trusted_dir(path)
 }
 
-/// How long a file is, if it is one: opening a FIFO would wait for whoever writes into it.
+/// What a directory lies on, where no vault may be written there: another kernel may write it, too, and the user has not said
+/// that none does (`allow_shared_storage`).
+pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
+    match Trust::current().allows_shared_storage() {
+        true => None,
+        false => Storage::of(dir).shared(),
+    }
+}
+
+/// How long a file is, if it is one: opening a FIFO would wait for whoever writes into it. Of a
+/// file that can be written no more is asked than can be told without opening it: closing it
+/// ourselves would drop the locks of another connection of this process (POSIX). So all else is
+/// SQLite's to say: of its size, too, since a crash between writing the header and the pages it
+/// counts leaves those in the WAL.
 fn length_of_file(path: &Path) -> Result<u64, VaultError> {
     let meta = std::fs::symlink_metadata(path).map_err(FileError::io("examine", path))?;
     if !meta.is_file() {
@@ -397,6 +373,15 @@ fn length_of_file(path: &Path) -> Result<u64, VaultError> {
         return Err(FileError::NotRegular { path }.into());
     }
     Ok(meta.len())
+}
+
+/// Whether a log or a journal lies beside a database: the file alone is not the whole of it.
+pub(super) fn has_journal(path: &Path) -> bool {
+    ["-wal", "-journal"].iter().any(|end| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        std::fs::metadata(name).is_ok_and(|journal| journal.len() > 0)
+    })
 }
 
 /// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is missing as zeros, and one of a later
@@ -439,22 +424,25 @@ pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultErro
 /// Opens what may be a vault to be read, waiting for nobody and writing nothing.
 pub(super) fn glance_at(path: &Path) -> Result<Connection, VaultError> {
     length_of_file(path)?;
-    let beside = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        std::fs::metadata(name).map_or(0, |meta| meta.len())
+    // Without a log beside it, the file of a log-less vault may be written at any moment.
+    let writers = match Storage::of(parent(path)) {
+        Storage::Local => Writers::Nobody,
+        Storage::LocalFuse | Storage::Shared(_) => Writers::Possible,
     };
-    let conn = match (beside("-wal"), beside("-shm")) {
-        (0, _) => connect_to_read(path)?,
-        // The newest is in a log beside it, which cannot be read without making its index first.
-        (_, 0) => {
-            let path = path.to_owned();
-            return Err(VaultError::Busy { path });
+    connect_to_read(path, writers, Duration::ZERO)
+}
+
+/// The version of a vault's schema, if it is one that this program knows.
+fn known_version(conn: &Connection, path: &Path) -> Result<i32, VaultError> {
+    let path = path.to_owned();
+    match schema::version(conn, &path)? {
+        Some(found) if found > schema::VERSION => {
+            let known = schema::VERSION;
+            Err(VaultError::Newer { path, found, known })
         }
-        _ => connect_beside_others(path)?,
-    };
-    conn.busy_timeout(Duration::ZERO).at(path, "open")?;
-    Ok(conn)
+        Some(found) => Ok(found),
+        None => Err(VaultError::Foreign { path }),
+    }
 }
 
 /// Whether the database is a vault at all.
@@ -489,56 +477,6 @@ pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
     )
     .at(path, "open")?;
     Ok(conn)
-}
-
-/// Opens a connection that takes the file as it is: it makes no log, no lock and no index beside it.
-fn connect_to_read(path: &Path) -> Result<Connection, VaultError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW
-        | OpenFlags::SQLITE_OPEN_URI;
-    // Source of the escapes: SQLite, Uniform Resource Identifiers.
-    let mut uri = "file:".to_owned();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                uri.push(char::from(*byte));
-            }
-            other => uri.push_str(&format!("%{other:02x}")),
-        }
-    }
-    uri.push_str("?immutable=1");
-    let conn = Connection::open_with_flags(uri, flags).at(path, "open")?;
-    harden(&conn, path)?;
-    Ok(conn)
-}
-
-/// Opens a connection that reads what others write, and leaves the log beside the vault as it is when it is closed.
-fn connect_beside_others(path: &Path) -> Result<Connection, VaultError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags).at(path, "open")?;
-    harden(&conn, path)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .at(path, "open")?;
-    Ok(conn)
-}
-
-/// Sets what every connection must have.
-fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
-    conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
-        .at(path, "open")?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
-        .at(path, "open")?;
-    // One plan a statement, whatever is bound. Without it a statement with a range is prepared anew each time it is run:
-    // a fifth of the time of a query of the record.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        .at(path, "open")?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384;")
-        .at(path, "open")
 }
 
 pub(super) fn identity(conn: &Connection, path: &Path) -> Result<(VaultId, Epoch), VaultError> {

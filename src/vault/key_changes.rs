@@ -88,6 +88,7 @@ impl UnlockedVault {
         clock: Clock,
     ) -> Result<AddedKey, VaultError> {
         let id = self.id;
+        self.require_writable()?;
         let _lock = lock(&self.path)?; // while keys are renewed, no slot comes or goes
         self.check_room()?;
         let kept = keep_key::keep(new, sources, id)?;
@@ -153,6 +154,7 @@ impl UnlockedVault {
         actor: &Actor,
         clock: Clock,
     ) -> Result<RemovedKey, VaultError> {
+        self.require_writable()?;
         let _lock = lock(&self.path)?;
         let mut tx = self.begin(actor, clock)?;
         let slots = slots(&tx)?;

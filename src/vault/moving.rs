@@ -14,11 +14,13 @@ use super::backup::{beside, copy, parent, remove_copy};
 use super::error::{Context, VaultError};
 use super::events;
 use super::file::{
-    APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, trusted_dir,
+    APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, make_dir_for,
     trusted_path,
 };
 use super::grants::GrantState;
+use super::journal::set_journal;
 use super::key_changes::empty_log;
+use super::read_only::ReadOnlyReason;
 use super::restore::free_name;
 use super::unlock::UnlockedVault;
 use crate::audit::Head;
@@ -132,13 +134,13 @@ fn examine(path: &Path) -> Found {
     let Ok(real) = trusted_path(path) else {
         return Found::Unknown;
     };
-    // A log without its index, as a process that was killed leaves it, can only be read by recovering it.
-    let Ok(conn) = glance_at(&real).or_else(|_| connect(&real)) else {
+    let Ok(conn) = glance_at(&real) else {
         return Found::Unknown;
     };
     match application_id(&conn, &real) {
         Ok(MOVED_AWAY) => Found::MovedAway(events::last(&conn).ok().flatten()),
-        Ok(APPLICATION_ID) => Vault::as_it_is(conn, real).map_or(Found::Unknown, Found::Vault),
+        Ok(APPLICATION_ID) => Vault::as_it_is(conn, real, Some(ReadOnlyReason::Copy))
+            .map_or(Found::Unknown, Found::Vault),
         _ => Found::Unknown,
     }
 }
@@ -179,8 +181,8 @@ impl UnlockedVault {
 
     /// As [`UnlockedVault::move_to`], if the record still ends with `seen`.
     fn move_unchanged(self, to: &Path, seen: Option<&Head>) -> Result<PathBuf, VaultError> {
-        create_private_dir(parent(to))?;
-        let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
+        self.require_writable()?;
+        let to = make_dir_for(to)?.join(to.file_name().unwrap_or_default());
         let from = self.path.clone();
         let _from_lock = lock(&from)?;
         let to_lock = lock(&to)?;
@@ -320,8 +322,7 @@ fn copy_whole(from: &Path, to: &Path, id: VaultId) -> Result<(), VaultError> {
     let expected = events::last(&reader).at(from, "read")?;
     drop(reader);
     let conn = connect(to)?;
-    conn.pragma_update(None, "journal_mode", "WAL")
-        .at(to, "write")?;
+    set_journal(&conn, to, "write")?;
     conn.close().map_err(|(_, error)| error).at(to, "write")?;
     let copied = Vault::glance(to)?;
     let fault = copied.integrity_faults()?.into_iter().next();

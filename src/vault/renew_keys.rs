@@ -77,6 +77,7 @@ impl UnlockedVault {
     /// When one cannot be kept or shown, or another process replaced the keys so that this one cannot follow. Nothing is left of the
     /// others then.
     pub(crate) fn prepare<'r>(&mut self, renewal: Renewal<'r>) -> Result<Prepared<'r>, VaultError> {
+        self.require_writable()?;
         let mut prepared = Prepared {
             _lock: lock(&self.path)?,
             vault: self.id,

@@ -11,7 +11,10 @@ use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
 use super::carry::{Carried, Known, Replaced, carry_over};
 use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
-use super::file::{Vault, check_application, check_header, connect, identity, lock, trusted_dir};
+use super::file::{
+    Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
+};
+use super::journal::{connect_alone, set_journal};
 use super::key_changes::{LogState, empty_log};
 use super::listing::Part;
 use super::proof::Altered;
@@ -21,8 +24,8 @@ use super::{events, schema};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside};
 use crate::platform::{
-    Actor, Clock, FileError, create_private_dir, create_private_file, exists, is_same_file,
-    open_regular, remove_if_present, rename_durably, resolve_link, sync_dir,
+    Actor, Clock, FileError, create_private_file, exists, is_same_file, open_regular,
+    remove_if_present, rename_durably, resolve_link, sync_dir,
 };
 
 /// What the name of a vault that was replaced ends in, before the time.
@@ -81,27 +84,12 @@ pub struct Restored {
     pub vault: Option<UnlockedVault>,
 }
 
-/// Proves the backup at `from`, wherever it lies. Nothing is written beside it; one of an earlier version is proved in a copy in the
-/// directory of `vault`, which is removed again.
+/// Proves the backup at `from`, wherever it lies. Nothing is written.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn verify_backup(
-    from: &Path,
-    vault: &Path,
-    sources: &KeySources<'_>,
-) -> Result<Examined, BackupError> {
-    match Vault::open_copy(from)? {
-        Some(copy) => Ok(examine(copy, sources)?.1),
-        None => {
-            let dir = trusted_dir(vault)?;
-            let scratch = dir.join(format!(".clawkeep-verify-{}", std::process::id()));
-            remove_copy(&scratch);
-            let examined = draft(from, &scratch).and_then(|draft| examine(draft, sources));
-            remove_copy(&scratch);
-            Ok(examined.map_err(|error| error.said_of(from))?.1)
-        }
-    }
+pub fn verify_backup(from: &Path, sources: &KeySources<'_>) -> Result<Examined, BackupError> {
+    Ok(examine(Vault::open_copy(from)?, sources)?.1)
 }
 
 /// Puts the backup at `from` in the place of the vault at `to`. It is proved first: its file, its record, a key that opens it, every
@@ -117,8 +105,7 @@ pub fn restore(
     kept_head: KeptHead<'_>,
     (actor, clock): (&Actor, Clock),
 ) -> Result<Restored, BackupError> {
-    create_private_dir(parent(to))?;
-    let to = trusted_dir(to)?.join(to.file_name().unwrap_or_default());
+    let to = make_dir_for(to)?.join(to.file_name().unwrap_or_default());
     if is_same_file(from, &to) {
         return Err(BackupError::Itself { path: to });
     }
@@ -396,6 +383,7 @@ impl Restoring<'_> {
         seen: Option<i64>,
         kept: &Path,
     ) -> Result<Option<LogState>, BackupError> {
+        old.require_writable()?;
         let mut old = old;
         let path = self.to;
         let scratch = self.scratch.to_string_lossy().into_owned();
@@ -459,7 +447,7 @@ impl Restoring<'_> {
 /// Copies the backup to `scratch` and opens it there, brought up to this version.
 fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
     copy_file(from, scratch)?;
-    let mut conn = connect(scratch)?;
+    let mut conn = connect_alone(scratch)?;
     let named = |error| VaultError::said_of(error, from);
     check_application(&conn, scratch).map_err(named)?;
     match schema::version(&conn, scratch).map_err(named)? {
@@ -488,6 +476,7 @@ fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
         path: scratch.to_owned(),
         id,
         epoch,
+        read_only: None,
     })
 }
 
@@ -496,7 +485,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
     let real = resolve_link(from)?;
     let mut source = open_regular(&real)?;
     check_header(&mut source, from)?;
-    if std::fs::metadata(beside(&real, "-wal")).is_ok_and(|log| log.len() > 0) {
+    if has_journal(&real) {
         let path = from.to_owned();
         return Err(BackupError::HasLog { path });
     }
@@ -519,8 +508,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
 /// Closes the copy as one file that will have a log beside it once it is opened.
 fn close(new: UnlockedVault) -> Result<(), BackupError> {
     let Vault { conn, path, .. } = new.vault;
-    conn.pragma_update(None, "journal_mode", "WAL")
-        .at(&path, "write")?;
+    set_journal(&conn, &path, "write")?;
     conn.close()
         .map_err(|(_, error)| error)
         .at(&path, "write")?;

@@ -59,13 +59,16 @@ impl UnlockedVault {
     /// order of their times unless the clock is set back.
     ///
     /// # Errors
-    /// [`VaultError::Busy`] when they do not; [`VaultError::Rekeyed`] when one of them replaced the keys so that this process cannot
+    /// [`VaultError::ReadOnly`] when the vault can only be read; [`VaultError::Busy`] when they do
+    /// not; [`VaultError::Rekeyed`] when one of them replaced the keys so that this process cannot
     /// follow; [`VaultError::Damaged`] when the file was modified outside clawkeep.
     pub fn begin(&mut self, actor: &Actor, clock: Clock) -> Result<Tx<'_>, VaultError> {
+        self.require_writable()?;
         self.begin_with(Listed::AsSealed, actor, clock)
     }
 
-    /// As [`UnlockedVault::begin`], where `mode` says what of the rows is believed.
+    /// As [`UnlockedVault::begin`], where `mode` says what of the rows is believed. An upgrade in
+    /// memory is no change of the vault.
     pub(super) fn begin_with(
         &mut self,
         mode: Listed,

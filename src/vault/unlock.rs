@@ -227,7 +227,7 @@ impl Vault {
             return from_keychain(sources.keychain, self.id, slot);
         }
         let found = from_files(sources, self.id, slot)?;
-        if found.is_renewed {
+        if found.is_renewed && self.read_only.is_none() {
             finish_keyfile(&self.path, self.id, slot, &found.place);
         }
         Ok(found.key)

@@ -49,6 +49,8 @@ mod permissions;
 mod progress;
 mod promises;
 mod prompts;
+#[cfg(target_os = "linux")]
+mod read_only;
 mod record;
 mod record_library;
 mod refresh;
@@ -60,6 +62,8 @@ mod secret_service_vault;
 mod secretref;
 mod shown;
 mod stand_in;
+#[cfg(target_os = "linux")]
+mod storage;
 mod support;
 mod tamper;
 mod tamper_record;

@@ -125,12 +125,11 @@ fn a_vault_that_cannot_be_written_can_be_read() {
         chmod(&home.at(".clawdbot"), 0o700);
         chmod(&home.at(VAULT), 0o600);
     }
-    // A log beside it has events that would not be seen.
+    // What lies beside it and is no log changes nothing.
     home.write(".clawdbot/vault.db-wal", vec![0; 4096]);
     give_away(home.path());
     chmod(&home.at(".clawdbot"), 0o500);
-    let run = Run::from(unprivileged(&home, HISTORY).output().unwrap()).exits(65);
-    assert!(run.stderr.contains("in a log beside it"), "{}", run.stderr);
+    assert_eq!(answers(&home)[..5], told[..5]);
     chmod(&home.at(".clawdbot"), 0o700);
 }
 
@@ -256,10 +255,11 @@ fn directories_that_cannot_be_written() {
     home.claude_login("sk-test-claude-2", 200);
     give_away(home.path());
     chmod(&home.at(".clawdbot"), 0o555);
-    for args in [STATUS, &["sync"][..]] {
-        let words = ["vault.db", "can be written"];
-        refused(home.path(), unprivileged(&home, args), 1, &words);
-    }
+    let words = ["vault.db", "can only be read", "no permission to write"];
+    refused(home.path(), unprivileged(&home, &["sync"]), 1, &words);
+    let run = Run::from(unprivileged(&home, STATUS).output().unwrap()).exits(0);
+    let note = "Note: nothing was synced, since the vault can only be read";
+    assert!(run.stderr.starts_with(note), "{}", run.stderr);
     chmod(&home.at(".clawdbot"), 0o700);
     // The store's directory alone: what was taken over is kept, and the store written as soon as it can be.
     chmod(&home.at(AGENT), 0o555);

@@ -1,6 +1,6 @@
 //! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,13 @@ use clawkeep::sync::{
     Engine, ExportPlan, Loaded, LoginSources, Notice, Rules, SyncMode, queue_path,
 };
 use clawkeep::vault::{
-    Created, KeyChoice, KeySources, UnlockedVault, Upgrade, Vault, VaultError, create,
+    Created, KeyChoice, KeySources, ReadOnlyReason, UnlockedVault, Upgrade, Vault, VaultError,
+    create,
 };
 
 use crate::args::Global;
 use crate::export_modes::ExportModes;
-use crate::failure::Failure;
+use crate::failure::{Failure, Place, shared_storage_remedy};
 use crate::notices;
 use crate::passphrase::{Named, Passphrases};
 use crate::places::Places;
@@ -68,6 +69,8 @@ pub(crate) struct Context {
     pub(crate) mask: FileMask,
     /// OpenClaw's directories of which this run has said that nothing is written there.
     withheld: RefCell<BTreeSet<PathBuf>>,
+    /// Whether this run has said that the vault is on storage that other systems may write.
+    is_storage_reported: Cell<bool>,
 }
 
 impl Context {
@@ -111,6 +114,7 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
             mask: restrict_new_files(),
             withheld: RefCell::default(),
+            is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
             heads: heads(&layout),
             env,
@@ -196,6 +200,7 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&self.env)),
             mask: self.mask,
             withheld: RefCell::default(),
+            is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
             heads: heads(&self.layout),
         }
@@ -256,17 +261,24 @@ impl Context {
 
     /// Opens the vault without its key, to be read: where it lies may be closed to writing. There must be one.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        let path = &self.layout.vault_file;
-        match Vault::open(path) {
-            Err(error) if error.is_for_want_of_writing() => {
-                // What stood in the way of writing is the better answer where reading does not work either.
-                Vault::open_read_only(path).map_err(|other| match other {
-                    VaultError::Damaged { .. } => other.into(),
-                    _ => error.into(),
-                })
-            }
-            other => Ok(other?),
+        let vault = Vault::open(&self.layout.vault_file)?;
+        self.report_storage(&vault);
+        Ok(vault)
+    }
+
+    /// Says once that the vault can only be read because another system may write it, too, and what to do.
+    fn report_storage(&self, vault: &Vault) {
+        let Some(reason @ ReadOnlyReason::SharedStorage(storage)) = vault.read_only() else {
+            return;
+        };
+        if is_called_as_gateway() || self.is_storage_reported.replace(true) {
+            return;
         }
+        let path = self.layout.shorten_home(vault.path());
+        let remedy = shared_storage_remedy(storage, Place::Existing);
+        self.ui.warn(&format!(
+            "Warning: the vault {path} can only be read: {reason}. {remedy}"
+        ));
     }
 
     /// As [`Context::locked`], for an answer to people that nothing proves.
@@ -286,45 +298,44 @@ impl Context {
         self.ui.progress("Opening the vault")
     }
 
-    /// Opens and unlocks the vault, to be read. There must be one.
+    /// Opens and unlocks the vault, to be read, also where it can only be read. There must be one.
     pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
-        harden();
-        self.check_owner()?;
-        if !self.has_keyfile() {
-            self.keychain.warm_up();
-        }
         self.places.warn_of_others(self);
-        let _progress = self.opening();
-        let vault = self.locked()?;
-        self.check_head(&vault)?;
-        Ok(vault.unlock(&self.key_sources())?)
+        self.unlocked_for(Need::Reading, &self.key_sources())
     }
 
     /// Opens and unlocks the vault, to change what opens it. There must be one.
     pub(crate) fn unlocked(&self) -> Result<UnlockedVault, Failure> {
-        self.unlocked_with(&self.key_sources())
+        let vault = self.unlocked_for(Need::Writing, &self.key_sources())?;
+        self.check_end(&vault)?;
+        Ok(vault)
     }
 
     /// As [`Context::unlocked`], where the passphrase that was given is not to open it.
     pub(crate) fn unlocked_without_passphrase(&self) -> Result<UnlockedVault, Failure> {
-        self.unlocked_with(&KeySources {
+        let sources = KeySources {
             secrets: None,
             ..self.key_sources()
-        })
+        };
+        let vault = self.unlocked_for(Need::Writing, &sources)?;
+        self.check_end(&vault)?;
+        Ok(vault)
     }
 
-    fn unlocked_with(&self, sources: &KeySources<'_>) -> Result<UnlockedVault, Failure> {
+    fn unlocked_for(&self, need: Need, sources: &KeySources<'_>) -> Result<UnlockedVault, Failure> {
         harden();
         self.check_owner()?;
         if !self.has_keyfile() {
-            self.keychain.warm_up();
+            self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
         let _progress = self.opening();
         let vault = Vault::open(&self.layout.vault_file)?;
+        if need == Need::Writing {
+            vault.require_writable()?; // before anybody is asked for a passphrase
+        }
+        self.report_storage(&vault);
         self.check_head(&vault)?;
-        let vault = vault.unlock(sources)?;
-        self.check_end(&vault)?;
-        Ok(vault)
+        Ok(vault.unlock(sources)?)
     }
 
     /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was put back, or one of which the end
@@ -355,25 +366,32 @@ impl Context {
         Ok(done)
     }
 
-    /// Opens and unlocks the vault, making it first if there is none.
+    /// Opens and unlocks the vault to change it, making it first if there is none.
     pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
-        harden();
-        self.check_owner()?;
-        if !self.has_keyfile() {
-            self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
-        }
+        self.vault_for(Need::Writing)
+    }
+
+    /// As [`Context::vault`], for a command that only reads: what it would note is left out where
+    /// the vault can only be read.
+    pub(crate) fn vault_to_read(&self) -> Result<UnlockedVault, Failure> {
+        self.vault_for(Need::Reading)
+    }
+
+    /// As [`Context::vault`], for a command that hands out credentials: each use is recorded first.
+    pub(crate) fn vault_to_record_in(&self) -> Result<UnlockedVault, Failure> {
+        self.vault().map_err(Failure::of_use)
+    }
+
+    fn vault_for(&self, need: Need) -> Result<UnlockedVault, Failure> {
         self.places.warn_of_others(self);
-        let _progress = self.opening();
-        let vault = match Vault::open(&self.layout.vault_file) {
-            Ok(vault) => {
-                self.check_head(&vault)?;
-                vault.unlock(&self.key_sources())?
+        let vault = match self.unlocked_for(need, &self.key_sources()) {
+            Err(Failure::Vault(VaultError::Absent { .. })) => {
+                match self.create(&KeyChoice::Automatic)? {
+                    Some(created) => created.vault,
+                    None => self.unlocked_for(need, &self.key_sources())?, // another process was quicker
+                }
             }
-            Err(VaultError::Absent { .. }) => match self.create(&KeyChoice::Automatic)? {
-                Some(created) => created.vault,
-                None => self.locked()?.unlock(&self.key_sources())?, // another process was quicker
-            },
-            Err(error) => return Err(error.into()),
+            other => other?,
         };
         self.check_end(&vault)?;
         Ok(vault)
@@ -712,6 +730,13 @@ pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
     }
 }
 
+/// What a command needs of the vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Reading,
+    Writing,
+}
+
 /// Reads the head that is kept of a vault.
 struct Heads(Box<dyn Fn(VaultId) -> Option<Head> + Send>);
 
@@ -748,7 +773,11 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     let trust = Trust::of_user(layout.home.clone(), admitted.collect::<Result<_, _>>()?);
     let own = OwnSettings::load_by(&trust, &layout.settings_file).ok();
     let by_settings = own.as_ref().map(|own| own.trusted.clone());
-    trust.admitting(by_settings.unwrap_or_default()).install();
+    let is_shared_allowed = own.as_ref().is_some_and(|own| own.allow_shared_storage);
+    trust
+        .admitting(by_settings.unwrap_or_default())
+        .with_shared_storage(is_shared_allowed)
+        .install();
     Ok(own)
 }
 

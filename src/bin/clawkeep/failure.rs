@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-pub(crate) use self::remedies::file_remedy;
+pub(crate) use self::remedies::{Place, file_remedy, shared_storage_remedy};
 use self::remedies::{backup_remedy, lock_remedy, quoted, vault_remedy};
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
@@ -86,6 +86,9 @@ pub(crate) enum Failure {
         "the vault has everything, but the store could not be removed; the next command tries again"
     )]
     NotRemoved(#[source] FileError),
+    /// A credential was to be handed out, and the record of it cannot be written.
+    #[error("no credential was handed out: its use cannot be recorded")]
+    Unrecorded(#[source] VaultError),
     #[error("the record does not hold: {0}")]
     Chain(ChainFault),
     /// An older copy of the vault was put back, or the end of its record was cut off.
@@ -146,6 +149,18 @@ pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
 }
 
 impl Failure {
+    /// The failure of a command that hands out credentials: a vault that can only be read cannot
+    /// record that.
+    pub(crate) fn of_use(failure: Self) -> Self {
+        match failure {
+            Self::Vault(error @ VaultError::ReadOnly { .. })
+            | Self::Sync(SyncError::Vault(error @ VaultError::ReadOnly { .. })) => {
+                Self::Unrecorded(error)
+            }
+            other => other,
+        }
+    }
+
     /// The exit status.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
@@ -191,7 +206,7 @@ impl Failure {
             | Self::NotWritten(error)
             | Self::NotRemoved(error)
             | Self::ImportFile(error) => of_file(error),
-            Self::Vault(error) => of_vault(error),
+            Self::Vault(error) | Self::Unrecorded(error) => of_vault(error),
             Self::Sync(error) => match error {
                 SyncError::Vault(error) => of_vault(error),
                 SyncError::File(error) => of_file(error),
@@ -260,7 +275,9 @@ impl Failure {
             return Some(one_line(&format!("  {}", refusal.remedy())));
         }
         let advice = match self {
-            Self::Vault(error) | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
+            Self::Vault(error)
+            | Self::Unrecorded(error)
+            | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
             Self::File(error)
             | Self::NotWritten(error)
             | Self::NotRemoved(error)
@@ -364,6 +381,7 @@ fn of_vault(error: &VaultError) -> u8 {
         ) => FAILED,
         VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
         VaultError::Busy { .. }
+        | VaultError::LogInUse { .. }
         | VaultError::Rekeyed
         | VaultError::RefreshUnderWay
         | VaultError::MovedAway { .. } => BUSY,

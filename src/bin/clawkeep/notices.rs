@@ -90,6 +90,9 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
                 path.display()
             )
         }
+        Notice::NotSynced { reason } => format!(
+            "Note: nothing was synced, since the vault can only be read: {reason}. This is what the vault holds; auth-profiles.json or another program's login differs from it."
+        ),
         Notice::NotRecorded { error } => format!(
             "Warning: what was seen could not be recorded: {error}. The next command tries again."
         ),
@@ -171,6 +174,7 @@ pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     matches!(
         notice,
         Notice::PlainCopy { .. }
+            | Notice::NotSynced { .. }
             | Notice::OldCopy { .. }
             | Notice::OldCopyLeft { .. }
             | Notice::Vanished { .. }

@@ -86,7 +86,7 @@ impl How {
         let is_strict = self.strict || context.own()?.fallback == Fallback::None;
         let agent = self.whose.agent(context)?;
         context.places.check_single()?;
-        let mut vault = context.vault()?;
+        let mut vault = context.vault_to_record_in()?;
         let (loaded, picks, renewals) =
             self.hand_out(context, &mut vault, &agent, |loaded, pins, renewals| {
                 let doc = &loaded.doc;

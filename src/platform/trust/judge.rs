@@ -112,7 +112,8 @@ impl Trust {
         FileError::Untrusted(Arc::new(Refusal::new(path, meta, why, obstacle)))
     }
 
-    fn mounts(&self) -> Arc<Mounts> {
+    /// The mounts that this process sees, as of a second ago at most.
+    pub(in crate::platform) fn mounts(&self) -> Arc<Mounts> {
         let known = || self.known().mounts.clone();
         known().unwrap_or_else(|| {
             let read = Arc::new(Mounts::read());

@@ -11,15 +11,63 @@ const WITHOUT_MODES: [&str; 9] = [
     "vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "hfs",
 ];
 
+/// File systems of which a read-only one cannot be written by anybody: local ones, not those that
+/// another host may write.
+const LOCAL: [&str; 13] = [
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "iso9660", "udf", "squashfs", "erofs", "vfat",
+    "exfat", "tmpfs",
+];
+
+/// File systems that nothing can be written to.
+const NEVER_WRITTEN: [&str; 3] = ["iso9660", "squashfs", "erofs"];
+
+/// The mount that a file lies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOf {
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// Whether nobody can write it: a read-only file system of this machine, not only a read-only
+    /// view of one.
+    pub is_immutable: bool,
+    /// Whether it is read-only, and could be mounted so that it can be written. A snapshot may be
+    /// read-only on a mount that is not.
+    pub is_mounted_read_only: bool,
+}
+
+/// The mount that `path`, links resolved, lies on, where the system tells.
+#[must_use]
+pub fn mount_of(path: &Path) -> Option<MountOf> {
+    Mounts::read().mount_of(path).map(|mount| MountOf {
+        point: mount.point.clone(),
+        is_immutable: mount.is_disk_read_only && LOCAL.contains(&mount.kind.as_str()),
+        is_mounted_read_only: mount.is_read_only && !NEVER_WRITTEN.contains(&mount.kind.as_str()),
+    })
+}
+
 /// The mounts that this process sees.
 #[derive(Debug, Default)]
-pub(super) struct Mounts(Vec<Mount>);
+pub(in crate::platform) struct Mounts(Vec<Mount>);
 
+/// One mount, as the kernel lists it.
 #[derive(Debug)]
-struct Mount {
-    point: PathBuf,
-    kind: String,
+pub(in crate::platform) struct Mount {
+    /// The kernel's number of the mount, by which a path's mount is found.
+    id: u64,
+    /// The major number of its device; 0 where the file system has no block device.
+    pub(in crate::platform) major: u32,
+    /// Where it is mounted.
+    pub(in crate::platform) point: PathBuf,
+    /// The type of the file system, such as `ext4` or `fuse.sshfs`.
+    pub(in crate::platform) kind: String,
+    /// What is mounted: a device, a server's directory, a program's name.
+    pub(in crate::platform) source: PathBuf,
+    /// The directory that an overlay writes to.
+    pub(in crate::platform) upper_dir: Option<PathBuf>,
+    /// Whether it is WSL's view of a Windows disk.
+    pub(in crate::platform) is_drvfs: bool,
     is_read_only: bool,
+    /// Whether the file system itself is, not only this view of it.
+    is_disk_read_only: bool,
     /// WSL's view of a Windows disk, without modes of its own.
     is_windows_disk: bool,
 }
@@ -32,15 +80,29 @@ impl Mounts {
         Self::parse(&text)
     }
 
-    fn parse(text: &[u8]) -> Self {
+    /// Reads the text of mountinfo.
+    pub(in crate::platform) fn parse(text: &[u8]) -> Self {
         let lines = text.split(|byte| *byte == b'\n');
         Self(lines.filter_map(Mount::parse).collect())
     }
 
     /// The mount that a path, links resolved, lies on: of those that lead there the innermost, and of those the last.
-    fn mount_of(&self, path: &Path) -> Option<&Mount> {
+    pub(in crate::platform) fn mount_of(&self, path: &Path) -> Option<&Mount> {
         let above = self.0.iter().filter(|mount| path.starts_with(&mount.point));
         above.max_by_key(|mount| mount.point.as_os_str().len())
+    }
+
+    /// The mount that a directory lies on as the kernel sees it, which also tells a mount that lies under another one.
+    /// `None` where the kernel does not list it, as in a chroot.
+    #[cfg(target_os = "linux")]
+    pub(in crate::platform) fn mount_at(&self, dir: &Path) -> Option<&Mount> {
+        use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+        match statx(CWD, dir, AtFlags::empty(), StatxFlags::MNT_ID) {
+            Ok(found) if found.stx_mask & StatxFlags::MNT_ID.bits() != 0 => {
+                self.0.iter().find(|mount| mount.id == found.stx_mnt_id)
+            }
+            _ => self.mount_of(dir), // before Linux 5.8
+        }
     }
 
     /// Where the file system that a path lies on is mounted.
@@ -103,9 +165,18 @@ impl Mount {
         let is_drvfs = kind == "drvfs"
             || (kind == "9p" && has(&of_disk, "aname=drvfs"))
             || (kind == "virtiofs" && text(rest + 2)?.starts_with("drvfs"));
+        let upper_dir = of_disk
+            .split(',')
+            .find_map(|one| one.strip_prefix("upperdir="));
         Some(Self {
+            id: text(0)?.parse().ok()?,
+            major: text(2)?.split_once(':')?.0.parse().ok()?,
+            source: unescaped(fields.get(rest + 2)?),
+            upper_dir: upper_dir.map(|dir| unescaped(dir.as_bytes())),
+            is_drvfs,
             point: unescaped(fields.get(4)?),
             is_read_only: has(&options, "ro") || has(&of_disk, "ro"),
+            is_disk_read_only: has(&of_disk, "ro"),
             is_windows_disk: is_drvfs && !has(&of_disk, "metadata") && !has(&options, "metadata"),
             kind,
         })

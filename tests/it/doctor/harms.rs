@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
 use crate::support::home::{AGENT, CLAUDE, HOUR, Home, RUNTIME, STORE, VAULT, now_ms};
+use crate::support::mount::{Fuse, put_on};
 use crate::support::provider::{Instead, Provider};
 use crate::support::vault::set_all_grants;
 
@@ -43,6 +44,8 @@ pub(super) enum Mend {
     ByHand(ByHand),
     /// It tells of something that happened, and is not told again.
     Passes,
+    /// This machine cannot make it appear, which was reported.
+    NotHere,
 }
 
 pub(super) fn by_hand(mend: impl FnOnce(&Home, &str) + 'static) -> Mend {
@@ -91,6 +94,17 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         let copy = ".local/share/clawkeep/vault.db";
         home.run(&["backup", "create", copy]).ok();
         Mend::Repair
+    }),
+    (FindingId::VaultShared, |home| {
+        let Some(mount) = put_on(Fuse::Bindfs, home) else {
+            return Mend::NotHere;
+        };
+        home.write(SETTINGS, "clawkeep.allow_shared_storage = true\n");
+        by_hand(move |home, _| {
+            drop(mount);
+            fs::remove_dir(home.at(".clawdbot")).unwrap();
+            fs::rename(home.at("disk"), home.at(".clawdbot")).unwrap();
+        })
     }),
     (FindingId::VaultUnopened, |home| {
         let saved = Saved::of(home);

@@ -9,6 +9,7 @@ pub(crate) mod home;
 pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod login_server;
+pub(crate) mod mount;
 pub(crate) mod provider;
 pub(crate) mod random;
 pub(crate) mod secret_service;

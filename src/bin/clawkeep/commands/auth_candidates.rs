@@ -46,7 +46,7 @@ impl Candidates {
             self.agent.as_deref(),
         );
         let provider = ProviderId::new(&self.provider);
-        let mut vault = context.vault()?;
+        let mut vault = context.vault_to_read()?;
         let loaded = context.load(&mut vault, &agent)?;
         let preferences = Preferences {
             order: settings.order_for(&provider),

@@ -55,7 +55,7 @@ struct Row<'d> {
 impl List {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
-        let mut vault = context.vault()?;
+        let mut vault = context.vault_to_read()?;
         let loaded = context.load(&mut vault, &agent)?;
         let now = context.clock.now();
         let grants = vault.troubled_grants(&loaded.doc)?;

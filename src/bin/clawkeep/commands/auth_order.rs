@@ -104,7 +104,7 @@ fn override_of(doc: &StoreDoc, provider: &ProviderId) -> Option<Vec<String>> {
 impl Get {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
-        let mut vault = context.vault()?;
+        let mut vault = context.vault_to_read()?;
         let loaded = context.load(&mut vault, &agent)?;
         let order = override_of(&loaded.doc, &self.whose.provider);
         let store = context.layout.shorten_home(&agent.store_file());

@@ -35,7 +35,10 @@ pub(crate) struct Restore {
 impl Restore {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let agent = self.whose.agent(context)?;
-        let mut vault = context.vault()?;
+        let mut vault = match self.list {
+            true => context.vault_to_read()?,
+            false => context.vault()?,
+        };
         let loaded = context.load(&mut vault, &agent)?;
         let id = auth::id_in(&loaded.doc, &self.id).to_owned();
         let kept = vault.versions(&agent.name, &id, context.clock.now())?;

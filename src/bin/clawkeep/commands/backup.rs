@@ -69,7 +69,8 @@ impl Create {
                 next: "It was left as it is. Name a file that is not there.".to_owned(),
             });
         }
-        let mut vault = context.unlocked()?;
+        let mut vault = context.unlocked_to_read()?;
+        context.check_end(&vault)?;
         let progress = context.ui.progress("Copying the vault");
         let made = context.with_new_head(&mut vault, |vault| {
             vault.back_up(&absolute(&self.file), &context.actor, context.clock)
@@ -82,6 +83,11 @@ impl Create {
             made.head.seq,
             made.bytes
         ))?;
+        if let Some(reason) = vault.read_only() {
+            context.ui.note(&format!(
+                "Note: the backup is not in the record, since the vault can only be read: {reason}."
+            ));
+        }
         let altered = vault.altered_rows().map_or_else(
             |error| vec![error.to_string()],
             |rows| rows.into_iter().map(|row| row.name).collect(),
@@ -106,7 +112,7 @@ impl Verify {
         context.harden();
         let file = absolute(&self.file);
         let progress = context.ui.progress("Proving the backup");
-        let found = verify_backup(&file, &context.layout.vault_file, &context.key_sources())?;
+        let found = verify_backup(&file, &context.key_sources())?;
         drop(progress);
         let relation = self.relation(context, &found);
         if self.json {

@@ -84,6 +84,7 @@ impl Restore {
         let Ok(vault) = Vault::open(&context.layout.vault_file) else {
             return Ok(());
         };
+        vault.require_writable()?;
         match vault.unlock(&context.key_sources()) {
             Ok(mut vault) => {
                 if context.check_end(&vault).is_err() {

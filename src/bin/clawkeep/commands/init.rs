@@ -31,12 +31,12 @@ enum KeyKind {
 
 impl Init {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        check_absent(context)?; // nobody is asked in vain
         let choice = match self.key {
             None => KeyChoice::Automatic,
             Some(KeyKind::Keychain) => KeyChoice::Only(NewKey::Keychain),
             Some(KeyKind::Keyfile) => KeyChoice::Only(NewKey::Keyfile),
             Some(KeyKind::Passphrase) => {
-                check_absent(context)?; // nobody is asked in vain
                 harden(); // before there is a passphrase
                 let named = context.passphrases().named.as_ref();
                 KeyChoice::Only(NewKey::Passphrase(new_passphrase(

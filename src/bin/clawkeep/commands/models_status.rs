@@ -51,7 +51,7 @@ impl Status {
                 .ui
                 .note(&format!("Warning: {why}. {}", remedy.unwrap_or_default()));
         }
-        let mut vault = context.vault()?;
+        let mut vault = context.vault_to_read()?;
         let loaded = context.load(&mut vault, &agent)?;
         let grants = vault.troubled_grants(&loaded.doc)?;
         let nothing = BTreeMap::new();

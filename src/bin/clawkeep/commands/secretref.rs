@@ -91,7 +91,7 @@ impl SecretRef {
         let settings = context.settings()?;
         let is_strict = context.own()?.fallback == Fallback::None;
         let agent = self.whose.agent(context)?;
-        let mut vault = context.unlocked()?; // one that is made here would be the wrong one: the environment is a few variables
+        let mut vault = context.unlocked().map_err(Failure::of_use)?; // one that is made here would be the wrong one: the environment is a few variables
         let mode = context.mode_for(&vault, &agent)?;
         let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
             let choose = |loaded: &Loaded, _: &[Pin], _: &Renewals| {

@@ -71,6 +71,9 @@ impl Watch {
             }
             context.vault()?; // what lies beside a vault does not come before it
         }
+        if let Ok(vault) = context.locked() {
+            vault.require_writable()?;
+        }
         let lock = match watcher::lock(context) {
             Err(Failure::Watched { what }) if self.once => {
                 context

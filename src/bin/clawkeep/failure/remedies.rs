@@ -2,8 +2,8 @@
 
 use std::io;
 
-use clawkeep::platform::{FileError, LockError};
-use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
+use clawkeep::platform::{FileError, LockError, SharedBy, SharedStorage};
+use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
 
 pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     Some(match error {
@@ -19,7 +19,8 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
             "Nothing was changed. Look at it with: clawkeep --vault {} models auth list",
             quoted(path)
         ),
-        VaultError::NetworkFileSystem { .. } => "Put it on a local disk, with --vault FILE or CLAWKEEP_VAULT.".to_owned(),
+        VaultError::SharedStorage { storage, .. } => shared_storage_remedy(storage, Place::New),
+        VaultError::ReadOnly { path, reason } => read_only_remedy(path, reason),
         VaultError::NoKey { vault, problems } => key_remedy(vault, problems),
         VaultError::KeyNotKept(KeyProblem::InUse { .. }) => {
             "Nothing was changed. Name another file with CLAWKEEP_KEY_FILE.".to_owned()
@@ -47,6 +48,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::SlotsFull => "Remove one first: clawkeep key status, clawkeep key remove SLOT".to_owned(),
         VaultError::NoSlot { .. } => "See which there are: clawkeep key status".to_owned(),
         VaultError::LastSlot { .. } => "Nothing was changed. Add another first: clawkeep key add".to_owned(),
+        VaultError::LogInUse { .. } => "Restart clawkeep watch, or whatever has the vault open, and run the command again.".to_owned(),
         VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
         VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
         VaultError::File(error) => file_remedy(error)?,
@@ -54,6 +56,53 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::Unopened { .. } => "It is damaged or was modified outside clawkeep. To see how to repair it: clawkeep doctor".to_owned(),
         _ => return None,
     })
+}
+
+/// The two ways on from a vault that lies, or would lie, where another kernel may write it.
+pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> String {
+    let place = match storage.by {
+        SharedBy::Machines => "on a local disk",
+        SharedBy::Windows => "on a disk of the Linux distribution",
+        SharedBy::DockerDesktop => "on a named volume",
+    };
+    let way = match vault {
+        Place::New => format!("Name a file {place}, with --vault FILE or CLAWKEEP_VAULT."),
+        Place::Existing => format!(
+            "Reading works here. To write, copy it to a file {place}: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT."
+        ),
+    };
+    format!(
+        "{way} If only this system uses that mount, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
+    )
+}
+
+/// Whether a vault is already in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It was to be made there.
+    New,
+    /// It is there.
+    Existing,
+}
+
+/// A copy is no way on where others write the vault: a login that it refreshes would be lost there.
+fn read_only_remedy(path: &std::path::Path, reason: &ReadOnlyReason) -> String {
+    let dir = path.parent().unwrap_or(path);
+    let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup create FILE, then --vault FILE.";
+    match reason {
+        ReadOnlyReason::Medium { mount: Some(mount) } => format!(
+            "Reading works here. To write, mount {} without the option ro. {copy}",
+            quoted(mount)
+        ),
+        ReadOnlyReason::Medium { mount: None } => format!("Reading works here. {copy}"),
+        ReadOnlyReason::Permission { path: place } => format!(
+            "Reading works here. To write, run the command as the user who may: ls -ld {} {}. {copy}",
+            quoted(dir),
+            quoted(if place == dir { path } else { place })
+        ),
+        ReadOnlyReason::SharedStorage(storage) => shared_storage_remedy(storage, Place::Existing),
+        _ => "Reading works here.".to_owned(),
+    }
 }
 
 pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {

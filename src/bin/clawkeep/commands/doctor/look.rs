@@ -157,8 +157,14 @@ pub(super) fn look(context: &Context) -> Diagnosis {
 }
 
 fn open(context: &Context, trouble: &mut Vec<Finding>) -> OpenVault {
-    let failure = match context.vault() {
-        Ok(vault) => return OpenVault::Unlocked(Box::new(vault)),
+    let failure = match context.vault_to_read() {
+        Ok(vault) => {
+            if let Err(error) = vault.require_writable() {
+                let finding = in_trouble(FindingId::VaultUnusable, &error.into());
+                trouble.push(finding.path(vault.path()));
+            }
+            return OpenVault::Unlocked(Box::new(vault));
+        }
         Err(failure) => failure,
     };
     let is_key = matches!(&failure, Failure::Vault(VaultError::NoKey { .. }));

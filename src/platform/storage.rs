@@ -1,0 +1,431 @@
+//! What kind of storage a directory lies on: whether another kernel may write the same files.
+//!
+//! SQLite's locks and shared memory coordinate the processes of one kernel. Two kernels that write
+//! one database file, each with its own view of the locks, corrupt it. The number of the file
+//! system does not tell (virtiofs has FUSE's), so the type is read from the kernel's list of
+//! mounts.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+#[cfg(target_os = "linux")]
+use super::trust::{Mount, Mounts, Trust};
+use crate::domain::escaped;
+
+/// FUSE file systems of which no other kernel has a view, by type. Each is either the only user of
+/// a block device, or keeps its files in a directory of this machine (which is examined, too, where
+/// the mount names it).
+///
+/// - `fuse-overlayfs`: the root of rootless Podman and Docker. Source: containers/fuse-overlayfs,
+///   README.
+/// - `gocryptfs`, `encfs`: encrypted views of a directory. Source: gocryptfs(1), encfs(1).
+/// - `mergerfs`: a union of local disks. Source: mergerfs(1).
+/// - `fuseblk`, which has a block device of its own: ntfs-3g, exfat-fuse. Source: Linux's
+///   fs/fuse/inode.c, which opens the device exclusively.
+/// - `fuse2fs`: ext4 without the kernel's driver, on a device or an image. Source: e2fsprogs,
+///   fuse2fs(1).
+///
+/// Not in it, although they may be local: bindfs (its type is the bare `fuse`, which many have),
+/// CryFS (made to be mounted on several machines in turn), lxcfs (holds no files of users), and
+/// Unraid's shfs.
+#[cfg(target_os = "linux")]
+const LOCAL_FUSE: [&str; 6] = [
+    "fuseblk",
+    "fuse.encfs",
+    "fuse.fuse-overlayfs",
+    "fuse.fuse2fs",
+    "fuse.gocryptfs",
+    "fuse.mergerfs",
+];
+
+/// File systems without a block device that are this kernel's alone.
+#[cfg(target_os = "linux")]
+const LOCAL_WITHOUT_DEVICE: [&str; 16] = [
+    "aufs",
+    "bcachefs",
+    "btrfs",
+    "devtmpfs",
+    "ecryptfs",
+    "hugetlbfs",
+    "lxfs",
+    "overlay",
+    "ramfs",
+    "rootfs",
+    "shiftfs",
+    "tmpfs",
+    "ubifs",
+    "unionfs",
+    "wslfs",
+    "zfs",
+];
+
+/// File systems with a block device that several machines may have mounted at once: cluster file
+/// systems on shared disks.
+#[cfg(target_os = "linux")]
+const SHARED_DEVICE: [&str; 10] = [
+    "acfs", "cvfs", "gfs", "gfs2", "gpfs", "ocfs2", "prl_fs", "scoutfs", "snfs", "wekafs",
+];
+
+/// How many file systems may lie on top of each other: an encrypted view of a union, and so on.
+#[cfg(target_os = "linux")]
+const LAYERS_MAX: usize = 4;
+
+/// What kind of storage a directory lies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// A file system of this kernel alone.
+    Local,
+    /// A FUSE file system of this kernel alone: shared memory may not work there.
+    LocalFuse,
+    /// Storage that another kernel may write, too.
+    Shared(SharedStorage),
+}
+
+/// A mount that several kernels may share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedStorage {
+    /// The type of the file system, such as `nfs4` or `fuse.sshfs`.
+    pub kind: String,
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// Who else may write there.
+    pub by: SharedBy,
+}
+
+/// Who else may write on a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedBy {
+    /// Other machines, or a host and its virtual machines.
+    Machines,
+    /// Windows, of which WSL shows a drive.
+    Windows,
+    /// The host of Docker Desktop, of which it shows a directory.
+    DockerDesktop,
+}
+
+impl fmt::Display for SharedStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.by {
+            SharedBy::Machines => "a file system that other machines may write, too",
+            SharedBy::Windows => "a Windows drive, a file system that Windows writes, too",
+            SharedBy::DockerDesktop => {
+                "a directory that Docker Desktop shares, a file system that its host writes, too"
+            }
+        };
+        let point = self.point.to_string_lossy();
+
+        let at = format!("({}, mounted at {point})", self.kind);
+        write!(f, "{what} {}", escaped(&at))
+    }
+}
+
+impl Storage {
+    /// What kind of storage a directory lies on, links resolved.
+    #[must_use]
+    #[cfg(target_os = "linux")]
+    pub fn of(dir: &Path) -> Self {
+        let mounts = Trust::current().mounts();
+        match mounts.mount_at(dir) {
+            Some(mount) => mounts.storage_of(mount, LAYERS_MAX),
+            None => by_number(dir),
+        }
+    }
+
+    /// What kind of storage a directory lies on; other systems' mounts are not examined.
+    #[must_use]
+    #[cfg(not(target_os = "linux"))]
+    pub fn of(_dir: &Path) -> Self {
+        Self::Local
+    }
+
+    /// The mount, where several kernels may share it.
+    #[must_use]
+    pub fn shared(self) -> Option<SharedStorage> {
+        match self {
+            Self::Shared(storage) => Some(storage),
+            Self::Local | Self::LocalFuse => None,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Mounts {
+    /// What kind of storage a mount is. `layers` bounds how many lie below it.
+    fn storage_of(&self, mount: &Mount, layers: usize) -> Storage {
+        let own = kind_of(mount);
+        // What lies on a directory of another file system is as shared as that one.
+        let below = match mount.kind.as_str() {
+            "overlay" => mount.upper_dir.as_deref(),
+            "ecryptfs" => Some(mount.source.as_path()),
+            kind if LOCAL_FUSE.contains(&kind) => Some(mount.source.as_path()),
+            _ => None,
+        };
+        // In a container, the directory is on the host and cannot be seen.
+        let below = below.filter(|dir| layers > 0 && dir.is_absolute() && dir.is_dir());
+        match below.and_then(|dir| self.mount_of(dir)) {
+            Some(lower) if lower.point != mount.point => {
+                match (&own, self.storage_of(lower, layers - 1)) {
+                    (Storage::Local, below) | (_, below @ Storage::Shared(_)) => below,
+                    _ => own,
+                }
+            }
+            _ => own,
+        }
+    }
+}
+
+/// What kind of storage a mount is, as far as its own type tells.
+///
+/// A type that is not known counts as local only if it has a block device: what comes from another
+/// machine, or from the host of a virtual one, has none.
+#[cfg(target_os = "linux")]
+fn kind_of(mount: &Mount) -> Storage {
+    let kind = mount.kind.as_str();
+    let is_fuse = kind == "fuse" || kind.starts_with("fuse.");
+    if LOCAL_FUSE.contains(&kind) || kind.starts_with("fuseblk.") {
+        return Storage::LocalFuse;
+    }
+    let has_device = mount.major != 0 && !is_fuse && !SHARED_DEVICE.contains(&kind);
+    if has_device || LOCAL_WITHOUT_DEVICE.contains(&kind) {
+        return Storage::Local;
+    }
+    let source = mount.source.to_string_lossy();
+    // Docker Desktop's shared directories. Source: mountinfo in its containers: `fakeowner` on
+    // `/run/host_mark/Users`, `fuse.grpcfuse` on `grpcfuse`, `fuse.osxfs` on `osxfs`; on Windows 9p
+    // with `aname=drvfs`, as WSL has it.
+    let is_docker_desktop = ["fakeowner", "grpcfuse", "osxfs"].contains(&kind)
+        || ["fuse.grpcfuse", "fuse.osxfs"].contains(&kind)
+        || source.starts_with("/run/host_mark/")
+        || source.starts_with("/run/host_virtiofs/");
+    let by = match (is_docker_desktop, mount.is_drvfs) {
+        (true, _) => SharedBy::DockerDesktop,
+        (false, true) => SharedBy::Windows,
+        (false, false) => SharedBy::Machines,
+    };
+    Storage::Shared(SharedStorage {
+        kind: kind.to_owned(),
+        point: mount.point.clone(),
+        by,
+    })
+}
+
+/// What the number of the file system tells, where the kernel lists no mounts. FUSE's says nothing
+/// of the program behind it. Source of the numbers: Linux's include/uapi/linux/magic.h, statfs(2),
+/// and stat.c of GNU coreutils.
+#[cfg(target_os = "linux")]
+fn by_number(dir: &Path) -> Storage {
+    const SHARED: [(u32, &str); 24] = [
+        (0x6969, "nfs"),
+        (0x517b, "smb"),
+        (0xff53_4d42, "cifs"),
+        (0xfe53_4d42, "smb3"),
+        (0x5346_414f, "afs"),
+        (0x6b41_4653, "afs"),
+        (0x00c3_6400, "ceph"),
+        (0x7375_7245, "coda"),
+        (0x6573_5546, "fuse"),
+        (0x0102_1997, "9p"),
+        (0x0bd0_0bd0, "lustre"),
+        (0x4750_4653, "gpfs"),
+        (0x1983_0326, "beegfs"),
+        (0x0116_1970, "gfs2"),
+        (0x7461_636f, "ocfs2"),
+        (0xaad7_aaea, "panfs"),
+        (0x786f_4256, "vboxsf"),
+        (0xbacb_acbc, "vmhgfs"),
+        (0x7c7c_6673, "prl_fs"),
+        (0x2003_0528, "pvfs2"),
+        (0x6163_6673, "acfs"),
+        (0xbeef_dead, "snfs"),
+        (0x0131_11a8, "ibrix"),
+        (0x564c, "ncpfs"),
+    ];
+    let number = rustix::fs::statfs(dir).map(|fs| u32::try_from(fs.f_type).unwrap_or_default());
+    let known = |number: u32| SHARED.iter().find(|(known, _)| *known == number);
+    match number.ok().and_then(known) {
+        Some((_, kind)) => Storage::Shared(SharedStorage {
+            kind: (*kind).to_owned(),
+            point: dir.to_owned(),
+            by: SharedBy::Machines,
+        }),
+        None => Storage::Local,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// The storage of the one mount that a line of mountinfo describes, without its number and
+    /// parent.
+    fn storage(line: &str) -> Storage {
+        let mounts = Mounts::parse(format!("30 22 {line}\n").as_bytes());
+        let mount = mounts.mount_of(Path::new("/m/vault.db"));
+        mounts.storage_of(mount.expect(line), LAYERS_MAX)
+    }
+
+    #[test]
+    fn file_systems_of_this_kernel_are_local() {
+        for line in [
+            "8:2 / / rw - ext4 /dev/sda2 rw",
+            "0:25 /@home /m rw - btrfs /dev/nvme0n1p2 rw,subvol=/@home",
+            "0:31 / /m rw - zfs tank/home rw,xattr,posixacl",
+            "0:32 / /m rw - tmpfs tmpfs rw",
+            "7:0 / /m rw - xfs /dev/loop0 rw",
+            "8:17 / /m rw - exfat /dev/sdb1 rw",
+            "254:0 / /m rw - some-new-fs /dev/vda rw",
+            // Docker's root: the layers are on the host.
+            "0:60 / / rw - overlay overlay rw,lowerdir=/no/l,upperdir=/no/u,workdir=/no/w",
+            "0:33 / / rw - wslfs rootfs rw",
+        ] {
+            assert_eq!(storage(line), Storage::Local, "{line}");
+        }
+    }
+
+    #[test]
+    fn fuse_file_systems_of_this_kernel_are_known() {
+        for line in [
+            "0:60 / / rw - fuse.fuse-overlayfs fuse-overlayfs rw,user_id=0",
+            "0:61 / /m rw - fuse.gocryptfs /no/such/dir rw",
+            "0:62 / /m rw - fuse.encfs encfs rw",
+            "0:63 / /m rw - fuse.mergerfs disk1:disk2 rw",
+            "8:17 / /m rw - fuseblk /dev/sdb1 rw,blksize=4096",
+            "0:64 / /m rw - fuse.fuse2fs /srv/image rw",
+        ] {
+            assert_eq!(storage(line), Storage::LocalFuse, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_other_kernels_may_write_is_named_with_its_type() {
+        for kind in [
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb3",
+            "ceph",
+            "afs",
+            "auristorfs",
+            "coda",
+            "9p",
+            "virtiofs",
+            "lustre",
+            "panfs",
+            "vboxsf",
+            "vmhgfs",
+            "pvfs2",
+            "orangefs",
+            "beegfs_nodev",
+            "beegfs",
+            "glusterfs",
+            "moosefs",
+            "ncpfs",
+            "fuse",
+            "fuse.sshfs",
+            "fuse.bindfs",
+            "fuse.s3fs",
+            "fuse.rclone",
+            "fuse.gcsfuse",
+            "fuse.vmhgfs-fuse",
+            "fuse.glusterfs",
+            "fuse.mfs",
+            "fuse.cryfs",
+            "fuse.shfs",
+            "some-new-network-fs",
+        ] {
+            let found = storage(&format!("0:70 / /m rw - {kind} server:/home rw"));
+            let shared = found.shared().expect(kind);
+            assert_eq!(
+                (shared.kind.as_str(), shared.by),
+                (kind, SharedBy::Machines)
+            );
+            assert_eq!(shared.point, Path::new("/m"));
+        }
+        for kind in ["gfs2", "ocfs2", "gpfs", "prl_fs", "acfs"] {
+            let found = storage(&format!("253:3 / /m rw - {kind} /dev/mapper/san rw"));
+            assert!(matches!(found, Storage::Shared(_)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn wsl_and_docker_desktop_are_named() {
+        for (by, line) in [
+            (
+                SharedBy::Windows,
+                r"0:50 / /m rw - 9p C:\134 rw,aname=drvfs;path=C:\;uid=1000,trans=fd",
+            ),
+            (SharedBy::Windows, "0:51 / /m rw - drvfs C: rw"),
+            (SharedBy::Windows, "0:52 / /m rw - virtiofs drvfsC4 rw"),
+            (
+                SharedBy::DockerDesktop,
+                "0:53 /ana /m rw - fakeowner /run/host_mark/Users rw,fakeowner",
+            ),
+            (
+                SharedBy::DockerDesktop,
+                "0:54 /ana /m rw - fuse.grpcfuse grpcfuse rw,user_id=0",
+            ),
+            (
+                SharedBy::DockerDesktop,
+                "0:55 /Users/ana /m rw - fuse.osxfs osxfs rw",
+            ),
+            (
+                SharedBy::DockerDesktop,
+                "0:56 /ana /m rw - virtiofs /run/host_virtiofs/Users rw",
+            ),
+        ] {
+            let shared = storage(line).shared().expect(line);
+            assert_eq!(shared.by, by, "{line}");
+        }
+        let drive = storage("0:51 / /m rw - drvfs C: rw").shared().unwrap();
+        assert_eq!(
+            drive.to_string(),
+            "a Windows drive, a file system that Windows writes, too (drvfs, mounted at /m)"
+        );
+    }
+
+    #[test]
+    fn a_layer_is_as_shared_as_what_it_lies_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let lower = dir.path().join("with blank");
+        std::fs::create_dir(&lower).unwrap();
+        let escaped = lower.display().to_string().replace(' ', r"\040");
+        let on = |kind: &str, layer: &str| {
+            let text = format!(
+                "30 22 8:2 / / rw - ext4 /dev/sda rw\n\
+                 31 30 0:50 / {escaped} rw - {kind} x rw\n\
+                 32 30 {layer}\n"
+            );
+            let mounts = Mounts::parse(text.as_bytes());
+            let mount = mounts.mount_of(Path::new("/m/vault.db")).unwrap();
+            mounts.storage_of(mount, LAYERS_MAX)
+        };
+        let gocryptfs = format!("0:61 / /m rw - fuse.gocryptfs {escaped} rw");
+        let overlay =
+            format!("0:62 / /m rw - overlay o rw,lowerdir=/l,upperdir={escaped},workdir=/w");
+        let ecryptfs = format!("0:63 / /m rw - ecryptfs {escaped} rw");
+        assert_eq!(on("tmpfs", &gocryptfs), Storage::LocalFuse);
+        assert_eq!(on("tmpfs", &overlay), Storage::Local);
+        assert_eq!(on("fuse.mergerfs", &overlay), Storage::LocalFuse);
+        for layer in [&gocryptfs, &overlay, &ecryptfs] {
+            let shared = on("nfs4", layer).shared().expect(layer);
+            assert_eq!(
+                (shared.kind.as_str(), shared.point),
+                ("nfs4", lower.clone())
+            );
+        }
+    }
+
+    #[test]
+    fn the_newest_of_two_mounts_at_one_point_counts() {
+        let text = "30 22 0:40 / /m rw - nfs4 server:/ rw\n31 30 8:2 / /m rw - ext4 /dev/sda rw\n";
+        let mounts = Mounts::parse(text.as_bytes());
+        let mount = mounts.mount_of(Path::new("/m/vault.db")).unwrap();
+        assert_eq!(mounts.storage_of(mount, LAYERS_MAX), Storage::Local);
+    }
+
+    #[test]
+    fn without_a_list_of_mounts_the_number_tells() {
+        assert_eq!(by_number(&std::env::temp_dir()), Storage::Local);
+        assert!(Mounts::default().mount_at(&std::env::temp_dir()).is_none());
+    }
+}

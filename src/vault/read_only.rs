@@ -1,0 +1,217 @@
+//! Vaults that can only be read: why, and how such a file is opened without writing anything.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::backup::{beside, parent};
+use super::error::{Context, VaultError};
+use super::file::{BUSY_TIMEOUT, refused_storage};
+use super::image;
+use crate::domain::from_outside;
+use crate::platform::{FileError, SharedStorage, mount_of};
+
+/// How many prepared statements a connection keeps: more than a load of an agent uses.
+const STATEMENTS: usize = 128;
+
+/// Why a vault can only be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadOnlyReason {
+    /// Its file system is mounted read-only, or is a read-only snapshot.
+    Medium {
+        /// Where it is mounted, if the mount is what makes it read-only.
+        mount: Option<PathBuf>,
+    },
+    /// This user has no permission to write the file or its directory, or it was made immutable.
+    Permission {
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// Another kernel may write the file, too, and the user has not said that none does.
+    SharedStorage(Box<SharedStorage>),
+    /// It was opened as a copy: to be proved, or for a look at its plain columns.
+    Copy,
+}
+
+impl fmt::Display for ReadOnlyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |path: &Path| from_outside(&path.to_string_lossy());
+        match self {
+            Self::Medium { mount: Some(mount) } => {
+                let mount = shown(mount);
+                write!(f, "the file system mounted at {mount} is read-only (EROFS)")
+            }
+            Self::Medium { mount: None } => {
+                f.write_str("its file system or snapshot is read-only (EROFS)")
+            }
+            Self::Permission { path } => {
+                let path = shown(path);
+                write!(f, "this user has no permission to write {path}")
+            }
+            Self::SharedStorage(storage) => {
+                write!(
+                    f,
+                    "it is on {storage}; two systems that write one vault destroy it"
+                )
+            }
+            Self::Copy => f.write_str("it was opened as a copy"),
+        }
+    }
+}
+
+impl std::error::Error for ReadOnlyReason {}
+
+/// Who may write a file while it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writers {
+    /// Nobody, as far as the answer goes: without a log the file alone is read, and no lock is
+    /// taken.
+    Nobody,
+    /// Somebody may, through another mount or as another user.
+    Possible,
+}
+
+impl Writers {
+    /// Whether a read-only vault at `path` can still be written by somebody.
+    pub(super) fn of(path: &Path) -> Self {
+        match mount_of(path).is_some_and(|mount| mount.is_immutable) {
+            true => Self::Nobody,
+            false => Self::Possible,
+        }
+    }
+}
+
+/// Why the vault at `path` cannot be written, if it cannot.
+///
+/// # Errors
+/// When it cannot be read either.
+pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultError> {
+    if let Some(storage) = refused_storage(parent(path)) {
+        return Ok(Some(ReadOnlyReason::SharedStorage(Box::new(storage))));
+    }
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, AtFlags, CWD, accessat};
+        use rustix::io::Errno;
+        let check = |path: &Path, access| {
+            // SQLite says no more than that it cannot; the system says why.
+            accessat(CWD, path, access, AtFlags::EACCESS)
+        };
+        check(path, Access::READ_OK).map_err(|errno| FileError::io("open", path)(errno.into()))?;
+        // The directory, too: SQLite makes its log there.
+        let dir = path.parent().unwrap_or(path);
+        for place in [path, dir] {
+            match check(place, Access::WRITE_OK) {
+                Ok(()) => {}
+                Err(Errno::ROFS) => {
+                    let mount = mount_of(place).filter(|mount| mount.is_mounted_read_only);
+                    let mount = mount.map(|mount| mount.point);
+                    return Ok(Some(ReadOnlyReason::Medium { mount }));
+                }
+                Err(Errno::ACCESS | Errno::PERM) => {
+                    let path = place.to_owned();
+                    return Ok(Some(ReadOnlyReason::Permission { path }));
+                }
+                Err(errno) => return Err(FileError::io("open", place)(errno.into()).into()),
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Opens what may be a vault to be read. Nothing is written or made, and what is read is one
+/// committed state, whatever log is beside the file and whoever writes it.
+///
+/// SQLite reads a log where its index is beside it, also one that a killed process left. Without an
+/// index there is nothing that it could lock: then the file alone is read if it has no log and
+/// nobody writes it, and else a copy in memory.
+pub(super) fn connect_to_read(
+    path: &Path,
+    writers: Writers,
+    patience: Duration,
+) -> Result<Connection, VaultError> {
+    // Another kernel does not see our locks, and its index is not ours to read.
+    if refused_storage(parent(path)).is_some() {
+        return image::open(path, patience);
+    }
+    let length = |end| std::fs::metadata(beside(path, end)).map(|meta| meta.len());
+    let has = |end| length(end).is_ok_and(|length| length > 0);
+    let is_alone = !has("-wal") && !has("-journal");
+    let how = match writers {
+        Writers::Nobody if is_alone => "immutable=1",
+        // SQLite would make a log that is not there.
+        _ if has("-shm") && length("-wal").is_ok() => "readonly_shm=1",
+        _ => return image::open(path, patience),
+    };
+    match connect_by(path, how, patience) {
+        Err(VaultError::Storage { source, .. }) if is_for_want_of_writing(&*source) => {
+            image::open(path, patience)
+        }
+        connected => connected,
+    }
+}
+
+/// Whether SQLite could not open a file because it could not write beside it.
+fn is_for_want_of_writing(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<rusqlite::Error>();
+    let code = error.and_then(rusqlite::Error::sqlite_error_code);
+    matches!(
+        code,
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure)
+    )
+}
+
+fn connect_by(path: &Path, how: &str, patience: Duration) -> Result<Connection, VaultError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_URI;
+    // Source of the escapes: SQLite, Uniform Resource Identifiers.
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte));
+            }
+            other => uri.push_str(&format!("%{other:02x}")),
+        }
+    }
+    uri.push('?');
+    uri.push_str(how);
+    let conn = Connection::open_with_flags(uri, flags).at(path, "open")?;
+    harden(&conn, path)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .at(path, "open")?;
+    conn.busy_timeout(patience).at(path, "open")?;
+    keep_in_memory(&conn, path)?;
+    // Whether the log can be read shows with the first look at it.
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .at(path, "read")?;
+    Ok(conn)
+}
+
+/// Keeps what SQLite sorts in memory: there may be no place for a temporary file.
+pub(super) fn keep_in_memory(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    conn.pragma_update(None, "temp_store", "MEMORY")
+        .at(path, "open")
+}
+
+/// Sets what every connection must have.
+pub(super) fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
+        .at(path, "open")?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
+        .at(path, "open")?;
+    // One plan a statement, whatever is bound. Without it a statement with a range is prepared anew
+    // each time it is run: a fifth of the time of a query of the record.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .at(path, "open")?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384;")
+        .at(path, "open")
+}
