@@ -555,3 +555,26 @@ fn a_log_that_is_torn_is_read_as_sqlite_reads_it() {
         );
     }
 }
+
+#[test]
+fn what_lies_beside_and_makes_no_sense_changes_nothing() {
+    let home = home();
+    let head = home.run(&["audit", "head"]).ok();
+    let mut journal = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    journal.extend([0, 0, 0, 1, 0, 0, 0, 0]);
+    for size in [u32::MAX, 512, 4096] {
+        journal.extend(size.to_be_bytes());
+    }
+    journal.resize(8192, 0);
+    for beside in ["-wal", "-journal"] {
+        for bytes in [&journal[..], &[0; 40], &[7; 5000]] {
+            let path = format!("{VAULT}{beside}");
+            home.write(&path, bytes);
+            let Some(run) = Medium::View.run(&home, &["audit", "head"]) else {
+                return;
+            };
+            assert_eq!(run.ok(), head, "{beside}");
+            fs::remove_file(home.at(&path)).unwrap();
+        }
+    }
+}
