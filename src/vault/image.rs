@@ -173,6 +173,9 @@ fn replay(image: &mut Vec<u8>, log: &[u8]) {
     let Some((known, pages)) = committed else {
         return;
     };
+    if pages * page_size > image.len() + log.len() {
+        return; // no log has that: where the pages come from is not here
+    }
     image.resize(pages * page_size, 0);
     for (number_of_page, page) in known {
         put_page(image, number_of_page, page);
@@ -191,10 +194,10 @@ fn roll_back(image: &mut Vec<u8>, journal: &[u8]) {
             let size = |at| number(header, at) as usize;
             (size(16), size(20), size(24))
         });
-        if !is_page_size(page_size) || sector == 0 {
+        let is_possible = pages * page_size <= image.len() + journal.len();
+        if !is_page_size(page_size) || sector == 0 || !is_possible {
             break;
         }
-        image.truncate(pages * page_size);
         image.resize(pages * page_size, 0);
         at += sector;
         for _ in 0..count {
