@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
+use crate::domain::{shell_quoted_path, shown_path};
+
 /// What is wrong with a file, directory or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -141,7 +143,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, owner, mode) = (self.path.display(), self.owner, self.mode & 0o777);
+        let (path, owner, mode) = (shown_path(&self.path), self.owner, self.mode & 0o777);
         match self.fault {
             Fault::Owner => {
                 let uid = self.uid;
@@ -164,7 +166,7 @@ impl fmt::Display for Refusal {
             )?,
         }
         match &self.asked {
-            Some(asked) => write!(f, ", so {} is not used", asked.display()),
+            Some(asked) => write!(f, ", so {} is not used", shown_path(asked)),
             None => Ok(()),
         }
     }
@@ -172,10 +174,12 @@ impl fmt::Display for Refusal {
 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
+    let Some(text) = path.to_str() else {
+        return shell_quoted_path(path);
+    };
     let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
     if text.chars().all(is_plain) {
-        return text;
+        return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -93,7 +93,7 @@ impl Install {
     /// What is to be run: this program, as it was called.
     fn job(&self, context: &Context, global: &Global) -> Result<Job, Failure> {
         let layout = &context.layout;
-        let program = this_program(context.env.get("PATH")).map_err(|error| Failure::Refused {
+        let program = this_program(context.env.raw("PATH")).map_err(|error| Failure::Refused {
             what: format!("where this program lies is not known: {error}"),
             next: "Call it by its path.".to_owned(),
         })?;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use clawkeep::domain::shell_quoted_path;
 use clawkeep::platform::{FileError, LockError};
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
 
@@ -181,10 +182,12 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
 
 /// A path as a shell takes it.
 pub(super) fn quoted(path: &std::path::Path) -> String {
-    let text = path.display().to_string();
+    let Some(text) = path.to_str() else {
+        return shell_quoted_path(path);
+    };
     let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
     if text.chars().all(is_plain) {
-        return text;
+        return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }
