@@ -365,6 +365,7 @@ impl Layout {
     #[must_use]
     pub fn shorten_home(&self, path: &Path) -> String {
         match path.strip_prefix(&self.home) {
+            _ if !self.has_home => shown_path(path).into_owned(),
             Ok(rest) if rest.as_os_str().is_empty() => "~".to_owned(),
             Ok(rest) => shown_path(&Path::new("~").join(rest)).into_owned(),
             Err(_) => shown_path(path).into_owned(),

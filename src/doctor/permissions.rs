@@ -6,7 +6,9 @@ use super::words::shell_path;
 use super::{Evidence, Finding, FindingId, Repair};
 use crate::config::Layout;
 use crate::export::StorePlace;
-use crate::platform::{Access, Fault, FileError, Permissions, Refusal, check_trusted};
+use crate::platform::{
+    Access, Fault, FileError, Permissions, Refusal, check_trusted, is_mounted_secret,
+};
 
 /// What others must not do with a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         let Some(permissions) = Permissions::of(&path) else {
             continue;
         };
+        if kept == Kept::Secret && is_mounted_secret(&path) {
+            continue; // root's, and open to whoever is in the container
+        }
         if !permissions.is_ours {
             if !is_foreign || path == layout.state_dir {
                 found.push(foreign(layout, path, permissions));
@@ -138,8 +143,8 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
     {
         paths.push((dir.to_owned(), Kept::Unchanged)); // chosen by the user, with whatever else is in it
     }
-    if let Some(file) = layout.named_key_file() {
-        paths.push((file.to_owned(), Kept::Secret));
+    for file in [layout.named_key_file(), layout.passphrase_file()] {
+        paths.extend(file.map(|file| (file.to_owned(), Kept::Secret)));
     }
     if let Some(vault) = evidence.vault.locked() {
         let own = layout.key_file_dir().join(format!("{}.key", vault.id()));

@@ -67,11 +67,14 @@ impl FileError {
 
     /// Says what was to be used, where something above or behind it is at fault.
     #[cfg(unix)]
-    pub(super) fn asked_for(self, asked: &Path) -> Self {
+    pub(super) fn asked_for(self, asked: &Path, access: Access) -> Self {
         match self {
-            Self::Untrusted(refusal) if refusal.path != asked => {
+            Self::Untrusted(refusal) => {
                 let mut refusal = Arc::unwrap_or_clone(refusal);
-                refusal.asked = Some(asked.to_owned());
+                if refusal.path != asked {
+                    refusal.asked = Some(asked.to_owned());
+                }
+                refusal.is_secret = access == Access::Secret;
                 Self::Untrusted(Arc::new(refusal))
             }
             other => other,

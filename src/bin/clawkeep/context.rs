@@ -794,9 +794,9 @@ fn environment() -> Env {
 /// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.
 pub(crate) fn session_bus(env: &Env) -> SessionBus {
     let socket = env
-        .get("XDG_RUNTIME_DIR")
+        .raw("XDG_RUNTIME_DIR")
         .map(|dir| Path::new(dir).join("bus"));
-    if env.get("DBUS_SESSION_BUS_ADDRESS").is_some() || socket.is_some_and(|socket| socket.exists())
+    if env.raw("DBUS_SESSION_BUS_ADDRESS").is_some() || socket.is_some_and(|socket| socket.exists())
     {
         SessionBus::Present
     } else {

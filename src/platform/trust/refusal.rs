@@ -57,6 +57,9 @@ pub struct Refusal {
     pub mode: u32,
     /// This process's user id.
     pub uid: u32,
+    /// Whether a secret was to be read.
+    pub(in crate::platform) is_secret: bool,
+    is_home: bool,
     is_dir: bool,
     /// The argument of `chmod` that fixes it.
     change: &'static str,
@@ -69,7 +72,7 @@ impl Refusal {
         path: &Path,
         meta: &Metadata,
         (fault, change): (Fault, &'static str),
-        obstacle: Option<Obstacle>,
+        (obstacle, is_home): (Option<Obstacle>, bool),
     ) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         Self {
@@ -80,6 +83,8 @@ impl Refusal {
             group: meta.gid(),
             mode: meta.mode() & 0o1777,
             uid: crate::platform::process::effective_uid(),
+            is_secret: false,
+            is_home,
             is_dir: meta.is_dir(),
             change,
             obstacle,
@@ -91,6 +96,27 @@ impl Refusal {
     pub fn is_fixed_by_chmod(&self) -> bool {
         let is_of_mode = !matches!(self.fault, Fault::Owner | Fault::Links(_));
         is_of_mode && self.obstacle.is_none() && !self.is_shared_dir() && self.owner == self.uid
+    }
+
+    /// Whether this user may change its mode, or its owner, here.
+    fn is_changed_by_this_user(&self) -> bool {
+        let is_fixed_there = matches!(self.obstacle, Some(Obstacle::ReadOnly { .. }));
+        (self.owner == self.uid || self.uid == 0) && !is_fixed_there
+    }
+
+    /// How to hand over a secret whose file this user cannot change.
+    fn secret_remedy(&self) -> String {
+        let path = quoted(self.asked.as_deref().unwrap_or(&self.path));
+        let admitted = match self.fault {
+            Fault::Owner => format!(
+                "If that user may know it: CLAWKEEP_TRUSTED=uid:{}. Else give",
+                self.owner
+            ),
+            _ => "You cannot change that here. Give".to_owned(),
+        };
+        format!(
+            "{admitted} a passphrase on stdin: clawkeep --passphrase-file - … < {path}. Or have a key or passphrase handed over as a container's secret, on a mount of its own, or by systemd in CREDENTIALS_DIRECTORY: LoadCredential=clawkeep.passphrase:{path} (clawkeep.key for a key file)"
+        )
     }
 
     fn is_shared_dir(&self) -> bool {
@@ -109,6 +135,10 @@ impl Refusal {
         };
         let chmod = format!("{sudo}chmod {} {path}", self.change);
         match (self.fault, &self.obstacle) {
+            _ if self.is_secret && !self.is_changed_by_this_user() => self.secret_remedy(),
+            (Fault::Owner, _) if self.is_home => format!(
+                "HOME is another user's directory. Set it to your own (with sudo: sudo -H clawkeep …), or run the command as the owner: sudo -u '#{owner}' clawkeep …"
+            ),
             (Fault::Owner, _) if uid == 0 => format!(
                 "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: chown 0 {path}, or admit the owner: CLAWKEEP_TRUSTED=uid:{owner}"
             ),

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::keychain::keychain_remedy;
 use clawkeep::domain::shell_quoted_path;
 use clawkeep::platform::{FileError, LockError};
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
@@ -138,8 +139,11 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return "Unlock the keychain that holds it, or put its item back from a copy. No new key can open this vault."
             .to_owned();
     }
-    if any(|problem| matches!(problem, KeyProblem::Keychain(_))) {
-        return "Unlock the keychain (log in to the desktop session that holds it) and run the command again.".to_owned();
+    if let Some(error) = problems.iter().find_map(|problem| match problem {
+        KeyProblem::Keychain(error) => Some(error),
+        _ => None,
+    }) {
+        return keychain_remedy(error);
     }
     format!(
         "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new key can open this vault."
