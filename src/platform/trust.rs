@@ -222,19 +222,22 @@ impl Trust {
         limit: u64,
     ) -> Result<Option<Contents>, FileError> {
         match self.read_own(path, access, limit) {
-            Err(FileError::Symlink { .. }) if self.is_mounted_secret(path) => {
-                self.read(path, access, limit)
-            }
+            Err(link @ FileError::Symlink { .. }) => match self.check(path, Access::Read) {
+                Ok(real) if !self.is_at_mount_for_secrets(&real) => Err(link),
+                _ => self.read(path, access, limit),
+            },
             other => other,
         }
     }
 
     /// Whether a path leads to a secret that Docker, Podman or Kubernetes mounted, which may be used and is not this user's to change.
     fn is_mounted_secret(&self, path: &Path) -> bool {
-        let Ok(real) = self.check(path, Access::Secret) else {
-            return false;
-        };
-        matches!(lstat(&real), Ok(Some(meta)) if meta.is_file() && self.is_for_secrets(&real, &meta))
+        self.check(path, Access::Secret)
+            .is_ok_and(|real| self.is_at_mount_for_secrets(&real))
+    }
+
+    fn is_at_mount_for_secrets(&self, real: &Path) -> bool {
+        matches!(lstat(real), Ok(Some(meta)) if meta.is_file() && self.is_for_secrets(real, &meta))
     }
 
     /// The rights that others must not have on what is there. A secret on a mount of its own may be read by whoever is in the

@@ -292,7 +292,7 @@ pub enum KeyProblem {
     #[error("the recovery code could not be shown")]
     NotShown,
     /// A key that the service manager or the container provides is its to replace.
-    #[error("the key file {} is provided by the service manager or the container", path.display())]
+    #[error("the key file {} is the service manager's or the container's", path.display())]
     Provided {
         /// The file.
         path: PathBuf,

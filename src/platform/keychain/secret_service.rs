@@ -50,11 +50,15 @@ fn unreachable(error: &StoreError) -> Unreachable {
 
 fn by_bus(error: &zbus::Error) -> Unreachable {
     match error {
-        zbus::Error::InputOutput(error) if error.kind() == ErrorKind::PermissionDenied => {
+        zbus::Error::InputOutput(error) | zbus::Error::Connection(error, _)
+            if error.kind() == ErrorKind::PermissionDenied =>
+        {
             Unreachable::OthersBus(Reason::new(error))
         }
         zbus::Error::Handshake(_) => Unreachable::OthersBus(Reason::new(error)),
-        zbus::Error::InputOutput(_) | zbus::Error::Address(_) => Unreachable::StaleBus,
+        zbus::Error::InputOutput(_) | zbus::Error::Connection(_, _) | zbus::Error::Address(_) => {
+            Unreachable::StaleBus
+        }
         // What it says beside its name may be anything.
         zbus::Error::MethodError(name, _, _) => Unreachable::NoService(Reason::new(name)),
         zbus::Error::FDO(error) => Unreachable::NoService(Reason::new(error)),

@@ -106,8 +106,7 @@ impl Refusal {
 
     /// How to hand over a secret whose file this user cannot change.
     fn secret_remedy(&self) -> String {
-        let path = quoted(self.asked.as_deref().unwrap_or(&self.path));
-        let admitted = match self.fault {
+        let begin = match self.fault {
             Fault::Owner => format!(
                 "If that user may know it: CLAWKEEP_TRUSTED=uid:{}. Else give",
                 self.owner
@@ -115,7 +114,7 @@ impl Refusal {
             _ => "You cannot change that here. Give".to_owned(),
         };
         format!(
-            "{admitted} a passphrase on stdin: clawkeep --passphrase-file - … < {path}. Or have a key or passphrase handed over as a container's secret, on a mount of its own, or by systemd in CREDENTIALS_DIRECTORY: LoadCredential=clawkeep.passphrase:{path} (clawkeep.key for a key file)"
+            "{begin} the passphrase on stdin (--passphrase-file -), mount the file as a container's secret, or have systemd hand it over in CREDENTIALS_DIRECTORY (LoadCredential=clawkeep.key:FILE or clawkeep.passphrase:FILE)"
         )
     }
 
@@ -133,14 +132,19 @@ impl Refusal {
         } else {
             "sudo "
         };
+        let own_home = if self.is_home {
+            ". To use root's own home: sudo -H clawkeep …"
+        } else {
+            ""
+        };
         let chmod = format!("{sudo}chmod {} {path}", self.change);
         match (self.fault, &self.obstacle) {
             _ if self.is_secret && !self.is_changed_by_this_user() => self.secret_remedy(),
-            (Fault::Owner, _) if self.is_home => format!(
-                "HOME is another user's directory. Set it to your own (with sudo: sudo -H clawkeep …), or run the command as the owner: sudo -u '#{owner}' clawkeep …"
+            (Fault::Owner, _) if self.is_home && uid != 0 => format!(
+                "HOME names another user's directory: set it to your own, or run the command as the owner: sudo -u '#{owner}' clawkeep …"
             ),
             (Fault::Owner, _) if uid == 0 => format!(
-                "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: chown 0 {path}, or admit the owner: CLAWKEEP_TRUSTED=uid:{owner}"
+                "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: chown 0 {path}, or admit the owner: CLAWKEEP_TRUSTED=uid:{owner}{own_home}"
             ),
             (Fault::Owner, _) => format!(
                 "If it is to be yours: sudo chown {uid} {path}. Else run the command as the owner: sudo -u '#{owner}' clawkeep …"

@@ -12,7 +12,7 @@ pub(super) fn keychain_remedy(error: &KeychainError) -> String {
     let KeychainError::Unreachable(cause) = error else {
         return match error {
             KeychainError::NoAnswer { .. } => format!(
-                "Answer what the keychain asks on your desktop, or restart it if it hangs, and run the command again. To need no keychain, {KEY_FILE}"
+                "Unlock the keychain where it asks, on your desktop, or restart it if it hangs, and run the command again. To need no keychain, {KEY_FILE}"
             ),
             _ => "Unlock the keychain (log in to the desktop session that holds it) and run the command again.".to_owned(),
         };

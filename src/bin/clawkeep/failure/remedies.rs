@@ -1,10 +1,11 @@
 //! What to do next, where a vault, a backup, a key, a file or a lock is what failed.
 
 use std::io;
+use std::path::Path;
 
 use super::keychain::keychain_remedy;
 use clawkeep::domain::shell_quoted_path;
-use clawkeep::platform::{FileError, LockError};
+use clawkeep::platform::{FileError, LockError, Permissions, Trust};
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
 
 pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
@@ -166,6 +167,12 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
             "Name a file that is there, in a directory that is there.".to_owned()
         }
         FileError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            if let Some(home) = closed_home(path) {
+                return Some(format!(
+                    "The home directory is {}, where this user can make no files. Name one of yours: HOME=DIR clawkeep …",
+                    quoted(home)
+                ));
+            }
             let dir = path.parent().unwrap_or(path);
             format!(
                 "See who owns it and who may use it: ls -ld {} {}",
@@ -184,8 +191,17 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
     })
 }
 
+/// The home directory, where that is why nothing could be made at `path`: it is not there, or not this user's, as in a
+/// container that runs as a user without an account.
+fn closed_home(path: &Path) -> Option<&'static Path> {
+    let home = Trust::current().home()?;
+    let is_below = path.starts_with(home) || home.starts_with(path);
+    let is_ours = Permissions::of(home).is_some_and(|found| found.is_dir && found.is_ours);
+    (is_below && !is_ours).then_some(home)
+}
+
 /// A path as a shell takes it.
-pub(super) fn quoted(path: &std::path::Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let Some(text) = path.to_str() else {
         return shell_quoted_path(path);
     };
