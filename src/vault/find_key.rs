@@ -13,7 +13,7 @@ use crate::crypto::{
     Argon2id, SlotKey, SlotKind, SlotRecord, looks_like_recovery_code, parse_keyfile,
     parse_recovery_code,
 };
-use crate::domain::VaultId;
+use crate::domain::{VaultId, shown_path};
 use crate::platform::{Access, Keychain, read_secret};
 
 /// A key file is three short lines.
@@ -87,7 +87,7 @@ pub(super) fn from_files(
             });
         }
         if is_there {
-            let place = place.display().to_string();
+            let place = shown_path(&place).into_owned();
             return Err(KeyProblem::WrongKey { place });
         }
     }

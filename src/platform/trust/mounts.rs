@@ -14,7 +14,7 @@ const WITHOUT_MODES: [&str; 9] = [
 /// File systems in memory, on which Kubernetes and Docker put secrets.
 const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
 /// Where a file system in memory is mounted for everything, not for secrets alone. Source: file-hierarchy(7).
-const FOR_EVERYTHING: [&str; 12] = [
+const FOR_EVERYTHING: [&str; 11] = [
     "/",
     "/dev",
     "/dev/shm",
@@ -26,7 +26,6 @@ const FOR_EVERYTHING: [&str; 12] = [
     "/var/lock",
     "/var/run",
     "/var/tmp",
-    "/mnt",
 ];
 
 /// The mounts that this process sees.

@@ -110,7 +110,7 @@ fn a_secret_on_an_ordinary_disk_or_that_others_can_write_is_refused() {
         (docker("0464"), "can be written by other users"),
         (
             format!(
-                "{}; mount -o remount,rw,mode=0777 secrets",
+                "{}; mount -o remount,rw secrets; chmod 0777 secrets",
                 kubernetes("0444")
             ),
             "can be written by other users",
