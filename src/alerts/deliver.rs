@@ -1,5 +1,6 @@
 //! One message to one target. What is said of a failure names no address: a webhook's is itself a secret.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
@@ -58,7 +59,7 @@ pub(super) struct Surroundings {
     pub(super) host: String,
     pub(super) bus: SessionBus,
     /// The environment of programs that are run.
-    pub(super) env: Vec<(String, String)>,
+    pub(super) env: Vec<(OsString, OsString)>,
 }
 
 /// Delivers a message.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +39,7 @@ pub struct Means {
     /// Whether there may be a desktop.
     pub bus: SessionBus,
     /// The environment of programs that are run.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<(OsString, OsString)>,
     /// The lock that whoever tells holds, so that two processes do not tell the same.
     pub lock: PathBuf,
     /// Who this is.

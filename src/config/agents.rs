@@ -31,10 +31,10 @@ pub fn status_agent(layout: &Layout, settings: &Settings, env: &Env, id: Option<
         return by_id(layout, settings, &AgentName::from_id(id));
     }
     let named = env
-        .trimmed("CLAWDBOT_AGENT_DIR")
-        .or_else(|| env.trimmed("PI_CODING_AGENT_DIR"));
+        .path("CLAWDBOT_AGENT_DIR")
+        .or_else(|| env.path("PI_CODING_AGENT_DIR"));
     let dir = match named {
-        Some(dir) => layout.user_path(Path::new(dir)),
+        Some(dir) => layout.user_path(dir),
         None => plain_dir(layout, &AgentName::default()),
     };
     by_dir(layout, settings, dir)
@@ -179,7 +179,12 @@ mod tests {
         fn shown(&self, agent: &AgentRef) -> (String, String) {
             let layout = self.layout();
             (
-                layout.shorten_home(Path::new(agent.name.as_str())),
+                layout.shorten_home(
+                    &agent
+                        .name
+                        .dir()
+                        .unwrap_or_else(|| agent.name.as_str().into()),
+                ),
                 layout.shorten_home(&agent.dir),
             )
         }

@@ -1,7 +1,9 @@
 //! The environment as a value, and which variables carry a provider's secret.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::{Layout, Settings, ShellFault, dotenv, shell_env};
 use crate::domain::ProviderId;
@@ -36,6 +38,12 @@ pub enum EnvFault {
     /// A `.env` file, or the home of the login shell, is somebody else's to change.
     #[error("keys were not looked for everywhere")]
     File(#[from] FileError),
+    /// A variable that carries a key is not text.
+    #[error("{name} is not used: its value is not UTF-8")]
+    NotText {
+        /// The variable.
+        name: &'static str,
+    },
 }
 
 fn carries_provider_secret(name: &str) -> bool {
@@ -45,9 +53,13 @@ fn carries_provider_secret(name: &str) -> bool {
 }
 
 /// Environment variables, handed in by the program's edge. `Debug` shows how many, never a value: API keys are among them.
+///
+/// Names and values are bytes, as the system has them. A value is read as text ([`Env::get`]) or as a
+/// path ([`Env::path`]), and an empty one counts as unset.
 #[derive(Clone, Default)]
 pub struct Env {
-    variables: BTreeMap<String, String>,
+    variables: BTreeMap<OsString, OsString>,
+    account_home: Option<PathBuf>,
     from_shell: Vec<&'static str>,
 }
 
@@ -59,11 +71,25 @@ impl fmt::Debug for Env {
 
 impl Env {
     /// Takes pairs of name and value; of a repeated name the last counts.
-    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub fn from_pairs<T: Into<OsString>>(pairs: impl IntoIterator<Item = (T, T)>) -> Self {
+        let pairs = pairs.into_iter();
         Self {
-            variables: pairs.into_iter().collect(),
+            variables: (pairs.map(|(name, value)| (name.into(), value.into()))).collect(),
+            account_home: None,
             from_shell: Vec::new(),
         }
+    }
+
+    /// Sets the home directory that the user database has for this user: it counts where `HOME` is not set.
+    #[must_use]
+    pub fn with_account_home(mut self, home: Option<PathBuf>) -> Self {
+        self.account_home = home.filter(|home| home.is_absolute());
+        self
+    }
+
+    /// The home directory of the user database, where it is known.
+    pub(super) fn account_home(&self) -> Option<&Path> {
+        self.account_home.as_deref()
     }
 
     /// As it is to be used for finding keys: where it sets nothing, what `.env` files set, then what the configuration sets,
@@ -72,13 +98,13 @@ impl Env {
     #[must_use]
     pub fn completed(&self, layout: &Layout, settings: &Settings) -> (Self, Vec<EnvFault>) {
         let mut env = self.clone();
-        let mut faults = Vec::new();
+        let mut faults: Vec<EnvFault> = self.not_text().collect();
         for path in layout.dotenv_files() {
             match dotenv::load(&path, carries_provider_secret) {
                 Ok(variables) => {
                     for (name, value) in variables {
-                        let variable = env.variables.entry(name);
-                        variable.or_insert_with(|| value.as_str().to_owned());
+                        let variable = env.variables.entry(name.into());
+                        variable.or_insert_with(|| value.as_str().into());
                     }
                 }
                 Err(error) => faults.push(EnvFault::File(error)),
@@ -87,13 +113,13 @@ impl Env {
         for (name, value) in settings.expose_variables() {
             let is_secret = carries_provider_secret(name) || shell_env::is_expected(name);
             if is_secret && env.trimmed(name).is_none() {
-                env.variables.insert(name.to_owned(), value.to_owned());
+                env.variables.insert(name.into(), value.into());
             }
         }
         match self.ask_shell(&env, layout, settings) {
             Ok(added) => {
                 for (name, value) in added {
-                    env.variables.insert(name.to_owned(), value);
+                    env.variables.insert(name.into(), value.into());
                     env.from_shell.push(name);
                 }
             }
@@ -135,27 +161,50 @@ impl Env {
     }
 
     /// Every variable.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.variables
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
-    /// A variable's value as it stands; an empty one counts as unset.
+    /// The variables that carry a provider's secret and are not text.
+    fn not_text(&self) -> impl Iterator<Item = EnvFault> {
+        let names = PROVIDER_VARIABLES.iter().flat_map(|(_, names)| *names);
+        names
+            .filter(|name| self.raw(name).is_some_and(|value| value.to_str().is_none()))
+            .map(|name| EnvFault::NotText { name })
+    }
+
+    /// A variable's bytes as they stand; an empty one counts as unset.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&OsStr> {
+        let value = self.variables.get(OsStr::new(name))?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// A variable's text as it stands; an empty one counts as unset, and so does one that is not UTF-8.
+    /// [`Layout::resolve`] refuses the latter where it would have decided something.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.raw(name)?.to_str()
     }
 
-    /// A variable's value without surrounding space; one of nothing but space counts as unset.
+    /// A variable's text without surrounding space; one of nothing but space counts as unset.
     #[must_use]
     pub fn trimmed(&self, name: &str) -> Option<&str> {
         self.get(name)
             .map(str::trim)
             .filter(|value| !value.is_empty())
+    }
+
+    /// The path in a variable, byte for byte but for surrounding space; one of nothing but space counts as unset.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<&Path> {
+        let value = self.raw(name)?;
+        let value = value
+            .to_str()
+            .map_or_else(|| trim(value), |text| OsStr::new(text.trim()));
+        (!value.is_empty()).then_some(Path::new(value))
     }
 
     /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as the reference reads switches.
@@ -165,6 +214,18 @@ impl Env {
             matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on")
         })
     }
+}
+
+/// A value that is not text, without the ASCII space around it.
+#[cfg(unix)]
+fn trim(value: &OsStr) -> &OsStr {
+    use std::os::unix::ffi::OsStrExt as _;
+    OsStr::from_bytes(value.as_bytes().trim_ascii())
+}
+
+#[cfg(not(unix))]
+fn trim(value: &OsStr) -> &OsStr {
+    value
 }
 
 /// A secret for a provider, found in the environment. `Debug` shows the variable's name only.
@@ -239,6 +300,34 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         )
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_is_bytes_and_text_is_text() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let pairs = [
+            ("A", &b" /caf\xe9 "[..]),
+            ("B", b" \t"),
+            ("C", b" /a b\n%\"' "),
+            ("D", b""),
+            ("\u{e9}", b"/x"),
+        ];
+        let bytes = |text: &[u8]| OsStr::from_bytes(text).to_owned();
+        let env =
+            Env::from_pairs(pairs.map(|(name, value)| (bytes(name.as_bytes()), bytes(value))));
+        let path = |name| env.path(name).map(|path| path.as_os_str().as_bytes());
+        assert_eq!(path("A"), Some(&b"/caf\xe9"[..]));
+        assert_eq!((path("B"), path("D"), path("E")), (None, None, None));
+        assert_eq!(path("C"), Some(&b"/a b\n%\"'"[..]));
+        assert_eq!((env.get("A"), env.trimmed("A")), (None, None));
+        assert_eq!(env.raw("A"), Some(OsStr::from_bytes(b" /caf\xe9 ")));
+        let key = Env::from_pairs([(bytes(b"OPENAI_API_KEY"), bytes(b"sk-\xff"))]);
+        let faults: Vec<String> = key.not_text().map(|fault| fault.to_string()).collect();
+        assert_eq!(
+            faults,
+            ["OPENAI_API_KEY is not used: its value is not UTF-8"]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where OpenClaw keeps its state. Whether a directory is OpenClaw's is `platform::openclaw`'s to say.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Env, Layout};
 pub use crate::platform::openclaw::{Evidence, is_openclaw_dir};
@@ -13,8 +13,8 @@ pub const STATE_DIR_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 /// `OPENCLAW_STATE_DIR` names, and `~/.openclaw`.
 #[must_use]
 pub fn named_dirs(layout: &Layout, env: &Env) -> Vec<PathBuf> {
-    let by_variable = env.trimmed(STATE_DIR_VARIABLE);
-    let by_variable = by_variable.map(|dir| layout.user_path(Path::new(dir)));
+    let by_variable = env.path(STATE_DIR_VARIABLE);
+    let by_variable = by_variable.map(|dir| layout.user_path(dir));
     let mut dirs: Vec<PathBuf> = by_variable.into_iter().collect();
     let usual = layout.home.join(STATE_DIR_NAME);
     if !dirs.contains(&usual) {
@@ -36,6 +36,7 @@ pub fn find(layout: &Layout, env: &Env) -> Option<PathBuf> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     use super::super::Overrides;
     use super::*;

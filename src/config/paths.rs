@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::vault_home::{Rule, SETTINGS, VAULT, VaultHome};
 use super::{Env, openclaw};
-use crate::domain::VaultId;
+use crate::domain::{VaultId, escaped, shown_path};
 use crate::platform::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
 };
@@ -19,15 +19,38 @@ pub const TRUSTED_VARIABLE: &str = "CLAWKEEP_TRUSTED";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathError {
-    /// There is no home directory in the environment.
+    /// There is no home directory in the environment, nor in the user database.
     #[error(
-        "the home directory is not known: HOME is not set. Set HOME to the absolute path of your home directory"
+        "the home directory is not known: HOME is not set, and the user database has none for this user. Set HOME to a directory of yours, or name one for all files with --state-dir DIR"
     )]
     NoHome,
     /// The home directory is a relative path, which would mean another place in every directory.
-    #[error("HOME is `{}`, which is not an absolute path. Set HOME to the absolute path of your home directory", .0.display())]
+    #[error("HOME is `{}`, which is not an absolute path. Set HOME to the absolute path of your home directory", escaped(&shown_path(.0)))]
     RelativeHome(PathBuf),
+    /// A variable that is text is not.
+    #[error("{name} is `{}`, which is not UTF-8. Set {name} to text, or unset it", escaped(.value))]
+    NotText {
+        /// The variable.
+        name: &'static str,
+        /// Its value, with bytes that are not UTF-8 written out.
+        value: String,
+    },
 }
+
+/// The variables of this program's that are text and decide something.
+const TEXT_VARIABLES: [&str; 3] = [
+    TRUSTED_VARIABLE,
+    "CLAWDBOT_LOAD_SHELL_ENV",
+    "CLAWDBOT_SHELL_ENV_TIMEOUT_MS",
+];
+
+/// The variables of the XDG Base Directory Specification that are read.
+const XDG_VARIABLES: [&str; 4] = [
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+];
 
 /// What the command line says about paths.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +70,10 @@ pub struct Overrides {
 /// The gateway's files and ours need not lie together: a vault is used wherever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The user's home directory.
+    /// The user's home directory. Where the user has none, the state directory that was named.
     pub home: PathBuf,
+    /// Whether [`Layout::home`] is the user's, and not only what stands in for it.
+    pub has_home: bool,
     /// The gateway's state directory.
     pub state_dir: PathBuf,
     /// The directory of the vault and of our settings. `--vault` moves the vault alone.
@@ -87,35 +112,46 @@ impl Layout {
     /// Works out every path. `working_dir` is what relative paths are relative to.
     ///
     /// # Errors
-    /// When `HOME` (on Windows also `USERPROFILE`) is missing or relative.
+    /// When `HOME` (on Windows also `USERPROFILE`) is relative, or missing where neither the user database has a home
+    /// directory nor a state directory is named; when a variable that is text is not UTF-8.
     pub fn resolve(
         env: &Env,
         overrides: &Overrides,
         working_dir: &Path,
     ) -> Result<Self, PathError> {
-        let home = home_dir(env)?;
+        for name in TEXT_VARIABLES {
+            if let Some(value) = env.raw(name).filter(|value| value.to_str().is_none()) {
+                let value = shown_path(Path::new(value)).into_owned();
+                return Err(PathError::NotText { name, value });
+            }
+        }
+        let named_dir = (overrides.state_dir.as_deref())
+            .or_else(|| env.path("CLAWDBOT_STATE_DIR"))
+            .or_else(|| env.path("CLAWDIS_STATE_DIR"));
+        let (home, has_home) = match home_dir(env)? {
+            Some(home) => (home, true),
+            // `~` is in no directory then.
+            None => match named_dir.filter(|dir| !dir.starts_with("~")) {
+                Some(dir) => (without_dots(&working_dir.join(dir)), false),
+                None => return Err(PathError::NoHome),
+            },
+        };
         let place = Place {
             home: &home,
             working_dir,
         };
-        let named = |name: &str| {
-            env.trimmed(name)
-                .map(|path| place.user_path(Path::new(path)))
-        };
+        let named = |name: &str| env.path(name).map(|path| place.user_path(path));
         // Claude Code takes its variable as it stands: no trimming, no tilde.
         let claude_dir = env
-            .get("CLAUDE_CONFIG_DIR")
+            .raw("CLAUDE_CONFIG_DIR")
             .map(|path| place.absolute(Path::new(path)));
         let absolute = |name: &str| {
-            env.get(name)
+            env.raw(name)
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())
         };
 
-        let named_dir = (overrides.state_dir.as_deref())
-            .map(|path| place.user_path(path))
-            .or_else(|| named("CLAWDBOT_STATE_DIR"))
-            .or_else(|| named("CLAWDIS_STATE_DIR"));
+        let named_dir = named_dir.map(|path| place.user_path(path));
         let data_home = absolute("XDG_DATA_HOME")
             .or_else(|| absolute("LOCALAPPDATA").filter(|_| cfg!(windows)))
             .unwrap_or_else(|| home.join(".local").join("share"));
@@ -165,6 +201,7 @@ impl Layout {
             vault_dir,
             data_dir,
             home,
+            has_home,
         })
     }
 
@@ -261,13 +298,9 @@ impl Layout {
     #[must_use]
     pub fn variables(&self, env: &Env) -> Vec<(&'static str, PathBuf)> {
         let state_dirs = ["CLAWDBOT_STATE_DIR", "CLAWDIS_STATE_DIR"];
-        let state_dir = state_dirs
-            .into_iter()
-            .find(|name| env.trimmed(name).is_some());
+        let state_dir = state_dirs.into_iter().find(|name| env.path(name).is_some());
         let agent_dirs = ["CLAWDBOT_AGENT_DIR", "PI_CODING_AGENT_DIR"];
-        let agent_dir = agent_dirs
-            .into_iter()
-            .find(|name| env.trimmed(name).is_some());
+        let agent_dir = agent_dirs.into_iter().find(|name| env.path(name).is_some());
         // Handed on also where they name what is the default now: it may be another one by then.
         let of_user = [
             state_dir,
@@ -281,12 +314,12 @@ impl Layout {
             Some("CODEX_HOME"),
         ];
         let of_user = of_user.into_iter().flatten().filter_map(|name| {
-            let path = self.user_path(Path::new(env.trimmed(name)?));
+            let path = self.user_path(env.path(name)?);
             Some((name, path))
         });
         // Its default is not left out: a login in a keychain is named by whether the variable is set.
         let claude = env
-            .get("CLAUDE_CONFIG_DIR")
+            .raw("CLAUDE_CONFIG_DIR")
             .map(|dir| ("CLAUDE_CONFIG_DIR", self.working_dir.join(dir)));
         let xdg = [
             ("XDG_CONFIG_HOME", Some(&*self.config_home), ".config"),
@@ -297,7 +330,7 @@ impl Layout {
             .into_iter()
             .filter_map(|(name, dir, default)| Some((name, dir?, default)))
             .filter(|(name, dir, default)| {
-                env.get(name).is_some() && **dir != self.home.join(default)
+                env.raw(name).is_some() && **dir != self.home.join(default)
             });
         let trusted = env.trimmed(TRUSTED_VARIABLE);
         let trusted = trusted.map(|list| (TRUSTED_VARIABLE, PathBuf::from(list)));
@@ -318,28 +351,36 @@ impl Layout {
         .user_path(path)
     }
 
+    /// The variables that are ignored since their paths are relative. Source: XDG Base Directory Specification.
+    pub fn ignored_variables<'e>(
+        &self,
+        env: &'e Env,
+    ) -> impl Iterator<Item = (&'static str, &'e Path)> {
+        let read = |name| Some((name, Path::new(env.raw(name)?)));
+        let variables = XDG_VARIABLES.into_iter().filter_map(read);
+        variables.filter(|(_, path)| !path.is_absolute())
+    }
+
     /// A path as people read it, home written as `~`.
     #[must_use]
     pub fn shorten_home(&self, path: &Path) -> String {
         match path.strip_prefix(&self.home) {
+            _ if !self.has_home => shown_path(path).into_owned(),
             Ok(rest) if rest.as_os_str().is_empty() => "~".to_owned(),
-            Ok(rest) => Path::new("~").join(rest).display().to_string(),
-            Err(_) => path.display().to_string(),
+            Ok(rest) => shown_path(&Path::new("~").join(rest)).into_owned(),
+            Err(_) => shown_path(path).into_owned(),
         }
     }
 }
 
-fn home_dir(env: &Env) -> Result<PathBuf, PathError> {
-    let windows_home = || env.trimmed("USERPROFILE").filter(|_| cfg!(windows));
-    let home = PathBuf::from(
-        env.trimmed("HOME")
-            .or_else(windows_home)
-            .ok_or(PathError::NoHome)?,
-    );
-    if home.is_absolute() {
-        Ok(without_dots(&home))
-    } else {
-        Err(PathError::RelativeHome(home))
+/// The home directory as Node and Python find it: `HOME`, else that of the user database.
+fn home_dir(env: &Env) -> Result<Option<PathBuf>, PathError> {
+    let windows_home = || env.path("USERPROFILE").filter(|_| cfg!(windows));
+    let home = env.path("HOME").or_else(windows_home);
+    match home.or_else(|| env.account_home()) {
+        Some(home) if home.is_absolute() => Ok(Some(without_dots(home))),
+        Some(home) => Err(PathError::RelativeHome(home.to_owned())),
+        None => Ok(None),
     }
 }
 
@@ -515,10 +556,34 @@ mod tests {
         let resolve = |env: &Env| Layout::resolve(env, &Overrides::default(), Path::new("/work"));
         assert_eq!(resolve(&Env::default()), Err(PathError::NoHome));
         assert!(PathError::NoHome.to_string().contains("Set HOME"));
+        let homeless = |account: &str| Env::default().with_account_home(Some(account.into()));
+        let of_account = resolve(&homeless("/home/ana")).unwrap();
+        assert_eq!(
+            (of_account.home, of_account.has_home),
+            ("/home/ana".into(), true)
+        );
+        for none in ["", "ana"] {
+            assert_eq!(resolve(&homeless(none)), Err(PathError::NoHome), "{none:?}");
+        }
         let relative = Env::from_pairs([("HOME".to_owned(), "ana".to_owned())]);
         assert_eq!(
             resolve(&relative),
             Err(PathError::RelativeHome("ana".into()))
         );
+        // A state directory that is named stands in for it; one that is in the home directory cannot.
+        let named = |dir: &str| {
+            let env = Env::from_pairs([("CLAWDBOT_STATE_DIR", dir)]);
+            resolve(&env)
+        };
+        let layout = named("data").unwrap();
+        assert_eq!(
+            (layout.has_home, &*layout.home),
+            (false, Path::new("/work/data"))
+        );
+        assert_eq!(
+            layout.key_file_dir(),
+            Path::new("/work/data/.config/clawkeep")
+        );
+        assert_eq!(named("~/data"), Err(PathError::NoHome));
     }
 }

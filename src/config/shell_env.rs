@@ -1,6 +1,7 @@
 //! The variables that a login shell sets and this process does not have: `env.shellEnv` of the configuration.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ impl ShellEnv {
             .trimmed("CLAWDBOT_SHELL_ENV_TIMEOUT_MS")
             .and_then(|ms| ms.parse().ok());
         let time = self.timeout.or(told.map(Duration::from_millis));
-        let mut command = Command::new(process.trimmed("SHELL").unwrap_or("/bin/sh"));
+        let mut command = Command::new(process.path("SHELL").unwrap_or(Path::new("/bin/sh")));
         command
             .args(["-l", "-c", "env -0"])
             .env_clear()

@@ -1,11 +1,9 @@
 //! What became of other programs' logins: see [`crate::sync::LoginReport`], whose words these are.
 
-use std::path::Path;
-
 use super::words::shell_path;
 use super::{Evidence, Finding, FindingId};
 use crate::config::Layout;
-use crate::domain::{CLAUDE_CLI, UnixMs, of_agent};
+use crate::domain::{CLAUDE_CLI, UnixMs, of_agent, path_of_text};
 use crate::health::remaining_short;
 use crate::sync::{LoginReport, LoginState, log_in};
 
@@ -50,7 +48,8 @@ fn state(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Finding> 
 
 /// How two accounts of one program are kept as two profiles.
 fn keep_both(layout: &Layout, report: &LoginReport) -> String {
-    let dir = Path::new(&report.place).parent();
+    let place = path_of_text(&report.place);
+    let dir = place.parent();
     let dir = dir.map_or_else(String::new, |dir| shell_path(layout, dir));
     let whose = of_agent(&report.agent);
     match report.profile {
@@ -99,16 +98,17 @@ fn login_expiry(layout: &Layout, report: &LoginReport, now: UnixMs) -> Option<Fi
 }
 
 fn shown(layout: &Layout, place: &str) -> String {
-    match Path::new(place) {
-        path if path.is_absolute() => layout.shorten_home(path),
+    match path_of_text(place) {
+        path if path.is_absolute() => layout.shorten_home(&path),
         _ => place.to_owned(),
     }
 }
 
 /// A source is a file, or an item of the keychain, which has no path.
 fn at(place: &str, finding: Finding) -> Finding {
-    if Path::new(place).is_absolute() {
-        finding.path(place)
+    let path = path_of_text(place);
+    if path.is_absolute() {
+        finding.path(path)
     } else {
         finding
     }

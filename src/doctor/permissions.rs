@@ -13,6 +13,8 @@ use crate::platform::{Access, Fault, FileError, Permissions, Refusal, check_trus
 enum Kept {
     /// They must neither read nor change it: a secret stands in it in the clear.
     Secret,
+    /// As a secret, which root or a container may have put there: what reads it decides.
+    Named,
     /// They must not change it, and better not look at it.
     Private,
     /// They must not change it.
@@ -28,6 +30,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         let Some(permissions) = Permissions::of(&path) else {
             continue;
         };
+        if kept == Kept::Named {
+            found.extend(named(layout, path, permissions));
+            continue;
+        }
         if !permissions.is_ours {
             if !is_foreign || path == layout.state_dir {
                 found.push(foreign(layout, path, permissions));
@@ -39,6 +45,18 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found.extend(logins(layout));
     found.extend(refused(evidence, &found));
     found
+}
+
+/// What is wrong with a key or passphrase file that was named, by the rule that it is read by.
+fn named(layout: &Layout, path: PathBuf, permissions: Permissions) -> Option<Finding> {
+    let Err(FileError::Untrusted(refusal)) = check_trusted(&path, Access::Secret) else {
+        return None;
+    };
+    if permissions.is_ours && refusal.path == path && refusal.is_fixed_by_chmod() {
+        return fault(permissions, Kept::Secret)
+            .map(|id| open(layout, path, permissions, (id, Kept::Secret)));
+    }
+    Some(untrusted(layout, &refusal))
 }
 
 /// What is not used because somebody else can have changed it, or a directory above it, unless it was found already.
@@ -75,6 +93,7 @@ fn refused(evidence: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
 fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
     let id = match refusal.fault {
         Fault::Owner => FindingId::PermissionsOwner,
+        Fault::Readable => FindingId::PermissionsSecret,
         _ => FindingId::PermissionsWritable,
     };
     let used = refusal.asked.as_ref().map_or_else(String::new, |asked| {
@@ -83,6 +102,11 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
     let shown = layout.shorten_home(&refusal.path);
     let message = match refusal.fault {
         Fault::Owner => format!("{shown} belongs to user {}{used}", refusal.owner),
+        Fault::Readable => format!(
+            "{shown} can be read by other users (mode {:03o}, owner {}){used}",
+            refusal.mode & 0o777,
+            refusal.owner
+        ),
         _ => format!(
             "{shown} can be changed by other users (mode {:03o}, owner {}){used}",
             refusal.mode & 0o777,
@@ -96,14 +120,17 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
     }
     finding.repair(Repair::Chmod {
         path: refusal.path.clone(),
-        mode: refusal.mode & 0o755,
+        mode: match refusal.fault {
+            Fault::Readable => refusal.mode & 0o700,
+            _ => refusal.mode & 0o755,
+        },
     })
 }
 
 fn fault(permissions: Permissions, kept: Kept) -> Option<FindingId> {
     let readable = permissions.is_readable_by_others();
     match kept {
-        Kept::Secret if readable => Some(FindingId::PermissionsSecret),
+        Kept::Secret | Kept::Named if readable => Some(FindingId::PermissionsSecret),
         _ if permissions.is_writable_by_others() => Some(FindingId::PermissionsWritable),
         Kept::Private if readable => Some(FindingId::PermissionsReadable),
         _ => None,
@@ -138,8 +165,8 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
     {
         paths.push((dir.to_owned(), Kept::Unchanged)); // chosen by the user, with whatever else is in it
     }
-    if let Some(file) = layout.named_key_file() {
-        paths.push((file.to_owned(), Kept::Secret));
+    for file in [layout.named_key_file(), layout.passphrase_file()] {
+        paths.extend(file.map(|file| (file.to_owned(), Kept::Named)));
     }
     if let Some(vault) = evidence.vault.locked() {
         let own = layout.key_file_dir().join(format!("{}.key", vault.id()));
@@ -204,7 +231,7 @@ fn open(
     // Of what the user chose for other purposes as well, no more is taken than has to be.
     let mode = match kept {
         Kept::Unchanged => permissions.unwritable(),
-        Kept::Secret | Kept::Private => permissions.closed(),
+        Kept::Secret | Kept::Named | Kept::Private => permissions.closed(),
     };
     finding.repair(Repair::Chmod { path, mode })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::Layout;
-use crate::domain::{always_shell_quoted, shell_quoted};
+use crate::domain::{always_shell_quoted, shell_quoted, shell_quoted_path};
 
 /// A path as a shell takes it: with `~` where nothing in it needs quotes.
 #[must_use]
@@ -13,7 +13,10 @@ pub fn shell_path(layout: &Layout, path: &Path) -> String {
     if short.chars().all(is_plain) {
         return short;
     }
-    always_shell_quoted(&path.display().to_string())
+    match path.to_str() {
+        Some(text) => always_shell_quoted(text),
+        None => shell_quoted_path(path),
+    }
 }
 
 /// A word as a shell takes it.

@@ -1,6 +1,9 @@
 //! Identifiers, each a type of its own so that one cannot stand in for another.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{path_of_text, path_text};
 
 /// The agent an identifier-less command works on, and what an empty agent id means.
 /// Source: `spec/compat.md`, Paths.
@@ -46,8 +49,15 @@ impl AgentName {
 
     /// Names an agent by its directory, for directories that no agent id leads to.
     #[must_use]
-    pub fn from_dir(dir: &std::path::Path) -> Self {
-        Self(dir.to_string_lossy().into_owned())
+    pub fn from_dir(dir: &Path) -> Self {
+        Self(path_text(dir).into_owned())
+    }
+
+    /// The directory that names the agent, where one does.
+    #[must_use]
+    pub fn dir(&self) -> Option<PathBuf> {
+        let dir = path_of_text(&self.0);
+        dir.is_absolute().then_some(dir)
     }
 
     /// Takes a name as it stands in the vault.

@@ -1,5 +1,7 @@
 //! Words of a command as a shell takes them.
 
+use std::path::Path;
+
 use super::{AgentName, is_hidden};
 
 /// Returns a word as a shell takes it, in quotes where it needs them.
@@ -10,6 +12,24 @@ pub fn shell_quoted(word: &str) -> String {
         return word.to_owned();
     }
     always_shell_quoted(word)
+}
+
+/// Returns a path as a shell takes it, byte for byte: what is not UTF-8 is spelt within `$'…'`, as bash, zsh and
+/// POSIX 2024 read it.
+#[must_use]
+pub fn shell_quoted_path(path: &Path) -> String {
+    if let Some(text) = path.to_str() {
+        return shell_quoted(text);
+    }
+    let mut out = String::from("$'");
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        push_spelt(&mut out, chunk.valid());
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out.push('\'');
+    out
 }
 
 /// Returns the argument that names an agent to a command: nothing for `main`, or for one that no
@@ -30,7 +50,14 @@ pub fn always_shell_quoted(word: &str) -> String {
     }
     // What is shown is one line without hidden characters: those are spelt.
     let mut out = String::from("$'");
-    for c in word.chars() {
+    push_spelt(&mut out, word);
+    out.push('\'');
+    out
+}
+
+/// Adds text as it stands between `$'` and `'`.
+fn push_spelt(out: &mut String, text: &str) {
+    for c in text.chars() {
         match c {
             '\'' | '\\' => out.extend(['\\', c]),
             c if is_hidden(c) => {
@@ -42,6 +69,4 @@ pub fn always_shell_quoted(word: &str) -> String {
             c => out.push(c),
         }
     }
-    out.push('\'');
-    out
 }

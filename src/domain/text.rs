@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 /// Longest text from outside, in characters. Source: `spec/vault.md`, The audit record.
 const OUTSIDE_MAX: usize = 128;
@@ -54,6 +55,76 @@ fn escaped_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// What the text of a path that is not UTF-8 begins with. Nothing else that is recorded as a path does: those are absolute.
+const BYTES: &str = "bytes:";
+
+/// Text that stands for a path in the vault, in JSON and in the record, one for each path: the path itself, or,
+/// where that is not UTF-8, `bytes:` and the path with `\xNN` for each byte that is not and `\\` for a backslash.
+#[must_use]
+pub fn path_text(path: &Path) -> Cow<'_, str> {
+    match path.to_str() {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(format!("{BYTES}{}", shown_path(path))),
+    }
+}
+
+/// The path that [`path_text`] made a text of.
+#[must_use]
+pub fn path_of_text(text: &str) -> PathBuf {
+    let Some(rest) = text.strip_prefix(BYTES) else {
+        return PathBuf::from(text);
+    };
+    let mut bytes = Vec::with_capacity(rest.len());
+    let mut rest = rest.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = (first == b'\\')
+            .then(|| std::str::from_utf8(after.strip_prefix(b"x")?.get(..2)?).ok())
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = match code {
+            Some(code) => {
+                bytes.push(code);
+                after.get(3..).unwrap_or_default()
+            }
+            None => {
+                bytes.push(first);
+                after
+                    .strip_prefix(b"\\")
+                    .filter(|_| first == b'\\')
+                    .unwrap_or(after)
+            }
+        };
+    }
+    of_bytes(bytes)
+}
+
+#[cfg(unix)]
+fn of_bytes(bytes: Vec<u8>) -> PathBuf {
+    let path: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(bytes);
+    path.into()
+}
+
+#[cfg(not(unix))]
+fn of_bytes(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+/// A path as people read it: where it is not UTF-8, each byte that is not is written as `\xNN`, and a backslash as `\\`.
+#[must_use]
+pub fn shown_path(path: &Path) -> Cow<'_, str> {
+    if let Some(text) = path.to_str() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        out.push_str(&chunk.valid().replace('\\', r"\\"));
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}"); // writing to a String does not fail
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Text from a file, a system or another program, fit for the record: trimmed, cut to 128 characters, hidden characters made `?`.
 #[must_use]
 pub fn from_outside(text: &str) -> String {
@@ -71,6 +142,40 @@ pub fn without_bom(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn each_path_has_a_text_of_its_own() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
+        for (bytes, text, shown) in [
+            (&b"/a/caf\xc3\xa9"[..], "/a/caf\u{e9}", "/a/caf\u{e9}"),
+            (b"/a/caf\xe9", r"bytes:/a/caf\xe9", r"/a/caf\xe9"),
+            (br"/a/caf\xe9", r"/a/caf\xe9", r"/a/caf\xe9"),
+            (
+                b"/\xff\\xe9\n\\",
+                "bytes:/\\xff\\\\xe9\n\\\\",
+                "/\\xff\\\\xe9\n\\\\",
+            ),
+            (b"/caf\xef\xbf\xbd", "/caf\u{fffd}", "/caf\u{fffd}"),
+        ] {
+            let path = path(bytes);
+            assert_eq!(path_text(&path), text);
+            assert_eq!(path_of_text(text), path);
+            assert_eq!(shown_path(&path), shown);
+        }
+    }
+
+    proptest::proptest! {
+        #[cfg(unix)]
+        #[test]
+        fn a_path_comes_back_from_its_text(bytes in "[^\0]{0,9}", more: Vec<u8>) {
+            use std::os::unix::ffi::OsStringExt as _;
+            let bytes = [b"/", bytes.as_bytes(), &more].concat();
+            let path = PathBuf::from(std::ffi::OsString::from_vec(bytes));
+            proptest::prop_assert_eq!(path_of_text(&path_text(&path)), path);
+        }
+    }
 
     #[test]
     fn text_from_outside_is_one_short_line() {

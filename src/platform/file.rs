@@ -9,13 +9,14 @@ use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 use super::trust::{Access, Refusal, check_trusted};
+use crate::domain::shown_path;
 
 /// Something about a file that stops us. Every variant names the path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
     /// The system refused an operation.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", shown_path(path))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -25,13 +26,13 @@ pub enum FileError {
         source: io::Error,
     },
     /// A directory, FIFO, socket or device stands where a file should.
-    #[error("{} is not a regular file", path.display())]
+    #[error("{} is not a regular file", shown_path(path))]
     NotRegular {
         /// Where.
         path: PathBuf,
     },
     /// The file is larger than anything sensible.
-    #[error("{} is larger than {limit} bytes", path.display())]
+    #[error("{} is larger than {limit} bytes", shown_path(path))]
     TooLarge {
         /// Where.
         path: PathBuf,
@@ -39,7 +40,7 @@ pub enum FileError {
         limit: u64,
     },
     /// A symbolic link stands where only a file is accepted.
-    #[error("{} is a symbolic link, which is not followed here", path.display())]
+    #[error("{} is a symbolic link, which is not followed here", shown_path(path))]
     Symlink {
         /// Where.
         path: PathBuf,
@@ -67,11 +68,14 @@ impl FileError {
 
     /// Says what was to be used, where something above or behind it is at fault.
     #[cfg(unix)]
-    pub(super) fn asked_for(self, asked: &Path) -> Self {
+    pub(super) fn asked_for(self, asked: &Path, access: Access) -> Self {
         match self {
-            Self::Untrusted(refusal) if refusal.path != asked => {
+            Self::Untrusted(refusal) => {
                 let mut refusal = Arc::unwrap_or_clone(refusal);
-                refusal.asked = Some(asked.to_owned());
+                if refusal.path != asked {
+                    refusal.asked = Some(asked.to_owned());
+                }
+                refusal.is_secret = access == Access::Secret;
                 Self::Untrusted(Arc::new(refusal))
             }
             other => other,

@@ -74,8 +74,8 @@ pub trait Keychain: Send + Sync {
 #[non_exhaustive]
 pub enum KeychainError {
     /// There is no session bus, or nothing on it that keeps secrets.
-    #[error("no keychain can be reached")]
-    Unreachable(#[source] Reason),
+    #[error("no keychain can be reached: {0}")]
+    Unreachable(#[source] Unreachable),
     /// The keychain took longer than it may, often because it is asking the user something. Whether it did what it was
     /// asked is not known.
     #[error("the keychain did not answer within {after:?}")]
@@ -108,6 +108,28 @@ pub enum KeychainError {
     /// Anything else.
     #[error("the keychain failed")]
     Other(#[source] Reason),
+}
+
+/// Why there is no keychain to ask. None of these is a locked one: unlocking does not help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unreachable {
+    /// Neither `DBUS_SESSION_BUS_ADDRESS` nor a socket in `$XDG_RUNTIME_DIR` leads to a session bus: cron, ssh, a
+    /// system service, a container.
+    #[error("there is no session bus")]
+    NoBus,
+    /// Nothing listens at the address of the session bus: the session has ended, or the address is none.
+    #[error("nothing answers at the address of the session bus")]
+    StaleBus,
+    /// The session bus does not let this user in: it is another user's, as after `sudo` or `su`.
+    #[error("the session bus is another user's: {0}")]
+    OthersBus(Reason),
+    /// No program on the session bus keeps secrets, and none is started for it.
+    #[error("no program on the session bus keeps secrets: {0}")]
+    NoService(Reason),
+    /// Anything else.
+    #[error("{0}")]
+    Other(Reason),
 }
 
 /// What a keychain or the system said of a failure: at most 128 characters, without hidden ones.
@@ -210,8 +232,7 @@ impl SystemKeychain {
         too_late: impl FnOnce(&Item, T) + Send + 'static,
     ) -> Result<T, KeychainError> {
         if !self.is_reachable() {
-            let reason = Reason::new("there is no session bus");
-            return Err(KeychainError::Unreachable(reason));
+            return Err(KeychainError::Unreachable(Unreachable::NoBus));
         }
         // Without a buffer, sending succeeds only if the answer was received: the two sides cannot disagree on that.
         let (sender, answer) = mpsc::sync_channel(0);

@@ -20,9 +20,10 @@ use sha2::{Digest as _, Sha256};
 use self::holder::AtLock;
 pub use self::holder::LockFault;
 use self::refresher::HeldDir;
-#[cfg(unix)]
 use super::Trust;
 use super::{Access, FileError, check_trusted, create_private_dir, exists, remove_if_present};
+#[cfg(unix)]
+use crate::domain::shown_path;
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
 const STALE: Duration = Duration::from_secs(30);
@@ -37,13 +38,13 @@ const UNWRITTEN: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub enum LockError {
     /// Somebody else held it until the deadline.
-    #[error("{} is held by another process", path.display())]
+    #[error("{} is held by another process", shown_path(path))]
     Busy {
         /// The lock.
         path: PathBuf,
     },
     /// A gateway's lock file was there until the deadline.
-    #[error("{} is held by process {pid}", path.display())]
+    #[error("{} is held by process {pid}", shown_path(path))]
     Held {
         /// The lock.
         path: PathBuf,
@@ -51,7 +52,7 @@ pub enum LockError {
         pid: u32,
     },
     /// What is at the lock's path is no lock of any gateway that is known.
-    #[error("{} is in the way of the store's lock: {fault}", path.display())]
+    #[error("{} is in the way of the store's lock: {fault}", shown_path(path))]
     Unusable {
         /// The path.
         path: PathBuf,

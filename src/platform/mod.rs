@@ -38,8 +38,8 @@ pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
 pub use process::{
-    Actor, FileMask, Resident, harden, keep_from_children, open_files_max, restrict_new_files,
-    running_programs,
+    Actor, FileMask, Resident, effective_uid, harden, keep_from_children, open_files_max,
+    restrict_new_files, running_programs,
 };
 pub use replace::{
     Found, Replaced, Replacement, put_link, rename_to_free_name, replace_file, still_has, withdraw,
@@ -48,6 +48,6 @@ pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
 pub use storage::{SharedBy, SharedStorage, Storage};
 pub use trust::{
-    Access, Admitted, Fault, MountOf, Refusal, Trust, check_trusted, mount_of, read_own,
-    read_trusted,
+    Access, Admitted, Fault, MountOf, Refusal, Trust, check_trusted, is_mounted_secret, mount_of,
+    read_own, read_secret, read_trusted,
 };

@@ -33,13 +33,17 @@ impl Actor {
     }
 }
 
+/// The user whose rights this process has; 0 where users have no number.
 #[cfg(unix)]
-pub(super) fn effective_uid() -> u32 {
+#[must_use]
+pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The user whose rights this process has; 0 where users have no number.
 #[cfg(not(unix))]
-pub(super) fn effective_uid() -> u32 {
+#[must_use]
+pub fn effective_uid() -> u32 {
     0
 }
 

@@ -198,7 +198,7 @@ impl Trust {
     pub fn check(&self, path: &Path, access: Access) -> Result<PathBuf, FileError> {
         let asked = absolute(path)?;
         self.resolve(&asked, access)
-            .map_err(|error| error.asked_for(&asked))
+            .map_err(|error| error.asked_for(&asked, access))
     }
 
     /// Reads a regular file whole after it has passed the check: the file that was checked is the one that is read. `None` when
@@ -214,7 +214,7 @@ impl Trust {
     ) -> Result<Option<Contents>, FileError> {
         let asked = absolute(path)?;
         self.read_at(&asked, (access, LINKS_MAX), limit)
-            .map_err(|error| error.asked_for(&asked))
+            .map_err(|error| error.asked_for(&asked, access))
     }
 
     /// As [`Trust::read`], of a file that this program made, and never as a link: one is refused.
@@ -226,7 +226,43 @@ impl Trust {
     ) -> Result<Option<Contents>, FileError> {
         let asked = absolute(path)?;
         self.read_at(&asked, (access, 0), limit)
-            .map_err(|error| error.asked_for(&asked))
+            .map_err(|error| error.asked_for(&asked, access))
+    }
+
+    /// As [`Trust::read`], of a secret: a link is refused, since what replaces the file would replace the link, unless it leads to
+    /// what was mounted for secrets, as Kubernetes mounts them.
+    fn read_secret(
+        &self,
+        path: &Path,
+        access: Access,
+        limit: u64,
+    ) -> Result<Option<Contents>, FileError> {
+        match self.read_own(path, access, limit) {
+            Err(link @ FileError::Symlink { .. }) => match self.check(path, Access::Read) {
+                Ok(real) if !self.is_at_mount_for_secrets(&real) => Err(link),
+                _ => self.read(path, access, limit),
+            },
+            other => other,
+        }
+    }
+
+    /// Whether a path leads to a secret that Docker, Podman or Kubernetes mounted, which may be used and is not this user's to change.
+    fn is_mounted_secret(&self, path: &Path) -> bool {
+        self.check(path, Access::Secret)
+            .is_ok_and(|real| self.is_at_mount_for_secrets(&real))
+    }
+
+    fn is_at_mount_for_secrets(&self, real: &Path) -> bool {
+        matches!(lstat(real), Ok(Some(meta)) if meta.is_file() && self.is_for_secrets(real, &meta))
+    }
+
+    /// The rights that others must not have on what is there. A secret on a mount of its own may be read by whoever is in the
+    /// container: its mode is what Docker and Kubernetes give it.
+    fn forbidden(&self, path: &Path, meta: &Metadata, access: Access) -> u32 {
+        match access {
+            Access::Secret if meta.is_file() && self.is_for_secrets(path, meta) => WRITE,
+            _ => forbidden(meta, access),
+        }
     }
 
     /// Checks an open file that has only one name, and is about to be written: a lock.
@@ -274,7 +310,7 @@ impl Trust {
                 return Ok(at);
             };
             if !meta.is_symlink() {
-                self.judge(&at, &meta, forbidden(&meta, access))?;
+                self.judge(&at, &meta, self.forbidden(&at, &meta, access))?;
                 return Ok(at);
             }
             path = self.target(&dir.real, &at, &meta)?;
@@ -301,7 +337,7 @@ impl Trust {
                 Ok(None) => return Ok(None),
                 Ok(Some(file)) => {
                     let meta = file.metadata().map_err(FileError::io("examine", &at))?;
-                    self.judge(&at, &meta, forbidden(&meta, access))?;
+                    self.judge(&at, &meta, self.forbidden(&at, &meta, access))?;
                     return file::read_whole(file, &meta, &at, limit).map(Some);
                 }
                 Err(FileError::Symlink { .. }) if followed < links_max => {
@@ -311,7 +347,7 @@ impl Trust {
                 Err(error) => {
                     // One that may not be read may be somebody else's, which says more.
                     if let Ok(Some(meta)) = lstat(&at) {
-                        self.judge(&at, &meta, forbidden(&meta, access))?;
+                        self.judge(&at, &meta, self.forbidden(&at, &meta, access))?;
                     }
                     return Err(error);
                 }
@@ -436,6 +472,19 @@ impl Trust {
     ) -> Result<Option<Contents>, FileError> {
         file::read_no_link(path, limit)
     }
+
+    fn read_secret(
+        &self,
+        path: &Path,
+        access: Access,
+        limit: u64,
+    ) -> Result<Option<Contents>, FileError> {
+        self.read_own(path, access, limit)
+    }
+
+    fn is_mounted_secret(&self, _path: &Path) -> bool {
+        false
+    }
 }
 
 /// [`Trust::check`] by this process's policy.
@@ -464,6 +513,21 @@ pub fn read_trusted(
 /// As [`read_trusted`]; [`FileError::Symlink`] for a link.
 pub fn read_own(path: &Path, access: Access, limit: u64) -> Result<Option<Contents>, FileError> {
     Trust::current().read_own(path, access, limit)
+}
+
+/// Reads a key file: as [`read_own`], or through links that lead to a mounted secret.
+///
+/// # Errors
+/// As [`read_own`].
+pub fn read_secret(path: &Path, access: Access, limit: u64) -> Result<Option<Contents>, FileError> {
+    Trust::current().read_secret(path, access, limit)
+}
+
+/// Whether a path leads to a secret that Docker, Podman or Kubernetes mounted for this process: one that may be used, and that
+/// is not this user's to change.
+#[must_use]
+pub fn is_mounted_secret(path: &Path) -> bool {
+    Trust::current().is_mounted_secret(path)
 }
 
 /// The rights that others must not have on what is there.

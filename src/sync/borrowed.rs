@@ -1,7 +1,6 @@
 //! Logins that were imported as another program's: its file is read again at every load, so that a newer token there arrives.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use secrecy::SecretString;
 use serde_json::Value;
@@ -11,7 +10,7 @@ use super::import::{ImportFault, ImportFile, why_unusable};
 use super::notice::Notice;
 use super::sources::{once_written, read_source};
 use crate::domain::{
-    Borrowed, Credential, Expiry, ProfileId, SecretJson, Section, StoreDoc, UnixMs,
+    Borrowed, Credential, Expiry, ProfileId, SecretJson, Section, StoreDoc, UnixMs, path_of_text,
 };
 use crate::sources::FileReading;
 
@@ -72,7 +71,7 @@ const LOGGED_OUT: &str = "holds no login for it any more: its program is logged 
 
 /// Reads the owner's file. Why it cannot be used is half a sentence that begins with it.
 fn read(from: &Borrowed) -> Result<ImportFile, String> {
-    let path = Path::new(&from.path);
+    let path = &path_of_text(&from.path);
     let understand = || match read_source(path) {
         FileReading::Absent => Err("is not there any more".to_owned()),
         FileReading::Unreadable(kind) => Err(format!("cannot be read: {kind}")),

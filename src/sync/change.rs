@@ -15,7 +15,7 @@ use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{
     Credential, Endpoint, Expiry, Owner, ProfileId, Section, StoreDoc, UnixMs, from_outside,
-    normalize_provider, same_json,
+    normalize_provider, path_text, same_json,
 };
 use crate::export::StorePlace;
 use crate::vault::{ChangeNote, Tx};
@@ -154,7 +154,7 @@ pub(super) fn merge_events(
     let Some(after) = &takeover.doc else {
         return Ok(());
     };
-    let path = from_outside(&place.path().to_string_lossy());
+    let path = from_outside(&path_text(place.path()));
     let event = match takeover.step {
         Step::Legacy => {
             let ids = after
@@ -185,7 +185,7 @@ pub(super) fn merge_events(
 
 /// Says that what another program wrote is an old copy of the store, and what was not merged of it.
 pub(super) fn old_copy_event(place: &StorePlace, old: &OldCopy, is_written: bool) -> EventDraft {
-    let path = from_outside(&place.path().to_string_lossy());
+    let path = from_outside(&path_text(place.path()));
     let event = EventDraft::new(EventKind::StoreMerged, Origin::StoreFile)
         .outcome(Outcome::Skipped)
         .detail("path", path)

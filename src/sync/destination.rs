@@ -7,7 +7,7 @@ use super::error::SyncError;
 use super::survey::Survey;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::{AgentRef, ExportMode};
-use crate::domain::from_outside;
+use crate::domain::{from_outside, path_text};
 use crate::export::{StorePlace, StoreReading, copies_in_memory};
 use crate::platform::{
     FileError, Found, LockDir, Replaced, Replacement, RuntimeDir, create_private_dir, exists,
@@ -238,7 +238,7 @@ impl Engine<'_> {
         if self.without_old_copy(place, seen, taken)? == Replaced::No {
             return Ok(Replaced::No);
         }
-        let path = from_outside(&place.path().to_string_lossy());
+        let path = from_outside(&path_text(place.path()));
         let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
             .detail("path", path)
             .detail("reason", "removed");

@@ -6,7 +6,7 @@ use super::error::SyncError;
 use super::survey::{Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::{AgentRef, ExportMode};
-use crate::domain::from_outside;
+use crate::domain::{from_outside, path_text};
 use crate::platform::{FileError, Replaced};
 use crate::vault::{ExportState, Exported, Tx};
 
@@ -47,7 +47,7 @@ pub(super) fn record_written(
 }
 
 pub(super) fn export_event(survey: &Survey, reason: &'static str) -> EventDraft {
-    let path = from_outside(&survey.place.path().to_string_lossy());
+    let path = from_outside(&path_text(survey.place.path()));
     let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
         .detail("path", path)
         .detail("reason", reason);

@@ -5,11 +5,12 @@
 //! source between loads.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{AgentName, CLAUDE_CLI, ExpiryFault, Owner, UnixMs, of_agent, shell_quoted};
+use crate::domain::{
+    AgentName, CLAUDE_CLI, ExpiryFault, Owner, UnixMs, of_agent, path_of_text, shell_quoted,
+};
 use crate::health::remaining_short;
 use crate::sources::SourceFault;
 
@@ -304,7 +305,7 @@ impl LoginReport {
 
 /// Whether a source's file is gone. On macOS its login may be in the keychain, and the path stands for the item.
 fn is_removed(place: &str) -> bool {
-    let path = Path::new(place);
+    let path = path_of_text(place);
     !cfg!(target_os = "macos") && path.is_absolute() && matches!(path.try_exists(), Ok(false))
 }
 
@@ -522,7 +523,7 @@ impl SourceNote {
         here: &'n str,
     ) -> impl Iterator<Item = (&'n str, LoginState, bool)> {
         let others = self.refused.iter().filter(move |(place, _)| {
-            *place != here && !place.is_empty() && Path::new(place).is_absolute()
+            *place != here && !place.is_empty() && path_of_text(place).is_absolute()
         });
         others.filter_map(|(place, refused)| {
             let state = LoginState::of_note(&refused.why)?;

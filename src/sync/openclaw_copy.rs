@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::error::SyncError;
 use super::store_lock::{LOCK_TIMEOUT, StoreLock};
 use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Outcome};
-use crate::domain::{AgentName, Section, from_outside};
+use crate::domain::{AgentName, Section, from_outside, path_text};
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::{Replaced, resolve_link};
 use crate::vault::{UnlockedVault, Vault};
@@ -168,7 +168,7 @@ impl Engine<'_> {
         if let Some(copy) = place.link() {
             place.remove_copy(copy, reading.bytes())?;
         }
-        let path = from_outside(&place.path().to_string_lossy());
+        let path = from_outside(&path_text(place.path()));
         let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
             .detail("path", path)
             .detail("reason", "removed");

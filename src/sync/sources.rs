@@ -21,6 +21,7 @@ use crate::audit::{EventKind, Origin};
 use crate::domain::{
     AgentName, CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Expiry, ExpiryFault, Owner,
     SecretJson, Section, StoreDoc, UnixMs, from_outside, normalize_provider, owner_by_path,
+    path_of_text, path_text,
 };
 use crate::platform::{Access, FileError, read_trusted};
 use crate::sources::claude_code::{
@@ -236,7 +237,7 @@ impl LoginSources<'_> {
             FileReading::Content(content) => parse(&content.bytes),
         };
         read.map_err(|fault| {
-            let place = path.display().to_string();
+            let place = path_text(path).into_owned();
             notices.push(Notice::SourceDamaged { place, fault });
         })
         .ok()
@@ -292,7 +293,7 @@ impl LoginSources<'_> {
         let service = macos_service_name(self.claude_config_dir.as_deref());
         let read = || self.read_claude_code();
         let (place, reading) = planning.readings.claude.get_or_init(read);
-        let file = self.claude_file.display().to_string();
+        let file = path_text(&self.claude_file).into_owned();
         let shown = match place {
             Place::Keychain => format!("the keychain item \"{service}\""),
             Place::File => file.clone(),
@@ -350,8 +351,8 @@ impl LoginSources<'_> {
         let source = Source {
             profile: CODEX_CLI,
             origin: Origin::CodexCli,
-            place: self.codex_file.display().to_string(),
-            shown: self.codex_file.display().to_string(),
+            place: path_text(&self.codex_file).into_owned(),
+            shown: path_text(&self.codex_file).into_owned(),
             account,
             entry,
             is_served: doc.credentials().any(|(_, credential)| {
@@ -457,7 +458,7 @@ impl Planning<'_> {
             Some(true) => Relation::Same,
             Some(false) if is_here => Relation::OtherAccount,
             Some(false) => Relation::OtherAccountElsewhere {
-                is_origin_there: Path::new(&from.place).exists(),
+                is_origin_there: path_of_text(&from.place).exists(),
             },
             None if is_here => Relation::Same,
             None => Relation::Unknown,

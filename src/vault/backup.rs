@@ -14,7 +14,7 @@ use super::unlock::{KeySources, UnlockedVault, Upgrade};
 use super::{cells, events};
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
 use crate::crypto::SlotKind;
-use crate::domain::{UnixMs, VaultId, from_outside};
+use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, remove_if_present, sync_dir,
 };
@@ -135,7 +135,7 @@ impl UnlockedVault {
         clock: Clock,
     ) -> Result<(), VaultError> {
         let event = EventDraft::new(EventKind::BackupCreated, Origin::Clawkeep)
-            .detail("path", from_outside(&to.to_string_lossy()))
+            .detail("path", from_outside(&path_text(to)))
             .detail("seq", head.seq.0)
             .detail("headMac", data_encoding::HEXLOWER.encode(&head.mac));
         let mut tx = self.begin(actor, clock)?;

@@ -287,8 +287,8 @@ pub enum KeyProblem {
     /// A new recovery code could not be shown, so nobody would have it.
     #[error("the recovery code could not be shown")]
     NotShown,
-    /// A key that the service manager provides is its to replace.
-    #[error("the key file {} is the service manager's", path.display())]
+    /// A key that the service manager or the container provides is its to replace.
+    #[error("the key file {} is the service manager's or the container's", path.display())]
     Provided {
         /// The file.
         path: PathBuf,

@@ -10,7 +10,7 @@ use super::listing::Part;
 use super::proof::{Proof, Scope};
 use super::{Tx, UnlockedVault, Vault, terms};
 use crate::crypto::{Aad, constant_time_eq};
-use crate::domain::{AgentName, UnixMs, VaultId};
+use crate::domain::{self, AgentName, UnixMs, VaultId, path_of_text};
 
 /// Whether a store file is kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +78,8 @@ pub(super) fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad
         .text(agent.as_str())
 }
 
-/// Paths are recorded as text; one that is not UTF-8 is recorded lossily, and then only ever compared with itself.
 fn path_text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+    domain::path_text(path).into_owned()
 }
 
 impl Vault {
@@ -95,7 +94,7 @@ impl Vault {
                 .prepare("SELECT path, max(updated_at) FROM exports GROUP BY path ORDER BY path")?;
             let rows = select.query_map([], |row| {
                 let path: String = row.get(0)?;
-                Ok((PathBuf::from(path), UnixMs(row.get(1)?)))
+                Ok((path_of_text(&path), UnixMs(row.get(1)?)))
             })?;
             rows.collect()
         };
@@ -120,7 +119,7 @@ impl UnlockedVault {
             let rows = select.query_map([agent.as_str()], |row| row.get::<_, String>(0))?;
             let is_altered = |path: &String| altered.iter().any(|row| row.key == *path);
             rows.filter(|path| !path.as_ref().is_ok_and(is_altered))
-                .map(|path| path.map(PathBuf::from))
+                .map(|path| path.map(|path| path_of_text(&path)))
                 .collect()
         };
         read().at(&self.path, "read")

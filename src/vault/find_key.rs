@@ -13,8 +13,8 @@ use crate::crypto::{
     Argon2id, SlotKey, SlotKind, SlotRecord, looks_like_recovery_code, parse_keyfile,
     parse_recovery_code,
 };
-use crate::domain::VaultId;
-use crate::platform::{Access, Keychain, read_own};
+use crate::domain::{VaultId, shown_path};
+use crate::platform::{Access, Keychain, read_secret};
 
 /// A key file is three short lines.
 const KEYFILE_LIMIT: u64 = 4096;
@@ -25,7 +25,8 @@ const WORK_MAX: u64 = Argon2id::WORK_MAX;
 /// What the name of a key file ends in that takes another's place once the vault is sealed under it.
 const RENEWED: &str = ".new";
 
-/// Reads the key file at `path`; `None` when there is none. A link is refused: a renewed key takes the place of the file. `forbidden`
+/// Reads the key file at `path`; `None` when there is none. A link is refused, since a renewed key takes the place of the
+/// file, unless it leads to a mounted secret. `forbidden`
 /// is the permission bits of others that it must not have: `0o022` for one that a service manager wrote, which may show others' bits
 /// of its own access list.
 pub(super) fn from_file(path: &Path, forbidden: u32) -> Result<Option<SlotKey>, KeyProblem> {
@@ -34,7 +35,7 @@ pub(super) fn from_file(path: &Path, forbidden: u32) -> Result<Option<SlotKey>, 
     } else {
         Access::Secret
     };
-    let Some(contents) = read_own(path, access, KEYFILE_LIMIT)? else {
+    let Some(contents) = read_secret(path, access, KEYFILE_LIMIT)? else {
         return Ok(None);
     };
     let not_one = || KeyProblem::NotAKeyFile {
@@ -86,7 +87,7 @@ pub(super) fn from_files(
             });
         }
         if is_there {
-            let place = place.display().to_string();
+            let place = shown_path(&place).into_owned();
             return Err(KeyProblem::WrongKey { place });
         }
     }

@@ -15,7 +15,9 @@ use super::unlock::KeySources;
 use super::{UnlockedVault, key_slots};
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
-use crate::platform::{FileError, QueueLock, exists, remove_if_present, rename_durably, sync_dir};
+use crate::platform::{
+    FileError, QueueLock, exists, is_mounted_secret, remove_if_present, rename_durably, sync_dir,
+};
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
 pub(super) struct Renewed {
@@ -161,7 +163,8 @@ fn renew_one(
             .map_err(|error| VaultError::KeyNotKept(error.into()))?,
         SlotKind::Keyfile => {
             let found = from_files(sources, vault, slot).map_err(VaultError::KeyNotKept)?;
-            if sources.credential_keyfile.as_ref() == Some(&found.place) {
+            let is_credential = sources.credential_keyfile.as_ref() == Some(&found.place);
+            if is_credential || is_mounted_secret(&found.place) {
                 let path = found.place;
                 return Err(VaultError::KeyNotKept(KeyProblem::Provided { path }));
             }

@@ -22,7 +22,7 @@ use super::rotate::AfterRestore;
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
 use super::{events, schema};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
-use crate::domain::{UnixMs, VaultId, from_outside};
+use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, is_same_file, open_regular,
     remove_if_present, rename_durably, resolve_link, sync_dir,
@@ -341,7 +341,7 @@ impl Restoring<'_> {
         let carried = carry_over(&mut tx, source, known)?;
         tx.forget_exports()?;
         let hex = |mac: &[u8; 32]| data_encoding::HEXLOWER.encode(mac);
-        let shown = |path: &Path| from_outside(&path.to_string_lossy());
+        let shown = |path: &Path| from_outside(&path_text(path));
         let mut event = EventDraft::new(EventKind::BackupRestored, Origin::Clawkeep)
             .detail("path", shown(self.from))
             .detail("takenOver", carried.credentials.len())

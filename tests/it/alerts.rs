@@ -84,7 +84,7 @@ impl Watch {
                 let _ = sender.send(());
             }),
             bus,
-            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             lock: self.bench.dir.path().join("alerts.lock"),
             actor: self.bench.actor.clone(),
             clock: Clock::Fixed(UnixMs(START + at)),

@@ -3,6 +3,8 @@
 #![cfg(all(unix, not(target_os = "macos")))]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -139,7 +141,12 @@ fn a_vault_copied_to_where_its_keychain_is_not() {
         copy.path(),
         lonely,
         77,
-        &["no keychain can be reached", "Unlock the keychain"],
+        &[
+            "no keychain can be reached: there is no session bus",
+            "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/",
+            "loginctl enable-linger",
+            "clawkeep key add keyfile",
+        ],
     );
     let empty = Session::without_keyring(Prompts::CannotBeShown);
     let elsewhere = within(&empty, &copy, STATUS);
@@ -147,7 +154,11 @@ fn a_vault_copied_to_where_its_keychain_is_not() {
         copy.path(),
         elsewhere,
         77,
-        &["no keychain can be reached", "Unlock the keychain"],
+        &[
+            "no program on the session bus keeps secrets",
+            "gnome-keyring-daemon --start",
+            "clawkeep key add keyfile",
+        ],
     );
     let other = Session::unlocked();
     let elsewhere = within(&other, &copy, STATUS);
@@ -421,4 +432,82 @@ fn what_was_made_for_a_rotation_that_did_not_come_to_be_is_taken_back() {
     )
     .ok();
     home.run(&["history"]).ok();
+}
+
+/// A session that has ended, or whose bus is another user's: no keychain to unlock, and nothing is started to have one.
+#[test]
+fn a_bus_that_is_gone_or_anothers_is_no_locked_keychain() {
+    let session = Session::unlocked();
+    let home = home(&session);
+    let on_bus = |address: &str| {
+        let mut command = home.command(STATUS);
+        command.env("DBUS_SESSION_BUS_ADDRESS", address);
+        command
+    };
+    let gone = [
+        "nothing answers at the address of the session bus",
+        "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/",
+        "clawkeep key add keyfile",
+    ];
+    let nobody_listens = home.at("bus");
+    drop(UnixListener::bind(&nobody_listens).unwrap());
+    let nobody_listens = format!("unix:path={}", nobody_listens.display());
+    for address in ["unix:path=/nonexistent/bus", &nobody_listens, "no address"] {
+        refused(home.path(), on_bus(address), 77, &gone);
+    }
+    // A bus lets nobody in but its own user: it refuses whoever says to be another one.
+    let socket = home.at("others");
+    let others = UnixListener::bind(&socket).unwrap();
+    let bus = std::thread::spawn(move || {
+        let (mut stream, _) = others.accept().unwrap();
+        let mut asked = [0; 512];
+        while stream.read(&mut asked).is_ok_and(|count| count > 0) {
+            if stream.write_all(b"REJECTED EXTERNAL\r\n").is_err() {
+                break;
+            }
+        }
+    });
+    let address = format!("unix:path={}", socket.display());
+    refused(
+        home.path(),
+        on_bus(&address),
+        77,
+        &[
+            "the session bus is another user's",
+            "without sudo",
+            "clawkeep key add keyfile",
+        ],
+    );
+    bus.join().unwrap();
+}
+
+/// Where no keychain can be reached, `init` says where the key went, and why.
+#[test]
+fn without_a_bus_init_says_where_the_key_is() {
+    let home = Home::without_gateway();
+    let fake = home.at("bin/dbus-launch");
+    home.write("bin/dbus-launch", "#!/bin/sh\n: > \"$HOME/launched\"\n");
+    crate::support::damage::chmod(&fake, 0o755);
+    let mut command = home.command(&["init"]);
+    command
+        .env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", home.at("bin").display()),
+        )
+        .env("DISPLAY", ":0");
+    let run = Run::from(command.output().unwrap()).exits(0);
+    let said = "(the keychain cannot be used: no keychain can be reached: there is no session bus)";
+    assert!(run.stderr.contains(said), "{run:?}");
+    assert!(
+        run.stdout.contains("\nKey: keyfile ~/.config/clawkeep/"),
+        "{run:?}"
+    );
+    assert!(!home.at("launched").exists());
+    let only = Home::without_gateway()
+        .run(&["init", "--key", "keychain"])
+        .exits(77);
+    assert!(
+        only.stderr.contains("clawkeep init --key keyfile"),
+        "{only:?}"
+    );
 }

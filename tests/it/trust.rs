@@ -2,6 +2,7 @@
 
 mod logins;
 mod places;
+mod secrets;
 mod setups;
 
 use std::fs;

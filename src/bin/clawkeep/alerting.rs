@@ -96,8 +96,8 @@ impl Alerting {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let value = |name: &&str| {
-            let value = context.env.get(name)?;
-            Some(((*name).to_owned(), value.to_owned()))
+            let value = context.env.raw(name)?;
+            Some(((*name).into(), value.to_owned()))
         };
         Self {
             args: args.to_vec(),

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
@@ -11,7 +10,7 @@ use clawkeep::config::{
     existing_agents, openclaw,
 };
 use clawkeep::crypto::SlotKind;
-use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId};
+use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId, shown_path};
 use clawkeep::export::StorePlace;
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
@@ -76,9 +75,7 @@ pub(crate) struct Context {
 impl Context {
     /// Resolves flags and environment.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let env = Env::from_pairs(
-            std::env::vars_os().filter_map(|(name, value)| Some((text(&name)?, text(&value)?))),
-        );
+        let env = environment();
         let loudness = match (global.quiet, global.verbose) {
             (true, _) => Loudness::Quiet,
             (false, false) => Loudness::Normal,
@@ -92,7 +89,19 @@ impl Context {
         };
         let places = Places::find(&env, overrides)?;
         let layout = places.layout.clone();
+        let ui = Ui {
+            loudness,
+            colour: global.color,
+        };
         let own = install_trust(&env, &layout)?;
+        if !is_called_as_gateway() {
+            for (name, path) in layout.ignored_variables(&env) {
+                ui.note(&format!(
+                    "Warning: {name} is `{}`, which is not an absolute path, so it is ignored.",
+                    shown_path(path)
+                ));
+            }
+        }
         install_named_dirs(openclaw::named_dirs(&layout, &env));
         Ok(Self {
             mode: if global.no_sync {
@@ -107,10 +116,7 @@ impl Context {
             },
             clock: Clock::System,
             actor: Actor::current(PROGRAM),
-            ui: Ui {
-                loudness,
-                colour: global.color,
-            },
+            ui,
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
             mask: restrict_new_files(),
             withheld: RefCell::default(),
@@ -466,7 +472,8 @@ impl Context {
         let keychain = SecurityTool::default();
         let sources = LoginSources {
             claude_file: self.layout.claude_code_file.clone(),
-            claude_config_dir: self.env.get("CLAUDE_CONFIG_DIR").map(str::to_owned),
+            claude_config_dir: (self.env.raw("CLAUDE_CONFIG_DIR"))
+                .map(|dir| dir.to_string_lossy().into_owned()), // as Claude Code reads it
             user: self.env.get("USER").unwrap_or_default().to_owned(),
             #[cfg(target_os = "macos")]
             keychain: Some(&keychain),
@@ -542,10 +549,10 @@ impl Context {
     pub(crate) fn every_agent(&self, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
         let mut agents = existing_agents(&self.layout, self.settings()?)?;
         for name in vault.agents()? {
-            let dir = PathBuf::from(name.as_str());
+            let Some(dir) = name.dir() else { continue };
             let real = |dir: &PathBuf| dir.canonicalize().ok();
             let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
-            if dir.is_absolute() && dir.is_dir() && is_new() {
+            if dir.is_dir() && is_new() {
                 agents.push(AgentRef { name, dir });
             }
         }
@@ -770,7 +777,13 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
         let what = format!("{TRUSTED_VARIABLE} is a list such as uid:1000,gid:2000");
         Admitted::parse(entry).ok_or(Failure::BadArgument(what))
     });
-    let trust = Trust::of_user(layout.home.clone(), admitted.collect::<Result<_, _>>()?);
+    // Above a directory that only stands in for the home, everything is checked.
+    let home = if layout.has_home {
+        layout.home.clone()
+    } else {
+        PathBuf::new()
+    };
+    let trust = Trust::of_user(home, admitted.collect::<Result<_, _>>()?);
     let own = OwnSettings::load_by(&trust, &layout.settings_file).ok();
     let by_settings = own.as_ref().map(|own| own.trusted.clone());
     let is_shared_allowed = own.as_ref().is_some_and(|own| own.allow_shared_storage);
@@ -798,16 +811,21 @@ fn named_passphrase(global: &Global) -> Option<Named> {
     file.or(global.passphrase_fd.map(Named::Descriptor))
 }
 
-fn text(raw: &OsStr) -> Option<String> {
-    raw.to_str().map(str::to_owned)
+/// This process's environment, and the home directory that Node takes where `HOME` is not set: the user database's.
+fn environment() -> Env {
+    let env = Env::from_pairs(std::env::vars_os());
+    if env.path("HOME").is_some() {
+        return env; // asking a directory service may take its time
+    }
+    env.with_account_home(std::env::home_dir())
 }
 
 /// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.
 pub(crate) fn session_bus(env: &Env) -> SessionBus {
     let socket = env
-        .get("XDG_RUNTIME_DIR")
+        .raw("XDG_RUNTIME_DIR")
         .map(|dir| Path::new(dir).join("bus"));
-    if env.get("DBUS_SESSION_BUS_ADDRESS").is_some() || socket.is_some_and(|socket| socket.exists())
+    if env.raw("DBUS_SESSION_BUS_ADDRESS").is_some() || socket.is_some_and(|socket| socket.exists())
     {
         SessionBus::Present
     } else {

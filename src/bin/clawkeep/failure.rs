@@ -1,5 +1,6 @@
 //! Everything that can end a command, each with its exit status and its remedy, in one place.
 
+mod keychain;
 mod remedies;
 
 use std::error::Error;

@@ -14,7 +14,7 @@ use clawkeep::config::{
     AgentRef, Env, Layout, ModelRef, Settings, provider_variable, providers_with_variables,
 };
 use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, StoreDoc, UnixMs, normalize_provider,
+    Borrowed, Credential, CredentialType, StoreDoc, UnixMs, normalize_provider, path_text,
 };
 use clawkeep::health::Status;
 use clawkeep::sync::LoginReport;
@@ -126,10 +126,10 @@ impl Report {
             .filter_map(|model| Some((model.alias.clone()?, Value::from(model.key.as_str()))));
         let store_file = agent.store_file();
         Self {
-            config_path: layout.config_file.display().to_string(),
-            agent_dir: agent.dir.display().to_string(),
+            config_path: path_text(&layout.config_file).into_owned(),
+            agent_dir: path_text(&agent.dir).into_owned(),
             agent_dir_short: layout.shorten_home(&agent.dir),
-            store_path: store_file.display().to_string(),
+            store_path: path_text(&store_file).into_owned(),
             store_path_short: layout.shorten_home(&store_file),
             default_model: models
                 .text

@@ -6,7 +6,7 @@ use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
 
-use super::{KeychainError, Reason, SERVICE, failed};
+use super::{KeychainError, Reason, SERVICE, Unreachable, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 
@@ -47,7 +47,7 @@ fn by_code(why: &PlatformError) -> Option<KeychainError> {
         // Authorization failed.
         -25293 => Some(KeychainError::NoAccess(reason)),
         // No keychain is available, this one does not exist, there is no default.
-        -25291 | -25294 | -25307 => Some(KeychainError::Unreachable(reason)),
+        -25291 | -25294 | -25307 => Some(KeychainError::Unreachable(Unreachable::Other(reason))),
         // Not a keychain.
         -25295 => Some(KeychainError::Damaged),
         _ => None,

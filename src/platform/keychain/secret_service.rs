@@ -1,14 +1,16 @@
 //! Secret Service over D-Bus: GNOME Keyring, KWallet, KeePassXC.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
-use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
+use keyring_core::{Entry, Error as StoreError};
 use zbus_secret_service_keyring_store::cred::Wrapper;
 
-use super::{KeychainError, Reason, SERVICE, failed};
+use super::{KeychainError, Reason, SERVICE, Unreachable, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = true;
 
@@ -24,7 +26,44 @@ pub(super) type Store = Arc<zbus_secret_service_keyring_store::Store>;
 /// or a service that does not speak the protocol.
 pub(super) fn connect() -> Result<Store, KeychainError> {
     zbus_secret_service_keyring_store::Store::new()
-        .map_err(|error| KeychainError::Unreachable(Reason::new(error)))
+        .map_err(|error| KeychainError::Unreachable(unreachable(&error)))
+}
+
+/// Why no service was reached, by what the bus answered.
+fn unreachable(error: &StoreError) -> Unreachable {
+    let StoreError::PlatformFailure(why) = error else {
+        return Unreachable::Other(Reason::new(error));
+    };
+    let mut next: Option<&(dyn Error + 'static)> = Some(&**why);
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<zbus::Error>() {
+            return by_bus(error);
+        }
+        if let Some(error) = cause.downcast_ref::<zbus::fdo::Error>() {
+            return Unreachable::NoService(Reason::new(error));
+        }
+        next = cause.source();
+    }
+    // The store keeps no cause where there is no socket, or what is set is no address.
+    Unreachable::StaleBus
+}
+
+fn by_bus(error: &zbus::Error) -> Unreachable {
+    match error {
+        zbus::Error::InputOutput(error) | zbus::Error::Connection(error, _)
+            if error.kind() == ErrorKind::PermissionDenied =>
+        {
+            Unreachable::OthersBus(Reason::new(error))
+        }
+        zbus::Error::Handshake(_) => Unreachable::OthersBus(Reason::new(error)),
+        zbus::Error::InputOutput(_) | zbus::Error::Connection(_, _) | zbus::Error::Address(_) => {
+            Unreachable::StaleBus
+        }
+        // What it says beside its name may be anything.
+        zbus::Error::MethodError(name, _, _) => Unreachable::NoService(Reason::new(name)),
+        zbus::Error::FDO(error) => Unreachable::NoService(Reason::new(error)),
+        other => Unreachable::Other(Reason::new(other)),
+    }
 }
 
 /// Names an item, without asking for it.

@@ -7,7 +7,7 @@ use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
 
-use super::{KeychainError, Reason, SERVICE, failed};
+use super::{KeychainError, Reason, SERVICE, Unreachable, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 
@@ -15,7 +15,7 @@ pub(super) type Store = Arc<windows_native_keyring_store::Store>;
 
 pub(super) fn connect() -> Result<Store, KeychainError> {
     windows_native_keyring_store::Store::new()
-        .map_err(|error| KeychainError::Unreachable(Reason::new(error)))
+        .map_err(|error| KeychainError::Unreachable(Unreachable::Other(Reason::new(error))))
 }
 
 pub(super) fn item(store: &Store, account: &str) -> Result<Entry, KeychainError> {

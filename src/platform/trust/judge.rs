@@ -65,6 +65,11 @@ impl Trust {
         open
     }
 
+    /// Whether a file lies on a mount that was made for secrets.
+    pub(super) fn is_for_secrets(&self, path: &Path, meta: &Metadata) -> bool {
+        self.mounts().is_for_secrets(path, meta.uid())
+    }
+
     /// Whether nobody else is in a file's group.
     fn is_group_ours(&self, path: &Path, meta: &Metadata) -> bool {
         let (group, owner) = (meta.gid(), meta.uid());
@@ -109,7 +114,10 @@ impl Trust {
             _ if has_access_list(path) => Some(Obstacle::AccessList),
             _ => self.mounts().obstacle(path),
         };
-        FileError::Untrusted(Arc::new(Refusal::new(path, meta, why, obstacle)))
+        let home = self.home.as_deref();
+        let is_home =
+            home.is_some_and(|home| fs::canonicalize(home).is_ok_and(|home| home == path));
+        FileError::Untrusted(Arc::new(Refusal::new(path, meta, why, (obstacle, is_home))))
     }
 
     /// The mounts that this process sees, as of a second ago at most.

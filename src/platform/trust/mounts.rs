@@ -44,6 +44,23 @@ pub fn mount_of(path: &Path) -> Option<MountOf> {
     })
 }
 
+/// File systems in memory, on which Kubernetes and Docker put secrets.
+const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
+/// Where a file system in memory is mounted for everything, not for secrets alone. Source: file-hierarchy(7).
+const FOR_EVERYTHING: [&str; 11] = [
+    "/",
+    "/dev",
+    "/dev/shm",
+    "/run",
+    "/run/lock",
+    "/run/shm",
+    "/run/user",
+    "/tmp",
+    "/var/lock",
+    "/var/run",
+    "/var/tmp",
+];
+
 /// The mounts that this process sees.
 #[derive(Debug, Default)]
 pub(in crate::platform) struct Mounts(Vec<Mount>);
@@ -108,6 +125,18 @@ impl Mounts {
     /// Where the file system that a path lies on is mounted.
     pub(super) fn of(&self, path: &Path) -> Option<PathBuf> {
         self.mount_of(path).map(|mount| mount.point.clone())
+    }
+
+    /// Whether a file lies on a mount that was made for secrets, by which only whoever mounts can have put it there: it is a mount
+    /// itself (Docker, Podman), or root's on a file system in memory that is for nothing else (Kubernetes).
+    pub(super) fn is_for_secrets(&self, path: &Path, owner: u32) -> bool {
+        let Some(mount) = self.mount_of(path) else {
+            return false;
+        };
+        let point = &mount.point;
+        let is_general = FOR_EVERYTHING.iter().any(|dir| point == Path::new(dir))
+            || point.parent() == Some(Path::new("/run/user"));
+        point == path || (owner == 0 && IN_MEMORY.contains(&mount.kind.as_str()) && !is_general)
     }
 
     /// Whether modes mean nothing there, and Windows decides who may do what.
@@ -235,6 +264,31 @@ damaged line
         assert!(!without("/mnt/d/x"), "chmod works there");
         assert!(!without("/mnt/host/x"), "another host's own modes");
         assert!(!without("/mnt/cx") && !without("/home/ana"));
+    }
+
+    #[test]
+    fn a_mount_for_secrets_is_a_single_file_or_roots_in_memory() {
+        let text = "1 0 0:1 / / rw - overlay none rw
+2 1 0:2 / /run/secrets/one ro - ext4 /dev/sda1 rw
+3 1 0:3 / /etc/token ro - tmpfs tmpfs rw
+4 1 0:4 / /tmp rw - tmpfs tmpfs rw
+5 1 0:5 / /run/user/1000 rw - tmpfs tmpfs rw
+6 1 0:6 / /data rw - ext4 /dev/sdb1 rw
+";
+        let mounts = Mounts::parse(text.as_bytes());
+        let is = |path: &str, owner| mounts.is_for_secrets(Path::new(path), owner);
+        assert!(is("/run/secrets/one", 0) && is("/run/secrets/one", 1000));
+        assert!(is("/etc/token/..2026/key", 0));
+        assert!(!is("/etc/token/..2026/key", 1000), "not root's");
+        for general in [
+            "/tmp/key",
+            "/run/user/1000/key",
+            "/data/key",
+            "/etc/key",
+            "/run/secrets/two",
+        ] {
+            assert!(!is(general, 0), "{general}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
+use crate::domain::{shell_quoted_path, shown_path};
+
 /// What is wrong with a file, directory or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -55,6 +57,9 @@ pub struct Refusal {
     pub mode: u32,
     /// This process's user id.
     pub uid: u32,
+    /// Whether a secret was to be read.
+    pub(in crate::platform) is_secret: bool,
+    is_home: bool,
     is_dir: bool,
     /// The argument of `chmod` that fixes it.
     change: &'static str,
@@ -67,7 +72,7 @@ impl Refusal {
         path: &Path,
         meta: &Metadata,
         (fault, change): (Fault, &'static str),
-        obstacle: Option<Obstacle>,
+        (obstacle, is_home): (Option<Obstacle>, bool),
     ) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         Self {
@@ -78,6 +83,8 @@ impl Refusal {
             group: meta.gid(),
             mode: meta.mode() & 0o1777,
             uid: crate::platform::process::effective_uid(),
+            is_secret: false,
+            is_home,
             is_dir: meta.is_dir(),
             change,
             obstacle,
@@ -89,6 +96,26 @@ impl Refusal {
     pub fn is_fixed_by_chmod(&self) -> bool {
         let is_of_mode = !matches!(self.fault, Fault::Owner | Fault::Links(_));
         is_of_mode && self.obstacle.is_none() && !self.is_shared_dir() && self.owner == self.uid
+    }
+
+    /// Whether this user may change its mode, or its owner, here.
+    fn is_changed_by_this_user(&self) -> bool {
+        let is_fixed_there = matches!(self.obstacle, Some(Obstacle::ReadOnly { .. }));
+        (self.owner == self.uid || self.uid == 0) && !is_fixed_there
+    }
+
+    /// How to hand over a secret whose file this user cannot change.
+    fn secret_remedy(&self) -> String {
+        let begin = match self.fault {
+            Fault::Owner => format!(
+                "If that user may know it: CLAWKEEP_TRUSTED=uid:{}. Else give",
+                self.owner
+            ),
+            _ => "You cannot change that here. Give".to_owned(),
+        };
+        format!(
+            "{begin} the passphrase on stdin (--passphrase-file -), mount the file as a container's secret, or have systemd hand it over in CREDENTIALS_DIRECTORY (LoadCredential=clawkeep.key:FILE or clawkeep.passphrase:FILE)"
+        )
     }
 
     fn is_shared_dir(&self) -> bool {
@@ -105,10 +132,19 @@ impl Refusal {
         } else {
             "sudo "
         };
+        let own_home = if self.is_home {
+            ". To use root's own home: sudo -H clawkeep …"
+        } else {
+            ""
+        };
         let chmod = format!("{sudo}chmod {} {path}", self.change);
         match (self.fault, &self.obstacle) {
+            _ if self.is_secret && !self.is_changed_by_this_user() => self.secret_remedy(),
+            (Fault::Owner, _) if self.is_home && uid != 0 => format!(
+                "HOME names another user's directory: set it to your own, or run the command as the owner: sudo -u '#{owner}' clawkeep …"
+            ),
             (Fault::Owner, _) if uid == 0 => format!(
-                "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: chown 0 {path}, or admit the owner: CLAWKEEP_TRUSTED=uid:{owner}"
+                "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: chown 0 {path}, or admit the owner: CLAWKEEP_TRUSTED=uid:{owner}{own_home}"
             ),
             (Fault::Owner, _) => format!(
                 "If it is to be yours: sudo chown {uid} {path}. Else run the command as the owner: sudo -u '#{owner}' clawkeep …"
@@ -141,7 +177,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, owner, mode) = (self.path.display(), self.owner, self.mode & 0o777);
+        let (path, owner, mode) = (shown_path(&self.path), self.owner, self.mode & 0o777);
         match self.fault {
             Fault::Owner => {
                 let uid = self.uid;
@@ -164,7 +200,7 @@ impl fmt::Display for Refusal {
             )?,
         }
         match &self.asked {
-            Some(asked) => write!(f, ", so {} is not used", asked.display()),
+            Some(asked) => write!(f, ", so {} is not used", shown_path(asked)),
             None => Ok(()),
         }
     }
@@ -172,10 +208,12 @@ impl fmt::Display for Refusal {
 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
+    let Some(text) = path.to_str() else {
+        return shell_quoted_path(path);
+    };
     let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
     if text.chars().all(is_plain) {
-        return text;
+        return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }

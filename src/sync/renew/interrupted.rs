@@ -2,7 +2,7 @@
 
 use super::{Begun, Holder};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
-use crate::domain::{Credential, Fingerprint, from_outside, normalize_provider};
+use crate::domain::{Credential, Fingerprint, from_outside, normalize_provider, path_text};
 use crate::oauth::{ANSWER_UNOPENED, Lease, Left, Rescue, grants_with_files, is_answer_unopened};
 use crate::sync::engine::Engine;
 use crate::sync::error::SyncError;
@@ -123,7 +123,7 @@ impl Engine<'_> {
                 ..Grant::default()
             };
             tx.set_grant(grant, &over)?;
-            let path = from_outside(&aside.to_string_lossy());
+            let path = from_outside(&path_text(&aside));
             let event = interrupted(&tx, first, grant, known.fence)?
                 .detail("why", ANSWER_UNOPENED)
                 .detail("path", path);

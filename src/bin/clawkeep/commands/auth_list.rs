@@ -3,7 +3,7 @@
 use clap::Args;
 use clawkeep::domain::{
     Borrowed, Credential, Expiry, ExpiryFault, Owner, ProviderId, Section, StoreDoc, UnixMs,
-    json_number, normalize_provider,
+    json_number, normalize_provider, path_text,
 };
 use clawkeep::health::{Health, Status, assess, remaining_short};
 use clawkeep::selection::{Rest, rest};
@@ -93,7 +93,7 @@ impl List {
             });
             context.ui.json(&json!({
                 "agentId": agent.name.as_str(),
-                "agentDir": agent.dir.display().to_string(),
+                "agentDir": path_text(&agent.dir).into_owned(),
                 "authStorePath": store,
                 "profiles": rows.iter().map(Row::to_json).chain(lost).collect::<Vec<_>>(),
             }))?;

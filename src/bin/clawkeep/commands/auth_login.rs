@@ -346,7 +346,7 @@ fn open_browser(context: &Context, url: &str) -> bool {
         command.arg("url.dll,FileProtocolHandler");
         command
     } else {
-        let has_desktop = |name| context.env.trimmed(name).is_some();
+        let has_desktop = |name| context.env.path(name).is_some();
         if !has_desktop("DISPLAY") && !has_desktop("WAYLAND_DISPLAY") {
             return false;
         }

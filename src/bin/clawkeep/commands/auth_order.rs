@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::{
-    ProfileId, ProviderId, Section, StoreDoc, from_outside, normalize_provider,
+    ProfileId, ProviderId, Section, StoreDoc, from_outside, normalize_provider, path_text,
 };
 use clawkeep::sync::Edited;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ impl Get {
         if self.json {
             context.ui.json(&json!({
                 "agentId": agent.name.as_str(),
-                "agentDir": agent.dir.display().to_string(),
+                "agentDir": path_text(&agent.dir).into_owned(),
                 "provider": self.whose.provider.as_str(),
                 "authStorePath": store,
                 "order": order,

@@ -13,7 +13,7 @@ use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::doctor::{
     Finding, FindingId, Fix, Level, Premises, Repair, Repaired, in_order, shell_path,
 };
-use clawkeep::domain::{StoreDoc, from_outside};
+use clawkeep::domain::{StoreDoc, from_outside, path_text};
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
@@ -81,8 +81,8 @@ impl Doctor {
             let findings: Vec<Value> = told.iter().map(|told| told.to_json(context)).collect();
             context.ui.json(&json!({
                 "ok": is_ok,
-                "vault": context.layout.vault_file.to_string_lossy(),
-                "settings": context.layout.settings_file.to_string_lossy(),
+                "vault": path_text(&context.layout.vault_file),
+                "settings": path_text(&context.layout.settings_file),
                 "findings": findings,
             }))?;
         } else {
@@ -141,7 +141,7 @@ impl Told {
             put("profile", json!(profile.as_str()));
         }
         if let Some(path) = &finding.path {
-            put("path", json!(path.to_string_lossy()));
+            put("path", json!(path_text(path)));
         }
         put("message", json!(finding.message));
         if let Some(fix) = &finding.fix {
@@ -308,7 +308,7 @@ fn mend(
     if matches!(repair, Repair::MoveVault { .. } | Repair::MergeVault { .. }) {
         return Some((finding.clone(), difference)); // recorded where the vault is now
     }
-    let text = |path: &Path| from_outside(&path.to_string_lossy());
+    let text = |path: &Path| from_outside(&path_text(path));
     let mut event = EventDraft::new(EventKind::RepairMade, Origin::Clawkeep)
         .detail("repair", repair.name())
         .detail("path", text(repair.path()));

@@ -131,7 +131,7 @@ fn check_variable(context: &Context, provider: &ProviderId) -> Result<(), Failur
 fn tell_of_base(context: &Context, provider: &ProviderId) {
     let name = provider.as_str().to_uppercase().replace('-', "_");
     let name = format!("{name}_BASE_URL");
-    if context.env.trimmed(&name).is_some() {
+    if context.env.path(&name).is_some() {
         context.ui.note(&format!(
             "Note: {name} is set: the program sends the secret there."
         ));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::config::{AgentRef, ExportMode, order_agent};
-use clawkeep::domain::from_outside;
+use clawkeep::domain::{from_outside, path_text};
 use clawkeep::export::{StorePlace, render};
 use clawkeep::platform::{replace_file, resolve_link};
 use clawkeep::vault::UnlockedVault;
@@ -135,7 +135,7 @@ fn record(
 ) -> Result<(), Failure> {
     context.with_engine(vault, |engine| {
         let mut tx = engine.vault.begin(&context.actor, context.clock)?;
-        let path = from_outside(&to.to_string_lossy());
+        let path = from_outside(&path_text(to));
         let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
             .detail("path", path)
             .detail("reason", "reveal");

@@ -8,7 +8,8 @@ use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin, Outcome};
 use clawkeep::config::{AgentRef, order_agent};
 use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside, owner_by_path,
+    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, from_outside,
+    owner_by_path, path_text,
 };
 use clawkeep::export::STORE_LIMIT;
 use clawkeep::platform::{Access, harden, read_trusted};
@@ -65,7 +66,7 @@ impl Import {
                 let file = match owner {
                     Some(owner) => file.lend(Borrowed {
                         owner,
-                        path: lenders_path(&path, owner).to_string_lossy().into_owned(),
+                        path: path_text(&lenders_path(&path, owner)).into_owned(),
                     }),
                     None => file,
                 };
@@ -395,7 +396,7 @@ fn outcome(said: &Imported) -> String {
 }
 
 fn events(path: &Path, file: &ImportFile, joined: &Imported, changes: bool) -> Vec<EventDraft> {
-    let source = from_outside(&path.to_string_lossy());
+    let source = from_outside(&path_text(path));
     let mut events = Vec::new();
     if changes {
         let event = EventDraft::new(EventKind::ImportApplied, Origin::ImportedFile)

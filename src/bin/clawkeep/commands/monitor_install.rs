@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use clawkeep::domain::shown_path;
 
 use super::monitor::{By, Found};
 use super::watch::ahead;
@@ -81,9 +82,9 @@ impl Install {
             By::Cron => {
                 // A service manager says where these are to what it starts; cron does not.
                 let runtime_dir = context.layout.runtime_dir.as_deref();
-                if let Some(dir) = runtime_dir.and_then(Path::to_str) {
+                if let Some(dir) = runtime_dir {
                     job.variables
-                        .push(("XDG_RUNTIME_DIR".to_owned(), dir.to_owned()));
+                        .push(("XDG_RUNTIME_DIR".to_owned(), dir.into()));
                 }
                 by_cron(context, &job, why.as_ref())
             }
@@ -93,7 +94,7 @@ impl Install {
     /// What is to be run: this program, as it was called.
     fn job(&self, context: &Context, global: &Global) -> Result<Job, Failure> {
         let layout = &context.layout;
-        let program = this_program(context.env.get("PATH")).map_err(|error| Failure::Refused {
+        let program = this_program(context.env.raw("PATH")).map_err(|error| Failure::Refused {
             what: format!("where this program lies is not known: {error}"),
             next: "Call it by its path.".to_owned(),
         })?;
@@ -111,12 +112,12 @@ impl Install {
         let mut replaced: Vec<&str> = Vec::new();
         if global.state_dir.is_some() {
             job.global
-                .extend(["--state-dir".to_owned(), text(&layout.state_dir)?]);
+                .extend(["--state-dir".into(), layout.state_dir.clone().into()]);
             replaced.extend(["CLAWDBOT_STATE_DIR", "CLAWDIS_STATE_DIR"]);
         }
         if global.vault.is_some() {
             job.global
-                .extend(["--vault".to_owned(), text(&layout.vault_file)?]);
+                .extend(["--vault".into(), layout.vault_file.clone().into()]);
             replaced.push("CLAWKEEP_VAULT");
         }
         if global.passphrase_fd.is_some()
@@ -129,12 +130,11 @@ impl Install {
         }
         if let Some(file) = &global.passphrase_file {
             let file = std::path::absolute(file).map_err(Failure::Input)?;
-            job.global
-                .extend(["--passphrase-file".to_owned(), text(&file)?]);
+            job.global.extend(["--passphrase-file".into(), file.into()]);
             replaced.push("CLAWKEEP_PASSPHRASE_FILE");
         }
         if global.no_sync {
-            job.global.push("--no-sync".to_owned());
+            job.global.push("--no-sync".into());
         }
         if let Some(ahead) = &self.refresh_ahead {
             job.options
@@ -142,7 +142,7 @@ impl Install {
         }
         for (name, path) in layout.variables(&context.env) {
             if !replaced.contains(&name) {
-                job.variables.push((name.to_owned(), text(&path)?));
+                job.variables.push((name.to_owned(), path.into()));
             }
         }
         for name in PROXIES {
@@ -150,7 +150,16 @@ impl Install {
                 Some(value) if value.contains('@') => context.ui.note(&format!(
                     "Warning: {name} is not handed on: it has a name and a password in it."
                 )),
-                Some(value) => job.variables.push((name.to_owned(), value.to_owned())),
+                Some(value) => job.variables.push((name.to_owned(), value.into())),
+                None if context
+                    .env
+                    .raw(name)
+                    .is_some_and(|value| value.to_str().is_none()) =>
+                {
+                    (context.ui).note(&format!(
+                        "Warning: {name} is not handed on: its value is not UTF-8."
+                    ));
+                }
                 None => {}
             }
         }
@@ -317,7 +326,7 @@ fn text(path: &Path) -> Result<String, Failure> {
     text.ok_or_else(|| {
         Failure::BadArgument(format!(
             "{} is not UTF-8, so it cannot be written into a service's file",
-            path.display()
+            shown_path(path)
         ))
     })
 }

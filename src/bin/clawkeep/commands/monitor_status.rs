@@ -135,7 +135,7 @@ impl Standing {
     fn look_at_program(&mut self, program: Option<&str>, context: &Context) {
         let Some(program) = program else { return };
         let real = Path::new(program).canonicalize().ok();
-        let this = this_program(context.env.get("PATH")).ok();
+        let this = this_program(context.env.raw("PATH")).ok();
         self.program = Some(program.to_owned());
         self.program_exists = Some(real.is_some());
         self.program_is_this_one =

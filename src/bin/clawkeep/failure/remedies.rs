@@ -1,8 +1,11 @@
 //! What to do next, where a vault, a backup, a key, a file or a lock is what failed.
 
 use std::io;
+use std::path::Path;
 
-use clawkeep::platform::{FileError, LockError, SharedBy, SharedStorage};
+use super::keychain::keychain_remedy;
+use clawkeep::domain::shell_quoted_path;
+use clawkeep::platform::{FileError, LockError, Permissions, SharedBy, SharedStorage, Trust};
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
 
 pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
@@ -86,7 +89,7 @@ pub(crate) enum Place {
 }
 
 /// A copy is no way on where others write the vault: a login that it refreshes would be lost there.
-fn read_only_remedy(path: &std::path::Path, reason: &ReadOnlyReason) -> String {
+fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
     let dir = path.parent().unwrap_or(path);
     let copy = "If nothing else uses this vault, use a copy on another disk: clawkeep backup create FILE, then --vault FILE.";
     match reason {
@@ -186,8 +189,11 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return "Unlock the keychain that holds it, or put its item back from a copy. No new key can open this vault."
             .to_owned();
     }
-    if any(|problem| matches!(problem, KeyProblem::Keychain(_))) {
-        return "Unlock the keychain (log in to the desktop session that holds it) and run the command again.".to_owned();
+    if let Some(error) = problems.iter().find_map(|problem| match problem {
+        KeyProblem::Keychain(error) => Some(error),
+        _ => None,
+    }) {
+        return keychain_remedy(error);
     }
     format!(
         "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new key can open this vault."
@@ -210,6 +216,12 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
             "Name a file that is there, in a directory that is there.".to_owned()
         }
         FileError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            if let Some(home) = closed_home(path) {
+                return Some(format!(
+                    "The home directory is {}, where this user can make no files. Name one of yours: HOME=DIR clawkeep …",
+                    quoted(home)
+                ));
+            }
             let dir = path.parent().unwrap_or(path);
             format!(
                 "See who owns it and who may use it: ls -ld {} {}",
@@ -228,12 +240,23 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
     })
 }
 
+/// The home directory, where that is why nothing could be made at `path`: it is not there, or not this user's, as in a
+/// container that runs as a user without an account.
+fn closed_home(path: &Path) -> Option<&'static Path> {
+    let home = Trust::current().home()?;
+    let is_below = path.starts_with(home) || home.starts_with(path);
+    let is_ours = Permissions::of(home).is_some_and(|found| found.is_dir && found.is_ours);
+    (is_below && !is_ours).then_some(home)
+}
+
 /// A path as a shell takes it.
-pub(super) fn quoted(path: &std::path::Path) -> String {
-    let text = path.display().to_string();
+pub(super) fn quoted(path: &Path) -> String {
+    let Some(text) = path.to_str() else {
+        return shell_quoted_path(path);
+    };
     let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
     if text.chars().all(is_plain) {
-        return text;
+        return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }

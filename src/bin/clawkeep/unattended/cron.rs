@@ -6,12 +6,11 @@ use super::{EVERY_MINUTES, Job};
 
 /// Why there can be no line.
 pub(crate) fn objection(job: &Job) -> Option<String> {
-    let variables = job.variables.iter().map(|(_, value)| value.as_str());
-    let texts: Vec<&str> = job
-        .words()
-        .chain(variables)
-        .chain([job.program.as_str()])
-        .collect();
+    let mut texts = match job.texts() {
+        Ok(texts) => texts,
+        Err(word) => return Some(super::not_text("a crontab's line", word)),
+    };
+    texts.push(&job.program);
     let any = |is_so: fn(&&str) -> bool| texts.iter().copied().any(|text| is_so(&text));
     if any(|text| text.contains(char::is_control)) {
         return Some(
@@ -28,11 +27,12 @@ pub(crate) fn objection(job: &Job) -> Option<String> {
 /// The line. What is printed is mailed by cron: only errors are worth that.
 pub(crate) fn line(job: &Job) -> String {
     let variables = job.variables.iter();
-    let variables = variables.map(|(name, value)| format!("{name}={}", shell_word(value)));
+    let variables =
+        variables.map(|(name, value)| format!("{name}={}", shell_word(&value.to_string_lossy())));
     let program = [shell_word(&job.program), "-q".to_owned()];
     let words: Vec<String> = variables
         .chain(program)
-        .chain(job.words().map(word))
+        .chain(job.words().map(|text| word(&text.to_string_lossy())))
         .collect();
     // To cron, before any shell sees it, `%` ends the command.
     format!(

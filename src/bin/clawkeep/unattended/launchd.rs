@@ -2,6 +2,7 @@
 //!
 //! A property list of strings, numbers and truths takes no crate: what it needs is that texts are escaped, which `maud` does.
 
+use std::ffi::OsStr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,26 +28,37 @@ pub(crate) fn file_name() -> String {
 
 /// Why there can be no agent.
 pub(crate) fn objection(job: &Job) -> Option<String> {
-    let variables = job.variables.iter().map(|(_, value)| value.as_str());
-    let mut texts = job.words().chain(variables).chain([job.program.as_str()]);
+    let mut texts = match job.texts() {
+        Ok(texts) => texts,
+        Err(word) => return Some(super::not_text("a property list", word)),
+    };
+    texts.push(&job.program);
     // Source: XML 1.0, Characters.
-    texts.any(|text| text.contains(char::is_control)).then(|| {
-        "a property list has no control characters, and a path that is handed on does".to_owned()
-    })
+    texts
+        .iter()
+        .any(|text| text.contains(char::is_control))
+        .then(|| {
+            "a property list has no control characters, and a path that is handed on does"
+                .to_owned()
+        })
 }
 
 /// The agent. `log` is where it writes what it has to say.
 pub(crate) fn plist(job: &Job, log: &str) -> String {
-    let strings = |texts: &mut dyn Iterator<Item = &str>| -> String {
-        texts
-            .map(|text| format!("    {}\n", string(text)))
-            .collect()
-    };
-    let words = strings(&mut [job.program.as_str()].into_iter().chain(job.words()));
+    let program = [OsStr::new(&job.program)].into_iter();
+    let words: String = (program.chain(job.words()))
+        .map(|word| format!("    {}\n", string(&word.to_string_lossy())))
+        .collect();
     let variables: String = job
         .variables
         .iter()
-        .map(|(name, value)| format!("    <key>{}</key>\n    {}\n", escaped(name), string(value)))
+        .map(|(name, value)| {
+            format!(
+                "    <key>{}</key>\n    {}\n",
+                escaped(name),
+                string(&value.to_string_lossy())
+            )
+        })
         .collect();
     let variables = if variables.is_empty() {
         variables

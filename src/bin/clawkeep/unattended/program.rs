@@ -1,5 +1,6 @@
 //! Which path to run this program by, unattended and for years.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clawkeep::platform::{Access, check_trusted};
@@ -8,7 +9,7 @@ use clawkeep::platform::{Access, check_trusted};
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 
 /// This program, by the name on `PATH` that leads to it, else by where it lies: what a package puts on `PATH` stays when it is upgraded.
-pub(crate) fn this_program(path: Option<&str>) -> std::io::Result<PathBuf> {
+pub(crate) fn this_program(path: Option<&OsStr>) -> std::io::Result<PathBuf> {
     let real = std::env::current_exe()?;
     let name = format!("clawkeep{}", std::env::consts::EXE_SUFFIX);
     let dirs = path.map(std::env::split_paths).into_iter().flatten();
@@ -39,7 +40,7 @@ pub(crate) fn doubt(program: &Path) -> Option<String> {
         "/dev/shm".into(),
         "/run".into(),
     ];
-    if passing.iter().any(|dir| real.starts_with(dir)) {
+    if (passing.iter()).any(|dir| dir.is_absolute() && real.starts_with(dir)) {
         return Some("lies among temporary files".to_owned());
     }
     check_trusted(&real, Access::Read)

@@ -1,5 +1,6 @@
 //! Units of systemd, as text. Sources: systemd.service(5), systemd.timer(5), systemd.exec(5), systemd.syntax(7).
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
 use super::{EVERY_MINUTES, Job, MARK, Pace};
@@ -135,32 +136,63 @@ fn head(job: &Job) -> String {
 /// What is run, and its environment.
 fn start(job: &Job) -> String {
     // The path of the program is taken as it is, but for specifiers; in what follows `$` begins a variable.
-    let mut text = format!("ExecStart={}", quoted(&job.program));
+    // Arguments may be any bytes, and variables are text: one that is not goes by way of env(1).
+    let is_text = |(_, value): &&(String, OsString)| value.to_str().is_some();
+    let (texts, others): (Vec<_>, Vec<_>) = job.variables.iter().partition(is_text);
+    let mut text = String::from("ExecStart=");
+    if !others.is_empty() {
+        text.push_str("/usr/bin/env ");
+    }
+    for (name, value) in others {
+        text.push_str(&quoted(&assignment(name, value), "$$"));
+        text.push(' ');
+    }
+    text.push_str(&quoted(job.program.as_ref(), "$"));
     for word in job.words() {
-        let _ = write!(text, " {}", quoted(&word.replace('$', "$$"))); // cannot fail
+        let _ = write!(text, " {}", quoted(word, "$$")); // cannot fail
     }
     text.push('\n');
-    for (name, value) in &job.variables {
-        let _ = writeln!(text, "Environment={}", quoted(&format!("{name}={value}")));
+    for (name, value) in texts {
+        let _ = writeln!(
+            text,
+            "Environment={}",
+            quoted(&assignment(name, value), "$")
+        );
     }
     text
 }
 
-/// A word as a unit takes it: `%` begins a specifier, `\` a character by number.
-fn quoted(word: &str) -> String {
+fn assignment(name: &str, value: &OsStr) -> OsString {
+    let mut text = OsString::from(name);
+    text.push("=");
+    text.push(value);
+    text
+}
+
+/// A word as a unit takes it: `%` begins a specifier, `\` a character by number. `dollar` is what stands for `$`.
+fn quoted(word: &OsStr, dollar: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@=$".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
+    if let Some(text) = word.to_str()
+        && !text.is_empty()
+        && text.chars().all(is_plain)
+    {
+        return text.replace('$', dollar);
     }
     let mut out = String::from("\"");
-    for c in word.chars() {
-        match c {
-            '%' => out.push_str("%%"),
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_ascii_control() => {
-                let _ = write!(out, "\\x{:02x}", u32::from(c)); // cannot fail
+    for chunk in word.as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '%' => out.push_str("%%"),
+                '$' => out.push_str(dollar),
+                '"' | '\\' => out.extend(['\\', c]),
+                c if c.is_ascii_control() => {
+                    let _ = write!(out, "\\x{:02x}", u32::from(c)); // cannot fail
+                }
+                c => out.push(c),
             }
-            c => out.push(c),
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}"); // cannot fail
         }
     }
     out.push('"');

@@ -5,9 +5,9 @@ use super::{Job, Pace, cron, launchd, systemd};
 fn job(program: &str) -> Job {
     Job {
         program: program.to_owned(),
-        global: vec!["--vault".to_owned(), "/a b/$HOME/100%\n\"v\\".to_owned()],
+        global: vec!["--vault".into(), "/a b/$HOME/100%\n\"v\\".into()],
         options: Vec::new(),
-        variables: vec![("CODEX_HOME".to_owned(), "/c d/%h$x".to_owned())],
+        variables: vec![("CODEX_HOME".to_owned(), "/c d/%h$x".into())],
         pace: Pace::Always,
     }
 }

@@ -8,6 +8,7 @@ use clawkeep::config::{AgentRef, ExportMode, Settings, openclaw, order_agent};
 use clawkeep::doctor::{Finding, FindingId, Premises, Repair, Repaired};
 use clawkeep::domain::{
     AgentName, Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, from_outside,
+    path_of_text, path_text,
 };
 use clawkeep::platform::openclaw::{STATE_DIR_NAME, openclaw_dir_of};
 use clawkeep::platform::{
@@ -158,7 +159,7 @@ fn has_foreign_content(vault: &Vault, dir: &Path) -> Option<bool> {
         let detail = event.detail.as_deref().unwrap_or_default();
         let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
         let path = detail["path"].as_str();
-        if path.is_some_and(|path| Path::new(path).starts_with(dir)) {
+        if path.is_some_and(|path| path_of_text(path).starts_with(dir)) {
             return Some(true);
         }
     }
@@ -167,7 +168,7 @@ fn has_foreign_content(vault: &Vault, dir: &Path) -> Option<bool> {
 
 fn is_openclaw_installed(context: &Context) -> bool {
     let on_path = || {
-        let path = context.env.get("PATH").unwrap_or_default();
+        let path = context.env.raw("PATH").unwrap_or_default();
         let name = format!("openclaw{}", std::env::consts::EXE_SUFFIX);
         std::env::split_paths(path)
             .filter(|dir| dir.is_absolute())
@@ -288,7 +289,7 @@ fn move_vault(context: &mut Context, from: &Path, to: &Path) -> Result<Repaired,
         remove_empty(context, from);
     }
     context.find_places_again()?;
-    if context.env.get("XDG_DATA_HOME").is_some() {
+    if context.env.raw("XDG_DATA_HOME").is_some() {
         context.ui.note(
             "Note: if `clawkeep watch` is installed as a service, tell it of XDG_DATA_HOME with: clawkeep monitor install",
         );
@@ -604,7 +605,7 @@ fn record<const N: usize>(
 ) -> Result<(), Failure> {
     let event = paths.into_iter().fold(
         EventDraft::new(kind, Origin::Clawkeep),
-        |event, (name, path)| event.detail(name, from_outside(&path.to_string_lossy())),
+        |event, (name, path)| event.detail(name, from_outside(&path_text(path))),
     );
     context.with_new_head(vault, |vault| {
         let mut tx = vault.begin(&context.actor, context.clock)?;

@@ -1,0 +1,89 @@
+//! What to do next, where the keychain with the key cannot be used: first what works for this reader.
+
+use std::path::PathBuf;
+
+use clawkeep::platform::effective_uid;
+use clawkeep::platform::keychain::{KeychainError, Unreachable};
+
+/// The key that needs no session, which a session that has the keychain can add.
+const KEY_FILE: &str = "where the vault opens, add a key file: clawkeep key add keyfile";
+
+pub(super) fn keychain_remedy(error: &KeychainError) -> String {
+    let KeychainError::Unreachable(cause) = error else {
+        return match error {
+            KeychainError::NoAnswer { .. } => format!(
+                "Unlock the keychain where it asks, on your desktop, or restart it if it hangs, and run the command again. To need no keychain, {KEY_FILE}"
+            ),
+            _ => "Unlock the keychain (log in to the desktop session that holds it) and run the command again.".to_owned(),
+        };
+    };
+    match cause {
+        Unreachable::NoBus | Unreachable::StaleBus => bus_remedy(&SessionSocket::find()),
+        Unreachable::OthersBus(_) => format!(
+            "Run the command as the user whose session it is, without sudo; or unset DBUS_SESSION_BUS_ADDRESS and, {KEY_FILE}"
+        ),
+        Unreachable::NoService(_) => format!(
+            "Start the keychain that holds the key (GNOME Keyring: gnome-keyring-daemon --start --components=secrets; KWallet and KeePassXC when their program starts). To need none, {KEY_FILE}"
+        ),
+        _ => format!(
+            "Run the command in the session that has the keychain. To need none, {KEY_FILE}"
+        ),
+    }
+}
+
+/// Where systemd puts the socket of a user's session bus. Source: user@.service(5), dbus.socket.
+struct SessionSocket {
+    path: PathBuf,
+    is_there: bool,
+}
+
+impl SessionSocket {
+    fn find() -> Self {
+        let path = PathBuf::from(format!("/run/user/{}/bus", effective_uid()));
+        let is_there = path.exists();
+        Self { path, is_there }
+    }
+}
+
+/// What helps where there is no bus: cron, ssh, a system service, a container.
+fn bus_remedy(socket: &SessionSocket) -> String {
+    let address = format!(
+        "DBUS_SESSION_BUS_ADDRESS=unix:path={}",
+        socket.path.display()
+    );
+    if socket.is_there {
+        return format!(
+            "Use the bus of your session: {address} clawkeep … (to keep it when you log out: loginctl enable-linger). To need no bus, {KEY_FILE}"
+        );
+    }
+    format!(
+        "For cron, ssh and services, add a key file in your desktop session: clawkeep key add keyfile. Or keep your session's bus running (loginctl enable-linger) and set {address}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_bus_the_way_that_works_comes_first() {
+        let remedy = |is_there| {
+            bus_remedy(&SessionSocket {
+                path: "/run/user/7/bus".into(),
+                is_there,
+            })
+        };
+        let address = "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/7/bus";
+        for (is_there, order) in [
+            (true, [address, "loginctl enable-linger", "key add keyfile"]),
+            (
+                false,
+                ["key add keyfile", "loginctl enable-linger", address],
+            ),
+        ] {
+            let remedy = remedy(is_there);
+            let places: Vec<Option<usize>> = order.iter().map(|part| remedy.find(part)).collect();
+            assert!(places.is_sorted() && places[0].is_some(), "{remedy}");
+        }
+    }
+}
