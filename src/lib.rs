@@ -59,6 +59,11 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test may fail where no thread can be started")
+)]
+
 pub mod alerts;
 pub mod audit;
 pub mod config;

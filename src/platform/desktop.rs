@@ -43,7 +43,8 @@ pub fn show(
     urgency: Urgency,
 ) -> Result<(), DesktopFault> {
     use std::sync::mpsc;
-    use std::thread;
+
+    use super::threads::{check_threads, start_thread};
 
     if bus == SessionBus::Absent {
         return Err(DesktopFault::NoBus); // zbus would otherwise look for one elsewhere
@@ -51,9 +52,9 @@ pub fn show(
     let (title, body) = (title.to_owned(), body.to_owned());
     let (sender, receiver) = mpsc::sync_channel(1);
     // A bus that does not answer holds up a thread of its own and nothing else.
-    thread::Builder::new()
-        .name("desktop".to_owned())
-        .spawn(move || sender.send(freedesktop::notify(&title, &body, urgency)))
+    let show = move || sender.send(freedesktop::notify(&title, &body, urgency));
+    check_threads(freedesktop::THREADS)
+        .and_then(|()| start_thread("desktop", show).map(drop))
         .map_err(|error| DesktopFault::NotShown(error.to_string()))?;
     receiver
         .recv_timeout(2 * freedesktop::TIMEOUT)
@@ -87,6 +88,8 @@ mod freedesktop {
 
     /// How long the bus, and whoever shows notifications, may take for an answer.
     pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+    /// How many threads zbus may start. Source: async-io's reactor, zbus's executor, the pool of `blocking`.
+    pub(super) const THREADS: usize = 4;
     const NAME: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";
     /// As long as the desktop shows them. Source: the specification, `expire_timeout`.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use super::cause::is_mounted_file;
 use super::trust::{Access, Refusal, check_trusted};
 
 /// Something about a file that stops us. Every variant names the path.
@@ -42,6 +43,12 @@ pub enum FileError {
     #[error("{} is a symbolic link, which is not followed here", path.display())]
     Symlink {
         /// Where.
+        path: PathBuf,
+    },
+    /// The file is a mount of its own, so nothing can be renamed over it, and what belongs beside it lies on another file system.
+    #[error("{} is mounted as a single file", path.display())]
+    MountedFile {
+        /// The file.
         path: PathBuf,
     },
     /// Somebody else can have changed it, or read the secret in it.
@@ -81,7 +88,10 @@ impl FileError {
     /// Whether the file's state (rather than the system's) is what is wrong.
     #[must_use]
     pub fn is_bad_state(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::NoRuntimeDir { .. })
+        !matches!(
+            self,
+            Self::Io { .. } | Self::MountedFile { .. } | Self::NoRuntimeDir { .. }
+        )
     }
 }
 
@@ -370,6 +380,18 @@ pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(RemoveOutcome::Absent),
         Err(error) => Err(FileError::io("remove", path)(error)),
     }
+}
+
+/// Checks that a file can be replaced by renaming another one over it.
+///
+/// # Errors
+/// [`FileError::MountedFile`] when it is a mount of its own.
+pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
+    if is_mounted_file(path) {
+        let path = path.to_owned();
+        return Err(FileError::MountedFile { path });
+    }
+    Ok(())
 }
 
 /// Renames and syncs the directory, so that the new name survives a power cut.

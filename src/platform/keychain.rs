@@ -8,13 +8,13 @@
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use ctutils::CtEq as _;
 use keyring_core::{Entry, Error as StoreError};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::threads::{check_threads, start_thread};
 use crate::domain::escaped;
 
 #[cfg(target_os = "macos")]
@@ -161,15 +161,16 @@ struct Worker(mpsc::Sender<Job>);
 impl Worker {
     fn start() -> Result<Self, KeychainError> {
         let (sender, jobs) = mpsc::channel::<Job>();
-        thread::Builder::new()
-            .name("keychain".to_owned())
-            .spawn(move || {
-                let store = system::connect();
-                // Without a job nobody needed the keychain after all.
-                if let Ok(job) = jobs.recv() {
-                    job(store);
-                }
-            })
+        let work = move || {
+            let store = check_threads(system::THREADS)
+                .map_err(|error| KeychainError::Other(Reason::new(error)))
+                .and_then(|()| system::connect());
+            // Without a job nobody needed the keychain after all.
+            if let Ok(job) = jobs.recv() {
+                job(store);
+            }
+        };
+        start_thread("keychain", work)
             .map_err(|error| KeychainError::Other(Reason::new(error)))?;
         Ok(Self(sender))
     }

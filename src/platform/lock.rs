@@ -20,6 +20,7 @@ use self::holder::AtLock;
 pub use self::holder::LockFault;
 #[cfg(unix)]
 use super::Trust;
+use super::threads::start_thread;
 use super::{Access, FileError, check_trusted, create_private_dir, exists, remove_if_present};
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
@@ -346,10 +347,8 @@ impl LockDir {
         let started = modified(&path).and_then(|made| {
             let ours = Arc::new(Mutex::new(made));
             let shared = Arc::clone(&ours);
-            thread::Builder::new()
-                .name("lock-refresh".to_owned())
-                .spawn(move || refresh_until_stopped(&dir, &stopped, &shared))
-                .map(|refresher| (ours, refresher))
+            let refresh = move || refresh_until_stopped(&dir, &stopped, &shared);
+            start_thread("lock-refresh", refresh).map(|refresher| (ours, refresher))
         });
         let (ours, refresher) = started.map_err(|error| {
             let _ = fs::remove_dir(&path); // ours, and nobody would refresh it

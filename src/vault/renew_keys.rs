@@ -15,7 +15,9 @@ use super::unlock::KeySources;
 use super::{UnlockedVault, key_slots};
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
-use crate::platform::{FileError, QueueLock, exists, remove_if_present, rename_durably, sync_dir};
+use crate::platform::{
+    FileError, QueueLock, check_replaceable, exists, remove_if_present, rename_durably, sync_dir,
+};
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
 pub(super) struct Renewed {
@@ -164,6 +166,8 @@ fn renew_one(
                 let path = found.place;
                 return Err(VaultError::KeyNotKept(KeyProblem::Provided { path }));
             }
+            // The new one could never take its place.
+            check_replaceable(&found.place)?;
             let new = renewed(&found.place);
             if !found.is_renewed {
                 remove_if_present(&new)?; // of a rotation that was killed before it counted

@@ -11,6 +11,9 @@ use zbus_secret_service_keyring_store::cred::Wrapper;
 use super::{KeychainError, Reason, SERVICE, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = true;
+/// How many threads zbus may start, which panics where it cannot. Source: async-io's reactor, zbus's executor, the
+/// pool of `blocking`.
+pub(super) const THREADS: usize = 4;
 
 /// Where the items of the collection live that is kept in memory only. The specification asks for a collection of
 /// that kind under the alias `session`; GNOME Keyring gives it this path. Source: Secret Service API 0.2,

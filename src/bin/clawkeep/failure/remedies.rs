@@ -1,9 +1,12 @@
 //! What to do next, where a vault, a backup, a key, a file or a lock is what failed.
 
-use std::io;
+use std::path::Path;
 
-use clawkeep::platform::{FileError, LockError};
+use clawkeep::platform::{Cause, FileError, LockError};
+use clawkeep::sync::SyncError;
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
+
+use super::causes::remedy_of;
 
 pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     Some(match error {
@@ -48,7 +51,10 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::NoSlot { .. } => "See which there are: clawkeep key status".to_owned(),
         VaultError::LastSlot { .. } => "Nothing was changed. Add another first: clawkeep key add".to_owned(),
         VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
-        VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
+        VaultError::Storage { path, .. } => match error.system_error() {
+            Some(error) => file_remedy(error)?,
+            None => look_at(path),
+        },
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
         VaultError::Unopened { .. } => "It is damaged or was modified outside clawkeep. To see how to repair it: clawkeep doctor".to_owned(),
@@ -157,30 +163,39 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
                 quoted(path)
             )
         }
-        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            "Name a file that is there, in a directory that is there.".to_owned()
-        }
-        FileError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            let dir = path.parent().unwrap_or(path);
-            format!(
-                "See who owns it and who may use it: ls -ld {} {}",
-                quoted(dir),
-                quoted(path)
-            )
+        FileError::MountedFile { path } => {
+            let path = path.to_owned();
+            remedy_of(&Cause::MountedFile { path })
         }
         FileError::NoRuntimeDir { .. } => {
             "Set XDG_RUNTIME_DIR to a directory of yours in memory, or choose another clawkeep.export in clawkeep.toml: \"file\" or \"off\"."
                 .to_owned()
         }
-        FileError::Io { .. } => {
-            "Check that the disk has room and that the directory can be written.".to_owned()
-        }
+        FileError::Io { path, source, .. } => match Cause::of(source, path) {
+            Some(cause) => remedy_of(&cause),
+            None => look_at(path),
+        },
         _ => return None,
     })
 }
 
+/// Where no cause is known: what people can find out themselves.
+fn look_at(path: &Path) -> String {
+    let dir = path.parent().unwrap_or(path);
+    format!("See what is there: ls -la {0}; df -h {0}", quoted(dir))
+}
+
+/// What to do where a sync failed for what the system refuses; `None` where it did not.
+pub(super) fn system_remedy(error: &SyncError) -> Option<String> {
+    match error {
+        SyncError::Vault(error) => file_remedy(error.system_error()?),
+        SyncError::File(error) | SyncError::Lock(LockError::File(error)) => file_remedy(error),
+        _ => None,
+    }
+}
+
 /// A path as a shell takes it.
-pub(super) fn quoted(path: &std::path::Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
     if text.chars().all(is_plain) {
