@@ -61,7 +61,10 @@
 
 #![cfg_attr(
     test,
-    allow(clippy::disallowed_methods, reason = "a test may fail where no thread can be started")
+    allow(
+        clippy::disallowed_methods,
+        reason = "a test may fail where no thread can be started"
+    )
 )]
 
 pub mod alerts;

@@ -297,9 +297,9 @@ impl Alerts {
         let now = self.clock.now();
         let around = &self.around;
         let targets = &self.settings.targets;
-        let sends = targets.iter().map(|target| {
-            move || deliver(target, &Message::test(now), (around, &|| false), now)
-        });
+        let sends = targets
+            .iter()
+            .map(|target| move || deliver(target, &Message::test(now), (around, &|| false), now));
         let sent = run_all(sends.collect());
         let failed = || Err("it could not be tried".to_owned().into());
         targets

@@ -181,4 +181,3 @@ pub fn is_mounted_file(path: &Path) -> bool {
         false
     }
 }
-

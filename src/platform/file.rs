@@ -399,7 +399,10 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When the system refuses.
 pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).map_err(FileError::io("replace", to))?;
+    fs::rename(from, to).map_err(|error| match check_replaceable(from) {
+        Err(mounted) => mounted,
+        Ok(()) => FileError::io("replace", to)(error),
+    })?;
     sync_dir(to.parent().unwrap_or(Path::new(".")))
 }
 

@@ -170,8 +170,7 @@ impl Worker {
                 job(store);
             }
         };
-        start_thread("keychain", work)
-            .map_err(|error| KeychainError::Other(Reason::new(error)))?;
+        start_thread("keychain", work).map_err(|error| KeychainError::Other(Reason::new(error)))?;
         Ok(Self(sender))
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::file::{
-    FileError, check_replaceable, create_private_file, exists, read_no_link, remove_if_present, rename_durably,
-    sync_dir,
+    FileError, check_replaceable, create_private_file, exists, read_no_link, remove_if_present,
+    rename_durably, sync_dir,
 };
 
 /// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on

@@ -73,7 +73,8 @@ where
                 // A thread that is not started drops what it was to do, so the job stays here.
                 let job = Arc::new(Mutex::new(Some(job)));
                 let theirs = Arc::clone(&job);
-                let thread = Builder::new().spawn_scoped(scope, move || take(&theirs).map(|job| job()));
+                let thread =
+                    Builder::new().spawn_scoped(scope, move || take(&theirs).map(|job| job()));
                 (job, thread.ok())
             })
             .collect();

@@ -16,7 +16,8 @@ use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
 use crate::platform::{
-    Access, FileError, QueueLock, check_replaceable, check_trusted, look_for, open_regular, resolve_link,
+    Access, FileError, QueueLock, check_replaceable, check_trusted, look_for, open_regular,
+    resolve_link,
 };
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.

@@ -651,13 +651,55 @@ fn a_rotation_of_every_key_is_done_or_not() {
     });
 }
 
+// backup create
+
+const BACKUP: &str = "b.db";
+const CREATE: &[&str] = &["backup", "create", BACKUP];
+
+fn judge_create(scene: &Scene, after: &After<'_>) {
+    let home = &scene.home;
+    assert_whole(home);
+    let wanted = home.json(STORE);
+    let is_there = home.at(BACKUP).exists();
+    let recorded = home.count_of("backup.created");
+    if after.run.status == 0 {
+        assert!(is_there && recorded == 1, "said to be done");
+    }
+    assert!(is_there || recorded == 0, "recorded, and not there");
+    let can_remove = !after.fault.kind.has(Class::Remove);
+    if can_remove {
+        assert_eq!(usize::from(is_there), recorded, "there, and not recorded");
+        assert_clean(home);
+    }
+    if is_there {
+        ok(home, &["backup", "verify", BACKUP]);
+        std::fs::remove_file(home.at(BACKUP)).unwrap();
+    }
+    ok(home, CREATE); // also what could not be removed is out of the way then
+    ok(home, &["backup", "verify", BACKUP]);
+    assert_eq!(home.count_of("backup.created"), recorded + 1);
+    assert_says(home, &wanted);
+    assert_clean(home);
+    assert_whole(home);
+}
+
+#[test]
+fn a_backup_is_made_or_not() {
+    faults_of(&Case {
+        name: "backup create",
+        args: CREATE,
+        prepare: three_keys,
+        judge: judge_create,
+    });
+}
+
 // backup restore
 
-const RESTORE: &[&str] = &["backup", "restore", "b.db"];
+const RESTORE: &[&str] = &["backup", "restore", BACKUP];
 
 fn backed_up() -> Scene {
     let scene = three_keys();
-    scene.home.run(&["backup", "create", "b.db"]).ok();
+    scene.home.run(CREATE).ok();
     scene.home.claude_login(NEW, 200);
     scene.home.run(&["sync"]).ok();
     scene

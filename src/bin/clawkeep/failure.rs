@@ -7,8 +7,8 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+pub(crate) use self::causes::remedy_of;
 pub(crate) use self::remedies::file_remedy;
-use self::causes::remedy_of;
 use self::remedies::{backup_remedy, lock_remedy, quoted, system_remedy, vault_remedy};
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
@@ -349,9 +349,7 @@ fn is_about_the_system(error: &FileError) -> bool {
     };
     matches!(
         Cause::of(source, path),
-        Some(
-            OpenFiles { .. } | OpenFilesOfSystem | NoMemory | Device { .. } | Stale { .. }
-        )
+        Some(OpenFiles { .. } | OpenFilesOfSystem | NoMemory | Device { .. } | Stale { .. })
     )
 }
 

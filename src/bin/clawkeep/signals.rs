@@ -22,6 +22,17 @@ struct Hold {
 /// Ends the hold when it is dropped, and lets what came meanwhile happen then.
 struct Held;
 
+/// Makes a write beyond the limit on file sizes fail with an error that can be reported, instead of ending the process. A
+/// program that is run gets the signal's usual effect: a handler does not outlive `execve`.
+pub(crate) fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        let reached = Arc::new(AtomicBool::new(false));
+        // Where the system takes no handler, the signal ends the process as before.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, reached);
+    }
+}
+
 /// Holds signals back until what it returns is dropped. That is bounded by how long a provider is waited for.
 pub(crate) fn hold() -> Box<dyn Any> {
     static HOLD: OnceLock<Option<Hold>> = OnceLock::new();

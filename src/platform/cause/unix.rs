@@ -254,6 +254,11 @@ pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError>
             Err(errno) => return Some(FileError::io("open", &file)(errno.into())),
         }
     }
+    for file in ["", "-wal", "-shm"].map(beside) {
+        if attribute_of(&file).is_some() {
+            return Some(FileError::io("open", &file)(Errno::PERM.into())); // also where appending is allowed
+        }
+    }
     let dir = path.parent().unwrap_or(Path::new("."));
     if let Err(error) = try_room(dir, needs) {
         return Some(FileError::io("write in", dir)(error));
@@ -293,8 +298,8 @@ pub(super) fn try_room(dir: &Path, needs: Needs) -> io::Result<()> {
         return Ok(());
     }
     match fallocate(&file, FallocateFlags::empty(), 0, ROOM) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::FBIG) => file.write_all(&[0; 4096]),
-        made => Ok(made?),
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::FBIG) => file.write_all(&[0; 4096]),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -474,7 +479,11 @@ mod tests {
             (Errno::IO, usual(), Cause::Device { mount: mount() }),
             (Errno::NOLCK, usual(), Cause::NoLocks { mount: mount() }),
             (Errno::NOMEM, usual(), Cause::NoMemory),
-            (Errno::XDEV, usual(), Cause::OtherFileSystem { path: path() }),
+            (
+                Errno::XDEV,
+                usual(),
+                Cause::OtherFileSystem { path: path() },
+            ),
             (Errno::EXIST, usual(), Cause::Exists { path: path() }),
             (Errno::NOENT, usual(), Cause::NotFound { path: path() }),
         ];

@@ -12,7 +12,7 @@ const ROOMY: u64 = 16 << 20;
 const OPEN_FILES: u64 = 1024;
 
 /// What to do about a cause.
-pub(super) fn remedy_of(cause: &Cause) -> String {
+pub(crate) fn remedy_of(cause: &Cause) -> String {
     match cause {
         Cause::NoSpace {
             mount,
@@ -63,8 +63,7 @@ pub(super) fn remedy_of(cause: &Cause) -> String {
             quoted(mount)
         ),
         Cause::MountedFile { path } => format!(
-            "{} is mounted as a single file (docker -v FILE:FILE, subPath in Kubernetes), so it cannot be replaced. Mount the directory instead: {}",
-            quoted(path),
+            "A file that is mounted by itself (docker -v FILE:FILE, subPath in Kubernetes) cannot be replaced. Mount its directory instead: {}",
             quoted(path.parent().unwrap_or(path))
         ),
         Cause::InUse { path } => format!(
@@ -184,8 +183,14 @@ mod tests {
                 },
                 &["had no room, and has 3 GiB free now"],
             ),
-            (Cause::ReservedSpace { mount: mount() }, &["only root", "df -h /m"]),
-            (Cause::NoInodes { mount: mount() }, &["no inodes left", "df -i /m"]),
+            (
+                Cause::ReservedSpace { mount: mount() },
+                &["only root", "df -h /m"],
+            ),
+            (
+                Cause::NoInodes { mount: mount() },
+                &["no inodes left", "df -i /m"],
+            ),
             (Cause::Quota { mount: mount() }, &["quota", "quota -s"]),
             (
                 Cause::FileSize { limit: Some(4096) },
@@ -196,13 +201,24 @@ mod tests {
                     limit: Some(8),
                     maximum: Some(8),
                 },
-                &["too many files open (limit: 8)", "ulimit -n", "LimitNOFILE=", "more than 8"],
+                &[
+                    "too many files open (limit: 8)",
+                    "ulimit -n",
+                    "LimitNOFILE=",
+                    "more than 8",
+                ],
             ),
-            (Cause::OpenFilesOfSystem, &["fs.file-max", "/proc/sys/fs/file-nr"]),
-            (Cause::ReadOnly { mount: mount() }, &["mounted at /m is read-only"]),
+            (
+                Cause::OpenFilesOfSystem,
+                &["fs.file-max", "/proc/sys/fs/file-nr"],
+            ),
+            (
+                Cause::ReadOnly { mount: mount() },
+                &["mounted at /m is read-only"],
+            ),
             (
                 Cause::MountedFile { path: path() },
-                &["single file", "Mount the directory instead: /m/d"],
+                &["mounted by itself", "Mount its directory instead: /m/d"],
             ),
             (Cause::InUse { path: path() }, &["fuser -vm /m/d/f"]),
             (
@@ -214,7 +230,10 @@ mod tests {
                 &["append-only", "Ask the administrator", "lsattr -d /m/d/f"],
             ),
             (Cause::Denied { path: path() }, &["ls -ld /m/d /m/d/f"]),
-            (Cause::Directory { path: path() }, &["mv /m/d/f /m/d/f.aside"]),
+            (
+                Cause::Directory { path: path() },
+                &["mv /m/d/f /m/d/f.aside"],
+            ),
             (Cause::NotADirectory { path: path() }, &["is a file"]),
             (Cause::Device { mount: mount() }, &["kernel's log"]),
             (Cause::Stale { mount: mount() }, &["network mount at /m"]),
@@ -226,11 +245,12 @@ mod tests {
             for part in wanted {
                 assert!(said.contains(part), "{cause:?}: {said}");
             }
-            let is_about_space = matches!(
-                cause,
-                Cause::NoSpace { .. } | Cause::ReservedSpace { .. }
+            let is_about_space =
+                matches!(cause, Cause::NoSpace { .. } | Cause::ReservedSpace { .. });
+            assert!(
+                is_about_space || !said.contains("full"),
+                "{cause:?}: {said}"
             );
-            assert!(is_about_space || !said.contains("full"), "{cause:?}: {said}");
         }
     }
 }
