@@ -10,6 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
+pub(super) use self::unix::check_descriptors;
+#[cfg(unix)]
 pub(crate) use self::unix::{Needs, why_database_fails};
 
 /// Why the system refused an operation on a file.

@@ -44,7 +44,7 @@ pub fn show(
 ) -> Result<(), DesktopFault> {
     use std::sync::mpsc;
 
-    use super::threads::{check_threads, start_thread};
+    use super::threads::{check_bus_limits, start_thread};
 
     if bus == SessionBus::Absent {
         return Err(DesktopFault::NoBus); // zbus would otherwise look for one elsewhere
@@ -53,7 +53,7 @@ pub fn show(
     let (sender, receiver) = mpsc::sync_channel(1);
     // A bus that does not answer holds up a thread of its own and nothing else.
     let show = move || sender.send(freedesktop::notify(&title, &body, urgency));
-    check_threads(freedesktop::THREADS)
+    check_bus_limits()
         .and_then(|()| start_thread("desktop", show).map(drop))
         .map_err(|error| DesktopFault::NotShown(error.to_string()))?;
     receiver
@@ -88,8 +88,6 @@ mod freedesktop {
 
     /// How long the bus, and whoever shows notifications, may take for an answer.
     pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
-    /// How many threads zbus may start. Source: async-io's reactor, zbus's executor, the pool of `blocking`.
-    pub(super) const THREADS: usize = 4;
     const NAME: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";
     /// As long as the desktop shows them. Source: the specification, `expire_timeout`.

@@ -31,6 +31,20 @@ pub(super) fn not_started(error: io::Error) -> io::Error {
     }
 }
 
+/// How many threads and files zbus may need, which panics where it gets none. Source: async-io's reactor, zbus's executor
+/// and socket, the pool of `blocking`.
+#[cfg(all(unix, not(target_os = "macos")))]
+const BUS: (usize, usize) = (4, 8);
+
+/// Checks that zbus would get the threads and descriptors that it needs.
+///
+/// # Errors
+/// When a limit is reached; the error names it.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(super) fn check_bus_limits() -> io::Result<()> {
+    check_threads(BUS.0).and_then(|()| super::cause::check_descriptors(BUS.1))
+}
+
 /// Checks that `count` threads can be started now, for a library that panics or goes on without its
 /// threads where none can be.
 ///

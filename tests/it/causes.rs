@@ -26,9 +26,11 @@ set_up() {
     mkdir -p "$HOME/.clawdbot/agents/main/agent" && ck -q init --key keyfile &&
         echo SECRET | ck -q models auth paste-api-key --provider openai || exit 99
 }
+later=0
 login() {
     mkdir -p "$HOME/.claude"
-    printf '{"claudeAiOauth":{"accessToken":"sk-ant-oat01-%s","expiresAt":EXPIRES}}' "$1" >"$HOME/.claude/new"
+    later=$((later + 60000))
+    printf '{"claudeAiOauth":{"accessToken":"sk-ant-oat01-%s","expiresAt":%d}}' "$1" $((EXPIRES + later)) >"$HOME/.claude/new"
     mv "$HOME/.claude/new" "$HOME/.claude/.credentials.json"
 }
 fill() { dd if=/dev/zero of="$HOME/fill" bs=1k count=8192 2>/dev/null; true; }
@@ -139,7 +141,7 @@ fn a_file_system_without_inodes_is_not_called_full() {
         r#"
 mount -t tmpfs -o size=9m,nr_inodes=40,mode=700 none "$HOME"
 set_up
-n=0; while : 2>/dev/null >"$HOME/f$n"; do n=$((n + 1)); [ $n -lt 99 ] || exit 97; done
+n=0; while touch "$HOME/f$n" 2>/dev/null; do n=$((n + 1)); [ $n -lt 99 ] || exit 97; done
 try token token --provider openai
 try create backup create "$HOME/b.db"
 "#,
@@ -454,6 +456,34 @@ fn where_no_process_can_be_started_every_command_works_or_says_so() {
     }
 }
 
+/// zbus panics where it gets no thread or no descriptor.
+#[test]
+fn a_keychain_that_a_limit_keeps_from_being_asked_is_not_called_locked() {
+    let home = Home::new();
+    let mut named = 0;
+    for files in 6..=16 {
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={files}"))
+            .arg(env!("CARGO_BIN_EXE_clawkeep"))
+            .args(["init", "--key", "keychain"])
+            .env_clear()
+            .env("HOME", home.path())
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+            .current_dir(home.path())
+            .stdin(Stdio::null());
+        let run: Run = command.output().unwrap().into();
+        if run.stderr.contains("shared libraries") {
+            continue;
+        }
+        assert!([1, 77].contains(&run.status), "{files}: {run:?}");
+        assert!(!run.stderr.contains("error of its own"), "{files}: {run:?}");
+        assert!(!run.stderr.contains("Unlock"), "{files}: {run:?}");
+        named += usize::from(run.stderr.contains("ulimit -n"));
+    }
+    assert!(named > 0, "no limit was met");
+}
+
 /// What no test can make of a machine: errors of the system that a library puts in.
 #[test]
 fn each_error_of_the_system_has_its_own_remedy() {
@@ -483,19 +513,22 @@ fn each_error_of_the_system_has_its_own_remedy() {
 fn a_watcher_on_a_full_disk_goes_on_says_it_once_and_recovers() {
     let place = Place::ran(
         r#"
-mount -t tmpfs -o size=3m,mode=700 none "$HOME"
+mkdir -m 700 "$HOME/.clawdbot"
+mount -t tmpfs -o size=3m,mode=700 none "$HOME/.clawdbot"
 set_up
 login first
 ck watch >"$TOP/watch.out" 2>"$TOP/watch.err" </dev/null &
 watcher=$!
+trap 'kill $watcher 2>/dev/null' EXIT
 until_so grep -q first "$S" || exit 96
-login second; fill
-until_so grep -q 'is full' "$TOP/watch.err" || exit 95
-touch "$HOME/.claude/.credentials.json"; sleep 3
+dd if=/dev/zero of="$HOME/.clawdbot/fill" bs=1k count=8192 2>/dev/null
+login second
+until_so grep -q 'is full' "$TOP/watch.err" || { cat "$TOP/watch.err" >&2; exit 95; }
+login third; sleep 3
 grep -c 'is full' "$TOP/watch.err" >"$TOP/count"
 kill -0 $watcher || exit 94
-rm "$HOME/fill"
-until_so grep -q second "$S" || { cat "$TOP/watch.err" >&2; exit 93; }
+rm "$HOME/.clawdbot/fill"
+until_so grep -q third "$S" || { cat "$TOP/watch.err" >&2; exit 93; }
 kill $watcher; wait $watcher
 try verify audit verify
 "#,

@@ -236,7 +236,7 @@ const ROOM: u64 = 4 << 20;
 
 /// Why SQLite cannot use the database at `path`, found out by trying what it needs: SQLite keeps the error number to itself.
 pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError> {
-    if let Some(error) = too_many_open_files() {
+    if let Err(error) = check_descriptors(DATABASE_FILES) {
         return Some(FileError::io("open", path)(error));
     }
     let beside = |end: &str| {
@@ -267,20 +267,23 @@ pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError>
         .then(|| FileError::io("write", path)(Errno::FBIG.into()))
 }
 
-/// The error of opening as many files as a database takes.
-fn too_many_open_files() -> Option<io::Error> {
-    let mut open = Vec::with_capacity(DATABASE_FILES);
-    for _ in 0..DATABASE_FILES {
+/// Checks that this process can open `count` files more.
+///
+/// # Errors
+/// When a limit on open files is reached.
+pub(crate) fn check_descriptors(count: usize) -> io::Result<()> {
+    let mut open = Vec::with_capacity(count);
+    for _ in 0..count {
         match File::open("/dev/null") {
             Ok(file) => open.push(file),
             Err(error) => {
                 let errno = Errno::from_io_error(&error);
                 let is_limit = matches!(errno, Some(Errno::MFILE | Errno::NFILE));
-                return is_limit.then_some(error);
+                return if is_limit { Err(error) } else { Ok(()) };
             }
         }
     }
-    None
+    Ok(())
 }
 
 /// Makes a file without a name in `dir`, with room where that is needed. Where the file system makes none, says how full it is.

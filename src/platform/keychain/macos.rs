@@ -9,8 +9,6 @@ use keyring_core::error::PlatformError;
 use super::{KeychainError, Reason, SERVICE, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
-/// The library starts no threads.
-pub(super) const THREADS: usize = 0;
 
 pub(super) type Store = Arc<apple_native_keyring_store::keychain::Store>;
 

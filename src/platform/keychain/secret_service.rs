@@ -8,12 +8,10 @@ use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
 use zbus_secret_service_keyring_store::cred::Wrapper;
 
+use super::super::threads::check_bus_limits;
 use super::{KeychainError, Reason, SERVICE, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = true;
-/// How many threads zbus may start, which panics where it cannot. Source: async-io's reactor, zbus's executor, the
-/// pool of `blocking`.
-pub(super) const THREADS: usize = 4;
 
 /// Where the items of the collection live that is kept in memory only. The specification asks for a collection of
 /// that kind under the alias `session`; GNOME Keyring gives it this path. Source: Secret Service API 0.2,
@@ -26,6 +24,7 @@ pub(super) type Store = Arc<zbus_secret_service_keyring_store::Store>;
 /// Connects and agrees on a session key. What fails here fails before any item is looked for: no bus, no service on it,
 /// or a service that does not speak the protocol.
 pub(super) fn connect() -> Result<Store, KeychainError> {
+    check_bus_limits().map_err(|error| KeychainError::LimitReached(Reason::new(error)))?;
     zbus_secret_service_keyring_store::Store::new()
         .map_err(|error| KeychainError::Unreachable(Reason::new(error)))
 }

@@ -158,11 +158,16 @@ pub(crate) struct Seen {
     pub(crate) hit: u32,
     /// On which file the first of them was.
     pub(crate) place: String,
+    /// Where none was to fail: which call on which file each of the matched ones is, as a hash.
+    pub(crate) sites: Vec<u32>,
 }
 
 /// The numbers before the place in `struct control` of `faults.c`.
 const NUMBERS: usize = 8;
-const CONTROL_BYTES: usize = NUMBERS * 4 + 256;
+/// How many calls are told apart by their sites. The same as in `faults.c`.
+const SITES: usize = 8192;
+const SITES_AT: usize = NUMBERS * 4 + 256;
+const CONTROL_BYTES: usize = SITES_AT + SITES * 4;
 
 /// The compiled library. Kept as long as the process.
 fn library() -> &'static Path {
@@ -211,11 +216,16 @@ pub(crate) fn run_with(mut command: Command, fault: &Fault) -> (Run, Seen) {
     let run = command.output().unwrap().into();
     let bytes = fs::read(control.path()).unwrap();
     let number = |at: usize| u32::from_ne_bytes(bytes[at * 4..at * 4 + 4].try_into().unwrap());
+    let matched = number(6);
+    let told = if nth == 0 { matched as usize } else { 0 };
+    assert!(told <= SITES, "{told} calls: raise SITES");
+    let sites = (0..told).map(|call| number(SITES_AT / 4 + call)).collect();
     let place = bytes[NUMBERS * 4..].split(|byte| *byte == 0).next();
     let seen = Seen {
-        matched: number(6),
+        matched,
         hit: number(7),
         place: String::from_utf8_lossy(place.unwrap_or_default()).into_owned(),
+        sites,
     };
     (run, seen)
 }

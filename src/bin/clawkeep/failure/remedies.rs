@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clawkeep::platform::{Cause, FileError, LockError};
+use clawkeep::platform::{Cause, FileError, KeychainError, LockError};
 use clawkeep::sync::SyncError;
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, VaultError};
 
@@ -100,6 +100,15 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         && let Some(remedy) = file_remedy(error)
     {
         return remedy;
+    }
+    if any(|problem| {
+        matches!(
+            problem,
+            KeyProblem::Keychain(KeychainError::LimitReached(_))
+        )
+    }) {
+        return "Raise that limit where clawkeep is started: ulimit -u, ulimit -n (TasksMax=, LimitNOFILE= in a unit)"
+            .to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::RecoveryCode(_))) {
         return "Look at that group on paper, and give the code once more.".to_owned();
