@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[cfg(unix)]
 pub(super) use self::unix::check_descriptors;
 #[cfg(unix)]
-pub(crate) use self::unix::{Needs, why_database_fails};
+pub(crate) use self::unix::{Needs, why_database_fails, why_temporary_files_fail};
 
 /// Why the system refused an operation on a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

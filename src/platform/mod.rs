@@ -23,7 +23,7 @@ mod trust;
 
 pub use cause::{Attribute, Cause, is_mounted_file};
 #[cfg(unix)]
-pub(crate) use cause::{Needs, why_database_fails};
+pub(crate) use cause::{Needs, why_database_fails, why_temporary_files_fail};
 pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
 use file::resolve_existing;

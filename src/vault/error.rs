@@ -430,7 +430,7 @@ pub(super) fn sqlite_in<'e>(
 /// What the system refuses, as far as SQLite's code and a look at the place tell.
 #[cfg(unix)]
 fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> {
-    use crate::platform::{Needs, why_database_fails};
+    use crate::platform::{Needs, why_database_fails, why_temporary_files_fail};
     use rusqlite::{ErrorCode as Code, ffi};
     use std::io::{Error, ErrorKind};
     let rusqlite::Error::SqliteFailure(code, _) = error else {
@@ -439,6 +439,9 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
     let as_met = |action, error: Error| Some(FileError::io(action, path)(error));
     if code.code == Code::OutOfMemory || code.extended_code == ffi::SQLITE_IOERR_NOMEM {
         return as_met("use", ErrorKind::OutOfMemory.into());
+    }
+    if code.extended_code == ffi::SQLITE_IOERR_READ {
+        return as_met("read", rustix::io::Errno::IO.into()); // nothing was to be written
     }
     let needs = match code.code {
         Code::DiskFull | Code::SystemIoFailure => Needs::Room,
@@ -449,11 +452,12 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
         return found;
     }
     match code.extended_code {
-        _ if code.code == Code::DiskFull => as_met("write", ErrorKind::StorageFull.into()),
+        _ if code.code == Code::DiskFull => {
+            why_temporary_files_fail().or_else(|| as_met("write", ErrorKind::StorageFull.into()))
+        }
         ffi::SQLITE_IOERR_LOCK | ffi::SQLITE_IOERR_SHMLOCK => {
             as_met("lock", rustix::io::Errno::NOLCK.into())
         }
-        ffi::SQLITE_IOERR_READ => as_met("read", rustix::io::Errno::IO.into()),
         ffi::SQLITE_IOERR_WRITE
         | ffi::SQLITE_IOERR_FSYNC
         | ffi::SQLITE_IOERR_DIR_FSYNC

@@ -152,7 +152,7 @@ impl Situation for Observed<'_> {
     }
 
     fn space(&self) -> Option<Space> {
-        let found = statvfs(&self.existing()).ok()?;
+        let found = statvfs(self.existing()).ok()?;
         Some(Space {
             free: found.f_bfree.saturating_mul(found.f_frsize),
             available: found.f_bavail.saturating_mul(found.f_frsize),
@@ -265,6 +265,15 @@ pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError>
     }
     (needs == Needs::Room && is_near_size_limit(path, &beside("-wal")))
         .then(|| FileError::io("write", path)(Errno::FBIG.into()))
+}
+
+/// Why SQLite cannot write its temporary files, where it has a directory of the system's for them. Source: SQLite,
+/// Temporary Files Used By SQLite; `TMPDIR` is not read in this layer.
+pub(crate) fn why_temporary_files_fail() -> Option<FileError> {
+    let dirs = ["/var/tmp", "/usr/tmp", "/tmp"].map(Path::new);
+    let dir = dirs.into_iter().find(|dir| dir.is_dir())?;
+    let error = try_room(dir, Needs::Room).err()?;
+    Some(FileError::io("write in", dir)(error))
 }
 
 /// Checks that this process can open `count` files more.
