@@ -74,7 +74,7 @@ pub enum VaultError {
         problems: Vec<KeyProblem>,
     },
     /// The key of a new vault or slot could not be stored.
-    #[error("the new key cannot be kept: {0}")]
+    #[error("the new key cannot be kept: {}", told(.0))]
     KeyNotKept(KeyProblem),
     /// It has as many key slots as a vault may have.
     #[error("the vault has 16 key slots, and that is as many as there may be")]

@@ -44,6 +44,11 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::KeyNotKept(KeyProblem::NotShown) => {
             "Nothing was changed. Run it where its answer can be read.".to_owned()
         }
+        VaultError::KeyNotKept(problem) if is_at_limit(problem) => RAISE_LIMIT.to_owned(),
+        VaultError::KeyNotKept(KeyProblem::File(error @ FileError::Io { .. })) => format!(
+            "Nothing was made. {} To put the key elsewhere: CLAWKEEP_KEY_FILE names the file.",
+            file_remedy(error)?
+        ),
         VaultError::KeyNotKept(_) => {
             "Nothing was made. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
         }
@@ -92,6 +97,16 @@ pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
     })
 }
 
+/// Where a limit keeps the keychain from being asked.
+const RAISE_LIMIT: &str = "Raise that limit where clawkeep is started: ulimit -u, ulimit -n (TasksMax=, LimitNOFILE= in a unit)";
+
+fn is_at_limit(problem: &KeyProblem) -> bool {
+    matches!(
+        problem,
+        KeyProblem::Keychain(KeychainError::LimitReached(_))
+    )
+}
+
 fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
     let any = |test: fn(&KeyProblem) -> bool| problems.iter().any(test);
     if let Some(KeyProblem::File(error)) = problems
@@ -101,14 +116,8 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
     {
         return remedy;
     }
-    if any(|problem| {
-        matches!(
-            problem,
-            KeyProblem::Keychain(KeychainError::LimitReached(_))
-        )
-    }) {
-        return "Raise that limit where clawkeep is started: ulimit -u, ulimit -n (TasksMax=, LimitNOFILE= in a unit)"
-            .to_owned();
+    if any(is_at_limit) {
+        return RAISE_LIMIT.to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::RecoveryCode(_))) {
         return "Look at that group on paper, and give the code once more.".to_owned();
