@@ -22,6 +22,8 @@ root          the tests run as an ordinary user
 namespaces    the kernel refuses new namespaces, as in some containers and in a chroot
 user-systemd  systemd does not start for a user, as in most containers
 shm           there is no /dev/shm
+loop          no file system can be made in a file and mounted, as in most containers
+attributes    the file system has no attributes for chattr, as tmpfs and overlays
 shared        ../shared, with the recorded cases of the reference, is not in this repository
 field-case    a field case needs user namespaces, or bindfs with /dev/fuse
 installed     another clawkeep is installed as /usr/bin/clawkeep
@@ -39,6 +41,7 @@ has lintian              | lintian          |
 has setfacl              | acl              |
 has man                  | man-db           |
 has elvish               | elvish           | test(elvish_takes_its_script)
+has chattr               | e2fsprogs        | test(an_attribute_that_forbids) + test(what_only_root_may_use)
 has faketime             | faketime         | @conformance test(a_clock_that_) + test(older_than_the_retention) + test(the_machine_slept)
 has fish                 | fish             | test(fish_completes)
 has groff                | groff-base       | test(the_formatters_have_nothing_to_say)
