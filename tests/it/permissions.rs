@@ -257,7 +257,7 @@ fn directories_that_cannot_be_written() {
     give_away(home.path());
     chmod(&home.at(".clawdbot"), 0o555);
     for args in [STATUS, &["sync"][..]] {
-        let words = ["vault.db", "can be written"];
+        let words = ["vault.db", "ls -ld"];
         refused(home.path(), unprivileged(&home, args), 1, &words);
     }
     chmod(&home.at(".clawdbot"), 0o700);
@@ -341,7 +341,7 @@ fn a_full_disk_at_the_first_run() {
         };
         let run = run.exits(1);
         assert!(run.stderr.contains("vault.db"), "{}", run.stderr);
-        assert!(run.stderr.contains("room"), "{}", run.stderr);
+        assert!(run.stderr.contains("is full"), "{}", run.stderr);
         assert!(
             (1..=3).contains(&run.stderr.lines().count()),
             "{}",
@@ -373,7 +373,7 @@ fn a_full_disk_later() {
             "{}",
             run.stderr
         );
-        assert!(run.stderr.contains("room"), "{}", run.stderr);
+        assert!(run.stderr.contains("is full"), "{}", run.stderr);
         assert!(!run.stderr.contains(TOKEN_MARK), "{}", run.stderr);
         // What is on the disk afterwards is what was there, or opens to it.
         let (old, new) = (home.at("before/agents"), home.at("after/agents"));
@@ -399,7 +399,7 @@ fn an_unreadable_configuration() {
         "the configuration",
         "cannot read",
         "clawdbot.json",
-        "permissions",
+        "ls -ld",
     ];
     refused(home.path(), unprivileged(&home, STATUS), 1, &words);
 }

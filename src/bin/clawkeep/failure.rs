@@ -236,6 +236,16 @@ impl Failure {
         None
     }
 
+    /// Whether the system refused to read a configuration, which is no fault of what it says.
+    fn is_of_the_system(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(ConfigError::File(FileError::Io { .. }) | ConfigError::AgentDirs { .. })
+                | Self::OwnSettings(OwnSettingsError::File(FileError::Io { .. }))
+                | Self::Undecided(OwnSettingsError::File(FileError::Io { .. }))
+        )
+    }
+
     /// What a person can do about what a process that goes on by itself met.
     pub(crate) fn remedy_unattended(&self) -> Option<String> {
         match self {
@@ -245,7 +255,7 @@ impl Failure {
                     .to_owned(),
             ),
             Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_)
-                if self.refusal().is_none() =>
+                if self.refusal().is_none() && !self.is_of_the_system() =>
             {
                 Some("Mend the file.".to_owned())
             }
