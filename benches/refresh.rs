@@ -4,6 +4,10 @@
 //! first one's commit.
 
 #![allow(clippy::print_stdout, reason = "the numbers are its answer")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark may fail where no thread can be started"
+)]
 
 mod shared;
 

@@ -62,6 +62,14 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "a test may fail where no thread can be started"
+    )
+)]
+
 pub mod alerts;
 pub mod audit;
 pub mod config;

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Trouble;
@@ -21,7 +20,7 @@ use crate::config::{AgentRef, NotifySettings, NotifyTarget};
 use crate::domain::{Fingerprint, Seq, StoreDoc, UnixMs};
 use crate::oauth::Providers;
 use crate::platform::keychain::SessionBus;
-use crate::platform::{Actor, Clock, FileLock};
+use crate::platform::{Actor, Clock, FileLock, run_all, start_thread};
 use crate::sync::LoginReport;
 use crate::vault::{UnlockedVault, VaultError};
 
@@ -298,24 +297,17 @@ impl Alerts {
     pub fn test(&self) -> Vec<(String, Result<(), Undelivered>)> {
         let now = self.clock.now();
         let around = &self.around;
-        thread::scope(|scope| {
-            let sent: Vec<_> = self
-                .settings
-                .targets
-                .iter()
-                .map(|target| {
-                    let send =
-                        move || deliver(target, &Message::test(now), (around, &|| false), now);
-                    (target.name.clone(), scope.spawn(send))
-                })
-                .collect();
-            sent.into_iter()
-                .map(|(name, sent)| {
-                    let failed = || Err("it could not be tried".to_owned().into());
-                    (name, sent.join().unwrap_or_else(|_| failed()))
-                })
-                .collect()
-        })
+        let targets = &self.settings.targets;
+        let sends = targets
+            .iter()
+            .map(|target| move || deliver(target, &Message::test(now), (around, &|| false), now));
+        let sent = run_all(sends.collect());
+        let failed = || Err("it could not be tried".to_owned().into());
+        targets
+            .iter()
+            .zip(sent)
+            .map(|(target, sent)| (target.name.clone(), sent.unwrap_or_else(failed)))
+            .collect()
     }
 
     /// Who is reached in another way than before need not be left alone.
@@ -470,10 +462,7 @@ impl Alerts {
                 wake: Arc::clone(&self.wake),
                 clock: self.clock,
             };
-            let spawned = thread::Builder::new()
-                .name("alert".to_owned())
-                .spawn(move || job.run());
-            match spawned {
+            match start_thread("alert", move || job.run()) {
                 Ok(_) => {
                     let name = sending.to.target.name.clone();
                     self.busy.insert(name, sending);

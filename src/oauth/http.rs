@@ -5,11 +5,12 @@
 
 use std::error::Error as _;
 use std::io::Read as _;
+use std::net::ToSocketAddrs as _;
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderValue;
 use url::Url;
 use zeroize::Zeroizing;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 use super::answer::retry_after;
 use crate::config::Encoding;
 use crate::domain::{UnixMs, from_outside, is_loopback};
+use crate::platform::start_thread;
 
 /// How long to wait for a connection, TLS included. Source: `spec/oauth.md`, One refresh.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,9 +94,9 @@ pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply
     let (url, fields) = (url.clone(), fields.clone());
     let (sender, receiver) = mpsc::channel();
     // The client's own limit is one for each read. Its thread ends by itself: at the next read after the budget.
-    let spawned = thread::Builder::new()
-        .name("token-request".to_owned())
-        .spawn(move || sender.send(exchange(&url, &fields, budget)));
+    let spawned = start_thread("token-request", move || {
+        sender.send(exchange(&url, &fields, budget))
+    });
     if let Err(error) = spawned {
         return Err(NoReply::NotSent(error.to_string()));
     }
@@ -198,11 +200,24 @@ fn client(url: &Url, budget: Duration) -> reqwest::Result<Client> {
         .connect_timeout(CONNECT_TIMEOUT.min(budget))
         // Never the first to run out while there is no connection yet: that nothing was sent must be known.
         .timeout(budget + Duration::from_millis(500))
+        .dns_resolver(Arc::new(InThisThread))
         .tls_backend_preconfigured(tls());
     if is_loopback(url) {
         client = client.no_proxy();
     }
     client.build()
+}
+
+/// Finds addresses in the thread that asks, which is the client's own and does nothing else meanwhile. The client's
+/// resolver panics where no further thread can be started.
+struct InThisThread;
+
+impl Resolve for InThisThread {
+    fn resolve(&self, name: Name) -> Resolving {
+        let found = (name.as_str(), 0).to_socket_addrs();
+        let found = found.map(|addresses| Box::new(addresses) as Addrs);
+        Box::pin(std::future::ready(found.map_err(Into::into)))
+    }
 }
 
 /// TLS with ring and Mozilla's roots, whatever the system has.
@@ -234,6 +249,8 @@ fn reason(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

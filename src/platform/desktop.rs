@@ -43,7 +43,8 @@ pub fn show(
     urgency: Urgency,
 ) -> Result<(), DesktopFault> {
     use std::sync::mpsc;
-    use std::thread;
+
+    use super::threads::{check_bus_limits, start_thread};
 
     if bus == SessionBus::Absent {
         return Err(DesktopFault::NoBus); // zbus would otherwise look for one elsewhere
@@ -51,9 +52,9 @@ pub fn show(
     let (title, body) = (title.to_owned(), body.to_owned());
     let (sender, receiver) = mpsc::sync_channel(1);
     // A bus that does not answer holds up a thread of its own and nothing else.
-    thread::Builder::new()
-        .name("desktop".to_owned())
-        .spawn(move || sender.send(freedesktop::notify(&title, &body, urgency)))
+    let show = move || sender.send(freedesktop::notify(&title, &body, urgency));
+    check_bus_limits()
+        .and_then(|()| start_thread("desktop", show).map(drop))
         .map_err(|error| DesktopFault::NotShown(error.to_string()))?;
     receiver
         .recv_timeout(2 * freedesktop::TIMEOUT)

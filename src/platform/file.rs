@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use super::cause::is_mounted_file;
 use super::trust::{Access, Refusal, check_trusted};
 use crate::domain::shown_path;
 
@@ -43,6 +44,12 @@ pub enum FileError {
     #[error("{} is a symbolic link, which is not followed here", shown_path(path))]
     Symlink {
         /// Where.
+        path: PathBuf,
+    },
+    /// The file is a mount of its own, so nothing can be renamed over it, and what belongs beside it lies on another file system.
+    #[error("{} is mounted as a single file", path.display())]
+    MountedFile {
+        /// The file.
         path: PathBuf,
     },
     /// Somebody else can have changed it, or read the secret in it.
@@ -85,7 +92,10 @@ impl FileError {
     /// Whether the file's state (rather than the system's) is what is wrong.
     #[must_use]
     pub fn is_bad_state(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::NoRuntimeDir { .. })
+        !matches!(
+            self,
+            Self::Io { .. } | Self::MountedFile { .. } | Self::NoRuntimeDir { .. }
+        )
     }
 }
 
@@ -376,12 +386,27 @@ pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
     }
 }
 
+/// Checks that a file can be replaced by renaming another one over it.
+///
+/// # Errors
+/// [`FileError::MountedFile`] when it is a mount of its own.
+pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
+    if is_mounted_file(path) {
+        let path = path.to_owned();
+        return Err(FileError::MountedFile { path });
+    }
+    Ok(())
+}
+
 /// Renames and syncs the directory, so that the new name survives a power cut.
 ///
 /// # Errors
 /// When the system refuses.
 pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).map_err(FileError::io("replace", to))?;
+    fs::rename(from, to).map_err(|error| match check_replaceable(from) {
+        Err(mounted) => mounted,
+        Ok(()) => FileError::io("replace", to)(error),
+    })?;
     sync_dir(to.parent().unwrap_or(Path::new(".")))
 }
 

@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::threads::check_threads;
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -81,6 +82,8 @@ impl Follower {
     pub fn new(tell: impl Fn(Touched) + Send + 'static) -> Result<Self, FollowError> {
         let interest = Arc::new(Mutex::new(Interest::default()));
         let known = Arc::clone(&interest);
+        // The library says nothing where its thread cannot be started, and panics at the next call.
+        check_threads(1).map_err(notify::Error::io)?;
         let watcher = notify::recommended_watcher(move |event| {
             let interest = known.lock().unwrap_or_else(PoisonError::into_inner);
             interest.sort_out(event, &tell);

@@ -8,13 +8,13 @@
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use ctutils::CtEq as _;
 use keyring_core::{Entry, Error as StoreError};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::threads::start_thread;
 use crate::domain::escaped;
 
 #[cfg(target_os = "macos")]
@@ -76,6 +76,9 @@ pub enum KeychainError {
     /// There is no session bus, or nothing on it that keeps secrets.
     #[error("no keychain can be reached: {0}")]
     Unreachable(#[source] Unreachable),
+    /// A limit on processes, threads or open files is reached, so it cannot be asked.
+    #[error("the keychain cannot be asked")]
+    LimitReached(#[source] Reason),
     /// The keychain took longer than it may, often because it is asking the user something. Whether it did what it was
     /// asked is not known.
     #[error("the keychain did not answer within {after:?}")]
@@ -183,16 +186,15 @@ struct Worker(mpsc::Sender<Job>);
 impl Worker {
     fn start() -> Result<Self, KeychainError> {
         let (sender, jobs) = mpsc::channel::<Job>();
-        thread::Builder::new()
-            .name("keychain".to_owned())
-            .spawn(move || {
-                let store = system::connect();
-                // Without a job nobody needed the keychain after all.
-                if let Ok(job) = jobs.recv() {
-                    job(store);
-                }
-            })
-            .map_err(|error| KeychainError::Other(Reason::new(error)))?;
+        let work = move || {
+            let store = system::connect();
+            // Without a job nobody needed the keychain after all.
+            if let Ok(job) = jobs.recv() {
+                job(store);
+            }
+        };
+        start_thread("keychain", work)
+            .map_err(|error| KeychainError::LimitReached(Reason::new(error)))?;
         Ok(Self(sender))
     }
 }

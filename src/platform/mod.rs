@@ -2,6 +2,7 @@
 //!
 //! The only place that names system calls or the keychain crates. Reads no environment variable: the binary does.
 
+mod cause;
 mod clock;
 mod desktop;
 mod file;
@@ -18,14 +19,18 @@ mod run;
 mod runtime_dir;
 mod storage;
 pub mod syslog;
+mod threads;
 mod trust;
 
+pub use cause::{Attribute, Cause, is_mounted_file};
+#[cfg(unix)]
+pub(crate) use cause::{Needs, why_database_fails, why_temporary_files_fail};
 pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
 use file::resolve_existing;
 pub use file::{
-    Contents, FileError, RemoveOutcome, create_private_dir, create_private_file, exists,
-    is_same_file, look_for, open_regular, read_regular, remove_if_present, rename_durably,
+    Contents, FileError, RemoveOutcome, check_replaceable, create_private_dir, create_private_file,
+    exists, is_same_file, look_for, open_regular, read_regular, remove_if_present, rename_durably,
     resolve_link, resolve_link_until, sync_dir,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
@@ -47,6 +52,8 @@ pub use replace::{
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
 pub use storage::{SharedBy, SharedStorage, Storage};
+pub(crate) use threads::run_all;
+pub use threads::{PROCESS_LIMITS, start_thread};
 pub use trust::{
     Access, Admitted, Fault, MountOf, Refusal, Trust, check_trusted, is_mounted_secret, mount_of,
     read_own, read_secret, read_trusted,

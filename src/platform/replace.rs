@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::file::{
-    FileError, create_private_file, exists, read_no_link, remove_if_present, rename_durably,
-    sync_dir,
+    FileError, check_replaceable, create_private_file, exists, read_no_link, remove_if_present,
+    rename_durably, sync_dir,
 };
 
 /// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on
@@ -66,8 +66,9 @@ impl Replacement {
     /// caller holds the lock that makes that name its own, and has dealt with what was there.
     ///
     /// # Errors
-    /// When the system refuses, for want of room too, or something has the temporary name.
+    /// When the system refuses, for want of room too, something has the temporary name, or the file is a mount of its own.
     pub fn begin(path: &Path, temporary: &Path, room: usize) -> Result<Self, FileError> {
+        check_replaceable(path)?;
         let file = create_private_file(temporary)?;
         let mut new = Self {
             file,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::key_variables::{CREDENTIALS_VARIABLE, withhold_key_variables};
+use super::threads::{PROCESS_LIMITS, start_thread};
 
 /// How often a child that has closed its output is asked whether it has ended.
 const EXIT_POLL: Duration = Duration::from_millis(2);
@@ -38,6 +39,7 @@ fn not_run(kind: io::ErrorKind) -> String {
     match kind {
         io::ErrorKind::NotFound => "there is no such program".to_owned(),
         io::ErrorKind::PermissionDenied => "it may not be run".to_owned(),
+        io::ErrorKind::WouldBlock => format!("it cannot be run: {PROCESS_LIMITS}"),
         other => format!("it cannot be run: {other}"),
     }
 }
@@ -151,10 +153,7 @@ pub fn feed_within(
             let _ = io::Write::write_all(&mut stdin, &input);
         };
         // On a thread of its own, since a pipe has no deadline; it ends with the group.
-        thread::Builder::new()
-            .name("feed".to_owned())
-            .spawn(feed)
-            .map_err(|error| RunFault::NotRun(error.kind()))?;
+        start_thread("feed", feed).map_err(|error| RunFault::NotRun(error.kind()))?;
     }
     exit_of(&mut group.0, &|| {
         is_given_up() || Instant::now() >= deadline
@@ -213,13 +212,11 @@ fn answer_of(
     deadline: Instant,
 ) -> Result<Zeroizing<Vec<u8>>, RunFault> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("answer".to_owned())
-        .spawn(move || {
-            // Nobody listens any more when the deadline has passed; the answer is wiped then.
-            let _ = sender.send(read_from(output, limit));
-        })
-        .map_err(|error| RunFault::NotRun(error.kind()))?;
+    let read = move || {
+        // Nobody listens any more when the deadline has passed; the answer is wiped then.
+        let _ = sender.send(read_from(output, limit));
+    };
+    start_thread("answer", read).map_err(|error| RunFault::NotRun(error.kind()))?;
     let left = deadline.saturating_duration_since(Instant::now());
     match receiver.recv_timeout(left) {
         Ok(Ok(bytes)) if bytes.len() == limit => Err(RunFault::TooLarge),

@@ -39,6 +39,11 @@ const WRITE: u32 = 0o022;
 /// The permission bits of everybody but the owner.
 const ALL: u32 = 0o077;
 
+/// Where the file system that a path lies on is mounted, as far as the system tells.
+pub(super) fn mount_point_of(path: &Path) -> Option<PathBuf> {
+    Mounts::read().of(path)
+}
+
 /// What is to be done with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

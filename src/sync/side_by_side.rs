@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use zeroize::Zeroizing;
 
@@ -21,7 +20,7 @@ use super::store_lock::StoreLock;
 use super::survey::{Survey, Write};
 use crate::config::AgentRef;
 use crate::export::StorePlace;
-use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max};
+use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all};
 
 /// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other
 /// processes wait.
@@ -245,11 +244,6 @@ fn write_all(jobs: Vec<Job<'_>>) -> BTreeMap<usize, Written> {
             written.insert(job.at, (job.bytes, outcome));
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            let _ = thread::Builder::new().spawn_scoped(scope, work); // the others do its share
-        }
-        work();
-    });
+    run_all(vec![work; threads]);
     written.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

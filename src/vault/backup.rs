@@ -155,7 +155,8 @@ pub(super) fn copy(
     let is_done = AtomicBool::new(false);
     // What is written goes to the disk while more is copied: a third of the time, where it is waited for in the end.
     let copied = thread::scope(|scope| {
-        scope.spawn(|| {
+        // Without a thread everything is waited for in the end.
+        let _ = thread::Builder::new().spawn_scoped(scope, || {
             while !is_done.load(Ordering::Relaxed) {
                 let _ = file.sync_data(); // the last one tells
                 thread::sleep(PAUSE);

@@ -86,7 +86,7 @@ pub enum VaultError {
         problems: Vec<KeyProblem>,
     },
     /// The key of a new vault or slot could not be stored.
-    #[error("the new key cannot be kept: {0}")]
+    #[error("the new key cannot be kept: {}", told(.0))]
     KeyNotKept(KeyProblem),
     /// It has as many key slots as a vault may have.
     #[error("the vault has 16 key slots, and that is as many as there may be")]
@@ -140,6 +140,18 @@ pub enum VaultError {
     /// The system gave no random numbers.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
+}
+
+impl VaultError {
+    /// What the system refuses, if it was found out, where SQLite could not read or write.
+    #[must_use]
+    pub fn system_error(&self) -> Option<&FileError> {
+        match self {
+            Self::Storage { source, .. } => source.downcast_ref::<StorageFault>()?.met.as_ref(),
+            Self::File(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// Why a backup was not made, proved or put back.
@@ -357,17 +369,101 @@ fn from_sqlite(path: &std::path::Path, action: &'static str, error: rusqlite::Er
                 what: error.to_string(),
             }
         }
-        Some(_) => VaultError::Storage {
-            action,
-            path,
-            source: Box::new(error),
-        },
+        Some(_) => storage(path, action, Box::new(error)),
         // What SQLite itself did not report: a row or column that is not as the schema promises.
         None => VaultError::Damaged {
             path,
             what: error.to_string(),
         },
     }
+}
+
+/// SQLite could not read or write: with what the system says when the same is tried.
+pub(super) fn storage(
+    path: PathBuf,
+    action: &'static str,
+    said: Box<dyn std::error::Error + Send + Sync>,
+) -> VaultError {
+    let met = sqlite_in(&*said).and_then(|error| met_by(error, &path));
+    VaultError::Storage {
+        action,
+        path,
+        source: Box::new(StorageFault { said, met }),
+    }
+}
+
+/// What SQLite says, and what the system says when the same is tried.
+#[derive(Debug)]
+struct StorageFault {
+    said: Box<dyn std::error::Error + Send + Sync>,
+    met: Option<FileError>,
+}
+
+impl std::fmt::Display for StorageFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.said.fmt(f)
+    }
+}
+
+impl std::error::Error for StorageFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.met {
+            Some(met) => Some(met),
+            None => self.said.source(),
+        }
+    }
+}
+
+/// SQLite's own error among an error and its causes.
+pub(super) fn sqlite_in<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e rusqlite::Error> {
+    let own = error.downcast_ref();
+    own.or_else(|| error.source().and_then(sqlite_in))
+}
+
+/// What the system refuses, as far as SQLite's code and a look at the place tell.
+#[cfg(unix)]
+fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> {
+    use crate::platform::{Needs, why_database_fails, why_temporary_files_fail};
+    use rusqlite::{ErrorCode as Code, ffi};
+    use std::io::{Error, ErrorKind};
+    let rusqlite::Error::SqliteFailure(code, _) = error else {
+        return None;
+    };
+    let as_met = |action, error: Error| Some(FileError::io(action, path)(error));
+    if code.code == Code::OutOfMemory || code.extended_code == ffi::SQLITE_IOERR_NOMEM {
+        return as_met("use", ErrorKind::OutOfMemory.into());
+    }
+    if code.extended_code == ffi::SQLITE_IOERR_READ {
+        return as_met("read", rustix::io::Errno::IO.into()); // nothing was to be written
+    }
+    let needs = match code.code {
+        Code::DiskFull | Code::SystemIoFailure => Needs::Room,
+        _ => Needs::Files,
+    };
+    let found = why_database_fails(path, needs);
+    if found.is_some() {
+        return found;
+    }
+    match code.extended_code {
+        _ if code.code == Code::DiskFull => {
+            why_temporary_files_fail().or_else(|| as_met("write", ErrorKind::StorageFull.into()))
+        }
+        ffi::SQLITE_IOERR_LOCK | ffi::SQLITE_IOERR_SHMLOCK => {
+            as_met("lock", rustix::io::Errno::NOLCK.into())
+        }
+        ffi::SQLITE_IOERR_WRITE
+        | ffi::SQLITE_IOERR_FSYNC
+        | ffi::SQLITE_IOERR_DIR_FSYNC
+        | ffi::SQLITE_IOERR_TRUNCATE => as_met("write", rustix::io::Errno::IO.into()),
+        _ => None,
+    }
+}
+
+#[cfg(not(unix))]
+fn met_by(_: &rusqlite::Error, _: &std::path::Path) -> Option<FileError> {
+    None
 }
 
 #[cfg(test)]

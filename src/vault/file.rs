@@ -18,8 +18,8 @@ use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
 use crate::platform::{
-    Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_trusted, create_private_dir,
-    look_for, open_regular, resolve_link,
+    Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_replaceable, check_trusted,
+    create_private_dir, look_for, open_regular, resolve_link,
 };
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
@@ -321,6 +321,8 @@ pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
         // SQLite's files beside it have the link's name, and not that of what it leads to.
         return Err(FileError::Symlink { path: real }.into());
     }
+    // Its log would lie on another file system: lost with the container, and unknown to who has the file by another name.
+    check_replaceable(&real)?;
     Ok(real)
 }
 

@@ -16,7 +16,8 @@ use super::{UnlockedVault, key_slots};
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{
-    FileError, QueueLock, exists, is_mounted_secret, remove_if_present, rename_durably, sync_dir,
+    FileError, QueueLock, check_replaceable, exists, is_mounted_secret, remove_if_present,
+    rename_durably, sync_dir,
 };
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
@@ -168,6 +169,8 @@ fn renew_one(
                 let path = found.place;
                 return Err(VaultError::KeyNotKept(KeyProblem::Provided { path }));
             }
+            // The new one could never take its place.
+            check_replaceable(&found.place)?;
             let new = renewed(&found.place);
             if !found.is_renewed {
                 remove_if_present(&new)?; // of a rotation that was killed before it counted

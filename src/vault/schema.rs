@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use super::error::{Context, VaultError};
+use super::error::{Context, VaultError, sqlite_in, storage};
 
 refinery::embed_migrations!("migrations");
 
@@ -32,21 +32,15 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultErr
         if is_busy(&error) {
             return VaultError::Busy { path };
         }
-        VaultError::Storage {
-            action: "migrate",
-            path,
-            source: Box::new(error),
-        }
+        storage(path, "migrate", Box::new(error))
     })
 }
 
 /// Whether another process, of a version that knows nothing of the lock file, had the vault for too long.
 fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-    let code = error
-        .downcast_ref::<rusqlite::Error>()
-        .and_then(rusqlite::Error::sqlite_error_code);
-    matches!(code, Some(DatabaseBusy | DatabaseLocked)) || error.source().is_some_and(is_busy)
+    let code = sqlite_in(error).and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(DatabaseBusy | DatabaseLocked))
 }
 
 /// The schema's version; `None` when no migration has run.

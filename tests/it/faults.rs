@@ -2,8 +2,9 @@
 //! status is one of the table, and says what happened.
 //!
 //! Which calls, and with which errors: `support::faults`. For another command, write a [`Case`] and a test that calls [`faults_of`].
-//! `CLAWKEEP_FAULTS` says how many faults of each command are tried, chosen by `CLAWKEEP_SEED`; `all` are every call, every error,
-//! once and for good: minutes.
+//! `CLAWKEEP_FAULTS` says how many faults of each command are tried, chosen by `CLAWKEEP_SEED`. `all` are every error, once and for
+//! good, at every call, but of equal calls one after another (the same call on the same file: the pages of one transaction) the first two,
+//! the last two and two in between. Each test says how many stand for how many. `each` leaves nothing to stand for others.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -100,10 +101,17 @@ fn faults_of(case: &Case) {
 }
 
 /// The faults to be tried.
+#[allow(
+    clippy::print_stderr,
+    reason = "the numbers of a long run are its result"
+)]
 fn chosen(case: &Case) -> Vec<Fault> {
     let scene = (case.prepare)();
     let kept = Kept::of(&scene.home);
     let mut all: Vec<Vec<Fault>> = Vec::new();
+    let wanted = std::env::var("CLAWKEEP_FAULTS").unwrap_or_default();
+    let mut random = Random::seeded(seed());
+    let mut calls = 0;
     for kind in KINDS {
         let none = Fault {
             kind,
@@ -113,24 +121,71 @@ fn chosen(case: &Case) -> Vec<Fault> {
         scene.begin_again(&kept);
         let (run, seen) = run_with(scene.home.command(case.args), &none);
         assert_eq!(run.status, 0, "{}: {run:?}", case.name);
+        calls += 2 * seen.sites.len();
         for stays in [false, true] {
-            let of_kind = (1..=seen.matched).map(|nth| Fault { kind, nth, stays });
+            let tried = match wanted.as_str() {
+                "all" => representatives(&seen.sites, &mut random),
+                _ => (1..=seen.matched).collect(),
+            };
+            let of_kind = tried.into_iter().map(|nth| Fault { kind, nth, stays });
             all.push(of_kind.collect());
         }
     }
     all.retain(|of_kind| !of_kind.is_empty());
-    if std::env::var("CLAWKEEP_FAULTS").is_ok_and(|wanted| wanted == "all") {
-        return all.concat();
+    if ["all", "each"].contains(&wanted.as_str()) {
+        let chosen = all.concat();
+        let (name, tried) = (case.name, chosen.len());
+        eprintln!("{name}: {tried} faults stand for {calls} (seed {})", seed());
+        return chosen;
     }
     // Each kind as often, however many calls there are of it; waiting for a lock for good takes its time.
     all.retain(|of_kind| !(of_kind[0].stays && of_kind[0].kind.name == "file lock EAGAIN"));
-    let mut random = Random::seeded(seed());
     (0..number("CLAWKEEP_FAULTS", FAULTS))
         .map(|_| {
             let of_kind = random.pick(&all);
             *random.pick(of_kind)
         })
         .collect()
+}
+
+/// Of equal calls one after another, how many are tried at either end, and in between.
+const AT_AN_END: usize = 2;
+
+/// The numbers of the calls that stand for all: of each run of equal ones the first, the last and some in between.
+fn representatives(sites: &[u32], random: &mut Random) -> Vec<u32> {
+    let mut chosen = Vec::new();
+    let mut first = 1;
+    for run in sites.chunk_by(|one, next| one == next) {
+        let numbers: Vec<u32> = (first..).take(run.len()).collect();
+        first += u32::try_from(run.len()).unwrap();
+        let Some(between) = run.len().checked_sub(2 * AT_AN_END).filter(|n| *n > 2) else {
+            chosen.extend(numbers);
+            continue;
+        };
+        let between = &numbers[AT_AN_END..AT_AN_END + between];
+        chosen.extend(&numbers[..AT_AN_END]);
+        chosen.extend([*random.pick(between), *random.pick(between)]);
+        chosen.extend(&numbers[numbers.len() - AT_AN_END..]);
+    }
+    chosen.dedup();
+    chosen
+}
+
+#[test]
+fn of_equal_calls_one_after_another_some_stand_for_all() {
+    let mut random = Random::seeded(1);
+    let sites = [[1; 3].as_slice(), &[2; 40], &[1; 6], &[3]].concat();
+    let chosen = representatives(&sites, &mut random);
+    assert_eq!(chosen[..5], [1, 2, 3, 4, 5]);
+    assert!(
+        chosen[5..chosen.len() - 9]
+            .iter()
+            .all(|nth| (6..=41).contains(nth))
+    );
+    assert_eq!(
+        chosen[chosen.len() - 9..],
+        [42, 43, 44, 45, 46, 47, 48, 49, 50]
+    );
 }
 
 fn try_one(case: &Case, scene: &Scene, kept: &Kept, fault: &Fault, outcome: &Mutex<Outcome>) {
@@ -651,13 +706,55 @@ fn a_rotation_of_every_key_is_done_or_not() {
     });
 }
 
+// backup create
+
+const BACKUP: &str = "b.db";
+const CREATE: &[&str] = &["backup", "create", BACKUP];
+
+fn judge_create(scene: &Scene, after: &After<'_>) {
+    let home = &scene.home;
+    assert_whole(home);
+    let wanted = home.json(STORE);
+    let is_there = home.at(BACKUP).exists();
+    let recorded = home.count_of("backup.created");
+    if after.run.status == 0 {
+        assert!(is_there && recorded == 1, "said to be done");
+    }
+    assert!(is_there || recorded == 0, "recorded, and not there");
+    let can_remove = !after.fault.kind.has(Class::Remove);
+    if can_remove {
+        assert_eq!(usize::from(is_there), recorded, "there, and not recorded");
+        assert_clean(home);
+    }
+    if is_there {
+        ok(home, &["backup", "verify", BACKUP]);
+        std::fs::remove_file(home.at(BACKUP)).unwrap();
+    }
+    ok(home, CREATE); // also what could not be removed is out of the way then
+    ok(home, &["backup", "verify", BACKUP]);
+    assert_eq!(home.count_of("backup.created"), recorded + 1);
+    assert_says(home, &wanted);
+    assert_clean(home);
+    assert_whole(home);
+}
+
+#[test]
+fn a_backup_is_made_or_not() {
+    faults_of(&Case {
+        name: "backup create",
+        args: CREATE,
+        prepare: three_keys,
+        judge: judge_create,
+    });
+}
+
 // backup restore
 
-const RESTORE: &[&str] = &["backup", "restore", "b.db"];
+const RESTORE: &[&str] = &["backup", "restore", BACKUP];
 
 fn backed_up() -> Scene {
     let scene = three_keys();
-    scene.home.run(&["backup", "create", "b.db"]).ok();
+    scene.home.run(CREATE).ok();
     scene.home.claude_login(NEW, 200);
     scene.home.run(&["sync"]).ok();
     scene

@@ -4,12 +4,17 @@
     clippy::panic,
     reason = "allow-unwrap-in-tests covers functions marked #[test], not what they call"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test may fail where no thread can be started"
+)]
 
 mod alerts;
 mod auth_commands;
 mod backup;
 mod bad_input;
 mod borrowed;
+mod causes;
 mod completions;
 mod damaged_files;
 mod damaged_vault;

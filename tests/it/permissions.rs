@@ -341,7 +341,7 @@ fn a_full_disk_at_the_first_run() {
         };
         let run = run.exits(1);
         assert!(run.stderr.contains("vault.db"), "{}", run.stderr);
-        assert!(run.stderr.contains("room"), "{}", run.stderr);
+        assert!(run.stderr.contains("is full"), "{}", run.stderr);
         assert!(
             (1..=3).contains(&run.stderr.lines().count()),
             "{}",
@@ -373,7 +373,7 @@ fn a_full_disk_later() {
             "{}",
             run.stderr
         );
-        assert!(run.stderr.contains("room"), "{}", run.stderr);
+        assert!(run.stderr.contains("is full"), "{}", run.stderr);
         assert!(!run.stderr.contains(TOKEN_MARK), "{}", run.stderr);
         // What is on the disk afterwards is what was there, or opens to it.
         let (old, new) = (home.at("before/agents"), home.at("after/agents"));
@@ -399,7 +399,7 @@ fn an_unreadable_configuration() {
         "the configuration",
         "cannot read",
         "clawdbot.json",
-        "permissions",
+        "ls -ld",
     ];
     refused(home.path(), unprivileged(&home, STATUS), 1, &words);
 }

@@ -1,5 +1,6 @@
 //! Everything that can end a command, each with its exit status and its remedy, in one place.
 
+mod causes;
 mod keychain;
 mod remedies;
 
@@ -7,12 +8,13 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+pub(crate) use self::causes::remedy_of;
 pub(crate) use self::remedies::{Place, file_remedy, shared_storage_remedy};
-use self::remedies::{backup_remedy, lock_remedy, quoted, vault_remedy};
+use self::remedies::{backup_remedy, lock_remedy, quoted, system_remedy, vault_remedy};
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
-use clawkeep::platform::{FileError, LockError, Refusal};
+use clawkeep::platform::{Cause, FileError, LockError, Refusal};
 use clawkeep::sync::SyncError;
 use clawkeep::sync::import::ImportFault;
 use clawkeep::vault::{BackupError, KeyProblem, VaultError};
@@ -253,6 +255,16 @@ impl Failure {
         None
     }
 
+    /// Whether the system refused to read a configuration, which is no fault of what it says.
+    fn is_of_the_system(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(ConfigError::File(FileError::Io { .. }) | ConfigError::AgentDirs { .. })
+                | Self::OwnSettings(OwnSettingsError::File(FileError::Io { .. }))
+                | Self::Undecided(OwnSettingsError::File(FileError::Io { .. }))
+        )
+    }
+
     /// What a person can do about what a process that goes on by itself met.
     pub(crate) fn remedy_unattended(&self) -> Option<String> {
         match self {
@@ -262,7 +274,7 @@ impl Failure {
                     .to_owned(),
             ),
             Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_)
-                if self.refusal().is_none() =>
+                if self.refusal().is_none() && !self.is_of_the_system() =>
             {
                 Some("Mend the file.".to_owned())
             }
@@ -297,12 +309,14 @@ impl Failure {
             Self::Sync(SyncError::RefreshBusy { .. } | SyncError::SpentMeanwhile { .. }) => {
                 "Run the command again.".to_owned()
             }
-            Self::Sync(SyncError::Rescued { .. }) => {
-                "Make room on the disk and run any command: it takes them in. Do not remove that file.".to_owned()
-            }
-            Self::Sync(SyncError::TokensLost { .. }) => {
-                "Make room on the disk, then log in again: the old tokens may be refused.".to_owned()
-            }
+            Self::Sync(SyncError::Rescued { source, .. }) => format!(
+                "{} Then run any command: it takes them in. Do not remove that file.",
+                system_remedy(source).unwrap_or_default()
+            ),
+            Self::Sync(SyncError::TokensLost { source, .. }) => format!(
+                "{} Then log in again: the old tokens may be refused.",
+                system_remedy(source).unwrap_or_default()
+            ),
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
                 format!(
                     "Mend the file, or move it away to start without it: mv {0} {0}.damaged",
@@ -312,8 +326,9 @@ impl Failure {
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
                 "It is damaged or was modified outside clawkeep, and auth-profiles.json is not updated until it is repaired. To see how: clawkeep doctor".to_owned()
             }
-            Self::Config(ConfigError::File(_) | ConfigError::AgentDirs { .. }) => {
-                "Check what is there and its permissions.".to_owned()
+            Self::Config(ConfigError::File(error)) => file_remedy(error)?,
+            Self::Config(ConfigError::AgentDirs { path, source }) => {
+                remedy_of(&Cause::of(source, path)?)
             }
             Self::OwnSettings(OwnSettingsError::File(error))
             | Self::Undecided(OwnSettingsError::File(error)) => file_remedy(error)?,
@@ -329,6 +344,7 @@ impl Failure {
                 ConfigEditError::Lock(error) => lock_remedy(error)?,
                 _ => "Run the command again once that is mended.".to_owned(),
             },
+            Self::ImportFile(error) if is_about_the_system(error) => file_remedy(error)?,
             Self::ImportFile(_) => "Nothing was changed. Name another file.".to_owned(),
             Self::Import { .. } => "Nothing was changed. Name another file, or mend this one.".to_owned(),
             Self::ExportDiffers { .. } => {
@@ -354,6 +370,18 @@ impl Failure {
         };
         Some(one_line(&format!("  {advice}")))
     }
+}
+
+/// Whether another file would fail as well.
+fn is_about_the_system(error: &FileError) -> bool {
+    use Cause::{Device, NoMemory, OpenFiles, OpenFilesOfSystem, Stale};
+    let FileError::Io { path, source, .. } = error else {
+        return false;
+    };
+    matches!(
+        Cause::of(source, path),
+        Some(OpenFiles { .. } | OpenFilesOfSystem | NoMemory | Device { .. } | Stale { .. })
+    )
 }
 
 fn of_file(error: &FileError) -> u8 {

@@ -35,6 +35,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     panics::contain(|| {
+        signals::survive_file_size_limit();
         if let Some(answered) = completion::answer() {
             return answered;
         }

@@ -11,6 +11,17 @@ pub(crate) use self::unix::{
     Caught, Event, catch, end_by, has_effect, is_foreground, send_to_job, stopped_in_background,
 };
 
+/// Makes a write beyond the limit on file sizes fail with an error that can be reported, instead of ending the process. A
+/// program that is run gets the signal's usual effect: a handler does not outlive `execve`.
+pub(crate) fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        let reached = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        // Where the system takes no handler, the signal ends the process as before.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, reached);
+    }
+}
+
 /// Holds INT, TERM and HUP back until what it returns is dropped. That is bounded by how long a
 /// provider is waited for.
 pub(crate) fn hold() -> Box<dyn Any> {

@@ -10,6 +10,7 @@ use keyring_core::error::PlatformError;
 use keyring_core::{Entry, Error as StoreError};
 use zbus_secret_service_keyring_store::cred::Wrapper;
 
+use super::super::threads::check_bus_limits;
 use super::{KeychainError, Reason, SERVICE, Unreachable, failed};
 
 pub(super) const NEEDS_SESSION_BUS: bool = true;
@@ -25,6 +26,7 @@ pub(super) type Store = Arc<zbus_secret_service_keyring_store::Store>;
 /// Connects and agrees on a session key. What fails here fails before any item is looked for: no bus, no service on it,
 /// or a service that does not speak the protocol.
 pub(super) fn connect() -> Result<Store, KeychainError> {
+    check_bus_limits().map_err(|error| KeychainError::LimitReached(Reason::new(error)))?;
     zbus_secret_service_keyring_store::Store::new()
         .map_err(|error| KeychainError::Unreachable(unreachable(&error)))
 }

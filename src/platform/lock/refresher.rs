@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
+use super::super::threads::start_thread;
 use super::modified;
 
 /// How often held lock directories are refreshed. Source: `spec/compat.md`, Locking.
@@ -87,8 +87,7 @@ static NEVER: Condvar = Condvar::new();
 pub(super) fn keep_fresh(dir: &Arc<HeldDir>) -> io::Result<()> {
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     if !held.is_running {
-        let named = thread::Builder::new().name("lock-refresh".to_owned());
-        named.spawn(refresh_all)?;
+        start_thread("lock-refresh", refresh_all)?;
         held.is_running = true;
     }
     held.dirs.retain(|dir| dir.strong_count() > 0);

@@ -32,6 +32,8 @@
 /* The order is that of `Class` in faults.rs. */
 enum class { WRITE, SYNC, RENAME, LOCK, FLOCK, OPEN, TRUNCATE, REMOVE, MKDIR, MODE, READ, MAP, ANSWER, CLASSES, NONE };
 
+#define SITES 8192
+
 struct control {
     uint32_t mask;     /* the classes whose calls are counted together and fail */
     uint32_t nth;      /* the first of them that fails, from 1; 0: none does */
@@ -42,6 +44,7 @@ struct control {
     uint32_t matched;  /* calls so far that the mask has */
     uint32_t hit;      /* calls that were failed */
     char where[256];   /* the file of the first that failed */
+    uint32_t sites[SITES]; /* where none is to fail: which call on which file each matched one is, as a hash */
 };
 
 static struct control *control;
@@ -148,9 +151,9 @@ static enum class class_of(long number, const long *arg, const char **path, long
     }
 }
 
-static void note(const char *path, long fd) {
+static void name_of(const char *path, long fd, char *name, size_t size) {
     if (path) {
-        strncpy(control->where, path, sizeof control->where - 1);
+        strncpy(name, path, size - 1);
         return;
     }
     char link[40] = "/proc/self/fd/";
@@ -159,7 +162,15 @@ static void note(const char *path, long fd) {
     size_t at = strlen(link);
     do digits[n++] = '0' + fd % 10; while ((fd /= 10) > 0);
     while (n > 0) link[at++] = digits[--n];
-    call(SYS_readlink, (long)link, (long)control->where, sizeof control->where - 1, 0, 0);
+    call(SYS_readlink, (long)link, (long)name, size - 1, 0, 0);
+}
+
+static uint32_t site_of(long number, const char *path, long fd) {
+    char name[256] = {0};
+    name_of(path, fd, name, sizeof name);
+    uint32_t hash = 2166136261u ^ (uint32_t)number;
+    for (const char *at = name; *at; at++) hash = (hash ^ (unsigned char)*at) * 16777619u;
+    return hash;
 }
 
 static void on_call(int signal, siginfo_t *info, void *context) {
@@ -175,13 +186,15 @@ static void on_call(int signal, siginfo_t *info, void *context) {
         if (control->mask & (1u << class)) {
             uint32_t n = __atomic_add_fetch(&control->matched, 1, __ATOMIC_SEQ_CST);
             fails = control->nth && (n == control->nth || (control->sticky && n > control->nth));
+            if (!control->nth && n <= SITES) control->sites[n - 1] = site_of(number, path, fd);
         }
     }
     int sleeps = number == SYS_nanosleep || number == SYS_clock_nanosleep;
     if (sleeps && control->hastens && control->hit) {
         regs[REG_RAX] = 0;
     } else if (fails) {
-        if (__atomic_add_fetch(&control->hit, 1, __ATOMIC_SEQ_CST) == 1) note(path, fd);
+        if (__atomic_add_fetch(&control->hit, 1, __ATOMIC_SEQ_CST) == 1)
+            name_of(path, fd, control->where, sizeof control->where);
         if (control->half && (number == SYS_write || number == SYS_pwrite64) && arg[2] > 1)
             call(number, arg[0], arg[1], arg[2] / 2, arg[3], arg[4]);
         regs[REG_RAX] = -(long)control->error;

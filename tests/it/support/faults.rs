@@ -78,11 +78,16 @@ pub(crate) const KINDS: &[Kind] = &[
         &[Write, Open, MakeDir, Rename, Remove, Truncate, Mode],
         Errno::ROFS,
     ),
+    // A quota, which one call meets and the next one may not.
+    kind("write EDQUOT", &[Write], Errno::DQUOT),
     kind("sync EIO", &[Sync], Errno::IO),
     kind("sync ENOSPC", &[Sync], Errno::NOSPC),
     kind("rename EACCES", &[Rename], Errno::ACCESS),
     kind("rename EIO", &[Rename], Errno::IO),
     kind("rename ENOSPC", &[Rename], Errno::NOSPC),
+    // A file that is a mount of its own; one that `chattr +i` protects.
+    kind("rename EBUSY", &[Rename], Errno::BUSY),
+    kind("rename EPERM", &[Rename], Errno::PERM),
     kind("lock EAGAIN", &[Lock], Errno::AGAIN),
     kind("lock ENOLCK", &[Lock], Errno::NOLCK),
     kind("lock EIO", &[Lock], Errno::IO),
@@ -92,6 +97,7 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("open ENOSPC", &[Open], Errno::NOSPC),
     kind("open EIO", &[Open], Errno::IO),
     kind("open EMFILE", &[Open], Errno::MFILE),
+    kind("open EROFS", &[Open], Errno::ROFS),
     kind("truncate EIO", &[Truncate], Errno::IO),
     kind("truncate ENOSPC", &[Truncate], Errno::NOSPC),
     kind("remove EACCES", &[Remove], Errno::ACCESS),
@@ -152,11 +158,16 @@ pub(crate) struct Seen {
     pub(crate) hit: u32,
     /// On which file the first of them was.
     pub(crate) place: String,
+    /// Where none was to fail: which call on which file each of the matched ones is, as a hash.
+    pub(crate) sites: Vec<u32>,
 }
 
 /// The numbers before the place in `struct control` of `faults.c`.
 const NUMBERS: usize = 8;
-const CONTROL_BYTES: usize = NUMBERS * 4 + 256;
+/// How many calls are told apart by their sites. The same as in `faults.c`.
+const SITES: usize = 8192;
+const SITES_AT: usize = NUMBERS * 4 + 256;
+const CONTROL_BYTES: usize = SITES_AT + SITES * 4;
 
 /// The compiled library. Kept as long as the process.
 fn library() -> &'static Path {
@@ -205,11 +216,16 @@ pub(crate) fn run_with(mut command: Command, fault: &Fault) -> (Run, Seen) {
     let run = command.output().unwrap().into();
     let bytes = fs::read(control.path()).unwrap();
     let number = |at: usize| u32::from_ne_bytes(bytes[at * 4..at * 4 + 4].try_into().unwrap());
+    let matched = number(6);
+    let told = if nth == 0 { matched as usize } else { 0 };
+    assert!(told <= SITES, "{told} calls: raise SITES");
+    let sites = (0..told).map(|call| number(SITES_AT / 4 + call)).collect();
     let place = bytes[NUMBERS * 4..].split(|byte| *byte == 0).next();
     let seen = Seen {
-        matched: number(6),
+        matched,
         hit: number(7),
         place: String::from_utf8_lossy(place.unwrap_or_default()).into_owned(),
+        sites,
     };
     (run, seen)
 }

@@ -1,7 +1,6 @@
 //! `models auth login`: log in at a provider, in a browser here, in one elsewhere, or on another device.
 
 use std::process::{Command, Stdio};
-use std::thread;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ use clawkeep::oauth::{
     Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
     Provider, Tokens, WAIT,
 };
-use clawkeep::platform::withhold_key_variables;
+use clawkeep::platform::{start_thread, withhold_key_variables};
 use clawkeep::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
@@ -359,9 +358,8 @@ fn open_browser(context: &Context, url: &str) -> bool {
     match context.mask.put_back_for(|| command.spawn()) {
         Ok(mut child) => {
             // It may be the browser itself, and last longer than we do.
-            thread::spawn(move || {
-                let _ = child.wait(); // only so that it does not linger as a zombie
-            });
+            // Without a thread it lingers as a zombie until this command ends.
+            let _ = start_thread("browser", move || child.wait());
             true
         }
         Err(_) => false, // the address is shown

@@ -3,10 +3,15 @@
 use std::io;
 use std::path::Path;
 
-use super::keychain::keychain_remedy;
 use clawkeep::domain::shell_quoted_path;
-use clawkeep::platform::{FileError, LockError, Permissions, SharedBy, SharedStorage, Trust};
+use clawkeep::platform::{
+    Cause, FileError, KeychainError, LockError, Permissions, SharedBy, SharedStorage, Trust,
+};
+use clawkeep::sync::SyncError;
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
+
+use super::causes::remedy_of;
+use super::keychain::keychain_remedy;
 
 pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
     Some(match error {
@@ -45,6 +50,11 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::KeyNotKept(KeyProblem::NotShown) => {
             "Nothing was changed. Run it where its answer can be read.".to_owned()
         }
+        VaultError::KeyNotKept(problem) if is_at_limit(problem) => RAISE_LIMIT.to_owned(),
+        VaultError::KeyNotKept(KeyProblem::File(error @ FileError::Io { .. })) => format!(
+            "Nothing was made. {} To put the key elsewhere: CLAWKEEP_KEY_FILE names the file.",
+            file_remedy(error)?
+        ),
         VaultError::KeyNotKept(_) => {
             "Nothing was made. Choose another place for the key: clawkeep init --key keyfile, or clawkeep key add keyfile (CLAWKEEP_KEY_FILE names the file)".to_owned()
         }
@@ -53,7 +63,10 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::LastSlot { .. } => "Nothing was changed. Add another first: clawkeep key add".to_owned(),
         VaultError::LogInUse { .. } => "Restart clawkeep watch, or whatever has the vault open, and run the command again.".to_owned(),
         VaultError::Rekeyed | VaultError::Busy { .. } | VaultError::RefreshUnderWay => "Run the command again.".to_owned(),
-        VaultError::Storage { .. } => "Check that the disk has room and that the directory can be written.".to_owned(),
+        VaultError::Storage { path, .. } => match error.system_error() {
+            Some(error) => file_remedy(error)?,
+            None => look_at(path),
+        },
         VaultError::File(error) => file_remedy(error)?,
         VaultError::Lock(error) => lock_remedy(error)?,
         VaultError::Unopened { .. } => "It is damaged or was modified outside clawkeep. To see how to repair it: clawkeep doctor".to_owned(),
@@ -138,6 +151,16 @@ pub(super) fn backup_remedy(error: &BackupError) -> Option<String> {
     })
 }
 
+/// Where a limit keeps the keychain from being asked.
+const RAISE_LIMIT: &str = "Raise that limit where clawkeep is started: ulimit -u, ulimit -n (TasksMax=, LimitNOFILE= in a unit)";
+
+fn is_at_limit(problem: &KeyProblem) -> bool {
+    matches!(
+        problem,
+        KeyProblem::Keychain(KeychainError::LimitReached(_))
+    )
+}
+
 fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
     let any = |test: fn(&KeyProblem) -> bool| problems.iter().any(test);
     if let Some(KeyProblem::File(error)) = problems
@@ -146,6 +169,9 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         && let Some(remedy) = file_remedy(error)
     {
         return remedy;
+    }
+    if any(is_at_limit) {
+        return RAISE_LIMIT.to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::RecoveryCode(_))) {
         return "Look at that group on paper, and give the code once more.".to_owned();
@@ -212,30 +238,27 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
                 quoted(path)
             )
         }
-        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            "Name a file that is there, in a directory that is there.".to_owned()
+        FileError::MountedFile { path } => {
+            let path = path.to_owned();
+            remedy_of(&Cause::MountedFile { path })
         }
-        FileError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            if let Some(home) = closed_home(path) {
-                return Some(format!(
-                    "The home directory is {}, where this user can make no files. Name one of yours: HOME=DIR clawkeep …",
-                    quoted(home)
-                ));
-            }
-            let dir = path.parent().unwrap_or(path);
+        FileError::Io { path, source, .. }
+            if source.kind() == io::ErrorKind::PermissionDenied && closed_home(path).is_some() =>
+        {
+            let home = closed_home(path)?;
             format!(
-                "See who owns it and who may use it: ls -ld {} {}",
-                quoted(dir),
-                quoted(path)
+                "The home directory is {}, where this user can make no files. Name one of yours: HOME=DIR clawkeep …",
+                quoted(home)
             )
         }
         FileError::NoRuntimeDir { .. } => {
             "Set XDG_RUNTIME_DIR to a directory of yours in memory, or choose another clawkeep.export in clawkeep.toml: \"file\" or \"off\"."
                 .to_owned()
         }
-        FileError::Io { .. } => {
-            "Check that the disk has room and that the directory can be written.".to_owned()
-        }
+        FileError::Io { path, source, .. } => match Cause::of(source, path) {
+            Some(cause) => remedy_of(&cause),
+            None => look_at(path),
+        },
         _ => return None,
     })
 }
@@ -247,6 +270,21 @@ fn closed_home(path: &Path) -> Option<&'static Path> {
     let is_below = path.starts_with(home) || home.starts_with(path);
     let is_ours = Permissions::of(home).is_some_and(|found| found.is_dir && found.is_ours);
     (is_below && !is_ours).then_some(home)
+}
+
+/// Where no cause is known: what people can find out themselves.
+fn look_at(path: &Path) -> String {
+    let dir = path.parent().unwrap_or(path);
+    format!("See what is there: ls -la {0}; df -h {0}", quoted(dir))
+}
+
+/// What to do where a sync failed for what the system refuses; `None` where it did not.
+pub(super) fn system_remedy(error: &SyncError) -> Option<String> {
+    match error {
+        SyncError::Vault(error) => file_remedy(error.system_error()?),
+        SyncError::File(error) | SyncError::Lock(LockError::File(error)) => file_remedy(error),
+        _ => None,
+    }
 }
 
 /// A path as a shell takes it.

@@ -5,11 +5,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::{Direction, Event, Filter, Head};
+use clawkeep::platform::Cause;
 use clawkeep::vault::Vault;
 use serde_json::Value;
 
 use super::json;
-use crate::failure::Failure;
+use crate::failure::{Failure, remedy_of};
 
 /// A head, and what JSON puts around it, are shorter than this many bytes.
 const TAIL: u64 = 4096;
@@ -116,8 +117,14 @@ fn is_before<E>(event: &Result<Event, E>, seq: i64) -> bool {
 }
 
 fn unreadable(path: &Path, source: &std::io::Error) -> Failure {
+    let next = match Cause::of(source, path) {
+        None | Some(Cause::NotFound { .. } | Cause::Directory { .. }) => {
+            "Name a file that can be read, which `clawkeep audit head` or `clawkeep audit export` wrote.".to_owned()
+        }
+        Some(cause) => remedy_of(&cause),
+    };
     Failure::Refused {
         what: format!("cannot read the head {}: {source}", path.display()),
-        next: "Name a file that can be read, which `clawkeep audit head` or `clawkeep audit export` wrote.".to_owned(),
+        next,
     }
 }

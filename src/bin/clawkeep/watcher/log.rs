@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
-use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Local};
-use clawkeep::platform::Clock;
+use clawkeep::platform::{Clock, start_thread};
 
 use crate::failure::Failure;
 use crate::notices::is_of_a_source;
@@ -71,9 +70,7 @@ impl Log {
             here.is_some() && here.as_deref() == journal_stream
         };
         let (lines, to_write) = mpsc::sync_channel(WAITING_MAX);
-        thread::Builder::new()
-            .name("lines".to_owned())
-            .spawn(move || write_lines(&to_write))?;
+        start_thread("lines", move || write_lines(&to_write))?;
         Ok(Self {
             lines,
             lost: AtomicUsize::new(0),

@@ -84,7 +84,7 @@ impl Watcher<'_> {
         if is_news {
             let why = crate::failure::chain(Some(error)).join(": ");
             self.log.warn(&format!(
-                "{why}. Files are looked at every second instead. On Linux: raise fs.inotify.max_user_watches and fs.inotify.max_user_instances"
+                "{why}. Files are looked at every second instead. On Linux: raise ulimit -n (LimitNOFILE= in a unit), fs.inotify.max_user_watches and fs.inotify.max_user_instances"
             ));
         }
         is_news

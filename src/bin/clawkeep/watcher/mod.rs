@@ -11,14 +11,14 @@ mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint};
-use clawkeep::platform::{FileLock, Follower, Stamp, Touch, create_private_dir};
+use clawkeep::platform::{Cause, FileLock, Follower, Stamp, Touch, create_private_dir};
 use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
 use clawkeep::vault::UnlockedVault;
 
@@ -31,7 +31,7 @@ use self::refresh::{Job, Outcome};
 use self::service::{Ending, Service};
 use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, remedy_of};
 use crate::ui::shown_id;
 use crate::unopened;
 
@@ -307,7 +307,7 @@ impl<'c> Watcher<'c> {
         }
     }
 
-    fn note(&mut self, path: &std::path::Path, touch: Touch, now: Instant) {
+    fn note(&mut self, path: &Path, touch: Touch, now: Instant) {
         self.is_stale |= self.is_settings(path);
         self.settling.note(path, touch, now);
     }
@@ -434,7 +434,7 @@ impl<'c> Watcher<'c> {
         self.log.flush();
     }
 
-    fn is_settings(&self, path: &std::path::Path) -> bool {
+    fn is_settings(&self, path: &Path) -> bool {
         let layout = &self.context.layout;
         path == layout.settings_file || path == layout.config_file
     }
@@ -456,10 +456,14 @@ fn retry(before: usize, is_busy: bool) -> Duration {
     }
 }
 
-/// What it takes beside the main thread could not be had.
+/// A thread for signals or lines, or a descriptor of one, is not available.
 fn no_thread(error: &io::Error) -> Failure {
+    let cause = Cause::of(error, Path::new("/proc/self"));
     Failure::Refused {
-        what: format!("this process cannot have another thread: {error}"),
-        next: "Raise its limits: ulimit -u, or TasksMax= of the service.".to_owned(),
+        what: format!("this process cannot start another thread: {error}"),
+        next: cause.map_or_else(
+            || "Raise its limits: ulimit -u, or TasksMax= of the service.".to_owned(),
+            |cause| remedy_of(&cause),
+        ),
     }
 }

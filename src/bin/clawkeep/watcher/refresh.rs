@@ -1,10 +1,11 @@
 //! Refreshing beside the passes: a provider may take its time, and a login that changes meanwhile is not to wait for it.
 
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
+use clawkeep::platform::start_thread;
 use clawkeep::sync::{Engine, NotRenewed, Renewal, Renewer, SyncError, When};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
@@ -45,19 +46,17 @@ pub(crate) fn start(
     tell: impl Fn(Option<(Job, Outcome)>) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     let end = AtTheEnd(tell);
-    thread::Builder::new()
-        .name("refreshes".to_owned())
-        .spawn(move || {
-            for job in jobs {
-                if ending.is_asked() {
-                    break;
-                }
-                let outcome = refresh(&context, &mut vault, &agents, &job);
-                (end.0)(Some((job, outcome.unwrap_or_else(Outcome::Failed))));
+    start_thread("refreshes", move || {
+        for job in jobs {
+            if ending.is_asked() {
+                break;
             }
-            drop(vault);
-            drop(end);
-        })
+            let outcome = refresh(&context, &mut vault, &agents, &job);
+            (end.0)(Some((job, outcome.unwrap_or_else(Outcome::Failed))));
+        }
+        drop(vault);
+        drop(end);
+    })
 }
 
 /// Tells that there is nothing more to come, however the thread ends: it is waited for.

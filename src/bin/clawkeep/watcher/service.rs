@@ -105,25 +105,23 @@ pub(crate) fn listen(
     let asked = Arc::clone(&ending.0);
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     crate::signals::leave_to_caller();
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            let mut first = None;
-            for signal in signals.forever() {
-                // Of a terminal it says that the terminal is gone.
-                if signal == SIGHUP && !is_terminal {
-                    let _ = wake.send(Wake::Reload);
-                    continue;
-                }
-                asked.store(true, Ordering::SeqCst);
-                // Whoever asks again does not want to wait for a provider. The same request may come twice: to a process and its group.
-                if first.get_or_insert_with(Instant::now).elapsed() >= AGAIN {
-                    let _ = signal_hook::low_level::emulate_default_handler(signal);
-                }
-                let _ = wake.send(Wake::End);
+    let serve = move || {
+        let mut first = None;
+        for signal in signals.forever() {
+            // Of a terminal it says that the terminal is gone.
+            if signal == SIGHUP && !is_terminal {
+                let _ = wake.send(Wake::Reload);
+                continue;
             }
-        })?;
-    Ok(())
+            asked.store(true, Ordering::SeqCst);
+            // Whoever asks again does not want to wait for a provider. The same request may come twice: to a process and its group.
+            if first.get_or_insert_with(Instant::now).elapsed() >= AGAIN {
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+            let _ = wake.send(Wake::End);
+        }
+    };
+    clawkeep::platform::start_thread("signals", serve).map(drop)
 }
 
 #[cfg(not(unix))]

@@ -1,0 +1,256 @@
+//! What to do about each cause for which the system refuses something. The cause alone decides it, whatever was to be done.
+
+use std::path::Path;
+
+use clawkeep::platform::{Attribute, Cause};
+
+use super::remedies::quoted;
+
+/// As much room as this is no full disk, in bytes.
+const ROOMY: u64 = 16 << 20;
+/// As many open files as clawkeep ever needs, and a usual limit.
+const OPEN_FILES: u64 = 1024;
+
+/// What to do about a cause.
+pub(crate) fn remedy_of(cause: &Cause) -> String {
+    match cause {
+        Cause::NoSpace {
+            mount,
+            free: Some(free),
+        } if *free >= ROOMY => format!(
+            "The file system mounted at {0} had no room, and has {1} free now. Run the command again; if that fails too, look for a quota: df -h {0}",
+            quoted(mount),
+            size(*free)
+        ),
+        Cause::NoSpace { mount, free } => format!(
+            "The file system mounted at {0} is full{1}. Remove what is not needed there and run the command again. To see how full it is: df -h {0}",
+            quoted(mount),
+            free.map_or(String::new(), |free| format!(" ({} free)", size(free)))
+        ),
+        Cause::ReservedSpace { mount } => format!(
+            "The file system mounted at {0} is full for this user; only root may use the rest. Remove what is not needed there and run the command again: df -h {0}",
+            quoted(mount)
+        ),
+        Cause::NoInodes { mount } => format!(
+            "The file system mounted at {0} has no inodes left: it takes no more files, however much space is free. Remove files that are not needed there. To see how many there are: df -i {0}",
+            quoted(mount)
+        ),
+        Cause::Quota { mount } => format!(
+            "Your quota on the file system mounted at {} is used up. Remove files of yours there, or ask the administrator for a larger one. To see it: quota -s",
+            quoted(mount)
+        ),
+        Cause::FileSize { limit: Some(limit) } => format!(
+            "This process may write no file larger than {}. Raise that limit where it is started: ulimit -f unlimited (LimitFSIZE=infinity in a unit)",
+            size(*limit)
+        ),
+        Cause::FileSize { limit: None } => {
+            "The file system takes no file of that size. Name a place on another one.".to_owned()
+        }
+        Cause::OpenFiles { limit, maximum } => format!(
+            "This process has too many files open{}. Raise the limit where it is started: ulimit -n {OPEN_FILES} (LimitNOFILE={OPEN_FILES} in a unit){}",
+            limit.map_or(String::new(), |limit| format!(" (limit: {limit})")),
+            match maximum {
+                Some(maximum) if *maximum < OPEN_FILES =>
+                    format!("; more than {maximum} takes the administrator"),
+                _ => String::new(),
+            }
+        ),
+        Cause::OpenFilesOfSystem => {
+            "All programs together have too many files open. End some, or ask the administrator to raise fs.file-max. To see the limit: cat /proc/sys/fs/file-nr".to_owned()
+        }
+        Cause::ReadOnly { mount } => format!(
+            "The file system mounted at {} is read-only. Name a place elsewhere, or have it mounted writable; for a container, without :ro.",
+            quoted(mount)
+        ),
+        Cause::MountedFile { path } => format!(
+            "A file that is mounted by itself (docker -v FILE:FILE, subPath in Kubernetes) cannot be replaced. Mount its directory instead: {}",
+            quoted(path.parent().unwrap_or(path))
+        ),
+        Cause::InUse { path } => format!(
+            "The kernel or another program uses it, as a mount point for one. To see which: fuser -vm {}",
+            quoted(path)
+        ),
+        Cause::Attribute {
+            path,
+            attribute,
+            may_remove,
+        } => attribute_remedy(path, *attribute, *may_remove),
+        Cause::Denied { path } => {
+            let dir = path.parent().unwrap_or(path);
+            format!(
+                "See who owns it and who may use it: ls -ld {} {}",
+                quoted(dir),
+                quoted(path)
+            )
+        }
+        Cause::Directory { path } => format!(
+            "A directory is there. Move it away: mv {0} {0}.aside",
+            quoted(path)
+        ),
+        Cause::NotADirectory { path } => format!(
+            "{0} is a file, where a directory is needed. Name another place, or move it away: mv {0} {0}.aside",
+            quoted(path)
+        ),
+        Cause::NameTooLong => "Name a place with a shorter path.".to_owned(),
+        Cause::LinkLoop { path } => format!(
+            "Its symbolic links lead in a circle. To see where: namei -l {}",
+            quoted(path)
+        ),
+        Cause::Stale { mount } => format!(
+            "The network mount at {} has lost the file. Have it unmounted and mounted again.",
+            quoted(mount)
+        ),
+        Cause::Device { mount } => format!(
+            "The disk or network mount at {} fails. To see how, look in the kernel's log: journalctl -k -n 20",
+            quoted(mount)
+        ),
+        Cause::NoLocks { mount } => format!(
+            "The file system mounted at {} gives no locks. Name a place on a local disk; on NFS, see that its lock service runs.",
+            quoted(mount)
+        ),
+        Cause::NoMemory => {
+            "There is not enough memory. End other programs, or raise the limit: ulimit -v unlimited (MemoryMax= in a unit, the memory limit of a container)".to_owned()
+        }
+        Cause::OtherFileSystem { path } => format!(
+            "It is on another file system than its directory. Mount the whole directory instead: {}",
+            quoted(path.parent().unwrap_or(path))
+        ),
+        Cause::Exists { path } => format!(
+            "Name another file, or move that one away: mv {0} {0}.aside",
+            quoted(path)
+        ),
+        _ => "Name a file that is there, in a directory that is there.".to_owned(),
+    }
+}
+
+fn attribute_remedy(path: &Path, attribute: Attribute, may_remove: bool) -> String {
+    let (name, letter) = match attribute {
+        Attribute::Immutable => ("immutable", 'i'),
+        Attribute::AppendOnly => ("append-only", 'a'),
+    };
+    let path = quoted(path);
+    if may_remove {
+        return format!("{path} has the attribute {name}. Remove it with: chattr -{letter} {path}");
+    }
+    format!(
+        "{path} has the attribute {name}. Ask the administrator to remove it. To see it: lsattr -d {path}"
+    )
+}
+
+/// A number of bytes for people, rounded down.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut left = bytes;
+    let mut units = UNITS.into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        if left < 1024 {
+            break;
+        }
+        left /= 1024;
+        unit = larger;
+    }
+    format!("{left} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn the_words_follow_the_cause() {
+        let mount = || PathBuf::from("/m");
+        let path = || PathBuf::from("/m/d/f");
+        let attribute = |attribute, may_remove| Cause::Attribute {
+            path: path(),
+            attribute,
+            may_remove,
+        };
+        let cases: [(Cause, &[&str]); 20] = [
+            (
+                Cause::NoSpace {
+                    mount: mount(),
+                    free: Some(5000),
+                },
+                &["mounted at /m is full (4 KiB free)", "df -h /m"],
+            ),
+            (
+                Cause::NoSpace {
+                    mount: mount(),
+                    free: Some(3 << 30),
+                },
+                &["had no room, and has 3 GiB free now"],
+            ),
+            (
+                Cause::ReservedSpace { mount: mount() },
+                &["only root", "df -h /m"],
+            ),
+            (
+                Cause::NoInodes { mount: mount() },
+                &["no inodes left", "df -i /m"],
+            ),
+            (Cause::Quota { mount: mount() }, &["quota", "quota -s"]),
+            (
+                Cause::FileSize { limit: Some(4096) },
+                &["larger than 4 KiB", "ulimit -f", "LimitFSIZE="],
+            ),
+            (
+                Cause::OpenFiles {
+                    limit: Some(8),
+                    maximum: Some(8),
+                },
+                &[
+                    "too many files open (limit: 8)",
+                    "ulimit -n",
+                    "LimitNOFILE=",
+                    "more than 8",
+                ],
+            ),
+            (
+                Cause::OpenFilesOfSystem,
+                &["fs.file-max", "/proc/sys/fs/file-nr"],
+            ),
+            (
+                Cause::ReadOnly { mount: mount() },
+                &["mounted at /m is read-only"],
+            ),
+            (
+                Cause::MountedFile { path: path() },
+                &["mounted by itself", "Mount its directory instead: /m/d"],
+            ),
+            (Cause::InUse { path: path() }, &["fuser -vm /m/d/f"]),
+            (
+                attribute(Attribute::Immutable, true),
+                &["immutable", "chattr -i /m/d/f"],
+            ),
+            (
+                attribute(Attribute::AppendOnly, false),
+                &["append-only", "Ask the administrator", "lsattr -d /m/d/f"],
+            ),
+            (Cause::Denied { path: path() }, &["ls -ld /m/d /m/d/f"]),
+            (
+                Cause::Directory { path: path() },
+                &["mv /m/d/f /m/d/f.aside"],
+            ),
+            (Cause::NotADirectory { path: path() }, &["is a file"]),
+            (Cause::Device { mount: mount() }, &["kernel's log"]),
+            (Cause::Stale { mount: mount() }, &["network mount at /m"]),
+            (Cause::NoMemory, &["not enough memory"]),
+            (Cause::NoLocks { mount: mount() }, &["no locks"]),
+        ];
+        for (cause, wanted) in cases {
+            let said = remedy_of(&cause);
+            for part in wanted {
+                assert!(said.contains(part), "{cause:?}: {said}");
+            }
+            let is_about_space =
+                matches!(cause, Cause::NoSpace { .. } | Cause::ReservedSpace { .. });
+            assert!(
+                is_about_space || !said.contains("full"),
+                "{cause:?}: {said}"
+            );
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! Error numbers, and what the system says of a place.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FallocateFlags, OFlags, accessat, fallocate, statvfs};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+use super::super::file::{FileError, resolve_existing};
+use super::super::trust::mount_point_of;
+use super::{Attribute, Cause, is_mounted_file};
+
+/// Less room than this is none, in bytes: what a small write of SQLite takes with its log.
+const ROOM_MIN: u64 = 64 << 10;
+
+/// What can be found out about the place of an operation.
+pub(super) trait Situation {
+    /// Where its file system is mounted.
+    fn mount(&self) -> PathBuf;
+    /// How full that is.
+    fn space(&self) -> Option<Space>;
+    /// This process's limit on the size of a file, in bytes.
+    fn file_size_limit(&self) -> Option<u64>;
+    /// This process's limit on open files, and how far it may be raised.
+    fn open_files_limit(&self) -> (Option<u64>, Option<u64>);
+    /// Whether the file is a mount of its own.
+    fn is_mounted_file(&self) -> bool;
+    /// Which of the file and its directory has an attribute that forbids changes, and whether this process may remove it.
+    fn attribute(&self) -> Option<(PathBuf, Attribute, bool)>;
+    /// The part of the path that is a file where a directory should be.
+    fn file_in_the_way(&self) -> Option<PathBuf>;
+}
+
+/// How full a file system is. Bytes and numbers of files.
+#[derive(Clone, Copy)]
+pub(super) struct Space {
+    /// Free for root.
+    pub(super) free: u64,
+    /// Free for this user.
+    pub(super) available: u64,
+    /// Free inodes; `None` where the file system makes them as it needs them.
+    pub(super) inodes: Option<u64>,
+}
+
+/// The error number, also of an error that a library made of it.
+pub(super) fn number(error: &io::Error) -> Option<Errno> {
+    use io::ErrorKind;
+    if let Some(errno) = Errno::from_io_error(error) {
+        return Some(errno);
+    }
+    Some(match error.kind() {
+        ErrorKind::NotFound => Errno::NOENT,
+        ErrorKind::AlreadyExists => Errno::EXIST,
+        ErrorKind::PermissionDenied => Errno::ACCESS,
+        ErrorKind::StorageFull => Errno::NOSPC,
+        ErrorKind::QuotaExceeded => Errno::DQUOT,
+        ErrorKind::FileTooLarge => Errno::FBIG,
+        ErrorKind::ResourceBusy => Errno::BUSY,
+        ErrorKind::IsADirectory => Errno::ISDIR,
+        ErrorKind::NotADirectory => Errno::NOTDIR,
+        ErrorKind::ReadOnlyFilesystem => Errno::ROFS,
+        ErrorKind::StaleNetworkFileHandle => Errno::STALE,
+        ErrorKind::CrossesDevices => Errno::XDEV,
+        ErrorKind::OutOfMemory => Errno::NOMEM,
+        _ => return None,
+    })
+}
+
+/// The cause of an error number at a place.
+pub(super) fn classify(errno: Errno, path: &Path, place: &impl Situation) -> Option<Cause> {
+    let path = path.to_owned();
+    Some(match errno {
+        Errno::NOSPC => {
+            let mount = place.mount();
+            match place.space() {
+                Some(space) if space.inodes == Some(0) => Cause::NoInodes { mount },
+                Some(space) if space.available < ROOM_MIN && space.free >= ROOM_MIN => {
+                    Cause::ReservedSpace { mount }
+                }
+                space => Cause::NoSpace {
+                    mount,
+                    free: space.map(|space| space.available),
+                },
+            }
+        }
+        Errno::DQUOT => Cause::Quota {
+            mount: place.mount(),
+        },
+        Errno::FBIG => Cause::FileSize {
+            limit: place.file_size_limit(),
+        },
+        Errno::MFILE => {
+            let (limit, maximum) = place.open_files_limit();
+            Cause::OpenFiles { limit, maximum }
+        }
+        Errno::NFILE => Cause::OpenFilesOfSystem,
+        Errno::ROFS => Cause::ReadOnly {
+            mount: place.mount(),
+        },
+        Errno::BUSY if place.is_mounted_file() => Cause::MountedFile { path },
+        Errno::BUSY | Errno::TXTBSY => Cause::InUse { path },
+        Errno::PERM | Errno::ACCESS => match place.attribute() {
+            Some((path, attribute, may_remove)) => Cause::Attribute {
+                path,
+                attribute,
+                may_remove,
+            },
+            None => Cause::Denied { path },
+        },
+        Errno::ISDIR => Cause::Directory { path },
+        Errno::NOTDIR => Cause::NotADirectory {
+            path: place.file_in_the_way().unwrap_or(path),
+        },
+        Errno::NAMETOOLONG => Cause::NameTooLong,
+        Errno::LOOP => Cause::LinkLoop { path },
+        Errno::STALE => Cause::Stale {
+            mount: place.mount(),
+        },
+        Errno::IO | Errno::NXIO | Errno::NODEV => Cause::Device {
+            mount: place.mount(),
+        },
+        Errno::NOLCK => Cause::NoLocks {
+            mount: place.mount(),
+        },
+        Errno::NOMEM => Cause::NoMemory,
+        Errno::XDEV => Cause::OtherFileSystem { path },
+        Errno::EXIST | Errno::NOTEMPTY => Cause::Exists { path },
+        Errno::NOENT => Cause::NotFound { path },
+        _ => return None,
+    })
+}
+
+/// A place as the system shows it, looked at when it is asked for.
+pub(super) struct Observed<'p> {
+    pub(super) path: &'p Path,
+}
+
+impl Observed<'_> {
+    fn existing(&self) -> PathBuf {
+        let real = resolve_existing(self.path);
+        let existing = real.ancestors().find(|path| path.exists());
+        existing.map_or_else(|| PathBuf::from("/"), Path::to_owned)
+    }
+}
+
+impl Situation for Observed<'_> {
+    fn mount(&self) -> PathBuf {
+        let existing = self.existing();
+        mount_point_of(&existing).unwrap_or(existing)
+    }
+
+    fn space(&self) -> Option<Space> {
+        let found = statvfs(self.existing()).ok()?;
+        Some(Space {
+            free: found.f_bfree.saturating_mul(found.f_frsize),
+            available: found.f_bavail.saturating_mul(found.f_frsize),
+            inodes: (found.f_files > 0).then_some(found.f_favail),
+        })
+    }
+
+    fn file_size_limit(&self) -> Option<u64> {
+        getrlimit(Resource::Fsize).current
+    }
+
+    fn open_files_limit(&self) -> (Option<u64>, Option<u64>) {
+        let limit = getrlimit(Resource::Nofile);
+        (limit.current, limit.maximum)
+    }
+
+    fn is_mounted_file(&self) -> bool {
+        is_mounted_file(self.path)
+    }
+
+    fn attribute(&self) -> Option<(PathBuf, Attribute, bool)> {
+        let candidates = [Some(self.path), self.path.parent()];
+        candidates.into_iter().flatten().find_map(|path| {
+            let attribute = attribute_of(path)?;
+            Some((path.to_owned(), attribute, may_remove_attributes()))
+        })
+    }
+
+    fn file_in_the_way(&self) -> Option<PathBuf> {
+        let mut above = self.path.ancestors();
+        above.find(|path| path.is_file()).map(Path::to_owned)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn attribute_of(path: &Path) -> Option<Attribute> {
+    use rustix::fs::{StatxAttributes, StatxFlags, statx};
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let found = statx(CWD, path, flags, StatxFlags::TYPE).ok()?;
+    if found.stx_attributes.contains(StatxAttributes::IMMUTABLE) {
+        return Some(Attribute::Immutable);
+    }
+    let is_append_only = found.stx_attributes.contains(StatxAttributes::APPEND);
+    is_append_only.then_some(Attribute::AppendOnly)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn attribute_of(_path: &Path) -> Option<Attribute> {
+    None
+}
+
+/// Whether this process has `CAP_LINUX_IMMUTABLE` where it counts, in the first user namespace.
+#[cfg(target_os = "linux")]
+fn may_remove_attributes() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    let has = capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::LINUX_IMMUTABLE));
+    // The first namespace maps every user to itself. Source: user_namespaces(7).
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    has && map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_remove_attributes() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// What an operation of SQLite needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// The files beside the database.
+    Files,
+    /// Those, and room for what is written.
+    Room,
+}
+
+/// How many files SQLite opens for one database: the file, its log, the log's index, its directory.
+const DATABASE_FILES: usize = 4;
+/// How much room is tried for, in bytes: more than an event takes.
+const ROOM: u64 = 4 << 20;
+
+/// Why SQLite cannot use the database at `path`, found out by trying what it needs: SQLite keeps the error number to itself.
+pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError> {
+    if let Err(error) = check_descriptors(DATABASE_FILES) {
+        return Some(FileError::io("open", path)(error));
+    }
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    for file in ["", "-wal", "-shm", "-journal"].map(beside) {
+        let access = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+        match accessat(CWD, &file, access, AtFlags::EACCESS) {
+            Ok(()) if file.is_dir() => {
+                return Some(FileError::io("open", &file)(Errno::ISDIR.into()));
+            }
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Some(FileError::io("open", &file)(errno.into())),
+        }
+    }
+    for file in ["", "-wal", "-shm"].map(beside) {
+        if attribute_of(&file).is_some() {
+            return Some(FileError::io("open", &file)(Errno::PERM.into())); // also where appending is allowed
+        }
+    }
+    let dir = path.parent().unwrap_or(Path::new("."));
+    if let Err(error) = try_room(dir, needs) {
+        return Some(FileError::io("write in", dir)(error));
+    }
+    (needs == Needs::Room && is_near_size_limit(path, &beside("-wal")))
+        .then(|| FileError::io("write", path)(Errno::FBIG.into()))
+}
+
+/// Why SQLite cannot write its temporary files, where it has a directory of the system's for them. Source: SQLite,
+/// Temporary Files Used By SQLite; `TMPDIR` is not read in this layer.
+pub(crate) fn why_temporary_files_fail() -> Option<FileError> {
+    let dirs = ["/var/tmp", "/usr/tmp", "/tmp"].map(Path::new);
+    let dir = dirs.into_iter().find(|dir| dir.is_dir())?;
+    let error = try_room(dir, Needs::Room).err()?;
+    Some(FileError::io("write in", dir)(error))
+}
+
+/// Checks that this process can open `count` files more.
+///
+/// # Errors
+/// When a limit on open files is reached.
+pub(crate) fn check_descriptors(count: usize) -> io::Result<()> {
+    let mut open = Vec::with_capacity(count);
+    for _ in 0..count {
+        match File::open("/dev/null") {
+            Ok(file) => open.push(file),
+            Err(error) => {
+                let errno = Errno::from_io_error(&error);
+                let is_limit = matches!(errno, Some(Errno::MFILE | Errno::NFILE));
+                return if is_limit { Err(error) } else { Ok(()) };
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a file without a name in `dir`, with room where that is needed. Where the file system makes none, says how full it is.
+#[cfg(target_os = "linux")]
+pub(super) fn try_room(dir: &Path, needs: Needs) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options.custom_flags(OFlags::TMPFILE.bits().cast_signed());
+    let mut file = match options.open(dir) {
+        Err(error) if is_unsupported(&error) => return full(dir),
+        opened => opened?,
+    };
+    if needs == Needs::Files {
+        return Ok(());
+    }
+    match fallocate(&file, FallocateFlags::empty(), 0, ROOM) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::FBIG) => file.write_all(&[0; 4096]),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn try_room(dir: &Path, _needs: Needs) -> io::Result<()> {
+    full(dir)
+}
+
+#[cfg(target_os = "linux")]
+fn is_unsupported(error: &io::Error) -> bool {
+    // EISDIR: the kernel knows no such files. Source: open(2), O_TMPFILE.
+    let errno = Errno::from_io_error(error);
+    matches!(
+        errno,
+        Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL)
+    )
+}
+
+fn full(dir: &Path) -> io::Result<()> {
+    match (Observed { path: dir }).space() {
+        Some(space) if space.inodes == Some(0) || space.available < ROOM_MIN => {
+            Err(Errno::NOSPC.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether one of the two files is about as large as this process may make one.
+fn is_near_size_limit(database: &Path, log: &Path) -> bool {
+    let Some(limit) = getrlimit(Resource::Fsize).current else {
+        return false;
+    };
+    [database, log].iter().any(|path| {
+        let length = std::fs::metadata(path).map_or(0, |meta| meta.len());
+        length.saturating_add(ROOM) > limit
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place {
+        space: Option<Space>,
+        is_mount: bool,
+        attribute: Option<Attribute>,
+    }
+
+    const ROOMY: Space = Space {
+        free: 1 << 30,
+        available: 1 << 30,
+        inodes: Some(9),
+    };
+
+    impl Situation for Place {
+        fn mount(&self) -> PathBuf {
+            "/m".into()
+        }
+        fn space(&self) -> Option<Space> {
+            self.space
+        }
+        fn file_size_limit(&self) -> Option<u64> {
+            Some(4096)
+        }
+        fn open_files_limit(&self) -> (Option<u64>, Option<u64>) {
+            (Some(8), Some(16))
+        }
+        fn is_mounted_file(&self) -> bool {
+            self.is_mount
+        }
+        fn attribute(&self) -> Option<(PathBuf, Attribute, bool)> {
+            let attribute = self.attribute?;
+            Some(("/m/d".into(), attribute, true))
+        }
+        fn file_in_the_way(&self) -> Option<PathBuf> {
+            Some("/m/file".into())
+        }
+    }
+
+    #[test]
+    fn the_cause_follows_the_number_and_the_place() {
+        let usual = || Place {
+            space: Some(ROOMY),
+            is_mount: false,
+            attribute: None,
+        };
+        let with_space = |space| Place { space, ..usual() };
+        let mounted = || Place {
+            is_mount: true,
+            ..usual()
+        };
+        let immutable = || Place {
+            attribute: Some(Attribute::Immutable),
+            ..usual()
+        };
+        let path = || PathBuf::from("/m/d/f");
+        let mount = || PathBuf::from("/m");
+        let none = Space {
+            available: 0,
+            ..ROOMY
+        };
+        let cases = [
+            (
+                Errno::NOSPC,
+                usual(),
+                Cause::NoSpace {
+                    mount: mount(),
+                    free: Some(1 << 30),
+                },
+            ),
+            (
+                Errno::NOSPC,
+                with_space(None),
+                Cause::NoSpace {
+                    mount: mount(),
+                    free: None,
+                },
+            ),
+            (
+                Errno::NOSPC,
+                with_space(Some(none)),
+                Cause::ReservedSpace { mount: mount() },
+            ),
+            (
+                Errno::NOSPC,
+                with_space(Some(Space { free: 0, ..none })),
+                Cause::NoSpace {
+                    mount: mount(),
+                    free: Some(0),
+                },
+            ),
+            (
+                Errno::NOSPC,
+                with_space(Some(Space {
+                    inodes: Some(0),
+                    ..ROOMY
+                })),
+                Cause::NoInodes { mount: mount() },
+            ),
+            (Errno::DQUOT, usual(), Cause::Quota { mount: mount() }),
+            (Errno::FBIG, usual(), Cause::FileSize { limit: Some(4096) }),
+            (
+                Errno::MFILE,
+                usual(),
+                Cause::OpenFiles {
+                    limit: Some(8),
+                    maximum: Some(16),
+                },
+            ),
+            (Errno::NFILE, usual(), Cause::OpenFilesOfSystem),
+            (Errno::ROFS, usual(), Cause::ReadOnly { mount: mount() }),
+            (Errno::BUSY, usual(), Cause::InUse { path: path() }),
+            (Errno::TXTBSY, usual(), Cause::InUse { path: path() }),
+            (Errno::BUSY, mounted(), Cause::MountedFile { path: path() }),
+            (Errno::ACCESS, usual(), Cause::Denied { path: path() }),
+            (Errno::PERM, usual(), Cause::Denied { path: path() }),
+            (
+                Errno::PERM,
+                immutable(),
+                Cause::Attribute {
+                    path: "/m/d".into(),
+                    attribute: Attribute::Immutable,
+                    may_remove: true,
+                },
+            ),
+            (Errno::ISDIR, usual(), Cause::Directory { path: path() }),
+            (
+                Errno::NOTDIR,
+                usual(),
+                Cause::NotADirectory {
+                    path: "/m/file".into(),
+                },
+            ),
+            (Errno::NAMETOOLONG, usual(), Cause::NameTooLong),
+            (Errno::LOOP, usual(), Cause::LinkLoop { path: path() }),
+            (Errno::STALE, usual(), Cause::Stale { mount: mount() }),
+            (Errno::IO, usual(), Cause::Device { mount: mount() }),
+            (Errno::NOLCK, usual(), Cause::NoLocks { mount: mount() }),
+            (Errno::NOMEM, usual(), Cause::NoMemory),
+            (
+                Errno::XDEV,
+                usual(),
+                Cause::OtherFileSystem { path: path() },
+            ),
+            (Errno::EXIST, usual(), Cause::Exists { path: path() }),
+            (Errno::NOENT, usual(), Cause::NotFound { path: path() }),
+        ];
+        for (errno, place, cause) in cases {
+            assert_eq!(classify(errno, &path(), &place), Some(cause), "{errno:?}");
+        }
+        assert_eq!(classify(Errno::AGAIN, &path(), &usual()), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! Threads and child processes: started, or an error that names the limit that was reached. Nothing here panics.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+
+/// Where the limits on processes, threads and their memory stand. Source: getrlimit(2),
+/// systemd.resource-control(5), the kernel's cgroup-v2 documentation.
+pub const PROCESS_LIMITS: &str = "a limit on processes and threads is reached (ulimit -u; TasksMax= in a unit; \
+     pids.max of a container), or one on memory (ulimit -v)";
+
+/// Starts a thread of that name.
+///
+/// # Errors
+/// When the system starts none; the error names the limits.
+pub fn start_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(not_started)
+}
+
+/// The error of a thread or child process that was not started, with the limits named if one was reached.
+pub(super) fn not_started(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ io::ErrorKind::WouldBlock => io::Error::new(kind, PROCESS_LIMITS),
+        _ => error,
+    }
+}
+
+/// How many threads and files zbus may need, which panics where it gets none. Source: async-io's reactor, zbus's executor
+/// and socket, the pool of `blocking`.
+#[cfg(all(unix, not(target_os = "macos")))]
+const BUS: (usize, usize) = (4, 8);
+
+/// Checks that zbus would get the threads and descriptors that it needs.
+///
+/// # Errors
+/// When a limit is reached; the error names it.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(super) fn check_bus_limits() -> io::Result<()> {
+    check_threads(BUS.0).and_then(|()| super::cause::check_descriptors(BUS.1))
+}
+
+/// Checks that `count` threads can be started now, for a library that panics or goes on without its
+/// threads where none can be.
+///
+/// # Errors
+/// As [`start_thread`].
+pub(super) fn check_threads(count: usize) -> io::Result<()> {
+    // All of them live until the last one was started: one after the other would need one only.
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock().ok();
+    let mut started = Vec::with_capacity(count);
+    let mut outcome = Ok(());
+    for _ in 0..count {
+        let gate = Arc::clone(&gate);
+        match start_thread("probe", move || drop(gate.lock())) {
+            Ok(thread) => started.push(thread),
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    drop(held);
+    for thread in started {
+        let _ = thread.join(); // it does nothing that could fail
+    }
+    outcome
+}
+
+/// Runs each of `jobs` on a thread of its own, all at once; those for which no thread can be started run in
+/// this thread afterwards. The results are in the order of the jobs; `None` for a job that panicked.
+pub(crate) fn run_all<T, J>(jobs: Vec<J>) -> Vec<Option<T>>
+where
+    T: Send,
+    J: FnOnce() -> T + Send,
+{
+    std::thread::scope(|scope| {
+        let started: Vec<_> = jobs
+            .into_iter()
+            .map(|job| {
+                // A thread that is not started drops what it was to do, so the job stays here.
+                let job = Arc::new(Mutex::new(Some(job)));
+                let theirs = Arc::clone(&job);
+                let thread =
+                    Builder::new().spawn_scoped(scope, move || take(&theirs).map(|job| job()));
+                (job, thread.ok())
+            })
+            .collect();
+        started
+            .into_iter()
+            .map(|(job, thread)| match thread {
+                Some(thread) => thread.join().ok().flatten(),
+                None => take(&job).map(|job| job()),
+            })
+            .collect()
+    })
+}
+
+fn take<J>(job: &Mutex<Option<J>>) -> Option<J> {
+    job.lock().ok().and_then(|mut job| job.take())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn the_error_of_a_reached_limit_names_the_limits() {
+        let again = io::Error::from_raw_os_error(11);
+        let said = not_started(again).to_string();
+        for limit in ["ulimit -u", "TasksMax=", "pids.max"] {
+            assert!(said.contains(limit), "{said}");
+        }
+        let absent = not_started(io::ErrorKind::NotFound.into());
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn jobs_run_at_once_and_their_results_keep_their_order() {
+        let meeting = Barrier::new(3);
+        let meeting = &meeting;
+        let jobs = (0..3).map(|n| {
+            move || {
+                meeting.wait(); // returns only if all three run
+                n
+            }
+        });
+        assert_eq!(run_all(jobs.collect()), [Some(0), Some(1), Some(2)]);
+        assert!(check_threads(3).is_ok());
+    }
+}
