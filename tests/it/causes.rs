@@ -255,7 +255,7 @@ try verify audit verify
     assert_eq!(place.run("key").ok().trim_end(), SECRET);
     place.refused(
         "rotate",
-        &[".key is mounted as a single file", "Mount its directory"],
+        &[".key is the service manager's or the container's"],
     );
     let keys = fs::read_to_string(place.at("keys")).unwrap();
     assert_eq!(

@@ -1,11 +1,12 @@
 //! Loading many agents: the first one at once, the others side by side.
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use clawkeep::config::AgentRef;
 use clawkeep::domain::AgentName;
-use clawkeep::sync::{Engine, Loaded, SIDE_BY_SIDE, SyncError, SyncMode};
+use clawkeep::sync::{Engine, Loaded, SIDE_BY_SIDE, SyncMode};
 use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
@@ -54,7 +55,7 @@ impl Context {
                 Some((*agent, *mode))
             });
             let known: Vec<(&AgentRef, SyncMode)> = known.collect();
-            let load = |engine: &mut Engine<'_>| -> Result<_, SyncError> {
+            let load = |engine: &mut Engine<'_>| -> Result<_, Infallible> {
                 engine.patience = how.patience;
                 let all = engine.load_all(&known);
                 for ((agent, _), loaded) in known.iter().zip(&all) {
@@ -64,16 +65,22 @@ impl Context {
                 }
                 Ok(all)
             };
-            let loaded = self.with_engine(vault, load);
-            let mut loaded = loaded.unwrap_or_default().into_iter();
-            for (agent, mode) in some {
-                let loaded = match mode {
-                    Ok(_) => loaded.next().map(|loaded| loaded.map_err(Failure::from)),
-                    Err(failure) => Some(Err(failure)),
+            let Ok(loaded) = self.with_engine(vault, load);
+            let mut loaded = loaded.into_iter();
+            let mut some = some.into_iter();
+            while let Some((agent, mode)) = some.next() {
+                let result = match mode {
+                    Err(failure) => Err(failure),
+                    Ok(mode) => match loaded.next() {
+                        Some(loaded) => loaded.map_err(Failure::from),
+                        None => {
+                            // The vault was of no use to one before: the others come again.
+                            agents.splice(0..0, std::iter::once((agent, Ok(mode))).chain(some));
+                            break;
+                        }
+                    },
                 };
-                if let Some(loaded) = loaded
-                    && each(agent, loaded).is_break()
-                {
+                if each(agent, result).is_break() {
                     return;
                 }
             }

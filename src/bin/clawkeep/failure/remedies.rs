@@ -111,7 +111,12 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
             quoted(mount)
         ),
         ReadOnlyReason::Medium { mount: None } => format!("Reading works here. {copy}"),
-        ReadOnlyReason::Permission { path: place } => format!(
+        ReadOnlyReason::Permission {
+            cause: Some(cause), ..
+        } if matches!(**cause, Cause::Attribute { .. }) => {
+            format!("Reading works here. {}", remedy_of(cause))
+        }
+        ReadOnlyReason::Permission { path: place, .. } => format!(
             "Reading works here. To write, run the command as the user who may: ls -ld {} {}. {copy}",
             quoted(dir),
             quoted(if place == dir { path } else { place })
