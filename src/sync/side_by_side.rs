@@ -1,5 +1,5 @@
 //! Several agents loaded side by side, as a login that changed is one for all of them: the sources are read once, the vault
-//! commits twice, and the files are written at the same time.
+//! commits two or three times, and the files are written at the same time.
 //!
 //! Only what is plain goes that way: a store that is a file, or is to be one, with nothing left of a write that was cut off,
 //! whose locks are free. Everything else, and whatever does not come out as it was decided, is loaded by itself, with all
@@ -74,13 +74,21 @@ type Written = (Zeroizing<Vec<u8>>, Result<Replaced, FileError>);
 
 impl Engine<'_> {
     /// Loads agents, each as [`Engine::load`] does: what came of them, in their order. One agent's trouble is not the others',
-    /// but that of the vault is: the answer ends with the first who met it, and may be shorter than `agents`.
-    pub fn load_all(&mut self, agents: &[(&AgentRef, SyncMode)]) -> Vec<Result<Loaded, SyncError>> {
+    /// but that of the vault is: the answer ends with the first who met it, and may be shorter than `agents`. So may it be
+    /// where `goes_on`, which is asked before an agent that may have to be waited for, says no.
+    pub fn load_all(
+        &mut self,
+        agents: &[(&AgentRef, SyncMode)],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Vec<Result<Loaded, SyncError>> {
         let mut all = Vec::with_capacity(agents.len());
         let files = open_files_max().unwrap_or(usize::MAX);
         for some in agents.chunks((files / SHARE_OF_FILES).clamp(1, SIDE_BY_SIDE)) {
             let side_by_side = self.load_side_by_side(some);
             for (&(agent, mode), outcome) in some.iter().zip(side_by_side) {
+                if matches!(outcome, Outcome::Alone(None)) && !goes_on() {
+                    return all;
+                }
                 let loaded = match outcome {
                     Outcome::Done(loaded) => loaded,
                     Outcome::Alone(None) => self.load(agent, mode),

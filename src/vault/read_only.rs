@@ -33,6 +33,11 @@ pub enum ReadOnlyReason {
         /// What forbids it, where more is known than the mode.
         cause: Option<Box<Cause>>,
     },
+    /// Nothing can be written for want of room.
+    NoRoom {
+        /// What is used up.
+        cause: Box<Cause>,
+    },
     /// Another kernel may write the file, too, and the user has not said that none does.
     SharedStorage(Box<SharedStorage>),
     /// It was opened as a copy: to be proved, or for a look at its plain columns.
@@ -54,6 +59,11 @@ impl fmt::Display for ReadOnlyReason {
                 let path = shown(path);
                 write!(f, "this user has no permission to write {path}")
             }
+            Self::NoRoom { cause } => match **cause {
+                Cause::NoInodes { .. } => f.write_str("its file system has no inodes left (ENOSPC)"),
+                Cause::Quota { .. } => f.write_str("the quota of its file system is used up (EDQUOT)"),
+                _ => f.write_str("No space left on device (ENOSPC)"),
+            },
             Self::SharedStorage(storage) => {
                 write!(
                     f,
@@ -66,6 +76,21 @@ impl fmt::Display for ReadOnlyReason {
 }
 
 impl std::error::Error for ReadOnlyReason {}
+
+impl ReadOnlyReason {
+    /// The reason that an error is, if it is want of room.
+    pub(super) fn of_error(error: &VaultError) -> Option<Self> {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let FileError::Io { path, source, .. } = error.system_error()? else {
+            return None;
+        };
+        if !matches!(source.kind(), StorageFull | QuotaExceeded) {
+            return None;
+        }
+        let cause = Box::new(Cause::of(source, path)?);
+        Some(Self::NoRoom { cause })
+    }
+}
 
 /// Who may write a file while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
