@@ -60,8 +60,12 @@ impl fmt::Display for ReadOnlyReason {
                 write!(f, "this user has no permission to write {path}")
             }
             Self::NoRoom { cause } => match **cause {
-                Cause::NoInodes { .. } => f.write_str("its file system has no inodes left (ENOSPC)"),
-                Cause::Quota { .. } => f.write_str("the quota of its file system is used up (EDQUOT)"),
+                Cause::NoInodes { .. } => {
+                    f.write_str("its file system has no inodes left (ENOSPC)")
+                }
+                Cause::Quota { .. } => {
+                    f.write_str("the quota of its file system is used up (EDQUOT)")
+                }
                 _ => f.write_str("No space left on device (ENOSPC)"),
             },
             Self::SharedStorage(storage) => {
