@@ -446,10 +446,13 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
     if code.code == Code::OutOfMemory || code.extended_code == ffi::SQLITE_IOERR_NOMEM {
         return as_met("use", ErrorKind::OutOfMemory.into());
     }
-    if code.extended_code == ffi::SQLITE_IOERR_READ {
-        return as_met("read", rustix::io::Errno::IO.into()); // nothing was to be written
-    }
+    // A file that was cut short, or that could not be read: nothing was to be written.
+    let is_read = matches!(
+        code.extended_code,
+        ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ
+    );
     let needs = match code.code {
+        _ if is_read => Needs::Files,
         Code::DiskFull | Code::SystemIoFailure => Needs::Room,
         _ => Needs::Files,
     };
@@ -464,6 +467,7 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
         ffi::SQLITE_IOERR_LOCK | ffi::SQLITE_IOERR_SHMLOCK => {
             as_met("lock", rustix::io::Errno::NOLCK.into())
         }
+        ffi::SQLITE_IOERR_READ => as_met("read", rustix::io::Errno::IO.into()),
         ffi::SQLITE_IOERR_WRITE
         | ffi::SQLITE_IOERR_FSYNC
         | ffi::SQLITE_IOERR_DIR_FSYNC
