@@ -499,4 +499,24 @@ mod tests {
             assert!(matches!(error, VaultError::Busy { .. }), "{code}: {error}");
         }
     }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_read_that_failed_is_no_failing_disk_where_the_place_says_more() {
+        use rusqlite::ffi::{SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ};
+        use rustix::io::Errno;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("vault.db");
+        std::fs::write(&file, "cut short").unwrap();
+        let met = |code, path: &std::path::Path| {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            match from_sqlite(path, "read", error).system_error() {
+                Some(FileError::Io { source, .. }) => Errno::from_io_error(source),
+                _ => None,
+            }
+        };
+        assert_eq!(met(SQLITE_IOERR_READ, dir.path()), Some(Errno::ISDIR));
+        assert_eq!(met(SQLITE_IOERR_READ, &file), Some(Errno::IO));
+        assert_eq!(met(SQLITE_IOERR_SHORT_READ, &file), None);
+    }
 }
