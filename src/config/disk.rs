@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::{ConfigEditError, ConfigError};
 use crate::platform::{
-    Access, DirectoryLock, FileError, Replaced, Replacement, check_trusted, create_private_dir,
-    create_private_file, exists, read_regular, read_trusted, remove_if_present, resolve_link,
-    sync_dir,
+    Access, Cause, DirectoryLock, FileError, Replaced, Replacement, check_trusted,
+    create_private_dir, create_private_file, exists, read_regular, read_trusted, remove_if_present,
+    resolve_link, sync_dir,
 };
 
 /// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
@@ -137,9 +137,20 @@ pub(super) fn identity(dir: &Path) -> PathBuf {
     fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf())
 }
 
-/// Whether there is anything at `path`; a link that leads nowhere is nothing.
+/// Whether there is anything at `path`; a link that leads nowhere is nothing. What lies on a mount
+/// that is dead may be there: a vault must not be made anew for want of it.
 pub(super) fn leads_somewhere(path: &Path) -> bool {
-    path.exists()
+    use Cause::{Device, Disconnected, Stale};
+    fs::metadata(path).map_or_else(
+        |error| {
+            let cause = Cause::of(&error, path);
+            matches!(
+                cause,
+                Some(Device { .. } | Disconnected { .. } | Stale { .. })
+            )
+        },
+        |_| true,
+    )
 }
 
 /// Whether `path` is a symbolic link.

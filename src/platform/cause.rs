@@ -88,6 +88,11 @@ pub enum Cause {
         /// The directory.
         path: PathBuf,
     },
+    /// A socket, a FIFO or a device stands where a file should.
+    Special {
+        /// What.
+        path: PathBuf,
+    },
     /// A file stands where a directory should.
     NotADirectory {
         /// The file.
@@ -99,6 +104,11 @@ pub enum Cause {
     LinkLoop {
         /// Where that begins.
         path: PathBuf,
+    },
+    /// The program behind a FUSE mount ended.
+    Disconnected {
+        /// Where it is mounted.
+        mount: PathBuf,
     },
     /// The network mount lost the file.
     Stale {

@@ -70,6 +70,10 @@ const SHARED_DEVICE: [&str; 10] = [
 #[cfg(target_os = "linux")]
 const LAYERS_MAX: usize = 4;
 
+/// How long the list of a union's branches may be, in bytes. Source: Linux, `XATTR_SIZE_MAX`.
+#[cfg(target_os = "linux")]
+const BRANCHES_MAX: usize = 64 << 10;
+
 /// What kind of storage a directory lies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
@@ -153,25 +157,57 @@ impl Mounts {
     /// What kind of storage a mount is. `layers` bounds how many lie below it.
     fn storage_of(&self, mount: &Mount, layers: usize) -> Storage {
         let own = kind_of(mount);
-        // What lies on a directory of another file system is as shared as that one.
-        let below = match mount.kind.as_str() {
-            "overlay" => mount.upper_dir.as_deref(),
-            "ecryptfs" => Some(mount.source.as_path()),
-            kind if LOCAL_FUSE.contains(&kind) => Some(mount.source.as_path()),
-            _ => None,
-        };
-        // In a container, the directory is on the host and cannot be seen.
-        let below = below.filter(|dir| layers > 0 && dir.is_absolute() && dir.is_dir());
-        match below.and_then(|dir| self.mount_of(dir)) {
+        if layers == 0 {
+            return own;
+        }
+        // What lies on another file system is as shared as that one. In a container, it is on the
+        // host and cannot be seen.
+        let below = below(mount).into_iter().filter(|path| path.is_absolute());
+        let below = below.filter_map(|path| path.canonicalize().ok());
+        below.fold(own, |own, path| match self.mount_of(&path) {
             Some(lower) if lower.point != mount.point => {
                 match (&own, self.storage_of(lower, layers - 1)) {
-                    (Storage::Local, below) | (_, below @ Storage::Shared(_)) => below,
+                    (Storage::Local, below) | (Storage::LocalFuse, below @ Storage::Shared(_)) => {
+                        below
+                    }
                     _ => own,
                 }
             }
             _ => own,
-        }
+        })
     }
+}
+
+/// The directories, images or devices that a mount names as what it lies on.
+#[cfg(target_os = "linux")]
+fn below(mount: &Mount) -> Vec<PathBuf> {
+    match mount.kind.as_str() {
+        "overlay" => mount.upper_dir.iter().cloned().collect(),
+        "fuse.mergerfs" => branches_of(mount),
+        "ecryptfs" => vec![mount.source.clone()],
+        kind if LOCAL_FUSE.contains(&kind) => vec![mount.source.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// The branches of a union of mergerfs, which names only the ends of their paths as its source.
+/// Source: mergerfs(1), "runtime config": `/a=RW:/b=RO`.
+#[cfg(target_os = "linux")]
+fn branches_of(mount: &Mount) -> Vec<PathBuf> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let control = mount.point.join(".mergerfs");
+    let mut value = vec![0; BRANCHES_MAX];
+    let length = rustix::fs::getxattr(&control, "user.mergerfs.branches", &mut value[..]);
+    let listed = match length {
+        Ok(length) => &value[..length],
+        Err(_) => mount.source.as_os_str().as_bytes(),
+    };
+    let branches = listed.split(|byte| *byte == b':').map(|branch| {
+        let mode = branch.iter().rposition(|byte| *byte == b'=');
+        Path::new(OsStr::from_bytes(&branch[..mode.unwrap_or(branch.len())])).to_owned()
+    });
+    branches.collect()
 }
 
 /// What kind of storage a mount is, as far as its own type tells.
@@ -210,7 +246,7 @@ fn kind_of(mount: &Mount) -> Storage {
 }
 
 /// What the number of the file system tells, where the kernel lists no mounts. FUSE's says nothing
-/// of the program behind it. Source of the numbers: Linux's include/uapi/linux/magic.h, statfs(2),
+/// of the program behind it. What tells no number may be shared. Source of the numbers: Linux's include/uapi/linux/magic.h, statfs(2),
 /// and stat.c of GNU coreutils.
 #[cfg(target_os = "linux")]
 fn by_number(dir: &Path) -> Storage {
@@ -240,16 +276,30 @@ fn by_number(dir: &Path) -> Storage {
         (0x0131_11a8, "ibrix"),
         (0x564c, "ncpfs"),
     ];
-    let number = rustix::fs::statfs(dir).map(|fs| u32::try_from(fs.f_type).unwrap_or_default());
     let known = |number: u32| SHARED.iter().find(|(known, _)| *known == number);
-    match number.ok().and_then(known) {
-        Some((_, kind)) => Storage::Shared(SharedStorage {
-            kind: (*kind).to_owned(),
+    let kind = match rustix::fs::statfs(dir) {
+        Ok(fs) => known(magic(fs.f_type)).map(|(_, kind)| *kind),
+        Err(_) => Some("unknown"),
+    };
+    kind.map_or(Storage::Local, |kind| {
+        Storage::Shared(SharedStorage {
+            kind: kind.to_owned(),
             point: dir.to_owned(),
             by: SharedBy::Machines,
-        }),
-        None => Storage::Local,
-    }
+        })
+    })
+}
+
+/// The bits of a file system's number, which is negative where it is a 32-bit one with a sign.
+#[cfg(target_os = "linux")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::unnecessary_cast,
+    reason = "the type differs with the processor, and the 32 bits count"
+)]
+fn magic(number: rustix::fs::FsWord) -> u32 {
+    number as u32
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -403,10 +453,16 @@ mod tests {
         let overlay =
             format!("0:62 / /m rw - overlay o rw,lowerdir=/l,upperdir={escaped},workdir=/w");
         let ecryptfs = format!("0:63 / /m rw - ecryptfs {escaped} rw");
+        let mergerfs = format!("0:64 / /m rw - fuse.mergerfs /no:{escaped} rw");
+        let image = lower.join("image");
+        std::fs::write(&image, "").unwrap();
+        let fuse2fs = format!("0:65 / /m rw - fuse.fuse2fs {escaped}/image rw");
         assert_eq!(on("tmpfs", &gocryptfs), Storage::LocalFuse);
+        assert_eq!(on("tmpfs", &mergerfs), Storage::LocalFuse);
+        assert_eq!(on("tmpfs", &fuse2fs), Storage::LocalFuse);
         assert_eq!(on("tmpfs", &overlay), Storage::Local);
         assert_eq!(on("fuse.mergerfs", &overlay), Storage::LocalFuse);
-        for layer in [&gocryptfs, &overlay, &ecryptfs] {
+        for layer in [&gocryptfs, &overlay, &ecryptfs, &mergerfs, &fuse2fs] {
             let shared = on("nfs4", layer).shared().expect(layer);
             assert_eq!(
                 (shared.kind.as_str(), shared.point),
@@ -423,9 +479,21 @@ mod tests {
         assert_eq!(mounts.storage_of(mount, LAYERS_MAX), Storage::Local);
     }
 
+    /// SMB's number as a 32-bit one with a sign.
+    #[allow(
+        clippy::cast_possible_wrap,
+        clippy::cast_lossless,
+        reason = "see `magic`"
+    )]
+    const NEGATIVE: rustix::fs::FsWord = 0xff53_4d42_u32.cast_signed() as rustix::fs::FsWord;
+
     #[test]
     fn without_a_list_of_mounts_the_number_tells() {
         assert_eq!(by_number(&std::env::temp_dir()), Storage::Local);
         assert!(Mounts::default().mount_at(&std::env::temp_dir()).is_none());
+        // Where not even that is to be had, nothing says that it is local.
+        let unseen = by_number(Path::new("/nonexistent/dir"));
+        assert!(matches!(unseen, Storage::Shared(_)), "{unseen:?}");
+        assert_eq!(magic(NEGATIVE), 0xff53_4d42);
     }
 }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{BackupError, Context, VaultError};
 use super::file::{BUSY_TIMEOUT, Vault, lock};
+use super::journal::set_mode;
 use super::read_only::ReadOnlyReason;
 use super::unlock::{KeySources, UnlockedVault, Upgrade};
 use super::{cells, events};
@@ -208,8 +209,7 @@ fn copy_pages(
         }
     }
     // The vault has a log beside it, and so has a copy of it until it is told otherwise.
-    copy.execute_batch("PRAGMA journal_mode = DELETE")
-        .at(to, "write")?;
+    set_mode(&copy, "DELETE").at(to, "write")?;
     let last = events::last(&copy).at(to, "read")?;
     copy.close().map_err(|(_, error)| error).at(to, "write")?;
     Ok(last)

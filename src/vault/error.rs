@@ -446,10 +446,13 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
     if code.code == Code::OutOfMemory || code.extended_code == ffi::SQLITE_IOERR_NOMEM {
         return as_met("use", ErrorKind::OutOfMemory.into());
     }
-    if code.extended_code == ffi::SQLITE_IOERR_READ {
-        return as_met("read", rustix::io::Errno::IO.into()); // nothing was to be written
-    }
+    // A file that was cut short, or that could not be read: nothing was to be written.
+    let is_read = matches!(
+        code.extended_code,
+        ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ
+    );
     let needs = match code.code {
+        _ if is_read => Needs::Files,
         Code::DiskFull | Code::SystemIoFailure => Needs::Room,
         _ => Needs::Files,
     };
@@ -464,6 +467,7 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
         ffi::SQLITE_IOERR_LOCK | ffi::SQLITE_IOERR_SHMLOCK => {
             as_met("lock", rustix::io::Errno::NOLCK.into())
         }
+        ffi::SQLITE_IOERR_READ => as_met("read", rustix::io::Errno::IO.into()),
         ffi::SQLITE_IOERR_WRITE
         | ffi::SQLITE_IOERR_FSYNC
         | ffi::SQLITE_IOERR_DIR_FSYNC
@@ -494,5 +498,25 @@ mod tests {
             let error = from_sqlite(std::path::Path::new("/v"), "read", error);
             assert!(matches!(error, VaultError::Busy { .. }), "{code}: {error}");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_read_that_failed_is_no_failing_disk_where_the_place_says_more() {
+        use rusqlite::ffi::{SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ};
+        use rustix::io::Errno;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("vault.db");
+        std::fs::write(&file, "cut short").unwrap();
+        let met = |code, path: &std::path::Path| {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            match from_sqlite(path, "read", error).system_error() {
+                Some(FileError::Io { source, .. }) => Errno::from_io_error(source),
+                _ => None,
+            }
+        };
+        assert_eq!(met(SQLITE_IOERR_READ, dir.path()), Some(Errno::ISDIR));
+        assert_eq!(met(SQLITE_IOERR_READ, &file), Some(Errno::IO));
+        assert_eq!(met(SQLITE_IOERR_SHORT_READ, &file), None);
     }
 }

@@ -26,6 +26,8 @@ use crate::platform::{
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
 /// How long SQLite waits for another process. Source: `spec/vault.md`.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a glance waits for a commit to end, where there is no log.
+const COMMIT_MAX: Duration = Duration::from_millis(500);
 /// How long creating and migrating wait for another process that does the same.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The smallest database: one page of the smallest size, in bytes. Source: SQLite's file format.
@@ -434,12 +436,13 @@ pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultErro
 /// Opens what may be a vault to be read, waiting for nobody and writing nothing.
 pub(super) fn glance_at(path: &Path) -> Result<Connection, VaultError> {
     length_of_file(path)?;
-    // Without a log beside it, the file of a log-less vault may be written at any moment.
-    let writers = match Storage::of(parent(path)) {
-        Storage::Local => Writers::Nobody,
-        Storage::LocalFuse | Storage::Shared(_) => Writers::Possible,
+    // Without a log beside it, the file of a log-less vault may be written at any moment, but not
+    // for long: a vault that is being written must not pass for none.
+    let (writers, patience) = match Storage::of(parent(path)) {
+        Storage::Local => (Writers::Nobody, Duration::ZERO),
+        Storage::LocalFuse | Storage::Shared(_) => (Writers::Possible, COMMIT_MAX),
     };
-    connect_to_read(path, writers, Duration::ZERO)
+    connect_to_read(path, writers, patience)
 }
 
 /// The version of a vault's schema, if it is one that this program knows.
@@ -477,16 +480,27 @@ pub(super) fn application_id(conn: &Connection, path: &Path) -> Result<i32, Vaul
 /// Opens a connection and sets what every connection must have. The cache (16 MiB at most) holds a store of thousands of
 /// profiles with its snapshot: pages that do not fit are written into the WAL, and read again, before there is a commit.
 pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
+    let conn = open_to_write(path)?;
+    conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
+    set_up(&conn, path)?;
+    Ok(conn)
+}
+
+/// Opens a connection that has read nothing yet: what decides how the file is locked comes before the first read.
+pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags).at(path, "open")?;
-    harden(&conn, path)?;
+    Connection::open_with_flags(path, flags).at(path, "open")
+}
+
+/// Sets what every connection that writes must have. This reads the schema.
+pub(super) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    harden(conn, path)?;
     conn.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
     )
-    .at(path, "open")?;
-    Ok(conn)
+    .at(path, "open")
 }
 
 pub(super) fn identity(conn: &Connection, path: &Path) -> Result<(VaultId, Epoch), VaultError> {

@@ -5,10 +5,11 @@
 //! nothing can be written, that is done here, on a copy in memory. No temporary file is made: there
 //! may be no place for one, and a kill would leave it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::io::{ErrorKind, Read, Seek as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, MAIN_DB};
@@ -74,11 +75,7 @@ impl Files {
     fn read(path: &Path) -> Result<Self, VaultError> {
         let mut files = Self(Default::default());
         for (bytes, part) in files.0.iter_mut().zip(PARTS) {
-            let path = beside(path, part);
-            if let Some(mut file) = open_part(&path, part)? {
-                file.read_to_end(bytes)
-                    .map_err(FileError::io("read", &path))?;
-            }
+            with_part(path, part, |file| file.read_to_end(bytes))?;
         }
         Ok(files)
     }
@@ -86,12 +83,7 @@ impl Files {
     /// Whether a second reading finds the same.
     fn are_still(&self, path: &Path) -> Result<bool, VaultError> {
         for (bytes, part) in self.0.iter().zip(PARTS) {
-            let path = beside(path, part);
-            let is_same = match open_part(&path, part)? {
-                Some(file) => is_still(bytes, file).map_err(FileError::io("read", &path))?,
-                None => bytes.is_empty(),
-            };
-            if !is_same {
+            if !with_part(path, part, |file| is_still(bytes, file))? {
                 return Ok(false);
             }
         }
@@ -110,19 +102,54 @@ impl Files {
     }
 }
 
-/// Opens a file of a database; only the database itself has to be there.
-fn open_part(path: &Path, part: &str) -> Result<Option<File>, VaultError> {
-    match open_regular(path) {
-        Err(FileError::Io { source, .. })
-            if !part.is_empty() && source.kind() == ErrorKind::NotFound =>
+/// The databases that were read, which stay open as long as this process runs: closing one would
+/// drop the locks that SQLite has on it for another connection of this process (POSIX).
+static DATABASES: Mutex<BTreeMap<PathBuf, File>> = Mutex::new(BTreeMap::new());
+
+/// Reads a file of a database; only the database itself has to be there.
+fn with_part<T>(
+    database: &Path,
+    part: &str,
+    read: impl FnOnce(&mut dyn Read) -> std::io::Result<T>,
+) -> Result<T, VaultError> {
+    let path = beside(database, part);
+    if part.is_empty() {
+        let mut databases = DATABASES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = databases.get_mut(&path)
+            && is_at(file, &path)
         {
-            Ok(None)
+            let read = file.rewind().and_then(|()| read(file));
+            return Ok(read.map_err(FileError::io("read", &path))?);
         }
-        opened => Ok(Some(opened?)),
+        let mut file = open_regular(&path)?;
+        let read = read(&mut file);
+        databases.insert(path.clone(), file); // in the place of one that is not there any more
+        return Ok(read.map_err(FileError::io("read", &path))?);
     }
+    let read = match open_regular(&path) {
+        Err(FileError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            read(&mut std::io::empty())
+        }
+        opened => read(&mut opened?),
+    };
+    Ok(read.map_err(FileError::io("read", &path))?)
 }
 
-fn is_still(bytes: &[u8], mut file: File) -> std::io::Result<bool> {
+/// Whether an open file is the one at `path`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    let (own, there) = (file.metadata().map(id), std::fs::metadata(path).map(id));
+    matches!((own, there), (Ok(own), Ok(there)) if own == there)
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    false // locks are a handle's own there
+}
+
+fn is_still(bytes: &[u8], file: &mut dyn Read) -> std::io::Result<bool> {
     let mut rest = bytes;
     let mut chunk = vec![0; CHUNK];
     loop {

@@ -13,8 +13,8 @@ use rusqlite::Connection;
 
 use super::backup::{beside, parent};
 use super::error::{Context, VaultError};
-use super::file::{APPLICATION_ID, BUSY_TIMEOUT, application_id, connect};
-use crate::platform::{Storage, exists};
+use super::file::{APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up};
+use crate::platform::{Storage, exists, remove_if_present};
 
 /// How long to wait before the next attempt to have the file alone. A process's number is added, in
 /// milliseconds, so that two that start at once do not meet again.
@@ -63,8 +63,16 @@ pub(super) fn set_journal(
         Storage::Local => "WAL",
         Storage::LocalFuse | Storage::Shared(_) => "DELETE",
     };
-    conn.pragma_update(None, "journal_mode", mode)
-        .at(path, action)
+    set_mode(conn, mode).at(path, action)
+}
+
+/// Sets how changes are kept. What that writes is committed when the statement ends, after its one
+/// row: `pragma_update` does not see that fail.
+pub(super) fn set_mode(conn: &Connection, mode: &str) -> rusqlite::Result<()> {
+    let mut set = conn.prepare(&format!("PRAGMA journal_mode = {mode}"))?;
+    let mut rows = set.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Puts a vault that comes from other storage back to a log, unless another process reads it just
@@ -75,7 +83,7 @@ fn use_log(conn: &Connection, path: &Path) {
         return;
     }
     let _ = conn.busy_timeout(Duration::ZERO);
-    let _ = conn.pragma_update(None, "journal_mode", "WAL");
+    let _ = set_mode(conn, "WAL");
     let _ = conn.busy_timeout(BUSY_TIMEOUT);
 }
 
@@ -111,17 +119,19 @@ fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, Vau
 
 /// Opens a connection; if the vault has a log, it is written back and the file has a rollback
 /// journal from then on. No shared memory is used: in exclusive locking mode, SQLite keeps the
-/// index of the log in its own. Source: SQLite, Write-Ahead Logging, "Use of WAL Without
-/// Shared-Memory".
+/// index of the log in its own, if that mode is set before anything is read. Source: SQLite,
+/// Write-Ahead Logging, "Use of WAL Without Shared-Memory".
 fn merged(path: &Path) -> Result<Connection, VaultError> {
-    let conn = connect(path)?;
+    let conn = open_to_write(path)?;
     conn.busy_timeout(Duration::ZERO).at(path, "open")?;
     conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE")
         .at(path, "open")?;
+    set_up(&conn, path)?;
     let is_vault = application_id(&conn, path)? == APPLICATION_ID;
     if is_vault && journal_mode(&conn).at(path, "open")? == "wal" {
-        conn.pragma_update(None, "journal_mode", "DELETE")
-            .at(path, "open")?;
+        set_mode(&conn, "DELETE").at(path, "open")?;
+        // An index that a killed process left, or that came with the file. Nobody else has the file.
+        let _ = remove_if_present(&beside(path, "-shm"));
     }
     // The lock is given back by the next read.
     conn.execute_batch("PRAGMA locking_mode = NORMAL")
@@ -130,8 +140,8 @@ fn merged(path: &Path) -> Result<Connection, VaultError> {
     // A journal that was just rolled back under that lock was emptied, not removed. Nothing is
     // removed while somebody writes.
     if is_vault && exists(&beside(path, "-journal")) {
-        conn.execute_batch("PRAGMA journal_mode = PERSIST; PRAGMA journal_mode = DELETE")
-            .at(path, "open")?;
+        set_mode(&conn, "PERSIST").at(path, "open")?;
+        set_mode(&conn, "DELETE").at(path, "open")?;
     }
     conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
     Ok(conn)

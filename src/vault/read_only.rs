@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::backup::{beside, parent};
 use super::error::{Context, VaultError};
-use super::file::{BUSY_TIMEOUT, refused_storage};
+use super::file::refused_storage;
 use super::image;
 use crate::domain::from_outside;
 use crate::platform::{Cause, FileError, SharedStorage, mount_of};
@@ -212,10 +212,10 @@ fn connect_by(path: &Path, how: &str, patience: Duration) -> Result<Connection, 
     uri.push('?');
     uri.push_str(how);
     let conn = Connection::open_with_flags(uri, flags).at(path, "open")?;
-    harden(&conn, path)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .at(path, "open")?;
     conn.busy_timeout(patience).at(path, "open")?;
+    harden(&conn, path)?;
     keep_in_memory(&conn, path)?;
     // Whether the log can be read shows with the first look at it.
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
@@ -229,9 +229,9 @@ pub(super) fn keep_in_memory(conn: &Connection, path: &Path) -> Result<(), Vault
         .at(path, "open")
 }
 
-/// Sets what every connection must have.
+/// Sets what every connection must have. This reads the schema: how the file is locked, and how
+/// long that is waited for, is set before.
 pub(super) fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
-    conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
         .at(path, "open")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)

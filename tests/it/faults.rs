@@ -748,6 +748,35 @@ fn a_backup_is_made_or_not() {
     });
 }
 
+/// A copy is made without a journal until its header is written, last: that this fails shows only
+/// when the statement ends.
+#[test]
+fn a_backup_whose_header_cannot_be_written_is_none() {
+    let scene = three_keys();
+    let kept = Kept::of(&scene.home);
+    let mut met = 0;
+    let kind = KINDS.iter().find(|kind| kind.name == "write ENOSPC");
+    for nth in 1.. {
+        scene.begin_again(&kept);
+        let fault = Fault {
+            kind: kind.unwrap(),
+            nth,
+            stays: false,
+        };
+        let (run, seen) = run_with(scene.home.command(CREATE), &fault);
+        if seen.hit == 0 {
+            break;
+        }
+        if seen.place.contains(".clawkeep-tmp") {
+            met += usize::from(seen.place.ends_with("-journal"));
+            assert_eq!(run.status, 1, "{fault}: {run:?}");
+            assert!(!scene.home.at(BACKUP).exists(), "{fault}");
+            assert_clean(&scene.home);
+        }
+    }
+    assert!(met > 0, "no journal was written");
+}
+
 // backup restore
 
 const RESTORE: &[&str] = &["backup", "restore", BACKUP];

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use clawkeep::vault::Vault;
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -443,13 +444,102 @@ fn a_layer_on_shared_storage_is_shared() {
     let Some(_far) = Mount::fuse(Fuse::Bindfs, &home.at("far"), &home.at("near")) else {
         return;
     };
-    fs::create_dir(home.at("near/cipher")).unwrap();
-    let cipher = home.at("near/cipher");
-    let Some(_view) = Mount::fuse(Fuse::Gocryptfs, &cipher, &home.at("view")) else {
+    for (kind, name) in [(Fuse::Gocryptfs, "cipher"), (Fuse::Mergerfs, "first")] {
+        let below = home.at("near").join(name);
+        fs::create_dir(&below).unwrap();
+        let Some(_view) = Mount::fuse(kind, &below, &home.at("view")) else {
+            return;
+        };
+        let run = home.run(&["--vault", "view/vault.db", "init", "--key", "keyfile"]);
+        assert_says_why(&run.exits(1), "fuse", &home.at("near"));
+    }
+}
+
+/// Neither a log is converted with an index in shared memory, nor is one made later.
+#[test]
+fn no_shared_memory_is_used_where_there_may_be_none() {
+    let home = home_with_vault();
+    let Some(_mount) = put_on(Fuse::Bindfs, &home) else {
         return;
     };
-    let run = home.run(&["--vault", "view/vault.db", "init", "--key", "keyfile"]);
-    assert_says_why(&run.exits(1), "fuse", &home.at("near"));
+    home.write(SETTINGS, ALLOWED);
+    assert_eq!(journal_mode(&home.at(VAULT)), LOG);
+    // What stands in the place of the index cannot be mapped.
+    let index = home.at(".clawdbot/vault.db-shm");
+    let _ = fs::remove_file(&index);
+    fs::create_dir(&index).unwrap();
+    chmod(&index, 0o700);
+    for _ in 0..2 {
+        assert_eq!(home.run(TOKEN).ok(), SECRET);
+        assert_eq!(journal_mode(&home.at(VAULT)), ROLLBACK);
+    }
+    home.claude_login("sk-test-claude-2", 200);
+    home.run(&["watch", "--once"]).ok();
+    fs::remove_dir(&index).unwrap();
+    assert_record_holds(&home);
+}
+
+/// How many locks this process has on a file.
+fn own_locks(file: &Path) -> usize {
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap());
+    let (pid, inode) = (std::process::id().to_string(), format!(":{inode}"));
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let is_own = |line: &&str| {
+        let mut words = line.split_ascii_whitespace().skip(4);
+        words.next() == Some(&pid) && words.next().is_some_and(|file| file.ends_with(&inode))
+    };
+    locks.lines().filter(is_own).count()
+}
+
+#[test]
+fn a_look_at_a_vault_drops_no_lock_of_this_process() {
+    let home = home_with_vault();
+    let path = home.at(VAULT);
+    // As on storage without a log: `watch` looks at its vault while it refreshes a login.
+    let conn = Connection::open(&path).unwrap();
+    conn.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    conn.execute_batch("BEGIN IMMEDIATE; UPDATE agents SET revision = revision + 1")
+        .unwrap();
+    assert!(home.at(".clawdbot/vault.db-journal").exists());
+    let before = own_locks(&path);
+    assert!(before > 0, "a transaction takes a lock");
+    for _ in 0..3 {
+        let vault = Vault::glance(&path).unwrap();
+        assert_eq!(vault.path(), path);
+        drop(vault);
+        assert_eq!(own_locks(&path), before);
+    }
+    // What is in its place is not taken for it.
+    conn.execute_batch("ROLLBACK").unwrap();
+    drop(conn);
+    fs::rename(&path, home.at("before.db")).unwrap();
+    home.run(&[
+        "--vault",
+        "before.db",
+        "backup",
+        "create",
+        ".clawdbot/vault.db",
+    ])
+    .ok();
+    let events = |file: &Path| Vault::glance(file).unwrap().head().unwrap().unwrap().seq;
+    assert_eq!(events(&path).0 + 1, events(&home.at("before.db")).0);
+}
+
+#[test]
+fn a_mount_whose_program_ended_is_named() {
+    let home = home_with_vault();
+    let Some(mount) = put_on(Fuse::Bindfs, &home) else {
+        return;
+    };
+    home.write(SETTINGS, ALLOWED);
+    mount.end_program();
+    let point = home.at(".clawdbot");
+    for args in [TOKEN, &["models", "status"], &["sync"]] {
+        let run = home.run(args);
+        assert_ne!(run.status, 0, "{args:?}: {run:?}");
+        let said = format!("fusermount3 -u {}", point.display());
+        assert!(run.stderr.contains(&said), "{args:?}: {}", run.stderr);
+    }
 }
 
 #[test]

@@ -374,13 +374,20 @@ impl Failure {
 
 /// Whether another file would fail as well.
 fn is_about_the_system(error: &FileError) -> bool {
-    use Cause::{Device, NoMemory, OpenFiles, OpenFilesOfSystem, Stale};
+    use Cause::{Device, Disconnected, NoMemory, OpenFiles, OpenFilesOfSystem, Stale};
     let FileError::Io { path, source, .. } = error else {
         return false;
     };
     matches!(
         Cause::of(source, path),
-        Some(OpenFiles { .. } | OpenFilesOfSystem | NoMemory | Device { .. } | Stale { .. })
+        Some(
+            OpenFiles { .. }
+                | OpenFilesOfSystem
+                | NoMemory
+                | Device { .. }
+                | Disconnected { .. }
+                | Stale { .. }
+        )
     )
 }
 

@@ -12,6 +12,8 @@ use super::super::file::{FileError, resolve_existing};
 use super::super::trust::mount_point_of;
 use super::{Attribute, Cause, is_mounted_file};
 
+/// How many links are followed.
+const LINKS_MAX: usize = 8;
 /// Less room than this is none, in bytes: what a small write of SQLite takes with its log.
 const ROOM_MIN: u64 = 64 << 10;
 
@@ -29,6 +31,8 @@ pub(super) trait Situation {
     fn is_mounted_file(&self) -> bool;
     /// Which of the file and its directory has an attribute that forbids changes, and whether this process may remove it.
     fn attribute(&self) -> Option<(PathBuf, Attribute, bool)>;
+    /// Whether it is a socket, a FIFO or a device.
+    fn is_special(&self) -> bool;
     /// The part of the path that is a file where a directory should be.
     fn file_in_the_way(&self) -> Option<PathBuf>;
 }
@@ -118,6 +122,11 @@ pub(super) fn classify(errno: Errno, path: &Path, place: &impl Situation) -> Opt
         Errno::STALE => Cause::Stale {
             mount: place.mount(),
         },
+        // A FUSE program that has ended; what it had not answered was aborted.
+        Errno::NOTCONN | Errno::CONNABORTED => Cause::Disconnected {
+            mount: place.mount(),
+        },
+        Errno::NXIO if place.is_special() => Cause::Special { path },
         Errno::IO | Errno::NXIO | Errno::NODEV => Cause::Device {
             mount: place.mount(),
         },
@@ -138,6 +147,22 @@ pub(super) struct Observed<'p> {
 }
 
 impl Observed<'_> {
+    /// The path, links resolved as far as they can be read: nothing can be found out of what lies
+    /// on a mount that is dead.
+    fn resolved(&self) -> PathBuf {
+        let mut real = resolve_existing(self.path);
+        for _ in 0..LINKS_MAX {
+            let link = real.ancestors().find_map(|above| {
+                let target = std::fs::read_link(above).ok()?;
+                let rest = real.strip_prefix(above).ok()?;
+                Some(above.parent()?.join(target).join(rest))
+            });
+            let Some(target) = link else { break };
+            real = resolve_existing(&target);
+        }
+        real
+    }
+
     fn existing(&self) -> PathBuf {
         let real = resolve_existing(self.path);
         let existing = real.ancestors().find(|path| path.exists());
@@ -147,8 +172,7 @@ impl Observed<'_> {
 
 impl Situation for Observed<'_> {
     fn mount(&self) -> PathBuf {
-        let existing = self.existing();
-        mount_point_of(&existing).unwrap_or(existing)
+        mount_point_of(&self.resolved()).unwrap_or_else(|| self.existing())
     }
 
     fn space(&self) -> Option<Space> {
@@ -179,6 +203,10 @@ impl Situation for Observed<'_> {
             let attribute = attribute_of(path)?;
             Some((path.to_owned(), attribute, may_remove_attributes()))
         })
+    }
+
+    fn is_special(&self) -> bool {
+        std::fs::metadata(self.path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
     }
 
     fn file_in_the_way(&self) -> Option<PathBuf> {
@@ -357,6 +385,7 @@ mod tests {
     struct Place {
         space: Option<Space>,
         is_mount: bool,
+        is_special: bool,
         attribute: Option<Attribute>,
     }
 
@@ -386,6 +415,9 @@ mod tests {
             let attribute = self.attribute?;
             Some(("/m/d".into(), attribute, true))
         }
+        fn is_special(&self) -> bool {
+            self.is_special
+        }
         fn file_in_the_way(&self) -> Option<PathBuf> {
             Some("/m/file".into())
         }
@@ -396,7 +428,12 @@ mod tests {
         let usual = || Place {
             space: Some(ROOMY),
             is_mount: false,
+            is_special: false,
             attribute: None,
+        };
+        let special = || Place {
+            is_special: true,
+            ..usual()
         };
         let with_space = |space| Place { space, ..usual() };
         let mounted = || Place {
@@ -488,7 +525,14 @@ mod tests {
             (Errno::NAMETOOLONG, usual(), Cause::NameTooLong),
             (Errno::LOOP, usual(), Cause::LinkLoop { path: path() }),
             (Errno::STALE, usual(), Cause::Stale { mount: mount() }),
+            (
+                Errno::NOTCONN,
+                usual(),
+                Cause::Disconnected { mount: mount() },
+            ),
             (Errno::IO, usual(), Cause::Device { mount: mount() }),
+            (Errno::NXIO, usual(), Cause::Device { mount: mount() }),
+            (Errno::NXIO, special(), Cause::Special { path: path() }),
             (Errno::NOLCK, usual(), Cause::NoLocks { mount: mount() }),
             (Errno::NOMEM, usual(), Cause::NoMemory),
             (
@@ -503,5 +547,28 @@ mod tests {
             assert_eq!(classify(errno, &path(), &place), Some(cause), "{errno:?}");
         }
         assert_eq!(classify(Errno::AGAIN, &path(), &usual()), None);
+    }
+
+    #[test]
+    fn a_link_into_a_mount_that_is_dead_leads_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(home.join("mounts")).unwrap();
+        std::os::unix::fs::symlink("mounts/dead/state", home.join("state")).unwrap();
+        let path = home.join("state/vault.db");
+        let resolved = Observed { path: &path }.resolved();
+        assert_eq!(resolved, home.join("mounts/dead/state/vault.db"));
+        let circle = home.join("circle");
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        assert!(Observed { path: &circle }.resolved().starts_with(&home));
+    }
+
+    #[test]
+    fn a_socket_is_no_failing_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = File::open(&path).unwrap_err();
+        assert_eq!(Cause::of(&error, &path), Some(Cause::Special { path }));
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::damage::chmod;
 use super::home::Home;
 use super::skip::skip;
@@ -87,6 +89,25 @@ impl Mount {
         }
         let point = point.to_owned();
         Some(Self { point })
+    }
+}
+
+impl Mount {
+    /// Kills the program behind the mount, which stays.
+    pub(crate) fn end_program(&self) {
+        let point = self.point.as_os_str().as_encoded_bytes();
+        let is_its = |pid: &i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|word| word == point)
+        };
+        let names = fs::read_dir("/proc").unwrap();
+        let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let pids: Vec<i32> = names.filter_map(|name| name.parse().ok()).collect();
+        let pid = pids.into_iter().find(is_its).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        while fs::metadata(&self.point).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 }
 
