@@ -319,7 +319,7 @@ impl LockDir {
             }
             if !exists(&path) {
                 match make(&path, queue) {
-                    Ok(()) => return Self::keep(path),
+                    Ok(()) => return Self::keep(&path),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(FileError::io("lock", &path)(error).into()),
                 }
@@ -336,14 +336,14 @@ impl LockDir {
         }
     }
 
-    fn keep(path: PathBuf) -> Result<Self, LockError> {
-        let kept = HeldDir::of(&path).map(Arc::new).and_then(|held| {
+    fn keep(path: &Path) -> Result<Self, LockError> {
+        let kept = HeldDir::of(path).map(Arc::new).and_then(|held| {
             refresher::keep_fresh(&held)?;
             Ok(held)
         });
         let held = kept.map_err(|error| {
-            let _ = fs::remove_dir(&path); // ours, and nobody would refresh it
-            FileError::io("keep fresh", &path)(error)
+            let _ = fs::remove_dir(path); // ours, and nobody would refresh it
+            FileError::io("keep fresh", path)(error)
         })?;
         Ok(Self { held })
     }

@@ -2,6 +2,7 @@
 //! where and what to do next, and nothing changed.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::refresh::SETTINGS;
 use crate::support::home::{HOUR, Home, STORE, now_ms};
 use crate::support::provider::Provider;
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
+#[cfg(unix)]
 use crate::support::watch::Watch;
 
 const OPENCODE: &str = ".local/share/opencode/auth.json";

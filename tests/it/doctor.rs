@@ -4,6 +4,7 @@ mod harms;
 
 use std::collections::BTreeSet;
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::chown;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,9 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{TOKEN_MARK, chmod, fingerprints, home_with_vault, key_file, refuses};
 use crate::support::home::{AGENT, HOUR, Home, Run, STORE, VAULT, now_ms};
+#[cfg(unix)]
 use crate::support::skip::is_root_or_skip;
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 use harms::{
     CASES, CONFIG, Harm, Mend, OPS, head_file, healthy, login, older_store, put, token, written,

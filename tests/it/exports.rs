@@ -2,6 +2,7 @@
 //! overwritten.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};

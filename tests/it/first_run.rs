@@ -1,5 +1,6 @@
 //! The main job in a fresh home: one command does all of it.
 
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::home::{AGENT, CLAUDE, Home, STORE, VAULT};

@@ -1,5 +1,6 @@
 //! Secrets handed out: `token`, `exec`, `session`. Which one, why not another, and that it is recorded before anybody gets it.
 
+#[cfg(unix)]
 use std::os::unix::process::ExitStatusExt as _;
 
 use serde_json::{Value, json};

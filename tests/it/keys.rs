@@ -1,6 +1,7 @@
 //! What opens a vault: every kind of slot, which is tried when, and what is said where none opens.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::damage::{alter, chmod, key_file, refused};
 use crate::support::home::{Home, Run, STORE, VAULT, start_with_input};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 pub(crate) const PHRASE: &str = "correct horse battery staple";

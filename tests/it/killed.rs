@@ -3,6 +3,7 @@
 //! `CLAWKEEP_KILLS` says how many kills each run makes, `CLAWKEEP_SEED` repeats one.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

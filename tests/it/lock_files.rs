@@ -1,6 +1,7 @@
 //! A store's lock as later gateways take it: a file that names a process; and what is no lock at all.
 
 use std::fs::{self, File};
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};

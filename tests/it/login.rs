@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
+#[cfg(unix)]
 use crate::permissions::{NOBODY, give_away, is_root, unprivileged};
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
 use crate::support::login_server::{LoginServer, jwt};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 const SETTINGS: &str = ".clawdbot/clawkeep.toml";

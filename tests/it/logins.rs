@@ -1,11 +1,13 @@
 //! What became of other programs' logins: each state, and what each command says of it.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
 use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, now_ms};
+#[cfg(unix)]
 use crate::support::watch::Watch;
 
 const ID: &str = "anthropic:claude-cli";

@@ -8,12 +8,21 @@
     clippy::disallowed_methods,
     reason = "a test may fail where no thread can be started"
 )]
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "tests that need Linux or Unix are left out elsewhere, and with them what helps them"
+    )
+)]
 
 mod alerts;
 mod auth_commands;
 mod backup;
 mod bad_input;
 mod borrowed;
+#[cfg(target_os = "linux")]
 mod causes;
 mod completions;
 mod damaged_files;
@@ -21,6 +30,7 @@ mod damaged_vault;
 mod doctor;
 mod entries;
 mod environment;
+#[cfg(unix)]
 mod examples;
 mod export_modes;
 mod exports;
@@ -28,11 +38,15 @@ mod exports;
 mod faults;
 mod first_run;
 mod gateway;
+#[cfg(unix)]
 mod guide;
 mod hand_out;
+#[cfg(unix)]
 mod hardening;
+#[cfg(unix)]
 mod hidden_prompts;
 mod homes;
+#[cfg(unix)]
 mod key_variables;
 mod keychain;
 mod keys;
@@ -52,9 +66,12 @@ mod monitor;
 mod one_damaged_row;
 mod openclaw_guard;
 mod paths_outside;
+#[cfg(unix)]
 mod permissions;
+#[cfg(unix)]
 mod progress;
 mod promises;
+#[cfg(unix)]
 mod prompts;
 #[cfg(target_os = "linux")]
 mod read_only;
@@ -75,6 +92,7 @@ mod support;
 mod tamper;
 mod tamper_record;
 mod tamper_rows;
+#[cfg(unix)]
 mod terminal;
 mod together;
 #[cfg(target_os = "linux")]
@@ -86,4 +104,5 @@ mod upgrade_forged;
 mod vault_home;
 mod vectors;
 mod versions;
+#[cfg(unix)]
 mod watch;

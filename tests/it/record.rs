@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
 use crate::support::provider::{Instead, Provider};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 pub(crate) const SETTINGS: &str = ".clawdbot/clawkeep.toml";

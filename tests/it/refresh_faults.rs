@@ -24,6 +24,7 @@ use crate::support::bench::{Bench, START};
 use crate::support::home::{HOUR, Home, STORE, VAULT, now_ms};
 use crate::support::provider::Provider;
 use crate::support::random::number;
+#[cfg(unix)]
 use crate::support::skip::unshare;
 use crate::support::vault::set_all_grants;
 

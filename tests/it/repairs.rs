@@ -1,6 +1,7 @@
 //! `doctor --repair`: what speaks against a repair is looked for first, what it changes is kept, recorded and shown.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{TOKEN_MARK, alter_past_triggers};
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 /// Keys and tokens of several kinds, and a login of each kind.

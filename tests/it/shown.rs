@@ -6,6 +6,7 @@ use clawkeep::domain::is_hidden;
 use serde_json::{Value, json};
 
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 /// One of each kind that is not shown as it is: controls, line ends, DEL, C1, bidirectional, zero-width and tag characters, selectors.

@@ -2,6 +2,7 @@
 //! store is never taken for an empty one.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,6 +1,7 @@
 //! What commands decided is not undone in silence: an old copy that another program writes back, a store that it empties.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 

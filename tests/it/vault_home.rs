@@ -1,6 +1,7 @@
 //! Where a new vault lies, where an existing one is found, and moving it.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::killed::{Ended, STEPS, kill_at};
 use super::support::home::{Home, STORE, VAULT};
+#[cfg(unix)]
 use super::support::watch::Watch;
 
 /// Where a new vault lies if no gateway is here.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{DAY, HOUR, MINUTE, PATIENCE, SECRET, START, Watch, alert_events, token, webhook};
 use crate::support::hook::{Hook, Reply};
+#[cfg(unix)]
 use crate::support::secret_service::wait_until;
 
 #[test]

@@ -1,6 +1,7 @@
 //! For each finding a way to make it appear, and a way to make it go.
 
 use std::fs::{self, File};
+#[cfg(unix)]
 use std::os::unix::fs::{chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
 use crate::support::home::{AGENT, CLAUDE, HOUR, Home, RUNTIME, STORE, VAULT, now_ms};
+#[cfg(unix)]
 use crate::support::mount::{Fuse, put_on};
 use crate::support::provider::{Instead, Provider};
 use crate::support::vault::set_all_grants;
