@@ -95,8 +95,14 @@ impl QueueLock {
         if let Some(dir) = path.parent() {
             create_private_dir(dir)?;
         }
-        let file = open_lock_file(path)?;
-        wait_for(&file, path, deadline)?;
+        let file = loop {
+            let file = open_lock_file(path)?;
+            wait_for(&file, path, deadline)?;
+            // Removed while it was waited for, as a vault was that was moved: that lock holds off nobody.
+            if is_at(&file, path) {
+                break file;
+            }
+        };
         let real = fs::canonicalize(path).map_err(FileError::io("lock", path))?;
         let digest = Sha256::digest(real.as_os_str().as_encoded_bytes());
         let name = data_encoding::HEXLOWER.encode(&digest[..4]);
@@ -378,7 +384,13 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     draft.push(format!(".{}.clawkeep-tmp", queue.name));
     let draft = PathBuf::from(draft);
     let _ = fs::remove_dir(&draft); // left by a killed process; create_dir tells what else is in the way
-    fs::create_dir(&draft)?;
+    fs::create_dir(&draft).map_err(|error| match error.kind() {
+        // Nobody has the lock for that.
+        io::ErrorKind::AlreadyExists => {
+            io::Error::other(format!("{} is in the way", draft.display()))
+        }
+        _ => error,
+    })?;
     let made = identity(&draft)
         .and_then(|noted| queue.note(&noted))
         .and_then(|()| {

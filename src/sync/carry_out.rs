@@ -1,6 +1,6 @@
 //! What a load has decided is carried out: room for the new file, one transaction, the file, and what is in it.
 //!
-//! Each step works on a [`Prepared`] load, so that several loads can go through them side by side (`bulk`).
+//! Each step works on a [`Prepared`] load, so that several loads can go through them side by side (`side_by_side`).
 
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
@@ -93,7 +93,8 @@ impl Engine<'_> {
                 Err(error) => return Err(error),
             }
         }
-        self.finish(agent, prepared)
+        let loaded = self.finish(agent, prepared)?;
+        Ok(Round::Done(Box::new(loaded)))
     }
 
     /// Makes room for the new file, and says what is to be recorded.
@@ -154,7 +155,7 @@ impl Engine<'_> {
         &mut self,
         agent: &AgentRef,
         prepared: Prepared,
-    ) -> Result<Round, SyncError> {
+    ) -> Result<Loaded, SyncError> {
         let (survey, course) = (prepared.survey, prepared.course);
         drop(survey.file); // the document that it ends with may be the file's
         let (mut unopened, mut damage) = (survey.state.unopened, survey.state.damage);
@@ -175,7 +176,7 @@ impl Engine<'_> {
             let state = self.vault.agent(&agent.name)?;
             (unopened, damage) = (state.unopened, state.damage);
         }
-        Ok(Round::Done(Box::new(Loaded {
+        Ok(Loaded {
             doc,
             revision: prepared.revision,
             before,
@@ -189,14 +190,20 @@ impl Engine<'_> {
             not_written: prepared.not_written,
             not_removed: prepared.not_removed,
             was_touched: false,
-        })))
+        })
     }
 }
 
 impl Prepared {
     /// All is to be looked at again. A draft that was not put in place is removed.
     pub(super) fn again(self) -> Round {
-        Round::Again(self.survey.notices, self.survey.state.doc)
+        let (notices, before) = self.so_far();
+        Round::Again(notices, before)
+    }
+
+    /// What there is to tell so far, and what the vault had before.
+    pub(super) fn so_far(self) -> (Vec<Notice>, StoreDoc) {
+        (self.survey.notices, self.survey.state.doc)
     }
 
     /// What there is to tell once the vault has the change, and an older store that is in it now.

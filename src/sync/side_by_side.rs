@@ -1,26 +1,29 @@
 //! Several agents loaded side by side, as a login that changed is one for all of them: the sources are read once, the vault
-//! commits twice, and the files are written at the same time.
+//! commits two or three times, and the files are written at the same time.
 //!
 //! Only what is plain goes that way: a store that is a file, or is to be one, with nothing left of a write that was cut off,
 //! whose locks are free. Everything else, and whatever does not come out as it was decided, is loaded by itself, with all
 //! that [`Engine::load`] does. What was committed here and not written is written by that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::carry_out::{Prepared, Round, record};
+use super::carry_out::{Prepared, record};
 use super::destination::put_file;
 use super::engine::{Engine, Extent, Loaded, SyncMode, unchanged};
 use super::error::SyncError;
 use super::exporting::record_written;
-use super::observe::record_seen;
+use super::notice::Notice;
+use super::observe::{Noted, record_seen};
 use super::store_lock::StoreLock;
 use super::survey::{Survey, Write};
 use crate::config::AgentRef;
+use crate::domain::StoreDoc;
 use crate::export::StorePlace;
 use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all};
+use crate::vault::VaultError;
 
 /// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other
 /// processes wait.
@@ -29,6 +32,14 @@ pub const SIDE_BY_SIDE: usize = 64;
 const SHARE_OF_FILES: usize = 4;
 /// How many threads write stores. They wait for the disk, which orders what comes together into few writes.
 const WRITERS: usize = 4;
+
+/// What came of an agent.
+enum Outcome {
+    Done(Result<Loaded, SyncError>),
+    /// It is to be loaded by itself. With it what there is to tell so far, and what the vault had before, where something of
+    /// it was committed.
+    Alone(Option<(Vec<Notice>, StoreDoc)>),
+}
 
 /// An agent that is loaded side by side with others.
 struct Side<'a> {
@@ -43,8 +54,9 @@ struct Side<'a> {
 struct Decided<'a> {
     at: usize,
     agent: &'a AgentRef,
-    lock: StoreLock,
+    /// Dropped before the lock: a draft that stays is removed.
     prepared: Prepared,
+    lock: StoreLock,
 }
 
 /// One file to be written.
@@ -61,40 +73,60 @@ struct Job<'j> {
 type Written = (Zeroizing<Vec<u8>>, Result<Replaced, FileError>);
 
 impl Engine<'_> {
-    /// Loads agents, each as [`Engine::load`] does: what came of them, in their order. One agent's trouble is not the others'.
-    pub fn load_all(&mut self, agents: &[(&AgentRef, SyncMode)]) -> Vec<Result<Loaded, SyncError>> {
+    /// Loads agents, each as [`Engine::load`] does: what came of them, in their order. One agent's trouble is not the others',
+    /// but that of the vault is: the answer ends with the first who met it, and may be shorter than `agents`. So may it be
+    /// where `goes_on`, which is asked before an agent that may have to be waited for, says no.
+    pub fn load_all(
+        &mut self,
+        agents: &[(&AgentRef, SyncMode)],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Vec<Result<Loaded, SyncError>> {
         let mut all = Vec::with_capacity(agents.len());
         let files = open_files_max().unwrap_or(usize::MAX);
         for some in agents.chunks((files / SHARE_OF_FILES).clamp(1, SIDE_BY_SIDE)) {
             let side_by_side = self.load_side_by_side(some);
-            for (&(agent, mode), loaded) in some.iter().zip(side_by_side) {
-                all.push(loaded.unwrap_or_else(|| self.load(agent, mode)));
+            for (&(agent, mode), outcome) in some.iter().zip(side_by_side) {
+                if matches!(outcome, Outcome::Alone(None)) && !goes_on() {
+                    return all;
+                }
+                let loaded = match outcome {
+                    Outcome::Done(loaded) => loaded,
+                    Outcome::Alone(None) => self.load(agent, mode),
+                    Outcome::Alone(Some((mut notices, before))) => {
+                        self.load(agent, mode).map(|mut loaded| {
+                            notices.append(&mut loaded.notices);
+                            loaded.notices = notices;
+                            loaded.before = Some(before);
+                            loaded
+                        })
+                    }
+                };
+                let is_over = matches!(loaded, Err(SyncError::Vault(_)));
+                all.push(loaded);
+                if is_over {
+                    return all;
+                }
             }
         }
         all
     }
 
-    /// What came of the agents that could be loaded side by side.
-    fn load_side_by_side(
-        &mut self,
-        agents: &[(&AgentRef, SyncMode)],
-    ) -> Vec<Option<Result<Loaded, SyncError>>> {
-        let mut done: Vec<Option<Result<Loaded, SyncError>>> = Vec::new();
-        done.resize_with(agents.len(), || None);
+    /// Loads agents side by side, as far as that can be done.
+    fn load_side_by_side(&mut self, agents: &[(&AgentRef, SyncMode)]) -> Vec<Outcome> {
+        let mut done = Vec::new();
+        done.resize_with(agents.len(), || Outcome::Alone(None));
         if self.vault.read_only().is_some() {
             return done;
         }
         let ready = self.vault.reload_keys().map_err(SyncError::from);
         if ready.and_then(|()| self.see_to_interrupted()).is_err() {
-            return done; // whoever is loaded by itself runs into it, too
+            return done; // each that is loaded by itself runs into it, too
         }
         self.begin_shared_step();
-        let mut sides = Vec::new();
+        let (mut sides, mut settled) = (Vec::new(), Vec::new());
         for (at, &(agent, mode)) in agents.iter().enumerate() {
             match self.survey_to_load(agent, mode) {
-                Ok(survey) if survey.needs_nothing() => {
-                    done[at] = Some(self.loaded_as_it_is(agent, survey));
-                }
+                Ok(survey) if survey.needs_nothing() => settled.push((at, agent, survey)),
                 Ok(survey) if survey.is_plain() => sides.push(Side {
                     at,
                     agent,
@@ -109,11 +141,13 @@ impl Engine<'_> {
             let decided = sides.into_iter().filter_map(|side| self.decide_side(side));
             let decided: Vec<Decided<'_>> = decided.collect();
             self.end_shared_step();
-            for (at, loaded) in self.carry_out_all(decided).unwrap_or_default() {
-                done[at] = Some(Ok(loaded));
-            }
+            self.carry_out_all(decided, &mut done);
         }
         self.end_shared_step();
+        // What these have to record comes after the others, whose surveys are of before it.
+        for (at, agent, survey) in settled {
+            done[at] = Outcome::Done(self.loaded_as_it_is(agent, survey));
+        }
         done
     }
 
@@ -138,29 +172,22 @@ impl Engine<'_> {
         prepared.exchanged.is_empty().then_some(Decided {
             at: side.at,
             agent,
-            lock,
             prepared,
+            lock,
         })
     }
 
-    /// Carries out what was decided; the agents that came out of it as it was.
-    fn carry_out_all(
-        &mut self,
-        mut all: Vec<Decided<'_>>,
-    ) -> Result<Vec<(usize, Loaded)>, SyncError> {
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        let mut is_other = Vec::new();
-        for one in all.iter_mut().filter(|one| one.prepared.commits) {
-            match record(&mut tx, one.agent, &one.prepared, &[], self.endpoints)? {
-                Some(revision) => one.prepared.revision = revision,
-                None => is_other.push(one.at), // changed by another path meanwhile
+    /// Carries out what was decided.
+    fn carry_out_all(&mut self, all: Vec<Decided<'_>>, done: &mut [Outcome]) {
+        let mut all = match self.commit_all(all) {
+            Ok(all) => all,
+            // It was waited for; no other agent need wait for it again.
+            Err((first, SyncError::Vault(busy @ VaultError::Busy { .. }))) => {
+                done[first] = Outcome::Done(Err(busy.into()));
+                return;
             }
-        }
-        tx.commit()?;
-        all.retain(|one| !is_other.contains(&one.at));
-        for one in &mut all {
-            one.prepared.after_commit(one.agent)?;
-        }
+            Err(_) => return, // each that is loaded by itself runs into it, too
+        };
         let jobs = all.iter_mut().filter_map(|one| {
             let Prepared { draft, survey, .. } = &mut one.prepared;
             let (replacement, bytes) = draft.take()?;
@@ -171,62 +198,117 @@ impl Engine<'_> {
                 bytes,
                 place: &survey.place,
                 seen: survey.file.bytes(),
-                lock: one.lock.held_on(&survey.place),
+                lock: one.lock.taken_on(&survey.place),
             })
         });
-        let mut written = write_all(jobs.collect());
+        let jobs: Vec<Job<'_>> = jobs.collect();
+        let begun: BTreeSet<usize> = jobs.iter().map(|job| job.at).collect();
+        let mut written = write_all(jobs);
         let mut ended = Vec::new();
         for one in all {
-            match written.remove(&one.at) {
-                Some((_, Ok(Replaced::No))) => {} // another program wrote meanwhile
-                written => ended.push((one, written)),
+            match (begun.contains(&one.at), written.remove(&one.at)) {
+                // Another program wrote meanwhile, or has taken the lock over.
+                (true, None | Some((_, Ok(Replaced::No)))) => {
+                    done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
+                }
+                (_, written) => ended.push((one, written)),
             }
         }
-        self.record_ends(ended)
+        if self.record_written_of(&ended).is_err() {
+            for (one, _) in ended {
+                done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
+            }
+            return;
+        }
+        self.finish_all(ended, done);
     }
 
-    /// Records what is in the files now and what was seen, and gives up the locks.
-    fn record_ends(
+    /// Commits what was decided. An agent that was changed by another path meanwhile is left out. An error comes with the
+    /// first agent that it is one of.
+    fn commit_all<'a>(
         &mut self,
-        ended: Vec<(Decided<'_>, Option<Written>)>,
-    ) -> Result<Vec<(usize, Loaded)>, SyncError> {
+        mut all: Vec<Decided<'a>>,
+    ) -> Result<Vec<Decided<'a>>, (usize, SyncError)> {
+        let first = all.first().map_or(0, |one| one.at);
+        let mut is_other = Vec::new();
+        let mut commit = || -> Result<(), SyncError> {
+            let mut tx = self.vault.begin(self.actor, self.clock)?;
+            for one in all.iter_mut().filter(|one| one.prepared.commits) {
+                match record(&mut tx, one.agent, &one.prepared, &[], self.endpoints)? {
+                    Some(revision) => one.prepared.revision = revision,
+                    None => is_other.push(one.at),
+                }
+            }
+            tx.commit()?;
+            for one in &mut all {
+                one.prepared.after_commit(one.agent)?; // of a plain one that cannot fail
+            }
+            Ok(())
+        };
+        commit().map_err(|error| (first, error))?;
+        all.retain(|one| !is_other.contains(&one.at));
+        Ok(all)
+    }
+
+    /// Records what is in the files now.
+    fn record_written_of(
+        &mut self,
+        ended: &[(Decided<'_>, Option<Written>)],
+    ) -> Result<(), SyncError> {
         let mut tx = self.vault.begin(self.actor, self.clock)?;
-        for (one, written) in &ended {
+        for (one, written) in ended {
             if let Some((bytes, outcome)) = written {
                 record_written(&mut tx, one.agent, &one.prepared, bytes, outcome)?;
             }
         }
-        tx.commit()?;
+        Ok(tx.commit()?)
+    }
+
+    /// Records what was seen, and gives up the locks.
+    fn finish_all(&mut self, ended: Vec<(Decided<'_>, Option<Written>)>, done: &mut [Outcome]) {
         let mut all = Vec::new();
         for (mut one, written) in ended {
             if let Some((_, outcome)) = written {
                 one.prepared.after_write(outcome);
             }
-            if let Round::Done(loaded) = self.finish(one.agent, one.prepared)? {
-                all.push((one.at, one.agent, *loaded, one.lock));
+            match self.finish(one.agent, one.prepared) {
+                Ok(loaded) => all.push((one.at, one.agent, loaded, one.lock)),
+                Err(error) => done[one.at] = Outcome::Done(Err(error)),
             }
         }
         let mut noted = Vec::new();
         for (_, _, loaded, _) in &mut all {
             noted.push(self.note_sources(loaded));
         }
+        let recorded = self.record_seen_of(&all, noted);
+        for (at, _, mut loaded, _lock) in all {
+            if let Err(error) = &recorded {
+                let error = error.to_string(); // it will be seen again
+                loaded.notices.push(Notice::NotRecorded { error });
+            }
+            loaded.notices.append(&mut self.told);
+            done[at] = Outcome::Done(Ok(loaded));
+        }
+    }
+
+    fn record_seen_of(
+        &mut self,
+        all: &[(usize, &AgentRef, Loaded, StoreLock)],
+        noted: Vec<Vec<Noted>>,
+    ) -> Result<(), SyncError> {
         let mut seen = Vec::new();
         for ((_, agent, loaded, _), noted) in all.iter().zip(noted) {
             let found = self.seen(agent, loaded, noted)?;
             seen.extend(found.map(|found| (*agent, found)));
         }
-        if !seen.is_empty() {
-            let mut tx = self.vault.begin(self.actor, self.clock)?;
-            for (agent, seen) in seen {
-                record_seen(&mut tx, &agent.name, seen)?;
-            }
-            tx.commit()?;
+        if seen.is_empty() {
+            return Ok(());
         }
-        let ended = all.into_iter().map(|(at, _, mut loaded, _lock)| {
-            loaded.notices.append(&mut self.told);
-            (at, loaded)
-        });
-        Ok(ended.collect())
+        let mut tx = self.vault.begin(self.actor, self.clock)?;
+        for (agent, seen) in seen {
+            record_seen(&mut tx, &agent.name, seen)?;
+        }
+        Ok(tx.commit()?)
     }
 }
 

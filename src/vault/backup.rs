@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{BackupError, Context, VaultError};
 use super::file::{BUSY_TIMEOUT, Vault, lock};
+use super::read_only::ReadOnlyReason;
 use super::unlock::{KeySources, UnlockedVault, Upgrade};
 use super::{cells, events};
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
@@ -27,12 +28,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 const TEMPORARY: &str = ".clawkeep-tmp";
 
 /// A backup that was just made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackedUp {
     /// The end of the record that is in it.
     pub head: Head,
     /// Its size in bytes.
     pub bytes: u64,
+    /// Why it is not in the record, if it is not.
+    pub not_recorded: Option<ReadOnlyReason>,
 }
 
 /// What is in a backup, proved.
@@ -115,16 +118,23 @@ impl UnlockedVault {
             })
             .map_err(FileError::io("write a backup to", to))?;
         remove_if_present(temporary)?;
-        let recorded = match self.read_only {
-            None => self.record_backup(to, &head, actor, clock),
-            Some(_) => Ok(()),
-        };
-        if recorded.is_err() {
-            let _ = remove_if_present(to); // a copy that nobody knows of must not stay
+        let mut not_recorded = self.read_only.clone();
+        if not_recorded.is_none()
+            && let Err(error) = self.record_backup(to, &head, actor, clock)
+        {
+            // A full disk is a reason to make a backup on another one.
+            not_recorded = ReadOnlyReason::of_error(&error);
+            if not_recorded.is_none() {
+                let _ = remove_if_present(to); // a copy that nobody knows of must not stay
+                return Err(error);
+            }
         }
-        recorded?;
         sync_dir(parent(to))?;
-        Ok(BackedUp { head, bytes })
+        Ok(BackedUp {
+            head,
+            bytes,
+            not_recorded,
+        })
     }
 
     fn record_backup(

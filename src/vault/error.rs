@@ -143,6 +143,17 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// What SQLite says, if it is what could not read or write.
+    pub(super) fn sqlite(&self) -> Option<&rusqlite::Error> {
+        match self {
+            Self::Storage { source, .. } => {
+                let fault: &StorageFault = source.downcast_ref()?;
+                sqlite_in(&*fault.said)
+            }
+            _ => None,
+        }
+    }
+
     /// What the system refuses, if it was found out, where SQLite could not read or write.
     #[must_use]
     pub fn system_error(&self) -> Option<&FileError> {

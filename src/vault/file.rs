@@ -65,7 +65,15 @@ impl Vault {
             let conn = connect_to_read(&path, Writers::of(&path), BUSY_TIMEOUT)?;
             return Self::brought_up(conn, path, reason);
         }
-        let mut conn = connect_with_journal(&path)?;
+        let mut conn = match connect_with_journal(&path) {
+            Ok(conn) => conn,
+            // SQLite makes its log, or the index of one, before it reads.
+            Err(error) => {
+                let reason = ReadOnlyReason::of_error(&error).ok_or(error)?;
+                let conn = connect_to_read(&path, Writers::Possible, BUSY_TIMEOUT)?;
+                return Self::brought_up(conn, path, reason);
+            }
+        };
         check_application(&conn, &path)?;
         if known_version(&conn, &path)? < schema::VERSION {
             let _lock = lock(&path)?;

@@ -12,7 +12,7 @@ use super::error::{Context, VaultError};
 use super::file::{BUSY_TIMEOUT, refused_storage};
 use super::image;
 use crate::domain::from_outside;
-use crate::platform::{FileError, SharedStorage, mount_of};
+use crate::platform::{Cause, FileError, SharedStorage, mount_of};
 
 /// How many prepared statements a connection keeps: more than a load of an agent uses.
 const STATEMENTS: usize = 128;
@@ -30,6 +30,13 @@ pub enum ReadOnlyReason {
     Permission {
         /// The file or directory.
         path: PathBuf,
+        /// What forbids it, where more is known than the mode.
+        cause: Option<Box<Cause>>,
+    },
+    /// Nothing can be written for want of room.
+    NoRoom {
+        /// What is used up.
+        cause: Box<Cause>,
     },
     /// Another kernel may write the file, too, and the user has not said that none does.
     SharedStorage(Box<SharedStorage>),
@@ -48,10 +55,19 @@ impl fmt::Display for ReadOnlyReason {
             Self::Medium { mount: None } => {
                 f.write_str("its file system or snapshot is read-only (EROFS)")
             }
-            Self::Permission { path } => {
+            Self::Permission { path, .. } => {
                 let path = shown(path);
                 write!(f, "this user has no permission to write {path}")
             }
+            Self::NoRoom { cause } => match **cause {
+                Cause::NoInodes { .. } => {
+                    f.write_str("its file system has no inodes left (ENOSPC)")
+                }
+                Cause::Quota { .. } => {
+                    f.write_str("the quota of its file system is used up (EDQUOT)")
+                }
+                _ => f.write_str("No space left on device (ENOSPC)"),
+            },
             Self::SharedStorage(storage) => {
                 write!(
                     f,
@@ -64,6 +80,21 @@ impl fmt::Display for ReadOnlyReason {
 }
 
 impl std::error::Error for ReadOnlyReason {}
+
+impl ReadOnlyReason {
+    /// The reason that an error is, if it is want of room.
+    pub(super) fn of_error(error: &VaultError) -> Option<Self> {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let FileError::Io { path, source, .. } = error.system_error()? else {
+            return None;
+        };
+        if !matches!(source.kind(), StorageFull | QuotaExceeded) {
+            return None;
+        }
+        let cause = Box::new(Cause::of(source, path)?);
+        Some(Self::NoRoom { cause })
+    }
+}
 
 /// Who may write a file while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +143,10 @@ pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultErr
                     let mount = mount.map(|mount| mount.point);
                     return Ok(Some(ReadOnlyReason::Medium { mount }));
                 }
-                Err(Errno::ACCESS | Errno::PERM) => {
+                Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
                     let path = place.to_owned();
-                    return Ok(Some(ReadOnlyReason::Permission { path }));
+                    let cause = Cause::of(&errno.into(), place).map(Box::new);
+                    return Ok(Some(ReadOnlyReason::Permission { path, cause }));
                 }
                 Err(errno) => return Err(FileError::io("open", place)(errno.into()).into()),
             }
@@ -148,17 +180,14 @@ pub(super) fn connect_to_read(
         _ => return image::open(path, patience),
     };
     match connect_by(path, how, patience) {
-        Err(VaultError::Storage { source, .. }) if is_for_want_of_writing(&*source) => {
-            image::open(path, patience)
-        }
+        Err(error) if is_for_want_of_writing(&error) => image::open(path, patience),
         connected => connected,
     }
 }
 
 /// Whether SQLite could not open a file because it could not write beside it.
-fn is_for_want_of_writing(error: &(dyn std::error::Error + 'static)) -> bool {
-    let error = error.downcast_ref::<rusqlite::Error>();
-    let code = error.and_then(rusqlite::Error::sqlite_error_code);
+fn is_for_want_of_writing(error: &VaultError) -> bool {
+    let code = error.sqlite().and_then(rusqlite::Error::sqlite_error_code);
     matches!(
         code,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure)

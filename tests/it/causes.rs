@@ -113,6 +113,9 @@ login new; fill
 try sync sync
 try rotate key rotate
 try create backup create "$HOME/b.db"
+try elsewhere backup create "$TOP/b.db"
+try lists models auth list
+try history history
 try doctor doctor
 rm "$HOME/fill"
 [ ! -e "$HOME/b.db.clawkeep-tmp" ] || exit 98
@@ -127,6 +130,12 @@ try verify audit verify
             place.at("home").display()
         );
         place.refused(label, &["No space left on device", &mount, "df -h"]);
+    }
+    let made = place.run("elsewhere").exits(0);
+    assert!(made.stderr.contains("not in the record"), "{made:?}");
+    for reader in ["lists", "history"] {
+        let read = place.run(reader).exits(0);
+        assert!(read.stdout.contains("openai:"), "{read:?}");
     }
     let doctor = place.run("doctor").exits(1);
     assert!(doctor.stdout.contains("is full (0 B free)"), "{doctor:?}");
@@ -254,7 +263,7 @@ try verify audit verify
     assert_eq!(place.run("key").ok().trim_end(), SECRET);
     place.refused(
         "rotate",
-        &[".key is mounted as a single file", "Mount its directory"],
+        &[".key is the service manager's or the container's"],
     );
     let keys = fs::read_to_string(place.at("keys")).unwrap();
     assert_eq!(

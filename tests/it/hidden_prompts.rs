@@ -290,8 +290,10 @@ fn after_the_question_signals_do_what_they_do_without_one() {
     terminal.keys("\u{1a}");
     terminal.wait_for("Stopped");
     is_as_before(&mut terminal, "147");
+    let shell = terminal.foreground();
     terminal.line("fg");
     terminal.wait_for("clawkeep watch");
+    terminal.wait_for_foreground(|group| group != shell);
     terminal.keys("\u{3}");
     is_as_before(&mut terminal, "0");
     // What shows as it is typed can be ended.

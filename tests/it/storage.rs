@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::killed::Killer;
 use crate::support::damage::{chmod, fingerprints, home_with_vault};
-use crate::support::home::{Home, Run, VAULT};
+use crate::support::home::{Home, Run, STORE, VAULT};
 use crate::support::mount::{Fuse, Mount, put_on};
 use crate::support::skip::{is_root_or_skip, skip, unshare};
 use crate::support::watch::Watch;
@@ -202,7 +202,9 @@ fn the_setting_admits_it_and_commands_work_beside_watch() {
             let token = format!("sk-test-claude-{n}");
             home.claude_login(&token, 100 + n);
             let deadline = Instant::now() + Duration::from_secs(30);
-            while home.exported_token("anthropic:claude-cli").as_ref() != Some(&token) {
+            // FUSE may say for a moment that a file is gone that is being replaced.
+            let store = || fs::read_to_string(home.at(STORE));
+            while !store().is_ok_and(|text| text.contains(&token)) {
                 assert!(Instant::now() < deadline, "{}", watch.said());
                 std::thread::sleep(Duration::from_millis(20));
             }

@@ -68,6 +68,8 @@ pub(crate) struct Context {
     pub(crate) mask: FileMask,
     /// OpenClaw's directories of which this run has said that nothing is written there.
     withheld: RefCell<BTreeSet<PathBuf>>,
+    /// The head that was kept when a vault was opened that can only be read.
+    kept_then: RefCell<Option<Option<Head>>>,
     /// Whether this run has said that the vault is on storage that other systems may write.
     is_storage_reported: Cell<bool>,
 }
@@ -120,6 +122,7 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
             mask: restrict_new_files(),
             withheld: RefCell::default(),
+            kept_then: RefCell::default(),
             is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
             heads: heads(&layout),
@@ -206,6 +209,7 @@ impl Context {
             keychain: SystemKeychain::new(DEADLINE, session_bus(&self.env)),
             mask: self.mask,
             withheld: RefCell::default(),
+            kept_then: RefCell::default(),
             is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
             heads: heads(&self.layout),
@@ -267,9 +271,27 @@ impl Context {
 
     /// Opens the vault without its key, to be read: where it lies may be closed to writing. There must be one.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        let vault = Vault::open(&self.layout.vault_file)?;
+        let vault = self.open()?;
         self.report_storage(&vault);
         Ok(vault)
+    }
+
+    /// Opens the vault. One that can only be read may be a copy in memory, which somebody who writes the file leaves behind:
+    /// then the kept head is read once, before the copy is made that counts. A later one would be ahead of it.
+    fn open(&self) -> Result<Vault, Failure> {
+        let vault = Vault::open(&self.layout.vault_file)?;
+        if vault.read_only().is_none() {
+            return Ok(vault);
+        }
+        let Ok(kept) = self.kept_head(&vault) else {
+            return Ok(vault); // what needs the head runs into it
+        };
+        self.kept_then.replace(Some(kept));
+        let is_behind = kept.is_some_and(|kept| !vault.has_event_of(&kept).unwrap_or(true));
+        Ok(match is_behind {
+            true => Vault::open(&self.layout.vault_file)?,
+            false => vault,
+        })
     }
 
     /// Says once that the vault can only be read because another system may write it, too, and what to do.
@@ -335,7 +357,7 @@ impl Context {
             self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
         }
         let _progress = self.opening();
-        let vault = Vault::open(&self.layout.vault_file)?;
+        let vault = self.open()?;
         if need == Need::Writing {
             vault.require_writable()?; // before anybody is asked for a passphrase
         }
@@ -716,7 +738,11 @@ impl Context {
     /// The head kept by the last command that wrote. None where the record says that it went on from an earlier event: the restore that
     /// did so was cut off before it kept the new one.
     pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
-        let kept = self.head_kept_of(vault.id())?;
+        let kept_then = *self.kept_then.borrow();
+        let kept = match kept_then.filter(|_| vault.read_only().is_some()) {
+            Some(kept) => kept,
+            None => self.head_kept_of(vault.id())?,
+        };
         Ok(kept.filter(|head| !vault.has_abandoned(head).unwrap_or(false)))
     }
 

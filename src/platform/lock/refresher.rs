@@ -55,12 +55,16 @@ impl HeldDir {
         let Ok(mut ours) = self.ours.lock() else {
             return;
         };
-        if !self.has(*ours) {
+        // Opened first: what is compared is what is touched, whatever comes to be at the path meanwhile.
+        let Ok(dir) = File::open(&self.path) else {
+            return;
+        };
+        let modified = || dir.metadata().and_then(|meta| meta.modified()).ok();
+        if ours.is_none() || modified() != *ours {
             return; // given up, or taken over while this process slept
         }
-        let touched = File::open(&self.path).and_then(|dir| dir.set_modified(SystemTime::now()));
-        if touched.is_ok() {
-            *ours = modified(&self.path).ok().or(*ours); // as the file system rounds it
+        if dir.set_modified(SystemTime::now()).is_ok() {
+            *ours = modified().or(*ours); // as the file system rounds it
         }
     }
 }

@@ -118,6 +118,16 @@ impl Terminal {
         tcgetpgrp(&self.master).unwrap()
     }
 
+    /// Waits until a process group is in the foreground.
+    #[track_caller]
+    pub(crate) fn wait_for_foreground(&self, is_it: impl Fn(Pid) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !is_it(self.foreground()) {
+            assert!(Instant::now() < until, "{:?} stays", self.foreground());
+            thread::yield_now();
+        }
+    }
+
     /// Waits until `text` is shown after what was last answered.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, text: &str) {

@@ -83,7 +83,7 @@ impl Create {
             made.head.seq,
             made.bytes
         ))?;
-        if let Some(reason) = vault.read_only() {
+        if let Some(reason) = &made.not_recorded {
             context.ui.note(&format!(
                 "Note: the backup is not in the record, since the vault can only be read: {reason}."
             ));

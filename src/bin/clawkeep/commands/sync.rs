@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::changes::Changes;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::load_each::How;
+use crate::load_each::{How, words_for_copies};
 use crate::record::prune;
 use crate::ui::shown_id;
 
@@ -39,7 +39,7 @@ impl Sync {
             .iter()
             .map(|agent| (agent, context.mode_for(&vault, agent)));
         let (wanted, how) = (wanted.collect(), How::for_a_command());
-        context.load_each(&mut vault, wanted, &how, &mut |agent, loaded| {
+        let copies = context.load_each(&mut vault, wanted, &how, &mut |agent, loaded| {
             // One agent's trouble is not the others'.
             let taken = loaded.and_then(|loaded| tally.take_in(context, agent, loaded));
             if let Err(failure) = taken {
@@ -51,6 +51,9 @@ impl Sync {
             }
             ControlFlow::Continue(())
         });
+        if let Some(words) = words_for_copies(copies) {
+            context.ui.note(&words);
+        }
         drop(progress);
         if self.json {
             context.ui.json(&json!({"agents": tally.rows}))?;

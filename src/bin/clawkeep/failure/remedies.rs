@@ -84,11 +84,11 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     let way = match vault {
         Place::New => format!("Name a file {place}, with --vault FILE or CLAWKEEP_VAULT."),
         Place::Existing => format!(
-            "Reading works here. To write, copy it to a file {place}: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT."
+            "Reading works here. To write, move it to a file {place}, and use only that: clawkeep backup create FILE, then --vault FILE or CLAWKEEP_VAULT."
         ),
     };
     format!(
-        "{way} If only this system uses that mount, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
+        "{way} If only this system uses that mount, and no other path leads to it, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
     )
 }
 
@@ -111,7 +111,15 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
             quoted(mount)
         ),
         ReadOnlyReason::Medium { mount: None } => format!("Reading works here. {copy}"),
-        ReadOnlyReason::Permission { path: place } => format!(
+        ReadOnlyReason::NoRoom { cause } => {
+            format!("Reading works here. {}", remedy_of(cause))
+        }
+        ReadOnlyReason::Permission {
+            cause: Some(cause), ..
+        } if matches!(**cause, Cause::Attribute { .. }) => {
+            format!("Reading works here. {}", remedy_of(cause))
+        }
+        ReadOnlyReason::Permission { path: place, .. } => format!(
             "Reading works here. To write, run the command as the user who may: ls -ld {} {}. {copy}",
             quoted(dir),
             quoted(if place == dir { path } else { place })

@@ -17,7 +17,7 @@ use super::refresh::Job;
 use crate::changes::Changes;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::load_each::{How, Wanted};
+use crate::load_each::{How, Wanted, words_for_copies};
 use crate::notices;
 use crate::renewal;
 use crate::ui::shown_id;
@@ -67,7 +67,7 @@ pub(crate) struct Pass<'p> {
     pub(crate) held: &'p HashSet<PathBuf>,
     /// Logins are being refreshed already: none is due.
     pub(crate) is_refreshing: bool,
-    /// Called between agents; whether to go on.
+    /// Called again and again between agents; whether to go on.
     pub(crate) goes_on: &'p dyn Fn() -> bool,
 }
 
@@ -111,7 +111,7 @@ impl Pass<'_> {
             goes_on: self.goes_on,
         };
         let (context, log) = (self.context, &mut *self.log);
-        context.load_each(self.vault, wanted, &how, &mut |agent, loaded| {
+        let copies = context.load_each(self.vault, wanted, &how, &mut |agent, loaded| {
             match loaded {
                 Ok(loaded) => {
                     if let Some(words) = take_in(context, log, agent, loaded, &mut seen) {
@@ -128,6 +128,9 @@ impl Pass<'_> {
             }
             ControlFlow::Continue(())
         });
+        if let Some(words) = words_for_copies(copies) {
+            self.log.event(&words);
+        }
         for (words, names) in changed {
             self.log.event(&format!("{}: {words}", joined(&names)));
         }
