@@ -20,9 +20,9 @@ use sha2::{Digest as _, Sha256};
 use self::holder::AtLock;
 pub use self::holder::LockFault;
 use self::refresher::HeldDir;
+#[cfg(unix)]
 use super::Trust;
 use super::{Access, FileError, check_trusted, create_private_dir, exists, remove_if_present};
-#[cfg(unix)]
 use crate::domain::shown_path;
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
