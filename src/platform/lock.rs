@@ -83,6 +83,10 @@ pub enum LockState {
 pub struct QueueLock {
     file: File,
     /// Eight hexadecimal digits of its path's SHA-256.
+    #[cfg_attr(
+        not(any(target_os = "linux", target_os = "macos")),
+        allow(dead_code, reason = "it names a draft that only these two rename")
+    )]
     name: String,
 }
 

@@ -1,7 +1,6 @@
 //! Export modes: a store is a file, a copy in memory behind a link, or not there; and nothing is lost on the way from one to another.
 
 use std::fs;
-#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +11,6 @@ use crate::killed::{Ended, Killer, STEPS, kill_at, timed};
 use crate::support::damage::chmod;
 use crate::support::home::{AGENT, Home, RUNTIME, Run, STORE};
 use crate::support::random::number;
-#[cfg(unix)]
 use crate::support::skip::is_root_or_skip;
 
 const SETTINGS: &str = ".clawdbot/clawkeep.toml";

@@ -263,6 +263,7 @@ fn what_cannot_be_used_is_said_with_the_way_to_renew_it() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_program_gets_the_secret_and_nobody_else_does() {
     let home = home();

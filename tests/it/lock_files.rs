@@ -54,6 +54,7 @@ fn dead_pid() -> u32 {
     child.id()
 }
 
+#[cfg(unix)]
 #[test]
 fn what_has_nothing_to_write_does_not_wait_for_a_lock() {
     let makes: [Make; 4] = [
@@ -132,6 +133,7 @@ fn a_file_that_is_young_or_whose_process_runs_is_waited_for() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_no_lock_is_named_by_the_error_and_by_doctor() {
     let makes: [(&str, Make); 4] = [

@@ -32,6 +32,7 @@ mod entries;
 mod environment;
 #[cfg(unix)]
 mod examples;
+#[cfg(unix)]
 mod export_modes;
 mod exports;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -64,6 +65,7 @@ mod many_agents;
 #[cfg(target_os = "linux")]
 mod monitor;
 mod one_damaged_row;
+#[cfg(unix)]
 mod openclaw_guard;
 mod paths_outside;
 #[cfg(unix)]
@@ -85,6 +87,7 @@ mod secret_args;
 mod secret_service_vault;
 mod secretref;
 mod shown;
+#[cfg(unix)]
 mod stand_in;
 #[cfg(target_os = "linux")]
 mod storage;

@@ -1,7 +1,6 @@
 //! Beside OpenClaw, the gateway's present name: nothing is written into its directories, by any command.
 
 use std::fs;
-#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::process::Command;
 

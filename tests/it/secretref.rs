@@ -218,6 +218,7 @@ fn nothing_is_handed_out_that_is_not_recorded_and_no_vault_is_made() {
 }
 
 /// Who would have to answer is not there: a terminal is no request, and a vault without a key is not waited for.
+#[cfg(unix)]
 #[test]
 fn nobody_is_asked() {
     let home = home();

@@ -1,7 +1,6 @@
 //! Under the name `clawdbot`: the same commands, and what this program does not have goes on to the gateway's own.
 
 use std::fs;
-#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::process::Command;
 

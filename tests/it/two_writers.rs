@@ -313,6 +313,7 @@ fn a_deleted_store_is_written_again_and_said() {
     assert_eq!(again.stderr, "", "said once");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_linked_store_that_two_agents_share_stays_a_link_and_one_order() {
     let home = settled();
