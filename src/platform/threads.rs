@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_error_of_a_reached_limit_names_the_limits() {
-        let again = io::Error::from_raw_os_error(11);
+        let again = io::Error::from(io::ErrorKind::WouldBlock);
         let said = not_started(again).to_string();
         for limit in ["ulimit -u", "TasksMax=", "pids.max"] {
             assert!(said.contains(limit), "{said}");
