@@ -13,7 +13,7 @@ use std::time::Instant;
 use clawkeep::audit::{EventKind, Origin};
 use clawkeep::domain::{AgentName, ProfileId};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
-use clawkeep::platform::{Actor, Clock};
+use clawkeep::platform::{Actor, Clock, close_to_others};
 use clawkeep::vault::{
     ChangeNote, KeyProblem, KeySources, SecretSource, UnlockedVault, Upgrade, Vault,
 };
@@ -44,7 +44,7 @@ fn main() {
     }
     // Slots that `--compromised` would have to ask for.
     std::fs::write(home.phrase_file(), PHRASE).expect("the home can be written");
-    restrict(&home.phrase_file());
+    close_to_others(&home.phrase_file(), 0o600).expect("the file is ours");
     let mut add = shared::command(home.path(), &["key", "add", "passphrase"]);
     add.arg("--new-passphrase-file").arg(home.phrase_file());
     shared::run(add);
@@ -57,15 +57,6 @@ fn profiles() -> usize {
         n.parse().expect("CLAWKEEP_PROFILES is a number")
     })
 }
-
-#[cfg(unix)]
-fn restrict(path: &Path) {
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(path, mode).expect("the file is ours");
-}
-
-#[cfg(not(unix))]
-fn restrict(_path: &Path) {}
 
 struct Home(TempDir);
 

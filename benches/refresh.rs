@@ -112,12 +112,10 @@ fn committed(home: &Path) -> u64 {
 }
 
 fn write(home: &Path, name: &str, text: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
     let path = home.join(name);
     std::fs::create_dir_all(path.parent().expect("it is below the home")).expect("a fresh home");
     std::fs::write(&path, text).expect("a file in a fresh home");
-    let mode = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(&path, mode).expect("a file of ours");
+    clawkeep::platform::close_to_others(&path, 0o600).expect("a file of ours");
 }
 
 fn serve(listener: &TcpListener, requests: &mpsc::Sender<()>) {

@@ -13,6 +13,7 @@
 #   CLAWKEEP_FAULTS=all cargo test --test it faults::       each system call fails, of equal ones in a row some: half an hour
 #   cargo test --test it -- --ignored every_step            killed at each system call; needs strace
 #   fuzz/run.sh 300                                         each fuzz target for five minutes
+#   tests/ports.sh check                                    compiles for Windows, macOS, FreeBSD, musl, arm64
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -451,6 +451,7 @@ fn aside_of(path: &Path, utc: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(unix)]
     use crate::platform::Replaced;
 
     #[cfg(unix)]

@@ -9,7 +9,7 @@ mod unix;
 use std::io;
 use std::path::{Path, PathBuf};
 
-#[cfg(unix)]
+#[cfg(all(unix, not(target_os = "macos")))]
 pub(super) use self::unix::check_descriptors;
 #[cfg(unix)]
 pub(crate) use self::unix::{Needs, why_database_fails, why_temporary_files_fail};

@@ -327,6 +327,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     if missing.is_empty() {
         return Ok(());
     }
+    #[cfg_attr(not(unix), allow(unused_mut, reason = "there is no mode to set"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     {

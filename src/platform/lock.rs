@@ -20,9 +20,9 @@ use sha2::{Digest as _, Sha256};
 use self::holder::AtLock;
 pub use self::holder::LockFault;
 use self::refresher::HeldDir;
+#[cfg(unix)]
 use super::Trust;
 use super::{Access, FileError, check_trusted, create_private_dir, exists, remove_if_present};
-#[cfg(unix)]
 use crate::domain::shown_path;
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
@@ -83,6 +83,10 @@ pub enum LockState {
 pub struct QueueLock {
     file: File,
     /// Eight hexadecimal digits of its path's SHA-256.
+    #[cfg_attr(
+        not(any(target_os = "linux", target_os = "macos")),
+        allow(dead_code, reason = "it names a draft that only these two rename")
+    )]
     name: String,
 }
 
@@ -325,7 +329,7 @@ impl LockDir {
             }
             if !exists(&path) {
                 match make(&path, queue) {
-                    Ok(()) => return Self::keep(path),
+                    Ok(()) => return Self::keep(&path),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(FileError::io("lock", &path)(error).into()),
                 }
@@ -342,14 +346,14 @@ impl LockDir {
         }
     }
 
-    fn keep(path: PathBuf) -> Result<Self, LockError> {
-        let kept = HeldDir::of(&path).map(Arc::new).and_then(|held| {
+    fn keep(path: &Path) -> Result<Self, LockError> {
+        let kept = HeldDir::of(path).map(Arc::new).and_then(|held| {
             refresher::keep_fresh(&held)?;
             Ok(held)
         });
         let held = kept.map_err(|error| {
-            let _ = fs::remove_dir(&path); // ours, and nobody would refresh it
-            FileError::io("keep fresh", &path)(error)
+            let _ = fs::remove_dir(path); // ours, and nobody would refresh it
+            FileError::io("keep fresh", path)(error)
         })?;
         Ok(Self { held })
     }

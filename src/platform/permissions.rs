@@ -87,25 +87,26 @@ impl Permissions {
 /// When it is not ours, or the system refuses.
 #[cfg(unix)]
 pub fn close_to_others(path: &Path, mode: u32) -> Result<bool, FileError> {
-    use rustix::fs::{Mode, OFlags, fchmod, fstat, open};
+    use rustix::fs::{Mode, OFlags, open};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     // Opened first, so that what is examined is what is changed.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let refused = |action| {
-        move |errno: rustix::io::Errno| FileError::io(action, path)(std::io::Error::from(errno))
-    };
-    let file = open(path, flags, Mode::empty()).map_err(refused("open"))?;
-    let stat = fstat(&file).map_err(refused("examine"))?;
+    let file = open(path, flags, Mode::empty())
+        .map_err(|errno| FileError::io("open", path)(errno.into()))?;
+    let file = std::fs::File::from(file);
+    let meta = file.metadata().map_err(FileError::io("examine", path))?;
     let uid = super::process::effective_uid();
-    if stat.st_uid != uid {
+    if meta.uid() != uid {
         let why = std::io::ErrorKind::PermissionDenied;
         return Err(FileError::io("change the permissions of", path)(why.into()));
     }
     let taken = OTHERS & !mode;
-    if stat.st_mode & taken == 0 {
+    if meta.mode() & taken == 0 {
         return Ok(false);
     }
-    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777 & !taken);
-    fchmod(&file, mode).map_err(refused("change the permissions of"))?;
+    let mode = std::fs::Permissions::from_mode(meta.mode() & 0o7777 & !taken);
+    file.set_permissions(mode)
+        .map_err(FileError::io("change the permissions of", path))?;
     Ok(true)
 }
 

@@ -1,5 +1,6 @@
 //! Who we are, and keeping others out of our memory.
 
+#[cfg(unix)]
 use std::path::Path;
 
 use crate::domain::from_outside;

@@ -53,6 +53,10 @@ impl std::fmt::Debug for Found<'_> {
 }
 
 /// How two names were given each other's file.
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "macos")),
+    allow(dead_code, reason = "other systems exchange no names")
+)]
 enum Exchange {
     Done,
     /// The system or the file system cannot do that.

@@ -24,7 +24,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::accounts::Accounts;
-pub(super) use self::mounts::{Mount, Mounts};
+#[cfg(target_os = "linux")]
+pub(super) use self::mounts::Mount;
+pub(super) use self::mounts::Mounts;
 pub use self::mounts::{MountOf, mount_of};
 pub use self::refusal::{Fault, Refusal};
 use super::file::{self, Contents, FileError};

@@ -34,6 +34,7 @@ const SHARE_OF_FILES: usize = 4;
 const WRITERS: usize = 4;
 
 /// What came of an agent.
+#[allow(clippy::large_enum_variant, reason = "there are 64 of them at most")]
 enum Outcome {
     Done(Result<Loaded, SyncError>),
     /// It is to be loaded by itself. With it what there is to tell so far, and what the vault had before, where something of

@@ -2,6 +2,7 @@
 //! where and what to do next, and nothing changed.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -128,6 +129,7 @@ fn a_vault_cut_short_beside_a_log() {
     assert!(home.read(STORE).contains("sk-test-openai"));
 }
 
+#[cfg(unix)]
 #[test]
 fn something_else_at_the_vaults_path() {
     let home = home_with_vault();
@@ -194,6 +196,7 @@ fn something_else_at_the_vaults_path() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_vault_that_is_a_link_to_a_real_one() {
     let home = home_with_vault();
@@ -247,6 +250,7 @@ fn a_vault_whose_version_is_gone() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn key_files_that_do_not_open_it() {
     let (home, other) = (home_with_vault(), home_with_vault());
@@ -420,6 +424,7 @@ fn a_damaged_configuration() {
     refuses(&home, STATUS, 65, &["is not a regular file", config]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_vault_named_in_a_directory_that_does_not_exist() {
     let home = Home::with_claude("sk-test-claude-1", 100);

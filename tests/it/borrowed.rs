@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::refresh::SETTINGS;
 use crate::support::home::{HOUR, Home, STORE, now_ms};
 use crate::support::provider::Provider;
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
+#[cfg(unix)]
 use crate::support::watch::Watch;
 
 const OPENCODE: &str = ".local/share/opencode/auth.json";
@@ -274,6 +276,7 @@ fn ownership_is_asked_for_by_name() {
     home.assert_sound();
 }
 
+#[cfg(unix)]
 #[test]
 fn where_nothing_tells_whose_it_is_it_has_to_be_said() {
     let home = Home::new();
@@ -440,6 +443,7 @@ fn a_backup_keeps_whose_a_login_is() {
     home.assert_sound();
 }
 
+#[cfg(unix)]
 #[test]
 fn watch_follows_the_owners_file() {
     let (home, _provider) = home();
@@ -578,6 +582,7 @@ fn a_program_that_is_logged_out_is_said_to_be() {
     fails(&home, &["import", OPENCODE], 65, &["logged out"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn keys_are_not_said_to_be_refreshed_and_copies_are_named() {
     let (home, _provider) = home();

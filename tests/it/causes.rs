@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::faults::{Fault, KINDS, run_with};
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
 use crate::support::skip::{is_root_or_skip, unshare};
 use crate::support::users::can_be_others;
@@ -494,8 +493,10 @@ fn a_keychain_that_a_limit_keeps_from_being_asked_is_not_called_locked() {
 }
 
 /// What no test can make of a machine: errors of the system that a library puts in.
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn each_error_of_the_system_has_its_own_remedy() {
+    use crate::support::faults::{Fault, KINDS, run_with};
     let cases = [
         ("write EDQUOT", "quota -s"),
         ("write EIO", "journalctl -k"),

@@ -41,6 +41,7 @@ fn offered(home: &Home, words: &[&str]) -> Vec<String> {
 }
 
 /// A shell in the home, with the program on its PATH; nothing where the shell is not installed.
+#[cfg(unix)]
 fn shell(home: &Home, args: &[&str], script: &str) -> Option<String> {
     let bin = home.at("bin");
     fs::create_dir_all(&bin).unwrap();
@@ -178,6 +179,7 @@ fn a_vault_that_others_write_is_looked_into_as_it_is_now() {
     assert!(!killed.at(".clawdbot/vault.db-shm").exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn bash_completes_ids_with_colons_and_runs_none_of_them() {
     let home = home();
@@ -213,6 +215,7 @@ complete -o nosort -F _clawkeep clawkeep
     assert!(!home.at("run").exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn fish_completes() {
     let home = home();
@@ -226,6 +229,7 @@ fn fish_completes() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn zsh_completes() {
     let home = home();
@@ -246,6 +250,7 @@ print -- ${_comps[clawkeep]}
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn elvish_takes_its_script_and_powershell_gets_one() {
     let home = home();
@@ -266,6 +271,7 @@ fn elvish_takes_its_script_and_powershell_gets_one() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn as_clawdbot_it_completes_that_name() {
     let home = home();

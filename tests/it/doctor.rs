@@ -4,6 +4,7 @@ mod harms;
 
 use std::collections::BTreeSet;
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::chown;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,9 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{TOKEN_MARK, chmod, fingerprints, home_with_vault, key_file, refuses};
 use crate::support::home::{AGENT, HOUR, Home, Run, STORE, VAULT, now_ms};
+#[cfg(unix)]
 use crate::support::skip::is_root_or_skip;
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 use harms::{
     CASES, CONFIG, Harm, Mend, OPS, head_file, healthy, login, older_store, put, token, written,
@@ -328,6 +331,7 @@ fn flags_that_contradict_each_other() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn on_a_terminal_it_asks_before_each_repair() {
     let home = healthy();
@@ -387,6 +391,7 @@ fn a_damaged_page_is_no_agents_fault() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn in_somebody_elses_home_it_says_whose_and_touches_nothing() {
     if !is_root_or_skip("only root can give a directory away") {
@@ -434,6 +439,7 @@ fn a_stores_temporary_file_is_merged_and_never_just_removed() {
 }
 
 /// What the user chose for other purposes too: no more is taken from it than has to be, and nothing of others' is removed.
+#[cfg(unix)]
 #[test]
 fn repairs_take_no_more_than_they_have_to() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -348,6 +348,7 @@ fn a_byte_order_mark_is_skipped_in_every_file() {
     assert_eq!(token(&home, "a"), "sk-test-a");
 }
 
+#[cfg(unix)]
 #[test]
 fn every_paste_says_for_which_agent_it_stored() {
     let home = Home::new();
@@ -386,6 +387,7 @@ fn every_paste_says_for_which_agent_it_stored() {
     assert!(!run.stderr.contains("Stored for"), "{run:?}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_provider_of_which_no_entry_can_be_used_fails_the_check() {
     for (entry, word, said) in [

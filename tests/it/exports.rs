@@ -2,6 +2,7 @@
 //! overwritten.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
@@ -96,6 +97,7 @@ fn a_store_that_cannot_be_written_is_no_reason_not_to_answer() {
     home.assert_sound();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_store_that_others_could_have_written_is_not_believed() {
     let home = home_with_keys();
@@ -150,6 +152,7 @@ fn an_agent_known_by_its_directory_is_synced_too() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_copy_replaces_a_copy_and_nothing_else() {
     let home = home_with_keys();
@@ -317,6 +320,7 @@ fn an_order_can_be_set_by_the_very_first_command() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_link_is_no_way_into_a_newer_gateways_directory() {
     let home = Home::with_claude(TOKEN, 100);

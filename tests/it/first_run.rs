@@ -1,5 +1,6 @@
 //! The main job in a fresh home: one command does all of it.
 
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::home::{AGENT, CLAUDE, Home, STORE, VAULT};
@@ -39,6 +40,7 @@ fn one_command_makes_the_vault_syncs_seals_exports_and_reports() {
     assert_eq!((again.stdout, again.stderr.as_str()), (run.stdout, ""));
 }
 
+#[cfg(unix)]
 #[test]
 fn everything_is_private() {
     let home = Home::with_claude(TOKEN, 100);
@@ -107,6 +109,7 @@ fn check_exits_by_the_worst_credential() {
 }
 
 /// What must be so of a store that two agents share by a link: one file, and both vaults' halves agree with it.
+#[cfg(unix)]
 #[test]
 fn a_store_shared_by_two_agents_settles() {
     let home = Home::with_claude(TOKEN, 100);

@@ -1,5 +1,6 @@
 //! Secrets handed out: `token`, `exec`, `session`. Which one, why not another, and that it is recorded before anybody gets it.
 
+#[cfg(unix)]
 use std::os::unix::process::ExitStatusExt as _;
 
 use serde_json::{Value, json};
@@ -262,6 +263,7 @@ fn what_cannot_be_used_is_said_with_the_way_to_renew_it() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_program_gets_the_secret_and_nobody_else_does() {
     let home = home();

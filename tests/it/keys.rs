@@ -1,6 +1,7 @@
 //! What opens a vault: every kind of slot, which is tried when, and what is said where none opens.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::damage::{alter, chmod, key_file, refused};
 use crate::support::home::{Home, Run, STORE, VAULT, start_with_input};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 pub(crate) const PHRASE: &str = "correct horse battery staple";
@@ -142,6 +144,7 @@ fn a_code_is_read_however_it_is_typed_and_a_mistake_is_named_and_not_quoted() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn nobody_is_asked_while_a_key_file_is_there() {
     let home = home();
@@ -155,6 +158,7 @@ fn nobody_is_asked_while_a_key_file_is_there() {
     Run::from(command.output().unwrap()).ok();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_person_is_asked_three_times() {
     let home = home();
@@ -183,6 +187,7 @@ fn a_person_is_asked_three_times() {
     assert!(!shown.contains(OTHER) && !shown.contains(PHRASE), "{shown}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_new_passphrase_is_asked_for_twice_and_too_short_a_one_not_taken() {
     let home = home();
@@ -266,6 +271,7 @@ fn a_passphrase_comes_from_stdin_a_pipe_a_descriptor_the_environment_or_the_serv
     .exits(64);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_passphrase_file_that_others_can_read_is_refused_with_its_chmod() {
     let home = home();
@@ -375,6 +381,7 @@ fn a_code_that_nobody_sees_gets_no_slot() {
 }
 
 /// The command has the secret in a pipe; nothing of it is in what others see of the process.
+#[cfg(unix)]
 #[test]
 fn a_passphrase_is_in_no_argument_and_no_environment() {
     let home = home();
@@ -586,6 +593,7 @@ fn is_opened_alone(home: &Home) -> bool {
     with_file(&copy, PHRASE_FILE, &["audit", "verify"]).status == 0
 }
 
+#[cfg(unix)]
 #[test]
 fn a_removed_key_opens_no_copy_of_the_file_alone() {
     let home = home();
@@ -611,6 +619,7 @@ fn a_removed_key_opens_no_copy_of_the_file_alone() {
 }
 
 /// A recovery code, a restore and a renewal of everything, beside a watcher.
+#[cfg(unix)]
 #[test]
 fn every_change_of_keys_reaches_the_file_itself() {
     let home = home();

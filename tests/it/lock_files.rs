@@ -1,6 +1,7 @@
 //! A store's lock as later gateways take it: a file that names a process; and what is no lock at all.
 
 use std::fs::{self, File};
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
@@ -53,6 +54,7 @@ fn dead_pid() -> u32 {
     child.id()
 }
 
+#[cfg(unix)]
 #[test]
 fn what_has_nothing_to_write_does_not_wait_for_a_lock() {
     let makes: [Make; 4] = [
@@ -131,6 +133,7 @@ fn a_file_that_is_young_or_whose_process_runs_is_waited_for() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_no_lock_is_named_by_the_error_and_by_doctor() {
     let makes: [(&str, Make); 4] = [

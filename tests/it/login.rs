@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::Url;
 
+#[cfg(unix)]
 use crate::permissions::{NOBODY, give_away, is_root, unprivileged};
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
 use crate::support::login_server::{LoginServer, jwt};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 const SETTINGS: &str = ".clawdbot/clawkeep.toml";
@@ -376,6 +378,7 @@ fn what_the_browser_ended_at_is_pasted() {
     assert_eq!(server.requests().len(), sent);
 }
 
+#[cfg(unix)]
 #[test]
 fn on_a_terminal_what_is_pasted_does_not_show() {
     let (home, server) = home("");
@@ -734,6 +737,7 @@ fn what_cannot_be_logged_in_to_is_refused_with_what_to_set() {
     assert_eq!(home.read(STORE), before);
 }
 
+#[cfg(unix)]
 #[test]
 fn where_there_is_a_desktop_its_browser_is_opened() {
     let (home, server) = home("");
@@ -792,6 +796,7 @@ fn where_there_is_a_desktop_its_browser_is_opened() {
 }
 
 /// Opens an address as another user of this machine, with bash: the whole answer.
+#[cfg(unix)]
 fn open_as_another(uid: u32, url: &Url, then: &str) -> String {
     use std::os::unix::process::CommandExt as _;
     let target = &url[url::Position::BeforePath..];

@@ -1,11 +1,13 @@
 //! What became of other programs' logins: each state, and what each command says of it.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
 use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, now_ms};
+#[cfg(unix)]
 use crate::support::watch::Watch;
 
 const ID: &str = "anthropic:claude-cli";
@@ -330,6 +332,7 @@ fn the_day_of_the_next_login_is_shown() {
     assert_eq!(files, [CLAUDE], "the refresh token is not read");
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_no_readable_file_is_named_with_its_remedy() {
     let home = Home::new();
@@ -466,6 +469,7 @@ fn a_codex_login_of_another_account_is_announced() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn watch_follows_a_logout_and_the_next_login() {
     let home = Home::with_claude("sk-test-claude-1", 240);
@@ -481,6 +485,7 @@ fn watch_follows_a_logout_and_the_next_login() {
     home.assert_sound();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_logout_and_the_day_of_the_next_login_are_alerts() {
     let home = Home::new();
@@ -508,6 +513,7 @@ fn a_logout_and_the_day_of_the_next_login_are_alerts() {
 }
 
 /// Whoever asks for silence has seen no warning.
+#[cfg(unix)]
 #[test]
 fn a_change_of_account_is_not_lost_in_a_quiet_command() {
     let home = Home::with_claude("sk-test-1", 240);
@@ -535,6 +541,7 @@ fn a_change_of_account_is_not_lost_in_a_quiet_command() {
 }
 
 /// What one pass of `watch` sends.
+#[cfg(unix)]
 fn alerts(home: &Home) -> String {
     home.write("tell", "#!/bin/sh\ncat >> \"$HOME/told\"\n");
     fs::set_permissions(home.at("tell"), fs::Permissions::from_mode(0o700)).unwrap();

@@ -75,6 +75,7 @@ fn a_login_reaches_all_of_them_main_first_and_each_has_its_events() {
     assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_out_of_the_ordinary_is_treated_as_ever() {
     let home = home_with(8);

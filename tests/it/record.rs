@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
@@ -362,6 +363,7 @@ fn tables_and_charts_fit_the_terminal() {
     assert!(plain.is_ascii(), "{plain}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_report_is_one_page_of_its_own() {
     let home = home();
@@ -430,10 +432,12 @@ fn a_report_is_one_page_of_its_own() {
     );
 }
 
+#[cfg(unix)]
 fn mode(path: &Path) -> u32 {
     std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777
 }
 
+#[cfg(unix)]
 #[test]
 fn an_exported_record_is_a_head_too() {
     let home = home();
@@ -676,6 +680,7 @@ pub(crate) fn faketime() -> String {
         .to_owned()
 }
 
+#[cfg(unix)]
 #[test]
 fn heads_go_to_the_system_log_when_asked() {
     let home = home();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
 use crate::support::provider::{Instead, Provider};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 pub(crate) const SETTINGS: &str = ".clawdbot/clawkeep.toml";
@@ -957,6 +958,7 @@ fn many_who_force_a_refresh_share_it() {
     assert!(!provider.is_revoked("a"));
 }
 
+#[cfg(unix)]
 #[test]
 fn where_tokens_go_is_confirmed_on_a_terminal() {
     let (home, provider) = home();
@@ -1034,6 +1036,7 @@ fn how_a_grant_stands_is_seen() {
     token(&home).ok();
 }
 
+#[cfg(unix)]
 #[test]
 fn no_token_is_anywhere_but_where_it_belongs() {
     let (home, provider) = home();

@@ -24,6 +24,7 @@ use crate::support::bench::{Bench, START};
 use crate::support::home::{HOUR, Home, STORE, VAULT, now_ms};
 use crate::support::provider::Provider;
 use crate::support::random::number;
+#[cfg(unix)]
 use crate::support::skip::unshare;
 use crate::support::vault::set_all_grants;
 
@@ -219,6 +220,7 @@ fn kept_aside(home: &Home) -> Vec<String> {
 }
 
 /// There was an answer, so the refresh token is used up: it is not sent again, and the file that does not open is kept.
+#[cfg(unix)]
 #[test]
 fn an_answer_that_does_not_open_is_kept_and_its_token_is_not_sent_again() {
     let damages: [fn(&mut Vec<u8>); 4] = [
@@ -285,6 +287,7 @@ fn an_answer_that_does_not_open_is_kept_and_its_token_is_not_sent_again() {
 }
 
 /// Killed after it is recorded that the token is used up, and before the file is kept aside: it is so by the next refresh.
+#[cfg(unix)]
 #[test]
 fn an_answer_that_does_not_open_is_never_removed() {
     let (home, provider) = home();
@@ -396,6 +399,7 @@ fn a_full_disk_loses_no_token() {
 }
 
 /// Process ids mean nothing across containers: two process namespaces, one home.
+#[cfg(unix)]
 #[test]
 fn across_process_namespaces_one_request_is_sent() {
     let namespace = ["--fork", "--pid"];

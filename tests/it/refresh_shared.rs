@@ -276,6 +276,7 @@ fn what_stands_in_the_way_here_is_no_reason_to_hand_out_nothing() {
     assert!(run.stdout.contains("Refreshed test:login"), "{run:?}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_signal_waits_until_the_answer_is_kept() {
     let (home, provider) = home();

@@ -1,6 +1,7 @@
 //! `doctor --repair`: what speaks against a repair is looked for first, what it changes is kept, recorded and shown.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -127,6 +128,7 @@ fn a_login_that_went_away_is_offered_back_and_not_renamed() {
     assert!(of(&doctor(&home, "--non-interactive"), "config.missing").is_empty());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_rename_keeps_the_configuration_and_says_what_is_different() {
     let home = home(&[(NEW_ID, login(Some("me@x.y"), "new"))], DEFAULT_ALONE);
@@ -157,6 +159,7 @@ fn a_rename_keeps_the_configuration_and_says_what_is_different() {
     home.run(&["audit", "verify"]).ok();
 }
 
+#[cfg(unix)]
 #[test]
 fn repairs_that_change_no_file_are_recorded_too() {
     let home = home(&[], "{}");

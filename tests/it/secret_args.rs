@@ -172,6 +172,7 @@ fn what_is_no_secret_is_named_as_before() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn under_the_gateways_name_a_secret_is_not_repeated() {
     let home = Home::new();

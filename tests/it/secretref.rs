@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{TOKEN_MARK, alter_past_triggers};
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 /// Keys and tokens of several kinds, and a login of each kind.
@@ -217,6 +218,7 @@ fn nothing_is_handed_out_that_is_not_recorded_and_no_vault_is_made() {
 }
 
 /// Who would have to answer is not there: a terminal is no request, and a vault without a key is not waited for.
+#[cfg(unix)]
 #[test]
 fn nobody_is_asked() {
     let home = home();

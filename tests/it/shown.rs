@@ -6,6 +6,7 @@ use clawkeep::domain::is_hidden;
 use serde_json::{Value, json};
 
 use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
+#[cfg(unix)]
 use crate::support::terminal::Terminal;
 
 /// One of each kind that is not shown as it is: controls, line ends, DEL, C1, bidirectional, zero-width and tag characters, selectors.
@@ -232,6 +233,7 @@ fn an_id_is_shown_written_out_and_json_means_the_id() {
 }
 
 /// With colours the program's own escape sequences are the only ones.
+#[cfg(unix)]
 #[test]
 fn on_a_terminal_only_our_own_colours_come_through() {
     let home = home();
@@ -267,6 +269,7 @@ fn a_shell_is_offered_no_hidden_character() {
 }
 
 /// What a person is told elsewhere.
+#[cfg(unix)]
 #[test]
 fn an_alert_has_no_hidden_character() {
     let home = home();

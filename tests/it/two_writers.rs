@@ -2,6 +2,7 @@
 //! store is never taken for an empty one.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -312,6 +313,7 @@ fn a_deleted_store_is_written_again_and_said() {
     assert_eq!(again.stderr, "", "said once");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_linked_store_that_two_agents_share_stays_a_link_and_one_order() {
     let home = settled();

@@ -1,6 +1,7 @@
 //! Where a new vault lies, where an existing one is found, and moving it.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::killed::{Ended, STEPS, kill_at};
 use super::support::home::{Home, STORE, VAULT};
+#[cfg(unix)]
 use super::support::watch::Watch;
 
 /// Where a new vault lies if no gateway is here.
@@ -30,6 +32,7 @@ fn token(home: &Home, provider: &str) -> String {
     home.run(&args).ok().trim_end().to_owned()
 }
 
+#[cfg(unix)]
 fn as_gateway(home: &Home, args: &[&str]) -> Command {
     use std::os::unix::process::CommandExt as _;
     let mut command = home.command(args);
@@ -116,6 +119,7 @@ fn the_first_place_that_applies_is_taken() {
     assert!(!home.at(".clawdbot").exists() && !home.at(DATA).exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn under_the_gateways_name_a_new_vault_lies_as_the_gateways_files_do() {
     let home = Home::without_gateway();
@@ -126,6 +130,7 @@ fn under_the_gateways_name_a_new_vault_lies_as_the_gateways_files_do() {
     assert!(!home.at(DATA).exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn under_neither_name_a_vault_is_made_in_openclaws_directory() {
     let home = Home::without_gateway();
@@ -144,6 +149,7 @@ fn under_neither_name_a_vault_is_made_in_openclaws_directory() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn an_existing_vault_is_used_under_both_names_and_a_gateways_files_where_they_are() {
     let home = Home::without_gateway();
@@ -173,6 +179,7 @@ fn an_existing_vault_is_used_under_both_names_and_a_gateways_files_where_they_ar
     assert_eq!(home.count_of("vault.created"), 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_vault_behind_openclaws_link_stays_in_use_and_is_moved_out_by_the_repair() {
     let home = only_ours();
@@ -283,6 +290,7 @@ fn a_vault_is_moved_to_another_file_system() {
     assert_eq!(answer.stdout, b"sk-the-key-of-openai-0001\n");
 }
 
+#[cfg(unix)]
 #[test]
 fn watch_goes_on_where_the_vault_is_moved_to() {
     let home = only_ours();
@@ -300,6 +308,7 @@ fn watch_goes_on_where_the_vault_is_moved_to() {
     assert_eq!(home.count_of("vault.created"), 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn watch_follows_the_vault_through_openclaws_upgrade() {
     let home = only_ours();

@@ -15,6 +15,9 @@ use crate::failure::Failure;
 /// An agent that is to be loaded, or why it cannot be.
 pub(crate) type Wanted<'a> = (&'a AgentRef, Result<SyncMode, Failure>);
 
+/// What is called with each agent that was loaded; it may end the loading.
+pub(crate) type Each<'e> = dyn FnMut(&AgentRef, Result<Loaded, Failure>) -> ControlFlow<()> + 'e;
+
 /// How agents are loaded.
 pub(crate) struct How<'h> {
     /// See [`Engine::patience`].
@@ -53,7 +56,7 @@ impl Context {
         vault: &mut UnlockedVault,
         mut agents: Vec<Wanted<'_>>,
         how: &How<'_>,
-        each: &mut dyn FnMut(&AgentRef, Result<Loaded, Failure>) -> ControlFlow<()>,
+        each: &mut Each<'_>,
     ) -> usize {
         let mut copies = 0_usize;
         agents.sort_by_key(|(agent, _)| agent.name != AgentName::default());

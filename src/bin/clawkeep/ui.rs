@@ -373,8 +373,9 @@ pub(crate) fn fail(failure: &Failure, colour: ColourChoice) -> ExitCode {
 fn is_nowhere() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
-    let out = rustix::fs::fstat(io::stdout());
-    matches!((null, out), (Ok(null), Ok(out)) if out.st_rdev == null)
+    let out = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned();
+    let out = out.and_then(|out| std::fs::File::from(out).metadata());
+    matches!((null, out), (Ok(null), Ok(out)) if out.rdev() == null)
 }
 
 #[cfg(not(unix))]

@@ -1,10 +1,10 @@
 //! Error numbers, and what the system says of a place.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, OFlags, accessat, fallocate, statvfs};
+use rustix::fs::{AtFlags, CWD, accessat, statvfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -326,8 +326,10 @@ pub(crate) fn check_descriptors(count: usize) -> io::Result<()> {
 /// Makes a file without a name in `dir`, with room where that is needed. Where the file system makes none, says how full it is.
 #[cfg(target_os = "linux")]
 pub(super) fn try_room(dir: &Path, needs: Needs) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, OFlags, fallocate};
+    use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = OpenOptions::new();
+    let mut options = std::fs::OpenOptions::new();
     options.write(true).mode(0o600);
     options.custom_flags(OFlags::TMPFILE.bits().cast_signed());
     let mut file = match options.open(dir) {

@@ -7,6 +7,7 @@ use zbus::blocking::connection;
 use zbus::zvariant::OwnedValue;
 
 use super::{SessionBus, Watch};
+#[cfg(unix)]
 use crate::support::secret_service::{Prompts, Session};
 
 /// What was shown: summary, body, urgency.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{DAY, HOUR, MINUTE, PATIENCE, SECRET, START, Watch, alert_events, token, webhook};
 use crate::support::hook::{Hook, Reply};
+#[cfg(unix)]
 use crate::support::secret_service::wait_until;
 
 #[test]
@@ -194,6 +195,7 @@ fn one_that_hangs_holds_nobody_up_and_counts_as_not_told() {
     slow.release();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_program_that_is_given_up_ends_and_is_run_again_later() {
     let mut watch = Watch::new("");
@@ -221,6 +223,7 @@ fn a_program_that_is_given_up_ends_and_is_run_again_later() {
     assert_eq!(unreached, [("command.x", "no answer in time")]);
 }
 
+#[cfg(unix)]
 #[test]
 fn one_message_that_is_not_taken_keeps_no_other_from_being_told() {
     let mut watch = Watch::new("");
@@ -276,6 +279,7 @@ fn one_that_is_reached_in_another_way_is_tried_at_once_by_another_process_too() 
     assert_eq!((wrong.take().len(), right.take().len()), (1, 1));
 }
 
+#[cfg(unix)]
 #[test]
 fn what_others_were_told_is_recorded_while_a_slow_one_is_waited_for() {
     let (good, slow) = (Hook::start(), Hook::start());
@@ -320,6 +324,7 @@ fn while_one_process_tells_another_does_not() {
     assert!(FileLock::try_take(&lock).unwrap().is_some());
 }
 
+#[cfg(unix)]
 #[test]
 fn ntfy_is_told_in_its_own_words() {
     let hook = Hook::start();
@@ -399,6 +404,7 @@ fn chats_are_told_in_theirs() {
 }
 
 /// A program for `[notify.command.x]` in the vault's directory.
+#[cfg(unix)]
 fn program(dir: &Path, script: &str) -> String {
     use std::os::unix::fs::PermissionsExt as _;
     let path = dir.join("tell");
@@ -414,6 +420,7 @@ fn program(dir: &Path, script: &str) -> String {
     )
 }
 
+#[cfg(unix)]
 #[test]
 fn a_command_is_told_in_its_environment_and_on_stdin() {
     let mut watch = Watch::new("");

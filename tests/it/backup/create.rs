@@ -1,6 +1,7 @@
 //! `backup create` and `backup verify`.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,6 +11,7 @@ use serde_json::json;
 use super::{BACKUP, SECRET, create, home_with_key, set_key, verify};
 use crate::support::home::{Home, VAULT};
 
+#[cfg(unix)]
 #[test]
 fn a_backup_is_one_file_that_says_what_is_in_it() {
     let home = home_with_key("one");
@@ -162,6 +164,7 @@ fn a_place_that_cannot_be_written_is_said() {
 }
 
 /// What is in a backup is proved by its keys: it does not matter who may write where it lies.
+#[cfg(unix)]
 #[test]
 fn a_backup_may_lie_where_others_can_write() {
     let home = home_with_key("one");
@@ -178,6 +181,7 @@ fn a_backup_may_lie_where_others_can_write() {
     home.run(&["backup", "restore", "shared/b.db"]).ok();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_backup_that_cannot_be_written_is_proved_and_put_back() {
     let home = home_with_key("one");

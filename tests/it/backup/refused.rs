@@ -253,6 +253,7 @@ fn a_file_that_is_no_vault_is_replaced_only_with_force() {
     home.assert_sound();
 }
 
+#[cfg(unix)]
 #[test]
 fn what_stands_at_the_vaults_place_and_is_no_file_stays() {
     let home = home();

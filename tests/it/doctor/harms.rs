@@ -1,6 +1,7 @@
 //! For each finding a way to make it appear, and a way to make it go.
 
 use std::fs::{self, File};
+#[cfg(unix)]
 use std::os::unix::fs::{chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::damage::{Saved, alter, alter_past_triggers, chmod, home_with_vault, key_file};
 use crate::support::home::{AGENT, CLAUDE, HOUR, Home, RUNTIME, STORE, VAULT, now_ms};
+#[cfg(unix)]
 use crate::support::mount::{Fuse, put_on};
 use crate::support::provider::{Instead, Provider};
 use crate::support::vault::set_all_grants;
@@ -79,6 +81,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         fs::rename(dir, home.at(".local/share/clawkeep")).unwrap();
         Mend::Repair
     }),
+    #[cfg(unix)]
     (FindingId::VaultPlace, |home| {
         // What OpenClaw's upgrade leaves.
         fs::rename(home.at(".clawdbot"), home.at(".openclaw")).unwrap();
@@ -95,6 +98,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         home.run(&["backup", "create", copy]).ok();
         Mend::Repair
     }),
+    #[cfg(unix)]
     (FindingId::VaultShared, |home| {
         let Some(mount) = put_on(Fuse::Bindfs, home) else {
             return Mend::NotHere;
@@ -152,6 +156,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             });
         })
     }),
+    #[cfg(unix)]
     (FindingId::KeysBeside, |home| {
         // The whole state directory is copied at once, and with it the key.
         let key = key_file(home);
@@ -175,6 +180,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         chmod(&key_file(home), 0o640);
         Mend::Repair
     }),
+    #[cfg(unix)]
     (FindingId::PermissionsOwner, |home| {
         home.write(CONFIG, "{}");
         if rustix::process::geteuid().is_root() {
@@ -570,6 +576,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             fs::remove_file(home.at(".clawdbot/auth-profiles.json.bak")).unwrap();
         })
     }),
+    #[cfg(unix)]
     (FindingId::FootprintStore, |home| {
         fs::create_dir_all(home.at(OPS)).unwrap();
         chmod(&home.at(OPS), 0o700);
@@ -581,6 +588,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             home.write(SETTINGS, "clawkeep.export = \"off\"\n");
         })
     }),
+    #[cfg(unix)]
     (FindingId::FootprintRuntime, |home| {
         // On a disk, wherever the home is.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

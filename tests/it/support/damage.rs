@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,9 +36,12 @@ pub(crate) fn key_file(home: &Home) -> PathBuf {
     files.remove(0)
 }
 
-/// Sets a file's permission bits.
+/// Sets a file's permission bits, where files have any.
 pub(crate) fn chmod(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    #[cfg(not(unix))]
+    let _ = (path, mode);
 }
 
 /// Everything below a directory: kind, permissions and content. Not the locks that a command may make.
@@ -57,8 +59,8 @@ pub(crate) fn fingerprints(root: &Path) -> BTreeMap<String, String> {
                 "directory".to_owned()
             } else if kind.is_symlink() {
                 format!("link to {}", fs::read_link(&path).unwrap().display())
-            } else if kind.is_fifo() {
-                "fifo".to_owned()
+            } else if !kind.is_file() {
+                format!("{kind:?}") // a FIFO
             } else {
                 match fs::read(&path) {
                     Ok(bytes) => data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)),
@@ -66,8 +68,7 @@ pub(crate) fn fingerprints(root: &Path) -> BTreeMap<String, String> {
                     Err(_) => format!("{} bytes of {:?}", meta.len(), meta.modified().unwrap()),
                 }
             };
-            let mode = meta.permissions().mode() & 0o7777;
-            out.insert(name, format!("{mode:o} {what}"));
+            out.insert(name, format!("{:?} {what}", meta.permissions()));
             if kind.is_dir() {
                 walk(&path, root, out);
             }

@@ -9,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::damage::chmod;
+
 /// The agent directory of `main`, relative to the home.
 pub(crate) const AGENT: &str = ".clawdbot/agents/main/agent";
 /// Its store.
@@ -93,8 +95,7 @@ impl Home {
         let agents = home.at(".clawdbot/agents");
         fs::create_dir_all(&agents).unwrap();
         for dir in [".clawdbot", ".clawdbot/agents"] {
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            fs::set_permissions(home.at(dir), mode).unwrap();
+            chmod(&home.at(dir), 0o700);
         }
         home
     }
@@ -125,8 +126,7 @@ impl Home {
         let path = self.at(rel);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(&path, mode).unwrap();
+        chmod(&path, 0o600);
     }
 
     pub(crate) fn read(&self, rel: &str) -> String {

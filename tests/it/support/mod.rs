@@ -9,12 +9,17 @@ pub(crate) mod home;
 pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod login_server;
+#[cfg(unix)]
 pub(crate) mod mount;
 pub(crate) mod provider;
 pub(crate) mod random;
+#[cfg(unix)]
 pub(crate) mod secret_service;
 pub(crate) mod skip;
+#[cfg(unix)]
 pub(crate) mod terminal;
+#[cfg(unix)]
 pub(crate) mod users;
 pub(crate) mod vault;
+#[cfg(unix)]
 pub(crate) mod watch;

@@ -24,6 +24,7 @@ pub(crate) fn skip(lacks: &str, why: &str) {
 }
 
 /// Whether the tests run as root. Without root, reports that what `why` says is skipped.
+#[cfg(unix)]
 pub(crate) fn is_root_or_skip(why: &str) -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
@@ -34,6 +35,7 @@ pub(crate) fn is_root_or_skip(why: &str) -> bool {
 
 /// `unshare` with new namespaces, mapped to root for other users. Where the kernel refuses them
 /// (in a container, in a chroot), reports that and returns nothing.
+#[cfg(unix)]
 pub(crate) fn unshare(namespaces: &[&str]) -> Option<Command> {
     let new = || {
         let mut command = Command::new("unshare");

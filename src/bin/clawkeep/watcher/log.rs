@@ -255,8 +255,10 @@ pub(crate) fn in_a_line(failure: &Failure) -> String {
 
 #[cfg(unix)]
 fn identity(stream: impl std::os::fd::AsFd) -> Option<(u64, u64)> {
-    let stat = rustix::fs::fstat(stream).ok()?;
-    Some((stat.st_dev, stat.st_ino))
+    use std::os::unix::fs::MetadataExt as _;
+    let stream = std::fs::File::from(stream.as_fd().try_clone_to_owned().ok()?);
+    let meta = stream.metadata().ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 #[cfg(not(unix))]

@@ -57,6 +57,10 @@ const BUSY_RETRY: Duration = Duration::from_secs(5);
 
 /// What ends a wait.
 #[derive(Debug)]
+#[cfg_attr(
+    not(unix),
+    allow(dead_code, reason = "signals ask for a reload and an end")
+)]
 pub(crate) enum Wake {
     /// Something is in the inbox.
     Touched,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Wake;
 
 /// A signal that comes so long after the first is another request.
+#[cfg(unix)]
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether it has been asked to end.
@@ -102,6 +103,7 @@ pub(crate) fn listen(
     is_terminal: bool,
 ) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use std::time::Instant;
     let asked = Arc::clone(&ending.0);
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     crate::signals::leave_to_caller();

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Compiles clawkeep for systems that this machine is not: the library, the program, the tests and the
+# benchmarks, with warnings as errors. Nothing is linked or run. tests/run.sh does not call it.
+#
+#   tests/ports.sh check                every target below
+#   tests/ports.sh check TARGET...      some of them
+#
+# Installs what is missing: Debian packages as root or with `sudo -n`, Zig below target/ports. Skips
+# the targets that need what it cannot install, and says why. With CI=true a skip fails.
+#
+# A rustup toolchain has the standard library of its own system only. Debian has the sources of that
+# of its own compiler, so it is compiled too, once a target: the first check of a target takes minutes,
+# later ones seconds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# A target | what compiles its C code.
+targets='
+x86_64-pc-windows-gnu      | mingw
+aarch64-apple-darwin       | zig
+x86_64-apple-darwin        | zig
+x86_64-unknown-freebsd     | zig
+x86_64-unknown-linux-musl  | zig
+aarch64-unknown-linux-gnu  | zig
+'
+
+dir=$PWD/target/ports
+export CARGO_TARGET_DIR=$dir RUSTC=/usr/bin/rustc
+# For -Zbuild-std. The versions of the compiler and of the library's sources are the same.
+export RUSTC_BOOTSTRAP=1
+export RUSTFLAGS="-D warnings" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
+# SQLite and ring are not run, so they need not be fast.
+export CFLAGS=-O0 ZIG_GLOBAL_CACHE_DIR=$dir/zig-cache
+
+usage() { sed -n '5,6s/^# *//p' "$0" >&2; exit 64; }
+rows() { sed 's/ *| */|/g; /^$/d' <<< "$1"; }
+
+# As root, without a question for a password.
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+        install -y -q --no-install-recommends "$@" > "$dir/log" 2>&1 < /dev/null
+}
+# Installs Debian packages. Where that fails, sets `why`.
+need() {
+    dpkg -s "$@" > /dev/null 2>&1 && return
+    echo "apt-get install $*"
+    if ! command -v apt-get > /dev/null; then
+        why="$* not installed, and there is no apt-get here"
+    elif ! as_root true > /dev/null 2>&1 < /dev/null; then
+        why="$* not installed, which takes root, or sudo without a password"
+    else
+        install "$@" && return
+        as_root apt-get update > /dev/null 2>&1 < /dev/null || true
+        install "$@" && return
+        why="$* not installed: $(tail -n 1 "$dir/log")"
+    fi
+    return 1
+}
+
+need_rust() {
+    need rustc-web rust-web-src || return
+    # bookworm has had older ones, too.
+    local version
+    version=$($RUSTC --version | cut -d ' ' -f 2)
+    dpkg --compare-versions "$version" ge 1.92 || { why="Debian's rustc is $version"; return 1; }
+}
+need_mingw() { need gcc-mingw-w64-x86-64-win32; }
+# Zig's package has the C headers of all these systems.
+need_zig() {
+    [ -x "$dir/zig/bin/cargo-zigbuild" ] && return
+    need python3-venv || return
+    echo "pip install ziglang cargo-zigbuild"
+    python3 -m venv "$dir/zig" &&
+        "$dir/zig/bin/pip" install -q ziglang==0.17.1 cargo-zigbuild==0.24.1 > "$dir/log" 2>&1 && return
+    rm -rf "$dir/zig"
+    why="Zig not installed: $(tail -n 1 "$dir/log")"
+    return 1
+}
+
+check() {
+    local target=$1 how=$2
+    local arguments=(check -Zbuild-std --locked --keep-going --all-targets --target "$target")
+    if [ "$how" = zig ]; then
+        CARGO_ZIGBUILD_ZIG_PATH=$dir/zig/bin/python-zig \
+            "$dir/zig/bin/cargo-zigbuild" "${arguments[@]}"
+    else
+        cargo "${arguments[@]}"
+    fi
+}
+
+[ "${1:-}" = check ] || usage
+shift
+command -v cargo > /dev/null || { echo "cargo is missing: install Rust 1.92 or later" >&2; exit 1; }
+mkdir -p "$dir"
+[ $# -gt 0 ] || set -- $(rows "$targets" | cut -d '|' -f 1)
+
+summary='' passed=0 failed=0 skipped=0
+for target in "$@"; do
+    printf '\n== check %s\n' "$target"
+    how=$(rows "$targets" | sed -n "s/^$target|//p")
+    [ -n "$how" ] || usage
+    why=''
+    if ! need_rust || ! "need_$how"; then
+        result="skipped: $why" skipped=$((skipped + 1))
+    else
+        since=$SECONDS
+        if check "$target" "$how"; then
+            result=ok passed=$((passed + 1))
+        else
+            result=FAILED failed=$((failed + 1))
+        fi
+        result="$((SECONDS - since)) s, $result"
+    fi
+    echo "$target: $result"
+    summary+=$(printf '%-27s %s' "$target" "$result")$'\n'
+done
+
+printf '\n== summary\n%s%d passed, %d failed, %d skipped\n' "$summary" "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ] || exit 1
+[ "$skipped" = 0 ] || [ "${CI:-}" != true ]
