@@ -64,6 +64,7 @@ mod refresh;
 mod refresh_faults;
 mod refresh_shared;
 mod repairs;
+mod remedies;
 mod secret_args;
 mod secret_service_vault;
 mod secretref;

@@ -783,7 +783,8 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     } else {
         PathBuf::new()
     };
-    let trust = Trust::of_user(home, admitted.collect::<Result<_, _>>()?);
+    let trust = Trust::of_user(home, admitted.collect::<Result<_, _>>()?)
+        .with_vault(layout.vault_file.clone());
     let own = OwnSettings::load_by(&trust, &layout.settings_file).ok();
     let by_settings = own.as_ref().map(|own| own.trusted.clone());
     let is_shared_allowed = own.as_ref().is_some_and(|own| own.allow_shared_storage);
