@@ -6,7 +6,7 @@ use super::words::shell_path;
 use super::{Evidence, Finding, FindingId, Repair};
 use crate::config::Layout;
 use crate::export::StorePlace;
-use crate::platform::{Access, Fault, FileError, Permissions, Refusal, check_trusted};
+use crate::platform::{Access, Fault, FileError, Permissions, Refusal, Trust, check_trusted};
 
 /// What others must not do with a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             continue;
         };
         if kept == Kept::Named {
-            found.extend(named(layout, path, permissions));
+            found.extend(named(evidence, path, permissions));
             continue;
         }
         if !permissions.is_ours {
@@ -39,7 +39,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
                 found.push(foreign(layout, path, permissions));
             }
         } else if let Some(id) = fault(permissions, kept) {
-            found.push(open(layout, path, permissions, (id, kept)));
+            found.push(open(evidence, path, permissions, (id, kept)));
         }
     }
     found.extend(logins(layout));
@@ -48,15 +48,15 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
 }
 
 /// What is wrong with a key or passphrase file that was named, by the rule that it is read by.
-fn named(layout: &Layout, path: PathBuf, permissions: Permissions) -> Option<Finding> {
+fn named(evidence: &Evidence<'_>, path: PathBuf, permissions: Permissions) -> Option<Finding> {
     let Err(FileError::Untrusted(refusal)) = check_trusted(&path, Access::Secret) else {
         return None;
     };
     if permissions.is_ours && refusal.path == path && refusal.is_fixed_by_chmod() {
         return fault(permissions, Kept::Secret)
-            .map(|id| open(layout, path, permissions, (id, Kept::Secret)));
+            .map(|id| open(evidence, path, permissions, (id, Kept::Secret)));
     }
-    Some(untrusted(layout, &refusal))
+    Some(untrusted(evidence.layout, &refusal))
 }
 
 /// What is not used because somebody else can have changed it, or a directory above it, unless it was found already.
@@ -211,7 +211,7 @@ fn key_files(dir: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn open(
-    layout: &Layout,
+    evidence: &Evidence<'_>,
     path: PathBuf,
     permissions: Permissions,
     (id, kept): (FindingId, Kept),
@@ -220,16 +220,25 @@ fn open(
         FindingId::PermissionsWritable => "can be changed by other users",
         _ => "can be read by other users",
     };
-    let shown = layout.shorten_home(&path);
+    let shown = evidence.layout.shorten_home(&path);
     let message = format!("{shown} {what} (mode {:03o})", permissions.mode & 0o777);
     let finding = Finding::new(id, message).path(&path);
     if permissions.is_shared_dir() {
         return finding.advice("That directory is meant for everybody; use one of your own.");
     }
+    // `--state-dir` and `--vault` may name any directory and file of the system's. A file is known to be ours where the vault opens.
+    let trust = Trust::current();
+    let is_own = trust.may_suggest_moving(&path)
+        || (!permissions.is_dir && evidence.vault.locked().is_some());
+    let is_changed = id == FindingId::PermissionsWritable && trust.may_suggest_changing(&path);
+    if !is_own && !is_changed {
+        return finding.advice("Use another one, in a directory that only you can enter.");
+    }
     // A link is followed in looking, and not in mending: what it leads to is what is named.
     let path = path.canonicalize().unwrap_or(path);
     // Of what the user chose for other purposes as well, no more is taken than has to be.
     let mode = match kept {
+        _ if !is_own => permissions.unwritable(),
         Kept::Unchanged => permissions.unwritable(),
         Kept::Secret | Kept::Named | Kept::Private => permissions.closed(),
     };
@@ -242,7 +251,9 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
     let message = format!("{shown} belongs to user {owner}, not to the user that this runs as");
     // Files of root in somebody's directories are what a command run with sudo leaves. A whole state directory of somebody
     // else's is one that this should not be run on.
-    let fix = if path == layout.state_dir && owner != 0 {
+    // Nor is one of the system's, whatever it was named for.
+    let is_kept = !Trust::current().is_in_own_place(&path);
+    let fix = if is_kept || (path == layout.state_dir && owner != 0) {
         format!("Run the command as its owner: sudo -u '#{owner}' clawkeep doctor")
     } else {
         format!("sudo chown \"$(id -u)\" {}", shell_path(layout, &path))

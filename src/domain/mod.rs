@@ -31,7 +31,9 @@ pub use ids::{
 };
 pub use jwt::{jwt_claims, jwt_expiry};
 pub use secret::SecretJson;
-pub use secret_rules::{SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random};
+pub use secret_rules::{
+    SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,
+};
 pub use shell::{always_shell_quoted, of_agent, shell_quoted, shell_quoted_path};
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};

@@ -145,6 +145,29 @@ pub fn begins_as_secret(word: &str) -> bool {
     rests.any(|rest| rest.len() >= 4) && !word.contains(['/', ' '])
 }
 
+/// The first part of a text that begins as secrets of providers do, in any case, and is as long as keys are: `key:sk-…`, `Bearer sk-…`.
+/// `None` in a path.
+pub fn known_secret_in(text: &str) -> Option<&str> {
+    const SHORTEST: usize = 16;
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || "-_.+=~".contains(c);
+    let lower = text.to_ascii_lowercase();
+    let parts = BEGINNINGS.into_iter().flat_map(|beginning| {
+        let beginning = beginning.to_ascii_lowercase();
+        let found: Vec<usize> = lower.match_indices(&beginning).map(|(at, _)| at).collect();
+        found.into_iter().map(move |at| (at, beginning.len()))
+    });
+    let mut secrets: Vec<&str> = parts
+        .filter(|(at, _)| !lower[..*at].ends_with(|c: char| c.is_ascii_alphanumeric()))
+        .filter_map(|(at, length)| {
+            let part = &text[at..];
+            let end = part.find(|c| !is_of_key(c)).unwrap_or(part.len());
+            (end >= length + SHORTEST).then(|| &part[..end])
+        })
+        .collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.first().copied().filter(|_| !text.contains('/'))
+}
+
 /// Whether a word is as long and as mixed as random keys and codes are, and is no UUID, path or id.
 pub fn is_random(word: &str) -> bool {
     const SHORTEST: usize = 20;

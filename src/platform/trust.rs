@@ -14,6 +14,7 @@ mod accounts;
 #[cfg(unix)]
 mod judge;
 mod mounts;
+mod reach;
 mod refusal;
 
 use std::collections::HashMap;
@@ -85,6 +86,7 @@ impl Admitted {
 #[derive(Debug, Default)]
 pub struct Trust {
     home: Option<PathBuf>,
+    vault_file: Option<PathBuf>,
     /// Admitted by the environment.
     by_environment: Vec<Admitted>,
     /// Admitted by `clawkeep.toml`, which they therefore must not speak for.
@@ -138,6 +140,13 @@ impl Trust {
         self
     }
 
+    /// Says which file the vault is, or is to be.
+    #[must_use]
+    pub fn with_vault(mut self, file: PathBuf) -> Self {
+        self.vault_file = Some(file);
+        self
+    }
+
     /// Says whether a vault may lie on storage that other kernels may share: `allow_shared_storage` in `clawkeep.toml`.
     #[must_use]
     pub fn with_shared_storage(mut self, is_allowed: bool) -> Self {
@@ -169,7 +178,7 @@ impl Trust {
     /// The user's home directory, where it is known.
     #[must_use]
     pub fn home(&self) -> Option<&Path> {
-        self.home.as_deref()
+        self.home.as_deref().filter(|home| home.is_absolute())
     }
 
     /// The policy for `clawkeep.toml` itself, which has no say in whether it is used.
@@ -177,6 +186,7 @@ impl Trust {
     pub fn strict(&self) -> Self {
         Self {
             home: self.home.clone(),
+            vault_file: self.vault_file.clone(),
             by_environment: self.by_environment.clone(),
             is_strict: true,
             ..Self::default()

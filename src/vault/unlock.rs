@@ -32,6 +32,9 @@ pub trait SecretSource {
     /// # Errors
     /// Why it cannot be had.
     fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem>;
+
+    /// Takes note that no more is asked for: the vault is open, or none of the answers opens it.
+    fn end(&self) {}
 }
 
 /// Where slot keys may be found.
@@ -170,7 +173,11 @@ impl Vault {
             }
             (slots, problems) = (now, others);
         }
-        match self.asked_for(&slots, sources, is_named) {
+        let asked = self.asked_for(&slots, sources, is_named);
+        if let Some(secrets) = sources.secrets {
+            secrets.end();
+        }
+        match asked {
             Ok(Some(opened)) => match self.open_with(opened)? {
                 Ok(unlocked) => return Ok(unlocked),
                 Err((back, problem)) => {

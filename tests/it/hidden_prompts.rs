@@ -66,6 +66,9 @@ fn a_signal_that_ends_the_question_restores_the_terminal() {
             (Signal::QUIT, "131"),
             (Signal::USR1, "138"),
             (Signal::ALARM, "142"),
+            (Signal::ABORT, "134"),
+            (Signal::XCPU, "152"),
+            (Signal::PROF, "155"),
         ] {
             let pid = ask(&mut terminal);
             kill_process(pid, signal).unwrap();
@@ -390,4 +393,61 @@ fn the_question_is_on_the_terminal_also_where_stderr_is_a_file() {
     answer(&mut terminal, &home, TOKEN);
     let errors = std::fs::read_to_string(home.at("errors")).unwrap();
     assert!(!errors.contains("Paste"), "{errors}");
+}
+
+/// While the key is derived from a wrong passphrase, which takes seconds, the next one is typed.
+#[test]
+fn what_is_typed_while_a_passphrase_is_tried_does_not_show() {
+    const RIGHT: &str = "four words from a hat";
+    const EARLY: &str = "typed-while-it-computes";
+    const ASKED: &str = "Passphrase or recovery code of the vault ~/.clawdbot/vault.db: ";
+    let home = Home::new();
+    home.write("pp", RIGHT);
+    let init = ["init", "--key", "passphrase", "--passphrase-file", "pp"];
+    home.run(&init).ok();
+    let mut terminal = shell(&home, "bash");
+    terminal.line("clawkeep -q models auth list");
+    terminal.wait_for_hidden(ASKED);
+    terminal.keys("wrong-wrong-wrong\r");
+    terminal.wait_for("\r\n");
+    terminal.keys(&format!("{EARLY}\r"));
+    terminal.wait_for("That does not open it");
+    terminal.answer_hidden(ASKED, RIGHT);
+    terminal.wait_for("\r\n");
+    terminal.keys(EARLY); // while the right one is tried
+    is_as_before(&mut terminal, "0");
+    // A key takes effect while it is tried.
+    for (key, status) in [("\u{3}", "130"), ("\u{1c}", "131")] {
+        terminal.line("clawkeep -q models auth list");
+        terminal.wait_for_hidden(ASKED);
+        terminal.keys("wrong-wrong-wrong\r");
+        terminal.wait_for("\r\n");
+        terminal.keys(&format!("{EARLY}{key}"));
+        is_as_before(&mut terminal, status);
+    }
+    terminal.line("clawkeep -q models auth list");
+    terminal.wait_for_hidden(ASKED);
+    let pid = terminal.foreground();
+    terminal.keys("wrong-wrong-wrong\r");
+    terminal.wait_for("\r\n");
+    kill_process(pid, Signal::TERM).unwrap();
+    is_as_before(&mut terminal, "143");
+    let shown = terminal.shown();
+    assert!(!shown.contains(EARLY) && !shown.contains(RIGHT), "{shown}");
+}
+
+#[test]
+fn a_long_paste_is_read_to_its_end_and_called_too_long() {
+    let home = home();
+    let mut terminal = shell(&home, "bash");
+    terminal.line(PASTE);
+    terminal.wait_for_hidden(QUESTION);
+    let part = "p4st3".repeat(2000);
+    for _ in 0..10 {
+        terminal.keys(&part);
+    }
+    terminal.keys("\r");
+    terminal.wait_for("more than 65536 bytes were given");
+    answer(&mut terminal, &home, TOKEN);
+    assert!(!terminal.shown().contains("p4st3"), "{}", terminal.shown());
 }

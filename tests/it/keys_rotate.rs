@@ -61,6 +61,20 @@ pub(crate) fn compromised(home: &Home) -> Run {
     command.output().unwrap().into()
 }
 
+#[test]
+fn without_a_passphrase_the_option_for_one_is_named() {
+    let home = tamper::home();
+    with_phrase(&home);
+    for args in [COMPROMISED, &["key", "add", "passphrase"]] {
+        let run = home.run(args).exits(64);
+        assert!(
+            run.stderr
+                .contains("on stdin or with --new-passphrase-file FILE"),
+            "{run:?}"
+        );
+    }
+}
+
 fn opens_with(home: &Home, text: &str) -> Run {
     home.run_with_input(&["models", "status", "--passphrase-file", "-"], text)
 }

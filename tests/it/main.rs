@@ -37,6 +37,7 @@ mod export_modes;
 mod exports;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod faults;
+mod first_key;
 mod first_run;
 mod gateway;
 #[cfg(unix)]
@@ -82,6 +83,7 @@ mod record_library;
 mod refresh;
 mod refresh_faults;
 mod refresh_shared;
+mod remedies;
 mod repairs;
 mod secret_args;
 mod secret_service_vault;

@@ -120,6 +120,16 @@ pub(crate) enum Command {
     Man(man::Man),
 }
 
+impl Command {
+    /// How many of the last words are another program's.
+    fn handed_on(&self) -> usize {
+        match self {
+            Self::Exec(exec) => exec.handed_on(),
+            _ => 0,
+        }
+    }
+}
+
 /// `models …`
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  clawkeep models status")]
@@ -202,7 +212,7 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches))
         .map_err(Failure::Usage)?;
-    Arguments::of_process().check()?;
+    Arguments::of_process().check(cli.command.handed_on())?;
     Ok(cli)
 }
 

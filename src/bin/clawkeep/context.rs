@@ -25,8 +25,8 @@ use clawkeep::sync::{
     Engine, ExportPlan, Loaded, LoginSources, Notice, Rules, SyncMode, queue_path,
 };
 use clawkeep::vault::{
-    Created, KeyChoice, KeySources, ReadOnlyReason, UnlockedVault, Upgrade, Vault, VaultError,
-    create,
+    Created, KeyChoice, KeySources, NewKey, ReadOnlyReason, UnlockedVault, Upgrade, Vault,
+    VaultError, create,
 };
 
 use crate::args::Global;
@@ -414,7 +414,7 @@ impl Context {
         self.places.warn_of_others(self);
         let vault = match self.unlocked_for(need, &self.key_sources()) {
             Err(Failure::Vault(VaultError::Absent { .. })) => {
-                match self.create(&KeyChoice::Automatic)? {
+                match self.create(&self.first_key()?)? {
                     Some(created) => created.vault,
                     None => self.unlocked_for(need, &self.key_sources())?, // another process was quicker
                 }
@@ -423,6 +423,16 @@ impl Context {
         };
         self.check_end(&vault)?;
         Ok(vault)
+    }
+
+    /// The first key of a vault that is to be made: the passphrase that was provided, since a key file would be lost with the
+    /// container, or with the directory that holds it; else a key of its own.
+    pub(crate) fn first_key(&self) -> Result<KeyChoice, Failure> {
+        harden(); // before there is a passphrase
+        let provided = self.passphrases.for_new_vault()?;
+        Ok(provided.map_or(KeyChoice::Automatic, |passphrase| {
+            KeyChoice::Only(NewKey::Passphrase(passphrase))
+        }))
     }
 
     /// Makes the vault, and says on stderr where its key went and why.
@@ -455,7 +465,10 @@ impl Context {
                 (SlotKind::Keyfile, Some(path)) => {
                     format!("in the key file {}", self.layout.shorten_home(path))
                 }
-                (SlotKind::Passphrase, _) => "your passphrase".to_owned(),
+                (SlotKind::Passphrase, _) => match self.passphrases.file() {
+                    Some(path) => format!("the passphrase in {}", self.layout.shorten_home(path)),
+                    None => "your passphrase".to_owned(),
+                },
                 _ => "in the keychain".to_owned(),
             };
             let why = created
@@ -809,7 +822,8 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     } else {
         PathBuf::new()
     };
-    let trust = Trust::of_user(home, admitted.collect::<Result<_, _>>()?);
+    let trust = Trust::of_user(home, admitted.collect::<Result<_, _>>()?)
+        .with_vault(layout.vault_file.clone());
     let own = OwnSettings::load_by(&trust, &layout.settings_file).ok();
     let by_settings = own.as_ref().map(|own| own.trusted.clone());
     let is_shared_allowed = own.as_ref().is_some_and(|own| own.allow_shared_storage);

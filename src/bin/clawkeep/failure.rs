@@ -1,5 +1,6 @@
 //! Everything that can end a command, each with its exit status and its remedy, in one place.
 
+mod another;
 mod causes;
 mod keychain;
 mod remedies;
@@ -8,6 +9,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use self::another::refusal_remedy;
 pub(crate) use self::causes::remedy_of;
 pub(crate) use self::remedies::{Place, file_remedy, shared_storage_remedy};
 use self::remedies::{backup_remedy, lock_remedy, quoted, system_remedy, vault_remedy};
@@ -285,7 +287,7 @@ impl Failure {
     /// What to do next.
     pub(crate) fn remedy(&self) -> Option<String> {
         if let Some(refusal) = self.refusal() {
-            return Some(one_line(&format!("  {}", refusal.remedy())));
+            return Some(one_line(&format!("  {}", refusal_remedy(refusal))));
         }
         let advice = match self {
             Self::Vault(error)

@@ -1,20 +1,23 @@
 //! Passphrases and recovery codes: from a file, a descriptor, the service manager, or a person.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clawkeep::config::Layout;
 use clawkeep::crypto::{PASSPHRASE_MAX, check_passphrase};
+use clawkeep::domain::shown_path;
 use clawkeep::platform::{Access, FileError, exists, keep_from_children, read_trusted};
 use clawkeep::vault::{KeyProblem, SecretSource};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::prompt;
+use crate::prompt::{self, HiddenQuestions};
 
+/// The option for the file with the passphrase of a new slot.
+pub(crate) const NEW_FILE: &str = "--new-passphrase-file";
 /// How often a person is asked.
 const PROMPTS: u32 = 3;
 /// More than any passphrase or code takes, in bytes.
@@ -39,6 +42,8 @@ pub(crate) struct Passphrases {
     vault: String,
     tries: Cell<u32>,
     prompts: Cell<u32>,
+    /// Open from the first question until the vault is.
+    questions: RefCell<Option<HiddenQuestions>>,
 }
 
 impl Passphrases {
@@ -59,8 +64,56 @@ impl Passphrases {
             vault: layout.shorten_home(&layout.vault_file),
             tries: Cell::new(0),
             prompts: Cell::new(0),
+            questions: RefCell::default(),
         }
     }
+
+    /// The passphrase that was provided, for a vault that is to be made with it; `None` where none was.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none: another key in its place would open the vault where it was made, and nowhere else.
+    pub(crate) fn for_new_vault(&self) -> Result<Option<SecretString>, Failure> {
+        let read = match (&self.named, self.standing.first()) {
+            (Some(named), _) => named.read(),
+            (None, Some(standing)) => read_standing(standing),
+            (None, None) => return Ok(None),
+        };
+        let given = read.map_err(|problem| match problem {
+            KeyProblem::File(error) => error.into(),
+            problem => self.not_for_new_vault(&problem.to_string()),
+        })?;
+        match check_passphrase(&given) {
+            Ok(()) => Ok(Some(given)),
+            Err(fault) => Err(self.not_for_new_vault(&fault.to_string())),
+        }
+    }
+
+    fn not_for_new_vault(&self, why: &str) -> Failure {
+        let place = match self.file() {
+            Some(path) => shown_path(path).into_owned(),
+            None => "what was given".to_owned(),
+        };
+        Failure::Refused {
+            what: format!("the new vault gets no key: {place} holds no passphrase: {why}"),
+            next: "Nothing was made. Put one line of 12 characters or more there, or name another file."
+                .to_owned(),
+        }
+    }
+
+    /// The file that provides a passphrase.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.named {
+            Some(named @ Named::File(path)) => Some(&**path).filter(|_| !named.is_stdin()),
+            Some(Named::Descriptor(_)) => None,
+            None => self.standing.first().map(|(path, _)| &**path),
+        }
+    }
+}
+
+fn read_standing((path, access): &(PathBuf, Access)) -> Result<SecretString, KeyProblem> {
+    let contents = read_trusted(path, *access, FILE_MAX as u64)?;
+    let contents = contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
+    text(&contents.bytes)
 }
 
 impl SecretSource for Passphrases {
@@ -80,11 +133,8 @@ impl SecretSource for Passphrases {
         let standing = usize::try_from(attempt)
             .ok()
             .and_then(|at| self.standing.get(at));
-        if let Some((path, access)) = standing {
-            let contents = read_trusted(path, *access, FILE_MAX as u64)?;
-            let contents =
-                contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
-            return text(&contents.bytes).map(Some);
+        if let Some(standing) = standing {
+            return read_standing(standing).map(Some);
         }
         if !prompt::hidden_is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
         {
@@ -94,7 +144,13 @@ impl SecretSource for Passphrases {
             prompt::say(&format!("That does not open it: {problem}."));
         }
         let question = format!("Passphrase or recovery code of the vault {}", self.vault);
-        Ok(prompt::hidden(&question).ok())
+        let mut questions = self.questions.borrow_mut();
+        let questions = questions.get_or_insert_with(HiddenQuestions::begin);
+        Ok(questions.ask(&question).ok())
+    }
+
+    fn end(&self) {
+        self.questions.take();
     }
 }
 
@@ -162,11 +218,14 @@ fn text(bytes: &[u8]) -> Result<SecretString, KeyProblem> {
     }
 }
 
-/// A passphrase for a new slot: from what was named, else asked for twice where there is a person, else from stdin.
+/// A passphrase for a new slot: from what was named, else asked for twice where there is a person, else from stdin. `option` names
+/// the file that it may come from.
 pub(crate) fn new_passphrase(
     named: Option<&Named>,
     question: &str,
+    option: &str,
 ) -> Result<SecretString, Failure> {
+    let unread = |problem| unread(problem, option);
     let checked = |given: SecretString| match check_passphrase(&given) {
         Ok(()) => Ok(given),
         Err(fault) => Err(Failure::BadArgument(fault.to_string())),
@@ -190,13 +249,12 @@ pub(crate) fn new_passphrase(
     }
 }
 
-fn unread(problem: KeyProblem) -> Failure {
+fn unread(problem: KeyProblem, option: &str) -> Failure {
     match problem {
         KeyProblem::File(error) => error.into(),
-        KeyProblem::NoSecret => Failure::BadArgument(
-            "no passphrase was given; type it at the prompt, or give it on stdin or in a file"
-                .to_owned(),
-        ),
+        KeyProblem::NoSecret => Failure::BadArgument(format!(
+            "no passphrase was given; type it at the prompt, or give it on stdin or with {option} FILE"
+        )),
         _ => Failure::BadArgument("what was given is no text".to_owned()),
     }
 }

@@ -128,16 +128,53 @@ fn typed_secret(question: &str) -> Result<SecretString, Failure> {
 
 /// Asks for a line that does not show: a passphrase, of any characters. Blanks around it are cut off.
 pub(crate) fn hidden(question: &str) -> Result<SecretString, Failure> {
+    hidden_by(question, hidden_line)
+}
+
+fn hidden_by(
+    question: &str,
+    hidden_line: impl Fn(&str) -> Result<Typed, Failure>,
+) -> Result<SecretString, Failure> {
     let _asked = Question::asked();
     loop {
         match hidden_line(&format!("{}: ", one_line(question)))? {
             Typed::Left => return Err(not_answered()),
             Typed::Lines => say("That is more than a line. Once more."),
             Typed::Line(line) => {
-                let line = std::str::from_utf8(&line).map_err(|_| not_answered())?;
-                return Ok(SecretString::from(line.trim()));
+                if let Ok(line) = std::str::from_utf8(&line) {
+                    return Ok(SecretString::from(line.trim()));
+                }
+                say("That is no text in UTF-8. Once more.");
             }
         }
+    }
+}
+
+/// Questions for what does not show, one after the other: from the first until this is dropped, nothing that is typed shows.
+#[derive(Debug)]
+pub(crate) struct HiddenQuestions {
+    /// `None` where the system has no room for it: each question then hides what is typed for itself.
+    #[cfg(unix)]
+    questions: Option<unix::Questions>,
+}
+
+impl HiddenQuestions {
+    pub(crate) fn begin() -> Self {
+        Self {
+            #[cfg(unix)]
+            questions: unix::Questions::begin(),
+        }
+    }
+
+    /// As [`hidden`].
+    pub(crate) fn ask(&self, question: &str) -> Result<SecretString, Failure> {
+        hidden_by(question, |question| {
+            #[cfg(unix)]
+            if let Some(questions) = &self.questions {
+                return questions.hidden_line(question);
+            }
+            hidden_line(question)
+        })
     }
 }
 

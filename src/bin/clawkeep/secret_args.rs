@@ -7,7 +7,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clawkeep::config::provider_variables;
 use clawkeep::crypto::PASSPHRASE_MIN;
-use clawkeep::domain::{ProviderId, begins_as_secret, is_random};
+use clawkeep::domain::{ProviderId, begins_as_secret, is_random, known_secret_in};
 
 use crate::args::command_words;
 use crate::failure::Failure;
@@ -17,6 +17,8 @@ use crate::ui::{one_line, shown_id};
 const HIDDEN: &str = "[hidden]";
 /// The commands that take a secret, or the groups of such commands.
 const TAKING: [&str; 3] = ["models auth", "init", "key"];
+/// The commands whose words are names of files.
+const FILES: [&str; 2] = ["backup", "import"];
 /// Parts of the names that people give to an option for a secret.
 const NAMES: [&str; 5] = ["key", "token", "secret", "pass", "code"];
 
@@ -40,10 +42,16 @@ impl Arguments {
         }
     }
 
-    /// Refuses a secret that would be stored or recorded in the place of an id.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        let mut parts = self.parts();
-        match self.takes_secret() && parts.any(begins_as_secret) {
+    /// Refuses a secret that would be stored, recorded or shown in the place of an id. The last `handed_on` words are another
+    /// program's.
+    pub(crate) fn check(&self, handed_on: usize) -> Result<(), Failure> {
+        let ours = Self {
+            command: self.command.clone(),
+            words: self.words[..self.words.len().saturating_sub(handed_on)].to_vec(),
+        };
+        let names_file = FILES.iter().any(|files| self.command.starts_with(files));
+        let mut parts = ours.parts();
+        match !names_file && parts.any(is_known_secret) {
             true => Err(Failure::SecretArgument),
             false => Ok(()),
         }
@@ -56,15 +64,20 @@ impl Arguments {
             _ => None,
         };
         let may_be_random = self.takes_secret() || self.names_passphrase();
-        let is_secret = |part: &&str| begins_as_secret(part) || (may_be_random && is_random(part));
-        let known: Vec<&str> = self.parts().filter(is_secret).collect();
+        let is_secret = |part: &&str| is_known_secret(part) || (may_be_random && is_random(part));
+        // Also of what is handed on: it is no error's to show.
+        let inside = self.words.iter().filter_map(|word| known_secret_in(word));
+        let known: Vec<&str> = parts_of(&self.words)
+            .filter(is_secret)
+            .chain(inside)
+            .collect();
         let quoted = clap.and_then(|error| self.refused_by_clap(error));
         let mut shown = text.to_owned();
         for secret in known.iter().copied().chain(quoted.as_deref()) {
             shown = hide(&shown, secret);
         }
         let is_why = match clap {
-            Some(error) => !known.is_empty() || self.names_secret(error),
+            Some(error) => self.parts().any(|part| is_secret(&part)) || self.names_secret(error),
             None => matches!(failure, Failure::SecretArgument),
         };
         if shown == text && !is_why {
@@ -82,17 +95,11 @@ impl Arguments {
         )
     }
 
-    /// The words, what follows a `=` in them, and what follows the hyphens of an option. Those
-    /// behind `--` are another program's, but in a command that takes a secret.
+    /// The parts of this program's words: those behind the `--` of `exec` are another program's.
     fn parts(&self) -> impl Iterator<Item = &str> {
-        let takes_secret = self.takes_secret();
-        let ours = move |word: &&String| takes_secret || *word != "--";
-        self.words.iter().take_while(ours).flat_map(|word| {
-            let value = word.split_once('=').map(|(_, value)| value);
-            [Some(word.trim_start_matches('-')), value]
-                .into_iter()
-                .flatten()
-        })
+        let ours = |word: &String| self.command != "exec" || word != "--";
+        let end = self.words.iter().position(|word| !ours(word));
+        parts_of(&self.words[..end.unwrap_or(self.words.len())])
     }
 
     fn takes_secret(&self) -> bool {
@@ -191,7 +198,7 @@ impl Arguments {
         };
         let is_plain = |value: &&str| {
             !value.is_empty()
-                && !begins_as_secret(value)
+                && !is_known_secret(value)
                 && value
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
@@ -199,6 +206,23 @@ impl Arguments {
         };
         value.filter(is_plain).unwrap_or("PROVIDER").to_owned()
     }
+}
+
+/// The words, what follows a `=` in them, and what follows the hyphens of an option.
+fn parts_of(words: &[String]) -> impl Iterator<Item = &str> {
+    words.iter().flat_map(|word| {
+        let value = word.split_once('=').map(|(_, value)| value);
+        [Some(word.trim_start_matches('-')), value]
+            .into_iter()
+            .flatten()
+    })
+}
+
+/// Whether a word begins as known secrets do, in any case, or has one in it: ids are stored and shown in lower case.
+fn is_known_secret(word: &str) -> bool {
+    begins_as_secret(word)
+        || begins_as_secret(&word.to_ascii_lowercase())
+        || known_secret_in(word).is_some()
 }
 
 /// Hides a word in a text that quotes it as it is, escaped, or cut off.
@@ -209,7 +233,20 @@ fn hide(text: &str, secret: &str) -> String {
     let (line, id) = (one_line(secret), shown_id(secret));
     [secret, &line, &id]
         .into_iter()
-        .fold(text.to_owned(), |text, form| text.replace(form, HIDDEN))
+        .fold(text.to_owned(), |text, form| replace(&text, form))
+}
+
+/// Hides a word in any case.
+fn replace(text: &str, secret: &str) -> String {
+    let (lower, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let mut shown = String::new();
+    let mut from = 0;
+    for (at, found) in lower.match_indices(&secret) {
+        shown.push_str(&text[from..at]);
+        shown.push_str(HIDDEN);
+        from = at + found.len();
+    }
+    shown + &text[from..]
 }
 
 #[cfg(test)]
@@ -233,6 +270,7 @@ mod tests {
             ("KEY=sk-proj-0123", "sk-proj-0123".to_owned()),
             ("--sk-proj-0123", "sk-proj-0123".to_owned()),
             (&long, shown_id(&long)),
+            ("SK-Proj-0123", "sk-proj-0123".to_owned()),
             ("sk-a\u{1b}bcd", "sk-a\\u001bbcd".to_owned()),
         ] {
             let text = format!("Error: there is no {quoted}\nSee the others");

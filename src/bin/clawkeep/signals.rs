@@ -55,8 +55,8 @@ mod unix {
     };
     use rustix::termios::tcgetpgrp;
     use signal_hook::consts::{
-        SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1,
-        SIGUSR2,
+        SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP,
+        SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
     };
     use signal_hook::iterator::backend::SignalDelivery;
     use signal_hook::iterator::exfiltrator::SignalOnly;
@@ -65,8 +65,11 @@ mod unix {
     /// What a hold holds back: Ctrl-C, a service manager's or `timeout`'s request, a terminal that
     /// is closed.
     const HELD: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
-    /// Other signals that end the program, and that a hidden question catches as well.
-    const ENDING: [i32; 4] = [SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2];
+    /// Other signals that end the program, and that a hidden question catches as well. Not those of faults of the program's own
+    /// (ILL, FPE, SEGV, BUS), to which it cannot return, and those that nobody sends to a program at a prompt (STKFLT, PWR, RT).
+    const ENDING: [i32; 10] = [
+        SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU, SIGVTALRM, SIGPROF,
+    ];
     /// The signals of the terminal to a background job that uses it.
     const BACKGROUND: [i32; 2] = [SIGTTIN, SIGTTOU];
     /// Signals that stop the program: Ctrl-Z, and those.
@@ -293,14 +296,20 @@ mod unix {
     }
 
     impl Caught {
-        /// Waits until a signal has come or `input` has something to read; whether it has.
-        pub(crate) fn wait_for(&self, input: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+        /// Waits until a signal has come or one of `inputs` has something to read; which have.
+        pub(crate) fn wait_for<const N: usize>(
+            &self,
+            inputs: [BorrowedFd<'_>; N],
+        ) -> rustix::io::Result<[bool; N]> {
             let signals = self.queue.get_read().as_fd();
-            let mut fds = [input, signals].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            let all = inputs.into_iter().chain([signals]);
+            let mut fds: Vec<PollFd<'_>> = all
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+                .collect();
             match poll(&mut fds, None) {
-                Err(Errno::INTR) => Ok(false),
+                Err(Errno::INTR) => Ok([false; N]),
                 Err(errno) => Err(errno),
-                Ok(_) => Ok(!fds[0].revents().is_empty()),
+                Ok(_) => Ok(std::array::from_fn(|at| !fds[at].revents().is_empty())),
             }
         }
 

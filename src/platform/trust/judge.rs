@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::accounts::Accounts;
 use super::mounts::Mounts;
-use super::refusal::{Fault, Obstacle, Refusal};
+use super::refusal::{Fault, Obstacle, Reach, Refusal};
 use super::{ALL, Admitted, Trust, WRITE};
 use crate::platform::FileError;
 use crate::platform::process::effective_uid;
@@ -117,7 +117,12 @@ impl Trust {
         let home = self.home.as_deref();
         let is_home =
             home.is_some_and(|home| fs::canonicalize(home).is_ok_and(|home| home == path));
-        FileError::Untrusted(Arc::new(Refusal::new(path, meta, why, (obstacle, is_home))))
+        let place = match is_home {
+            true => Reach::Home,
+            false if self.may_suggest_changing(path) => Reach::Own,
+            false => Reach::Elsewhere,
+        };
+        FileError::Untrusted(Arc::new(Refusal::new(path, meta, why, (obstacle, place))))
     }
 
     /// The mounts that this process sees, as of a second ago at most.

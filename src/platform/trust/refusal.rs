@@ -40,6 +40,17 @@ pub(super) enum Obstacle {
     AccessList,
 }
 
+/// Whose place a refused file lies in: a remedy changes no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It is the home directory.
+    Home,
+    /// It lies in the home directory, or where the vault does.
+    Own,
+    /// It is the system's, a device, or somebody else's.
+    Elsewhere,
+}
+
 /// What was refused: the file or the directory above it, whose it is and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -59,7 +70,7 @@ pub struct Refusal {
     pub uid: u32,
     /// Whether a secret was to be read.
     pub(in crate::platform) is_secret: bool,
-    is_home: bool,
+    reach: Reach,
     is_dir: bool,
     /// The argument of `chmod` that fixes it.
     change: &'static str,
@@ -72,7 +83,7 @@ impl Refusal {
         path: &Path,
         meta: &Metadata,
         (fault, change): (Fault, &'static str),
-        (obstacle, is_home): (Option<Obstacle>, bool),
+        (obstacle, reach): (Option<Obstacle>, Reach),
     ) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         Self {
@@ -84,7 +95,7 @@ impl Refusal {
             mode: meta.mode() & 0o1777,
             uid: crate::platform::process::effective_uid(),
             is_secret: false,
-            is_home,
+            reach,
             is_dir: meta.is_dir(),
             change,
             obstacle,
@@ -95,7 +106,22 @@ impl Refusal {
     #[must_use]
     pub fn is_fixed_by_chmod(&self) -> bool {
         let is_of_mode = !matches!(self.fault, Fault::Owner | Fault::Links(_));
-        is_of_mode && self.obstacle.is_none() && !self.is_shared_dir() && self.owner == self.uid
+        is_of_mode
+            && self.obstacle.is_none()
+            && !self.is_shared_dir()
+            && self.owner == self.uid
+            && !self.needs_another_file()
+    }
+
+    /// Whether [`Refusal::remedy`] is to name another file, since changing this one could break the machine.
+    #[must_use]
+    pub fn needs_another_file(&self) -> bool {
+        let is_secret = self.is_secret && !self.is_changed_by_this_user();
+        self.reach == Reach::Elsewhere
+            && self.fault != Fault::Owner
+            && !self.is_shared_dir()
+            && !matches!(self.obstacle, Some(Obstacle::NoModes { .. }))
+            && !is_secret
     }
 
     /// Whether this user may change its mode, or its owner, here.
@@ -132,7 +158,8 @@ impl Refusal {
         } else {
             "sudo "
         };
-        let own_home = if self.is_home {
+        let is_home = self.reach == Reach::Home;
+        let own_home = if is_home {
             ". To use root's own home: sudo -H clawkeep …"
         } else {
             ""
@@ -140,15 +167,27 @@ impl Refusal {
         let chmod = format!("{sudo}chmod {} {path}", self.change);
         match (self.fault, &self.obstacle) {
             _ if self.is_secret && !self.is_changed_by_this_user() => self.secret_remedy(),
-            (Fault::Owner, _) if self.is_home && uid != 0 => format!(
+            _ if self.needs_another_file() => "Name another file.".to_owned(),
+            (Fault::Owner, _) if is_home && uid != 0 => format!(
                 "HOME names another user's directory: set it to your own, or run the command as the owner: sudo -u '#{owner}' clawkeep …"
             ),
-            (Fault::Owner, _) if uid == 0 => format!(
-                "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: chown 0 {path}, or admit the owner: CLAWKEEP_TRUSTED=uid:{owner}{own_home}"
-            ),
-            (Fault::Owner, _) => format!(
+            (Fault::Owner, _) if uid == 0 => {
+                let chown = match self.reach {
+                    Reach::Own => format!("chown 0 {path}, or "),
+                    Reach::Home | Reach::Elsewhere => String::new(),
+                };
+                format!(
+                    "Run the command as the owner: sudo -u '#{owner}' clawkeep … (or: runuser -u \"$(id -nu {owner})\" -- clawkeep …). To use it as root: {chown}admit the owner: CLAWKEEP_TRUSTED=uid:{owner}{own_home}"
+                )
+            }
+            (Fault::Owner, _) if self.reach == Reach::Own => format!(
                 "If it is to be yours: sudo chown {uid} {path}. Else run the command as the owner: sudo -u '#{owner}' clawkeep …"
             ),
+            (Fault::Owner, _) => {
+                format!(
+                    "Name another file, or run the command as the owner: sudo -u '#{owner}' clawkeep …"
+                )
+            }
             (Fault::Links(_), _) => format!("Fix it with: rm {path}"),
             (_, Some(Obstacle::NoModes { point, kind })) => format!(
                 "chmod has no effect on {kind}: mount {} with uid={uid},umask=077, or keep the files on another disk.",

@@ -48,6 +48,11 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
+    /// How many words are the program's, its name included.
+    pub(crate) fn handed_on(&self) -> usize {
+        self.command.len()
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut wanted: Vec<Wanted> = self.profile.into_iter().map(Wanted::Profile).collect();
         for provider in self.provider {

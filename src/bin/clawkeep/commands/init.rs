@@ -14,7 +14,7 @@ use crate::passphrase::new_passphrase;
     after_help = "Examples:\n  clawkeep init                 keychain if one answers, else a key file\n  clawkeep init --key keyfile   on a server, without asking for a keychain"
 )]
 pub(crate) struct Init {
-    /// Where the key is kept [default: the keychain if one answers within 3 s, else a key file]
+    /// Where the key is kept [default: a passphrase if --passphrase-file or CLAWKEEP_PASSPHRASE_FILE names one, else the keychain if one answers within 3 s, else a key file]
     #[arg(long, value_enum, value_name = "KIND")]
     key: Option<KeyKind>,
 }
@@ -25,7 +25,7 @@ enum KeyKind {
     Keychain,
     /// A file that only you can read
     Keyfile,
-    /// A passphrase of 12 characters or more, asked for, or taken from --passphrase-file
+    /// A passphrase of 12 characters or more: from --passphrase-file or CLAWKEEP_PASSPHRASE_FILE, else asked for
     Passphrase,
 }
 
@@ -33,16 +33,18 @@ impl Init {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         check_absent(context)?; // nobody is asked in vain
         let choice = match self.key {
-            None => KeyChoice::Automatic,
+            None => context.first_key()?,
             Some(KeyKind::Keychain) => KeyChoice::Only(NewKey::Keychain),
             Some(KeyKind::Keyfile) => KeyChoice::Only(NewKey::Keyfile),
             Some(KeyKind::Passphrase) => {
                 harden(); // before there is a passphrase
-                let named = context.passphrases().named.as_ref();
-                KeyChoice::Only(NewKey::Passphrase(new_passphrase(
-                    named,
-                    "Passphrase of the new vault",
-                )?))
+                let passphrase = match context.passphrases().for_new_vault()? {
+                    Some(passphrase) => passphrase,
+                    None => {
+                        new_passphrase(None, "Passphrase of the new vault", "--passphrase-file")?
+                    }
+                };
+                KeyChoice::Only(NewKey::Passphrase(passphrase))
             }
         };
         let vault = context.layout.shorten_home(&context.layout.vault_file);

@@ -8,7 +8,7 @@ use clawkeep::vault::{AddedKey, KeyProblem, NewKey, UnlockedVault, Vault, VaultE
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::passphrase::{Named, new_passphrase};
+use crate::passphrase::{NEW_FILE, Named, new_passphrase};
 
 /// Add a key slot.
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ impl Add {
             Kind::Keyfile => NewKey::Keyfile,
             Kind::Recovery => NewKey::Recovery,
             Kind::Passphrase => {
-                NewKey::Passphrase(new_passphrase(given.as_ref(), "New passphrase")?)
+                NewKey::Passphrase(new_passphrase(given.as_ref(), "New passphrase", NEW_FILE)?)
             }
         };
         add(context, &mut vault, &new)

@@ -13,7 +13,7 @@ use super::key::tell_of_log;
 use super::key_add::in_lines;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::passphrase::{Named, new_passphrase};
+use crate::passphrase::{NEW_FILE, Named, new_passphrase};
 
 /// Replace the data key, and seal everything anew.
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ impl Rotate {
         }
         for slot in slots {
             let question = format!("New passphrase for key slot {slot}");
-            given.insert(slot, new_passphrase(named.as_ref(), &question)?);
+            given.insert(slot, new_passphrase(named.as_ref(), &question, NEW_FILE)?);
         }
         Ok(given)
     }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use clawkeep::platform::{Attribute, Cause};
+use clawkeep::platform::{Attribute, Cause, Trust};
 
+use super::another::move_away;
 use super::remedies::quoted;
 
 /// As much room as this is no full disk, in bytes.
@@ -83,17 +84,15 @@ pub(crate) fn remedy_of(cause: &Cause) -> String {
                 quoted(path)
             )
         }
-        Cause::Directory { path } => format!(
-            "A directory is there. Move it away: mv {0} {0}.aside",
-            quoted(path)
-        ),
+        Cause::Directory { path } => format!("A directory is there. {}", move_away(path)),
         Cause::Special { path } => format!(
-            "A socket, a FIFO or a device is there. Name another file, or move it away: mv {0} {0}.aside",
-            quoted(path)
+            "A socket, a FIFO or a device is there. {}",
+            move_away(path)
         ),
         Cause::NotADirectory { path } => format!(
-            "{0} is a file, where a directory is needed. Name another place, or move it away: mv {0} {0}.aside",
-            quoted(path)
+            "{} is a file, where a directory is needed. {}",
+            quoted(path),
+            move_away(path)
         ),
         Cause::NameTooLong => "Name a place with a shorter path.".to_owned(),
         Cause::LinkLoop { path } => format!(
@@ -123,15 +122,12 @@ pub(crate) fn remedy_of(cause: &Cause) -> String {
             "It is on another file system than its directory. Mount the whole directory instead: {}",
             quoted(path.parent().unwrap_or(path))
         ),
-        Cause::Exists { path } => format!(
-            "Name another file, or move that one away: mv {0} {0}.aside",
-            quoted(path)
-        ),
+        Cause::Exists { path } => format!("Something is there. {}", move_away(path)),
         Cause::NotFound { .. } => {
             "Name a file that is there, in a directory that is there.".to_owned()
         }
         // One that a later version of the library tells apart.
-        _ => "Mend what the system refuses, and run the command again.".to_owned(),
+        _ => "Correct what the system refuses, and run the command again.".to_owned(),
     }
 }
 
@@ -140,8 +136,8 @@ fn attribute_remedy(path: &Path, attribute: Attribute, may_remove: bool) -> Stri
         Attribute::Immutable => ("immutable", 'i'),
         Attribute::AppendOnly => ("append-only", 'a'),
     };
-    let path = quoted(path);
-    if may_remove {
+    let (place, path) = (path, quoted(path));
+    if may_remove && Trust::current().may_suggest_moving(place) {
         return format!("{path} has the attribute {name}. Remove it with: chattr -{letter} {path}");
     }
     format!(
@@ -234,8 +230,8 @@ mod tests {
             ),
             (Cause::InUse { path: path() }, &["fuser -vm /m/d/f"]),
             (
-                attribute(Attribute::Immutable, true),
-                &["immutable", "chattr -i /m/d/f"],
+                attribute(Attribute::Immutable, true), // not in the home directory
+                &["immutable", "Ask the administrator", "lsattr -d /m/d/f"],
             ),
             (
                 attribute(Attribute::AppendOnly, false),
@@ -244,7 +240,7 @@ mod tests {
             (Cause::Denied { path: path() }, &["ls -ld /m/d /m/d/f"]),
             (
                 Cause::Directory { path: path() },
-                &["mv /m/d/f /m/d/f.aside"],
+                &["A directory is there. Name another file."],
             ),
             (Cause::NotADirectory { path: path() }, &["is a file"]),
             (Cause::Device { mount: mount() }, &["kernel's log"]),

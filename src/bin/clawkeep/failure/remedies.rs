@@ -10,6 +10,7 @@ use clawkeep::platform::{
 use clawkeep::sync::SyncError;
 use clawkeep::vault::{BackupError, KEYCHAIN, KeyProblem, ReadOnlyReason, VaultError};
 
+use super::another::{move_away, named_by, refusal_remedy};
 use super::causes::remedy_of;
 use super::keychain::keychain_remedy;
 
@@ -212,8 +213,14 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return "The vault was modified outside clawkeep. Use another of its keys, or put back a backup.".to_owned();
     }
     if any(|problem| matches!(problem, KeyProblem::NoSecret)) {
-        return "Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
-            .to_owned();
+        let has_file = any(|problem| matches!(problem, KeyProblem::NoKeyFile { .. }));
+        let also = match has_file {
+            true => "It has another key slot, for a passphrase or recovery code. ",
+            false => "",
+        };
+        return format!(
+            "{also}Run it at a terminal, or give the passphrase or a recovery code with --passphrase-file FILE (or CLAWKEEP_PASSPHRASE_FILE). A key file or keychain that the vault has will do too."
+        );
     }
     if any(|problem| match problem {
         KeyProblem::NotInKeychain { .. } => true,
@@ -230,21 +237,22 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
         return keychain_remedy(error);
     }
     format!(
-        "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new key can open this vault."
+        "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new key can open this vault{}.",
+        match problems {
+            [KeyProblem::NoKeyFile { .. }] => ", and it has no other key slot",
+            _ => "",
+        }
     )
 }
 
 pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
     Some(match error {
-        FileError::Untrusted(refusal) => refusal.remedy(),
+        FileError::Untrusted(refusal) => refusal_remedy(refusal),
         FileError::Symlink { path } => {
             format!("Name the file itself instead of {}.", path.display())
         }
         FileError::NotRegular { path } | FileError::TooLarge { path, .. } => {
-            format!(
-                "Nothing was changed. Move it away: mv {0} {0}.aside",
-                quoted(path)
-            )
+            format!("Nothing was changed. {}", move_away(path))
         }
         FileError::MountedFile { path } => {
             let path = path.to_owned();
@@ -271,13 +279,12 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
     })
 }
 
-/// The home directory, where that is why nothing could be made at `path`: it is not there, or not this user's, as in a
-/// container that runs as a user without an account.
+/// The home directory, where that is why nothing could be made at `path` in it: it is not there, or not this user's, as in a
+/// container that runs as a user without an account. A path that the user named says itself where it is.
 fn closed_home(path: &Path) -> Option<&'static Path> {
     let home = Trust::current().home()?;
-    let is_below = path.starts_with(home) || home.starts_with(path);
     let is_ours = Permissions::of(home).is_some_and(|found| found.is_dir && found.is_ours);
-    (is_below && !is_ours).then_some(home)
+    (path.starts_with(home) && !is_ours && named_by(path).is_none()).then_some(home)
 }
 
 /// Where no cause is known: what people can find out themselves.

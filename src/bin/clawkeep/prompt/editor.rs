@@ -104,7 +104,18 @@ impl Editor {
         };
         let sequence = &self.line[from + at..];
         let is_complete = match sequence {
-            [_, b'O', _] => true,
+            // With modifiers: Konsole.
+            [_, b'O', modifiers @ .., last] => {
+                modifiers.iter().all(u8::is_ascii_digit) && !last.is_ascii_digit()
+            }
+            // Linux's console: F1 to F5.
+            [_, b'[', b'[', rest @ ..] => rest.len() == 1,
+            // A mouse's button, column and row.
+            [_, b'[', b'M', rest @ ..] => rest.len() == 3,
+            // rxvt, with Shift.
+            [_, b'[', number @ .., b'$'] => {
+                !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+            }
             [_, b'[', parameters @ .., 0x40..=0x7e] => {
                 parameters.iter().all(|byte| (0x20..0x40).contains(byte))
             }
@@ -169,6 +180,11 @@ mod tests {
             ("on\u{4}e\r", "one"),
             ("a\u{16}\u{3}b\u{16}\u{16}\r", "a\u{3}b\u{16}"),
             ("o\u{1b}[An\u{1b}[1;5C\u{1b}OPe\u{1b}[3~\r", "one"),
+            (
+                "o\u{1b}[[An\u{1b}O2Pe\u{1b}[M#53\u{1b}[7$\u{1b}O5A\r",
+                "one",
+            ),
+            ("one\u{1b}[1\r", "one\u{1b}[1"), // refused, as a control character
             ("\u{1b}[200~one\u{1b}[201~\r", "one"),
             ("\u{1b}[200~o\u{1b}[Ane\u{1b}[201~\r", "o\u{1b}[Ane"),
             ("\u{1b}[200~one\rtwo\u{15}\u{1b}[201~\r", "one\rtwo\u{15}"),

@@ -1,0 +1,114 @@
+//! Commands that move or change a file: suggested only for files of this user's. Else another file is to be named, with the
+//! option or variable that named this one.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clawkeep::platform::{Refusal, Trust};
+
+use super::remedies::quoted;
+
+/// The options that name a file or directory.
+const OPTIONS: [&str; 7] = [
+    "--vault",
+    "--state-dir",
+    "--to",
+    "--dir",
+    "--passphrase-file",
+    "--new-passphrase-file",
+    "--head",
+];
+/// The variables that do.
+const VARIABLES: [&str; 10] = [
+    "CLAWKEEP_VAULT",
+    "CLAWDBOT_STATE_DIR",
+    "CLAWDIS_STATE_DIR",
+    "CLAWDBOT_CONFIG_PATH",
+    "CLAWDBOT_OAUTH_DIR",
+    "CLAWKEEP_KEY_FILE",
+    "CLAWKEEP_PASSPHRASE_FILE",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+    "XDG_DATA_HOME",
+];
+
+/// How to have `path` out of the way: by moving it, or by naming another file. A sentence.
+pub(super) fn move_away(path: &Path) -> String {
+    match Trust::current().may_suggest_moving(path) {
+        true => format!("Move it away: mv {0} {0}.aside", quoted(path)),
+        false => name_another(path),
+    }
+}
+
+/// What to do about a file that somebody else can have changed.
+pub(super) fn refusal_remedy(refusal: &Refusal) -> String {
+    match refusal.needs_another_file() {
+        true => name_another(refusal.asked.as_deref().unwrap_or(&refusal.path)),
+        false => refusal.remedy(),
+    }
+}
+
+/// Asks for another file, with the option or variable that named this one where that is known.
+pub(super) fn name_another(path: &Path) -> String {
+    match named_by(path) {
+        Some(name) => format!("Name another file, with {name}."),
+        None => "Name another file.".to_owned(),
+    }
+}
+
+/// The option of this process, or the variable, that named a path or a directory on the way to it.
+pub(super) fn named_by(path: &Path) -> Option<String> {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let variable = |name: &str| std::env::var_os(name);
+    name_of(path, &words, variable)
+}
+
+fn name_of(
+    path: &Path,
+    words: &[OsString],
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<String> {
+    let leads_there = |value: PathBuf| {
+        std::path::absolute(value).is_ok_and(|value| path == value || path.starts_with(&value))
+    };
+    let after = words.iter().skip(1).map(Some).chain([None]);
+    for (word, next) in words
+        .iter()
+        .zip(after)
+        .take_while(|(word, _)| *word != "--")
+    {
+        let text = word.to_string_lossy();
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.into())),
+            None => (&*text, next.map(PathBuf::from)),
+        };
+        if OPTIONS.contains(&name) && value.is_some_and(leads_there) {
+            return Some(name.to_owned());
+        }
+    }
+    let is_it = |name: &&&str| variable(name).is_some_and(|value| leads_there(value.into()));
+    VARIABLES.iter().find(is_it).map(|name| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_named_a_path_is_found() {
+        for (path, words, named) in [
+            ("/tmp", &["--vault", "/tmp", "status"][..], Some("--vault")),
+            ("/tmp", &["--vault=/tmp"], Some("--vault")),
+            ("/tmp/a", &["--state-dir", "/tmp"], Some("--state-dir")),
+            ("/tmp", &["--vault", "/tmp/key"], None),
+            ("/tmp", &["exec", "--", "tar", "--to", "/tmp"], None),
+            ("/dev/null", &["sync"], Some("CLAWKEEP_VAULT")),
+            ("/tmp", &["sync", "--vault"], None),
+        ] {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let variable = |name: &str| (name == "CLAWKEEP_VAULT").then(|| "/dev/null".into());
+            let found = name_of(Path::new(path), &words, variable);
+            assert_eq!(found.as_deref(), named, "{path} {words:?}");
+        }
+    }
+}
