@@ -32,6 +32,7 @@ impl Trust {
     /// not, whatever `--vault` names there. Neither directory is in itself, nor is what the home directory lies in.
     #[must_use]
     pub fn is_in_own_place(&self, path: &Path) -> bool {
+        let path = std::path::absolute(path).unwrap_or_default();
         let (Some(Ok(above)), Some(name)) = (path.parent().map(fs::canonicalize), path.file_name())
         else {
             return false; // the root, or a path that ends in `..`
