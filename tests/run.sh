@@ -20,6 +20,7 @@ cd "$(dirname "$0")/.."
 # What no package brings. The tests name these too.
 may_be_skipped='
 root          the tests run as an ordinary user
+mknod         the kernel makes no device nodes, as in a container without CAP_MKNOD
 namespaces    the kernel refuses new namespaces, as in some containers and in a chroot
 user-systemd  systemd does not start for a user, as in most containers
 shm           there is no /dev/shm

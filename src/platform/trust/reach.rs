@@ -29,9 +29,10 @@ impl Trust {
     }
 
     /// Whether a path lies below the home directory, or below the vault's directory where that is this user's alone: `/etc` is
-    /// not, whatever `--vault` names there. Neither directory is in itself.
+    /// not, whatever `--vault` names there. Neither directory is in itself, nor is what the home directory lies in.
     #[must_use]
     pub fn is_in_own_place(&self, path: &Path) -> bool {
+        let path = std::path::absolute(path).unwrap_or_default();
         let (Some(Ok(above)), Some(name)) = (path.parent().map(fs::canonicalize), path.file_name())
         else {
             return false; // the root, or a path that ends in `..`
@@ -41,6 +42,10 @@ impl Trust {
             let dir = fs::canonicalize(dir).unwrap_or_default();
             dir.parent().is_some() && real != dir && real.starts_with(&dir)
         };
+        let home = self.home().and_then(|home| fs::canonicalize(home).ok());
+        if home.is_some_and(|home| home.starts_with(&real)) {
+            return false;
+        }
         let vault_dir = self.vault_file.as_deref().and_then(Path::parent);
         self.home().is_some_and(is_in) || vault_dir.is_some_and(|dir| is_private(dir) && is_in(dir))
     }

@@ -239,7 +239,8 @@ fn key_remedy(vault: &str, problems: &[KeyProblem]) -> String {
     format!(
         "Put the key file {vault}.key back from a copy, or name it with CLAWKEEP_KEY_FILE. No new key can open this vault{}.",
         match problems {
-            [KeyProblem::NoKeyFile { .. }] => ", and it has no other key slot",
+            [KeyProblem::NoKeyFile { .. } | KeyProblem::WrongKey { .. }] =>
+                ", and it has no other key slot",
             _ => "",
         }
     )
