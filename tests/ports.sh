@@ -43,7 +43,9 @@ install() {
 }
 # Installs Debian packages. Where that fails, sets `why`.
 need() {
-    dpkg -s "$@" > /dev/null 2>&1 && return
+    local installed
+    installed=$(dpkg-query -W -f '${db:Status-Status}\n' "$@" 2> /dev/null | grep -cx installed)
+    [ "$installed" != $# ] || return 0
     echo "apt-get install $*"
     if ! command -v apt-get > /dev/null; then
         why="$* not installed, and there is no apt-get here"
