@@ -51,6 +51,7 @@ mod many_agents;
 mod monitor;
 mod one_damaged_row;
 mod openclaw_guard;
+mod passphrase_files;
 mod paths_outside;
 mod permissions;
 mod progress;

@@ -33,8 +33,8 @@ pub(crate) enum Named {
 #[derive(Debug)]
 pub(crate) struct Passphrases {
     pub(crate) named: Option<Named>,
-    /// Where one may lie all the time, and what others must not do with it: read it, or where a service manager wrote it, change it.
-    standing: Vec<(PathBuf, Access)>,
+    /// Where one may lie all the time: what `CLAWKEEP_PASSPHRASE_FILE` names, a credential of the service manager.
+    standing: Vec<PathBuf>,
     /// What the person is asked for.
     vault: String,
     tries: Cell<u32>,
@@ -43,16 +43,11 @@ pub(crate) struct Passphrases {
 
 impl Passphrases {
     pub(crate) fn new(layout: &Layout, named: Option<Named>) -> Self {
-        let own = layout
-            .passphrase_file()
-            .map(|path| (path.to_owned(), Access::Secret));
+        let own = layout.passphrase_file().map(Path::to_owned);
         let credential = layout
             .credential_passphrase_file()
             .filter(|path| exists(path));
-        let standing = own
-            .into_iter()
-            .chain(credential.map(|path| (path, Access::Read)))
-            .collect();
+        let standing = own.into_iter().chain(credential).collect();
         Self {
             named,
             standing,
@@ -80,11 +75,8 @@ impl SecretSource for Passphrases {
         let standing = usize::try_from(attempt)
             .ok()
             .and_then(|at| self.standing.get(at));
-        if let Some((path, access)) = standing {
-            let contents = read_trusted(path, *access, FILE_MAX as u64)?;
-            let contents =
-                contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
-            return text(&contents.bytes).map(Some);
+        if let Some(path) = standing {
+            return read_file(path).map(Some);
         }
         if !prompt::hidden_is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
         {
@@ -127,21 +119,42 @@ impl Named {
             Self::File(path) => path.clone(),
             Self::Descriptor(number) => PathBuf::from(format!("/dev/fd/{number}")),
         };
-        // What is a file must be nobody else's to read; a pipe is what its writer made of it.
-        let is_file = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file());
-        let is_named = match self {
-            Self::File(name) => is_file && name != Path::new("-"),
-            Self::Descriptor(_) => false, // what was redirected is the shell's
-        };
-        if is_named && let Some(contents) = read_trusted(&path, Access::Secret, FILE_MAX as u64)? {
-            return text(&contents.bytes);
+        match self {
+            Self::File(name) if name != Path::new("-") => read_file(&path),
+            _ => read_stream(&path), // what was redirected is the shell's
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
-        File::open(&path)
-            .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
-            .map_err(|error| unreadable(&path, error))?;
-        text(&bytes)
     }
+}
+
+/// Reads a passphrase from a file that a person, a variable or the service manager named. Whoever named it, it is a regular
+/// file that nobody else can read or change; or an open descriptor of this process, as `<(...)` names one.
+fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let is_stream = is_own_descriptor(path) && !is_file;
+    if !is_stream && let Some(contents) = read_trusted(path, Access::Secret, FILE_MAX as u64)? {
+        return text(&contents.bytes);
+    }
+    if is_own_descriptor(path) {
+        return read_stream(path); // a pipe, or a file without a name
+    }
+    Err(unreadable(path, io::ErrorKind::NotFound.into()))
+}
+
+/// Reads a passphrase from a descriptor that this process was started with, to its end.
+fn read_stream(path: &Path) -> Result<SecretString, KeyProblem> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
+    File::open(path)
+        .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(path, error))?;
+    text(&bytes)
+}
+
+/// Whether a path names an open descriptor of this process by the system's own names for them.
+fn is_own_descriptor(path: &Path) -> bool {
+    let is_number = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let is_in = |dir: &str| path.parent() == Some(Path::new(dir));
+    path == Path::new("/dev/stdin")
+        || ((is_in("/dev/fd") || is_in("/proc/self/fd")) && path.file_name().is_some_and(is_number))
 }
 
 fn unreadable(path: &Path, source: io::Error) -> KeyProblem {

@@ -242,7 +242,7 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
         }
         FileError::NotRegular { path } | FileError::TooLarge { path, .. } => {
             format!(
-                "Nothing was changed. Move it away: mv {0} {0}.aside",
+                "Nothing was changed. Name a regular file, or move it away: mv {0} {0}.aside",
                 quoted(path)
             )
         }
