@@ -61,6 +61,8 @@ pub struct Env {
     variables: BTreeMap<OsString, OsString>,
     account_home: Option<PathBuf>,
     from_shell: Vec<&'static str>,
+    /// Whether paths are read as the reference gateway reads them.
+    is_stand_in: bool,
 }
 
 impl fmt::Debug for Env {
@@ -77,7 +79,15 @@ impl Env {
             variables: (pairs.map(|(name, value)| (name.into(), value.into()))).collect(),
             account_home: None,
             from_shell: Vec::new(),
+            is_stand_in: false,
         }
+    }
+
+    /// Reads the gateway's paths without surrounding space, as the reference does: for a process that stands in for it.
+    #[must_use]
+    pub fn of_stand_in(mut self, is_stand_in: bool) -> Self {
+        self.is_stand_in = is_stand_in;
+        self
     }
 
     /// Sets the home directory that the user database has for this user: it counts where `HOME` is not set.
@@ -197,14 +207,22 @@ impl Env {
             .filter(|value| !value.is_empty())
     }
 
-    /// The path in a variable, byte for byte but for surrounding space; one of nothing but space counts as unset.
+    /// The path in a variable, byte for byte: `/a` and `/a ` are two directories. One of nothing but space counts as unset. A process that
+    /// stands in for the gateway leaves out the space around the gateway's own variables.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<&Path> {
         let value = self.raw(name)?;
-        let value = value
+        let trimmed = value
             .to_str()
             .map_or_else(|| trim(value), |text| OsStr::new(text.trim()));
-        (!value.is_empty()).then_some(Path::new(value))
+        // The reference takes HOME from the system, and knows none of ours.
+        let is_gateways = name != "HOME" && name != "USERPROFILE" && !name.starts_with("CLAWKEEP_");
+        let path = if self.is_stand_in && is_gateways {
+            trimmed
+        } else {
+            value
+        };
+        (!trimmed.is_empty()).then_some(Path::new(path))
     }
 
     /// Whether a switch is on: `1`, `true`, `yes` or `on` in any case, as the reference reads switches.
@@ -317,6 +335,11 @@ mod tests {
         let env =
             Env::from_pairs(pairs.map(|(name, value)| (bytes(name.as_bytes()), bytes(value))));
         let path = |name| env.path(name).map(|path| path.as_os_str().as_bytes());
+        assert_eq!(path("A"), Some(&b" /caf\xe9 "[..]));
+        assert_eq!((path("B"), path("D"), path("E")), (None, None, None));
+        assert_eq!(path("C"), Some(&b" /a b\n%\"' "[..]));
+        let gateway = env.clone().of_stand_in(true);
+        let path = |name| gateway.path(name).map(|path| path.as_os_str().as_bytes());
         assert_eq!(path("A"), Some(&b"/caf\xe9"[..]));
         assert_eq!((path("B"), path("D"), path("E")), (None, None, None));
         assert_eq!(path("C"), Some(&b"/a b\n%\"'"[..]));

@@ -493,6 +493,25 @@ mod tests {
     }
 
     #[test]
+    fn space_around_a_path_is_part_of_it_under_our_own_name() {
+        let pairs = [
+            ("HOME", "/home/ana "),
+            ("CLAWDBOT_STATE_DIR", "/s "),
+            ("CLAWKEEP_VAULT", "/v "),
+            ("CLAWKEEP_KEY_FILE", "/k "),
+        ];
+        let env = Env::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for (is_stand_in, state_dir) in [(false, "/s "), (true, "/s")] {
+            let env = env.clone().of_stand_in(is_stand_in);
+            let layout = Layout::resolve(&env, &Overrides::default(), Path::new("/work")).unwrap();
+            assert_eq!(layout.home.as_os_str(), "/home/ana ");
+            assert_eq!(layout.state_dir.as_os_str(), state_dir);
+            assert_eq!(layout.vault_file.as_os_str(), "/v ");
+            assert_eq!(layout.named_key_file().unwrap().as_os_str(), "/k ");
+        }
+    }
+
+    #[test]
     fn key_files_lie_where_they_are_named() {
         let layout = layout(&[
             ("CREDENTIALS_DIRECTORY", "/run/c"),
@@ -511,7 +530,7 @@ mod tests {
     #[test]
     fn variables_that_say_something_of_their_own_are_handed_on() {
         let pairs = [
-            ("CLAWDBOT_STATE_DIR", " ~/.clawdbot "),
+            ("CLAWDBOT_STATE_DIR", "~/.clawdbot"),
             ("CLAWDIS_STATE_DIR", "/not/looked/at"),
             ("CLAWKEEP_VAULT", "v.db"),
             ("CLAWDBOT_AGENT_DIR", ""),

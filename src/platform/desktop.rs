@@ -46,7 +46,7 @@ pub fn show(
 
     use super::threads::{check_bus_limits, start_thread};
 
-    if bus == SessionBus::Absent {
+    if !bus.is_reachable() {
         return Err(DesktopFault::NoBus); // zbus would otherwise look for one elsewhere
     }
     let (title, body) = (title.to_owned(), body.to_owned());

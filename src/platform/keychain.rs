@@ -5,6 +5,7 @@
 //! Which key an item should hold, and whether it does, is for the caller to know: an item can be replaced by
 //! any program of the same user.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -164,6 +165,40 @@ pub enum SessionBus {
     Absent,
 }
 
+/// The variable with the address of the session bus. Source: D-Bus Specification.
+pub const BUS_VARIABLE: &str = "DBUS_SESSION_BUS_ADDRESS";
+
+/// Kinds of addresses for which a program is started, with this process's environment: that names files with keys.
+/// Source: D-Bus Specification, "Transports".
+const PROGRAM_KINDS: [&str; 3] = ["unixexec", "autolaunch", "launchd"];
+
+impl SessionBus {
+    /// What an address leads to: no bus, if one of its alternatives starts a program.
+    #[must_use]
+    pub fn at(address: &OsStr) -> Self {
+        let address = address.to_string_lossy();
+        let mut kinds = address
+            .split(';')
+            .filter_map(|one| Some(one.split_once(':')?.0.trim()));
+        let is_program = |kind: &str| {
+            PROGRAM_KINDS
+                .iter()
+                .any(|program| kind.eq_ignore_ascii_case(program))
+        };
+        if kinds.any(is_program) {
+            Self::Absent
+        } else {
+            Self::Present
+        }
+    }
+
+    /// Whether zbus may be asked, which finds the address in the process's environment by itself.
+    pub(super) fn is_reachable(self) -> bool {
+        let address = std::env::var_os(BUS_VARIABLE);
+        self == Self::Present && address.is_none_or(|address| Self::at(&address) == Self::Present)
+    }
+}
+
 /// The keychain of this operating system and user.
 ///
 /// Each call has a connection of its own, on a thread of its own. Where the deadline passes, that thread is left behind
@@ -223,7 +258,7 @@ impl SystemKeychain {
     }
 
     fn is_reachable(&self) -> bool {
-        !system::NEEDS_SESSION_BUS || self.bus == SessionBus::Present
+        !system::NEEDS_SESSION_BUS || self.bus.is_reachable()
     }
 
     /// Does `work` on the item of `account`; an answer that nobody waits for any more goes to `too_late`.
@@ -370,6 +405,27 @@ mod tests {
             Reason::new("é".repeat(300)).to_string().chars().count(),
             128
         );
+    }
+
+    #[test]
+    fn an_address_that_starts_a_program_is_no_bus() {
+        let at = |address: &str| SessionBus::at(OsStr::new(address));
+        for program in [
+            "unixexec:path=/tmp/x",
+            "autolaunch:",
+            "launchd:env=X",
+            "unix:path=/run/user/7/bus;unixexec:path=/tmp/x",
+            " unixexec:path=/tmp/x",
+        ] {
+            assert_eq!(at(program), SessionBus::Absent, "{program}");
+        }
+        for bus in [
+            "unix:path=/run/user/7/bus,guid=unixexec:",
+            "tcp:host=h,port=1",
+            "nonsense",
+        ] {
+            assert_eq!(at(bus), SessionBus::Present, "{bus}");
+        }
     }
 
     #[test]

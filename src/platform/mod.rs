@@ -43,8 +43,8 @@ pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
 pub use process::{
-    Actor, FileMask, Resident, effective_uid, harden, keep_from_children, open_files_max,
-    restrict_new_files, running_programs,
+    Actor, FileMask, Resident, effective_uid, forbid_core_dump, harden, keep_from_children,
+    open_files_max, restrict_new_files, running_programs, with_stack,
 };
 pub use replace::{
     Found, Replaced, Replacement, put_link, rename_to_free_name, replace_file, still_has, withdraw,

@@ -131,6 +131,47 @@ fn running_name(_id: u32, _names: &[&str], _command: &str) -> Option<String> {
     None
 }
 
+/// Forbids a core dump of this process, which would have the secrets of its environment in it, before anything can fail. A program
+/// that takes this one's place, or is started by it, keeps its own limit on Linux. Best effort, as [`harden`].
+pub fn forbid_core_dump() {
+    #[cfg(target_os = "linux")]
+    {
+        // Ends with execve(2). Source: PR_SET_DUMPABLE(2const), core(5).
+        let _ =
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
+    #[cfg(all(unix, not(target_os = "linux")))]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Core).maximum;
+        let current = Some(0);
+        let _ = setrlimit(Resource::Core, Rlimit { current, maximum });
+    }
+}
+
+/// How much stack the program's work may take, in bytes: what Rust gives a thread.
+#[cfg(unix)]
+const STACK: u64 = 2 << 20;
+
+/// Does `work` on a stack of at least 2 MiB: in this thread, or where the limit on its stack (`ulimit -s`) is below that, in a thread of
+/// its own. Where none can be started, `work` is done here all the same.
+pub fn with_stack<T: Send + 'static>(work: fn() -> T) -> T {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit};
+        let is_small = getrlimit(Resource::Stack)
+            .current
+            .is_some_and(|limit| limit < STACK);
+        if is_small && let Ok(thread) = super::threads::start_thread("main", work) {
+            match thread.join() {
+                Ok(done) => return done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    }
+    work()
+}
+
 /// Forbids core dumps and, on Linux, attaching to this process. To be called before the first key is read.
 /// Best effort: where the system refuses, the process goes on.
 pub fn harden() {

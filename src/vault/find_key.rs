@@ -26,16 +26,9 @@ const WORK_MAX: u64 = Argon2id::WORK_MAX;
 const RENEWED: &str = ".new";
 
 /// Reads the key file at `path`; `None` when there is none. A link is refused, since a renewed key takes the place of the
-/// file, unless it leads to a mounted secret. `forbidden`
-/// is the permission bits of others that it must not have: `0o022` for one that a service manager wrote, which may show others' bits
-/// of its own access list.
-pub(super) fn from_file(path: &Path, forbidden: u32) -> Result<Option<SlotKey>, KeyProblem> {
-    let access = if forbidden & 0o055 == 0 {
-        Access::Read
-    } else {
-        Access::Secret
-    };
-    let Some(contents) = read_secret(path, access, KEYFILE_LIMIT)? else {
+/// file, unless it leads to a mounted secret.
+pub(super) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
+    let Some(contents) = read_secret(path, Access::Secret, KEYFILE_LIMIT)? else {
         return Ok(None);
     };
     let not_one = || KeyProblem::NotAKeyFile {
@@ -66,9 +59,9 @@ pub(super) fn from_files(
     vault: VaultId,
     slot: &SlotRecord,
 ) -> Result<FoundFile, KeyProblem> {
-    for (place, forbidden) in sources.keyfiles(vault) {
+    for place in sources.keyfiles(vault) {
         let is_right = |key: &SlotKey| slot.accepts(vault, key);
-        let there = from_file(&place, forbidden)?;
+        let there = from_file(&place)?;
         let is_there = there.is_some();
         if let Some(key) = there.filter(is_right) {
             return Ok(FoundFile {
@@ -77,7 +70,7 @@ pub(super) fn from_files(
                 is_renewed: false,
             });
         }
-        if let Ok(Some(key)) = from_file(&renewed(&place), forbidden)
+        if let Ok(Some(key)) = from_file(&renewed(&place))
             && is_right(&key)
         {
             return Ok(FoundFile {

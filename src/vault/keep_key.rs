@@ -118,12 +118,12 @@ pub(super) fn as_code() -> Result<Kept, VaultError> {
 
 /// A key file that the user or the service manager provides is used as it is; else a new one is written.
 fn keep_in_file(sources: &KeySources<'_>, vault: VaultId) -> Result<Kept, VaultError> {
-    for (path, forbidden) in [
-        (&sources.named_keyfile, 0o077),
-        (&sources.credential_keyfile, 0o022),
-    ] {
-        let Some(path) = path else { continue };
-        if let Some(key) = from_file(path, forbidden).map_err(VaultError::KeyNotKept)? {
+    for path in sources
+        .named_keyfile
+        .iter()
+        .chain(&sources.credential_keyfile)
+    {
+        if let Some(key) = from_file(path).map_err(VaultError::KeyNotKept)? {
             return Ok(Kept {
                 keyfile: Some(path.clone()),
                 provided: true,

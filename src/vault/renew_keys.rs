@@ -207,7 +207,7 @@ pub(super) fn finish_keyfile(vault_file: &Path, vault: VaultId, slot: &SlotRecor
 /// opens older copies of the vault. To be called under the vault's lock.
 fn put_in_place(vault: VaultId, slot: &SlotRecord, place: &Path) -> Result<(), VaultError> {
     let is_right = |path: &Path| {
-        let key = from_file(path, 0o077).ok().flatten();
+        let key = from_file(path).ok().flatten();
         key.is_some_and(|key| slot.accepts(vault, &key))
     };
     let new = renewed(place);

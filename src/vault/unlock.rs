@@ -41,7 +41,7 @@ pub trait SecretSource {
 pub struct KeySources<'a> {
     /// A key file named by the user: if it is there, no other is looked at.
     pub named_keyfile: Option<PathBuf>,
-    /// The service manager's credential, whose directory is the manager's to protect.
+    /// The service manager's credential.
     pub credential_keyfile: Option<PathBuf>,
     /// Where this program keeps key files: one a vault, named by its id.
     pub keyfile_dir: PathBuf,
@@ -81,18 +81,10 @@ impl KeySources<'_> {
         self.keyfile_dir.join(format!("{vault}.key"))
     }
 
-    /// The places to look at and the permission bits each must not have. A service manager's credential may show the
-    /// group bits of an access list, which only it sets.
-    pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<(PathBuf, u32)> {
-        let named = self.named_keyfile.iter().map(|path| (path.clone(), 0o077));
-        let credential = self
-            .credential_keyfile
-            .iter()
-            .map(|path| (path.clone(), 0o022));
-        named
-            .chain(credential)
-            .chain([(self.own_keyfile(vault), 0o077)])
-            .collect()
+    /// The places to look at, in order. One rule holds for all of them, whoever named them.
+    pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
+        let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
+        named.cloned().chain([self.own_keyfile(vault)]).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::damage::chmod;
 use crate::support::home::{Home, Run};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
@@ -112,4 +113,22 @@ fn dotenv_files_set_keys_and_nothing_else() {
         "sk-test-...76543210"
     );
     assert!(home.at(".clawdbot/vault.db").exists());
+}
+
+/// An address of a bus that starts a program is not followed: that program would get an environment which says where the key is.
+#[test]
+fn no_address_of_a_bus_starts_a_program() {
+    let home = home("{}");
+    let marker = home.at("started");
+    home.write("bus.sh", format!("#!/bin/sh\n: > '{}'\n", marker.display()));
+    chmod(&home.at("bus.sh"), 0o755);
+    for address in ["unixexec:path=", "unix:path=/nonexistent;unixexec:path="] {
+        let address = format!("{address}{}", home.at("bus.sh").display());
+        let mut command = home.command(&["init", "--key", "keychain"]);
+        command.env("DBUS_SESSION_BUS_ADDRESS", address);
+        let run = Run::from(command.output().unwrap());
+        assert_ne!(run.status, 0, "{run:?}");
+        assert!(run.stderr.contains("there is no session bus"), "{run:?}");
+        assert!(!marker.exists());
+    }
 }

@@ -1,10 +1,10 @@
 //! What a process with keys in its memory lets others see, and what is left of one that ended badly.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::home::{Home, STORE, VAULT};
@@ -24,43 +24,29 @@ fn shell(home: &Home, script: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// A process that has opened the vault and waits for the rest of its answer, and where that is to come from.
-fn waiting(home: &Home, before: &str) -> (Child, std::path::PathBuf) {
-    let fifo = home.at("fifo");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+/// A process that has opened the vault and waits on stdin for the rest of its answer.
+fn waiting(home: &Home, before: &str) -> Child {
     let mut command = shell(
         home,
-        format!("{before}; exec \"$0\" key add passphrase --new-passphrase-file \"$1\""),
+        format!("{before}; exec \"$0\" key add passphrase --new-passphrase-file -"),
     );
     command
-        .arg(&fifo)
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    (command.spawn().unwrap(), fifo)
+    command.spawn().unwrap()
 }
 
-/// Waits until the process has opened the FIFO, and so the vault; it waits for as long as what is returned is there.
-fn until_it_waits(fifo: &Path) -> fs::File {
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+/// Waits until the process reads its stdin, and so has opened the vault; it waits for as long as what is returned is there.
+fn until_it_waits(child: &mut Child) -> ChildStdin {
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"x").unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        // Without a reader there is nothing to open.
-        match fs::OpenOptions::new()
-            .write(true)
-            .custom_flags(nonblocking)
-            .open(fifo)
-        {
-            Ok(open) => return open,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
+    while rustix::io::ioctl_fionread(&stdin).unwrap() > 0 {
+        assert!(Instant::now() < deadline);
         std::thread::yield_now();
     }
+    stdin
 }
 
 fn field<'s>(status: &'s str, name: &str) -> &'s str {
@@ -72,8 +58,8 @@ fn field<'s>(status: &'s str, name: &str) -> &'s str {
 fn keys_stay_in_memory_and_new_files_are_the_users_alone() {
     let home = Home::with_claude("sk-ant-oat01-hardened", 8);
     home.run(&["sync"]).ok();
-    let (mut child, fifo) = waiting(&home, "umask 000");
-    let _open = until_it_waits(&fifo);
+    let mut child = waiting(&home, "umask 000");
+    let _open = until_it_waits(&mut child);
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
     child.kill().unwrap();
@@ -106,8 +92,8 @@ fn where_nothing_may_be_locked_everything_works() {
 fn a_process_that_is_made_to_crash_leaves_no_core() {
     let home = Home::with_claude("sk-ant-oat01-no-core", 8);
     home.run(&["sync"]).ok();
-    let (mut child, fifo) = waiting(&home, "ulimit -c unlimited");
-    let _open = until_it_waits(&fifo);
+    let mut child = waiting(&home, "ulimit -c unlimited");
+    let _open = until_it_waits(&mut child);
     let killed = Command::new("kill")
         .args(["-ABRT", &child.id().to_string()])
         .status();
@@ -115,6 +101,19 @@ fn a_process_that_is_made_to_crash_leaves_no_core() {
     let status = child.wait().unwrap();
     assert_eq!(status.signal(), Some(6));
     assert!(!status.core_dumped());
+}
+
+/// Not even before a command asks for a key: the environment may have secrets in it.
+#[test]
+fn a_small_stack_is_enough() {
+    let home = Home::with_claude("sk-ant-oat01-small-stack", 8);
+    for limit in ["350", "512", "2047"] {
+        let script = format!("ulimit -s {limit}; exec \"$0\" token --provider anthropic");
+        let output = shell(&home, script).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{limit}: {stderr}");
+        assert_eq!(output.stdout, b"sk-ant-oat01-small-stack\n");
+    }
 }
 
 #[test]

@@ -88,6 +88,28 @@ fn home_counts_before_the_user_database() {
     assert!(home.at(".local/share/clawkeep/vault.db").is_file());
 }
 
+/// Two directories whose names differ by a space are two: neither is taken for the other.
+#[test]
+fn space_around_a_path_is_part_of_it() {
+    let home = Home::without_gateway();
+    for name in ["h", "h "] {
+        fs::create_dir(home.at(name)).unwrap();
+    }
+    let run = |name: &str, value: &str, args: &[&str]| {
+        let mut command = home.command(args);
+        command.env(name, home.at(value));
+        Run::from(command.output().unwrap())
+    };
+    run("HOME", "h ", INIT).ok();
+    assert!(home.at("h /.local/share/clawkeep/vault.db").is_file());
+    run("CLAWKEEP_VAULT", "v.db ", INIT).ok();
+    run("CLAWDBOT_STATE_DIR", "s ", INIT).ok();
+    assert!(home.at("v.db ").is_file() && home.at("s /vault.db").is_file());
+    for collapsed in ["h/.local", "v.db", "s"] {
+        assert!(!home.at(collapsed).exists(), "{collapsed}");
+    }
+}
+
 /// A container that runs as any user, as OpenShift's do.
 #[test]
 fn a_user_without_an_account_is_told_what_to_name() {

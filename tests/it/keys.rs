@@ -15,7 +15,7 @@ use crate::support::terminal::Terminal;
 
 pub(crate) const PHRASE: &str = "correct horse battery staple";
 pub(crate) const OTHER: &str = "quite another horse altogether";
-const PHRASE_FILE: &str = "private/phrase";
+pub(crate) const PHRASE_FILE: &str = "private/phrase";
 const STATUS: &[&str] = &["models", "status"];
 const PROMPT: &str = "Passphrase or recovery code of the vault";
 
@@ -63,7 +63,7 @@ pub(crate) fn slots(home: &Home) -> Vec<Value> {
     status["slots"].as_array().unwrap().clone()
 }
 
-fn with_file(home: &Home, file: &str, args: &[&str]) -> Run {
+pub(crate) fn with_file(home: &Home, file: &str, args: &[&str]) -> Run {
     let mut command = home.command(args);
     command.arg("--passphrase-file").arg(home.at(file));
     command.output().unwrap().into()
@@ -250,13 +250,24 @@ fn a_passphrase_comes_from_stdin_a_pipe_a_descriptor_the_environment_or_the_serv
         Run::from(command.output().unwrap())
     };
     shell("cat \"$1\" | \"$0\" models status --passphrase-fd 3 3<&0 </dev/null").ok();
-    shell("mkfifo p && (cat \"$1\" >p &) && \"$0\" models status --passphrase-file p && rm p").ok();
+    for named in ["/dev/fd/3", "/proc/self/fd/3"] {
+        shell(&format!(
+            "cat \"$1\" | \"$0\" models status --passphrase-file {named} 3<&0 </dev/null"
+        ))
+        .ok();
+        shell(&format!(
+            "cat \"$1\" | CLAWKEEP_PASSPHRASE_FILE={named} \"$0\" models status 3<&0 </dev/null"
+        ))
+        .ok();
+    }
+    shell("cat \"$1\" | \"$0\" models status --passphrase-file /dev/stdin").ok();
+    shell("bash -c '\"$0\" models status --passphrase-file <(cat \"$1\")' \"$0\" \"$1\"").ok();
     shell("\"$0\" models status --passphrase-fd 9").exits(77);
     let mut command = home.command(STATUS);
     command.env("CLAWKEEP_PASSPHRASE_FILE", home.at(PHRASE_FILE));
     Run::from(command.output().unwrap()).ok();
     home.write("credentials/clawkeep.passphrase", PHRASE);
-    chmod(&home.at("credentials/clawkeep.passphrase"), 0o440); // as systemd does, with an access list
+    chmod(&home.at("credentials/clawkeep.passphrase"), 0o400);
     let mut command = home.command(STATUS);
     command.env("CREDENTIALS_DIRECTORY", home.at("credentials"));
     Run::from(command.output().unwrap()).ok();

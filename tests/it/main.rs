@@ -68,6 +68,7 @@ mod monitor;
 mod one_damaged_row;
 #[cfg(unix)]
 mod openclaw_guard;
+mod passphrase_files;
 mod paths_outside;
 #[cfg(unix)]
 mod permissions;

@@ -13,7 +13,7 @@ use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId, shown_path};
 use clawkeep::export::StorePlace;
 use clawkeep::oauth::Providers;
-use clawkeep::platform::keychain::{DEADLINE, SessionBus, SystemKeychain};
+use clawkeep::platform::keychain::{BUS_VARIABLE, DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
     Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir,
@@ -853,7 +853,7 @@ fn named_passphrase(global: &Global) -> Option<Named> {
 
 /// This process's environment, and the home directory that Node takes where `HOME` is not set: the user database's.
 fn environment() -> Env {
-    let env = Env::from_pairs(std::env::vars_os());
+    let env = Env::from_pairs(std::env::vars_os()).of_stand_in(is_called_as_gateway());
     if env.path("HOME").is_some() {
         return env; // asking a directory service may take its time
     }
@@ -865,10 +865,9 @@ pub(crate) fn session_bus(env: &Env) -> SessionBus {
     let socket = env
         .raw("XDG_RUNTIME_DIR")
         .map(|dir| Path::new(dir).join("bus"));
-    if env.raw("DBUS_SESSION_BUS_ADDRESS").is_some() || socket.is_some_and(|socket| socket.exists())
-    {
-        SessionBus::Present
-    } else {
-        SessionBus::Absent
+    match env.raw(BUS_VARIABLE) {
+        Some(address) => SessionBus::at(address),
+        None if socket.is_some_and(|socket| socket.exists()) => SessionBus::Present,
+        None => SessionBus::Absent,
     }
 }

@@ -33,7 +33,14 @@ mod watcher;
 
 use std::process::ExitCode;
 
+use clawkeep::platform::{forbid_core_dump, with_stack};
+
 fn main() -> ExitCode {
+    forbid_core_dump(); // before anything can overflow or fail
+    with_stack(run)
+}
+
+fn run() -> ExitCode {
     panics::contain(|| {
         signals::survive_file_size_limit();
         if let Some(answered) = completion::answer() {

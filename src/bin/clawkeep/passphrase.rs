@@ -36,8 +36,8 @@ pub(crate) enum Named {
 #[derive(Debug)]
 pub(crate) struct Passphrases {
     pub(crate) named: Option<Named>,
-    /// Where one may lie all the time, and what others must not do with it: read it, or where a service manager wrote it, change it.
-    standing: Vec<(PathBuf, Access)>,
+    /// Where one may lie all the time: what `CLAWKEEP_PASSPHRASE_FILE` names, a credential of the service manager.
+    standing: Vec<PathBuf>,
     /// What the person is asked for.
     vault: String,
     tries: Cell<u32>,
@@ -48,16 +48,11 @@ pub(crate) struct Passphrases {
 
 impl Passphrases {
     pub(crate) fn new(layout: &Layout, named: Option<Named>) -> Self {
-        let own = layout
-            .passphrase_file()
-            .map(|path| (path.to_owned(), Access::Secret));
+        let own = layout.passphrase_file().map(Path::to_owned);
         let credential = layout
             .credential_passphrase_file()
             .filter(|path| exists(path));
-        let standing = own
-            .into_iter()
-            .chain(credential.map(|path| (path, Access::Read)))
-            .collect();
+        let standing = own.into_iter().chain(credential).collect();
         Self {
             named,
             standing,
@@ -75,7 +70,7 @@ impl Passphrases {
     pub(crate) fn for_new_vault(&self) -> Result<Option<SecretString>, Failure> {
         let read = match (&self.named, self.standing.first()) {
             (Some(named), _) => named.read(),
-            (None, Some(standing)) => read_standing(standing),
+            (None, Some(path)) => read_file(path),
             (None, None) => return Ok(None),
         };
         let given = read.map_err(|problem| match problem {
@@ -105,15 +100,9 @@ impl Passphrases {
         match &self.named {
             Some(named @ Named::File(path)) => Some(&**path).filter(|_| !named.is_stdin()),
             Some(Named::Descriptor(_)) => None,
-            None => self.standing.first().map(|(path, _)| &**path),
+            None => self.standing.first().map(PathBuf::as_path),
         }
     }
-}
-
-fn read_standing((path, access): &(PathBuf, Access)) -> Result<SecretString, KeyProblem> {
-    let contents = read_trusted(path, *access, FILE_MAX as u64)?;
-    let contents = contents.ok_or_else(|| unreadable(path, io::ErrorKind::NotFound.into()))?;
-    text(&contents.bytes)
 }
 
 impl SecretSource for Passphrases {
@@ -133,8 +122,8 @@ impl SecretSource for Passphrases {
         let standing = usize::try_from(attempt)
             .ok()
             .and_then(|at| self.standing.get(at));
-        if let Some(standing) = standing {
-            return read_standing(standing).map(Some);
+        if let Some(path) = standing {
+            return read_file(path).map(Some);
         }
         if !prompt::hidden_is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
         {
@@ -183,21 +172,42 @@ impl Named {
             Self::File(path) => path.clone(),
             Self::Descriptor(number) => PathBuf::from(format!("/dev/fd/{number}")),
         };
-        // What is a file must be nobody else's to read; a pipe is what its writer made of it.
-        let is_file = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file());
-        let is_named = match self {
-            Self::File(name) => is_file && name != Path::new("-"),
-            Self::Descriptor(_) => false, // what was redirected is the shell's
-        };
-        if is_named && let Some(contents) = read_trusted(&path, Access::Secret, FILE_MAX as u64)? {
-            return text(&contents.bytes);
+        match self {
+            Self::File(name) if name != Path::new("-") => read_file(&path),
+            _ => read_stream(&path), // what was redirected is the shell's
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
-        File::open(&path)
-            .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
-            .map_err(|error| unreadable(&path, error))?;
-        text(&bytes)
     }
+}
+
+/// Reads a passphrase from a file that a person, a variable or the service manager named. Whoever named it, it is a regular
+/// file that nobody else can read or change; or an open descriptor of this process, as `<(...)` names one.
+fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let is_stream = is_own_descriptor(path) && !is_file;
+    if !is_stream && let Some(contents) = read_trusted(path, Access::Secret, FILE_MAX as u64)? {
+        return text(&contents.bytes);
+    }
+    if is_own_descriptor(path) {
+        return read_stream(path); // a pipe, or a file without a name
+    }
+    Err(unreadable(path, io::ErrorKind::NotFound.into()))
+}
+
+/// Reads a passphrase from a descriptor that this process was started with, to its end.
+fn read_stream(path: &Path) -> Result<SecretString, KeyProblem> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
+    File::open(path)
+        .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(path, error))?;
+    text(&bytes)
+}
+
+/// Whether a path names an open descriptor of this process by the system's own names for them.
+fn is_own_descriptor(path: &Path) -> bool {
+    let is_number = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let is_in = |dir: &str| path.parent() == Some(Path::new(dir));
+    path == Path::new("/dev/stdin")
+        || ((is_in("/dev/fd") || is_in("/proc/self/fd")) && path.file_name().is_some_and(is_number))
 }
 
 fn unreadable(path: &Path, source: io::Error) -> KeyProblem {

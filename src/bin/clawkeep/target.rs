@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::config::existing_agents;
 use clawkeep::platform::openclaw::openclaw_dir_of;
-use clawkeep::platform::{Access, FileError, check_trusted, exists, resolve_link, sync_dir};
+use clawkeep::platform::{
+    Access, FileError, check_trusted, exists, open_regular, resolve_link, sync_dir,
+};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -43,8 +45,8 @@ impl Replaceable {
         }
         if let Self::With(mark) = self {
             let mut head = Vec::new();
-            let file = std::fs::File::open(path);
-            let read = file.and_then(|file| file.take(Self::MARK_WITHIN).read_to_end(&mut head));
+            let file = open_regular(path)?;
+            let read = file.take(Self::MARK_WITHIN).read_to_end(&mut head);
             if read.is_ok() && String::from_utf8_lossy(&head).contains(mark) {
                 return Ok(());
             }

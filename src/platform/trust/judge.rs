@@ -56,7 +56,7 @@ impl Trust {
         forbidden: u32,
     ) -> u32 {
         let mut open = meta.mode() & forbidden;
-        if open & 0o070 != 0 && self.is_group_ours(path, meta) {
+        if open & 0o070 != 0 && (self.is_group_ours(path, meta) || is_access_list_ours(path)) {
             open &= !0o070;
         }
         if open != 0 && self.mounts().is_without_modes(path) {
@@ -67,7 +67,10 @@ impl Trust {
 
     /// Whether a file lies on a mount that was made for secrets.
     pub(super) fn is_for_secrets(&self, path: &Path, meta: &Metadata) -> bool {
-        self.mounts().is_for_secrets(path, meta.uid())
+        let home = self.home.as_deref();
+        let home = home.and_then(|home| fs::canonicalize(home).ok());
+        self.mounts()
+            .is_for_secrets(path, meta.uid(), home.as_deref())
     }
 
     /// Whether nobody else is in a file's group.
@@ -155,6 +158,76 @@ fn has_access_list(path: &Path) -> bool {
         got,
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOENT)
     )
+}
+
+/// Whether an access list gives rights to this user and the owner alone, as systemd writes it for a service's credentials: then
+/// the mode's group bits are its mask, by which nobody else is let in.
+#[cfg(target_os = "linux")]
+fn is_access_list_ours(path: &Path) -> bool {
+    let mut list = [0_u8; 256]; // longer than any with two users
+    let got = rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut list);
+    let list = got.ok().and_then(|length| list.get(..length));
+    list.is_some_and(|list| names_nobody_but(effective_uid(), list))
+}
+
+/// Reads an access list as the kernel hands it out: a version, then a kind, rights and an id for each entry. Source: Linux's
+/// `include/uapi/linux/posix_acl_xattr.h`.
+#[cfg(target_os = "linux")]
+fn names_nobody_but(uid: u32, list: &[u8]) -> bool {
+    const VERSION: [u8; 4] = [2, 0, 0, 0];
+    const OWNER: u16 = 0x01;
+    const USER: u16 = 0x02;
+    const MASK: u16 = 0x10;
+    let Some(entries) = list.strip_prefix(&VERSION) else {
+        return false;
+    };
+    let (entries, rest) = entries.as_chunks::<8>();
+    rest.is_empty()
+        && entries.iter().all(|&[k0, k1, r0, r1, i0, i1, i2, i3]| {
+            let (kind, rights) = (u16::from_le_bytes([k0, k1]), u16::from_le_bytes([r0, r1]));
+            match kind {
+                OWNER | MASK => true,
+                USER if u32::from_le_bytes([i0, i1, i2, i3]) == uid => true,
+                _ => rights == 0, // other users, the group, other groups, everybody
+            }
+        })
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn is_access_list_ours(_path: &Path) -> bool {
+    false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_list_is_ours_that_gives_rights_to_nobody_else() {
+        let list = |entries: &[(u8, u8, u8)]| {
+            let mut list = vec![2, 0, 0, 0];
+            for (kind, rights, id) in entries {
+                list.extend([*kind, 0, *rights, 0, *id, 0, 0, 0]);
+            }
+            list
+        };
+        // As systemd writes it: owner, user 7, group, mask, everybody.
+        let ours = [
+            (1, 4, 255),
+            (2, 4, 7),
+            (4, 0, 255),
+            (16, 4, 255),
+            (32, 0, 255),
+        ];
+        assert!(names_nobody_but(7, &list(&ours)));
+        assert!(!names_nobody_but(8, &list(&ours)), "another user");
+        for open in [(2, 4, 8), (4, 4, 255), (8, 4, 9), (32, 4, 255)] {
+            let more = [&ours[..], &[open]].concat();
+            assert!(!names_nobody_but(7, &list(&more)), "{open:?}");
+        }
+        assert!(!names_nobody_but(7, &list(&ours)[..9]), "cut short");
+        assert!(!names_nobody_but(7, &[]));
+    }
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]

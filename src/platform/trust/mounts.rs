@@ -52,14 +52,21 @@ pub fn mount_of(path: &Path) -> Option<MountOf> {
 /// File systems in memory, on which Kubernetes and Docker put secrets.
 const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
 /// Where a file system in memory is mounted for everything, not for secrets alone. Source: file-hierarchy(7).
-const FOR_EVERYTHING: [&str; 11] = [
+const FOR_EVERYTHING: [&str; 18] = [
     "/",
     "/dev",
     "/dev/shm",
+    "/etc",
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/root",
     "/run",
     "/run/lock",
     "/run/shm",
     "/run/user",
+    "/srv",
     "/tmp",
     "/var/lock",
     "/var/run",
@@ -77,6 +84,10 @@ pub(in crate::platform) struct Mount {
     id: u64,
     /// The major number of its device; 0 where the file system has no block device.
     pub(in crate::platform) major: u32,
+    /// The file system's device number, as text: `MAJOR:MINOR`.
+    device: String,
+    /// The directory of the file system that is mounted: `/` for the whole of it.
+    root: PathBuf,
     /// Where it is mounted.
     pub(in crate::platform) point: PathBuf,
     /// The type of the file system, such as `ext4` or `fuse.sshfs`.
@@ -133,15 +144,24 @@ impl Mounts {
     }
 
     /// Whether a file lies on a mount that was made for secrets, by which only whoever mounts can have put it there: it is a mount
-    /// itself (Docker, Podman), or root's on a file system in memory that is for nothing else (Kubernetes).
-    pub(super) fn is_for_secrets(&self, path: &Path, owner: u32) -> bool {
+    /// itself (Docker, Podman), or root's on a file system in memory that is for nothing else (Kubernetes). That one's own root
+    /// directory is root's and mounted whole, outside the `home` directory or below it.
+    pub(super) fn is_for_secrets(&self, path: &Path, owner: u32, home: Option<&Path>) -> bool {
         let Some(mount) = self.mount_of(path) else {
             return false;
         };
-        let point = &mount.point;
-        let is_general = FOR_EVERYTHING.iter().any(|dir| point == Path::new(dir))
-            || point.parent() == Some(Path::new("/run/user"));
-        point == path || (owner == 0 && IN_MEMORY.contains(&mount.kind.as_str()) && !is_general)
+        let is_above_home = home.is_some_and(|home| home.starts_with(&mount.point));
+        // The same file system may be mounted for everything elsewhere.
+        let is_general = self
+            .0
+            .iter()
+            .any(|other| other.device == mount.device && is_for_everything(&other.point));
+        let is_for_secrets = owner == 0
+            && IN_MEMORY.contains(&mount.kind.as_str())
+            && mount.root == Path::new("/")
+            && !is_general
+            && !is_above_home;
+        mount.point == path || (is_for_secrets && is_roots(&mount.point))
     }
 
     /// Whether modes mean nothing there, and Windows decides who may do what.
@@ -186,6 +206,24 @@ impl Mounts {
     }
 }
 
+/// Whether a file system in memory is mounted there for everything.
+fn is_for_everything(point: &Path) -> bool {
+    FOR_EVERYTHING.iter().any(|dir| point == Path::new(dir))
+        || point.parent() == Some(Path::new("/run/user"))
+}
+
+/// Whether what is there is root's.
+#[cfg(unix)]
+fn is_roots(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_roots(_path: &Path) -> bool {
+    false
+}
+
 impl Mount {
     /// A line of mountinfo: `36 35 98:0 /root /point rw,noatime shared:1 - type source options`. Source: proc_pid_mountinfo(5).
     fn parse(line: &[u8]) -> Option<Self> {
@@ -205,6 +243,8 @@ impl Mount {
         Some(Self {
             id: text(0)?.parse().ok()?,
             major: text(2)?.split_once(':')?.0.parse().ok()?,
+            device: text(2)?,
+            root: unescaped(fields.get(3)?),
             source: unescaped(fields.get(rest + 2)?),
             upper_dir: upper_dir.map(|dir| unescaped(dir.as_bytes())),
             is_drvfs,
@@ -273,27 +313,37 @@ damaged line
 
     #[test]
     fn a_mount_for_secrets_is_a_single_file_or_roots_in_memory() {
+        // The root directory of a mount must be there, and root's: `/proc` and `/sys` are.
         let text = "1 0 0:1 / / rw - overlay none rw
 2 1 0:2 / /run/secrets/one ro - ext4 /dev/sda1 rw
-3 1 0:3 / /etc/token ro - tmpfs tmpfs rw
+3 1 0:3 / /proc ro - tmpfs tmpfs rw
 4 1 0:4 / /tmp rw - tmpfs tmpfs rw
 5 1 0:5 / /run/user/1000 rw - tmpfs tmpfs rw
 6 1 0:6 / /data rw - ext4 /dev/sdb1 rw
+7 1 0:7 /some /sys rw - tmpfs tmpfs rw
+8 1 0:8 / /root rw - tmpfs tmpfs rw
+9 1 0:4 / /usr rw - tmpfs tmpfs rw
 ";
         let mounts = Mounts::parse(text.as_bytes());
-        let is = |path: &str, owner| mounts.is_for_secrets(Path::new(path), owner);
+        let is = |path: &str, owner| mounts.is_for_secrets(Path::new(path), owner, None);
         assert!(is("/run/secrets/one", 0) && is("/run/secrets/one", 1000));
-        assert!(is("/etc/token/..2026/key", 0));
-        assert!(!is("/etc/token/..2026/key", 1000), "not root's");
+        assert!(is("/proc/..2026/key", 0));
+        assert!(!is("/proc/..2026/key", 1000), "not root's");
         for general in [
             "/tmp/key",
             "/run/user/1000/key",
             "/data/key",
             "/etc/key",
             "/run/secrets/two",
+            "/sys/key",
+            "/root/key",
+            "/usr/key",
         ] {
             assert!(!is(general, 0), "{general}");
         }
+        let with_home =
+            |home| mounts.is_for_secrets(Path::new("/proc/key"), 0, Some(Path::new(home)));
+        assert!(with_home("/home/ana") && !with_home("/proc") && !with_home("/proc/ana"));
     }
 
     #[test]

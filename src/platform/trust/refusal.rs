@@ -72,6 +72,8 @@ pub struct Refusal {
     pub(in crate::platform) is_secret: bool,
     reach: Reach,
     is_dir: bool,
+    /// Whether it is a directory whose new files get its group.
+    is_set_group_id: bool,
     /// The argument of `chmod` that fixes it.
     change: &'static str,
     obstacle: Option<Obstacle>,
@@ -97,6 +99,7 @@ impl Refusal {
             is_secret: false,
             reach,
             is_dir: meta.is_dir(),
+            is_set_group_id: meta.is_dir() && meta.mode() & 0o2000 != 0,
             change,
             obstacle,
         }
@@ -142,6 +145,15 @@ impl Refusal {
         format!(
             "{begin} the passphrase on stdin (--passphrase-file -), mount the file as a container's secret, or have systemd hand it over in CREDENTIALS_DIRECTORY (LoadCredential=clawkeep.key:FILE or clawkeep.passphrase:FILE)"
         )
+    }
+
+    /// Whether it is a directory to keep files in, and this user can make files there only because others can: Kubernetes'
+    /// `emptyDir` with `fsGroup` (root's, mode 2777).
+    fn is_needed_open(&self) -> bool {
+        let is_kept_in =
+            (self.asked.as_deref()).is_none_or(|asked| asked.parent() == Some(self.path.as_path()));
+        let is_foreign = self.uid != 0 && self.owner != self.uid;
+        self.is_set_group_id && is_foreign && is_kept_in && !self.is_shared_dir()
     }
 
     fn is_shared_dir(&self) -> bool {
@@ -201,6 +213,12 @@ impl Refusal {
             }
             (_, Some(Obstacle::AccessList)) => {
                 format!("Fix it with: {sudo}setfacl -b {path} && {chmod}")
+            }
+            _ if self.is_needed_open() => {
+                let own = quoted(&self.path.join("clawkeep"));
+                format!(
+                    "chmod would lock you out, since it is not yours. Make a directory of your own in it, and use that as your home directory: mkdir -m 700 {own} && HOME={own} clawkeep …"
+                )
             }
             _ if self.is_shared_dir() => {
                 "That directory is meant for everybody; use one of your own.".to_owned()

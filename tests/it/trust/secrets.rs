@@ -50,6 +50,13 @@ fn docker(mode: &str) -> String {
     )
 }
 
+/// Mounts a directory of a file system in memory that is for something else.
+fn bound_from_memory() -> String {
+    "mkdir kept; mount -t tmpfs tmpfs kept; mkdir kept/some; cp phrase key kept/some; \
+     chmod 0444 kept/some/*; mount --bind kept/some secrets"
+        .to_owned()
+}
+
 /// The three ways to name a secret.
 const WAYS_TO_NAME: [(&str, &str, &[&str]); 3] = [
     ("CLAWKEEP_KEY_FILE", "secrets/key", &[]),
@@ -104,6 +111,20 @@ fn a_secret_on_an_ordinary_disk_or_that_others_can_write_is_refused() {
         (on_disk, "can be read by other users"),
         (kubernetes("0446"), "can be written by other users"),
         (docker("0464"), "can be written by other users"),
+        // File systems in memory that are not for secrets alone.
+        (bound_from_memory(), "can be read by other users"),
+        (
+            "mount -t tmpfs tmpfs /dev/shm; mount --bind /dev/shm secrets; cp phrase key secrets; \
+             chmod 0444 secrets/*"
+                .to_owned(),
+            "can be read by other users",
+        ),
+        (
+            "cp -a . /tmp/copy.$$; mount -t tmpfs -o mode=0700 tmpfs .; cd \"$PWD\"; \
+             cp -a /tmp/copy.$$/. .; rm -r /tmp/copy.$$; cp phrase key secrets; chmod 0444 secrets/*"
+                .to_owned(),
+            "can be read by other users",
+        ),
         (
             format!(
                 "{}; mount -o remount,bind,rw secrets; chmod 0777 secrets",

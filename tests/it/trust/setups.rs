@@ -151,6 +151,26 @@ fn a_volume_with_an_fs_group_works() {
             "{run:?}"
         );
     }
+    // One that everybody may write is refused without a command that would lock the user out; what is said instead works.
+    let all = mount("2777", "2000");
+    let state = home.at("volume");
+    let machine = || {
+        Machine::with_accounts(&home, PASSWD, GROUP)
+            .mount(&all)
+            .user(ANA, ANA, "2000")
+    };
+    let state = state.to_str().unwrap();
+    let run = machine().run(&home, &["--state-dir", state, "init"]);
+    assert_ne!(run.status, 0, "{run:?}");
+    let own = format!("{state}/clawkeep");
+    let words = format!("mkdir -m 700 {own} && HOME={own} clawkeep");
+    assert!(run.stderr.contains(&words), "{run:?}");
+    assert!(!run.stderr.contains("chmod go-w"), "{run:?}");
+    machine()
+        .mount(&format!("mkdir -m 700 {own}; chown {ANA}:{ANA} {own}"))
+        .set("HOME", own)
+        .run(&home, &["init"])
+        .ok();
     // Whom the user admits, is.
     let machine = Machine::with_accounts(&home, PASSWD, GROUP)
         .mount(&mount("2775", "0"))

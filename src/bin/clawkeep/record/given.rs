@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::{Direction, Event, Filter, Head};
-use clawkeep::platform::Cause;
+use clawkeep::platform::{Cause, FileError, open_regular};
 use clawkeep::vault::Vault;
 use serde_json::Value;
 
@@ -14,6 +14,9 @@ use crate::failure::{Failure, remedy_of};
 
 /// A head, and what JSON puts around it, are shorter than this many bytes.
 const TAIL: u64 = 4096;
+/// What to do where no head can be read.
+const NAME_A_HEAD: &str =
+    "Name a file that can be read, which `clawkeep audit head` or `clawkeep audit export` wrote.";
 
 /// What `--head FILE` names.
 pub(crate) struct Given {
@@ -34,12 +37,12 @@ pub(crate) struct Compared {
 impl Given {
     /// Reads a head that `audit head` printed, or the one at the end of what `audit export` wrote.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut file = File::open(path)?;
+        let mut file = open(path)?;
+        let mut read = || -> std::io::Result<Vec<u8>> {
             let length = file.metadata()?.len();
             file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
             let mut bytes = Vec::new();
-            file.take(TAIL).read_to_end(&mut bytes)?;
+            (&mut file).take(TAIL).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         let bytes = read().map_err(|source| unreadable(path, &source))?;
@@ -62,7 +65,7 @@ impl Given {
 
     /// Compares every event of an export with the record's, which must have been verified.
     pub(crate) fn compare(&self, vault: &Vault) -> Result<Compared, Failure> {
-        let file = File::open(&self.path).map_err(|source| unreadable(&self.path, &source))?;
+        let file = open(&self.path)?;
         let pruned_to = vault.checkpoint()?.map_or(0, |pruned| pruned.last.0);
         let oldest_first = Filter {
             direction: Direction::OldestFirst,
@@ -116,11 +119,20 @@ fn is_before<E>(event: &Result<Event, E>, seq: i64) -> bool {
     event.as_ref().is_ok_and(|event| event.seq.0 < seq)
 }
 
+/// Opens a regular file: a FIFO without a writer would be waited for permanently.
+fn open(path: &Path) -> Result<File, Failure> {
+    open_regular(path).map_err(|error| match error {
+        FileError::Io { source, .. } => unreadable(path, &source),
+        error => Failure::Refused {
+            what: format!("cannot read the head: {error}"),
+            next: NAME_A_HEAD.to_owned(),
+        },
+    })
+}
+
 fn unreadable(path: &Path, source: &std::io::Error) -> Failure {
     let next = match Cause::of(source, path) {
-        None | Some(Cause::NotFound { .. } | Cause::Directory { .. }) => {
-            "Name a file that can be read, which `clawkeep audit head` or `clawkeep audit export` wrote.".to_owned()
-        }
+        None | Some(Cause::NotFound { .. } | Cause::Directory { .. }) => NAME_A_HEAD.to_owned(),
         Some(cause) => remedy_of(&cause),
     };
     Failure::Refused {
