@@ -68,6 +68,7 @@ mod monitor;
 mod one_damaged_row;
 #[cfg(unix)]
 mod openclaw_guard;
+#[cfg(unix)]
 mod passphrase_files;
 mod paths_outside;
 #[cfg(unix)]
@@ -84,6 +85,7 @@ mod record_library;
 mod refresh;
 mod refresh_faults;
 mod refresh_shared;
+#[cfg(unix)]
 mod remedies;
 mod repairs;
 mod secret_args;
