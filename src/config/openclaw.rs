@@ -1,6 +1,6 @@
 //! Where OpenClaw keeps its state. Whether a directory is OpenClaw's is `platform::openclaw`'s to say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Env, Layout};
 pub use crate::platform::openclaw::{Evidence, is_openclaw_dir};
@@ -13,7 +13,9 @@ pub const STATE_DIR_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 /// `OPENCLAW_STATE_DIR` names, and `~/.openclaw`.
 #[must_use]
 pub fn named_dirs(layout: &Layout, env: &Env) -> Vec<PathBuf> {
-    let by_variable = env.path(STATE_DIR_VARIABLE);
+    // OpenClaw leaves out the space around it.
+    let trimmed = env.trimmed(STATE_DIR_VARIABLE).map(Path::new);
+    let by_variable = trimmed.or(env.path(STATE_DIR_VARIABLE));
     let by_variable = by_variable.map(|dir| layout.user_path(dir));
     let mut dirs: Vec<PathBuf> = by_variable.into_iter().collect();
     let usual = layout.home.join(STATE_DIR_NAME);
@@ -36,7 +38,6 @@ pub fn find(layout: &Layout, env: &Env) -> Option<PathBuf> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::path::Path;
 
     use super::super::Overrides;
     use super::*;
