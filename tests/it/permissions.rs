@@ -367,13 +367,16 @@ fn a_full_disk_later() {
         let Some(run) = on_a_full_disk(&home, free, "models status") else {
             return;
         };
-        let run = run.exits(1);
+        // Where there is no room to open it as ever, the vault is read, and nothing was synced.
+        assert!([0, 1].contains(&run.status), "{run:?}");
         assert!(
             (1..=3).contains(&run.stderr.lines().count()),
             "{}",
             run.stderr
         );
-        assert!(run.stderr.contains("is full"), "{}", run.stderr);
+        let words = ["is full", "No space left on device"];
+        let is_said = words.iter().any(|words| run.stderr.contains(words));
+        assert!(is_said, "{}", run.stderr);
         assert!(!run.stderr.contains(TOKEN_MARK), "{}", run.stderr);
         // What is on the disk afterwards is what was there, or opens to it.
         let (old, new) = (home.at("before/agents"), home.at("after/agents"));
