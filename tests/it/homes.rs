@@ -63,20 +63,6 @@ fn without_home_the_user_database_says() {
     }
 }
 
-/// As the reference takes `CLAWDBOT_STATE_DIR`.
-#[test]
-fn blanks_and_line_ends_around_a_path_in_a_variable_do_not_count() {
-    for (variable, value, vault) in [
-        ("CLAWDBOT_STATE_DIR", " state\n", "state/vault.db"),
-        ("CLAWKEEP_VAULT", " v.db\n", "v.db"),
-    ] {
-        let home = Home::without_gateway();
-        let mut command = home.command(INIT);
-        Run::from(command.env(variable, value).output().unwrap()).ok();
-        assert!(home.at(vault).is_file(), "{variable}");
-    }
-}
-
 #[test]
 fn home_counts_before_the_user_database() {
     let home = Home::without_gateway();
