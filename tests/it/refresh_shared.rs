@@ -361,7 +361,7 @@ fn names_that_nobody_knows_are_not_kept() {
     let (home, _) = home();
     let before = home.events().len();
     home.run(&["token", "--profile", "sk-pasted-by-mistake"])
-        .exits(1);
+        .exits(64);
     home.run(&["token", "--profile", " "]).exits(64);
     home.run(&["token", "--provider", "test", "--session", ""])
         .exits(64);

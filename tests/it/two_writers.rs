@@ -479,7 +479,7 @@ fn what_is_no_file_at_all_is_refused_at_once_and_left_alone() {
         let kind = home.at(STORE).metadata().unwrap().file_type();
         let run = home.run(&["sync"]).exits(65);
         assert!(run.stderr.contains("is not a regular file"), "{run:?}");
-        assert!(run.stderr.contains("move it away"), "{run:?}");
+        assert!(run.stderr.contains("Move it away: mv"), "{run:?}");
         assert_eq!(home.at(STORE).metadata().unwrap().file_type(), kind);
         assert_eq!(names(&home), ["auth-profiles.json"]);
         home.assert_sound();
