@@ -249,7 +249,10 @@ mod tests {
                 Cause::Disconnected { mount: mount() },
                 &["mount at /m has ended", "fusermount3 -u /m"],
             ),
-            (Cause::Special { path: path() }, &["socket", "Name another file."]),
+            (
+                Cause::Special { path: path() },
+                &["socket", "Name another file."],
+            ),
             (Cause::NotFound { path: path() }, &["a file that is there"]),
             (Cause::NoMemory, &["not enough memory"]),
             (Cause::NoLocks { mount: mount() }, &["no locks"]),
