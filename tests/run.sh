@@ -29,7 +29,6 @@ attributes    the file system has no attributes for chattr, as tmpfs and overlay
 shared        ../shared, with the recorded cases of the reference, is not in this repository
 field-case    a field case needs user namespaces, or bindfs with /dev/fuse
 fuse          /dev/fuse cannot be used, as in most containers
-loop          the kernel makes no loop device, as in a container
 installed     another clawkeep is installed as /usr/bin/clawkeep
 manuals       dpkg leaves manuals out, as in most images of containers
 '
