@@ -13,8 +13,8 @@ impl Trust {
         is_there_and_no_device(path) && is_own(path) && self.is_in_own_place(path)
     }
 
-    /// Whether a remedy may change the mode or owner of what is at `path`: also of the home directory, and of the directory that
-    /// the vault lies in.
+    /// Whether a remedy may change the mode or owner of what is at `path`: also of the home directory, of the directory that the
+    /// vault lies in, and of a gateway's state directory wherever that is.
     #[must_use]
     pub fn may_suggest_changing(&self, path: &Path) -> bool {
         let is = |dir: &Path| {
@@ -25,7 +25,8 @@ impl Trust {
         is_there_and_no_device(path)
             && (self.is_in_own_place(path)
                 || self.home().is_some_and(is)
-                || vault.and_then(Path::parent).is_some_and(is))
+                || vault.and_then(Path::parent).is_some_and(is)
+                || path.ancestors().any(is_state_dir))
     }
 
     /// Whether a path lies below the home directory, or below the vault's directory where that is this user's alone: `/etc` is
@@ -49,6 +50,19 @@ impl Trust {
         let vault_dir = self.vault_file.as_deref().and_then(Path::parent);
         self.home().is_some_and(is_in) || vault_dir.is_some_and(|dir| is_private(dir) && is_in(dir))
     }
+}
+
+/// Whether a directory is a gateway's state directory, by what is in it. One that all users share is none.
+fn is_state_dir(dir: &Path) -> bool {
+    #[cfg(unix)]
+    let is_shared = {
+        use std::os::unix::fs::MetadataExt as _;
+        const STICKY: u32 = 0o1000;
+        fs::metadata(dir).is_ok_and(|meta| meta.mode() & STICKY != 0)
+    };
+    #[cfg(not(unix))]
+    let is_shared = false;
+    !is_shared && dir.parent().is_some() && dir.join("agents").is_dir()
 }
 
 fn is_there_and_no_device(path: &Path) -> bool {
