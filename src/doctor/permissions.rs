@@ -252,7 +252,8 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
     // Files of root in somebody's directories are what a command run with sudo leaves. A whole state directory of somebody
     // else's is one that this should not be run on.
     // Nor is one of the system's, whatever it was named for.
-    let is_kept = !Trust::current().may_suggest_changing(&path);
+    let trust = Trust::current();
+    let is_kept = !trust.is_in_own_place(&path) && !trust.is_in_state_dir(&path);
     let fix = if is_kept || (path == layout.state_dir && owner != 0) {
         format!("Run the command as its owner: sudo -u '#{owner}' clawkeep doctor")
     } else {

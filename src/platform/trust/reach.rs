@@ -26,7 +26,13 @@ impl Trust {
             && (self.is_in_own_place(path)
                 || self.home().is_some_and(is)
                 || vault.and_then(Path::parent).is_some_and(is)
-                || path.ancestors().any(is_state_dir))
+                || self.is_in_state_dir(path))
+    }
+
+    /// Whether a path is a gateway's state directory, or in one.
+    #[must_use]
+    pub fn is_in_state_dir(&self, path: &Path) -> bool {
+        path.ancestors().any(is_state_dir)
     }
 
     /// Whether a path lies below the home directory, or below the vault's directory where that is this user's alone: `/etc` is
