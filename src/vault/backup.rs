@@ -199,7 +199,16 @@ fn copy_pages(
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         let backup = Backup::new(from, &mut copy).at(path, "copy")?;
-        match backup.step(ALL_PAGES).at(path, "copy")? {
+        let step = backup.step(ALL_PAGES);
+        // What is full is the disk that the copy is written to.
+        let is_full = matches!(&step, Err(error)
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull));
+        let (place, action) = if is_full {
+            (to, "write")
+        } else {
+            (path, "copy")
+        };
+        match step.at(place, action)? {
             StepResult::Done => break,
             _ if Instant::now() < deadline => thread::sleep(PAUSE),
             _ => {
