@@ -49,10 +49,7 @@ mod unix {
 
     use rustix::event::{PollFd, PollFlags, poll};
     use rustix::io::Errno;
-    use rustix::process::{
-        Pid, Signal, getpgid, getpgrp, getpid, getppid, getsid, kill_current_process_group,
-        kill_process,
-    };
+    use rustix::process::{Pid, Signal, getpid, kill_current_process_group, kill_process};
     use rustix::termios::tcgetpgrp;
     use signal_hook::consts::{
         SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP,
@@ -198,30 +195,68 @@ mod unix {
         u32::try_from(signal - 1).is_ok_and(|bit| ignored.checked_shr(bit).unwrap_or(0) & 1 == 1)
     }
 
+    /// Where a process stands among the jobs of its terminal. The ids are plain numbers: a process
+    /// that was put into a PID namespace from outside, as `nsenter` does, is in a group and a session
+    /// that have no id there, and the system says 0.
+    struct Place {
+        group: i32,
+        session: i32,
+        parent: Option<Pid>,
+    }
+
+    impl Place {
+        /// From `/proc/PID/stat`, see proc_pid_stat(5): rustix's functions do not allow for an id of 0.
+        #[cfg(target_os = "linux")]
+        fn of(pid: Pid) -> Option<Self> {
+            let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+            let stat = std::fs::read_to_string(path).ok()?;
+            let (_, fields) = stat.rsplit_once(')')?; // the name may have blanks and parentheses
+            let mut ids = fields
+                .split_whitespace()
+                .skip(1)
+                .map_while(|id| id.parse().ok());
+            Some(Self {
+                parent: Pid::from_raw(ids.next()?),
+                group: ids.next()?,
+                session: ids.next()?,
+            })
+        }
+
+        /// The parent is known of this process alone.
+        #[cfg(not(target_os = "linux"))]
+        fn of(pid: Pid) -> Option<Self> {
+            use rustix::process::{getpgid, getppid, getsid};
+            Some(Self {
+                parent: getppid().filter(|_| pid == getpid()),
+                group: getpgid(Some(pid)).ok()?.as_raw_pid(),
+                session: getsid(Some(pid)).ok()?.as_raw_pid(),
+            })
+        }
+    }
+
     /// Whether no process outside of this process's group, in its session, is the parent of one in
     /// it: no shell, then, that could continue it.
     fn is_orphaned() -> bool {
-        let group = getpgrp();
-        let mut parent = getppid();
-        while let Some(pid) = parent {
-            if getpgid(Some(pid)).ok() != Some(group) {
-                return getsid(Some(pid)).ok() != getsid(None).ok();
+        let Some(own) = Place::of(getpid()) else {
+            return true;
+        };
+        let mut parent = own.parent;
+        while let Some(place) = parent.and_then(Place::of) {
+            if place.group != own.group {
+                return place.session != own.session;
             }
-            parent = parent_of(pid);
+            parent = place.parent;
         }
         true
-    }
-
-    fn parent_of(pid: Pid) -> Option<Pid> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        let (_, fields) = stat.rsplit_once(')')?; // the name may have blanks and parentheses
-        Pid::from_raw(fields.split_whitespace().nth(1)?.parse().ok()?)
     }
 
     /// Whether this process may use a terminal: it is in the foreground, or the terminal knows no
     /// jobs.
     pub(crate) fn is_foreground(terminal: impl AsFd) -> bool {
-        tcgetpgrp(terminal).map_or(true, |group| group == getpgrp())
+        let Ok(group) = tcgetpgrp(terminal) else {
+            return true;
+        };
+        Place::of(getpid()).is_none_or(|own| own.group == group.as_raw_pid())
     }
 
     /// Makes a call that changes the terminal. In the background it stops this process; without

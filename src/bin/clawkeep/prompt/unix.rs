@@ -72,7 +72,8 @@ impl Hider {
         loop {
             // A job in the background stops, as at any other read of the terminal.
             while !is_foreground(io::stdin()) && self.caught.as_mut().is_some_and(Caught::stop) {}
-            let hidden = self.hide()?;
+            // What was typed ahead was shown, and is thrown away.
+            let hidden = self.hide(OptionalActions::Flush)?;
             person::show(question)?;
             let end = hidden.read(self.caught.as_mut(), None);
             if let Ok(End::Typed(_) | End::Signal(Event::Continued)) = end {
@@ -98,7 +99,8 @@ impl Hider {
                 }
                 return Ok(());
             }
-            let hidden = self.hide()?;
+            // A key that came since the answer has its effect.
+            let hidden = self.hide(OptionalActions::Now)?;
             let end = hidden.read(self.caught.as_mut(), Some(woken));
             if let Ok(End::Woken | End::Signal(Event::Continued)) = end {
                 self.known = Some(hidden.leave());
@@ -111,8 +113,8 @@ impl Hider {
         }
     }
 
-    fn hide(&mut self) -> Result<Hidden, Failure> {
-        Hidden::begin(self.known.take()).map_err(|errno| Failure::Input(errno.into()))
+    fn hide(&mut self, action: OptionalActions) -> Result<Hidden, Failure> {
+        Hidden::begin(self.known.take(), action).map_err(|errno| Failure::Input(errno.into()))
     }
 
     /// Does what a signal or a key asks for; the terminal was restored.
@@ -242,7 +244,7 @@ struct Hidden {
 impl Hidden {
     /// Hides what is typed. `known` is how the terminal was before it was hidden, if it may still
     /// be.
-    fn begin(known: Option<Termios>) -> rustix::io::Result<Self> {
+    fn begin(known: Option<Termios>, action: OptionalActions) -> rustix::io::Result<Self> {
         let now = tcgetattr(io::stdin())?;
         let before = match known {
             Some(known) if !now.local_modes.intersects(SHOWING) => known,
@@ -257,8 +259,7 @@ impl Hidden {
             before,
             is_left: false,
         };
-        // What was typed ahead was shown, and is thrown away.
-        set(&modes)?;
+        set(action, &modes)?;
         Ok(hidden)
     }
 
@@ -334,14 +335,13 @@ impl Drop for Hidden {
         // In the background the terminal is another job's.
         if !self.is_left && is_foreground(io::stdin()) {
             // What is left of a paste goes with it. A terminal that is gone needs nothing.
-            let _ = set(&self.before);
+            let _ = set(OptionalActions::Flush, &self.before);
         }
     }
 }
 
-/// Sets the terminal and throws away what was not read.
-fn set(modes: &Termios) -> rustix::io::Result<()> {
-    signals::stopped_in_background(|| tcsetattr(io::stdin(), OptionalActions::Flush, modes))
+fn set(action: OptionalActions, modes: &Termios) -> rustix::io::Result<()> {
+    signals::stopped_in_background(|| tcsetattr(io::stdin(), action, modes))
 }
 
 fn keys(modes: &Termios) -> Keys {
