@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # Compiles clawkeep for systems that this machine is not: the library, the program, the tests and the
-# benchmarks, with warnings as errors. Nothing is linked or run. tests/run.sh does not call it.
+# benchmarks, with warnings as errors. Runs the tests of Windows under Wine.
 #
-#   tests/ports.sh check                every target below
+#   tests/ports.sh check                compiles for every target below; nothing is linked or run
 #   tests/ports.sh check TARGET...      some of them
+#   tests/ports.sh wine                 all tests of Windows, and what tests/wine.sh tries
+#   tests/ports.sh wine FILTER...       the tests whose names have one of these in them
+#   tests/ports.sh wine -- COMMAND...   a command with Wine's variables set: `wine64` is on the PATH, and
+#                                       CLAWKEEP names the program
 #
 # Installs what is missing: Debian packages as root or with `sudo -n`, Zig below target/ports. Skips
 # the targets that need what it cannot install, and says why. With CI=true a skip fails.
@@ -32,7 +36,7 @@ export RUSTFLAGS="-D warnings" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
 # SQLite and ring are not run, so they need not be fast.
 export CFLAGS=-O0 ZIG_GLOBAL_CACHE_DIR=$dir/zig-cache
 
-usage() { sed -n '5,6s/^# *//p' "$0" >&2; exit 64; }
+usage() { sed -n '5,10s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 rows() { sed 's/ *| */|/g; /^$/d' <<< "$1"; }
 
 # As root, without a question for a password.
@@ -91,10 +95,62 @@ check() {
     fi
 }
 
-[ "${1:-}" = check ] || usage
-shift
+need_wine() { need wine64; }
+# Builds the program and its tests for Windows; their names are left in $dir/tests.
+build() {
+    local lean=(-Zbuild-std --locked --target x86_64-pc-windows-gnu)
+    cargo build "${lean[@]}" --bins &&
+        cargo test "${lean[@]}" --no-run --lib --bins --test it --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
+}
+# Wine with a prefix of its own. Nothing of the user's reaches it.
+begin_wine() {
+    export WINEPREFIX=$dir/wine WINEDEBUG=${WINEDEBUG:--all} WINEARCH=win64 PATH=/usr/lib/wine:$PATH
+    export WINELOADER=/usr/lib/wine/wine64 WINESERVER=/usr/lib/wine/wineserver64
+    export CLAWKEEP=$dir/x86_64-pc-windows-gnu/debug/clawkeep.exe HOME=$dir/home
+    mkdir -p "$HOME"
+    [ -d "$WINEPREFIX" ] || wine64 wineboot -i > "$dir/log" 2>&1
+    "$WINESERVER" -w
+    # Wine 8 lacks this library, from which Rust's standard library takes its random numbers.
+    local library=$WINEPREFIX/drive_c/windows/system32/bcryptprimitives.dll
+    [ -e "$library" ] || x86_64-w64-mingw32-gcc -shared -O1 -o "$library" -xc - -ladvapi32 << 'END'
+#include <windows.h>
+BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE to, SIZE_T length) { return SystemFunction036(to, (ULONG)length); }
+END
+}
+wine_tests() {
+    local exe failed=0
+    while read -r exe; do
+        printf '\n== %s\n' "${exe##*/}"
+        wine64 "$exe" --test-threads=2 "$@" < /dev/null || failed=1
+    done < "$dir/tests"
+    [ $# -gt 0 ] || [ ! -e tests/wine.sh ] || tests/wine.sh || failed=1
+    return $failed
+}
+
 command -v cargo > /dev/null || { echo "cargo is missing: install Rust 1.92 or later" >&2; exit 1; }
 mkdir -p "$dir"
+if [ "${1:-}" = wine ]; then
+    shift
+    why=''
+    if ! need_rust || ! need_mingw || ! need_wine; then
+        echo "skipped: $why"
+        [ "${CI:-}" != true ]
+        exit
+    fi
+    build
+    begin_wine
+    if [ "${1:-}" = -- ]; then
+        shift
+        "$@"
+    else
+        wine_tests "$@"
+    fi
+    exit
+fi
+[ "${1:-}" = check ] || usage
+shift
 [ $# -gt 0 ] || set -- $(rows "$targets" | cut -d '|' -f 1)
 
 summary='' passed=0 failed=0 skipped=0
