@@ -30,6 +30,11 @@ const STALE: Duration = Duration::from_secs(30);
 /// First and longest pause between tries. Source: `spec/compat.md`, Locking.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// Noted in the queue while a lock directory is made whose identity cannot be known before.
+const MAKING: &str = "making";
+/// The mode of such a directory. The reference's have the umask's, 0755 as a rule.
+#[cfg(unix)]
+const MADE_MODE: u32 = 0o700;
 /// How long a lock file that names no holder is waited for: it may be about to be written.
 const UNWRITTEN: Duration = Duration::from_secs(1);
 
@@ -312,7 +317,7 @@ impl LockDir {
             let there = AtLock::examine(&path)?;
             match there {
                 AtLock::Directory => {
-                    if is_stale(&path) || identity(&path).is_ok_and(|found| found == abandoned) {
+                    if is_stale(&path) || is_noted(&path, &abandoned) {
                         let _ = fs::remove_dir(&path); // whoever makes it next has it; a file in its place stays
                     }
                 }
@@ -426,10 +431,38 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     make_plainly(path, queue)
 }
 
-/// Makes the directory and then notes it.
+/// Makes the directory and notes it, before and after. Killed in between, this process leaves a directory that is
+/// known by its mode.
 fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
-    fs::create_dir(path)?;
-    identity(path).and_then(|noted| queue.note(&noted))
+    #[cfg_attr(not(unix), allow(unused_mut, reason = "there are no modes"))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, MADE_MODE);
+    queue.note(MAKING)?;
+    let made = builder.create(path).and_then(|()| identity(path));
+    queue.note(made.as_deref().unwrap_or_default())?;
+    made.map(drop)
+}
+
+/// Whether the directory is the one that the last holder noted, who was killed then.
+fn is_noted(path: &Path, note: &str) -> bool {
+    match note {
+        MAKING => is_of_made_mode(path),
+        _ => identity(path).is_ok_and(|found| found == note),
+    }
+}
+
+#[cfg(unix)]
+fn is_of_made_mode(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = fs::symlink_metadata(path);
+    meta.is_ok_and(|meta| meta.mode() & 0o777 == MADE_MODE && meta.uid() == super::effective_uid())
+}
+
+/// Without modes it then waits until it is stale.
+#[cfg(not(unix))]
+fn is_of_made_mode(_path: &Path) -> bool {
+    false
 }
 
 /// What tells one lock directory from any other, until it is refreshed.
@@ -515,6 +548,29 @@ mod tests {
             Err(LockError::Busy { .. })
         ));
         assert!(lock.is_dir());
+    }
+
+    /// Where a directory cannot be renamed without replacing another, it is noted after it was made.
+    #[cfg(unix)]
+    #[test]
+    fn what_was_left_before_it_was_noted_is_known_by_its_mode() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let ours = queue(&dir, "ours");
+        let file = dir.path().join("store.json");
+        let lock = dir.path().join("store.json.lock");
+        make_plainly(&lock, &ours).unwrap();
+        ours.note(MAKING).unwrap(); // killed before the last note
+        drop(LockDir::acquire(&file, &ours, soon()).unwrap());
+        assert!(!lock.exists());
+        fs::create_dir(&lock).unwrap();
+        fs::set_permissions(&lock, fs::Permissions::from_mode(0o755)).unwrap();
+        ours.note(MAKING).unwrap(); // killed before it made one
+        let busy = LockDir::acquire(&file, &ours, soon());
+        assert!(matches!(busy, Err(LockError::Busy { .. })));
+        let made = make_plainly(&lock, &ours).unwrap_err();
+        assert_eq!(made.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(ours.noted(), "");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::home::Home;
+use crate::support::skip::unshare;
 use crate::support::terminal::Terminal;
 
 const SHELLS: [&str; 2] = ["bash", "dash"];
@@ -450,4 +451,29 @@ fn a_long_paste_is_read_to_its_end_and_called_too_long() {
     terminal.wait_for("more than 65536 bytes were given");
     answer(&mut terminal, &home, TOKEN);
     assert!(!terminal.shown().contains("p4st3"), "{}", terminal.shown());
+}
+
+/// Such a process may have a group and a session that have no id in its namespace, and the system
+/// ends it by no signal of its own.
+#[test]
+fn the_first_process_of_a_pid_namespace_asks_as_well() {
+    let namespace = ["--pid", "--fork", "--mount-proc"];
+    let Some(unshare) = unshare(&namespace) else {
+        return;
+    };
+    let words: Vec<_> = unshare
+        .get_args()
+        .map(|word| word.to_str().unwrap())
+        .collect();
+    let command = format!("unshare {} {PASTE}", words.join(" "));
+    let home = home();
+    let mut terminal = shell(&home, "bash");
+    terminal.line(&command);
+    answer(&mut terminal, &home, TOKEN);
+    for (key, status) in [("\u{3}", "130"), ("\u{1c}", "131"), ("\u{4}", "1")] {
+        terminal.line(&command);
+        terminal.wait_for_hidden(QUESTION);
+        terminal.keys(key);
+        is_as_before(&mut terminal, status);
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -36,8 +37,13 @@ fn claude_login(token: &str, expires: i64) -> String {
         .to_string()
 }
 
-fn rewrite(home: &Home, way: Way, text: &str) {
+/// Rewrites the login. Returns whether it was left half-written for so long that it may have been
+/// believed, as happens on a machine under load.
+fn rewrite(home: &Home, way: Way, text: &str) -> bool {
+    /// A file is read as it is once nothing has happened to it for so long.
+    const QUIET: Duration = Duration::from_millis(200);
     let path = home.at(CLAUDE);
+    let begun = Instant::now();
     match way {
         Way::InPlace => {
             let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -56,6 +62,7 @@ fn rewrite(home: &Home, way: Way, text: &str) {
             fs::rename(home.at(".claude/draft"), path).unwrap();
         }
     }
+    begun.elapsed() >= QUIET
 }
 
 /// The tokens' fingerprints in the record of what was taken over, oldest first.
@@ -84,6 +91,7 @@ fn every_login_of_claude_code_is_exported_and_stands_in_the_record_once() {
     let home = Home::with_claude("sk-ant-oat01-first", 8);
     let watch = Watch::start(&home, &[]);
     let expires = now_ms() + 9 * HOUR;
+    let mut interrupted = 0;
     for round in 0..REWRITES {
         for (at, way) in [Way::InPlace, Way::Truncated, Way::Renamed]
             .into_iter()
@@ -92,7 +100,7 @@ fn every_login_of_claude_code_is_exported_and_stands_in_the_record_once() {
             let number = round * 3 + at;
             let token = format!("sk-ant-oat01-{number:04}-{}", "x".repeat(round % 7));
             let ends = expires + i64::try_from(number).unwrap() * 1000;
-            rewrite(&home, way, &claude_login(&token, ends));
+            interrupted += usize::from(rewrite(&home, way, &claude_login(&token, ends)));
             watch.until(&format!("{way:?} {token}"), || {
                 is_exported(&home, &format!("\"{token}\""))
             });
@@ -107,10 +115,10 @@ fn every_login_of_claude_code_is_exported_and_stands_in_the_record_once() {
     let prints = taken_over(&home);
     assert_eq!(prints.len(), REWRITES * 3 + 1);
     assert_eq!(prints.iter().collect::<HashSet<_>>().len(), prints.len());
-    assert_eq!(
-        home.count_of("sync.skipped"),
-        0,
-        "no file was believed that was being written"
+    let skipped = home.count_of("sync.skipped");
+    assert!(
+        skipped <= interrupted,
+        "{skipped} half-written files were believed"
     );
     home.assert_sound();
 }
@@ -120,13 +128,14 @@ fn rewritten_faster_than_anybody_can_look_the_last_one_counts() {
     let home = Home::with_claude("sk-ant-oat01-first", 8);
     let watch = Watch::start(&home, &[]);
     let expires = now_ms() + 9 * HOUR;
+    let mut interrupted = 0;
     for number in 0..300_u16 {
         let way = [Way::InPlace, Way::Truncated, Way::Renamed][usize::from(number % 3)];
         let text = claude_login(
             &format!("sk-ant-oat01-{number:03}"),
             expires + i64::from(number) * 1000,
         );
-        rewrite(&home, way, &text);
+        interrupted += usize::from(rewrite(&home, way, &text));
     }
     watch.until("the last one", || is_exported(&home, "sk-ant-oat01-299"));
     assert_eq!(watch.end().status, 0);
@@ -136,7 +145,11 @@ fn rewritten_faster_than_anybody_can_look_the_last_one_counts() {
         prints.len(),
         "each once"
     );
-    assert_eq!(home.count_of("sync.skipped"), 0);
+    let skipped = home.count_of("sync.skipped");
+    assert!(
+        skipped <= interrupted,
+        "{skipped} half-written files were believed"
+    );
 }
 
 #[test]

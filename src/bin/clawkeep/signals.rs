@@ -55,6 +55,7 @@ mod unix {
         SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP,
         SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
     };
+    use signal_hook::flag::{register_conditional_default, register_conditional_shutdown};
     use signal_hook::iterator::backend::SignalDelivery;
     use signal_hook::iterator::exfiltrator::SignalOnly;
     use signal_hook::low_level::emulate_default_handler;
@@ -176,8 +177,23 @@ mod unix {
 
     fn keep_default(signal: i32, has_default: &Arc<AtomicBool>) -> Option<()> {
         let has_default = Arc::clone(has_default);
-        signal_hook::flag::register_conditional_default(signal, has_default).ok()?;
+        let registered = match is_init() {
+            true => register_conditional_shutdown(signal, status_by(signal), has_default),
+            false => register_conditional_default(signal, has_default),
+        };
+        registered.ok()?;
         Some(())
+    }
+
+    /// Whether this is the first process of a PID namespace, as in a container. The system ends it by
+    /// no signal of its own.
+    fn is_init() -> bool {
+        getpid() == Pid::INIT
+    }
+
+    /// What a shell would say of a process that this signal ended.
+    fn status_by(signal: i32) -> i32 {
+        128 + signal
     }
 
     /// Whether this process was started with the signal ignored, as `nohup` does with HUP. A
@@ -308,6 +324,9 @@ mod unix {
 
     /// Ends this process by a signal that ends it.
     pub(crate) fn end_by(signal: i32) {
+        if is_init() {
+            std::process::exit(status_by(signal));
+        }
         let _ = emulate_default_handler(signal); // returns for other signals only
     }
 
