@@ -497,7 +497,7 @@ mod tests {
             through(locked, never),
             (
                 Place::Keychain,
-                "its keychain item cannot be read".to_owned()
+                "its keychain item cannot be read: the keychain is locked".to_owned()
             )
         );
 
