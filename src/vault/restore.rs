@@ -25,7 +25,7 @@ use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, is_same_file, open_regular,
-    remove_if_present, rename_durably, resolve_link, sync_dir,
+    remove_if_present, rename_durably, resolve_link, sync_dir, sync_file,
 };
 
 /// What the name of a vault that was replaced ends in, before the time.
@@ -502,7 +502,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
             .write_all(&block[..read])
             .map_err(FileError::io("write", to))?;
     }
-    Ok(target.sync_all().map_err(FileError::io("sync", to))?)
+    Ok(sync_file(&target).map_err(FileError::io("sync", to))?)
 }
 
 /// Closes the copy as one file that will have a log beside it once it is opened.
