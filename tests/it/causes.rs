@@ -144,6 +144,28 @@ try verify audit verify
 }
 
 #[test]
+fn a_backup_to_a_full_disk_names_that_disk() {
+    let place = Place::ran(
+        r#"
+set_up
+mkdir "$TOP/small"
+mount -t tmpfs -o size=64k,mode=700 none "$TOP/small"
+try create backup create "$TOP/small/b.db"
+ls -A "$TOP/small" >"$TOP/left"
+try after token --provider openai
+"#,
+    );
+    let Some(place) = place else { return };
+    let create = place.run("create").exits(1);
+    let small = place.at("small");
+    let mount = format!("mounted at {} is full", small.display());
+    says_cause(&create, &[&mount, small.join("b.db").to_str().unwrap()]);
+    assert!(!create.stderr.contains("vault.db"), "{create:?}");
+    assert_eq!(fs::read_to_string(place.at("left")).unwrap(), "");
+    assert_eq!(place.run("after").ok(), format!("{SECRET}\n"));
+}
+
+#[test]
 fn a_file_system_without_inodes_is_not_called_full() {
     let place = Place::ran(
         r#"
