@@ -255,7 +255,7 @@ fn renamed_in(settings: &Settings, from: &ProfileId, to: &ProfileId) -> Vec<Stri
 fn remove_leftover(path: &Path, key_dir: &Path) -> Result<bool, RepairError> {
     check_trusted(path, Access::Read)?;
     let dir = path.parent().unwrap_or(Path::new("."));
-    // Whoever of ours changes a configuration has this lock while there is a draft.
+    // A process of ours that changes a configuration has this lock while there is a draft.
     let _lock = DirectoryLock::acquire(dir, Instant::now() + QUEUE_TIMEOUT)?;
     let is_left = is_leftover(path, key_dir) && is_replaceable(path);
     Ok(is_left && remove_if_present(path)? == RemoveOutcome::Removed)

@@ -141,8 +141,8 @@ const BEGINNINGS: [&str; 21] = [
 /// Whether a word begins as secrets of providers do.
 pub fn begins_as_secret(word: &str) -> bool {
     let follows = |beginning| word.strip_prefix(beginning);
-    let mut rests = BEGINNINGS.into_iter().filter_map(follows);
-    rests.any(|rest| rest.len() >= 4) && !word.contains(['/', ' '])
+    let mut remainders = BEGINNINGS.into_iter().filter_map(follows);
+    remainders.any(|rest| rest.len() >= 4) && !word.contains(['/', ' '])
 }
 
 /// The first part of a text that begins as secrets of providers do, in any case, and is as long as keys are: `key:sk-…`, `Bearer sk-…`.

@@ -26,7 +26,7 @@ pub(super) struct Update {
 }
 
 impl Engine<'_> {
-    /// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is told.
+    /// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is reported.
     pub(super) fn borrowed_updates(
         &self,
         doc: &StoreDoc,

@@ -336,7 +336,7 @@ fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported {
     for (id, entry) in theirs.entries(Section::Profiles) {
         let list = match ours.get(Section::Profiles, id) {
             Some(old) if old == entry => &mut out.same,
-            // Whoever wrote a reference would miss it.
+            // The person who wrote a reference would miss it.
             Some(old) if Credential::of(old).reference().is_some() => &mut out.kept,
             Some(old) if lasting(old, now) > lasting(entry, now) => {
                 let why = why_unusable(entry, now);

@@ -3,7 +3,7 @@
 //! What the file says is an old copy only if all of its `profiles` and `order` are those of an earlier content that a
 //! command has changed since; not, though, where its other fields are those that the file had last and differ from the earlier
 //! content's: then it was made from the newest file. Anything else is an edit, and an edit wins. Another program's own logins (Claude Code's,
-//! Codex CLI's) are left out of the comparison: whoever loads a store brings those up to date by itself.
+//! Codex CLI's) are left out of the comparison: each load of a store brings those up to date by itself.
 //!
 //! All pure but for the clock that the caller reads. `Superseded` is what the vault keeps of earlier contents.
 
@@ -177,7 +177,7 @@ pub(super) fn find(
         .filter(|known| known.is_decided && is_kept(known, now))
         .peekable();
     decided.peek()?;
-    // Whoever left them as they were in the file has undone nothing.
+    // A program that left them as they were in the file has undone nothing.
     if is_same_content(theirs, ours) || is_same_content(theirs, base) {
         return None;
     }

@@ -169,7 +169,7 @@ pub(crate) fn words_for(context: &Context, notice: &Notice) -> Option<String> {
     }
 }
 
-/// Whether it is told under this program's own name alone: the reference, whose name it can have, says nothing of it.
+/// Whether it is reported under this program's own name alone: the reference, whose name it can have, says nothing of it.
 pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     matches!(
         notice,

@@ -179,7 +179,7 @@ impl Named {
     }
 }
 
-/// Reads a passphrase from a file that a person, a variable or the service manager named. Whoever named it, it is a regular
+/// Reads a passphrase from a file that a person, a variable or the service manager named. However it was named, it is a regular
 /// file that nobody else can read or change; or an open descriptor of this process, as `<(...)` names one.
 fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
     let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());

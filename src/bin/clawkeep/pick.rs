@@ -64,7 +64,7 @@ pub(crate) struct Picked {
     pub(crate) secret: SecretString,
 }
 
-/// What a person is told about.
+/// What an explanation for a person is about.
 type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);
 
 /// What was chosen of one thing that was asked for.
@@ -194,7 +194,7 @@ impl How {
         Ok(picked)
     }
 
-    /// Notes that whoever is handed a token has been warned that it is another account's: the load has said so, and says it once.
+    /// Notes that the user of a token has been warned that it is another account's: the load has said so, and says it once.
     /// With `--quiet` nobody was warned.
     fn note_announced(
         context: &Context,
@@ -617,7 +617,7 @@ fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Fa
             }
             None => how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()),
         });
-    let rests = passed.iter().find_map(|(id, _)| {
+    let in_cooldown = passed.iter().find_map(|(id, _)| {
         let rest = rest(doc, id.as_str(), UnixMs(0))?;
         is_strict.then(|| {
             format!(
@@ -653,7 +653,7 @@ fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Fa
     let next = not_renewed
         .or(renew)
         .or(entry)
-        .or(rests)
+        .or(in_cooldown)
         .or(restore)
         .or(add);
     Failure::Refused {

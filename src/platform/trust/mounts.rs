@@ -143,7 +143,7 @@ impl Mounts {
         self.mount_of(path).map(|mount| mount.point.clone())
     }
 
-    /// Whether a file lies on a mount that was made for secrets, by which only whoever mounts can have put it there: it is a mount
+    /// Whether a file lies on a mount that was made for secrets, where only a user who may mount can have put it: it is a mount
     /// itself (Docker, Podman), or root's on a file system in memory that is for nothing else (Kubernetes). That one's own root
     /// directory is root's and mounted whole, outside the `home` directory or below it.
     pub(super) fn is_for_secrets(&self, path: &Path, owner: u32, home: Option<&Path>) -> bool {

@@ -288,7 +288,7 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
     }
 }
 
-/// Makes a repair and records it; the finding and what is different, if it was made. One that fails is told, and its
+/// Makes a repair and records it; the finding and what is different, if it was made. One that fails is reported, and its
 /// finding stays.
 fn mend(
     context: &mut Context,
