@@ -97,7 +97,8 @@ pub enum Repair {
 pub enum Repaired {
     /// It was done.
     Done {
-        /// What is different now, a line each; nothing where the repair says it all. Quotes no secret.
+        /// What is different now, a line each; nothing where the repair says it all. Quotes no
+        /// secret.
         difference: Vec<String>,
         /// What was there before, where that is kept in a file.
         kept: Option<PathBuf>,

@@ -303,7 +303,8 @@ impl LoginReport {
     }
 }
 
-/// Whether a source's file is gone. On macOS its login may be in the keychain, and the path stands for the item.
+/// Whether a source's file is gone. On macOS its login may be in the keychain, and the path stands
+/// for the item.
 fn is_removed(place: &str) -> bool {
     let path = path_of_text(place);
     !cfg!(target_os = "macos") && path.is_absolute() && matches!(path.try_exists(), Ok(false))

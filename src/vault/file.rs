@@ -331,7 +331,8 @@ pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
         // SQLite's files beside it have the link's name, and not that of what it leads to.
         return Err(FileError::Symlink { path: real }.into());
     }
-    // Its log would lie on another file system: lost with the container, and unknown to who has the file by another name.
+    // Its log would lie on another file system: lost with the container, and unknown to who has the
+    // file by another name.
     check_replaceable(&real)?;
     Ok(real)
 }
@@ -345,11 +346,12 @@ pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
     Ok(dir)
 }
 
-/// As [`trusted_dir`], for a vault that is going to be written there: the directory is made if there is none.
+/// As [`trusted_dir`], for a vault that is going to be written there: the directory is made if
+/// there is none.
 ///
 /// # Errors
-/// As [`trusted_dir`]; [`VaultError::SharedStorage`] where another kernel may write it, too, unless the user allows that.
-/// Nothing is made then.
+/// As [`trusted_dir`]; [`VaultError::SharedStorage`] where another kernel may write it, too, unless
+/// the user allows that. Nothing is made then.
 pub(super) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = parent(path);
     let above = dir.ancestors().find(|above| above.is_dir());
@@ -364,8 +366,8 @@ pub(super) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError> {
     trusted_dir(path)
 }
 
-/// What a directory lies on, where no vault may be written there: another kernel may write it, too, and the user has not said
-/// that none does (`allow_shared_storage`).
+/// What a directory lies on, where no vault may be written there: another kernel may write it, too,
+/// and the user has not said that none does (`allow_shared_storage`).
 pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
     match Trust::current().allows_shared_storage() {
         true => None,
@@ -486,7 +488,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
     Ok(conn)
 }
 
-/// Opens a connection that has read nothing yet: what decides how the file is locked comes before the first read.
+/// Opens a connection that has read nothing yet: what decides how the file is locked comes before
+/// the first read.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX

@@ -327,7 +327,8 @@ impl Restoring<'_> {
             _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
-        // Without being told to, nobody comes here with any. What holds no secret is taken as it stands then.
+        // Without being told to, nobody comes here with any. What holds no secret is taken as it
+        // stands then.
         let (lost, taken): (Vec<Altered>, Vec<Altered>) =
             tx.altered_rows()?.into_iter().partition(|row| {
                 let is_frame_lost = || row.part == Part::Agents && !tx.has_frame_of(&row.key);

@@ -36,8 +36,9 @@ impl Context {
         Ok(vault)
     }
 
-    /// Opens the vault. One that can only be read may be a copy in memory, which somebody who writes the file leaves behind:
-    /// then the kept head is read once, before the copy is made that counts. A later one would be ahead of it.
+    /// Opens the vault. One that can only be read may be a copy in memory, which somebody who
+    /// writes the file leaves behind: then the kept head is read once, before the copy is made that
+    /// counts. A later one would be ahead of it.
     fn open(&self) -> Result<Vault, Failure> {
         let vault = Vault::open(&self.layout.vault_file)?;
         if vault.read_only().is_none() {
@@ -54,7 +55,8 @@ impl Context {
         })
     }
 
-    /// Says once that the vault can only be read because another system may write it, too, and what to do.
+    /// Says once that the vault can only be read because another system may write it, too, and what
+    /// to do.
     fn report_storage(&self, vault: &Vault) {
         let Some(reason @ ReadOnlyReason::SharedStorage(storage)) = vault.read_only() else {
             return;
@@ -157,8 +159,9 @@ impl Context {
         Ok(vault)
     }
 
-    /// The first key of a vault that is to be made: the passphrase that was provided, since a key file would be lost with the
-    /// container, or with the directory that holds it; else a key of its own.
+    /// The first key of a vault that is to be made: the passphrase that was provided, since a key
+    /// file would be lost with the container, or with the directory that holds it; else a key of
+    /// its own.
     pub(crate) fn first_key(&self) -> Result<KeyChoice, Failure> {
         harden(); // before there is a passphrase
         let provided = self.passphrases.for_new_vault()?;
@@ -172,7 +175,8 @@ impl Context {
         harden();
         let path = &self.layout.vault_file;
         if self.layout.vaults.contains(path) && !exists(path) {
-            // One was found there a moment ago and was moved since: a new one would be a second one.
+            // One was found there a moment ago and was moved since: a new one would be a second
+            // one.
             let path = path.clone();
             return Err(VaultError::MovedAway { path }.into());
         }
