@@ -456,7 +456,7 @@ fn launchd_is_told_what_is_needed() {
     let dir = on_path(&home, "bin");
     let loaded = home.at("loaded");
     let answers = format!(
-        "'print gui/'*) exit 1 ;;\n'print user/'*) [ -e '{0}' ] || exit 1; printf 'clawkeep.watch = {{\\n\\tpid = 4711\\n\\tlast exit code = 0\\n}}\\n' ;;\n'bootstrap gui/'*) echo 'Bootstrap failed: 125' >&2; exit 125 ;;\n'bootstrap user/'*) touch '{0}' ;;\nbootout*) (sleep 1; rm '{0}') > /dev/null 2>&1 & echo 'Boot-out failed: 36: Operation now in progress' >&2; exit 36 ;;",
+        "'print gui/'*) exit 1 ;;\n'print user/'*) [ -e '{0}' ] || exit 1; printf 'clawkeep.watch = {{\\n\\tpid = 4711\\n\\tlast exit code = (never exited)\\n}}\\n' ;;\n'bootstrap gui/'*) echo 'Bootstrap failed: 125' >&2; exit 125 ;;\n'bootstrap user/'*) touch '{0}' ;;\nbootout*) (sleep 1; rm '{0}') > /dev/null 2>&1 & echo 'Boot-out failed: 36: Operation now in progress' >&2; exit 36 ;;",
         loaded.display()
     );
     stand_in(&home, &dir, "launchctl", &answers);
@@ -481,6 +481,7 @@ fn launchd_is_told_what_is_needed() {
         ),
         (&"launchd".into(), &4711.into(), &true.into())
     );
+    assert_eq!(status["lastExit"], Value::Null, "it has not ended yet");
     run(monitor(&home, &dir, &["install", "--by", "launchd"])).ok();
     assert_eq!(told(&home), [""; 0], "it is as it would be");
     run(monitor(&home, &dir, &["uninstall"])).ok();

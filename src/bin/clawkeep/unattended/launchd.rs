@@ -26,6 +26,8 @@ const UNLOADED_WITHIN: Duration = Duration::from_secs(EXIT_SECONDS + 10);
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// More than it says of one agent, in bytes.
 const ANSWER_MAX: usize = 1 << 20;
+/// What launchctl says in place of an exit status of an agent that has not ended yet.
+const NEVER_EXITED: &str = "(never exited)";
 /// The program's name, or its path.
 const LAUNCHCTL: &str = "launchctl";
 
@@ -218,7 +220,7 @@ fn state_in(domain: &str) -> Option<State> {
     };
     Some(State {
         pid: field("pid").and_then(|pid| pid.parse().ok()),
-        last_exit: field("last exit code"),
+        last_exit: field("last exit code").filter(|code| code != NEVER_EXITED),
     })
 }
 
