@@ -4,8 +4,9 @@
 //! Prints how long after Claude Code's login was written it is exported, how much memory is resident while it is rewritten again and
 //! again, and what watching costs while nothing happens. The goals: a second; flat; 0.1 s of processor time in ten minutes.
 //!
-//! Then the same with `CLAWKEEP_AGENTS` agents (1,000): how long until every store has a login that was refreshed, as a
-//! multiple of what a bare loop takes that replaces as many files durably. The goals: 1.5; `main` within 0.3 s.
+//! Then the same with `CLAWKEEP_AGENTS` agents (1,000): how long until every store has a login that
+//! was refreshed, as a multiple of what a bare loop takes that replaces as many files durably. The
+//! goals: 1.5; `main` within 0.3 s.
 
 #![allow(clippy::print_stdout, reason = "the numbers are its answer")]
 
@@ -131,7 +132,8 @@ fn many_agents(count: u64) {
     child.wait().expect("it was killed");
 }
 
-/// Replaces files one after the other, each durably: written under another name, renamed, file and directory flushed.
+/// Replaces files one after the other, each durably: written under another name, renamed, file and
+/// directory flushed.
 fn replace_all(files: &[PathBuf], bytes: &[u8]) {
     let replace = |path: &PathBuf| -> std::io::Result<()> {
         let draft = path.with_extension("draft");

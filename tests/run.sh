@@ -38,7 +38,7 @@ manuals       dpkg leaves manuals out, as in most images of containers
 uses='
 has cc                   | gcc libc6-dev    | @lints @documentation @tests @packages @fuzzing
 has c++                  | g++              | @fuzzing
-has python3              | python3          | @conformance @field-cases test(launchd_would_read) + test(every_page_does) + test(every_example_of)
+has python3              | python3          | @conformance @field-cases test(every_page_does) + test(every_example_of)
 has dash                 | dash             | test(/^hidden_prompts::/)
 has dpkg-shlibdeps       | dpkg-dev         | @packages
 has lintian              | lintian          |

@@ -52,7 +52,8 @@ pub struct Means {
 pub struct Scene<'s> {
     /// The agents whose stores are known whole. One that could not be read is left out: what becomes of its credentials is not known.
     pub agents: &'s [(AgentRef, StoreDoc)],
-    /// What became of other programs' logins, of every agent; none where their sources were not read.
+    /// What became of other programs' logins, of every agent; none where their sources were not
+    /// read.
     pub logins: Option<&'s [LoginReport]>,
     /// The providers whose logins are refreshed here; none where the settings cannot be read.
     pub providers: Option<&'s Providers>,

@@ -89,7 +89,8 @@ pub struct Checkpoint {
     pub last: Seq,
     /// Its MAC.
     pub mac: [u8; 32],
-    /// How many events up to it were kept: the newest change of each profile, and the newest upgrade of the vault.
+    /// How many events up to it were kept: the newest change of each profile, and the newest
+    /// upgrade of the vault.
     pub kept: u64,
     /// A MAC over those.
     pub kept_mac: [u8; 32],

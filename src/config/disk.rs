@@ -11,7 +11,7 @@ use super::{ConfigEditError, ConfigError};
 use crate::platform::{
     Access, Cause, DirectoryLock, FileError, Replaced, Replacement, check_trusted,
     create_private_dir, create_private_file, exists, read_regular, read_trusted, remove_if_present,
-    resolve_link, sync_dir,
+    resolve_link, sync_dir, sync_file,
 };
 
 /// Largest configuration read, in bytes: 16 MiB. One that people and the gateway write has some thousands;
@@ -73,7 +73,7 @@ impl OpenConfig {
         let free = (1..).map(name).find(|path| !exists(path));
         let path = free.unwrap_or_else(|| name(0));
         let written = create_private_file(&path).and_then(|mut file| {
-            let written = file.write_all(bytes).and_then(|()| file.sync_all());
+            let written = file.write_all(bytes).and_then(|()| sync_file(&file));
             written.map_err(FileError::io("write", &path))?;
             sync_dir(path.parent().unwrap_or(Path::new(".")))
         });

@@ -97,11 +97,12 @@ pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, Confi
     edit_config_in(path, edit, None).map(|(change, _)| change)
 }
 
-/// What the name of a configuration that is kept has behind the configuration's own, before the time.
+/// What the name of a configuration that is kept has behind the configuration's own, before the
+/// time.
 pub const KEPT: &str = ".clawkeep-before-";
 
-/// As [`edit_config`], keeping the configuration as it was in a file beside it, mode 0600, whose name ends in `stamp`.
-/// Returns that file too, where the configuration was changed.
+/// As [`edit_config`], keeping the configuration as it was in a file beside it, mode 0600, whose
+/// name ends in `stamp`. Returns that file too, where the configuration was changed.
 ///
 /// # Errors
 /// See [`ConfigEditError`]; nothing is changed where the copy cannot be written.

@@ -152,8 +152,8 @@ impl Settings {
             .map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, path))
     }
 
-    /// Whether the configuration at `path` says something of credentials and of nothing else, as one does
-    /// that commands of this program made. False without a file.
+    /// Whether the configuration at `path` says something of credentials and of nothing else, as
+    /// one does that commands of this program made. False without a file.
     ///
     /// # Errors
     /// As [`Settings::load`].

@@ -61,8 +61,9 @@ impl ShellEnv {
         self.enabled || env.is_on("CLAWDBOT_LOAD_SHELL_ENV")
     }
 
-    /// The variables that a login shell adds to what is `known`: none where it is not asked, or need not be. Which shell, and in which
-    /// environment, is the `process`'s own to say: a file that names a shell would run one.
+    /// The variables that a login shell adds to what is `known`: none where it is not asked, or
+    /// need not be. Which shell, and in which environment, is the `process`'s own to say: a file
+    /// that names a shell would run one.
     ///
     /// # Errors
     /// When the shell gives no answer.
@@ -178,7 +179,8 @@ mod tests {
         assert_eq!(load(ON, &none), Err(ShellFault::Run(fault)));
     }
 
-    /// A file can say which keys there are, and never which program is run, or in which environment.
+    /// A file can say which keys there are, and never which program is run, or in which
+    /// environment.
     #[test]
     fn the_shell_and_its_environment_are_the_processs() {
         let home = home("echo \"${BASH_ENV}${ENV}${LD_PRELOAD}\" > \"$HOME/ran\"\n");

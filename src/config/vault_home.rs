@@ -1,7 +1,8 @@
 //! Where the vault and this program's settings lie when nothing names a place.
 //!
-//! A reference gateway's `~/.clawdbot` stays the place of what is there. Anywhere else that directory is
-//! not created: OpenClaw takes it for its own predecessor's and refuses to start beside it.
+//! A reference gateway's `~/.clawdbot` stays the place of what is there. Anywhere else that
+//! directory is not created: OpenClaw takes it for its own predecessor's and refuses to start
+//! beside it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,8 @@ use crate::platform::openclaw::{STATE_DIR_NAME, is_openclaw_dir};
 pub(super) const VAULT: &str = "vault.db";
 /// The file name of this program's settings.
 pub(super) const SETTINGS: &str = "clawkeep.toml";
-/// What a reference gateway keeps in its state directory; `agent` is of the first versions. Source: `spec/compat.md`, Paths.
+/// What a reference gateway keeps in its state directory; `agent` is of the first versions. Source:
+/// `spec/compat.md`, Paths.
 const GATEWAY_DATA: [&str; 4] = ["clawdbot.json", "agents", "agent", "credentials"];
 
 /// Where the vault lies, and where the gateway's files are.
@@ -41,7 +43,8 @@ pub(super) struct Rule<'a> {
 }
 
 impl Rule<'_> {
-    /// Applies the rule. A directory that is named is a place of its own, unless it is the gateway's usual one.
+    /// Applies the rule. A directory that is named is a place of its own, unless it is the
+    /// gateway's usual one.
     pub(super) fn apply(&self) -> VaultHome {
         let legacy = self.home.join(".clawdbot");
         if let Some(dir) = self.named.filter(|dir| **dir != *legacy) {
@@ -52,7 +55,8 @@ impl Rule<'_> {
             };
         }
         let openclaw = self.home.join(STATE_DIR_NAME);
-        // OpenClaw's upgrade turns the directory into a link to its own, before it writes anything there.
+        // OpenClaw's upgrade turns the directory into a link to its own, before it writes anything
+        // there.
         let is_openclaws = is_openclaw_dir(&legacy).is_some();
         let is_taken_over = disk::is_link(&legacy)
             && (is_openclaws || disk::identity(&legacy) == disk::identity(&openclaw));

@@ -96,7 +96,8 @@ fn of_entry(
     )
 }
 
-/// What is wrong with an entry that has a name in it which is not the one that is read, as half a sentence.
+/// What is wrong with an entry that has a name in it which is not the one that is read, as half a
+/// sentence.
 #[must_use]
 pub fn misnamed(found: Misnamed<'_>) -> String {
     let written = crate::domain::escaped(found.written);
@@ -319,8 +320,8 @@ fn standing(
     )
 }
 
-/// What there is to say of a token that Claude Code refreshes while its login lasts: nothing before it expires. `None` where
-/// it does not, or that is not known.
+/// What there is to say of a token that Claude Code refreshes while its login lasts: nothing before
+/// it expires. `None` where it does not, or that is not known.
 fn of_claude_code(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -358,8 +359,8 @@ fn of_claude_code(
     }
 }
 
-/// An access token that lasts no longer than this when it comes in is refreshed by its owner, in milliseconds: two days. Claude
-/// Code's last eight hours, its long-lived ones a year.
+/// An access token that lasts no longer than this when it comes in is refreshed by its owner, in
+/// milliseconds: two days. Claude Code's last eight hours, its long-lived ones a year.
 const SHORT_LIVED_MS: i64 = 2 * 86_400_000;
 
 /// Whether another program's token with that expiry came in as one of a few hours.
@@ -431,7 +432,8 @@ fn of_borrowed(
         })
 }
 
-/// What to do about a borrowed credential that its owner's file does not have as it should, as a sentence.
+/// What to do about a borrowed credential that its owner's file does not have as it should, as a
+/// sentence.
 #[must_use]
 pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> String {
     let program = from.owner.program();

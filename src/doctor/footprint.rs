@@ -44,7 +44,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         found.extend(open_copy(layout, &path));
         let is_to_be_moved = path.parent() == Some(&layout.state_dir.join("agent"));
         if !is_older_store(evidence, &path) && !is_to_be_moved {
-            found.push(copy(layout, path)); // those are told by themselves
+            found.push(copy(layout, path)); // those have findings of their own
         }
     }
     found

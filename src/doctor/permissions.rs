@@ -271,7 +271,7 @@ fn logins(layout: &Layout) -> Vec<Finding> {
         (&layout.claude_code_file, "Claude Code"),
         (&layout.codex_file, "Codex CLI"),
     ] {
-        // What stands in a file's place is told as a login that cannot be read.
+        // What is there in place of a file is reported as a login that cannot be read.
         let Some(permissions) = Permissions::of(path).filter(|_| path.is_file()) else {
             continue;
         };

@@ -97,7 +97,8 @@ pub enum Repair {
 pub enum Repaired {
     /// It was done.
     Done {
-        /// What is different now, a line each; nothing where the repair says it all. Quotes no secret.
+        /// What is different now, a line each; nothing where the repair says it all. Quotes no
+        /// secret.
         difference: Vec<String>,
         /// What was there before, where that is kept in a file.
         kept: Option<PathBuf>,
@@ -255,7 +256,7 @@ fn renamed_in(settings: &Settings, from: &ProfileId, to: &ProfileId) -> Vec<Stri
 fn remove_leftover(path: &Path, key_dir: &Path) -> Result<bool, RepairError> {
     check_trusted(path, Access::Read)?;
     let dir = path.parent().unwrap_or(Path::new("."));
-    // Whoever of ours changes a configuration has this lock while there is a draft.
+    // A process of ours that changes a configuration has this lock while there is a draft.
     let _lock = DirectoryLock::acquire(dir, Instant::now() + QUEUE_TIMEOUT)?;
     let is_left = is_leftover(path, key_dir) && is_replaceable(path);
     Ok(is_left && remove_if_present(path)? == RemoveOutcome::Removed)

@@ -236,7 +236,8 @@ fn holds_something(path: &Path) -> bool {
     exists(path) && is_plain_copy(path, &HashSet::new())
 }
 
-/// A lock that was left, or what is no lock and keeps everybody from taking it. OpenClaw's are its own.
+/// A lock that was left, or what is no lock and keeps everybody from taking it. OpenClaw's are its
+/// own.
 fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let place = StorePlace::of_agent(&examined.agent.dir).ok()?;
     if place.is_openclaws() {

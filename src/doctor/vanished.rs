@@ -37,8 +37,9 @@ impl Removed {
     }
 }
 
-/// The profiles that other programs took out of an agent's store and that `doc`, what it has now, does not have again:
-/// those that can be put back, the newest removal first. Empty where the vault does not tell.
+/// The profiles that other programs took out of an agent's store and that `doc`, what it has now,
+/// does not have again: those that can be put back, the newest removal first. Empty where the vault
+/// does not tell.
 #[must_use]
 pub fn removed_elsewhere(
     vault: &UnlockedVault,

@@ -4,7 +4,8 @@ use std::path::{Component, Path};
 
 use super::{Owner, escaped};
 
-/// Where a borrowed credential comes from. Its owner refreshes it; clawkeep reads the file again at every load.
+/// Where a borrowed credential comes from. Its owner refreshes it; clawkeep reads the file again at
+/// every load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Borrowed {
     /// The program that refreshes it.
@@ -14,7 +15,8 @@ pub struct Borrowed {
 }
 
 impl Borrowed {
-    /// Whether the file is not the program's own but a copy elsewhere, which that program does not keep up to date.
+    /// Whether the file is not the program's own but a copy elsewhere, which that program does not
+    /// keep up to date.
     #[must_use]
     pub fn is_copy(&self) -> bool {
         self.owner != Owner::OtherProgram
@@ -50,7 +52,8 @@ impl Borrowed {
     }
 }
 
-/// The program whose file lies at a path. Only the end of the path counts, since each program's home can be moved by a variable.
+/// The program whose file lies at a path. Only the end of the path counts, since each program's
+/// home can be moved by a variable.
 #[must_use]
 pub fn owner_by_path(path: &Path) -> Option<Owner> {
     let names: Vec<&str> = path

@@ -90,8 +90,9 @@ impl Owner {
         Self::OtherProgram,
     ];
 
-    /// The owner that a profile id tells: the two CLI ids are borrowed however they arrive. Logins that were imported as borrowed have
-    /// any id; [`Borrowed`](super::Borrowed) says whose they are.
+    /// The owner that a profile id tells: the two CLI ids are borrowed however they arrive. Logins
+    /// that were imported as borrowed have any id; [`Borrowed`](super::Borrowed) says whose they
+    /// are.
     #[must_use]
     pub fn of(profile: &str) -> Self {
         match profile {
@@ -221,8 +222,8 @@ impl<'a> Credential<'a> {
         }
     }
 
-    /// Whether it is a login of a provider whose tokens do not expire, with 0 in the expiry's place: GitHub Copilot's, where the
-    /// token is its own refresh token.
+    /// Whether it is a login of a provider whose tokens do not expire, with 0 in the expiry's
+    /// place: GitHub Copilot's, where the token is its own refresh token.
     #[must_use]
     pub fn never_expires(&self) -> bool {
         let is_zero = self.expiry().is_some_and(|expiry| expiry.ms() == 0.0);
@@ -284,8 +285,9 @@ impl<'a> Credential<'a> {
         self.entry.get(self.secret_field()?)?.as_str()
     }
 
-    /// Where another program keeps the secret, if the entry only refers to it: a `keyRef` or `tokenRef` of a newer store, or a key
-    /// that is a command (`!pass show x`). The program that wrote the entry looks it up; clawkeep keeps the entry as it is.
+    /// Where another program keeps the secret, if the entry only refers to it: a `keyRef` or
+    /// `tokenRef` of a newer store, or a key that is a command (`!pass show x`). The program that
+    /// wrote the entry looks it up; clawkeep keeps the entry as it is.
     #[must_use]
     pub fn reference(&self) -> Option<SecretReference<'a>> {
         let field = match self.kind {
@@ -314,7 +316,8 @@ impl<'a> Credential<'a> {
         }
     }
 
-    /// What is wrong with its secret, or with an OAuth login's refresh token. Nothing for an entry that holds none, or a reference.
+    /// What is wrong with its secret, or with an OAuth login's refresh token. Nothing for an entry
+    /// that holds none, or a reference.
     #[must_use]
     pub fn secret_fault(&self) -> Option<SecretFault> {
         if self.is_marker() || self.reference().is_some() {
@@ -349,8 +352,8 @@ impl<'a> Credential<'a> {
         value.is_some_and(|value| !value.is_string() && !value.is_null())
     }
 
-    /// Why the entry cannot be used at all, whatever the clock says. A login without an access token can be used where it has a
-    /// refresh token.
+    /// Why the entry cannot be used at all, whatever the clock says. A login without an access
+    /// token can be used where it has a refresh token.
     #[must_use]
     pub fn entry_fault(&self) -> Option<EntryFault<'a>> {
         if let Some(reference) = self.reference() {
@@ -371,7 +374,8 @@ impl<'a> Credential<'a> {
         (is_empty && self.expose_refresh().is_none()).then_some(EntryFault::Empty)
     }
 
-    /// The type or field that is written under another name than the one that is read, where that is why the entry is of no use.
+    /// The type or field that is written under another name than the one that is read, where that
+    /// is why the entry is of no use.
     #[must_use]
     pub fn misnamed(&self) -> Option<Misnamed<'a>> {
         let written = self.entry.get("type").and_then(Value::as_str);
@@ -457,7 +461,8 @@ pub struct SecretReference<'a> {
 }
 
 impl SecretReference<'_> {
-    /// Where the secret is, for people: `keyRef env:OPENAI_API_KEY`. Of a command, the first word alone: the others may be secret.
+    /// Where the secret is, for people: `keyRef env:OPENAI_API_KEY`. Of a command, the first word
+    /// alone: the others may be secret.
     #[must_use]
     pub fn describe(&self) -> String {
         let part = |name: &str| self.target.get(name).and_then(Value::as_str);

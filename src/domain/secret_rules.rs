@@ -1,4 +1,5 @@
-//! What a text must be like to be a secret. One set of rules for every entrance: what is pasted, imported, or already in a store.
+//! What a text must be like to be a secret. One set of rules for every entrance: what is pasted,
+//! imported, or already in a store.
 
 use std::fmt;
 
@@ -72,8 +73,9 @@ impl fmt::Display for SecretFault {
     }
 }
 
-/// The secret in a text, without the byte-order mark and the blanks around it: a word of visible ASCII characters, since it goes into
-/// an HTTP header. A JSON object (a service account) and a PEM block (a private key) have lines and blanks by nature, and pass whole.
+/// The secret in a text, without the byte-order mark and the blanks around it: a word of visible
+/// ASCII characters, since it goes into an HTTP header. A JSON object (a service account) and a PEM
+/// block (a private key) have lines and blanks by nature, and pass whole.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -141,12 +143,12 @@ const BEGINNINGS: [&str; 21] = [
 /// Whether a word begins as secrets of providers do.
 pub fn begins_as_secret(word: &str) -> bool {
     let follows = |beginning| word.strip_prefix(beginning);
-    let mut rests = BEGINNINGS.into_iter().filter_map(follows);
-    rests.any(|rest| rest.len() >= 4) && !word.contains(['/', ' '])
+    let mut remainders = BEGINNINGS.into_iter().filter_map(follows);
+    remainders.any(|rest| rest.len() >= 4) && !word.contains(['/', ' '])
 }
 
-/// The first part of a text that begins as secrets of providers do, in any case, and is as long as keys are: `key:sk-…`, `Bearer sk-…`.
-/// `None` in a path.
+/// The first part of a text that begins as secrets of providers do, in any case, and is as long as
+/// keys are: `key:sk-…`, `Bearer sk-…`. `None` in a path.
 pub fn known_secret_in(text: &str) -> Option<&str> {
     const SHORTEST: usize = 16;
     let is_of_key = |c: char| c.is_ascii_alphanumeric() || "-_.+=~".contains(c);
@@ -209,7 +211,8 @@ fn is_assignment(secret: &str) -> bool {
         && (name.contains('_') || !name.contains(|c: char| c.is_ascii_digit()))
 }
 
-/// The name of an environment variable, which some programs look up: capitals with a `_` among them.
+/// The name of an environment variable, which some programs look up: capitals with a `_` among
+/// them.
 fn is_variable_name(secret: &str) -> bool {
     let is_of_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     secret.starts_with(|first: char| first.is_ascii_uppercase())
@@ -252,7 +255,8 @@ fn is_placeholder(secret: &str) -> bool {
         || secret
             .split_once("${")
             .is_some_and(|(_, rest)| rest.contains('}'));
-    // "your-api-key-here", "sk-your-key"; no secret is made of letters and hyphens alone and speaks of a key of yours.
+    // "your-api-key-here", "sk-your-key"; no secret is made of letters and hyphens alone and speaks
+    // of a key of yours.
     let is_yours = lower
         .chars()
         .all(|c| c.is_ascii_lowercase() || ".-<>[]".contains(c))

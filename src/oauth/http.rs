@@ -208,8 +208,8 @@ fn client(url: &Url, budget: Duration) -> reqwest::Result<Client> {
     client.build()
 }
 
-/// Finds addresses in the thread that asks, which is the client's own and does nothing else meanwhile. The client's
-/// resolver panics where no further thread can be started.
+/// Finds addresses in the thread that asks, which is the client's own and does nothing else
+/// meanwhile. The client's resolver panics where no further thread can be started.
 struct InThisThread;
 
 impl Resolve for InThisThread {

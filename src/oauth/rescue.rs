@@ -19,7 +19,7 @@ use crate::domain::{
 };
 use crate::platform::{
     Access, FileError, create_private_dir, create_private_file, exists, read_own,
-    remove_if_present, rename_durably, sync_dir,
+    remove_if_present, rename_durably, sync_dir, sync_file, sync_file_data,
 };
 use crate::vault::{Grant, GrantState, UnlockedVault, VaultError};
 
@@ -100,7 +100,7 @@ impl Rescue {
         let made = file
             .write_all(&[0; ROOM])
             .and_then(|()| file.rewind())
-            .and_then(|()| file.sync_data());
+            .and_then(|()| sync_file_data(&file));
         if let Err(error) = made {
             let _ = remove_if_present(&path); // the first error is the one to tell
             return Err(FileError::io("make room in", &path)(error));
@@ -134,9 +134,7 @@ impl Rescue {
             written.map_err(FileError::io("write", &self.path))?;
             self.has_tokens = true;
         }
-        self.file
-            .sync_all()
-            .map_err(FileError::io("write", &self.path))?;
+        sync_file(&self.file).map_err(FileError::io("write", &self.path))?;
         Ok(sync_dir(self.path.parent().unwrap_or(Path::new(".")))?)
     }
 

@@ -419,12 +419,48 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     #[cfg(unix)]
     {
         File::open(dir)
-            .and_then(|dir| dir.sync_all())
+            .and_then(|dir| sync_file(&dir))
             .map_err(FileError::io("sync", dir))?;
     }
     #[cfg(not(unix))]
     let _ = dir; // directories cannot be opened for syncing there
     Ok(())
+}
+
+/// Syncs a file's bytes and attributes to disk.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_file(file: &File) -> io::Result<()> {
+    or_plainly(file, file.sync_all())
+}
+
+/// Syncs a file's bytes to disk, and what is needed to find them.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_file_data(file: &File) -> io::Result<()> {
+    or_plainly(file, file.sync_data())
+}
+
+/// On macOS std asks for `F_FULLFSYNC`, which empties the disk's cache, too. SMB, WebDAV, FUSE, NTFS and ZFS do not know it
+/// and answer ENOTSUP, EINVAL or ENOTTY: there fsync(2) is what can be had. Source: libuv/libuv#2135.
+#[cfg(target_os = "macos")]
+fn or_plainly(file: &File, synced: io::Result<()>) -> io::Result<()> {
+    use rustix::io::Errno;
+    let is_unknown = |error: &io::Error| {
+        let unknown = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOTTY];
+        Errno::from_io_error(error).is_some_and(|errno| unknown.contains(&errno))
+    };
+    match synced {
+        Err(error) if is_unknown(&error) => Ok(rustix::fs::fsync(file)?),
+        synced => synced,
+    }
+}
+
+#[cfg(not(target_os = "macos"))]
+fn or_plainly(_file: &File, synced: io::Result<()>) -> io::Result<()> {
+    synced
 }
 
 #[cfg(test)]

@@ -102,7 +102,6 @@ impl Follower {
     /// When a directory cannot be watched: on Linux their number is limited. One that may not be looked into is left out.
     pub fn follow(&mut self, followed: &Followed) -> Result<bool, FollowError> {
         let wanted = Interest::of(followed);
-        let mut is_new = false;
         let mut refused = None;
         let gone: Vec<PathBuf> = self
             .watched
@@ -110,18 +109,29 @@ impl Follower {
             .filter(|(dir, seen)| !wanted.dirs.contains(*dir) || is_another(**seen, dir))
             .map(|(dir, _)| dir.clone())
             .collect();
+        for dir in &gone {
+            self.watched.remove(dir);
+        }
+        let new = wanted.dirs.iter();
+        let new: Vec<PathBuf> = new
+            .filter(|dir| !self.watched.contains_key(*dir))
+            .cloned()
+            .collect();
+        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+        if gone.is_empty() && new.is_empty() {
+            return Ok(false);
+        }
+        // FSEvents has one stream for all directories. Each change of them ends it and begins another, and what happens
+        // between the two is not reported: so they change together, and a removal counts as a new directory. Source: notify
+        // 8.2's fsevent.rs.
+        let mut is_new = cfg!(target_os = "macos") && !gone.is_empty();
+        let mut paths = self.watcher.paths_mut();
         for dir in gone {
             // Of a directory that is gone the system has forgotten it already.
-            let _ = self.watcher.unwatch(&dir);
-            self.watched.remove(&dir);
+            let _ = paths.remove(&dir);
         }
-        let dirs: Vec<PathBuf> = wanted.dirs.iter().cloned().collect();
-        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
-        for dir in dirs {
-            if self.watched.contains_key(&dir) {
-                continue;
-            }
-            match self.watcher.watch(&dir, RecursiveMode::NonRecursive) {
+        for dir in new {
+            match paths.add(&dir, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     let stamp = Stamp::of(&dir);
                     self.watched.insert(dir, stamp);
@@ -132,6 +142,7 @@ impl Follower {
                 Err(error) => refused = Some(error),
             }
         }
+        paths.commit()?;
         refused.map_or(Ok(is_new), |error| Err(error.into()))
     }
 }

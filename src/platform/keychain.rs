@@ -22,6 +22,8 @@ use crate::domain::escaped;
 mod macos;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod secret_service;
+#[cfg(any(target_os = "macos", test))]
+mod status;
 #[cfg(windows)]
 mod windows;
 
@@ -37,6 +39,10 @@ pub const SERVICE: &str = "clawkeep";
 
 /// How long a keychain may take before it counts as absent: 3 s. Source: `spec/vault.md`, Keys.
 pub const DEADLINE: Duration = Duration::from_secs(3);
+
+/// How long macOS' Keychain may take while its dialog asks somebody who is there to answer: a minute to find the dialog and
+/// type the password of the login keychain.
+const DIALOG_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The longest text of an outside program that a [`Reason`] keeps, in characters. Source: `spec/vault.md`, The audit
 /// record.
@@ -141,7 +147,9 @@ pub enum Unreachable {
 pub struct Reason(String);
 
 impl Reason {
-    fn new(said: impl fmt::Display) -> Self {
+    /// Keeps at most 128 characters of `said`, hidden ones escaped.
+    #[must_use]
+    pub fn new(said: impl fmt::Display) -> Self {
         let said = said.to_string();
         Self(escaped(&said).chars().take(REASON_CHARS).collect())
     }
@@ -208,6 +216,7 @@ impl SessionBus {
 pub struct SystemKeychain {
     deadline: Duration,
     bus: SessionBus,
+    is_attended: bool,
     warm: Mutex<Option<Worker>>,
 }
 
@@ -219,9 +228,20 @@ type Job = Box<dyn FnOnce(Result<system::Store, KeychainError>) + Send>;
 struct Worker(mpsc::Sender<Job>);
 
 impl Worker {
-    fn start() -> Result<Self, KeychainError> {
+    #[cfg_attr(
+        not(target_os = "macos"),
+        allow(
+            unused_variables,
+            reason = "macOS alone shows dialogs that can be forbidden"
+        )
+    )]
+    fn start(is_attended: bool) -> Result<Self, KeychainError> {
         let (sender, jobs) = mpsc::channel::<Job>();
         let work = move || {
+            #[cfg(target_os = "macos")]
+            if !is_attended {
+                system::forbid_dialogs();
+            }
             let store = system::connect();
             // Without a job nobody needed the keychain after all.
             if let Ok(job) = jobs.recv() {
@@ -242,15 +262,29 @@ impl SystemKeychain {
         Self {
             deadline,
             bus,
+            is_attended: true,
             warm: Mutex::new(None),
         }
+    }
+
+    /// Sets whether somebody sees a dialog of the keychain's and can answer it; until then, somebody does. macOS shows one
+    /// where the keychain is locked, and for each item after an update of this program. Attended, a call may take 60 s
+    /// there. Unattended, no dialog is shown there in this process, since the deadline would pass before an answer.
+    /// Means nothing on other systems.
+    #[must_use]
+    pub fn attended(mut self, is_attended: bool) -> Self {
+        self.is_attended = is_attended;
+        if cfg!(target_os = "macos") && is_attended {
+            self.deadline = self.deadline.max(DIALOG_DEADLINE);
+        }
+        self
     }
 
     /// Begins to connect, for a call that is likely to come: most of a call's time goes into agreeing on a session key,
     /// which needs to know nothing of the item. Asks for nothing, and says nothing if it fails: the call then will.
     pub fn warm_up(&self) {
         if self.is_reachable()
-            && let Ok(worker) = Worker::start()
+            && let Ok(worker) = Worker::start(self.is_attended)
             && let Ok(mut warm) = self.warm.lock()
         {
             *warm = Some(worker);
@@ -286,7 +320,7 @@ impl SystemKeychain {
             }
         });
         let warm = self.warm.lock().ok().and_then(|mut warm| warm.take());
-        let worker = warm.map_or_else(Worker::start, Ok)?;
+        let worker = warm.map_or_else(|| Worker::start(self.is_attended), Ok)?;
         // A worker that has died dropped its end: the answer below says so.
         let _ = worker.0.send(job);
         match answer.recv_timeout(self.deadline) {

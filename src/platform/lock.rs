@@ -3,7 +3,7 @@
 //! [`QueueLock`] is between our own processes: fair enough, freed by the system when a process dies.
 //! [`LockDir`] is the reference's (`proper-lockfile`): a directory `<file>.lock` made with `mkdir`, its
 //! modification time refreshed every 10 s, stale after 30 s, removed with `rmdir`. Source: `spec/compat.md`.
-//! Later gateways make a file there instead ([`holder`]); it is respected, and taken over when abandoned.
+//! Later gateways make a file there instead ([`holder`]); it is respected, and removed when abandoned.
 
 mod holder;
 mod refresher;
@@ -302,7 +302,7 @@ impl LockDir {
     }
 
     /// Takes the lock on `file` (links resolved by the caller), waiting until `deadline`. A directory that a killed
-    /// process of ours left in the same `queue` is taken over at once, another program's when it is stale. So is a later
+    /// process of ours left in the same `queue` is removed at once, another program's when it is stale. So is a later
     /// gateway's lock file whose process is gone.
     ///
     /// # Errors
@@ -318,7 +318,7 @@ impl LockDir {
             match there {
                 AtLock::Directory => {
                     if is_stale(&path) || is_noted(&path, &abandoned) {
-                        let _ = fs::remove_dir(&path); // whoever makes it next has it; a file in its place stays
+                        let _ = fs::remove_dir(&path); // the next to make it has it; a file in its place stays
                     }
                 }
                 AtLock::File {

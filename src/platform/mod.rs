@@ -31,7 +31,7 @@ use file::resolve_existing;
 pub use file::{
     Contents, FileError, RemoveOutcome, check_replaceable, create_private_dir, create_private_file,
     exists, is_same_file, look_for, open_regular, read_regular, remove_if_present, rename_durably,
-    resolve_link, resolve_link_until, sync_dir,
+    resolve_link, resolve_link_until, sync_dir, sync_file, sync_file_data,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{

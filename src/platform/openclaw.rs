@@ -1,8 +1,8 @@
 //! Which directories belong to OpenClaw, the gateway's present name.
 //!
-//! OpenClaw keeps its credentials in SQLite and fails beside an `auth-profiles.json`; versions before that
-//! keep their live store in that file. So this program writes no store into OpenClaw's directories.
-//! Whether a directory is OpenClaw's is decided here and nowhere else.
+//! OpenClaw keeps its credentials in SQLite and fails beside an `auth-profiles.json`; versions
+//! before that keep their live store in that file. So this program writes no store into OpenClaw's
+//! directories. Whether a directory is OpenClaw's is decided here and nowhere else.
 //!
 //! Source of the names: OpenClaw 2026.9.5; `spec/compat.md`.
 
@@ -68,8 +68,8 @@ impl OpenClawDir {
     }
 }
 
-/// Finds what shows that `dir` is OpenClaw's state directory, or the directory of one of its agents.
-/// A link to such a directory counts as one.
+/// Finds what shows that `dir` is OpenClaw's state directory, or the directory of one of its
+/// agents. A link to such a directory counts as one.
 #[must_use]
 pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
     let database = || {
@@ -86,7 +86,8 @@ pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
     })
 }
 
-/// Whether there is something at `path`, as far as can be told: what cannot be looked at may be there.
+/// Whether there is something at `path`, as far as can be told: what cannot be looked at may be
+/// there.
 fn may_exist(path: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     match fs::symlink_metadata(path) {
@@ -108,7 +109,8 @@ fn in_agents(state_dir: &Path, name: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The directories that are OpenClaw's by their name, whether or not they exist. Set once, by the binary.
+/// The directories that are OpenClaw's by their name, whether or not they exist. Set once, by the
+/// binary.
 static NAMED: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
 /// Names the directories that are OpenClaw's for this process, once: a later call changes nothing.
@@ -116,8 +118,8 @@ pub fn install_named_dirs(dirs: Vec<PathBuf>) {
     let _ = NAMED.set(dirs);
 }
 
-/// Whether a directory that is called as OpenClaw's is one. A link without any evidence behind it is not:
-/// it may lead to the directory of another gateway.
+/// Whether a directory that is called as OpenClaw's is one. A link without any evidence behind it
+/// is not: it may lead to the directory of another gateway.
 #[must_use]
 pub fn is_named_dir(dir: &Path) -> bool {
     is_openclaw_dir(dir).is_some() || (dir.is_dir() && !dir.is_symlink())
@@ -173,18 +175,19 @@ pub fn json_stores(state_dir: &Path) -> Vec<PathBuf> {
     in_agents(state_dir, JSON_STORE)
 }
 
-/// Finds the OpenClaw tree in which `path` is, which need not exist. Links on the way count twice: as
-/// they are written and as they lead.
+/// Finds the OpenClaw tree in which `path` is, which need not exist. Links on the way count twice:
+/// as they are written and as they lead.
 ///
-/// The home directory, what is above it, and directories that all users share (`/tmp`) are no such tree:
-/// a file there shows nothing about what is below.
+/// The home directory, what is above it, and directories that all users share (`/tmp`) are no such
+/// tree: a file there shows nothing about what is below.
 #[must_use]
 pub fn openclaw_dir_of(path: &Path) -> Option<OpenClawDir> {
     Examined::default().openclaw_dir_of(path)
 }
 
 /// What was found of directories. Stores lie below common ones, and a state directory has as many
-/// files to be examined as it has agents; so who goes through many stores examines each directory once.
+/// files to be examined as it has agents; so who goes through many stores examines each directory
+/// once.
 #[derive(Debug, Default)]
 pub struct Examined {
     dirs: RefCell<HashMap<PathBuf, Option<Evidence>>>,
@@ -243,7 +246,8 @@ fn openclaw_dir_among(
         let root = dir.to_owned();
         Some(OpenClawDir { root, evidence })
     };
-    // Of equally strong evidence, the last is kept: the topmost directory's, and the one as it was written.
+    // Of equally strong evidence, the last is kept: the topmost directory's, and the one as it was
+    // written.
     let only_real = real.ancestors().filter(|dir| !path.starts_with(dir));
     let found = only_real.chain(path.ancestors());
     found

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::file::{
     FileError, check_replaceable, create_private_file, exists, read_no_link, remove_if_present,
-    rename_durably, sync_dir,
+    rename_durably, sync_dir, sync_file,
 };
 
 /// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on
@@ -152,7 +152,7 @@ impl Replacement {
             self.file.rewind()?;
             self.file.write_all(bytes)?;
             self.file.set_len(bytes.len() as u64)?;
-            self.file.sync_all()
+            sync_file(&self.file)
         };
         write().map_err(FileError::io("write", &self.temporary))
     }

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use super::trust::{Mount, Mounts, Trust};
 use crate::domain::escaped;
 
+#[cfg(any(target_os = "macos", target_os = "freebsd", test))]
+mod bsd;
+
 /// FUSE file systems of which no other kernel has a view, by type. Each is either the only user of
 /// a block device, or keeps its files in a directory of this machine (which is examined, too, where
 /// the mount names it).
@@ -135,9 +138,16 @@ impl Storage {
         }
     }
 
+    /// What kind of storage a directory lies on.
+    #[must_use]
+    #[cfg(any(target_os = "macos", target_os = "freebsd"))]
+    pub fn of(dir: &Path) -> Self {
+        bsd::of(dir)
+    }
+
     /// What kind of storage a directory lies on; other systems' mounts are not examined.
     #[must_use]
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
     pub fn of(_dir: &Path) -> Self {
         Self::Local
     }

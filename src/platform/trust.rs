@@ -273,7 +273,7 @@ impl Trust {
         matches!(lstat(real), Ok(Some(meta)) if meta.is_file() && self.is_for_secrets(real, &meta))
     }
 
-    /// The rights that others must not have on what is there. A secret on a mount of its own may be read by whoever is in the
+    /// The rights that others must not have on what is there. A secret on a mount of its own may be read by any program in the
     /// container: its mode is what Docker and Kubernetes give it.
     fn forbidden(&self, path: &Path, meta: &Metadata, access: Access) -> u32 {
         match access {
@@ -379,7 +379,7 @@ impl Trust {
             return Ok(Some(known.clone()));
         }
         let found = match (path.parent(), path.file_name()) {
-            // Whoever owns the root owns this program, too.
+            // The owner of the root owns this program, too.
             (None, _) => Some(CheckedDir {
                 real: path.to_owned(),
                 is_shared: false,
@@ -402,7 +402,7 @@ impl Trust {
                 None => None,
             },
         };
-        // A link may lead elsewhere in the next moment, which a watcher is told of.
+        // A link may lead elsewhere in the next moment, which a watcher learns of.
         if let Some(found) = found
             .as_ref()
             .filter(|found| found.real == path || self.is_home(path))

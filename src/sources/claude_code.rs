@@ -25,11 +25,11 @@ pub struct ClaudeCodeLogin {
     pub access: SecretString,
     /// When it expires; above 0.
     pub expires: Expiry,
-    /// When the login itself expires (`refreshTokenExpiresAt`, milliseconds): a person has to log in again then. Claude Code
-    /// writes it beside the refresh token, which is not read.
+    /// When the login itself expires (`refreshTokenExpiresAt`, milliseconds): a person has to log
+    /// in again then. Claude Code writes it beside the refresh token, which is not read.
     pub login_expires: Option<Expiry>,
-    /// The account and its organization, where the file names them, in the form of [`account`]. Source: Claude Code 2.1.332,
-    /// tried; earlier versions name none.
+    /// The account and its organization, where the file names them, in the form of [`account`].
+    /// Source: Claude Code 2.1.332, tried; earlier versions name none.
     pub account: Option<String>,
 }
 
@@ -96,8 +96,9 @@ pub fn parse(bytes: &[u8]) -> Reading<ClaudeCodeLogin> {
     })
 }
 
-/// Returns the account that Claude Code notes in its configuration, `.claude.json`: `oauthAccount.accountUuid`, else its
-/// e-mail address, with the organization. `None` where the file names none. Source: Claude Code 2.1.197, tried.
+/// Returns the account that Claude Code notes in its configuration, `.claude.json`:
+/// `oauthAccount.accountUuid`, else its e-mail address, with the organization. `None` where the
+/// file names none. Source: Claude Code 2.1.197, tried.
 #[must_use]
 pub fn account(bytes: &[u8]) -> Option<String> {
     read::<ConfigFile>(bytes).ok()??.oauth_account?.name()
@@ -497,7 +498,7 @@ mod tests {
             through(locked, never),
             (
                 Place::Keychain,
-                "its keychain item cannot be read".to_owned()
+                "its keychain item cannot be read: the keychain is locked".to_owned()
             )
         );
 

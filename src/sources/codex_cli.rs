@@ -29,8 +29,9 @@ pub struct CodexLogin {
     pub account: Option<String>,
 }
 
-/// Reads Codex's login from what came of opening its file. `read_config` opens Codex's `config.toml`, which says whether the
-/// login is kept elsewhere: an older file stays then, and is not Codex's login any more (tried with Codex CLI 0.171).
+/// Reads Codex's login from what came of opening its file. `read_config` opens Codex's
+/// `config.toml`, which says whether the login is kept elsewhere: an older file stays then, and is
+/// not Codex's login any more (tried with Codex CLI 0.171).
 #[must_use]
 pub fn read_codex_cli(
     file: FileReading,
@@ -44,8 +45,9 @@ pub fn read_codex_cli(
     }
 }
 
-/// Whether `config.toml` says that the login is in the keyring: `cli_auth_credentials_store = "keyring"` among the keys before
-/// the first table. With `"auto"` the login may be there too; nothing says so, and it does not count.
+/// Whether `config.toml` says that the login is in the keyring: `cli_auth_credentials_store =
+/// "keyring"` among the keys before the first table. With `"auto"` the login may be there too;
+/// nothing says so, and it does not count.
 #[must_use]
 pub fn is_in_keyring(config: &[u8]) -> bool {
     let text = String::from_utf8_lossy(config);

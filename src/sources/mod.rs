@@ -27,7 +27,7 @@ use crate::platform::Refusal;
 
 pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
 #[cfg(unix)]
-pub use security_tool::SecurityTool;
+pub use security_tool::{SecurityTool, keychain_account};
 
 /// What a source says. `L` is the login that this source can give.
 #[derive(Clone, Debug)]
@@ -113,8 +113,8 @@ pub enum SourceFault {
     #[error("{0}")]
     Untrusted(Arc<Refusal>),
     /// The keychain gave no answer either way.
-    #[error("its keychain item cannot be read")]
-    Keychain(#[source] KeychainFault),
+    #[error("its keychain item cannot be read: {0}")]
+    Keychain(KeychainFault),
 }
 
 impl SourceFault {

@@ -1,7 +1,8 @@
-//! The files in which other programs keep their logins, and whose a file is: by its path, else by what is in it.
+//! The files in which other programs keep their logins, and whose a file is: by its path, else by
+//! what is in it.
 //!
-//! Each becomes entries of a store. A login with a refresh token is redeemed by one program only: [`lend`] takes the refresh token out of
-//! an entry that stays another program's.
+//! Each becomes entries of a store. A login with a refresh token is redeemed by one program only:
+//! [`lend`] takes the refresh token out of an entry that stays another program's.
 
 use std::path::Path;
 
@@ -24,8 +25,9 @@ pub struct Found {
     pub dropped: Vec<(String, &'static str)>,
 }
 
-/// Whether a path is that of an agent's own older store, which nobody else uses: `agents/ID/agent/auth.json`, `credentials/oauth.json`
-/// and, of the single-agent layout, `agent/auth.json` in a state directory.
+/// Whether a path is that of an agent's own older store, which nobody else uses:
+/// `agents/ID/agent/auth.json`, `credentials/oauth.json` and, of the single-agent layout,
+/// `agent/auth.json` in a state directory.
 #[must_use]
 pub fn is_own_legacy_file(path: &Path, state_dir: &Path) -> bool {
     let names: Vec<&str> = path.iter().filter_map(std::ffi::OsStr::to_str).collect();
@@ -112,7 +114,8 @@ pub fn oauth_creds(bytes: &[u8], owner: Owner) -> Result<Found, SourceFault> {
     Ok(found)
 }
 
-/// Understands a file with a credential for each provider: `auth.json` of an agent, of opencode and of pi, and `oauth.json`.
+/// Understands a file with a credential for each provider: `auth.json` of an agent, of opencode and
+/// of pi, and `oauth.json`.
 ///
 /// # Errors
 /// When it is no JSON.
@@ -136,7 +139,8 @@ pub fn by_provider(bytes: &[u8]) -> Result<Found, SourceFault> {
     Ok(found)
 }
 
-/// The name that becomes part of the id, and the entry: type and provider first, every other field as it was.
+/// The name that becomes part of the id, and the entry: type and provider first, every other field
+/// as it was.
 fn understand(name: &str, fields: Map<String, Value>) -> Result<(String, Value), &'static str> {
     let text = |field: &str| fields.get(field).and_then(Value::as_str);
     let has = |field: &str| text(field).is_some_and(|text| !text.trim().is_empty());
@@ -189,8 +193,9 @@ pub fn simplified(entry: &SecretJson) -> SecretJson {
     }
 }
 
-/// An entry as it is kept while it is another program's, without the refresh token, which only that program may redeem; and that
-/// refresh token. The login becomes a token, as Claude Code's does, so that no gateway tries to refresh it either.
+/// An entry as it is kept while it is another program's, without the refresh token, which only that
+/// program may redeem; and that refresh token. The login becomes a token, as Claude Code's does, so
+/// that no gateway tries to refresh it either.
 #[must_use]
 pub fn lend(entry: &SecretJson) -> (SecretJson, Option<SecretString>) {
     let value = entry.expose_secret();

@@ -32,6 +32,40 @@ const EXIT_AUTH_FAILED: i32 = 51;
 /// errSecUserCanceled, -128.
 const EXIT_USER_CANCELED: i32 = 128;
 
+/// The user database's answer, as Node's `os.userInfo()` gives it.
+const ID: &str = "/usr/bin/id";
+/// How long a directory service may take to name the user.
+const ID_DEADLINE: Duration = Duration::from_secs(5);
+/// The longest name of a user that is taken, in bytes.
+const NAME_MAX: usize = 1024;
+/// The account where the user's name is none that Claude Code takes.
+const FALLBACK_ACCOUNT: &str = "claude-code-user";
+
+/// Returns the account of Claude Code's item: `USER`, else the name in the user database, where it consists of ASCII letters,
+/// digits, `.`, `_` and `-`; else `claude-code-user`, as for a name that is an e-mail address. Source: Claude Code 2.1.223 and
+/// 2.1.268 by stablyai/orca#12862 and thedotmack/claude-mem#4037; not tried.
+#[must_use]
+pub fn keychain_account(user: Option<&str>) -> String {
+    let name = match user.filter(|user| !user.is_empty()) {
+        Some(user) => user.to_owned(),
+        None => user_name().unwrap_or_default(),
+    };
+    let is_taken = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    match !name.is_empty() && name.bytes().all(is_taken) {
+        true => name,
+        false => FALLBACK_ACCOUNT.to_owned(),
+    }
+}
+
+/// The name of the user in the user database. launchd and cron may start programs without `USER`.
+fn user_name() -> Option<String> {
+    let mut command = Command::new(ID);
+    command.arg("-un");
+    let answer = output_within(command, NAME_MAX, ID_DEADLINE).ok()?;
+    let name = String::from_utf8(answer.bytes.to_vec()).ok()?;
+    (answer.status.success()).then(|| name.trim_end_matches('\n').to_owned())
+}
+
 /// A program that takes the arguments of `security find-generic-password`.
 #[derive(Clone, Debug)]
 pub struct SecurityTool {
@@ -135,6 +169,22 @@ mod tests {
             .unwrap();
         assert!(status.success());
         SecurityTool::new(program)
+    }
+
+    #[test]
+    fn the_account_is_claude_code_s() {
+        let own = Command::new(ID).arg("-un").output().unwrap();
+        let own = String::from_utf8(own.stdout).unwrap();
+        for (user, account) in [
+            (Some("tester"), "tester"),
+            (Some("a.b-c_9"), "a.b-c_9"),
+            (Some("first.last@example.com"), FALLBACK_ACCOUNT),
+            (Some("j\u{fc}rgen"), FALLBACK_ACCOUNT),
+            (Some(""), own.trim()),
+            (None, own.trim()),
+        ] {
+            assert_eq!(keychain_account(user), account, "{user:?}");
+        }
     }
 
     fn asked(body: &str) -> KeychainReading {

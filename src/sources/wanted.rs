@@ -130,8 +130,8 @@ impl<'de, T: Shape> Visitor<'de> for AnyValue<T> {
     }
 }
 
-/// The key under which serde_json hands over a number that is no integer of 64 bits, as text. Source: serde_json 1.0.154,
-/// `number.rs` (`arbitrary_precision`).
+/// The key under which serde_json hands over a number that is no integer of 64 bits, as text.
+/// Source: serde_json 1.0.154, `number.rs` (`arbitrary_precision`).
 const NUMBER: &str = "$serde_json::private::Number";
 
 /// The entries of an object whose first key was read already.

@@ -1,4 +1,5 @@
-//! Logins that were imported as another program's: its file is read again at every load, so that a newer token there arrives.
+//! Logins that were imported as another program's: its file is read again at every load, so that a
+//! newer token there arrives.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ pub(super) struct Update {
 }
 
 impl Engine<'_> {
-    /// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is told.
+    /// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is reported.
     pub(super) fn borrowed_updates(
         &self,
         doc: &StoreDoc,
@@ -88,8 +89,8 @@ fn read(from: &Borrowed) -> Result<ImportFile, String> {
     once_written(path, Result::is_err, understand)
 }
 
-/// The entry that takes the stored one's place, if it is another. The owner's file has the say; only what has expired, or is another
-/// account's, does not take the place of what is good.
+/// The entry that takes the stored one's place, if it is another. The owner's file has the say;
+/// only what has expired, or is another account's, does not take the place of what is good.
 fn news(stored: &Value, theirs: Option<&Value>, now: UnixMs) -> Result<Option<SecretJson>, String> {
     let Some(theirs) = theirs else {
         return Err(LOGGED_OUT.to_owned());

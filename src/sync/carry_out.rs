@@ -1,6 +1,8 @@
-//! What a load has decided is carried out: room for the new file, one transaction, the file, and what is in it.
+//! What a load has decided is carried out: room for the new file, one transaction, the file, and
+//! what is in it.
 //!
-//! Each step works on a [`Prepared`] load, so that several loads can go through them side by side (`side_by_side`).
+//! Each step works on a [`Prepared`] load, so that several loads can go through them side by side
+//! (`side_by_side`).
 
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
@@ -26,8 +28,8 @@ use crate::vault::{AgentState, Tx};
 /// What came of one round.
 pub(super) enum Round {
     Done(Box<Loaded>),
-    /// Another program wrote into the file meanwhile; nothing is lost, and all is to be looked at again. What there is to
-    /// tell so far, and what the vault had before.
+    /// Another program wrote into the file meanwhile; nothing is lost, and all is to be looked at
+    /// again. What there is to tell so far, and what the vault had before.
     Again(Vec<Notice>, StoreDoc),
 }
 
@@ -227,7 +229,8 @@ impl Prepared {
         Ok(())
     }
 
-    /// What there is to tell once the file was written, or was not; whether it was, as far as another program's writing goes.
+    /// What there is to tell once the file was written, or was not; whether it was, as far as
+    /// another program's writing goes.
     pub(super) fn after_write(&mut self, written: Result<Replaced, FileError>) -> Replaced {
         let survey = &mut self.survey;
         match written {
@@ -246,9 +249,9 @@ impl Prepared {
     }
 }
 
-/// Everything that a load changes in the vault, with its events, in a transaction; the agent's revision after it. Nothing if
-/// the agent is another than was surveyed: the store's locks hold off who comes by the same path, and an agent can be
-/// reached by two.
+/// Everything that a load changes in the vault, with its events, in a transaction; the agent's
+/// revision after it. Nothing if the agent is another than was surveyed: the store's locks hold off
+/// who comes by the same path, and an agent can be reached by two.
 pub(super) fn record(
     tx: &mut Tx<'_>,
     agent: &AgentRef,

@@ -88,7 +88,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Whether another account's login came into a profile and whoever uses its token has not been warned yet, as far as the load
+    /// Whether another account's login came into a profile and users of its token have not been warned yet, as far as the load
     /// knows.
     #[must_use]
     pub fn has_unannounced(&self, profile: &str) -> bool {

@@ -20,8 +20,8 @@ pub(super) struct Committal {
     pub(super) is_pending: bool,
 }
 
-/// Records what came of writing the new file: its bytes, or that it could not be written. Not where another program has
-/// written meanwhile.
+/// Records what came of writing the new file: its bytes, or that it could not be written. Not where
+/// another program has written meanwhile.
 pub(super) fn record_written(
     tx: &mut Tx<'_>,
     agent: &AgentRef,

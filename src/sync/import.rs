@@ -283,7 +283,8 @@ fn is_empty_object(bytes: &[u8]) -> bool {
     value.is_ok_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
 }
 
-/// Whether a login says that it has expired by an expiry of 0. As a token it would be one without an expiry.
+/// Whether a login says that it has expired by an expiry of 0. As a token it would be one without
+/// an expiry.
 fn is_logged_out(entry: &Value) -> bool {
     let credential = Credential::of(entry);
     credential.kind == CredentialType::OAuth
@@ -336,7 +337,7 @@ fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported {
     for (id, entry) in theirs.entries(Section::Profiles) {
         let list = match ours.get(Section::Profiles, id) {
             Some(old) if old == entry => &mut out.same,
-            // Whoever wrote a reference would miss it.
+            // The person who wrote a reference would miss it.
             Some(old) if Credential::of(old).reference().is_some() => &mut out.kept,
             Some(old) if lasting(old, now) > lasting(entry, now) => {
                 let why = why_unusable(entry, now);
@@ -379,7 +380,8 @@ fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported {
     out
 }
 
-/// How long an entry is of use: not at all, not any more, nobody knows how long, until when, permanently.
+/// How long an entry is of use: not at all, not any more, nobody knows how long, until when,
+/// permanently.
 fn lasting(entry: &Value, now: UnixMs) -> (u8, f64) {
     let credential = Credential::of(entry);
     if credential.entry_fault().is_some() {
@@ -396,7 +398,8 @@ fn lasting(entry: &Value, now: UnixMs) -> (u8, f64) {
     }
 }
 
-/// What is wrong with an entry that is no reason to give a good one up, as half a sentence; nothing for one that can be used.
+/// What is wrong with an entry that is no reason to give a good one up, as half a sentence; nothing
+/// for one that can be used.
 pub(super) fn why_unusable(entry: &Value, now: UnixMs) -> Option<String> {
     let credential = Credential::of(entry);
     if let Some(fault) = credential.entry_fault() {

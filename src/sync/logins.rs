@@ -12,7 +12,7 @@ use crate::domain::{
     AgentName, CLAUDE_CLI, ExpiryFault, Owner, UnixMs, of_agent, path_of_text, shell_quoted,
 };
 use crate::health::remaining_short;
-use crate::sources::SourceFault;
+use crate::sources::{KeychainFault, SourceFault};
 
 /// So many places are noted of one profile at most.
 const PLACES_MAX: usize = 8;
@@ -34,7 +34,7 @@ pub enum LoginState {
     OtherAccount,
     /// It comes from another place than the stored one, and whose it is cannot be known.
     OtherPlace,
-    /// It took the place of another account's, and whoever uses its token has not been warned yet.
+    /// It took the place of another account's, and users of its token have not been warned yet.
     AccountChanged {
         /// It is known to be another account's; otherwise it came from another place, and whose it
         /// is cannot be known.
@@ -303,7 +303,8 @@ impl LoginReport {
     }
 }
 
-/// Whether a source's file is gone. On macOS its login may be in the keychain, and the path stands for the item.
+/// Whether a source's file is gone. On macOS its login may be in the keychain, and the path stands
+/// for the item.
 fn is_removed(place: &str) -> bool {
     let path = path_of_text(place);
     !cfg!(target_os = "macos") && path.is_absolute() && matches!(path.try_exists(), Ok(false))
@@ -323,6 +324,16 @@ pub fn fault_remedy(place: &str, fault: &SourceFault, log_in: &str) -> String {
             "Make it yours: sudo chown \"$(id -u)\" {0} && chmod 600 {0}",
             shell_quoted(place)
         ),
+        SourceFault::Keychain(KeychainFault::Locked) => {
+            "Unlock the keychain for this session, then sync: security unlock-keychain && \
+             clawkeep sync"
+                .to_owned()
+        }
+        SourceFault::Keychain(KeychainFault::Refused | KeychainFault::TimedOut) => {
+            "Run this in Terminal on the Mac itself, and choose \"Always Allow\" in the keychain's \
+             dialog: clawkeep sync"
+                .to_owned()
+        }
         _ => "Log in again with the program it belongs to, then: clawkeep sync".to_owned(),
     }
 }
@@ -562,6 +573,17 @@ mod tests {
         note.refuse("/b", None, None);
         assert!(note.refused.is_empty());
         assert_eq!(SourceNote::default().to_row(), None);
+    }
+
+    #[test]
+    fn a_keychain_that_does_not_answer_has_a_remedy_of_its_own() {
+        let remedy = |fault| fault_remedy("/f", &SourceFault::Keychain(fault), "claude auth login");
+        let unlock = "security unlock-keychain && clawkeep sync";
+        assert!(remedy(KeychainFault::Locked).ends_with(unlock));
+        for fault in [KeychainFault::Refused, KeychainFault::TimedOut] {
+            assert!(remedy(fault).contains("Always Allow"), "{fault}");
+        }
+        assert!(remedy(KeychainFault::NotText).starts_with("Log in again"));
     }
 
     #[test]

@@ -102,8 +102,8 @@ pub enum Notice {
         /// Why.
         error: String,
     },
-    /// Another program wrote an old copy of a store, and a command has changed the store since. What the command did
-    /// stays, and the store was written again.
+    /// Another program wrote an old copy of a store, and a command has changed the store since.
+    /// What the command did stays, and the store was written again.
     OldCopy {
         /// The store.
         path: PathBuf,
@@ -112,8 +112,8 @@ pub enum Notice {
         /// Who may have written it.
         writer: Writer,
     },
-    /// Another program keeps writing an old copy of a store. The vault keeps what commands changed since, and the file
-    /// is left as it is.
+    /// Another program keeps writing an old copy of a store. The vault keeps what commands changed
+    /// since, and the file is left as it is.
     OldCopyLeft {
         /// Whose.
         agent: AgentName,

@@ -41,7 +41,8 @@ pub(super) struct Noted {
     profile: ProfileId,
     origin: Origin,
     note: Option<String>,
-    /// That the login of a place was not imported, and why; or that nothing stands in its way any more.
+    /// That the login of a place was not imported, and why; or that nothing stands in its way any
+    /// more.
     skipped: Option<(&'static str, Option<String>)>,
     /// Claude Code's configuration names another account for the login that is stored already.
     is_another_account: bool,
@@ -73,7 +74,8 @@ impl Engine<'_> {
         }
     }
 
-    /// What is to be noted of the sources; what there is to tell of that is added to what the load tells.
+    /// What is to be noted of the sources; what there is to tell of that is added to what the load
+    /// tells.
     pub(super) fn note_sources(&self, loaded: &mut Loaded) -> Vec<Noted> {
         if loaded.damage.frame {
             return Vec::new();
@@ -315,7 +317,8 @@ pub enum Keeping {
 }
 
 impl Engine<'_> {
-    /// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent after a load.
+    /// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent
+    /// after a load.
     ///
     /// # Errors
     /// When the notes are damaged, or cannot be written.
@@ -359,8 +362,8 @@ impl Engine<'_> {
         Ok(Keeping::Kept(count))
     }
 
-    /// The account change of a profile that nobody who was handed its token was warned of yet, in the word of the record. It is
-    /// returned once; `doctor` reports it until the user keeps it.
+    /// The account change of a profile that nobody who was handed its token was warned of yet, in
+    /// the word of the record. It is returned once; `doctor` reports it until the user keeps it.
     ///
     /// # Errors
     /// When the vault cannot be read or written.

@@ -1,11 +1,15 @@
-//! Old copies: a program that has had a store in memory since before a command changed it writes it back as it was.
+//! Old copies: a program that has had a store in memory since before a command changed it writes it
+//! back as it was.
 //!
-//! What the file says is an old copy only if all of its `profiles` and `order` are those of an earlier content that a
-//! command has changed since; not, though, where its other fields are those that the file had last and differ from the earlier
-//! content's: then it was made from the newest file. Anything else is an edit, and an edit wins. Another program's own logins (Claude Code's,
-//! Codex CLI's) are left out of the comparison: whoever loads a store brings those up to date by itself.
+//! What the file says is an old copy only if all of its `profiles` and `order` are those of an
+//! earlier content that a command has changed since; not, though, where its other fields are those
+//! that the file had last and differ from the earlier content's: then it was made from the newest
+//! file. Anything else is an edit, and an edit wins. Another program's own logins (Claude Code's,
+//! Codex CLI's) are left out of the comparison: each load of a store brings those up to date by
+//! itself.
 //!
-//! All pure but for the clock that the caller reads. `Superseded` is what the vault keeps of earlier contents.
+//! All pure but for the clock that the caller reads. `Superseded` is what the vault keeps of
+//! earlier contents.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -15,8 +19,8 @@ use crate::vault::Superseded;
 
 /// After so many rounds, clawkeep stops writing over an old copy.
 pub(super) const ROUNDS_MAX: u64 = 3;
-/// An earlier content is forgotten this long after it was replaced or last written back, in milliseconds: 30 days, as
-/// long as replaced credentials are kept.
+/// An earlier content is forgotten this long after it was replaced or last written back, in
+/// milliseconds: 30 days, as long as replaced credentials are kept.
 const AGE_MAX_MS: i64 = 30 * 24 * 3_600_000;
 
 /// An old copy that another program wrote.
@@ -131,7 +135,8 @@ fn add_text(hash: &mut Sha256, text: &str) {
     hash.update(text.as_bytes());
 }
 
-/// Adds a value so that no two different ones add the same. The order of an object's fields says nothing.
+/// Adds a value so that no two different ones add the same. The order of an object's fields says
+/// nothing.
 fn add(hash: &mut Sha256, value: &Value) {
     match value {
         Value::Null => hash.update(b"z"),
@@ -163,10 +168,11 @@ fn add(hash: &mut Sha256, value: &Value) {
     }
 }
 
-/// Whether `theirs`, which another program wrote over `base`, is an old copy of the store that is `ours` now.
+/// Whether `theirs`, which another program wrote over `base`, is an old copy of the store that is
+/// `ours` now.
 ///
-/// One whose other fields are those of `base`, and not those that the earlier content had, was made from what the file
-/// said last: somebody changed it back.
+/// One whose other fields are those of `base`, and not those that the earlier content had, was made
+/// from what the file said last: somebody changed it back.
 pub(super) fn find(
     past: &[Superseded],
     (base, theirs, ours): (&StoreDoc, &StoreDoc, &StoreDoc),
@@ -177,7 +183,7 @@ pub(super) fn find(
         .filter(|known| known.is_decided && is_kept(known, now))
         .peekable();
     decided.peek()?;
-    // Whoever left them as they were in the file has undone nothing.
+    // A program that left them as they were in the file has undone nothing.
     if is_same_content(theirs, ours) || is_same_content(theirs, base) {
         return None;
     }
@@ -194,8 +200,8 @@ pub(super) fn find(
     })
 }
 
-/// An old copy with the profiles and orders of `base`: what it brings beside them. What it says of profiles that are
-/// not in `ours` any more is left out.
+/// An old copy with the profiles and orders of `base`: what it brings beside them. What it says of
+/// profiles that are not in `ours` any more is left out.
 pub(super) fn with_content_of(theirs: &StoreDoc, base: &StoreDoc, ours: &StoreDoc) -> StoreDoc {
     let mut doc = theirs.clone();
     for section in [Section::Profiles, Section::Order] {
@@ -275,7 +281,8 @@ pub(super) fn after(past: &[Superseded], turn: &Turn<'_>, now: UnixMs) -> Option
     Some(kept)
 }
 
-/// Whether clawkeep has stopped writing over the old copy that `file` is, while the vault has `ours`.
+/// Whether clawkeep has stopped writing over the old copy that `file` is, while the vault has
+/// `ours`.
 pub(super) fn is_left_alone(
     past: &[Superseded],
     file: &StoreDoc,

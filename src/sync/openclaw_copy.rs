@@ -1,9 +1,9 @@
 //! A store of this program's that lies in a directory of OpenClaw's, and its removal.
 //!
-//! OpenClaw with SQLite fails beside an `auth-profiles.json`. Such a file is removed only where it is
-//! proved to be nothing but a copy of what the vault has: its bytes are those of the export's digest, this
-//! program was the last to write it, and the vault holds every entry. An OpenClaw without SQLite may use
-//! the file as its live store: it is never removed there.
+//! OpenClaw with SQLite fails beside an `auth-profiles.json`. Such a file is removed only where it
+//! is proved to be nothing but a copy of what the vault has: its bytes are those of the export's
+//! digest, this program was the last to write it, and the vault holds every entry. An OpenClaw
+//! without SQLite may use the file as its live store: it is never removed there.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,8 @@ pub enum OpenClawCopy {
     },
     /// Written by another program, or not proved to be as this program wrote it.
     NotOurs,
-    /// As this program wrote it, and the vault does not hold these profiles of it, or cannot show that it does.
+    /// As this program wrote it, and the vault does not hold these profiles of it, or cannot show
+    /// that it does.
     NotHeld {
         /// Their ids; none where rows of the vault do not open.
         profiles: Vec<String>,
@@ -94,8 +95,9 @@ fn examine(
     Ok(result)
 }
 
-/// Whether the newest event about the content of an agent's store is a write of this program's. `known` is
-/// the path under which the vault knows the store: before OpenClaw's upgrade, another one.
+/// Whether the newest event about the content of an agent's store is a write of this program's.
+/// `known` is the path under which the vault knows the store: before OpenClaw's upgrade, another
+/// one.
 fn was_last_written_by_us(
     vault: &Vault,
     agent: &AgentName,
@@ -141,8 +143,8 @@ fn detail(event: &Event, name: &str) -> Option<String> {
 }
 
 impl Engine<'_> {
-    /// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to be a copy of
-    /// what the vault has. Whether it was removed.
+    /// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to
+    /// be a copy of what the vault has. Whether it was removed.
     ///
     /// # Errors
     /// When the store, its queue or the vault cannot be used.

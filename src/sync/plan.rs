@@ -99,7 +99,8 @@ pub enum KeepReason {
     StoredLater,
     /// The stored profile is good, and the source's login is another account's.
     OtherAccount,
-    /// The stored profile is good and came from another place, and whose the source's login is cannot be known.
+    /// The stored profile is good and came from another place, and whose the source's login is
+    /// cannot be known.
     OtherPlace,
 }
 
@@ -234,8 +235,8 @@ pub enum Relation {
     Unknown,
 }
 
-/// What this program makes of the reference's decision, given whose the login is. A login of another account never passes for a
-/// refresh, and two places with a login each never take turns.
+/// What this program makes of the reference's decision, given whose the login is. A login of
+/// another account never passes for a refresh, and two places with a login each never take turns.
 #[must_use]
 pub fn by_account(decision: Decision, relation: Relation) -> Decision {
     match (decision, relation) {
@@ -293,8 +294,9 @@ pub fn by_account(decision: Decision, relation: Relation) -> Decision {
     }
 }
 
-/// What this program makes of the reference's decision, given what is wrong with the expiry of the stored login and of the
-/// source's: a date decades ahead neither replaces a login that is good nor keeps a newer one out.
+/// What this program makes of the reference's decision, given what is wrong with the expiry of the
+/// stored login and of the source's: a date decades ahead neither replaces a login that is good nor
+/// keeps a newer one out.
 #[must_use]
 pub fn by_expiry(
     decision: Decision,
@@ -324,8 +326,8 @@ pub fn by_expiry(
     }
 }
 
-/// The decision after a logout at the same place: the new login replaces the stored one, also where it expires earlier. The
-/// logout may have revoked the stored one.
+/// The decision after a logout at the same place: the new login replaces the stored one, also where
+/// it expires earlier. The logout may have revoked the stored one.
 #[must_use]
 pub fn after_logout(decision: Decision, entry: Option<SecretJson>) -> Decision {
     match (decision, entry) {
@@ -342,7 +344,8 @@ pub fn after_logout(decision: Decision, entry: Option<SecretJson>) -> Decision {
     }
 }
 
-/// The decision where the user chose the source's login over the stored one: what there is replaces it.
+/// The decision where the user chose the source's login over the stored one: what there is replaces
+/// it.
 #[must_use]
 pub fn chosen(decision: Decision, rejected: Option<SecretJson>) -> Decision {
     match (decision, rejected) {

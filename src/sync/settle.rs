@@ -1,4 +1,5 @@
-//! A load under the store's locks: look again, merge, apply, until what was found and what was decided belong together.
+//! A load under the store's locks: look again, merge, apply, until what was found and what was
+//! decided belong together.
 
 use std::path::Path;
 use std::time::Duration;
@@ -31,8 +32,9 @@ pub(super) enum Locking {
 }
 
 impl Engine<'_> {
-    /// Refuses to make directories once the vault is gone from where it was opened: OpenClaw's upgrade renames the
-    /// directory, and a directory that came to be under the old name would end that half way.
+    /// Refuses to make directories once the vault is gone from where it was opened: OpenClaw's
+    /// upgrade renames the directory, and a directory that came to be under the old name would end
+    /// that half way.
     pub(super) fn check_vault_in_place(&self) -> Result<(), SyncError> {
         let path = self.vault.path();
         match exists(path) {
@@ -44,7 +46,8 @@ impl Engine<'_> {
         }
     }
 
-    /// How long to wait for a store's locks: who refreshes a login holds them while a provider takes its time.
+    /// How long to wait for a store's locks: who refreshes a login holds them while a provider
+    /// takes its time.
     fn lock_patience(&self) -> Result<Duration, SyncError> {
         if let Some(patience) = self.patience {
             return Ok(patience);
@@ -94,7 +97,8 @@ impl Engine<'_> {
                 let path = place.path().to_owned(); // the user's link leads elsewhere by now, and the locks are not for that
                 return Err(SyncError::Contended { path }.into());
             }
-            // A directory that does not exist yet has no store to lock; it is made only if one is to be written.
+            // A directory that does not exist yet has no store to lock; it is made only if one is
+            // to be written.
             let lock = match locking {
                 Locking::Always => store_lock.lock_store(place, &self.findings.openclaw)?,
                 Locking::WhenWritten => store_lock.held_on(place),
@@ -113,7 +117,8 @@ impl Engine<'_> {
                 locking = Locking::Always;
                 continue;
             }
-            // What the vault lacks must not be taken for removed, nor what only the file has for new: the file waits.
+            // What the vault lacks must not be taken for removed, nor what only the file has for
+            // new: the file waits.
             let is_whole = survey.state.unopened.is_empty();
             let mut survey = match is_whole {
                 true => {
@@ -129,7 +134,8 @@ impl Engine<'_> {
             let course = self.decide(agent, mode, &mut survey, &edit)?;
             let target = course.target(&survey.state.doc);
             if is_waiting && is_whole && survey.write_needed(target, extent) != Write::No {
-                // What was read is looked at again under the lock, and parsed anew only where it has changed.
+                // What was read is looked at again under the lock, and parsed anew only where it
+                // has changed.
                 locking = Locking::Always;
                 last = Some(survey);
                 continue;
@@ -157,8 +163,9 @@ impl Engine<'_> {
         Err(SyncError::Contended { path }.into())
     }
 
-    /// Decides what becomes of an agent that was surveyed: what another program wrote into the file is merged, what the
-    /// sources say applied, and then `edit`. What the survey says of the sources is brought up to that.
+    /// Decides what becomes of an agent that was surveyed: what another program wrote into the file
+    /// is merged, what the sources say applied, and then `edit`. What the survey says of the
+    /// sources is brought up to that.
     pub(super) fn decide<E: From<SyncError>>(
         &self,
         agent: &AgentRef,

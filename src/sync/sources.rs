@@ -410,7 +410,7 @@ fn trouble<L>(reading: &Reading<L>) -> Option<SourceTrouble> {
 struct Source {
     profile: &'static str,
     origin: Origin,
-    /// What it is told from others by: its file's path.
+    /// What distinguishes it from others: its file's path.
     place: String,
     /// Where its login was found, for a person: the file, or the keychain item.
     shown: String,

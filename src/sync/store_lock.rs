@@ -15,8 +15,8 @@ pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The locks of one store: that between our own processes, and the reference's while there is a directory for it.
 #[derive(Debug)]
 pub(super) struct StoreLock {
-    /// With the path of what it locks. It is given up before the queue, whose next in turn would else find a live lock and
-    /// take it for a killed process's.
+    /// With the path of what it locks. It is given up before the queue, whose next in turn would
+    /// else find a live lock and take it for a killed process's.
     dir: Option<(PathBuf, LockDir)>,
     queue: QueueLock,
     patience: Duration,
@@ -49,7 +49,8 @@ impl StoreLock {
         self.dir.as_ref().filter(is_held).map(|(_, dir)| dir)
     }
 
-    /// The second, if it was taken on that store, whether or not another process has taken it over since.
+    /// The second, if it was taken on that store, whether or not another process has taken it over
+    /// since.
     pub(super) fn taken_on(&self, place: &StorePlace) -> Option<&LockDir> {
         let dir = self.dir.as_ref().filter(|(path, _)| path == place.real());
         dir.map(|(_, dir)| dir)

@@ -94,8 +94,8 @@ impl Survey {
         self.is_settled() || self.state.damage.frame
     }
 
-    /// A store that is a file, or is to be one, whole and with nothing left of what was cut off: nothing but the ordinary can
-    /// come of it.
+    /// A store that is a file, or is to be one, whole and with nothing left of what was cut off:
+    /// nothing but the ordinary can come of it.
     pub(super) fn is_plain(&self) -> bool {
         self.withheld.is_none()
             && self.state.unopened.is_empty()
@@ -180,7 +180,8 @@ impl Survey {
         })
     }
 
-    /// Whether this store was never written or read before: a file that is written now is its first.
+    /// Whether this store was never written or read before: a file that is written now is its
+    /// first.
     pub(super) fn is_first_file(&self) -> bool {
         let is_new = match &self.record {
             None => true,
@@ -189,7 +190,8 @@ impl Survey {
         is_new && matches!(self.destination, Destination::File)
     }
 
-    /// Whether the file is an old copy that clawkeep has stopped writing over while the vault has `target`.
+    /// Whether the file is an old copy that clawkeep has stopped writing over while the vault has
+    /// `target`.
     pub(super) fn is_left_alone(&self, target: &StoreDoc) -> bool {
         let mut past = self.state.superseded.iter();
         if self.withheld.is_some() || !past.any(|known| known.left_at.is_some()) {
@@ -206,8 +208,9 @@ impl Survey {
         }
     }
 
-    /// Whether the file is not written over, since it is an old copy that was written back too often: until the vault
-    /// has something else, or a command changes something or asks for the file.
+    /// Whether the file is not written over, since it is an old copy that was written back too
+    /// often: until the vault has something else, or a command changes something or asks for the
+    /// file.
     pub(super) fn is_to_be_left(&self, course: &Course, extent: Extent) -> bool {
         let rounds = course.takeover.old_copy.as_ref().map(|old| old.rounds);
         let is_too_often = rounds.is_some_and(|rounds| rounds >= old_copy::ROUNDS_MAX);
@@ -242,7 +245,8 @@ impl Survey {
         self.notices.extend(notice);
     }
 
-    /// The profiles that another program took out of the store all at once: several, or every one there was.
+    /// The profiles that another program took out of the store all at once: several, or every one
+    /// there was.
     fn vanished(&self, takeover: &Takeover) -> Option<Vec<String>> {
         let (Some(after), Step::Merge { first: false }) = (&takeover.doc, &takeover.step) else {
             return None;

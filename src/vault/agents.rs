@@ -191,7 +191,8 @@ impl Reader<'_> {
         Ok(state)
     }
 
-    /// The keys of the rows of a part that are not as they are listed. Each is named in `state`, and what is lost with it is noted.
+    /// The keys of the rows of a part that are not as they are listed. Each is named in `state`,
+    /// and what is lost with it is noted.
     pub(super) fn altered_keys(
         &self,
         (scope, part): (Scope<'_>, Part),

@@ -18,7 +18,8 @@ use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
 use crate::crypto::SlotKind;
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
-    Actor, Clock, FileError, create_private_file, exists, remove_if_present, sync_dir,
+    Actor, Clock, FileError, create_private_file, exists, remove_if_present, sync_dir, sync_file,
+    sync_file_data,
 };
 
 /// Every page in one step: a copy in small steps begins again whenever somebody writes. Source: SQLite, `sqlite3_backup_step`.
@@ -169,7 +170,7 @@ pub(super) fn copy(
         // Without a thread everything is waited for in the end.
         let _ = thread::Builder::new().spawn_scoped(scope, || {
             while !is_done.load(Ordering::Relaxed) {
-                let _ = file.sync_data(); // the last one tells
+                let _ = sync_file_data(&file); // the last one tells
                 thread::sleep(PAUSE);
             }
         });
@@ -178,7 +179,7 @@ pub(super) fn copy(
         copied
     });
     let last = copied?;
-    file.sync_all().map_err(FileError::io("sync", to))?;
+    sync_file(&file).map_err(FileError::io("sync", to))?;
     Ok(last)
 }
 

@@ -40,7 +40,8 @@ struct Newer {
 pub(super) enum Known {
     /// Nothing: it is another one.
     Nothing,
-    /// What happened until a copy of it was made that was put back since: the head that is kept of it is of a later event.
+    /// What happened until a copy of it was made that was put back since: the head that is kept of
+    /// it is of a later event.
     Earlier,
     /// Everything.
     Everything,
@@ -343,7 +344,8 @@ impl Tx<'_> {
         has_frame(self, &AgentName::from_stored(agent.to_owned())).unwrap_or(false)
     }
 
-    /// Grants whose rows were altered: nothing is redirected by them, and none is sent without a word.
+    /// Grants whose rows were altered: nothing is redirected by them, and none is sent without a
+    /// word.
     pub(super) fn distrust_grants(&mut self, altered: &[Altered]) -> Result<(), VaultError> {
         let altered = altered.iter().filter(|row| row.part == Part::Grants);
         for key in altered.map(|row| row.key.as_str()) {

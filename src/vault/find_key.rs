@@ -25,8 +25,8 @@ const WORK_MAX: u64 = Argon2id::WORK_MAX;
 /// What the name of a key file ends in that takes another's place once the vault is sealed under it.
 const RENEWED: &str = ".new";
 
-/// Reads the key file at `path`; `None` when there is none. A link is refused, since a renewed key takes the place of the
-/// file, unless it leads to a mounted secret.
+/// Reads the key file at `path`; `None` when there is none. A link is refused, since a renewed key
+/// takes the place of the file, unless it leads to a mounted secret.
 pub(super) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
     let Some(contents) = read_secret(path, Access::Secret, KEYFILE_LIMIT)? else {
         return Ok(None);

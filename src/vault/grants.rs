@@ -354,7 +354,8 @@ impl Tx<'_> {
         )
     }
 
-    /// Marks the grant of a refresh token as another program's to redeem, until [`Tx::take_ownership`] or [`Tx::free_grant`] ends it.
+    /// Marks the grant of a refresh token as another program's to redeem, until
+    /// [`Tx::take_ownership`] or [`Tx::free_grant`] ends it.
     ///
     /// # Errors
     /// When it cannot be read or written.

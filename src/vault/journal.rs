@@ -130,7 +130,8 @@ fn merged(path: &Path) -> Result<Connection, VaultError> {
     let is_vault = application_id(&conn, path)? == APPLICATION_ID;
     if is_vault && journal_mode(&conn).at(path, "open")? == "wal" {
         set_mode(&conn, "DELETE").at(path, "open")?;
-        // An index that a killed process left, or that came with the file. Nobody else has the file.
+        // An index that a killed process left, or that came with the file. Nobody else has the
+        // file.
         let _ = remove_if_present(&beside(path, "-shm"));
     }
     // The lock is given back by the next read.

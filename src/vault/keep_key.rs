@@ -10,7 +10,7 @@ use super::unlock::KeySources;
 use crate::crypto::{Argon2id, RecoveryCode, SlotKey, SlotKind, keyfile_text, random_bytes};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{
-    FileError, Keychain, KeychainError, create_private_dir, remove_if_present, sync_dir,
+    FileError, Keychain, KeychainError, create_private_dir, remove_if_present, sync_dir, sync_file,
 };
 
 /// A key for a new slot.
@@ -168,7 +168,7 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
     let mut file =
         tempfile::NamedTempFile::new_in(dir).map_err(FileError::io("create a file in", dir))?; // mode 0600
     file.write_all(keyfile_text(vault, key).as_bytes())
-        .and_then(|()| file.as_file().sync_all())
+        .and_then(|()| sync_file(file.as_file()))
         .map_err(FileError::io("write", path))?;
     file.persist_noclobber(path)
         .map_err(|error| FileError::io("create", path)(error.error))?;

@@ -53,8 +53,9 @@ pub(super) enum Part {
     Exports,
 }
 
-/// How the rows of a part are read. `select` gives a row's key, the note that is kept beside its digest, and its columns; `owner` says
-/// which rows are those of `?1`, and `by_key` which of them has the key `?2`.
+/// How the rows of a part are read. `select` gives a row's key, the note that is kept beside its
+/// digest, and its columns; `owner` says which rows are those of `?1`, and `by_key` which of them
+/// has the key `?2`.
 struct Query {
     select: &'static str,
     owner: &'static str,
@@ -309,7 +310,8 @@ impl Listing {
     }
 }
 
-/// Listings of the vault itself that are open. One of a thousand agents is long, and each reader of an agent needs it.
+/// Listings of the vault itself that are open. One of a thousand agents is long, and each reader of
+/// an agent needs it.
 #[derive(Debug, Default)]
 pub(super) struct OpenListings(Mutex<BTreeMap<Part, OpenListing>>);
 
@@ -480,7 +482,8 @@ pub(super) fn row(
     Ok(found.remove(key))
 }
 
-/// The notes of the sources of one agent's profiles: those rows of [`Part::Skips`], as they are now.
+/// The notes of the sources of one agent's profiles: those rows of [`Part::Skips`], as they are
+/// now.
 pub(super) fn skips_of(conn: &Connection, agent: &str) -> rusqlite::Result<Entries> {
     let Query { select, .. } = Part::Skips.query();
     let sql = format!("SELECT {select} WHERE a.text = ?1");

@@ -26,7 +26,7 @@ use super::unlock::UnlockedVault;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
-    FileError, create_private_dir, exists, remove_if_present, rename_durably, sync_dir,
+    FileError, create_private_dir, exists, remove_if_present, rename_durably, sync_dir, sync_file,
 };
 
 /// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.
@@ -345,7 +345,7 @@ fn make_room(dir: &Path) -> Result<(), FileError> {
     let made = || -> std::io::Result<()> {
         let mut room = tempfile::NamedTempFile::new_in(dir)?;
         room.write_all(&vec![0; ROOM])?;
-        room.as_file().sync_all()
+        sync_file(room.as_file())
     };
     made().map_err(FileError::io("write in", dir))
 }
@@ -364,7 +364,7 @@ fn copy_recovery_files(from: &Path, to: &Path) -> Result<(), VaultError> {
         let copied = || -> std::io::Result<()> {
             let mut draft = tempfile::NamedTempFile::new_in(to)?;
             std::io::copy(&mut std::fs::File::open(file.path())?, &mut draft)?;
-            draft.as_file().sync_all()?;
+            sync_file(draft.as_file())?;
             draft.persist(&path)?;
             Ok(())
         };

@@ -17,7 +17,8 @@ const TRIGGER: &str = "events_no_delete";
 pub struct Pruned {
     /// How many events were removed now.
     pub removed: u64,
-    /// How many before that time were kept: the newest change of each profile, and the upgrade of the vault.
+    /// How many before that time were kept: the newest change of each profile, and the upgrade of
+    /// the vault.
     pub kept: u64,
     /// Up to which event the record was pruned.
     pub last: Seq,
@@ -30,8 +31,9 @@ struct Cut {
 }
 
 impl UnlockedVault {
-    /// Removes the events before `before`, but for the newest change of each profile and the newest `vault.upgraded`, and records a
-    /// checkpoint: how many, up to which, its MAC, and a MAC over those that were kept. Where the clock had been set back, events are kept from the first on
+    /// Removes the events before `before`, but for the newest change of each profile and the newest
+    /// `vault.upgraded`, and records a checkpoint: how many, up to which, its MAC, and a MAC over
+    /// those that were kept. Where the clock had been set back, events are kept from the first on
     /// that is not before that time. Nothing is changed when there is nothing to remove.
     ///
     /// The file and the record are verified first, against a kept head if there is one: pruning must not remove what shows that
@@ -148,7 +150,8 @@ impl Tx<'_> {
     /// The events up to the cut that are to be kept: their numbers and MACs, oldest first.
     fn to_keep(&self, cut: &Cut) -> rusqlite::Result<Vec<(Seq, [u8; 32])>> {
         let mut wanted = newest_changes(&self.tx)?;
-        // It is what refuses rows of an earlier schema that are put back later: a vault is upgraded once.
+        // It is what refuses rows of an earlier schema that are put back later: a vault is upgraded
+        // once.
         wanted.extend(events::newest_of_kind(&self.tx, EventKind::VaultUpgraded)?);
         let mut kept = Vec::new();
         for seq in wanted {

@@ -156,7 +156,7 @@ pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultErr
 }
 
 /// Opens what may be a vault to be read. Nothing is written or made, and what is read is one
-/// committed state, whatever log is beside the file and whoever writes it.
+/// committed state, whatever log is beside the file and whichever process writes it.
 ///
 /// SQLite reads a log where its index is beside it, also one that a killed process left. Without an
 /// index there is nothing that it could lock: then the file alone is read if it has no log and

@@ -186,8 +186,8 @@ impl RecordSays {
         }
     }
 
-    /// What a grant is to be, by its row and the record: of two states the one in which less is sent; all else is the
-    /// record's.
+    /// What a grant is to be, by its row and the record: of two states the one in which less is
+    /// sent; all else is the record's.
     pub(super) fn settle(&self, print: Fingerprint, row: &Grant) -> Grant {
         let recorded = self.grants.get(&print.to_bytes());
         let state = recorded.map_or(GrantState::Free, |recorded| self.state_of(recorded));

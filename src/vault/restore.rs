@@ -25,7 +25,7 @@ use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, is_same_file, open_regular,
-    remove_if_present, rename_durably, resolve_link, sync_dir,
+    remove_if_present, rename_durably, resolve_link, sync_dir, sync_file,
 };
 
 /// What the name of a vault that was replaced ends in, before the time.
@@ -327,7 +327,8 @@ impl Restoring<'_> {
             _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
-        // Without being told to, nobody comes here with any. What holds no secret is taken as it stands then.
+        // Without being told to, nobody comes here with any. What holds no secret is taken as it
+        // stands then.
         let (lost, taken): (Vec<Altered>, Vec<Altered>) =
             tx.altered_rows()?.into_iter().partition(|row| {
                 let is_frame_lost = || row.part == Part::Agents && !tx.has_frame_of(&row.key);
@@ -502,7 +503,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
             .write_all(&block[..read])
             .map_err(FileError::io("write", to))?;
     }
-    Ok(target.sync_all().map_err(FileError::io("sync", to))?)
+    Ok(sync_file(&target).map_err(FileError::io("sync", to))?)
 }
 
 /// Closes the copy as one file that will have a log beside it once it is opened.

@@ -1,6 +1,8 @@
-//! Earlier contents of an agent's store, as digests: a program that writes one of them back has an old copy.
+//! Earlier contents of an agent's store, as digests: a program that writes one of them back has an
+//! old copy.
 //!
-//! They are kept in the agent's sealed frame, so they are proved like every row and need none of their own.
+//! They are kept in the agent's sealed frame, so they are proved like every row and need none of
+//! their own.
 
 use serde_json::{Map, Value, json};
 
@@ -63,7 +65,8 @@ pub(super) fn from_frame(part: Map<String, Value>) -> Vec<Superseded> {
 }
 
 impl Tx<'_> {
-    /// Keeps these earlier contents of an agent's store, and no others. The frame is sealed with them at the commit.
+    /// Keeps these earlier contents of an agent's store, and no others. The frame is sealed with
+    /// them at the commit.
     ///
     /// # Errors
     /// When the agent cannot be written.

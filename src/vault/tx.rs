@@ -178,8 +178,8 @@ impl Tx<'_> {
         Ok(seq)
     }
 
-    /// Makes the changes and their events durable. Every change needs an event: two states of the vault with the same last event could
-    /// be exchanged unseen.
+    /// Makes the changes and their events durable. Every change needs an event: two states of the
+    /// vault with the same last event could be exchanged unseen.
     ///
     /// # Errors
     /// When the disk refuses, or an agent's frame does not open; nothing is changed then.
@@ -272,7 +272,8 @@ impl Tx<'_> {
         }
     }
 
-    /// Notes that a profile is another program's, or ours from now on. Part of what is sealed of the agent, and gone with the profile.
+    /// Notes that a profile is another program's, or ours from now on. Part of what is sealed of
+    /// the agent, and gone with the profile.
     ///
     /// # Errors
     /// When it cannot be written.

@@ -81,7 +81,7 @@ impl KeySources<'_> {
         self.keyfile_dir.join(format!("{vault}.key"))
     }
 
-    /// The places to look at, in order. One rule holds for all of them, whoever named them.
+    /// The places to look at, in order. One rule holds for all of them, however they were named.
     pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
         let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
         named.cloned().chain([self.own_keyfile(vault)]).collect()

@@ -29,7 +29,8 @@ use crate::platform::{Actor, Clock, Resident};
 /// What an upgrade found.
 #[derive(Default)]
 struct Found {
-    /// Rows that are not good: they are listed as something that no row is, so every reader finds them.
+    /// Rows that are not good: they are listed as something that no row is, so every reader finds
+    /// them.
     altered: Vec<Altered>,
     /// Agents whose credentials were put in the order in which the record names them.
     reordered: Vec<String>,
@@ -90,7 +91,8 @@ impl UnlockedVault {
         {
             return Ok(());
         }
-        // A restore may have gone on from an earlier event. That it says so is proved with the rest.
+        // A restore may have gone on from an earlier event. That it says so is proved with the
+        // rest.
         let is_abandoned = |head: &Head| has_abandoned(&tx.tx, id, head).unwrap_or(false);
         let head = head.filter(|head| !is_abandoned(head));
         let checked = verify::verify(&tx.tx, (id, &tx.keys.chain), head);

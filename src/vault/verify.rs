@@ -165,8 +165,9 @@ impl<'c> Files<'c> {
         Ok(is_listed)
     }
 
-    /// Whether nothing else is in them: no other step of the clock, no other kept event, no second subject or action of the same texts;
-    /// and no series without its subject: one of an event about nothing in particular reads the same when it is gone.
+    /// Whether nothing else is in them: no other step of the clock, no other kept event, no second
+    /// subject or action of the same texts; and no series without its subject: one of an event
+    /// about nothing in particular reads the same when it is gone.
     fn are_whole(&self) -> rusqlite::Result<bool> {
         let count =
             |sql: &str| -> rusqlite::Result<i64> { self.conn.query_row(sql, [], |row| row.get(0)) };

@@ -15,7 +15,8 @@ use crate::support::watch::Watch;
 const SECRET: &str = "sk-test-abcdefghijklmnopqrstuvwxyz";
 const TOKEN: &[&str] = &["token", "--provider", "openai"];
 
-/// What every script can use. `$TOP` is where answers are kept, `$HOME` the home, a directory or mount of its own.
+/// What every script can use. `$TOP` is where answers are kept, `$HOME` the home, a directory or
+/// mount of its own.
 const PRELUDE: &str = r#"
 set -u
 umask 077
@@ -42,7 +43,8 @@ V=$HOME/.clawdbot/vault.db
 struct Place(TempDir);
 
 impl Place {
-    /// Runs a script in a mount namespace of its own; `None` where the system has none, which is reported.
+    /// Runs a script in a mount namespace of its own; `None` where the system has none, which is
+    /// reported.
     fn ran(script: &str) -> Option<Self> {
         let mut command = unshare(&["--mount"])?;
         command.args(["sh", "-c"]);
@@ -84,7 +86,8 @@ impl Place {
         }
     }
 
-    /// A command of the script failed, and said these words and none of disks that are full where those are not among them.
+    /// A command of the script failed, and said these words and none of disks that are full where
+    /// those are not among them.
     #[track_caller]
     fn refused(&self, label: &str, words: &[&str]) {
         says_cause(&self.run(label).exits(1), words);
@@ -144,6 +147,28 @@ try verify audit verify
 }
 
 #[test]
+fn a_backup_to_a_full_disk_names_that_disk() {
+    let place = Place::ran(
+        r#"
+set_up
+mkdir "$TOP/small"
+mount -t tmpfs -o size=64k,mode=700 none "$TOP/small"
+try create backup create "$TOP/small/b.db"
+ls -A "$TOP/small" >"$TOP/left"
+try after token --provider openai
+"#,
+    );
+    let Some(place) = place else { return };
+    let create = place.run("create").exits(1);
+    let small = place.at("small");
+    let mount = format!("mounted at {} is full", small.display());
+    says_cause(&create, &[&mount, small.join("b.db").to_str().unwrap()]);
+    assert!(!create.stderr.contains("vault.db"), "{create:?}");
+    assert_eq!(fs::read_to_string(place.at("left")).unwrap(), "");
+    assert_eq!(place.run("after").ok(), format!("{SECRET}\n"));
+}
+
+#[test]
 fn a_file_system_without_inodes_is_not_called_full() {
     let place = Place::ran(
         r#"
@@ -178,7 +203,8 @@ try report report --to "$HOME/out/r.html"
     }
 }
 
-/// Nothing can be renamed over such a file, and a gateway may read it at any moment, so it is not written in place.
+/// Nothing can be renamed over such a file, and a gateway may read it at any moment, so it is not
+/// written in place.
 #[test]
 fn a_store_that_is_mounted_as_a_file_waits_and_is_made_up_for() {
     let place = Place::ran(

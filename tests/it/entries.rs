@@ -1,5 +1,6 @@
-//! Entries of a store as people and other programs write them: secrets that are none, wrong names, references, numbers beyond 64 bits,
-//! byte-order marks. What each command says, and that nothing of them is lost.
+//! Entries of a store as people and other programs write them: secrets that are none, wrong names,
+//! references, numbers beyond 64 bits, byte-order marks. What each command says, and that nothing
+//! of them is lost.
 
 use serde_json::{Value, json};
 

@@ -115,7 +115,8 @@ fn dotenv_files_set_keys_and_nothing_else() {
     assert!(home.at(".clawdbot/vault.db").exists());
 }
 
-/// An address of a bus that starts a program is not followed: that program would get an environment which says where the key is.
+/// An address of a bus that starts a program is not followed: that program would get an environment
+/// which says where the key is.
 #[test]
 fn no_address_of_a_bus_starts_a_program() {
     let home = home("{}");

@@ -1,10 +1,12 @@
 //! Any system call of a command fails, once or from then on: the old state is there or the new one, whole; nothing is lost; the exit
 //! status is one of the table, and says what happened.
 //!
-//! Which calls, and with which errors: `support::faults`. For another command, write a [`Case`] and a test that calls [`faults_of`].
-//! `CLAWKEEP_FAULTS` says how many faults of each command are tried, chosen by `CLAWKEEP_SEED`. `all` are every error, once and for
-//! good, at every call, but of equal calls one after another (the same call on the same file: the pages of one transaction) the first two,
-//! the last two and two in between. Each test says how many stand for how many. `each` leaves nothing to stand for others.
+//! Which calls, and with which errors: `support::faults`. For another command, write a [`Case`] and
+//! a test that calls [`faults_of`]. `CLAWKEEP_FAULTS` says how many faults of each command are
+//! tried, chosen by `CLAWKEEP_SEED`. `all` are every error, once and for good, at every call, but
+//! of equal calls one after another (the same call on the same file: the pages of one transaction)
+//! the first two, the last two and two in between. Each test says how many stand for how many.
+//! `each` leaves nothing to stand for others.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -151,7 +153,8 @@ fn chosen(case: &Case) -> Vec<Fault> {
 /// Of equal calls one after another, how many are tried at either end, and in between.
 const AT_AN_END: usize = 2;
 
-/// The numbers of the calls that stand for all: of each run of equal ones the first, the last and some in between.
+/// The numbers of the calls that stand for all: of each run of equal ones the first, the last and
+/// some in between.
 fn representatives(sites: &[u32], random: &mut Random) -> Vec<u32> {
     let mut chosen = Vec::new();
     let mut first = 1;

@@ -1,4 +1,5 @@
-//! The first key of a vault that is made while a passphrase is provided: that passphrase, and no key file beside it.
+//! The first key of a vault that is made while a passphrase is provided: that passphrase, and no
+//! key file beside it.
 
 use std::fs;
 

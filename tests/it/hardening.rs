@@ -37,7 +37,8 @@ fn waiting(home: &Home, before: &str) -> Child {
     command.spawn().unwrap()
 }
 
-/// Waits until the process reads its stdin, and so has opened the vault; it waits for as long as what is returned is there.
+/// Waits until the process reads its stdin, and so has opened the vault; it waits for as long as
+/// what is returned is there.
 fn until_it_waits(child: &mut Child) -> ChildStdin {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"x").unwrap();

@@ -1,4 +1,5 @@
-//! Where the home directory is: `HOME`, else the user database, as Node, Python and systemd find it.
+//! Where the home directory is: `HOME`, else the user database, as Node, Python and systemd find
+//! it.
 
 #![cfg(target_os = "linux")]
 
@@ -11,8 +12,8 @@ use crate::support::users::{ANA, Machine, can_be_others, give, own};
 
 const INIT: &[&str] = &["init", "--key", "keyfile"];
 
-/// Runs a command as the one user of a namespace, whose entry in the user database is `entry`, with `HOME` as the
-/// shell's line sets it.
+/// Runs a command as the one user of a namespace, whose entry in the user database is `entry`, with
+/// `HOME` as the shell's line sets it.
 fn run_in(home: &Home, entry: &str, set_home: &str, args: &[&str]) -> Option<Run> {
     let mut command = skip::unshare(&["--mount"])?;
     fs::write(home.at("passwd"), entry).unwrap();
@@ -110,7 +111,8 @@ fn a_user_without_an_account_is_told_what_to_name() {
             "Error: the home directory is not known: HOME is not set, and the user database has none for this user. Set HOME to a directory of yours, or name one for all files with --state-dir DIR\n"
         );
     }
-    // And what it says works. A namespace of one user shows the owners of the directories above as nobody.
+    // And what it says works. A namespace of one user shows the owners of the directories above as
+    // nobody.
     if !skip::is_root_or_skip("the directories above a state directory must be root's") {
         return;
     }

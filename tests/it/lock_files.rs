@@ -1,4 +1,5 @@
-//! A store's lock as later gateways take it: a file that names a process; and what is no lock at all.
+//! A store's lock as later gateways take it: a file that names a process; and what is no lock at
+//! all.
 
 use std::fs::{self, File};
 #[cfg(unix)]

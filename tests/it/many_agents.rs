@@ -1,5 +1,5 @@
-//! Many agents on one machine: a login reaches all of them, each as if it had been loaded by itself; what is out of the
-//! ordinary with one of them is that one's.
+//! Many agents on one machine: a login reaches all of them, each as if it had been loaded by
+//! itself; what is out of the ordinary with one of them is that one's.
 
 use std::fs;
 use std::time::SystemTime;

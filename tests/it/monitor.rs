@@ -178,28 +178,14 @@ fn launchd_would_read_what_was_meant() {
         command.env("CLAUDE_CONFIG_DIR", &config);
         let (name, text) = printed(&run(command).ok()).remove(0);
         assert_eq!(name, "clawkeep.watch.plist");
-        home.write("agent.plist", text);
-        let read =
-            "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
-        let read = Command::new("python3")
-            .args(["-c", read])
-            .arg(home.at("agent.plist"))
-            .output()
-            .unwrap();
-        let agent = Run::from(read).json();
-        assert_eq!(
-            agent["ProgramArguments"][0],
-            dir.join("clawkeep").to_str().unwrap()
-        );
-        assert_eq!(agent["ProgramArguments"][1], "watch");
-        assert_eq!(
-            agent["EnvironmentVariables"]["CLAUDE_CONFIG_DIR"],
-            config.to_str().unwrap()
-        );
-        assert_eq!(
-            (&agent["KeepAlive"]["SuccessfulExit"], &agent["RunAtLoad"]),
-            (&Value::Bool(false), &Value::Bool(true))
-        );
+        let read = plist::Value::from_reader_xml(text.as_bytes()).expect(nasty);
+        let agent = read.as_dictionary().expect("a dictionary");
+        let words = agent["ProgramArguments"].as_array().expect("words");
+        let words: Vec<_> = words.iter().map(plist::Value::as_string).collect();
+        assert_eq!(words, [dir.join("clawkeep").to_str(), Some("watch")]);
+        let variables = agent["EnvironmentVariables"].as_dictionary();
+        let config_dir = variables.expect("variables")["CLAUDE_CONFIG_DIR"].as_string();
+        assert_eq!(config_dir, config.to_str());
     }
 }
 
@@ -470,19 +456,22 @@ fn launchd_is_told_what_is_needed() {
     let dir = on_path(&home, "bin");
     let loaded = home.at("loaded");
     let answers = format!(
-        "'print gui/'*) exit 1 ;;\n'print user/'*) [ -e '{0}' ] || exit 1; printf 'clawkeep.watch = {{\\n\\tpid = 4711\\n\\tlast exit code = 0\\n}}\\n' ;;\n'bootstrap gui/'*) echo 'Bootstrap failed: 125' >&2; exit 125 ;;\n'bootstrap user/'*) touch '{0}' ;;\nbootout*) rm '{0}' ;;",
+        "'print gui/'*) exit 1 ;;\n'print user/'*) [ -e '{0}' ] || exit 1; printf 'clawkeep.watch = {{\\n\\tpid = 4711\\n\\tlast exit code = (never exited)\\n}}\\n' ;;\n'bootstrap gui/'*) echo 'Bootstrap failed: 125' >&2; exit 125 ;;\n'bootstrap user/'*) touch '{0}' ;;\nbootout*) (sleep 1; rm '{0}') > /dev/null 2>&1 & echo 'Boot-out failed: 36: Operation now in progress' >&2; exit 36 ;;",
         loaded.display()
     );
     stand_in(&home, &dir, "launchctl", &answers);
     run(monitor(&home, &dir, &["install", "--by", "launchd"])).ok();
     let uid = rustix::process::geteuid().as_raw();
     let file = home.at(AGENT);
-    let bootstrap = |domain: &str| format!("launchctl bootstrap {domain}/{uid} {}", file.display());
     assert_eq!(
         told(&home),
-        [bootstrap("gui"), bootstrap("user")],
+        [
+            format!("launchctl enable user/{uid}/clawkeep.watch"),
+            format!("launchctl bootstrap user/{uid} {}", file.display())
+        ],
         "where there is no graphical session"
     );
+    assert!(home.read(AGENT).contains("<string>Background</string>"));
     let status = run(monitor(&home, &dir, &["status", "--json"])).json();
     assert_eq!(
         (
@@ -492,6 +481,7 @@ fn launchd_is_told_what_is_needed() {
         ),
         (&"launchd".into(), &4711.into(), &true.into())
     );
+    assert_eq!(status["lastExit"], Value::Null, "it has not ended yet");
     run(monitor(&home, &dir, &["install", "--by", "launchd"])).ok();
     assert_eq!(told(&home), [""; 0], "it is as it would be");
     run(monitor(&home, &dir, &["uninstall"])).ok();
@@ -499,7 +489,29 @@ fn launchd_is_told_what_is_needed() {
         told(&home),
         [format!("launchctl bootout user/{uid}/clawkeep.watch")]
     );
-    assert!(!file.exists());
+    assert!(!file.exists() && !loaded.exists(), "it has ended");
+}
+
+#[test]
+fn launchd_loads_an_agent_into_the_graphical_session_where_there_is_one() {
+    let home = Home::new();
+    let dir = on_path(&home, "bin");
+    let answers = "'print '*clawkeep.watch) exit 113 ;;\n'print gui/'*) ;;\n'bootstrap gui/'*) echo 'Bootstrap failed: 5: Input/output error' >&2; exit 5 ;;";
+    stand_in(&home, &dir, "launchctl", answers);
+    let failed = run(monitor(&home, &dir, &["install", "--by", "launchd"])).exits(1);
+    assert!(failed.stderr.contains("Bootstrap failed: 5"), "{failed:?}");
+    assert!(!home.at(AGENT).exists(), "it does not run");
+    stand_in(
+        &home,
+        &dir,
+        "launchctl",
+        "'print '*clawkeep.watch) exit 113 ;;",
+    );
+    run(monitor(&home, &dir, &["install", "--by", "launchd"])).ok();
+    assert!(!home.read(AGENT).contains("LimitLoadToSessionType"));
+    let uid = rustix::process::geteuid().as_raw();
+    let bootstrap = format!("launchctl bootstrap gui/{uid} {}", home.at(AGENT).display());
+    assert_eq!(told(&home).last(), Some(&bootstrap));
 }
 
 #[test]

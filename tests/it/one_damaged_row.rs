@@ -1,4 +1,5 @@
-//! One row that is damaged costs one credential: what does not depend on it goes on, and what does is refused.
+//! One row that is damaged costs one credential: what does not depend on it goes on, and what does
+//! is refused.
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -169,7 +170,8 @@ fn a_new_credential_takes_a_damaged_ones_place() {
     home.assert_sound();
 }
 
-/// Without its usage, whether a credential is in cooldown is not known: who names it gets it, and nothing is chosen by it.
+/// Without its usage, whether a credential is in cooldown is not known: who names it gets it, and
+/// nothing is chosen by it.
 #[test]
 fn a_damaged_usage_row_stops_neither_sync_nor_refresh() {
     let (home, provider) = home();
@@ -232,7 +234,8 @@ fn a_damaged_export_record_stops_no_refresh_and_no_change() {
 fn a_damaged_refresh_state_costs_its_login() {
     let (home, provider) = home();
     token(&home, &["--profile", "test:a"]).ok();
-    // The token that took the spent one's place, as if it were spent, too: it would lead to another account's.
+    // The token that took the spent one's place, as if it were spent, too: it would lead to another
+    // account's.
     alter(&home, |conn| {
         let forged = "INSERT INTO grants (print, state, fence, successor, since) \
             SELECT successor, 'spent', 1, x'00010102030405060708', 1 FROM grants WHERE successor IS NOT NULL";

@@ -1,4 +1,5 @@
-//! Files that a passphrase or a key is read from: whose they must be, and of what kind, by whatever way they are named.
+//! Files that a passphrase or a key is read from: whose they must be, and of what kind, by whatever
+//! way they are named.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +12,8 @@ use crate::support::users::{ANA, can_be_others, own};
 
 const STATUS: &[&str] = &["models", "status"];
 
-/// Whoever names it: no command waits for the writer of a FIFO, and none takes a passphrase from another user's.
+/// Whoever names it: no command waits for the writer of a FIFO, and none takes a passphrase from
+/// another user's.
 #[test]
 fn a_passphrase_file_is_a_regular_one() {
     let home = home();
@@ -56,7 +58,8 @@ fn a_passphrase_file_is_a_regular_one() {
     }
 }
 
-/// A directory of credentials is judged as any other: systemd closes it to others, and may let a service's user in by an access list.
+/// A directory of credentials is judged as any other: systemd closes it to others, and may let a
+/// service's user in by an access list.
 #[test]
 fn a_credential_that_others_can_read_is_refused() {
     let home = home();

@@ -1,4 +1,5 @@
-//! Paths from outside: whatever bytes they are, files lie where a variable or an argument says, and nowhere else.
+//! Paths from outside: whatever bytes they are, files lie where a variable or an argument says, and
+//! nowhere else.
 
 #![cfg(target_os = "linux")]
 
@@ -21,7 +22,8 @@ const NAMES: [&[u8]; 6] = [
     b"100%h",
     b"q'\"$x",
 ];
-/// What `init` and `sync` go by, and the file that is there afterwards, below the variable's value; `*` is any name.
+/// What `init` and `sync` go by, and the file that is there afterwards, below the variable's value;
+/// `*` is any name.
 const VARIABLES: [(&str, &str); 12] = [
     ("CLAWDBOT_STATE_DIR", "vault.db"),
     ("CLAWDIS_STATE_DIR", "vault.db"),
@@ -111,7 +113,8 @@ fn a_variable_that_is_empty_is_unset() {
     }
 }
 
-/// Relative paths begin at the working directory, but for those that the XDG specification says to ignore: that is said.
+/// Relative paths begin at the working directory, but for those that the XDG specification says to
+/// ignore: that is said.
 #[test]
 fn a_variable_that_is_relative() {
     let home = Home::without_gateway();
@@ -226,7 +229,8 @@ fn odd() -> Odd {
     odd
 }
 
-/// Directories whose names differ in one byte, or only look the same where bytes are replaced, are agents of their own.
+/// Directories whose names differ in one byte, or only look the same where bytes are replaced, are
+/// agents of their own.
 #[test]
 fn agents_of_directories_that_look_the_same_are_two() {
     let odd = odd();
@@ -333,7 +337,8 @@ fn a_program_gets_its_arguments_and_environment_as_they_were() {
     }
 }
 
-/// systemd takes any bytes as arguments, and only text as variables; launchd and cron take only text.
+/// systemd takes any bytes as arguments, and only text as variables; launchd and cron take only
+/// text.
 #[test]
 fn a_service_has_such_paths_or_says_that_it_cannot() {
     let odd = odd();

@@ -133,7 +133,8 @@ fn a_vault_that_cannot_be_written_can_be_read() {
     chmod(&home.at(".clawdbot"), 0o700);
 }
 
-/// A mode that opens something to the group of root, which is others; a group of one's own, as ordinary users have, is not.
+/// A mode that opens something to the group of root, which is others; a group of one's own, as
+/// ordinary users have, is not.
 fn of_others(group: u32, everybody: u32) -> u32 {
     if is_root() { group } else { everybody }
 }

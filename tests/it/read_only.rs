@@ -304,32 +304,26 @@ fn what_changes_anything_says_why_it_cannot() {
         let home = home();
         let backup = home.at("before.db");
         let before = fingerprints(&home.at(STATE));
-        for args in [
-            &["sync"][..],
-            &["export"],
-            &["refresh", "--due"],
-            &["watch", "--once"],
-            &["models", "auth", "paste-api-key", "--provider", "groq"],
-            &["models", "auth", "remove", "openai:manual", "--yes"],
-            &[
-                "models",
-                "auth",
-                "order",
-                "set",
-                "--provider",
-                "openai",
-                "openai:manual",
-            ],
-            &["models", "auth", "order", "clear", "--provider", "openai"],
-            &["session", "pin", "a", "openai:manual"],
-            &["key", "add", "recovery"],
-            &["key", "recovery"],
-            &["key", "remove", "1"],
-            &["key", "rotate"],
-            &["audit", "prune", "--before", "1d", "--yes"],
-            &["backup", "restore", backup.to_str().unwrap()],
+        let restore = format!("backup restore {}", backup.display());
+        for command in [
+            "sync",
+            "export",
+            "refresh --due",
+            "watch --once",
+            "models auth paste-api-key --provider groq",
+            "models auth remove openai:manual --yes",
+            "models auth order set --provider openai openai:manual",
+            "models auth order clear --provider openai",
+            "session pin a openai:manual",
+            "key add recovery",
+            "key recovery",
+            "key remove 1",
+            "key rotate",
+            "audit prune --before 1d --yes",
+            &restore,
         ] {
-            let Some(run) = medium.run(&home, args) else {
+            let args: Vec<&str> = command.split(' ').collect();
+            let Some(run) = medium.run(&home, &args) else {
                 continue;
             };
             let expected = format!(

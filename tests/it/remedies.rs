@@ -1,4 +1,5 @@
-//! What a remedy says when it is pasted as it is, by root: it moves and changes no file of the system's.
+//! What a remedy says when it is pasted as it is, by root: it moves and changes no file of the
+//! system's.
 
 use std::fs;
 use std::path::Path;
@@ -54,7 +55,8 @@ fn no_remedy_moves_or_changes_a_file_of_the_system() {
             &name("CLAWKEEP_VAULT"),
         );
     }
-    // What everybody can write is refused for that where the file is root's, as it is for everybody.
+    // What everybody can write is refused for that where the file is root's, as it is for
+    // everybody.
     for command in [
         &["report"][..],
         &["audit", "export"],

@@ -1,4 +1,5 @@
-//! `doctor --repair`: what speaks against a repair is looked for first, what it changes is kept, recorded and shown.
+//! `doctor --repair`: what speaks against a repair is looked for first, what it changes is kept,
+//! recorded and shown.
 
 use std::fs;
 #[cfg(unix)]

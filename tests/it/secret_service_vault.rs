@@ -434,7 +434,8 @@ fn what_was_made_for_a_rotation_that_did_not_come_to_be_is_taken_back() {
     home.run(&["history"]).ok();
 }
 
-/// A session that has ended, or whose bus is another user's: no keychain to unlock, and nothing is started to have one.
+/// A session that has ended, or whose bus is another user's: no keychain to unlock, and nothing is
+/// started to have one.
 #[test]
 fn a_bus_that_is_gone_or_anothers_is_no_locked_keychain() {
     let session = Session::unlocked();

@@ -14,7 +14,8 @@ use crate::support::users::{ANA, Machine, can_be_others, give, own, owned_by};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
 
-/// Gives a home a program that leaves `ran` where it runs, and a configuration that would run it in every way there is.
+/// Gives a home a program that leaves `ran` where it runs, and a configuration that would run it in
+/// every way there is.
 fn plant(home: &Home) {
     let mark = home.at("ran").display().to_string();
     home.write(
@@ -160,7 +161,8 @@ fn an_open_configuration_is_not_obeyed() {
     assert!(!home.at("ran").exists(), "{}", home.read("ran"));
 }
 
-/// The user's own configuration can have a shell asked; which, and in which environment, it cannot say.
+/// The user's own configuration can have a shell asked; which, and in which environment, it cannot
+/// say.
 #[test]
 fn a_configuration_chooses_no_program() {
     let home = Home::new();

@@ -1,4 +1,5 @@
-//! What commands decided is not undone in silence: an old copy that another program writes back, a store that it empties.
+//! What commands decided is not undone in silence: an old copy that another program writes back, a
+//! store that it empties.
 
 use std::fs;
 #[cfg(unix)]
@@ -325,7 +326,8 @@ fn a_command_or_an_export_writes_over_a_file_that_is_left() {
     }
 }
 
-/// Two agents whose stores are one file: what one of them is told to do is no old copy to the other.
+/// Two agents whose stores are one file: what one of them is told to do is no old copy to the
+/// other.
 #[cfg(unix)]
 #[test]
 fn agents_that_share_a_store_do_not_undo_each_other() {
@@ -466,7 +468,8 @@ fn a_store_that_is_left_is_an_alert_until_it_is_up_to_date() {
     );
 }
 
-/// Under the gateway's name, the program says what the reference says, and keeps what was decided all the same.
+/// Under the gateway's name, the program says what the reference says, and keeps what was decided
+/// all the same.
 #[cfg(unix)]
 #[test]
 fn under_the_name_of_the_gateway_it_is_kept_and_not_said() {

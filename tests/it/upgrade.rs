@@ -146,7 +146,8 @@ fn what_was_planted_in_an_earlier_schema_is_found_before_it_is_gone() {
     assert_eq!(version(&home), 1);
 }
 
-/// Rows of an earlier schema prove nothing: put back later, they must not be checked against the record once more.
+/// Rows of an earlier schema prove nothing: put back later, they must not be checked against the
+/// record once more.
 #[test]
 fn pruning_keeps_the_upgrade_and_rows_put_back_from_before_it_are_refused() {
     let home = home(&V2);

@@ -1,5 +1,6 @@
-//! A vault of schema 3, whose plain columns nothing proved: what somebody without a key put into them is not sealed by the
-//! upgrade, and a vault that was upgraded once does not pass for one that was not.
+//! A vault of schema 3, whose plain columns nothing proved: what somebody without a key put into
+//! them is not sealed by the upgrade, and a vault that was upgraded once does not pass for one that
+//! was not.
 
 use std::fs;
 use std::path::PathBuf;
@@ -196,7 +197,8 @@ fn a_record_that_does_not_hold_is_not_gone_on_with() {
     assert!(run.stderr.contains("cannot be upgraded"), "{run:?}");
 }
 
-/// The listings taken out, and with the keys of before the upgrade in their place, it is still known that it was upgraded.
+/// The listings taken out, and with the keys of before the upgrade in their place, it is still
+/// known that it was upgraded.
 #[test]
 fn an_upgraded_vault_does_not_pass_for_an_older_one() {
     let home = home(|_| ());

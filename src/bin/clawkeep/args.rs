@@ -36,11 +36,12 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The gateway's state directory [default: $CLAWDBOT_STATE_DIR, else ~/.clawdbot where a gateway is, else
-    /// ~/.local/share/clawkeep]
+    /// The gateway's state directory [default: $CLAWDBOT_STATE_DIR, else ~/.clawdbot where a
+    /// gateway is, else ~/.local/share/clawkeep]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// The vault [default: $CLAWKEEP_VAULT, else the one there is, else vault.db in the state directory]
+    /// The vault [default: $CLAWKEEP_VAULT, else the one there is, else vault.db in the state
+    /// directory]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) vault: Option<PathBuf>,
     /// Open the vault with the passphrase or recovery code in FILE (- for stdin) [env: CLAWKEEP_PASSPHRASE_FILE]

@@ -1,7 +1,11 @@
 //! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
 
+mod heads;
+mod opening;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
@@ -9,38 +13,32 @@ use clawkeep::config::{
     AgentRef, Env, ExportMode, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE,
     existing_agents, openclaw,
 };
-use clawkeep::crypto::SlotKind;
-use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId, shown_path};
+use clawkeep::domain::{AgentName, Credential, ProviderId, shown_path};
 use clawkeep::export::StorePlace;
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{BUS_VARIABLE, DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
-    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir,
-    exists, harden, read_trusted, restrict_new_files, syslog,
+    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, harden,
+    restrict_new_files,
 };
 #[cfg(target_os = "macos")]
-use clawkeep::sources::SecurityTool;
+use clawkeep::sources::{SecurityTool, keychain_account};
 use clawkeep::sync::{
     Engine, ExportPlan, Loaded, LoginSources, Notice, Rules, SyncMode, queue_path,
 };
-use clawkeep::vault::{
-    Created, KeyChoice, KeySources, NewKey, ReadOnlyReason, UnlockedVault, Upgrade, Vault,
-    VaultError, create,
-};
+use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
 
+pub(crate) use self::heads::read_head;
+use self::heads::{Heads, heads};
 use crate::args::Global;
 use crate::export_modes::ExportModes;
-use crate::failure::{Failure, Place, shared_storage_remedy};
+use crate::failure::Failure;
 use crate::notices;
 use crate::passphrase::{Named, Passphrases};
 use crate::places::Places;
-use crate::progress::Progress;
 use crate::stand_in::is_called_as_gateway;
 use crate::ui::{Loudness, Ui};
-
-/// The largest head that is read, in bytes; one is a short line.
-const HEAD_MAX: u64 = 4096;
 
 /// What this program calls itself in the record.
 const PROGRAM: &str = "clawkeep";
@@ -119,7 +117,7 @@ impl Context {
             clock: Clock::System,
             actor: Actor::current(PROGRAM),
             ui,
-            keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
+            keychain: keychain(&env),
             mask: restrict_new_files(),
             withheld: RefCell::default(),
             kept_then: RefCell::default(),
@@ -206,7 +204,7 @@ impl Context {
             clock: self.clock,
             actor: self.actor.clone(),
             ui: self.ui,
-            keychain: SystemKeychain::new(DEADLINE, session_bus(&self.env)),
+            keychain: keychain(&self.env),
             mask: self.mask,
             withheld: RefCell::default(),
             kept_then: RefCell::default(),
@@ -260,231 +258,6 @@ impl Context {
         refuse_untrusted(&self.layout.head_file(vault.id()), Access::Read)
     }
 
-    /// Whether there is a key file for any vault; where there is none, the key is likely in the keychain.
-    fn has_keyfile(&self) -> bool {
-        let named =
-            self.layout.named_key_file().is_some() || self.layout.credential_key_file().is_some();
-        named
-            || std::fs::read_dir(self.layout.key_file_dir())
-                .is_ok_and(|mut files| files.next().is_some())
-    }
-
-    /// Opens the vault without its key, to be read: where it lies may be closed to writing. There must be one.
-    pub(crate) fn locked(&self) -> Result<Vault, Failure> {
-        let vault = self.open()?;
-        self.report_storage(&vault);
-        Ok(vault)
-    }
-
-    /// Opens the vault. One that can only be read may be a copy in memory, which somebody who writes the file leaves behind:
-    /// then the kept head is read once, before the copy is made that counts. A later one would be ahead of it.
-    fn open(&self) -> Result<Vault, Failure> {
-        let vault = Vault::open(&self.layout.vault_file)?;
-        if vault.read_only().is_none() {
-            return Ok(vault);
-        }
-        let Ok(kept) = self.kept_head(&vault) else {
-            return Ok(vault); // what needs the head runs into it
-        };
-        self.kept_then.replace(Some(kept));
-        let is_behind = kept.is_some_and(|kept| !vault.has_event_of(&kept).unwrap_or(true));
-        Ok(match is_behind {
-            true => Vault::open(&self.layout.vault_file)?,
-            false => vault,
-        })
-    }
-
-    /// Says once that the vault can only be read because another system may write it, too, and what to do.
-    fn report_storage(&self, vault: &Vault) {
-        let Some(reason @ ReadOnlyReason::SharedStorage(storage)) = vault.read_only() else {
-            return;
-        };
-        if is_called_as_gateway() || self.is_storage_reported.replace(true) {
-            return;
-        }
-        let path = self.layout.shorten_home(vault.path());
-        let remedy = shared_storage_remedy(storage, Place::Existing);
-        self.ui.warn(&format!(
-            "Warning: the vault {path} can only be read: {reason}. {remedy}"
-        ));
-    }
-
-    /// As [`Context::locked`], for an answer to people that nothing proves.
-    pub(crate) fn unverified(&self) -> Result<Vault, Failure> {
-        let vault = self.locked()?;
-        self.tell_unverified();
-        Ok(vault)
-    }
-
-    /// Marks an answer to people that nothing proves.
-    pub(crate) fn tell_unverified(&self) {
-        self.ui.note("Unverified; see: clawkeep audit verify");
-    }
-
-    /// Shown while the vault is opened: deriving a key from a passphrase takes its time, and so may a keychain.
-    fn opening(&self) -> Progress {
-        self.ui.progress("Opening the vault")
-    }
-
-    /// Opens and unlocks the vault, to be read, also where it can only be read. There must be one.
-    pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
-        self.places.warn_of_others(self);
-        self.unlocked_for(Need::Reading, &self.key_sources())
-    }
-
-    /// Opens and unlocks the vault, to change what opens it. There must be one.
-    pub(crate) fn unlocked(&self) -> Result<UnlockedVault, Failure> {
-        let vault = self.unlocked_for(Need::Writing, &self.key_sources())?;
-        self.check_end(&vault)?;
-        Ok(vault)
-    }
-
-    /// As [`Context::unlocked`], where the passphrase that was given is not to open it.
-    pub(crate) fn unlocked_without_passphrase(&self) -> Result<UnlockedVault, Failure> {
-        let sources = KeySources {
-            secrets: None,
-            ..self.key_sources()
-        };
-        let vault = self.unlocked_for(Need::Writing, &sources)?;
-        self.check_end(&vault)?;
-        Ok(vault)
-    }
-
-    fn unlocked_for(&self, need: Need, sources: &KeySources<'_>) -> Result<UnlockedVault, Failure> {
-        harden();
-        self.check_owner()?;
-        if !self.has_keyfile() {
-            self.keychain.warm_up(); // the handshake then runs beside the opening of the vault
-        }
-        let _progress = self.opening();
-        let vault = self.open()?;
-        if need == Need::Writing {
-            vault.require_writable()?; // before anybody is asked for a passphrase
-        }
-        self.report_storage(&vault);
-        self.check_head(&vault)?;
-        Ok(vault.unlock(sources)?)
-    }
-
-    /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was put back, or one of which the end
-    /// was cut off. What a restore went on from is no such.
-    pub(crate) fn check_end(&self, vault: &Vault) -> Result<(), Failure> {
-        // The head is read first: whoever commits later keeps theirs later.
-        let Ok(Some(kept)) = self.kept_head(vault) else {
-            return Ok(());
-        };
-        if kept.vault != vault.id() || vault.has_event_of(&kept)? {
-            return Ok(());
-        }
-        Err(Failure::OlderVault {
-            vault: vault.path().to_owned(),
-            seq: kept.seq.0,
-            head: self.layout.head_file(vault.id()),
-        })
-    }
-
-    /// Runs `work` on the vault, and keeps the record's head where the vault is not.
-    pub(crate) fn with_new_head<T>(
-        &self,
-        vault: &mut UnlockedVault,
-        work: impl FnOnce(&mut UnlockedVault) -> Result<T, VaultError>,
-    ) -> Result<T, Failure> {
-        let done = work(vault)?;
-        self.keep_head(vault);
-        Ok(done)
-    }
-
-    /// Opens and unlocks the vault to change it, making it first if there is none.
-    pub(crate) fn vault(&self) -> Result<UnlockedVault, Failure> {
-        self.vault_for(Need::Writing)
-    }
-
-    /// As [`Context::vault`], for a command that only reads: what it would note is left out where
-    /// the vault can only be read.
-    pub(crate) fn vault_to_read(&self) -> Result<UnlockedVault, Failure> {
-        self.vault_for(Need::Reading)
-    }
-
-    /// As [`Context::vault`], for a command that hands out credentials: each use is recorded first.
-    pub(crate) fn vault_to_record_in(&self) -> Result<UnlockedVault, Failure> {
-        self.vault().map_err(Failure::of_use)
-    }
-
-    fn vault_for(&self, need: Need) -> Result<UnlockedVault, Failure> {
-        self.places.warn_of_others(self);
-        let vault = match self.unlocked_for(need, &self.key_sources()) {
-            Err(Failure::Vault(VaultError::Absent { .. })) => {
-                match self.create(&self.first_key()?)? {
-                    Some(created) => created.vault,
-                    None => self.unlocked_for(need, &self.key_sources())?, // another process was quicker
-                }
-            }
-            other => other?,
-        };
-        self.check_end(&vault)?;
-        Ok(vault)
-    }
-
-    /// The first key of a vault that is to be made: the passphrase that was provided, since a key file would be lost with the
-    /// container, or with the directory that holds it; else a key of its own.
-    pub(crate) fn first_key(&self) -> Result<KeyChoice, Failure> {
-        harden(); // before there is a passphrase
-        let provided = self.passphrases.for_new_vault()?;
-        Ok(provided.map_or(KeyChoice::Automatic, |passphrase| {
-            KeyChoice::Only(NewKey::Passphrase(passphrase))
-        }))
-    }
-
-    /// Makes the vault, and says on stderr where its key went and why.
-    pub(crate) fn create(&self, choice: &KeyChoice) -> Result<Option<Created>, Failure> {
-        harden();
-        let path = &self.layout.vault_file;
-        if self.layout.vaults.contains(path) && !exists(path) {
-            // One was found there a moment ago and was moved since: a new one would be a second one.
-            let path = path.clone();
-            return Err(VaultError::MovedAway { path }.into());
-        }
-        let had_one = self.lock_dir().exists();
-        let _progress = self.ui.progress("Making the vault");
-        let made = create(
-            &self.layout.vault_file,
-            choice,
-            &self.key_sources(),
-            &self.actor,
-            self.clock,
-        )?;
-        if let Some(created) = &made {
-            if had_one {
-                let path = self.layout.shorten_home(&self.layout.vault_file);
-                self.ui.warn(&format!(
-                    "Warning: there was a vault at {path} before. It is gone, and its record with it; this one begins anew."
-                ));
-            }
-            let vault = self.layout.shorten_home(created.vault.path());
-            let place = match (created.kind, &created.keyfile) {
-                (SlotKind::Keyfile, Some(path)) => {
-                    format!("in the key file {}", self.layout.shorten_home(path))
-                }
-                (SlotKind::Passphrase, _) => match self.passphrases.file() {
-                    Some(path) => format!("the passphrase in {}", self.layout.shorten_home(path)),
-                    None => "your passphrase".to_owned(),
-                },
-                _ => "in the keychain".to_owned(),
-            };
-            let why = created
-                .no_keychain
-                .as_ref()
-                .map(|problem| format!(" ({problem})"))
-                .unwrap_or_default();
-            let settings = self.layout.shorten_home(&self.layout.settings_file);
-            self.ui.note(&format!(
-                "Note: created the vault {vault}; its key is {place}{why}. Settings go into {settings}. If you lose that key, nobody can open the vault. Create a recovery code: clawkeep key recovery"
-            ));
-            self.keep_head(&created.vault);
-        }
-        Ok(made)
-    }
-
     /// Runs `work` with an engine on `vault`, and keeps the record's head where the vault is not.
     pub(crate) fn with_engine<T, E>(
         &self,
@@ -509,6 +282,9 @@ impl Context {
             claude_file: self.layout.claude_code_file.clone(),
             claude_config_dir: (self.env.raw("CLAUDE_CONFIG_DIR"))
                 .map(|dir| dir.to_string_lossy().into_owned()), // as Claude Code reads it
+            #[cfg(target_os = "macos")]
+            user: keychain_account(self.env.get("USER")),
+            #[cfg(not(target_os = "macos"))]
             user: self.env.get("USER").unwrap_or_default().to_owned(),
             #[cfg(target_os = "macos")]
             keychain: Some(&keychain),
@@ -686,120 +462,9 @@ impl Context {
                 .detail(&format!("Sync: {profile} {verdict} ({why})"));
         }
     }
-
-    /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is worth a word, no more.
-    pub(crate) fn keep_head(&self, vault: &Vault) {
-        let Ok(Some(head)) = vault.head() else { return };
-        let path = self.layout.head_file(vault.id());
-        if let Ok(Some(kept)) = self.kept_head(vault)
-            && kept.vault == vault.id()
-        {
-            // In place of a head that the record no longer bears out, a newer one would hide that its end was cut off.
-            if !vault.has_event_of(&kept).unwrap_or(false) {
-                self.ui.note(&format!(
-                    "Warning: event {}, whose head is kept in {}, is not in the record any more. See: clawkeep audit verify",
-                    kept.seq,
-                    path.display()
-                ));
-                return;
-            }
-            if kept.seq >= head.seq {
-                return; // another process wrote later and was quicker to keep its head
-            }
-        }
-        if let Err(error) = write_head(&path, &head) {
-            self.ui.note(&format!(
-                "Note: the record's head was not kept in {}: {error}",
-                path.display()
-            ));
-        }
-        let sent = self
-            .own()
-            .map_err(|failure| failure.lines().join(" "))
-            .and_then(|own| {
-                let socket = own.syslog.as_deref();
-                let send = |socket| syslog::send(socket, PROGRAM, &head.to_string());
-                socket.map_or(Ok(()), |socket| {
-                    let at = socket.display();
-                    send(socket).map_err(|error| format!("{at}, as clawkeep.heads asks: {error}"))
-                })
-            });
-        if let Err(error) = sent {
-            self.ui.warn(&format!(
-                "Warning: the record's head was not sent to the system log: {error}"
-            ));
-        }
-    }
-
-    /// Keeps the head of a vault that has taken another's place, also in place of a later one: that the record does not go on from there
-    /// is in the record.
-    pub(crate) fn replace_head(&self, vault: &Vault) {
-        let path = self.layout.head_file(vault.id());
-        let kept = vault.head().map_err(|error| error.to_string());
-        let kept = kept.and_then(|head| match head {
-            Some(head) => write_head(&path, &head).map_err(|error| error.to_string()),
-            None => Ok(()),
-        });
-        if let Err(error) = kept {
-            let path = path.display();
-            self.ui.warn(&format!(
-                "Warning: the record's head was not kept in {path}: {error}"
-            ));
-        }
-    }
-
-    /// The head kept by the last command that wrote. None where the record says that it went on from an earlier event: the restore that
-    /// did so was cut off before it kept the new one.
-    pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
-        let kept_then = *self.kept_then.borrow();
-        let kept = match kept_then.filter(|_| vault.read_only().is_some()) {
-            Some(kept) => kept,
-            None => self.head_kept_of(vault.id())?,
-        };
-        Ok(kept.filter(|head| !vault.has_abandoned(head).unwrap_or(false)))
-    }
-
-    /// As [`Context::kept_head`], whatever the record says.
-    pub(crate) fn head_kept_of(&self, vault: VaultId) -> Result<Option<Head>, Failure> {
-        read_head(self.layout.head_file(vault))
-    }
 }
 
-pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
-    match read_trusted(&path, Access::Read, HEAD_MAX) {
-        Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
-            .map(Some)
-            .ok_or(Failure::BadHead { path }),
-        Ok(None) => Ok(None),
-        Err(error @ (FileError::Untrusted(_) | FileError::Io { .. })) => Err(error.into()),
-        Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
-    }
-}
-
-/// What a command needs of the vault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    Reading,
-    Writing,
-}
-
-/// Reads the head that is kept of a vault.
-struct Heads(Box<dyn Fn(VaultId) -> Option<Head> + Send>);
-
-impl std::fmt::Debug for Heads {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Heads")
-    }
-}
-
-fn heads(layout: &Layout) -> Heads {
-    let layout = layout.clone();
-    Heads(Box::new(move |vault| {
-        read_head(layout.head_file(vault)).ok().flatten()
-    }))
-}
-
-/// Refuses a place that somebody else can have changed. One that cannot be looked into is told by what needs it.
+/// Refuses a place that somebody else can have changed. One that cannot be examined is reported by what needs it.
 fn refuse_untrusted(path: &Path, access: Access) -> Result<(), Failure> {
     match check_trusted(path, access) {
         Err(error @ FileError::Untrusted(_)) => Err(error.into()),
@@ -834,17 +499,6 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     Ok(own)
 }
 
-/// Whole or not at all: half a head would stand in the way of verifying.
-fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    create_private_dir(dir).map_err(std::io::Error::other)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    writeln!(file, "{head}")?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(|_| ()).map_err(|error| error.error)
-}
-
 /// The passphrase that was named for this command.
 fn named_passphrase(global: &Global) -> Option<Named> {
     let file = global.passphrase_file.clone().map(Named::File);
@@ -858,6 +512,11 @@ fn environment() -> Env {
         return env; // asking a directory service may take its time
     }
     env.with_account_home(std::env::home_dir())
+}
+
+/// The keychain. A person who sees what this program prints can answer a dialog.
+fn keychain(env: &Env) -> SystemKeychain {
+    SystemKeychain::new(DEADLINE, session_bus(env)).attended(std::io::stderr().is_terminal())
 }
 
 /// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.

@@ -50,7 +50,7 @@ impl Context {
     /// `each` is called with every one in turn, and may end it.
     ///
     /// The store of `main`, which most gateways use, is there before any other is begun. That a store was written for the first
-    /// time is told of one agent only; returns of how many others it was so.
+    /// time is reported for one agent only; returns of how many others it was so.
     pub(crate) fn load_each(
         &self,
         vault: &mut UnlockedVault,

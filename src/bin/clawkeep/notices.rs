@@ -156,7 +156,8 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
     })
 }
 
-/// A line for a person, with the paths of this run. Under the gateway's name, what only this program says is left out.
+/// A line for a person, with the paths of this run. Under the gateway's name, what only this
+/// program says is left out.
 pub(crate) fn words_for(context: &Context, notice: &Notice) -> Option<String> {
     match notice {
         _ if is_of_our_name(notice) && stand_in::is_called_as_gateway() => None,
@@ -169,7 +170,7 @@ pub(crate) fn words_for(context: &Context, notice: &Notice) -> Option<String> {
     }
 }
 
-/// Whether it is told under this program's own name alone: the reference, whose name it can have, says nothing of it.
+/// Whether it is reported under this program's own name alone: the reference, whose name it can have, says nothing of it.
 pub(crate) fn is_of_our_name(notice: &Notice) -> bool {
     matches!(
         notice,

@@ -36,7 +36,8 @@ pub(crate) enum Named {
 #[derive(Debug)]
 pub(crate) struct Passphrases {
     pub(crate) named: Option<Named>,
-    /// Where one may lie all the time: what `CLAWKEEP_PASSPHRASE_FILE` names, a credential of the service manager.
+    /// Where one may lie all the time: what `CLAWKEEP_PASSPHRASE_FILE` names, a credential of the
+    /// service manager.
     standing: Vec<PathBuf>,
     /// What the person is asked for.
     vault: String,
@@ -63,10 +64,12 @@ impl Passphrases {
         }
     }
 
-    /// The passphrase that was provided, for a vault that is to be made with it; `None` where none was.
+    /// The passphrase that was provided, for a vault that is to be made with it; `None` where none
+    /// was.
     ///
     /// # Errors
-    /// When it cannot be read, or is none: another key in its place would open the vault where it was made, and nowhere else.
+    /// When it cannot be read, or is none: another key in its place would open the vault where it
+    /// was made, and nowhere else.
     pub(crate) fn for_new_vault(&self) -> Result<Option<SecretString>, Failure> {
         let read = match (&self.named, self.standing.first()) {
             (Some(named), _) => named.read(),
@@ -179,8 +182,9 @@ impl Named {
     }
 }
 
-/// Reads a passphrase from a file that a person, a variable or the service manager named. Whoever named it, it is a regular
-/// file that nobody else can read or change; or an open descriptor of this process, as `<(...)` names one.
+/// Reads a passphrase from a file that a person, a variable or the service manager named. However
+/// it was named, it is a regular file that nobody else can read or change; or an open descriptor of
+/// this process, as `<(...)` names one.
 fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
     let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
     let is_stream = is_own_descriptor(path) && !is_file;
@@ -228,8 +232,8 @@ fn text(bytes: &[u8]) -> Result<SecretString, KeyProblem> {
     }
 }
 
-/// A passphrase for a new slot: from what was named, else asked for twice where there is a person, else from stdin. `option` names
-/// the file that it may come from.
+/// A passphrase for a new slot: from what was named, else asked for twice where there is a person,
+/// else from stdin. `option` names the file that it may come from.
 pub(crate) fn new_passphrase(
     named: Option<&Named>,
     question: &str,

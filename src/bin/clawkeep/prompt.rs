@@ -1,8 +1,9 @@
 //! Questions to the person at the terminal, asked on stderr: stdout is the answer's. Secrets are typed without echo.
 //!
-//! A question is a line and so is its answer, with the terminal as it is: nothing to put back if the person ends the program
-//! with Ctrl-C, and nothing that a plain terminal or a screen reader cannot do. Only while a secret is typed the terminal does
-//! not show it, and no signal leaves it so. (Libraries for prompts leave it without echo then, or the cursor hidden.)
+//! A question is a line and so is its answer, with the terminal as it is: nothing to put back if
+//! the person ends the program with Ctrl-C, and nothing that a plain terminal or a screen reader
+//! cannot do. Only while a secret is typed the terminal does not show it, and no signal leaves it
+//! so. (Libraries for prompts leave it without echo then, or the cursor hidden.)
 
 #[cfg(any(unix, windows))]
 mod editor;
@@ -150,10 +151,12 @@ fn hidden_by(
     }
 }
 
-/// Questions for what does not show, one after the other: from the first until this is dropped, nothing that is typed shows.
+/// Questions for what does not show, one after the other: from the first until this is dropped,
+/// nothing that is typed shows.
 #[derive(Debug)]
 pub(crate) struct HiddenQuestions {
-    /// `None` where the system has no room for it: each question then hides what is typed for itself.
+    /// `None` where the system has no room for it: each question then hides what is typed for
+    /// itself.
     #[cfg(unix)]
     questions: Option<unix::Questions>,
 }

@@ -45,7 +45,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) agent: &'a AgentRef,
     /// The profiles whose grant is uncertain, dead or spent.
     pub(crate) grants: &'a BTreeMap<String, GrantState>,
-    /// The profiles that were imported as another program's; none where the gateway's own report is wanted.
+    /// The profiles that were imported as another program's; none where the gateway's own report is
+    /// wanted.
     pub(crate) borrowed: &'a BTreeMap<String, Borrowed>,
     /// What became of other programs' logins; `None` where the report is to be the reference's.
     pub(crate) logins: Option<&'a [LoginReport]>,
@@ -162,8 +163,9 @@ impl Report {
         &self.resolved_default
     }
 
-    /// The exit status of `--check`: 1 when a login or token has expired or is missing, a provider in use has no credential at
-    /// all or none that can be used, or a program has logged out and nothing else serves the provider; else 2 when one is about to expire; else 0.
+    /// The exit status of `--check`: 1 when a login or token has expired or is missing, a provider
+    /// in use has no credential at all or none that can be used, or a program has logged out and
+    /// nothing else serves the provider; else 2 when one is about to expire; else 0.
     pub(crate) fn check_exit(&self) -> u8 {
         let any = |wanted: &[Status]| {
             self.expirable()
@@ -221,7 +223,8 @@ impl Report {
     }
 }
 
-/// The providers of which nothing but entries is stored that cannot be used, whatever the clock says, and that have no secret elsewhere.
+/// The providers of which nothing but entries is stored that cannot be used, whatever the clock
+/// says, and that have no secret elsewhere.
 fn without_usable(inputs: &Inputs<'_>, providers: &[ProviderAuth]) -> Vec<String> {
     if inputs.logins.is_none() {
         return Vec::new(); // the reference does not look at secrets

@@ -42,8 +42,8 @@ impl Arguments {
         }
     }
 
-    /// Refuses a secret that would be stored, recorded or shown in the place of an id. The last `handed_on` words are another
-    /// program's.
+    /// Refuses a secret that would be stored, recorded or shown in the place of an id. The last
+    /// `handed_on` words are another program's.
     pub(crate) fn check(&self, handed_on: usize) -> Result<(), Failure> {
         let ours = Self {
             command: self.command.clone(),
@@ -222,7 +222,8 @@ fn parts_of(words: &[String]) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a word begins as known secrets do, in any case, or has one in it: ids are stored and shown in lower case.
+/// Whether a word begins as known secrets do, in any case, or has one in it: ids are stored and
+/// shown in lower case.
 fn is_known_secret(word: &str) -> bool {
     begins_as_secret(word)
         || begins_as_secret(&word.to_ascii_lowercase())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clawkeep::config::existing_agents;
 use clawkeep::platform::openclaw::openclaw_dir_of;
 use clawkeep::platform::{
-    Access, FileError, check_trusted, exists, open_regular, resolve_link, sync_dir,
+    Access, FileError, check_trusted, exists, open_regular, resolve_link, sync_dir, sync_file,
 };
 
 use crate::context::Context;
@@ -88,7 +88,7 @@ pub(crate) fn write(
         Err(Failure::Output(source)) => return Err(failed(source)),
         other => other?,
     }
-    file.as_file().sync_all().map_err(failed)?;
+    sync_file(file.as_file()).map_err(failed)?;
     file.persist(&real).map_err(|error| failed(error.error))?;
     Ok(sync_dir(dir)?)
 }

@@ -29,7 +29,8 @@ pub(super) trait Situation {
     fn open_files_limit(&self) -> (Option<u64>, Option<u64>);
     /// Whether the file is a mount of its own.
     fn is_mounted_file(&self) -> bool;
-    /// Which of the file and its directory has an attribute that forbids changes, and whether this process may remove it.
+    /// Which of the file and its directory has an attribute that forbids changes, and whether this
+    /// process may remove it.
     fn attribute(&self) -> Option<(PathBuf, Attribute, bool)>;
     /// Whether it is a socket, a FIFO or a device.
     fn is_special(&self) -> bool;
@@ -262,7 +263,8 @@ const DATABASE_FILES: usize = 4;
 /// How much room is tried for, in bytes: more than an event takes.
 const ROOM: u64 = 4 << 20;
 
-/// Why SQLite cannot use the database at `path`, found out by trying what it needs: SQLite keeps the error number to itself.
+/// Why SQLite cannot use the database at `path`, found out by trying what it needs: SQLite keeps
+/// the error number to itself.
 pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError> {
     if let Err(error) = check_descriptors(DATABASE_FILES) {
         return Some(FileError::io("open", path)(error));
@@ -295,8 +297,8 @@ pub(crate) fn why_database_fails(path: &Path, needs: Needs) -> Option<FileError>
         .then(|| FileError::io("write", path)(Errno::FBIG.into()))
 }
 
-/// Why SQLite cannot write its temporary files, where it has a directory of the system's for them. Source: SQLite,
-/// Temporary Files Used By SQLite; `TMPDIR` is not read in this layer.
+/// Why SQLite cannot write its temporary files, where it has a directory of the system's for them.
+/// Source: SQLite, Temporary Files Used By SQLite; `TMPDIR` is not read in this layer.
 pub(crate) fn why_temporary_files_fail() -> Option<FileError> {
     let dirs = ["/var/tmp", "/usr/tmp", "/tmp"].map(Path::new);
     let dir = dirs.into_iter().find(|dir| dir.is_dir())?;
@@ -323,7 +325,8 @@ pub(crate) fn check_descriptors(count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file without a name in `dir`, with room where that is needed. Where the file system makes none, says how full it is.
+/// Makes a file without a name in `dir`, with room where that is needed. Where the file system
+/// makes none, says how full it is.
 #[cfg(target_os = "linux")]
 pub(super) fn try_room(dir: &Path, needs: Needs) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, OFlags, fallocate};

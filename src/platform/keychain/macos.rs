@@ -1,12 +1,13 @@
 //! The macOS login keychain.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
+use security_framework::os::macos::keychain::{KeychainUserInteractionLock, SecKeychain};
 
-use super::{KeychainError, Reason, SERVICE, Unreachable, failed};
+use super::{KeychainError, Reason, SERVICE, failed, status};
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 
@@ -34,22 +35,15 @@ pub(super) fn failure(why: PlatformError) -> KeychainError {
     by_code(&why).unwrap_or_else(|| KeychainError::Other(Reason::new(why)))
 }
 
-/// The codes that a person can do something about. The store sends most of them on as plain failures, the locked
-/// keychain of an SSH session (-25308) among them. Source: Apple's `SecBase.h`, `MacErrors.h` for -128.
+/// The store hands most codes on as plain failures.
 fn by_code(why: &PlatformError) -> Option<KeychainError> {
-    let code = why
-        .downcast_ref::<security_framework::base::Error>()?
-        .code();
-    let reason = Reason::new(why);
-    match code {
-        // Cancelled by the user; interaction not allowed; interaction required.
-        -128 | -25308 | -25315 => Some(KeychainError::Locked(reason)),
-        // Authorization failed.
-        -25293 => Some(KeychainError::NoAccess(reason)),
-        // No keychain is available, this one does not exist, there is no default.
-        -25291 | -25294 | -25307 => Some(KeychainError::Unreachable(Unreachable::Other(reason))),
-        // Not a keychain.
-        -25295 => Some(KeychainError::Damaged),
-        _ => None,
-    }
+    let error = why.downcast_ref::<security_framework::base::Error>()?;
+    status::error_of(error.code(), Reason::new(why))
+}
+
+/// Keeps the Keychain from showing dialogs for the rest of this process: what would ask fails at once with
+/// errSecInteractionNotAllowed. Where the system refuses, it asks as ever.
+pub(super) fn forbid_dialogs() {
+    static LOCK: OnceLock<Option<KeychainUserInteractionLock>> = OnceLock::new();
+    LOCK.get_or_init(|| SecKeychain::disable_user_interaction().ok());
 }

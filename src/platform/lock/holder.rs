@@ -1,9 +1,11 @@
-//! What is at the path of a store's lock: the reference's directory, a later gateway's file, or neither.
+//! What is at the path of a store's lock: the reference's directory, a later gateway's file, or
+//! neither.
 //!
-//! Later gateways make a regular file with `{"pid": …, "createdAt": …}`. A process id means nothing in
-//! another container, and a file without a living process may belong to one there. So such a lock counts
-//! as abandoned only when its process is gone, or started after the lock was made, and the file has not
-//! been written for [`super::STALE`]. Source: openclaw 2026.3.13 and 2026.5.28, `file-lock`.
+//! Later gateways make a regular file with `{"pid": …, "createdAt": …}`. A process id means nothing
+//! in another container, and a file without a living process may belong to one there. So such a
+//! lock counts as abandoned only when its process is gone, or started after the lock was made, and
+//! the file has not been written for [`super::STALE`]. Source: openclaw 2026.3.13 and 2026.5.28,
+//! `file-lock`.
 
 use std::fs;
 use std::io;
@@ -15,8 +17,8 @@ use crate::platform::{Access, FileError, read_own};
 
 /// The largest lock file that is read, in bytes; one has about a hundred.
 const LOCK_FILE_MAX: u64 = 4096;
-/// By how much a process must have started after a lock was made to count as another one. The system
-/// tells when it was booted in whole seconds.
+/// By how much a process must have started after a lock was made to count as another one. The
+/// system tells when it was booted in whole seconds.
 const START_MARGIN: Duration = Duration::from_secs(2);
 
 /// Why what is at a lock's path is no lock.
@@ -110,8 +112,8 @@ impl Holder {
         is_pid.then_some(Self { pid, created_at })
     }
 
-    /// Whether the process that made the lock is not there any more, as far as this can be known here. What is
-    /// not known counts as being there.
+    /// Whether the process that made the lock is not there any more, as far as this can be known
+    /// here. What is not known counts as being there.
     fn is_gone(&self) -> bool {
         if !process_exists(self.pid) {
             return true;
@@ -141,7 +143,8 @@ fn process_exists(_pid: u32) -> bool {
 fn started_at(pid: u32) -> Option<SystemTime> {
     /// Clock ticks in a second, the same on every architecture. Source: proc_pid_stat(5), USER_HZ.
     const TICKS: u64 = 100;
-    /// Fields before `starttime` and behind the name, which may hold blanks. Source: proc_pid_stat(5).
+    /// Fields before `starttime` and behind the name, which may hold blanks. Source:
+    /// proc_pid_stat(5).
     const BEFORE_START: usize = 19;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;

@@ -1,4 +1,5 @@
-//! Which groups nobody but one user is in, by `/etc/passwd` and `/etc/group` alone: asking a directory service may hang.
+//! Which groups nobody but one user is in, by `/etc/passwd` and `/etc/group` alone: asking a
+//! directory service may hang.
 
 use std::path::Path;
 
@@ -81,14 +82,15 @@ impl Accounts {
         }
     }
 
-    /// Whether a group is `uid`'s primary group and has no other member: what Debian's OpenSSH takes for the user's own. Root's is
-    /// nobody's own.
+    /// Whether a group is `uid`'s primary group and has no other member: what Debian's OpenSSH
+    /// takes for the user's own. Root's is nobody's own.
     pub(super) fn is_private(&self, gid: u32, uid: u32) -> bool {
         let is_primary = |user: &User| user.uid == uid && user.gid == gid;
         gid != 0 && self.users.iter().any(is_primary) && self.has_no_other(gid, uid)
     }
 
-    /// Whether no account of this machine but `uid` is in a group, which may have no name here: a container's `fsGroup`.
+    /// Whether no account of this machine but `uid` is in a group, which may have no name here: a
+    /// container's `fsGroup`.
     pub(super) fn is_nobody_elses(&self, gid: u32, uid: u32) -> bool {
         gid != 0 && !self.has_other_sources && self.has_no_other(gid, uid)
     }

@@ -13,7 +13,8 @@ use crate::platform::FileError;
 use crate::platform::process::effective_uid;
 
 impl Trust {
-    /// The rule for one file, directory or link, of which others must not have the `forbidden` rights.
+    /// The rule for one file, directory or link, of which others must not have the `forbidden`
+    /// rights.
     pub(super) fn judge(
         &self,
         path: &Path,
@@ -90,8 +91,8 @@ impl Trust {
         is_ours && !has_access_list(path)
     }
 
-    /// Whether a mount inside this user's home was made for that owner's files, as a container's is: only root, or this user, can
-    /// have mounted it there.
+    /// Whether a mount inside this user's home was made for that owner's files, as a container's
+    /// is: only root, or this user, can have mounted it there.
     fn is_owner_of_own_mount(&self, path: &Path, owner: u32) -> bool {
         let Some(home) = self.home.as_deref().filter(|home| home.parent().is_some()) else {
             return false;
@@ -148,7 +149,8 @@ impl Trust {
     }
 }
 
-/// Whether an access list gives single users or groups rights; the mode's group bits are its mask then, not the group's own.
+/// Whether an access list gives single users or groups rights; the mode's group bits are its mask
+/// then, not the group's own.
 #[cfg(target_os = "linux")]
 fn has_access_list(path: &Path) -> bool {
     use rustix::io::Errno;
@@ -160,8 +162,8 @@ fn has_access_list(path: &Path) -> bool {
     )
 }
 
-/// Whether an access list gives rights to this user and the owner alone, as systemd writes it for a service's credentials: then
-/// the mode's group bits are its mask, by which nobody else is let in.
+/// Whether an access list gives rights to this user and the owner alone, as systemd writes it for a
+/// service's credentials: then the mode's group bits are its mask, by which nobody else is let in.
 #[cfg(target_os = "linux")]
 fn is_access_list_ours(path: &Path) -> bool {
     let mut list = [0_u8; 256]; // longer than any with two users
@@ -170,8 +172,8 @@ fn is_access_list_ours(path: &Path) -> bool {
     list.is_some_and(|list| names_nobody_but(effective_uid(), list))
 }
 
-/// Reads an access list as the kernel hands it out: a version, then a kind, rights and an id for each entry. Source: Linux's
-/// `include/uapi/linux/posix_acl_xattr.h`.
+/// Reads an access list as the kernel hands it out: a version, then a kind, rights and an id for
+/// each entry. Source: Linux's `include/uapi/linux/posix_acl_xattr.h`.
 #[cfg(target_os = "linux")]
 fn names_nobody_but(uid: u32, list: &[u8]) -> bool {
     const VERSION: [u8; 4] = [2, 0, 0, 0];

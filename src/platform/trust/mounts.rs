@@ -1,4 +1,5 @@
-//! What the mounts say of owners and modes: file systems that have none of their own, volumes that a group was given.
+//! What the mounts say of owners and modes: file systems that have none of their own, volumes that
+//! a group was given.
 
 #![cfg_attr(
     not(target_os = "linux"),
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::refusal::Obstacle;
 
-/// File systems whose modes come from the mount, so that `chmod` has no effect. Source: Linux's fs/fat, fs/exfat, fs/ntfs3,
-/// fs/smb; ntfs-3g(8), which `fuseblk` stands for.
+/// File systems whose modes come from the mount, so that `chmod` has no effect. Source: Linux's
+/// fs/fat, fs/exfat, fs/ntfs3, fs/smb; ntfs-3g(8), which `fuseblk` stands for.
 const WITHOUT_MODES: [&str; 9] = [
     "vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "hfs",
 ];
@@ -51,7 +52,8 @@ pub fn mount_of(path: &Path) -> Option<MountOf> {
 
 /// File systems in memory, on which Kubernetes and Docker put secrets.
 const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
-/// Where a file system in memory is mounted for everything, not for secrets alone. Source: file-hierarchy(7).
+/// Where a file system in memory is mounted for everything, not for secrets alone. Source:
+/// file-hierarchy(7).
 const FOR_EVERYTHING: [&str; 18] = [
     "/",
     "/dev",
@@ -119,14 +121,15 @@ impl Mounts {
         Self(lines.filter_map(Mount::parse).collect())
     }
 
-    /// The mount that a path, links resolved, lies on: of those that lead there the innermost, and of those the last.
+    /// The mount that a path, links resolved, lies on: of those that lead there the innermost, and
+    /// of those the last.
     pub(in crate::platform) fn mount_of(&self, path: &Path) -> Option<&Mount> {
         let above = self.0.iter().filter(|mount| path.starts_with(&mount.point));
         above.max_by_key(|mount| mount.point.as_os_str().len())
     }
 
-    /// The mount that a directory lies on as the kernel sees it, which also tells a mount that lies under another one.
-    /// `None` where the kernel does not list it, as in a chroot.
+    /// The mount that a directory lies on as the kernel sees it, which also tells a mount that lies
+    /// under another one. `None` where the kernel does not list it, as in a chroot.
     #[cfg(target_os = "linux")]
     pub(in crate::platform) fn mount_at(&self, dir: &Path) -> Option<&Mount> {
         use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
@@ -143,9 +146,10 @@ impl Mounts {
         self.mount_of(path).map(|mount| mount.point.clone())
     }
 
-    /// Whether a file lies on a mount that was made for secrets, by which only whoever mounts can have put it there: it is a mount
-    /// itself (Docker, Podman), or root's on a file system in memory that is for nothing else (Kubernetes). That one's own root
-    /// directory is root's and mounted whole, outside the `home` directory or below it.
+    /// Whether a file lies on a mount that was made for secrets, where only a user who may mount
+    /// can have put it: it is a mount itself (Docker, Podman), or root's on a file system in memory
+    /// that is for nothing else (Kubernetes). That one's own root directory is root's and mounted
+    /// whole, outside the `home` directory or below it.
     pub(super) fn is_for_secrets(&self, path: &Path, owner: u32, home: Option<&Path>) -> bool {
         let Some(mount) = self.mount_of(path) else {
             return false;
@@ -170,8 +174,9 @@ impl Mounts {
             .is_some_and(|mount| mount.is_windows_disk)
     }
 
-    /// Whether a path lies on a volume that root gave to that group, of which this process is a member: as Kubernetes does with
-    /// `fsGroup`, which makes the volume's root the group's, writable and set-group-id.
+    /// Whether a path lies on a volume that root gave to that group, of which this process is a
+    /// member: as Kubernetes does with `fsGroup`, which makes the volume's root the group's,
+    /// writable and set-group-id.
     #[cfg(unix)]
     pub(super) fn is_for_group(&self, path: &Path, gid: u32) -> bool {
         use std::os::unix::fs::MetadataExt as _;
@@ -225,7 +230,8 @@ fn is_roots(_path: &Path) -> bool {
 }
 
 impl Mount {
-    /// A line of mountinfo: `36 35 98:0 /root /point rw,noatime shared:1 - type source options`. Source: proc_pid_mountinfo(5).
+    /// A line of mountinfo: `36 35 98:0 /root /point rw,noatime shared:1 - type source options`.
+    /// Source: proc_pid_mountinfo(5).
     fn parse(line: &[u8]) -> Option<Self> {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let rest = fields.iter().position(|field| *field == b"-")?;
@@ -233,7 +239,8 @@ impl Mount {
         let kind = text(rest + 1)?;
         let (options, of_disk) = (text(5)?, text(rest + 3).unwrap_or_default());
         let has = |options: &str, wanted: &str| options.split([',', ';']).any(|one| one == wanted);
-        // WSL 1 has a type of its own; WSL 2 serves the disk by 9p, or by virtiofs under a name of that kind.
+        // WSL 1 has a type of its own; WSL 2 serves the disk by 9p, or by virtiofs under a name of
+        // that kind.
         let is_drvfs = kind == "drvfs"
             || (kind == "9p" && has(&of_disk, "aname=drvfs"))
             || (kind == "virtiofs" && text(rest + 2)?.starts_with("drvfs"));

@@ -117,8 +117,8 @@ impl Engine<'_> {
         Ok(route(providers, &credential, &pinned))
     }
 
-    /// Whether an OpenClaw of the JSON era has the login in its live store, which stays its own wherever the
-    /// vault's copy came from. The error is a clause: why that cannot be known.
+    /// Whether an OpenClaw of the JSON era has the login in its live store, which stays its own
+    /// wherever the vault's copy came from. The error is a clause: why that cannot be known.
     fn is_in_openclaws_store(&self, grant: Fingerprint) -> Result<bool, String> {
         for path in live_json_stores().map_err(|error| with_cause(&error))? {
             let is_unfinished = |reading: &Result<StoreReading, FileError>| {
@@ -152,7 +152,8 @@ impl Engine<'_> {
         Ok(false)
     }
 
-    /// Whether a newer gateway has the login in a store of its own, which would be left with a spent token.
+    /// Whether a newer gateway has the login in a store of its own, which would be left with a
+    /// spent token.
     fn has_newer_gateway(
         &self,
         renewer: &Renewer<'_>,

@@ -62,8 +62,9 @@ pub struct Renewer<'r> {
     /// Keeps what would end the process from doing so while a token is on its way: called before one is sent; what it returns is
     /// dropped once what came is committed. Without it, a signal may cost the login.
     pub shield: Option<&'r dyn Fn() -> Box<dyn Any>>,
-    /// Keeps the head of the record elsewhere: called once it is committed that a token is about to be sent, so that the vault of before
-    /// does not pass for the one of now should this process be killed.
+    /// Keeps the head of the record elsewhere: called once it is committed that a token is about to
+    /// be sent, so that the vault of before does not pass for the one of now should this process be
+    /// killed.
     pub keep_head: Option<&'r dyn Fn(&UnlockedVault)>,
 }
 

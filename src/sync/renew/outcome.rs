@@ -29,7 +29,8 @@ pub enum NotRenewed {
     OwnerUnknown(Owner),
     /// A newer gateway, whose own store cannot be written, has it too and refreshes it.
     NewerGateway,
-    /// Whether a newer gateway has it cannot be known: one of its stores cannot be read. Why, as a clause.
+    /// Whether a newer gateway has it cannot be known: one of its stores cannot be read. Why, as a
+    /// clause.
     GatewayUnknown(String),
     /// Its provider has no entry: it cannot be refreshed here.
     NoProvider(ProviderId),

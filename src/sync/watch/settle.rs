@@ -14,7 +14,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const MOST: Duration = Duration::from_millis(700);
 /// A file that is left alone is believed after so long, whatever is in it.
 const BELIEVED: Duration = Duration::from_secs(2);
-/// And one that is gone: a logout is to be followed within two seconds, and a file that is replaced is gone for some milliseconds.
+/// And one that is gone: a logout is to be followed within two seconds, and a file that is replaced
+/// is gone for some milliseconds.
 const GONE: Duration = Duration::from_secs(1);
 /// And one that is not, after so long: who looks at it then may wait in vain.
 const FOR_EVER: Duration = Duration::from_secs(30);
@@ -61,8 +62,8 @@ impl Settling {
         self.since.get_or_insert(now);
     }
 
-    /// How long to wait before files are read; nothing when they can be now, all but those that are [held](Self::held). `content`
-    /// says what is in a file.
+    /// How long to wait before files are read; nothing when they can be now, all but those that are
+    /// [held](Self::held). `content` says what is in a file.
     pub fn wait(&mut self, now: Instant, content: impl Fn(&Path) -> Content) -> Option<Duration> {
         let since = |at: Instant| now.saturating_duration_since(at);
         let believed = &mut self.believed;

@@ -262,8 +262,8 @@ fn rows_of_the_vault_that_was_replaced_do_not_open() {
     home.run(&["audit", "verify"]).exits(65);
 }
 
-/// Who puts an older file there by hand is found out by the head that is kept elsewhere, by every command that opens the vault. Nothing
-/// else tells: the rows are in order.
+/// Who puts an older file there by hand is found out by the head that is kept elsewhere, by every
+/// command that opens the vault. Nothing else tells: the rows are in order.
 #[test]
 fn an_older_vault_put_there_by_hand_shows_by_the_kept_head_alone() {
     let home = home_with_key("one");

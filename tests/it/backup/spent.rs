@@ -245,7 +245,8 @@ fn what_a_killed_refresh_left_is_taken_in_after_the_vault_is_gone() {
     home.assert_sound();
 }
 
-/// A vault that was put back by hand knows nothing of what its logins have done since, and the kept head says that there was more.
+/// A vault that was put back by hand knows nothing of what its logins have done since, and the kept
+/// head says that there was more.
 #[test]
 fn a_vault_put_back_by_hand_does_not_vouch_for_its_logins() {
     let (home, provider) = home();

@@ -659,7 +659,8 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     }),
 ];
 
-/// Another program writes the store back so many times as it was before a command changed it; all but the last are synced.
+/// Another program writes the store back so many times as it was before a command changed it; all
+/// but the last are synced.
 fn old_copies(home: &Home, rounds: usize) {
     put(home, "p:a", &token(now_ms() + 90 * HOUR));
     home.run(&["sync"]).ok();

@@ -22,7 +22,8 @@ pub(crate) fn can_be_others(test: &str) -> bool {
     is_root
 }
 
-/// Gives a directory and everything in it to a user and group. Links are given, not what they lead to.
+/// Gives a directory and everything in it to a user and group. Links are given, not what they lead
+/// to.
 pub(crate) fn give(path: &Path, uid: u32, gid: u32) {
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path).unwrap() {

@@ -12,7 +12,8 @@ use crate::support::users::{ANA, can_be_others, give, own};
 const CODEX: &str = ".codex/auth.json";
 const OAUTH: &str = ".clawdbot/credentials/oauth.json";
 
-/// A home with logins of Claude Code and Codex in the vault, and later ones of a stranger's in their files.
+/// A home with logins of Claude Code and Codex in the vault, and later ones of a stranger's in
+/// their files.
 fn home() -> Home {
     let home = Home::with_claude("sk-test-own", 100);
     codex(&home, "own");
@@ -62,7 +63,8 @@ fn a_login_that_others_can_have_written_is_not_taken() {
         ),
         (
             |home, path| {
-                // A link of root's to a file of root's, by way of a link that another user can turn.
+                // A link of root's to a file of root's, by way of a link that another user can
+                // turn.
                 fs::create_dir(home.at("anas")).unwrap();
                 symlink(home.at(dir_of(path)).join("real"), home.at("anas/turn")).unwrap();
                 fs::rename(home.at(path), home.at(dir_of(path)).join("real")).unwrap();

@@ -98,7 +98,8 @@ fn a_lock_that_is_a_link_changes_no_other_file() {
     );
 }
 
-/// Root over a user's state: neither the lock that the user prepared is written, nor one left that the user's own watcher cannot open.
+/// Root over a user's state: neither the lock that the user prepared is written, nor one left that
+/// the user's own watcher cannot open.
 #[test]
 fn roots_watch_leaves_another_users_locks_alone() {
     if !can_be_others("roots_watch_leaves_another_users_locks_alone") {

@@ -32,7 +32,8 @@ fn home() -> Home {
     home
 }
 
-/// Puts both files behind `..data`, as Kubernetes' atomic writer does, on a file system of their own.
+/// Puts both files behind `..data`, as Kubernetes' atomic writer does, on a file system of their
+/// own.
 fn kubernetes(mode: &str) -> String {
     format!(
         "mount -t tmpfs tmpfs secrets; mkdir secrets/..2026_11_29; cp phrase key secrets/..2026_11_29; \
@@ -152,7 +153,8 @@ fn a_secret_on_an_ordinary_disk_or_that_others_can_write_is_refused() {
     }
 }
 
-/// A link to a key file on a disk is refused, as before: a renewed key would take the link's place. A mounted one is not ours to renew.
+/// A link to a key file on a disk is refused, as before: a renewed key would take the link's place.
+/// A mounted one is not ours to renew.
 #[test]
 fn a_mounted_key_is_not_replaced() {
     let home = home();

@@ -1,4 +1,5 @@
-//! Common set-ups in which owners and modes are not what they are on a machine of one's own, and which work all the same.
+//! Common set-ups in which owners and modes are not what they are on a machine of one's own, and
+//! which work all the same.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -32,7 +33,8 @@ fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// Every file of the home written by one who shares it with nobody: with umask 002, as Debian sets it up.
+/// Every file of the home written by one who shares it with nobody: with umask 002, as Debian sets
+/// it up.
 #[test]
 fn a_group_of_ones_own_is_not_others() {
     if !can_be_others("a_group_of_ones_own_is_not_others") {
@@ -103,7 +105,8 @@ fn no_output() -> std::process::Output {
     std::process::Command::new("false").output().unwrap()
 }
 
-/// A pod's volume: root's, the group's to write, everything in it opened to the group when it is mounted.
+/// A pod's volume: root's, the group's to write, everything in it opened to the group when it is
+/// mounted.
 #[test]
 fn a_volume_with_an_fs_group_works() {
     if !can_be_others("a_volume_with_an_fs_group_works") {
@@ -143,7 +146,8 @@ fn a_volume_with_an_fs_group_works() {
     for args in [STATUS, TOKEN, &["watch", "--once"]] {
         in_pod(&mount("2770", "2000"), "2000", args).ok();
     }
-    // A group that others are in, one that the process is not in, and root's are none of the pod's own.
+    // A group that others are in, one that the process is not in, and root's are none of the pod's
+    // own.
     for (group, groups) in [("1001", "1001"), ("2000", "2001"), ("0", "0")] {
         let run = in_pod(&mount("2775", group), groups, STATUS).exits(65);
         assert!(
@@ -151,7 +155,8 @@ fn a_volume_with_an_fs_group_works() {
             "{run:?}"
         );
     }
-    // One that everybody may write is refused without a command that would lock the user out; what is said instead works.
+    // One that everybody may write is refused without a command that would lock the user out; what
+    // is said instead works.
     let all = mount("2777", "2000");
     let state = home.at("volume");
     let machine = || {
@@ -222,7 +227,8 @@ fn root_in_a_container_works_on_a_users_mounted_files() {
     let admitting = container.clone().set("CLAWKEEP_TRUSTED", "uid:1000");
     admitting.run(&home, &["sync"]).ok();
     fs::remove_file(anas.at(".clawdbot/clawkeep.toml")).unwrap();
-    // What a third user owns there is nobody's whom the mount speaks for, and a mount outside the home speaks for nobody.
+    // What a third user owns there is nobody's whom the mount speaks for, and a mount outside the
+    // home speaks for nobody.
     own(&anas.at(CLAUDE), BOB);
     let run = container.run(&home, &["sync"]);
     assert!(run.stderr.contains("belongs to user 1001"), "{run:?}");

@@ -10,8 +10,8 @@ use crate::record::prune::{counted, prune};
 use crate::time_arg::{self, TimeArg};
 use crate::ui::local_minute;
 
-/// Remove the events before a time, except the newest change of each profile and the upgrade of the vault, and leave a checkpoint
-/// that proves them
+/// Remove the events before a time, except the newest change of each profile and the upgrade of the
+/// vault, and leave a checkpoint that proves them
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl && clawkeep audit prune --before 400d\n  clawkeep audit prune   what clawkeep.retention in clawkeep.toml says; `clawkeep sync` does it too, once a day"

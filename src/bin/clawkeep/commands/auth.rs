@@ -151,7 +151,7 @@ pub(crate) fn list_hint(agent: &AgentRef) -> String {
     format!("See the ids with: clawkeep models auth list{whose}")
 }
 
-/// An entry that refers to a secret elsewhere is not replaced by a secret: whoever wrote it would miss it.
+/// An entry that refers to a secret elsewhere is not replaced by a secret: the person who wrote it would miss it.
 pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure> {
     let credential = doc.credential(id);
     let Some(reference) = credential.as_ref().and_then(Credential::reference) else {

@@ -108,7 +108,8 @@ impl Doctor {
     /// The options that the gateway's own doctor has, too.
     const SHARED_OPTIONS: [&str; 4] = ["yes", "repair", "fix", "non-interactive"];
 
-    /// Runs the gateway's own doctor, with the options that it has; its exit status, if there is one.
+    /// Runs the gateway's own doctor, with the options that it has; its exit status, if there is
+    /// one.
     fn run_gateways(context: &Context) -> Result<Option<u8>, Failure> {
         let is_theirs = |word: &OsString| {
             let mut known = Self::SHARED_OPTIONS.iter().chain(&stand_in::DOCTOR_OPTIONS);
@@ -288,7 +289,7 @@ fn allows(context: &Context, consent: Consent, finding: &Finding) -> Result<bool
     }
 }
 
-/// Makes a repair and records it; the finding and what is different, if it was made. One that fails is told, and its
+/// Makes a repair and records it; the finding and what is different, if it was made. One that fails is reported, and its
 /// finding stays.
 fn mend(
     context: &mut Context,

@@ -14,7 +14,9 @@ use crate::passphrase::new_passphrase;
     after_help = "Examples:\n  clawkeep init                 keychain if one answers, else a key file\n  clawkeep init --key keyfile   on a server, without asking for a keychain"
 )]
 pub(crate) struct Init {
-    /// Where the key is kept [default: a passphrase if --passphrase-file or CLAWKEEP_PASSPHRASE_FILE names one, else the keychain if one answers within 3 s, else a key file]
+    /// Where the key is kept [default: a passphrase if --passphrase-file or
+    /// CLAWKEEP_PASSPHRASE_FILE names one, else the keychain if one answers within 3 s, else a key
+    /// file]
     #[arg(long, value_enum, value_name = "KIND")]
     key: Option<KeyKind>,
 }
@@ -25,7 +27,8 @@ enum KeyKind {
     Keychain,
     /// A file that only you can read
     Keyfile,
-    /// A passphrase of 12 characters or more: from --passphrase-file or CLAWKEEP_PASSPHRASE_FILE, else asked for
+    /// A passphrase of 12 characters or more: from --passphrase-file or CLAWKEEP_PASSPHRASE_FILE,
+    /// else asked for
     Passphrase,
 }
 

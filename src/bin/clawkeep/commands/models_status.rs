@@ -23,8 +23,9 @@ pub(crate) struct Status {
     /// Print the default model and nothing else
     #[arg(long)]
     plain: bool,
-    /// Exit 1 when a credential has expired, is missing, unusable or logged out, 2 when one is expiring
-    /// (other than a token that Claude Code refreshes, where the file says until when) or its expiry cannot be relied on
+    /// Exit 1 when a credential has expired, is missing, unusable or logged out, 2 when one is
+    /// expiring (other than a token that Claude Code refreshes, where the file says until when) or
+    /// its expiry cannot be relied on
     #[arg(long)]
     check: bool,
     /// The agent [default: $CLAWDBOT_AGENT_DIR, else main]

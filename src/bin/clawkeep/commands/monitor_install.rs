@@ -222,7 +222,9 @@ impl Install {
             .launch_agents_dir()
             .join(launchd::file_name());
         let log = context.layout.home.join("Library/Logs/clawkeep-watch.log");
-        let plist = launchd::plist(job, &text(&log)?);
+        let uid = context.actor.uid;
+        let session = launchd::Session::of(uid);
+        let plist = launchd::plist(job, &text(&log)?, session);
         if self.dry_run {
             return context
                 .ui
@@ -230,7 +232,6 @@ impl Install {
         }
         self.check_ours(&path)?;
         let is_new = look(&path).ours() != Some(&plist);
-        let uid = context.actor.uid;
         if !is_new && launchd::state(uid).is_some() {
             return context
                 .ui
@@ -238,7 +239,7 @@ impl Install {
         }
         launchd::unload(uid).map_err(not_done)?;
         put(&path, &plist)?;
-        if let Err(what) = launchd::load(uid, &text(&path)?) {
+        if let Err(what) = launchd::load(uid, session, &text(&path)?) {
             if is_new {
                 let _ = remove(&path); // what does not run is not left to look as if it did
             }

@@ -9,6 +9,11 @@ use clawkeep::platform::keychain::{KeychainError, Unreachable};
 const KEY_FILE: &str = "where the vault opens, add a key file: clawkeep key add keyfile";
 
 pub(super) fn keychain_remedy(error: &KeychainError) -> String {
+    if cfg!(target_os = "macos")
+        && let Some(remedy) = mac_remedy(error)
+    {
+        return remedy;
+    }
     let KeychainError::Unreachable(cause) = error else {
         return match error {
             KeychainError::NoAnswer { .. } => format!(
@@ -29,6 +34,29 @@ pub(super) fn keychain_remedy(error: &KeychainError) -> String {
             "Run the command in the session that has the keychain. To need none, {KEY_FILE}"
         ),
     }
+}
+
+/// What helps on a Mac. Its keychain is locked in an SSH session, and asks for permission anew after each update of a program that
+/// is not signed by a registered developer.
+fn mac_remedy(error: &KeychainError) -> Option<String> {
+    Some(match error {
+        KeychainError::Locked(_) => format!(
+            "Unlock it for this session: security unlock-keychain. If it is unlocked, clawkeep was updated and needs your permission again: run it once in Terminal on the Mac itself, and choose \"Always Allow\". For ssh and services, {KEY_FILE}"
+        ),
+        KeychainError::NoAccess(_) => format!(
+            "Run the command again in Terminal on the Mac itself, type the password of your login keychain, and choose \"Always Allow\". To need no keychain, {KEY_FILE}"
+        ),
+        KeychainError::NoAnswer { .. } => format!(
+            "Run the command again and answer the keychain's dialog: it asks for the password of your login keychain. To need no keychain, {KEY_FILE}"
+        ),
+        KeychainError::Unreachable(Unreachable::NoBus | Unreachable::Other(_)) => format!(
+            "Run the command as a user who has logged in on this Mac, without sudo. To need no keychain, {KEY_FILE}"
+        ),
+        KeychainError::Damaged => format!(
+            "See whether Keychain Access opens the login keychain. To need no keychain, {KEY_FILE}"
+        ),
+        _ => return None,
+    })
 }
 
 /// Where systemd puts the socket of a user's session bus. Source: user@.service(5), dbus.socket.
@@ -64,6 +92,41 @@ fn bus_remedy(socket: &SessionSocket) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clawkeep::platform::keychain::Reason;
+
+    #[test]
+    fn on_a_mac_each_cause_has_a_remedy_that_works_there() {
+        let error = |code: &str| match code {
+            "locked" => KeychainError::Locked(Reason::new("User interaction is not allowed.")),
+            "refused" => KeychainError::NoAccess(Reason::new("User canceled the operation.")),
+            "none" => KeychainError::Unreachable(Unreachable::NoBus),
+            _ => KeychainError::NoAnswer {
+                after: std::time::Duration::from_secs(60),
+            },
+        };
+        for (code, begins) in [
+            (
+                "locked",
+                "Unlock it for this session: security unlock-keychain.",
+            ),
+            (
+                "refused",
+                "Run the command again in Terminal on the Mac itself",
+            ),
+            (
+                "none",
+                "Run the command as a user who has logged in on this Mac",
+            ),
+            (
+                "slow",
+                "Run the command again and answer the keychain's dialog",
+            ),
+        ] {
+            let remedy = mac_remedy(&error(code)).expect(code);
+            assert!(remedy.starts_with(begins), "{remedy}");
+            assert!(remedy.ends_with("clawkeep key add keyfile"), "{remedy}");
+        }
+    }
 
     #[test]
     fn without_a_bus_the_way_that_works_comes_first() {

@@ -88,7 +88,8 @@ impl Hider {
         }
     }
 
-    /// Throws away what is typed until something can be read from `woken`. The terminal stays hidden.
+    /// Throws away what is typed until something can be read from `woken`. The terminal stays
+    /// hidden.
     fn ignore_until(&mut self, woken: &UnixStream) -> Result<(), Failure> {
         loop {
             if !is_foreground(io::stdin()) {
@@ -149,8 +150,9 @@ impl Hider {
     }
 }
 
-/// Questions one after the other. What is typed between them does not show either, and is thrown away: a thread reads it, so that
-/// Ctrl-C and signals have their effect while the program is at work.
+/// Questions one after the other. What is typed between them does not show either, and is thrown
+/// away: a thread reads it, so that Ctrl-C and signals have their effect while the program is at
+/// work.
 #[derive(Debug)]
 pub(super) struct Questions {
     /// Dropped, it ends the thread.
@@ -305,7 +307,8 @@ impl Hidden {
     }
 }
 
-/// The line that was typed. Of a paste, the rest would go to the shell, for all to see: it is read, to its end.
+/// The line that was typed. Of a paste, the rest would go to the shell, for all to see: it is read,
+/// to its end.
 fn line(editor: Editor) -> Typed {
     let has_more = has_input(io::stdin(), PASTE_GAP);
     if has_more {

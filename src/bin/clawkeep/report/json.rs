@@ -104,7 +104,8 @@ struct ProfileStatus<'r> {
     /// Beyond the reference, and only where a login cannot be refreshed as it should be.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<&'static str>,
-    /// Beyond the reference: what became of the login that the profile mirrors, where it is not in use as it is.
+    /// Beyond the reference: what became of the login that the profile mirrors, where it is not in
+    /// use as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     login: Option<&'static str>,
     /// Beyond the reference: when that login itself expires.

@@ -4,9 +4,10 @@
 
 use std::ffi::OsStr;
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use clawkeep::platform::{all_output_within, output_within};
+use clawkeep::platform::{Answer, RunFault, all_output_within, output_within};
 use maud::html;
 
 use super::{EVERY_MINUTES, Job, MARK, Pace};
@@ -16,8 +17,17 @@ pub(crate) const LABEL: &str = "clawkeep.watch";
 
 /// How long launchctl is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the agent may take to end before launchd kills it, in seconds: as long as systemd gives it, since a refresh is not
+/// to be cut off. launchd's own default is 20.
+const EXIT_SECONDS: u64 = 120;
+/// How long an agent that was booted out may stay loaded: until launchd has killed it, and some time.
+const UNLOADED_WITHIN: Duration = Duration::from_secs(EXIT_SECONDS + 10);
+/// How often it is asked whether the agent is still loaded.
+const ASK_EVERY: Duration = Duration::from_millis(200);
 /// More than it says of one agent, in bytes.
 const ANSWER_MAX: usize = 1 << 20;
+/// What launchctl says in place of an exit status of an agent that has not ended yet.
+const NEVER_EXITED: &str = "(never exited)";
 /// The program's name, or its path.
 const LAUNCHCTL: &str = "launchctl";
 
@@ -43,8 +53,45 @@ pub(crate) fn objection(job: &Job) -> Option<String> {
         })
 }
 
+/// Which of the user's sessions the agent runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// That of the Mac's screen, from a login there to the logout.
+    Graphical,
+    /// The one that each login has, by ssh too.
+    Background,
+}
+
+impl Session {
+    /// The graphical session where the user has one, or where there is no launchd to ask.
+    pub(crate) fn of(uid: u32) -> Self {
+        match ask(&["print", &Self::Graphical.domain(uid)]) {
+            Ok(answer) if !answer.status.success() => Self::Background,
+            _ => Self::Graphical,
+        }
+    }
+
+    fn domain(self, uid: u32) -> String {
+        match self {
+            Self::Graphical => format!("gui/{uid}"),
+            Self::Background => format!("user/{uid}"),
+        }
+    }
+
+    /// The key that lets an agent into the session: without it, launchd loads one into the graphical session alone
+    /// ("134: Service cannot load in requested session").
+    fn key(self) -> &'static str {
+        match self {
+            Self::Graphical => "",
+            Self::Background => {
+                "  <key>LimitLoadToSessionType</key>\n  <string>Background</string>\n"
+            }
+        }
+    }
+}
+
 /// The agent. `log` is where it writes what it has to say.
-pub(crate) fn plist(job: &Job, log: &str) -> String {
+pub(crate) fn plist(job: &Job, log: &str, session: Session) -> String {
     let program = [OsStr::new(&job.program)].into_iter();
     let words: String = (program.chain(job.words()))
         .map(|word| format!("    {}\n", string(&word.to_string_lossy())))
@@ -83,7 +130,9 @@ pub(crate) fn plist(job: &Job, log: &str) -> String {
 {words}  </array>
 {variables}  <key>RunAtLoad</key>
   <true/>
-{pace}  <key>ProcessType</key>
+{pace}{session}  <key>ExitTimeOut</key>
+  <integer>{EXIT_SECONDS}</integer>
+  <key>ProcessType</key>
   <string>Background</string>
   <key>Umask</key>
   <integer>63</integer>
@@ -92,6 +141,7 @@ pub(crate) fn plist(job: &Job, log: &str) -> String {
 </dict>
 </plist>
 ",
+        session = session.key(),
         log = string(log)
     )
 }
@@ -113,17 +163,29 @@ fn escaped(text: &str) -> String {
     html! { (text) }.into_string()
 }
 
-/// Loads the agent in `file`: into the user's graphical session, or where there is none into what runs without one.
-pub(crate) fn load(uid: u32, file: &str) -> Result<(), String> {
-    let gui = tell(&["bootstrap", &format!("gui/{uid}"), file]);
-    gui.or_else(|_| tell(&["bootstrap", &format!("user/{uid}"), file]))
+/// Loads the agent in `file`, which was written for `session`; also one that was disabled once.
+pub(crate) fn load(uid: u32, session: Session, file: &str) -> Result<(), String> {
+    let domain = session.domain(uid);
+    tell(&["enable", &format!("{domain}/{LABEL}")])?;
+    tell(&["bootstrap", &domain, file])
 }
 
-/// Unloads the agent, from wherever it is loaded. That it is loaded nowhere is no failure.
+/// Unloads the agent, from wherever it is loaded, and waits until it is. That it is loaded nowhere is no failure.
+///
+/// launchctl returns before the agent has ended, at times with "36: Operation now in progress"; to load it again until then
+/// fails with "5: Input/output error".
 pub(crate) fn unload(uid: u32) -> Result<(), String> {
     for domain in domains(uid) {
-        if state_in(&domain).is_some() {
-            tell(&["bootout", &format!("{domain}/{LABEL}")])?;
+        if state_in(&domain).is_none() {
+            continue;
+        }
+        let told = tell(&["bootout", &format!("{domain}/{LABEL}")]);
+        let deadline = Instant::now() + UNLOADED_WITHIN;
+        while state_in(&domain).is_some() {
+            if Instant::now() >= deadline {
+                return told.and_then(|()| Err(format!("{domain}/{LABEL} does not end")));
+            }
+            thread::sleep(ASK_EVERY);
         }
     }
     Ok(())
@@ -143,13 +205,11 @@ pub(crate) struct State {
 }
 
 fn domains(uid: u32) -> [String; 2] {
-    [format!("gui/{uid}"), format!("user/{uid}")]
+    [Session::Graphical, Session::Background].map(|session| session.domain(uid))
 }
 
 fn state_in(domain: &str) -> Option<State> {
-    let mut command = Command::new(LAUNCHCTL);
-    command.args(["print", &format!("{domain}/{LABEL}")]);
-    let answer = output_within(command, ANSWER_MAX, PATIENCE).ok()?;
+    let answer = ask(&["print", &format!("{domain}/{LABEL}")]).ok()?;
     if !answer.status.success() {
         return None;
     }
@@ -160,8 +220,14 @@ fn state_in(domain: &str) -> Option<State> {
     };
     Some(State {
         pid: field("pid").and_then(|pid| pid.parse().ok()),
-        last_exit: field("last exit code"),
+        last_exit: field("last exit code").filter(|code| code != NEVER_EXITED),
     })
+}
+
+fn ask(words: &[&str]) -> Result<Answer, RunFault> {
+    let mut command = Command::new(LAUNCHCTL);
+    command.args(words);
+    output_within(command, ANSWER_MAX, PATIENCE)
 }
 
 fn tell(words: &[&str]) -> Result<(), String> {

@@ -169,7 +169,8 @@ fn assignment(name: &str, value: &OsStr) -> OsString {
     text
 }
 
-/// A word as a unit takes it: `%` begins a specifier, `\` a character by number. `dollar` is what stands for `$`.
+/// A word as a unit takes it: `%` begins a specifier, `\` a character by number. `dollar` is what
+/// stands for `$`.
 fn quoted(word: &OsStr, dollar: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@=$".contains(c);
     if let Some(text) = word.to_str()

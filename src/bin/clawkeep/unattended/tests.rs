@@ -1,5 +1,8 @@
 //! What is written is read back as it was meant.
 
+use plist::Value;
+
+use super::launchd::Session;
 use super::{Job, Pace, cron, launchd, systemd};
 
 fn job(program: &str) -> Job {
@@ -31,7 +34,7 @@ fn the_program_is_read_back() {
     for program in ["/usr/bin/clawkeep", "/opt/a b & <c> &amp; %h/clawkeep"] {
         let unit = &systemd::units(&job(program))[0].1;
         assert_eq!(systemd::program_of(unit), Some(program));
-        let plist = launchd::plist(&job(program), "/log");
+        let plist = launchd::plist(&job(program), "/log", Session::Graphical);
         assert_eq!(launchd::program_of(&plist).as_deref(), Some(program));
     }
     assert_eq!(launchd::program_of("<plist/>"), None);
@@ -46,4 +49,60 @@ fn what_a_file_cannot_hold_is_objected_to() {
         "a line break in an option"
     );
     assert!(launchd::objection(&job("/plain/clawkeep")).is_some());
+}
+
+/// Keys and types as launchd.plist(5) has them.
+#[test]
+fn an_agent_is_the_property_list_that_launchd_reads() {
+    let text = |text: &str| Value::String(text.to_owned());
+    let number = |number: u64| Value::Integer(number.into());
+    for nasty in [
+        "/plain/clawkeep",
+        "/with blank/a & b/<c>/&amp;/\"d\"/'e'/]]>/clawkeep",
+        "/p\u{e4}th \u{2013} \u{2602}/\u{1f980}/clawkeep",
+    ] {
+        let job = |pace| Job {
+            program: nasty.to_owned(),
+            global: vec!["--vault".into(), nasty.into()],
+            options: vec!["--refresh-ahead".to_owned(), "20m".to_owned()],
+            variables: vec![("CODEX_HOME".to_owned(), nasty.into())],
+            pace,
+        };
+        for (pace, session) in [
+            (Pace::Always, Session::Graphical),
+            (Pace::Timed, Session::Background),
+        ] {
+            let written = launchd::plist(&job(pace), nasty, session);
+            let read = Value::from_reader_xml(written.as_bytes()).expect(nasty);
+            let mut keys = read.into_dictionary().expect("a dictionary");
+            let mut take = |key| keys.remove(key);
+            assert_eq!(take("Label"), Some(text("clawkeep.watch")));
+            let mut words = vec![nasty, "--vault", nasty, "watch"];
+            words.extend((pace == Pace::Timed).then_some("--once"));
+            words.extend(["--refresh-ahead", "20m"]);
+            let words = words.into_iter().map(text).collect();
+            assert_eq!(take("ProgramArguments"), Some(Value::Array(words)));
+            let variables = take("EnvironmentVariables").and_then(Value::into_dictionary);
+            let variables: Vec<_> = variables.expect("variables").into_iter().collect();
+            assert_eq!(variables, [("CODEX_HOME".to_owned(), text(nasty))]);
+            assert_eq!(take("RunAtLoad"), Some(Value::Boolean(true)));
+            assert_eq!(take("ExitTimeOut"), Some(number(120)));
+            assert_eq!(take("ProcessType"), Some(text("Background")));
+            assert_eq!(take("Umask"), Some(number(0o077)), "decimal in the file");
+            assert_eq!(take("StandardErrorPath"), Some(text(nasty)));
+            match pace {
+                Pace::Always => {
+                    let when = take("KeepAlive").and_then(Value::into_dictionary);
+                    let when: Vec<_> = when.expect("conditions").into_iter().collect();
+                    assert_eq!(when, [("SuccessfulExit".to_owned(), Value::Boolean(false))]);
+                    assert_eq!(take("ThrottleInterval"), Some(number(30)));
+                }
+                Pace::Timed => assert_eq!(take("StartInterval"), Some(number(300))),
+            }
+            let limit = take("LimitLoadToSessionType");
+            let is_limited = session == Session::Background;
+            assert_eq!(limit, is_limited.then(|| text("Background")));
+            assert!(keys.is_empty(), "{keys:?}");
+        }
+    }
 }

@@ -177,7 +177,8 @@ impl Log {
         self.news.remove(key);
     }
 
-    /// A pass has gone through everything. Where it did not read every source, nothing is over that only reading tells.
+    /// A pass has gone through everything. Where it did not read every source, nothing is over that
+    /// only reading tells.
     pub(crate) fn end_of_pass(&mut self, has_read_sources: bool) {
         let mut over = Vec::new();
         self.standing.retain(|key, standing| {

@@ -129,7 +129,8 @@ impl Watcher<'_> {
         }
         let is_whole = match read_regular(path, WHOLE_MAX) {
             Ok(Some(contents)) if is_settings => !contents.bytes.trim_ascii().is_empty(),
-            // Claude Code 2.1.197 writes the file twice in a login, first without one. Source: tried.
+            // Claude Code 2.1.197 writes the file twice in a login, first without one. Source:
+            // tried.
             Ok(Some(contents))
                 if path == self.context.layout.claude_code_file
                     && matches!(claude_code::parse(&contents.bytes), Reading::LoggedOut(_)) =>

@@ -42,7 +42,8 @@ pub(crate) struct Seen {
     pub(crate) failures: Vec<(AgentRef, Failure)>,
     /// Logins to be refreshed.
     pub(crate) due: Vec<Job>,
-    /// The agents whose stores another program keeps writing back as an old copy, and what is said of each.
+    /// The agents whose stores another program keeps writing back as an old copy, and what is said
+    /// of each.
     pub(crate) old_copies: Vec<(AgentName, String)>,
     /// How long until something is due.
     pub(crate) wait: Option<Duration>,

@@ -131,15 +131,16 @@ impl Watcher<'_> {
         self.settling.note(file, Touch::Writing, Instant::now());
     }
 
-    /// Goes on where the vault and the gateway's files are now: the vault may have been moved, and a
-    /// gateway may have come to be.
+    /// Goes on where the vault and the gateway's files are now: the vault may have been moved, and
+    /// a gateway may have come to be.
     fn follow_the_vault(&mut self) -> Result<(), Failure> {
         let before = self.context.lock_dir();
         if self.context.find_places_again()? {
             self.is_stale = true;
             if self.context.lock_dir() != before {
                 self.vault = None;
-                // It may be the same file under another name: two locks of it would exclude each other.
+                // It may be the same file under another name: two locks of it would exclude each
+                // other.
                 self.lock = None;
                 let vault = &self.context.layout.vault_file;
                 self.log

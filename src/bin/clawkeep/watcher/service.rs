@@ -116,7 +116,7 @@ pub(crate) fn listen(
                 continue;
             }
             asked.store(true, Ordering::SeqCst);
-            // Whoever asks again does not want to wait for a provider. The same request may come twice: to a process and its group.
+            // A user who asks again does not want to wait for a provider. The same request may come twice: to a process and its group.
             if first.get_or_insert_with(Instant::now).elapsed() >= AGAIN {
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }

@@ -13,6 +13,7 @@ use clawkeep::domain::{
 use clawkeep::platform::openclaw::{STATE_DIR_NAME, openclaw_dir_of};
 use clawkeep::platform::{
     Access, FileError, check_trusted, create_private_dir, exists, read_trusted, remove_if_present,
+    sync_file,
 };
 use clawkeep::sync::import::ImportFile;
 use clawkeep::sync::{Edited, Engine, SyncMode, queue_path};
@@ -357,9 +358,9 @@ fn put(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut draft = tempfile::NamedTempFile::new_in(dir)?;
     draft.write_all(bytes)?;
-    draft.as_file().sync_all()?;
+    sync_file(draft.as_file())?;
     draft.persist(path)?;
-    std::fs::File::open(dir)?.sync_all()
+    sync_file(&std::fs::File::open(dir)?)
 }
 
 fn cannot(action: &'static str, path: &Path, source: std::io::Error) -> FileError {

@@ -1,0 +1,160 @@
+//! The head of the record, which is kept where the vault is not.
+
+use std::path::{Path, PathBuf};
+
+use clawkeep::audit::Head;
+use clawkeep::config::Layout;
+use clawkeep::domain::VaultId;
+use clawkeep::platform::{Access, FileError, create_private_dir, read_trusted, sync_file, syslog};
+use clawkeep::vault::{UnlockedVault, Vault, VaultError};
+
+use super::{Context, PROGRAM};
+use crate::failure::Failure;
+
+/// The largest head that is read, in bytes; one is a short line.
+const HEAD_MAX: u64 = 4096;
+
+impl Context {
+    /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was put back, or one of which the end
+    /// was cut off. What a restore went on from is no such.
+    pub(crate) fn check_end(&self, vault: &Vault) -> Result<(), Failure> {
+        // The head is read first: whoever commits later keeps theirs later.
+        let Ok(Some(kept)) = self.kept_head(vault) else {
+            return Ok(());
+        };
+        if kept.vault != vault.id() || vault.has_event_of(&kept)? {
+            return Ok(());
+        }
+        Err(Failure::OlderVault {
+            vault: vault.path().to_owned(),
+            seq: kept.seq.0,
+            head: self.layout.head_file(vault.id()),
+        })
+    }
+
+    /// Runs `work` on the vault, and keeps the record's head where the vault is not.
+    pub(crate) fn with_new_head<T>(
+        &self,
+        vault: &mut UnlockedVault,
+        work: impl FnOnce(&mut UnlockedVault) -> Result<T, VaultError>,
+    ) -> Result<T, Failure> {
+        let done = work(vault)?;
+        self.keep_head(vault);
+        Ok(done)
+    }
+
+    /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is worth a word, no more.
+    pub(crate) fn keep_head(&self, vault: &Vault) {
+        let Ok(Some(head)) = vault.head() else { return };
+        let path = self.layout.head_file(vault.id());
+        if let Ok(Some(kept)) = self.kept_head(vault)
+            && kept.vault == vault.id()
+        {
+            // In place of a head that the record no longer bears out, a newer one would hide that its end was cut off.
+            if !vault.has_event_of(&kept).unwrap_or(false) {
+                self.ui.note(&format!(
+                    "Warning: event {}, whose head is kept in {}, is not in the record any more. See: clawkeep audit verify",
+                    kept.seq,
+                    path.display()
+                ));
+                return;
+            }
+            if kept.seq >= head.seq {
+                return; // another process wrote later and was quicker to keep its head
+            }
+        }
+        if let Err(error) = write_head(&path, &head) {
+            self.ui.note(&format!(
+                "Note: the record's head was not kept in {}: {error}",
+                path.display()
+            ));
+        }
+        let sent = self
+            .own()
+            .map_err(|failure| failure.lines().join(" "))
+            .and_then(|own| {
+                let socket = own.syslog.as_deref();
+                let send = |socket| syslog::send(socket, PROGRAM, &head.to_string());
+                socket.map_or(Ok(()), |socket| {
+                    let at = socket.display();
+                    send(socket).map_err(|error| format!("{at}, as clawkeep.heads asks: {error}"))
+                })
+            });
+        if let Err(error) = sent {
+            self.ui.warn(&format!(
+                "Warning: the record's head was not sent to the system log: {error}"
+            ));
+        }
+    }
+
+    /// Keeps the head of a vault that has taken another's place, also in place of a later one: that the record does not go on from there
+    /// is in the record.
+    pub(crate) fn replace_head(&self, vault: &Vault) {
+        let path = self.layout.head_file(vault.id());
+        let kept = vault.head().map_err(|error| error.to_string());
+        let kept = kept.and_then(|head| match head {
+            Some(head) => write_head(&path, &head).map_err(|error| error.to_string()),
+            None => Ok(()),
+        });
+        if let Err(error) = kept {
+            let path = path.display();
+            self.ui.warn(&format!(
+                "Warning: the record's head was not kept in {path}: {error}"
+            ));
+        }
+    }
+
+    /// The head kept by the last command that wrote. None where the record says that it went on from an earlier event: the restore that
+    /// did so was cut off before it kept the new one.
+    pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
+        let kept_then = *self.kept_then.borrow();
+        let kept = match kept_then.filter(|_| vault.read_only().is_some()) {
+            Some(kept) => kept,
+            None => self.head_kept_of(vault.id())?,
+        };
+        Ok(kept.filter(|head| !vault.has_abandoned(head).unwrap_or(false)))
+    }
+
+    /// As [`Context::kept_head`], whatever the record says.
+    pub(crate) fn head_kept_of(&self, vault: VaultId) -> Result<Option<Head>, Failure> {
+        read_head(self.layout.head_file(vault))
+    }
+}
+
+pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
+    match read_trusted(&path, Access::Read, HEAD_MAX) {
+        Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
+            .map(Some)
+            .ok_or(Failure::BadHead { path }),
+        Ok(None) => Ok(None),
+        Err(error @ (FileError::Untrusted(_) | FileError::Io { .. })) => Err(error.into()),
+        Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
+    }
+}
+
+/// Reads the head that is kept of a vault.
+pub(super) struct Heads(pub(super) Box<dyn Fn(VaultId) -> Option<Head> + Send>);
+
+impl std::fmt::Debug for Heads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Heads")
+    }
+}
+
+pub(super) fn heads(layout: &Layout) -> Heads {
+    let layout = layout.clone();
+    Heads(Box::new(move |vault| {
+        read_head(layout.head_file(vault)).ok().flatten()
+    }))
+}
+
+/// Whole or not at all: half a head would stand in the way of verifying.
+fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_private_dir(dir).map_err(std::io::Error::other)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    writeln!(file, "{head}")?;
+    sync_file(file.as_file())?;
+    file.persist(path).map(|_| ()).map_err(|error| error.error)
+}
