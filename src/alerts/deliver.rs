@@ -1,9 +1,8 @@
 //! One message to one target. What is said of a failure names no address: a webhook's is itself a secret.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -17,7 +16,9 @@ use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_add
 use crate::domain::{UnixMs, escaped, from_outside};
 use crate::oauth::{Post, post_message};
 use crate::platform::keychain::SessionBus;
-use crate::platform::{Access, RunFault, Urgency, check_trusted, feed_within, read_trusted, show};
+use crate::platform::{
+    Access, RunFault, Urgency, check_trusted, feed_within, program_command, read_trusted, show,
+};
 
 /// How long a delivery may take.
 pub const DELIVERY_MAX: Duration = Duration::from_secs(30);
@@ -208,7 +209,13 @@ fn run_command(
         check_trusted(Path::new(program), Access::Read)
             .map_err(|error| format!("its command is not run: {error}"))?;
     }
-    let mut command = Command::new(program);
+    let variable = |name: &str| {
+        let mut all = around.env.iter();
+        let (_, value) = all.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(value.as_os_str())
+    };
+    let mut command = program_command(OsStr::new(program), variable)
+        .map_err(|error| format!("its command is not run: {error}"))?;
     command
         .args(arguments)
         .env_clear()

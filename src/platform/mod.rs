@@ -14,6 +14,7 @@ pub mod openclaw;
 mod peer;
 mod permissions;
 mod process;
+mod programs;
 mod replace;
 mod run;
 mod runtime_dir;
@@ -42,13 +43,18 @@ pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState, QueueLock};
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
+#[cfg(windows)]
+pub use process::leave_console;
 pub use process::{
     Actor, FileMask, Resident, effective_uid, forbid_core_dump, harden, keep_from_children,
-    open_files_max, restrict_new_files, running_programs, with_stack,
+    open_files_max, restrict_new_files, running_programs, user_sid, with_stack,
 };
+pub use programs::{program_command, program_names, system_program};
 pub use replace::{
     Found, Replaced, Replacement, put_link, rename_to_free_name, replace_file, still_has, withdraw,
 };
+#[cfg(windows)]
+pub use run::without_console;
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
 pub use storage::{SharedBy, SharedStorage, Storage};

@@ -25,6 +25,8 @@ mod borrowed;
 #[cfg(target_os = "linux")]
 mod causes;
 mod completions;
+#[cfg(windows)]
+mod console_events;
 mod damaged_files;
 mod damaged_vault;
 mod doctor;
