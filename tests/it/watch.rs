@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write as _;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
 
 #[cfg(unix)]
 use rustix::process::Signal;
@@ -333,6 +334,25 @@ fn it_ends_when_it_is_asked_and_says_so_to_its_manager() {
         watch.signal(signal);
         watch.ended().exits(0);
     }
+}
+
+#[test]
+fn it_ends_with_its_stdin_where_the_process_that_started_it_says_so() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let home = Home::with_claude("sk-ant-oat01-one", 8);
+    let mut command = home.command(&["watch", "--end-with-stdin"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains(" watching: ") {
+        assert_ne!(stdout.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    assert_eq!(child.try_wait().unwrap(), None);
+    drop(child.stdin.take());
+    stdout.read_to_string(&mut said).unwrap();
+    assert!(said.ends_with(" ended as asked\n"), "{said}");
+    assert!(child.wait().unwrap().success());
 }
 
 #[cfg(unix)] // the journal of systemd

@@ -6,7 +6,8 @@ static DWORD WINAPI press(LPVOID unused) {
     char byte;
     DWORD read;
     while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), &byte, 1, &read, NULL) && read == 1)
-        GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0);
+        if (!GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0))
+            ExitProcess(98);
     return 0;
 }
 

@@ -233,7 +233,7 @@ impl Scheduler {
     pub(crate) fn state(&self) -> Option<State> {
         let words = ["/V", "/FO", "CSV", "/NH"].map(OsStr::new);
         let answer = output_within(self.command("/Query", &words), ANSWER_MAX, PATIENCE).ok()?;
-        answer.status.success().then(|| state_in(&answer.bytes))
+        answer.status.success().then(|| state_in(&answer.bytes))?
     }
 
     fn order(&self, what: &str, more: &[&OsStr]) -> Result<(), String> {
@@ -258,7 +258,7 @@ impl Scheduler {
 }
 
 /// What the rows of a query say, of which there is one for each trigger. Columns have fixed places, and names in the system's language.
-fn state_in(rows: &[u8]) -> State {
+fn state_in(rows: &[u8]) -> Option<State> {
     const STATUS: usize = 3;
     const LAST_RESULT: usize = 6;
     let mut reader = csv::ReaderBuilder::new()
@@ -272,10 +272,10 @@ fn state_in(rows: &[u8]) -> State {
             .map(|field| String::from_utf8_lossy(field).into_owned())
     };
     let last = field(LAST_RESULT).filter(|last| last != "0" && !NO_EXITS.contains(&last.as_str()));
-    State {
-        status: field(STATUS).unwrap_or_else(|| "registered".to_owned()),
+    Some(State {
+        status: field(STATUS)?,
         last_exit: last,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -304,11 +304,11 @@ mod tests {
     #[test]
     fn a_query_is_read_by_its_columns() {
         let rows = b"\"PC\",\"\\clawkeep.watch.1001\",\"N/A\",\"Wird ausgef\x81hrt\",\"Interactive only\",\"29.11.2026 22:00:00\",\"75\",\"PC\\ana\"\r\n";
-        let state = state_in(rows);
+        let state = state_in(rows).unwrap();
         assert_eq!(state.status, "Wird ausgef\u{fffd}hrt");
         assert_eq!(state.last_exit.as_deref(), Some("75"));
         let rows = b"\"PC\",\"t\",\"N/A\",\"Running\",\"I\",\"d\",\"267009\"\r\n";
-        assert_eq!(state_in(rows).last_exit, None);
-        assert_eq!(state_in(b"").status, "registered");
+        assert_eq!(state_in(rows).unwrap().last_exit, None);
+        assert_eq!(state_in(b""), None);
     }
 }
