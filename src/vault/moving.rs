@@ -26,7 +26,7 @@ use super::unlock::UnlockedVault;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
-    FileError, create_private_dir, exists, remove_if_present, rename_durably, sync_dir,
+    FileError, create_private_dir, exists, persist, remove_if_present, rename_durably, sync_dir,
 };
 
 /// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.
@@ -365,8 +365,7 @@ fn copy_recovery_files(from: &Path, to: &Path) -> Result<(), VaultError> {
             let mut draft = tempfile::NamedTempFile::new_in(to)?;
             std::io::copy(&mut std::fs::File::open(file.path())?, &mut draft)?;
             draft.as_file().sync_all()?;
-            draft.persist(&path)?;
-            Ok(())
+            persist(draft, &path)
         };
         copied().map_err(FileError::io("write", &path))?;
     }

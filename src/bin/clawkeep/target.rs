@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clawkeep::config::existing_agents;
 use clawkeep::platform::openclaw::openclaw_dir_of;
 use clawkeep::platform::{
-    Access, FileError, check_trusted, exists, open_regular, resolve_link, sync_dir,
+    Access, FileError, check_trusted, exists, open_regular, persist, resolve_link, sync_dir,
 };
 
 use crate::context::Context;
@@ -89,7 +89,7 @@ pub(crate) fn write(
         other => other?,
     }
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(&real).map_err(|error| failed(error.error))?;
+    persist(file, &real).map_err(failed)?;
     Ok(sync_dir(dir)?)
 }
 

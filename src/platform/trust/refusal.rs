@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use crate::domain::{shell_quoted_path, shown_path};
+use crate::domain::{shell_shown_path, shown_path};
 
 /// What is wrong with a file, directory or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,12 +265,5 @@ impl fmt::Display for Refusal {
 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
-    let Some(text) = path.to_str() else {
-        return shell_quoted_path(path);
-    };
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
-    if text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    shell_shown_path(path)
 }
