@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::notify::{NotifySettings, Written as WrittenNotify};
-use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, path_of_text, span_ms};
+use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, is_path, path_of_text, span_ms};
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
@@ -410,11 +410,11 @@ fn agent_modes(
 
 /// The agent that settings are for: an id as the gateway's configuration has it, or the directory of one that has none.
 fn agent_named(written: &str) -> Option<AgentName> {
-    let dir = path_of_text(written.trim_end_matches('/'));
+    let dir = path_of_text(written.trim_end_matches(std::path::is_separator));
     if dir.is_absolute() {
         return Some(AgentName::from_dir(&dir));
     }
-    let is_empty = written.trim().is_empty() || written.contains('/');
+    let is_empty = written.trim().is_empty() || is_path(written);
     (!is_empty).then(|| AgentName::from_id(written))
 }
 

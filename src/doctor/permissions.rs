@@ -6,7 +6,9 @@ use super::words::shell_path;
 use super::{Evidence, Finding, FindingId, Repair};
 use crate::config::Layout;
 use crate::export::StorePlace;
-use crate::platform::{Access, Fault, FileError, Permissions, Refusal, Trust, check_trusted};
+use crate::platform::{
+    Access, Fault, FileError, Permissions, Refusal, Trust, canonicalize, check_trusted,
+};
 
 /// What others must not do with a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +77,7 @@ fn refused(evidence: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
     ]);
     let mut known: Vec<PathBuf> = found
         .iter()
-        .filter_map(|finding| finding.path.as_ref()?.canonicalize().ok())
+        .filter_map(|finding| canonicalize(finding.path.as_ref()?).ok())
         .collect();
     let mut refused = Vec::new();
     for path in paths {
@@ -235,7 +237,7 @@ fn open(
         return finding.advice("Use another one, in a directory that only you can enter.");
     }
     // A link is followed in looking, and not in mending: what it leads to is what is named.
-    let path = path.canonicalize().unwrap_or(path);
+    let path = canonicalize(&path).unwrap_or(path);
     // Of what the user chose for other purposes as well, no more is taken than has to be.
     let mode = match kept {
         _ if !is_own => permissions.unwritable(),

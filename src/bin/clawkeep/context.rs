@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
 use clawkeep::config::{
-    AgentRef, Env, ExportMode, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE,
-    existing_agents, openclaw,
+    AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
+    TRUSTED_VARIABLE, existing_agents, openclaw,
 };
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId, shown_path};
@@ -16,8 +16,8 @@ use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{BUS_VARIABLE, DEADLINE, SessionBus, SystemKeychain};
 use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
-    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir,
-    exists, harden, read_trusted, restrict_new_files, syslog,
+    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, canonicalize, check_trusted,
+    create_private_dir, exists, harden, persist, read_trusted, restrict_new_files, syslog,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
@@ -585,7 +585,7 @@ impl Context {
         let mut agents = existing_agents(&self.layout, self.settings()?)?;
         for name in vault.agents()? {
             let Some(dir) = name.dir() else { continue };
-            let real = |dir: &PathBuf| dir.canonicalize().ok();
+            let real = |dir: &PathBuf| canonicalize(dir).ok();
             let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
             if dir.is_dir() && is_new() {
                 agents.push(AgentRef { name, dir });
@@ -624,7 +624,7 @@ impl Context {
         vault: &UnlockedVault,
         agent: &AgentRef,
     ) -> Result<bool, Failure> {
-        let by_path = agent.name.as_str().contains('/');
+        let by_path = agent.name.is_path();
         if by_path || agent.name == AgentName::default() || agent.dir.is_dir() {
             return Ok(false);
         }
@@ -842,7 +842,7 @@ fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     writeln!(file, "{head}")?;
     file.as_file().sync_all()?;
-    file.persist(path).map(|_| ()).map_err(|error| error.error)
+    persist(file, path)
 }
 
 /// The passphrase that was named for this command.
@@ -851,10 +851,10 @@ fn named_passphrase(global: &Global) -> Option<Named> {
     file.or(global.passphrase_fd.map(Named::Descriptor))
 }
 
-/// This process's environment, and the home directory that Node takes where `HOME` is not set: the user database's.
+/// This process's environment, and the home directory that Node takes where no variable names one: the user database's.
 fn environment() -> Env {
     let env = Env::from_pairs(std::env::vars_os()).of_stand_in(is_called_as_gateway());
-    if env.path("HOME").is_some() {
+    if env.path(HOME_VARIABLE).is_some() {
         return env; // asking a directory service may take its time
     }
     env.with_account_home(std::env::home_dir())

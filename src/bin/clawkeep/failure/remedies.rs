@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use clawkeep::domain::shell_quoted_path;
+use clawkeep::domain::shell_shown_path;
 use clawkeep::platform::{
     Cause, FileError, KeychainError, LockError, Permissions, SharedBy, SharedStorage, Trust,
 };
@@ -305,14 +305,7 @@ pub(super) fn system_remedy(error: &SyncError) -> Option<String> {
 
 /// A path as a shell takes it.
 pub(super) fn quoted(path: &Path) -> String {
-    let Some(text) = path.to_str() else {
-        return shell_quoted_path(path);
-    };
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
-    if text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    shell_shown_path(path)
 }
 
 pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
