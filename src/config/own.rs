@@ -326,7 +326,10 @@ impl OwnSettings {
         }
         let trusted = written.clawkeep.trusted.unwrap_or_default().into_iter();
         let trusted = trusted.map(|entry| {
-            let what = "clawkeep.trusted is a list of \"uid:NUMBER\" and \"gid:NUMBER\"";
+            let what = match cfg!(windows) {
+                true => "clawkeep.trusted is a list of \"sid:IDENTIFIER\"",
+                false => "clawkeep.trusted is a list of \"uid:NUMBER\" and \"gid:NUMBER\"",
+            };
             Admitted::parse(entry.get_ref()).ok_or_else(|| invalid(entry.span().start, what))
         });
         let export = export_mode(written.clawkeep.export, "clawkeep.export", &invalid)?;

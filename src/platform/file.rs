@@ -75,7 +75,6 @@ impl FileError {
     }
 
     /// Says what was to be used, where something above or behind it is at fault.
-    #[cfg(unix)]
     pub(super) fn asked_for(self, asked: &Path, access: Access) -> Self {
         match self {
             Self::Untrusted(refusal) => {
@@ -137,8 +136,11 @@ fn open_if_there(path: &Path, links: Links) -> Result<Option<File>, FileError> {
         };
         options.custom_flags(flags.bits().cast_signed());
     }
-    #[cfg(not(unix))]
-    let _ = links;
+    #[cfg(windows)]
+    if links == Links::Refuse && path.is_symlink() {
+        let path = path.to_owned();
+        return Err(FileError::Symlink { path });
+    }
     let open = || {
         options.open(path).map_err(|error| {
             // Windows opens no directory as a file, and says that it is denied.
@@ -374,7 +376,10 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
         match builder.create(dir) {
             // Another process was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
-            made => made.map_err(FileError::io("create", dir))?,
+            made => {
+                made.map_err(FileError::io("create", dir))?;
+                close_new(dir, true)?;
+            }
         }
         sync_dir(
             dir.parent()
@@ -400,7 +405,21 @@ pub fn create_private_file(path: &Path) -> Result<File, FileError> {
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     let open = || options.open(path);
-    retry_while_held(path, open).map_err(FileError::io("create", path))
+    let file = retry_while_held(path, open).map_err(FileError::io("create", path))?;
+    close_new(path, false)?;
+    Ok(file)
+}
+
+/// Keeps others out of a file or directory that was just made, where the mode it was made with does not say so.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn close_new(path: &Path, is_dir: bool) -> Result<(), FileError> {
+    #[cfg(windows)]
+    super::access_list::make_private(path, is_dir).map_err(FileError::io("restrict", path))?;
+    #[cfg(not(windows))]
+    let _ = (path, is_dir);
+    Ok(())
 }
 
 /// Whether [`remove_if_present`] found something.

@@ -2,6 +2,8 @@
 //!
 //! The only place that names system calls or the keychain crates. Reads no environment variable: the binary does.
 
+#[cfg(any(windows, test))]
+mod access_list;
 mod cause;
 mod clock;
 mod desktop;
@@ -49,7 +51,7 @@ pub use process::{
 };
 pub use replace::{
     Found, Replaced, Replacement, persist, put_link, rename_to_free_name, replace_file, still_has,
-    withdraw,
+    temporary_in, withdraw,
 };
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;

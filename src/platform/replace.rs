@@ -8,8 +8,8 @@ use std::thread;
 use tempfile::NamedTempFile;
 
 use super::file::{
-    FileError, check_replaceable, create_private_file, exists, read_no_link, remove_if_present,
-    rename_durably, sync_dir,
+    FileError, check_replaceable, close_new, create_private_file, exists, read_no_link,
+    remove_if_present, rename_durably, sync_dir,
 };
 use super::sharing::retry_while_held;
 
@@ -339,6 +339,16 @@ pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), F
     remove_if_present(temporary)?;
     let new = Replacement::begin(path, temporary, bytes.len())?;
     new.finish_by_rename(bytes, || Ok(true)).map(|_| ())
+}
+
+/// Makes a temporary file in a directory, readable and writable by its owner only.
+///
+/// # Errors
+/// When the system refuses.
+pub fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
+    let file = NamedTempFile::new_in(dir)?; // mode 0600
+    close_new(file.path(), false).map_err(io::Error::other)?;
+    Ok(file)
 }
 
 /// Gives a temporary file its name, in place of whatever has it.

@@ -18,6 +18,7 @@ use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
     Access, Actor, Admitted, Clock, FileError, FileMask, Trust, canonicalize, check_trusted,
     create_private_dir, exists, harden, persist, read_trusted, restrict_new_files, syslog,
+    temporary_in,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
@@ -813,7 +814,11 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     let entries = env.get(TRUSTED_VARIABLE).unwrap_or_default();
     let entries = entries.split([',', ' ']).filter(|entry| !entry.is_empty());
     let admitted = entries.map(|entry| {
-        let what = format!("{TRUSTED_VARIABLE} is a list such as uid:1000,gid:2000");
+        let example = match cfg!(windows) {
+            true => "sid:S-1-5-21-1-2-3-1001",
+            false => "uid:1000,gid:2000",
+        };
+        let what = format!("{TRUSTED_VARIABLE} is a list such as {example}");
         Admitted::parse(entry).ok_or(Failure::BadArgument(what))
     });
     // Above a directory that only stands in for the home, everything is checked.
@@ -839,7 +844,7 @@ fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir).map_err(std::io::Error::other)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let mut file = temporary_in(dir)?;
     writeln!(file, "{head}")?;
     file.as_file().sync_all()?;
     persist(file, path)

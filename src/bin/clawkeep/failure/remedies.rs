@@ -80,7 +80,12 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     let place = match storage.by {
         SharedBy::Machines => "on a local disk",
         SharedBy::Windows => "on a disk of the Linux distribution",
+        SharedBy::Wsl => "on a drive of Windows",
         SharedBy::DockerDesktop => "on a named volume",
+    };
+    let mount = match cfg!(windows) {
+        true => "that share",
+        false => "that mount",
     };
     let way = match vault {
         Place::New => format!("Name a file {place}, with --vault FILE or CLAWKEEP_VAULT."),
@@ -89,7 +94,7 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
         ),
     };
     format!(
-        "{way} If only this system uses that mount, and no other path leads to it, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
+        "{way} If only this system uses {mount}, and no other path leads to it, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
     )
 }
 

@@ -13,7 +13,7 @@ use clawkeep::domain::{
 use clawkeep::platform::openclaw::{STATE_DIR_NAME, openclaw_dir_of};
 use clawkeep::platform::{
     Access, FileError, check_trusted, create_private_dir, exists, persist, read_trusted,
-    remove_if_present, rename_durably, sync_dir,
+    remove_if_present, rename_durably, sync_dir, temporary_in,
 };
 use clawkeep::sync::import::ImportFile;
 use clawkeep::sync::{Edited, Engine, SyncMode, queue_path};
@@ -357,7 +357,7 @@ fn copy_settings(context: &Context, name: &str, from: &Path, to: &Path) -> Resul
 /// Puts a file in place at once, durably.
 fn put(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
-    let mut draft = tempfile::NamedTempFile::new_in(dir)?;
+    let mut draft = temporary_in(dir)?;
     draft.write_all(bytes)?;
     draft.as_file().sync_all()?;
     persist(draft, path)
