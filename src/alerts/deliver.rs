@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::message::{Message, Severity, rfc3339};
 use super::text::{for_discord, for_slack};
 use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
-use crate::domain::{UnixMs, escaped, from_outside};
+use crate::domain::{UnixMs, escaped, from_outside, is_path};
 use crate::oauth::{Post, post_message};
 use crate::platform::keychain::SessionBus;
 use crate::platform::{Access, RunFault, Urgency, check_trusted, feed_within, read_trusted, show};
@@ -204,7 +204,7 @@ fn run_command(
         .split_first()
         .ok_or_else(|| "there is no program".to_owned())?;
     // One that is looked for in PATH is the user's own to find.
-    if program.contains('/') {
+    if is_path(program) {
         check_trusted(Path::new(program), Access::Read)
             .map_err(|error| format!("its command is not run: {error}"))?;
     }

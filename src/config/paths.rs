@@ -21,11 +21,11 @@ pub const TRUSTED_VARIABLE: &str = "CLAWKEEP_TRUSTED";
 pub enum PathError {
     /// There is no home directory in the environment, nor in the user database.
     #[error(
-        "the home directory is not known: HOME is not set, and the user database has none for this user. Set HOME to a directory of yours, or name one for all files with --state-dir DIR"
+        "the home directory is not known: {HOME_VARIABLE} is not set, and the user database has none for this user. Set {HOME_VARIABLE} to a directory of yours, or name one for all files with --state-dir DIR"
     )]
     NoHome,
     /// The home directory is a relative path, which would mean another place in every directory.
-    #[error("HOME is `{}`, which is not an absolute path. Set HOME to the absolute path of your home directory", escaped(&shown_path(.0)))]
+    #[error("{HOME_VARIABLE} is `{}`, which is not an absolute path. Set {HOME_VARIABLE} to the absolute path of your home directory", escaped(&shown_path(.0)))]
     RelativeHome(PathBuf),
     /// A variable that is text is not.
     #[error("{name} is `{}`, which is not UTF-8. Set {name} to text, or unset it", escaped(.value))]
@@ -100,6 +100,7 @@ pub struct Layout {
     pub codex_file: PathBuf,
     /// `$XDG_RUNTIME_DIR`, where it is set.
     pub runtime_dir: Option<PathBuf>,
+    is_stand_in: bool,
     working_dir: PathBuf,
     named_key_file: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
@@ -112,7 +113,7 @@ impl Layout {
     /// Works out every path. `working_dir` is what relative paths are relative to.
     ///
     /// # Errors
-    /// When `HOME` (on Windows also `USERPROFILE`) is relative, or missing where neither the user database has a home
+    /// When [`HOME_VARIABLE`] is relative, or missing where neither the user database has a home
     /// directory nor a state directory is named; when a variable that is text is not UTF-8.
     pub fn resolve(
         env: &Env,
@@ -196,6 +197,7 @@ impl Layout {
             config_home: absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
             state_home: absolute("XDG_STATE_HOME")
                 .unwrap_or_else(|| home.join(".local").join("state")),
+            is_stand_in: overrides.is_stand_in,
             working_dir: working_dir.to_path_buf(),
             state_dir,
             vault_dir,
@@ -361,11 +363,14 @@ impl Layout {
         variables.filter(|(_, path)| !path.is_absolute())
     }
 
-    /// A path as people read it, home written as `~`.
+    /// A path as people read it, home written as `~`. On Windows, where no program but PowerShell knows what that is, the whole path;
+    /// a process that stands in for the gateway writes what the gateway does.
     #[must_use]
     pub fn shorten_home(&self, path: &Path) -> String {
         match path.strip_prefix(&self.home) {
-            _ if !self.has_home => shown_path(path).into_owned(),
+            _ if !self.has_home || cfg!(windows) && !self.is_stand_in => {
+                shown_path(path).into_owned()
+            }
             Ok(rest) if rest.as_os_str().is_empty() => "~".to_owned(),
             Ok(rest) => shown_path(&Path::new("~").join(rest)).into_owned(),
             Err(_) => shown_path(path).into_owned(),
@@ -373,10 +378,15 @@ impl Layout {
     }
 }
 
-/// The home directory as Node and Python find it: `HOME`, else that of the user database.
+/// The variable that names the home directory. Source: Node's `os.homedir`, which on Windows does not read `HOME`.
+pub const HOME_VARIABLE: &str = match cfg!(windows) {
+    true => "USERPROFILE",
+    false => "HOME",
+};
+
+/// The home directory as Node finds it: the variable's, else that of the user database.
 fn home_dir(env: &Env) -> Result<Option<PathBuf>, PathError> {
-    let windows_home = || env.path("USERPROFILE").filter(|_| cfg!(windows));
-    let home = env.path("HOME").or_else(windows_home);
+    let home = env.path(HOME_VARIABLE);
     match home.or_else(|| env.account_home()) {
         Some(home) if home.is_absolute() => Ok(Some(without_dots(home))),
         Some(home) => Err(PathError::RelativeHome(home.to_owned())),

@@ -2,6 +2,8 @@
 //!
 //! The only place that names system calls or the keychain crates. Reads no environment variable: the binary does.
 
+#[cfg(any(windows, test))]
+mod access_list;
 mod cause;
 mod clock;
 mod desktop;
@@ -17,6 +19,7 @@ mod process;
 mod replace;
 mod run;
 mod runtime_dir;
+mod sharing;
 mod storage;
 pub mod syslog;
 mod threads;
@@ -29,9 +32,9 @@ pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
 use file::resolve_existing;
 pub use file::{
-    Contents, FileError, RemoveOutcome, check_replaceable, create_private_dir, create_private_file,
-    exists, is_same_file, look_for, open_regular, read_regular, remove_if_present, rename_durably,
-    resolve_link, resolve_link_until, sync_dir,
+    Contents, FileError, RemoveOutcome, canonicalize, check_replaceable, create_private_dir,
+    create_private_file, exists, is_same_file, look_for, open_regular, read_regular,
+    remove_if_present, rename_durably, resolve_link, resolve_link_until, sync_dir,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
@@ -47,7 +50,8 @@ pub use process::{
     open_files_max, restrict_new_files, running_programs, with_stack,
 };
 pub use replace::{
-    Found, Replaced, Replacement, put_link, rename_to_free_name, replace_file, still_has, withdraw,
+    Found, Replaced, Replacement, persist, put_link, rename_to_free_name, replace_file, still_has,
+    temporary_in, withdraw,
 };
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;

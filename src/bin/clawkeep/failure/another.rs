@@ -35,6 +35,11 @@ const VARIABLES: [&str; 10] = [
 /// How to have `path` out of the way: by moving it, or by naming another file. A sentence.
 pub(super) fn move_away(path: &Path) -> String {
     match Trust::current().may_suggest_moving(path) {
+        true if cfg!(windows) => format!(
+            "Move it away: move {} {}",
+            quoted(path),
+            quoted(&path.with_added_extension("aside"))
+        ),
         true => format!("Move it away: mv {0} {0}.aside", quoted(path)),
         false => name_another(path),
     }
