@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::message::{Message, Severity, rfc3339};
 use super::text::{for_discord, for_slack};
 use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
-use crate::domain::{UnixMs, escaped, from_outside};
+use crate::domain::{UnixMs, escaped, from_outside, is_path};
 use crate::oauth::{Post, post_message};
 use crate::platform::keychain::SessionBus;
 use crate::platform::{
@@ -204,11 +204,6 @@ fn run_command(
     let (program, arguments) = run
         .split_first()
         .ok_or_else(|| "there is no program".to_owned())?;
-    // One that is looked for in PATH is the user's own to find.
-    if program.contains('/') {
-        check_trusted(Path::new(program), Access::Read)
-            .map_err(|error| format!("its command is not run: {error}"))?;
-    }
     let variable = |name: &str| {
         let mut all = around.env.iter();
         let (_, value) = all.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
@@ -216,6 +211,11 @@ fn run_command(
     };
     let mut command = program_command(OsStr::new(program), variable)
         .map_err(|error| format!("its command is not run: {error}"))?;
+    // One that is looked for in PATH is the user's own to find.
+    if is_path(program) {
+        check_trusted(Path::new(command.get_program()), Access::Read)
+            .map_err(|error| format!("its command is not run: {error}"))?;
+    }
     command
         .args(arguments)
         .env_clear()

@@ -2,6 +2,8 @@
 //!
 //! The only place that names system calls or the keychain crates. Reads no environment variable: the binary does.
 
+#[cfg(any(windows, test))]
+mod access_list;
 mod cause;
 mod clock;
 mod desktop;
@@ -18,6 +20,7 @@ mod programs;
 mod replace;
 mod run;
 mod runtime_dir;
+mod sharing;
 mod storage;
 pub mod syslog;
 mod threads;
@@ -30,9 +33,9 @@ pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
 use file::resolve_existing;
 pub use file::{
-    Contents, FileError, RemoveOutcome, check_replaceable, create_private_dir, create_private_file,
-    exists, is_same_file, look_for, open_regular, read_regular, remove_if_present, rename_durably,
-    resolve_link, resolve_link_until, sync_dir,
+    Contents, FileError, RemoveOutcome, canonicalize, check_replaceable, create_private_dir,
+    create_private_file, exists, is_same_file, look_for, open_regular, read_regular,
+    remove_if_present, rename_durably, resolve_link, resolve_link_until, sync_dir,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
@@ -51,7 +54,8 @@ pub use process::{
 };
 pub use programs::{program_command, program_names, system_program};
 pub use replace::{
-    Found, Replaced, Replacement, put_link, rename_to_free_name, replace_file, still_has, withdraw,
+    Found, Replaced, Replacement, persist, put_link, rename_to_free_name, replace_file, still_has,
+    temporary_in, withdraw,
 };
 #[cfg(windows)]
 pub use run::without_console;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
 use clawkeep::config::{
-    AgentRef, Env, ExportMode, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE,
-    existing_agents, openclaw,
+    AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
+    TRUSTED_VARIABLE, existing_agents, openclaw,
 };
 use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId, shown_path};
@@ -18,8 +18,9 @@ use clawkeep::platform::keychain::{
 };
 use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
-    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, create_private_dir,
-    exists, harden, read_trusted, restrict_new_files, syslog,
+    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, canonicalize, check_trusted,
+    create_private_dir, exists, harden, persist, read_trusted, restrict_new_files, syslog,
+    temporary_in,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::SecurityTool;
@@ -587,7 +588,7 @@ impl Context {
         let mut agents = existing_agents(&self.layout, self.settings()?)?;
         for name in vault.agents()? {
             let Some(dir) = name.dir() else { continue };
-            let real = |dir: &PathBuf| dir.canonicalize().ok();
+            let real = |dir: &PathBuf| canonicalize(dir).ok();
             let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
             if dir.is_dir() && is_new() {
                 agents.push(AgentRef { name, dir });
@@ -626,7 +627,7 @@ impl Context {
         vault: &UnlockedVault,
         agent: &AgentRef,
     ) -> Result<bool, Failure> {
-        let by_path = agent.name.as_str().contains('/');
+        let by_path = agent.name.is_path();
         if by_path || agent.name == AgentName::default() || agent.dir.is_dir() {
             return Ok(false);
         }
@@ -815,7 +816,11 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     let entries = env.get(TRUSTED_VARIABLE).unwrap_or_default();
     let entries = entries.split([',', ' ']).filter(|entry| !entry.is_empty());
     let admitted = entries.map(|entry| {
-        let what = format!("{TRUSTED_VARIABLE} is a list such as uid:1000,gid:2000");
+        let example = match cfg!(windows) {
+            true => "sid:S-1-5-21-1-2-3-1001",
+            false => "uid:1000,gid:2000",
+        };
+        let what = format!("{TRUSTED_VARIABLE} is a list such as {example}");
         Admitted::parse(entry).ok_or(Failure::BadArgument(what))
     });
     // Above a directory that only stands in for the home, everything is checked.
@@ -841,10 +846,10 @@ fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir).map_err(std::io::Error::other)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let mut file = temporary_in(dir)?;
     writeln!(file, "{head}")?;
     file.as_file().sync_all()?;
-    file.persist(path).map(|_| ()).map_err(|error| error.error)
+    persist(file, path)
 }
 
 /// The passphrase that was named for this command.
@@ -853,10 +858,10 @@ fn named_passphrase(global: &Global) -> Option<Named> {
     file.or(global.passphrase_fd.map(Named::Descriptor))
 }
 
-/// This process's environment, and the home directory that Node takes where `HOME` is not set: the user database's.
+/// This process's environment, and the home directory that Node takes where no variable names one: the user database's.
 fn environment() -> Env {
     let env = Env::from_pairs(std::env::vars_os()).of_stand_in(is_called_as_gateway());
-    if env.path("HOME").is_some() {
+    if env.path(HOME_VARIABLE).is_some() {
         return env; // asking a directory service may take its time
     }
     env.with_account_home(std::env::home_dir())

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::error::ErrorKind;
-use clawkeep::platform::{CREDENTIALS_VARIABLE, FileMask, program_names, withhold_key_variables};
+use clawkeep::platform::{
+    CREDENTIALS_VARIABLE, FileMask, canonicalize, program_names, withhold_key_variables,
+};
 
 use crate::failure::Failure;
 use crate::signals;
@@ -54,9 +56,7 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
 /// The next program of that name on the PATH, behind this one. Only behind: two copies of this program must not hand a command
 /// to each other for ever.
 fn next_on_path() -> Option<PathBuf> {
-    let this = std::env::current_exe()
-        .and_then(std::fs::canonicalize)
-        .ok()?;
+    let this = std::env::current_exe().and_then(canonicalize).ok()?;
     let path = std::env::var_os("PATH")?;
     let names = program_names(OsStr::new(GATEWAY), std::env::var_os("PATHEXT").as_deref());
     let programs: Vec<PathBuf> = std::env::split_paths(&path)
@@ -64,7 +64,7 @@ fn next_on_path() -> Option<PathBuf> {
         .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
         .filter(|program| is_executable(program))
         .collect();
-    let is_this = |program: &PathBuf| std::fs::canonicalize(program).is_ok_and(|real| real == this);
+    let is_this = |program: &PathBuf| canonicalize(program).is_ok_and(|real| real == this);
     let behind = programs.iter().position(is_this).map_or(0, |at| at + 1);
     let mut others = programs.into_iter().skip(behind);
     others.find(|program| !is_this(program))

@@ -1,6 +1,7 @@
 //! What goes wrong around a watcher: it goes on with everything else, says so once, and is back in step by itself.
 
 use std::fs;
+#[cfg(unix)]
 use std::io::Write as _;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
@@ -208,6 +209,7 @@ fn each_outage_is_told_and_that_it_is_over() {
     home.assert_sound();
 }
 
+#[cfg(unix)] // a pipe's size
 #[test]
 fn lines_that_nobody_reads_hold_up_nothing() {
     let home = Home::with_claude("sk-ant-oat01-0", 8);

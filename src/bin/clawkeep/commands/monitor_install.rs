@@ -1,5 +1,6 @@
 //! `monitor install`: have `watch` started with the login, and kept running.
 
+use clawkeep::platform::canonicalize;
 use std::path::Path;
 
 use clap::Args;
@@ -334,7 +335,7 @@ fn check_looked_at(dir: &Path) -> Result<(), Failure> {
         next: "To print what it would be told: clawkeep monitor install --by systemd --dry-run"
             .to_owned(),
     })?;
-    let real = dir.canonicalize();
+    let real = canonicalize(dir);
     let is_there = |dir: &Path| dir.to_str().is_some_and(|dir| searched.contains(dir));
     if is_there(dir) || real.is_ok_and(|real| is_there(&real)) {
         return Ok(());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use clawkeep::domain::shown_path;
-use clawkeep::platform::{FileLock, exists};
+use clawkeep::platform::{FileLock, canonicalize, exists};
 use serde::Serialize;
 
 use super::monitor::{Found, scheduler};
@@ -158,12 +158,12 @@ impl Standing {
 
     fn look_at_program(&mut self, program: Option<&str>, context: &Context) {
         let Some(program) = program else { return };
-        let real = Path::new(program).canonicalize().ok();
+        let real = canonicalize(Path::new(program)).ok();
         let this = this_program(context.env.raw("PATH")).ok();
         self.program = Some(program.to_owned());
         self.program_exists = Some(real.is_some());
         self.program_is_this_one =
-            Some(real.is_some() && real == this.and_then(|this| this.canonicalize().ok()));
+            Some(real.is_some() && real == this.and_then(|this| canonicalize(this).ok()));
     }
 
     fn told(&self) -> String {
