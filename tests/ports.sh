@@ -100,13 +100,16 @@ need_wine() { need wine64; }
 build() {
     local lean=(-Zbuild-std --locked --target x86_64-pc-windows-gnu)
     cargo build "${lean[@]}" --bins &&
-        cargo test "${lean[@]}" --no-run --lib --bins --test it --message-format=json |
-        sed -n 's/.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
+        cargo test "${lean[@]}" --no-run --lib --bins --test it \
+            --message-format=json-render-diagnostics |
+        sed -n 's/.*"test":true.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
 }
 # Wine with a prefix of its own. Nothing of the user's reaches it.
 begin_wine() {
     export WINEPREFIX=$dir/wine WINEDEBUG=${WINEDEBUG:--all} WINEARCH=win64 PATH=/usr/lib/wine:$PATH
     export WINELOADER=/usr/lib/wine/wine64 WINESERVER=/usr/lib/wine/wineserver64
+    export CLAWKEEP_CONSOLE_EVENT=$dir/console_event.exe
+    x86_64-w64-mingw32-gcc -O1 -o "$CLAWKEEP_CONSOLE_EVENT" tests/it/support/console_event.c
     export CLAWKEEP=$dir/x86_64-pc-windows-gnu/debug/clawkeep.exe HOME=$dir/home
     mkdir -p "$HOME"
     [ -d "$WINEPREFIX" ] || wine64 wineboot -i > "$dir/log" 2>&1

@@ -1,9 +1,8 @@
 //! One message to one target. What is said of a failure names no address: a webhook's is itself a secret.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -14,10 +13,12 @@ use zeroize::Zeroizing;
 use super::message::{Message, Severity, rfc3339};
 use super::text::{for_discord, for_slack};
 use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
-use crate::domain::{UnixMs, escaped, from_outside};
+use crate::domain::{UnixMs, escaped, from_outside, is_path};
 use crate::oauth::{Post, post_message};
 use crate::platform::keychain::SessionBus;
-use crate::platform::{Access, RunFault, Urgency, check_trusted, feed_within, read_trusted, show};
+use crate::platform::{
+    Access, RunFault, Urgency, check_trusted, feed_within, program_command, read_trusted, show,
+};
 
 /// How long a delivery may take.
 pub const DELIVERY_MAX: Duration = Duration::from_secs(30);
@@ -203,12 +204,18 @@ fn run_command(
     let (program, arguments) = run
         .split_first()
         .ok_or_else(|| "there is no program".to_owned())?;
+    let variable = |name: &str| {
+        let mut all = around.env.iter();
+        let (_, value) = all.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(value.as_os_str())
+    };
+    let mut command = program_command(OsStr::new(program), variable)
+        .map_err(|error| format!("its command is not run: {error}"))?;
     // One that is looked for in PATH is the user's own to find.
-    if program.contains('/') {
-        check_trusted(Path::new(program), Access::Read)
+    if is_path(program) {
+        check_trusted(Path::new(command.get_program()), Access::Read)
             .map_err(|error| format!("its command is not run: {error}"))?;
     }
-    let mut command = Command::new(program);
     command
         .args(arguments)
         .env_clear()

@@ -308,7 +308,7 @@ impl Looking<'_> {
     fn remedy(&self, id: &str, standing: &Standing, state: Option<State>) -> String {
         let mut what = self.what_to_do(id, standing, state);
         // No `--agent` leads to one that is known by its directory alone.
-        if self.agent.as_str().contains('/') && what.contains("clawkeep ") {
+        if self.agent.is_path() && what.contains("clawkeep ") {
             let dir = named(self.agent.as_str());
             what.push_str(&format!(" (with CLAWDBOT_AGENT_DIR set to {dir})"));
         }

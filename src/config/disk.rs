@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{ConfigEditError, ConfigError};
 use crate::platform::{
-    Access, Cause, DirectoryLock, FileError, Replaced, Replacement, check_trusted,
+    Access, Cause, DirectoryLock, FileError, Replaced, Replacement, canonicalize, check_trusted,
     create_private_dir, create_private_file, exists, read_regular, read_trusted, remove_if_present,
     resolve_link, sync_dir, sync_file,
 };
@@ -134,7 +134,7 @@ fn check_agents(dir: &Path) -> Result<(), ConfigError> {
 
 /// What a directory is to the disk, whatever it is called: symbolic links followed where it exists.
 pub(super) fn identity(dir: &Path) -> PathBuf {
-    fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf())
+    canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf())
 }
 
 /// Whether there is anything at `path`; a link that leads nowhere is nothing. What lies on a mount

@@ -76,7 +76,7 @@ impl Env {
     pub fn from_pairs<T: Into<OsString>>(pairs: impl IntoIterator<Item = (T, T)>) -> Self {
         let pairs = pairs.into_iter();
         Self {
-            variables: (pairs.map(|(name, value)| (name.into(), value.into()))).collect(),
+            variables: (pairs.map(|(name, value)| (key(name.into()), value.into()))).collect(),
             account_home: None,
             from_shell: Vec::new(),
             is_stand_in: false,
@@ -113,7 +113,7 @@ impl Env {
             match dotenv::load(&path, carries_provider_secret) {
                 Ok(variables) => {
                     for (name, value) in variables {
-                        let variable = env.variables.entry(name.into());
+                        let variable = env.variables.entry(key(name.into()));
                         variable.or_insert_with(|| value.as_str().into());
                     }
                 }
@@ -123,13 +123,13 @@ impl Env {
         for (name, value) in settings.expose_variables() {
             let is_secret = carries_provider_secret(name) || shell_env::is_expected(name);
             if is_secret && env.trimmed(name).is_none() {
-                env.variables.insert(name.into(), value.into());
+                env.variables.insert(key(name.into()), value.into());
             }
         }
         match self.ask_shell(&env, layout, settings) {
             Ok(added) => {
                 for (name, value) in added {
-                    env.variables.insert(name.into(), value.into());
+                    env.variables.insert(key(name.into()), value.into());
                     env.from_shell.push(name);
                 }
             }
@@ -188,7 +188,10 @@ impl Env {
     /// A variable's bytes as they stand; an empty one counts as unset.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&OsStr> {
-        let value = self.variables.get(OsStr::new(name))?;
+        let value = match cfg!(windows) {
+            true => self.variables.get(&key(name.into())),
+            false => self.variables.get(OsStr::new(name)),
+        }?;
         (!value.is_empty()).then_some(value)
     }
 
@@ -232,6 +235,14 @@ impl Env {
             matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on")
         })
     }
+}
+
+/// The name under which a variable is kept: Windows ignores the case of names (`Path` is `PATH`).
+fn key(mut name: OsString) -> OsString {
+    if cfg!(windows) {
+        name.make_ascii_uppercase();
+    }
+    name
 }
 
 /// A value that is not text, without the ASCII space around it.
@@ -361,6 +372,18 @@ mod tests {
             (env.trimmed("B"), env.trimmed("C"), env.get("C")),
             (None, Some("x"), Some(" x "))
         );
+    }
+
+    #[test]
+    fn windows_ignores_the_case_of_names() {
+        let env = env(&[("Path", "a"), ("path", "b"), ("Openai_Api_Key", "k")]);
+        let openai = provider_variable(&env, &ProviderId::new("openai"));
+        let found = (env.get("PATH"), env.get("Path"), openai.map(|key| key.name));
+        let want = match cfg!(windows) {
+            true => (Some("b"), Some("b"), Some("OPENAI_API_KEY")),
+            false => (None, Some("a"), None),
+        };
+        assert_eq!(found, want);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use own::{
     Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, OwnSettingsError, ProviderSettings,
     parse_providers,
 };
-pub use paths::{Layout, Overrides, PathError, TRUSTED_VARIABLE};
+pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::parse_value;
 pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};

@@ -10,7 +10,8 @@ use crate::platform::openclaw::{STATE_DIR_NAME, is_named_dir};
 pub const STATE_DIR_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 
 /// Lists the directories that are OpenClaw's by their name, whether or not they exist: what
-/// `OPENCLAW_STATE_DIR` names, and `~/.openclaw`.
+/// `OPENCLAW_STATE_DIR` names, and `~/.openclaw`. On Windows OpenClaw takes `HOME` for the home directory where it is set; other
+/// programs do not, so both may be meant.
 #[must_use]
 pub fn named_dirs(layout: &Layout, env: &Env) -> Vec<PathBuf> {
     // OpenClaw leaves out the space around it.
@@ -19,8 +20,12 @@ pub fn named_dirs(layout: &Layout, env: &Env) -> Vec<PathBuf> {
     let by_variable = by_variable.map(|dir| layout.user_path(dir));
     let mut dirs: Vec<PathBuf> = by_variable.into_iter().collect();
     let usual = layout.home.join(STATE_DIR_NAME);
-    if !dirs.contains(&usual) {
-        dirs.push(usual);
+    let by_home = env.trimmed("HOME").filter(|_| cfg!(windows));
+    let by_home = by_home.map(|home| layout.user_path(Path::new(home)).join(STATE_DIR_NAME));
+    for dir in by_home.into_iter().chain([usual]) {
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
     }
     dirs
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::notify::{NotifySettings, Written as WrittenNotify};
-use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, path_of_text, span_ms};
+use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, is_path, path_of_text, span_ms};
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
 
 /// The largest settings file that is read, in bytes.
@@ -326,7 +326,10 @@ impl OwnSettings {
         }
         let trusted = written.clawkeep.trusted.unwrap_or_default().into_iter();
         let trusted = trusted.map(|entry| {
-            let what = "clawkeep.trusted is a list of \"uid:NUMBER\" and \"gid:NUMBER\"";
+            let what = match cfg!(windows) {
+                true => "clawkeep.trusted is a list of \"sid:IDENTIFIER\"",
+                false => "clawkeep.trusted is a list of \"uid:NUMBER\" and \"gid:NUMBER\"",
+            };
             Admitted::parse(entry.get_ref()).ok_or_else(|| invalid(entry.span().start, what))
         });
         let export = export_mode(written.clawkeep.export, "clawkeep.export", &invalid)?;
@@ -410,11 +413,11 @@ fn agent_modes(
 
 /// The agent that settings are for: an id as the gateway's configuration has it, or the directory of one that has none.
 fn agent_named(written: &str) -> Option<AgentName> {
-    let dir = path_of_text(written.trim_end_matches('/'));
+    let dir = path_of_text(written.trim_end_matches(std::path::is_separator));
     if dir.is_absolute() {
         return Some(AgentName::from_dir(&dir));
     }
-    let is_empty = written.trim().is_empty() || written.contains('/');
+    let is_empty = written.trim().is_empty() || is_path(written);
     (!is_empty).then(|| AgentName::from_id(written))
 }
 
@@ -459,8 +462,13 @@ mod tests {
         ] {
             assert_eq!(modes(all, agent), want, "{agent}");
         }
-        let by_dir = parse("[agents.\"/srv/agent/\"]\nexport = \"off\"").unwrap();
-        let dir = AgentName::from_dir(Path::new("/srv/agent"));
+        let dir = if cfg!(windows) {
+            "C:/srv/agent"
+        } else {
+            "/srv/agent"
+        };
+        let by_dir = parse(&format!("[agents.\"{dir}/\"]\nexport = \"off\"")).unwrap();
+        let dir = AgentName::from_dir(Path::new(dir));
         assert_eq!(by_dir.export_of(&dir), ExportMode::Off);
         assert!(ExportMode::File > ExportMode::Runtime && ExportMode::Runtime > ExportMode::Off);
     }

@@ -1,5 +1,6 @@
 //! Profile ids that the configuration, or an agent's own order, names and that are not there.
 
+use crate::platform::canonicalize;
 use std::collections::BTreeSet;
 
 use super::credentials::{login_again, of_agent, paste};
@@ -51,7 +52,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
 /// The configurations that repairs have kept.
 fn kept_copies(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
-    let config = layout.config_file.canonicalize();
+    let config = canonicalize(&layout.config_file);
     let config = config.unwrap_or_else(|_| layout.config_file.clone());
     let (Some(dir), Some(name)) = (config.parent(), config.file_name()) else {
         return Vec::new();

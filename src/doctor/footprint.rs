@@ -14,7 +14,7 @@ use crate::domain::{Section, StoreDoc};
 use crate::export::{StorePlace, parse};
 use crate::oauth::Rescue;
 use crate::platform::openclaw::openclaw_dir_of;
-use crate::platform::{Permissions, read_regular};
+use crate::platform::{Permissions, canonicalize, read_regular};
 use crate::sources::legacy::{parse_auth, parse_oauth};
 use crate::vault::Vault;
 
@@ -58,7 +58,7 @@ pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     let stores: HashSet<PathBuf> = places(evidence)
         .flat_map(|place| [place.site().to_owned(), place.real().to_owned()])
         .collect();
-    let is_store = |path: &PathBuf| stores.contains(&path.canonicalize().unwrap_or_default());
+    let is_store = |path: &PathBuf| stores.contains(&canonicalize(path).unwrap_or_default());
     let in_dirs = dirs(evidence);
     let named = in_dirs
         .iter()
@@ -77,7 +77,7 @@ pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
         .filter(|path| !is_store(path) && is_plain_copy(path, &secrets))
         .collect();
     let mut seen = HashSet::new();
-    found.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    found.retain(|path| seen.insert(canonicalize(path).unwrap_or_else(|_| path.clone())));
     found
 }
 
@@ -109,7 +109,7 @@ fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     dirs.extend(super::moved_agent::left_dirs(&layout.state_dir));
     dirs.extend(editors::dirs(layout));
     let mut seen = HashSet::new();
-    dirs.retain(|dir| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
+    dirs.retain(|dir| seen.insert(canonicalize(dir).unwrap_or_else(|_| dir.clone())));
     dirs
 }
 
@@ -260,7 +260,7 @@ fn other_leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
 /// The file that a temporary one was to replace, links resolved.
 fn written_for(path: &Path) -> Option<PathBuf> {
     let name = name_of(path);
-    let dir = path.parent()?.canonicalize().ok()?;
+    let dir = canonicalize(path.parent()?).ok()?;
     Some(dir.join(name.strip_suffix(TEMPORARY)?))
 }
 

@@ -9,7 +9,8 @@ use super::{Evidence, Finding, FindingId, Repair, RepairError};
 use crate::domain::from_outside;
 use crate::export::StorePlace;
 use crate::platform::{
-    Access, FileError, check_trusted, create_private_dir, exists, rename_to_free_name, sync_dir,
+    Access, FileError, canonicalize, check_trusted, create_private_dir, exists,
+    rename_to_free_name, sync_dir,
 };
 
 /// What the name of a directory that is left begins with, beside the new one. Source: the reference.
@@ -29,7 +30,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     );
     let finding = Finding::new(FindingId::LegacyAgent, message).path(&from);
     let is_newer = |dir: &Path| StorePlace::of_agent(dir).is_ok_and(|place| place.is_openclaws());
-    if name.contains('/') || evidence.settings.is_none() || is_newer(&to) || is_newer(&from) {
+    if evidence.main.is_path() || evidence.settings.is_none() || is_newer(&to) || is_newer(&from) {
         return vec![finding.advice(format!(
             "Move it where your gateway looks, or import its logins: clawkeep import {}",
             shell_path(layout, &from.join("auth-profiles.json"))
@@ -41,7 +42,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
 /// Whether it is a directory with something in it that no agent has for its own.
 fn is_old_layout(evidence: &Evidence<'_>, dir: &Path) -> bool {
     let is_dir = fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir());
-    let real = |dir: &Path| dir.canonicalize().ok();
+    let real = |dir: &Path| canonicalize(dir).ok();
     let is_an_agents = |agent: &Path| agent == dir || real(agent) == real(dir);
     is_dir
         && !entries(dir).is_empty()

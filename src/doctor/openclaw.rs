@@ -1,5 +1,6 @@
 //! OpenClaw beside this program: where it is, and what of ours lies in its directories.
 
+use crate::platform::canonicalize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -129,7 +130,7 @@ fn shown(ids: &[String]) -> String {
 /// OpenClaw has a directory of its own, which no agent here uses.
 fn elsewhere(layout: &Layout, places: &[StorePlace]) -> Vec<Finding> {
     let is_in_use = |dir: &Path| {
-        let real = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        let real = canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         places.iter().any(|place| place.site().starts_with(&real))
     };
     let describe = |dir: PathBuf| {

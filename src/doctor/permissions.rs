@@ -6,7 +6,9 @@ use super::words::shell_path;
 use super::{Evidence, Finding, FindingId, Repair};
 use crate::config::Layout;
 use crate::export::StorePlace;
-use crate::platform::{Access, Fault, FileError, Permissions, Refusal, Trust, check_trusted};
+use crate::platform::{
+    Access, Fault, FileError, Permissions, Refusal, Trust, canonicalize, check_trusted,
+};
 
 /// What others must not do with a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (path, kept) in relied_on(evidence) {
         let Some(permissions) = Permissions::of(&path) else {
+            found.extend(listed(layout, &path, kept));
             continue;
         };
         if kept == Kept::Named {
@@ -45,6 +48,23 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found.extend(logins(layout));
     found.extend(refused(evidence, &found));
     found
+}
+
+/// What an access-control list lets others read. What they can change is not used, and found as that.
+fn listed(layout: &Layout, path: &Path, kept: Kept) -> Option<Finding> {
+    let id = match kept {
+        Kept::Secret | Kept::Named => FindingId::PermissionsSecret,
+        Kept::Private => FindingId::PermissionsReadable,
+        Kept::Unchanged => return None,
+    };
+    let refusal = Trust::current().open_to_others(path)?;
+    (refusal.fault == Fault::Readable).then(|| {
+        let shown = layout.shorten_home(path);
+        let message = format!("{shown} can be read by other users ({})", refusal.rights());
+        Finding::new(id, message)
+            .path(path)
+            .advice(refusal.remedy())
+    })
 }
 
 /// What is wrong with a key or passphrase file that was named, by the rule that it is read by.
@@ -75,7 +95,7 @@ fn refused(evidence: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
     ]);
     let mut known: Vec<PathBuf> = found
         .iter()
-        .filter_map(|finding| finding.path.as_ref()?.canonicalize().ok())
+        .filter_map(|finding| canonicalize(finding.path.as_ref()?).ok())
         .collect();
     let mut refused = Vec::new();
     for path in paths {
@@ -101,16 +121,14 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
     });
     let shown = layout.shorten_home(&refusal.path);
     let message = match refusal.fault {
-        Fault::Owner => format!("{shown} belongs to user {}{used}", refusal.owner),
+        Fault::Owner => format!("{shown} belongs to user {}{used}", refusal.owner_name()),
         Fault::Readable => format!(
-            "{shown} can be read by other users (mode {:03o}, owner {}){used}",
-            refusal.mode & 0o777,
-            refusal.owner
+            "{shown} can be read by other users ({}){used}",
+            refusal.rights()
         ),
         _ => format!(
-            "{shown} can be changed by other users (mode {:03o}, owner {}){used}",
-            refusal.mode & 0o777,
-            refusal.owner
+            "{shown} can be changed by other users ({}){used}",
+            refusal.rights()
         ),
     };
     let finding = Finding::new(id, message).path(&refusal.path);
@@ -235,7 +253,7 @@ fn open(
         return finding.advice("Use another one, in a directory that only you can enter.");
     }
     // A link is followed in looking, and not in mending: what it leads to is what is named.
-    let path = path.canonicalize().unwrap_or(path);
+    let path = canonicalize(&path).unwrap_or(path);
     // Of what the user chose for other purposes as well, no more is taken than has to be.
     let mode = match kept {
         _ if !is_own => permissions.unwritable(),
@@ -273,6 +291,15 @@ fn logins(layout: &Layout) -> Vec<Finding> {
     ] {
         // What is there in place of a file is reported as a login that cannot be read.
         let Some(permissions) = Permissions::of(path).filter(|_| path.is_file()) else {
+            if let Some(refusal) = Trust::current().open_to_others(path) {
+                let message = format!(
+                    "{}, the login of {whose}, can be read or changed by other users ({})",
+                    layout.shorten_home(path),
+                    refusal.rights()
+                );
+                let finding = Finding::new(FindingId::PermissionsLogin, message);
+                found.push(finding.path(path).advice(refusal.remedy()));
+            }
             continue;
         };
         if permissions.is_readable_by_others() || permissions.is_writable_by_others() {

@@ -7,7 +7,7 @@ use super::words::shell_path;
 use super::{Evidence, Finding, FindingId};
 use crate::config::Layout;
 use crate::export::StorePlace;
-use crate::platform::{exists, read_regular};
+use crate::platform::{canonicalize, exists, read_regular};
 
 /// The largest list of ignored files that is read, in bytes.
 const IGNORE_LIMIT: u64 = 1 << 20;
@@ -33,7 +33,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for path in secrets(evidence) {
         // As it really lies: a link into such a directory leads there.
-        let Ok(real) = path.canonicalize() else {
+        let Ok(real) = canonicalize(&path) else {
             continue;
         };
         if let Some(tree) = work_tree(&real).filter(|tree| !is_ignored(tree, &real)) {
@@ -42,7 +42,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         found.extend(synced_by(&real).map(|whose| in_step(layout, &path, whose)));
     }
     let vault = &layout.vault_file;
-    if let Some(whose) = vault.canonicalize().ok().and_then(|real| synced_by(&real)) {
+    if let Some(whose) = canonicalize(vault).ok().and_then(|real| synced_by(&real)) {
         found.push(vault_in_step(layout, vault, whose));
     }
     found

@@ -8,7 +8,7 @@ use crate::audit::Head;
 use crate::config::Layout;
 use crate::crypto::SlotKind;
 use crate::domain::AgentName;
-use crate::platform::{Storage, exists};
+use crate::platform::{Storage, canonicalize, exists};
 use crate::vault::{AlteredKind, AlteredRow, UnlockedVault, Vault, VaultError};
 
 /// How many rows that do not open are named, each in a finding of its own.
@@ -216,10 +216,10 @@ fn keys_beside(layout: &Layout, vault: &Vault, is_in_use: bool) -> Vec<Finding> 
     let dirs: Vec<_> = [vault.path().parent(), Some(layout.state_dir.as_path())]
         .into_iter()
         .flatten()
-        .filter_map(|dir| dir.canonicalize().ok())
+        .filter_map(|dir| canonicalize(dir).ok())
         .collect();
     let is_beside = |file: &PathBuf| {
-        let real = file.canonicalize();
+        let real = canonicalize(file);
         real.is_ok_and(|real| dirs.iter().any(|dir| real.starts_with(dir)))
     };
     let finding = |file: PathBuf| {

@@ -8,6 +8,9 @@ use crate::domain::{always_shell_quoted, shell_quoted, shell_quoted_path};
 /// A path as a shell takes it: with `~` where nothing in it needs quotes.
 #[must_use]
 pub fn shell_path(layout: &Layout, path: &Path) -> String {
+    if cfg!(windows) {
+        return shell_quoted_path(path);
+    }
     let short = layout.shorten_home(path);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~@:+,=%".contains(c);
     if short.chars().all(is_plain) {
@@ -34,7 +37,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(windows)))]
 mod tests {
     use super::*;
 

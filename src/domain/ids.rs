@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{path_of_text, path_text};
+use super::{is_path, path_of_text, path_text};
 
 /// The agent an identifier-less command works on, and what an empty agent id means.
 /// Source: `spec/compat.md`, Paths.
@@ -51,6 +51,12 @@ impl AgentName {
     #[must_use]
     pub fn from_dir(dir: &Path) -> Self {
         Self(path_text(dir).into_owned())
+    }
+
+    /// Whether a directory names the agent, to which no agent id leads.
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        is_path(&self.0)
     }
 
     /// The directory that names the agent, where one does.

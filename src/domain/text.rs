@@ -58,6 +58,13 @@ fn escaped_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
 /// What the text of a path that is not UTF-8 begins with. Nothing else that is recorded as a path does: those are absolute.
 const BYTES: &str = "bytes:";
 
+/// Whether a text is a path, and not the name of something in one: it has a separator of this system's, `\` on Windows, too. Not for
+/// what has separators of its own, such as `provider/model`.
+#[must_use]
+pub fn is_path(text: &str) -> bool {
+    text.contains(std::path::is_separator)
+}
+
 /// Text that stands for a path in the vault, in JSON and in the record, one for each path: the path itself, or,
 /// where that is not UTF-8, `bytes:` and the path with `\xNN` for each byte that is not and `\\` for a backslash.
 #[must_use]

@@ -5,6 +5,8 @@
 
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -160,17 +162,8 @@ impl Cause {
     pub fn of(error: &io::Error, path: &Path) -> Option<Self> {
         #[cfg(unix)]
         return unix::classify(unix::number(error)?, path, &unix::Observed { path });
-        #[cfg(not(unix))]
-        return match error.kind() {
-            io::ErrorKind::NotFound => Some(Self::NotFound {
-                path: path.to_owned(),
-            }),
-            io::ErrorKind::PermissionDenied => Some(Self::Denied {
-                path: path.to_owned(),
-            }),
-            io::ErrorKind::OutOfMemory => Some(Self::NoMemory),
-            _ => None,
-        };
+        #[cfg(windows)]
+        return windows::classify(error, path);
     }
 }
 

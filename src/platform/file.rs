@@ -1,7 +1,7 @@
 //! Files: read whole and only if regular, made private, removed and renamed durably. Whether they may be used says `trust`.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 use super::cause::is_mounted_file;
+use super::sharing::retry_while_held;
 use super::trust::{Access, Refusal, check_trusted};
 use crate::domain::shown_path;
 
@@ -74,7 +75,6 @@ impl FileError {
     }
 
     /// Says what was to be used, where something above or behind it is at fault.
-    #[cfg(unix)]
     pub(super) fn asked_for(self, asked: &Path, access: Access) -> Self {
         match self {
             Self::Untrusted(refusal) => {
@@ -136,10 +136,26 @@ fn open_if_there(path: &Path, links: Links) -> Result<Option<File>, FileError> {
         };
         options.custom_flags(flags.bits().cast_signed());
     }
-    #[cfg(not(unix))]
-    let _ = links;
-    match options.open(path) {
+    #[cfg(windows)]
+    if links == Links::Refuse && path.is_symlink() {
+        let path = path.to_owned();
+        return Err(FileError::Symlink { path });
+    }
+    let open = || {
+        options.open(path).map_err(|error| {
+            // Windows opens no directory as a file, and says that it is denied.
+            if cfg!(windows) && path.is_dir() {
+                return io::ErrorKind::IsADirectory.into();
+            }
+            error
+        })
+    };
+    match retry_while_held(path, open) {
         Ok(file) => Ok(Some(file)),
+        Err(error) if cfg!(windows) && error.kind() == io::ErrorKind::IsADirectory => {
+            let path = path.to_owned();
+            Err(FileError::NotRegular { path })
+        }
         // A file where a directory of the path should be: nothing can be there.
         Err(error)
             if matches!(
@@ -182,10 +198,16 @@ pub(super) fn read_whole(
     }
     let capacity = usize::try_from(meta.len()).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-    Read::by_ref(&mut file)
-        .take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(FileError::io("read", path))?;
+    let read = || {
+        if !bytes.is_empty() {
+            bytes.clear();
+            file.rewind()?;
+        }
+        Read::by_ref(&mut file)
+            .take(limit + 1)
+            .read_to_end(&mut bytes)
+    };
+    retry_while_held(path, read).map_err(FileError::io("read", path))?;
     if bytes.len() as u64 > limit {
         return Err(too_large());
     }
@@ -228,6 +250,18 @@ pub fn open_regular(path: &Path) -> Result<File, FileError> {
     })
 }
 
+/// Where a path leads, links resolved: absolute, and on Windows written as people write it where that means the same, so without the
+/// prefix `\\?\`. Every path is resolved by this function, so that two texts of one path are equal.
+///
+/// # Errors
+/// When nothing is there, or the system refuses.
+pub fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
+    #[cfg(windows)]
+    return dunce::canonicalize(path);
+    #[cfg(not(windows))]
+    fs::canonicalize(path)
+}
+
 /// Whether two paths lead to one file, by whatever names.
 #[must_use]
 pub fn is_same_file(one: &Path, other: &Path) -> bool {
@@ -238,7 +272,11 @@ pub fn is_same_file(one: &Path, other: &Path) -> bool {
             return (one.dev(), one.ino()) == (other.dev(), other.ino());
         }
     }
-    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+    #[cfg(windows)]
+    if let Ok(is_same) = same_file::is_same_file(one, other) {
+        return is_same;
+    }
+    matches!((canonicalize(one), canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Whether anything is at `path`, a dangling link included.
@@ -300,7 +338,7 @@ pub fn resolve_link_until(
 /// Resolves the part of a path that exists.
 pub(super) fn resolve_existing(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {
-        if let Ok(real) = fs::canonicalize(ancestor) {
+        if let Ok(real) = canonicalize(ancestor) {
             let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
             // Joining an empty rest would add a separator.
             return if rest.as_os_str().is_empty() {
@@ -338,7 +376,10 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
         match builder.create(dir) {
             // Another process was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
-            made => made.map_err(FileError::io("create", dir))?,
+            made => {
+                made.map_err(FileError::io("create", dir))?;
+                close_new(dir, true)?;
+            }
         }
         sync_dir(
             dir.parent()
@@ -363,7 +404,22 @@ pub fn create_private_file(path: &Path) -> Result<File, FileError> {
             .mode(0o600)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
-    options.open(path).map_err(FileError::io("create", path))
+    let open = || options.open(path);
+    let file = retry_while_held(path, open).map_err(FileError::io("create", path))?;
+    close_new(path, false)?;
+    Ok(file)
+}
+
+/// Keeps others out of a file or directory that was just made, where the mode it was made with does not say so.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn close_new(path: &Path, is_dir: bool) -> Result<(), FileError> {
+    #[cfg(windows)]
+    super::access_list::make_private(path, is_dir).map_err(FileError::io("restrict", path))?;
+    #[cfg(not(windows))]
+    let _ = (path, is_dir);
+    Ok(())
 }
 
 /// Whether [`remove_if_present`] found something.
@@ -380,7 +436,7 @@ pub enum RemoveOutcome {
 /// # Errors
 /// When the system refuses.
 pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
-    match fs::remove_file(path) {
+    match retry_while_held(path, || fs::remove_file(path)) {
         Ok(()) => Ok(RemoveOutcome::Removed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(RemoveOutcome::Absent),
         Err(error) => Err(FileError::io("remove", path)(error)),
@@ -404,14 +460,39 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When the system refuses.
 pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).map_err(|error| match check_replaceable(from) {
-        Err(mounted) => mounted,
-        Ok(()) => FileError::io("replace", to)(error),
+    retry_while_held(to, || fs::rename(from, to)).map_err(|error| {
+        match check_replaceable(from) {
+            Err(mounted) => mounted,
+            Ok(()) => FileError::io("replace", to)(error),
+        }
     })?;
     sync_dir(to.parent().unwrap_or(Path::new(".")))
 }
 
+/// Opens a directory: what is found and changed of its times is of the one that was opened, whatever comes to be at the path.
+pub(super) fn open_dir(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(not(windows))]
+    options.read(true);
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::OpenOptionsExt as _;
+        /// Without it no directory is opened. Source: Microsoft, `CreateFileW`, "Directories".
+        const BACKUP_SEMANTICS: u32 = 0x0200_0000;
+        /// `FILE_READ_ATTRIBUTES`, `FILE_WRITE_ATTRIBUTES`. Source: Microsoft, "File Access Rights Constants".
+        const ATTRIBUTES: u32 = 0x80 | 0x100;
+        options
+            .access_mode(ATTRIBUTES)
+            .custom_flags(BACKUP_SEMANTICS);
+    }
+    options.open(path)
+}
+
 /// Syncs a directory's entries to disk.
+///
+/// Windows has no such call: NTFS logs each new name and each rename before it is made, so that a power cut leaves the old entry or
+/// the new one, and not half of one. It may leave the old one: a store is then what it was, which the vault knows, and the next
+/// sync writes it again.
 ///
 /// # Errors
 /// When the system refuses.
@@ -423,7 +504,7 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
             .map_err(FileError::io("sync", dir))?;
     }
     #[cfg(not(unix))]
-    let _ = dir; // directories cannot be opened for syncing there
+    let _ = dir;
     Ok(())
 }
 

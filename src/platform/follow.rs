@@ -4,6 +4,7 @@
 //! there, the nearest that is; so [`Follower::follow`] is called again whenever something has happened, and watches closer then. A
 //! directory further up that is moved is not told: call it from time to time too.
 
+use super::canonicalize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
@@ -170,7 +171,7 @@ impl Interest {
         }
         for dir in &followed.dirs {
             interest.trace(dir);
-            if let Ok(real) = fs::canonicalize(dir) {
+            if let Ok(real) = canonicalize(dir) {
                 interest.dirs.insert(real.clone());
                 interest.listings.insert(real, dir.clone());
             }
@@ -215,7 +216,7 @@ impl Interest {
 
     fn note(&mut self, target: &Path, dir: &Path, entry: &Path) {
         // `..` in the text of a link leads away from what it seems to.
-        let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+        let real = canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         let entry = real.join(entry.file_name().unwrap_or_default());
         let targets = self.entries.entry(entry).or_default();
         if !targets.iter().any(|known| known == target) {

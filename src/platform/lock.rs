@@ -22,7 +22,10 @@ pub use self::holder::LockFault;
 use self::refresher::HeldDir;
 #[cfg(unix)]
 use super::Trust;
-use super::{Access, FileError, check_trusted, create_private_dir, exists, remove_if_present};
+use super::sharing::retry_while_held;
+use super::{
+    Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_if_present,
+};
 use crate::domain::shown_path;
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
@@ -112,7 +115,7 @@ impl QueueLock {
                 break file;
             }
         };
-        let real = fs::canonicalize(path).map_err(FileError::io("lock", path))?;
+        let real = canonicalize(path).map_err(FileError::io("lock", path))?;
         let digest = Sha256::digest(real.as_os_str().as_encoded_bytes());
         let name = data_encoding::HEXLOWER.encode(&digest[..4]);
         Ok(Self { file, name })
@@ -168,10 +171,11 @@ fn is_at(file: &File, path: &Path) -> bool {
     (open.dev(), open.ino()) == (there.dev(), there.ino())
 }
 
-/// Elsewhere a file that is open cannot be removed.
-#[cfg(not(unix))]
-fn is_at(_file: &File, _path: &Path) -> bool {
-    true
+#[cfg(windows)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use same_file::Handle;
+    let open = file.try_clone().and_then(Handle::from_file);
+    matches!((open, Handle::from_path(path)), (Ok(open), Ok(there)) if open == there)
 }
 
 /// An exclusive lock between our own processes on what lies in a directory; released when dropped or when the process ends. It
@@ -318,7 +322,7 @@ impl LockDir {
             match there {
                 AtLock::Directory => {
                     if is_stale(&path) || is_noted(&path, &abandoned) {
-                        let _ = fs::remove_dir(&path); // the next to make it has it; a file in its place stays
+                        let _ = remove_dir(&path); // the next to make it has it; a file in its place stays
                     }
                 }
                 AtLock::File {
@@ -357,7 +361,7 @@ impl LockDir {
             Ok(held)
         });
         let held = kept.map_err(|error| {
-            let _ = fs::remove_dir(path); // ours, and nobody would refresh it
+            let _ = remove_dir(path); // ours, and nobody would refresh it
             FileError::io("keep fresh", path)(error)
         })?;
         Ok(Self { held })
@@ -439,7 +443,8 @@ fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, MADE_MODE);
     queue.note(MAKING)?;
-    let made = builder.create(path).and_then(|()| identity(path));
+    // One that is on its way out still has the name.
+    let made = retry_while_held(path, || builder.create(path)).and_then(|()| identity(path));
     queue.note(made.as_deref().unwrap_or_default())?;
     made.map(drop)
 }
@@ -491,6 +496,11 @@ impl Drop for LockDir {
     }
 }
 
+/// Removes a lock directory, which another program may be looking at.
+fn remove_dir(path: &Path) -> io::Result<()> {
+    retry_while_held(path, || fs::remove_dir(path))
+}
+
 fn modified(path: &Path) -> io::Result<SystemTime> {
     fs::symlink_metadata(path)?.modified()
 }
@@ -502,6 +512,7 @@ fn is_stale(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::file::open_dir;
     use super::*;
 
     fn soon() -> Instant {
@@ -580,7 +591,7 @@ mod tests {
         let file = dir.path().join("store.json");
         let late = LockDir::acquire(&file, &other, soon()).unwrap();
         let old = SystemTime::now() - Duration::from_secs(31);
-        File::open(dir.path().join("store.json.lock"))
+        open_dir(&dir.path().join("store.json.lock"))
             .unwrap()
             .set_modified(old)
             .unwrap();
@@ -589,6 +600,22 @@ mod tests {
         assert!(dir.path().join("store.json.lock").is_dir());
         drop(new);
         assert!(!dir.path().join("store.json.lock").exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_held_stays_fresh() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = queue(&dir, "ours");
+        let file = dir.path().join("store.json");
+        let held = LockDir::acquire(&file, &ours, soon()).unwrap();
+        let lock = LockDir::path_for(&file);
+        let made = modified(&lock).unwrap();
+        thread::sleep(Duration::from_millis(20));
+        held.held.refresh();
+        assert!(modified(&lock).unwrap() > made);
+        assert!(held.is_held());
+        drop(held);
+        assert!(!lock.exists());
     }
 
     #[test]

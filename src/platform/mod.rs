@@ -2,6 +2,8 @@
 //!
 //! The only place that names system calls or the keychain crates. Reads no environment variable: the binary does.
 
+#[cfg(any(windows, test))]
+mod access_list;
 mod cause;
 mod clock;
 mod desktop;
@@ -14,9 +16,11 @@ pub mod openclaw;
 mod peer;
 mod permissions;
 mod process;
+mod programs;
 mod replace;
 mod run;
 mod runtime_dir;
+mod sharing;
 mod storage;
 pub mod syslog;
 mod threads;
@@ -29,9 +33,10 @@ pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
 use file::resolve_existing;
 pub use file::{
-    Contents, FileError, RemoveOutcome, check_replaceable, create_private_dir, create_private_file,
-    exists, is_same_file, look_for, open_regular, read_regular, remove_if_present, rename_durably,
-    resolve_link, resolve_link_until, sync_dir, sync_file, sync_file_data,
+    Contents, FileError, RemoveOutcome, canonicalize, check_replaceable, create_private_dir,
+    create_private_file, exists, is_same_file, look_for, open_regular, read_regular,
+    remove_if_present, rename_durably, resolve_link, resolve_link_until, sync_dir, sync_file,
+    sync_file_data,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
@@ -42,13 +47,19 @@ pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState, QueueLock};
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
+#[cfg(windows)]
+pub use process::leave_console;
 pub use process::{
     Actor, FileMask, Resident, effective_uid, forbid_core_dump, harden, keep_from_children,
-    open_files_max, restrict_new_files, running_programs, with_stack,
+    open_files_max, restrict_new_files, running_programs, user_sid, with_stack,
 };
+pub use programs::{program_command, program_names, system_program};
 pub use replace::{
-    Found, Replaced, Replacement, put_link, rename_to_free_name, replace_file, still_has, withdraw,
+    Found, Replaced, Replacement, persist, put_link, rename_to_free_name, replace_file, still_has,
+    temporary_in, withdraw,
 };
+#[cfg(windows)]
+pub use run::without_console;
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
 pub use storage::{SharedBy, SharedStorage, Storage};

@@ -1,5 +1,8 @@
 //! Who we are, and keeping others out of our memory.
 
+#[cfg(windows)]
+mod windows;
+
 #[cfg(unix)]
 use std::path::Path;
 
@@ -12,7 +15,7 @@ pub struct Actor {
     pub program: String,
     /// Its process id.
     pub pid: u32,
-    /// Its effective user id; 0 where there are none.
+    /// Its effective user id; on Windows the last number of the user's SID.
     pub uid: u32,
     /// The host's name.
     pub host: String,
@@ -34,18 +37,33 @@ impl Actor {
     }
 }
 
-/// The user whose rights this process has; 0 where users have no number.
+/// The user whose rights this process has.
 #[cfg(unix)]
 #[must_use]
 pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The user whose rights this process has; 0 where users have no number.
-#[cfg(not(unix))]
+/// The user whose rights this process has: the last number of the SID.
+#[cfg(windows)]
 #[must_use]
 pub fn effective_uid() -> u32 {
-    0
+    windows::effective_uid()
+}
+
+/// The user's security identifier, as text; `None` where users have none.
+#[must_use]
+pub fn user_sid() -> Option<String> {
+    #[cfg(windows)]
+    return windows::user_sid();
+    #[cfg(not(windows))]
+    None
+}
+
+/// Leaves the console. Its window closes where no other process has it. Nothing may be printed after.
+#[cfg(windows)]
+pub fn leave_console() {
+    windows::leave_console();
 }
 
 #[cfg(unix)]
@@ -53,9 +71,9 @@ fn host_name() -> String {
     from_outside(&rustix::system::uname().nodename().to_string_lossy())
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 fn host_name() -> String {
-    "localhost".to_owned()
+    windows::host_name().map_or_else(|| "localhost".to_owned(), |name| from_outside(&name))
 }
 
 #[cfg(unix)]
@@ -65,13 +83,14 @@ fn parent_name() -> Option<String> {
     Some(from_outside(&String::from_utf8_lossy(&name)))
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 fn parent_name() -> Option<String> {
-    None
+    windows::parent_name().map(|name| from_outside(&name))
 }
 
 /// The processes of this user that run a program, or a script, of one of these names with `command` for an argument or
-/// at the end of the name: ids and names, by id. Empty where the system does not tell.
+/// at the end of the name: ids and names, by id. Empty where there is no `/proc`, as on Windows and macOS: that none is found does not
+/// mean that none runs.
 #[must_use]
 pub fn running_programs(names: &[&str], command: &str) -> Vec<(u32, String)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -322,6 +341,15 @@ mod tests {
             ("t", std::process::id())
         );
         assert!(!actor.host.is_empty());
+        if cfg!(any(windows, target_os = "linux")) {
+            assert!(actor.parent.is_some());
+        }
+        if cfg!(windows) {
+            assert_ne!(actor.uid, 0);
+            let sid = user_sid().unwrap();
+            assert!(sid.starts_with("S-1-5-") && sid.ends_with(&format!("-{}", actor.uid)));
+            assert_ne!(actor.host, "localhost");
+        }
     }
 
     #[cfg(unix)]

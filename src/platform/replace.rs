@@ -5,10 +5,13 @@ use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use tempfile::NamedTempFile;
+
 use super::file::{
-    FileError, check_replaceable, create_private_file, exists, read_no_link, remove_if_present,
-    rename_durably, sync_dir, sync_file,
+    FileError, check_replaceable, close_new, create_private_file, exists, read_no_link,
+    remove_if_present, rename_durably, sync_dir, sync_file,
 };
+use super::sharing::retry_while_held;
 
 /// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on
 /// its coming to be. Dropped without [`Replacement::finish`], it leaves nothing behind.
@@ -324,7 +327,7 @@ pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     if exists(to) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    fs::rename(from, to)
+    retry_while_held(from, || fs::rename(from, to))
 }
 
 /// Replaces `path` with `bytes` at once, whatever it was; the temporary name is the caller's own, and what a killed
@@ -336,6 +339,33 @@ pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), F
     remove_if_present(temporary)?;
     let new = Replacement::begin(path, temporary, bytes.len())?;
     new.finish_by_rename(bytes, || Ok(true)).map(|_| ())
+}
+
+/// Makes a temporary file in a directory, readable and writable by its owner only.
+///
+/// # Errors
+/// When the system refuses.
+pub fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
+    let file = NamedTempFile::new_in(dir)?; // mode 0600
+    close_new(file.path(), false).map_err(io::Error::other)?;
+    Ok(file)
+}
+
+/// Gives a temporary file its name, in place of whatever has it.
+///
+/// # Errors
+/// When the system refuses; the temporary file is then gone.
+pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    let mut unnamed = Some(file);
+    retry_while_held(path, || {
+        let Some(file) = unnamed.take() else {
+            return Ok(());
+        };
+        file.persist(path).map(|_| ()).map_err(|refused| {
+            unnamed = Some(refused.file);
+            refused.error
+        })
+    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ use super::threads::{PROCESS_LIMITS, start_thread};
 
 /// How often a child that has closed its output is asked whether it has ended.
 const EXIT_POLL: Duration = Duration::from_millis(2);
+/// Source: Microsoft's documentation, Process Creation Flags.
+#[cfg(windows)]
+const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
 /// Why a program gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +76,20 @@ fn withhold(command: &mut Command) {
     }
 }
 
+/// Prepares a program that has no part of the terminal.
+fn prepare(command: &mut Command) {
+    withhold(command);
+    #[cfg(windows)]
+    without_console(command);
+}
+
+/// Gives a program a console of its own that nobody sees: else Windows opens a window where clawkeep
+/// runs without a console, and Ctrl-C would reach the program.
+#[cfg(windows)]
+pub fn without_console(command: &mut Command) {
+    std::os::windows::process::CommandExt::creation_flags(command, CREATE_NO_WINDOW);
+}
+
 /// Runs a program to its end, without stdin and with stderr thrown away, for at most `time`; its answer has fewer than
 /// `limit` bytes.
 ///
@@ -84,7 +101,7 @@ pub fn output_within(
     time: Duration,
 ) -> Result<Answer, RunFault> {
     let deadline = Instant::now() + time;
-    withhold(&mut command);
+    prepare(&mut command);
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -108,7 +125,7 @@ pub fn all_output_within(
     time: Duration,
 ) -> Result<Answer, RunFault> {
     let deadline = Instant::now() + time;
-    withhold(&mut command);
+    prepare(&mut command);
     let piped = io::pipe().and_then(|(output, end)| Ok((output, end.try_clone()?, end)));
     let (output, one, other) = piped.map_err(|error| RunFault::NotRun(error.kind()))?;
     let child = command
@@ -136,7 +153,7 @@ pub fn feed_within(
     is_given_up: &dyn Fn() -> bool,
 ) -> Result<ExitStatus, RunFault> {
     let deadline = Instant::now() + time;
-    withhold(&mut command);
+    prepare(&mut command);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command

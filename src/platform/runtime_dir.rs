@@ -1,6 +1,7 @@
 //! A user's runtime directory, `$XDG_RUNTIME_DIR`: in memory, and gone at logout.
 //! Source: XDG Base Directory Specification, 0.8.
 
+use super::canonicalize;
 use std::path::{Path, PathBuf};
 
 use super::file::{FileError, create_private_dir};
@@ -34,7 +35,7 @@ impl RuntimeDir {
     fn find_in(named: Option<&Path>, of_users: &Path) -> Result<Self, FileError> {
         let usual = || of_users.join(effective_uid().to_string());
         let dir = named.map_or_else(usual, Path::to_owned);
-        let path = match dir.canonicalize() {
+        let path = match canonicalize(&dir) {
             Ok(path) if path.is_dir() => path,
             _ => {
                 let shown = dir.display();

@@ -5,6 +5,9 @@
 //! system does not tell (virtiofs has FUSE's), so the type is read from the kernel's list of
 //! mounts.
 
+#[cfg(windows)]
+mod windows;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -106,6 +109,8 @@ pub enum SharedBy {
     Machines,
     /// Windows, of which WSL shows a drive.
     Windows,
+    /// A Linux distribution, of which WSL shows the files to Windows.
+    Wsl,
     /// The host of Docker Desktop, of which it shows a directory.
     DockerDesktop,
 }
@@ -115,13 +120,17 @@ impl fmt::Display for SharedStorage {
         let what = match self.by {
             SharedBy::Machines => "a file system that other machines may write, too",
             SharedBy::Windows => "a Windows drive, a file system that Windows writes, too",
+            SharedBy::Wsl => "files of a Linux distribution, which Linux writes, too",
             SharedBy::DockerDesktop => {
                 "a directory that Docker Desktop shares, a file system that its host writes, too"
             }
         };
         let point = self.point.to_string_lossy();
 
-        let at = format!("({}, mounted at {point})", self.kind);
+        let at = match cfg!(windows) {
+            true => format!("({}, {point})", self.kind),
+            false => format!("({}, mounted at {point})", self.kind),
+        };
         write!(f, "{what} {}", escaped(&at))
     }
 }
@@ -145,9 +154,21 @@ impl Storage {
         bsd::of(dir)
     }
 
+    /// What kind of storage a directory lies on, links and drive letters resolved.
+    #[must_use]
+    #[cfg(windows)]
+    pub fn of(dir: &Path) -> Self {
+        windows::of(dir)
+    }
+
     /// What kind of storage a directory lies on; other systems' mounts are not examined.
     #[must_use]
-    #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
+    #[cfg(not(any(
+        target_os = "linux",
+        target_os = "macos",
+        target_os = "freebsd",
+        windows
+    )))]
     pub fn of(_dir: &Path) -> Self {
         Self::Local
     }

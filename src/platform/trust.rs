@@ -16,6 +16,8 @@ mod judge;
 mod mounts;
 mod reach;
 mod refusal;
+#[cfg(windows)]
+mod windows;
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
@@ -59,19 +61,25 @@ pub enum Access {
 }
 
 /// A user or group that counts as this user: an entry of `trusted`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admitted {
     /// What this user owns may be used, `uid:1000`.
     User(u32),
     /// What this group may write may be used, `gid:2000`.
     Group(u32),
+    /// What this account or group of Windows owns or may use may be used, `sid:S-1-5-21-…`.
+    Account(Arc<str>),
 }
 
 impl Admitted {
-    /// Reads `uid:NUMBER` or `gid:NUMBER`.
+    /// Reads `uid:NUMBER` or `gid:NUMBER`; on Windows `sid:IDENTIFIER`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (kind, number) = text.trim().split_once(':')?;
+        if cfg!(windows) {
+            let is_account = kind == "sid" && number.starts_with("S-1-");
+            return is_account.then(|| Self::Account(number.into()));
+        }
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let number = is_number.then(|| number.parse().ok())??;
         match kind {
@@ -457,50 +465,13 @@ impl Trust {
     }
 }
 
-/// Elsewhere the file system's own access lists decide.
-#[cfg(not(unix))]
+#[cfg(not(windows))]
 impl Trust {
-    /// Where the path is; nothing is checked.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn check(&self, path: &Path, _access: Access) -> Result<PathBuf, FileError> {
-        Ok(path.to_owned())
-    }
-
-    /// Reads a regular file whole.
-    ///
-    /// # Errors
-    /// As [`super::read_regular`].
-    pub fn read(
-        &self,
-        path: &Path,
-        _access: Access,
-        limit: u64,
-    ) -> Result<Option<Contents>, FileError> {
-        super::read_regular(path, limit)
-    }
-
-    fn read_own(
-        &self,
-        path: &Path,
-        _access: Access,
-        limit: u64,
-    ) -> Result<Option<Contents>, FileError> {
-        file::read_no_link(path, limit)
-    }
-
-    fn read_secret(
-        &self,
-        path: &Path,
-        access: Access,
-        limit: u64,
-    ) -> Result<Option<Contents>, FileError> {
-        self.read_own(path, access, limit)
-    }
-
-    fn is_mounted_secret(&self, _path: &Path) -> bool {
-        false
+    /// Nothing: elsewhere than on Windows a file's mode says who may use it ([`super::Permissions`]).
+    #[must_use]
+    #[allow(clippy::unused_self, reason = "as on Windows")]
+    pub fn open_to_others(&self, _path: &Path) -> Option<Refusal> {
+        None
     }
 }
 

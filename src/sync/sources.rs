@@ -23,7 +23,7 @@ use crate::domain::{
     SecretJson, Section, StoreDoc, UnixMs, from_outside, normalize_provider, owner_by_path,
     path_of_text, path_text,
 };
-use crate::platform::{Access, FileError, read_trusted};
+use crate::platform::{Access, FileError, canonicalize, read_trusted};
 use crate::sources::claude_code::{
     ClaudeCodeLogin, Place, account, macos_service_name, read_claude_code,
 };
@@ -223,7 +223,7 @@ impl LoginSources<'_> {
         notices: &mut Vec<Notice>,
     ) -> Option<Vec<LegacyEntry>> {
         // Pi's own directory can be an agent's, and a link can lead to another program's file.
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let real = canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if owner_by_path(path)
             .or_else(|| owner_by_path(&real))
             .is_some()

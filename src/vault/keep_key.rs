@@ -11,6 +11,7 @@ use crate::crypto::{Argon2id, RecoveryCode, SlotKey, SlotKind, keyfile_text, ran
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{
     FileError, Keychain, KeychainError, create_private_dir, remove_if_present, sync_dir, sync_file,
+    temporary_in,
 };
 
 /// A key for a new slot.
@@ -165,8 +166,7 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir)?;
-    let mut file =
-        tempfile::NamedTempFile::new_in(dir).map_err(FileError::io("create a file in", dir))?; // mode 0600
+    let mut file = temporary_in(dir).map_err(FileError::io("create a file in", dir))?;
     file.write_all(keyfile_text(vault, key).as_bytes())
         .and_then(|()| sync_file(file.as_file()))
         .map_err(FileError::io("write", path))?;

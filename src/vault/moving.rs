@@ -26,7 +26,8 @@ use super::unlock::UnlockedVault;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
-    FileError, create_private_dir, exists, remove_if_present, rename_durably, sync_dir, sync_file,
+    FileError, create_private_dir, exists, persist, remove_if_present, rename_durably, sync_dir,
+    sync_file, temporary_in,
 };
 
 /// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.
@@ -343,7 +344,7 @@ fn copy_whole(from: &Path, to: &Path, id: VaultId) -> Result<(), VaultError> {
 /// Makes sure that the vault can be written where it is going to be, by making that room and giving it back.
 fn make_room(dir: &Path) -> Result<(), FileError> {
     let made = || -> std::io::Result<()> {
-        let mut room = tempfile::NamedTempFile::new_in(dir)?;
+        let mut room = temporary_in(dir)?;
         room.write_all(&vec![0; ROOM])?;
         sync_file(room.as_file())
     };
@@ -362,11 +363,10 @@ fn copy_recovery_files(from: &Path, to: &Path) -> Result<(), VaultError> {
         create_private_dir(to)?;
         let path = to.join(file.file_name());
         let copied = || -> std::io::Result<()> {
-            let mut draft = tempfile::NamedTempFile::new_in(to)?;
+            let mut draft = temporary_in(to)?;
             std::io::copy(&mut std::fs::File::open(file.path())?, &mut draft)?;
             sync_file(draft.as_file())?;
-            draft.persist(&path)?;
-            Ok(())
+            persist(draft, &path)
         };
         copied().map_err(FileError::io("write", &path))?;
     }

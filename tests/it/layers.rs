@@ -78,6 +78,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("apple_native_keyring_store", "platform"),
     ("windows_native_keyring_store", "platform"),
     ("security_framework", "platform"),
+    ("winsafe", "platform"),
     ("aes_gcm", "crypto"),
     ("hkdf", "crypto"),
     ("hmac", "crypto"),

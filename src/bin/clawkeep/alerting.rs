@@ -19,7 +19,7 @@ use crate::ui::one_line;
 
 /// What programs that tell somebody are given of the environment: where they find others, who and where they are, the session. Nothing
 /// else, since secrets are in variables too.
-const PASSED_ON: [&str; 14] = [
+const PASSED_ON: &[&str] = &[
     "PATH",
     "HOME",
     "USER",
@@ -34,6 +34,28 @@ const PASSED_ON: [&str; 14] = [
     "DISPLAY",
     "WAYLAND_DISPLAY",
     "SYSTEMROOT",
+];
+
+/// The same on Windows: what its programs find others, their settings and temporary files by. Source:
+/// Microsoft's documentation, Recognized Environment Variables.
+const PASSED_ON_BY_WINDOWS: &[&str] = &[
+    "ALLUSERSPROFILE",
+    "APPDATA",
+    "COMPUTERNAME",
+    "COMSPEC",
+    "HOMEDRIVE",
+    "HOMEPATH",
+    "LOCALAPPDATA",
+    "PATHEXT",
+    "PROGRAMDATA",
+    "PROGRAMFILES",
+    "SYSTEMDRIVE",
+    "TEMP",
+    "TMP",
+    "USERDOMAIN",
+    "USERNAME",
+    "USERPROFILE",
+    "WINDIR",
 ];
 
 /// How long what is on its way is waited for at the end: longer than a delivery takes. Service managers wait for a minute and more.
@@ -95,6 +117,11 @@ impl Alerting {
         args: &[NotifyArg],
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
+        let windows: &[&str] = if cfg!(windows) {
+            PASSED_ON_BY_WINDOWS
+        } else {
+            &[]
+        };
         let value = |name: &&str| {
             let value = context.env.raw(name)?;
             Some(((*name).into(), value.to_owned()))
@@ -105,7 +132,7 @@ impl Alerting {
                 settings,
                 wake: Arc::new(wake),
                 bus: session_bus(&context.env),
-                env: PASSED_ON.iter().filter_map(value).collect(),
+                env: PASSED_ON.iter().chain(windows).filter_map(value).collect(),
                 lock: context.lock_dir().join("alerts"),
                 actor: context.actor.clone(),
                 clock: context.clock,

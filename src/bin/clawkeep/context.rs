@@ -10,17 +10,19 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
 use clawkeep::config::{
-    AgentRef, Env, ExportMode, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE,
-    existing_agents, openclaw,
+    AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
+    TRUSTED_VARIABLE, existing_agents, openclaw,
 };
 use clawkeep::domain::{AgentName, Credential, ProviderId, shown_path};
 use clawkeep::export::StorePlace;
 use clawkeep::oauth::Providers;
-use clawkeep::platform::keychain::{BUS_VARIABLE, DEADLINE, SessionBus, SystemKeychain};
+use clawkeep::platform::keychain::{
+    BUS_VARIABLE, DEADLINE, KEYCHAIN_VARIABLE, SessionBus, SystemKeychain,
+};
 use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
-    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, harden,
-    restrict_new_files,
+    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, canonicalize, check_trusted,
+    harden, restrict_new_files,
 };
 #[cfg(target_os = "macos")]
 use clawkeep::sources::{SecurityTool, keychain_account};
@@ -361,7 +363,7 @@ impl Context {
         let mut agents = existing_agents(&self.layout, self.settings()?)?;
         for name in vault.agents()? {
             let Some(dir) = name.dir() else { continue };
-            let real = |dir: &PathBuf| dir.canonicalize().ok();
+            let real = |dir: &PathBuf| canonicalize(dir).ok();
             let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
             if dir.is_dir() && is_new() {
                 agents.push(AgentRef { name, dir });
@@ -400,7 +402,7 @@ impl Context {
         vault: &UnlockedVault,
         agent: &AgentRef,
     ) -> Result<bool, Failure> {
-        let by_path = agent.name.as_str().contains('/');
+        let by_path = agent.name.is_path();
         if by_path || agent.name == AgentName::default() || agent.dir.is_dir() {
             return Ok(false);
         }
@@ -478,7 +480,11 @@ fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Fail
     let entries = env.get(TRUSTED_VARIABLE).unwrap_or_default();
     let entries = entries.split([',', ' ']).filter(|entry| !entry.is_empty());
     let admitted = entries.map(|entry| {
-        let what = format!("{TRUSTED_VARIABLE} is a list such as uid:1000,gid:2000");
+        let example = match cfg!(windows) {
+            true => "sid:S-1-5-21-1-2-3-1001",
+            false => "uid:1000,gid:2000",
+        };
+        let what = format!("{TRUSTED_VARIABLE} is a list such as {example}");
         Admitted::parse(entry).ok_or(Failure::BadArgument(what))
     });
     // Above a directory that only stands in for the home, everything is checked.
@@ -505,10 +511,10 @@ fn named_passphrase(global: &Global) -> Option<Named> {
     file.or(global.passphrase_fd.map(Named::Descriptor))
 }
 
-/// This process's environment, and the home directory that Node takes where `HOME` is not set: the user database's.
+/// This process's environment, and the home directory that Node takes where no variable names one: the user database's.
 fn environment() -> Env {
     let env = Env::from_pairs(std::env::vars_os()).of_stand_in(is_called_as_gateway());
-    if env.path("HOME").is_some() {
+    if env.path(HOME_VARIABLE).is_some() {
         return env; // asking a directory service may take its time
     }
     env.with_account_home(std::env::home_dir())
@@ -516,7 +522,21 @@ fn environment() -> Env {
 
 /// The keychain. A person who sees what this program prints can answer a dialog.
 fn keychain(env: &Env) -> SystemKeychain {
-    SystemKeychain::new(DEADLINE, session_bus(env)).attended(std::io::stderr().is_terminal())
+    SystemKeychain::new(DEADLINE, keychain_bus(env)).attended(std::io::stderr().is_terminal())
+}
+
+/// How the keychain is reached: by the session bus where it needs one, and not at all where the user turned it off.
+fn keychain_bus(env: &Env) -> SessionBus {
+    if env
+        .raw(KEYCHAIN_VARIABLE)
+        .is_some_and(|value| value == "off")
+    {
+        SessionBus::TurnedOff
+    } else if cfg!(any(windows, target_os = "macos")) {
+        SessionBus::Present
+    } else {
+        session_bus(env)
+    }
 }
 
 /// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.

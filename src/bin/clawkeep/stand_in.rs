@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::error::ErrorKind;
-use clawkeep::platform::{CREDENTIALS_VARIABLE, FileMask, withhold_key_variables};
+use clawkeep::platform::{
+    CREDENTIALS_VARIABLE, FileMask, canonicalize, program_names, withhold_key_variables,
+};
 
 use crate::failure::Failure;
+use crate::signals;
 
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";
@@ -53,20 +56,15 @@ pub(crate) fn hand_on(failure: Failure) -> Failure {
 /// The next program of that name on the PATH, behind this one. Only behind: two copies of this program must not hand a command
 /// to each other for ever.
 fn next_on_path() -> Option<PathBuf> {
-    let this = std::env::current_exe()
-        .and_then(std::fs::canonicalize)
-        .ok()?;
+    let this = std::env::current_exe().and_then(canonicalize).ok()?;
     let path = std::env::var_os("PATH")?;
-    let names = [
-        GATEWAY.to_owned(),
-        format!("{GATEWAY}{}", std::env::consts::EXE_SUFFIX),
-    ];
+    let names = program_names(OsStr::new(GATEWAY), std::env::var_os("PATHEXT").as_deref());
     let programs: Vec<PathBuf> = std::env::split_paths(&path)
         .filter(|dir| dir.is_absolute())
-        .flat_map(|dir| names.clone().map(|name| dir.join(name)))
+        .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
         .filter(|program| is_executable(program))
         .collect();
-    let is_this = |program: &PathBuf| std::fs::canonicalize(program).is_ok_and(|real| real == this);
+    let is_this = |program: &PathBuf| canonicalize(program).is_ok_and(|real| real == this);
     let behind = programs.iter().position(is_this).map_or(0, |at| at + 1);
     let mut others = programs.into_iter().skip(behind);
     others.find(|program| !is_this(program))
@@ -104,26 +102,15 @@ pub(crate) fn run_behind(
     };
     announce(&program)?;
     let mut command = command(&program, words);
-    match mask.put_back_for(|| command.status()) {
+    match mask.put_back_for(|| signals::wait_for_program(&mut command)) {
         Ok(status) => Ok(Some(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1))),
         Err(error) => Err(not_run(&program, &error)),
     }
 }
 
-/// Becomes the other program; comes back only if that fails.
-#[cfg(unix)]
+/// Runs the other program in place of this process; returns only if that fails.
 fn run_instead(program: &Path, words: Vec<OsString>) -> Failure {
-    use std::os::unix::process::CommandExt as _;
-    not_run(program, &command(program, words).exec())
-}
-
-/// Runs the other program and ends as it ended.
-#[cfg(not(unix))]
-fn run_instead(program: &Path, words: Vec<OsString>) -> Failure {
-    match command(program, words).status() {
-        Ok(status) => Failure::Check(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),
-        Err(error) => not_run(program, &error),
-    }
+    not_run(program, &signals::become_program(command(program, words)))
 }
 
 fn not_run(program: &Path, error: &std::io::Error) -> Failure {

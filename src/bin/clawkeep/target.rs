@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clawkeep::config::existing_agents;
 use clawkeep::platform::openclaw::openclaw_dir_of;
 use clawkeep::platform::{
-    Access, FileError, check_trusted, exists, open_regular, resolve_link, sync_dir, sync_file,
+    Access, FileError, check_trusted, exists, open_regular, persist, resolve_link, sync_dir,
+    sync_file, temporary_in,
 };
 
 use crate::context::Context;
@@ -80,7 +81,7 @@ pub(crate) fn write(
         })
     };
     // Made with mode 0600, under a name that nobody can guess, and removed again if anything fails.
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    let mut file = temporary_in(dir).map_err(failed)?;
     let mut out = io::BufWriter::new(file.as_file_mut());
     let written = write(&mut out).and_then(|()| out.flush().map_err(Failure::Output));
     drop(out);
@@ -89,7 +90,7 @@ pub(crate) fn write(
         other => other?,
     }
     sync_file(file.as_file()).map_err(failed)?;
-    file.persist(&real).map_err(|error| failed(error.error))?;
+    persist(file, &real).map_err(failed)?;
     Ok(sync_dir(dir)?)
 }
 

@@ -1,4 +1,6 @@
 //! Windows Credential Manager.
+//!
+//! An item may have 2,560 bytes. Source: Microsoft, `CREDENTIALW`, `CRED_MAX_CREDENTIAL_BLOB_SIZE`. What is kept here is one key of 32.
 
 use std::collections::HashMap;
 use std::sync::Arc;

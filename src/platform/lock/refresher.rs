@@ -1,13 +1,13 @@
 //! Keeps the lock directories that this process holds fresh: one thread for all of them, for as long as there are any.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
+use super::super::file::open_dir;
 use super::super::threads::start_thread;
-use super::modified;
+use super::{modified, remove_dir};
 
 /// How often held lock directories are refreshed. Source: `spec/compat.md`, Locking.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -45,18 +45,18 @@ impl HeldDir {
             return;
         };
         if self.has(*ours) {
-            let _ = fs::remove_dir(&self.path);
+            let _ = remove_dir(&self.path);
         }
         *ours = None;
     }
 
     /// Touches it and notes the time it has from us now.
-    fn refresh(&self) {
+    pub(super) fn refresh(&self) {
         let Ok(mut ours) = self.ours.lock() else {
             return;
         };
         // Opened first: what is compared is what is touched, whatever comes to be at the path meanwhile.
-        let Ok(dir) = File::open(&self.path) else {
+        let Ok(dir) = open_dir(&self.path) else {
             return;
         };
         let modified = || dir.metadata().and_then(|meta| meta.modified()).ok();

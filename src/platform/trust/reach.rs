@@ -1,5 +1,6 @@
 //! Which files a remedy may have the reader move or change: pasted as root, the same command elsewhere breaks the machine.
 
+use crate::platform::canonicalize;
 use std::fs;
 use std::path::Path;
 
@@ -18,7 +19,7 @@ impl Trust {
     #[must_use]
     pub fn may_suggest_changing(&self, path: &Path) -> bool {
         let is = |dir: &Path| {
-            let [dir, path] = [dir, path].map(fs::canonicalize);
+            let [dir, path] = [dir, path].map(canonicalize);
             dir.is_ok_and(|dir| dir.parent().is_some() && path.is_ok_and(|path| dir == path))
         };
         let vault = self.vault_file.as_deref().filter(|vault| vault.is_file());
@@ -40,16 +41,16 @@ impl Trust {
     #[must_use]
     pub fn is_in_own_place(&self, path: &Path) -> bool {
         let path = std::path::absolute(path).unwrap_or_default();
-        let (Some(Ok(above)), Some(name)) = (path.parent().map(fs::canonicalize), path.file_name())
+        let (Some(Ok(above)), Some(name)) = (path.parent().map(canonicalize), path.file_name())
         else {
             return false; // the root, or a path that ends in `..`
         };
         let real = above.join(name);
         let is_in = |dir: &Path| {
-            let dir = fs::canonicalize(dir).unwrap_or_default();
+            let dir = canonicalize(dir).unwrap_or_default();
             dir.parent().is_some() && real != dir && real.starts_with(&dir)
         };
-        let home = self.home().and_then(|home| fs::canonicalize(home).ok());
+        let home = self.home().and_then(|home| canonicalize(home).ok());
         if home.is_some_and(|home| home.starts_with(&real)) {
             return false;
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use crate::domain::{shell_quoted_path, shown_path};
+use crate::domain::{shell_shown_path, shown_path};
 
 /// What is wrong with a file, directory or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct Refusal {
     is_dir: bool,
     /// Whether it is a directory whose new files get its group.
     is_set_group_id: bool,
+    /// On Windows, the accounts that own or may use it, and the user that this runs as.
+    accounts: Option<Accounts>,
     /// The argument of `chmod` that fixes it.
     change: &'static str,
     obstacle: Option<Obstacle>,
@@ -100,8 +102,35 @@ impl Refusal {
             reach,
             is_dir: meta.is_dir(),
             is_set_group_id: meta.is_dir() && meta.mode() & 0o2000 != 0,
+            accounts: None,
             change,
             obstacle,
+        }
+    }
+
+    /// Of what other accounts of Windows own or may use.
+    #[cfg(windows)]
+    pub(super) fn of_accounts(
+        path: &Path,
+        is_dir: bool,
+        fault: Fault,
+        (user, others): (String, Vec<String>),
+    ) -> Self {
+        Self {
+            path: path.to_owned(),
+            asked: None,
+            fault,
+            owner: 0,
+            group: 0,
+            mode: 0,
+            uid: 0,
+            is_secret: false,
+            reach: Reach::Own,
+            is_dir,
+            is_set_group_id: false,
+            accounts: Some(Accounts { user, others }),
+            change: "",
+            obstacle: None,
         }
     }
 
@@ -110,6 +139,7 @@ impl Refusal {
     pub fn is_fixed_by_chmod(&self) -> bool {
         let is_of_mode = !matches!(self.fault, Fault::Owner | Fault::Links(_));
         is_of_mode
+            && self.accounts.is_none()
             && self.obstacle.is_none()
             && !self.is_shared_dir()
             && self.owner == self.uid
@@ -160,10 +190,31 @@ impl Refusal {
         self.is_dir && self.mode & 0o1000 != 0
     }
 
+    /// Its owner: the user id, on Windows the account.
+    #[must_use]
+    pub fn owner_name(&self) -> String {
+        match &self.accounts {
+            Some(accounts) => accounts.names(),
+            None => self.owner.to_string(),
+        }
+    }
+
+    /// Who may use it, or whose it is, for parentheses.
+    #[must_use]
+    pub fn rights(&self) -> String {
+        match &self.accounts {
+            Some(accounts) => accounts.names(),
+            None => format!("mode {:03o}, owner {}", self.mode & 0o777, self.owner),
+        }
+    }
+
     /// What the reader can do, one sentence with a command.
     #[must_use]
     pub fn remedy(&self) -> String {
         let path = quoted(&self.path);
+        if let Some(accounts) = &self.accounts {
+            return accounts.remedy(&path, self.is_dir, self.fault);
+        }
         let (owner, uid) = (self.owner, self.uid);
         let sudo = if self.uid == 0 || self.owner == self.uid {
             ""
@@ -232,28 +283,71 @@ impl Refusal {
     }
 }
 
+/// Accounts of Windows that have to do with a refused file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Accounts {
+    /// The user that this runs as.
+    user: String,
+    /// Those who own it or may use it.
+    others: Vec<String>,
+}
+
+impl Accounts {
+    fn names(&self) -> String {
+        #[cfg(windows)]
+        let name = crate::platform::access_list::account_name;
+        #[cfg(not(windows))]
+        let name = |sid| sid;
+        let names: Vec<&str> = self.others.iter().map(|sid| name(&**sid)).collect();
+        names.join(", ")
+    }
+
+    #[cfg(windows)]
+    fn remedy(&self, path: &str, is_dir: bool, fault: Fault) -> String {
+        use crate::platform::access_list::closing_command;
+        match fault {
+            Fault::Owner => {
+                let owner = &self.others[0];
+                format!(
+                    "If it is to be yours: takeown /f {path}. To use it as it is: \
+                     CLAWKEEP_TRUSTED=sid:{owner}"
+                )
+            }
+            _ => format!(
+                "Fix it with: {}",
+                closing_command(path, is_dir, &self.user, &self.others)
+            ),
+        }
+    }
+
+    #[cfg(not(windows))]
+    fn remedy(&self, _: &str, _: bool, _: Fault) -> String {
+        String::new() // there are none
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, owner, mode) = (shown_path(&self.path), self.owner, self.mode & 0o777);
+        let (path, rights) = (shown_path(&self.path), self.rights());
         match self.fault {
             Fault::Owner => {
-                let uid = self.uid;
-                write!(
-                    f,
-                    "{path} belongs to user {owner}, not to user {uid} (mode {mode:03o})"
-                )?;
+                let owner = self.owner_name();
+                let user = match &self.accounts {
+                    Some(accounts) => accounts.user.clone(),
+                    None => self.uid.to_string(),
+                };
+                write!(f, "{path} belongs to user {owner}, not to user {user}")?;
+                if self.accounts.is_none() {
+                    write!(f, " (mode {:03o})", self.mode & 0o777)?;
+                }
             }
-            Fault::Writable | Fault::GroupWritable => write!(
-                f,
-                "{path} can be written by other users (mode {mode:03o}, owner {owner})"
-            )?,
-            Fault::Readable => write!(
-                f,
-                "{path} can be read by other users (mode {mode:03o}, owner {owner})"
-            )?,
+            Fault::Writable | Fault::GroupWritable => {
+                write!(f, "{path} can be written by other users ({rights})")?;
+            }
+            Fault::Readable => write!(f, "{path} can be read by other users ({rights})")?,
             Fault::Links(count) => write!(
                 f,
-                "{path} has {count} hard links, so writing it could change another file (mode {mode:03o}, owner {owner})"
+                "{path} has {count} hard links, so writing it could change another file ({rights})"
             )?,
         }
         match &self.asked {
@@ -265,12 +359,5 @@ impl fmt::Display for Refusal {
 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
-    let Some(text) = path.to_str() else {
-        return shell_quoted_path(path);
-    };
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
-    if text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    shell_shown_path(path)
 }

@@ -143,7 +143,7 @@ pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
 /// How to see an agent's ids.
 pub(crate) fn list_hint(agent: &AgentRef) -> String {
     // One that no id leads to is known by its directory, which CLAWDBOT_AGENT_DIR names.
-    let whose = if agent.name.as_str().contains('/') {
+    let whose = if agent.name.is_path() {
         String::new()
     } else {
         format!(" --agent {}", agent.name)

@@ -16,7 +16,7 @@ use clawkeep::oauth::{
     Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
     Provider, Tokens, WAIT,
 };
-use clawkeep::platform::{start_thread, withhold_key_variables};
+use clawkeep::platform::{start_thread, system_program, withhold_key_variables};
 use clawkeep::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
@@ -341,7 +341,8 @@ fn open_browser(context: &Context, url: &str) -> bool {
         Command::new("open")
     } else if cfg!(windows) {
         // `cmd /c start` would take the address apart at each ampersand.
-        let mut command = Command::new("rundll32");
+        let root = context.env.path("SystemRoot");
+        let mut command = Command::new(system_program("rundll32.exe", root));
         command.arg("url.dll,FileProtocolHandler");
         command
     } else {

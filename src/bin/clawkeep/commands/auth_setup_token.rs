@@ -1,11 +1,11 @@
 //! `models auth setup-token`: run `claude setup-token` on the terminal, then take over the login.
 
-use std::process::Command;
+use std::ffi::OsStr;
 
 use clap::Args;
 use clawkeep::config::{AgentRef, ConfigEdit};
 use clawkeep::domain::{CLAUDE_CLI, CredentialType, ProfileId, ProviderId, Section, StoreDoc};
-use clawkeep::platform::withhold_key_variables;
+use clawkeep::platform::{program_command, withhold_key_variables};
 use clawkeep::vault::UnlockedVault;
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ use super::auth_paste::{Paste, default_id};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::prompt;
+use crate::signals;
 
 /// The program that makes the token.
 const CLAUDE: &str = "claude";
@@ -91,15 +92,17 @@ fn login(doc: &StoreDoc) -> Option<clawkeep::domain::SecretJson> {
 }
 
 fn run_claude(context: &Context) -> Result<(), Failure> {
-    let mut command = Command::new(CLAUDE);
-    command.arg("setup-token");
-    withhold_key_variables(&mut command, context.layout.credentials_dir());
-    let status = context.mask.put_back_for(|| command.status());
-    let status = status.map_err(|error| Failure::Refused {
+    let not_run = |error: std::io::Error| Failure::Refused {
         what: format!("cannot run `claude setup-token`: {error}"),
         next: "Install Claude Code, so that `claude` is on the PATH, and run the command again."
             .to_owned(),
-    })?;
+    };
+    let found = program_command(OsStr::new(CLAUDE), |name| context.env.raw(name));
+    let mut command = found.map_err(not_run)?;
+    command.arg("setup-token");
+    withhold_key_variables(&mut command, context.layout.credentials_dir());
+    let run = || signals::wait_for_program(&mut command);
+    let status = context.mask.put_back_for(run).map_err(not_run)?;
     if status.success() {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use clap::Args;
 use clawkeep::config::provider_variables;
 use clawkeep::domain::{CredentialType, ProviderId};
-use clawkeep::platform::withhold_key_variables;
+use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
 use super::auth;
@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::passphrase::Named;
 use crate::pick::{How, Picked, Wanted};
+use crate::signals;
 
 /// A program that is not there. Source: POSIX, env(1).
 const NOT_FOUND: u8 = 127;
@@ -72,10 +73,11 @@ impl Exec {
             }
         }
         let takes = |provider: &ProviderId| check_variable(context, provider);
-        let picked = self.how.pick(context, &wanted, "exec", takes)?;
         let mut words = self.command.into_iter();
         let program = words.next().unwrap_or_default();
-        let mut command = Command::new(&program);
+        let command = program_command(&program, |name| context.env.raw(name));
+        let mut command = command.map_err(|error| not_run(&program, error))?; // before a use is recorded
+        let picked = self.how.pick(context, &wanted, "exec", takes)?;
         command.args(words);
         if !self.pass_key_variables {
             withhold_key_variables(&mut command, context.layout.credentials_dir());
@@ -96,7 +98,8 @@ impl Exec {
             tell_of_base(context, &picked.provider);
         }
         drop(picked);
-        context.mask.put_back_for(|| run(command, &program))
+        let become_it = || signals::become_program(command);
+        Err(not_run(&program, context.mask.put_back_for(become_it)))
     }
 }
 
@@ -161,25 +164,6 @@ fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
     };
     if let Some(name) = name {
         command.env(name, picked.secret.expose_secret());
-    }
-}
-
-/// Becomes the program; comes back only if that fails.
-#[cfg(unix)]
-fn run(mut command: Command, program: &OsString) -> Result<(), Failure> {
-    use std::os::unix::process::CommandExt as _;
-    Err(not_run(program, command.exec()))
-}
-
-/// Runs the program and ends as it ended.
-#[cfg(not(unix))]
-fn run(mut command: Command, program: &OsString) -> Result<(), Failure> {
-    let status = command.status().map_err(|error| not_run(program, error))?;
-    let status = u8::try_from(status.code().unwrap_or(1)).unwrap_or(1);
-    if status == 0 {
-        Ok(())
-    } else {
-        Err(Failure::Check(status))
     }
 }
 

@@ -12,7 +12,7 @@ use clawkeep::domain::{
     owner_by_path, path_text,
 };
 use clawkeep::export::STORE_LIMIT;
-use clawkeep::platform::{Access, harden, read_trusted};
+use clawkeep::platform::{Access, canonicalize, harden, read_trusted};
 use clawkeep::sources::codex_cli::is_in_keyring;
 use clawkeep::sources::other_programs::{is_own_legacy_file, owner_by_format};
 use clawkeep::sources::recognise::FileKind;
@@ -262,7 +262,7 @@ impl Import {
 }
 
 fn real_path(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+    canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The path by which a program's file is read again: as it was named, or where a link leads, if that is the program's own place.

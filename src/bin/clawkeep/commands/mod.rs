@@ -35,6 +35,8 @@ pub(crate) mod key_rotate;
 pub(crate) mod man;
 pub(crate) mod models_status;
 pub(crate) mod monitor;
+#[cfg(windows)]
+pub(crate) mod monitor_hidden;
 pub(crate) mod monitor_install;
 pub(crate) mod monitor_status;
 pub(crate) mod monitor_uninstall;

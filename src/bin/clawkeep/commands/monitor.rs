@@ -11,6 +11,7 @@ use crate::args::Global;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::unattended::own_file::{There, look};
+use crate::unattended::task::{self, Scheduler};
 use crate::unattended::{Pace, launchd, systemd};
 
 /// Have `clawkeep watch` run unattended.
@@ -23,6 +24,9 @@ pub(crate) enum Monitor {
     Status(Status),
     /// Stop it, and remove what was installed
     Uninstall(Uninstall),
+    #[cfg(windows)]
+    #[command(hide = true)]
+    RunHidden(super::monitor_hidden::RunHidden),
 }
 
 impl Monitor {
@@ -31,6 +35,8 @@ impl Monitor {
             Self::Install(command) => command.run(context, global),
             Self::Status(command) => command.run(context),
             Self::Uninstall(command) => command.run(context),
+            #[cfg(windows)]
+            Self::RunHidden(command) => command.run(),
         }
     }
 }
@@ -44,6 +50,13 @@ pub(crate) enum By {
     Launchd,
     /// A line to be put into a crontab
     Cron,
+    /// Windows' Task Scheduler, as a task of the user
+    TaskScheduler,
+}
+
+/// Windows' Task Scheduler.
+pub(crate) fn scheduler(context: &Context) -> Scheduler {
+    Scheduler::new(context.env.path("SystemRoot"), context.actor.uid)
 }
 
 /// What is at the places of our files.
@@ -51,6 +64,7 @@ pub(crate) struct Found {
     pub(crate) service: (PathBuf, There),
     pub(crate) timer: (PathBuf, There),
     pub(crate) agent: (PathBuf, There),
+    pub(crate) task: (PathBuf, There),
 }
 
 impl Found {
@@ -65,6 +79,7 @@ impl Found {
             service: at(units.join(systemd::SERVICE)),
             timer: at(units.join(systemd::TIMER)),
             agent: at(agents.join(launchd::file_name())),
+            task: at(context.layout.data_dir.join(task::FILE)),
         }
     }
 

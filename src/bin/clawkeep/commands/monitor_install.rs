@@ -1,11 +1,13 @@
 //! `monitor install`: have `watch` started with the login, and kept running.
 
+use clawkeep::platform::canonicalize;
 use std::path::Path;
 
 use clap::Args;
 use clawkeep::domain::shown_path;
+use clawkeep::platform::user_sid;
 
-use super::monitor::{By, Found};
+use super::monitor::{By, Found, scheduler};
 use super::watch::ahead;
 use crate::args::Global;
 use crate::context::Context;
@@ -13,7 +15,7 @@ use crate::failure::Failure;
 use crate::unattended::own_file::{There, look, put, remove};
 use crate::unattended::program::{doubt, this_program};
 use crate::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
-use crate::unattended::{EVERY_MINUTES, Job, Pace, cron, launchd, systemd};
+use crate::unattended::{Job, Pace, cron, launchd, systemd, task};
 
 /// Where a proxy for requests is named. Source: reqwest's documentation, Proxies.
 const PROXIES: [&str; 8] = [
@@ -30,7 +32,7 @@ const PROXIES: [&str; 8] = [
 /// Have it started with your login, and kept running.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. Whom it alerts is for clawkeep.toml to say."
+    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd, a task of Windows; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. Whom it alerts is for clawkeep.toml to say."
 )]
 pub(crate) struct Install {
     /// One pass every five minutes, started by a timer, instead of a program that runs all the time
@@ -65,6 +67,7 @@ impl Install {
         let (by, why) = match self.by {
             Some(by) => (by, None),
             None if cfg!(target_os = "macos") => (By::Launchd, None),
+            None if cfg!(windows) => (By::TaskScheduler, None),
             None => match unit_path() {
                 Ok(_) => (By::Systemd, None),
                 Err(no_systemd) => (By::Cron, Some(no_systemd)),
@@ -79,6 +82,7 @@ impl Install {
         match by {
             By::Systemd => self.by_systemd(context, &job),
             By::Launchd => self.by_launchd(context, &job),
+            By::TaskScheduler => self.by_task_scheduler(context, &job),
             By::Cron => {
                 // A service manager says where these are to what it starts; cron does not.
                 let runtime_dir = context.layout.runtime_dir.as_deref();
@@ -258,6 +262,58 @@ impl Install {
         ))
     }
 
+    fn by_task_scheduler(&self, context: &Context, job: &Job) -> Result<(), Failure> {
+        refuse(task::objection(job))?;
+        let Some(sid) = user_sid() else {
+            return Err(Failure::Refused {
+                what: "the Task Scheduler is a part of Windows, which this system is not"
+                    .to_owned(),
+                next: "Have it installed by what is here: clawkeep monitor install".to_owned(),
+            });
+        };
+        let path = context.layout.data_dir.join(task::FILE);
+        let log = context.layout.data_dir.join(task::LOG);
+        text(&log)?;
+        let xml = task::xml(job, &sid, &log);
+        if self.dry_run {
+            return context
+                .ui
+                .answer(&as_printed([(path, xml.as_str())].into_iter()));
+        }
+        self.check_ours(&path)?;
+        let scheduler = scheduler(context);
+        if look(&path).ours() == Some(&xml) && scheduler.state().is_some() {
+            return context
+                .ui
+                .answer("Nothing to do: it is installed as it would be now.\n");
+        }
+        let by_hand = |what: String| Failure::Refused {
+            what,
+            next: format!(
+                "{} has the task. Register it by hand: {}",
+                path.display(),
+                scheduler.create_by_hand(&path)
+            ),
+        };
+        put(&path, task::bytes(&xml))?;
+        // One that runs has the old arguments, and another would not be started beside it.
+        scheduler.delete().map_err(by_hand)?;
+        scheduler.create(&path).map_err(by_hand)?;
+        scheduler.run().map_err(|what| Failure::Refused {
+            what,
+            next: format!(
+                "The task is registered, and starts within 5 minutes. Start it now: schtasks /Run /TN {}",
+                scheduler.task()
+            ),
+        })?;
+        context.ui.answer(&format!(
+            "Wrote {}\nRegistered the task {} with the Task Scheduler: it runs now, and from each logon on.\nSee how it does with: clawkeep monitor status; {}\n",
+            path.display(),
+            scheduler.task(),
+            log.display()
+        ))
+    }
+
     /// What something else wrote stays, unless it was said that it need not.
     fn check_ours(&self, path: &Path) -> Result<(), Failure> {
         if self.force || look(path) != There::Anothers {
@@ -280,7 +336,7 @@ fn check_looked_at(dir: &Path) -> Result<(), Failure> {
         next: "To print what it would be told: clawkeep monitor install --by systemd --dry-run"
             .to_owned(),
     })?;
-    let real = dir.canonicalize();
+    let real = canonicalize(dir);
     let is_there = |dir: &Path| dir.to_str().is_some_and(|dir| searched.contains(dir));
     if is_there(dir) || real.is_ok_and(|real| is_there(&real)) {
         return Ok(());
@@ -296,10 +352,8 @@ fn check_looked_at(dir: &Path) -> Result<(), Failure> {
 fn by_cron(context: &Context, job: &Job, why: Option<&NoSystemd>) -> Result<(), Failure> {
     if cfg!(windows) {
         return Err(Failure::Refused {
-            what: "there is no service manager here that is known".to_owned(),
-            next: format!(
-                "Have the Task Scheduler run this every {EVERY_MINUTES} minutes: clawkeep -q watch --once"
-            ),
+            what: "Windows has no cron".to_owned(),
+            next: "Have it installed by the Task Scheduler: clawkeep monitor install".to_owned(),
         });
     }
     refuse(cron::objection(job))?;

@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use clap::Args;
-use clawkeep::platform::{FileLock, exists};
+use clawkeep::domain::shown_path;
+use clawkeep::platform::{FileLock, canonicalize, exists};
 use serde::Serialize;
 
-use super::monitor::Found;
+use super::monitor::{Found, scheduler};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::ui::one_line;
 use crate::unattended::program::this_program;
 use crate::unattended::systemctl::{is_lingering, properties, unit_path};
-use crate::unattended::{Pace, launchd, systemd};
+use crate::unattended::{Pace, launchd, systemd, task};
 
 /// Whether it is installed, and runs.
 #[derive(Debug, Args)]
@@ -32,9 +33,9 @@ struct Standing {
     installed: bool,
     /// It runs, or its timer waits for the next time, or another process watches the vault.
     running: bool,
-    /// `systemd` or `launchd`.
+    /// `systemd`, `launchd` or `task-scheduler`.
     by: Option<&'static str>,
-    unit: Option<&'static str>,
+    unit: Option<String>,
     /// What systemd says of the unit that is enabled.
     enabled: Option<String>,
     state: Option<String>,
@@ -42,6 +43,9 @@ struct Standing {
     status_text: Option<String>,
     /// How the program ended last, if it did not end well.
     last_exit: Option<String>,
+    /// Where it says more.
+    #[serde(skip)]
+    log: String,
     lingering: Option<bool>,
     program: Option<String>,
     program_exists: Option<bool>,
@@ -77,6 +81,9 @@ impl Standing {
         } else if let Some(agent) = found.agent.1.ours() {
             standing.look_at_launchd(context.actor.uid);
             standing.look_at_program(launchd::program_of(agent).as_deref(), context);
+        } else if let Some(task) = found.task.1.ours() {
+            standing.look_at_task(context);
+            standing.look_at_program(task::program_of(task).as_deref(), context);
         }
         standing.watched_by = watcher(&context.lock_dir().join("watch"));
         standing.running |= standing.watched_by.is_some();
@@ -85,7 +92,7 @@ impl Standing {
 
     fn look_at_systemd(&mut self, pace: Pace, uid: u32) {
         let unit = systemd::enabled_unit(pace);
-        (self.installed, self.by, self.unit) = (true, Some("systemd"), Some(unit));
+        (self.installed, self.by, self.unit) = (true, Some("systemd"), Some(unit.to_owned()));
         if let Err(why) = unit_path() {
             self.state = Some(why.to_string());
             return;
@@ -122,7 +129,8 @@ impl Standing {
     }
 
     fn look_at_launchd(&mut self, uid: u32) {
-        (self.installed, self.by, self.unit) = (true, Some("launchd"), Some(launchd::LABEL));
+        (self.installed, self.by, self.unit) =
+            (true, Some("launchd"), Some(launchd::LABEL.to_owned()));
         let state = launchd::state(uid);
         self.running = state.is_some();
         self.state = Some(if self.running { "loaded" } else { "not loaded" }.to_owned());
@@ -132,19 +140,35 @@ impl Standing {
         }
     }
 
+    fn look_at_task(&mut self, context: &Context) {
+        let scheduler = scheduler(context);
+        let name = scheduler.task().to_owned();
+        (self.installed, self.by, self.unit) = (true, Some("task-scheduler"), Some(name));
+        let state = scheduler.state();
+        self.running = state.is_some();
+        self.log = shown_path(&context.layout.data_dir.join(task::LOG)).into_owned();
+        match state {
+            Some(state) => (self.state, self.last_exit) = (Some(state.status), state.last_exit),
+            None => {
+                self.state =
+                    Some("not registered: run `clawkeep monitor install` once more".to_owned())
+            }
+        }
+    }
+
     fn look_at_program(&mut self, program: Option<&str>, context: &Context) {
         let Some(program) = program else { return };
-        let real = Path::new(program).canonicalize().ok();
+        let real = canonicalize(Path::new(program)).ok();
         let this = this_program(context.env.raw("PATH")).ok();
         self.program = Some(program.to_owned());
         self.program_exists = Some(real.is_some());
         self.program_is_this_one =
-            Some(real.is_some() && real == this.and_then(|this| this.canonicalize().ok()));
+            Some(real.is_some() && real == this.and_then(|this| canonicalize(this).ok()));
     }
 
     fn told(&self) -> String {
         let mut lines = Vec::new();
-        match self.unit {
+        match &self.unit {
             None => lines.push(
                 "Not installed. To have it started with your login: clawkeep monitor install"
                     .to_owned(),
@@ -165,7 +189,11 @@ impl Standing {
                 .map(|text| format!("  says: {text}")),
         );
         lines.extend(self.last_exit.as_ref().map(|exit| {
-            format!("  last run: {exit}; see: journalctl --user -n 20 -u clawkeep-watch")
+            let log = match self.log.as_str() {
+                "" => "journalctl --user -n 20 -u clawkeep-watch",
+                log => log,
+            };
+            format!("  last run: {exit}; see: {log}")
         }));
         if let Some(program) = &self.program {
             let how = match (self.program_exists, self.program_is_this_one) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::monitor::Found;
+use super::monitor::{Found, scheduler};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::unattended::own_file::{There, remove};
@@ -65,7 +65,15 @@ impl Uninstall {
                 context.layout.shorten_home(&found.agent.0)
             ));
         }
-        for (path, there) in [&found.service, &found.timer, &found.agent] {
+        if found.task.1.ours().is_some() {
+            scheduler(context).delete().map_err(not_stopped)?;
+            remove(&found.task.0)?;
+            said.push_str(&format!(
+                "Removed {}\n",
+                context.layout.shorten_home(&found.task.0)
+            ));
+        }
+        for (path, there) in [&found.service, &found.timer, &found.agent, &found.task] {
             if *there == There::Anothers {
                 let path = path.display();
                 context.ui.note(&format!(

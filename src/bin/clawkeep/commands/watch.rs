@@ -35,6 +35,9 @@ pub(crate) struct Watch {
     /// Send a message to everybody who would be told, say what came of it, and end
     #[arg(long, conflicts_with = "once")]
     test_notify: bool,
+    /// End when stdin ends
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
 }
 
 pub(crate) fn ahead(raw: &str) -> Result<i64, String> {
@@ -88,7 +91,7 @@ impl Watch {
         let done = if self.once {
             watcher.once(&wakes)
         } else {
-            watcher.run(&wakes)
+            watcher.run(&wakes, self.end_with_stdin)
         };
         watcher.flush();
         done

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clawkeep::audit::Head;
 use clawkeep::config::Layout;
 use clawkeep::domain::VaultId;
-use clawkeep::platform::{Access, FileError, create_private_dir, read_trusted, sync_file, syslog};
+use clawkeep::platform::{
+    Access, FileError, create_private_dir, persist, read_trusted, sync_file, syslog, temporary_in,
+};
 use clawkeep::vault::{UnlockedVault, Vault, VaultError};
 
 use super::{Context, PROGRAM};
@@ -153,8 +155,8 @@ fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
     use std::io::Write as _;
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir).map_err(std::io::Error::other)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let mut file = temporary_in(dir)?;
     writeln!(file, "{head}")?;
     sync_file(file.as_file())?;
-    file.persist(path).map(|_| ()).map_err(|error| error.error)
+    persist(file, path)
 }

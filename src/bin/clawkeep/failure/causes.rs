@@ -1,5 +1,8 @@
 //! What to do about each cause for which the system refuses something. The cause alone decides it, whatever was to be done.
 
+#[cfg(any(windows, test))]
+mod windows;
+
 use std::path::Path;
 
 use clawkeep::platform::{Attribute, Cause, Trust};
@@ -14,6 +17,14 @@ const OPEN_FILES: u64 = 1024;
 
 /// What to do about a cause.
 pub(crate) fn remedy_of(cause: &Cause) -> String {
+    #[cfg(windows)]
+    return windows::remedy_of(cause);
+    #[cfg(not(windows))]
+    remedy_on_unix(cause)
+}
+
+#[cfg_attr(windows, allow(dead_code, reason = "its commands are of Unix"))]
+fn remedy_on_unix(cause: &Cause) -> String {
     match cause {
         Cause::NoSpace {
             mount,

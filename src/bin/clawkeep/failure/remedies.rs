@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use clawkeep::domain::shell_quoted_path;
+use clawkeep::domain::shell_shown_path;
 use clawkeep::platform::{
     Cause, FileError, KeychainError, LockError, Permissions, SharedBy, SharedStorage, Trust,
 };
@@ -80,7 +80,12 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
     let place = match storage.by {
         SharedBy::Machines => "on a local disk",
         SharedBy::Windows => "on a disk of the Linux distribution",
+        SharedBy::Wsl => "on a drive of Windows",
         SharedBy::DockerDesktop => "on a named volume",
+    };
+    let mount = match cfg!(windows) {
+        true => "that share",
+        false => "that mount",
     };
     let way = match vault {
         Place::New => format!("Name a file {place}, with --vault FILE or CLAWKEEP_VAULT."),
@@ -89,7 +94,7 @@ pub(crate) fn shared_storage_remedy(storage: &SharedStorage, vault: Place) -> St
         ),
     };
     format!(
-        "{way} If only this system uses that mount, and no other path leads to it, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
+        "{way} If only this system uses {mount}, and no other path leads to it, set allow_shared_storage = true under [clawkeep] in clawkeep.toml."
     )
 }
 
@@ -305,14 +310,7 @@ pub(super) fn system_remedy(error: &SyncError) -> Option<String> {
 
 /// A path as a shell takes it.
 pub(super) fn quoted(path: &Path) -> String {
-    let Some(text) = path.to_str() else {
-        return shell_quoted_path(path);
-    };
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-~@:+,=".contains(c);
-    if text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    shell_shown_path(path)
 }
 
 pub(super) fn lock_remedy(error: &LockError) -> Option<String> {

@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 use clawkeep::audit::{Direction, Filter, KindFilter, Origin, Outcome};
-use clawkeep::domain::{AgentName, ProviderId, UnixMs};
+use clawkeep::domain::{AgentName, ProviderId, UnixMs, is_path};
 use clawkeep::vault::{Vault, VaultError};
 
 use super::notes::{tell_of_pruning, tell_of_unknown_names};
@@ -80,7 +80,7 @@ impl Whose {
             provider: provider.map(|provider| provider.as_str().to_owned()),
             // An agent without an id is known by its directory, which is no agent id.
             agent: self.agent.map(|raw| {
-                if raw.contains('/') {
+                if is_path(&raw) {
                     raw
                 } else {
                     AgentName::from_id(&raw).as_str().to_owned()

@@ -11,6 +11,7 @@ pub(crate) mod own_file;
 pub(crate) mod program;
 pub(crate) mod systemctl;
 pub(crate) mod systemd;
+pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 

@@ -40,7 +40,7 @@ pub(crate) fn look(path: &Path) -> There {
     let is_link = path.is_symlink(); // as a unit is masked, or kept elsewhere
     match read_regular(path, FILE_MAX) {
         Ok(Some(contents)) if !is_link => {
-            let text = String::from_utf8_lossy(&contents.bytes).into_owned();
+            let text = decoded(&contents.bytes);
             if text.lines().take(3).any(|line| line.contains(MARK)) {
                 There::Ours(text)
             } else {
@@ -51,14 +51,24 @@ pub(crate) fn look(path: &Path) -> There {
     }
 }
 
+/// The text of a file: UTF-8, or UTF-16 with a byte-order mark, as a task of Windows is.
+fn decoded(bytes: &[u8]) -> String {
+    let Some(units) = bytes.strip_prefix(&[0xff, 0xfe]) else {
+        return String::from_utf8_lossy(bytes).into_owned();
+    };
+    let (units, _) = units.as_chunks();
+    let units: Vec<u16> = units.iter().copied().map(u16::from_le_bytes).collect();
+    String::from_utf16_lossy(&units)
+}
+
 /// Writes one, whole.
-pub(crate) fn put(path: &Path, text: &str) -> Result<(), FileError> {
+pub(crate) fn put(path: &Path, text: impl AsRef<[u8]>) -> Result<(), FileError> {
     if let Some(dir) = path.parent() {
         create_private_dir(dir)?;
     }
     let mut temporary = OsString::from(path);
     temporary.push(".clawkeep-tmp");
-    replace_file(path, Path::new(&temporary), text.as_bytes())
+    replace_file(path, Path::new(&temporary), text.as_ref())
 }
 
 /// Removes one.

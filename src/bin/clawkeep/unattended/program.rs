@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use clawkeep::platform::{Access, check_trusted};
+use clawkeep::platform::{Access, canonicalize, check_trusted};
 
 /// What a build makes of a directory whose contents can be made again. Source: the Cache Directory Tagging Specification.
 const CACHE_TAG: &str = "CACHEDIR.TAG";
@@ -16,13 +16,13 @@ pub(crate) fn this_program(path: Option<&OsStr>) -> std::io::Result<PathBuf> {
     let mut named = dirs
         .filter(|dir| dir.is_absolute())
         .map(|dir| dir.join(&name));
-    let is_this = |program: &PathBuf| program.canonicalize().is_ok_and(|found| found == real);
+    let is_this = |program: &PathBuf| canonicalize(program).is_ok_and(|found| found == real);
     Ok(named.find(is_this).unwrap_or(real))
 }
 
 /// Why a program may not be there, or not be this one, for long.
 pub(crate) fn doubt(program: &Path) -> Option<String> {
-    let real = program.canonicalize();
+    let real = canonicalize(program);
     let Ok(real) = real else {
         return Some("is not there any more".to_owned());
     };

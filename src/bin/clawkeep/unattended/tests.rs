@@ -1,9 +1,12 @@
 //! What is written is read back as it was meant.
 
+use std::path::Path;
+
 use plist::Value;
 
 use super::launchd::Session;
-use super::{Job, Pace, cron, launchd, systemd};
+use super::own_file::{There, look, put};
+use super::{Job, Pace, cron, launchd, systemd, task};
 
 fn job(program: &str) -> Job {
     Job {
@@ -49,6 +52,79 @@ fn what_a_file_cannot_hold_is_objected_to() {
         "a line break in an option"
     );
     assert!(launchd::objection(&job("/plain/clawkeep")).is_some());
+    assert!(task::objection(&windows_job()).is_none());
+    for vault in [r"C:\%USERNAME%\v.db", r"C:\$(Arg0)\v.db", "C:\\a\nb"] {
+        let mut job = windows_job();
+        job.global.push(vault.into());
+        assert!(task::objection(&job).is_some(), "{vault}");
+    }
+}
+
+fn windows_job() -> Job {
+    Job {
+        program: r"C:\Program Files\R&D\clawkeep.exe".to_owned(),
+        global: vec!["--vault".into(), r"C:\Zoë's <v>\v.db".into()],
+        options: vec!["--refresh-ahead".to_owned(), "20m".to_owned()],
+        variables: vec![("CODEX_HOME".to_owned(), r"D:\a b\".into())],
+        pace: Pace::Always,
+    }
+}
+
+#[test]
+fn a_task_has_its_command_escaped_and_quoted() {
+    let log = Path::new(r"C:\Users\Zoë\clawkeep-watch.log");
+    let xml = task::xml(&windows_job(), "S-1-5-21-1-2-3-1001", log);
+    let element = |name: &str| {
+        let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap();
+        rest.split_once("</").unwrap().0
+    };
+    assert_eq!(
+        element("Command"),
+        r"&quot;C:\Program Files\R&amp;D\clawkeep.exe&quot;"
+    );
+    assert_eq!(
+        element("Arguments"),
+        r"monitor run-hidden --log C:\Users\Zoë\clawkeep-watch.log --set &quot;CODEX_HOME=D:\a b\\&quot; -- --vault &quot;C:\Zoë's &lt;v&gt;\v.db&quot; watch --refresh-ahead 20m --end-with-stdin"
+    );
+    assert_eq!(element("Interval"), "PT5M");
+    assert_eq!(element("ExecutionTimeLimit"), "PT0S");
+    assert_eq!(
+        task::program_of(&xml).as_deref(),
+        Some(windows_job().program.as_str())
+    );
+    // Each element that begins ends, in turn.
+    let mut open = Vec::new();
+    for tag in xml
+        .split('<')
+        .skip(1)
+        .map(|tag| tag.split_once('>').unwrap().0)
+    {
+        let name = tag.split_whitespace().next().unwrap();
+        match name.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name)),
+            None if name.starts_with(['?', '!']) => {}
+            None => open.push(name),
+        }
+    }
+    assert_eq!(open, [""; 0]);
+    let timed = Job {
+        pace: Pace::Timed,
+        ..windows_job()
+    };
+    let xml = task::xml(&timed, "S-1-5-21-1-2-3-1001", log);
+    assert!(xml.contains(" -- --quiet --vault "));
+    assert!(xml.contains(" watch --once --refresh-ahead 20m</Arguments>"));
+}
+
+#[test]
+fn the_file_of_a_task_is_known_as_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(task::FILE);
+    let xml = task::xml(&windows_job(), "S-1-5-21-1-2-3-1001", Path::new("log"));
+    put(&path, task::bytes(&xml)).unwrap();
+    assert_eq!(look(&path), There::Ours(xml));
+    put(&path, task::bytes("<Task/>")).unwrap();
+    assert_eq!(look(&path), There::Anothers);
 }
 
 /// Keys and types as launchd.plist(5) has them.

@@ -57,10 +57,7 @@ const BUSY_RETRY: Duration = Duration::from_secs(5);
 
 /// What ends a wait.
 #[derive(Debug)]
-#[cfg_attr(
-    not(unix),
-    allow(dead_code, reason = "signals ask for a reload and an end")
-)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "a signal asks for a reload"))]
 pub(crate) enum Wake {
     /// Something is in the inbox.
     Touched,
@@ -210,10 +207,18 @@ impl<'c> Watcher<'c> {
     }
 
     /// Watches until it is told to end. Only what keeps it from beginning is a failure.
-    pub(crate) fn run(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
+    pub(crate) fn run(
+        &mut self,
+        wakes: &Receiver<Wake>,
+        ends_with_stdin: bool,
+    ) -> Result<(), Failure> {
         let is_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
         service::listen(self.sender.clone(), &self.ending, is_terminal)
             .map_err(|error| no_thread(&error))?;
+        if ends_with_stdin {
+            service::end_with_stdin(self.sender.clone(), &self.ending)
+                .map_err(|error| no_thread(&error))?;
+        }
         self.arm();
         let mut before = self.before();
         let mut due = match self.first_pass(wakes) {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::Wake;
 
 /// A signal that comes so long after the first is another request.
-#[cfg(unix)]
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether it has been asked to end.
@@ -126,11 +125,38 @@ pub(crate) fn listen(
     clawkeep::platform::start_thread("signals", serve).map(drop)
 }
 
-#[cfg(not(unix))]
+/// Ends the watch when stdin ends, as it does when the process that started this one has ended.
+pub(crate) fn end_with_stdin(wake: Sender<Wake>, ending: &Ending) -> std::io::Result<()> {
+    let asked = Arc::clone(&ending.0);
+    let serve = move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()); // a failure ends it, too
+        asked.store(true, Ordering::SeqCst);
+        let _ = wake.send(Wake::End); // nobody listens where the watch has ended
+    };
+    clawkeep::platform::start_thread("stdin", serve).map(drop)
+}
+
+/// Turns console events into wakes that end the watch. A second event ends it at once.
+#[cfg(windows)]
 pub(crate) fn listen(
-    _wake: Sender<Wake>,
-    _ending: &Ending,
+    wake: Sender<Wake>,
+    ending: &Ending,
     _is_terminal: bool,
 ) -> std::io::Result<()> {
-    Ok(())
+    use std::time::Instant;
+    let asked = Arc::clone(&ending.0);
+    let mut events = crate::signals::Events::listen()?;
+    crate::signals::leave_to_caller();
+    let serve = move || {
+        let mut first = None;
+        loop {
+            events.wait();
+            asked.store(true, Ordering::SeqCst);
+            if first.get_or_insert_with(Instant::now).elapsed() >= AGAIN {
+                crate::signals::end_by_event();
+            }
+            let _ = wake.send(Wake::End); // nobody listens where the watch has ended
+        }
+    };
+    clawkeep::platform::start_thread("signals", serve).map(drop)
 }

@@ -12,8 +12,8 @@ use clawkeep::domain::{
 };
 use clawkeep::platform::openclaw::{STATE_DIR_NAME, openclaw_dir_of};
 use clawkeep::platform::{
-    Access, FileError, check_trusted, create_private_dir, exists, read_trusted, remove_if_present,
-    sync_file,
+    Access, FileError, check_trusted, create_private_dir, exists, persist, read_trusted,
+    remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
 };
 use clawkeep::sync::import::ImportFile;
 use clawkeep::sync::{Edited, Engine, SyncMode, queue_path};
@@ -332,7 +332,7 @@ fn copy_settings(context: &Context, name: &str, from: &Path, to: &Path) -> Resul
         // One that nothing has read since the gateway's directory came to be.
         Some(_) if name == "clawdbot.json" => {
             let aside = free_name(&target, BEFORE, context.clock.now());
-            std::fs::rename(&target, &aside).map_err(|source| cannot("rename", &target, source))?;
+            rename_durably(&target, &aside)?;
             let [target, aside] = [&target, &aside].map(|path| context.layout.shorten_home(path));
             context
                 .ui
@@ -350,17 +350,17 @@ fn copy_settings(context: &Context, name: &str, from: &Path, to: &Path) -> Resul
         }
         None => {}
     }
-    put(to, &target, &contents.bytes).map_err(|source| cannot("write", &target, source).into())
+    put(to, &target, &contents.bytes).map_err(|source| cannot("write", &target, source))?;
+    Ok(sync_dir(to)?)
 }
 
 /// Puts a file in place at once, durably.
 fn put(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
-    let mut draft = tempfile::NamedTempFile::new_in(dir)?;
+    let mut draft = temporary_in(dir)?;
     draft.write_all(bytes)?;
     sync_file(draft.as_file())?;
-    draft.persist(path)?;
-    sync_file(&std::fs::File::open(dir)?)
+    persist(draft, path)
 }
 
 fn cannot(action: &'static str, path: &Path, source: std::io::Error) -> FileError {

@@ -1,0 +1,314 @@
+//! A task of Windows' Task Scheduler, as text, and asking `schtasks.exe`. Sources: Microsoft's documentation, Task Scheduler Schema
+//! and schtasks commands.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use clawkeep::platform::{RunFault, all_output_within, output_within, system_program};
+use maud::html;
+
+use super::{EVERY_MINUTES, Job, MARK, Pace};
+
+/// The file from which the task is registered, in the data directory.
+pub(crate) const FILE: &str = "clawkeep-watch.xml";
+/// What the program writes on stderr, in the data directory.
+pub(crate) const LOG: &str = "clawkeep-watch.log";
+
+/// How long schtasks is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// More than it says of one task, in bytes.
+const ANSWER_MAX: usize = 1 << 20;
+/// Results of a last run that are no exit status: ready, running, not run yet. Source: Task Scheduler Error and Success Constants.
+const NO_EXITS: [&str; 3] = ["267008", "267009", "267011"];
+
+/// The name of the user's task. All users' tasks share one folder.
+pub(crate) fn name(uid: u32) -> String {
+    format!("clawkeep.watch.{uid}")
+}
+
+/// Why there can be no task.
+pub(crate) fn objection(job: &Job) -> Option<String> {
+    let mut texts = match job.texts() {
+        Ok(texts) => texts,
+        Err(word) => return Some(super::not_text("a task", word)),
+    };
+    texts.push(&job.program);
+    if texts.iter().any(|text| text.contains(char::is_control)) {
+        return Some(
+            "a task has no control characters, and a path that is handed on does".to_owned(),
+        );
+    }
+    // It replaces `%NAME%` by a variable, and `$(Arg0)` by an argument.
+    let is_replaced = |text: &&str| text.contains('%') || text.contains("$(");
+    texts.iter().any(is_replaced).then(|| {
+        "the Task Scheduler replaces % and $( in a command, and a path that is handed on has one"
+            .to_owned()
+    })
+}
+
+/// The task of the user with the security identifier `sid`: at logon, and again every few minutes where no instance runs. A pass that
+/// is due while the machine sleeps is made up for.
+pub(crate) fn xml(job: &Job, sid: &str, log: &Path) -> String {
+    let text = |text: &str| html! { (text) }.into_string();
+    let limit = match job.pace {
+        Pace::Always => "PT0S", // none
+        Pace::Timed => "PT10M",
+    };
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-16"?>
+<!-- {MARK}, which writes it anew. -->
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo>
+    <Description>clawkeep: keeps credentials in step and refreshed</Description>
+  </RegistrationInfo>
+  <Triggers>
+    <LogonTrigger>
+      <Enabled>true</Enabled>
+      <UserId>{sid}</UserId>
+    </LogonTrigger>
+    <TimeTrigger>
+      <Repetition>
+        <Interval>PT{EVERY_MINUTES}M</Interval>
+        <StopAtDurationEnd>false</StopAtDurationEnd>
+      </Repetition>
+      <StartBoundary>2026-01-01T00:00:00</StartBoundary>
+      <Enabled>true</Enabled>
+    </TimeTrigger>
+  </Triggers>
+  <Principals>
+    <Principal id="Author">
+      <UserId>{sid}</UserId>
+      <LogonType>InteractiveToken</LogonType>
+      <RunLevel>LeastPrivilege</RunLevel>
+    </Principal>
+  </Principals>
+  <Settings>
+    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+    <AllowHardTerminate>true</AllowHardTerminate>
+    <StartWhenAvailable>true</StartWhenAvailable>
+    <RunOnlyIfNetworkAvailable>false</RunOnlyIfNetworkAvailable>
+    <AllowStartOnDemand>true</AllowStartOnDemand>
+    <Enabled>true</Enabled>
+    <Hidden>false</Hidden>
+    <RunOnlyIfIdle>false</RunOnlyIfIdle>
+    <WakeToRun>false</WakeToRun>
+    <ExecutionTimeLimit>{limit}</ExecutionTimeLimit>
+    <Priority>7</Priority>
+  </Settings>
+  <Actions Context="Author">
+    <Exec>
+      <Command>{command}</Command>
+      <Arguments>{arguments}</Arguments>
+    </Exec>
+  </Actions>
+</Task>
+"#,
+        sid = text(sid),
+        command = text(&quoted(&job.program)),
+        arguments = text(&arguments(job, log)),
+    )
+}
+
+/// What the program is called with: `monitor run-hidden` runs it without a window and hands on variables, which a task has no place for.
+fn arguments(job: &Job, log: &Path) -> String {
+    let words = ["monitor", "run-hidden", "--log"].map(str::to_owned);
+    let log = [log.to_string_lossy().into_owned()];
+    let variables = job.variables.iter();
+    let variables = variables.flat_map(|(name, value)| {
+        [
+            "--set".to_owned(),
+            format!("{name}={}", value.to_string_lossy()),
+        ]
+    });
+    // Quietly, as by cron: the log grows by what is wrong alone.
+    let quiet = (job.pace == Pace::Timed).then(|| "--quiet".to_owned());
+    let own = job.words().map(|word| word.to_string_lossy().into_owned());
+    let end = (job.pace == Pace::Always).then(|| "--end-with-stdin".to_owned());
+    let all = words.into_iter().chain(log).chain(variables);
+    let all = all
+        .chain(["--".to_owned()])
+        .chain(quiet)
+        .chain(own)
+        .chain(end);
+    all.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word of a command line. Source: Microsoft's documentation, CommandLineToArgvW.
+fn quoted(word: &str) -> String {
+    if !word.is_empty() && !word.contains([' ', '\t', '"']) {
+        return word.to_owned();
+    }
+    let mut out = String::from('"');
+    let mut backslashes = 0;
+    for c in word.chars() {
+        if c == '"' {
+            out.push_str(&"\\".repeat(backslashes + 1));
+        }
+        backslashes = if c == '\\' { backslashes + 1 } else { 0 };
+        out.push(c);
+    }
+    out.push_str(&"\\".repeat(backslashes));
+    out.push('"');
+    out
+}
+
+/// The bytes of the file: schtasks reads UTF-16 with a byte-order mark, as it writes.
+pub(crate) fn bytes(xml: &str) -> Vec<u8> {
+    let units = std::iter::once(0xfeff).chain(xml.encode_utf16());
+    units.flat_map(u16::to_le_bytes).collect()
+}
+
+/// The program that a task of ours runs.
+pub(crate) fn program_of(xml: &str) -> Option<String> {
+    let (_, command) = xml.split_once("<Command>")?;
+    let (text, _) = command.split_once("</Command>")?;
+    let text = text.replace("&lt;", "<").replace("&gt;", ">");
+    let text = text.replace("&quot;", "\"").replace("&amp;", "&");
+    Some(text.trim_matches('"').to_owned())
+}
+
+/// What the Task Scheduler says of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// Whether it runs or waits, in the system's language.
+    pub(crate) status: String,
+    /// How it ended last, if it did not end well.
+    pub(crate) last_exit: Option<String>,
+}
+
+/// The Task Scheduler, asked through its program.
+pub(crate) struct Scheduler {
+    program: PathBuf,
+    task: String,
+}
+
+impl Scheduler {
+    /// `system_root` is the directory of Windows.
+    pub(crate) fn new(system_root: Option<&Path>, uid: u32) -> Self {
+        Self {
+            program: system_program("schtasks.exe", system_root),
+            task: name(uid),
+        }
+    }
+
+    /// The name of the task.
+    pub(crate) fn task(&self) -> &str {
+        &self.task
+    }
+
+    /// The command that registers the task from its file, for a person to type.
+    pub(crate) fn create_by_hand(&self, file: &Path) -> String {
+        let file = quoted(&file.to_string_lossy());
+        format!("schtasks /Create /TN {} /XML {file} /F", self.task)
+    }
+
+    /// Registers the task from its file, in place of an earlier one.
+    pub(crate) fn create(&self, file: &Path) -> Result<(), String> {
+        self.order(
+            "/Create",
+            &["/XML".as_ref(), file.as_os_str(), "/F".as_ref()],
+        )
+    }
+
+    /// Starts the task now.
+    pub(crate) fn run(&self) -> Result<(), String> {
+        self.order("/Run", &[])
+    }
+
+    /// Ends and removes the task. That there is none is no failure.
+    pub(crate) fn delete(&self) -> Result<(), String> {
+        if self.state().is_none() {
+            return Ok(());
+        }
+        // The program notices, and ends after a refresh that is under way. One that does not run is an error.
+        let _ = self.order("/End", &[]);
+        self.order("/Delete", &["/F".as_ref()])
+    }
+
+    /// The state of the task, if it is registered.
+    pub(crate) fn state(&self) -> Option<State> {
+        let words = ["/V", "/FO", "CSV", "/NH"].map(OsStr::new);
+        let answer = output_within(self.command("/Query", &words), ANSWER_MAX, PATIENCE).ok()?;
+        answer.status.success().then(|| state_in(&answer.bytes))?
+    }
+
+    fn order(&self, what: &str, more: &[&OsStr]) -> Result<(), String> {
+        match all_output_within(self.command(what, more), ANSWER_MAX, PATIENCE) {
+            Ok(answer) if answer.status.success() => Ok(()),
+            Ok(answer) => Err(format!(
+                "schtasks {what} failed: {}",
+                String::from_utf8_lossy(&answer.bytes).trim()
+            )),
+            Err(RunFault::NotRun(std::io::ErrorKind::NotFound)) => {
+                Err(format!("there is no {}", self.program.display()))
+            }
+            Err(fault) => Err(format!("schtasks {what}: {fault}")),
+        }
+    }
+
+    fn command(&self, what: &str, more: &[&OsStr]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args([what, "/TN", &self.task]).args(more);
+        command
+    }
+}
+
+/// What the rows of a query say, of which there is one for each trigger. Columns have fixed places, and names in the system's language.
+fn state_in(rows: &[u8]) -> Option<State> {
+    const STATUS: usize = 3;
+    const LAST_RESULT: usize = 6;
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(rows);
+    let mut row = csv::ByteRecord::new();
+    let _ = reader.read_byte_record(&mut row); // what is no row has no fields
+    let field = |at| {
+        row.get(at)
+            .map(|field| String::from_utf8_lossy(field).into_owned())
+    };
+    let last = field(LAST_RESULT).filter(|last| last != "0" && !NO_EXITS.contains(&last.as_str()));
+    Some(State {
+        status: field(STATUS)?,
+        last_exit: last,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_quoted_as_windows_reads_it() {
+        for (word, want) in [
+            ("watch", "watch"),
+            (r"C:\a\b", r"C:\a\b"),
+            (r"C:\a b\", r#""C:\a b\\""#),
+            (r#"a"b\"#, r#""a\"b\\""#),
+            (r#"a\"b"#, r#""a\\\"b""#),
+            ("", r#""""#),
+        ] {
+            assert_eq!(quoted(word), want, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_utf_16_with_a_mark() {
+        assert_eq!(bytes("ä<"), [0xff, 0xfe, 0xe4, 0, b'<', 0]);
+    }
+
+    #[test]
+    fn a_query_is_read_by_its_columns() {
+        let rows = b"\"PC\",\"\\clawkeep.watch.1001\",\"N/A\",\"Wird ausgef\x81hrt\",\"Interactive only\",\"29.11.2026 22:00:00\",\"75\",\"PC\\ana\"\r\n";
+        let state = state_in(rows).unwrap();
+        assert_eq!(state.status, "Wird ausgef\u{fffd}hrt");
+        assert_eq!(state.last_exit.as_deref(), Some("75"));
+        let rows = b"\"PC\",\"t\",\"N/A\",\"Running\",\"I\",\"d\",\"267009\"\r\n";
+        assert_eq!(state_in(rows).unwrap().last_exit, None);
+        assert_eq!(state_in(b""), None);
+    }
+}

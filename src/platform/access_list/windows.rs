@@ -1,0 +1,93 @@
+//! Reading and setting access-control lists.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use windows_permissions::constants::{SeObjectType, SecurityInformation};
+use windows_permissions::utilities::current_process_sid;
+use windows_permissions::wrappers::{
+    ConvertSecurityDescriptorToStringSecurityDescriptor,
+    ConvertStringSecurityDescriptorToSecurityDescriptor, GetNamedSecurityInfo,
+    SetNamedSecurityInfo,
+};
+use windows_permissions::{LocalBox, SecurityDescriptor};
+
+use super::{AccessList, private_list};
+
+impl AccessList {
+    /// Of what is at a path; links are followed.
+    ///
+    /// # Errors
+    /// When nothing is there, or the system refuses.
+    pub(in crate::platform) fn of(path: &Path) -> io::Result<Self> {
+        read(GetNamedSecurityInfo(
+            path,
+            SeObjectType::SE_FILE_OBJECT,
+            parts(),
+        )?)
+    }
+}
+
+fn parts() -> SecurityInformation {
+    SecurityInformation::Owner | SecurityInformation::Dacl
+}
+
+fn read(descriptor: LocalBox<SecurityDescriptor>) -> io::Result<AccessList> {
+    let text = ConvertSecurityDescriptorToStringSecurityDescriptor(&descriptor, parts())?;
+    let text = text.to_string_lossy();
+    AccessList::parse(&text).ok_or_else(|| {
+        let what = format!("its access-control list is not understood: {text}");
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    })
+}
+
+/// The identifier of the user that this process runs as.
+///
+/// # Errors
+/// When the system does not tell.
+pub(in crate::platform) fn this_user() -> io::Result<&'static str> {
+    static USER: OnceLock<String> = OnceLock::new();
+    if let Some(user) = USER.get() {
+        return Ok(user);
+    }
+    let user = current_process_sid()?.to_string();
+    Ok(USER.get_or_init(|| user))
+}
+
+/// Leaves a file or directory to this user, the system and its administrators. What is made in the directory from then on
+/// inherits that.
+///
+/// # Errors
+/// When the system refuses.
+pub(in crate::platform) fn make_private(path: &Path, is_dir: bool) -> io::Result<()> {
+    let list = private_list(this_user()?, is_dir);
+    let descriptor = ConvertStringSecurityDescriptorToSecurityDescriptor(OsStr::new(&list))?;
+    let what = SecurityInformation::Dacl | SecurityInformation::ProtectedDacl;
+    let kind = SeObjectType::SE_FILE_OBJECT;
+    SetNamedSecurityInfo(path, kind, what, None, None, descriptor.dacl(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rights;
+    use super::*;
+
+    #[test]
+    fn what_is_made_private_is_and_so_is_what_is_made_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("own");
+        std::fs::create_dir(&own).unwrap();
+        make_private(&own, true).unwrap();
+        let (inherited, set) = (own.join("inherited"), dir.path().join("set"));
+        std::fs::write(&inherited, "x").unwrap();
+        std::fs::write(&set, "x").unwrap();
+        make_private(&set, false).unwrap();
+        for path in [&own, &inherited, &set] {
+            let list = AccessList::of(path).unwrap();
+            let others = list.others(this_user().unwrap(), rights::READ | rights::WRITE);
+            assert!(others.is_empty(), "{}: {others:?}", path.display());
+        }
+    }
+}
