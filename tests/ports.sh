@@ -100,8 +100,9 @@ need_wine() { need wine64; }
 build() {
     local lean=(-Zbuild-std --locked --target x86_64-pc-windows-gnu)
     cargo build "${lean[@]}" --bins &&
-        cargo test "${lean[@]}" --no-run --lib --bins --test it --message-format=json |
-        sed -n 's/.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
+        cargo test "${lean[@]}" --no-run --lib --bins --test it \
+            --message-format=json-render-diagnostics |
+        sed -n 's/.*"test":true.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
 }
 # Wine with a prefix of its own. Nothing of the user's reaches it.
 begin_wine() {

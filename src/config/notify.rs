@@ -402,12 +402,14 @@ mod tests {
     #[test]
     fn what_is_set_is_read() {
         assert_eq!(parse(""), Ok(NotifySettings::default()));
-        let set = parse(
+        let absolute = |path| [if cfg!(windows) { "C:" } else { "" }, path].concat();
+        let (token, url) = (absolute("/run/t"), absolute("/run/u"));
+        let set = parse(&format!(
             "[notify]\nrepeat = \"never\"\nahead = \"30d\"\noverdue = \"3d\"\ndesktop = true\n\
-             [notify.ntfy]\nurl = \"https://ntfy.example/topic\"\ntoken_file = \"/run/t\"\n\
-             [notify.webhook.team]\nurl_file = \"/run/u\"\nformat = \"slack\"\n\
+             [notify.ntfy]\nurl = \"https://ntfy.example/topic\"\ntoken_file = \"{token}\"\n\
+             [notify.webhook.team]\nurl_file = \"{url}\"\nformat = \"slack\"\n\
              [notify.command.mail]\nrun = [\"/usr/bin/x\", \"-a\"]\n",
-        )
+        ))
         .unwrap();
         assert_eq!(
             (set.repeat_ms, set.ahead_ms, set.overdue_ms),
@@ -422,7 +424,7 @@ mod tests {
         let Channel::Webhook(web, BodyFormat::Slack) = &set.targets[2].channel else {
             panic!("{set:?}");
         };
-        assert_eq!(web.address, Address::InFile("/run/u".into()));
+        assert_eq!(web.address, Address::InFile(url.into()));
         assert!(!format!("{set:?}").contains("topic"), "{set:?}");
     }
 

@@ -462,8 +462,13 @@ mod tests {
         ] {
             assert_eq!(modes(all, agent), want, "{agent}");
         }
-        let by_dir = parse("[agents.\"/srv/agent/\"]\nexport = \"off\"").unwrap();
-        let dir = AgentName::from_dir(Path::new("/srv/agent"));
+        let dir = if cfg!(windows) {
+            "C:/srv/agent"
+        } else {
+            "/srv/agent"
+        };
+        let by_dir = parse(&format!("[agents.\"{dir}/\"]\nexport = \"off\"")).unwrap();
+        let dir = AgentName::from_dir(Path::new(dir));
         assert_eq!(by_dir.export_of(&dir), ExportMode::Off);
         assert!(ExportMode::File > ExportMode::Runtime && ExportMode::Runtime > ExportMode::Off);
     }

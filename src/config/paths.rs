@@ -432,22 +432,42 @@ fn without_dots(path: &Path) -> PathBuf {
 mod windows_tests;
 
 #[cfg(test)]
-#[cfg(unix)]
 mod tests {
     use super::*;
 
     const VAULT: VaultId = VaultId([0xab; 16]);
+
+    /// A path as this system has it: an absolute one of Windows has a drive.
+    fn at(path: &str) -> PathBuf {
+        if cfg!(windows) && path.starts_with('/') {
+            return format!("C:{path}").into();
+        }
+        path.into()
+    }
+
+    /// The variables, `HOME` by the name that it has on this system. Values are paths as [`at`] takes them.
+    fn env(pairs: &[(&str, &str)]) -> Env {
+        let value = |path: &str| at(path).into_os_string();
+        Env::from_pairs(pairs.iter().map(|(name, path)| {
+            let name = match *name {
+                "HOME" if cfg!(windows) => "USERPROFILE",
+                name => name,
+            };
+            (name.into(), value(path))
+        }))
+    }
+
+    fn resolve(env: &Env) -> Result<Layout, PathError> {
+        Layout::resolve(env, &Overrides::default(), &at("/work"))
+    }
 
     fn layout(pairs: &[(&str, &str)]) -> Layout {
         layout_with(pairs, &Overrides::default())
     }
 
     fn layout_with(pairs: &[(&str, &str)], overrides: &Overrides) -> Layout {
-        let pairs = [("HOME", "/home/ana")]
-            .iter()
-            .chain(pairs)
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Layout::resolve(&Env::from_pairs(pairs), overrides, Path::new("/work")).unwrap()
+        let pairs = [&[("HOME", "/home/ana")][..], pairs].concat();
+        Layout::resolve(&env(&pairs), overrides, &at("/work")).unwrap()
     }
 
     #[test]
@@ -457,7 +477,7 @@ mod tests {
             ("XDG_CONFIG_HOME", "relative"),
             ("CODEX_HOME", ""),
         ]);
-        let data = Path::new("/home/ana/.local/share/clawkeep");
+        let data = at("/home/ana/.local/share/clawkeep");
         assert_eq!(layout.state_dir, data);
         assert_eq!(layout.config_file, data.join("clawdbot.json"));
         assert_eq!(layout.vault_file, data.join("vault.db"));
@@ -465,19 +485,16 @@ mod tests {
         assert_eq!(layout.oauth_file(), data.join("credentials/oauth.json"));
         assert_eq!(
             layout.claude_code_file,
-            Path::new("/home/ana/.claude/.credentials.json")
+            at("/home/ana/.claude/.credentials.json")
         );
-        assert_eq!(layout.codex_file, Path::new("/home/ana/.codex/auth.json"));
+        assert_eq!(layout.codex_file, at("/home/ana/.codex/auth.json"));
         let id = "ab".repeat(16);
-        assert_eq!(
-            layout.key_file_dir(),
-            Path::new("/home/ana/.config/clawkeep")
-        );
+        assert_eq!(layout.key_file_dir(), at("/home/ana/.config/clawkeep"));
         assert_eq!(layout.named_key_file(), None);
         assert_eq!(layout.credential_key_file(), None);
         assert_eq!(
             layout.head_file(VAULT),
-            Path::new(&format!("/home/ana/.local/state/clawkeep/heads/{id}"))
+            at(&format!("/home/ana/.local/state/clawkeep/heads/{id}"))
         );
     }
 
@@ -489,19 +506,19 @@ mod tests {
             ("CLAWKEEP_VAULT", "v.db"),
         ];
         let from_env = layout(&pairs);
-        assert_eq!(from_env.state_dir, Path::new("/home/ana/two"));
-        assert_eq!(from_env.vault_file, Path::new("/work/v.db"));
+        assert_eq!(from_env.state_dir, at("/home/ana/two"));
+        assert_eq!(from_env.vault_file, at("/work/v.db"));
         let overrides = Overrides {
             state_dir: Some("state".into()),
             vault: Some("~/v".into()),
             ..Overrides::default()
         };
         let from_flags = layout_with(&pairs, &overrides);
-        assert_eq!(from_flags.state_dir, Path::new("/work/state"));
-        assert_eq!(from_flags.vault_file, Path::new("/home/ana/v"));
+        assert_eq!(from_flags.state_dir, at("/work/state"));
+        assert_eq!(from_flags.vault_file, at("/home/ana/v"));
         assert_eq!(
             layout(&[("CLAWDIS_STATE_DIR", "/other")]).state_dir,
-            Path::new("/other")
+            at("/other")
         );
     }
 
@@ -513,14 +530,12 @@ mod tests {
             ("CLAWKEEP_VAULT", "/v "),
             ("CLAWKEEP_KEY_FILE", "/k "),
         ];
-        let env = Env::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
         for (is_stand_in, state_dir) in [(false, "/s "), (true, "/s")] {
-            let env = env.clone().of_stand_in(is_stand_in);
-            let layout = Layout::resolve(&env, &Overrides::default(), Path::new("/work")).unwrap();
-            assert_eq!(layout.home.as_os_str(), "/home/ana ");
-            assert_eq!(layout.state_dir.as_os_str(), state_dir);
-            assert_eq!(layout.vault_file.as_os_str(), "/v ");
-            assert_eq!(layout.named_key_file().unwrap().as_os_str(), "/k ");
+            let layout = resolve(&env(&pairs).of_stand_in(is_stand_in)).unwrap();
+            assert_eq!(layout.home, at("/home/ana "));
+            assert_eq!(layout.state_dir, at(state_dir));
+            assert_eq!(layout.vault_file, at("/v "));
+            assert_eq!(layout.named_key_file(), Some(&*at("/k ")));
         }
     }
 
@@ -531,13 +546,12 @@ mod tests {
             ("CLAWKEEP_KEY_FILE", "~/k"),
             ("XDG_CONFIG_HOME", "/x"),
         ]);
-        assert_eq!(layout.named_key_file(), Some(Path::new("/home/ana/k")));
-        let credential = layout.credential_key_file();
+        assert_eq!(layout.named_key_file(), Some(&*at("/home/ana/k")));
         assert_eq!(
-            credential.as_deref(),
-            Some(Path::new("/run/c/clawkeep.key"))
+            layout.credential_key_file(),
+            Some(at("/run/c/clawkeep.key"))
         );
-        assert_eq!(layout.key_file_dir(), Path::new("/x/clawkeep"));
+        assert_eq!(layout.key_file_dir(), at("/x/clawkeep"));
     }
 
     #[test]
@@ -556,8 +570,7 @@ mod tests {
             ("XDG_DATA_HOME", "/d"),
             ("OPENAI_API_KEY", "sk-secret"),
         ];
-        let env = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let handed = layout(&pairs).variables(&Env::from_pairs(env));
+        let handed = layout(&pairs).variables(&env(&pairs));
         let expected = [
             ("CLAWDBOT_STATE_DIR", "/home/ana/.clawdbot"),
             ("PI_CODING_AGENT_DIR", "/home/ana/pi"),
@@ -568,9 +581,10 @@ mod tests {
             ("XDG_STATE_HOME", "/s"),
             ("XDG_DATA_HOME", "/d"),
         ];
-        assert_eq!(handed, expected.map(|(name, path)| (name, path.into())));
+        assert_eq!(handed, expected.map(|(name, path)| (name, at(path))));
     }
 
+    #[cfg(unix)] // the tilde
     #[test]
     fn home_is_written_as_a_tilde_only_where_it_is_home() {
         let layout = layout(&[]);
@@ -579,43 +593,39 @@ mod tests {
             ("/home/ana/a/b", "~/a/b"),
             ("/home/anabel/a", "/home/anabel/a"),
         ] {
-            assert_eq!(layout.shorten_home(Path::new(path)), want);
+            assert_eq!(layout.shorten_home(&at(path)), want);
         }
     }
 
     #[test]
     fn without_a_home_the_error_says_what_to_do() {
-        let resolve = |env: &Env| Layout::resolve(env, &Overrides::default(), Path::new("/work"));
         assert_eq!(resolve(&Env::default()), Err(PathError::NoHome));
-        assert!(PathError::NoHome.to_string().contains("Set HOME"));
-        let homeless = |account: &str| Env::default().with_account_home(Some(account.into()));
+        assert!(
+            PathError::NoHome
+                .to_string()
+                .contains(" to a directory of yours")
+        );
+        let homeless = |account: &str| Env::default().with_account_home(Some(at(account)));
         let of_account = resolve(&homeless("/home/ana")).unwrap();
         assert_eq!(
             (of_account.home, of_account.has_home),
-            ("/home/ana".into(), true)
+            (at("/home/ana"), true)
         );
         for none in ["", "ana"] {
             assert_eq!(resolve(&homeless(none)), Err(PathError::NoHome), "{none:?}");
         }
-        let relative = Env::from_pairs([("HOME".to_owned(), "ana".to_owned())]);
         assert_eq!(
-            resolve(&relative),
+            resolve(&env(&[("HOME", "ana")])),
             Err(PathError::RelativeHome("ana".into()))
         );
         // A state directory that is named stands in for it; one that is in the home directory cannot.
-        let named = |dir: &str| {
-            let env = Env::from_pairs([("CLAWDBOT_STATE_DIR", dir)]);
-            resolve(&env)
-        };
+        let named = |dir: &str| resolve(&env(&[("CLAWDBOT_STATE_DIR", dir)]));
         let layout = named("data").unwrap();
         assert_eq!(
             (layout.has_home, &*layout.home),
-            (false, Path::new("/work/data"))
+            (false, &*at("/work/data"))
         );
-        assert_eq!(
-            layout.key_file_dir(),
-            Path::new("/work/data/.config/clawkeep")
-        );
+        assert_eq!(layout.key_file_dir(), at("/work/data/.config/clawkeep"));
         assert_eq!(named("~/data"), Err(PathError::NoHome));
     }
 }

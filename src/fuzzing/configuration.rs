@@ -272,7 +272,7 @@ pub fn own_settings(data: &[u8]) {
     assert!(settings.retention_ms.is_none_or(|ms| bounds.contains(&ms)));
     let now = UnixMs(1_800_000_000_000);
     assert!(settings.prune_before(now).is_none_or(|before| before < now));
-    assert!(settings.syslog.is_none_or(|socket| socket.is_absolute()));
+    assert!(settings.syslog.is_none_or(|socket| socket.has_root()));
     for target in &settings.notify.targets {
         assert!(!target.name.contains(char::is_control) && target.name.len() < 64);
         if let Channel::Webhook(web, _) | Channel::Ntfy(web) = &target.channel

@@ -131,6 +131,9 @@ pub enum Unreachable {
     /// No program on the session bus keeps secrets, and none is started for it.
     #[error("no program on the session bus keeps secrets: {0}")]
     NoService(Reason),
+    /// The user turned the keychain off.
+    #[error("it is turned off by CLAWKEEP_KEYCHAIN")]
+    TurnedOff,
     /// Anything else.
     #[error("{0}")]
     Other(Reason),
@@ -161,9 +164,14 @@ impl std::error::Error for Reason {}
 pub enum SessionBus {
     /// It may: ask it. Its address is found by zbus, in the process's own environment.
     Present,
-    /// It cannot: answer [`KeychainError::Unreachable`] without looking further.
+    /// It cannot: answer [`KeychainError::Unreachable`] without looking further, on every system.
     Absent,
+    /// The user turned the keychain off ([`KEYCHAIN_VARIABLE`]).
+    TurnedOff,
 }
+
+/// The variable that turns the keychain off, where it is `off`.
+pub const KEYCHAIN_VARIABLE: &str = "CLAWKEEP_KEYCHAIN";
 
 /// The variable with the address of the session bus. Source: D-Bus Specification.
 pub const BUS_VARIABLE: &str = "DBUS_SESSION_BUS_ADDRESS";
@@ -235,8 +243,8 @@ impl Worker {
 }
 
 impl SystemKeychain {
-    /// A keychain whose every call ends by `deadline` (normally [`DEADLINE`]). `bus` means nothing on macOS and
-    /// Windows, whose keychains need no bus. Nothing is opened yet.
+    /// A keychain whose every call ends by `deadline` (normally [`DEADLINE`]). Without a `bus` it is not asked,
+    /// also on macOS and Windows, whose keychains need none. Nothing is opened yet.
     #[must_use]
     pub const fn new(deadline: Duration, bus: SessionBus) -> Self {
         Self {
@@ -249,7 +257,7 @@ impl SystemKeychain {
     /// Begins to connect, for a call that is likely to come: most of a call's time goes into agreeing on a session key,
     /// which needs to know nothing of the item. Asks for nothing, and says nothing if it fails: the call then will.
     pub fn warm_up(&self) {
-        if self.is_reachable()
+        if self.why_unreachable().is_none()
             && let Ok(worker) = Worker::start()
             && let Ok(mut warm) = self.warm.lock()
         {
@@ -257,8 +265,13 @@ impl SystemKeychain {
         }
     }
 
-    fn is_reachable(&self) -> bool {
-        !system::NEEDS_SESSION_BUS || self.bus.is_reachable()
+    /// Why the keychain is not asked at all.
+    fn why_unreachable(&self) -> Option<Unreachable> {
+        match self.bus {
+            SessionBus::TurnedOff => Some(Unreachable::TurnedOff),
+            SessionBus::Present if !system::NEEDS_SESSION_BUS || self.bus.is_reachable() => None,
+            SessionBus::Present | SessionBus::Absent => Some(Unreachable::NoBus),
+        }
     }
 
     /// Does `work` on the item of `account`; an answer that nobody waits for any more goes to `too_late`.
@@ -268,8 +281,8 @@ impl SystemKeychain {
         work: impl FnOnce(&Item) -> Result<T, KeychainError> + Send + 'static,
         too_late: impl FnOnce(&Item, T) + Send + 'static,
     ) -> Result<T, KeychainError> {
-        if !self.is_reachable() {
-            return Err(KeychainError::Unreachable(Unreachable::NoBus));
+        if let Some(why) = self.why_unreachable() {
+            return Err(KeychainError::Unreachable(why));
         }
         // Without a buffer, sending succeeds only if the answer was received: the two sides cannot disagree on that.
         let (sender, answer) = mpsc::sync_channel(0);
@@ -425,6 +438,19 @@ mod tests {
             "nonsense",
         ] {
             assert_eq!(at(bus), SessionBus::Present, "{bus}");
+        }
+    }
+
+    #[test]
+    fn a_keychain_without_a_bus_or_turned_off_is_not_asked_on_any_system() {
+        for (bus, why) in [
+            (SessionBus::Absent, Unreachable::NoBus),
+            (SessionBus::TurnedOff, Unreachable::TurnedOff),
+        ] {
+            let keychain = SystemKeychain::new(DEADLINE, bus);
+            let error = KeychainError::Unreachable(why);
+            assert_eq!(keychain.get("account"), Err(error.clone()));
+            assert_eq!(keychain.set("account", b"secret"), Err(error));
         }
     }
 

@@ -8,7 +8,6 @@ use crate::support::home::{HOUR, Home, STORE, now_ms};
 use crate::support::provider::Provider;
 #[cfg(unix)]
 use crate::support::terminal::Terminal;
-#[cfg(unix)]
 use crate::support::watch::Watch;
 
 const OPENCODE: &str = ".local/share/opencode/auth.json";
@@ -443,7 +442,6 @@ fn a_backup_keeps_whose_a_login_is() {
     home.assert_sound();
 }
 
-#[cfg(unix)]
 #[test]
 fn watch_follows_the_owners_file() {
     let (home, _provider) = home();

@@ -605,7 +605,6 @@ fn is_opened_alone(home: &Home) -> bool {
     with_file(&copy, PHRASE_FILE, &["audit", "verify"]).status == 0
 }
 
-#[cfg(unix)]
 #[test]
 fn a_removed_key_opens_no_copy_of_the_file_alone() {
     let home = home();
@@ -631,7 +630,6 @@ fn a_removed_key_opens_no_copy_of_the_file_alone() {
 }
 
 /// A recovery code, a restore and a renewal of everything, beside a watcher.
-#[cfg(unix)]
 #[test]
 fn every_change_of_keys_reaches_the_file_itself() {
     let home = home();

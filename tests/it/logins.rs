@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 
 use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, now_ms};
-#[cfg(unix)]
 use crate::support::watch::Watch;
 
 const ID: &str = "anthropic:claude-cli";
@@ -469,7 +468,6 @@ fn a_codex_login_of_another_account_is_announced() {
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn watch_follows_a_logout_and_the_next_login() {
     let home = Home::with_claude("sk-test-claude-1", 240);

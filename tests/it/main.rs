@@ -22,34 +22,18 @@ mod auth_commands;
 mod backup;
 mod bad_input;
 mod borrowed;
-#[cfg(target_os = "linux")]
-mod causes;
 mod completions;
 mod damaged_files;
 mod damaged_vault;
 mod doctor;
 mod entries;
 mod environment;
-#[cfg(unix)]
-mod examples;
-#[cfg(unix)]
-mod export_modes;
 mod exports;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod faults;
 mod first_key;
 mod first_run;
 mod gateway;
-#[cfg(unix)]
-mod guide;
 mod hand_out;
-#[cfg(unix)]
-mod hardening;
-#[cfg(unix)]
-mod hidden_prompts;
 mod homes;
-#[cfg(unix)]
-mod key_variables;
 mod keychain;
 mod keys;
 mod keys_killed;
@@ -63,48 +47,26 @@ mod login;
 mod logins;
 mod manual;
 mod many_agents;
-#[cfg(target_os = "linux")]
-mod monitor;
 mod one_damaged_row;
-#[cfg(unix)]
 mod openclaw_guard;
-#[cfg(unix)]
-mod passphrase_files;
 mod paths_outside;
-#[cfg(unix)]
-mod permissions;
-#[cfg(unix)]
-mod progress;
 mod promises;
-#[cfg(unix)]
-mod prompts;
-#[cfg(target_os = "linux")]
-mod read_only;
 mod record;
 mod record_library;
 mod refresh;
 mod refresh_faults;
 mod refresh_shared;
-#[cfg(unix)]
-mod remedies;
 mod repairs;
 mod secret_args;
 mod secret_service_vault;
 mod secretref;
 mod shown;
-#[cfg(unix)]
-mod stand_in;
-#[cfg(target_os = "linux")]
-mod storage;
 mod support;
 mod tamper;
 mod tamper_record;
 mod tamper_rows;
-#[cfg(unix)]
 mod terminal;
 mod together;
-#[cfg(target_os = "linux")]
-mod trust;
 mod two_writers;
 mod undone;
 mod upgrade;
@@ -112,5 +74,35 @@ mod upgrade_forged;
 mod vault_home;
 mod vectors;
 mod versions;
-#[cfg(unix)]
 mod watch;
+
+cfg_if::cfg_if! {
+    if #[cfg(unix)] {
+        // Terminals, signals, modes, links, shell scripts.
+        mod examples;
+        mod export_modes;
+        mod guide;
+        mod hardening;
+        mod hidden_prompts;
+        mod key_variables;
+        mod passphrase_files;
+        mod permissions;
+        mod progress;
+        mod prompts;
+        mod remedies;
+        mod stand_in;
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        // Mounts, attributes, namespaces, systemd, system calls.
+        mod causes;
+        #[cfg(target_arch = "x86_64")]
+        mod faults;
+        mod monitor;
+        mod read_only;
+        mod storage;
+        mod trust;
+    }
+}

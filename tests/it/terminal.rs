@@ -30,20 +30,33 @@ fn a_reader_that_goes_away_is_no_failure() {
         let unverified = "Unverified; see: clawkeep audit verify\n";
         let said = run.stderr.strip_prefix(unverified).unwrap_or(&run.stderr);
         assert_eq!((run.status, said), (0, ""), "{args:?}");
-        // No stdout at all.
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", "exec \"$0\" \"$@\" >&-"])
-            .arg(home.command(&[]).get_program())
-            .args(args)
-            .env_clear()
-            .env("HOME", home.path())
-            .current_dir(home.path());
-        let run = Run::from(command.output().unwrap());
-        let said = run.stderr.strip_prefix(unverified).unwrap_or(&run.stderr);
-        assert_eq!((run.status, said), (0, ""), "{args:?}");
+        #[cfg(unix)]
+        assert_eq!(without_stdout(&home, args), (0, String::new()), "{args:?}");
     }
-    // A disk that is full is one: the answer was asked for.
+}
+
+/// How a run ends that has no stdout at all, and what it says.
+#[cfg(unix)] // a shell that closes it
+fn without_stdout(home: &Home, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec \"$0\" \"$@\" >&-"])
+        .arg(home.command(&[]).get_program())
+        .args(args)
+        .env_clear()
+        .env("HOME", home.path())
+        .current_dir(home.path());
+    let run = Run::from(command.output().unwrap());
+    let unverified = "Unverified; see: clawkeep audit verify\n";
+    let said = run.stderr.strip_prefix(unverified).unwrap_or(&run.stderr);
+    (run.status, said.to_owned())
+}
+
+/// The answer was asked for.
+#[cfg(unix)] // /dev/full
+#[test]
+fn a_disk_that_is_full_is_a_failure() {
+    let home = home_with_vault();
     let mut command = home.command(HISTORY);
     command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
     refused(
@@ -54,6 +67,7 @@ fn a_reader_that_goes_away_is_no_failure() {
     );
 }
 
+#[cfg(unix)] // /dev/full
 #[test]
 fn a_full_device_fails_what_is_written_there() {
     let home = home_with_vault();
@@ -91,6 +105,7 @@ fn a_full_device_fails_what_is_written_there() {
 }
 
 /// Runs on a terminal of its own, as `script` makes one: what it showed, stdout and stderr together.
+#[cfg(unix)]
 fn on_a_terminal(home: &Home, args: &str, variables: &[(&str, &str)]) -> String {
     let line = format!("{} {args}", home.command(&[]).get_program().display());
     let mut command = Command::new("script");
@@ -110,6 +125,7 @@ fn on_a_terminal(home: &Home, args: &str, variables: &[(&str, &str)]) -> String 
     String::from_utf8(output.stdout).unwrap()
 }
 
+#[cfg(unix)] // a terminal
 #[test]
 fn colour_is_for_terminals_that_want_it() {
     let home = home_with_vault();
@@ -233,7 +249,7 @@ fn help_and_version_are_answers() {
         assert!(run.stdout.len() > 8, "{args:?}");
         // Nor is anything needed for them.
         let mut command = home.command(args);
-        command.env_remove("HOME");
+        command.env_remove("HOME").env_remove("USERPROFILE");
         assert_eq!(
             Run::from(command.output().unwrap()).exits(0).stdout,
             run.stdout

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::killed::{Ended, STEPS, kill_at};
 use super::support::home::{Home, STORE, VAULT};
-#[cfg(unix)]
 use super::support::watch::Watch;
 
 /// Where a new vault lies if no gateway is here.
@@ -290,7 +289,6 @@ fn a_vault_is_moved_to_another_file_system() {
     assert_eq!(answer.stdout, b"sk-the-key-of-openai-0001\n");
 }
 
-#[cfg(unix)]
 #[test]
 fn watch_goes_on_where_the_vault_is_moved_to() {
     let home = only_ours();

@@ -5,11 +5,14 @@ mod trouble;
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 
+#[cfg(unix)]
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+#[cfg(unix)]
 use crate::record::faketime;
 use crate::refresh::{ID, OPS, SETTINGS, exported, login, store};
 use crate::support::home::{AGENT, CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
@@ -147,10 +150,13 @@ fn a_login_is_found_that_comes_later_with_its_directory_and_behind_links() {
     watch.until("the directory came", || {
         is_exported(&home, "sk-ant-oat01-one")
     });
-    // The directory is moved away, and a link comes in its place.
+    // The directory is moved away, and a link comes in its place. On Windows a link takes a right of its own.
     fs::rename(home.at(".claude"), home.at("old")).unwrap();
-    fs::create_dir(home.at("elsewhere")).unwrap();
-    symlink("elsewhere", home.at(".claude")).unwrap();
+    #[cfg(unix)]
+    {
+        fs::create_dir(home.at("elsewhere")).unwrap();
+        symlink("elsewhere", home.at(".claude")).unwrap();
+    }
     home.claude_login("sk-ant-oat01-two", 9);
     watch.until("behind the link", || is_exported(&home, "sk-ant-oat01-two"));
     let codex = json!({"tokens": {"access_token": "sk-codex-access", "refresh_token": "sk-codex-refresh", "account_id": "a"}});
@@ -229,6 +235,7 @@ fn tokens_that_last_less_than_they_are_refreshed_ahead_are_not_asked_for_again_a
     watch.end().exits(0);
 }
 
+#[cfg(unix)] // SIGHUP
 #[test]
 fn a_refresh_that_fails_is_tried_again_later_and_said() {
     let (home, provider) = home_with(1_000);
@@ -277,9 +284,9 @@ fn one_is_enough() {
     once.ok();
     watch.end().exits(0);
     // Killed, it is not in the next one's way.
-    let watch = Watch::start(&home, &[]);
-    watch.signal(Signal::KILL);
-    watch.ended().exits(-1);
+    let mut watch = Watch::start(&home, &[]);
+    watch.kill();
+    watch.ended().exits(if cfg!(unix) { -1 } else { 1 });
     Watch::start(&home, &[]).end().exits(0);
 }
 
@@ -305,6 +312,7 @@ fn a_pass_for_cron_does_what_is_due_and_says_how_it_went() {
     assert!(run.stderr.contains("ops:"), "{run:?}");
 }
 
+#[cfg(unix)] // signals
 #[test]
 fn it_ends_when_it_is_asked_and_says_so_to_its_manager() {
     let home = Home::with_claude("sk-ant-oat01-one", 8);
@@ -327,6 +335,7 @@ fn it_ends_when_it_is_asked_and_says_so_to_its_manager() {
     }
 }
 
+#[cfg(unix)] // the journal of systemd
 #[test]
 fn lines_for_the_journal_say_how_grave_they_are() {
     use std::os::unix::fs::MetadataExt as _;
@@ -433,6 +442,7 @@ fn without_a_key_it_does_not_begin() {
 }
 
 /// A watcher whose clock goes as far ahead of this machine's as the home's file `offset` says, but for the steady one.
+#[cfg(unix)]
 fn with_a_clock(home: &Home) -> Watch {
     home.write("offset", "+0");
     Watch::start_with(home, &[], |command| {
@@ -445,6 +455,7 @@ fn with_a_clock(home: &Home) -> Watch {
     })
 }
 
+#[cfg(unix)] // a clock of the test's own
 #[test]
 fn a_clock_that_is_set_ahead_is_noticed_and_one_that_is_set_back_does_no_harm() {
     let home = Home::with_claude("sk-ant-oat01-one", 5);
@@ -462,6 +473,7 @@ fn a_clock_that_is_set_ahead_is_noticed_and_one_that_is_set_back_does_no_harm() 
     home.assert_sound();
 }
 
+#[cfg(unix)] // SIGSTOP
 #[test]
 fn stopped_for_a_while_as_when_the_machine_sleeps_it_catches_up() {
     let home = Home::with_claude("sk-ant-oat01-one", 5);

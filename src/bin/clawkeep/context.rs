@@ -13,7 +13,9 @@ use clawkeep::crypto::SlotKind;
 use clawkeep::domain::{AgentName, Credential, ProviderId, VaultId, shown_path};
 use clawkeep::export::StorePlace;
 use clawkeep::oauth::Providers;
-use clawkeep::platform::keychain::{BUS_VARIABLE, DEADLINE, SessionBus, SystemKeychain};
+use clawkeep::platform::keychain::{
+    BUS_VARIABLE, DEADLINE, KEYCHAIN_VARIABLE, SessionBus, SystemKeychain,
+};
 use clawkeep::platform::openclaw::install_named_dirs;
 use clawkeep::platform::{
     Access, Actor, Admitted, Clock, FileError, FileMask, Trust, canonicalize, check_trusted,
@@ -120,7 +122,7 @@ impl Context {
             clock: Clock::System,
             actor: Actor::current(PROGRAM),
             ui,
-            keychain: SystemKeychain::new(DEADLINE, session_bus(&env)),
+            keychain: SystemKeychain::new(DEADLINE, keychain_bus(&env)),
             mask: restrict_new_files(),
             withheld: RefCell::default(),
             kept_then: RefCell::default(),
@@ -207,7 +209,7 @@ impl Context {
             clock: self.clock,
             actor: self.actor.clone(),
             ui: self.ui,
-            keychain: SystemKeychain::new(DEADLINE, session_bus(&self.env)),
+            keychain: SystemKeychain::new(DEADLINE, keychain_bus(&self.env)),
             mask: self.mask,
             withheld: RefCell::default(),
             kept_then: RefCell::default(),
@@ -863,6 +865,20 @@ fn environment() -> Env {
         return env; // asking a directory service may take its time
     }
     env.with_account_home(std::env::home_dir())
+}
+
+/// How the keychain is reached: by the session bus where it needs one, and not at all where the user turned it off.
+fn keychain_bus(env: &Env) -> SessionBus {
+    if env
+        .raw(KEYCHAIN_VARIABLE)
+        .is_some_and(|value| value == "off")
+    {
+        SessionBus::TurnedOff
+    } else if cfg!(any(windows, target_os = "macos")) {
+        SessionBus::Present
+    } else {
+        session_bus(env)
+    }
 }
 
 /// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.

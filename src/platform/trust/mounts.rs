@@ -311,6 +311,7 @@ damaged line
         assert!(!without("/mnt/cx") && !without("/home/ana"));
     }
 
+    #[cfg(unix)] // it looks at mounts of this machine
     #[test]
     fn a_mount_for_secrets_is_a_single_file_or_roots_in_memory() {
         // The root directory of a mount must be there, and root's: `/proc` and `/sys` are.

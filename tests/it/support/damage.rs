@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::home::{Home, Run, STORE, VAULT};
+use super::home::{Home, Run, STORE, VAULT, relative};
 
 /// What every token in these tests begins with: to be found in no message.
 pub(crate) const TOKEN_MARK: &str = "sk-test-";
@@ -49,7 +49,7 @@ pub(crate) fn fingerprints(root: &Path) -> BTreeMap<String, String> {
     fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.strip_prefix(root).unwrap().display().to_string();
+            let name = relative(&path, root);
             if name.ends_with(".lock") || name.ends_with(".lease") {
                 continue;
             }

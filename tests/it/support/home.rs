@@ -1,8 +1,9 @@
 //! A home directory of its own, and the program run in it with an otherwise empty environment.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,6 +22,16 @@ pub(crate) const CLAUDE: &str = ".claude/.credentials.json";
 pub(crate) const VAULT: &str = ".clawdbot/vault.db";
 /// The runtime directory of a home that has one.
 pub(crate) const RUNTIME: &str = "run";
+/// What a program on Windows needs of its environment: sockets and libraries, temporary files, other programs.
+const WINDOWS_VARIABLES: [&str; 7] = [
+    "SystemRoot",
+    "SystemDrive",
+    "ComSpec",
+    "Path",
+    "PATHEXT",
+    "TEMP",
+    "TMP",
+];
 /// An hour, in milliseconds.
 pub(crate) const HOUR: i64 = 3_600_000;
 
@@ -40,6 +51,12 @@ pub(crate) fn start_with_input(mut command: Command, input: &str) -> Child {
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_millis()).unwrap()
+}
+
+/// A path below `root`, with `/` on every system.
+pub(crate) fn relative(path: &Path, root: &Path) -> String {
+    let path = path.strip_prefix(root).unwrap().to_string_lossy();
+    path.replace(MAIN_SEPARATOR, "/")
 }
 
 /// A home directory, removed when dropped.
@@ -149,16 +166,14 @@ impl Home {
         expires
     }
 
-    /// A run to be started: nothing in its environment but `HOME`, `PATH` and `USER`, and a runtime directory where the home has one,
-    /// `run`; nothing on its stdin.
+    /// A run to be started: nothing in its environment but `HOME`, `PATH` and `USER` (on Windows, [`WINDOWS_VARIABLES`]), and a
+    /// runtime directory where the home has one, `run`; nothing on its stdin.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clawkeep"));
         command
             .args(args)
             .env_clear()
-            .env("HOME", self.path())
-            .env("PATH", "/usr/bin:/bin")
-            .env("USER", "tester")
+            .envs(self.environment())
             .current_dir(self.path())
             .stdin(Stdio::null());
         let runtime = self.at(RUNTIME);
@@ -166,6 +181,29 @@ impl Home {
             command.env("XDG_RUNTIME_DIR", runtime);
         }
         command
+    }
+
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let home = self.path().into();
+        if cfg!(windows) {
+            let of_system = |name| Some((name, std::env::var_os(name)?));
+            let mut variables: Vec<_> = WINDOWS_VARIABLES
+                .into_iter()
+                .filter_map(of_system)
+                .collect();
+            // Credential Manager is the user's own, and not of this home.
+            variables.extend([
+                ("USERPROFILE", home),
+                ("USERNAME", "tester".into()),
+                ("CLAWKEEP_KEYCHAIN", "off".into()),
+            ]);
+            return variables;
+        }
+        vec![
+            ("HOME", home),
+            ("PATH", "/usr/bin:/bin".into()),
+            ("USER", "tester".into()),
+        ]
     }
 
     /// Runs the program to its end.
@@ -247,7 +285,7 @@ impl Home {
         self.files().into_iter().filter(has).collect()
     }
 
-    /// Every file below the home, relative to it.
+    /// Every file below the home, relative to it, with `/` on every system.
     pub(crate) fn files(&self) -> Vec<String> {
         fn walk(dir: &Path, root: &Path, out: &mut Vec<String>) {
             for entry in fs::read_dir(dir).unwrap() {
@@ -255,12 +293,7 @@ impl Home {
                 if path.is_dir() && !path.is_symlink() {
                     walk(&path, root, out);
                 } else {
-                    out.push(
-                        path.strip_prefix(root)
-                            .unwrap()
-                            .to_string_lossy()
-                            .into_owned(),
-                    );
+                    out.push(relative(&path, root));
                 }
             }
         }

@@ -21,5 +21,4 @@ pub(crate) mod terminal;
 #[cfg(unix)]
 pub(crate) mod users;
 pub(crate) mod vault;
-#[cfg(unix)]
 pub(crate) mod watch;

@@ -1,12 +1,15 @@
 //! `clawkeep watch`, running beside a test as a service manager runs it.
 
 use std::fs::{self, File};
+#[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, ExitStatus};
+#[cfg(unix)]
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::home::{Home, Run};
@@ -17,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// A watcher; killed when dropped.
 pub(crate) struct Watch {
     child: Child,
+    #[cfg(unix)]
     told: Receiver<String>,
     files: [std::path::PathBuf; 2],
 }
@@ -25,7 +29,10 @@ impl Watch {
     /// One that has said that it is ready.
     pub(crate) fn start(home: &Home, args: &[&str]) -> Self {
         let watch = Self::start_with(home, args, |_| {});
+        #[cfg(unix)]
         watch.wait_for("READY=1");
+        #[cfg(not(unix))]
+        watch.says("watching: ");
         watch
     }
 
@@ -35,32 +42,24 @@ impl Watch {
         args: &[&str],
         change: impl FnOnce(&mut Command),
     ) -> Self {
-        let socket_path = home.at("manager.sock");
-        let _ = fs::remove_file(&socket_path); // of one before
-        let socket = UnixDatagram::bind(&socket_path).unwrap();
-        let (tell, told) = channel();
-        // Always read, as a manager does: a socket that is full would hold the watcher up. The thread ends with the test's process.
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(read) = socket.recv(&mut buffer) {
-                let _ = tell.send(String::from_utf8_lossy(&buffer[..read]).into_owned());
-            }
-        });
         let files = ["watch.out", "watch.err"].map(|name| home.at(name));
         let mut command = home.command(&[&["watch"], args].concat());
         command
-            .env("NOTIFY_SOCKET", &socket_path)
             .stdout(File::create(&files[0]).unwrap())
             .stderr(File::create(&files[1]).unwrap());
+        #[cfg(unix)]
+        let told = manage(&mut command, home);
         change(&mut command);
         Self {
             child: command.spawn().unwrap(),
+            #[cfg(unix)]
             told,
             files,
         }
     }
 
     /// Waits until the manager has been told something that begins like this, and returns it.
+    #[cfg(unix)]
     pub(crate) fn wait_for(&self, beginning: &str) -> String {
         loop {
             let told = self.told.recv_timeout(PATIENCE).unwrap_or_else(|error| {
@@ -76,6 +75,7 @@ impl Watch {
         self.child.id()
     }
 
+    #[cfg(unix)]
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
@@ -115,9 +115,24 @@ impl Watch {
     }
 
     /// Asks it to end, and waits until it has.
+    #[cfg(unix)]
     pub(crate) fn end(self) -> Run {
         self.signal(Signal::TERM);
         self.ended()
+    }
+
+    /// Ends it, as the Task Scheduler does: nothing asks a program without a console. That counts as the end that a signal brings.
+    #[cfg(not(unix))]
+    pub(crate) fn end(mut self) -> Run {
+        self.kill();
+        let run = self.ended();
+        assert_eq!(run.status, 1, "it had ended by itself: {run:?}"); // what `Child::kill` sets
+        Run { status: 0, ..run }
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
     }
 
     /// Waits until it has ended.
@@ -140,4 +155,22 @@ impl Drop for Watch {
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();
     }
+}
+
+/// Makes the test the service manager of a watcher, and returns what that tells it.
+#[cfg(unix)]
+fn manage(command: &mut Command, home: &Home) -> Receiver<String> {
+    let socket_path = home.at("manager.sock");
+    let _ = fs::remove_file(&socket_path); // of one before
+    let socket = UnixDatagram::bind(&socket_path).unwrap();
+    let (tell, told) = channel();
+    // Always read, as a manager does: a socket that is full would hold the watcher up. The thread ends with the test's process.
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read) = socket.recv(&mut buffer) {
+            let _ = tell.send(String::from_utf8_lossy(&buffer[..read]).into_owned());
+        }
+    });
+    command.env("NOTIFY_SOCKET", &socket_path);
+    told
 }

@@ -1,16 +1,21 @@
 //! What goes wrong around a watcher: it goes on with everything else, says so once, and is back in step by itself.
 
 use std::fs;
+#[cfg(unix)]
 use std::io::Write as _;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{claude_login, home_with, is_exported, with_a_clock};
+#[cfg(unix)]
+use super::{claude_login, with_a_clock};
+use super::{home_with, is_exported};
 use crate::refresh::{ID, OPS, SETTINGS, exported, login, store};
 use crate::support::home::{CLAUDE, HOUR, Home, STORE, VAULT, now_ms};
 use crate::support::provider::{Instead, Provider};
@@ -90,6 +95,7 @@ fn files_that_are_written_without_end_hold_up_no_other() {
     home.assert_sound();
 }
 
+#[cfg(unix)] // SIGTERM
 #[test]
 fn a_provider_that_takes_its_time_holds_up_nobody_and_is_waited_for_at_the_end() {
     let (home, provider) = home_with(1_000);
@@ -116,6 +122,7 @@ fn a_provider_that_takes_its_time_holds_up_nobody_and_is_waited_for_at_the_end()
     home.assert_sound();
 }
 
+#[cfg(unix)] // SIGTERM
 #[test]
 fn who_asks_twice_does_not_wait_for_a_provider() {
     let (home, provider) = home_with(1_000);
@@ -141,6 +148,7 @@ fn who_asks_twice_does_not_wait_for_a_provider() {
     home.assert_sound();
 }
 
+#[cfg(unix)] // a clock of the test's own
 #[test]
 fn a_login_that_ended_while_the_machine_slept_is_refreshed_when_it_wakes() {
     let (home, provider) = home_with(60_000);
@@ -201,6 +209,7 @@ fn each_outage_is_told_and_that_it_is_over() {
     home.assert_sound();
 }
 
+#[cfg(unix)] // a pipe's size
 #[test]
 fn lines_that_nobody_reads_hold_up_nothing() {
     let home = Home::with_claude("sk-ant-oat01-0", 8);
@@ -220,6 +229,7 @@ fn lines_that_nobody_reads_hold_up_nothing() {
     drop(unread);
 }
 
+#[cfg(unix)] // links
 #[test]
 fn a_directorys_link_that_leads_elsewhere_is_noticed() {
     let home = Home::new();
@@ -276,6 +286,7 @@ fn a_login_that_cannot_be_read_is_told_once_and_that_it_can_be_again() {
 }
 
 /// A home in which a command is told, into the file `told`.
+#[cfg(unix)]
 fn told_by_command() -> Home {
     let home = Home::with_claude("sk-ant-oat01-one", 8);
     home.write(
@@ -292,11 +303,13 @@ fn told_by_command() -> Home {
     home
 }
 
+#[cfg(unix)]
 fn messages(home: &Home) -> usize {
     let told = fs::read_to_string(home.at("told")).unwrap_or_default();
     told.matches("The vault cannot be used").count() + told.matches("cannot be had").count()
 }
 
+#[cfg(unix)] // told by a shell script
 #[test]
 fn a_vault_that_cannot_be_opened_is_told_by_a_pass_for_cron_too_and_once() {
     let home = told_by_command();
@@ -318,6 +331,7 @@ fn a_vault_that_cannot_be_opened_is_told_by_a_pass_for_cron_too_and_once() {
     assert_eq!(messages(&home), 2, "{}", home.read("told"));
 }
 
+#[cfg(unix)] // told by a shell script
 #[test]
 fn that_a_vault_cannot_be_opened_is_tried_again_where_nobody_could_be_told() {
     let home = told_by_command();
@@ -335,6 +349,7 @@ fn that_a_vault_cannot_be_opened_is_tried_again_where_nobody_could_be_told() {
     }
 }
 
+#[cfg(unix)] // told by a shell script
 #[test]
 fn a_vault_that_is_gone_is_not_made_anew_by_who_is_unattended() {
     let home = told_by_command();
@@ -409,6 +424,7 @@ fn keys_that_are_rotated_and_a_vault_that_is_put_back_are_gone_on_with() {
 }
 
 /// A home whose login ended ten hours ago, with its provider, in which a command is told.
+#[cfg(unix)]
 fn after_a_long_night() -> (Home, Provider) {
     let (home, provider) = (told_by_command(), Provider::start());
     let notify = home.read(SETTINGS);
@@ -418,6 +434,7 @@ fn after_a_long_night() -> (Home, Provider) {
     (home, provider)
 }
 
+#[cfg(unix)] // told by a shell script
 #[test]
 fn a_login_that_is_renewed_at_once_after_a_long_night_is_no_alarm() {
     let (home, provider) = after_a_long_night();
@@ -427,6 +444,7 @@ fn a_login_that_is_renewed_at_once_after_a_long_night_is_no_alarm() {
     assert_eq!(home.count_of("alert.sent"), 0);
 }
 
+#[cfg(unix)] // told by a shell script
 #[test]
 fn a_login_that_cannot_be_renewed_after_a_long_night_is_told_of_once_with_the_reason() {
     let (home, provider) = after_a_long_night();
@@ -440,6 +458,7 @@ fn a_login_that_cannot_be_renewed_after_a_long_night_is_told_of_once_with_the_re
     );
 }
 
+#[cfg(unix)] // told by a shell script
 #[test]
 fn a_pass_for_cron_says_who_could_not_be_told() {
     let home = told_by_command();

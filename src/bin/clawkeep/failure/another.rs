@@ -102,17 +102,27 @@ mod tests {
     #[test]
     fn what_named_a_path_is_found() {
         for (path, words, named) in [
-            ("/tmp", &["--vault", "/tmp", "status"][..], Some("--vault")),
-            ("/tmp", &["--vault=/tmp"], Some("--vault")),
-            ("/tmp/a", &["--state-dir", "/tmp"], Some("--state-dir")),
-            ("/tmp", &["--vault", "/tmp/key"], None),
-            ("/tmp", &["exec", "--", "tar", "--to", "/tmp"], None),
-            ("/dev/null", &["sync"], Some("CLAWKEEP_VAULT")),
-            ("/tmp", &["sync", "--vault"], None),
+            (
+                "C:/tmp",
+                &["--vault", "C:/tmp", "status"][..],
+                Some("--vault"),
+            ),
+            ("C:/tmp", &["--vault=C:/tmp"], Some("--vault")),
+            ("C:/tmp/a", &["--state-dir", "C:/tmp"], Some("--state-dir")),
+            ("C:/tmp", &["--vault", "C:/tmp/key"], None),
+            ("C:/tmp", &["exec", "--", "tar", "--to", "C:/tmp"], None),
+            ("C:/dev/null", &["sync"], Some("CLAWKEEP_VAULT")),
+            ("C:/tmp", &["sync", "--vault"], None),
         ] {
-            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            let variable = |name: &str| (name == "CLAWKEEP_VAULT").then(|| "/dev/null".into());
-            let found = name_of(Path::new(path), &words, variable);
+            // An absolute path has a drive on Windows, and none elsewhere.
+            let of_system = |text: &str| match cfg!(windows) {
+                true => text.to_owned(),
+                false => text.replace("C:", ""),
+            };
+            let words: Vec<OsString> = words.iter().map(|word| of_system(word).into()).collect();
+            let null = of_system("C:/dev/null");
+            let variable = |name: &str| (name == "CLAWKEEP_VAULT").then(|| null.into());
+            let found = name_of(Path::new(&of_system(path)), &words, variable);
             assert_eq!(found.as_deref(), named, "{path} {words:?}");
         }
     }

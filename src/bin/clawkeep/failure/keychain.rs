@@ -25,6 +25,11 @@ pub(super) fn keychain_remedy(error: &KeychainError) -> String {
         Unreachable::NoService(_) => format!(
             "Start the keychain that holds the key (GNOME Keyring: gnome-keyring-daemon --start --components=secrets; KWallet and KeePassXC when their program starts). To need none, {KEY_FILE}"
         ),
+        Unreachable::TurnedOff => {
+            format!(
+                "Unset CLAWKEEP_KEYCHAIN and run the command again. To need no keychain, {KEY_FILE}"
+            )
+        }
         _ => format!(
             "Run the command in the session that has the keychain. To need none, {KEY_FILE}"
         ),

@@ -8,7 +8,10 @@ use serde_json::json;
 
 use super::*;
 
-const HOME: &str = "/home/tester";
+const HOME: &str = match cfg!(windows) {
+    true => "C:\\home\\tester",
+    false => "/home/tester",
+};
 /// When the cases were recorded: a provider whose earliest end is 0 has this much less than 0 left.
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
@@ -23,7 +26,7 @@ struct World {
 
 impl World {
     fn new(store: Value, config: &str, env: &[(&str, &str)]) -> Self {
-        let home = [("HOME", HOME)];
+        let home = [("HOME", HOME), ("USERPROFILE", HOME)];
         let env = Env::from_pairs(
             home.iter()
                 .chain(env)
@@ -89,6 +92,21 @@ fn fill(text: &str) -> String {
     out
 }
 
+/// Puts the home directory in. What is shown below it has the system's separators.
+fn in_home(text: &str) -> String {
+    let text = text.replace("@HOME@", HOME);
+    if cfg!(windows) && (text.contains(HOME) || text.contains("~/")) {
+        return text
+            .split_inclusive(char::is_whitespace)
+            .map(|word| match word.contains(HOME) || word.contains("~/") {
+                true => word.replace('/', "\\"),
+                false => word.to_owned(),
+            })
+            .collect();
+    }
+    text
+}
+
 /// Puts times and the home directory in for the marks in recorded JSON. `@REL…@` is exact here: the clock stands still.
 fn fill_json(value: &Value) -> Value {
     match value {
@@ -102,7 +120,7 @@ fn fill_json(value: &Value) -> Value {
             let number = mark("@NOW")
                 .map(|offset| NOW.0 + offset)
                 .or_else(|| mark("@REL"));
-            number.map_or_else(|| Value::from(text.replace("@HOME@", HOME)), Value::from)
+            number.map_or_else(|| Value::from(in_home(text)), Value::from)
         }
         Value::Array(items) => items.iter().map(fill_json).collect(),
         Value::Object(fields) => fields
@@ -145,7 +163,7 @@ fn run(case: &Value, store: Value, tally: &mut Tally) {
             .map(|arg| arg.as_str().unwrap())
             .collect();
         assert_eq!(argv[..2], ["models", "status"], "{name}");
-        let want = || command["stdout"].as_str().unwrap().replace("@HOME@", HOME);
+        let want = || in_home(command["stdout"].as_str().unwrap());
         if argv.contains(&"--json") {
             // As text: the order of keys counts, too.
             let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();
