@@ -428,6 +428,9 @@ fn without_dots(path: &Path) -> PathBuf {
     out
 }
 
+#[cfg(all(test, windows))]
+mod windows_tests;
+
 #[cfg(test)]
 mod tests {
     use super::*;

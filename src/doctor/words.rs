@@ -37,7 +37,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-#[cfg(all(test, not(windows)))]
+#[cfg(all(test, not(windows)))] // Windows' quotes: `domain::shell`
 mod tests {
     use super::*;
 

@@ -150,6 +150,12 @@ pub fn without_bom(bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_path_has_a_separator_of_this_system() {
+        assert!(is_path("a/b") && !is_path("ab"));
+        assert_eq!(is_path(r"a\b"), cfg!(windows));
+    }
+
     #[cfg(unix)]
     #[test]
     fn each_path_has_a_text_of_its_own() {

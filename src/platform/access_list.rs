@@ -170,11 +170,11 @@ pub(super) fn account_name(sid: &str) -> &str {
     known.map_or(sid, |(_, _, name)| name)
 }
 
-/// The command that leaves a file or directory to a user, the system and its administrators.
+/// The command that leaves a file or directory to a user and the system.
 #[must_use]
 pub(super) fn closing_command(path: &str, is_dir: bool, user: &str, others: &[String]) -> String {
     let inherit = if is_dir { "(OI)(CI)" } else { "" };
-    let grants = [user, "S-1-5-18", "S-1-5-32-544"].map(|sid| format!(" \"*{sid}:{inherit}F\""));
+    let grants = [user, "S-1-5-18"].map(|sid| format!(" \"*{sid}:{inherit}F\""));
     let removed: String = others.iter().map(|sid| format!(" \"*{sid}\"")).collect();
     let removed = match others {
         [] => String::new(),
@@ -186,10 +186,11 @@ pub(super) fn closing_command(path: &str, is_dir: bool, user: &str, others: &[St
     )
 }
 
-/// The list for a new file or directory of `user`'s, as text. What is made in the directory gets the same.
+/// The list for a new file or directory of `user`'s, as text. What is made in the directory gets the same. Administrators get in
+/// anyway, by taking ownership, so no entry lets them in unasked.
 fn private_list(user: &str, is_dir: bool) -> String {
     let flags = if is_dir { "OICI" } else { "" };
-    let entries = [user, "SY", "BA"].map(|sid| format!("(A;{flags};FA;;;{sid})"));
+    let entries = [user, "SY"].map(|sid| format!("(A;{flags};FA;;;{sid})"));
     format!("D:P{}", entries.concat())
 }
 
@@ -276,19 +277,16 @@ mod tests {
     }
 
     #[test]
-    fn what_we_make_and_what_we_advise_is_for_the_user_the_system_and_administrators() {
+    fn what_we_make_and_what_we_advise_is_for_the_user_and_the_system() {
         let list = private_list(ANA, true);
-        assert_eq!(
-            list,
-            format!("D:P(A;OICI;FA;;;{ANA})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)")
-        );
+        assert_eq!(list, format!("D:P(A;OICI;FA;;;{ANA})(A;OICI;FA;;;SY)"));
         assert!(others(&format!("O:{ANA}{list}"), EVERYTHING).is_empty());
         let command = closing_command("x", false, ANA, &["S-1-1-0".to_owned()]);
         assert_eq!(
             command,
             format!(
                 "icacls x /inheritance:r /grant:r \"*{ANA}:F\" \"*S-1-5-18:F\" \
-                 \"*S-1-5-32-544:F\" /remove:g \"*S-1-1-0\""
+                 /remove:g \"*S-1-1-0\""
             )
         );
     }

@@ -563,6 +563,18 @@ mod tests {
         ));
     }
 
+    #[cfg(windows)]
+    #[test]
+    fn one_path_has_one_text_which_people_would_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = canonicalize(dir.path()).unwrap();
+        assert!(!shown_path(&real).starts_with(r"\\"), "{}", real.display());
+        assert_eq!(canonicalize(&real).unwrap(), real);
+        assert_eq!(resolve_link(&real.join("none")).unwrap(), real.join("none"));
+        let verbatim = format!(r"\\?\{}", real.display());
+        assert_eq!(canonicalize(verbatim).unwrap(), real);
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_fifo_is_refused_without_waiting() {

@@ -56,7 +56,7 @@ pub(in crate::platform) fn this_user() -> io::Result<&'static str> {
     Ok(USER.get_or_init(|| user))
 }
 
-/// Leaves a file or directory to this user, the system and its administrators. What is made in the directory from then on
+/// Leaves a file or directory to this user and the system. What is made in the directory from then on
 /// inherits that.
 ///
 /// # Errors

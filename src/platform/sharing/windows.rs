@@ -83,7 +83,8 @@ pub(super) fn retry_while_held<T>(
 #[cfg(test)]
 mod tests {
     use super::super::super::{
-        Cause, FileError, Replaced, Replacement, read_regular, remove_if_present, rename_durably,
+        Cause, FileError, Replaced, Replacement, create_private_file, open_regular, read_regular,
+        remove_if_present,
     };
     use super::*;
     use std::fs::{self, File};
@@ -145,13 +146,12 @@ mod tests {
     #[test]
     fn our_own_handles_keep_nobody_from_replacing_a_file() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, new) = (dir.path().join("store.json"), dir.path().join("new"));
-        fs::write(&path, "old").unwrap();
-        fs::write(&new, "new").unwrap();
-        let ours = super::super::super::open_regular(&path).unwrap();
-        rename_durably(&new, &path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        drop(ours);
+        let path = dir.path().join("store.json");
+        let written = create_private_file(&path).unwrap();
+        let read = open_regular(&path).unwrap();
+        // Wine 8 replaces no file that is open, so the right to do so is asked for.
+        opened_to_remove(&path).unwrap();
+        drop((written, read));
     }
 
     #[test]
