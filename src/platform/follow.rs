@@ -10,7 +10,8 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::threads::check_threads;
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
@@ -18,6 +19,12 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of Linux.
 const LINKS_MAX: usize = 40;
+
+/// How long the thread that reads events waits after one, so that it reads those that follow together: each wake-up costs
+/// more than an event, and a pass over many agents causes dozens for each.
+const BATCH_PAUSE: Duration = Duration::from_millis(2);
+/// Events that come this soon after a pause belong to the batch that it gathered.
+const BATCH_GAP: Duration = Duration::from_micros(200);
 
 /// What happened to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +92,15 @@ impl Follower {
         let known = Arc::clone(&interest);
         // The library says nothing where its thread cannot be started, and panics at the next call.
         check_threads(1).map_err(notify::Error::io)?;
+        let mut paused: Option<Instant> = None;
         let watcher = notify::recommended_watcher(move |event| {
             let interest = known.lock().unwrap_or_else(PoisonError::into_inner);
             interest.sort_out(event, &tell);
+            drop(interest);
+            if paused.is_none_or(|at| at.elapsed() > BATCH_GAP) {
+                thread::sleep(BATCH_PAUSE);
+                paused = Some(Instant::now());
+            }
         })?;
         Ok(Self {
             watcher,

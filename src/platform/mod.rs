@@ -63,8 +63,8 @@ pub use run::without_console;
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
 pub use storage::{SharedBy, SharedStorage, Storage};
-pub(crate) use threads::run_all;
 pub use threads::{PROCESS_LIMITS, start_thread};
+pub(crate) use threads::{run_all, run_all_beside};
 pub use trust::{
     Access, Admitted, Fault, MountOf, Refusal, Trust, check_trusted, is_mounted_secret, mount_of,
     read_own, read_secret, read_trusted,

@@ -80,6 +80,18 @@ where
     T: Send,
     J: FnOnce() -> T + Send,
 {
+    run_all_beside(jobs, || ()).0
+}
+
+/// As [`run_all`], and runs `beside` in this thread as soon as the others are started.
+pub(crate) fn run_all_beside<T, J, B>(
+    jobs: Vec<J>,
+    beside: impl FnOnce() -> B,
+) -> (Vec<Option<T>>, B)
+where
+    T: Send,
+    J: FnOnce() -> T + Send,
+{
     std::thread::scope(|scope| {
         let started: Vec<_> = jobs
             .into_iter()
@@ -92,13 +104,15 @@ where
                 (job, thread.ok())
             })
             .collect();
-        started
+        let done = beside();
+        let results = started
             .into_iter()
             .map(|(job, thread)| match thread {
                 Some(thread) => thread.join().ok().flatten(),
                 None => take(&job).map(|job| job()),
             })
-            .collect()
+            .collect();
+        (results, done)
     })
 }
 
@@ -134,6 +148,10 @@ mod tests {
             }
         });
         assert_eq!(run_all(jobs.collect()), [Some(0), Some(1), Some(2)]);
+        let meeting = &Barrier::new(2);
+        let job = || meeting.wait().is_leader();
+        let (results, beside) = run_all_beside(vec![job], || meeting.wait().is_leader());
+        assert_eq!(results, [Some(!beside)], "both met");
         assert!(check_threads(3).is_ok());
     }
 }

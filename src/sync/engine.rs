@@ -308,6 +308,10 @@ impl<'e> Engine<'e> {
         };
     }
 
+    pub(super) fn is_in_shared_step(&self) -> bool {
+        self.findings.is_shared
+    }
+
     pub(super) fn end_shared_step(&mut self) {
         self.findings = Findings::default();
     }
@@ -336,8 +340,8 @@ impl<'e> Engine<'e> {
                 (last.state, last.record, last.notes, Some(last.file))
             }
             _ => {
-                let (state, record) = self.stored(agent, &place)?;
-                (state, record, self.notes(agent, mode)?, None)
+                let (state, record, notes) = self.stored(agent, &place, mode)?;
+                (state, record, notes, None)
             }
         };
         let is_known = |bytes: &[u8]| {
@@ -390,21 +394,30 @@ impl<'e> Engine<'e> {
         })
     }
 
-    /// What the vault has of an agent, and what it knows of its file. A snapshot that does not open is listed with the rows.
+    /// What the vault has of an agent, what it knows of its file, and what is noted of its sources. A snapshot that does not
+    /// open is listed with the rows.
     fn stored(
         &self,
         agent: &AgentRef,
         place: &StorePlace,
-    ) -> Result<(AgentState, Option<ExportRecord>), SyncError> {
-        let mut state = self.vault.agent(&agent.name)?;
-        let record = match self.vault.export_record(place.site(), &agent.name)? {
-            Ok(record) => record,
-            Err(row) => {
-                state.unopened.push(row);
-                None
+        mode: SyncMode,
+    ) -> Result<(AgentState, Option<ExportRecord>, Notes), SyncError> {
+        let is_asked = mode == SyncMode::On;
+        let mut read = (self.vault).agent_and_store(&agent.name, place.site(), is_asked)?;
+        let record = read.record.unwrap_or_else(|row| {
+            read.state.unopened.push(row);
+            None
+        });
+        let notes = match read.skips {
+            None => Notes::NotAsked,
+            Some(Err(VaultError::Unopened { row })) => Notes::Damaged(row),
+            Some(rows) => {
+                let rows = rows?.into_iter();
+                let notes = rows.map(|(profile, row)| (profile, SourceNote::parse(&row)));
+                Notes::Of(notes.collect())
             }
         };
-        Ok((state, record))
+        Ok((read.state, record, notes))
     }
 
     /// Whether another agent whose store is the same file knows these bytes.
@@ -423,21 +436,6 @@ impl<'e> Engine<'e> {
             }
         }
         Ok(false)
-    }
-
-    /// What is noted of the sources of an agent's profiles.
-    fn notes(&self, agent: &AgentRef, mode: SyncMode) -> Result<Notes, SyncError> {
-        if mode == SyncMode::Off {
-            return Ok(Notes::NotAsked);
-        }
-        match self.vault.sync_skips(&agent.name) {
-            Err(VaultError::Unopened { row }) => Ok(Notes::Damaged(row)),
-            rows => {
-                let rows = rows?.into_iter();
-                let notes = rows.map(|(profile, row)| (profile, SourceNote::parse(&row)));
-                Ok(Notes::Of(notes.collect()))
-            }
-        }
     }
 
     /// What the sources say of a document, what became of their logins, and what there is to tell of that.

@@ -47,5 +47,4 @@ pub use observe::Keeping;
 pub use old_copy::Undoes;
 pub use openclaw_copy::{OpenClawCopy, examine_copy};
 pub use renew::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
-pub use side_by_side::SIDE_BY_SIDE;
 pub use sources::{LoginSources, Planned, Rules};

@@ -22,24 +22,57 @@ use super::survey::{Survey, Write};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::StorePlace;
-use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all};
+use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all_beside};
 use crate::vault::VaultError;
 
 /// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other
 /// processes wait.
-pub const SIDE_BY_SIDE: usize = 64;
-/// A share of the files that a process may have open: each agent holds two, and what it needs beside them is closed at once.
-const SHARE_OF_FILES: usize = 4;
+const SIDE_BY_SIDE: usize = 128;
+/// A share of the files that a process may have open: each agent of two groups holds two, and what it needs beside them is
+/// closed at once.
+const SHARE_OF_FILES: usize = 8;
 /// How many threads write stores. They wait for the disk, which orders what comes together into few writes.
 const WRITERS: usize = 4;
 
 /// What came of an agent.
-#[allow(clippy::large_enum_variant, reason = "there are 64 of them at most")]
+#[allow(clippy::large_enum_variant, reason = "there are few of them")]
 enum Outcome {
     Done(Result<Loaded, SyncError>),
     /// It is to be loaded by itself. With it what there is to tell so far, and what the vault had before, where something of
     /// it was committed.
     Alone(Option<(Vec<Notice>, StoreDoc)>),
+}
+
+impl Outcome {
+    fn is_left_out(&self) -> bool {
+        matches!(self, Self::Alone(_))
+    }
+}
+
+/// Agents that are loaded side by side.
+struct Group<'a> {
+    /// Of every one. Until it is [carried out](Engine::carry_out_group), each is to be loaded by itself.
+    outcomes: Vec<Outcome>,
+    decided: Vec<Decided<'a>>,
+    /// Those for which there is nothing to do.
+    settled: Vec<(usize, &'a AgentRef, Survey)>,
+}
+
+impl Group<'_> {
+    fn of(count: usize) -> Self {
+        let mut outcomes = Vec::new();
+        outcomes.resize_with(count, || Outcome::Alone(None));
+        Self {
+            outcomes,
+            decided: Vec::new(),
+            settled: Vec::new(),
+        }
+    }
+
+    /// Whether an agent of it is to be loaded by itself already.
+    fn leaves_any_out(&self) -> bool {
+        self.decided.len() + self.settled.len() < self.outcomes.len()
+    }
 }
 
 /// An agent that is loaded side by side with others.
@@ -76,7 +109,9 @@ type Written = (Zeroizing<Vec<u8>>, Result<Replaced, FileError>);
 impl Engine<'_> {
     /// Loads agents, each as [`Engine::load`] does: what came of them, in their order. One agent's trouble is not the others',
     /// but that of the vault is: the answer ends with the first who met it, and may be shorter than `agents`. So may it be
-    /// where `goes_on`, which is asked before an agent that may have to be waited for, says no.
+    /// where `goes_on`, which is asked between groups and before an agent that may have to be waited for, says no.
+    ///
+    /// The next group is decided while the files of the last one are written.
     pub fn load_all(
         &mut self,
         agents: &[(&AgentRef, SyncMode)],
@@ -84,50 +119,81 @@ impl Engine<'_> {
     ) -> Vec<Result<Loaded, SyncError>> {
         let mut all = Vec::with_capacity(agents.len());
         let files = open_files_max().unwrap_or(usize::MAX);
-        for some in agents.chunks((files / SHARE_OF_FILES).clamp(1, SIDE_BY_SIDE)) {
-            let side_by_side = self.load_side_by_side(some);
-            for (&(agent, mode), outcome) in some.iter().zip(side_by_side) {
+        let mut groups = agents.chunks((files / SHARE_OF_FILES).clamp(1, SIDE_BY_SIDE));
+        let mut outcomes = Vec::new();
+        let mut decided = groups.next().map(|some| self.decide_group(some));
+        while let Some(mut group) = decided.take() {
+            // An agent loaded by itself may need a lock that a group holds: no group is decided ahead of it.
+            let is_next_free =
+                !group.leaves_any_out() && !outcomes.iter().any(Outcome::is_left_out);
+            let ahead = |engine: &mut Self| {
+                let some = (is_next_free && goes_on()).then(|| groups.next())??;
+                Some(engine.decide_group(some))
+            };
+            decided = self.carry_out_group(&mut group, ahead);
+            outcomes.append(&mut group.outcomes);
+            if decided.is_some() {
+                continue;
+            }
+            self.end_shared_step();
+            let of = agents[all.len()..].iter();
+            for (&(agent, mode), outcome) in of.zip(outcomes.drain(..)) {
                 if matches!(outcome, Outcome::Alone(None)) && !goes_on() {
                     return all;
                 }
-                let loaded = match outcome {
-                    Outcome::Done(loaded) => loaded,
-                    Outcome::Alone(None) => self.load(agent, mode),
-                    Outcome::Alone(Some((mut notices, before))) => {
-                        self.load(agent, mode).map(|mut loaded| {
-                            notices.append(&mut loaded.notices);
-                            loaded.notices = notices;
-                            loaded.before = Some(before);
-                            loaded
-                        })
-                    }
-                };
+                let loaded = self.load_left_out(agent, mode, outcome);
                 let is_over = matches!(loaded, Err(SyncError::Vault(_)));
                 all.push(loaded);
                 if is_over {
                     return all;
                 }
             }
+            decided = goes_on()
+                .then(|| groups.next())
+                .flatten()
+                .map(|some| self.decide_group(some));
         }
         all
     }
 
-    /// Loads agents side by side, as far as that can be done.
-    fn load_side_by_side(&mut self, agents: &[(&AgentRef, SyncMode)]) -> Vec<Outcome> {
-        let mut done = Vec::new();
-        done.resize_with(agents.len(), || Outcome::Alone(None));
+    /// What came of an agent, which is loaded by itself now if that is still to be done.
+    fn load_left_out(
+        &mut self,
+        agent: &AgentRef,
+        mode: SyncMode,
+        outcome: Outcome,
+    ) -> Result<Loaded, SyncError> {
+        let so_far = match outcome {
+            Outcome::Done(loaded) => return loaded,
+            Outcome::Alone(so_far) => so_far,
+        };
+        let mut loaded = self.load(agent, mode)?;
+        if let Some((mut notices, before)) = so_far {
+            notices.append(&mut loaded.notices);
+            loaded.notices = notices;
+            loaded.before = Some(before);
+        }
+        Ok(loaded)
+    }
+
+    /// Decides about a group of agents, as far as they can be loaded side by side. The step over all of them stays begun.
+    fn decide_group<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Group<'a> {
+        let mut group = Group::of(agents.len());
         if self.vault.read_only().is_some() {
-            return done;
+            return group;
         }
         let ready = self.vault.reload_keys().map_err(SyncError::from);
         if ready.and_then(|()| self.see_to_interrupted()).is_err() {
-            return done; // each that is loaded by itself runs into it, too
+            return group; // each that is loaded by itself runs into it, too
         }
-        self.begin_shared_step();
-        let (mut sides, mut settled) = (Vec::new(), Vec::new());
+        // Whether an agent needs anything may go by what was found for the last group: under the locks it is looked at anew.
+        if !self.is_in_shared_step() {
+            self.begin_shared_step();
+        }
+        let mut sides = Vec::new();
         for (at, &(agent, mode)) in agents.iter().enumerate() {
             match self.survey_to_load(agent, mode) {
-                Ok(survey) if survey.needs_nothing() => settled.push((at, agent, survey)),
+                Ok(survey) if survey.needs_nothing() => group.settled.push((at, agent, survey)),
                 Ok(survey) if survey.is_plain() => sides.push(Side {
                     at,
                     agent,
@@ -140,14 +206,22 @@ impl Engine<'_> {
         if sides.len() > 1 && self.check_vault_in_place().is_ok() {
             self.begin_shared_step(); // as any load looks once more under the locks
             let decided = sides.into_iter().filter_map(|side| self.decide_side(side));
-            let decided: Vec<Decided<'_>> = decided.collect();
-            self.end_shared_step();
-            self.carry_out_all(decided, &mut done);
+            group.decided.extend(decided);
         }
-        self.end_shared_step();
+        group
+    }
+
+    /// Carries out what was decided about a group, and does something else while its files are written.
+    fn carry_out_group<T>(
+        &mut self,
+        group: &mut Group<'_>,
+        meanwhile: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let decided = std::mem::take(&mut group.decided);
+        let done = self.carry_out_all(decided, &mut group.outcomes, meanwhile);
         // What these have to record comes after the others, whose surveys are of before it.
-        for (at, agent, survey) in settled {
-            done[at] = Outcome::Done(self.loaded_as_it_is(agent, survey));
+        for (at, agent, survey) in std::mem::take(&mut group.settled) {
+            group.outcomes[at] = Outcome::Done(self.loaded_as_it_is(agent, survey));
         }
         done
     }
@@ -178,16 +252,21 @@ impl Engine<'_> {
         })
     }
 
-    /// Carries out what was decided.
-    fn carry_out_all(&mut self, all: Vec<Decided<'_>>, done: &mut [Outcome]) {
+    /// Carries out what was decided, and does something else while the files are written.
+    fn carry_out_all<T>(
+        &mut self,
+        all: Vec<Decided<'_>>,
+        done: &mut [Outcome],
+        meanwhile: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
         let mut all = match self.commit_all(all) {
             Ok(all) => all,
             // It was waited for; no other agent need wait for it again.
             Err((first, SyncError::Vault(busy @ VaultError::Busy { .. }))) => {
                 done[first] = Outcome::Done(Err(busy.into()));
-                return;
+                return None;
             }
-            Err(_) => return, // each that is loaded by itself runs into it, too
+            Err(_) => return None, // each that is loaded by itself runs into it, too
         };
         let jobs = all.iter_mut().filter_map(|one| {
             let Prepared { draft, survey, .. } = &mut one.prepared;
@@ -204,7 +283,7 @@ impl Engine<'_> {
         });
         let jobs: Vec<Job<'_>> = jobs.collect();
         let begun: BTreeSet<usize> = jobs.iter().map(|job| job.at).collect();
-        let mut written = write_all(jobs);
+        let (mut written, next) = write_all(jobs, || meanwhile(self));
         let mut ended = Vec::new();
         for one in all {
             match (begun.contains(&one.at), written.remove(&one.at)) {
@@ -219,9 +298,10 @@ impl Engine<'_> {
             for (one, _) in ended {
                 done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
             }
-            return;
+            return next;
         }
         self.finish_all(ended, done);
+        next
     }
 
     /// Commits what was decided. An agent that was changed by another path meanwhile is left out. An error comes with the
@@ -313,8 +393,11 @@ impl Engine<'_> {
     }
 }
 
-/// Writes files at the same time, with as many threads as can be had.
-fn write_all(jobs: Vec<Job<'_>>) -> BTreeMap<usize, Written> {
+/// Writes files at the same time, with as many threads as can be had, and does something else meanwhile.
+fn write_all<T>(
+    jobs: Vec<Job<'_>>,
+    meanwhile: impl FnOnce() -> T,
+) -> (BTreeMap<usize, Written>, T) {
     let threads = WRITERS.min(jobs.len());
     let jobs = Mutex::new(jobs.into_iter());
     let written = Mutex::new(BTreeMap::new());
@@ -327,6 +410,7 @@ fn write_all(jobs: Vec<Job<'_>>) -> BTreeMap<usize, Written> {
             written.insert(job.at, (job.bytes, outcome));
         }
     };
-    run_all(vec![work; threads]);
-    written.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let (_, done) = run_all_beside(vec![work; threads], meanwhile);
+    let written = written.into_inner();
+    (written.unwrap_or_else(PoisonError::into_inner), done)
 }

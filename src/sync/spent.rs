@@ -19,7 +19,7 @@ impl Engine<'_> {
         mut takeover: Takeover,
         ours: &StoreDoc,
     ) -> Result<Takeover, SyncError> {
-        if !self.vault.has_spent_grants()? {
+        if takeover.doc.is_none() || !self.vault.has_spent_grants()? {
             return Ok(takeover);
         }
         let Some(doc) = takeover.doc.take() else {

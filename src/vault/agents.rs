@@ -2,11 +2,13 @@
 //! left them named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use rusqlite::OptionalExtension;
 use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
+use super::exports::ExportRecord;
 use super::grants::grant_key;
 use super::keys::Keys;
 use super::listing::Part;
@@ -71,6 +73,17 @@ impl Damage {
     }
 }
 
+/// What [`UnlockedVault::agent_and_store`] reads.
+#[derive(Debug)]
+pub struct AgentAndStore {
+    /// What the agent has.
+    pub state: AgentState,
+    /// What is known of the store file; the error names a snapshot that does not open.
+    pub record: Result<Option<ExportRecord>, String>,
+    /// What is noted of the sources of its profiles, if that was asked for.
+    pub skips: Option<Result<Vec<(String, String)>, VaultError>>,
+}
+
 impl UnlockedVault {
     /// What an agent has: an empty document when it has nothing.
     ///
@@ -80,12 +93,42 @@ impl UnlockedVault {
         // One snapshot for all statements: a document half before and half after another process's commit never was.
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        self.agent_by((&proof, &keys), agent)
+    }
+
+    /// What an agent has, with what [`UnlockedVault::export_record`] says of the store file at `path` and, if `with_skips`,
+    /// what [`UnlockedVault::sync_skips`] says: read and proved in one snapshot.
+    ///
+    /// # Errors
+    /// As [`UnlockedVault::agent`] and [`UnlockedVault::export_record`].
+    pub fn agent_and_store(
+        &self,
+        agent: &AgentName,
+        path: &Path,
+        with_skips: bool,
+    ) -> Result<AgentAndStore, VaultError> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        Ok(AgentAndStore {
+            state: self.agent_by((&proof, &keys), agent)?,
+            record: self.export_record_by((&proof, &keys), path, agent)?,
+            skips: with_skips.then(|| self.sync_skips_by(&proof, agent)),
+        })
+    }
+
+    fn agent_by(
+        &self,
+        (proof, keys): (&Proof<'_>, &Keys),
+        agent: &AgentName,
+    ) -> Result<AgentState, VaultError> {
         let read = Reader {
             conn: &self.conn,
-            keys: &keys,
+            keys,
             vault: self.id,
             path: &self.path,
-            proof: &Proof::of(&self.conn, &self.path, &keys, self.id)?,
+            proof,
         };
         read.agent(agent)
     }
@@ -120,7 +163,7 @@ pub(super) struct Reader<'a> {
     pub(super) conn: &'a rusqlite::Connection,
     pub(super) keys: &'a Keys,
     pub(super) vault: VaultId,
-    pub(super) path: &'a std::path::Path,
+    pub(super) path: &'a Path,
     pub(super) proof: &'a Proof<'a>,
 }
 

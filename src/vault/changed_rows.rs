@@ -3,8 +3,10 @@
 //! A row that is not as it is listed is never listed as it is: it is either left as it was, and goes on being found, or
 //! replaced whole. A write that forgets to name its row leaves one that is not as listed, which the next reader finds.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -35,6 +37,11 @@ pub(super) struct ChangedRows {
     names: BTreeMap<i64, String>,
     /// Where everything is listed anew: the rows that stay as they were listed.
     anew_but: Option<Vec<Altered>>,
+    /// The listings that agents had when it began, opened: no other process changes them while it lasts, and it does so
+    /// at its end only.
+    open: RefCell<BTreeMap<(i64, Part), Arc<Listing>>>,
+    /// The agents that were proved to be listed when they were first asked for.
+    proved: RefCell<BTreeSet<i64>>,
 }
 
 impl ChangedRows {
@@ -54,6 +61,8 @@ impl ChangedRows {
             changed: BTreeMap::new(),
             names: BTreeMap::new(),
             anew_but,
+            open: RefCell::default(),
+            proved: RefCell::default(),
         })
     }
 
@@ -68,6 +77,42 @@ impl Tx<'_> {
     fn proof(&self) -> Proof<'_> {
         let root = self.rows.root.clone();
         Proof::with_root((&self.tx, self.path), self.keys, self.vault, root)
+    }
+
+    /// The listing of a part of an agent as it was when the transaction began.
+    fn listing_of(
+        &self,
+        proof: &Proof<'_>,
+        scope: Scope<'_>,
+        part: Part,
+    ) -> Result<Arc<Listing>, VaultError> {
+        let place = (scope.owner(), part);
+        if let Some(open) = self.rows.open.borrow().get(&place) {
+            return Ok(Arc::clone(open));
+        }
+        let listing = proof.listing(scope, part)?;
+        if let Scope::Agent(..) = scope {
+            let kept = Arc::clone(&listing);
+            self.rows.open.borrow_mut().insert(place, kept);
+        }
+        Ok(listing)
+    }
+
+    /// The keys of an agent's rows: those that are listed, and those that this transaction has changed.
+    pub(super) fn keys_of(
+        &self,
+        scope: Scope<'_>,
+        part: Part,
+    ) -> Result<BTreeSet<String>, VaultError> {
+        let listing = self.listing_of(&self.proof(), scope, part)?;
+        let mut keys: BTreeSet<String> = listing.iter().map(|(key, ..)| key.to_owned()).collect();
+        let changed = self.rows.changed.get(&(scope.owner(), part));
+        keys.extend(changed.into_iter().flatten().cloned());
+        Ok(keys)
+    }
+
+    fn is_proved(&self, scope: Scope<'_>) -> bool {
+        self.rows.proved.borrow().contains(&scope.owner())
     }
 
     /// Fails where a row is not as it is listed, unless this transaction has changed it.
@@ -94,7 +139,9 @@ impl Tx<'_> {
             };
         }
         let proof = self.proof();
-        if let Scope::Agent(_, name) = scope {
+        if let Scope::Agent(id, name) = scope
+            && !self.is_proved(scope)
+        {
             let agents = proof.listing(Scope::Vault, Part::Agents)?;
             let is_new =
                 agents.find(name).is_none() && self.rows.has(Scope::Vault, Part::Agents, name);
@@ -102,7 +149,11 @@ impl Tx<'_> {
                 return Ok(()); // it has no rows but this transaction's own
             }
             match proof.agent(&agents, name)? {
-                AgentProof::Listed { .. } => {}
+                AgentProof::Listed { id: listed, .. } => {
+                    if listed == id {
+                        self.rows.proved.borrow_mut().insert(id);
+                    }
+                }
                 AgentProof::Absent => return Ok(()),
                 AgentProof::Altered => {
                     let row = Part::Agents.describe("", name);
@@ -110,7 +161,7 @@ impl Tx<'_> {
                 }
             }
         }
-        let listing = proof.listing(scope, part)?;
+        let listing = self.listing_of(&proof, scope, part)?;
         if proof.is_as_listed(&listing, (scope, part), key)? {
             return Ok(());
         }
@@ -123,7 +174,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`VaultError::Unopened`] with the agent's name.
     pub(super) fn expect_agent(&self, scope: Scope<'_>) -> Result<(), VaultError> {
-        if self.rows.anew_but.is_some() {
+        if self.rows.anew_but.is_some() || self.is_proved(scope) {
             return Ok(());
         }
         let proof = self.proof();
@@ -197,7 +248,7 @@ impl Tx<'_> {
         for ((owner, part), keys) in changed.iter().filter(|((owner, _), _)| *owner != VAULT) {
             let name = names.get(owner).map(String::as_str).unwrap_or_default();
             let scope = Scope::Agent(*owner, name);
-            let mut entries = proof.listing(scope, *part)?.to_entries();
+            let mut entries = self.listing_of(&proof, scope, *part)?.to_entries();
             self.update((scope, *part), keys, &mut entries)?;
             self.store_listing((scope, *part), &entries)?;
             owners.insert((*owner, name));
@@ -213,7 +264,8 @@ impl Tx<'_> {
                 self.update((Scope::Vault, part), keys, &mut entries)?;
             }
             if part == Part::Agents {
-                for (owner, name) in &owners {
+                let is_done = |name: &str| keys.is_some_and(|keys| keys.contains(name));
+                for (owner, name) in owners.iter().filter(|(_, name)| !is_done(name)) {
                     // The row itself may not be as it is listed: that stays so.
                     if let Some(entry) = entries.get_mut(*name) {
                         entry.note =

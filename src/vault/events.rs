@@ -161,18 +161,15 @@ pub(super) struct Last {
 
 /// The last event.
 pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<Last>> {
-    conn.query_row(
-        "SELECT seq, at, mac FROM events ORDER BY seq DESC LIMIT 1",
-        [],
-        |row| {
+    conn.prepare_cached("SELECT seq, at, mac FROM events ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| {
             Ok(Last {
                 seq: row.get(0)?,
                 at: row.get(1)?,
                 mac: row.get(2)?,
             })
-        },
-    )
-    .optional()
+        })
+        .optional()
 }
 
 /// One event's MAC.

@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
+use super::keys::Keys;
 use super::listing::Part;
 use super::proof::{Proof, Scope};
 use super::{Tx, UnlockedVault, Vault, terms};
@@ -136,12 +137,21 @@ impl UnlockedVault {
         path: &Path,
         agent: &AgentName,
     ) -> Result<Result<Option<ExportRecord>, String>, VaultError> {
-        let path = path_text(path);
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
-        let mut altered = proof.altered_of(agent.as_str(), Part::Exports)?.into_iter();
-        if altered.any(|row| row.key == path) {
+        self.export_record_by((&proof, &keys), path, agent)
+    }
+
+    /// As [`UnlockedVault::export_record`], in a transaction that is under way.
+    pub(super) fn export_record_by(
+        &self,
+        (proof, keys): (&Proof<'_>, &Keys),
+        path: &Path,
+        agent: &AgentName,
+    ) -> Result<Result<Option<ExportRecord>, String>, VaultError> {
+        let path = path_text(path);
+        if !proof.is_as_listed_of(agent.as_str(), Part::Exports, &path)? {
             return Ok(Err(Part::Exports.describe(agent.as_str(), &path)));
         }
         let row = self
@@ -243,18 +253,22 @@ impl Tx<'_> {
         except: Option<&Path>,
         bytes: impl Fn() -> Zeroizing<Vec<u8>>,
     ) -> Result<(), VaultError> {
-        let select = || -> rusqlite::Result<Vec<String>> {
-            let mut select = self.tx.prepare_cached(
-                "SELECT x.path FROM exports x JOIN agents a ON a.id = x.agent JOIN terms t ON t.id = a.id \
-                 WHERE t.text = ?1 AND x.path IS NOT ?2 AND x.snapshot IS NULL AND x.digest IS NOT NULL \
-                 AND x.revision = a.revision",
-            )?;
-            let rows = select.query_map(params![agent.as_str(), except.map(path_text)], |row| {
-                row.get(0)
-            })?;
-            rows.collect()
-        };
-        for path in select().at(self.path, "read")? {
+        let id = terms::find(&self.tx, agent.as_str()).at(self.path, "read")?;
+        let Some(id) = id else { return Ok(()) };
+        let except = except.map(path_text);
+        // By their keys: the table is in the order of paths, and has a row of every agent.
+        let mut paths = self.keys_of(Scope::Agent(id, agent.as_str()), Part::Exports)?;
+        paths.retain(|path| Some(path) != except.as_ref());
+        for path in paths {
+            let is_wanted = self.tx.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM exports x JOIN agents a ON a.id = x.agent WHERE x.path = ?1 AND x.agent = ?2 \
+                 AND x.snapshot IS NULL AND x.digest IS NOT NULL AND x.revision = a.revision)",
+            );
+            let is_wanted: rusqlite::Result<bool> = is_wanted
+                .and_then(|mut select| select.query_row(params![path, id], |row| row.get(0)));
+            if !is_wanted.at(self.path, "read")? {
+                continue;
+            }
             let aad = snapshot_aad(self.vault, &path, agent);
             let snapshot = self.keys.seal.seal(aad, &bytes())?;
             self.will_change_export(&path, agent)?;

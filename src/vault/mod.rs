@@ -55,7 +55,7 @@ mod uses;
 mod verify;
 mod versions;
 
-pub use agents::{AgentState, Damage};
+pub use agents::{AgentAndStore, AgentState, Damage};
 pub use backup::{BackedUp, Examined};
 pub use carry::Carried;
 pub use create::{Created, KeyChoice, create};

@@ -72,6 +72,15 @@ impl UnlockedVault {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        self.sync_skips_by(&proof, agent)
+    }
+
+    /// As [`UnlockedVault::sync_skips`], in a transaction that is under way.
+    pub(super) fn sync_skips_by(
+        &self,
+        proof: &Proof<'_>,
+        agent: &AgentName,
+    ) -> Result<Vec<(String, String)>, VaultError> {
         if let Some(row) = proof.altered_skips_of(agent.as_str())?.first() {
             let row = row.describe();
             return Err(VaultError::Unopened { row });
@@ -149,15 +158,17 @@ impl Tx<'_> {
         let key = json!([agent.as_str(), profile.as_str()]).to_string();
         self.will_change(Scope::Vault, Part::Skips, &key)?;
         let changed = match note {
-            Some(note) => self.tx.execute(
-                "INSERT INTO sync_skips (agent, profile, why) VALUES (?1, ?2, ?3) \
-                 ON CONFLICT (agent, profile) DO UPDATE SET why = ?3 WHERE why <> ?3",
-                params![agent_id, profile_id, note],
-            ),
-            None => self.tx.execute(
-                "DELETE FROM sync_skips WHERE agent = ?1 AND profile = ?2",
-                [agent_id, profile_id],
-            ),
+            Some(note) => self
+                .tx
+                .prepare_cached(
+                    "INSERT INTO sync_skips (agent, profile, why) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT (agent, profile) DO UPDATE SET why = ?3 WHERE why <> ?3",
+                )
+                .and_then(|mut write| write.execute(params![agent_id, profile_id, note])),
+            None => self
+                .tx
+                .prepare_cached("DELETE FROM sync_skips WHERE agent = ?1 AND profile = ?2")
+                .and_then(|mut delete| delete.execute([agent_id, profile_id])),
         };
         Ok(changed.at(self.path, "write")? > 0)
     }

@@ -529,7 +529,8 @@ impl Tx<'_> {
     ) -> Result<(), VaultError> {
         self.will_change_version(agent, profile, row)?;
         self.tx
-            .execute("DELETE FROM profile_versions WHERE id = ?1", [row])
+            .prepare_cached("DELETE FROM profile_versions WHERE id = ?1")
+            .and_then(|mut delete| delete.execute([row]))
             .at(self.path, "write")
             .map(|_| ())
     }

@@ -238,6 +238,27 @@ impl<'c> Proof<'c> {
         }
     }
 
+    /// Whether one row of a part of an agent is as it is listed, a row that is not there too.
+    pub(super) fn is_as_listed_of(
+        &self,
+        agent: &str,
+        part: Part,
+        key: &str,
+    ) -> Result<bool, VaultError> {
+        let agents = self.listing(Scope::Vault, Part::Agents)?;
+        match self.agent(&agents, agent)? {
+            AgentProof::Absent => Ok(true),
+            AgentProof::Listed { id, .. } => {
+                let scope = Scope::Agent(id, agent);
+                let listing = self.listing(scope, part)?;
+                self.is_as_listed(&listing, (scope, part), key)
+            }
+            AgentProof::Altered => Err(VaultError::Unopened {
+                row: Part::Agents.describe("", agent),
+            }),
+        }
+    }
+
     /// As [`Proof::altered`], of a listing that is open.
     pub(super) fn altered_in(
         &self,

@@ -13,7 +13,7 @@ use crate::support::random::number;
 const PROFILE: &str = "anthropic:claude-cli";
 
 /// Agents beside `main`; more than are loaded side by side.
-const OTHERS: usize = 90;
+const OTHERS: usize = 140;
 
 fn name(at: usize) -> String {
     format!("agent{at:03}")
@@ -124,6 +124,27 @@ fn what_is_out_of_the_ordinary_is_treated_as_ever() {
     fs::remove_dir(home.at(&format!("{}.lock", store_of(&name(6))))).unwrap();
     home.run(&["watch", "--once"]).ok();
     assert_eq!(token_in(&home, &name(6)), "sk-ant-oat01-second");
+    home.assert_sound();
+}
+
+#[cfg(unix)]
+#[test]
+fn agents_of_different_groups_may_share_a_store() {
+    let home = home_with(OTHERS);
+    // The last agent's lock is the first one's, whose file may be being written when the last one is decided.
+    let shared = store_of(&name(OTHERS - 1));
+    fs::remove_file(home.at(&shared)).unwrap();
+    std::os::unix::fs::symlink(home.at(&store_of(&name(0))), home.at(&shared)).unwrap();
+    home.claude_login("sk-ant-oat01-second", 9);
+    home.run(&["watch", "--once"]).ok();
+    for at in 0..OTHERS {
+        assert_eq!(token_in(&home, &name(at)), "sk-ant-oat01-second", "{at}");
+    }
+    let is_link = fs::symlink_metadata(home.at(&shared)).unwrap().is_symlink();
+    assert!(is_link, "the user's link stays");
+    let count = home.events().len();
+    home.run(&["watch", "--once"]).ok();
+    assert_eq!(home.events().len(), count, "nothing is left to be done");
     home.assert_sound();
 }
 

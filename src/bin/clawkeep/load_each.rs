@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clawkeep::config::AgentRef;
 use clawkeep::domain::AgentName;
-use clawkeep::sync::{Engine, Loaded, Notice, SIDE_BY_SIDE, SyncMode};
+use clawkeep::sync::{Engine, Loaded, Notice, SyncMode};
 use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
@@ -63,7 +63,7 @@ impl Context {
         let mut length = 1;
         while !agents.is_empty() && (how.goes_on)() {
             let some: Vec<Wanted<'_>> = agents.drain(..length.min(agents.len())).collect();
-            length = SIDE_BY_SIDE;
+            length = usize::MAX;
             let known = some.iter().filter_map(|(agent, mode)| {
                 let mode = mode.as_ref().ok()?;
                 Some((*agent, *mode))
