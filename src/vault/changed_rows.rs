@@ -99,11 +99,15 @@ impl Tx<'_> {
     }
 
     /// The keys of an agent's rows: those that are listed, and those that this transaction has changed.
+    ///
+    /// # Errors
+    /// [`VaultError::Unopened`] where the agent's listings are not as they were sealed.
     pub(super) fn keys_of(
         &self,
         scope: Scope<'_>,
         part: Part,
     ) -> Result<BTreeSet<String>, VaultError> {
+        self.expect_agent(scope)?;
         let listing = self.listing_of(&self.proof(), scope, part)?;
         let mut keys: BTreeSet<String> = listing.iter().map(|(key, ..)| key.to_owned()).collect();
         let changed = self.rows.changed.get(&(scope.owner(), part));
@@ -185,6 +189,10 @@ impl Tx<'_> {
             AgentProof::Altered if !is_new || agents.find(name).is_some() => {
                 let row = Part::Agents.describe("", name);
                 Err(VaultError::Unopened { row })
+            }
+            AgentProof::Listed { id, .. } if id == scope.owner() => {
+                self.rows.proved.borrow_mut().insert(id);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! What is known of the store files written: their bytes as last seen, so that another writer's changes show.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, params};
@@ -256,8 +257,12 @@ impl Tx<'_> {
         let id = terms::find(&self.tx, agent.as_str()).at(self.path, "read")?;
         let Some(id) = id else { return Ok(()) };
         let except = except.map(path_text);
-        // By their keys: the table is in the order of paths, and has a row of every agent.
-        let mut paths = self.keys_of(Scope::Agent(id, agent.as_str()), Part::Exports)?;
+        // By their keys: the table is in the order of paths, and a search by agent reads all of it. Where the listing is not as it
+        // was sealed, that search is what tells.
+        let mut paths = match self.keys_of(Scope::Agent(id, agent.as_str()), Part::Exports) {
+            Ok(keys) => keys,
+            Err(_) => self.export_paths(id).at(self.path, "read")?,
+        };
         paths.retain(|path| Some(path) != except.as_ref());
         for path in paths {
             let is_wanted = self.tx.prepare_cached(
@@ -281,6 +286,13 @@ impl Tx<'_> {
                 .at(self.path, "write")?;
         }
         Ok(())
+    }
+
+    fn export_paths(&self, agent: i64) -> rusqlite::Result<BTreeSet<String>> {
+        let mut select = self
+            .tx
+            .prepare_cached("SELECT path FROM exports WHERE agent = ?1")?;
+        select.query_map([agent], |row| row.get(0))?.collect()
     }
 
     /// Records what is now in the store file: after the durable rename, never before. Recorded before, a crash
