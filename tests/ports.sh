@@ -109,6 +109,8 @@ begin_wine() {
     export WINELOADER=/usr/lib/wine/wine64 WINESERVER=/usr/lib/wine/wineserver64
     export CLAWKEEP=$dir/x86_64-pc-windows-gnu/debug/clawkeep.exe HOME=$dir/home
     mkdir -p "$HOME"
+    # Wine makes the access-control list of a file from its mode: for the user alone, as in a profile of Windows.
+    umask 077
     [ -d "$WINEPREFIX" ] || wine64 wineboot -i > "$dir/log" 2>&1
     "$WINESERVER" -w
     # Wine 8 lacks this library, from which Rust's standard library takes its random numbers.
