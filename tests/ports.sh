@@ -101,7 +101,7 @@ need_wine() { need wine64; }
 build() {
     cargo test -Zbuild-std --locked --target x86_64-pc-windows-gnu --no-run --lib --bins --test it \
         --message-format=json-render-diagnostics |
-        sed -n 's/.*"test":true.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
+        sed -n 's/.*"profile":{[^}]*"test":true.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
 }
 # Wine with a prefix of its own. Nothing of the user's reaches it.
 begin_wine() {
