@@ -101,7 +101,7 @@ need_wine() { need wine64; }
 build() {
     cargo test -Zbuild-std --locked --target x86_64-pc-windows-gnu --no-run --lib --bins --test it \
         --message-format=json-render-diagnostics |
-        sed -n 's/.*"test":true.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
+        sed -n 's/.*"profile":{[^}]*"test":true.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
 }
 # Wine with a prefix of its own. Nothing of the user's reaches it.
 begin_wine() {
@@ -111,6 +111,8 @@ begin_wine() {
     x86_64-w64-mingw32-gcc -O1 -o "$CLAWKEEP_CONSOLE_EVENT" tests/it/support/console_event.c
     export CLAWKEEP=$dir/x86_64-pc-windows-gnu/debug/clawkeep.exe HOME=$dir/home
     mkdir -p "$HOME"
+    # Wine makes the access-control list of a file from its mode: for the user alone, as in a profile of Windows.
+    umask 077
     [ -d "$WINEPREFIX" ] || wine64 wineboot -i > "$dir/log" 2>&1
     "$WINESERVER" -w
     # Wine 8 lacks this library, from which Rust's standard library takes its random numbers.

@@ -451,6 +451,7 @@ fn a_session_keeps_to_its_profile() {
 }
 
 /// Without its event, or from a vault that cannot be believed, no secret comes out.
+#[cfg(unix)] // a limit on the size of files
 #[test]
 fn no_event_no_secret() {
     let home = home();

@@ -722,6 +722,7 @@ fn recorded(home: &Home) -> Vec<i64> {
 
 /// The disk is full at every point of a command: the limit on the size of files stands for it. If the event cannot be written,
 /// no secret is printed and nothing is changed.
+#[cfg(unix)] // a limit on the size of files
 #[test]
 fn no_secret_leaves_unless_its_event_is_written() {
     let home = home();

@@ -371,6 +371,7 @@ fn a_rescue_file_is_taken_in_once_and_only_where_it_belongs() {
 }
 
 /// A full disk, at many sizes: the old state or the new one, and the token is not lost.
+#[cfg(unix)] // a limit on the size of files
 #[test]
 fn a_full_disk_loses_no_token() {
     let mut kept = 0;

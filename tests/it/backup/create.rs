@@ -133,6 +133,7 @@ fn every_backup_is_whole_while_four_others_write() {
     home.assert_sound();
 }
 
+#[cfg(unix)] // a limit on the size of files
 #[test]
 fn a_full_disk_leaves_nothing_that_looks_like_a_backup() {
     let home = home_with_key("one");
