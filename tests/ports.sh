@@ -96,12 +96,11 @@ check() {
 }
 
 need_wine() { need wine64; }
-# Builds the program and its tests for Windows; their names are left in $dir/tests.
+# Builds the tests for Windows, and the program, which the integration tests run. The tests' names are left
+# in $dir/tests.
 build() {
-    local lean=(-Zbuild-std --locked --target x86_64-pc-windows-gnu)
-    cargo build "${lean[@]}" --bins &&
-        cargo test "${lean[@]}" --no-run --lib --bins --test it \
-            --message-format=json-render-diagnostics |
+    cargo test -Zbuild-std --locked --target x86_64-pc-windows-gnu --no-run --lib --bins --test it \
+        --message-format=json-render-diagnostics |
         sed -n 's/.*"test":true.*"executable":"\([^"]*\.exe\)".*/\1/p' | sort -u > "$dir/tests"
 }
 # Wine with a prefix of its own. Nothing of the user's reaches it.

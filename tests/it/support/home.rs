@@ -134,8 +134,38 @@ impl Home {
         self.dir.path()
     }
 
+    /// A path below the home, whose parts `rel` has with `/` on every system.
     pub(crate) fn at(&self, rel: &str) -> PathBuf {
-        self.dir.path().join(rel)
+        rel.split('/')
+            .fold(self.path().to_owned(), |path, part| path.join(part))
+    }
+
+    /// What a run says to people, with paths below the home as on Unix (`~/a/b`): Windows has no `~`.
+    fn with_tilde(&self, text: String) -> String {
+        let home = self.path().display().to_string();
+        if cfg!(unix) || text.starts_with('{') {
+            return text;
+        }
+        let mut parts = text.split(&home);
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part
+                .find(|c: char| c.is_whitespace() || c == '"' || c == '\'')
+                .unwrap_or(part.len());
+            out += "~";
+            out += &part[..end].replace('\\', "/");
+            out += &part[end..];
+        }
+        out
+    }
+
+    fn ended(&self, output: Output) -> Run {
+        let run = Run::from(output);
+        Run {
+            stdout: self.with_tilde(run.stdout),
+            stderr: self.with_tilde(run.stderr),
+            ..run
+        }
     }
 
     /// Writes a file, making its directories, and gives it mode 0600.
@@ -208,7 +238,7 @@ impl Home {
 
     /// Runs the program to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Run {
-        self.command(args).output().unwrap().into()
+        self.ended(self.command(args).output().unwrap())
     }
 
     /// Runs the program, with arguments as a shell takes them, where no file may grow beyond so many blocks of 512 bytes: a full
@@ -238,7 +268,7 @@ impl Home {
     /// Runs the program to its end with `input` on its stdin.
     pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Run {
         let child = start_with_input(self.command(args), input);
-        child.wait_with_output().unwrap().into()
+        self.ended(child.wait_with_output().unwrap())
     }
 
     /// The token of a profile in the exported store.

@@ -121,7 +121,7 @@ mod tests {
             };
             let words: Vec<OsString> = words.iter().map(|word| of_system(word).into()).collect();
             let null = of_system("C:/dev/null");
-            let variable = |name: &str| (name == "CLAWKEEP_VAULT").then(|| null.into());
+            let variable = |name: &str| (name == "CLAWKEEP_VAULT").then(|| null.clone().into());
             let found = name_of(Path::new(&of_system(path)), &words, variable);
             assert_eq!(found.as_deref(), named, "{path} {words:?}");
         }
