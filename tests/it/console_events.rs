@@ -19,8 +19,7 @@ const ENDED_BY_CTRL_C: i32 = 0xC000_013A_u32.cast_signed();
 const KEY_SETTING: &str = "[providers.keyed]\nenv = [\"TEST_KEY\"]\n";
 const KEY: &str = "sk-test-key-0123456789abcdef";
 /// A batch file that writes down the key and its first argument, and ends with status 5.
-const AGENT: &str =
-    "@echo off\r\necho %TEST_KEY%>key.txt\r\necho %~1>argument.txt\r\nexit /b 5\r\n";
+const AGENT: &str = "@echo off\r\necho %TEST_KEY%>key.txt\r\necho %1>argument.txt\r\nexit /b 5\r\n";
 
 /// A run of the program on a console of its own, on which Ctrl-C can be pressed.
 struct OnConsole(Child);
@@ -159,7 +158,7 @@ fn a_batch_file_gets_its_secret() {
     let key = std::fs::read_to_string(home.at("key.txt")).unwrap();
     assert_eq!(key.trim(), KEY);
     let argument = std::fs::read_to_string(home.at("argument.txt")).unwrap();
-    assert_eq!(argument.trim(), "a b & c");
+    assert_eq!(argument.trim(), "\"a b & c\"", "one argument, quoted");
     let run: Run = home
         .command(&["exec", "--provider", "keyed", "--", "no-such-agent"])
         .output()
