@@ -109,10 +109,12 @@ begin_wine() {
     export WINELOADER=/usr/lib/wine/wine64 WINESERVER=/usr/lib/wine/wineserver64
     export CLAWKEEP=$dir/x86_64-pc-windows-gnu/debug/clawkeep.exe HOME=$dir/home
     mkdir -p "$HOME"
-    # Wine makes the access-control list of a file from its mode: for the user alone, as in a profile of Windows.
+    # As on Windows, nobody else reads a profile: Wine has the access lists of files from their modes, and
+    # gives a file what its directory has, whatever its list says.
     umask 077
     [ -d "$WINEPREFIX" ] || wine64 wineboot -i > "$dir/log" 2>&1
     "$WINESERVER" -w
+    chmod -R go-rwx "$WINEPREFIX/drive_c/users"
     # Wine 8 lacks this library, from which Rust's standard library takes its random numbers.
     local library=$WINEPREFIX/drive_c/windows/system32/bcryptprimitives.dll
     [ -e "$library" ] || x86_64-w64-mingw32-gcc -shared -O1 -o "$library" -xc - -ladvapi32 << 'END'

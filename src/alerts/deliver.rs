@@ -282,12 +282,8 @@ mod tests {
         let path = dir.path().join("url");
         let why = || address_in(&path).map(|_| ()).unwrap_err().why;
         assert!(why().contains("it is not there"));
+        drop(crate::platform::create_private_file(&path).unwrap());
         std::fs::write(&path, "\n").unwrap();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        }
         assert!(why().contains("it is empty"));
         std::fs::write(&path, "https://SECRET:x@a.example/\n").unwrap();
         assert!(why().contains("user name") && !why().contains("SECRET"));

@@ -40,12 +40,12 @@ impl Trust {
     pub(in crate::platform) fn admits_owner(&self, path: &Path, owner: u32) -> bool {
         owner == effective_uid()
             || owner == 0
-            || self.admits(Admitted::User(owner))
+            || self.admits(&Admitted::User(owner))
             || (!self.is_strict && self.is_owner_of_own_mount(path, owner))
     }
 
-    fn admits(&self, who: Admitted) -> bool {
-        self.by_environment.contains(&who) || self.by_settings.contains(&who)
+    fn admits(&self, who: &Admitted) -> bool {
+        self.by_environment.contains(who) || self.by_settings.contains(who)
     }
 
     /// The `forbidden` rights that somebody else really has.
@@ -76,7 +76,7 @@ impl Trust {
     /// Whether nobody else is in a file's group.
     fn is_group_ours(&self, path: &Path, meta: &Metadata) -> bool {
         let (group, owner) = (meta.gid(), meta.uid());
-        if self.admits(Admitted::Group(group)) {
+        if self.admits(&Admitted::Group(group)) {
             return !has_access_list(path);
         }
         if group == 0 {
