@@ -8,6 +8,8 @@ set -euo pipefail
 
 # A user who has just got the machine: Wine makes the profile of whomever USER names.
 export USER=session$$
+# A server that runs already has its user.
+"$WINESERVER" -w
 profile=$WINEPREFIX/drive_c/users/$USER
 trap 'rm -rf "$profile"' EXIT
 mkdir -p "$profile/.claude"

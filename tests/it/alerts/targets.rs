@@ -462,6 +462,7 @@ fn a_command_is_told_in_its_environment_and_on_stdin() {
     assert_eq!(watch.failed().1["why"], "there is no such program");
 }
 
+#[cfg(unix)] // a desktop is reached by D-Bus
 #[test]
 fn a_test_says_what_came_of_each_target() {
     let hook = Hook::start();

@@ -151,6 +151,7 @@ fn a_full_disk_leaves_nothing_that_looks_like_a_backup() {
     create(&home, BACKUP);
 }
 
+#[cfg(unix)] // /proc
 #[test]
 fn a_place_that_cannot_be_written_is_said() {
     let home = home_with_key("one");

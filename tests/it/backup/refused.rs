@@ -27,6 +27,7 @@ fn home() -> Home {
     home
 }
 
+#[cfg(unix)] // mkfifo
 #[test]
 fn what_is_no_file_is_not_waited_for() {
     let home = home();

@@ -178,6 +178,7 @@ mod tests {
 
     use super::*;
 
+    #[cfg(unix)] // df, chattr and mount
     #[test]
     fn the_words_follow_the_cause() {
         let mount = || PathBuf::from("/m");

@@ -284,7 +284,7 @@ fn keys_of_the_configuration_count_and_do_not_show() {
     let report = world.report();
     assert_eq!(report.check_exit(), 0);
     let json = report.to_json();
-    let source = "models.json: ~/.clawdbot/agents/main/agent/models.json";
+    let source = in_home("models.json: ~/.clawdbot/agents/main/agent/models.json");
     assert_eq!(
         json["auth"]["providers"][0]["modelsJson"],
         json!({"value": "sk-01234...23456789", "source": source})
