@@ -286,7 +286,7 @@ pub(crate) fn send_to_job(key: Event) {
 /// Ends this process by a signal that ends it.
 pub(crate) fn end_by(signal: i32) {
     if is_init() {
-        std::process::exit(status_by(signal));
+        signal_hook::low_level::exit(status_by(signal));
     }
     let _ = emulate_default_handler(signal); // returns for other signals only
 }
