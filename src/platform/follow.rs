@@ -20,10 +20,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 /// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of Linux.
 const LINKS_MAX: usize = 40;
 
-/// How long the thread that reads events waits after one, so that it reads those that follow together: each wake-up costs
-/// more than an event, and a pass over many agents causes dozens for each.
+/// How long the thread that reads events waits after the first of a batch, so that it reads those that follow together: each
+/// wake-up costs more than an event, and a pass over many agents causes dozens for each.
 const BATCH_PAUSE: Duration = Duration::from_millis(2);
-/// Events that come this soon after a pause belong to the batch that it gathered.
+/// Events that come this soon after another belong to its batch.
 const BATCH_GAP: Duration = Duration::from_micros(200);
 
 /// What happened to a file.
@@ -92,15 +92,15 @@ impl Follower {
         let known = Arc::clone(&interest);
         // The library says nothing where its thread cannot be started, and panics at the next call.
         check_threads(1).map_err(notify::Error::io)?;
-        let mut paused: Option<Instant> = None;
+        let mut last: Option<Instant> = None;
         let watcher = notify::recommended_watcher(move |event| {
             let interest = known.lock().unwrap_or_else(PoisonError::into_inner);
             interest.sort_out(event, &tell);
             drop(interest);
-            if paused.is_none_or(|at| at.elapsed() > BATCH_GAP) {
+            if last.is_none_or(|at| at.elapsed() > BATCH_GAP) {
                 thread::sleep(BATCH_PAUSE);
-                paused = Some(Instant::now());
             }
+            last = Some(Instant::now());
         })?;
         Ok(Self {
             watcher,
@@ -156,7 +156,10 @@ impl Follower {
                 Err(error) => refused = Some(error),
             }
         }
-        paths.commit()?;
+        if let Err(error) = paths.commit() {
+            self.watched.clear(); // nothing is known of any
+            return Err(error.into());
+        }
         refused.map_or(Ok(is_new), |error| Err(error.into()))
     }
 }

@@ -35,6 +35,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// Noted in the queue while a lock directory is made whose identity cannot be known before.
 const MAKING: &str = "making";
+/// The longest between that note and the directory: nothing is done between them.
+const MAKING_MAX: Duration = Duration::from_secs(1);
 /// The mode of such a directory. The reference's have the umask's, 0755 as a rule.
 #[cfg(unix)]
 const MADE_MODE: u32 = 0o700;
@@ -233,6 +235,16 @@ impl QueueLock {
         }
     }
 
+    /// Whether the last note was made at that time, give or take [`MAKING_MAX`].
+    fn was_noted_at(&self, time: io::Result<SystemTime>) -> bool {
+        let noted = self.file.metadata().and_then(|meta| meta.modified());
+        let (Ok(noted), Ok(time)) = (noted, time) else {
+            return false;
+        };
+        let gap = time.duration_since(noted);
+        gap.unwrap_or_else(|error| error.duration()) < MAKING_MAX
+    }
+
     fn note(&self, text: &str) -> io::Result<()> {
         write_note(&self.file, text)
     }
@@ -321,7 +333,7 @@ impl LockDir {
             let there = AtLock::examine(&path)?;
             match there {
                 AtLock::Directory => {
-                    if is_stale(&path) || is_noted(&path, &abandoned) {
+                    if is_stale(&path) || is_noted(&path, &abandoned, queue) {
                         let _ = remove_dir(&path); // the next to make it has it; a file in its place stays
                     }
                 }
@@ -450,9 +462,9 @@ fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
 }
 
 /// Whether the directory is the one that the last holder noted, who was killed then.
-fn is_noted(path: &Path, note: &str) -> bool {
+fn is_noted(path: &Path, note: &str, queue: &QueueLock) -> bool {
     match note {
-        MAKING => is_of_made_mode(path),
+        MAKING => is_of_made_mode(path) && queue.was_noted_at(modified(path)),
         _ => identity(path).is_ok_and(|found| found == note),
     }
 }
@@ -574,6 +586,14 @@ mod tests {
         ours.note(MAKING).unwrap(); // killed before the last note
         drop(LockDir::acquire(&file, &ours, soon()).unwrap());
         assert!(!lock.exists());
+        // Made by somebody whose directories have the same mode, after this process was killed.
+        make_plainly(&lock, &ours).unwrap();
+        ours.note(MAKING).unwrap();
+        let earlier = SystemTime::now() - Duration::from_secs(2);
+        ours.file.set_modified(earlier).unwrap();
+        let busy = LockDir::acquire(&file, &ours, soon());
+        assert!(matches!(busy, Err(LockError::Busy { .. })));
+        fs::remove_dir(&lock).unwrap();
         fs::create_dir(&lock).unwrap();
         fs::set_permissions(&lock, fs::Permissions::from_mode(0o755)).unwrap();
         ours.note(MAKING).unwrap(); // killed before it made one

@@ -278,6 +278,30 @@ fn what_stands_in_the_way_here_is_no_reason_to_hand_out_nothing() {
 
 #[cfg(unix)]
 #[test]
+fn a_signal_waits_until_every_command_that_refreshes_has_kept_the_answer() {
+    for args in [
+        &["refresh", "--due"][..],
+        &["watch", "--once"],
+        &["exec", "--provider", "test", "--", "true"],
+    ] {
+        let (home, provider) = home();
+        provider.hold();
+        let child = start(&home, args);
+        provider.wait_for(1);
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        provider.release();
+        let status = child.wait_with_output().unwrap().status;
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        assert_eq!(signal, Some(15), "{args:?}");
+        assert_eq!(token(&home).ok().trim(), "sk-test-access-a-2", "{args:?}");
+        assert_eq!(provider.count(), 1, "{args:?}");
+        home.assert_sound();
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_signal_waits_until_the_answer_is_kept() {
     let (home, provider) = home();
     provider.hold();

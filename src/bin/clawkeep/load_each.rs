@@ -15,14 +15,14 @@ use crate::failure::Failure;
 /// An agent that is to be loaded, or why it cannot be.
 pub(crate) type Wanted<'a> = (&'a AgentRef, Result<SyncMode, Failure>);
 
-/// What is called with each agent that was loaded; it may end the loading.
+/// What is called with each agent that was loaded; it may end that.
 pub(crate) type Each<'e> = dyn FnMut(&AgentRef, Result<Loaded, Failure>) -> ControlFlow<()> + 'e;
 
 /// How agents are loaded.
 pub(crate) struct How<'h> {
     /// See [`Engine::patience`].
     pub(crate) patience: Option<Duration>,
-    /// Called again and again between agents; whether to go on.
+    /// Called again and again between groups of agents; whether to go on.
     pub(crate) goes_on: &'h dyn Fn() -> bool,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn words_for_copies(count: usize) -> Option<String> {
 
 impl Context {
     /// Loads agents and notes stores that were only touched: of those there is nothing else to say, and nothing hangs on it.
-    /// `each` is called with every one in turn, and may end it.
+    /// `each` is called with `main` once it is loaded, and with the others once they all are; it may end that.
     ///
     /// The store of `main`, which most gateways use, is there before any other is begun. That a store was written for the first
     /// time is reported for one agent only; returns of how many others it was so.

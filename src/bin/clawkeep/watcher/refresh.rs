@@ -12,7 +12,7 @@ use clawkeep::vault::{UnlockedVault, VaultError};
 use super::service::Ending;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::renewal;
+use crate::{renewal, signals};
 
 /// How long another process's refresh of the same login is waited for: it does what this one would do.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -77,6 +77,7 @@ fn refresh(
     let mut renewer = Renewer::new(context.providers()?, agents);
     let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
     renewer.keep_head = Some(&keep_head);
+    renewer.shield = Some(&signals::hold); // a watch that goes on handles the signals itself
     renewer.patience = PATIENCE;
     let mode = context.mode_for(vault, &job.agent)?;
     let when = When::LessLeftThan(job.ahead_ms);
