@@ -687,19 +687,29 @@ impl Owners<'_> {
 }
 
 /// Reads what is in a file, again and again for a while if it may be being written: it was changed in this very moment, or just now and
-/// makes no sense.
+/// makes no sense. Of a file that is rewritten all the time, the last reading that made sense counts.
 pub(super) fn once_written<R>(
     path: &Path,
     is_unfinished: impl Fn(&R) -> bool,
     read: impl Fn() -> R,
 ) -> R {
     let end = Instant::now() + WRITING;
+    let mut whole = None;
     loop {
         let reading = read();
-        let may_change =
-            is_younger(path, MOMENT) || (is_younger(path, FRESH) && is_unfinished(&reading));
-        if !may_change || Instant::now() >= end {
+        let is_unfinished = is_unfinished(&reading);
+        let may_change = is_younger(path, MOMENT) || (is_younger(path, FRESH) && is_unfinished);
+        if !may_change {
             return reading;
+        }
+        if Instant::now() >= end {
+            return match whole {
+                Some(whole) if is_unfinished => whole,
+                _ => reading,
+            };
+        }
+        if !is_unfinished {
+            whole = Some(reading);
         }
         thread::sleep(LOOK_AGAIN);
     }
@@ -732,7 +742,30 @@ pub(super) fn read_source(path: &Path) -> FileReading {
 
 #[cfg(test)]
 mod tests {
-    use super::is_same_account;
+    use std::cell::Cell;
+    use std::fs;
+
+    use super::{is_same_account, once_written};
+
+    #[test]
+    fn of_a_file_that_is_rewritten_all_the_time_the_last_whole_reading_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("login");
+        let count = Cell::new(0);
+        let read_until = |last_whole: u32| {
+            count.set(0);
+            once_written(&path, Result::is_err, || {
+                fs::write(&path, "").unwrap();
+                count.set(count.get() + 1);
+                (count.get() <= last_whole)
+                    .then(|| count.get())
+                    .ok_or(count.get())
+            })
+        };
+        assert_eq!(read_until(2), Ok(2));
+        assert!(count.get() > 2, "it was read again");
+        assert_eq!(read_until(0), Err(count.get()));
+    }
 
     #[test]
     fn accounts_are_compared_as_far_as_they_are_known() {
