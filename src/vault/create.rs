@@ -161,6 +161,7 @@ impl Draft {
             id: self.id,
             epoch: Epoch(1),
             read_only: None,
+            _snapshot: None,
         };
         let mut unlocked = vault.with_data_key(data.clone(), first_slot(kept))?;
         let mut tx = unlocked.begin_with(Listed::AnewBut(Vec::new()), actor, clock)?;

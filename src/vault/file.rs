@@ -12,7 +12,9 @@ use super::backup::parent;
 use super::error::{BackupError, Context, VaultError};
 use super::journal::connect_with_journal;
 use super::moving::or_moved_away;
-use super::read_only::{ReadOnlyReason, Writers, connect_to_read, harden, reason_for};
+use super::read_only::{
+    ReadConnection, ReadOnlyReason, Writers, connect_to_read, harden, reason_for,
+};
 use super::{image, listing, schema};
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
@@ -41,6 +43,8 @@ pub struct Vault {
     pub(super) id: VaultId,
     pub(super) epoch: Epoch,
     pub(super) read_only: Option<ReadOnlyReason>,
+    /// See [`ReadConnection::snapshot`].
+    pub(super) _snapshot: Option<Connection>,
 }
 
 impl Vault {
@@ -99,24 +103,25 @@ impl Vault {
     /// As [`Vault::open`]; and when somebody is in the way, or it is of an earlier version.
     pub fn glance(path: &Path) -> Result<Self, VaultError> {
         let path = trusted_path(path)?;
-        let conn = glance_at(&path)?;
-        check_application(&conn, &path)?;
-        Self::as_it_is(conn, path, Some(ReadOnlyReason::Copy))
+        let reading = glance_at(&path)?;
+        check_application(&reading.conn, &path)?;
+        Self::as_it_is(reading, path, Some(ReadOnlyReason::Copy))
     }
 
     /// The vault that was opened to be read, brought up to this version in memory if need be.
     fn brought_up(
-        conn: Connection,
+        reading: ReadConnection,
         path: PathBuf,
         reason: ReadOnlyReason,
     ) -> Result<Self, VaultError> {
-        check_application(&conn, &path)?;
-        let found = known_version(&conn, &path)?;
-        let is_listed = || listing::stored(&conn, listing::VAULT, listing::ROOT).at(&path, "read");
+        let conn = &reading.conn;
+        check_application(conn, &path)?;
+        let found = known_version(conn, &path)?;
+        let is_listed = || listing::stored(conn, listing::VAULT, listing::ROOT).at(&path, "read");
         if found == schema::VERSION && is_listed()?.is_some() {
-            return Self::as_it_is(conn, path, Some(reason));
+            return Self::as_it_is(reading, path, Some(reason));
         }
-        drop(conn);
+        drop(reading);
         let mut conn = image::open(&path, BUSY_TIMEOUT)?;
         let found = known_version(&conn, &path)?;
         schema::check_version(&conn, &path, found)?;
@@ -126,22 +131,24 @@ impl Vault {
 
     /// The vault that was opened, if it is one of this version.
     pub(super) fn as_it_is(
-        conn: Connection,
+        reading: impl Into<ReadConnection>,
         path: PathBuf,
         read_only: Option<ReadOnlyReason>,
     ) -> Result<Self, VaultError> {
+        let ReadConnection { conn, snapshot } = reading.into();
         // One read transaction for several statements: each of its own would lock and look at the
         // WAL anew.
-        let snapshot = conn.unchecked_transaction().at(&path, "read")?;
+        let one_look = conn.unchecked_transaction().at(&path, "read")?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;
-        drop(snapshot);
+        drop(one_look);
         Ok(Self {
             conn,
             path,
             id,
             epoch,
             read_only,
+            _snapshot: snapshot,
         })
     }
 
@@ -436,7 +443,7 @@ pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultErro
 }
 
 /// Opens what may be a vault to be read, waiting for nobody and writing nothing.
-pub(super) fn glance_at(path: &Path) -> Result<Connection, VaultError> {
+pub(super) fn glance_at(path: &Path) -> Result<ReadConnection, VaultError> {
     length_of_file(path)?;
     // Without a log beside it, the file of a log-less vault may be written at any moment, but not
     // for long: a vault that is being written must not pass for none.

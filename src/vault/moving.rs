@@ -135,12 +135,12 @@ fn examine(path: &Path) -> Found {
     let Ok(real) = trusted_path(path) else {
         return Found::Unknown;
     };
-    let Ok(conn) = glance_at(&real) else {
+    let Ok(reading) = glance_at(&real) else {
         return Found::Unknown;
     };
-    match application_id(&conn, &real) {
-        Ok(MOVED_AWAY) => Found::MovedAway(events::last(&conn).ok().flatten()),
-        Ok(APPLICATION_ID) => Vault::as_it_is(conn, real, Some(ReadOnlyReason::Copy))
+    match application_id(&reading.conn, &real) {
+        Ok(MOVED_AWAY) => Found::MovedAway(events::last(&reading.conn).ok().flatten()),
+        Ok(APPLICATION_ID) => Vault::as_it_is(reading, real, Some(ReadOnlyReason::Copy))
             .map_or(Found::Unknown, Found::Vault),
         _ => Found::Unknown,
     }

@@ -165,23 +165,54 @@ pub(super) fn connect_to_read(
     path: &Path,
     writers: Writers,
     patience: Duration,
-) -> Result<Connection, VaultError> {
+) -> Result<ReadConnection, VaultError> {
+    let image = || image::open(path, patience).map(ReadConnection::from);
     // Another kernel does not see our locks, and its index is not ours to read.
     if refused_storage(parent(path)).is_some() {
-        return image::open(path, patience);
+        return image();
     }
     let length = |end| std::fs::metadata(beside(path, end)).map(|meta| meta.len());
     let has = |end| length(end).is_ok_and(|length| length > 0);
     let is_alone = !has("-wal") && !has("-journal");
-    let how = match writers {
-        Writers::Nobody if is_alone => "immutable=1",
+    let connected = match writers {
+        Writers::Nobody if is_alone => {
+            connect_by(path, "immutable=1", patience).map(ReadConnection::from)
+        }
         // SQLite would make a log that is not there.
-        _ if has("-shm") && length("-wal").is_ok() => "readonly_shm=1",
-        _ => return image::open(path, patience),
+        _ if has("-shm") && length("-wal").is_ok() => connect_beside_writers(path, patience),
+        _ => return image(),
     };
-    match connect_by(path, how, patience) {
-        Err(error) if is_for_want_of_writing(&error) => image::open(path, patience),
+    match connected {
+        Err(error) if is_for_want_of_writing(&error) => image(),
         connected => connected,
+    }
+}
+
+/// Opens a database by the index of its log, which others write. Whoever cannot write the index cannot set a read mark in
+/// it either, and needs one that another reader has set: after the log began anew there is none. So a second connection
+/// keeps a snapshot, and with it its mark. Source: SQLite, wal.c, `walTryBeginRead`.
+fn connect_beside_writers(path: &Path, patience: Duration) -> Result<ReadConnection, VaultError> {
+    let snapshot = connect_by(path, "readonly_shm=1", patience)?;
+    snapshot.execute_batch("BEGIN").at(path, "read")?;
+    read_schema(&snapshot, path)?;
+    let conn = connect_by(path, "readonly_shm=1", patience)?;
+    Ok(ReadConnection {
+        conn,
+        snapshot: Some(snapshot),
+    })
+}
+
+/// A connection to a database that can only be read.
+pub(super) struct ReadConnection {
+    pub(super) conn: Connection,
+    /// What keeps the log from beginning anew while the other is in use.
+    pub(super) snapshot: Option<Connection>,
+}
+
+impl From<Connection> for ReadConnection {
+    fn from(conn: Connection) -> Self {
+        let snapshot = None;
+        Self { conn, snapshot }
     }
 }
 
@@ -218,9 +249,13 @@ fn connect_by(path: &Path, how: &str, patience: Duration) -> Result<Connection, 
     harden(&conn, path)?;
     keep_in_memory(&conn, path)?;
     // Whether the log can be read shows with the first look at it.
-    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-        .at(path, "read")?;
+    read_schema(&conn, path)?;
     Ok(conn)
+}
+
+fn read_schema(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .at(path, "read")
 }
 
 /// Keeps what SQLite sorts in memory: there may be no place for a temporary file.

@@ -478,6 +478,7 @@ fn draft(from: &Path, scratch: &Path) -> Result<Vault, BackupError> {
         id,
         epoch,
         read_only: None,
+        _snapshot: None,
     })
 }
 
