@@ -57,14 +57,11 @@ fn listed(layout: &Layout, path: &Path, kept: Kept) -> Option<Finding> {
         Kept::Private => FindingId::PermissionsReadable,
         Kept::Unchanged => return None,
     };
-    let refusal = Trust::current().open_to_others(path)?;
-    (refusal.fault == Fault::Readable).then(|| {
-        let shown = layout.shorten_home(path);
-        let message = format!("{shown} can be read by other users ({})", refusal.rights());
-        Finding::new(id, message)
-            .path(path)
-            .advice(refusal.remedy())
-    })
+    let refusal = Trust::current().readable_by_others(path)?;
+    let shown = layout.shorten_home(path);
+    let message = format!("{shown} can be read by other users ({})", refusal.rights());
+    let finding = Finding::new(id, message).path(path);
+    Some(finding.advice(refusal.remedy()))
 }
 
 /// What is wrong with a key or passphrase file that was named, by the rule that it is read by.

@@ -65,7 +65,8 @@ const WELL_KNOWN: [(&str, &str, &str); 14] = [
     ("BG", "S-1-5-32-546", "Guests"),
 ];
 
-/// Accounts that nobody can be kept from: the system, its administrators, its installer. And those that stand for the owner.
+/// Accounts that cannot be kept out: the system, its administrators, its installer. And those that
+/// stand for the owner.
 const TRUSTED: [&str; 5] = [
     "S-1-5-18",
     "S-1-5-32-544",
@@ -101,21 +102,27 @@ const RIGHTS: [(&str, u32); 22] = [
 ];
 
 impl AccessList {
-    /// Reads a security descriptor: `O:…G:…D:…`. An entry that denies is left out, so rights are never taken for smaller than they are.
-    pub(super) fn parse(sddl: &str) -> Option<Self> {
-        let owner = part(sddl, "O:").map(long_sid)?;
-        // Without a list everybody may do everything. An empty one lets nobody in.
-        let everybody = || Entry {
-            sid: long_sid("WD"),
-            mask: EVERYTHING,
-        };
-        let entries = match part(sddl, "D:") {
-            None => vec![everybody()],
-            Some(list) if list.contains("NO_ACCESS_CONTROL") => vec![everybody()],
-            Some(list) => list
-                .split('(')
-                .skip(1)
-                .map(|entry| Entry::parse(entry.trim_end_matches(')')))
+    /// Reads a security descriptor: `O:…G:…D:…`. An entry that denies is left out, so rights are
+    /// never taken for smaller than they are. `identifier_of` returns the identifier of an account
+    /// that is abbreviated and not the same on every system: `LA`, the machine's first
+    /// administrator, or `DU`, the users of its domain.
+    pub(super) fn parse(
+        sddl: &str,
+        identifier_of: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Self> {
+        let parts = sddl.strip_prefix("O:")?;
+        let end = ["G:", "D:"].into_iter().filter_map(|mark| parts.find(mark));
+        let owner = long_sid(&parts[..end.min().unwrap_or(parts.len())], identifier_of)?;
+        let list = parts.split_once("D:").map(|(_, list)| list);
+        let entries = match list.filter(|list| !list.starts_with("NO_ACCESS_CONTROL")) {
+            // Without a list everybody may do everything. An empty one lets nobody in.
+            None => vec![Entry {
+                sid: long_sid("WD", identifier_of)?,
+                mask: EVERYTHING,
+            }],
+            Some(list) => entries_of(list)?
+                .into_iter()
+                .map(|entry| Entry::parse(entry, identifier_of))
                 .collect::<Option<Vec<_>>>()?
                 .into_iter()
                 .flatten()
@@ -124,7 +131,18 @@ impl AccessList {
         Some(Self { owner, entries })
     }
 
-    /// The accounts that have one of some rights and are neither `user` nor ones that nobody can be kept from.
+    /// Whether it is a user's own: that user owns it. What an administrator makes belongs to all
+    /// administrators; it is the own one of that user whom an entry of its own lets replace it.
+    #[must_use]
+    pub(super) fn is_of(&self, user: &str) -> bool {
+        let is_granted =
+            |entry: &Entry| entry.sid == user && entry.mask & rights::REPLACE == rights::REPLACE;
+        let is_systems = !is_other(&self.owner, user);
+        self.owner == user || is_systems && self.entries.iter().any(is_granted)
+    }
+
+    /// The accounts that have one of some rights and are neither `user` nor ones that cannot be
+    /// kept out.
     #[must_use]
     pub(super) fn others(&self, user: &str, rights: u32) -> Vec<String> {
         let mut others: Vec<String> = Vec::new();
@@ -141,24 +159,31 @@ impl AccessList {
 }
 
 impl Entry {
-    /// Reads what stands between the parentheses: `type;flags;rights;object;inherited object;account`. `None` for no entry;
-    /// nothing within for one that gives no right on this file itself.
-    fn parse(text: &str) -> Option<Option<Self>> {
+    /// Reads what is between the parentheses:
+    /// `type;flags;rights;object;inherited object;account`, and for some types a condition, which
+    /// counts as met. `None` for no entry; nothing within for one that gives no right on this file
+    /// itself.
+    fn parse(
+        text: &str,
+        identifier_of: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Option<Self>> {
         let mut fields = text.split(';');
         let (kind, flags, rights) = (fields.next()?, fields.next()?, fields.next()?);
         let sid = fields.nth(2)?;
         let is_allowed = matches!(kind, "A" | "XA" | "OA" | "ZA");
         // Only for what is made in the directory.
         let is_inherit_only = flags.as_bytes().chunks(2).any(|flag| flag == b"IO");
-        let mask = mask_of(rights)?;
-        Some((is_allowed && !is_inherit_only).then(|| Self {
-            sid: long_sid(sid),
-            mask,
+        if !is_allowed || is_inherit_only {
+            return Some(None);
+        }
+        Some(Some(Self {
+            sid: long_sid(sid, identifier_of)?,
+            mask: mask_of(rights)?,
         }))
     }
 }
 
-/// Whether an account is neither `user` nor one that nobody can be kept from.
+/// Whether an account is neither `user` nor one that cannot be kept out.
 pub(super) fn is_other(sid: &str, user: &str) -> bool {
     sid != user && !TRUSTED.contains(&sid)
 }
@@ -170,11 +195,11 @@ pub(super) fn account_name(sid: &str) -> &str {
     known.map_or(sid, |(_, _, name)| name)
 }
 
-/// The command that leaves a file or directory to a user and the system.
+/// The command that leaves a file or directory to a user, the system and its administrators.
 #[must_use]
 pub(super) fn closing_command(path: &str, is_dir: bool, user: &str, others: &[String]) -> String {
     let inherit = if is_dir { "(OI)(CI)" } else { "" };
-    let grants = [user, "S-1-5-18"].map(|sid| format!(" \"*{sid}:{inherit}F\""));
+    let grants = [user, "S-1-5-18", "S-1-5-32-544"].map(|sid| format!(" \"*{sid}:{inherit}F\""));
     let removed: String = others.iter().map(|sid| format!(" \"*{sid}\"")).collect();
     let removed = match others {
         [] => String::new(),
@@ -194,20 +219,42 @@ fn private_list(user: &str, is_dir: bool) -> String {
     format!("D:P{}", entries.concat())
 }
 
-/// One part of a descriptor: what stands behind its mark, up to the next one.
-fn part<'s>(sddl: &'s str, mark: &str) -> Option<&'s str> {
-    let begin = sddl.find(mark)? + mark.len();
-    let rest = &sddl[begin..];
-    let end = ["O:", "G:", "D:", "S:"]
-        .into_iter()
-        .filter_map(|next| rest.find(next))
-        .min();
-    Some(&rest[..end.unwrap_or(rest.len())])
+/// The entries of a list, without the parentheses around them. A condition in one has parentheses
+/// and quotes of its own. `None` where a parenthesis has no partner.
+fn entries_of(list: &str) -> Option<Vec<&str>> {
+    let (mut entries, mut begin) = (Vec::new(), 0);
+    let (mut depth, mut is_quoted) = (0_usize, false);
+    for (at, c) in list.char_indices() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            '(' if !is_quoted => {
+                if depth == 0 {
+                    begin = at + 1;
+                }
+                depth += 1;
+            }
+            ')' if !is_quoted => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    entries.push(&list[begin..at]);
+                }
+            }
+            _ => {}
+        }
+    }
+    (depth == 0 && !is_quoted).then_some(entries)
 }
 
-fn long_sid(sid: &str) -> String {
-    let known = WELL_KNOWN.iter().find(|(short, _, _)| *short == sid);
-    known.map_or(sid, |(_, long, _)| long).to_owned()
+/// The identifier of an account as SDDL writes it.
+fn long_sid(sid: &str, identifier_of: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let is_identifier = |sid: &str| sid.starts_with("S-1-");
+    if is_identifier(sid) {
+        return Some(sid.to_owned());
+    }
+    match WELL_KNOWN.iter().find(|(short, _, _)| *short == sid) {
+        Some((_, long, _)) => Some((*long).to_owned()),
+        None => identifier_of(sid).filter(|long| is_identifier(long)),
+    }
 }
 
 fn mask_of(rights: &str) -> Option<u32> {
@@ -227,10 +274,57 @@ mod tests {
     use super::*;
 
     const ANA: &str = "S-1-5-21-1-2-3-1001";
+    const ADMINISTRATOR: &str = "S-1-5-21-1-2-3-500";
+    const DOMAIN_USERS: &str = "S-1-5-21-7-8-9-513";
     const BOB: &str = "S-1-5-21-1-2-3-1002";
 
     fn others(sddl: &str, rights: u32) -> Vec<String> {
-        AccessList::parse(sddl).expect(sddl).others(ANA, rights)
+        parse(sddl).expect(sddl).others(ANA, rights)
+    }
+
+    fn parse(sddl: &str) -> Option<AccessList> {
+        let identifier_of = |name: &str| match name {
+            "LA" => Some(ADMINISTRATOR.to_owned()),
+            "DU" => Some(DOMAIN_USERS.to_owned()),
+            _ => None,
+        };
+        AccessList::parse(sddl, &identifier_of)
+    }
+
+    #[test]
+    fn accounts_of_the_machine_and_its_domain_are_known_by_their_identifiers() {
+        let list = "D:P(A;OICI;FA;;;LA)(A;OICI;FA;;;SY)";
+        let own = parse(&format!("O:LAG:LA{list}")).unwrap();
+        assert_eq!(own.owner, ADMINISTRATOR);
+        assert!(own.others(ADMINISTRATOR, EVERYTHING).is_empty());
+        assert_eq!(own.others(ANA, rights::READ), [ADMINISTRATOR]);
+        let domain = others("O:BAG:DUD:(A;;FR;;;DU)", rights::READ);
+        assert_eq!(domain, [DOMAIN_USERS]);
+        assert_eq!(parse("O:LAD:(A;;FR;;;ZZ)"), None, "nobody knows ZZ");
+    }
+
+    #[test]
+    fn a_users_own_is_what_that_user_owns_or_was_granted_by_the_system() {
+        for (sddl, is_own) in [
+            (format!("O:{ANA}D:"), true),
+            (format!("O:BAD:(A;;FA;;;SY)(A;;FA;;;{ANA})"), true),
+            (format!("O:BAD:(A;;FA;;;SY)(A;;FR;;;{ANA})"), false),
+            ("O:BAD:(A;;FA;;;BA)(A;;0x1301bf;;;AU)".to_owned(), false),
+            (format!("O:{BOB}D:(A;;FA;;;{ANA})"), false),
+        ] {
+            assert_eq!(parse(&sddl).unwrap().is_of(ANA), is_own, "{sddl}");
+        }
+    }
+
+    #[test]
+    fn a_condition_counts_as_met_whatever_is_in_it() {
+        let sddl = format!(
+            "O:{ANA}D:(XA;;FR;;;WD;(@User.Title==\"a) D:\" && (@User.Level>1)))\
+             (XD;;FA;;;AU;(Member_of {{SID(BG)}}))(A;;0x1301bf;;;AU)"
+        );
+        assert_eq!(others(&sddl, rights::READ), ["S-1-1-0", "S-1-5-11"]);
+        assert_eq!(others(&sddl, rights::WRITE), ["S-1-5-11"]);
+        assert_eq!(parse(&format!("O:{ANA}D:(XA;;FR;;;WD;((a))")), None);
     }
 
     #[test]
@@ -261,7 +355,7 @@ mod tests {
         let bobs = format!("O:{BOB}D:(A;;FR;;;{BOB})(D;;FA;;;WD)");
         assert_eq!(others(&bobs, rights::READ), [BOB]);
         assert!(others(&bobs, rights::WRITE).is_empty());
-        assert_eq!(AccessList::parse(&bobs).unwrap().owner, BOB);
+        assert_eq!(parse(&bobs).unwrap().owner, BOB);
     }
 
     #[test]
@@ -272,7 +366,7 @@ mod tests {
         assert_eq!(account_name("S-1-1-0"), "Everyone");
         assert_eq!(account_name(BOB), BOB);
         for text in ["", "D:(A;;FA;;;WD)", "O:BAD:(A;;??;;;WD)", "O:BAD:(A;;FA)"] {
-            assert_eq!(AccessList::parse(text), None, "{text}");
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 
@@ -286,7 +380,7 @@ mod tests {
             command,
             format!(
                 "icacls x /inheritance:r /grant:r \"*{ANA}:F\" \"*S-1-5-18:F\" \
-                 /remove:g \"*S-1-1-0\""
+                 \"*S-1-5-32-544:F\" /remove:g \"*S-1-1-0\""
             )
         );
     }
