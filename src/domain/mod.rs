@@ -34,7 +34,10 @@ pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,
 };
-pub use shell::{always_shell_quoted, of_agent, shell_quoted, shell_quoted_path, shell_shown_path};
+pub use shell::{
+    REMOVE_COMMAND, always_shell_quoted, of_agent, shell_quoted, shell_quoted_path,
+    shell_short_path, shell_shown_path,
+};
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::{

@@ -1,6 +1,8 @@
-//! Access-control lists of Windows: who may read and change a file, read from a security descriptor as text (SDDL).
+//! Access-control lists of Windows: who may read and change a file, read from a security descriptor
+//! as text (SDDL).
 //!
-//! Accounts are compared by their identifiers (SIDs), which are the same in every language of the system.
+//! Accounts are compared by their identifiers (SIDs), which are the same in every language of the
+//! system.
 
 #![cfg_attr(not(windows), allow(dead_code, reason = "its tests read it"))]
 
@@ -10,7 +12,8 @@ mod windows;
 #[cfg(windows)]
 pub(super) use self::windows::{make_private, this_user};
 
-/// Rights on a file, as bits of an access mask. Source: Microsoft, "File Access Rights Constants", "Access Mask Format".
+/// Rights on a file, as bits of an access mask. Source: Microsoft, "File Access Rights Constants",
+/// "Access Mask Format".
 pub(super) mod rights {
     const GENERIC_ALL: u32 = 0x1000_0000;
     const WRITE_DAC_OR_OWNER: u32 = 0x0004_0000 | 0x0008_0000;
@@ -47,7 +50,8 @@ struct Entry {
     mask: u32,
 }
 
-/// Identifiers that SDDL abbreviates, and the names by which people know them. Source: Microsoft, "SID Strings", "Well-known SIDs".
+/// Identifiers that SDDL abbreviates, and the names by which people know them. Source: Microsoft,
+/// "SID Strings", "Well-known SIDs".
 const WELL_KNOWN: [(&str, &str, &str); 14] = [
     ("WD", "S-1-1-0", "Everyone"),
     ("CO", "S-1-3-0", "CREATOR OWNER"),
@@ -163,10 +167,7 @@ impl Entry {
     /// `type;flags;rights;object;inherited object;account`, and for some types a condition, which
     /// counts as met. `None` for no entry; nothing within for one that gives no right on this file
     /// itself.
-    fn parse(
-        text: &str,
-        identifier_of: &dyn Fn(&str) -> Option<String>,
-    ) -> Option<Option<Self>> {
+    fn parse(text: &str, identifier_of: &dyn Fn(&str) -> Option<String>) -> Option<Option<Self>> {
         let mut fields = text.split(';');
         let (kind, flags, rights) = (fields.next()?, fields.next()?, fields.next()?);
         let sid = fields.nth(2)?;
@@ -188,7 +189,8 @@ pub(super) fn is_other(sid: &str, user: &str) -> bool {
     sid != user && !TRUSTED.contains(&sid)
 }
 
-/// An account as people know it: its name, where it is one of every system's, and else its identifier.
+/// An account as people know it: its name, where it is one of every system's, and else its
+/// identifier.
 #[must_use]
 pub(super) fn account_name(sid: &str) -> &str {
     let known = WELL_KNOWN.iter().find(|(_, known, _)| *known == sid);
@@ -211,8 +213,8 @@ pub(super) fn closing_command(path: &str, is_dir: bool, user: &str, others: &[St
     )
 }
 
-/// The list for a new file or directory of `user`'s, as text. What is made in the directory gets the same. Administrators get in
-/// anyway, by taking ownership, so no entry lets them in unasked.
+/// The list for a new file or directory of `user`'s, as text. What is made in the directory gets
+/// the same. Administrators get in anyway, by taking ownership, so no entry lets them in unasked.
 fn private_list(user: &str, is_dir: bool) -> String {
     let flags = if is_dir { "OICI" } else { "" };
     let entries = [user, "SY"].map(|sid| format!("(A;{flags};FA;;;{sid})"));

@@ -20,12 +20,12 @@ use sha2::{Digest as _, Sha256};
 use self::holder::AtLock;
 pub use self::holder::LockFault;
 use self::refresher::HeldDir;
-#[cfg(unix)]
-use super::Trust;
 use super::sharing::retry_while_held;
 use super::{
     Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_if_present,
 };
+#[cfg(unix)]
+use super::{Trust, remove_empty_dir};
 use crate::domain::shown_path;
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
@@ -258,7 +258,7 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
             .mode(0o600)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
-    let file = match options.open(path) {
+    let file = match retry_while_held(path, || options.open(path)) {
         Err(_) if path.is_symlink() => {
             let path = path.to_owned();
             return Err(FileError::Symlink { path });
@@ -498,7 +498,7 @@ impl Drop for LockDir {
 
 /// Removes a lock directory, which another program may be looking at.
 fn remove_dir(path: &Path) -> io::Result<()> {
-    retry_while_held(path, || fs::remove_dir(path))
+    remove_empty_dir(path)
 }
 
 fn modified(path: &Path) -> io::Result<SystemTime> {

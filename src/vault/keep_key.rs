@@ -10,8 +10,8 @@ use super::unlock::KeySources;
 use crate::crypto::{Argon2id, RecoveryCode, SlotKey, SlotKind, keyfile_text, random_bytes};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{
-    FileError, Keychain, KeychainError, create_private_dir, remove_if_present, sync_dir, sync_file,
-    temporary_in,
+    FileError, Keychain, KeychainError, create_private_dir, persist_noclobber, remove_if_present,
+    sync_dir, sync_file, temporary_in,
 };
 
 /// A key for a new slot.
@@ -170,8 +170,7 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
     file.write_all(keyfile_text(vault, key).as_bytes())
         .and_then(|()| sync_file(file.as_file()))
         .map_err(FileError::io("write", path))?;
-    file.persist_noclobber(path)
-        .map_err(|error| FileError::io("create", path)(error.error))?;
+    persist_noclobber(file, path).map_err(FileError::io("create", path))?;
     sync_dir(dir).inspect_err(|_| {
         // It may not last, so nothing is sealed under it. The error that led here is the one to tell.
         let _ = remove_if_present(path);

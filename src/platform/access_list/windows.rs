@@ -80,8 +80,8 @@ pub(in crate::platform) fn this_user() -> io::Result<&'static str> {
     Ok(USER.get_or_init(|| user))
 }
 
-/// Leaves a file or directory to this user and the system. What is made in the directory from then on
-/// inherits that.
+/// Leaves a file or directory to this user and the system. What is made in the directory from then
+/// on inherits that.
 ///
 /// # Errors
 /// When the system refuses.

@@ -26,7 +26,7 @@ pub(super) fn classify(error: &io::Error, path: &Path) -> Option<Cause> {
         Some(ERROR_BAD_NETPATH | ERROR_NETNAME_DELETED) => Cause::Stale { mount: drive() },
         _ => match error.kind() {
             io::ErrorKind::NotFound => Cause::NotFound { path: at() },
-            io::ErrorKind::PermissionDenied if path.is_dir() => Cause::Directory { path: at() },
+            io::ErrorKind::IsADirectory => Cause::Directory { path: at() },
             io::ErrorKind::PermissionDenied if is_held(path) => Cause::InUse { path: at() },
             io::ErrorKind::PermissionDenied => Cause::Denied { path: at() },
             io::ErrorKind::StorageFull => Cause::NoSpace {
@@ -42,4 +42,31 @@ pub(super) fn classify(error: &io::Error, path: &Path) -> Option<Cause> {
             _ => return None,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::{FileError, remove_if_present, replace_file};
+
+    #[test]
+    fn a_directory_is_in_the_way_only_of_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temporary) = (dir.path().join("d"), dir.path().join("t"));
+        std::fs::create_dir(&path).unwrap();
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let at = || path.clone();
+        assert_eq!(classify(&denied, &path), Some(Cause::Denied { path: at() }));
+        let tried = [
+            remove_if_present(&path).map(|_| ()),
+            replace_file(&path, &temporary, b"x"),
+        ];
+        for refused in tried {
+            let Err(FileError::Io { source, path, .. }) = refused else {
+                panic!("a directory was removed or replaced: {refused:?}");
+            };
+            let cause = classify(&source, &path);
+            assert_eq!(cause, Some(Cause::Directory { path: at() }));
+        }
+    }
 }

@@ -209,6 +209,16 @@ impl Refusal {
         }
     }
 
+    /// [`Refusal::remedy`], to be shown after the word `fix`.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        let remedy = self.remedy();
+        match remedy.strip_prefix("Fix it with: ") {
+            Some(command) if self.accounts.is_some() => command.to_owned(),
+            _ => remedy,
+        }
+    }
+
     /// What the reader can do, one sentence with a command.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -311,9 +321,9 @@ impl Accounts {
         use crate::platform::access_list::closing_command;
         let owner = self.others.first().map_or("", String::as_str);
         match (fault, reach) {
-            (Fault::Owner, Reach::Elsewhere) => format!(
-                "Name another file. To use this one as it is: CLAWKEEP_TRUSTED=sid:{owner}"
-            ),
+            (Fault::Owner, Reach::Elsewhere) => {
+                format!("Name another file. To use this one as it is: CLAWKEEP_TRUSTED=sid:{owner}")
+            }
             (Fault::Owner, _) => format!(
                 "If it is to be yours, in a prompt opened as administrator: takeown /f {path}. \
                  To use it as it is: CLAWKEEP_TRUSTED=sid:{owner}"
@@ -394,7 +404,12 @@ mod tests {
         assert!(!remedy.contains("takeown"), "{remedy}");
         let remedy = of(Fault::Writable, Reach::Own).remedy();
         assert!(remedy.starts_with("Fix it with: icacls x "), "{remedy}");
+        let fix = of(Fault::Writable, Reach::Own).fix();
+        assert!(fix.starts_with("icacls x "), "{fix}");
         let remedy = of(Fault::Owner, Reach::Home).remedy();
-        assert!(remedy.contains("as administrator: takeown /f x"), "{remedy}");
+        assert!(
+            remedy.contains("as administrator: takeown /f x"),
+            "{remedy}"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The rule of [`super`] by access-control lists: nobody but this user, the system and its administrators may change a file, put
-//! another one in its place, or, where it holds a secret, read it.
+//! The rule of [`super`] by access-control lists: nobody but this user, the system and its
+//! administrators may change a file, put another one in its place, or, where it holds a secret,
+//! read it.
 //!
 //! The file is checked, and each directory above it up to the home directory, those outside it up
 //! to the root of the drive. So is each link on the way to it, and the directories above that.
@@ -17,10 +18,12 @@ use crate::platform::file::{self, Contents, FileError, resolve_existing};
 use crate::platform::read_regular;
 
 impl Trust {
-    /// Checks a path before it has any effect; what is not there passes if its directories do. Where it is, links resolved.
+    /// Checks a path before it has any effect; what is not there passes if its directories do.
+    /// Where it is, links resolved.
     ///
     /// # Errors
-    /// [`FileError::Untrusted`] for what somebody else can have changed; also when it cannot be examined.
+    /// [`FileError::Untrusted`] for what somebody else can have changed; also when it cannot be
+    /// examined.
     pub fn check(&self, path: &Path, access: Access) -> Result<PathBuf, FileError> {
         let asked = std::path::absolute(path).map_err(FileError::io("find", path))?;
         self.resolve(&asked, access)
@@ -30,7 +33,8 @@ impl Trust {
     /// Reads a regular file whole after it has passed the check. `None` when there is none.
     ///
     /// # Errors
-    /// As [`Trust::check`]; and when it is not a regular file, larger than `limit` bytes, or cannot be read.
+    /// As [`Trust::check`]; and when it is not a regular file, larger than `limit` bytes, or cannot
+    /// be read.
     pub fn read(
         &self,
         path: &Path,
