@@ -20,12 +20,13 @@ use sha2::{Digest as _, Sha256};
 use self::holder::AtLock;
 pub use self::holder::LockFault;
 use self::refresher::HeldDir;
+#[cfg(unix)]
+use super::Trust;
 use super::sharing::retry_while_held;
 use super::{
-    Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_if_present,
+    Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_empty_dir,
+    remove_if_present,
 };
-#[cfg(unix)]
-use super::{Trust, remove_empty_dir};
 use crate::domain::shown_path;
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
