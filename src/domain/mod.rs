@@ -42,6 +42,6 @@ pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::{
     escaped, escaped_lines, from_outside, is_hidden, is_path, path_of_text, path_text, shown_path,
-    without_bom,
+    utf8_of_utf16, without_bom,
 };
 pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number, span_ms};

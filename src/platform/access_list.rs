@@ -23,13 +23,17 @@ pub(super) mod rights {
     pub(in crate::platform) const READ: u32 = 0x1 | 0x8000_0000 | GENERIC_ALL;
     /// The rights of [`READ`] with which nothing can be changed.
     pub(in crate::platform) const READ_ALONE: u32 = READ & !GENERIC_ALL;
+    /// To decide who may use it.
+    pub(in crate::platform) const OWN: u32 = WRITE_DAC_OR_OWNER | GENERIC_ALL;
     /// To change what is in it, or to put another file in its place.
     pub(in crate::platform) const WRITE: u32 =
         0x2 | 0x4 | DELETE | WRITE_DAC_OR_OWNER | GENERIC_WRITE | GENERIC_ALL;
     /// Of a directory: to put another one in its place, or in that of something in it.
     pub(in crate::platform) const REPLACE: u32 = 0x40 | DELETE | WRITE_DAC_OR_OWNER | GENERIC_ALL;
-    /// Of a directory: to make files in it, too.
-    pub(in crate::platform) const CREATE_IN: u32 = 0x2 | 0x4 | 0x40 | GENERIC_WRITE | REPLACE;
+    /// Of a directory: to make files in it, too, or, while it is empty, a link of it (by writing its
+    /// attributes).
+    pub(in crate::platform) const CREATE_IN: u32 =
+        0x2 | 0x4 | 0x40 | 0x100 | GENERIC_WRITE | REPLACE;
 }
 
 /// What everybody may do where a file has no list at all.
@@ -136,11 +140,10 @@ impl AccessList {
     }
 
     /// Whether it is a user's own: that user owns it. What an administrator makes belongs to all
-    /// administrators; it is the own one of that user whom an entry of its own lets replace it.
+    /// administrators; it is the own one of that user whom an entry of its own lets decide who may use it.
     #[must_use]
     pub(super) fn is_of(&self, user: &str) -> bool {
-        let is_granted =
-            |entry: &Entry| entry.sid == user && entry.mask & rights::REPLACE == rights::REPLACE;
+        let is_granted = |entry: &Entry| entry.sid == user && entry.mask & rights::OWN != 0;
         let is_systems = !is_other(&self.owner, user);
         self.owner == user || is_systems && self.entries.iter().any(is_granted)
     }

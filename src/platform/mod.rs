@@ -26,6 +26,8 @@ pub mod syslog;
 mod threads;
 mod trust;
 
+#[cfg(windows)]
+pub(crate) use cause::why_database_fails;
 pub use cause::{Attribute, Cause, is_mounted_file};
 #[cfg(unix)]
 pub(crate) use cause::{Needs, why_database_fails, why_temporary_files_fail};

@@ -10,8 +10,8 @@ use super::unlock::KeySources;
 use crate::crypto::{Argon2id, RecoveryCode, SlotKey, SlotKind, keyfile_text, random_bytes};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{
-    FileError, Keychain, KeychainError, create_private_dir, persist_noclobber, remove_if_present,
-    sync_dir, sync_file, temporary_in,
+    Access, FileError, Keychain, KeychainError, check_trusted, create_private_dir,
+    persist_noclobber, remove_if_present, sync_dir, sync_file, temporary_in,
 };
 
 /// A key for a new slot.
@@ -167,6 +167,10 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir)?;
     let mut file = temporary_in(dir).map_err(FileError::io("create a file in", dir))?;
+    if cfg!(windows) {
+        // Whether its access-control list could be set shows in reading it back alone.
+        check_trusted(file.path(), Access::Secret)?;
+    }
     file.write_all(keyfile_text(vault, key).as_bytes())
         .and_then(|()| sync_file(file.as_file()))
         .map_err(FileError::io("write", path))?;

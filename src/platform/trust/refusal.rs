@@ -224,9 +224,16 @@ impl Refusal {
     pub fn remedy(&self) -> String {
         let path = shell_shown_path(&self.path);
         if let Some(accounts) = &self.accounts {
-            return match self.needs_another_file() {
-                true => "Name another file.".to_owned(),
-                false => accounts.remedy(&path, self.is_dir, (self.fault, self.reach)),
+            return match (self.needs_another_file(), self.fault, self.reach) {
+                (true, ..) => "Name another file.".to_owned(),
+                // Whose it is may have put it there.
+                (_, Fault::Owner, Reach::Own) => format!(
+                    "Move it away: move {path} {}. {}",
+                    shell_shown_path(&self.path.with_added_extension("aside")),
+                    accounts.admission()
+                ),
+                (_, Fault::Owner, _) => format!("Name another file. {}", accounts.admission()),
+                _ => accounts.remedy(&path, self.is_dir, self.reach),
             };
         }
         let (owner, uid) = (self.owner, self.uid);
@@ -316,17 +323,20 @@ impl Accounts {
         names.join(", ")
     }
 
-    #[cfg(any(windows, test))]
-    fn remedy(&self, path: &str, is_dir: bool, (fault, reach): (Fault, Reach)) -> String {
-        use crate::platform::access_list::closing_command;
+    /// How to use what another account owns.
+    fn admission(&self) -> String {
         let owner = self.others.first().map_or("", String::as_str);
-        match (fault, reach) {
-            (Fault::Owner, Reach::Elsewhere) => {
-                format!("Name another file. To use this one as it is: CLAWKEEP_TRUSTED=sid:{owner}")
-            }
-            (Fault::Owner, _) => format!(
-                "If it is to be yours, in a prompt opened as administrator: takeown /f {path}. \
-                 To use it as it is: CLAWKEEP_TRUSTED=sid:{owner}"
+        format!("To use it as it is: CLAWKEEP_TRUSTED=sid:{owner}")
+    }
+
+    #[cfg(any(windows, test))]
+    fn remedy(&self, path: &str, is_dir: bool, reach: Reach) -> String {
+        use crate::platform::access_list::closing_command;
+        match reach {
+            // The home directory has entries of the system's, which a command would take away.
+            Reach::Home => format!(
+                "Take the rights of {} away, in its properties, on the page Security.",
+                self.names()
             ),
             _ => format!(
                 "Fix it with: {}",
@@ -336,7 +346,7 @@ impl Accounts {
     }
 
     #[cfg(not(any(windows, test)))]
-    fn remedy(&self, _: &str, _: bool, _: (Fault, Reach)) -> String {
+    fn remedy(&self, _: &str, _: bool, _: Reach) -> String {
         String::new() // there are none
     }
 }
@@ -400,15 +410,17 @@ mod tests {
         let shared = of(Fault::Writable, Reach::Elsewhere);
         assert!(shared.needs_another_file());
         assert_eq!(shared.remedy(), "Name another file.");
+        let home = of(Fault::Writable, Reach::Home).remedy();
+        assert!(!home.contains("icacls"), "{home}");
         let remedy = of(Fault::Owner, Reach::Elsewhere).remedy();
         assert!(!remedy.contains("takeown"), "{remedy}");
         let remedy = of(Fault::Writable, Reach::Own).remedy();
         assert!(remedy.starts_with("Fix it with: icacls x "), "{remedy}");
         let fix = of(Fault::Writable, Reach::Own).fix();
         assert!(fix.starts_with("icacls x "), "{fix}");
-        let remedy = of(Fault::Owner, Reach::Home).remedy();
+        let remedy = of(Fault::Owner, Reach::Own).remedy();
         assert!(
-            remedy.contains("as administrator: takeown /f x"),
+            remedy.starts_with("Move it away: move x x.aside. "),
             "{remedy}"
         );
     }

@@ -83,7 +83,9 @@ impl Trust {
             Access::Secret => rights::WRITE | rights::READ,
             Access::CreateIn => rights::CREATE_IN,
         };
-        if real.parent().is_some() && is_there(&real)? {
+        // Who may change the root of a drive owns what is on it; others may make files there.
+        let is_judged = real.parent().is_some() || access == Access::CreateIn;
+        if is_judged && is_there(&real)? {
             self.judge(&real, is_dir, forbidden)?;
         }
         self.judge_dirs_above(&real)?;

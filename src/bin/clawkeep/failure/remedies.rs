@@ -295,11 +295,11 @@ fn closed_home(path: &Path) -> Option<&'static Path> {
 
 /// Where no cause is known: what people can find out themselves.
 fn look_at(path: &Path) -> String {
-    let dir = path.parent().unwrap_or(path);
-    format!(
-        "See what is there: ls -la {0}; df -h {0}",
-        shell_shown_path(dir)
-    )
+    let dir = shell_shown_path(path.parent().unwrap_or(path));
+    match cfg!(windows) {
+        true => format!("See what is there: dir {dir}"),
+        false => format!("See what is there: ls -la {dir}; df -h {dir}"),
+    }
 }
 
 /// What to do where a sync failed for what the system refuses; `None` where it did not.

@@ -129,10 +129,13 @@ pub(super) fn look(context: &Context) -> Diagnosis {
             Err(failure) => {
                 let path = context.layout.head_file(vault.id());
                 let finding = in_trouble(FindingId::RecordHead, &failure).path(&path);
-                trouble.push(finding.advice(format!(
-                    "{REMOVE_COMMAND} {}  # once this is content: clawkeep audit verify --head FILE",
-                    shell_path(&context.layout, &path)
-                )));
+                let remove = format!("{REMOVE_COMMAND} {}", shell_path(&context.layout, &path));
+                let verify = "clawkeep audit verify --head FILE";
+                trouble.push(finding.advice(match cfg!(windows) {
+                    // cmd.exe knows no comments.
+                    true => format!("Once this is content: {verify}, run: {remove}"),
+                    false => format!("{remove}  # once this is content: {verify}"),
+                }));
                 None
             }
         });
