@@ -226,7 +226,7 @@ impl Refusal {
         if let Some(accounts) = &self.accounts {
             return match (self.needs_another_file(), self.fault, self.reach) {
                 (true, ..) => "Name another file.".to_owned(),
-                // Whose it is may have put it there.
+                // Its owner may have planted it.
                 (_, Fault::Owner, Reach::Own) => format!(
                     "Move it away: move {path} {}. {}",
                     shell_shown_path(&self.path.with_added_extension("aside")),

@@ -92,7 +92,7 @@ impl Trust {
         Ok(real)
     }
 
-    /// Where a path leads, once each link on the way is known to be no one else's to change. How
+    /// Returns where a path leads, after checking that nobody else can change a link on the way. How
     /// the home directory is reached is not checked: the user's environment names it.
     fn end_of(&self, path: &Path) -> Result<PathBuf, FileError> {
         let target_of = |at: &Path| {
