@@ -18,6 +18,7 @@ mod paths;
 mod settings;
 mod shell_env;
 mod vault_home;
+mod windows_names;
 
 pub use self::notify::{
     Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Web, checked_address,

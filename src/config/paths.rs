@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::vault_home::{Rule, SETTINGS, VAULT, VaultHome};
+use super::windows_names::fault_of_path;
 use super::{Env, openclaw};
 use crate::domain::{VaultId, escaped, shown_path};
 use crate::platform::{
@@ -27,6 +28,14 @@ pub enum PathError {
     /// The home directory is a relative path, which would mean another place in every directory.
     #[error("{HOME_VARIABLE} is `{}`, which is not an absolute path. Set {HOME_VARIABLE} to the absolute path of your home directory", escaped(&shown_path(.0)))]
     RelativeHome(PathBuf),
+    /// Windows makes no file of that name.
+    #[error("{} cannot be used: {why}. Name another one", escaped(&shown_path(.path)))]
+    NotAName {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A variable that is text is not.
     #[error("{name} is `{}`, which is not UTF-8. Set {name} to text, or unset it", escaped(.value))]
     NotText {
@@ -169,6 +178,22 @@ impl Layout {
             chosen: overrides.chosen_vault.as_deref(),
         }
         .apply();
+        if cfg!(windows) {
+            let dirs = (overrides.state_dir.iter()).map(|dir| place.user_path(dir));
+            let files = overrides.vault.iter().map(|file| place.user_path(file));
+            let variables = [
+                "CLAWDBOT_STATE_DIR",
+                "CLAWDIS_STATE_DIR",
+                "CLAWKEEP_VAULT",
+                KEY_FILE_VARIABLE,
+            ];
+            let of_variables = variables.into_iter().filter_map(named);
+            for path in dirs.chain(files).chain(of_variables) {
+                if let Some(why) = fault_of_path(&path) {
+                    return Err(PathError::NotAName { path, why });
+                }
+            }
+        }
         let named_vault = (overrides.vault.as_deref().map(|path| place.user_path(path)))
             .or_else(|| named("CLAWKEEP_VAULT"));
         Ok(Self {
@@ -409,7 +434,16 @@ impl Place<'_> {
     }
 
     fn absolute(&self, path: &Path) -> PathBuf {
-        without_dots(&self.working_dir.join(path))
+        without_dots(&with_drive_resolved(self.working_dir.join(path)))
+    }
+}
+
+/// Completes a path that begins with a drive, as Windows does: `C:dir` is relative to that drive's
+/// own working directory, and blanks and dots at the end do not count.
+fn with_drive_resolved(path: PathBuf) -> PathBuf {
+    match path.components().next() {
+        Some(Component::Prefix(_)) => std::path::absolute(&path).unwrap_or(path),
+        _ => path,
     }
 }
 
@@ -530,12 +564,17 @@ mod tests {
             ("CLAWKEEP_VAULT", "/v "),
             ("CLAWKEEP_KEY_FILE", "/k "),
         ];
+        // Windows makes no name that ends in a blank: there it is the name without.
+        let of_system = |path: &str| match cfg!(windows) {
+            true => at(path.trim_end()),
+            false => at(path),
+        };
         for (is_stand_in, state_dir) in [(false, "/s "), (true, "/s")] {
             let layout = resolve(&env(&pairs).of_stand_in(is_stand_in)).unwrap();
             assert_eq!(layout.home, at("/home/ana "));
-            assert_eq!(layout.state_dir, at(state_dir));
-            assert_eq!(layout.vault_file, at("/v "));
-            assert_eq!(layout.named_key_file(), Some(&*at("/k ")));
+            assert_eq!(layout.state_dir, of_system(state_dir));
+            assert_eq!(layout.vault_file, of_system("/v "));
+            assert_eq!(layout.named_key_file(), Some(&*of_system("/k ")));
         }
     }
 

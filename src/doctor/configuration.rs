@@ -8,7 +8,8 @@ use super::words::{shell_path, shell_word};
 use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::config::{KEPT, ProfileSetting, Settings};
 use crate::domain::{
-    AgentName, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, normalize_provider,
+    AgentName, CredentialType, Owner, ProfileId, ProviderId, REMOVE_COMMAND, Section, StoreDoc,
+    normalize_provider,
 };
 
 /// The provider whose logins once had one id for all. Source: the reference's doctor.
@@ -66,7 +67,7 @@ fn kept_copies(evidence: &Evidence<'_>) -> Vec<Finding> {
             layout.shorten_home(&path)
         );
         let advice = format!(
-            "Once nothing in it is missed: rm {}",
+            "Once nothing in it is missed: {REMOVE_COMMAND} {}",
             shell_path(layout, &path)
         );
         Finding::new(FindingId::ConfigKept, message)

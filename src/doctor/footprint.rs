@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::words::shell_path;
 use super::{Evidence, Finding, FindingId, Repair, editors};
 use crate::config::{DRAFT, Layout, Settings};
-use crate::domain::{Section, StoreDoc};
+use crate::domain::{REMOVE_COMMAND, Section, StoreDoc};
 use crate::export::{StorePlace, parse};
 use crate::oauth::Rescue;
 use crate::platform::openclaw::openclaw_dir_of;
@@ -206,7 +206,7 @@ fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
             layout.shorten_home(&path)
         );
         let fix = format!(
-            "Log in again where a login is over; then: rm {}",
+            "Log in again where a login is over; then: {REMOVE_COMMAND} {}",
             shell_path(layout, &path)
         );
         Finding::new(FindingId::FootprintLeftover, message)
@@ -227,7 +227,9 @@ fn leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     let is_keys = path.parent() == Some(&layout.key_file_dir());
     if !is_replaceable(&path) || (is_keys && evidence.vault.unlocked().is_none()) {
         let shown = shell_path(layout, &path);
-        return finding.advice(format!("Once nothing in it is missed: rm {shown}"));
+        return finding.advice(format!(
+            "Once nothing in it is missed: {REMOVE_COMMAND} {shown}"
+        ));
     }
     finding.repair(Repair::RemoveLeftover {
         path,
@@ -250,7 +252,7 @@ fn other_leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     let fix = if is_stores {
         "It is taken over and removed by: clawkeep sync".to_owned()
     } else {
-        format!("rm {}", shell_path(layout, &path))
+        format!("{REMOVE_COMMAND} {}", shell_path(layout, &path))
     };
     Finding::new(FindingId::FootprintLeftover, message)
         .path(path)
@@ -267,7 +269,7 @@ fn written_for(path: &Path) -> Option<PathBuf> {
 fn copy(layout: &Layout, path: PathBuf) -> Finding {
     let message = format!("{} is a plain copy of a store", layout.shorten_home(&path));
     let fix = format!(
-        "Once nothing in it is missed: rm {}",
+        "Once nothing in it is missed: {REMOVE_COMMAND} {}",
         shell_path(layout, &path)
     );
     Finding::new(FindingId::FootprintCopy, message)

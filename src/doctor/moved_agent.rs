@@ -9,7 +9,7 @@ use super::{Evidence, Finding, FindingId, Repair, RepairError};
 use crate::domain::from_outside;
 use crate::export::StorePlace;
 use crate::platform::{
-    Access, FileError, canonicalize, check_trusted, create_private_dir, exists,
+    Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_empty_dir,
     rename_to_free_name, sync_dir,
 };
 
@@ -97,7 +97,7 @@ pub(super) fn move_agent_dir(
     }
     sync_dir(to)?;
     if entries(from).is_empty() {
-        fs::remove_dir(from).map_err(FileError::io("remove", from))?;
+        remove_empty_dir(from).map_err(FileError::io("remove", from))?;
     } else {
         let beside = to.parent().unwrap_or(to);
         let free = (1..)

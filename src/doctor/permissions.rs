@@ -57,14 +57,11 @@ fn listed(layout: &Layout, path: &Path, kept: Kept) -> Option<Finding> {
         Kept::Private => FindingId::PermissionsReadable,
         Kept::Unchanged => return None,
     };
-    let refusal = Trust::current().open_to_others(path)?;
-    (refusal.fault == Fault::Readable).then(|| {
-        let shown = layout.shorten_home(path);
-        let message = format!("{shown} can be read by other users ({})", refusal.rights());
-        Finding::new(id, message)
-            .path(path)
-            .advice(refusal.remedy())
-    })
+    let refusal = Trust::current().readable_by_others(path)?;
+    let shown = layout.shorten_home(path);
+    let message = format!("{shown} can be read by other users ({})", refusal.rights());
+    let finding = Finding::new(id, message).path(path);
+    Some(finding.advice(refusal.fix()))
 }
 
 /// What is wrong with a key or passphrase file that was named, by the rule that it is read by.
@@ -134,7 +131,7 @@ fn untrusted(layout: &Layout, refusal: &Refusal) -> Finding {
     let finding = Finding::new(id, message).path(&refusal.path);
     let is_login = refusal.path == layout.claude_code_file || refusal.path == layout.codex_file;
     if is_login || !refusal.is_fixed_by_chmod() {
-        return finding.advice(refusal.remedy());
+        return finding.advice(refusal.fix());
     }
     finding.repair(Repair::Chmod {
         path: refusal.path.clone(),
@@ -298,7 +295,7 @@ fn logins(layout: &Layout) -> Vec<Finding> {
                     refusal.rights()
                 );
                 let finding = Finding::new(FindingId::PermissionsLogin, message);
-                found.push(finding.path(path).advice(refusal.remedy()));
+                found.push(finding.path(path).advice(refusal.fix()));
             }
             continue;
         };

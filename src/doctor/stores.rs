@@ -10,7 +10,7 @@ use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
 
-use crate::domain::{AgentName, Credential, Seq};
+use crate::domain::{AgentName, Credential, REMOVE_COMMAND, Seq};
 use crate::export::StorePlace;
 use crate::platform::{LockDir, LockState, exists};
 use crate::sync::{Notice, Writer, fault_remedy};
@@ -87,7 +87,7 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                 Finding::new(FindingId::StoreSetAside, message)
                     .path(aside)
                     .advice(format!(
-                        "Once nothing in it is missed: rm {}",
+                        "Once nothing in it is missed: {REMOVE_COMMAND} {}",
                         shell_path(layout, aside)
                     ))
             }
@@ -210,7 +210,7 @@ fn legacy_auth(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
             .agent(&examined.agent.name)
             .path(&path)
             .advice(format!(
-                "If no gateway runs on this machine any more: rm {}",
+                "If no gateway runs on this machine any more: {REMOVE_COMMAND} {}",
                 shell_path(layout, &path)
             ))
     })
@@ -226,7 +226,7 @@ fn legacy_oauth(layout: &Layout) -> Option<Finding> {
         Finding::new(FindingId::LegacyOauth, message)
             .path(&path)
             .advice(format!(
-                "If no such gateway is used any more: rm {}",
+                "If no such gateway is used any more: {REMOVE_COMMAND} {}",
                 shell_path(layout, &path)
             ))
     })
@@ -250,7 +250,7 @@ fn lock(layout: &Layout, examined: &ExaminedAgent) -> Option<Finding> {
     let unusable = |why: String| {
         let message = format!("{shown} keeps every program from locking the store: {why}");
         let advice = format!(
-            "If no gateway that made it is running: rm {}",
+            "If no gateway that made it is running: {REMOVE_COMMAND} {}",
             shell_path(layout, &lock)
         );
         let finding = Finding::new(FindingId::LockUnusable, message).agent(agent);

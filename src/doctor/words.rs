@@ -3,23 +3,12 @@
 use std::path::Path;
 
 use crate::config::Layout;
-use crate::domain::{always_shell_quoted, shell_quoted, shell_quoted_path};
+use crate::domain::{shell_quoted, shell_short_path};
 
 /// A path as a shell takes it: with `~` where nothing in it needs quotes.
 #[must_use]
 pub fn shell_path(layout: &Layout, path: &Path) -> String {
-    if cfg!(windows) {
-        return shell_quoted_path(path);
-    }
-    let short = layout.shorten_home(path);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~@:+,=%".contains(c);
-    if short.chars().all(is_plain) {
-        return short;
-    }
-    match path.to_str() {
-        Some(text) => always_shell_quoted(text),
-        None => shell_quoted_path(path),
-    }
+    shell_short_path(&layout.shorten_home(path), path)
 }
 
 /// A word as a shell takes it.

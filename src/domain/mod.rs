@@ -34,11 +34,14 @@ pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,
 };
-pub use shell::{always_shell_quoted, of_agent, shell_quoted, shell_quoted_path, shell_shown_path};
+pub use shell::{
+    REMOVE_COMMAND, always_shell_quoted, of_agent, shell_quoted, shell_quoted_path,
+    shell_short_path, shell_shown_path,
+};
 pub(crate) use store::same_json;
 pub use store::{Section, StoreDoc, StoreShapeError};
 pub use text::{
     escaped, escaped_lines, from_outside, is_hidden, is_path, path_of_text, path_text, shown_path,
-    without_bom,
+    utf8_of_utf16, without_bom,
 };
 pub use time::{Expiry, UnixMs, WARN_AFTER_MS, json_number, span_ms};

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 /// Longest text from outside, in characters. Source: `spec/vault.md`, The audit record.
 const OUTSIDE_MAX: usize = 128;
 
@@ -146,6 +148,26 @@ pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
+/// The text of bytes that are UTF-16 with a byte-order mark, as `>` of PowerShell 5.1 writes it;
+/// `None` for any other.
+#[must_use]
+pub fn utf8_of_utf16(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let (rest, unit_of): (_, fn([u8; 2]) -> u16) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
+        _ => return None,
+    };
+    let (units, []) = rest.as_chunks::<2>() else {
+        return None;
+    };
+    // A unit takes three bytes at most: a text that grew would leave copies.
+    let mut text = Zeroizing::new(String::with_capacity(3 * units.len()));
+    for c in char::decode_utf16(units.iter().copied().map(unit_of)) {
+        text.push(c.ok()?);
+    }
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,5 +256,18 @@ mod tests {
         let written = escaped_lines(&written);
         assert!(!written.contains(is_hidden));
         assert_eq!(serde_json::from_str::<String>(&written).unwrap(), all);
+    }
+
+    #[test]
+    fn text_of_powershell_is_decoded() {
+        let text = |bytes: &[u8]| utf8_of_utf16(bytes).map(|text| text.to_string());
+        assert_eq!(text(b"\xff\xfea\0\xe9\0").as_deref(), Some("aé"));
+        assert_eq!(
+            text(b"\xfe\xff\xd8\x3d\xde\x00").as_deref(),
+            Some("\u{1f600}")
+        );
+        for other in [&b"ab"[..], b"\xff\xfea", b"\xff\xfe\x3d\xd8", b""] {
+            assert_eq!(text(other), None, "{other:?}");
+        }
     }
 }

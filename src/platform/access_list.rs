@@ -1,6 +1,8 @@
-//! Access-control lists of Windows: who may read and change a file, read from a security descriptor as text (SDDL).
+//! Access-control lists of Windows: who may read and change a file, read from a security descriptor
+//! as text (SDDL).
 //!
-//! Accounts are compared by their identifiers (SIDs), which are the same in every language of the system.
+//! Accounts are compared by their identifiers (SIDs), which are the same in every language of the
+//! system.
 
 #![cfg_attr(not(windows), allow(dead_code, reason = "its tests read it"))]
 
@@ -10,7 +12,8 @@ mod windows;
 #[cfg(windows)]
 pub(super) use self::windows::{make_private, this_user};
 
-/// Rights on a file, as bits of an access mask. Source: Microsoft, "File Access Rights Constants", "Access Mask Format".
+/// Rights on a file, as bits of an access mask. Source: Microsoft, "File Access Rights Constants",
+/// "Access Mask Format".
 pub(super) mod rights {
     const GENERIC_ALL: u32 = 0x1000_0000;
     const WRITE_DAC_OR_OWNER: u32 = 0x0004_0000 | 0x0008_0000;
@@ -20,13 +23,17 @@ pub(super) mod rights {
     pub(in crate::platform) const READ: u32 = 0x1 | 0x8000_0000 | GENERIC_ALL;
     /// The rights of [`READ`] with which nothing can be changed.
     pub(in crate::platform) const READ_ALONE: u32 = READ & !GENERIC_ALL;
+    /// To decide who may use it.
+    pub(in crate::platform) const OWN: u32 = WRITE_DAC_OR_OWNER | GENERIC_ALL;
     /// To change what is in it, or to put another file in its place.
     pub(in crate::platform) const WRITE: u32 =
         0x2 | 0x4 | DELETE | WRITE_DAC_OR_OWNER | GENERIC_WRITE | GENERIC_ALL;
     /// Of a directory: to put another one in its place, or in that of something in it.
     pub(in crate::platform) const REPLACE: u32 = 0x40 | DELETE | WRITE_DAC_OR_OWNER | GENERIC_ALL;
-    /// Of a directory: to make files in it, too.
-    pub(in crate::platform) const CREATE_IN: u32 = 0x2 | 0x4 | 0x40 | GENERIC_WRITE | REPLACE;
+    /// Of a directory: to make files in it, too, or, while it is empty, a link of it (by writing its
+    /// attributes).
+    pub(in crate::platform) const CREATE_IN: u32 =
+        0x2 | 0x4 | 0x40 | 0x100 | GENERIC_WRITE | REPLACE;
 }
 
 /// What everybody may do where a file has no list at all.
@@ -47,7 +54,8 @@ struct Entry {
     mask: u32,
 }
 
-/// Identifiers that SDDL abbreviates, and the names by which people know them. Source: Microsoft, "SID Strings", "Well-known SIDs".
+/// Identifiers that SDDL abbreviates, and the names by which people know them. Source: Microsoft,
+/// "SID Strings", "Well-known SIDs".
 const WELL_KNOWN: [(&str, &str, &str); 14] = [
     ("WD", "S-1-1-0", "Everyone"),
     ("CO", "S-1-3-0", "CREATOR OWNER"),
@@ -65,7 +73,8 @@ const WELL_KNOWN: [(&str, &str, &str); 14] = [
     ("BG", "S-1-5-32-546", "Guests"),
 ];
 
-/// Accounts that nobody can be kept from: the system, its administrators, its installer. And those that stand for the owner.
+/// Accounts that cannot be kept out: the system, its administrators, its installer. And those that
+/// stand for the owner.
 const TRUSTED: [&str; 5] = [
     "S-1-5-18",
     "S-1-5-32-544",
@@ -101,21 +110,27 @@ const RIGHTS: [(&str, u32); 22] = [
 ];
 
 impl AccessList {
-    /// Reads a security descriptor: `O:…G:…D:…`. An entry that denies is left out, so rights are never taken for smaller than they are.
-    pub(super) fn parse(sddl: &str) -> Option<Self> {
-        let owner = part(sddl, "O:").map(long_sid)?;
-        // Without a list everybody may do everything. An empty one lets nobody in.
-        let everybody = || Entry {
-            sid: long_sid("WD"),
-            mask: EVERYTHING,
-        };
-        let entries = match part(sddl, "D:") {
-            None => vec![everybody()],
-            Some(list) if list.contains("NO_ACCESS_CONTROL") => vec![everybody()],
-            Some(list) => list
-                .split('(')
-                .skip(1)
-                .map(|entry| Entry::parse(entry.trim_end_matches(')')))
+    /// Reads a security descriptor: `O:…G:…D:…`. An entry that denies is left out, so rights are
+    /// never taken for smaller than they are. `identifier_of` returns the identifier of an account
+    /// that is abbreviated and not the same on every system: `LA`, the machine's first
+    /// administrator, or `DU`, the users of its domain.
+    pub(super) fn parse(
+        sddl: &str,
+        identifier_of: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Self> {
+        let parts = sddl.strip_prefix("O:")?;
+        let end = ["G:", "D:"].into_iter().filter_map(|mark| parts.find(mark));
+        let owner = long_sid(&parts[..end.min().unwrap_or(parts.len())], identifier_of)?;
+        let list = parts.split_once("D:").map(|(_, list)| list);
+        let entries = match list.filter(|list| !list.starts_with("NO_ACCESS_CONTROL")) {
+            // Without a list everybody may do everything. An empty one lets nobody in.
+            None => vec![Entry {
+                sid: long_sid("WD", identifier_of)?,
+                mask: EVERYTHING,
+            }],
+            Some(list) => entries_of(list)?
+                .into_iter()
+                .map(|entry| Entry::parse(entry, identifier_of))
                 .collect::<Option<Vec<_>>>()?
                 .into_iter()
                 .flatten()
@@ -124,7 +139,17 @@ impl AccessList {
         Some(Self { owner, entries })
     }
 
-    /// The accounts that have one of some rights and are neither `user` nor ones that nobody can be kept from.
+    /// Whether it is a user's own: that user owns it. What an administrator makes belongs to all
+    /// administrators; it is the own one of that user whom an entry of its own lets decide who may use it.
+    #[must_use]
+    pub(super) fn is_of(&self, user: &str) -> bool {
+        let is_granted = |entry: &Entry| entry.sid == user && entry.mask & rights::OWN != 0;
+        let is_systems = !is_other(&self.owner, user);
+        self.owner == user || is_systems && self.entries.iter().any(is_granted)
+    }
+
+    /// The accounts that have one of some rights and are neither `user` nor ones that cannot be
+    /// kept out.
     #[must_use]
     pub(super) fn others(&self, user: &str, rights: u32) -> Vec<String> {
         let mut others: Vec<String> = Vec::new();
@@ -141,40 +166,45 @@ impl AccessList {
 }
 
 impl Entry {
-    /// Reads what stands between the parentheses: `type;flags;rights;object;inherited object;account`. `None` for no entry;
-    /// nothing within for one that gives no right on this file itself.
-    fn parse(text: &str) -> Option<Option<Self>> {
+    /// Reads what is between the parentheses:
+    /// `type;flags;rights;object;inherited object;account`, and for some types a condition, which
+    /// counts as met. `None` for no entry; nothing within for one that gives no right on this file
+    /// itself.
+    fn parse(text: &str, identifier_of: &dyn Fn(&str) -> Option<String>) -> Option<Option<Self>> {
         let mut fields = text.split(';');
         let (kind, flags, rights) = (fields.next()?, fields.next()?, fields.next()?);
         let sid = fields.nth(2)?;
         let is_allowed = matches!(kind, "A" | "XA" | "OA" | "ZA");
         // Only for what is made in the directory.
         let is_inherit_only = flags.as_bytes().chunks(2).any(|flag| flag == b"IO");
-        let mask = mask_of(rights)?;
-        Some((is_allowed && !is_inherit_only).then(|| Self {
-            sid: long_sid(sid),
-            mask,
+        if !is_allowed || is_inherit_only {
+            return Some(None);
+        }
+        Some(Some(Self {
+            sid: long_sid(sid, identifier_of)?,
+            mask: mask_of(rights)?,
         }))
     }
 }
 
-/// Whether an account is neither `user` nor one that nobody can be kept from.
+/// Whether an account is neither `user` nor one that cannot be kept out.
 pub(super) fn is_other(sid: &str, user: &str) -> bool {
     sid != user && !TRUSTED.contains(&sid)
 }
 
-/// An account as people know it: its name, where it is one of every system's, and else its identifier.
+/// An account as people know it: its name, where it is one of every system's, and else its
+/// identifier.
 #[must_use]
 pub(super) fn account_name(sid: &str) -> &str {
     let known = WELL_KNOWN.iter().find(|(_, known, _)| *known == sid);
     known.map_or(sid, |(_, _, name)| name)
 }
 
-/// The command that leaves a file or directory to a user and the system.
+/// The command that leaves a file or directory to a user, the system and its administrators.
 #[must_use]
 pub(super) fn closing_command(path: &str, is_dir: bool, user: &str, others: &[String]) -> String {
     let inherit = if is_dir { "(OI)(CI)" } else { "" };
-    let grants = [user, "S-1-5-18"].map(|sid| format!(" \"*{sid}:{inherit}F\""));
+    let grants = [user, "S-1-5-18", "S-1-5-32-544"].map(|sid| format!(" \"*{sid}:{inherit}F\""));
     let removed: String = others.iter().map(|sid| format!(" \"*{sid}\"")).collect();
     let removed = match others {
         [] => String::new(),
@@ -186,28 +216,50 @@ pub(super) fn closing_command(path: &str, is_dir: bool, user: &str, others: &[St
     )
 }
 
-/// The list for a new file or directory of `user`'s, as text. What is made in the directory gets the same. Administrators get in
-/// anyway, by taking ownership, so no entry lets them in unasked.
+/// The list for a new file or directory of `user`'s, as text. What is made in the directory gets
+/// the same. Administrators get in anyway, by taking ownership, so no entry lets them in unasked.
 fn private_list(user: &str, is_dir: bool) -> String {
     let flags = if is_dir { "OICI" } else { "" };
     let entries = [user, "SY"].map(|sid| format!("(A;{flags};FA;;;{sid})"));
     format!("D:P{}", entries.concat())
 }
 
-/// One part of a descriptor: what stands behind its mark, up to the next one.
-fn part<'s>(sddl: &'s str, mark: &str) -> Option<&'s str> {
-    let begin = sddl.find(mark)? + mark.len();
-    let rest = &sddl[begin..];
-    let end = ["O:", "G:", "D:", "S:"]
-        .into_iter()
-        .filter_map(|next| rest.find(next))
-        .min();
-    Some(&rest[..end.unwrap_or(rest.len())])
+/// The entries of a list, without the parentheses around them. A condition in one has parentheses
+/// and quotes of its own. `None` where a parenthesis has no partner.
+fn entries_of(list: &str) -> Option<Vec<&str>> {
+    let (mut entries, mut begin) = (Vec::new(), 0);
+    let (mut depth, mut is_quoted) = (0_usize, false);
+    for (at, c) in list.char_indices() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            '(' if !is_quoted => {
+                if depth == 0 {
+                    begin = at + 1;
+                }
+                depth += 1;
+            }
+            ')' if !is_quoted => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    entries.push(&list[begin..at]);
+                }
+            }
+            _ => {}
+        }
+    }
+    (depth == 0 && !is_quoted).then_some(entries)
 }
 
-fn long_sid(sid: &str) -> String {
-    let known = WELL_KNOWN.iter().find(|(short, _, _)| *short == sid);
-    known.map_or(sid, |(_, long, _)| long).to_owned()
+/// The identifier of an account as SDDL writes it.
+fn long_sid(sid: &str, identifier_of: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let is_identifier = |sid: &str| sid.starts_with("S-1-");
+    if is_identifier(sid) {
+        return Some(sid.to_owned());
+    }
+    match WELL_KNOWN.iter().find(|(short, _, _)| *short == sid) {
+        Some((_, long, _)) => Some((*long).to_owned()),
+        None => identifier_of(sid).filter(|long| is_identifier(long)),
+    }
 }
 
 fn mask_of(rights: &str) -> Option<u32> {
@@ -227,10 +279,57 @@ mod tests {
     use super::*;
 
     const ANA: &str = "S-1-5-21-1-2-3-1001";
+    const ADMINISTRATOR: &str = "S-1-5-21-1-2-3-500";
+    const DOMAIN_USERS: &str = "S-1-5-21-7-8-9-513";
     const BOB: &str = "S-1-5-21-1-2-3-1002";
 
     fn others(sddl: &str, rights: u32) -> Vec<String> {
-        AccessList::parse(sddl).expect(sddl).others(ANA, rights)
+        parse(sddl).expect(sddl).others(ANA, rights)
+    }
+
+    fn parse(sddl: &str) -> Option<AccessList> {
+        let identifier_of = |name: &str| match name {
+            "LA" => Some(ADMINISTRATOR.to_owned()),
+            "DU" => Some(DOMAIN_USERS.to_owned()),
+            _ => None,
+        };
+        AccessList::parse(sddl, &identifier_of)
+    }
+
+    #[test]
+    fn accounts_of_the_machine_and_its_domain_are_known_by_their_identifiers() {
+        let list = "D:P(A;OICI;FA;;;LA)(A;OICI;FA;;;SY)";
+        let own = parse(&format!("O:LAG:LA{list}")).unwrap();
+        assert_eq!(own.owner, ADMINISTRATOR);
+        assert!(own.others(ADMINISTRATOR, EVERYTHING).is_empty());
+        assert_eq!(own.others(ANA, rights::READ), [ADMINISTRATOR]);
+        let domain = others("O:BAG:DUD:(A;;FR;;;DU)", rights::READ);
+        assert_eq!(domain, [DOMAIN_USERS]);
+        assert_eq!(parse("O:LAD:(A;;FR;;;ZZ)"), None, "nobody knows ZZ");
+    }
+
+    #[test]
+    fn a_users_own_is_what_that_user_owns_or_was_granted_by_the_system() {
+        for (sddl, is_own) in [
+            (format!("O:{ANA}D:"), true),
+            (format!("O:BAD:(A;;FA;;;SY)(A;;FA;;;{ANA})"), true),
+            (format!("O:BAD:(A;;FA;;;SY)(A;;FR;;;{ANA})"), false),
+            ("O:BAD:(A;;FA;;;BA)(A;;0x1301bf;;;AU)".to_owned(), false),
+            (format!("O:{BOB}D:(A;;FA;;;{ANA})"), false),
+        ] {
+            assert_eq!(parse(&sddl).unwrap().is_of(ANA), is_own, "{sddl}");
+        }
+    }
+
+    #[test]
+    fn a_condition_counts_as_met_whatever_is_in_it() {
+        let sddl = format!(
+            "O:{ANA}D:(XA;;FR;;;WD;(@User.Title==\"a) D:\" && (@User.Level>1)))\
+             (XD;;FA;;;AU;(Member_of {{SID(BG)}}))(A;;0x1301bf;;;AU)"
+        );
+        assert_eq!(others(&sddl, rights::READ), ["S-1-1-0", "S-1-5-11"]);
+        assert_eq!(others(&sddl, rights::WRITE), ["S-1-5-11"]);
+        assert_eq!(parse(&format!("O:{ANA}D:(XA;;FR;;;WD;((a))")), None);
     }
 
     #[test]
@@ -261,7 +360,7 @@ mod tests {
         let bobs = format!("O:{BOB}D:(A;;FR;;;{BOB})(D;;FA;;;WD)");
         assert_eq!(others(&bobs, rights::READ), [BOB]);
         assert!(others(&bobs, rights::WRITE).is_empty());
-        assert_eq!(AccessList::parse(&bobs).unwrap().owner, BOB);
+        assert_eq!(parse(&bobs).unwrap().owner, BOB);
     }
 
     #[test]
@@ -272,7 +371,7 @@ mod tests {
         assert_eq!(account_name("S-1-1-0"), "Everyone");
         assert_eq!(account_name(BOB), BOB);
         for text in ["", "D:(A;;FA;;;WD)", "O:BAD:(A;;??;;;WD)", "O:BAD:(A;;FA)"] {
-            assert_eq!(AccessList::parse(text), None, "{text}");
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 
@@ -286,7 +385,7 @@ mod tests {
             command,
             format!(
                 "icacls x /inheritance:r /grant:r \"*{ANA}:F\" \"*S-1-5-18:F\" \
-                 /remove:g \"*S-1-1-0\""
+                 \"*S-1-5-32-544:F\" /remove:g \"*S-1-1-0\""
             )
         );
     }

@@ -11,6 +11,9 @@ mod windows;
 use std::io;
 use std::path::{Path, PathBuf};
 
+#[cfg(windows)]
+pub(crate) use self::windows::why_database_fails;
+
 #[cfg(all(unix, not(target_os = "macos")))]
 pub(super) use self::unix::check_descriptors;
 #[cfg(unix)]

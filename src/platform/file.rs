@@ -141,15 +141,7 @@ fn open_if_there(path: &Path, links: Links) -> Result<Option<File>, FileError> {
         let path = path.to_owned();
         return Err(FileError::Symlink { path });
     }
-    let open = || {
-        options.open(path).map_err(|error| {
-            // Windows opens no directory as a file, and says that it is denied.
-            if cfg!(windows) && path.is_dir() {
-                return io::ErrorKind::IsADirectory.into();
-            }
-            error
-        })
-    };
+    let open = || options.open(path).map_err(or_is_directory(path));
     match retry_while_held(path, open) {
         Ok(file) => Ok(Some(file)),
         Err(error) if cfg!(windows) && error.kind() == io::ErrorKind::IsADirectory => {
@@ -169,6 +161,18 @@ fn open_if_there(path: &Path, links: Links) -> Result<Option<File>, FileError> {
             path: path.to_owned(),
         }),
         Err(error) => Err(FileError::io("read", path)(error)),
+    }
+}
+
+/// Says that a directory is at `path` where that is why it was refused as a file. Windows opens,
+/// replaces and removes no directory as a file, and says that it is denied.
+fn or_is_directory(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| {
+        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        match cfg!(windows) && is_denied && path.is_dir() {
+            true => io::ErrorKind::IsADirectory.into(),
+            false => error,
+        }
     }
 }
 
@@ -250,8 +254,9 @@ pub fn open_regular(path: &Path) -> Result<File, FileError> {
     })
 }
 
-/// Where a path leads, links resolved: absolute, and on Windows written as people write it where that means the same, so without the
-/// prefix `\\?\`. Every path is resolved by this function, so that two texts of one path are equal.
+/// Where a path leads, links resolved: absolute, and on Windows written as people write it where
+/// that means the same, so without the prefix `\\?\`. What may run on Windows resolves paths by
+/// this function alone, so that two texts of one path are equal.
 ///
 /// # Errors
 /// When nothing is there, or the system refuses.
@@ -378,7 +383,9 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
             made => {
                 made.map_err(FileError::io("create", dir))?;
-                close_new(dir, true)?;
+                close_new(dir, true).inspect_err(|_| {
+                    let _ = fs::remove_dir(dir); // the error that led here is the one to tell
+                })?;
             }
         }
         sync_dir(
@@ -390,7 +397,8 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     check_trusted(path, Access::CreateIn).map(|_| ()) // who was quicker may have been somebody else
 }
 
-/// Creates a file that was not there, readable and writable by its owner only.
+/// Creates a file that was not there, readable and writable by its owner only. On Windows it has
+/// the directory's list for a moment, until its own is set: nothing is written before that.
 ///
 /// # Errors
 /// When something is there already, or the system refuses.
@@ -406,11 +414,16 @@ pub fn create_private_file(path: &Path) -> Result<File, FileError> {
     }
     let open = || options.open(path);
     let file = retry_while_held(path, open).map_err(FileError::io("create", path))?;
-    close_new(path, false)?;
+    if let Err(error) = close_new(path, false) {
+        drop(file);
+        let _ = remove_if_present(path); // the error that led here is the one to tell
+        return Err(error);
+    }
     Ok(file)
 }
 
-/// Keeps others out of a file or directory that was just made, where the mode it was made with does not say so.
+/// Keeps others out of a file or directory that was just made, where the mode it was made with does
+/// not say so.
 ///
 /// # Errors
 /// When the system refuses.
@@ -436,11 +449,21 @@ pub enum RemoveOutcome {
 /// # Errors
 /// When the system refuses.
 pub fn remove_if_present(path: &Path) -> Result<RemoveOutcome, FileError> {
-    match retry_while_held(path, || fs::remove_file(path)) {
+    match retry_while_held(path, || {
+        fs::remove_file(path).map_err(or_is_directory(path))
+    }) {
         Ok(()) => Ok(RemoveOutcome::Removed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(RemoveOutcome::Absent),
         Err(error) => Err(FileError::io("remove", path)(error)),
     }
+}
+
+/// Removes a directory that has nothing in it.
+///
+/// # Errors
+/// When there is none, something is in it, or the system refuses.
+pub fn remove_empty_dir(path: &Path) -> io::Result<()> {
+    retry_while_held(path, || fs::remove_dir(path))
 }
 
 /// Checks that a file can be replaced by renaming another one over it.
@@ -460,16 +483,16 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When the system refuses.
 pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
-    retry_while_held(to, || fs::rename(from, to)).map_err(|error| {
-        match check_replaceable(from) {
-            Err(mounted) => mounted,
-            Ok(()) => FileError::io("replace", to)(error),
-        }
+    let rename = || fs::rename(from, to).map_err(or_is_directory(to));
+    retry_while_held(to, rename).map_err(|error| match check_replaceable(from) {
+        Err(mounted) => mounted,
+        Ok(()) => FileError::io("replace", to)(error),
     })?;
     sync_dir(to.parent().unwrap_or(Path::new(".")))
 }
 
-/// Opens a directory: what is found and changed of its times is of the one that was opened, whatever comes to be at the path.
+/// Opens a directory: what is found and changed of its times is of the one that was opened,
+/// whatever comes to be at the path.
 pub(super) fn open_dir(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(not(windows))]
@@ -479,7 +502,8 @@ pub(super) fn open_dir(path: &Path) -> io::Result<File> {
         use std::os::windows::fs::OpenOptionsExt as _;
         /// Without it no directory is opened. Source: Microsoft, `CreateFileW`, "Directories".
         const BACKUP_SEMANTICS: u32 = 0x0200_0000;
-        /// `FILE_READ_ATTRIBUTES`, `FILE_WRITE_ATTRIBUTES`. Source: Microsoft, "File Access Rights Constants".
+        /// `FILE_READ_ATTRIBUTES`, `FILE_WRITE_ATTRIBUTES`. Source: Microsoft, "File Access Rights
+        /// Constants".
         const ATTRIBUTES: u32 = 0x80 | 0x100;
         options
             .access_mode(ATTRIBUTES)
@@ -490,9 +514,9 @@ pub(super) fn open_dir(path: &Path) -> io::Result<File> {
 
 /// Syncs a directory's entries to disk.
 ///
-/// Windows has no such call: NTFS logs each new name and each rename before it is made, so that a power cut leaves the old entry or
-/// the new one, and not half of one. It may leave the old one: a store is then what it was, which the vault knows, and the next
-/// sync writes it again.
+/// Windows has no such call: NTFS logs each new name and each rename before it is made, so that a
+/// power cut leaves the old entry or the new one, and not half of one. It may leave the old one: a
+/// store is then what it was, which the vault knows, and the next sync writes it again.
 ///
 /// # Errors
 /// When the system refuses.
@@ -513,7 +537,7 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When the system refuses.
 pub fn sync_file(file: &File) -> io::Result<()> {
-    or_plainly(file, file.sync_all())
+    or_fsync(file, file.sync_all())
 }
 
 /// Syncs a file's bytes to disk, and what is needed to find them.
@@ -521,13 +545,14 @@ pub fn sync_file(file: &File) -> io::Result<()> {
 /// # Errors
 /// When the system refuses.
 pub fn sync_file_data(file: &File) -> io::Result<()> {
-    or_plainly(file, file.sync_data())
+    or_fsync(file, file.sync_data())
 }
 
-/// On macOS std asks for `F_FULLFSYNC`, which empties the disk's cache, too. SMB, WebDAV, FUSE, NTFS and ZFS do not know it
-/// and answer ENOTSUP, EINVAL or ENOTTY: there fsync(2) is what can be had. Source: libuv/libuv#2135.
+/// On macOS std asks for `F_FULLFSYNC`, which empties the disk's cache, too. SMB, WebDAV, FUSE,
+/// NTFS and ZFS do not know it and answer ENOTSUP, EINVAL or ENOTTY: there fsync(2) is what can be
+/// had. Source: libuv/libuv#2135.
 #[cfg(target_os = "macos")]
-fn or_plainly(file: &File, synced: io::Result<()>) -> io::Result<()> {
+fn or_fsync(file: &File, synced: io::Result<()>) -> io::Result<()> {
     use rustix::io::Errno;
     let is_unknown = |error: &io::Error| {
         let unknown = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOTTY];
@@ -540,7 +565,7 @@ fn or_plainly(file: &File, synced: io::Result<()>) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "macos"))]
-fn or_plainly(_file: &File, synced: io::Result<()>) -> io::Result<()> {
+fn or_fsync(_file: &File, synced: io::Result<()>) -> io::Result<()> {
     synced
 }
 

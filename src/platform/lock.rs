@@ -24,7 +24,8 @@ use self::refresher::HeldDir;
 use super::Trust;
 use super::sharing::retry_while_held;
 use super::{
-    Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_if_present,
+    Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_empty_dir,
+    remove_if_present,
 };
 use crate::domain::shown_path;
 
@@ -270,7 +271,7 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
             .mode(0o600)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
-    let file = match options.open(path) {
+    let file = match retry_while_held(path, || options.open(path)) {
         Err(_) if path.is_symlink() => {
             let path = path.to_owned();
             return Err(FileError::Symlink { path });
@@ -510,7 +511,7 @@ impl Drop for LockDir {
 
 /// Removes a lock directory, which another program may be looking at.
 fn remove_dir(path: &Path) -> io::Result<()> {
-    retry_while_held(path, || fs::remove_dir(path))
+    remove_empty_dir(path)
 }
 
 fn modified(path: &Path) -> io::Result<SystemTime> {

@@ -26,6 +26,8 @@ pub mod syslog;
 mod threads;
 mod trust;
 
+#[cfg(windows)]
+pub(crate) use cause::why_database_fails;
 pub use cause::{Attribute, Cause, is_mounted_file};
 #[cfg(unix)]
 pub(crate) use cause::{Needs, why_database_fails, why_temporary_files_fail};
@@ -35,8 +37,8 @@ use file::resolve_existing;
 pub use file::{
     Contents, FileError, RemoveOutcome, canonicalize, check_replaceable, create_private_dir,
     create_private_file, exists, is_same_file, look_for, open_regular, read_regular,
-    remove_if_present, rename_durably, resolve_link, resolve_link_until, sync_dir, sync_file,
-    sync_file_data,
+    remove_empty_dir, remove_if_present, rename_durably, resolve_link, resolve_link_until,
+    sync_dir, sync_file, sync_file_data,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
@@ -55,8 +57,8 @@ pub use process::{
 };
 pub use programs::{program_command, program_names, system_program};
 pub use replace::{
-    Found, Replaced, Replacement, persist, put_link, rename_to_free_name, replace_file, still_has,
-    temporary_in, withdraw,
+    Found, Replaced, Replacement, persist, persist_noclobber, put_link, rename_to_free_name,
+    replace_file, still_has, temporary_in, withdraw,
 };
 #[cfg(windows)]
 pub use run::without_console;

@@ -110,7 +110,8 @@ pub fn close_to_others(path: &Path, mode: u32) -> Result<bool, FileError> {
     Ok(true)
 }
 
-/// Where files have no such bits, there is nothing to take away.
+/// Takes nothing away: Windows has access-control lists in place of these bits, and `doctor` shows
+/// the command that closes one.
 ///
 /// # Errors
 /// Never.

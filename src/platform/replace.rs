@@ -5,7 +5,7 @@ use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 
 use super::file::{
     FileError, check_replaceable, close_new, create_private_file, exists, read_no_link,
@@ -356,12 +356,29 @@ pub fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
 /// # Errors
 /// When the system refuses; the temporary file is then gone.
 pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    give_name(file, path, |file| file.persist(path))
+}
+
+/// Gives a temporary file a name that nothing has; fails with `AlreadyExists` where something has
+/// it.
+///
+/// # Errors
+/// As [`persist`].
+pub fn persist_noclobber(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    give_name(file, path, |file| file.persist_noclobber(path))
+}
+
+fn give_name(
+    file: NamedTempFile,
+    path: &Path,
+    give: impl Fn(NamedTempFile) -> Result<File, PersistError>,
+) -> io::Result<()> {
     let mut unnamed = Some(file);
     retry_while_held(path, || {
         let Some(file) = unnamed.take() else {
             return Ok(());
         };
-        file.persist(path).map(|_| ()).map_err(|refused| {
+        give(file).map(|_| ()).map_err(|refused| {
             unnamed = Some(refused.file);
             refused.error
         })

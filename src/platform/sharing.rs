@@ -5,6 +5,8 @@
 mod windows;
 
 #[cfg(windows)]
+pub(super) use self::windows::BACKUP_SEMANTICS_NO_LINK;
+#[cfg(windows)]
 pub(crate) use self::windows::{is_held, is_sharing_error};
 
 use std::io;

@@ -13,6 +13,8 @@
 mod accounts;
 #[cfg(unix)]
 mod judge;
+#[cfg(any(windows, test))]
+mod links;
 mod mounts;
 mod reach;
 mod refusal;
@@ -471,6 +473,13 @@ impl Trust {
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn open_to_others(&self, _path: &Path) -> Option<Refusal> {
+        None
+    }
+
+    /// Nothing, as [`Trust::open_to_others`].
+    #[must_use]
+    #[allow(clippy::unused_self, reason = "as on Windows")]
+    pub fn readable_by_others(&self, _path: &Path) -> Option<Refusal> {
         None
     }
 }

@@ -320,6 +320,12 @@ pub fn fault_remedy(place: &str, fault: &SourceFault, log_in: &str) -> String {
              {}; then log in: {log_in}",
             shell_quoted(place)
         ),
+        SourceFault::Unreadable(std::io::ErrorKind::ResourceBusy) if cfg!(windows) => {
+            "Another program holds it open. Close that program, then: clawkeep sync".to_owned()
+        }
+        SourceFault::Unreadable(std::io::ErrorKind::PermissionDenied) if cfg!(windows) => {
+            format!("See who may use it: icacls {}", shell_quoted(place))
+        }
         SourceFault::Unreadable(std::io::ErrorKind::PermissionDenied) => format!(
             "Make it yours: sudo chown \"$(id -u)\" {0} && chmod 600 {0}",
             shell_quoted(place)

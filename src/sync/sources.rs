@@ -23,7 +23,7 @@ use crate::domain::{
     SecretJson, Section, StoreDoc, UnixMs, from_outside, normalize_provider, owner_by_path,
     path_of_text, path_text,
 };
-use crate::platform::{Access, FileError, canonicalize, read_trusted};
+use crate::platform::{Access, Cause, FileError, canonicalize, read_trusted};
 use crate::sources::claude_code::{
     ClaudeCodeLogin, Place, account, macos_service_name, read_claude_code,
 };
@@ -722,6 +722,11 @@ fn is_younger(path: &Path, than: Duration) -> bool {
     age.is_some_and(|age| age < than)
 }
 
+/// Whether a file cannot be read while another program holds it open, as happens on Windows.
+fn is_in_use(error: &std::io::Error, path: &Path) -> bool {
+    cfg!(windows) && matches!(Cause::of(error, path), Some(Cause::InUse { .. }))
+}
+
 /// Reads a source's file as far as it may be read. What is in one that somebody else can have changed is not this user's login.
 pub(super) fn read_source(path: &Path) -> FileReading {
     match read_trusted(path, Access::Read, SOURCE_LIMIT) {
@@ -731,6 +736,9 @@ pub(super) fn read_source(path: &Path) -> FileReading {
             bytes: contents.bytes,
             modified: contents.modified,
         }),
+        Err(FileError::Io { source, path, .. }) if is_in_use(&source, &path) => {
+            FileReading::Unreadable(std::io::ErrorKind::ResourceBusy)
+        }
         Err(FileError::Io { source, .. }) => FileReading::Unreadable(source.kind()),
         Err(FileError::TooLarge { .. }) => {
             FileReading::Unreadable(std::io::ErrorKind::FileTooLarge)

@@ -476,9 +476,21 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
     }
 }
 
-#[cfg(not(unix))]
-fn met_by(_: &rusqlite::Error, _: &std::path::Path) -> Option<FileError> {
-    None
+/// What the system refuses, as far as SQLite's code and a look at the files tell.
+#[cfg(windows)]
+fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> {
+    use rusqlite::ErrorCode as Code;
+    use std::io::{Error, ErrorKind};
+    match error.sqlite_error_code()? {
+        Code::DiskFull => {
+            let full = Error::from(ErrorKind::StorageFull);
+            Some(FileError::io("write", path)(full))
+        }
+        Code::CannotOpen | Code::SystemIoFailure | Code::PermissionDenied | Code::ReadOnly => {
+            crate::platform::why_database_fails(path)
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

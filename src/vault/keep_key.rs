@@ -10,8 +10,8 @@ use super::unlock::KeySources;
 use crate::crypto::{Argon2id, RecoveryCode, SlotKey, SlotKind, keyfile_text, random_bytes};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{
-    FileError, Keychain, KeychainError, create_private_dir, remove_if_present, sync_dir, sync_file,
-    temporary_in,
+    Access, FileError, Keychain, KeychainError, check_trusted, create_private_dir,
+    persist_noclobber, remove_if_present, sync_dir, sync_file, temporary_in,
 };
 
 /// A key for a new slot.
@@ -167,11 +167,14 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
     let dir = path.parent().unwrap_or(Path::new("."));
     create_private_dir(dir)?;
     let mut file = temporary_in(dir).map_err(FileError::io("create a file in", dir))?;
+    if cfg!(windows) {
+        // Whether its access-control list could be set shows in reading it back alone.
+        check_trusted(file.path(), Access::Secret)?;
+    }
     file.write_all(keyfile_text(vault, key).as_bytes())
         .and_then(|()| sync_file(file.as_file()))
         .map_err(FileError::io("write", path))?;
-    file.persist_noclobber(path)
-        .map_err(|error| FileError::io("create", path)(error.error))?;
+    persist_noclobber(file, path).map_err(FileError::io("create", path))?;
     sync_dir(dir).inspect_err(|_| {
         // It may not last, so nothing is sealed under it. The error that led here is the one to tell.
         let _ = remove_if_present(path);

@@ -26,8 +26,8 @@ use super::unlock::UnlockedVault;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
-    FileError, create_private_dir, exists, persist, remove_if_present, rename_durably, sync_dir,
-    sync_file, temporary_in,
+    FileError, create_private_dir, exists, open_regular, persist, remove_empty_dir,
+    remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
 };
 
 /// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.
@@ -299,7 +299,7 @@ pub fn remove_what_lay_beside(path: &Path) -> Result<(), FileError> {
     for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
         remove_if_present(&entry.path())?;
     }
-    match std::fs::remove_dir(&dir) {
+    match remove_empty_dir(&dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(FileError::io("remove", &dir)(error));
         }
@@ -362,9 +362,10 @@ fn copy_recovery_files(from: &Path, to: &Path) -> Result<(), VaultError> {
     for file in files {
         create_private_dir(to)?;
         let path = to.join(file.file_name());
-        let copied = || -> std::io::Result<()> {
+        let mut source = open_regular(&file.path())?;
+        let mut copied = || -> std::io::Result<()> {
             let mut draft = temporary_in(to)?;
-            std::io::copy(&mut std::fs::File::open(file.path())?, &mut draft)?;
+            std::io::copy(&mut source, &mut draft)?;
             sync_file(draft.as_file())?;
             persist(draft, &path)
         };

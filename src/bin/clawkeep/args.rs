@@ -32,6 +32,15 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Refuses any descriptor: Windows has none with numbers.
+#[cfg(windows)]
+fn no_descriptor(_: &str) -> Result<u32, String> {
+    Err(
+        "Windows has no numbered descriptors; use --passphrase-file FILE, or - for stdin"
+            .to_owned(),
+    )
+}
+
 /// What every command takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -54,6 +63,7 @@ pub(crate) struct Global {
         value_name = "N",
         conflicts_with = "passphrase_file"
     )]
+    #[cfg_attr(windows, arg(hide = true, value_parser = no_descriptor))]
     pub(crate) passphrase_fd: Option<u32>,
     /// Do not take over logins from Claude Code and Codex
     #[arg(long, global = true)]

@@ -5,6 +5,7 @@ mod causes;
 mod keychain;
 mod remedies;
 
+use clawkeep::domain::shell_shown_path;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use self::another::refusal_remedy;
 pub(crate) use self::causes::remedy_of;
 pub(crate) use self::remedies::{Place, file_remedy, shared_storage_remedy};
-use self::remedies::{backup_remedy, lock_remedy, quoted, system_remedy, vault_remedy};
+use self::remedies::{backup_remedy, lock_remedy, system_remedy, vault_remedy};
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
@@ -322,7 +323,7 @@ impl Failure {
             Self::Sync(SyncError::DamagedStore { path, .. }) => {
                 format!(
                     "Mend the file, or move it away to start without it: mv {0} {0}.damaged",
-                    quoted(path)
+                    shell_shown_path(path)
                 )
             }
             Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
@@ -357,7 +358,7 @@ impl Failure {
             }
             Self::OlderVault { vault, .. } => format!(
                 "If you have the newer vault, put it back. To accept this one, without what came after it: cp {0} older.db && clawkeep backup restore older.db",
-                quoted(vault)
+                shell_shown_path(vault)
             ),
             Self::TwoVaults { .. } => {
                 "Merge them with: clawkeep doctor --repair. To keep them apart, name one with --vault or CLAWKEEP_VAULT.".to_owned()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::config::Layout;
 use clawkeep::crypto::{PASSPHRASE_MAX, check_passphrase};
-use clawkeep::domain::shown_path;
+use clawkeep::domain::{shown_path, utf8_of_utf16, without_bom};
 use clawkeep::platform::{Access, FileError, exists, keep_from_children, read_trusted};
 use clawkeep::vault::{KeyProblem, SecretSource};
 use secrecy::SecretString;
@@ -170,6 +170,9 @@ impl Named {
     }
 
     fn contents(&self) -> Result<SecretString, KeyProblem> {
+        if cfg!(windows) && self.is_stdin() {
+            return read_opened(Path::new("-"), Ok(io::stdin().lock())); // it has no name there
+        }
         let path = match self {
             Self::File(path) if path == Path::new("-") => PathBuf::from("/dev/stdin"),
             Self::File(path) => path.clone(),
@@ -199,8 +202,12 @@ fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
 
 /// Reads a passphrase from a descriptor that this process was started with, to its end.
 fn read_stream(path: &Path) -> Result<SecretString, KeyProblem> {
+    read_opened(path, File::open(path))
+}
+
+fn read_opened(path: &Path, opened: io::Result<impl io::Read>) -> Result<SecretString, KeyProblem> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
-    File::open(path)
+    opened
         .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
         .map_err(|error| unreadable(path, error))?;
     text(&bytes)
@@ -224,7 +231,8 @@ fn unreadable(path: &Path, source: io::Error) -> KeyProblem {
 }
 
 fn text(bytes: &[u8]) -> Result<SecretString, KeyProblem> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // a byte-order mark
+    let decoded = utf8_of_utf16(bytes);
+    let bytes = without_bom(decoded.as_ref().map_or(bytes, |text| text.as_bytes()));
     match std::str::from_utf8(bytes).map(str::trim) {
         Ok("") => Err(KeyProblem::NoSecret),
         Ok(text) => Ok(SecretString::from(text)),

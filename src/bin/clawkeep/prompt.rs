@@ -15,7 +15,7 @@ mod windows;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use clawkeep::domain::{SECRET_MAX, SecretFault, check_secret};
+use clawkeep::domain::{SECRET_MAX, SecretFault, check_secret, utf8_of_utf16};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
@@ -250,6 +250,8 @@ fn hidden_line(_: &str) -> Result<Typed, Failure> {
 
 /// A secret that was pasted, or what is wrong with it and what to do.
 fn checked(given: &[u8]) -> Result<SecretString, String> {
+    let decoded = utf8_of_utf16(given);
+    let given = decoded.as_ref().map_or(given, |text| text.as_bytes());
     let secret = check_secret(given).map_err(complaint)?;
     Ok(SecretString::from(secret))
 }

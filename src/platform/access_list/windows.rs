@@ -1,7 +1,9 @@
 //! Reading and setting access-control lists.
 
 use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::io;
+use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -9,12 +11,16 @@ use windows_permissions::constants::{SeObjectType, SecurityInformation};
 use windows_permissions::utilities::current_process_sid;
 use windows_permissions::wrappers::{
     ConvertSecurityDescriptorToStringSecurityDescriptor,
-    ConvertStringSecurityDescriptorToSecurityDescriptor, GetNamedSecurityInfo,
-    SetNamedSecurityInfo,
+    ConvertStringSecurityDescriptorToSecurityDescriptor, ConvertStringSidToSid,
+    GetNamedSecurityInfo, GetSecurityInfo, SetNamedSecurityInfo,
 };
 use windows_permissions::{LocalBox, SecurityDescriptor};
 
 use super::{AccessList, private_list};
+use crate::platform::sharing::BACKUP_SEMANTICS_NO_LINK;
+
+/// The right to read who may use a file. Source: Microsoft, "Standard Access Rights".
+const READ_CONTROL: u32 = 0x0002_0000;
 
 impl AccessList {
     /// Of what is at a path; links are followed.
@@ -28,6 +34,23 @@ impl AccessList {
             parts(),
         )?)
     }
+
+    /// Of a link itself.
+    ///
+    /// # Errors
+    /// As [`AccessList::of`].
+    pub(in crate::platform) fn of_link(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options
+            .access_mode(READ_CONTROL)
+            .custom_flags(BACKUP_SEMANTICS_NO_LINK);
+        let link = options.open(path)?;
+        read(GetSecurityInfo(
+            &link,
+            SeObjectType::SE_FILE_OBJECT,
+            parts(),
+        )?)
+    }
 }
 
 fn parts() -> SecurityInformation {
@@ -37,13 +60,14 @@ fn parts() -> SecurityInformation {
 fn read(descriptor: LocalBox<SecurityDescriptor>) -> io::Result<AccessList> {
     let text = ConvertSecurityDescriptorToStringSecurityDescriptor(&descriptor, parts())?;
     let text = text.to_string_lossy();
-    AccessList::parse(&text).ok_or_else(|| {
+    let identifier_of = |name: &str| Some(ConvertStringSidToSid(name).ok()?.to_string());
+    AccessList::parse(&text, &identifier_of).ok_or_else(|| {
         let what = format!("its access-control list is not understood: {text}");
         io::Error::new(io::ErrorKind::InvalidData, what)
     })
 }
 
-/// The identifier of the user that this process runs as.
+/// The identifier (SID) of the user that this process runs as, such as `S-1-5-21-1-2-3-1001`.
 ///
 /// # Errors
 /// When the system does not tell.
@@ -56,8 +80,8 @@ pub(in crate::platform) fn this_user() -> io::Result<&'static str> {
     Ok(USER.get_or_init(|| user))
 }
 
-/// Leaves a file or directory to this user and the system. What is made in the directory from then on
-/// inherits that.
+/// Leaves a file or directory to this user and the system. What is made in the directory from then
+/// on inherits that.
 ///
 /// # Errors
 /// When the system refuses.
@@ -73,6 +97,16 @@ pub(in crate::platform) fn make_private(path: &Path, is_dir: bool) -> io::Result
 mod tests {
     use super::super::rights;
     use super::*;
+
+    #[test]
+    fn accounts_of_the_machine_are_named_by_whole_identifiers() {
+        let sddl = OsStr::new("O:LAD:(A;;FA;;;LA)(A;;FR;;;WD)");
+        let list = read(ConvertStringSecurityDescriptorToSecurityDescriptor(sddl).unwrap());
+        let list = list.unwrap();
+        let is_administrator = |sid: &str| sid.starts_with("S-1-5-21-") && sid.ends_with("-500");
+        assert!(is_administrator(&list.owner), "{list:?}");
+        assert!(list.others(&list.owner, rights::WRITE).is_empty());
+    }
 
     #[test]
     fn what_is_made_private_is_and_so_is_what_is_made_in_it() {

@@ -1,27 +1,20 @@
 //! Who this process is, as Windows says it. Environment variables say it too, and anybody can set them.
 
-use winsafe::{FreeConsole, GetComputerName, HPROCESS, HPROCESSLIST, SID, TokenInfo, co};
+use winsafe::{FreeConsole, GetComputerName, HPROCESSLIST, co};
 
-/// The relative identifier of the user whose rights this process has: the last number of the SID,
-/// which no other account of the machine or the domain has. 0 where Windows does not say.
+use crate::platform::access_list::this_user;
+
+/// The relative identifier of the user whose rights this process has: the last number of the SID.
+/// An account of the machine and one of its domain may have the same. 0 where Windows does not say.
 pub(super) fn effective_uid() -> u32 {
-    let of_sid = |sid: &SID| sid.SubAuthority().last().map(|id| id.raw());
-    of_user(of_sid).flatten().unwrap_or(0)
+    let sid = user_sid();
+    let number = sid.as_deref().and_then(|sid| sid.rsplit('-').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// The SID of the user whose rights this process has, such as `S-1-5-21-1-2-3-1001`.
 pub(super) fn user_sid() -> Option<String> {
-    of_user(|sid| sid.to_string())
-}
-
-fn of_user<T>(read: impl FnOnce(&SID) -> T) -> Option<T> {
-    let token = HPROCESS::GetCurrentProcess().OpenProcessToken(co::TOKEN::QUERY);
-    let token = token.ok()?;
-    let user = token.GetTokenInformation(co::TOKEN_INFORMATION_CLASS::User);
-    match user.ok()? {
-        TokenInfo::User(user) => user.User.Sid().map(|sid| read(sid)),
-        _ => None,
-    }
+    this_user().ok().map(str::to_owned)
 }
 
 pub(super) fn leave_console() {

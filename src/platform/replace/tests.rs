@@ -235,3 +235,18 @@ fn beside_a_writer_without_a_lock() -> Met {
     met.lost = (0..WRITES).filter(|n| !known.contains(n)).count();
     met
 }
+
+#[test]
+fn a_temporary_file_takes_no_name_that_something_has() {
+    let (dir, path, _) = one();
+    let draft = || temporary_in(dir.path()).unwrap();
+    let refused = persist_noclobber(draft(), &path).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read(&path).unwrap(), b"one");
+    persist_noclobber(draft(), &dir.path().join("free")).unwrap();
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        2,
+        "no draft stays"
+    );
+}

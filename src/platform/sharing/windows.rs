@@ -25,7 +25,7 @@ const ERROR_USER_MAPPED_FILE: i32 = 1224;
 /// The right to remove or rename. Source: Microsoft, "Standard Access Rights".
 const DELETE: u32 = 0x0001_0000;
 /// Opens directories, too, and links themselves. Source: Microsoft, `CreateFileW`.
-const BACKUP_SEMANTICS_NO_LINK: u32 = 0x0200_0000 | 0x0020_0000;
+pub(in crate::platform) const BACKUP_SEMANTICS_NO_LINK: u32 = 0x0200_0000 | 0x0020_0000;
 
 /// Whether an error says by itself that another program has the file open.
 pub(crate) fn is_sharing_error(error: &io::Error) -> bool {

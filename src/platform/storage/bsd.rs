@@ -1,11 +1,13 @@
-//! What kind of storage a directory lies on, by `statfs`, on macOS and FreeBSD. Compiled for tests everywhere.
+//! What kind of storage a directory lies on, by `statfs`, on macOS and FreeBSD. Compiled for tests
+//! everywhere.
 
 use std::path::Path;
 
 use super::{SharedBy, SharedStorage, Storage};
 
-/// File systems that the kernel counts as local although another one may write them: directories of a virtual machine's
-/// host (Apple's Virtualization framework, Parallels, VMware, VirtualBox, bhyve) and Xsan's shared disks.
+/// File systems that the kernel counts as local although another one may write them: directories of
+/// a virtual machine's host (Apple's Virtualization framework, Parallels, VMware, VirtualBox,
+/// bhyve) and Xsan's shared disks.
 const SHARED: [&str; 7] = [
     "acfs",
     "applevirtiofs",
@@ -16,11 +18,13 @@ const SHARED: [&str; 7] = [
     "vmhgfs",
 ];
 
-/// `MNT_LOCAL`: the file system has a disk of this machine, or its memory. Source: `sys/mount.h` of macOS and FreeBSD.
+/// `MNT_LOCAL`: the file system has a disk of this machine, or its memory. Source: `sys/mount.h` of
+/// macOS and FreeBSD.
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 const MNT_LOCAL: u32 = 0x1000;
 
-/// What kind of storage a directory lies on. What does not exist yet counts as the directory that it will lie in.
+/// What kind of storage a directory lies on. What does not exist yet counts as the directory that
+/// it will lie in.
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 pub(super) fn of(dir: &Path) -> Storage {
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
@@ -45,8 +49,9 @@ fn text<const LENGTH: usize>(bytes: [u8; LENGTH]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What a file system of the type `kind` is, mounted at `point`. A FUSE file system may be mounted as a local one, which
-/// says nothing of where its program keeps the files: it counts as shared, as a FUSE of an unknown type does on Linux.
+/// What a file system of the type `kind` is, mounted at `point`. A FUSE file system may be mounted
+/// as a local one, which says nothing of where its program keeps the files: it counts as shared, as
+/// a FUSE of an unknown type does on Linux.
 fn storage(kind: &str, is_local: bool, point: &Path) -> Storage {
     let name = kind.to_ascii_lowercase();
     if is_local && !name.contains("fuse") && !SHARED.contains(&name.as_str()) {

@@ -1,5 +1,7 @@
 //! Which files a remedy may have the reader move or change: pasted as root, the same command elsewhere breaks the machine.
 
+#[cfg(windows)]
+use crate::platform::access_list::{AccessList, rights, this_user};
 use crate::platform::canonicalize;
 use std::fs;
 use std::path::Path;
@@ -96,14 +98,17 @@ fn is_private(dir: &Path) -> bool {
     is_own(dir) && fs::metadata(dir).is_ok_and(|meta| meta.mode() & super::ALL == 0)
 }
 
-// Access lists decide elsewhere.
-
-#[cfg(not(unix))]
-fn is_own(_path: &Path) -> bool {
-    true
+#[cfg(windows)]
+pub(super) fn is_own(path: &Path) -> bool {
+    let list = AccessList::of_link(path);
+    this_user().is_ok_and(|user| list.is_ok_and(|list| list.is_of(user)))
 }
 
-#[cfg(not(unix))]
-fn is_private(_dir: &Path) -> bool {
-    true
+#[cfg(windows)]
+fn is_private(dir: &Path) -> bool {
+    let is_closed = |user| {
+        let list = AccessList::of(dir);
+        list.is_ok_and(|list| list.others(user, rights::WRITE | rights::READ).is_empty())
+    };
+    is_own(dir) && this_user().is_ok_and(is_closed)
 }

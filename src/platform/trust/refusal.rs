@@ -115,6 +115,7 @@ impl Refusal {
         is_dir: bool,
         fault: Fault,
         (user, others): (String, Vec<String>),
+        reach: Reach,
     ) -> Self {
         Self {
             path: path.to_owned(),
@@ -125,7 +126,7 @@ impl Refusal {
             mode: 0,
             uid: 0,
             is_secret: false,
-            reach: Reach::Own,
+            reach,
             is_dir,
             is_set_group_id: false,
             accounts: Some(Accounts { user, others }),
@@ -208,12 +209,32 @@ impl Refusal {
         }
     }
 
+    /// [`Refusal::remedy`], to be shown after the word `fix`.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        let remedy = self.remedy();
+        match remedy.strip_prefix("Fix it with: ") {
+            Some(command) if self.accounts.is_some() => command.to_owned(),
+            _ => remedy,
+        }
+    }
+
     /// What the reader can do, one sentence with a command.
     #[must_use]
     pub fn remedy(&self) -> String {
-        let path = quoted(&self.path);
+        let path = shell_shown_path(&self.path);
         if let Some(accounts) = &self.accounts {
-            return accounts.remedy(&path, self.is_dir, self.fault);
+            return match (self.needs_another_file(), self.fault, self.reach) {
+                (true, ..) => "Name another file.".to_owned(),
+                // Its owner may have planted it.
+                (_, Fault::Owner, Reach::Own) => format!(
+                    "Move it away: move {path} {}. {}",
+                    shell_shown_path(&self.path.with_added_extension("aside")),
+                    accounts.admission()
+                ),
+                (_, Fault::Owner, _) => format!("Name another file. {}", accounts.admission()),
+                _ => accounts.remedy(&path, self.is_dir, self.reach),
+            };
         }
         let (owner, uid) = (self.owner, self.uid);
         let sudo = if self.uid == 0 || self.owner == self.uid {
@@ -254,10 +275,10 @@ impl Refusal {
             (Fault::Links(_), _) => format!("Fix it with: rm {path}"),
             (_, Some(Obstacle::NoModes { point, kind })) => format!(
                 "chmod has no effect on {kind}: mount {} with uid={uid},umask=077, or keep the files on another disk.",
-                quoted(point)
+                shell_shown_path(point)
             ),
             (_, Some(Obstacle::ReadOnly { point })) => {
-                let point = quoted(point);
+                let point = shell_shown_path(point);
                 format!(
                     "{point} is mounted read-only: copy the files to another disk, or run: mount -o remount,rw {point} && {chmod}"
                 )
@@ -266,7 +287,7 @@ impl Refusal {
                 format!("Fix it with: {sudo}setfacl -b {path} && {chmod}")
             }
             _ if self.is_needed_open() => {
-                let own = quoted(&self.path.join("clawkeep"));
+                let own = shell_shown_path(&self.path.join("clawkeep"));
                 format!(
                     "chmod would lock you out, since it is not yours. Make a directory of your own in it, and use that as your home directory: mkdir -m 700 {own} && HOME={own} clawkeep …"
                 )
@@ -302,17 +323,21 @@ impl Accounts {
         names.join(", ")
     }
 
-    #[cfg(windows)]
-    fn remedy(&self, path: &str, is_dir: bool, fault: Fault) -> String {
+    /// How to use what another account owns.
+    fn admission(&self) -> String {
+        let owner = self.others.first().map_or("", String::as_str);
+        format!("To use it as it is: CLAWKEEP_TRUSTED=sid:{owner}")
+    }
+
+    #[cfg(any(windows, test))]
+    fn remedy(&self, path: &str, is_dir: bool, reach: Reach) -> String {
         use crate::platform::access_list::closing_command;
-        match fault {
-            Fault::Owner => {
-                let owner = &self.others[0];
-                format!(
-                    "If it is to be yours: takeown /f {path}. To use it as it is: \
-                     CLAWKEEP_TRUSTED=sid:{owner}"
-                )
-            }
+        match reach {
+            // The home directory has entries of the system's, which a command would take away.
+            Reach::Home => format!(
+                "Take the rights of {} away, in its properties, on the page Security.",
+                self.names()
+            ),
             _ => format!(
                 "Fix it with: {}",
                 closing_command(path, is_dir, &self.user, &self.others)
@@ -320,8 +345,8 @@ impl Accounts {
         }
     }
 
-    #[cfg(not(windows))]
-    fn remedy(&self, _: &str, _: bool, _: Fault) -> String {
+    #[cfg(not(any(windows, test)))]
+    fn remedy(&self, _: &str, _: bool, _: Reach) -> String {
         String::new() // there are none
     }
 }
@@ -357,7 +382,46 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    shell_shown_path(path)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_remedy_changes_an_access_list_elsewhere() {
+        let of = |fault, reach| Refusal {
+            path: PathBuf::from("x"),
+            asked: None,
+            fault,
+            owner: 0,
+            group: 0,
+            mode: 0,
+            uid: 0,
+            is_secret: false,
+            reach,
+            is_dir: true,
+            is_set_group_id: false,
+            accounts: Some(Accounts {
+                user: "S-1-5-21-1-2-3-1001".to_owned(),
+                others: vec!["S-1-5-11".to_owned()],
+            }),
+            change: "",
+            obstacle: None,
+        };
+        let shared = of(Fault::Writable, Reach::Elsewhere);
+        assert!(shared.needs_another_file());
+        assert_eq!(shared.remedy(), "Name another file.");
+        let home = of(Fault::Writable, Reach::Home).remedy();
+        assert!(!home.contains("icacls"), "{home}");
+        let remedy = of(Fault::Owner, Reach::Elsewhere).remedy();
+        assert!(!remedy.contains("takeown"), "{remedy}");
+        let remedy = of(Fault::Writable, Reach::Own).remedy();
+        assert!(remedy.starts_with("Fix it with: icacls x "), "{remedy}");
+        let fix = of(Fault::Writable, Reach::Own).fix();
+        assert!(fix.starts_with("icacls x "), "{fix}");
+        let remedy = of(Fault::Owner, Reach::Own).remedy();
+        assert!(
+            remedy.starts_with("Move it away: move x x.aside. "),
+            "{remedy}"
+        );
+    }
 }

@@ -1,22 +1,29 @@
-//! The rule of [`super`] by access-control lists: nobody but this user, the system and its administrators may change a file, put
-//! another one in its place, or, where it holds a secret, read it.
+//! The rule of [`super`] by access-control lists: nobody but this user, the system and its
+//! administrators may change a file, put another one in its place, or, where it holds a secret,
+//! read it.
 //!
-//! The file is checked, and each directory above it up to the home directory, those outside it up to the root of the drive.
+//! The file is checked, and each directory above it up to the home directory, those outside it up
+//! to the root of the drive. So is each link on the way to it, and the directories above that.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::refusal::{Fault, Refusal};
-use super::{Access, Admitted, CheckedDir, Trust};
+use super::links::way_of;
+use super::reach::is_own;
+use super::refusal::{Fault, Reach, Refusal};
+use super::{Access, Admitted, CheckedDir, Trust, circle};
 use crate::platform::access_list::{AccessList, is_other, rights, this_user};
 use crate::platform::file::{self, Contents, FileError, resolve_existing};
 use crate::platform::read_regular;
 
 impl Trust {
-    /// Checks a path before it has any effect; what is not there passes if its directories do. Where it is, links resolved.
+    /// Checks a path before it has any effect; what is not there passes if its directories do.
+    /// Where it is, links resolved.
     ///
     /// # Errors
-    /// [`FileError::Untrusted`] for what somebody else can have changed; also when it cannot be examined.
+    /// [`FileError::Untrusted`] for what somebody else can have changed; also when it cannot be
+    /// examined.
     pub fn check(&self, path: &Path, access: Access) -> Result<PathBuf, FileError> {
         let asked = std::path::absolute(path).map_err(FileError::io("find", path))?;
         self.resolve(&asked, access)
@@ -26,7 +33,8 @@ impl Trust {
     /// Reads a regular file whole after it has passed the check. `None` when there is none.
     ///
     /// # Errors
-    /// As [`Trust::check`]; and when it is not a regular file, larger than `limit` bytes, or cannot be read.
+    /// As [`Trust::check`]; and when it is not a regular file, larger than `limit` bytes, or cannot
+    /// be read.
     pub fn read(
         &self,
         path: &Path,
@@ -67,8 +75,7 @@ impl Trust {
     }
 
     fn resolve(&self, path: &Path, access: Access) -> Result<PathBuf, FileError> {
-        let real = resolve_existing(path);
-        let home = self.home().map(resolve_existing);
+        let real = self.end_of(path)?;
         let is_dir = real.is_dir();
         let forbidden = match access {
             Access::Read if is_dir => rights::REPLACE,
@@ -76,18 +83,47 @@ impl Trust {
             Access::Secret => rights::WRITE | rights::READ,
             Access::CreateIn => rights::CREATE_IN,
         };
-        if real.parent().is_some() && real.exists() {
+        // Who may change the root of a drive owns what is on it; others may make files there.
+        let is_judged = real.parent().is_some() || access == Access::CreateIn;
+        if is_judged && is_there(&real)? {
             self.judge(&real, is_dir, forbidden)?;
         }
-        if home.as_deref() == Some(&real) {
-            return Ok(real);
+        self.judge_dirs_above(&real)?;
+        Ok(real)
+    }
+
+    /// Returns where a path leads, after checking that nobody else can change a link on the way. How
+    /// the home directory is reached is not checked: the user's environment names it.
+    fn end_of(&self, path: &Path) -> Result<PathBuf, FileError> {
+        let target_of = |at: &Path| {
+            let is_known = self.known().dirs.contains_key(at);
+            let target = (!is_known).then(|| fs::read_link(at).ok()).flatten()?;
+            Some(dunce::simplified(&target).to_owned())
+        };
+        let way = way_of(path, target_of).ok_or_else(|| circle(path))?;
+        for link in &way.links {
+            if self.home().is_some_and(|home| home.starts_with(link)) {
+                continue;
+            }
+            let list = AccessList::of_link(link).map_err(FileError::io("examine", link))?;
+            self.judge_list(link, false, (&list, rights::WRITE))?;
+            self.judge_dirs_above(link)?;
         }
-        for dir in real.ancestors().skip(1) {
-            // Whoever may change the root of a drive owns what is on it.
+        Ok(resolve_existing(&way.end))
+    }
+
+    /// The rule for the directories above a file, directory or link.
+    fn judge_dirs_above(&self, path: &Path) -> Result<(), FileError> {
+        let home = self.home().map(resolve_existing);
+        if home.as_deref() == Some(path) {
+            return Ok(());
+        }
+        for dir in path.ancestors().skip(1) {
+            // Who may change the root of a drive owns what is on it.
             if dir.parent().is_none() {
                 break;
             }
-            if dir.exists() && !self.known().dirs.contains_key(dir) {
+            if !self.known().dirs.contains_key(dir) && is_there(dir)? {
                 self.judge(dir, true, rights::REPLACE)?;
                 let checked = CheckedDir {
                     real: dir.to_owned(),
@@ -99,13 +135,24 @@ impl Trust {
                 break;
             }
         }
-        Ok(real)
+        Ok(())
     }
 
-    /// Who else may read or change a file or directory; nothing where nobody may, and where that cannot be told.
+    /// Who else may read or change a file or directory; nothing where nobody may, and where that
+    /// cannot be told.
     #[must_use]
     pub fn open_to_others(&self, path: &Path) -> Option<Refusal> {
-        let forbidden = rights::WRITE | rights::READ;
+        self.refusal_of(path, rights::WRITE | rights::READ)
+    }
+
+    /// Who else may read a file, or list a directory, and not change it; nothing as for
+    /// [`Trust::open_to_others`]. Others may make files in such a directory.
+    #[must_use]
+    pub fn readable_by_others(&self, path: &Path) -> Option<Refusal> {
+        self.refusal_of(path, rights::READ_ALONE)
+    }
+
+    fn refusal_of(&self, path: &Path, forbidden: u32) -> Option<Refusal> {
         match self.judge(path, path.is_dir(), forbidden) {
             Err(FileError::Untrusted(refusal)) => Some(Arc::unwrap_or_clone(refusal)),
             _ => None,
@@ -114,14 +161,25 @@ impl Trust {
 
     /// The rule for one file or directory, of which others must not have the `forbidden` rights.
     fn judge(&self, path: &Path, is_dir: bool, forbidden: u32) -> Result<(), FileError> {
-        let user = this_user().map_err(FileError::io("examine", path))?;
         let list = AccessList::of(path).map_err(FileError::io("examine", path))?;
+        self.judge_list(path, is_dir, (&list, forbidden))
+    }
+
+    /// As [`Trust::judge`], by a list that was read.
+    fn judge_list(
+        &self,
+        path: &Path,
+        is_dir: bool,
+        (list, forbidden): (&AccessList, u32),
+    ) -> Result<(), FileError> {
+        let user = this_user().map_err(FileError::io("examine", path))?;
         let refuse = |fault, others: Vec<String>| {
-            let refusal = Refusal::of_accounts(path, is_dir, fault, (user.to_owned(), others));
+            let accounts = (user.to_owned(), others);
+            let refusal = Refusal::of_accounts(path, is_dir, fault, accounts, self.reach_of(path));
             Err(FileError::Untrusted(Arc::new(refusal)))
         };
         if is_other(&list.owner, user) && !self.admits(&list.owner) {
-            return refuse(Fault::Owner, vec![list.owner]);
+            return refuse(Fault::Owner, vec![list.owner.clone()]);
         }
         for (fault, rights) in [
             (Fault::Writable, forbidden & !rights::READ_ALONE),
@@ -136,6 +194,17 @@ impl Trust {
         Ok(())
     }
 
+    /// Whose place a refused file lies in. Closing one locks everybody else out, so that is
+    /// suggested only for what belongs to this user.
+    fn reach_of(&self, path: &Path) -> Reach {
+        let is_home = self.home().map(resolve_existing).as_deref() == Some(path);
+        match self.may_suggest_changing(path) && (is_own(path) || self.is_in_own_place(path)) {
+            true if is_home => Reach::Home,
+            true => Reach::Own,
+            false => Reach::Elsewhere,
+        }
+    }
+
     /// Whether the user admits an account.
     fn admits(&self, sid: &str) -> bool {
         let mut admitted = self.by_environment.iter().chain(&self.by_settings);
@@ -143,10 +212,17 @@ impl Trust {
     }
 }
 
+/// Whether something is at a path, links followed.
+///
+/// # Errors
+/// When the system does not tell.
+fn is_there(path: &Path) -> Result<bool, FileError> {
+    path.try_exists().map_err(FileError::io("examine", path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_file_of_this_users_alone_is_read() {

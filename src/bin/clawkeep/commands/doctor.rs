@@ -13,7 +13,7 @@ use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::doctor::{
     Finding, FindingId, Fix, Level, Premises, Repair, Repaired, in_order, shell_path,
 };
-use clawkeep::domain::{StoreDoc, from_outside, path_text};
+use clawkeep::domain::{REMOVE_COMMAND, StoreDoc, from_outside, path_text};
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
@@ -165,7 +165,11 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
         Fix::Repair(Repair::Chmod { path, mode }) => format!("chmod {mode:o} {}", shown(path)),
         Fix::Repair(Repair::RemoveStaleLock { store, .. }) => {
             let lock = clawkeep::platform::LockDir::path_for(store);
-            let command = if lock.is_dir() { "rmdir" } else { "rm" };
+            let command = if lock.is_dir() {
+                "rmdir"
+            } else {
+                REMOVE_COMMAND
+            };
             format!("{command} {}", shown(&lock))
         }
         Fix::Repair(Repair::MoveVault { to, .. }) => {
@@ -180,7 +184,7 @@ fn fix_text(context: &Context, fix: &Fix) -> String {
             Repair::RemoveLeftover { path, .. }
             | Repair::RemoveLeftVault { path, .. }
             | Repair::RemoveOpenClawCopy { site: path },
-        ) => format!("rm {}", shown(path)),
+        ) => format!("{REMOVE_COMMAND} {}", shown(path)),
         Fix::Repair(Repair::RenameConfigProfile { path, from, to, .. }) => format!(
             "in auth.profiles and auth.order of {}: {to} instead of {from}",
             shown(path)

@@ -1,12 +1,11 @@
 //! Commands that move or change a file: suggested only for files of this user's. Else another file is to be named, with the
 //! option or variable that named this one.
 
+use clawkeep::domain::shell_shown_path;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clawkeep::platform::{Refusal, Trust};
-
-use super::remedies::quoted;
 
 /// The options that name a file or directory.
 const OPTIONS: [&str; 7] = [
@@ -37,10 +36,10 @@ pub(super) fn move_away(path: &Path) -> String {
     match Trust::current().may_suggest_moving(path) {
         true if cfg!(windows) => format!(
             "Move it away: move {} {}",
-            quoted(path),
-            quoted(&path.with_added_extension("aside"))
+            shell_shown_path(path),
+            shell_shown_path(&path.with_added_extension("aside"))
         ),
-        true => format!("Move it away: mv {0} {0}.aside", quoted(path)),
+        true => format!("Move it away: mv {0} {0}.aside", shell_shown_path(path)),
         false => name_another(path),
     }
 }

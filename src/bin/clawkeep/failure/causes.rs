@@ -3,12 +3,12 @@
 #[cfg(any(windows, test))]
 mod windows;
 
+use clawkeep::domain::shell_shown_path;
 use std::path::Path;
 
 use clawkeep::platform::{Attribute, Cause, Trust};
 
 use super::another::move_away;
-use super::remedies::quoted;
 
 /// As much room as this is no full disk, in bytes.
 const ROOMY: u64 = 16 << 20;
@@ -31,25 +31,25 @@ fn remedy_on_unix(cause: &Cause) -> String {
             free: Some(free),
         } if *free >= ROOMY => format!(
             "The file system mounted at {0} had no room, and has {1} free now. Run the command again; if that fails too, look for a quota: df -h {0}",
-            quoted(mount),
+            shell_shown_path(mount),
             size(*free)
         ),
         Cause::NoSpace { mount, free } => format!(
             "The file system mounted at {0} is full{1}. Remove what is not needed there and run the command again. To see how full it is: df -h {0}",
-            quoted(mount),
+            shell_shown_path(mount),
             free.map_or(String::new(), |free| format!(" ({} free)", size(free)))
         ),
         Cause::ReservedSpace { mount } => format!(
             "The file system mounted at {0} is full for this user; only root may use the rest. Remove what is not needed there and run the command again: df -h {0}",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::NoInodes { mount } => format!(
             "The file system mounted at {0} has no inodes left: it takes no more files, however much space is free. Remove files that are not needed there. To see how many there are: df -i {0}",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::Quota { mount } => format!(
             "Your quota on the file system mounted at {} is used up. Remove files of yours there, or ask the administrator for a larger one. To see it: quota -s",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::FileSize { limit: Some(limit) } => format!(
             "This process may write no file larger than {}. Raise that limit where it is started: ulimit -f unlimited (LimitFSIZE=infinity in a unit)",
@@ -72,15 +72,15 @@ fn remedy_on_unix(cause: &Cause) -> String {
         }
         Cause::ReadOnly { mount } => format!(
             "The file system mounted at {} is read-only. Name a place elsewhere, or have it mounted writable; for a container, without :ro.",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::MountedFile { path } => format!(
             "A file that is mounted by itself (docker -v FILE:FILE, subPath in Kubernetes) cannot be replaced. Mount its directory instead: {}",
-            quoted(path.parent().unwrap_or(path))
+            shell_shown_path(path.parent().unwrap_or(path))
         ),
         Cause::InUse { path } => format!(
             "The kernel or another program uses it, as a mount point for one. To see which: fuser -vm {}",
-            quoted(path)
+            shell_shown_path(path)
         ),
         Cause::Attribute {
             path,
@@ -91,8 +91,8 @@ fn remedy_on_unix(cause: &Cause) -> String {
             let dir = path.parent().unwrap_or(path);
             format!(
                 "See who owns it and who may use it: ls -ld {} {}",
-                quoted(dir),
-                quoted(path)
+                shell_shown_path(dir),
+                shell_shown_path(path)
             )
         }
         Cause::Directory { path } => format!("A directory is there. {}", move_away(path)),
@@ -102,36 +102,36 @@ fn remedy_on_unix(cause: &Cause) -> String {
         ),
         Cause::NotADirectory { path } => format!(
             "{} is a file, where a directory is needed. {}",
-            quoted(path),
+            shell_shown_path(path),
             move_away(path)
         ),
         Cause::NameTooLong => "Name a place with a shorter path.".to_owned(),
         Cause::LinkLoop { path } => format!(
             "Its symbolic links lead in a circle. To see where: namei -l {}",
-            quoted(path)
+            shell_shown_path(path)
         ),
         Cause::Disconnected { mount } => format!(
             "The program behind the mount at {0} has ended. Unmount that, and have it mounted again: fusermount3 -u {0}",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::Stale { mount } => format!(
             "The network mount at {} has lost the file. Have it unmounted and mounted again.",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::Device { mount } => format!(
             "The disk or network mount at {} fails. To see how, look in the kernel's log: journalctl -k -n 20",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::NoLocks { mount } => format!(
             "The file system mounted at {} gives no locks. Name a place on a local disk; on NFS, see that its lock service runs.",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::NoMemory => {
             "There is not enough memory. End other programs, or raise the limit: ulimit -v unlimited (MemoryMax= in a unit, the memory limit of a container)".to_owned()
         }
         Cause::OtherFileSystem { path } => format!(
             "It is on another file system than its directory. Mount the whole directory instead: {}",
-            quoted(path.parent().unwrap_or(path))
+            shell_shown_path(path.parent().unwrap_or(path))
         ),
         Cause::Exists { path } => format!("Something is there. {}", move_away(path)),
         Cause::NotFound { .. } => {
@@ -147,7 +147,7 @@ fn attribute_remedy(path: &Path, attribute: Attribute, may_remove: bool) -> Stri
         Attribute::Immutable => ("immutable", 'i'),
         Attribute::AppendOnly => ("append-only", 'a'),
     };
-    let (place, path) = (path, quoted(path));
+    let (place, path) = (path, shell_shown_path(path));
     if may_remove && Trust::current().may_suggest_moving(place) {
         return format!("{path} has the attribute {name}. Remove it with: chattr -{letter} {path}");
     }
@@ -172,13 +172,12 @@ fn size(bytes: u64) -> String {
     format!("{left} {unit}")
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))] // df, chattr and mount
 mod tests {
     use std::path::PathBuf;
 
     use super::*;
 
-    #[cfg(unix)] // df, chattr and mount
     #[test]
     fn the_words_follow_the_cause() {
         let mount = || PathBuf::from("/m");

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use clawkeep::domain::shell_shown_path;
+use clawkeep::domain::{REMOVE_COMMAND, shell_shown_path};
 use clawkeep::platform::{
     Cause, FileError, KeychainError, LockError, Permissions, SharedBy, SharedStorage, Trust,
 };
@@ -26,7 +26,7 @@ pub(super) fn vault_remedy(error: &VaultError) -> Option<String> {
         VaultError::MovedAway { .. } => "Run the command again. If --vault or CLAWKEEP_VAULT names that path, name the new one; clawkeep doctor shows it.".to_owned(),
         VaultError::Occupied { path } => format!(
             "Nothing was changed. Look at it with: clawkeep --vault {} models auth list",
-            quoted(path)
+            shell_shown_path(path)
         ),
         VaultError::SharedStorage { storage, .. } => shared_storage_remedy(storage, Place::New),
         VaultError::ReadOnly { path, reason } => read_only_remedy(path, reason),
@@ -114,7 +114,7 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
     match reason {
         ReadOnlyReason::Medium { mount: Some(mount) } => format!(
             "Reading works here. To write, mount {} without the option ro. {copy}",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         ReadOnlyReason::Medium { mount: None } => format!("Reading works here. {copy}"),
         ReadOnlyReason::NoRoom { cause } => {
@@ -127,8 +127,8 @@ fn read_only_remedy(path: &Path, reason: &ReadOnlyReason) -> String {
         }
         ReadOnlyReason::Permission { path: place, .. } => format!(
             "Reading works here. To write, run the command as the user who may: ls -ld {} {}. {copy}",
-            quoted(dir),
-            quoted(if place == dir { path } else { place })
+            shell_shown_path(dir),
+            shell_shown_path(if place == dir { path } else { place })
         ),
         ReadOnlyReason::SharedStorage(storage) => shared_storage_remedy(storage, Place::Existing),
         _ => "Reading works here.".to_owned(),
@@ -270,7 +270,7 @@ pub(crate) fn file_remedy(error: &FileError) -> Option<String> {
             let home = closed_home(path)?;
             format!(
                 "The home directory is {}, where this user can make no files. Name one of yours: HOME=DIR clawkeep …",
-                quoted(home)
+                shell_shown_path(home)
             )
         }
         FileError::NoRuntimeDir { .. } => {
@@ -295,8 +295,11 @@ fn closed_home(path: &Path) -> Option<&'static Path> {
 
 /// Where no cause is known: what people can find out themselves.
 fn look_at(path: &Path) -> String {
-    let dir = path.parent().unwrap_or(path);
-    format!("See what is there: ls -la {0}; df -h {0}", quoted(dir))
+    let dir = shell_shown_path(path.parent().unwrap_or(path));
+    match cfg!(windows) {
+        true => format!("See what is there: dir {dir}"),
+        false => format!("See what is there: ls -la {dir}; df -h {dir}"),
+    }
 }
 
 /// What to do where a sync failed for what the system refuses; `None` where it did not.
@@ -308,11 +311,6 @@ pub(super) fn system_remedy(error: &SyncError) -> Option<String> {
     }
 }
 
-/// A path as a shell takes it.
-pub(super) fn quoted(path: &Path) -> String {
-    shell_shown_path(path)
-}
-
 pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
     match error {
         LockError::Busy { path } if path.is_dir() => Some(
@@ -321,12 +319,12 @@ pub(super) fn lock_remedy(error: &LockError) -> Option<String> {
         // Our own, which the system frees with its holder: removing it would let two in.
         LockError::Busy { .. } => Some("Run the command again.".to_owned()),
         LockError::Held { path, pid } => Some(format!(
-            "Run the command again. If process {pid} does not run, here or in a container: rm {}",
-            quoted(path)
+            "Run the command again. If process {pid} does not run, here or in a container: {REMOVE_COMMAND} {}",
+            shell_shown_path(path)
         )),
         LockError::Unusable { path, .. } => Some(format!(
-            "Nothing was changed. If no gateway that made it is running: rm {}",
-            quoted(path)
+            "Nothing was changed. If no gateway that made it is running: {REMOVE_COMMAND} {}",
+            shell_shown_path(path)
         )),
         LockError::File(error) => file_remedy(error),
         _ => None,

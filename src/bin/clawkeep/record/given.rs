@@ -1,5 +1,6 @@
 //! A head, or a whole record, that the user kept elsewhere.
 
+use clawkeep::domain::{utf8_of_utf16, without_bom};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -46,7 +47,9 @@ impl Given {
             Ok(bytes)
         };
         let bytes = read().map_err(|source| unreadable(path, &source))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let decoded = utf8_of_utf16(&bytes);
+        let bytes = without_bom(decoded.as_ref().map_or(&bytes, |text| text.as_bytes()));
+        let text = String::from_utf8_lossy(bytes);
         let last = text.trim_end().lines().next_back().unwrap_or_default();
         let exported = serde_json::from_str::<Value>(last).ok();
         let exported = exported

@@ -9,7 +9,7 @@ use clawkeep::doctor::{
     Evidence, ExaminedAgent, Finding, FindingId, OpenVault, examine, in_order, merged_since,
     shell_path,
 };
-use clawkeep::domain::{ProfileId, Seq, StoreDoc};
+use clawkeep::domain::{ProfileId, REMOVE_COMMAND, Seq, StoreDoc};
 use clawkeep::export::{StorePlace, StoreReading};
 use clawkeep::sync::SyncError;
 use clawkeep::vault::{UnlockedVault, VaultError};
@@ -129,10 +129,13 @@ pub(super) fn look(context: &Context) -> Diagnosis {
             Err(failure) => {
                 let path = context.layout.head_file(vault.id());
                 let finding = in_trouble(FindingId::RecordHead, &failure).path(&path);
-                trouble.push(finding.advice(format!(
-                    "rm {}  # once this is content: clawkeep audit verify --head FILE",
-                    shell_path(&context.layout, &path)
-                )));
+                let remove = format!("{REMOVE_COMMAND} {}", shell_path(&context.layout, &path));
+                let verify = "clawkeep audit verify --head FILE";
+                trouble.push(finding.advice(match cfg!(windows) {
+                    // cmd.exe knows no comments.
+                    true => format!("Once this is content: {verify}, run: {remove}"),
+                    false => format!("{remove}  # once this is content: {verify}"),
+                }));
                 None
             }
         });

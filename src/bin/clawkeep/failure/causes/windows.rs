@@ -1,9 +1,9 @@
 //! What to do about each cause on Windows: in words and commands of that system.
 
+use clawkeep::domain::shell_shown_path;
 use clawkeep::platform::Cause;
 
 use super::super::another::move_away;
-use super::super::remedies::quoted;
 
 /// What to do about a cause.
 pub(super) fn remedy_of(cause: &Cause) -> String {
@@ -12,29 +12,29 @@ pub(super) fn remedy_of(cause: &Cause) -> String {
             "Another program holds the file open: a gateway, an editor, a virus scanner. Close \
              that program and run the command again. To see which one it is: resmon, tab CPU, \
              Associated Handles, search for {}",
-            quoted(path.file_name().map_or(path, AsRef::as_ref))
+            shell_shown_path(path.file_name().map_or(path, AsRef::as_ref))
         ),
-        Cause::Denied { path } => format!("See who may use it: icacls {}", quoted(path)),
+        Cause::Denied { path } => format!("See who may use it: icacls {}", shell_shown_path(path)),
         Cause::NoSpace { mount, .. } => format!(
             "{} is full. Remove what is not needed there and run the command again.",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::Quota { mount } => format!(
             "Your quota on {} is used up. Remove files of yours there, or ask the administrator \
              for a larger one.",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::OpenFiles { .. } => {
             "Too many files are open. End other programs and run the command again.".to_owned()
         }
         Cause::ReadOnly { mount } => format!(
             "{} is write-protected. Name a place elsewhere, or remove the protection.",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::Directory { path } => format!("A directory is there. {}", move_away(path)),
         Cause::NotADirectory { path } => format!(
             "{} is a file, where a directory is needed. {}",
-            quoted(path),
+            shell_shown_path(path),
             move_away(path)
         ),
         Cause::NameTooLong => {
@@ -42,11 +42,11 @@ pub(super) fn remedy_of(cause: &Cause) -> String {
         }
         Cause::Stale { mount } => format!(
             "The network does not answer at {}. Connect to it and run the command again.",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::Device { mount } => format!(
             "The drive {} does not answer. Connect it, or name a place elsewhere.",
-            quoted(mount)
+            shell_shown_path(mount)
         ),
         Cause::NoMemory => {
             "There is not enough memory. End other programs and run the command again.".to_owned()
@@ -56,7 +56,7 @@ pub(super) fn remedy_of(cause: &Cause) -> String {
         Cause::NotFound { .. } => {
             "Name a file that is there, in a directory that is there.".to_owned()
         }
-        // The others do not come about there.
+        // Windows reports none of the others.
         _ => "Correct what the system refuses, and run the command again.".to_owned(),
     }
 }
