@@ -40,6 +40,14 @@ pub fn program_names(name: &OsStr, path_ext: Option<&OsStr>) -> Vec<OsString> {
     }
 }
 
+/// Whether a program is named by a path, and not searched for: on Windows also by one relative to a
+/// drive's current directory, such as `C:tool.exe`.
+#[must_use]
+pub fn is_program_path(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.contains(std::path::is_separator) || (cfg!(windows) && name.contains(':'))
+}
+
 /// The path of one of the system's own programs, which no other directory can stand in for.
 #[must_use]
 pub fn system_program(name: &str, system_root: Option<&Path>) -> PathBuf {
@@ -87,11 +95,7 @@ fn find(
         names.collect::<Vec<_>>().join(", ")
     };
     let not_found = |why: String| Err(io::Error::new(io::ErrorKind::NotFound, why));
-    let is_path = name
-        .as_encoded_bytes()
-        .iter()
-        .any(|byte| b"/\\:".contains(byte));
-    if is_path {
+    if is_program_path(name) {
         let candidates = names.iter().map(OsString::as_os_str).chain([name]);
         for candidate in candidates {
             if Path::new(candidate).is_file() {
@@ -163,6 +167,15 @@ mod tests {
         std::fs::remove_file(&program).unwrap();
         assert_eq!(found(named, None, &[]).unwrap(), Path::new(named));
         assert!(found("./tool", None, &[dir.path()]).is_err());
+    }
+
+    #[test]
+    fn a_drive_makes_a_path() {
+        for (name, is_windows_path) in [("C:tool.exe", true), (r"a\b", true), ("tool.exe", false)] {
+            let is_path = is_program_path(name.as_ref());
+            assert_eq!(is_path, is_windows_path && cfg!(windows), "{name}");
+        }
+        assert!(is_program_path("a/b".as_ref()));
     }
 
     #[test]
