@@ -94,7 +94,8 @@ impl Service {
     }
 }
 
-/// Turns signals into wakes: to end, or to read the settings anew. A second one that asks to end ends it at once.
+/// Turns signals into wakes: to end, or to read the settings anew. A second one that asks to end, [`AGAIN`]
+/// or more after the first, ends it at once.
 #[cfg(unix)]
 pub(crate) fn listen(
     wake: Sender<Wake>,
@@ -136,7 +137,8 @@ pub(crate) fn end_with_stdin(wake: Sender<Wake>, ending: &Ending) -> std::io::Re
     clawkeep::platform::start_thread("stdin", serve).map(drop)
 }
 
-/// Turns console events into wakes that end the watch. A second event ends it at once.
+/// Turns console events into wakes that end the watch. A second event, [`AGAIN`] or more after the first,
+/// ends it at once.
 #[cfg(windows)]
 pub(crate) fn listen(
     wake: Sender<Wake>,
