@@ -2,8 +2,8 @@
 
 use winsafe::{FreeConsole, GetComputerName, HPROCESS, HPROCESSLIST, SID, TokenInfo, co};
 
-/// The relative identifier of the user whose rights this process has: the last number of the SID,
-/// which no other account of the machine or the domain has. 0 where Windows does not say.
+/// The relative identifier of the user whose rights this process has: the last number of the SID.
+/// An account of the machine and one of a domain may have the same. 0 where Windows does not say.
 pub(super) fn effective_uid() -> u32 {
     let of_sid = |sid: &SID| sid.SubAuthority().last().map(|id| id.raw());
     of_user(of_sid).flatten().unwrap_or(0)

@@ -2,12 +2,14 @@
 
 use clawkeep::platform::canonicalize;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use clawkeep::domain::shown_path;
 use clawkeep::platform::user_sid;
 
-use super::monitor::{By, Found, scheduler};
+use super::monitor::{By, Found, scheduler, watcher};
 use super::watch::ahead;
 use crate::args::Global;
 use crate::context::Context;
@@ -28,6 +30,11 @@ const PROXIES: [&str; 8] = [
     "NO_PROXY",
     "no_proxy",
 ];
+
+/// How long the watcher of an earlier task may take to end: as long as launchd gives it.
+const ENDED_WITHIN: Duration = Duration::from_secs(120);
+/// How often its lock is tried.
+const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// Have it started with your login, and kept running.
 #[derive(Debug, Args)]
@@ -225,7 +232,7 @@ impl Install {
             .layout
             .launch_agents_dir()
             .join(launchd::file_name());
-        let log = context.layout.home.join("Library/Logs/clawkeep-watch.log");
+        let log = launchd::log(&context.layout.home);
         let uid = context.actor.uid;
         let session = launchd::Session::of(uid);
         let plist = launchd::plist(job, &text(&log)?, session);
@@ -241,7 +248,10 @@ impl Install {
                 .ui
                 .answer("Nothing to do: it is installed as it would be now.\n");
         }
-        launchd::unload(uid).map_err(not_done)?;
+        launchd::unload(uid).map_err(|what| Failure::Refused {
+            what,
+            next: "See why with: clawkeep monitor status".to_owned(),
+        })?;
         put(&path, &plist)?;
         if let Err(what) = launchd::load(uid, session, &text(&path)?) {
             if is_new {
@@ -263,8 +273,10 @@ impl Install {
     }
 
     fn by_task_scheduler(&self, context: &Context, job: &Job) -> Result<(), Failure> {
-        refuse(task::objection(job))?;
-        let Some(sid) = user_sid() else {
+        let log = context.layout.data_dir.join(task::LOG);
+        text(&log)?;
+        refuse(task::objection(job, &log))?;
+        let (Some(sid), Some(scheduler)) = (user_sid(), scheduler(context)) else {
             return Err(Failure::Refused {
                 what: "the Task Scheduler is a part of Windows, which this system is not"
                     .to_owned(),
@@ -272,8 +284,6 @@ impl Install {
             });
         };
         let path = context.layout.data_dir.join(task::FILE);
-        let log = context.layout.data_dir.join(task::LOG);
-        text(&log)?;
         let xml = task::xml(job, &sid, &log);
         if self.dry_run {
             return context
@@ -281,8 +291,8 @@ impl Install {
                 .answer(&as_printed([(path, xml.as_str())].into_iter()));
         }
         self.check_ours(&path)?;
-        let scheduler = scheduler(context);
-        if look(&path).ours() == Some(&xml) && scheduler.state().is_some() {
+        let before = scheduler.state();
+        if look(&path).ours() == Some(&xml) && matches!(before, Ok(Some(_))) {
             return context
                 .ui
                 .answer("Nothing to do: it is installed as it would be now.\n");
@@ -296,9 +306,24 @@ impl Install {
             ),
         };
         put(&path, task::bytes(&xml))?;
-        // One that runs has the old arguments, and another would not be started beside it.
-        scheduler.delete().map_err(by_hand)?;
+        if !matches!(before, Ok(None)) {
+            // One that runs has the old arguments. What is not removed here is replaced.
+            let _ = scheduler.delete_registered();
+            wait_for_watcher(context, Instant::now() + ENDED_WITHIN);
+        }
         scheduler.create(&path).map_err(by_hand)?;
+        let registered = format!(
+            "Wrote {}\nRegistered the task {} with the Task Scheduler",
+            path.display(),
+            scheduler.task()
+        );
+        let see = format!("clawkeep monitor status; {}", log.display());
+        if let Some(process) = watcher(context) {
+            // Another would end at once.
+            return context.ui.answer(&format!(
+                "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has ended.\nSee how it does with: {see}\n"
+            ));
+        }
         scheduler.run().map_err(|what| Failure::Refused {
             what,
             next: format!(
@@ -307,10 +332,7 @@ impl Install {
             ),
         })?;
         context.ui.answer(&format!(
-            "Wrote {}\nRegistered the task {} with the Task Scheduler: it runs now, and from each logon on.\nSee how it does with: clawkeep monitor status; {}\n",
-            path.display(),
-            scheduler.task(),
-            log.display()
+            "{registered}: it runs now, and from each logon on.\nSee how it does with: {see}\n"
         ))
     }
 
@@ -326,6 +348,13 @@ impl Install {
             ),
             next: "Move it away, or have it replaced with --force.".to_owned(),
         })
+    }
+}
+
+/// Waits until no process watches the vault, or until `deadline`.
+fn wait_for_watcher(context: &Context, deadline: Instant) {
+    while watcher(context).is_some() && Instant::now() < deadline {
+        thread::sleep(ASK_EVERY);
     }
 }
 

@@ -3,6 +3,7 @@
 //! A property list of strings, numbers and truths takes no crate: what it needs is that texts are escaped, which `maud` does.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +35,11 @@ const LAUNCHCTL: &str = "launchctl";
 /// The file's name.
 pub(crate) fn file_name() -> String {
     format!("{LABEL}.plist")
+}
+
+/// Where the program writes its messages.
+pub(crate) fn log(home: &Path) -> PathBuf {
+    home.join("Library/Logs/clawkeep-watch.log")
 }
 
 /// Why there can be no agent.
