@@ -1,8 +1,9 @@
 //! Finding a program by its name. Unix does that when the program starts. Windows' own search knows
 //! only `.exe` files and begins in clawkeep's directory, and npm installs `.cmd` files.
 //!
-//! `.bat` and `.cmd` files are run by std's [`Command`], which starts `cmd.exe` of the system directory
-//! with escaped arguments and refuses those that cannot be escaped. It needs the name with its extension.
+//! `.bat` and `.cmd` files are run by std's [`Command`], which starts `cmd.exe` of the system
+//! directory with escaped arguments and refuses those that cannot be escaped. It needs the name
+//! with its extension.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -30,8 +31,8 @@ pub fn program_command<'e>(
     find(name, &names, dirs.into_iter().flatten()).map(Command::new)
 }
 
-/// The file names under which a program may be found, in the order in which they are tried: on Windows
-/// with the extensions of `PATHEXT`, elsewhere the name alone.
+/// The file names under which a program may be found, in the order in which they are tried: on
+/// Windows with the extensions of `PATHEXT`, elsewhere the name alone.
 #[must_use]
 pub fn program_names(name: &OsStr, path_ext: Option<&OsStr>) -> Vec<OsString> {
     match cfg!(windows) {

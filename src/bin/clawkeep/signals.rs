@@ -1,5 +1,5 @@
-//! Signals, and the console events of Windows: held back while ending the program would cost a login,
-//! and caught while the terminal hides what is typed.
+//! Signals, and the console events of Windows: held back while ending the program would cost a
+//! login, and caught while the terminal hides what is typed.
 //!
 //! A handler stays for the rest of the process. Outside of a hold and of a hidden question it does
 //! what the system does without one.
@@ -33,8 +33,8 @@ pub(crate) fn survive_file_size_limit() {
 }
 
 /// Holds back what asks this process to end until the returned value is dropped, and lets it take
-/// effect then: INT, TERM and HUP; on Windows Ctrl-C, Ctrl-Break and a closed console. The time that a
-/// provider is waited for bounds a hold.
+/// effect then: INT, TERM and HUP; on Windows Ctrl-C, Ctrl-Break and a closed console. The time
+/// that a provider is waited for bounds a hold.
 ///
 /// Windows ends the process 5 seconds after its console was closed, and does not report logoff and
 /// shutdown to a process that has loaded user32.

@@ -1,4 +1,5 @@
-//! Who this process is, as Windows says it. Environment variables say it too, and anybody can set them.
+//! Who this process is, as Windows says it. Environment variables say it too, and anybody can set
+//! them.
 
 use winsafe::{FreeConsole, GetComputerName, HPROCESS, HPROCESSLIST, SID, TokenInfo, co};
 

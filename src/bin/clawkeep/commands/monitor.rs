@@ -61,8 +61,8 @@ pub(crate) fn scheduler(context: &Context) -> Option<Scheduler> {
     Some(Scheduler::new(context.env.path("SystemRoot"), &sid))
 }
 
-/// The process that watches the vault. This takes its lock for a moment: a watcher that starts in that moment
-/// fails, and what started it starts it again.
+/// The process that watches the vault. This takes its lock for a moment: a watcher that starts in
+/// that moment fails, and what started it starts it again.
 pub(crate) fn watcher(context: &Context) -> Option<String> {
     let lock = context.lock_dir().join("watch");
     if !exists(&lock) || !matches!(FileLock::try_take(&lock), Ok(None)) {

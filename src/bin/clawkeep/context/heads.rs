@@ -17,8 +17,8 @@ use crate::failure::Failure;
 const HEAD_MAX: u64 = 4096;
 
 impl Context {
-    /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was put back, or one of which the end
-    /// was cut off. What a restore went on from is no such.
+    /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was
+    /// put back, or one of which the end was cut off. What a restore went on from is no such.
     pub(crate) fn check_end(&self, vault: &Vault) -> Result<(), Failure> {
         // The head is read first: whoever commits later keeps theirs later.
         let Ok(Some(kept)) = self.kept_head(vault) else {
@@ -45,14 +45,16 @@ impl Context {
         Ok(done)
     }
 
-    /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is worth a word, no more.
+    /// Keeps the record's head: it shows later whether the end was cut off. Not being able to is
+    /// worth a word, no more.
     pub(crate) fn keep_head(&self, vault: &Vault) {
         let Ok(Some(head)) = vault.head() else { return };
         let path = self.layout.head_file(vault.id());
         if let Ok(Some(kept)) = self.kept_head(vault)
             && kept.vault == vault.id()
         {
-            // In place of a head that the record no longer bears out, a newer one would hide that its end was cut off.
+            // In place of a head that the record no longer bears out, a newer one would hide that
+            // its end was cut off.
             if !vault.has_event_of(&kept).unwrap_or(false) {
                 self.ui.note(&format!(
                     "Warning: event {}, whose head is kept in {}, is not in the record any more. See: clawkeep audit verify",
@@ -89,8 +91,8 @@ impl Context {
         }
     }
 
-    /// Keeps the head of a vault that has taken another's place, also in place of a later one: that the record does not go on from there
-    /// is in the record.
+    /// Keeps the head of a vault that has taken another's place, also in place of a later one: that
+    /// the record does not go on from there is in the record.
     pub(crate) fn replace_head(&self, vault: &Vault) {
         let path = self.layout.head_file(vault.id());
         let kept = vault.head().map_err(|error| error.to_string());
@@ -106,8 +108,8 @@ impl Context {
         }
     }
 
-    /// The head kept by the last command that wrote. None where the record says that it went on from an earlier event: the restore that
-    /// did so was cut off before it kept the new one.
+    /// The head kept by the last command that wrote. None where the record says that it went on
+    /// from an earlier event: the restore that did so was cut off before it kept the new one.
     pub(crate) fn kept_head(&self, vault: &Vault) -> Result<Option<Head>, Failure> {
         let kept_then = *self.kept_then.borrow();
         let kept = match kept_then.filter(|_| vault.read_only().is_some()) {
@@ -130,7 +132,8 @@ pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
             .ok_or(Failure::BadHead { path }),
         Ok(None) => Ok(None),
         Err(error @ (FileError::Untrusted(_) | FileError::Io { .. })) => Err(error.into()),
-        Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
+        // Not the same as none: verifying without it would prove less.
+        Err(_) => Err(Failure::BadHead { path }),
     }
 }
 

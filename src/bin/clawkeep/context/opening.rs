@@ -20,7 +20,8 @@ enum Need {
 }
 
 impl Context {
-    /// Whether there is a key file for any vault; where there is none, the key is likely in the keychain.
+    /// Whether there is a key file for any vault; where there is none, the key is likely in the
+    /// keychain.
     fn has_keyfile(&self) -> bool {
         let named =
             self.layout.named_key_file().is_some() || self.layout.credential_key_file().is_some();
@@ -29,7 +30,8 @@ impl Context {
                 .is_ok_and(|mut files| files.next().is_some())
     }
 
-    /// Opens the vault without its key, to be read: where it lies may be closed to writing. There must be one.
+    /// Opens the vault without its key, to be read: where it lies may be closed to writing. There
+    /// must be one.
     pub(crate) fn locked(&self) -> Result<Vault, Failure> {
         let vault = self.open()?;
         self.report_storage(&vault);
@@ -83,7 +85,8 @@ impl Context {
         self.ui.note("Unverified; see: clawkeep audit verify");
     }
 
-    /// Shown while the vault is opened: deriving a key from a passphrase takes its time, and so may a keychain.
+    /// Shown while the vault is opened: deriving a key from a passphrase takes its time, and so may
+    /// a keychain.
     fn opening(&self) -> Progress {
         self.ui.progress("Opening the vault")
     }
@@ -150,7 +153,8 @@ impl Context {
             Err(Failure::Vault(VaultError::Absent { .. })) => {
                 match self.create(&self.first_key()?)? {
                     Some(created) => created.vault,
-                    None => self.unlocked_for(need, &self.key_sources())?, // another process was quicker
+                    // Another process was quicker.
+                    None => self.unlocked_for(need, &self.key_sources())?,
                 }
             }
             other => other?,

@@ -1,13 +1,13 @@
 //! Console events of Windows, which come in place of signals.
 //!
-//! tokio's handler passes an event on to the system while nothing listens for it, and does not return
-//! from the events after which Windows ends the process at once (a closed console, logoff, shutdown).
-//! So a hold has the 5 seconds that Windows waits for the handler of a closed console. Source:
-//! Microsoft's documentation, HandlerRoutine.
+//! tokio's handler passes an event on to the system while nothing listens for it, and does not
+//! return from the events after which Windows ends the process at once (a closed console, logoff,
+//! shutdown). So a hold has the 5 seconds that Windows waits for the handler of a closed console.
+//! Source: Microsoft's documentation, HandlerRoutine.
 //!
-//! From the first hold on, one thread listens for the rest of the process, and ends it by an event that
-//! comes outside of a hold. A listener of each hold's own would lose an event that comes between its last
-//! poll and its end.
+//! From the first hold on, one thread listens for the rest of the process, and ends it by an event
+//! that comes outside of a hold. A listener of each hold's own would lose an event that comes
+//! between its last poll and its end.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +47,8 @@ impl Events {
         })
     }
 
-    /// Whether an event has come since this was last asked; where none has, the next one wakes `task`.
+    /// Whether an event has come since this was last asked; where none has, the next one wakes
+    /// `task`.
     fn poll(&mut self, task: &mut Context<'_>) -> bool {
         let came = [
             self.ctrl_c.poll_recv(task),
@@ -87,7 +88,8 @@ pub(crate) fn end_by_event() -> ! {
 /// Whether another part of the program acts on the events.
 static IS_LEFT: AtomicBool = AtomicBool::new(false);
 
-/// Leaves the events to the caller, which listens for them: a hold does not end the process any more.
+/// Leaves the events to the caller, which listens for them: a hold does not end the process any
+/// more.
 pub(crate) fn leave_to_caller() {
     IS_LEFT.store(true, Ordering::SeqCst);
 }

@@ -1,5 +1,5 @@
-//! A task of Windows' Task Scheduler, as text, and asking `schtasks.exe`. Sources: Microsoft's documentation, Task Scheduler Schema
-//! and schtasks commands.
+//! A task of Windows' Task Scheduler, as text, and asking `schtasks.exe`. Sources: Microsoft's
+//! documentation, Task Scheduler Schema and schtasks commands.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,12 @@ pub(crate) const LOG: &str = "clawkeep-watch.log";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// More than it says of all tasks, in bytes.
 const ANSWER_MAX: usize = 1 << 20;
-/// Results of a last run that are no exit status: ready, running, not run yet. Source: Task Scheduler Error and Success Constants.
+/// Results of a last run that are no exit status: ready, running, not run yet. Source: Task
+/// Scheduler Error and Success Constants.
 const NO_EXITS: [&str; 3] = ["267008", "267009", "267011"];
 
-/// The name of the task of the user with the security identifier `sid`. All users' tasks share one folder.
+/// The name of the task of the user with the security identifier `sid`. All users' tasks share one
+/// folder.
 pub(crate) fn name(sid: &str) -> String {
     format!("clawkeep.watch.{sid}")
 }
@@ -50,8 +52,8 @@ pub(crate) fn objection(job: &Job, log: &Path) -> Option<String> {
     })
 }
 
-/// The task of the user with the security identifier `sid`: at logon, and again every few minutes where no instance runs. A pass that
-/// is due while the machine sleeps runs when it wakes.
+/// The task of the user with the security identifier `sid`: at logon, and again every few minutes
+/// where no instance runs. A pass that is due while the machine sleeps runs when it wakes.
 pub(crate) fn xml(job: &Job, sid: &str, log: &Path) -> String {
     let text = |text: &str| html! { (text) }.into_string();
     let limit = match job.pace {
@@ -115,7 +117,8 @@ pub(crate) fn xml(job: &Job, sid: &str, log: &Path) -> String {
     )
 }
 
-/// What the program is called with: `monitor run-hidden` runs it without a window and hands on variables, which a task has no place for.
+/// What the program is called with: `monitor run-hidden` runs it without a window and hands on
+/// variables, which a task has no place for.
 fn arguments(job: &Job, log: &Path) -> String {
     let words = ["monitor", "run-hidden", "--log"].map(str::to_owned);
     let log = [log.to_string_lossy().into_owned()];
@@ -229,8 +232,8 @@ impl Scheduler {
         }
     }
 
-    /// Ends and removes the task; fails where there is none. The program may still run: it ends after a
-    /// refresh that is under way.
+    /// Ends and removes the task; fails where there is none. The program may still run: it ends
+    /// after a refresh that is under way.
     pub(crate) fn delete_registered(&self) -> Result<(), String> {
         let _ = self.order("/End", &[]); // one that does not run is an error
         self.order("/Delete", &["/F".as_ref()])
@@ -252,8 +255,8 @@ impl Scheduler {
             let unknown = || format!("schtasks {QUERY} says nothing of {}", self.task);
             return state.map(Some).ok_or_else(unknown);
         }
-        // It fails in the same way where the task is absent and where it may not be read. The list of
-        // all tasks shows which.
+        // It fails in the same way where the task is absent and where it may not be read. The list
+        // of all tasks shows which.
         let mut of_all = Command::new(&self.program);
         of_all.arg(QUERY).args(rows);
         let answer = all_output_within(of_all, ANSWER_MAX, PATIENCE);
@@ -298,7 +301,8 @@ impl Scheduler {
     }
 }
 
-/// What the rows of a query say, of which there is one for each trigger. Columns have fixed places, and names in the system's language.
+/// What the rows of a query say, of which there is one for each trigger. Columns have fixed places,
+/// and names in the system's language.
 fn state_in(rows: &[u8]) -> Option<State> {
     const STATUS: usize = 3;
     const LAST_RESULT: usize = 6;
