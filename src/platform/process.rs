@@ -60,6 +60,14 @@ pub fn user_sid() -> Option<String> {
     None
 }
 
+/// The directory of Windows' own programs; `None` on other systems.
+pub(super) fn system_directory() -> Option<std::path::PathBuf> {
+    #[cfg(windows)]
+    return windows::system_directory();
+    #[cfg(not(windows))]
+    None
+}
+
 /// Leaves the console. Its window closes where no other process has it. Nothing may be printed
 /// after.
 #[cfg(windows)]

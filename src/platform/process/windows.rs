@@ -1,7 +1,11 @@
 //! Who this process is, as Windows says it. Environment variables say it too, and anybody can set
 //! them.
 
-use winsafe::{FreeConsole, GetComputerName, HPROCESS, HPROCESSLIST, SID, TokenInfo, co};
+use std::path::PathBuf;
+
+use winsafe::{
+    FreeConsole, GetComputerName, GetSystemDirectory, HPROCESS, HPROCESSLIST, SID, TokenInfo, co,
+};
 
 /// The relative identifier of the user whose rights this process has: the last number of the SID.
 /// An account of the machine and one of a domain may have the same. 0 where Windows does not say.
@@ -23,6 +27,11 @@ fn of_user<T>(read: impl FnOnce(&SID) -> T) -> Option<T> {
         TokenInfo::User(user) => user.User.Sid().map(|sid| read(sid)),
         _ => None,
     }
+}
+
+/// The directory of Windows' own programs.
+pub(super) fn system_directory() -> Option<PathBuf> {
+    GetSystemDirectory().ok().map(PathBuf::from)
 }
 
 pub(super) fn leave_console() {

@@ -56,9 +56,8 @@ pub(crate) enum By {
 }
 
 /// Windows' Task Scheduler; `None` on other systems.
-pub(crate) fn scheduler(context: &Context) -> Option<Scheduler> {
-    let sid = user_sid()?;
-    Some(Scheduler::new(context.env.path("SystemRoot"), &sid))
+pub(crate) fn scheduler() -> Option<Scheduler> {
+    user_sid().map(|sid| Scheduler::new(&sid))
 }
 
 /// The process that watches the vault. This takes its lock for a moment: a watcher that starts in

@@ -157,10 +157,16 @@ impl Install {
             }
         }
         for name in PROXIES {
+            if cfg!(windows) && name.contains(char::is_lowercase) {
+                continue; // the same variable once more
+            }
             match context.env.trimmed(name) {
                 Some(value) if value.contains('@') => context.ui.note(&format!(
                     "Warning: {name} is not handed on: it has a name and a password in it."
                 )),
+                Some(value) if cfg!(windows) && name != "NO_PROXY" => {
+                    job.variables.push((name.to_owned(), origin(value).into()));
+                }
                 Some(value) => job.variables.push((name.to_owned(), value.into())),
                 None if context
                     .env
@@ -276,7 +282,7 @@ impl Install {
         let log = context.layout.data_dir.join(task::LOG);
         text(&log)?;
         refuse(task::objection(job, &log))?;
-        let (Some(sid), Some(scheduler)) = (user_sid(), scheduler(context)) else {
+        let (Some(sid), Some(scheduler)) = (user_sid(), scheduler()) else {
             return Err(Failure::Refused {
                 what: "the Task Scheduler is a part of Windows, which this system is not"
                     .to_owned(),
@@ -358,6 +364,15 @@ fn wait_for_watcher(context: &Context, deadline: Instant) {
     }
 }
 
+/// The scheme, host and port of a proxy's address: a task's arguments are no place for a secret that
+/// comes after them.
+fn origin(address: &str) -> &str {
+    let begin = address.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = address.split_at(begin);
+    let length = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    &address[..scheme.len() + length]
+}
+
 /// A unit that is not looked for where it would be written would do nothing.
 fn check_looked_at(dir: &Path) -> Result<(), Failure> {
     let searched = unit_path().map_err(|why| Failure::Refused {
@@ -434,5 +449,22 @@ fn not_done(what: String) -> Failure {
         what,
         next: "See why with: clawkeep monitor status; journalctl --user -n 20 -u clawkeep-watch"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_origin_of_a_proxy_gets_into_a_task() {
+        for (address, want) in [
+            ("http://proxy:3128/?token=x", "http://proxy:3128"),
+            ("http://proxy:3128#x", "http://proxy:3128"),
+            ("proxy:3128", "proxy:3128"),
+            ("socks5://[::1]:1080", "socks5://[::1]:1080"),
+        ] {
+            assert_eq!(origin(address), want);
+        }
     }
 }

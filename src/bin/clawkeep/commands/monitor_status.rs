@@ -142,7 +142,7 @@ impl Standing {
     }
 
     fn look_at_task(&mut self, context: &Context) {
-        let scheduler = scheduler(context);
+        let scheduler = scheduler();
         let name = scheduler.as_ref().map(|scheduler| scheduler.task());
         let name = name.unwrap_or("clawkeep.watch").to_owned();
         (self.installed, self.by, self.unit) = (true, Some("task-scheduler"), Some(name));

@@ -66,7 +66,7 @@ impl Uninstall {
             ));
         }
         if found.task.1.ours().is_some() {
-            if let Some(scheduler) = scheduler(context) {
+            if let Some(scheduler) = scheduler() {
                 scheduler.delete().map_err(not_stopped)?;
             }
             remove(&found.task.0)?;

@@ -192,10 +192,10 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// `system_root` is the directory of Windows.
-    pub(crate) fn new(system_root: Option<&Path>, sid: &str) -> Self {
+    /// That of the user with the security identifier `sid`.
+    pub(crate) fn new(sid: &str) -> Self {
         Self {
-            program: system_program("schtasks.exe", system_root),
+            program: system_program("schtasks.exe"),
             task: name(sid),
         }
     }
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn the_file_is_quoted_for_a_shell_in_the_command_by_hand() {
-        let command = Scheduler::new(None, "S-1-5").create_by_hand(Path::new("/R&D/x.xml"));
+        let command = Scheduler::new("S-1-5").create_by_hand(Path::new("/R&D/x.xml"));
         let file = if cfg!(windows) {
             "\"/R&D/x.xml\""
         } else {
@@ -375,15 +375,17 @@ mod tests {
     #[cfg(unix)]
     fn scheduler(dir: &Path, of_task: &str, of_all: &str) -> Scheduler {
         use std::os::unix::fs::PermissionsExt as _;
-        let program = system_program("schtasks.exe", Some(dir));
-        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        let program = dir.join("schtasks.exe");
         let script = format!(
             "#!/bin/sh\necho \"$*\" >> {}/calls\ncase \"$*\" in */TN*) {of_task};; *) {of_all};; esac\n",
             dir.display()
         );
         std::fs::write(&program, script).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Scheduler::new(Some(dir), "S-1-5-21-7")
+        Scheduler {
+            program,
+            ..Scheduler::new("S-1-5-21-7")
+        }
     }
 
     #[cfg(unix)]
@@ -413,8 +415,7 @@ mod tests {
             let is_removed = calls.contains("/Delete /TN clawkeep.watch.S-1-5-21-7 /F");
             assert_eq!(is_removed, want == Ok(true), "{calls}");
         }
-        let dir = tempfile::tempdir().unwrap();
-        let why = Scheduler::new(Some(dir.path()), "S").delete().unwrap_err();
+        let why = Scheduler::new("S").delete().unwrap_err();
         assert!(why.starts_with("there is no "), "{why}");
     }
 }
