@@ -303,7 +303,7 @@ impl OwnSettings {
         let syslog = written.clawkeep.heads.map(|heads| {
             let what = "clawkeep.heads is \"syslog\" or \"syslog:/path/of/a/socket\"";
             if cfg!(windows) {
-                let what = "Windows has no system log that takes clawkeep.heads: remove that line";
+                let what = "clawkeep.heads is for syslog, and Windows has none: remove that line";
                 return Err(invalid(heads.span().start, what));
             }
             match heads.get_ref().strip_prefix("syslog") {
