@@ -13,11 +13,12 @@ use zeroize::Zeroizing;
 use super::message::{Message, Severity, rfc3339};
 use super::text::{for_discord, for_slack};
 use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
-use crate::domain::{UnixMs, escaped, from_outside, is_path};
+use crate::domain::{UnixMs, escaped, from_outside};
 use crate::oauth::{Post, post_message};
 use crate::platform::keychain::SessionBus;
 use crate::platform::{
-    Access, RunFault, Urgency, check_trusted, feed_within, program_command, read_trusted, show,
+    Access, RunFault, Urgency, check_trusted, feed_within, is_program_path, program_command,
+    read_trusted, show,
 };
 
 /// How long a delivery may take.
@@ -212,7 +213,7 @@ fn run_command(
     let mut command = program_command(OsStr::new(program), variable)
         .map_err(|error| format!("its command is not run: {error}"))?;
     // One that is looked for in PATH is the user's own to find.
-    if is_path(program) {
+    if is_program_path(OsStr::new(program)) {
         check_trusted(Path::new(command.get_program()), Access::Read)
             .map_err(|error| format!("its command is not run: {error}"))?;
     }

@@ -302,6 +302,10 @@ impl OwnSettings {
         });
         let syslog = written.clawkeep.heads.map(|heads| {
             let what = "clawkeep.heads is \"syslog\" or \"syslog:/path/of/a/socket\"";
+            if cfg!(windows) {
+                let what = "clawkeep.heads is for syslog, and Windows has none: remove that line";
+                return Err(invalid(heads.span().start, what));
+            }
             match heads.get_ref().strip_prefix("syslog") {
                 Some("") => Ok(PathBuf::from(SYSLOG)),
                 Some(rest) if rest.starts_with(":/") => Ok(PathBuf::from(&rest[1..])),
@@ -384,8 +388,17 @@ fn export_mode(
     invalid: &impl Fn(usize, &str) -> OwnSettingsError,
 ) -> Result<Option<ExportMode>, OwnSettingsError> {
     let known = |written: toml::Spanned<String>| {
-        let what = format!("{name} is \"file\", \"runtime\" or \"off\"");
-        ExportMode::from_name(written.get_ref()).ok_or_else(|| invalid(written.span().start, &what))
+        let refused = |what: String| invalid(written.span().start, &what);
+        match ExportMode::from_name(written.get_ref()) {
+            // Refused here, since a store that has no place to go is removed all the same.
+            Some(ExportMode::Runtime) if cfg!(windows) => Err(refused(format!(
+                "{name} is \"runtime\", and Windows has no runtime directory: set it to \"file\" or \"off\""
+            ))),
+            Some(mode) => Ok(mode),
+            None => Err(refused(format!(
+                "{name} is \"file\", \"runtime\" or \"off\""
+            ))),
+        }
     };
     written.map(known).transpose()
 }
@@ -432,9 +445,8 @@ mod tests {
     #[test]
     fn what_is_set_is_read() {
         assert_eq!(parse(""), Ok(OwnSettings::default()));
-        let both = parse("[clawkeep]\nretention = \"400d\"\nheads = \"syslog\"\n").unwrap();
+        let both = parse("[clawkeep]\nretention = \"400d\"\nfallback = \"any\"\n").unwrap();
         assert_eq!(both.retention_ms, Some(400 * 86_400_000));
-        assert_eq!(both.syslog.as_deref(), Some(Path::new("/dev/log")));
         assert_eq!(
             both.prune_before(UnixMs(400 * 86_400_000 + 5)),
             Some(UnixMs(5))
@@ -444,8 +456,33 @@ mod tests {
             parse("clawkeep.fallback = \"none\"").unwrap().fallback,
             Fallback::None
         );
-        let dotted = parse("clawkeep.heads = \"syslog:/run/log\"").unwrap();
-        assert_eq!(dotted.syslog.as_deref(), Some(Path::new("/run/log")));
+    }
+
+    #[test]
+    fn heads_go_to_a_system_log_where_there_is_one() {
+        for (written, want) in [("syslog", "/dev/log"), ("syslog:/run/log", "/run/log")] {
+            let parsed = parse(&format!("clawkeep.heads = \"{written}\""));
+            match parsed {
+                Ok(own) if !cfg!(windows) => {
+                    assert_eq!(own.syslog.as_deref(), Some(Path::new(want)));
+                }
+                Err(why) if cfg!(windows) => assert!(why.contains("remove that line"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// With a setting that is refused, a store that is there stays.
+    #[cfg(windows)]
+    #[test]
+    fn a_copy_in_memory_is_refused_on_windows() {
+        for text in [
+            "clawkeep.export = \"runtime\"",
+            "[agents.ops]\nexport = \"runtime\"",
+        ] {
+            let why = parse(text).unwrap_err();
+            assert!(why.contains("Windows has no runtime directory"), "{why}");
+        }
     }
 
     #[test]
@@ -454,13 +491,17 @@ mod tests {
             |text: &str, agent: &str| parse(text).unwrap().export_of(&AgentName::from_id(agent));
         assert_eq!(modes("", "main"), ExportMode::File);
         let all = "clawkeep.export = \"off\"\n[agents.ops]\nexport = \"runtime\"\n[agents.\"Work Agent!\"]\nexport = \"file\"\n[agents.none]\n";
+        let (of_ops, all) = match cfg!(windows) {
+            true => (ExportMode::File, all.replace("runtime", "file")),
+            false => (ExportMode::Runtime, all.to_owned()),
+        };
         for (agent, want) in [
             ("main", ExportMode::Off),
-            ("ops", ExportMode::Runtime),
+            ("ops", of_ops),
             ("work agent!", ExportMode::File), // as the gateway folds ids
             ("none", ExportMode::Off),
         ] {
-            assert_eq!(modes(all, agent), want, "{agent}");
+            assert_eq!(modes(&all, agent), want, "{agent}");
         }
         let dir = if cfg!(windows) {
             "C:/srv/agent"

@@ -20,8 +20,10 @@ pub enum DesktopFault {
     /// There is no session bus.
     #[error("there is no session bus, so no desktop")]
     NoBus,
-    /// This system's notifications are not known here.
-    #[error("desktop notifications of this system are not known here")]
+    /// clawkeep does not know how this system shows notifications.
+    #[error(
+        "clawkeep shows no notifications on this system; use ntfy:URL, webhook:URL or command:PROGRAM"
+    )]
     Unsupported,
     /// Nobody answered in time.
     #[error("the desktop did not answer in time")]

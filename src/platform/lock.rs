@@ -7,6 +7,8 @@
 
 mod holder;
 mod refresher;
+#[cfg(windows)]
+mod windows;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -185,8 +187,9 @@ fn is_at(file: &File, path: &Path) -> bool {
 /// leaves no file behind.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    /// Nothing where directories cannot be opened.
-    _dir: Option<File>,
+    /// The directory; on Windows, which locks none, a file in it that the system removes when it is
+    /// closed.
+    _held: File,
 }
 
 impl DirectoryLock {
@@ -195,12 +198,15 @@ impl DirectoryLock {
     /// # Errors
     /// [`LockError::Busy`] at the deadline; [`LockError::File`] when the system refuses.
     pub fn acquire(dir: &Path, deadline: Instant) -> Result<Self, LockError> {
-        if cfg!(not(unix)) {
-            return Ok(Self { _dir: None });
-        }
-        let file = File::open(dir).map_err(FileError::io("lock", dir))?;
-        wait_for(&file, dir, deadline)?;
-        Ok(Self { _dir: Some(file) })
+        #[cfg(windows)]
+        let held = windows::open_alone(dir, deadline)?;
+        #[cfg(not(windows))]
+        let held = {
+            let file = File::open(dir).map_err(FileError::io("lock", dir))?;
+            wait_for(&file, dir, deadline)?;
+            file
+        };
+        Ok(Self { _held: held })
     }
 }
 
@@ -271,6 +277,8 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
             .mode(0o600)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
+    #[cfg(windows)]
+    windows::open_no_link(&mut options);
     let file = match retry_while_held(path, || options.open(path)) {
         Err(_) if path.is_symlink() => {
             let path = path.to_owned();
@@ -283,6 +291,8 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
         let meta = file.metadata().map_err(FileError::io("examine", path))?;
         Trust::current().check_own(path, &meta)?;
     }
+    #[cfg(windows)]
+    windows::check_lock_file(&file, path)?;
     Ok(file)
 }
 

@@ -55,7 +55,7 @@ pub use process::{
     Actor, FileMask, Resident, effective_uid, forbid_core_dump, harden, keep_from_children,
     open_files_max, restrict_new_files, running_programs, user_sid, with_stack,
 };
-pub use programs::{program_command, program_names, system_program};
+pub use programs::{is_program_path, program_command, program_names, system_program};
 pub use replace::{
     Found, Replaced, Replacement, persist, persist_noclobber, put_link, rename_to_free_name,
     replace_file, still_has, temporary_in, withdraw,

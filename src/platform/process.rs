@@ -60,7 +60,16 @@ pub fn user_sid() -> Option<String> {
     None
 }
 
-/// Leaves the console. Its window closes where no other process has it. Nothing may be printed after.
+/// The directory of Windows' own programs; `None` on other systems.
+pub(super) fn system_directory() -> Option<std::path::PathBuf> {
+    #[cfg(windows)]
+    return windows::system_directory();
+    #[cfg(not(windows))]
+    None
+}
+
+/// Leaves the console. Its window closes where no other process has it. Nothing may be printed
+/// after.
 #[cfg(windows)]
 pub fn leave_console() {
     windows::leave_console();
@@ -88,9 +97,9 @@ fn parent_name() -> Option<String> {
     windows::parent_name().map(|name| from_outside(&name))
 }
 
-/// The processes of this user that run a program, or a script, of one of these names with `command` for an argument or
-/// at the end of the name: ids and names, by id. Empty where there is no `/proc`, as on Windows and macOS: that none is found does not
-/// mean that none runs.
+/// The processes of this user that run a program, or a script, of one of these names with `command`
+/// for an argument or at the end of the name: ids and names, by id. Empty where there is no
+/// `/proc`, as on Windows and macOS: that none is found does not mean that none runs.
 #[must_use]
 pub fn running_programs(names: &[&str], command: &str) -> Vec<(u32, String)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();

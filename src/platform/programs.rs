@@ -1,13 +1,16 @@
 //! Finding a program by its name. Unix does that when the program starts. Windows' own search knows
 //! only `.exe` files and begins in clawkeep's directory, and npm installs `.cmd` files.
 //!
-//! `.bat` and `.cmd` files are run by std's [`Command`], which starts `cmd.exe` of the system directory
-//! with escaped arguments and refuses those that cannot be escaped. It needs the name with its extension.
+//! `.bat` and `.cmd` files are run by std's [`Command`], which starts `cmd.exe` of the system
+//! directory with escaped arguments and refuses those that cannot be escaped. It needs the name
+//! with its extension.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::domain::shown_path;
 
 /// The extensions of files that can be run without asking which program opens them, in the order of
 /// Windows' own default for PATHEXT.
@@ -30,8 +33,8 @@ pub fn program_command<'e>(
     find(name, &names, dirs.into_iter().flatten()).map(Command::new)
 }
 
-/// The file names under which a program may be found, in the order in which they are tried: on Windows
-/// with the extensions of `PATHEXT`, elsewhere the name alone.
+/// The file names under which a program may be found, in the order in which they are tried: on
+/// Windows with the extensions of `PATHEXT`, elsewhere the name alone.
 #[must_use]
 pub fn program_names(name: &OsStr, path_ext: Option<&OsStr>) -> Vec<OsString> {
     match cfg!(windows) {
@@ -40,12 +43,21 @@ pub fn program_names(name: &OsStr, path_ext: Option<&OsStr>) -> Vec<OsString> {
     }
 }
 
-/// The path of one of the system's own programs, which no other directory can stand in for.
+/// Whether a program is named by a path, and not searched for: on Windows also by one relative to a
+/// drive's current directory, such as `C:tool.exe`.
 #[must_use]
-pub fn system_program(name: &str, system_root: Option<&Path>) -> PathBuf {
-    let root = system_root.filter(|root| root.is_absolute());
-    let root = root.unwrap_or(Path::new(r"C:\Windows"));
-    root.join("System32").join(name)
+pub fn is_program_path(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.contains(std::path::is_separator) || (cfg!(windows) && name.contains(':'))
+}
+
+/// The path of one of Windows' own programs, in the directory that the system names. Whoever sets the
+/// environment could name another.
+#[must_use]
+pub fn system_program(name: &str) -> PathBuf {
+    let dir = super::process::system_directory();
+    let dir = dir.unwrap_or_else(|| PathBuf::from(r"C:\Windows\System32"));
+    dir.join(name)
 }
 
 fn names_with_extensions(name: &OsStr, path_ext: Option<&OsStr>) -> Vec<OsString> {
@@ -87,15 +99,11 @@ fn find(
         names.collect::<Vec<_>>().join(", ")
     };
     let not_found = |why: String| Err(io::Error::new(io::ErrorKind::NotFound, why));
-    let is_path = name
-        .as_encoded_bytes()
-        .iter()
-        .any(|byte| b"/\\:".contains(byte));
-    if is_path {
+    if is_program_path(name) {
         let candidates = names.iter().map(OsString::as_os_str).chain([name]);
         for candidate in candidates {
             if Path::new(candidate).is_file() {
-                return std::path::absolute(candidate);
+                return unambiguous(std::path::absolute(candidate)?);
             }
         }
         return not_found(format!("there is none of {}", tried(names)));
@@ -103,15 +111,53 @@ fn find(
     for dir in dirs.filter(|dir| dir.is_absolute()) {
         let files = names.iter().map(|name| dir.join(name));
         if let Some(file) = files.into_iter().find(|file| file.is_file()) {
-            return Ok(file);
+            return unambiguous(file);
         }
     }
     not_found(format!("no directory of PATH has one of {}", tried(names)))
 }
 
+/// Refuses a program that std would not run: it prefers a file whose name has a further `.exe`.
+fn unambiguous(program: PathBuf) -> io::Result<PathBuf> {
+    let is_exe = |extension: &OsStr| extension.eq_ignore_ascii_case("exe");
+    if program.extension().is_some_and(is_exe) {
+        return Ok(program);
+    }
+    let mut longer = program.clone().into_os_string();
+    longer.push(".exe");
+    if !Path::new(&longer).exists() {
+        return Ok(program);
+    }
+    let (longer, program) = (shown_path(longer.as_ref()), shown_path(&program));
+    let why = format!("{longer} would run in place of {program}: remove one of the two");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_longer_name_does_not_run_in_place_of_a_program() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["tool.cmd", "tool.cmd.exe", "plain.exe", "plain.exe.exe"] {
+            std::fs::write(dir.path().join(file), "").unwrap();
+        }
+        let error = found("tool", Some(".CMD"), &[dir.path()]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("tool.cmd.exe would run in place of")
+        );
+        let named = dir.path().join("tool.cmd");
+        assert!(found(named.to_str().unwrap(), None, &[]).is_err());
+        let plain = found("plain", None, &[dir.path()]).unwrap();
+        assert_eq!(
+            plain,
+            dir.path().join("plain.exe"),
+            "an .exe is run as it is"
+        );
+    }
 
     fn found(name: &str, path_ext: Option<&str>, dirs: &[&Path]) -> io::Result<PathBuf> {
         let names = names_with_extensions(name.as_ref(), path_ext.map(OsStr::new));
@@ -166,6 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn a_drive_makes_a_path() {
+        for (name, is_windows_path) in [("C:tool.exe", true), (r"a\b", true), ("tool.exe", false)] {
+            let is_path = is_program_path(name.as_ref());
+            assert_eq!(is_path, is_windows_path && cfg!(windows), "{name}");
+        }
+        assert!(is_program_path("a/b".as_ref()));
+    }
+
+    #[test]
     fn an_error_names_the_files_that_were_looked_for() {
         let dir = tempfile::tempdir().unwrap();
         let error = found("claude", None, &[dir.path()]).unwrap_err();
@@ -180,10 +235,8 @@ mod tests {
 
     #[test]
     fn a_system_program_is_in_the_system_directory() {
-        let root = if cfg!(windows) { r"D:\W" } else { "/W" };
-        let path = system_program("a.exe", Some(Path::new(root)));
-        assert_eq!(path, Path::new(root).join("System32").join("a.exe"));
-        let default = Path::new(r"C:\Windows").join("System32").join("a.exe");
-        assert_eq!(system_program("a.exe", Some(Path::new("W"))), default);
+        let program = system_program("cmd.exe");
+        assert!(program.ends_with("cmd.exe"));
+        assert_eq!(program.is_file(), cfg!(windows), "{}", program.display());
     }
 }

@@ -310,6 +310,10 @@ fn exchange(_: &Path, _: &Path) -> io::Result<Exchange> {
     Ok(Exchange::Unsupported)
 }
 
+/// Longer paths need the prefix `\\?\`, in characters. Source: Microsoft, "Maximum Path Length Limitation".
+#[cfg(windows)]
+const LONGEST_PLAIN: usize = 248;
+
 /// Renames a file to a name that nothing has; fails with `AlreadyExists` where something has it.
 ///
 /// # Errors
@@ -323,6 +327,18 @@ pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             renamed => return Ok(renamed?),
         }
+    }
+    // Never replaces. It knows no paths that Windows' own prefix makes longer.
+    #[cfg(windows)]
+    if let (Some(from_text), Some(to_text)) = (from.to_str(), to.to_str())
+        && from_text.len().max(to_text.len()) < LONGEST_PLAIN
+    {
+        let number = |error: winsafe::co::ERROR| error.raw().cast_signed();
+        let moved = || {
+            let moved = winsafe::MoveFile(from_text, to_text);
+            moved.map_err(|error| io::Error::from_raw_os_error(number(error)))
+        };
+        return retry_while_held(from, moved);
     }
     if exists(to) {
         return Err(io::ErrorKind::AlreadyExists.into());

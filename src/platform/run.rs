@@ -83,8 +83,8 @@ fn prepare(command: &mut Command) {
     without_console(command);
 }
 
-/// Gives a program a console of its own that nobody sees: else Windows opens a window where clawkeep
-/// runs without a console, and Ctrl-C would reach the program.
+/// Gives a program a console of its own that nobody sees: else Windows opens a window where
+/// clawkeep runs without a console, and Ctrl-C would reach the program.
 #[cfg(windows)]
 pub fn without_console(command: &mut Command) {
     std::os::windows::process::CommandExt::creation_flags(command, CREATE_NO_WINDOW);

@@ -70,11 +70,11 @@ fn a_command_that_takes_a_secret_repeats_none() {
             "{lines:?}"
         );
         let form = "clawkeep models auth paste-api-key --provider openai";
-        assert!(lines[2].contains(&format!("{form} < FILE")), "{lines:?}");
-        assert!(
-            lines[2].ends_with(&format!("printenv VARIABLE | {form}")),
-            "{lines:?}"
-        );
+        let wanted = match cfg!(windows) {
+            true => format!("Give it on stdin: type FILE | {form}"),
+            false => format!("{form} < FILE, or: printenv VARIABLE | {form}"),
+        };
+        assert!(lines[2].ends_with(&wanted), "{lines:?}");
     }
     // It would have been stored as the name of a provider.
     let args = ["models", "auth", "paste-token", "--provider", SECRET];
@@ -83,10 +83,11 @@ fn a_command_that_takes_a_secret_repeats_none() {
         lines[0].contains("an argument looks like a secret"),
         "{lines:?}"
     );
-    assert!(
-        lines[2].contains("paste-token --provider PROVIDER < FILE"),
-        "{lines:?}"
-    );
+    let wanted = match cfg!(windows) {
+        true => "type FILE | clawkeep models auth paste-token --provider PROVIDER",
+        false => "paste-token --provider PROVIDER < FILE",
+    };
+    assert!(lines[2].contains(wanted), "{lines:?}");
 }
 
 #[test]
@@ -216,11 +217,16 @@ fn an_id_that_begins_as_a_secret_is_refused() {
     let paste = ["models", "auth", "paste-api-key", "--provider", "openai"];
     home.run_with_input(&paste, "sk-test-of-the-vault-0123456789")
         .ok();
-    for args in [
-        &["exec", "--provider", "openai", "--", "echo", SECRET][..],
-        &["exec", "--provider", "openai", "echo", SECRET],
+    let echo: &[&str] = match cfg!(windows) {
+        true => &["cmd", "/d", "/c", "echo", SECRET],
+        false => &["echo", SECRET],
+    };
+    for exec in [
+        &["exec", "--provider", "openai", "--"][..],
+        &["exec", "--provider", "openai"],
     ] {
-        assert_eq!(home.run(args).ok(), format!("{SECRET}\n"));
+        let said = home.run(&[exec, echo].concat()).ok();
+        assert_eq!(said.trim_end(), SECRET);
     }
 }
 

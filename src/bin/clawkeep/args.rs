@@ -46,7 +46,8 @@ fn no_descriptor(_: &str) -> Result<u32, String> {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The gateway's state directory [default: $CLAWDBOT_STATE_DIR, else ~/.clawdbot where a
-    /// gateway is, else ~/.local/share/clawkeep]
+    #[cfg_attr(not(windows), doc = " gateway is, else ~/.local/share/clawkeep]")]
+    #[cfg_attr(windows, doc = r" gateway is, else %LOCALAPPDATA%\clawkeep]")]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// The vault [default: $CLAWKEEP_VAULT, else the one there is, else vault.db in the state

@@ -513,7 +513,11 @@ fn named_passphrase(global: &Global) -> Option<Named> {
 
 /// This process's environment, and the home directory that Node takes where no variable names one: the user database's.
 fn environment() -> Env {
-    let env = Env::from_pairs(std::env::vars_os()).of_stand_in(is_called_as_gateway());
+    let mut variables: Vec<_> = std::env::vars_os().collect();
+    if cfg!(windows) {
+        variables.reverse(); // of two spellings of a name, Windows takes the first
+    }
+    let env = Env::from_pairs(variables).of_stand_in(is_called_as_gateway());
     if env.path(HOME_VARIABLE).is_some() {
         return env; // asking a directory service may take its time
     }

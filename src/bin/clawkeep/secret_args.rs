@@ -189,6 +189,9 @@ impl Arguments {
             "clawkeep models auth {paste} --provider {}",
             self.provider()
         );
+        if cfg!(windows) {
+            return format!("Give it on stdin: type FILE | {command}"); // in both shells
+        }
         format!("Give it on stdin: {command} < FILE, or: printenv VARIABLE | {command}")
     }
 

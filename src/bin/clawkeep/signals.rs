@@ -1,5 +1,5 @@
-//! Signals, and the console events of Windows: held back while ending the program would cost a login,
-//! and caught while the terminal hides what is typed.
+//! Signals, and the console events of Windows: held back while ending the program would cost a
+//! login, and caught while the terminal hides what is typed.
 //!
 //! A handler stays for the rest of the process. Outside of a hold and of a hidden question it does
 //! what the system does without one.
@@ -33,15 +33,18 @@ pub(crate) fn survive_file_size_limit() {
 }
 
 /// Holds back what asks this process to end until the returned value is dropped, and lets it take
-/// effect then: INT, TERM and HUP; on Windows Ctrl-C, Ctrl-Break, a closed console, logoff, shutdown.
-/// The time that a provider is waited for bounds a hold.
+/// effect then: INT, TERM and HUP; on Windows Ctrl-C, Ctrl-Break and a closed console. The time
+/// that a provider is waited for bounds a hold.
+///
+/// Windows ends the process 5 seconds after its console was closed, and does not report logoff and
+/// shutdown to a process that has loaded user32.
 pub(crate) fn hold() -> Box<dyn Any> {
     #[cfg(unix)]
     if let Some(guard) = unix::hold() {
         return Box::new(guard);
     }
     #[cfg(windows)]
-    if let Some(guard) = windows::hold() {
+    if let Some(guard) = windows::hold(windows::Came::TakesEffect) {
         return Box::new(guard);
     }
     Box::new(()) // the system takes no handlers
@@ -54,7 +57,7 @@ pub(crate) fn hold() -> Box<dyn Any> {
 /// that it does not end while the program handles it and runs on.
 pub(crate) fn wait_for_program(command: &mut Command) -> io::Result<ExitStatus> {
     #[cfg(windows)]
-    let _ignored = Events::listen();
+    let _ignored = windows::hold(windows::Came::IsIgnored);
     command.status()
 }
 

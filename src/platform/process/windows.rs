@@ -1,11 +1,14 @@
-//! Who this process is, as Windows says it. Environment variables say it too, and anybody can set them.
+//! Who this process is, as Windows says it. Environment variables say it too, and anybody can set
+//! them.
 
-use winsafe::{FreeConsole, GetComputerName, HPROCESSLIST, co};
+use std::path::PathBuf;
+
+use winsafe::{FreeConsole, GetComputerName, GetSystemDirectory, HPROCESSLIST, co};
 
 use crate::platform::access_list::this_user;
 
 /// The relative identifier of the user whose rights this process has: the last number of the SID.
-/// An account of the machine and one of its domain may have the same. 0 where Windows does not say.
+/// An account of the machine and one of a domain may have the same. 0 where Windows does not say.
 pub(super) fn effective_uid() -> u32 {
     let sid = user_sid();
     let number = sid.as_deref().and_then(|sid| sid.rsplit('-').next());
@@ -15,6 +18,11 @@ pub(super) fn effective_uid() -> u32 {
 /// The SID of the user whose rights this process has, such as `S-1-5-21-1-2-3-1001`.
 pub(super) fn user_sid() -> Option<String> {
     this_user().ok().map(str::to_owned)
+}
+
+/// The directory of Windows' own programs.
+pub(super) fn system_directory() -> Option<PathBuf> {
+    GetSystemDirectory().ok().map(PathBuf::from)
 }
 
 pub(super) fn leave_console() {

@@ -341,8 +341,7 @@ fn open_browser(context: &Context, url: &str) -> bool {
         Command::new("open")
     } else if cfg!(windows) {
         // `cmd /c start` would take the address apart at each ampersand.
-        let root = context.env.path("SystemRoot");
-        let mut command = Command::new(system_program("rundll32.exe", root));
+        let mut command = Command::new(system_program("rundll32.exe"));
         command.arg("url.dll,FileProtocolHandler");
         command
     } else {

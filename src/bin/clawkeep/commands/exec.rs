@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use clawkeep::config::provider_variables;
-use clawkeep::domain::{CredentialType, ProviderId};
+use clawkeep::domain::{CredentialType, ProviderId, shell_quoted};
 use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
@@ -167,7 +167,35 @@ fn set_variable(command: &mut Command, picked: &Picked, names: &[String]) {
     }
 }
 
+/// Commands that cmd.exe has no program for. Source: Microsoft's documentation, Windows commands.
+const OF_CMD: [&str; 24] = [
+    "assoc", "call", "cd", "chdir", "cls", "copy", "date", "del", "dir", "echo", "erase", "for",
+    "if", "md", "mkdir", "mklink", "move", "rd", "ren", "rename", "rmdir", "set", "start", "type",
+];
+
+/// What to type in place of a name that Windows does not run by itself.
+fn windows_remedy(program: &str, kind: std::io::ErrorKind) -> Option<String> {
+    let lower = program.to_lowercase();
+    if OF_CMD.contains(&lower.as_str()) {
+        return Some(format!(
+            "it is a command of cmd.exe, run by: cmd /c {lower}"
+        ));
+    }
+    if lower.ends_with(".ps1") {
+        let script = shell_quoted(program);
+        return Some(format!("PowerShell runs it: powershell -File {script}"));
+    }
+    // std's words are "batch file arguments are invalid".
+    (kind == std::io::ErrorKind::InvalidInput)
+        .then(|| "a batch file takes no argument with a line break".to_owned())
+}
+
 fn not_run(program: &OsString, source: std::io::Error) -> Failure {
+    let remedy = windows_remedy(&program.to_string_lossy(), source.kind());
+    let source = match remedy.filter(|_| cfg!(windows)) {
+        Some(remedy) => std::io::Error::new(source.kind(), format!("{source}; {remedy}")),
+        None => source,
+    };
     let status = match source.kind() {
         std::io::ErrorKind::NotFound => NOT_FOUND,
         _ => NOT_RUN,
@@ -176,5 +204,35 @@ fn not_run(program: &OsString, source: std::io::Error) -> Failure {
         program: program.to_string_lossy().into_owned(),
         status,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn what_windows_does_not_run_by_itself_is_named_with_what_runs_it() {
+        for (program, kind, want) in [
+            ("Echo", ErrorKind::NotFound, Some("cmd /c echo")),
+            (
+                r".\a.PS1",
+                ErrorKind::Other,
+                Some(r"powershell -File .\a.PS1"),
+            ),
+            ("npm.cmd", ErrorKind::InvalidInput, Some("a line break")),
+            ("agent", ErrorKind::NotFound, None),
+        ] {
+            let remedy = windows_remedy(program, kind);
+            // The quotes are those of the system that this runs on.
+            let remedy = remedy.map(|text| text.replace('\'', ""));
+            let is_wanted = match (&remedy, want) {
+                (Some(remedy), Some(want)) => remedy.ends_with(want),
+                (remedy, want) => remedy.is_none() && want.is_none(),
+            };
+            assert!(is_wanted, "{program}: {remedy:?}");
+        }
     }
 }

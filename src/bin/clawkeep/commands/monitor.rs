@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use clawkeep::platform::{FileLock, exists, user_sid};
 
 use super::monitor_install::Install;
 use super::monitor_status::Status;
@@ -54,9 +55,20 @@ pub(crate) enum By {
     TaskScheduler,
 }
 
-/// Windows' Task Scheduler.
-pub(crate) fn scheduler(context: &Context) -> Scheduler {
-    Scheduler::new(context.env.path("SystemRoot"), context.actor.uid)
+/// Windows' Task Scheduler; `None` on other systems.
+pub(crate) fn scheduler() -> Option<Scheduler> {
+    user_sid().map(|sid| Scheduler::new(&sid))
+}
+
+/// The process that watches the vault. This takes its lock for a moment: a watcher that starts in
+/// that moment fails, and what started it starts it again.
+pub(crate) fn watcher(context: &Context) -> Option<String> {
+    let lock = context.lock_dir().join("watch");
+    if !exists(&lock) || !matches!(FileLock::try_take(&lock), Ok(None)) {
+        return None;
+    }
+    let noted = std::fs::read_to_string(lock).unwrap_or_default();
+    Some(noted.trim().to_owned())
 }
 
 /// What is at the places of our files.

@@ -3,7 +3,8 @@
 //! Windows opens a window for a console program that is started without a console. So the task starts
 //! this command, which starts the program on a console that nobody sees, leaves its own, whose window
 //! closes with that, and waits. The Task Scheduler knows this process: it can end it, and sees the
-//! program's exit status. If it is ended, the program's stdin ends, by which `watch` ends orderly.
+//! program's exit status. If it is ended, the program's stdin ends, and `watch` ends
+//! after a refresh that is under way.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};

@@ -2,12 +2,14 @@
 
 use clawkeep::platform::canonicalize;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use clawkeep::domain::shown_path;
 use clawkeep::platform::user_sid;
 
-use super::monitor::{By, Found, scheduler};
+use super::monitor::{By, Found, scheduler, watcher};
 use super::watch::ahead;
 use crate::args::Global;
 use crate::context::Context;
@@ -28,6 +30,11 @@ const PROXIES: [&str; 8] = [
     "NO_PROXY",
     "no_proxy",
 ];
+
+/// How long the watcher of an earlier task may take to end: as long as launchd gives it.
+const ENDED_WITHIN: Duration = Duration::from_secs(120);
+/// How often its lock is tried.
+const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// Have it started with your login, and kept running.
 #[derive(Debug, Args)]
@@ -150,10 +157,16 @@ impl Install {
             }
         }
         for name in PROXIES {
+            if cfg!(windows) && name.contains(char::is_lowercase) {
+                continue; // the same variable once more
+            }
             match context.env.trimmed(name) {
                 Some(value) if value.contains('@') => context.ui.note(&format!(
                     "Warning: {name} is not handed on: it has a name and a password in it."
                 )),
+                Some(value) if cfg!(windows) && name != "NO_PROXY" => {
+                    job.variables.push((name.to_owned(), origin(value).into()));
+                }
                 Some(value) => job.variables.push((name.to_owned(), value.into())),
                 None if context
                     .env
@@ -225,7 +238,7 @@ impl Install {
             .layout
             .launch_agents_dir()
             .join(launchd::file_name());
-        let log = context.layout.home.join("Library/Logs/clawkeep-watch.log");
+        let log = launchd::log(&context.layout.home);
         let uid = context.actor.uid;
         let session = launchd::Session::of(uid);
         let plist = launchd::plist(job, &text(&log)?, session);
@@ -241,7 +254,10 @@ impl Install {
                 .ui
                 .answer("Nothing to do: it is installed as it would be now.\n");
         }
-        launchd::unload(uid).map_err(not_done)?;
+        launchd::unload(uid).map_err(|what| Failure::Refused {
+            what,
+            next: "See why with: clawkeep monitor status".to_owned(),
+        })?;
         put(&path, &plist)?;
         if let Err(what) = launchd::load(uid, session, &text(&path)?) {
             if is_new {
@@ -263,8 +279,10 @@ impl Install {
     }
 
     fn by_task_scheduler(&self, context: &Context, job: &Job) -> Result<(), Failure> {
-        refuse(task::objection(job))?;
-        let Some(sid) = user_sid() else {
+        let log = context.layout.data_dir.join(task::LOG);
+        text(&log)?;
+        refuse(task::objection(job, &log))?;
+        let (Some(sid), Some(scheduler)) = (user_sid(), scheduler()) else {
             return Err(Failure::Refused {
                 what: "the Task Scheduler is a part of Windows, which this system is not"
                     .to_owned(),
@@ -272,8 +290,6 @@ impl Install {
             });
         };
         let path = context.layout.data_dir.join(task::FILE);
-        let log = context.layout.data_dir.join(task::LOG);
-        text(&log)?;
         let xml = task::xml(job, &sid, &log);
         if self.dry_run {
             return context
@@ -281,8 +297,8 @@ impl Install {
                 .answer(&as_printed([(path, xml.as_str())].into_iter()));
         }
         self.check_ours(&path)?;
-        let scheduler = scheduler(context);
-        if look(&path).ours() == Some(&xml) && scheduler.state().is_some() {
+        let before = scheduler.state();
+        if look(&path).ours() == Some(&xml) && matches!(before, Ok(Some(_))) {
             return context
                 .ui
                 .answer("Nothing to do: it is installed as it would be now.\n");
@@ -296,9 +312,24 @@ impl Install {
             ),
         };
         put(&path, task::bytes(&xml))?;
-        // One that runs has the old arguments, and another would not be started beside it.
-        scheduler.delete().map_err(by_hand)?;
+        if !matches!(before, Ok(None)) {
+            // One that runs has the old arguments. What is not removed here is replaced.
+            let _ = scheduler.delete_registered();
+            wait_for_watcher(context, Instant::now() + ENDED_WITHIN);
+        }
         scheduler.create(&path).map_err(by_hand)?;
+        let registered = format!(
+            "Wrote {}\nRegistered the task {} with the Task Scheduler",
+            path.display(),
+            scheduler.task()
+        );
+        let see = format!("clawkeep monitor status; {}", log.display());
+        if let Some(process) = watcher(context) {
+            // Another would end at once.
+            return context.ui.answer(&format!(
+                "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has ended.\nSee how it does with: {see}\n"
+            ));
+        }
         scheduler.run().map_err(|what| Failure::Refused {
             what,
             next: format!(
@@ -307,10 +338,7 @@ impl Install {
             ),
         })?;
         context.ui.answer(&format!(
-            "Wrote {}\nRegistered the task {} with the Task Scheduler: it runs now, and from each logon on.\nSee how it does with: clawkeep monitor status; {}\n",
-            path.display(),
-            scheduler.task(),
-            log.display()
+            "{registered}: it runs now, and from each logon on.\nSee how it does with: {see}\n"
         ))
     }
 
@@ -327,6 +355,22 @@ impl Install {
             next: "Move it away, or have it replaced with --force.".to_owned(),
         })
     }
+}
+
+/// Waits until no process watches the vault, or until `deadline`.
+fn wait_for_watcher(context: &Context, deadline: Instant) {
+    while watcher(context).is_some() && Instant::now() < deadline {
+        thread::sleep(ASK_EVERY);
+    }
+}
+
+/// The scheme, host and port of a proxy's address: a task's arguments are no place for a secret that
+/// comes after them.
+fn origin(address: &str) -> &str {
+    let begin = address.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = address.split_at(begin);
+    let length = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    &address[..scheme.len() + length]
 }
 
 /// A unit that is not looked for where it would be written would do nothing.
@@ -405,5 +449,22 @@ fn not_done(what: String) -> Failure {
         what,
         next: "See why with: clawkeep monitor status; journalctl --user -n 20 -u clawkeep-watch"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_origin_of_a_proxy_gets_into_a_task() {
+        for (address, want) in [
+            ("http://proxy:3128/?token=x", "http://proxy:3128"),
+            ("http://proxy:3128#x", "http://proxy:3128"),
+            ("proxy:3128", "proxy:3128"),
+            ("socks5://[::1]:1080", "socks5://[::1]:1080"),
+        ] {
+            assert_eq!(origin(address), want);
+        }
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use clap::Args;
 use clawkeep::domain::shown_path;
-use clawkeep::platform::{FileLock, canonicalize, exists};
+use clawkeep::platform::canonicalize;
 use serde::Serialize;
 
-use super::monitor::{Found, scheduler};
+use super::monitor::{Found, scheduler, watcher};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::ui::one_line;
@@ -79,13 +79,13 @@ impl Standing {
             let service = found.service.1.ours();
             standing.look_at_program(service.and_then(systemd::program_of), context);
         } else if let Some(agent) = found.agent.1.ours() {
-            standing.look_at_launchd(context.actor.uid);
+            standing.look_at_launchd(context);
             standing.look_at_program(launchd::program_of(agent).as_deref(), context);
         } else if let Some(task) = found.task.1.ours() {
             standing.look_at_task(context);
             standing.look_at_program(task::program_of(task).as_deref(), context);
         }
-        standing.watched_by = watcher(&context.lock_dir().join("watch"));
+        standing.watched_by = watcher(context);
         standing.running |= standing.watched_by.is_some();
         standing
     }
@@ -128,10 +128,11 @@ impl Standing {
         self.lingering = is_lingering(uid);
     }
 
-    fn look_at_launchd(&mut self, uid: u32) {
+    fn look_at_launchd(&mut self, context: &Context) {
         (self.installed, self.by, self.unit) =
             (true, Some("launchd"), Some(launchd::LABEL.to_owned()));
-        let state = launchd::state(uid);
+        self.log = shown_path(&launchd::log(&context.layout.home)).into_owned();
+        let state = launchd::state(context.actor.uid);
         self.running = state.is_some();
         self.state = Some(if self.running { "loaded" } else { "not loaded" }.to_owned());
         if let Some(state) = state {
@@ -141,18 +142,21 @@ impl Standing {
     }
 
     fn look_at_task(&mut self, context: &Context) {
-        let scheduler = scheduler(context);
-        let name = scheduler.task().to_owned();
+        let scheduler = scheduler();
+        let name = scheduler.as_ref().map(|scheduler| scheduler.task());
+        let name = name.unwrap_or("clawkeep.watch").to_owned();
         (self.installed, self.by, self.unit) = (true, Some("task-scheduler"), Some(name));
-        let state = scheduler.state();
-        self.running = state.is_some();
         self.log = shown_path(&context.layout.data_dir.join(task::LOG)).into_owned();
-        match state {
-            Some(state) => (self.state, self.last_exit) = (Some(state.status), state.last_exit),
-            None => {
-                self.state =
-                    Some("not registered: run `clawkeep monitor install` once more".to_owned())
+        match scheduler.map_or(Ok(None), |scheduler| scheduler.state()) {
+            Ok(Some(state)) => {
+                self.running = true;
+                (self.state, self.last_exit) = (Some(state.status), state.last_exit);
             }
+            Ok(None) => {
+                self.state =
+                    Some("not registered: run `clawkeep monitor install` once more".to_owned());
+            }
+            Err(why) => self.state = Some(format!("not known: {why}")),
         }
     }
 
@@ -217,14 +221,4 @@ impl Standing {
             .map(|line| format!("{}\n", one_line(line)))
             .collect()
     }
-}
-
-/// Who holds the lock of those that watch the vault. To look is to take it for a moment: one that starts in that moment is told that there
-/// is another, and is started once more by what started it.
-fn watcher(lock: &Path) -> Option<String> {
-    if !exists(lock) || !matches!(FileLock::try_take(lock), Ok(None)) {
-        return None;
-    }
-    let noted = std::fs::read_to_string(lock).unwrap_or_default();
-    Some(noted.trim().to_owned())
 }

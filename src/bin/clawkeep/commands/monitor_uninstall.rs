@@ -66,7 +66,9 @@ impl Uninstall {
             ));
         }
         if found.task.1.ours().is_some() {
-            scheduler(context).delete().map_err(not_stopped)?;
+            if let Some(scheduler) = scheduler() {
+                scheduler.delete().map_err(not_stopped)?;
+            }
             remove(&found.task.0)?;
             said.push_str(&format!(
                 "Removed {}\n",

@@ -32,10 +32,24 @@ const REQUEST_MAX: u64 = 1 << 20;
 /// Ids of one request, at most. Source: OpenClaw, `maxRefsPerProvider`.
 const IDS_MAX: usize = 512;
 
+/// The variables that clawkeep needs to find the vault and the keychain.
+#[cfg(not(windows))]
+macro_rules! pass_env {
+    () => {
+        r#""HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS""#
+    };
+}
+#[cfg(windows)]
+macro_rules! pass_env {
+    () => {
+        r#""USERPROFILE", "LOCALAPPDATA", "SystemRoot""#
+    };
+}
+
 /// Hand keys and tokens to OpenClaw, as an exec secret provider.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is that of a profile, or a provider's name: then its next key or token. In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [\"HOME\", \"XDG_RUNTIME_DIR\", \"DBUS_SESSION_BUS_ADDRESS\"] } } }\n\nOpenClaw keeps what it gets until it is told to reload, so only what does not change by itself is handed out: API keys, and tokens that were stored here. That each is used is recorded before it is printed."
+    after_help = concat!("Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is that of a profile, or a provider's name: then its next key or token. In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [", pass_env!(), "] } } }\n\nOpenClaw keeps what it gets until it is told to reload, so only what does not change by itself is handed out: API keys, and tokens that were stored here. That each is used is recorded before it is printed.")
 )]
 pub(crate) struct SecretRef {
     #[command(flatten)]

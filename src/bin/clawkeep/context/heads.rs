@@ -132,7 +132,8 @@ pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
             .ok_or(Failure::BadHead { path }),
         Ok(None) => Ok(None),
         Err(error @ (FileError::Untrusted(_) | FileError::Io { .. })) => Err(error.into()),
-        Err(_) => Err(Failure::BadHead { path }), // not the same as none: verifying without it would prove less
+        // Not the same as none: verifying without it would prove less.
+        Err(_) => Err(Failure::BadHead { path }),
     }
 }
 

@@ -153,7 +153,8 @@ impl Context {
             Err(Failure::Vault(VaultError::Absent { .. })) => {
                 match self.create(&self.first_key()?)? {
                     Some(created) => created.vault,
-                    None => self.unlocked_for(need, &self.key_sources())?, // another process was quicker
+                    // Another process was quicker.
+                    None => self.unlocked_for(need, &self.key_sources())?,
                 }
             }
             other => other?,

@@ -22,8 +22,9 @@ use signal_hook::low_level::emulate_default_handler;
 /// What a hold holds back: Ctrl-C, a service manager's or `timeout`'s request, a terminal that
 /// is closed.
 const HELD: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
-/// Other signals that end the program, and that a hidden question catches as well. Not those of faults of the program's own
-/// (ILL, FPE, SEGV, BUS), to which it cannot return, and those that nobody sends to a program at a prompt (STKFLT, PWR, RT).
+/// Other signals that end the program, and that a hidden question catches as well. Not those of
+/// faults of the program's own (ILL, FPE, SEGV, BUS), to which it cannot return, and those that
+/// nobody sends to a program at a prompt (STKFLT, PWR, RT).
 const ENDING: [i32; 10] = [
     SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU, SIGVTALRM, SIGPROF,
 ];

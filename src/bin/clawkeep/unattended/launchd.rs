@@ -3,6 +3,7 @@
 //! A property list of strings, numbers and truths takes no crate: what it needs is that texts are escaped, which `maud` does.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,10 +18,11 @@ pub(crate) const LABEL: &str = "clawkeep.watch";
 
 /// How long launchctl is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the agent may take to end before launchd kills it, in seconds: as long as systemd gives it, since a refresh is not
-/// to be cut off. launchd's own default is 20.
+/// How long the agent may take to end before launchd kills it, in seconds: as long as systemd gives
+/// it, since a refresh is not to be cut off. launchd's own default is 20.
 const EXIT_SECONDS: u64 = 120;
-/// How long an agent that was booted out may stay loaded: until launchd has killed it, and some time.
+/// How long an agent that was booted out may stay loaded: until launchd has killed it, and some
+/// time.
 const UNLOADED_WITHIN: Duration = Duration::from_secs(EXIT_SECONDS + 10);
 /// How often it is asked whether the agent is still loaded.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -34,6 +36,11 @@ const LAUNCHCTL: &str = "launchctl";
 /// The file's name.
 pub(crate) fn file_name() -> String {
     format!("{LABEL}.plist")
+}
+
+/// Where the program writes its messages.
+pub(crate) fn log(home: &Path) -> PathBuf {
+    home.join("Library/Logs/clawkeep-watch.log")
 }
 
 /// Why there can be no agent.
@@ -78,8 +85,8 @@ impl Session {
         }
     }
 
-    /// The key that lets an agent into the session: without it, launchd loads one into the graphical session alone
-    /// ("134: Service cannot load in requested session").
+    /// The key that lets an agent into the session: without it, launchd loads one into the
+    /// graphical session alone ("134: Service cannot load in requested session").
     fn key(self) -> &'static str {
         match self {
             Self::Graphical => "",
@@ -170,10 +177,11 @@ pub(crate) fn load(uid: u32, session: Session, file: &str) -> Result<(), String>
     tell(&["bootstrap", &domain, file])
 }
 
-/// Unloads the agent, from wherever it is loaded, and waits until it is. That it is loaded nowhere is no failure.
+/// Unloads the agent, from wherever it is loaded, and waits until it is. That it is loaded nowhere
+/// is no failure.
 ///
-/// launchctl returns before the agent has ended, at times with "36: Operation now in progress"; to load it again until then
-/// fails with "5: Input/output error".
+/// launchctl returns before the agent has ended, at times with "36: Operation now in progress"; to
+/// load it again until then fails with "5: Input/output error".
 pub(crate) fn unload(uid: u32) -> Result<(), String> {
     for domain in domains(uid) {
         if state_in(&domain).is_none() {

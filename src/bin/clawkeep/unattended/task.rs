@@ -1,11 +1,12 @@
-//! A task of Windows' Task Scheduler, as text, and asking `schtasks.exe`. Sources: Microsoft's documentation, Task Scheduler Schema
-//! and schtasks commands.
+//! A task of Windows' Task Scheduler, as text, and asking `schtasks.exe`. Sources: Microsoft's
+//! documentation, Task Scheduler Schema and schtasks commands.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use clawkeep::domain::{shell_quoted_path, shown_path};
 use clawkeep::platform::{RunFault, all_output_within, output_within, system_program};
 use maud::html;
 
@@ -18,23 +19,26 @@ pub(crate) const LOG: &str = "clawkeep-watch.log";
 
 /// How long schtasks is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More than it says of one task, in bytes.
+/// More than it says of all tasks, in bytes.
 const ANSWER_MAX: usize = 1 << 20;
-/// Results of a last run that are no exit status: ready, running, not run yet. Source: Task Scheduler Error and Success Constants.
+/// Results of a last run that are no exit status: ready, running, not run yet. Source: Task
+/// Scheduler Error and Success Constants.
 const NO_EXITS: [&str; 3] = ["267008", "267009", "267011"];
 
-/// The name of the user's task. All users' tasks share one folder.
-pub(crate) fn name(uid: u32) -> String {
-    format!("clawkeep.watch.{uid}")
+/// The name of the task of the user with the security identifier `sid`. All users' tasks share one
+/// folder.
+pub(crate) fn name(sid: &str) -> String {
+    format!("clawkeep.watch.{sid}")
 }
 
-/// Why there can be no task.
-pub(crate) fn objection(job: &Job) -> Option<String> {
+/// Why there can be no task. `log` is where the program writes its messages.
+pub(crate) fn objection(job: &Job, log: &Path) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
         Err(word) => return Some(super::not_text("a task", word)),
     };
-    texts.push(&job.program);
+    let log = log.to_string_lossy();
+    texts.extend([job.program.as_str(), &log]);
     if texts.iter().any(|text| text.contains(char::is_control)) {
         return Some(
             "a task has no control characters, and a path that is handed on does".to_owned(),
@@ -48,8 +52,8 @@ pub(crate) fn objection(job: &Job) -> Option<String> {
     })
 }
 
-/// The task of the user with the security identifier `sid`: at logon, and again every few minutes where no instance runs. A pass that
-/// is due while the machine sleeps is made up for.
+/// The task of the user with the security identifier `sid`: at logon, and again every few minutes
+/// where no instance runs. A pass that is due while the machine sleeps runs when it wakes.
 pub(crate) fn xml(job: &Job, sid: &str, log: &Path) -> String {
     let text = |text: &str| html! { (text) }.into_string();
     let limit = match job.pace {
@@ -113,7 +117,8 @@ pub(crate) fn xml(job: &Job, sid: &str, log: &Path) -> String {
     )
 }
 
-/// What the program is called with: `monitor run-hidden` runs it without a window and hands on variables, which a task has no place for.
+/// What the program is called with: `monitor run-hidden` runs it without a window and hands on
+/// variables, which a task has no place for.
 fn arguments(job: &Job, log: &Path) -> String {
     let words = ["monitor", "run-hidden", "--log"].map(str::to_owned);
     let log = [log.to_string_lossy().into_owned()];
@@ -187,11 +192,11 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// `system_root` is the directory of Windows.
-    pub(crate) fn new(system_root: Option<&Path>, uid: u32) -> Self {
+    /// That of the user with the security identifier `sid`.
+    pub(crate) fn new(sid: &str) -> Self {
         Self {
-            program: system_program("schtasks.exe", system_root),
-            task: name(uid),
+            program: system_program("schtasks.exe"),
+            task: name(sid),
         }
     }
 
@@ -202,7 +207,7 @@ impl Scheduler {
 
     /// The command that registers the task from its file, for a person to type.
     pub(crate) fn create_by_hand(&self, file: &Path) -> String {
-        let file = quoted(&file.to_string_lossy());
+        let file = shell_quoted_path(file);
         format!("schtasks /Create /TN {} /XML {file} /F", self.task)
     }
 
@@ -221,19 +226,52 @@ impl Scheduler {
 
     /// Ends and removes the task. That there is none is no failure.
     pub(crate) fn delete(&self) -> Result<(), String> {
-        if self.state().is_none() {
-            return Ok(());
+        match self.state()? {
+            Some(_) => self.delete_registered(),
+            None => Ok(()),
         }
-        // The program notices, and ends after a refresh that is under way. One that does not run is an error.
-        let _ = self.order("/End", &[]);
+    }
+
+    /// Ends and removes the task; fails where there is none. The program may still run: it ends
+    /// after a refresh that is under way.
+    pub(crate) fn delete_registered(&self) -> Result<(), String> {
+        let _ = self.order("/End", &[]); // one that does not run is an error
         self.order("/Delete", &["/F".as_ref()])
     }
 
-    /// The state of the task, if it is registered.
-    pub(crate) fn state(&self) -> Option<State> {
-        let words = ["/V", "/FO", "CSV", "/NH"].map(OsStr::new);
-        let answer = output_within(self.command("/Query", &words), ANSWER_MAX, PATIENCE).ok()?;
-        answer.status.success().then(|| state_in(&answer.bytes))?
+    /// The state of the task; `None` where it is not registered.
+    ///
+    /// # Errors
+    /// When schtasks does not answer, or its answer does not tell.
+    pub(crate) fn state(&self) -> Result<Option<State>, String> {
+        const QUERY: &str = "/Query";
+        let rows = ["/FO", "CSV", "/NH"].map(OsStr::new);
+        let mut of_task = self.command(QUERY, &rows);
+        of_task.arg("/V");
+        let answer = output_within(of_task, ANSWER_MAX, PATIENCE);
+        let answer = answer.map_err(|fault| self.not_run(QUERY, fault))?;
+        if answer.status.success() {
+            let state = state_in(&answer.bytes);
+            let unknown = || format!("schtasks {QUERY} says nothing of {}", self.task);
+            return state.map(Some).ok_or_else(unknown);
+        }
+        // It fails in the same way where the task is absent and where it may not be read. The list
+        // of all tasks shows which.
+        let mut of_all = Command::new(&self.program);
+        of_all.arg(QUERY).args(rows);
+        let answer = all_output_within(of_all, ANSWER_MAX, PATIENCE);
+        let answer = answer.map_err(|fault| self.not_run(QUERY, fault))?;
+        let listed = String::from_utf8_lossy(&answer.bytes);
+        if !answer.status.success() {
+            return Err(format!("schtasks {QUERY} failed: {}", listed.trim()));
+        }
+        match listed.contains(&format!("\\{}\"", self.task)) {
+            true => Err(format!(
+                "the task {} is registered, and cannot be read",
+                self.task
+            )),
+            false => Ok(None),
+        }
     }
 
     fn order(&self, what: &str, more: &[&OsStr]) -> Result<(), String> {
@@ -243,10 +281,16 @@ impl Scheduler {
                 "schtasks {what} failed: {}",
                 String::from_utf8_lossy(&answer.bytes).trim()
             )),
-            Err(RunFault::NotRun(std::io::ErrorKind::NotFound)) => {
-                Err(format!("there is no {}", self.program.display()))
+            Err(fault) => Err(self.not_run(what, fault)),
+        }
+    }
+
+    fn not_run(&self, what: &str, fault: RunFault) -> String {
+        match fault {
+            RunFault::NotRun(std::io::ErrorKind::NotFound) => {
+                format!("there is no {}", shown_path(&self.program))
             }
-            Err(fault) => Err(format!("schtasks {what}: {fault}")),
+            fault => format!("schtasks {what}: {fault}"),
         }
     }
 
@@ -257,7 +301,8 @@ impl Scheduler {
     }
 }
 
-/// What the rows of a query say, of which there is one for each trigger. Columns have fixed places, and names in the system's language.
+/// What the rows of a query say, of which there is one for each trigger. Columns have fixed places,
+/// and names in the system's language.
 fn state_in(rows: &[u8]) -> Option<State> {
     const STATUS: usize = 3;
     const LAST_RESULT: usize = 6;
@@ -310,5 +355,67 @@ mod tests {
         let rows = b"\"PC\",\"t\",\"N/A\",\"Running\",\"I\",\"d\",\"267009\"\r\n";
         assert_eq!(state_in(rows).unwrap().last_exit, None);
         assert_eq!(state_in(b""), None);
+    }
+
+    #[test]
+    fn the_file_is_quoted_for_a_shell_in_the_command_by_hand() {
+        let command = Scheduler::new("S-1-5").create_by_hand(Path::new("/R&D/x.xml"));
+        let file = if cfg!(windows) {
+            "\"/R&D/x.xml\""
+        } else {
+            "'/R&D/x.xml'"
+        };
+        assert_eq!(
+            command,
+            format!("schtasks /Create /TN clawkeep.watch.S-1-5 /XML {file} /F")
+        );
+    }
+
+    /// A stand-in for schtasks.exe: what it does when it is asked of the task, and of all tasks.
+    #[cfg(unix)]
+    fn scheduler(dir: &Path, of_task: &str, of_all: &str) -> Scheduler {
+        use std::os::unix::fs::PermissionsExt as _;
+        let program = dir.join("schtasks.exe");
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >> {}/calls\ncase \"$*\" in */TN*) {of_task};; *) {of_all};; esac\n",
+            dir.display()
+        );
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Scheduler {
+            program,
+            ..Scheduler::new("S-1-5-21-7")
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_a_task_that_is_not_listed_is_absent() {
+        const OTHER: &str = r#"printf '%s\n' '"\clawkeep.watch.S-1-5-21-70","N/A","Ready"'"#;
+        const OWN: &str = r#"printf '%s\n' '"\clawkeep.watch.S-1-5-21-7","N/A","Ready"'"#;
+        const ROW: &str = r#"printf '%s\n' '"PC","\t","N/A","Ready","I","d","0"'"#;
+        for (of_task, of_all, want) in [
+            (ROW, "exit 1", Ok(true)),
+            ("exit 1", OTHER, Ok(false)),
+            ("exit 1", OWN, Err("is registered, and cannot be read")),
+            ("exit 1", "echo denied >&2; exit 1", Err("failed: denied")),
+            ("echo", OTHER, Err("says nothing of clawkeep.watch")),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let scheduler = scheduler(dir.path(), of_task, of_all);
+            let state = scheduler.state();
+            match (&state, want) {
+                (Ok(state), Ok(is_there)) => assert_eq!(state.is_some(), is_there, "{of_task}"),
+                (Err(why), Err(part)) => assert!(why.contains(part), "{why}"),
+                _ => panic!("{of_task}; {of_all}: {state:?}"),
+            }
+            let is_deleted = scheduler.delete().is_ok();
+            assert_eq!(is_deleted, want.is_ok(), "{of_task}; {of_all}");
+            let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+            let is_removed = calls.contains("/Delete /TN clawkeep.watch.S-1-5-21-7 /F");
+            assert_eq!(is_removed, want == Ok(true), "{calls}");
+        }
+        let why = Scheduler::new("S").delete().unwrap_err();
+        assert!(why.starts_with("there is no "), "{why}");
     }
 }

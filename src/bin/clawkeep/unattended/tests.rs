@@ -52,11 +52,14 @@ fn what_a_file_cannot_hold_is_objected_to() {
         "a line break in an option"
     );
     assert!(launchd::objection(&job("/plain/clawkeep")).is_some());
-    assert!(task::objection(&windows_job()).is_none());
+    let log = Path::new(r"C:\log");
+    assert!(task::objection(&windows_job(), log).is_none());
+    let replaced = Path::new(r"C:\50%\log");
+    assert!(task::objection(&windows_job(), replaced).is_some());
     for vault in [r"C:\%USERNAME%\v.db", r"C:\$(Arg0)\v.db", "C:\\a\nb"] {
         let mut job = windows_job();
         job.global.push(vault.into());
-        assert!(task::objection(&job).is_some(), "{vault}");
+        assert!(task::objection(&job, log).is_some(), "{vault}");
     }
 }
 

@@ -94,7 +94,8 @@ impl Service {
     }
 }
 
-/// Turns signals into wakes: to end, or to read the settings anew. A second one that asks to end ends it at once.
+/// Turns signals into wakes: to end, or to read the settings anew. A second one that asks to end,
+/// [`AGAIN`] or more after the first, ends it at once.
 #[cfg(unix)]
 pub(crate) fn listen(
     wake: Sender<Wake>,
@@ -115,7 +116,8 @@ pub(crate) fn listen(
                 continue;
             }
             asked.store(true, Ordering::SeqCst);
-            // A user who asks again does not want to wait for a provider. The same request may come twice: to a process and its group.
+            // A user who asks again does not want to wait for a provider. The same request may come
+            // twice: to a process and its group.
             if first.get_or_insert_with(Instant::now).elapsed() >= AGAIN {
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
@@ -129,14 +131,16 @@ pub(crate) fn listen(
 pub(crate) fn end_with_stdin(wake: Sender<Wake>, ending: &Ending) -> std::io::Result<()> {
     let asked = Arc::clone(&ending.0);
     let serve = move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()); // a failure ends it, too
+        // A failure ends it, too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         asked.store(true, Ordering::SeqCst);
         let _ = wake.send(Wake::End); // nobody listens where the watch has ended
     };
     clawkeep::platform::start_thread("stdin", serve).map(drop)
 }
 
-/// Turns console events into wakes that end the watch. A second event ends it at once.
+/// Turns console events into wakes that end the watch. A second event, [`AGAIN`] or more after the
+/// first, ends it at once.
 #[cfg(windows)]
 pub(crate) fn listen(
     wake: Sender<Wake>,
