@@ -44,7 +44,7 @@ pub struct Vault {
     pub(super) epoch: Epoch,
     pub(super) read_only: Option<ReadOnlyReason>,
     /// See [`ReadConnection::snapshot`].
-    pub(super) _snapshot: Option<Connection>,
+    pub(super) _snapshot: Option<Box<Connection>>,
 }
 
 impl Vault {

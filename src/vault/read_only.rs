@@ -198,7 +198,7 @@ fn connect_beside_writers(path: &Path, patience: Duration) -> Result<ReadConnect
     let conn = connect_by(path, "readonly_shm=1", patience)?;
     Ok(ReadConnection {
         conn,
-        snapshot: Some(snapshot),
+        snapshot: Some(Box::new(snapshot)),
     })
 }
 
@@ -206,7 +206,7 @@ fn connect_beside_writers(path: &Path, patience: Duration) -> Result<ReadConnect
 pub(super) struct ReadConnection {
     pub(super) conn: Connection,
     /// What keeps the log from beginning anew while the other is in use.
-    pub(super) snapshot: Option<Connection>,
+    pub(super) snapshot: Option<Box<Connection>>,
 }
 
 impl From<Connection> for ReadConnection {
