@@ -14,6 +14,7 @@
 #   cargo test --test it -- --ignored every_step            killed at each system call; needs strace
 #   fuzz/run.sh 300                                         each fuzz target for five minutes
 #   tests/ports.sh check                                    compiles for Windows, macOS, FreeBSD, musl, arm64
+#   tests/ports.sh wine                                     runs the tests of Windows under Wine
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
