@@ -188,7 +188,7 @@ pub(super) fn connect_to_read(
     }
 }
 
-/// Opens a database by the index of its log, which others write. Whoever cannot write the index cannot set a read mark in
+/// Opens a database by the index of its log, which others write. A reader that cannot write it cannot set a read mark in
 /// it either, and needs one that another reader has set: after the log began anew there is none. So a second connection
 /// keeps a snapshot, and with it its mark. Source: SQLite, wal.c, `walTryBeginRead`.
 fn connect_beside_writers(path: &Path, patience: Duration) -> Result<ReadConnection, VaultError> {

@@ -133,3 +133,19 @@ fn no_address_of_a_bus_starts_a_program() {
         assert!(!marker.exists());
     }
 }
+
+#[test]
+fn a_misspelt_value_does_not_leave_the_keychain_in_use() {
+    let home = Home::new();
+    let run = |value: &str| -> Run {
+        let mut command = home.command(&["init"]);
+        command.env("CLAWKEEP_KEYCHAIN", value);
+        command.output().unwrap().into()
+    };
+    let refused = run("Off").exits(64);
+    let why = "CLAWKEEP_KEYCHAIN is off, or not set";
+    assert!(refused.stderr.contains(why), "{refused:?}");
+    assert!(!home.at(".clawdbot/vault.db").exists());
+    let made = run("off").exits(0);
+    assert!(made.stderr.contains("key file"), "{made:?}");
+}

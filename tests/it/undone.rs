@@ -326,8 +326,7 @@ fn a_command_or_an_export_writes_over_a_file_that_is_left() {
     }
 }
 
-/// Two agents whose stores are one file: what one of them is told to do is no old copy to the
-/// other.
+/// Two agents whose stores are one file: a command for one of them is no old copy to the other.
 #[cfg(unix)]
 #[test]
 fn agents_that_share_a_store_do_not_undo_each_other() {

@@ -96,6 +96,7 @@ impl Context {
             colour: global.color,
         };
         let own = install_trust(&env, &layout)?;
+        check_keychain_variable(&env)?;
         if !is_called_as_gateway() {
             for (name, path) in layout.ignored_variables(&env) {
                 ui.note(&format!(
@@ -527,6 +528,18 @@ fn environment() -> Env {
 /// The keychain. A person who sees what this program prints can answer a dialog.
 fn keychain(env: &Env) -> SystemKeychain {
     SystemKeychain::new(DEADLINE, keychain_bus(env)).attended(std::io::stderr().is_terminal())
+}
+
+/// A misspelt value must not leave the keychain in use.
+fn check_keychain_variable(env: &Env) -> Result<(), Failure> {
+    match env.raw(KEYCHAIN_VARIABLE) {
+        None => Ok(()),
+        Some(value) if value == "off" => Ok(()),
+        Some(_) => {
+            let what = format!("{KEYCHAIN_VARIABLE} is off, or not set");
+            Err(Failure::BadArgument(what))
+        }
+    }
 }
 
 /// How the keychain is reached: by the session bus where it needs one, and not at all where the user turned it off.

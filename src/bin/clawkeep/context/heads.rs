@@ -20,7 +20,7 @@ impl Context {
     /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was
     /// put back, or one of which the end was cut off. What a restore went on from is no such.
     pub(crate) fn check_end(&self, vault: &Vault) -> Result<(), Failure> {
-        // The head is read first: whoever commits later keeps theirs later.
+        // The head is read first: a process that commits later keeps its head later.
         let Ok(Some(kept)) = self.kept_head(vault) else {
             return Ok(());
         };
