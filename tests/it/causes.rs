@@ -611,3 +611,14 @@ fn a_watcher_without_descriptors_goes_on_says_it_once_and_recovers() {
     watch.end().exits(0);
     home.assert_sound();
 }
+
+#[test]
+fn a_directory_that_is_missing_is_named() {
+    let home = Home::new();
+    home.run(&["init", "--key", "keyfile"]).ok();
+    let run = home.run(&["backup", "create", "missing/b.db"]).exits(1);
+    let directory = "missing. Make it first, or name another.";
+    assert!(run.stderr.contains(directory), "{run:?}");
+    let run = home.run(&["backup", "verify", "b.db"]).exits(1);
+    assert!(run.stderr.contains("Name a file that is there."), "{run:?}");
+}

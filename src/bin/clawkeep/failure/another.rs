@@ -1,10 +1,10 @@
 //! Commands that move or change a file: suggested only for files of this user's. Else another file is to be named, with the
 //! option or variable that named this one.
 
-use clawkeep::domain::shell_shown_path;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clawkeep::domain::shell_shown_path;
 use clawkeep::platform::{Refusal, Trust};
 
 /// The options that name a file or directory.
@@ -92,6 +92,18 @@ fn name_of(
     }
     let is_it = |name: &&&str| variable(name).is_some_and(|value| leads_there(value.into()));
     VARIABLES.iter().find(is_it).map(|name| (*name).to_owned())
+}
+
+/// What to do where there is no file at `path`, or no directory for it.
+pub(super) fn name_what_is_there(path: &Path) -> String {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    match dir.filter(|dir| !dir.exists()) {
+        Some(dir) => {
+            let dir = shell_shown_path(dir);
+            format!("There is no directory {dir}. Make it first, or name another.")
+        }
+        None => "Name a file that is there.".to_owned(),
+    }
 }
 
 #[cfg(test)]

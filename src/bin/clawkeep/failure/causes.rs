@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clawkeep::platform::{Attribute, Cause, Trust};
 
-use super::another::move_away;
+use super::another::{move_away, name_what_is_there};
 
 /// As much room as this is no full disk, in bytes.
 const ROOMY: u64 = 16 << 20;
@@ -134,9 +134,7 @@ fn remedy_on_unix(cause: &Cause) -> String {
             shell_shown_path(path.parent().unwrap_or(path))
         ),
         Cause::Exists { path } => format!("Something is there. {}", move_away(path)),
-        Cause::NotFound { .. } => {
-            "Name a file that is there, in a directory that is there.".to_owned()
-        }
+        Cause::NotFound { path } => name_what_is_there(path),
         // One that a later version of the library tells apart.
         _ => "Correct what the system refuses, and run the command again.".to_owned(),
     }
@@ -264,7 +262,7 @@ mod tests {
                 Cause::Special { path: path() },
                 &["socket", "Name another file."],
             ),
-            (Cause::NotFound { path: path() }, &["a file that is there"]),
+            (Cause::NotFound { path: path() }, &["no directory /m/d"]),
             (Cause::NoMemory, &["not enough memory"]),
             (Cause::NoLocks { mount: mount() }, &["no locks"]),
         ];

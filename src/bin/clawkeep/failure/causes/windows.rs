@@ -3,7 +3,7 @@
 use clawkeep::domain::shell_shown_path;
 use clawkeep::platform::Cause;
 
-use super::super::another::move_away;
+use super::super::another::{move_away, name_what_is_there};
 
 /// What to do about a cause.
 pub(super) fn remedy_of(cause: &Cause) -> String {
@@ -53,9 +53,7 @@ pub(super) fn remedy_of(cause: &Cause) -> String {
         }
         Cause::OtherFileSystem { .. } => "Name a place on the same drive.".to_owned(),
         Cause::Exists { path } => format!("Something is there. {}", move_away(path)),
-        Cause::NotFound { .. } => {
-            "Name a file that is there, in a directory that is there.".to_owned()
-        }
+        Cause::NotFound { path } => name_what_is_there(path),
         // Windows reports none of the others.
         _ => "Correct what the system refuses, and run the command again.".to_owned(),
     }
