@@ -25,6 +25,7 @@ mod borrowed;
 mod completions;
 #[cfg(windows)]
 mod console_events;
+mod cycles;
 mod damaged_files;
 mod damaged_vault;
 mod doctor;
