@@ -15,9 +15,9 @@ use super::listing::Part;
 use super::profiles::Plain;
 use super::proof::{AgentProof, Altered, Proof, Scope};
 use super::seal_json::open_json;
-use super::sections::{Frame, frame_of};
+use super::sections::{self, Frame, frame_of};
 use super::superseded::{self, Superseded};
-use super::{UnlockedVault, sections};
+use super::unlock::UnlockedVault;
 use crate::domain::{AgentName, Borrowed, Endpoint, Owner, StoreDoc, VaultId, normalize_provider};
 
 /// What an agent has in the vault.

@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
+use super::agents::AgentState;
 use super::error::{Context, VaultError};
+use super::file::Vault;
 use super::grants::{Grant, GrantState, all_grants};
 use super::listing::Part;
 use super::profiles::ChangeNote;
 use super::proof::Altered;
 use super::sections::{Frame, frame_of};
-use super::{AgentState, Tx, UnlockedVault, Vault, events, terms};
+use super::tx::Tx;
+use super::unlock::UnlockedVault;
+use super::{events, terms};
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
     AgentName, Borrowed, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,

@@ -14,7 +14,8 @@ use super::error::{Context, VaultError};
 use super::keys::Keys;
 use super::listing::{self, Entries, Entry, Listing, Part, ROOT, VAULT};
 use super::proof::{AgentProof, Altered, Proof, Scope};
-use super::{Tx, events, terms};
+use super::tx::Tx;
+use super::{events, terms};
 use crate::domain::VaultId;
 
 /// What of the rows is believed when a transaction begins.

@@ -7,10 +7,13 @@ use rusqlite::{OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
+use super::file::Vault;
 use super::keys::Keys;
 use super::listing::Part;
 use super::proof::{Proof, Scope};
-use super::{Tx, UnlockedVault, Vault, terms};
+use super::terms;
+use super::tx::Tx;
+use super::unlock::UnlockedVault;
 use crate::crypto::{Aad, constant_time_eq};
 use crate::domain::{self, AgentName, UnixMs, VaultId, path_of_text};
 

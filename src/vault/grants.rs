@@ -9,7 +9,9 @@ use super::error::{Context, VaultError};
 use super::listing::Part;
 use super::proof::{Proof, Scope};
 use super::seal_json::{open_json, seal_json};
-use super::{Tx, UnlockedVault, terms};
+use super::terms;
+use super::tx::Tx;
+use super::unlock::UnlockedVault;
 use crate::crypto::Aad;
 use crate::domain::{
     AgentName, Credential, Endpoint, Fingerprint, Generation, Owner, ProfileId, SecretJson,

@@ -1,7 +1,7 @@
 //! What the vault holds, as far as its plain columns tell: without a key.
 
-use super::Vault;
 use super::error::{Context, VaultError};
+use super::file::Vault;
 use crate::domain::{CredentialType, Expiry, Owner, UnixMs};
 
 /// A stored credential, without anything that is sealed.

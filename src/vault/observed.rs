@@ -7,7 +7,9 @@ use serde_json::json;
 use super::error::{Context, VaultError};
 use super::listing::Part;
 use super::proof::{Proof, Scope};
-use super::{Tx, UnlockedVault, terms};
+use super::terms;
+use super::tx::Tx;
+use super::unlock::UnlockedVault;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::domain::{AgentName, Credential, ProfileId, UnixMs, normalize_provider};
 

@@ -10,7 +10,8 @@ use super::grants::GrantState;
 use super::listing::Part;
 use super::proof::Scope;
 use super::seal_json::{open_json, seal_json};
-use super::{Tx, events, terms};
+use super::tx::Tx;
+use super::{events, terms};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::crypto::Aad;
 use crate::domain::{

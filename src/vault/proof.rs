@@ -12,7 +12,8 @@ use super::error::{Context, VaultError};
 use super::file::data_version;
 use super::keys::Keys;
 use super::listing::{self, Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
-use super::{UnlockedVault, events, key_slots, terms};
+use super::unlock::UnlockedVault;
+use super::{events, key_slots, terms};
 use crate::domain::{AgentName, VaultId};
 
 /// Whose rows: the vault's own, or an agent's, with its number in `terms`.

@@ -1,6 +1,7 @@
 //! For tests: events that cannot be recorded, and everything that must then be as it was.
 
-use super::{UnlockedVault, events};
+use super::events;
+use super::unlock::UnlockedVault;
 
 impl UnlockedVault {
     /// Makes the event that is recorded after so many more fail, on this connection.

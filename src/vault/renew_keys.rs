@@ -10,9 +10,9 @@ use super::file::lock;
 use super::find_key::{from_file, from_files, renewed};
 use super::keep_key::{Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file};
 use super::key_changes::{AddedKey, LogState};
+use super::key_slots;
 use super::rotate::Renewal;
-use super::unlock::KeySources;
-use super::{UnlockedVault, key_slots};
+use super::unlock::{KeySources, UnlockedVault};
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{

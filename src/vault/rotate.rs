@@ -7,13 +7,13 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::cells;
 use super::error::{Context, VaultError};
 use super::key_changes::{AddedKey, LogState, empty_log};
 use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 use super::renew_keys::Prepared;
-use super::unlock::{KeySources, OpenedBy};
-use super::{Tx, UnlockedVault, events, key_slots};
+use super::tx::Tx;
+use super::unlock::{KeySources, OpenedBy, UnlockedVault};
+use super::{cells, events, key_slots};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,

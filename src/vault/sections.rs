@@ -8,7 +8,8 @@ use super::error::{Context, VaultError};
 use super::listing::Part;
 use super::proof::Scope;
 use super::seal_json::{open_json, seal_json};
-use super::{Tx, terms};
+use super::terms;
+use super::tx::Tx;
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Section, StoreDoc, VaultId};
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 
-use super::Vault;
 use super::error::{Context, VaultError};
 use super::events::{Action, Labels};
+use super::file::Vault;
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
 use super::runs::Run;
 use super::series::{self, Selection, Series};

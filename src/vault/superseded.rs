@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Tx;
 use super::error::VaultError;
+use super::tx::Tx;
 use crate::domain::{AgentName, UnixMs};
 
 /// Earlier contents kept for one agent, the newest.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::Vault;
 use super::error::{Context, VaultError};
 use super::events::{COLUMNS, Labels};
+use super::file::Vault;
 use super::runs::{self, Run};
 use super::series::{self, Series};
 use super::summary::{event, happened_at, newest_change, whose};

@@ -260,7 +260,7 @@ impl Tx<'_> {
         }
     }
 
-    /// A number that is another one once another connection has committed. See [`super::Vault::data_version`].
+    /// A number that is another one once another connection has committed. See [`super::file::Vault::data_version`].
     pub(crate) fn data_version(&self) -> Result<i64, VaultError> {
         data_version(&self.tx).at(self.path, "read")
     }

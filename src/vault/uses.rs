@@ -4,9 +4,12 @@ use rusqlite::{Connection, params};
 use serde_json::json;
 
 use super::error::{Context, VaultError};
+use super::file::Vault;
 use super::listing::Part;
 use super::proof::{Proof, Scope};
-use super::{Tx, UnlockedVault, Vault, terms};
+use super::terms;
+use super::tx::Tx;
+use super::unlock::UnlockedVault;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{AgentName, Credential, ProfileId, ProviderId, UnixMs, normalize_provider};
 

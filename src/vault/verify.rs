@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::{Context, VaultError};
-use super::events::Labels;
+use super::events::{self, Labels};
+use super::file::Vault;
 use super::history::through_sql;
 use super::series::{self, Series};
-use super::{UnlockedVault, Vault, events};
+use super::unlock::UnlockedVault;
 use crate::audit::{ChainFault, ChainKeys, ChainVerifier, Checkpoint, EventKind, Head, Verified};
 use crate::domain::{Seq, UnixMs, VaultId};
 

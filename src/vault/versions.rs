@@ -5,7 +5,8 @@ use super::listing::Part;
 use super::profiles::{Plain, VERSION_AGE_MS};
 use super::proof::Proof;
 use super::seal_json::open_json;
-use super::{UnlockedVault, terms};
+use super::terms;
+use super::unlock::UnlockedVault;
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
 
 /// A version that is kept.
