@@ -9,9 +9,6 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{BackupError, Context, VaultError};
-use super::file::{BUSY_TIMEOUT, Vault, lock};
-use super::journal::set_mode;
-use super::read_only::ReadOnlyReason;
 use super::unlock::{KeySources, UnlockedVault, Upgrade};
 use super::{cells, events};
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
@@ -21,6 +18,9 @@ use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, remove_if_present, sync_dir, sync_file,
     sync_file_data,
 };
+use crate::vault::file::journal::set_mode;
+use crate::vault::file::read_only::ReadOnlyReason;
+use crate::vault::file::vault::{BUSY_TIMEOUT, Vault, lock};
 
 /// Every page in one step: a copy in small steps begins again whenever somebody writes. Source: SQLite, `sqlite3_backup_step`.
 const ALL_PAGES: i32 = -1;

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::agents::AgentState;
 use super::error::{Context, VaultError};
-use super::file::Vault;
 use super::grants::{Grant, GrantState, all_grants};
 use super::listing::Part;
 use super::profiles::ChangeNote;
@@ -20,6 +19,7 @@ use crate::audit::{EventKind, Origin};
 use crate::domain::{
     AgentName, Borrowed, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,
 };
+use crate::vault::file::vault::Vault;
 
 /// What was taken over, and what is not known any more.
 #[derive(Debug, Default)]

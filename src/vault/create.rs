@@ -8,12 +8,11 @@ use zeroize::Zeroizing;
 
 use super::changed_rows::Listed;
 use super::error::{Context, KeyProblem, VaultError};
-use super::file::{APPLICATION_ID, Vault, connect, lock, make_dir_for};
-use super::journal::set_journal;
+use super::file::schema;
 use super::keep_key::{Kept, NewKey, keep, keep_in_keychain};
+use super::key_slots;
 use super::keys::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
-use super::{key_slots, schema};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, FingerprintKey, RecoveryCode, SlotKind, SlotRecord, WrappedKeys,
@@ -23,6 +22,8 @@ use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
     Actor, Clock, RemoveOutcome, create_private_file, exists, remove_if_present, rename_durably,
 };
+use crate::vault::file::journal::set_journal;
+use crate::vault::file::vault::{APPLICATION_ID, Vault, connect, lock, make_dir_for};
 
 /// Where a new vault's key goes.
 #[derive(Clone, Debug)]

@@ -7,7 +7,6 @@ use rusqlite::{OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
-use super::file::Vault;
 use super::keys::Keys;
 use super::listing::Part;
 use super::proof::{Proof, Scope};
@@ -16,6 +15,7 @@ use super::tx::Tx;
 use super::unlock::UnlockedVault;
 use crate::crypto::{Aad, constant_time_eq};
 use crate::domain::{self, AgentName, UnixMs, VaultId, path_of_text};
+use crate::vault::file::vault::Vault;
 
 /// Whether a store file is kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

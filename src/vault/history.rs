@@ -7,10 +7,10 @@ use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
 use super::events::{self, COLUMNS, Labels};
-use super::file::Vault;
 use super::runs::{self, Run};
 use super::series::{self, Selection, Series};
 use crate::audit::{Direction, Event, Filter};
+use crate::vault::file::vault::Vault;
 
 /// Events fetched at a time: bounds memory, whatever the record's length.
 const PAGE: u64 = 512;

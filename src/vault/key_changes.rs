@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
-use super::file::lock;
 use super::keep_key::{self, Kept, NewKey};
 use super::key_slots;
 use super::listing::Part;
@@ -17,6 +16,7 @@ use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{RecoveryCode, SlotKind, SlotRecord, WrappedKeys};
 use crate::domain::KeyId;
 use crate::platform::{Actor, Clock};
+use crate::vault::file::vault::lock;
 
 /// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
 const EMPTYING_MAX: Duration = Duration::from_secs(5);

@@ -13,14 +13,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::backup::{beside, copy, parent, remove_copy};
 use super::error::{Context, VaultError};
 use super::events;
-use super::file::{
-    APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, make_dir_for,
-    trusted_path,
-};
 use super::grants::GrantState;
-use super::journal::set_journal;
 use super::key_changes::empty_log;
-use super::read_only::ReadOnlyReason;
 use super::restore::free_name;
 use super::unlock::UnlockedVault;
 use crate::audit::Head;
@@ -28,6 +22,12 @@ use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
     FileError, create_private_dir, exists, open_regular, persist, remove_empty_dir,
     remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
+};
+use crate::vault::file::journal::set_journal;
+use crate::vault::file::read_only::ReadOnlyReason;
+use crate::vault::file::vault::{
+    APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, make_dir_for,
+    trusted_path,
 };
 
 /// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.

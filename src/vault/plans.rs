@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{events, grants, history, observed, runs, schema, series, summary, timeline};
+use super::file::schema;
+use super::{events, grants, history, observed, runs, series, summary, timeline};
 
 /// The statements that ask the record something, each with what its plan must name.
 fn queries() -> Vec<(String, &'static str)> {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
-use super::file::data_version;
 use super::keys::Keys;
 use super::listing::{self, Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
 use super::unlock::UnlockedVault;
 use super::{events, key_slots, terms};
 use crate::domain::{AgentName, VaultId};
+use crate::vault::file::vault::data_version;
 
 /// Whose rows: the vault's own, or an agent's, with its number in `terms`.
 #[derive(Clone, Copy, Debug)]

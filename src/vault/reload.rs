@@ -1,13 +1,13 @@
 //! Going on where another process has replaced the data key: the slot's own key opens the new one too.
 
 use super::error::{Context, VaultError};
-use super::file::{Vault, identity};
 use super::key_slots;
 use super::keys::Keys;
 use super::unlock::{OpenedBy, UnlockedVault};
 use crate::crypto::Epoch;
 use crate::domain::VaultId;
 use crate::platform::Resident;
+use crate::vault::file::vault::{Vault, identity};
 
 /// A process's keys, or those that another one has put in their place.
 pub(super) enum KeysNow<'v> {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::error::{KeyProblem, VaultError};
-use super::file::lock;
 use super::find_key::{from_file, from_files, renewed};
 use super::keep_key::{Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file};
 use super::key_changes::{AddedKey, LogState};
@@ -19,6 +18,7 @@ use crate::platform::{
     FileError, QueueLock, check_replaceable, exists, is_mounted_secret, remove_if_present,
     rename_durably, sync_dir,
 };
+use crate::vault::file::vault::lock;
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
 pub(super) struct Renewed {

@@ -11,21 +11,22 @@ use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
 use super::carry::{Carried, Known, Replaced, carry_over};
 use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
-use super::file::{
-    Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
-};
-use super::journal::{connect_alone, set_journal};
+use super::events;
+use super::file::schema;
 use super::key_changes::{LogState, empty_log};
 use super::listing::Part;
 use super::proof::Altered;
 use super::rotate::AfterRestore;
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
-use super::{events, schema};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, is_same_file, open_regular,
     remove_if_present, rename_durably, resolve_link, sync_dir, sync_file,
+};
+use crate::vault::file::journal::{connect_alone, set_journal};
+use crate::vault::file::vault::{
+    Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
 };
 
 /// What the name of a vault that was replaced ends in, before the time.

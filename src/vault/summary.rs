@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::error::{Context, VaultError};
 use super::events::{Action, Labels};
-use super::file::Vault;
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
 use super::runs::Run;
 use super::series::{self, Selection, Series};
@@ -19,6 +18,7 @@ use crate::audit::{
     Uses, Whose,
 };
 use crate::domain::UnixMs;
+use crate::vault::file::vault::Vault;
 
 /// How many events of a series there are in a run, the first and the last.
 pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";

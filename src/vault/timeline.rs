@@ -6,12 +6,12 @@ use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
 use super::events::{COLUMNS, Labels};
-use super::file::Vault;
 use super::runs::{self, Run};
 use super::series::{self, Series};
 use super::summary::{event, happened_at, newest_change, whose};
 use crate::audit::{Event, EventKind, Filter, KindFilter, Lane, Origin, Timeline};
 use crate::domain::UnixMs;
+use crate::vault::file::vault::Vault;
 
 /// The events of a series in a run.
 pub(super) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";

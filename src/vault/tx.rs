@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use super::changed_rows::{ChangedRows, Listed};
 use super::error::{Context, VaultError};
-use super::file::data_version;
 use super::keys::Keys;
 use super::listing::Part;
 use super::proof::Scope;
@@ -20,6 +19,7 @@ use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
 };
 use crate::platform::{Actor, Clock, Resident};
+use crate::vault::file::vault::data_version;
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
 #[derive(Debug)]
@@ -260,7 +260,7 @@ impl Tx<'_> {
         }
     }
 
-    /// A number that is another one once another connection has committed. See [`super::file::Vault::data_version`].
+    /// A number that is another one once another connection has committed. See [`crate::vault::file::vault::Vault::data_version`].
     pub(crate) fn data_version(&self) -> Result<i64, VaultError> {
         data_version(&self.tx).at(self.path, "read")
     }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::error::{Context, KeyProblem, VaultError};
-use super::file::{Vault, identity};
 use super::find_key::{from_files, from_keychain, from_secret};
 use super::key_slots;
 use super::keys::Keys;
@@ -15,6 +14,7 @@ use super::restore::KeptHead;
 use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
 use crate::domain::VaultId;
 use crate::platform::{Actor, Clock, Keychain, Resident};
+use crate::vault::file::vault::{Vault, identity};
 
 /// How often it is looked again because another process renewed the slots' keys meanwhile.
 const ROUNDS_MAX: usize = 5;

@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 
 use super::changed_rows::Listed;
 use super::error::{Context, VaultError};
-use super::file::has_abandoned;
 use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 use super::listing::{self, Digest, Entry, Part, ROOT, VAULT};
 use super::profiles::Plain;
@@ -26,6 +25,7 @@ use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::crypto::constant_time_eq;
 use crate::domain::{AgentName, Section, StoreDoc, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
+use crate::vault::file::vault::has_abandoned;
 
 /// What an upgrade found.
 #[derive(Default)]

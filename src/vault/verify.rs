@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::error::{Context, VaultError};
 use super::events::{self, Labels};
-use super::file::Vault;
 use super::history::through_sql;
 use super::series::{self, Series};
 use super::unlock::UnlockedVault;
 use crate::audit::{ChainFault, ChainKeys, ChainVerifier, Checkpoint, EventKind, Head, Verified};
 use crate::domain::{Seq, UnixMs, VaultId};
+use crate::vault::file::vault::Vault;
 
 /// How many series are known to be listed before they are forgotten: bounds memory.
 const SERIES_MAX: usize = 65_536;

@@ -5,12 +5,12 @@ use std::path::Path;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use super::error::{Context, VaultError, sqlite_in, storage};
+use crate::vault::error::{Context, VaultError, sqlite_in, storage};
 
 refinery::embed_migrations!("migrations");
 
 /// The newest schema this program knows.
-pub(super) const VERSION: i32 = 4;
+pub(in crate::vault) const VERSION: i32 = 4;
 
 /// SHA-256 over `sqlite_schema` of a vault at each version from 1 to [`VERSION`], in hexadecimal, without refinery's own table,
 /// whose definition is that crate's to change. A test makes vaults and compares.
@@ -25,7 +25,7 @@ const DIGESTS: [&str; 4] = [
 ///
 /// # Errors
 /// When a migration fails; each runs in one transaction with its mark, so a killed one is run again.
-pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
+pub(in crate::vault) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
     let run = migrations::runner().set_grouped(true).run(conn);
     run.map(|_| ()).map_err(|error| {
         let path = path.to_owned();
@@ -44,7 +44,7 @@ fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The schema's version; `None` when no migration has run.
-pub(super) fn version(conn: &Connection, path: &Path) -> Result<Option<i32>, VaultError> {
+pub(in crate::vault) fn version(conn: &Connection, path: &Path) -> Result<Option<i32>, VaultError> {
     let marked: i64 = conn
         .query_row(
             "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'",
@@ -67,12 +67,12 @@ pub(super) fn version(conn: &Connection, path: &Path) -> Result<Option<i32>, Vau
 ///
 /// # Errors
 /// [`VaultError::Damaged`] when anything differs: a planted trigger could swallow events in silence.
-pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(in crate::vault) fn check(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     check_version(conn, path, VERSION)
 }
 
 /// [`check`] for a vault of an earlier version.
-pub(super) fn check_version(
+pub(in crate::vault) fn check_version(
     conn: &Connection,
     path: &Path,
     version: i32,

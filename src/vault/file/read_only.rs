@@ -7,12 +7,12 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::backup::{beside, parent};
-use super::error::{Context, VaultError};
-use super::file::refused_storage;
 use super::image;
+use super::vault::refused_storage;
 use crate::domain::from_outside;
 use crate::platform::{Cause, FileError, SharedStorage, mount_of};
+use crate::vault::backup::{beside, parent};
+use crate::vault::error::{Context, VaultError};
 
 /// How many prepared statements a connection keeps: more than a load of an agent uses.
 const STATEMENTS: usize = 128;
@@ -83,7 +83,7 @@ impl std::error::Error for ReadOnlyReason {}
 
 impl ReadOnlyReason {
     /// The reason that an error is, if it is want of room.
-    pub(super) fn of_error(error: &VaultError) -> Option<Self> {
+    pub(in crate::vault) fn of_error(error: &VaultError) -> Option<Self> {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         let FileError::Io { path, source, .. } = error.system_error()? else {
             return None;
@@ -98,7 +98,7 @@ impl ReadOnlyReason {
 
 /// Who may write a file while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Writers {
+pub(in crate::vault) enum Writers {
     /// Nobody, as far as the answer goes: without a log the file alone is read, and no lock is
     /// taken.
     Nobody,
@@ -108,7 +108,7 @@ pub(super) enum Writers {
 
 impl Writers {
     /// Whether a read-only vault at `path` can still be written by somebody.
-    pub(super) fn of(path: &Path) -> Self {
+    pub(in crate::vault) fn of(path: &Path) -> Self {
         match mount_of(path).is_some_and(|mount| mount.is_immutable) {
             true => Self::Nobody,
             false => Self::Possible,
@@ -120,7 +120,7 @@ impl Writers {
 ///
 /// # Errors
 /// When it cannot be read either.
-pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultError> {
+pub(in crate::vault) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultError> {
     if let Some(storage) = refused_storage(parent(path)) {
         return Ok(Some(ReadOnlyReason::SharedStorage(Box::new(storage))));
     }
@@ -161,7 +161,7 @@ pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultErr
 /// SQLite reads a log where its index is beside it, also one that a killed process left. Without an
 /// index there is nothing that it could lock: then the file alone is read if it has no log and
 /// nobody writes it, and else a copy in memory.
-pub(super) fn connect_to_read(
+pub(in crate::vault) fn connect_to_read(
     path: &Path,
     writers: Writers,
     patience: Duration,
@@ -203,10 +203,10 @@ fn connect_beside_writers(path: &Path, patience: Duration) -> Result<ReadConnect
 }
 
 /// A connection to a database that can only be read.
-pub(super) struct ReadConnection {
-    pub(super) conn: Connection,
+pub(in crate::vault) struct ReadConnection {
+    pub(in crate::vault) conn: Connection,
     /// What keeps the log from beginning anew while the other is in use.
-    pub(super) snapshot: Option<Box<Connection>>,
+    pub(in crate::vault) snapshot: Option<Box<Connection>>,
 }
 
 impl From<Connection> for ReadConnection {
@@ -259,14 +259,14 @@ fn read_schema(conn: &Connection, path: &Path) -> Result<(), VaultError> {
 }
 
 /// Keeps what SQLite sorts in memory: there may be no place for a temporary file.
-pub(super) fn keep_in_memory(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(in crate::vault) fn keep_in_memory(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     conn.pragma_update(None, "temp_store", "MEMORY")
         .at(path, "open")
 }
 
 /// Sets what every connection must have. This reads the schema: how the file is locked, and how
 /// long that is waited for, is set before.
-pub(super) fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(in crate::vault) fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
         .at(path, "open")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, MAIN_DB};
 
-use super::backup::beside;
-use super::error::{Context, VaultError};
 use super::read_only::{harden, keep_in_memory};
 use crate::platform::{FileError, open_regular};
+use crate::vault::backup::beside;
+use crate::vault::error::{Context, VaultError};
 
 /// What a database consists of: the file, its write-ahead log, its rollback journal.
 const PARTS: [&str; 3] = ["", "-wal", "-journal"];
@@ -44,7 +44,7 @@ const JOURNAL_STEP: usize = 200;
 /// # Errors
 /// [`VaultError::Busy`] when somebody writes it all the time until `patience` runs out; or when it
 /// cannot be read.
-pub(super) fn open(path: &Path, patience: Duration) -> Result<Connection, VaultError> {
+pub(in crate::vault) fn open(path: &Path, patience: Duration) -> Result<Connection, VaultError> {
     let deadline = Instant::now() + patience;
     let files = loop {
         let files = Files::read(path)?;

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::backup::{beside, parent};
-use super::error::{Context, VaultError};
-use super::file::{APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up};
+use super::vault::{APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up};
 use crate::platform::{Storage, exists, remove_if_present};
+use crate::vault::backup::{beside, parent};
+use crate::vault::error::{Context, VaultError};
 
 /// How long to wait before the next attempt to have the file alone. A process's number is added, in
 /// milliseconds, so that two that start at once do not meet again.
@@ -28,7 +28,7 @@ const LOG_IN_USE_MAX: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`VaultError::LogInUse`] when another process has the log open on storage that cannot hold one.
-pub(super) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError> {
+pub(in crate::vault) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError> {
     let storage = Storage::of(parent(path));
     if storage == Storage::Local {
         let conn = connect(path)?;
@@ -43,7 +43,7 @@ pub(super) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(super) fn connect_alone(path: &Path) -> Result<Connection, VaultError> {
+pub(in crate::vault) fn connect_alone(path: &Path) -> Result<Connection, VaultError> {
     match Storage::of(parent(path)) {
         Storage::Local => connect(path),
         storage => connect_without_log(path, &storage),
@@ -54,7 +54,7 @@ pub(super) fn connect_alone(path: &Path) -> Result<Connection, VaultError> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(super) fn set_journal(
+pub(in crate::vault) fn set_journal(
     conn: &Connection,
     path: &Path,
     action: &'static str,
@@ -68,7 +68,7 @@ pub(super) fn set_journal(
 
 /// Sets how changes are kept. What that writes is committed when the statement ends, after its one
 /// row: `pragma_update` does not see that fail.
-pub(super) fn set_mode(conn: &Connection, mode: &str) -> rusqlite::Result<()> {
+pub(in crate::vault) fn set_mode(conn: &Connection, mode: &str) -> rusqlite::Result<()> {
     let mut set = conn.prepare(&format!("PRAGMA journal_mode = {mode}"))?;
     let mut rows = set.query([])?;
     while rows.next()?.is_some() {}

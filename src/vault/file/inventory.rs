@@ -1,8 +1,8 @@
 //! What the vault holds, as far as its plain columns tell: without a key.
 
-use super::error::{Context, VaultError};
-use super::file::Vault;
+use super::vault::Vault;
 use crate::domain::{CredentialType, Expiry, Owner, UnixMs};
+use crate::vault::error::{Context, VaultError};
 
 /// A stored credential, without anything that is sealed.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,14 +8,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-use super::backup::parent;
-use super::error::{BackupError, Context, VaultError};
 use super::journal::connect_with_journal;
-use super::moving::or_moved_away;
 use super::read_only::{
     ReadConnection, ReadOnlyReason, Writers, connect_to_read, harden, reason_for,
 };
-use super::{image, listing, schema};
+use super::{image, schema};
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
@@ -23,11 +20,15 @@ use crate::platform::{
     Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_replaceable, check_trusted,
     create_private_dir, look_for, open_regular, resolve_link,
 };
+use crate::vault::backup::parent;
+use crate::vault::error::{BackupError, Context, VaultError};
+use crate::vault::listing;
+use crate::vault::moving::or_moved_away;
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
-pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
+pub(in crate::vault) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
 /// How long SQLite waits for another process. Source: `spec/vault.md`.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(in crate::vault) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a glance waits for a commit to end, where there is no log.
 const COMMIT_MAX: Duration = Duration::from_millis(500);
 /// How long creating and migrating wait for another process that does the same.
@@ -38,13 +39,13 @@ const PAGE_MIN: u64 = 512;
 /// An open vault, still locked: its record can be read, none of its secrets.
 #[derive(Debug)]
 pub struct Vault {
-    pub(super) conn: Connection,
-    pub(super) path: PathBuf,
-    pub(super) id: VaultId,
-    pub(super) epoch: Epoch,
-    pub(super) read_only: Option<ReadOnlyReason>,
+    pub(in crate::vault) conn: Connection,
+    pub(in crate::vault) path: PathBuf,
+    pub(in crate::vault) id: VaultId,
+    pub(in crate::vault) epoch: Epoch,
+    pub(in crate::vault) read_only: Option<ReadOnlyReason>,
     /// See [`ReadConnection::snapshot`].
-    pub(super) _snapshot: Option<Box<Connection>>,
+    pub(in crate::vault) _snapshot: Option<Box<Connection>>,
 }
 
 impl Vault {
@@ -130,7 +131,7 @@ impl Vault {
     }
 
     /// The vault that was opened, if it is one of this version.
-    pub(super) fn as_it_is(
+    pub(in crate::vault) fn as_it_is(
         reading: impl Into<ReadConnection>,
         path: PathBuf,
         read_only: Option<ReadOnlyReason>,
@@ -157,7 +158,7 @@ impl Vault {
     ///
     /// # Errors
     /// As [`Vault::open`]; and when it has a log beside it.
-    pub(super) fn open_copy(path: &Path) -> Result<Self, BackupError> {
+    pub(in crate::vault) fn open_copy(path: &Path) -> Result<Self, BackupError> {
         let real = resolve_link(path)?;
         let meta = std::fs::metadata(&real).map_err(FileError::io("open", path))?;
         if !meta.is_file() {
@@ -210,7 +211,7 @@ impl Vault {
     /// # Errors
     /// When it cannot be read.
     pub fn head(&self) -> Result<Option<crate::audit::Head>, VaultError> {
-        let last = super::events::last(&self.conn).at(&self.path, "read")?;
+        let last = crate::vault::events::last(&self.conn).at(&self.path, "read")?;
         Ok(last.map(|last| crate::audit::Head {
             vault: self.id,
             seq: Seq(last.seq),
@@ -227,7 +228,7 @@ impl Vault {
         if head.vault != self.id {
             return Ok(false);
         }
-        let mac = super::events::mac_at(&self.conn, head.seq.0).at(&self.path, "read")?;
+        let mac = crate::vault::events::mac_at(&self.conn, head.seq.0).at(&self.path, "read")?;
         Ok(match (mac, self.checkpoint()?) {
             (Some(mac), _) => mac == head.mac,
             (None, Some(pruned)) if pruned.last == head.seq => pruned.mac == head.mac,
@@ -283,7 +284,7 @@ impl Vault {
 
 impl Vault {
     /// A row that refers to one that is not there, in words, if there is one.
-    pub(super) fn dangling_row(&self) -> Result<Option<String>, VaultError> {
+    pub(in crate::vault) fn dangling_row(&self) -> Result<Option<String>, VaultError> {
         let read = || -> rusqlite::Result<Option<String>> {
             let mut check = self.conn.prepare("PRAGMA foreign_key_check")?;
             let mut rows = check.query([])?;
@@ -294,18 +295,18 @@ impl Vault {
     }
 }
 
-pub(super) fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
+pub(in crate::vault) fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
     conn.prepare_cached("PRAGMA data_version")?
         .query_row([], |row| row.get(0))
 }
 
 /// Whether `head` is the one that the newest restore abandoned.
-pub(super) fn has_abandoned(
+pub(in crate::vault) fn has_abandoned(
     conn: &Connection,
     vault: VaultId,
     head: &crate::audit::Head,
 ) -> rusqlite::Result<bool> {
-    let detail = super::events::newest_detail(conn, EventKind::BackupRestored)?;
+    let detail = crate::vault::events::newest_detail(conn, EventKind::BackupRestored)?;
     let detail = detail.and_then(|detail| serde_json::from_str::<Value>(&detail).ok());
     Ok(head.vault == vault
         && detail.is_some_and(|detail| {
@@ -316,7 +317,7 @@ pub(super) fn has_abandoned(
 }
 
 /// The lock file beside a vault: creating and migrating hold it.
-pub(super) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
+pub(in crate::vault) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
     let mut name = vault.as_os_str().to_owned();
     name.push(".lock");
     Ok(QueueLock::acquire(
@@ -326,7 +327,7 @@ pub(super) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
 }
 
 /// `path` with its directory's links resolved, so that SQLite may refuse links; both checked to be ours alone to write.
-pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
+pub(in crate::vault) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = trusted_dir(path)?;
     let real = dir.join(path.file_name().unwrap_or_default());
     for beside in ["-wal", "-shm", "-journal"] {
@@ -345,7 +346,7 @@ pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
 }
 
 /// The directory of `path`, links resolved, checked to be ours alone to write.
-pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
+pub(in crate::vault) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = check_trusted(parent(path), Access::CreateIn)?;
     if !dir.is_dir() {
         return Err(FileError::io("open", &dir)(std::io::ErrorKind::NotFound.into()).into());
@@ -359,7 +360,7 @@ pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
 /// # Errors
 /// As [`trusted_dir`]; [`VaultError::SharedStorage`] where another kernel may write it, too, unless
 /// the user allows that. Nothing is made then.
-pub(super) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError> {
+pub(in crate::vault) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = parent(path);
     let above = dir.ancestors().find(|above| above.is_dir());
     let above = above.unwrap_or(Path::new("."));
@@ -375,7 +376,7 @@ pub(super) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError> {
 
 /// What a directory lies on, where no vault may be written there: another kernel may write it, too,
 /// and the user has not said that none does (`allow_shared_storage`).
-pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
+pub(in crate::vault) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
     match Trust::current().allows_shared_storage() {
         true => None,
         false => Storage::of(dir).shared(),
@@ -397,7 +398,7 @@ fn length_of_file(path: &Path) -> Result<u64, VaultError> {
 }
 
 /// Whether a log or a journal lies beside a database: the file alone is not the whole of it.
-pub(super) fn has_journal(path: &Path) -> bool {
+pub(in crate::vault) fn has_journal(path: &Path) -> bool {
     ["-wal", "-journal"].iter().any(|end| {
         let mut name = path.as_os_str().to_owned();
         name.push(end);
@@ -407,7 +408,7 @@ pub(super) fn has_journal(path: &Path) -> bool {
 
 /// What SQLite takes as it comes: a file that is shorter than it says, of which it reads what is missing as zeros, and one of a later
 /// format, which it does not write. Source: SQLite, Database File Format, the header's bytes 16 to 19, 28 to 31 and 44 to 47.
-pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultError> {
+pub(in crate::vault) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultError> {
     let mut header = [0; 48];
     let read = file.read_exact(&mut header).and_then(|()| file.rewind());
     let length = file
@@ -443,7 +444,7 @@ pub(super) fn check_header(file: &mut File, path: &Path) -> Result<(), VaultErro
 }
 
 /// Opens what may be a vault to be read, waiting for nobody and writing nothing.
-pub(super) fn glance_at(path: &Path) -> Result<ReadConnection, VaultError> {
+pub(in crate::vault) fn glance_at(path: &Path) -> Result<ReadConnection, VaultError> {
     length_of_file(path)?;
     // Without a log beside it, the file of a log-less vault may be written at any moment, but not
     // for long: a vault that is being written must not pass for none.
@@ -468,7 +469,10 @@ fn known_version(conn: &Connection, path: &Path) -> Result<i32, VaultError> {
 }
 
 /// Whether the database is a vault at all.
-pub(super) fn check_application(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(in crate::vault) fn check_application(
+    conn: &Connection,
+    path: &Path,
+) -> Result<(), VaultError> {
     if application_id(conn, path)? == APPLICATION_ID {
         return Ok(());
     }
@@ -481,14 +485,14 @@ pub(super) fn check_application(conn: &Connection, path: &Path) -> Result<(), Va
 }
 
 /// SQLite's application id of a database.
-pub(super) fn application_id(conn: &Connection, path: &Path) -> Result<i32, VaultError> {
+pub(in crate::vault) fn application_id(conn: &Connection, path: &Path) -> Result<i32, VaultError> {
     conn.query_row("PRAGMA application_id", [], |row| row.get(0))
         .at(path, "read")
 }
 
 /// Opens a connection and sets what every connection must have. The cache (16 MiB at most) holds a store of thousands of
 /// profiles with its snapshot: pages that do not fit are written into the WAL, and read again, before there is a commit.
-pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
+pub(in crate::vault) fn connect(path: &Path) -> Result<Connection, VaultError> {
     let conn = open_to_write(path)?;
     conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
     set_up(&conn, path)?;
@@ -497,7 +501,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, VaultError> {
 
 /// Opens a connection that has read nothing yet: what decides how the file is locked comes before
 /// the first read.
-pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
+pub(in crate::vault) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -508,7 +512,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
 ///
 /// On macOS fsync(2) leaves what it writes in the disk's cache, which a power cut empties, so SQLite is to use `F_FULLFSYNC`,
 /// as std does. Source: SQLite, PRAGMA fullfsync.
-pub(super) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(in crate::vault) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     harden(conn, path)?;
     conn.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
@@ -521,7 +525,10 @@ pub(super) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     Ok(())
 }
 
-pub(super) fn identity(conn: &Connection, path: &Path) -> Result<(VaultId, Epoch), VaultError> {
+pub(in crate::vault) fn identity(
+    conn: &Connection,
+    path: &Path,
+) -> Result<(VaultId, Epoch), VaultError> {
     conn.prepare_cached("SELECT vault_id, epoch FROM identity WHERE only = 1")
         .and_then(|mut select| {
             select.query_row([], |row| Ok((VaultId(row.get(0)?), Epoch(row.get(1)?))))
