@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use super::cells;
 use super::error::{BackupError, Context, VaultError};
+use super::log::events;
 use super::unlock::{KeySources, UnlockedVault, Upgrade};
-use super::{cells, events};
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
 use crate::crypto::SlotKind;
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};

@@ -9,12 +9,12 @@ use super::agents::AgentState;
 use super::error::{Context, VaultError};
 use super::grants::{Grant, GrantState, all_grants};
 use super::listing::Part;
+use super::log::{events, terms};
 use super::profiles::ChangeNote;
 use super::proof::Altered;
 use super::sections::{Frame, frame_of};
 use super::tx::Tx;
 use super::unlock::UnlockedVault;
-use super::{events, terms};
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
     AgentName, Borrowed, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,

@@ -13,9 +13,9 @@ use rusqlite::Connection;
 use super::error::{Context, VaultError};
 use super::keys::Keys;
 use super::listing::{self, Entries, Entry, Listing, Part, ROOT, VAULT};
+use super::log::{events, terms};
 use super::proof::{AgentProof, Altered, Proof, Scope};
 use super::tx::Tx;
-use super::{events, terms};
 use crate::domain::VaultId;
 
 /// What of the rows is believed when a transaction begins.

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::error::{Context, VaultError};
 use super::listing::Part;
+use super::log::terms;
 use super::proof::{Proof, Scope};
 use super::seal_json::{open_json, seal_json};
-use super::terms;
 use super::tx::Tx;
 use super::unlock::UnlockedVault;
 use crate::crypto::Aad;

@@ -6,11 +6,12 @@ use std::collections::{BinaryHeap, VecDeque};
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
-use super::events::{self, COLUMNS, Labels};
-use super::runs::{self, Run};
-use super::series::{self, Selection, Series};
+use super::log::{events, runs, series};
 use crate::audit::{Direction, Event, Filter};
 use crate::vault::file::vault::Vault;
+use crate::vault::log::events::{COLUMNS, Labels};
+use crate::vault::log::runs::Run;
+use crate::vault::log::series::{Selection, Series};
 
 /// Events fetched at a time: bounds memory, whatever the record's length.
 const PAGE: u64 = 512;

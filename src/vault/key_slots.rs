@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::{Context, KeyProblem, VaultError};
-use super::events::WHEN_NEWEST_OF_KIND;
 use super::find_key::{from_files, renewed};
 use super::unlock::KeySources;
 use crate::audit::EventKind;
 use crate::crypto::{DataKey, Epoch, SlotKind, SlotRecord, WrappedKeys, constant_time_eq};
 use crate::domain::{KeyId, UnixMs, VaultId};
 use crate::vault::file::vault::Vault;
+use crate::vault::log::events::WHEN_NEWEST_OF_KIND;
 
 /// How many slots a vault may have. Source: `spec/vault.md`, Keys.
 pub(super) const SLOTS_MAX: i64 = 16;

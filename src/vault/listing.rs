@@ -12,7 +12,7 @@ use rusqlite::{Connection, Params, Row, params};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::events;
+use super::log::events;
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::VaultId;
 

@@ -12,9 +12,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::backup::{beside, copy, parent, remove_copy};
 use super::error::{Context, VaultError};
-use super::events;
 use super::grants::GrantState;
 use super::key_changes::empty_log;
+use super::log::events;
 use super::restore::free_name;
 use super::unlock::UnlockedVault;
 use crate::audit::Head;

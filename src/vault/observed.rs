@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::error::{Context, VaultError};
 use super::listing::Part;
+use super::log::terms;
 use super::proof::{Proof, Scope};
-use super::terms;
 use super::tx::Tx;
 use super::unlock::UnlockedVault;
 use crate::audit::{EventDraft, EventKind, Origin};

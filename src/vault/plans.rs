@@ -5,7 +5,8 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::file::schema;
-use super::{events, grants, history, observed, runs, series, summary, timeline};
+use super::log::{events, runs, series};
+use super::{grants, history, observed, summary, timeline};
 
 /// The statements that ask the record something, each with what its plan must name.
 fn queries() -> Vec<(String, &'static str)> {

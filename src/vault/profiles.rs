@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use super::error::{Context, VaultError};
 use super::grants::GrantState;
 use super::listing::Part;
+use super::log::{events, terms};
 use super::proof::Scope;
 use super::seal_json::{open_json, seal_json};
 use super::tx::Tx;
-use super::{events, terms};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::crypto::Aad;
 use crate::domain::{

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
+use super::key_slots;
 use super::keys::Keys;
 use super::listing::{self, Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
+use super::log::{events, terms};
 use super::unlock::UnlockedVault;
-use super::{events, key_slots, terms};
 use crate::domain::{AgentName, VaultId};
 use crate::vault::file::vault::data_version;
 

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Context, VaultError};
+use super::log::{events, runs, series};
 use super::tx::Tx;
 use super::unlock::UnlockedVault;
 use super::verify::checkpoint;
-use super::{events, runs, series};
 use crate::audit::{ChainFault, Checkpoint, EventDraft, EventKind, Head, Origin, kept_mac};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock};

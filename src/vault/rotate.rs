@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 use super::error::{Context, VaultError};
 use super::key_changes::{AddedKey, LogState, empty_log};
 use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
+use super::log::events;
 use super::renew_keys::Prepared;
 use super::tx::Tx;
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
-use super::{cells, events, key_slots};
+use super::{cells, key_slots};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,

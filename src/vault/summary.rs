@@ -9,16 +9,17 @@ use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 
 use super::error::{Context, VaultError};
-use super::events::{Action, Labels};
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
-use super::runs::Run;
-use super::series::{self, Selection, Series};
+use super::log::series;
 use crate::audit::{
     Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin, Refreshes,
     Uses, Whose,
 };
 use crate::domain::UnixMs;
 use crate::vault::file::vault::Vault;
+use crate::vault::log::events::{Action, Labels};
+use crate::vault::log::runs::Run;
+use crate::vault::log::series::{Selection, Series};
 
 /// How many events of a series there are in a run, the first and the last.
 pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";

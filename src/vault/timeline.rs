@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
-use super::events::{COLUMNS, Labels};
-use super::runs::{self, Run};
-use super::series::{self, Series};
+use super::log::{runs, series};
 use super::summary::{event, happened_at, newest_change, whose};
 use crate::audit::{Event, EventKind, Filter, KindFilter, Lane, Origin, Timeline};
 use crate::domain::UnixMs;
 use crate::vault::file::vault::Vault;
+use crate::vault::log::events::{COLUMNS, Labels};
+use crate::vault::log::runs::Run;
+use crate::vault::log::series::Series;
 
 /// The events of a series in a run.
 pub(super) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
@@ -51,7 +52,7 @@ impl Vault {
             return Ok(Vec::new());
         };
         let _snapshot = self.conn.unchecked_transaction()?;
-        let last = super::events::last(&self.conn)?.map_or(0, |last| last.seq);
+        let last = crate::vault::log::events::last(&self.conn)?.map_or(0, |last| last.seq);
         let parts = runs::buckets(&self.conn, bounds, last)?;
         let mut labels = Labels::default();
         let mut lanes: BTreeMap<i64, Lane> = BTreeMap::new();

@@ -9,11 +9,11 @@ use super::changed_rows::{ChangedRows, Listed};
 use super::error::{Context, VaultError};
 use super::keys::Keys;
 use super::listing::Part;
+use super::log::{events, terms};
 use super::proof::Scope;
 use super::reload::newer_keys;
 use super::sections::{Beside, Frame, frame_of};
 use super::unlock::UnlockedVault;
-use super::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
 use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,

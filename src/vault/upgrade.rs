@@ -357,7 +357,7 @@ impl Tx<'_> {
             self.tx
                 .execute("DELETE FROM session_pins WHERE agent = ?1", [id])?;
             for (session, provider, profile, at) in &kept {
-                let profile = super::terms::intern(&self.tx, profile)?;
+                let profile = crate::vault::log::terms::intern(&self.tx, profile)?;
                 self.tx.execute(
                     "INSERT INTO session_pins (agent, session, provider, profile, pinned_at) VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![id, session, provider, profile, at],

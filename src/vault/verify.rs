@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::{Context, VaultError};
-use super::events::{self, Labels};
 use super::history::through_sql;
-use super::series::{self, Series};
+use super::log::{events, series};
 use super::unlock::UnlockedVault;
 use crate::audit::{ChainFault, ChainKeys, ChainVerifier, Checkpoint, EventKind, Head, Verified};
 use crate::domain::{Seq, UnixMs, VaultId};
 use crate::vault::file::vault::Vault;
+use crate::vault::log::events::Labels;
+use crate::vault::log::series::Series;
 
 /// How many series are known to be listed before they are forgotten: bounds memory.
 const SERIES_MAX: usize = 65_536;

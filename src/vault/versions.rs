@@ -2,10 +2,10 @@
 
 use super::error::{Context, VaultError};
 use super::listing::Part;
+use super::log::terms;
 use super::profiles::{Plain, VERSION_AGE_MS};
 use super::proof::Proof;
 use super::seal_json::open_json;
-use super::terms;
 use super::unlock::UnlockedVault;
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
 

@@ -211,7 +211,7 @@ impl Vault {
     /// # Errors
     /// When it cannot be read.
     pub fn head(&self) -> Result<Option<crate::audit::Head>, VaultError> {
-        let last = crate::vault::events::last(&self.conn).at(&self.path, "read")?;
+        let last = crate::vault::log::events::last(&self.conn).at(&self.path, "read")?;
         Ok(last.map(|last| crate::audit::Head {
             vault: self.id,
             seq: Seq(last.seq),
@@ -228,7 +228,8 @@ impl Vault {
         if head.vault != self.id {
             return Ok(false);
         }
-        let mac = crate::vault::events::mac_at(&self.conn, head.seq.0).at(&self.path, "read")?;
+        let mac =
+            crate::vault::log::events::mac_at(&self.conn, head.seq.0).at(&self.path, "read")?;
         Ok(match (mac, self.checkpoint()?) {
             (Some(mac), _) => mac == head.mac,
             (None, Some(pruned)) if pruned.last == head.seq => pruned.mac == head.mac,
@@ -306,7 +307,7 @@ pub(in crate::vault) fn has_abandoned(
     vault: VaultId,
     head: &crate::audit::Head,
 ) -> rusqlite::Result<bool> {
-    let detail = crate::vault::events::newest_detail(conn, EventKind::BackupRestored)?;
+    let detail = crate::vault::log::events::newest_detail(conn, EventKind::BackupRestored)?;
     let detail = detail.and_then(|detail| serde_json::from_str::<Value>(&detail).ok());
     Ok(head.vault == vault
         && detail.is_some_and(|detail| {

@@ -10,10 +10,11 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::domain::UnixMs;
 
 /// A part of the record: the first and the last sequence number.
-pub(super) type Run = RangeInclusive<i64>;
+pub(in crate::vault) type Run = RangeInclusive<i64>;
 
-pub(super) const STEPS: &str = "SELECT seq FROM clock_steps ORDER BY seq";
-pub(super) const FROM: &str = "SELECT seq, at FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1";
+pub(in crate::vault) const STEPS: &str = "SELECT seq FROM clock_steps ORDER BY seq";
+pub(in crate::vault) const FROM: &str =
+    "SELECT seq, at FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1";
 
 /// The runs of the record up to `last`, oldest first.
 fn runs(conn: &Connection, last: i64) -> rusqlite::Result<Vec<Run>> {
@@ -30,7 +31,7 @@ fn runs(conn: &Connection, last: i64) -> rusqlite::Result<Vec<Run>> {
 }
 
 /// The parts of the record up to `last` whose events are not before `since` and before `until`, oldest first.
-pub(super) fn between(
+pub(in crate::vault) fn between(
     conn: &Connection,
     since: Option<UnixMs>,
     until: Option<UnixMs>,
@@ -62,7 +63,7 @@ pub(super) fn between(
 
 /// The parts of the record that fall between each two of `bounds`, which grow: for each run and each two bounds one, oldest
 /// first, with the number of the lower bound. Parts without events may be among them.
-pub(super) fn buckets(
+pub(in crate::vault) fn buckets(
     conn: &Connection,
     bounds: &[UnixMs],
     last: i64,
@@ -84,7 +85,11 @@ pub(super) fn buckets(
 
 /// The last sequence number of those with which the record up to `last` begins that are before `before`; an event need not have
 /// it.
-pub(super) fn prefix_before(conn: &Connection, before: UnixMs, last: i64) -> rusqlite::Result<i64> {
+pub(in crate::vault) fn prefix_before(
+    conn: &Connection,
+    before: UnixMs,
+    last: i64,
+) -> rusqlite::Result<i64> {
     let mut end = 0;
     for run in runs(conn, last)? {
         let first = first_at(conn, &run, before)?;

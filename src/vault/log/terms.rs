@@ -3,14 +3,14 @@
 use rusqlite::{Connection, OptionalExtension};
 
 /// The id of a text, if it has one.
-pub(super) fn find(conn: &Connection, text: &str) -> rusqlite::Result<Option<i64>> {
+pub(in crate::vault) fn find(conn: &Connection, text: &str) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("SELECT id FROM terms WHERE text = ?1")?
         .query_row([text], |row| row.get(0))
         .optional()
 }
 
 /// The id of a text, given one if it had none.
-pub(super) fn intern(conn: &Connection, text: &str) -> rusqlite::Result<i64> {
+pub(in crate::vault) fn intern(conn: &Connection, text: &str) -> rusqlite::Result<i64> {
     if let Some(id) = find(conn, text)? {
         return Ok(id);
     }
@@ -20,7 +20,7 @@ pub(super) fn intern(conn: &Connection, text: &str) -> rusqlite::Result<i64> {
 }
 
 /// The id of an optional text.
-pub(super) fn intern_optional(
+pub(in crate::vault) fn intern_optional(
     conn: &Connection,
     text: Option<&str>,
 ) -> rusqlite::Result<Option<i64>> {

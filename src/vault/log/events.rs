@@ -13,7 +13,7 @@ use crate::domain::{Seq, UnixMs};
 use crate::platform::Actor;
 
 /// Columns of an event in the order [`Labels::read`] expects them.
-pub(super) const COLUMNS: &str = "seq, at, subject, action, pid, session, generation, token_before, token_after, expires_before, \
+pub(in crate::vault) const COLUMNS: &str = "seq, at, subject, action, pid, session, generation, token_before, token_after, expires_before, \
                                   expires_after, detail, mac";
 
 /// How many subjects, actions and sessions each are kept while events are read: bounds memory, whatever the record holds.
@@ -21,28 +21,28 @@ const LABELS_MAX: usize = 4096;
 
 /// Whom events of a series are about.
 #[derive(Debug, Default)]
-pub(super) struct Subject {
-    pub(super) agent: Option<Arc<str>>,
-    pub(super) profile: Option<Arc<str>>,
+pub(in crate::vault) struct Subject {
+    pub(in crate::vault) agent: Option<Arc<str>>,
+    pub(in crate::vault) profile: Option<Arc<str>>,
 }
 
 /// What was done in the events of a series, and by whom.
 #[derive(Debug)]
-pub(super) struct Action {
-    pub(super) kind: Arc<str>,
-    pub(super) outcome: Arc<str>,
-    pub(super) origin: Arc<str>,
-    pub(super) provider: Option<Arc<str>>,
-    pub(super) program: Arc<str>,
-    pub(super) uid: i64,
-    pub(super) host: Arc<str>,
-    pub(super) parent: Option<Arc<str>>,
+pub(in crate::vault) struct Action {
+    pub(in crate::vault) kind: Arc<str>,
+    pub(in crate::vault) outcome: Arc<str>,
+    pub(in crate::vault) origin: Arc<str>,
+    pub(in crate::vault) provider: Option<Arc<str>>,
+    pub(in crate::vault) program: Arc<str>,
+    pub(in crate::vault) uid: i64,
+    pub(in crate::vault) host: Arc<str>,
+    pub(in crate::vault) parent: Option<Arc<str>>,
 }
 
 /// The texts that events share, read once. An event whose texts were taken away is still one: verifying it says that it was
 /// altered.
 #[derive(Debug, Default)]
-pub(super) struct Labels {
+pub(in crate::vault) struct Labels {
     subjects: HashMap<i64, Rc<Subject>>,
     actions: HashMap<i64, Rc<Action>>,
     sessions: HashMap<i64, Arc<str>>,
@@ -67,7 +67,11 @@ fn kept<T: Clone>(
 
 impl Labels {
     /// Reads a row of [`COLUMNS`].
-    pub(super) fn read(&mut self, conn: &Connection, row: &Row<'_>) -> rusqlite::Result<Event> {
+    pub(in crate::vault) fn read(
+        &mut self,
+        conn: &Connection,
+        row: &Row<'_>,
+    ) -> rusqlite::Result<Event> {
         let subject = self.subject(conn, row.get(2)?)?;
         let action = self.action(conn, row.get(3)?)?;
         let session: Option<i64> = row.get(5)?;
@@ -98,7 +102,11 @@ impl Labels {
         })
     }
 
-    pub(super) fn subject(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<Rc<Subject>> {
+    pub(in crate::vault) fn subject(
+        &mut self,
+        conn: &Connection,
+        id: i64,
+    ) -> rusqlite::Result<Rc<Subject>> {
         kept(&mut self.subjects, id, || {
             let subject = conn
                 .prepare_cached(
@@ -116,7 +124,11 @@ impl Labels {
         })
     }
 
-    pub(super) fn action(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<Rc<Action>> {
+    pub(in crate::vault) fn action(
+        &mut self,
+        conn: &Connection,
+        id: i64,
+    ) -> rusqlite::Result<Rc<Action>> {
         kept(&mut self.actions, id, || {
             let select = "SELECT coalesce(k.text, ''), coalesce(o.text, ''), coalesce(g.text, ''), v.text, \
                  coalesce(w.program, ''), coalesce(w.uid, 0), coalesce(w.host, ''), coalesce(w.parent, '') \
@@ -153,14 +165,14 @@ impl Labels {
 
 /// The end of the record.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Last {
-    pub(super) seq: i64,
-    pub(super) at: i64,
-    pub(super) mac: [u8; 32],
+pub(in crate::vault) struct Last {
+    pub(in crate::vault) seq: i64,
+    pub(in crate::vault) at: i64,
+    pub(in crate::vault) mac: [u8; 32],
 }
 
 /// The last event.
-pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<Last>> {
+pub(in crate::vault) fn last(conn: &Connection) -> rusqlite::Result<Option<Last>> {
     conn.prepare_cached("SELECT seq, at, mac FROM events ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| {
             Ok(Last {
@@ -173,7 +185,7 @@ pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<Last>> {
 }
 
 /// One event's MAC.
-pub(super) fn mac_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<[u8; 32]>> {
+pub(in crate::vault) fn mac_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<[u8; 32]>> {
     conn.query_row("SELECT mac FROM events WHERE seq = ?1", [seq], |row| {
         row.get(0)
     })
@@ -181,7 +193,7 @@ pub(super) fn mac_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<[u8
 }
 
 /// The generation that the newest change event of a profile gave it.
-pub(super) fn newest_generation(
+pub(in crate::vault) fn newest_generation(
     conn: &Connection,
     agent: i64,
     profile: i64,
@@ -191,7 +203,7 @@ pub(super) fn newest_generation(
 }
 
 /// The event of the newest change of a profile.
-pub(super) fn newest_change(
+pub(in crate::vault) fn newest_change(
     conn: &Connection,
     agent: i64,
     profile: i64,
@@ -211,11 +223,11 @@ pub(super) fn newest_change(
 }
 
 /// Over every subject of an agent and a profile: there is one, unless somebody has put in another.
-pub(super) const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
+pub(in crate::vault) const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
      WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL";
 
 /// The id of who acts.
-pub(super) fn actor_id(conn: &Connection, actor: &Actor) -> rusqlite::Result<i64> {
+pub(in crate::vault) fn actor_id(conn: &Connection, actor: &Actor) -> rusqlite::Result<i64> {
     let parent = actor.parent.as_deref().unwrap_or_default();
     let who = params![actor.program, actor.uid, actor.host, parent];
     let known = conn
@@ -235,7 +247,11 @@ pub(super) fn actor_id(conn: &Connection, actor: &Actor) -> rusqlite::Result<i64
 }
 
 /// Inserts an event whose MAC is computed; the number of rows changed, which must be 1.
-pub(super) fn insert(conn: &Connection, actor: i64, event: &Event) -> rusqlite::Result<usize> {
+pub(in crate::vault) fn insert(
+    conn: &Connection,
+    actor: i64,
+    event: &Event,
+) -> rusqlite::Result<usize> {
     let Series { subject, action } = series::intern(conn, actor, event)?;
     let session = terms::intern_optional(conn, event.session.as_deref())?;
     conn.prepare_cached(
@@ -261,30 +277,33 @@ pub(super) fn insert(conn: &Connection, actor: i64, event: &Event) -> rusqlite::
 }
 
 /// Notes that the clock stood earlier at an event than at the one before it.
-pub(super) fn note_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+pub(in crate::vault) fn note_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     // One that is there already was put there by somebody else; verifying says so.
     conn.execute("INSERT OR IGNORE INTO clock_steps (seq) VALUES (?1)", [seq])
         .map(|_| ())
 }
 
 /// Whether the clock is noted to have stood earlier at an event than at the one before it.
-pub(super) fn is_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
+pub(in crate::vault) fn is_clock_step(conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM clock_steps WHERE seq = ?1)")?
         .query_row([seq], |row| row.get(0))
 }
 
 /// The newest event of a kind.
-pub(super) const NEWEST_OF_KIND: &str = "SELECT e.detail FROM actions a JOIN series s ON s.action = a.id \
+pub(in crate::vault) const NEWEST_OF_KIND: &str = "SELECT e.detail FROM actions a JOIN series s ON s.action = a.id \
      JOIN events e ON e.subject = s.subject AND e.action = s.action \
      WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
 
 /// When the newest event of a kind was recorded, if there is one.
-pub(super) const WHEN_NEWEST_OF_KIND: &str = "SELECT e.at FROM actions a JOIN series s ON s.action = a.id \
+pub(in crate::vault) const WHEN_NEWEST_OF_KIND: &str = "SELECT e.at FROM actions a JOIN series s ON s.action = a.id \
      JOIN events e ON e.subject = s.subject AND e.action = s.action \
      WHERE a.kind = (SELECT id FROM terms WHERE text = ?1) ORDER BY e.seq DESC LIMIT 1";
 
 /// The number of the newest event of a kind, if there is one.
-pub(super) fn newest_of_kind(conn: &Connection, kind: EventKind) -> rusqlite::Result<Option<i64>> {
+pub(in crate::vault) fn newest_of_kind(
+    conn: &Connection,
+    kind: EventKind,
+) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(
         "SELECT e.seq FROM actions a JOIN series s ON s.action = a.id \
          JOIN events e ON e.subject = s.subject AND e.action = s.action \
@@ -295,7 +314,7 @@ pub(super) fn newest_of_kind(conn: &Connection, kind: EventKind) -> rusqlite::Re
 }
 
 /// The details of the newest event of a kind, if there is one and it has some.
-pub(super) fn newest_detail(
+pub(in crate::vault) fn newest_detail(
     conn: &Connection,
     kind: EventKind,
 ) -> rusqlite::Result<Option<String>> {

@@ -10,27 +10,28 @@ use crate::audit::{Event, Filter, RENEWING};
 
 /// One series: whom its events are about, and what was done by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Series {
-    pub(super) subject: i64,
-    pub(super) action: i64,
+pub(in crate::vault) struct Series {
+    pub(in crate::vault) subject: i64,
+    pub(in crate::vault) action: i64,
 }
 
 /// The series that a filter asks for.
 #[derive(Debug)]
-pub(super) enum Selection {
+pub(in crate::vault) enum Selection {
     /// Every one.
     All,
     /// These, in order.
     Some(Vec<Series>),
 }
 
-pub(super) const SUBJECT: &str = "SELECT id FROM subjects WHERE profile IS ?1 AND agent IS ?2";
-pub(super) const ACTION: &str = "SELECT id FROM actions WHERE kind = ?1 AND outcome = ?2 AND origin = ?3 AND provider IS ?4 AND actor = ?5";
-pub(super) const OF_SUBJECT: &str = "SELECT action FROM series WHERE subject = ?1";
-pub(super) const OF_ACTION: &str = "SELECT subject FROM series WHERE action = ?1";
+pub(in crate::vault) const SUBJECT: &str =
+    "SELECT id FROM subjects WHERE profile IS ?1 AND agent IS ?2";
+pub(in crate::vault) const ACTION: &str = "SELECT id FROM actions WHERE kind = ?1 AND outcome = ?2 AND origin = ?3 AND provider IS ?4 AND actor = ?5";
+pub(in crate::vault) const OF_SUBJECT: &str = "SELECT action FROM series WHERE subject = ?1";
+pub(in crate::vault) const OF_ACTION: &str = "SELECT subject FROM series WHERE action = ?1";
 
 /// The subject of an agent and a profile, if there are events about it.
-pub(super) fn find_subject(
+pub(in crate::vault) fn find_subject(
     conn: &Connection,
     agent: Option<i64>,
     profile: Option<i64>,
@@ -41,7 +42,11 @@ pub(super) fn find_subject(
 }
 
 /// The series of an event, made if it is the first.
-pub(super) fn intern(conn: &Connection, actor: i64, event: &Event) -> rusqlite::Result<Series> {
+pub(in crate::vault) fn intern(
+    conn: &Connection,
+    actor: i64,
+    event: &Event,
+) -> rusqlite::Result<Series> {
     let agent = terms::intern_optional(conn, event.agent.as_deref())?;
     let profile = terms::intern_optional(conn, event.profile.as_deref())?;
     let subject = match find_subject(conn, agent, profile)? {
@@ -77,13 +82,13 @@ pub(super) fn intern(conn: &Connection, actor: i64, event: &Event) -> rusqlite::
 }
 
 /// Whether a series is among those that filters look through.
-pub(super) fn is_listed(conn: &Connection, series: Series) -> rusqlite::Result<bool> {
+pub(in crate::vault) fn is_listed(conn: &Connection, series: Series) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM series WHERE subject = ?1 AND action = ?2)")?
         .query_row([series.subject, series.action], |row| row.get(0))
 }
 
 /// The series whose events can match `filter`: all that do are in one of them. A name that no event has gives none.
-pub(super) fn select(conn: &Connection, filter: &Filter) -> rusqlite::Result<Selection> {
+pub(in crate::vault) fn select(conn: &Connection, filter: &Filter) -> rusqlite::Result<Selection> {
     let (subjects, actions) = (wanted_subjects(conn, filter)?, actions(conn, filter)?);
     let ids = |sql: &str, id: i64| -> rusqlite::Result<Vec<i64>> {
         let mut select = conn.prepare_cached(sql)?;
@@ -115,7 +120,7 @@ pub(super) fn select(conn: &Connection, filter: &Filter) -> rusqlite::Result<Sel
 }
 
 /// Forgets the series that have no event any more.
-pub(super) fn forget_empty(conn: &Connection) -> rusqlite::Result<()> {
+pub(in crate::vault) fn forget_empty(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute(
         "DELETE FROM series WHERE NOT EXISTS \
          (SELECT 1 FROM events e WHERE e.subject = series.subject AND e.action = series.action)",
@@ -125,7 +130,7 @@ pub(super) fn forget_empty(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Every series there is.
-pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<Series>> {
+pub(in crate::vault) fn all(conn: &Connection) -> rusqlite::Result<Vec<Series>> {
     let mut select =
         conn.prepare_cached("SELECT subject, action FROM series ORDER BY subject, action")?;
     let rows = select.query_map([], |row| {
@@ -138,7 +143,7 @@ pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<Series>> {
 }
 
 /// The subjects that a filter asks for.
-pub(super) fn subjects(conn: &Connection, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
+pub(in crate::vault) fn subjects(conn: &Connection, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
     if let Some(found) = wanted_subjects(conn, filter)? {
         return Ok(found);
     }
@@ -231,7 +236,7 @@ impl Conditions {
 }
 
 /// The statement for rows of `table` that have a value each in `columns`.
-pub(super) fn ids_sql(table: &str, columns: &[&str]) -> String {
+pub(in crate::vault) fn ids_sql(table: &str, columns: &[&str]) -> String {
     let equal: Vec<String> = columns
         .iter()
         .map(|column| format!("{column} = ?"))
