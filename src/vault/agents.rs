@@ -10,15 +10,15 @@ use serde_json::{Map, Value};
 use super::error::{Context, VaultError};
 use super::exports::ExportRecord;
 use super::grants::grant_key;
-use super::keys::Keys;
-use super::listing::Part;
 use super::profiles::Plain;
 use super::proof::{AgentProof, Altered, Proof, Scope};
-use super::seal_json::open_json;
 use super::sections::{self, Frame, frame_of};
 use super::superseded::{self, Superseded};
 use super::unlock::UnlockedVault;
 use crate::domain::{AgentName, Borrowed, Endpoint, Owner, StoreDoc, VaultId, normalize_provider};
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::ring::Keys;
+use crate::vault::sealing::seal_json::open_json;
 
 /// What an agent has in the vault.
 #[derive(Debug)]

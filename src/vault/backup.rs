@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::cells;
 use super::error::{BackupError, Context, VaultError};
 use super::log::events;
+use super::sealing::cells;
 use super::unlock::{KeySources, UnlockedVault, Upgrade};
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
 use crate::crypto::SlotKind;

@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::agents::AgentState;
 use super::error::{Context, VaultError};
 use super::grants::{Grant, GrantState, all_grants};
-use super::listing::Part;
 use super::log::{events, terms};
 use super::profiles::ChangeNote;
 use super::proof::Altered;
@@ -20,6 +19,7 @@ use crate::domain::{
     AgentName, Borrowed, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,
 };
 use crate::vault::file::vault::Vault;
+use crate::vault::sealing::listing::Part;
 
 /// What was taken over, and what is not known any more.
 #[derive(Debug, Default)]

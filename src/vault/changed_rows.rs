@@ -11,12 +11,13 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
-use super::keys::Keys;
-use super::listing::{self, Entries, Entry, Listing, Part, ROOT, VAULT};
 use super::log::{events, terms};
 use super::proof::{AgentProof, Altered, Proof, Scope};
+use super::sealing::listing;
 use super::tx::Tx;
 use crate::domain::VaultId;
+use crate::vault::sealing::listing::{Entries, Entry, Listing, Part, ROOT, VAULT};
+use crate::vault::sealing::ring::Keys;
 
 /// What of the rows is believed when a transaction begins.
 pub(super) enum Listed {

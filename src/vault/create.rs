@@ -11,7 +11,6 @@ use super::error::{Context, KeyProblem, VaultError};
 use super::file::schema;
 use super::keep_key::{Kept, NewKey, keep, keep_in_keychain};
 use super::key_slots;
-use super::keys::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
@@ -24,6 +23,7 @@ use crate::platform::{
 };
 use crate::vault::file::journal::set_journal;
 use crate::vault::file::vault::{APPLICATION_ID, Vault, connect, lock, make_dir_for};
+use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
 
 /// Where a new vault's key goes.
 #[derive(Clone, Debug)]

@@ -7,8 +7,6 @@ use rusqlite::{OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
-use super::keys::Keys;
-use super::listing::Part;
 use super::log::terms;
 use super::proof::{Proof, Scope};
 use super::tx::Tx;
@@ -16,6 +14,8 @@ use super::unlock::UnlockedVault;
 use crate::crypto::{Aad, constant_time_eq};
 use crate::domain::{self, AgentName, UnixMs, VaultId, path_of_text};
 use crate::vault::file::vault::Vault;
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::ring::Keys;
 
 /// Whether a store file is kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::error::{Context, VaultError};
-use super::listing::Part;
 use super::log::terms;
 use super::proof::{Proof, Scope};
-use super::seal_json::{open_json, seal_json};
 use super::tx::Tx;
 use super::unlock::UnlockedVault;
 use crate::crypto::Aad;
@@ -17,6 +15,8 @@ use crate::domain::{
     AgentName, Credential, Endpoint, Fingerprint, Generation, Owner, ProfileId, SecretJson,
     StoreDoc, UnixMs, VaultId,
 };
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::seal_json::{open_json, seal_json};
 
 /// How often a grant's successor is followed: three a day for three years. Tokens that came round would go on for ever.
 const SUCCESSORS_MAX: usize = 3_000;

@@ -8,7 +8,6 @@ use rusqlite::Connection;
 use super::error::{Context, VaultError};
 use super::keep_key::{self, Kept, NewKey};
 use super::key_slots;
-use super::listing::Part;
 use super::proof::Scope;
 use super::tx::Tx;
 use super::unlock::{KeySources, UnlockedVault};
@@ -17,6 +16,7 @@ use crate::crypto::{RecoveryCode, SlotKind, SlotRecord, WrappedKeys};
 use crate::domain::KeyId;
 use crate::platform::{Actor, Clock};
 use crate::vault::file::vault::lock;
+use crate::vault::sealing::listing::Part;
 
 /// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
 const EMPTYING_MAX: Duration = Duration::from_secs(5);

@@ -5,13 +5,13 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
 use super::error::{Context, VaultError};
-use super::listing::Part;
 use super::log::terms;
 use super::proof::{Proof, Scope};
 use super::tx::Tx;
 use super::unlock::UnlockedVault;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::domain::{AgentName, Credential, ProfileId, UnixMs, normalize_provider};
+use crate::vault::sealing::listing::Part;
 
 /// How far a credential's end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

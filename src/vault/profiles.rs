@@ -7,10 +7,8 @@ use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
 use super::grants::GrantState;
-use super::listing::Part;
 use super::log::{events, terms};
 use super::proof::Scope;
-use super::seal_json::{open_json, seal_json};
 use super::tx::Tx;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::crypto::Aad;
@@ -18,6 +16,8 @@ use crate::domain::{
     AgentName, Credential, Expiry, Fingerprint, Generation, Owner, ProfileId, SecretJson, VaultId,
     WARN_AFTER_MS, normalize_provider,
 };
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::seal_json::{open_json, seal_json};
 
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
 const VERSIONS_KEPT: i64 = 3;

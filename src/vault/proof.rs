@@ -10,12 +10,13 @@ use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
 use super::key_slots;
-use super::keys::Keys;
-use super::listing::{self, Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
 use super::log::{events, terms};
+use super::sealing::listing;
 use super::unlock::UnlockedVault;
 use crate::domain::{AgentName, VaultId};
 use crate::vault::file::vault::data_version;
+use crate::vault::sealing::listing::{Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
+use crate::vault::sealing::ring::Keys;
 
 /// Whose rows: the vault's own, or an agent's, with its number in `terms`.
 #[derive(Clone, Copy, Debug)]

@@ -2,12 +2,12 @@
 
 use super::error::{Context, VaultError};
 use super::key_slots;
-use super::keys::Keys;
 use super::unlock::{OpenedBy, UnlockedVault};
 use crate::crypto::Epoch;
 use crate::domain::VaultId;
 use crate::platform::Resident;
 use crate::vault::file::vault::{Vault, identity};
+use crate::vault::sealing::ring::Keys;
 
 /// A process's keys, or those that another one has put in their place.
 pub(super) enum KeysNow<'v> {

@@ -13,7 +13,6 @@ use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
 use super::file::schema;
 use super::key_changes::{LogState, empty_log};
-use super::listing::Part;
 use super::log::events;
 use super::proof::Altered;
 use super::rotate::AfterRestore;
@@ -28,6 +27,7 @@ use crate::vault::file::journal::{connect_alone, set_journal};
 use crate::vault::file::vault::{
     Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
 };
+use crate::vault::sealing::listing::Part;
 
 /// What the name of a vault that was replaced ends in, before the time.
 const REPLACED: &str = ".replaced-";

@@ -9,18 +9,19 @@ use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
 use super::key_changes::{AddedKey, LogState, empty_log};
-use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
+use super::key_slots;
 use super::log::events;
 use super::renew_keys::Prepared;
+use super::sealing::cells;
 use super::tx::Tx;
 use super::unlock::{KeySources, OpenedBy, UnlockedVault};
-use super::{cells, key_slots};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,
 };
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
+use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 
 /// What a rotation does beside, where it ends a restore: cells that do not open stay as they are.
 #[derive(Clone, Copy)]

@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 
 use super::agents::{AgentState, Reader};
 use super::error::{Context, VaultError};
-use super::listing::Part;
 use super::log::terms;
 use super::proof::Scope;
-use super::seal_json::{open_json, seal_json};
 use super::tx::Tx;
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Section, StoreDoc, VaultId};
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::seal_json::{open_json, seal_json};
 
 /// What is sealed in an agent's row: the store's top level without its sections, and which profiles there are.
 pub(super) struct Frame {

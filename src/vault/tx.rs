@@ -7,8 +7,6 @@ use serde_json::{Map, Value};
 
 use super::changed_rows::{ChangedRows, Listed};
 use super::error::{Context, VaultError};
-use super::keys::Keys;
-use super::listing::Part;
 use super::log::{events, terms};
 use super::proof::Scope;
 use super::reload::newer_keys;
@@ -20,6 +18,8 @@ use crate::domain::{
 };
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::vault::data_version;
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::ring::Keys;
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
 #[derive(Debug)]

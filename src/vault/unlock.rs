@@ -8,13 +8,13 @@ use secrecy::SecretString;
 use super::error::{Context, KeyProblem, VaultError};
 use super::find_key::{from_files, from_keychain, from_secret};
 use super::key_slots;
-use super::keys::Keys;
 use super::renew_keys::finish_keyfile;
 use super::restore::KeptHead;
 use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
 use crate::domain::VaultId;
 use crate::platform::{Actor, Clock, Keychain, Resident};
 use crate::vault::file::vault::{Vault, identity};
+use crate::vault::sealing::ring::Keys;
 
 /// How often it is looked again because another process renewed the slots' keys meanwhile.
 const ROUNDS_MAX: usize = 5;

@@ -11,21 +11,22 @@ use serde_json::{Map, Value};
 
 use super::changed_rows::Listed;
 use super::error::{Context, VaultError};
-use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
-use super::listing::{self, Digest, Entry, Part, ROOT, VAULT};
 use super::profiles::Plain;
 use super::proof::Altered;
 use super::record_says::RecordSays;
-use super::seal_json::open_json;
+use super::sealing::{cells, listing};
 use super::sections::{Frame, assemble, usage_aad};
 use super::tx::Tx;
 use super::unlock::{UnlockedVault, Upgrade};
-use super::{cells, key_slots, verify};
+use super::{key_slots, verify};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::crypto::constant_time_eq;
 use crate::domain::{AgentName, Section, StoreDoc, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::vault::has_abandoned;
+use crate::vault::sealing::listing::{Digest, Entry, Part, ROOT, VAULT};
+use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
+use crate::vault::sealing::seal_json::open_json;
 
 /// What an upgrade found.
 #[derive(Default)]

@@ -4,7 +4,6 @@ use rusqlite::{Connection, params};
 use serde_json::json;
 
 use super::error::{Context, VaultError};
-use super::listing::Part;
 use super::log::terms;
 use super::proof::{Proof, Scope};
 use super::tx::Tx;
@@ -12,6 +11,7 @@ use super::unlock::UnlockedVault;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{AgentName, Credential, ProfileId, ProviderId, UnixMs, normalize_provider};
 use crate::vault::file::vault::Vault;
+use crate::vault::sealing::listing::Part;
 
 /// A session's profile for a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! The versions of a credential that are kept: what its updates replaced.
 
 use super::error::{Context, VaultError};
-use super::listing::Part;
 use super::log::terms;
 use super::profiles::{Plain, VERSION_AGE_MS};
 use super::proof::Proof;
-use super::seal_json::open_json;
 use super::unlock::UnlockedVault;
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::seal_json::open_json;
 
 /// A version that is kept.
 #[derive(Debug)]

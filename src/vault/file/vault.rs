@@ -22,8 +22,8 @@ use crate::platform::{
 };
 use crate::vault::backup::parent;
 use crate::vault::error::{BackupError, Context, VaultError};
-use crate::vault::listing;
 use crate::vault::moving::or_moved_away;
+use crate::vault::sealing::listing;
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
 pub(in crate::vault) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");

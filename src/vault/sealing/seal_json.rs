@@ -6,11 +6,15 @@ use zeroize::Zeroizing;
 use crate::crypto::{Aad, CryptoError, SealKey};
 
 /// Seals a JSON value's text.
-pub(super) fn seal_json(seal: &SealKey, aad: Aad, value: &Value) -> Result<Vec<u8>, CryptoError> {
+pub(in crate::vault) fn seal_json(
+    seal: &SealKey,
+    aad: Aad,
+    value: &Value,
+) -> Result<Vec<u8>, CryptoError> {
     seal.seal(aad, Zeroizing::new(value.to_string()).as_bytes())
 }
 
 /// Opens a JSON value's text.
-pub(super) fn open_json(seal: &SealKey, aad: Aad, blob: &[u8]) -> Option<Value> {
+pub(in crate::vault) fn open_json(seal: &SealKey, aad: Aad, blob: &[u8]) -> Option<Value> {
     serde_json::from_slice(&seal.open(aad, blob).ok()?).ok()
 }

@@ -12,21 +12,21 @@ use rusqlite::{Connection, Params, Row, params};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::log::events;
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::VaultId;
+use crate::vault::log::events;
 
 /// The root's name in `listings.part`.
-pub(super) const ROOT: &str = "root";
+pub(in crate::vault) const ROOT: &str = "root";
 /// The number that stands for the vault itself in `listings.owner`. No term has it.
-pub(super) const VAULT: i64 = 0;
+pub(in crate::vault) const VAULT: i64 = 0;
 
 /// The first 16 bytes of a SHA-256: a forged row would have to match 128 bits, as a forged AES-GCM tag would.
-pub(super) type Digest = [u8; 16];
+pub(in crate::vault) type Digest = [u8; 16];
 
 /// A set of rows with a listing of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(in crate::vault) enum Part {
     /// The vault's identity and the number of its data key.
     Identity,
     /// The audit and fingerprint keys.
@@ -65,7 +65,7 @@ struct Query {
 
 impl Part {
     /// The parts of the vault itself.
-    pub(super) const OF_VAULT: [Self; 6] = [
+    pub(in crate::vault) const OF_VAULT: [Self; 6] = [
         Self::Identity,
         Self::RecordKeys,
         Self::KeySlots,
@@ -74,7 +74,7 @@ impl Part {
         Self::Agents,
     ];
     /// The parts of each agent.
-    pub(super) const OF_AGENT: [Self; 6] = [
+    pub(in crate::vault) const OF_AGENT: [Self; 6] = [
         Self::Profiles,
         Self::Versions,
         Self::Usage,
@@ -84,7 +84,7 @@ impl Part {
     ];
 
     /// The name in `listings.part`.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::vault) fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
             Self::RecordKeys => "record_keys",
@@ -185,7 +185,7 @@ impl Part {
     }
 
     /// What a row is, in words.
-    pub(super) fn describe(self, agent: &str, key: &str) -> String {
+    pub(in crate::vault) fn describe(self, agent: &str, key: &str) -> String {
         let pair = || -> (String, String) {
             let parts: Vec<serde_json::Value> = serde_json::from_str(key).unwrap_or_default();
             let text = |at: usize| match parts.get(at) {
@@ -232,17 +232,17 @@ impl Part {
 /// A row's digest, and a note beside it: of a credential its provider, which must be known where the row is damaged; of an agent
 /// the digest of its listings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) digest: Digest,
-    pub(super) note: String,
+pub(in crate::vault) struct Entry {
+    pub(in crate::vault) digest: Digest,
+    pub(in crate::vault) note: String,
 }
 
 /// The entries of a part, by the rows' keys.
-pub(super) type Entries = BTreeMap<String, Entry>;
+pub(in crate::vault) type Entries = BTreeMap<String, Entry>;
 
 /// An opened listing, as it was sealed: entries in the order of their keys.
 #[derive(Clone, Debug)]
-pub(super) struct Listing {
+pub(in crate::vault) struct Listing {
     bytes: Zeroizing<Vec<u8>>,
     /// Where each entry begins.
     starts: Vec<usize>,
@@ -250,7 +250,7 @@ pub(super) struct Listing {
 
 impl Listing {
     /// One that lists nothing.
-    pub(super) fn empty() -> Self {
+    pub(in crate::vault) fn empty() -> Self {
         Self::of(Zeroizing::new(Vec::new()))
     }
 
@@ -273,12 +273,15 @@ impl Listing {
     }
 
     /// The entries in their order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Digest, &str)> {
+    pub(in crate::vault) fn iter(&self) -> impl Iterator<Item = (&str, Digest, &str)> {
         self.starts.iter().filter_map(|start| self.at(*start))
     }
 
     /// The entries whose keys begin with `prefix`.
-    pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, Digest, &str)> {
+    pub(in crate::vault) fn with_prefix(
+        &self,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&str, Digest, &str)> {
         let key = |start: &usize| self.at(*start).map_or("", |(key, ..)| key);
         let from = self.starts.partition_point(|start| key(start) < prefix);
         let rest = self.starts[from..].iter();
@@ -287,12 +290,12 @@ impl Listing {
     }
 
     /// The digest of a row.
-    pub(super) fn get(&self, key: &str) -> Option<Digest> {
+    pub(in crate::vault) fn get(&self, key: &str) -> Option<Digest> {
         self.find(key).map(|(digest, _)| digest)
     }
 
     /// The digest of a row, and the note beside it.
-    pub(super) fn find(&self, key: &str) -> Option<(Digest, &str)> {
+    pub(in crate::vault) fn find(&self, key: &str) -> Option<(Digest, &str)> {
         let by_key = |start: &usize| self.at(*start).map_or("", |(known, ..)| known).cmp(key);
         let found = self.starts.binary_search_by(by_key).ok()?;
         let (_, digest, note) = self.at(self.starts[found])?;
@@ -300,7 +303,7 @@ impl Listing {
     }
 
     /// The entries, to be changed.
-    pub(super) fn to_entries(&self) -> Entries {
+    pub(in crate::vault) fn to_entries(&self) -> Entries {
         self.iter()
             .map(|(key, digest, note)| {
                 let note = note.to_owned();
@@ -313,7 +316,7 @@ impl Listing {
 /// Listings of the vault itself that are open. One of a thousand agents is long, and each reader of
 /// an agent needs it.
 #[derive(Debug, Default)]
-pub(super) struct OpenListings(Mutex<BTreeMap<Part, OpenListing>>);
+pub(in crate::vault) struct OpenListings(Mutex<BTreeMap<Part, OpenListing>>);
 
 #[derive(Debug)]
 struct OpenListing {
@@ -326,14 +329,19 @@ struct OpenListing {
 
 impl OpenListings {
     /// The listing with that digest, if it is open and no other process has committed since.
-    pub(super) fn find(&self, part: Part, digest: Digest, version: i64) -> Option<Arc<Listing>> {
+    pub(in crate::vault) fn find(
+        &self,
+        part: Part,
+        digest: Digest,
+        version: i64,
+    ) -> Option<Arc<Listing>> {
         let open = self.0.lock().ok()?;
         let found = open.get(&part)?;
         let is_it = (found.digest, found.version) == (digest, version);
         is_it.then(|| Arc::clone(&found.listing))
     }
 
-    pub(super) fn keep(&self, part: Part, found: (Digest, i64), listing: &Arc<Listing>) {
+    pub(in crate::vault) fn keep(&self, part: Part, found: (Digest, i64), listing: &Arc<Listing>) {
         if let Ok(mut open) = self.0.lock() {
             let (digest, version) = found;
             let listing = Arc::clone(listing);
@@ -388,7 +396,7 @@ fn aad(vault: VaultId, owner: &str, part: &str, head: Option<&events::Last>) -> 
 }
 
 /// Seals a listing.
-pub(super) fn seal(
+pub(in crate::vault) fn seal(
     key: &SealKey,
     (vault, owner, part): (VaultId, &str, &str),
     head: Option<&events::Last>,
@@ -398,7 +406,7 @@ pub(super) fn seal(
 }
 
 /// Opens a listing; `None` when it does not open.
-pub(super) fn open(
+pub(in crate::vault) fn open(
     key: &SealKey,
     (vault, owner, part): (VaultId, &str, &str),
     head: Option<&events::Last>,
@@ -409,7 +417,7 @@ pub(super) fn open(
 }
 
 /// A listing as it is stored.
-pub(super) fn stored(
+pub(in crate::vault) fn stored(
     conn: &Connection,
     owner: i64,
     part: &str,
@@ -421,7 +429,7 @@ pub(super) fn stored(
 }
 
 /// Stores a listing in place of what was there.
-pub(super) fn store(
+pub(in crate::vault) fn store(
     conn: &Connection,
     (owner, part): (i64, &str),
     sealed: &[u8],
@@ -435,14 +443,17 @@ pub(super) fn store(
 }
 
 /// Removes the listing of a part that has no rows.
-pub(super) fn remove(conn: &Connection, (owner, part): (i64, &str)) -> rusqlite::Result<()> {
+pub(in crate::vault) fn remove(
+    conn: &Connection,
+    (owner, part): (i64, &str),
+) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM listings WHERE owner = ?1 AND part = ?2")?
         .execute(params![owner, part])
         .map(|_| ())
 }
 
 /// A digest of some bytes: of a stored listing.
-pub(super) fn digest_of(bytes: &[u8]) -> Digest {
+pub(in crate::vault) fn digest_of(bytes: &[u8]) -> Digest {
     cut(Sha256::new_with_prefix(bytes))
 }
 
@@ -453,7 +464,11 @@ fn cut(hash: Sha256) -> Digest {
 }
 
 /// Every row of a part, as it is now.
-pub(super) fn rows(conn: &Connection, owner: i64, part: Part) -> rusqlite::Result<Entries> {
+pub(in crate::vault) fn rows(
+    conn: &Connection,
+    owner: i64,
+    part: Part,
+) -> rusqlite::Result<Entries> {
     let Query {
         select,
         owner: of,
@@ -465,7 +480,7 @@ pub(super) fn rows(conn: &Connection, owner: i64, part: Part) -> rusqlite::Resul
 }
 
 /// One row of a part, as it is now.
-pub(super) fn row(
+pub(in crate::vault) fn row(
     conn: &Connection,
     owner: i64,
     part: Part,
@@ -484,7 +499,7 @@ pub(super) fn row(
 
 /// The notes of the sources of one agent's profiles: those rows of [`Part::Skips`], as they are
 /// now.
-pub(super) fn skips_of(conn: &Connection, agent: &str) -> rusqlite::Result<Entries> {
+pub(in crate::vault) fn skips_of(conn: &Connection, agent: &str) -> rusqlite::Result<Entries> {
     let Query { select, .. } = Part::Skips.query();
     let sql = format!("SELECT {select} WHERE a.text = ?1");
     read(conn, Part::Skips, &sql, [agent])
@@ -540,7 +555,7 @@ fn add(hash: &mut Sha256, row: &Row<'_>, column: usize) -> rusqlite::Result<()> 
 }
 
 /// A digest of all listings of an agent, in hexadecimal digits: kept beside the digest of the agent's row.
-pub(super) fn listings_of(conn: &Connection, agent: i64) -> rusqlite::Result<String> {
+pub(in crate::vault) fn listings_of(conn: &Connection, agent: i64) -> rusqlite::Result<String> {
     let mut select =
         conn.prepare_cached("SELECT part, sealed FROM listings WHERE owner = ?1 ORDER BY part")?;
     let mut listings = select.query([agent])?;

@@ -6,22 +6,22 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use zeroize::Zeroizing;
 
-use super::error::{Context, VaultError};
-use super::exports::snapshot_aad;
 use super::listing::Part;
-use super::profiles::Plain;
-use super::sections::{Frame, usage_aad};
 use crate::crypto::{Aad, SealKey};
 use crate::domain::{AgentName, VaultId};
+use crate::vault::error::{Context, VaultError};
+use crate::vault::exports::snapshot_aad;
+use crate::vault::profiles::Plain;
+use crate::vault::sections::{Frame, usage_aad};
 
 /// A sealed cell.
-pub(super) struct Cell<'r> {
+pub(in crate::vault) struct Cell<'r> {
     /// What it is, in words.
-    pub(super) name: &'r dyn Fn() -> String,
+    pub(in crate::vault) name: &'r dyn Fn() -> String,
     /// What it is bound to.
-    pub(super) aad: Aad,
+    pub(in crate::vault) aad: Aad,
     /// As it is stored.
-    pub(super) blob: &'r [u8],
+    pub(in crate::vault) blob: &'r [u8],
     /// The statement that puts another blob (`?1`) in its place, and what identifies it (from `?2` on).
     update: &'static str,
     key: Vec<Value>,
@@ -31,18 +31,22 @@ pub(super) struct Cell<'r> {
 
 impl Cell<'_> {
     /// As which row of an agent it is listed, other than its frame and its credentials: part, agent and key.
-    pub(super) fn listed_as(&self) -> Option<(Part, String, String)> {
+    pub(in crate::vault) fn listed_as(&self) -> Option<(Part, String, String)> {
         self.listed_as.clone()
     }
 
     /// Opens it.
-    pub(super) fn open(&self, seal: &SealKey) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    pub(in crate::vault) fn open(&self, seal: &SealKey) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         seal.open(self.aad.clone(), self.blob)
             .map_err(|_| VaultError::Unopened { row: (self.name)() })
     }
 
     /// Puts another blob in its place.
-    pub(super) fn replace(&self, conn: &Connection, blob: Vec<u8>) -> rusqlite::Result<()> {
+    pub(in crate::vault) fn replace(
+        &self,
+        conn: &Connection,
+        blob: Vec<u8>,
+    ) -> rusqlite::Result<()> {
         let values = std::iter::once(Value::Blob(blob)).chain(self.key.iter().cloned());
         conn.prepare_cached(self.update)?
             .execute(params_from_iter(values))
@@ -64,7 +68,7 @@ const SNAPSHOTS: &str = "SELECT x.path, x.agent, a.text, x.snapshot FROM exports
 /// Calls `visit` for every sealed cell of an agent's things. A visit may put another blob into its cell, and nothing else.
 ///
 /// The record's keys and the key slots are not among them: they are few, and what opens them is another matter.
-pub(super) fn for_each(
+pub(in crate::vault) fn for_each(
     conn: &Connection,
     (path, vault): (&Path, VaultId),
     mut visit: impl FnMut(&Cell<'_>) -> Result<(), VaultError>,
@@ -98,7 +102,7 @@ pub(super) fn for_each(
 }
 
 /// Calls `visit` for every snapshot of a store, with its path and the number of its agent.
-pub(super) fn for_each_snapshot(
+pub(in crate::vault) fn for_each_snapshot(
     conn: &Connection,
     (path, vault): (&Path, VaultId),
     mut visit: impl FnMut(&str, i64, &Cell<'_>) -> Result<(), VaultError>,

@@ -6,29 +6,29 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
-use super::error::{Context, VaultError};
 use super::listing::{self, OpenListings, ROOT, VAULT};
 use crate::audit::ChainKeys;
 use crate::crypto::{Aad, AuditKey, CryptoError, DataKey, Epoch, FingerprintKey, SealKey};
 use crate::domain::{Fingerprint, Seq, UnixMs, VaultId};
+use crate::vault::error::{Context, VaultError};
 
 /// What a key of the record is for: the names in the table.
-pub(super) const AUDIT: &str = "audit";
-pub(super) const FINGERPRINT: &str = "fingerprint";
+pub(in crate::vault) const AUDIT: &str = "audit";
+pub(in crate::vault) const FINGERPRINT: &str = "fingerprint";
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
 
 /// The keys of an unlocked vault.
-pub(super) struct Keys {
-    pub(super) data: DataKey,
-    pub(super) seal: SealKey,
-    pub(super) chain: ChainKeys,
-    pub(super) fingerprint: FingerprintKey,
-    pub(super) fingerprint_number: u16,
+pub(in crate::vault) struct Keys {
+    pub(in crate::vault) data: DataKey,
+    pub(in crate::vault) seal: SealKey,
+    pub(in crate::vault) chain: ChainKeys,
+    pub(in crate::vault) fingerprint: FingerprintKey,
+    pub(in crate::vault) fingerprint_number: u16,
     /// Whether the vault's rows are listed. Those of a vault that an earlier version made are not yet.
-    pub(super) is_listed: bool,
+    pub(in crate::vault) is_listed: bool,
     /// What was opened with them.
-    pub(super) listings: OpenListings,
+    pub(in crate::vault) listings: OpenListings,
 }
 
 impl fmt::Debug for Keys {
@@ -42,7 +42,7 @@ impl Keys {
     ///
     /// # Errors
     /// When a key of the record is missing or does not open.
-    pub(super) fn load(
+    pub(in crate::vault) fn load(
         conn: &Connection,
         path: &Path,
         known: (VaultId, Epoch),
@@ -56,7 +56,7 @@ impl Keys {
 
     /// As [`Keys::load`], of the form of the record's keys that is named. Keys in one form do not open in the other: a vault whose
     /// listings were taken out does not pass for one of an earlier version.
-    pub(super) fn load_in_form(
+    pub(in crate::vault) fn load_in_form(
         is_listed: bool,
         (conn, path): (&Connection, &Path),
         (vault, epoch): (VaultId, Epoch),
@@ -94,7 +94,7 @@ impl Keys {
     }
 
     /// What stands for a token in the record.
-    pub(super) fn fingerprint(&self, token: &str) -> Fingerprint {
+    pub(in crate::vault) fn fingerprint(&self, token: &str) -> Fingerprint {
         self.fingerprint.fingerprint(self.fingerprint_number, token)
     }
 }
@@ -114,10 +114,10 @@ fn chain(keys: &[RecordKey]) -> Option<ChainKeys> {
 
 /// A key of the record as it is sealed: its 32 bytes, and behind them, for an audit key that took another's place, the number of the
 /// first event that is chained with it (8 bytes, big-endian).
-pub(super) struct RecordKey {
-    pub(super) number: u16,
-    pub(super) key: Zeroizing<Vec<u8>>,
-    pub(super) begins: Option<Seq>,
+pub(in crate::vault) struct RecordKey {
+    pub(in crate::vault) number: u16,
+    pub(in crate::vault) key: Zeroizing<Vec<u8>>,
+    pub(in crate::vault) begins: Option<Seq>,
 }
 
 impl RecordKey {
@@ -155,7 +155,7 @@ impl RecordKey {
         })
     }
 
-    pub(super) fn seal(
+    pub(in crate::vault) fn seal(
         &self,
         seal: &SealKey,
         vault: VaultId,
@@ -171,7 +171,7 @@ impl RecordKey {
     }
 
     /// All of a purpose, oldest first, opened under `seal`; in which form depends on whether the vault's rows are listed.
-    pub(super) fn all(
+    pub(in crate::vault) fn all(
         conn: &Connection,
         path: &Path,
         (seal, vault): (&SealKey, VaultId),
@@ -198,7 +198,7 @@ fn sealed_keys(conn: &Connection, purpose: &str) -> rusqlite::Result<Vec<(u16, V
 }
 
 /// Stores a sealed key of the record, or in place of what was there.
-pub(super) fn put_record_key(
+pub(in crate::vault) fn put_record_key(
     conn: &Connection,
     (purpose, number): (&str, u16),
     sealed: &[u8],
