@@ -11,7 +11,6 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::{BackupError, Context, VaultError};
 use super::log::events;
 use super::sealing::cells;
-use super::unlock::{KeySources, UnlockedVault, Upgrade};
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
 use crate::crypto::SlotKind;
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
@@ -22,6 +21,7 @@ use crate::platform::{
 use crate::vault::file::journal::set_mode;
 use crate::vault::file::read_only::ReadOnlyReason;
 use crate::vault::file::vault::{BUSY_TIMEOUT, Vault, lock};
+use crate::vault::keys::unlock::{KeySources, UnlockedVault, Upgrade};
 
 /// Every page in one step: a copy in small steps begins again whenever somebody writes. Source: SQLite, `sqlite3_backup_step`.
 const ALL_PAGES: i32 = -1;

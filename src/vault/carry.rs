@@ -13,12 +13,12 @@ use super::profiles::ChangeNote;
 use super::proof::Altered;
 use super::sections::{Frame, frame_of};
 use super::tx::Tx;
-use super::unlock::UnlockedVault;
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
     AgentName, Borrowed, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,
 };
 use crate::vault::file::vault::Vault;
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 
 /// What was taken over, and what is not known any more.

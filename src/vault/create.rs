@@ -9,9 +9,7 @@ use zeroize::Zeroizing;
 use super::changed_rows::Listed;
 use super::error::{Context, KeyProblem, VaultError};
 use super::file::schema;
-use super::keep_key::{Kept, NewKey, keep, keep_in_keychain};
-use super::key_slots;
-use super::unlock::{KeySources, OpenedBy, UnlockedVault};
+use super::keys::slots;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, FingerprintKey, RecoveryCode, SlotKind, SlotRecord, WrappedKeys,
@@ -23,6 +21,8 @@ use crate::platform::{
 };
 use crate::vault::file::journal::set_journal;
 use crate::vault::file::vault::{APPLICATION_ID, Vault, connect, lock, make_dir_for};
+use crate::vault::keys::keep::{Kept, NewKey, keep, keep_in_keychain};
+use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
 
 /// Where a new vault's key goes.
@@ -219,7 +219,7 @@ impl Draft {
             )?;
             put_record_key(conn, (AUDIT, 1), &audit, now)?;
             put_record_key(conn, (FINGERPRINT, 1), &prints, now)?;
-            key_slots::insert(conn, &slot, &wrapped.slot_key, now)
+            slots::insert(conn, &slot, &wrapped.slot_key, now)
         };
         write().at(&self.temporary, "create")?;
         Ok(data)

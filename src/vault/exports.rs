@@ -10,10 +10,10 @@ use super::error::{Context, VaultError};
 use super::log::terms;
 use super::proof::{Proof, Scope};
 use super::tx::Tx;
-use super::unlock::UnlockedVault;
 use crate::crypto::{Aad, constant_time_eq};
 use crate::domain::{self, AgentName, UnixMs, VaultId, path_of_text};
 use crate::vault::file::vault::Vault;
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::ring::Keys;
 

@@ -9,12 +9,12 @@ use super::error::{Context, VaultError};
 use super::log::terms;
 use super::proof::{Proof, Scope};
 use super::tx::Tx;
-use super::unlock::UnlockedVault;
 use crate::crypto::Aad;
 use crate::domain::{
     AgentName, Credential, Endpoint, Fingerprint, Generation, Owner, ProfileId, SecretJson,
     StoreDoc, UnixMs, VaultId,
 };
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::{open_json, seal_json};
 

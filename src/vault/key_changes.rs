@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
-use super::keep_key::{self, Kept, NewKey};
-use super::key_slots;
+use super::keys::{keep, slots};
 use super::proof::Scope;
 use super::tx::Tx;
-use super::unlock::{KeySources, UnlockedVault};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{RecoveryCode, SlotKind, SlotRecord, WrappedKeys};
 use crate::domain::KeyId;
 use crate::platform::{Actor, Clock};
 use crate::vault::file::vault::lock;
+use crate::vault::keys::keep::{Kept, NewKey};
+use crate::vault::keys::unlock::{KeySources, UnlockedVault};
 use crate::vault::sealing::listing::Part;
 
 /// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
@@ -92,7 +92,7 @@ impl UnlockedVault {
         self.require_writable()?;
         let _lock = lock(&self.path)?; // while keys are renewed, no slot comes or goes
         self.check_room()?;
-        let kept = keep_key::keep(new, sources, id)?;
+        let kept = keep::keep(new, sources, id)?;
         let added = self.insert_slot(&kept, actor, clock);
         if added.is_err() {
             kept.discard(sources, id);
@@ -107,7 +107,7 @@ impl UnlockedVault {
     }
 
     fn check_room(&self) -> Result<(), VaultError> {
-        match key_slots::free_slot(&self.conn).at(&self.path, "read")? {
+        match slots::free_slot(&self.conn).at(&self.path, "read")? {
             Some(_) => Ok(()),
             None => Err(VaultError::SlotsFull),
         }
@@ -115,12 +115,12 @@ impl UnlockedVault {
 
     fn insert_slot(&mut self, kept: &Kept, actor: &Actor, clock: Clock) -> Result<i64, VaultError> {
         let mut tx = self.begin(actor, clock)?;
-        let number = key_slots::free_slot(&tx.tx)
+        let number = slots::free_slot(&tx.tx)
             .at(tx.path, "read")?
             .ok_or(VaultError::SlotsFull)?;
-        let (slots, _) = key_slots::read_all(&tx.tx, tx.path)?;
+        let (slots, _) = slots::read_all(&tx.tx, tx.path)?;
         if let Some(taken) = slots.iter().find(|slot| slot.accepts(tx.vault, &kept.key)) {
-            return Err(keep_key::taken(taken.slot));
+            return Err(keep::taken(taken.slot));
         }
         let name = (number, kept.kind, kept.kdf.as_deref());
         let wrapped = WrappedKeys::new(
@@ -139,7 +139,7 @@ impl UnlockedVault {
             wrapped: wrapped.data_key,
         };
         tx.will_change(Scope::Vault, Part::KeySlots, &number.to_string())?;
-        key_slots::insert(&tx.tx, &slot, &wrapped.slot_key, tx.now).at(tx.path, "write")?;
+        slots::insert(&tx.tx, &slot, &wrapped.slot_key, tx.now).at(tx.path, "write")?;
         tx.append_key_event(EventKind::KeyAdded, number, kept.kind.as_str(), kept.key_id)?;
         tx.commit()?;
         Ok(number)
@@ -172,7 +172,7 @@ impl UnlockedVault {
         }
         // Also one that was altered: it opens nothing any more.
         tx.will_replace(Scope::Vault, Part::KeySlots, &slot.to_string());
-        key_slots::delete(&tx.tx, slot).at(tx.path, "write")?;
+        slots::delete(&tx.tx, slot).at(tx.path, "write")?;
         tx.append_key_event(EventKind::KeyRemoved, slot, kind, *key_id)?;
         tx.commit()?;
         Ok(RemovedKey {

@@ -16,7 +16,6 @@ use super::grants::GrantState;
 use super::key_changes::empty_log;
 use super::log::events;
 use super::restore::free_name;
-use super::unlock::UnlockedVault;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
@@ -29,6 +28,7 @@ use crate::vault::file::vault::{
     APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, make_dir_for,
     trusted_path,
 };
+use crate::vault::keys::unlock::UnlockedVault;
 
 /// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.
 const MOVED_AWAY: i32 = i32::from_be_bytes(*b"clkm");

@@ -8,9 +8,9 @@ use super::error::{Context, VaultError};
 use super::log::terms;
 use super::proof::{Proof, Scope};
 use super::tx::Tx;
-use super::unlock::UnlockedVault;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::domain::{AgentName, Credential, ProfileId, UnixMs, normalize_provider};
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 
 /// How far a credential's end has come.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::error::{Context, VaultError};
-use super::key_slots;
+use super::keys::slots;
 use super::log::{events, terms};
 use super::sealing::listing;
-use super::unlock::UnlockedVault;
 use crate::domain::{AgentName, VaultId};
 use crate::vault::file::vault::data_version;
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::{Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
 use crate::vault::sealing::ring::Keys;
 
@@ -459,7 +459,7 @@ impl UnlockedVault {
         let strays = proof.strays().at(&self.path, "read")?;
         rows.extend(strays.into_iter().map(AlteredRow::other));
         let known = (self.id, keys.seal.epoch());
-        let unproved = key_slots::unproved((&self.conn, &self.path), known, &keys.data)?;
+        let unproved = slots::unproved((&self.conn, &self.path), known, &keys.data)?;
         rows.extend(unproved.into_iter().map(|slot| AlteredRow {
             name: Part::KeySlots.describe("", &slot.to_string()),
             kind: AlteredKind::KeySlot(slot),

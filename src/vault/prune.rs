@@ -5,11 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::error::{Context, VaultError};
 use super::log::{events, runs, series};
 use super::tx::Tx;
-use super::unlock::UnlockedVault;
 use super::verify::checkpoint;
 use crate::audit::{ChainFault, Checkpoint, EventDraft, EventKind, Head, Origin, kept_mac};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock};
+use crate::vault::keys::unlock::UnlockedVault;
 
 /// Between the statements that take the trigger out of the way and put it back, in one transaction, events can be deleted.
 const TRIGGER: &str = "events_no_delete";

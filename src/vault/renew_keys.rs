@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::error::{KeyProblem, VaultError};
-use super::find_key::{from_file, from_files, renewed};
-use super::keep_key::{Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file};
 use super::key_changes::{AddedKey, LogState};
-use super::key_slots;
+use super::keys::slots;
 use super::rotate::Renewal;
-use super::unlock::{KeySources, UnlockedVault};
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{
@@ -19,6 +16,11 @@ use crate::platform::{
     rename_durably, sync_dir,
 };
 use crate::vault::file::vault::lock;
+use crate::vault::keys::find::{from_file, from_files, renewed};
+use crate::vault::keys::keep::{
+    Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file,
+};
+use crate::vault::keys::unlock::{KeySources, UnlockedVault};
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
 pub(super) struct Renewed {
@@ -97,7 +99,7 @@ impl UnlockedVault {
         else {
             return Ok(prepared);
         };
-        let (slots, others) = key_slots::read_all(&self.conn, &self.path)?;
+        let (slots, others) = slots::read_all(&self.conn, &self.path)?;
         if let Some(other) = others.into_iter().next() {
             return Err(VaultError::KeyNotKept(other));
         }

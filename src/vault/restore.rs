@@ -16,7 +16,6 @@ use super::key_changes::{LogState, empty_log};
 use super::log::events;
 use super::proof::Altered;
 use super::rotate::AfterRestore;
-use super::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
@@ -27,6 +26,7 @@ use crate::vault::file::journal::{connect_alone, set_journal};
 use crate::vault::file::vault::{
     Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
 };
+use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::vault::sealing::listing::Part;
 
 /// What the name of a vault that was replaced ends in, before the time.

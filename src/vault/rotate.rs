@@ -9,18 +9,18 @@ use zeroize::Zeroizing;
 
 use super::error::{Context, VaultError};
 use super::key_changes::{AddedKey, LogState, empty_log};
-use super::key_slots;
+use super::keys::slots;
 use super::log::events;
 use super::renew_keys::Prepared;
 use super::sealing::cells;
 use super::tx::Tx;
-use super::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,
 };
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
+use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 
 /// What a rotation does beside, where it ends a restore: cells that do not open stay as they are.
@@ -294,7 +294,7 @@ impl Tx<'_> {
         epoch: Epoch,
         prepared: Option<&Prepared<'_>>,
     ) -> Result<(), VaultError> {
-        let (slots, others) = key_slots::read_all(&self.tx, self.path)?;
+        let (slots, others) = slots::read_all(&self.tx, self.path)?;
         if let Some(other) = others.into_iter().next() {
             return Err(VaultError::KeyNotKept(other)); // a slot of a later version's kind would open nothing any more
         }
@@ -311,7 +311,7 @@ impl Tx<'_> {
                 }
             };
             let wrapped = WrappedKeys::new(self.vault, epoch, slot.name(), data, &key)?;
-            let changed = key_slots::replace(&self.tx, &slot, &wrapped).at(self.path, "write")?;
+            let changed = slots::replace(&self.tx, &slot, &wrapped).at(self.path, "write")?;
             debug_assert_eq!(changed, 1, "the slot was just read");
         }
         Ok(())
@@ -319,7 +319,7 @@ impl Tx<'_> {
 
     /// The key slots of the vault that is replaced, each with its own key; nothing if there is one whose key is not to be had.
     fn slots_of(&self, replaced: &UnlockedVault) -> Result<Option<Vec<TakenSlot>>, VaultError> {
-        let (slots, others) = key_slots::read_all(&replaced.conn, &replaced.path)?;
+        let (slots, others) = slots::read_all(&replaced.conn, &replaced.path)?;
         if !others.is_empty() {
             return Ok(None);
         }
@@ -327,7 +327,7 @@ impl Tx<'_> {
         let mut taken = Vec::new();
         for slot in slots {
             let blob =
-                key_slots::sealed_slot_key(&replaced.conn, slot.slot).at(&replaced.path, "read")?;
+                slots::sealed_slot_key(&replaced.conn, slot.slot).at(&replaced.path, "read")?;
             let Ok(key) = slot.unwrap_slot_key(self.vault, &replaced.keys.seal, &blob) else {
                 return Ok(None);
             };
@@ -354,7 +354,7 @@ impl Tx<'_> {
                 wrapped: wrapped.data_key,
                 ..slot
             };
-            key_slots::insert(&self.tx, &slot, &wrapped.slot_key, since).at(self.path, "write")?;
+            slots::insert(&self.tx, &slot, &wrapped.slot_key, since).at(self.path, "write")?;
         }
         Ok(())
     }
@@ -364,7 +364,7 @@ impl Tx<'_> {
     }
 
     fn own_key_of(&self, slot: &SlotRecord) -> Result<SlotKey, VaultError> {
-        let blob = key_slots::sealed_slot_key(&self.tx, slot.slot).at(self.path, "read")?;
+        let blob = slots::sealed_slot_key(&self.tx, slot.slot).at(self.path, "read")?;
         slot.unwrap_slot_key(self.vault, &self.keys.seal, &blob)
             .map_err(|_| VaultError::Unopened {
                 row: format!("the key of key slot {}", slot.slot),

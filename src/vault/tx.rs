@@ -9,15 +9,15 @@ use super::changed_rows::{ChangedRows, Listed};
 use super::error::{Context, VaultError};
 use super::log::{events, terms};
 use super::proof::Scope;
-use super::reload::newer_keys;
 use super::sections::{Beside, Frame, frame_of};
-use super::unlock::UnlockedVault;
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
 use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
 };
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::vault::data_version;
+use crate::vault::keys::reload::newer_keys;
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::ring::Keys;
 

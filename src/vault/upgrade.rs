@@ -11,19 +11,20 @@ use serde_json::{Map, Value};
 
 use super::changed_rows::Listed;
 use super::error::{Context, VaultError};
+use super::keys::slots;
 use super::profiles::Plain;
 use super::proof::Altered;
 use super::record_says::RecordSays;
 use super::sealing::{cells, listing};
 use super::sections::{Frame, assemble, usage_aad};
 use super::tx::Tx;
-use super::unlock::{UnlockedVault, Upgrade};
-use super::{key_slots, verify};
+use super::verify;
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::crypto::constant_time_eq;
 use crate::domain::{AgentName, Section, StoreDoc, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::vault::has_abandoned;
+use crate::vault::keys::unlock::{UnlockedVault, Upgrade};
 use crate::vault::sealing::listing::{Digest, Entry, Part, ROOT, VAULT};
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 use crate::vault::sealing::seal_json::open_json;
@@ -535,7 +536,7 @@ impl Tx<'_> {
 
     fn check_slots(&self, found: &mut Found) -> Result<(), VaultError> {
         let data = &self.keys.data;
-        let unproved = key_slots::unproved(
+        let unproved = slots::unproved(
             (&self.tx, self.path),
             (self.vault, self.keys.seal.epoch()),
             data,

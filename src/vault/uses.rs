@@ -7,10 +7,10 @@ use super::error::{Context, VaultError};
 use super::log::terms;
 use super::proof::{Proof, Scope};
 use super::tx::Tx;
-use super::unlock::UnlockedVault;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{AgentName, Credential, ProfileId, ProviderId, UnixMs, normalize_provider};
 use crate::vault::file::vault::Vault;
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 
 /// A session's profile for a provider.

@@ -7,10 +7,10 @@ use rusqlite::{Connection, OptionalExtension};
 use super::error::{Context, VaultError};
 use super::history::through_sql;
 use super::log::{events, series};
-use super::unlock::UnlockedVault;
 use crate::audit::{ChainFault, ChainKeys, ChainVerifier, Checkpoint, EventKind, Head, Verified};
 use crate::domain::{Seq, UnixMs, VaultId};
 use crate::vault::file::vault::Vault;
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::log::events::Labels;
 use crate::vault::log::series::Series;
 

@@ -4,8 +4,8 @@ use super::error::{Context, VaultError};
 use super::log::terms;
 use super::profiles::{Plain, VERSION_AGE_MS};
 use super::proof::Proof;
-use super::unlock::UnlockedVault;
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
+use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::open_json;
 

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::error::{KEYCHAIN, KeyProblem};
-use super::keep_key::account;
+use super::keep::account;
 use super::unlock::KeySources;
 use crate::crypto::{
     Argon2id, SlotKey, SlotKind, SlotRecord, looks_like_recovery_code, parse_keyfile,
@@ -15,6 +14,7 @@ use crate::crypto::{
 };
 use crate::domain::{VaultId, shown_path};
 use crate::platform::{Access, Keychain, read_secret};
+use crate::vault::error::{KEYCHAIN, KeyProblem};
 
 /// A key file is three short lines.
 const KEYFILE_LIMIT: u64 = 4096;
@@ -27,7 +27,7 @@ const RENEWED: &str = ".new";
 
 /// Reads the key file at `path`; `None` when there is none. A link is refused, since a renewed key
 /// takes the place of the file, unless it leads to a mounted secret.
-pub(super) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
+pub(in crate::vault) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
     let Some(contents) = read_secret(path, Access::Secret, KEYFILE_LIMIT)? else {
         return Ok(None);
     };
@@ -38,23 +38,23 @@ pub(super) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
 }
 
 /// Where the key file lies that is to take the place of the one at `path`.
-pub(super) fn renewed(path: &Path) -> PathBuf {
+pub(in crate::vault) fn renewed(path: &Path) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(RENEWED);
     name.into()
 }
 
 /// A key file that opens a slot.
-pub(super) struct FoundFile {
-    pub(super) key: SlotKey,
+pub(in crate::vault) struct FoundFile {
+    pub(in crate::vault) key: SlotKey,
     /// Where a key file of its kind belongs.
-    pub(super) place: PathBuf,
+    pub(in crate::vault) place: PathBuf,
     /// It is the one that is to take the place of what is there: the process that renewed it was killed.
-    pub(super) is_renewed: bool,
+    pub(in crate::vault) is_renewed: bool,
 }
 
 /// Reads the slot's key from the first place that has a key file.
-pub(super) fn from_files(
+pub(in crate::vault) fn from_files(
     sources: &KeySources<'_>,
     vault: VaultId,
     slot: &SlotRecord,
@@ -92,7 +92,7 @@ pub(super) fn from_files(
 }
 
 /// Reads the slot's key from the keychain. An item that is not 32 bytes is not its key.
-pub(super) fn from_keychain(
+pub(in crate::vault) fn from_keychain(
     keychain: &dyn Keychain,
     vault: VaultId,
     slot: &SlotRecord,
@@ -110,7 +110,7 @@ pub(super) fn from_keychain(
 }
 
 /// The slot that a passphrase or recovery code opens, and its key.
-pub(super) fn from_secret<'s>(
+pub(in crate::vault) fn from_secret<'s>(
     secret: &SecretString,
     vault: VaultId,
     slots: &'s [SlotRecord],

@@ -1,16 +1,16 @@
 //! Going on where another process has replaced the data key: the slot's own key opens the new one too.
 
-use super::error::{Context, VaultError};
-use super::key_slots;
+use super::slots;
 use super::unlock::{OpenedBy, UnlockedVault};
 use crate::crypto::Epoch;
 use crate::domain::VaultId;
 use crate::platform::Resident;
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::{Vault, identity};
 use crate::vault::sealing::ring::Keys;
 
 /// A process's keys, or those that another one has put in their place.
-pub(super) enum KeysNow<'v> {
+pub(in crate::vault) enum KeysNow<'v> {
     Own(&'v Keys),
     Newer(Box<Keys>),
 }
@@ -58,7 +58,7 @@ impl UnlockedVault {
 
     /// The keys of the vault as the transaction that is under way sees it: under others nothing would open, which must not pass for
     /// damage.
-    pub(super) fn keys_now(&self) -> Result<KeysNow<'_>, VaultError> {
+    pub(in crate::vault) fn keys_now(&self) -> Result<KeysNow<'_>, VaultError> {
         let place = (&self.vault.conn, self.vault.path.as_path());
         let newer = newer_keys(place, (self.vault.id, self.vault.epoch), &self.opened_by)?;
         Ok(match newer {
@@ -69,7 +69,7 @@ impl UnlockedVault {
 }
 
 /// The keys that the vault has, with their epoch, if they are others than those of `known`. To be called in a transaction.
-pub(super) fn newer_keys(
+pub(in crate::vault) fn newer_keys(
     (conn, path): (&rusqlite::Connection, &std::path::Path),
     known: (VaultId, Epoch),
     by: &OpenedBy,
@@ -81,7 +81,7 @@ pub(super) fn newer_keys(
     if id != known.0 {
         return Err(VaultError::Rekeyed); // another vault was put in its place
     }
-    let (slots, _) = key_slots::read_all(conn, path)?;
+    let (slots, _) = slots::read_all(conn, path)?;
     let data = slots
         .iter()
         .find(|slot| slot.slot == by.slot)

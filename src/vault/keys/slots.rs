@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::error::{Context, KeyProblem, VaultError};
-use super::find_key::{from_files, renewed};
+use super::find::{from_files, renewed};
 use super::unlock::KeySources;
 use crate::audit::EventKind;
 use crate::crypto::{DataKey, Epoch, SlotKind, SlotRecord, WrappedKeys, constant_time_eq};
 use crate::domain::{KeyId, UnixMs, VaultId};
+use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::log::events::WHEN_NEWEST_OF_KIND;
 
 /// How many slots a vault may have. Source: `spec/vault.md`, Keys.
-pub(super) const SLOTS_MAX: i64 = 16;
+pub(in crate::vault) const SLOTS_MAX: i64 = 16;
 
 /// The slots that this version can open, and the kinds of the others.
-pub(super) type Slots = (Vec<SlotRecord>, Vec<KeyProblem>);
+pub(in crate::vault) type Slots = (Vec<SlotRecord>, Vec<KeyProblem>);
 
 /// A key slot, as far as it is told without a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct SlotInfo {
 
 const COLUMNS: &str = "slot, kind, key_id, check_value, wrapped, kdf";
 
-pub(super) fn read_all(conn: &Connection, path: &Path) -> Result<Slots, VaultError> {
+pub(in crate::vault) fn read_all(conn: &Connection, path: &Path) -> Result<Slots, VaultError> {
     let mut select = conn
         .prepare(&format!("SELECT {COLUMNS} FROM key_slots ORDER BY slot"))
         .at(path, "read")?;
@@ -124,14 +124,14 @@ impl Vault {
 }
 
 /// The lowest number that no slot has.
-pub(super) fn free_slot(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+pub(in crate::vault) fn free_slot(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     let mut select = conn.prepare("SELECT slot FROM key_slots")?;
     let taken = select.query_map([], |row| row.get(0))?;
     let taken: Vec<i64> = taken.collect::<rusqlite::Result<_>>()?;
     Ok((1..=SLOTS_MAX).find(|slot| !taken.contains(slot)))
 }
 
-pub(super) fn insert(
+pub(in crate::vault) fn insert(
     conn: &Connection,
     slot: &SlotRecord,
     slot_key: &[u8],
@@ -144,7 +144,7 @@ pub(super) fn insert(
 }
 
 /// What a slot's own key was sealed as.
-pub(super) fn sealed_slot_key(conn: &Connection, slot: i64) -> rusqlite::Result<Vec<u8>> {
+pub(in crate::vault) fn sealed_slot_key(conn: &Connection, slot: i64) -> rusqlite::Result<Vec<u8>> {
     conn.query_row(
         "SELECT slot_key FROM key_slots WHERE slot = ?1",
         [slot],
@@ -153,7 +153,7 @@ pub(super) fn sealed_slot_key(conn: &Connection, slot: i64) -> rusqlite::Result<
 }
 
 /// The slots that would not open the vault: each one's own key is sealed under the data key, so nobody has to be asked.
-pub(super) fn unproved(
+pub(in crate::vault) fn unproved(
     (conn, path): (&Connection, &Path),
     (vault, epoch): (VaultId, Epoch),
     data: &DataKey,
@@ -180,7 +180,7 @@ pub(super) fn unproved(
 }
 
 /// Puts a slot in the place of the one of its number.
-pub(super) fn replace(
+pub(in crate::vault) fn replace(
     conn: &Connection,
     slot: &SlotRecord,
     wrapped: &WrappedKeys,
@@ -191,6 +191,6 @@ pub(super) fn replace(
     )
 }
 
-pub(super) fn delete(conn: &Connection, slot: i64) -> rusqlite::Result<usize> {
+pub(in crate::vault) fn delete(conn: &Connection, slot: i64) -> rusqlite::Result<usize> {
     conn.execute("DELETE FROM key_slots WHERE slot = ?1", [slot])
 }

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use super::error::{Context, KeyProblem, VaultError};
-use super::find_key::{from_files, from_keychain, from_secret};
-use super::key_slots;
-use super::renew_keys::finish_keyfile;
-use super::restore::KeptHead;
+use super::find::{from_files, from_keychain, from_secret};
+use super::slots;
 use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
 use crate::domain::VaultId;
 use crate::platform::{Actor, Clock, Keychain, Resident};
+use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::vault::{Vault, identity};
+use crate::vault::renew_keys::finish_keyfile;
+use crate::vault::restore::KeptHead;
 use crate::vault::sealing::ring::Keys;
 
 /// How often it is looked again because another process renewed the slots' keys meanwhile.
@@ -82,7 +82,7 @@ impl KeySources<'_> {
     }
 
     /// The places to look at, in order. One rule holds for all of them, however they were named.
-    pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
+    pub(in crate::vault) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
         let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
         named.cloned().chain([self.own_keyfile(vault)]).collect()
     }
@@ -90,18 +90,18 @@ impl KeySources<'_> {
 
 /// The slot that a vault was opened with.
 #[derive(Clone, Debug)]
-pub(super) struct OpenedBy {
-    pub(super) slot: i64,
-    pub(super) kind: SlotKind,
-    pub(super) key: SlotKey,
+pub(in crate::vault) struct OpenedBy {
+    pub(in crate::vault) slot: i64,
+    pub(in crate::vault) kind: SlotKind,
+    pub(in crate::vault) key: SlotKey,
 }
 
 /// A vault with its keys: what is sealed can be opened, and written.
 #[derive(Debug)]
 pub struct UnlockedVault {
-    pub(super) vault: Vault,
-    pub(super) keys: Resident<Keys>,
-    pub(super) opened_by: Resident<OpenedBy>,
+    pub(in crate::vault) vault: Vault,
+    pub(in crate::vault) keys: Resident<Keys>,
+    pub(in crate::vault) opened_by: Resident<OpenedBy>,
 }
 
 impl std::ops::Deref for UnlockedVault {
@@ -136,12 +136,12 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::NoKey`] with what each place said.
-    pub(super) fn open_with_any(
+    pub(in crate::vault) fn open_with_any(
         mut self,
         sources: &KeySources<'_>,
     ) -> Result<UnlockedVault, VaultError> {
         let is_named = sources.secrets.is_some_and(SecretSource::is_named);
-        let (mut slots, mut problems) = key_slots::read_all(&self.conn, &self.path)?;
+        let (mut slots, mut problems) = slots::read_all(&self.conn, &self.path)?;
         for _ in 0..ROUNDS_MAX {
             if is_named {
                 break;
@@ -159,7 +159,7 @@ impl Vault {
                 }
             }
             // Another process may have renewed the slots' keys between the look at them and that at their places.
-            let (now, others) = key_slots::read_all(&self.conn, &self.path)?;
+            let (now, others) = slots::read_all(&self.conn, &self.path)?;
             if now == slots {
                 break;
             }
@@ -187,8 +187,8 @@ impl Vault {
     }
 
     /// Unlocks with a slot's key that another copy of it was opened with; `None` where that is none of its own.
-    pub(super) fn unlock_with(self, opened_by: &OpenedBy) -> Option<UnlockedVault> {
-        let (slots, _) = key_slots::read_all(&self.conn, &self.path).ok()?;
+    pub(in crate::vault) fn unlock_with(self, opened_by: &OpenedBy) -> Option<UnlockedVault> {
+        let (slots, _) = slots::read_all(&self.conn, &self.path).ok()?;
         let key = &opened_by.key;
         let slot = slots.iter().find(|slot| slot.accepts(self.id, key))?;
         let by = opened(slot, key.clone());
@@ -199,7 +199,7 @@ impl Vault {
     fn open_with(mut self, by: OpenedBy) -> Result<Result<UnlockedVault, Locked>, VaultError> {
         let snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let (id, epoch) = identity(&self.conn, &self.path)?;
-        let (slots, _) = key_slots::read_all(&self.conn, &self.path)?;
+        let (slots, _) = slots::read_all(&self.conn, &self.path)?;
         let slot = slots.iter().find(|slot| slot.slot == by.slot);
         let data = slot.and_then(|slot| slot.unwrap_data_key(id, epoch, &by.key).ok());
         let Some(data) = data.filter(|_| id == self.id) else {
@@ -258,7 +258,7 @@ impl Vault {
                 return Err(before.unwrap_or(KeyProblem::NoSecret));
             };
             // A person takes their time, and another process may have renewed the slots meanwhile.
-            let now = key_slots::read_all(&self.conn, &self.path);
+            let now = slots::read_all(&self.conn, &self.path);
             let now = now.map_or_else(|_| slots.to_vec(), |(now, _)| now);
             match from_secret(&secret, self.id, &now) {
                 Ok((slot, key)) => return Ok(Some(opened(slot, key))),
@@ -268,7 +268,7 @@ impl Vault {
     }
 
     /// A vault that was just made, with its key.
-    pub(super) fn with_data_key(
+    pub(in crate::vault) fn with_data_key(
         self,
         data: DataKey,
         opened_by: OpenedBy,

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::error::{KeyProblem, VaultError};
-use super::find_key::from_file;
+use super::find::from_file;
 use super::unlock::KeySources;
 use crate::crypto::{Argon2id, RecoveryCode, SlotKey, SlotKind, keyfile_text, random_bytes};
 use crate::domain::{KeyId, VaultId};
@@ -13,6 +12,7 @@ use crate::platform::{
     Access, FileError, Keychain, KeychainError, check_trusted, create_private_dir,
     persist_noclobber, remove_if_present, sync_dir, sync_file, temporary_in,
 };
+use crate::vault::error::{KeyProblem, VaultError};
 
 /// A key for a new slot.
 #[derive(Clone, Debug)]
@@ -29,18 +29,18 @@ pub enum NewKey {
 }
 
 /// A slot's key that is kept where its kind says.
-pub(super) struct Kept {
-    pub(super) key: SlotKey,
-    pub(super) key_id: KeyId,
-    pub(super) kind: SlotKind,
+pub(in crate::vault) struct Kept {
+    pub(in crate::vault) key: SlotKey,
+    pub(in crate::vault) key_id: KeyId,
+    pub(in crate::vault) kind: SlotKind,
     /// The parameters of a passphrase.
-    pub(super) kdf: Option<String>,
+    pub(in crate::vault) kdf: Option<String>,
     /// The key file.
-    pub(super) keyfile: Option<PathBuf>,
+    pub(in crate::vault) keyfile: Option<PathBuf>,
     /// The key file was there before.
-    pub(super) provided: bool,
+    pub(in crate::vault) provided: bool,
     /// What is to be shown once.
-    pub(super) code: Option<RecoveryCode>,
+    pub(in crate::vault) code: Option<RecoveryCode>,
 }
 
 impl Kept {
@@ -57,7 +57,7 @@ impl Kept {
     }
 
     /// Takes back a key that nothing was sealed under after all. A key that was provided stays.
-    pub(super) fn discard(&self, sources: &KeySources<'_>, vault: VaultId) {
+    pub(in crate::vault) fn discard(&self, sources: &KeySources<'_>, vault: VaultId) {
         // The error that led here is the one to tell; a key left behind opens nothing.
         match (self.kind, &self.keyfile) {
             (SlotKind::Keychain, _) => {
@@ -72,7 +72,7 @@ impl Kept {
 }
 
 /// Makes a new slot's key and keeps it.
-pub(super) fn keep(
+pub(in crate::vault) fn keep(
     new: &NewKey,
     sources: &KeySources<'_>,
     vault: VaultId,
@@ -87,7 +87,7 @@ pub(super) fn keep(
 }
 
 /// Why the keychain did not keep a key; whatever else goes wrong counts as the keychain's too.
-pub(super) fn keep_in_keychain(
+pub(in crate::vault) fn keep_in_keychain(
     keychain: &dyn Keychain,
     vault: VaultId,
 ) -> Result<Kept, KeychainError> {
@@ -99,7 +99,7 @@ pub(super) fn keep_in_keychain(
     Ok(kept)
 }
 
-pub(super) fn from_passphrase(passphrase: &SecretString) -> Result<Kept, VaultError> {
+pub(in crate::vault) fn from_passphrase(passphrase: &SecretString) -> Result<Kept, VaultError> {
     let kdf = Argon2id::generate()?;
     let kept = Kept::new(SlotKind::Passphrase, kdf.derive(passphrase)?)?;
     Ok(Kept {
@@ -108,7 +108,7 @@ pub(super) fn from_passphrase(passphrase: &SecretString) -> Result<Kept, VaultEr
     })
 }
 
-pub(super) fn as_code() -> Result<Kept, VaultError> {
+pub(in crate::vault) fn as_code() -> Result<Kept, VaultError> {
     let key = SlotKey::generate()?;
     let code = Some(RecoveryCode::of(&key));
     Ok(Kept {
@@ -140,7 +140,7 @@ fn keep_in_file(sources: &KeySources<'_>, vault: VaultId) -> Result<Kept, VaultE
 }
 
 /// A new key, in a file that was not there.
-pub(super) fn keep_in_new_file(path: &Path, vault: VaultId) -> Result<Kept, VaultError> {
+pub(in crate::vault) fn keep_in_new_file(path: &Path, vault: VaultId) -> Result<Kept, VaultError> {
     let kept = Kept::new(SlotKind::Keyfile, SlotKey::generate()?)?;
     into_file(path, vault, &kept.key).map_err(|error| match &error {
         FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -156,7 +156,7 @@ pub(super) fn keep_in_new_file(path: &Path, vault: VaultId) -> Result<Kept, Vaul
 }
 
 /// A slot's account in the keychain. Source: `spec/vault.md`, Keys.
-pub(super) fn account(vault: VaultId, key: KeyId) -> String {
+pub(in crate::vault) fn account(vault: VaultId, key: KeyId) -> String {
     format!("{vault}/{key}")
 }
 
@@ -182,6 +182,6 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
 }
 
 /// Names a key file that was not right; used by the callers that add one.
-pub(super) fn taken(slot: i64) -> VaultError {
+pub(in crate::vault) fn taken(slot: i64) -> VaultError {
     VaultError::KeyNotKept(KeyProblem::InUse { slot })
 }
