@@ -9,13 +9,10 @@ use rusqlite::Connection;
 
 use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
 use super::carry::{Carried, Known, Replaced, carry_over};
-use super::create::set_journals_aside;
 use super::error::{BackupError, Context, VaultError};
 use super::file::schema;
-use super::key_changes::{LogState, empty_log};
 use super::log::events;
 use super::proof::Altered;
-use super::rotate::AfterRestore;
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
@@ -27,6 +24,9 @@ use crate::vault::file::vault::{
     Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
 };
 use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
+use crate::vault::rekey::add_remove::{LogState, empty_log};
+use crate::vault::rekey::create::set_journals_aside;
+use crate::vault::rekey::rotate::AfterRestore;
 use crate::vault::sealing::listing::Part;
 
 /// What the name of a vault that was replaced ends in, before the time.

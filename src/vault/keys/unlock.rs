@@ -12,7 +12,7 @@ use crate::domain::VaultId;
 use crate::platform::{Actor, Clock, Keychain, Resident};
 use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::vault::{Vault, identity};
-use crate::vault::renew_keys::finish_keyfile;
+use crate::vault::rekey::renew::finish_keyfile;
 use crate::vault::restore::KeptHead;
 use crate::vault::sealing::ring::Keys;
 

@@ -7,29 +7,29 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::error::{Context, VaultError};
-use super::key_changes::{AddedKey, LogState, empty_log};
-use super::keys::slots;
-use super::log::events;
-use super::renew_keys::Prepared;
-use super::sealing::cells;
-use super::tx::Tx;
+use super::add_remove::{AddedKey, LogState, empty_log};
+use super::renew::Prepared;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,
 };
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
+use crate::vault::error::{Context, VaultError};
+use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
+use crate::vault::log::events;
+use crate::vault::sealing::cells;
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
+use crate::vault::tx::Tx;
 
 /// What a rotation does beside, where it ends a restore: cells that do not open stay as they are.
 #[derive(Clone, Copy)]
-pub(super) struct AfterRestore<'v> {
+pub(in crate::vault) struct AfterRestore<'v> {
     /// The number that the new data key's is above.
-    pub(super) epoch: Epoch,
+    pub(in crate::vault) epoch: Epoch,
     /// The vault that is replaced, if it opens. Its key slots stay: a key that was removed since does not come back.
-    pub(super) replaced: Option<&'v UnlockedVault>,
+    pub(in crate::vault) replaced: Option<&'v UnlockedVault>,
 }
 
 /// What is replaced.
@@ -114,7 +114,7 @@ impl UnlockedVault {
     }
 
     /// Replaces the data key of a backup that is put back. The caller holds the lock beside the vault.
-    pub(super) fn rotate_after(
+    pub(in crate::vault) fn rotate_after(
         &mut self,
         restore: AfterRestore<'_>,
         actor: &Actor,

@@ -6,10 +6,6 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
-use super::changed_rows::Listed;
-use super::error::{Context, KeyProblem, VaultError};
-use super::file::schema;
-use super::keys::slots;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
     AuditKey, DataKey, Epoch, FingerprintKey, RecoveryCode, SlotKind, SlotRecord, WrappedKeys,
@@ -19,9 +15,13 @@ use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
     Actor, Clock, RemoveOutcome, create_private_file, exists, remove_if_present, rename_durably,
 };
+use crate::vault::changed_rows::Listed;
+use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::journal::set_journal;
+use crate::vault::file::schema;
 use crate::vault::file::vault::{APPLICATION_ID, Vault, connect, lock, make_dir_for};
 use crate::vault::keys::keep::{Kept, NewKey, keep, keep_in_keychain};
+use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
 
@@ -86,7 +86,7 @@ pub fn create(
 }
 
 /// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the new one.
-pub(super) fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
+pub(in crate::vault) fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
     let beside = |suffix: &str| {
         let mut name = vault.as_os_str().to_owned();
         name.push(suffix);

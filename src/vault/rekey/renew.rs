@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::error::{KeyProblem, VaultError};
-use super::key_changes::{AddedKey, LogState};
-use super::keys::slots;
+use super::add_remove::{AddedKey, LogState};
 use super::rotate::Renewal;
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
@@ -15,26 +13,28 @@ use crate::platform::{
     FileError, QueueLock, check_replaceable, exists, is_mounted_secret, remove_if_present,
     rename_durably, sync_dir,
 };
+use crate::vault::error::{KeyProblem, VaultError};
 use crate::vault::file::vault::lock;
 use crate::vault::keys::find::{from_file, from_files, renewed};
 use crate::vault::keys::keep::{
     Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file,
 };
+use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, UnlockedVault};
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
-pub(super) struct Renewed {
-    pub(super) slot: i64,
+pub(in crate::vault) struct Renewed {
+    pub(in crate::vault) slot: i64,
     /// Names the key in whose place it comes.
     before: KeyId,
-    pub(super) kept: Kept,
+    pub(in crate::vault) kept: Kept,
     /// Where its key file belongs.
     place: Option<PathBuf>,
 }
 
 impl Renewed {
     /// The slot as it will be; what is wrapped in it is still to come.
-    pub(super) fn record(&self, vault: VaultId) -> SlotRecord {
+    pub(in crate::vault) fn record(&self, vault: VaultId) -> SlotRecord {
         SlotRecord {
             slot: self.slot,
             kind: self.kept.kind,
@@ -46,13 +46,13 @@ impl Renewed {
     }
 
     /// Puts the new key file in the old one's place.
-    pub(super) fn finish(&self, vault: VaultId) {
+    pub(in crate::vault) fn finish(&self, vault: VaultId) {
         if let Some(place) = &self.place {
             let _: Result<(), VaultError> = put_in_place(vault, &self.record(vault), place);
         }
     }
 
-    pub(super) fn into_added(self, log: LogState) -> AddedKey {
+    pub(in crate::vault) fn into_added(self, log: LogState) -> AddedKey {
         AddedKey {
             slot: self.slot,
             kind: self.kept.kind,
@@ -118,28 +118,28 @@ impl UnlockedVault {
 
 impl Prepared<'_> {
     /// Whether the slots' own keys are replaced, and the record's.
-    pub(super) fn is_everything(&self) -> bool {
+    pub(in crate::vault) fn is_everything(&self) -> bool {
         matches!(self.renewal, Renewal::Everything { .. })
     }
 
     /// The new key of a slot, if it gets one.
-    pub(super) fn of(&self, slot: &SlotRecord) -> Option<&Renewed> {
+    pub(in crate::vault) fn of(&self, slot: &SlotRecord) -> Option<&Renewed> {
         let mut renewed = self.renewed.iter();
         renewed.find(|new| new.slot == slot.slot && new.before == slot.key_id)
     }
 
     /// The new key of the slot of that number.
-    pub(super) fn key_of(&self, slot: i64) -> Option<&SlotKey> {
+    pub(in crate::vault) fn key_of(&self, slot: i64) -> Option<&SlotKey> {
         let new = self.renewed.iter().find(|new| new.slot == slot)?;
         Some(&new.kept.key)
     }
 
     /// From here on the vault may be sealed under the new keys.
-    pub(super) fn may_count(&mut self) {
+    pub(in crate::vault) fn may_count(&mut self) {
         self.may_count = true;
     }
 
-    pub(super) fn take_renewed(&mut self) -> Vec<Renewed> {
+    pub(in crate::vault) fn take_renewed(&mut self) -> Vec<Renewed> {
         std::mem::take(&mut self.renewed)
     }
 }
@@ -197,7 +197,12 @@ fn renew_one(
 
 /// Does what the process that renewed a key file did not come to: see [`put_in_place`]. Where it cannot be done, the vault opens with
 /// the new one where it is.
-pub(super) fn finish_keyfile(vault_file: &Path, vault: VaultId, slot: &SlotRecord, place: &Path) {
+pub(in crate::vault) fn finish_keyfile(
+    vault_file: &Path,
+    vault: VaultId,
+    slot: &SlotRecord,
+    place: &Path,
+) {
     let finish = || {
         let _lock = lock(vault_file)?;
         put_in_place(vault, slot, place)

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::error::{Context, VaultError};
-use super::keys::{keep, slots};
-use super::proof::Scope;
-use super::tx::Tx;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{RecoveryCode, SlotKind, SlotRecord, WrappedKeys};
 use crate::domain::KeyId;
 use crate::platform::{Actor, Clock};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::lock;
-use crate::vault::keys::keep::{Kept, NewKey};
+use crate::vault::keys::keep::{self, Kept, NewKey};
+use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, UnlockedVault};
+use crate::vault::proof::Scope;
 use crate::vault::sealing::listing::Part;
+use crate::vault::tx::Tx;
 
 /// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
 const EMPTYING_MAX: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub enum LogState {
 
 /// Writes the log back into the vault's file and empties it. Until that is done, a copy of the file alone opens with the keys that it had
 /// before. Waits for readers for [`EMPTYING_MAX`], and for once the connection's own patience after that.
-pub(super) fn empty_log(conn: &Connection) -> LogState {
+pub(in crate::vault) fn empty_log(conn: &Connection) -> LogState {
     let deadline = Instant::now() + EMPTYING_MAX;
     loop {
         let is_busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
