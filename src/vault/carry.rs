@@ -5,13 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
-use super::agents::AgentState;
 use super::error::{Context, VaultError};
-use super::grants::{Grant, GrantState, all_grants};
 use super::log::{events, terms};
-use super::profiles::ChangeNote;
-use super::proof::Altered;
-use super::sections::{Frame, frame_of};
 use super::tx::Tx;
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
@@ -20,6 +15,11 @@ use crate::domain::{
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
+use crate::vault::store::agents::AgentState;
+use crate::vault::store::grants::{Grant, GrantState, all_grants};
+use crate::vault::store::profiles::ChangeNote;
+use crate::vault::store::proof::Altered;
+use crate::vault::store::sections::{Frame, frame_of};
 
 /// What was taken over, and what is not known any more.
 #[derive(Debug, Default)]

@@ -12,7 +12,6 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::backup::{beside, copy, parent, remove_copy};
 use super::error::{Context, VaultError};
-use super::grants::GrantState;
 use super::log::events;
 use super::restore::free_name;
 use crate::audit::Head;
@@ -29,6 +28,7 @@ use crate::vault::file::vault::{
 };
 use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::rekey::add_remove::empty_log;
+use crate::vault::store::grants::GrantState;
 
 /// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.
 const MOVED_AWAY: i32 = i32::from_be_bytes(*b"clkm");

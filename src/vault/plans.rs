@@ -6,7 +6,8 @@ use rusqlite::Connection;
 
 use super::file::schema;
 use super::log::{events, runs, series};
-use super::{grants, history, observed, summary, timeline};
+use super::store::{grants, observed};
+use super::{history, summary, timeline};
 
 /// The statements that ask the record something, each with what its plan must name.
 fn queries() -> Vec<(String, &'static str)> {

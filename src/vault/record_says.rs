@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::grants::{Grant, GrantState};
 use super::history::through_sql;
 use crate::audit::{Event, EventKind};
 use crate::domain::{Fingerprint, UnixMs, from_outside};
 use crate::vault::log::events::Labels;
+use crate::vault::store::grants::{Grant, GrantState};
 
 /// An agent and a profile.
 type Subject = (String, String);

@@ -12,7 +12,6 @@ use super::carry::{Carried, Known, Replaced, carry_over};
 use super::error::{BackupError, Context, VaultError};
 use super::file::schema;
 use super::log::events;
-use super::proof::Altered;
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
@@ -28,6 +27,7 @@ use crate::vault::rekey::add_remove::{LogState, empty_log};
 use crate::vault::rekey::create::set_journals_aside;
 use crate::vault::rekey::rotate::AfterRestore;
 use crate::vault::sealing::listing::Part;
+use crate::vault::store::proof::Altered;
 
 /// What the name of a vault that was replaced ends in, before the time.
 const REPLACED: &str = ".replaced-";

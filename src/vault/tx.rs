@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Transaction, TransactionBehavior, params};
 use serde_json::{Map, Value};
 
-use super::changed_rows::{ChangedRows, Listed};
 use super::error::{Context, VaultError};
 use super::log::{events, terms};
-use super::proof::Scope;
-use super::sections::{Beside, Frame, frame_of};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
 use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
@@ -20,6 +17,9 @@ use crate::vault::keys::reload::newer_keys;
 use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::ring::Keys;
+use crate::vault::store::changed_rows::{ChangedRows, Listed};
+use crate::vault::store::proof::Scope;
+use crate::vault::store::sections::{Beside, Frame, frame_of};
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
 #[derive(Debug)]

@@ -9,14 +9,10 @@ use std::collections::BTreeSet;
 use rusqlite::params;
 use serde_json::{Map, Value};
 
-use super::changed_rows::Listed;
 use super::error::{Context, VaultError};
 use super::keys::slots;
-use super::profiles::Plain;
-use super::proof::Altered;
 use super::record_says::RecordSays;
 use super::sealing::{cells, listing};
-use super::sections::{Frame, assemble, usage_aad};
 use super::tx::Tx;
 use super::verify;
 use crate::audit::{EventDraft, EventKind, Head, Origin};
@@ -28,6 +24,10 @@ use crate::vault::keys::unlock::{UnlockedVault, Upgrade};
 use crate::vault::sealing::listing::{Digest, Entry, Part, ROOT, VAULT};
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 use crate::vault::sealing::seal_json::open_json;
+use crate::vault::store::changed_rows::Listed;
+use crate::vault::store::profiles::Plain;
+use crate::vault::store::proof::Altered;
+use crate::vault::store::sections::{Frame, assemble, usage_aad};
 
 /// What an upgrade found.
 #[derive(Default)]
@@ -192,7 +192,7 @@ impl Tx<'_> {
 
     /// Makes grants what the record bears out; where row and record differ, what sends less counts.
     fn settle_grants(&mut self, record: &RecordSays, found: &mut Found) -> Result<(), VaultError> {
-        let rows = super::grants::all_grants(&self.tx).at(self.path, "read")?;
+        let rows = crate::vault::store::grants::all_grants(&self.tx).at(self.path, "read")?;
         for (print, row) in &rows {
             let settled = record.settle(*print, row);
             if settled != *row {

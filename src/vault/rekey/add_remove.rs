@@ -14,8 +14,8 @@ use crate::vault::file::vault::lock;
 use crate::vault::keys::keep::{self, Kept, NewKey};
 use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, UnlockedVault};
-use crate::vault::proof::Scope;
 use crate::vault::sealing::listing::Part;
+use crate::vault::store::proof::Scope;
 use crate::vault::tx::Tx;
 
 /// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.

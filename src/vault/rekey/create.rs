@@ -15,7 +15,6 @@ use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
     Actor, Clock, RemoveOutcome, create_private_file, exists, remove_if_present, rename_durably,
 };
-use crate::vault::changed_rows::Listed;
 use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::journal::set_journal;
 use crate::vault::file::schema;
@@ -24,6 +23,7 @@ use crate::vault::keys::keep::{Kept, NewKey, keep, keep_in_keychain};
 use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
+use crate::vault::store::changed_rows::Listed;
 
 /// Where a new vault's key goes.
 #[derive(Clone, Debug)]

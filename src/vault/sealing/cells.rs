@@ -10,9 +10,9 @@ use super::listing::Part;
 use crate::crypto::{Aad, SealKey};
 use crate::domain::{AgentName, VaultId};
 use crate::vault::error::{Context, VaultError};
-use crate::vault::exports::snapshot_aad;
-use crate::vault::profiles::Plain;
-use crate::vault::sections::{Frame, usage_aad};
+use crate::vault::store::exports::snapshot_aad;
+use crate::vault::store::profiles::Plain;
+use crate::vault::store::sections::{Frame, usage_aad};
 
 /// A sealed cell.
 pub(in crate::vault) struct Cell<'r> {

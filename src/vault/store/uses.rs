@@ -3,15 +3,15 @@
 use rusqlite::{Connection, params};
 use serde_json::json;
 
-use super::error::{Context, VaultError};
-use super::log::terms;
 use super::proof::{Proof, Scope};
-use super::tx::Tx;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{AgentName, Credential, ProfileId, ProviderId, UnixMs, normalize_provider};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
+use crate::vault::tx::Tx;
 
 /// A session's profile for a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,6 @@ use std::path::Path;
 use rusqlite::OptionalExtension;
 use serde_json::{Map, Value};
 
-use super::error::{Context, VaultError};
 use super::exports::ExportRecord;
 use super::grants::grant_key;
 use super::profiles::Plain;
@@ -15,6 +14,7 @@ use super::proof::{AgentProof, Altered, Proof, Scope};
 use super::sections::{self, Frame, frame_of};
 use super::superseded::{self, Superseded};
 use crate::domain::{AgentName, Borrowed, Endpoint, Owner, StoreDoc, VaultId, normalize_provider};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::ring::Keys;
@@ -159,12 +159,12 @@ fn borrowed((profile, from): (String, Value)) -> Option<(String, Borrowed)> {
 }
 
 /// Reads what an agent has.
-pub(super) struct Reader<'a> {
-    pub(super) conn: &'a rusqlite::Connection,
-    pub(super) keys: &'a Keys,
-    pub(super) vault: VaultId,
-    pub(super) path: &'a Path,
-    pub(super) proof: &'a Proof<'a>,
+pub(in crate::vault) struct Reader<'a> {
+    pub(in crate::vault) conn: &'a rusqlite::Connection,
+    pub(in crate::vault) keys: &'a Keys,
+    pub(in crate::vault) vault: VaultId,
+    pub(in crate::vault) path: &'a Path,
+    pub(in crate::vault) proof: &'a Proof<'a>,
 }
 
 impl Reader<'_> {
@@ -236,7 +236,7 @@ impl Reader<'_> {
 
     /// The keys of the rows of a part that are not as they are listed. Each is named in `state`,
     /// and what is lost with it is noted.
-    pub(super) fn altered_keys(
+    pub(in crate::vault) fn altered_keys(
         &self,
         (scope, part): (Scope<'_>, Part),
         state: &mut AgentState,

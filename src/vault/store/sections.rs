@@ -4,45 +4,45 @@ use rusqlite::params;
 use serde_json::{Map, Value, json};
 
 use super::agents::{AgentState, Reader};
-use super::error::{Context, VaultError};
-use super::log::terms;
 use super::proof::Scope;
-use super::tx::Tx;
 use crate::crypto::{Aad, CryptoError, SealKey};
 use crate::domain::{AgentName, Expiry, ProfileId, SecretJson, Section, StoreDoc, VaultId};
+use crate::vault::error::{Context, VaultError};
+use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::{open_json, seal_json};
+use crate::vault::tx::Tx;
 
 /// What is sealed in an agent's row: the store's top level without its sections, and which profiles there are.
-pub(super) struct Frame {
+pub(in crate::vault) struct Frame {
     /// The top level, with the sections emptied whose entries are sealed in rows of their own.
-    pub(super) fields: Map<String, Value>,
+    pub(in crate::vault) fields: Map<String, Value>,
     /// The generation of each profile, in frames of before schema 4. The listings have taken their place.
-    pub(super) generations: Map<String, Value>,
+    pub(in crate::vault) generations: Map<String, Value>,
     /// What each profile's grant is pinned to, as far as it is: origin and client id.
-    pub(super) pins: Map<String, Value>,
+    pub(in crate::vault) pins: Map<String, Value>,
     /// The profiles that were imported as another program's: its name and its file's path.
-    pub(super) borrowed: Map<String, Value>,
+    pub(in crate::vault) borrowed: Map<String, Value>,
     /// Earlier contents of the store; see `superseded`.
-    pub(super) superseded: Map<String, Value>,
+    pub(in crate::vault) superseded: Map<String, Value>,
 }
 
 /// What an agent's frame has beside the document.
 #[derive(Clone, Copy)]
-pub(super) struct Beside<'a> {
-    pub(super) pins: &'a Map<String, Value>,
-    pub(super) borrowed: &'a Map<String, Value>,
-    pub(super) superseded: &'a Map<String, Value>,
+pub(in crate::vault) struct Beside<'a> {
+    pub(in crate::vault) pins: &'a Map<String, Value>,
+    pub(in crate::vault) borrowed: &'a Map<String, Value>,
+    pub(in crate::vault) superseded: &'a Map<String, Value>,
 }
 
 impl Frame {
-    pub(super) fn aad(vault: VaultId, agent: &AgentName, revision: i64) -> Aad {
+    pub(in crate::vault) fn aad(vault: VaultId, agent: &AgentName, revision: i64) -> Aad {
         Aad::new(vault, "agents", "frame")
             .text(agent.as_str())
             .number(revision)
     }
 
-    pub(super) fn seal(
+    pub(in crate::vault) fn seal(
         seal: &SealKey,
         vault: VaultId,
         agent: &AgentName,
@@ -65,7 +65,7 @@ impl Frame {
     }
 
     /// `None` when it does not open.
-    pub(super) fn open(
+    pub(in crate::vault) fn open(
         seal: &SealKey,
         vault: VaultId,
         agent: &AgentName,
@@ -85,7 +85,7 @@ impl Frame {
     }
 }
 
-pub(super) fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad {
+pub(in crate::vault) fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad {
     Aad::new(vault, "usage", "sealed")
         .text(agent.as_str())
         .text(profile)
@@ -93,7 +93,7 @@ pub(super) fn usage_aad(vault: VaultId, agent: &AgentName, profile: &str) -> Aad
 
 /// A document's frame: its top level, with the sections emptied whose entries are sealed in rows of their own. Order and last
 /// good stay in it: their rows are plain copies for queries. A section that is not an object has no rows.
-pub(super) fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
+pub(in crate::vault) fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
     let has_rows = |key: &str, value: &Value| {
         value.is_object() && (key == Section::Profiles.key() || key == Section::Usage.key())
     };
@@ -109,7 +109,7 @@ pub(super) fn frame_of(doc: &StoreDoc) -> Map<String, Value> {
 }
 
 /// Puts a document together from its frame and the rows of its profiles and usage.
-pub(super) fn assemble(
+pub(in crate::vault) fn assemble(
     mut root: Map<String, Value>,
     profiles: Map<String, Value>,
     usage: Map<String, Value>,
@@ -124,7 +124,7 @@ pub(super) fn assemble(
 
 impl Reader<'_> {
     /// The usage entries of an agent; those that are not as clawkeep left them are noted.
-    pub(super) fn usage(
+    pub(in crate::vault) fn usage(
         &self,
         scope: Scope<'_>,
         state: &mut AgentState,

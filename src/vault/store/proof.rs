@@ -8,25 +8,24 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::error::{Context, VaultError};
-use super::keys::slots;
-use super::log::{events, terms};
-use super::sealing::listing;
 use crate::domain::{AgentName, VaultId};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::data_version;
+use crate::vault::keys::slots;
 use crate::vault::keys::unlock::UnlockedVault;
-use crate::vault::sealing::listing::{Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
+use crate::vault::log::{events, terms};
+use crate::vault::sealing::listing::{self, Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
 use crate::vault::sealing::ring::Keys;
 
 /// Whose rows: the vault's own, or an agent's, with its number in `terms`.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Scope<'a> {
+pub(in crate::vault) enum Scope<'a> {
     Vault,
     Agent(i64, &'a str),
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn owner(self) -> i64 {
+    pub(in crate::vault) fn owner(self) -> i64 {
         match self {
             Self::Vault => VAULT,
             Self::Agent(id, _) => id,
@@ -34,7 +33,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The agent's name; empty for the vault.
-    pub(super) fn name(self) -> &'a str {
+    pub(in crate::vault) fn name(self) -> &'a str {
         match self {
             Self::Vault => "",
             Self::Agent(_, name) => name,
@@ -44,25 +43,25 @@ impl<'a> Scope<'a> {
 
 /// A row that is not as it is listed: changed, removed, added or put back outside clawkeep, or damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Altered {
-    pub(super) part: Part,
+pub(in crate::vault) struct Altered {
+    pub(in crate::vault) part: Part,
     /// The agent's name; empty for a row of the vault itself.
-    pub(super) agent: String,
-    pub(super) key: String,
+    pub(in crate::vault) agent: String,
+    pub(in crate::vault) key: String,
     /// What the listing has of it; `None` for a row that was added.
-    pub(super) listed: Option<Entry>,
+    pub(in crate::vault) listed: Option<Entry>,
 }
 
 impl Altered {
     /// What the row is, in words.
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::vault) fn describe(&self) -> String {
         self.part.describe(&self.agent, &self.key)
     }
 }
 
 /// What is proved of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AgentProof {
+pub(in crate::vault) enum AgentProof {
     /// There is none, and none is listed.
     Absent,
     /// Its listings are as they were sealed.
@@ -77,7 +76,7 @@ pub(super) enum AgentProof {
 }
 
 /// What the vault lists in the snapshot that is under way.
-pub(super) struct Proof<'c> {
+pub(in crate::vault) struct Proof<'c> {
     conn: &'c Connection,
     path: &'c Path,
     keys: &'c Keys,
@@ -90,7 +89,7 @@ impl<'c> Proof<'c> {
     ///
     /// # Errors
     /// [`VaultError::Damaged`] when it does not open, or belongs to another end of the record.
-    pub(super) fn of(
+    pub(in crate::vault) fn of(
         conn: &'c Connection,
         path: &'c Path,
         keys: &'c Keys,
@@ -110,7 +109,7 @@ impl<'c> Proof<'c> {
     }
 
     /// A proof by a root that is open already.
-    pub(super) fn with_root(
+    pub(in crate::vault) fn with_root(
         (conn, path): (&'c Connection, &'c Path),
         keys: &'c Keys,
         vault: VaultId,
@@ -125,12 +124,12 @@ impl<'c> Proof<'c> {
         }
     }
 
-    pub(super) fn into_root(self) -> Listing {
+    pub(in crate::vault) fn into_root(self) -> Listing {
         self.root
     }
 
     /// The digests of the vault's own listings.
-    pub(super) fn root(&self) -> &Listing {
+    pub(in crate::vault) fn root(&self) -> &Listing {
         &self.root
     }
 
@@ -138,7 +137,11 @@ impl<'c> Proof<'c> {
     ///
     /// # Errors
     /// [`VaultError::Damaged`] when it is not the one that was sealed last.
-    pub(super) fn listing(&self, scope: Scope<'_>, part: Part) -> Result<Arc<Listing>, VaultError> {
+    pub(in crate::vault) fn listing(
+        &self,
+        scope: Scope<'_>,
+        part: Part,
+    ) -> Result<Arc<Listing>, VaultError> {
         let Scope::Vault = scope else {
             let blob = self.stored(scope, part)?;
             let digest = blob.as_deref().map(listing::digest_of);
@@ -197,7 +200,11 @@ impl<'c> Proof<'c> {
     }
 
     /// What is proved of an agent.
-    pub(super) fn agent(&self, agents: &Listing, name: &str) -> Result<AgentProof, VaultError> {
+    pub(in crate::vault) fn agent(
+        &self,
+        agents: &Listing,
+        name: &str,
+    ) -> Result<AgentProof, VaultError> {
         let listed = agents.find(name);
         let now = listing::row(self.conn, VAULT, Part::Agents, name).at(self.path, "read")?;
         let id = terms::find(self.conn, name).at(self.path, "read")?;
@@ -212,7 +219,7 @@ impl<'c> Proof<'c> {
     }
 
     /// Whether a row is as `listing` says, a row that is not there too.
-    pub(super) fn is_as_listed(
+    pub(in crate::vault) fn is_as_listed(
         &self,
         listing: &Listing,
         (scope, part): (Scope<'_>, Part),
@@ -224,13 +231,21 @@ impl<'c> Proof<'c> {
     }
 
     /// The rows of a part that are not as they are listed.
-    pub(super) fn altered(&self, scope: Scope<'_>, part: Part) -> Result<Vec<Altered>, VaultError> {
+    pub(in crate::vault) fn altered(
+        &self,
+        scope: Scope<'_>,
+        part: Part,
+    ) -> Result<Vec<Altered>, VaultError> {
         let listing = self.listing(scope, part)?;
         self.altered_in(&listing, scope, part)
     }
 
     /// The rows of a part of an agent that are not as they are listed.
-    pub(super) fn altered_of(&self, agent: &str, part: Part) -> Result<Vec<Altered>, VaultError> {
+    pub(in crate::vault) fn altered_of(
+        &self,
+        agent: &str,
+        part: Part,
+    ) -> Result<Vec<Altered>, VaultError> {
         let agents = self.listing(Scope::Vault, Part::Agents)?;
         match self.agent(&agents, agent)? {
             AgentProof::Absent => Ok(Vec::new()),
@@ -242,7 +257,7 @@ impl<'c> Proof<'c> {
     }
 
     /// Whether one row of a part of an agent is as it is listed, a row that is not there too.
-    pub(super) fn is_as_listed_of(
+    pub(in crate::vault) fn is_as_listed_of(
         &self,
         agent: &str,
         part: Part,
@@ -263,7 +278,7 @@ impl<'c> Proof<'c> {
     }
 
     /// As [`Proof::altered`], of a listing that is open.
-    pub(super) fn altered_in(
+    pub(in crate::vault) fn altered_in(
         &self,
         listing: &Listing,
         scope: Scope<'_>,
@@ -274,7 +289,10 @@ impl<'c> Proof<'c> {
     }
 
     /// The notes of the sources of an agent's profiles that are not as they are listed.
-    pub(super) fn altered_skips_of(&self, agent: &str) -> Result<Vec<Altered>, VaultError> {
+    pub(in crate::vault) fn altered_skips_of(
+        &self,
+        agent: &str,
+    ) -> Result<Vec<Altered>, VaultError> {
         let place = (Scope::Vault, Part::Skips);
         let listing = self.listing(place.0, place.1)?;
         let now = listing::skips_of(self.conn, agent).at(self.path, "read")?;
@@ -287,7 +305,7 @@ impl<'c> Proof<'c> {
     ///
     /// # Errors
     /// [`VaultError::Damaged`] when a listing is not the one that was sealed last, so that nothing can be said of its rows.
-    pub(super) fn everything_altered(&self) -> Result<Vec<Altered>, VaultError> {
+    pub(in crate::vault) fn everything_altered(&self) -> Result<Vec<Altered>, VaultError> {
         let mut all = Vec::new();
         for part in Part::OF_VAULT {
             all.extend(self.altered(Scope::Vault, part)?);

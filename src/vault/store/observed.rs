@@ -4,14 +4,14 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
-use super::error::{Context, VaultError};
-use super::log::terms;
 use super::proof::{Proof, Scope};
-use super::tx::Tx;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::domain::{AgentName, Credential, ProfileId, UnixMs, normalize_provider};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
+use crate::vault::tx::Tx;
 
 /// How far a credential's end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +42,9 @@ impl ExpiryStage {
     }
 }
 
-pub(super) const NOTED: &str = "SELECT p.expiry_noted FROM profiles p WHERE p.agent = (SELECT id FROM terms WHERE text = ?1) \
+pub(in crate::vault) const NOTED: &str = "SELECT p.expiry_noted FROM profiles p WHERE p.agent = (SELECT id FROM terms WHERE text = ?1) \
                      AND p.profile = (SELECT id FROM terms WHERE text = ?2)";
-pub(super) const SKIPS: &str = "SELECT t.text, s.why FROM sync_skips s JOIN terms t ON t.id = s.profile \
+pub(in crate::vault) const SKIPS: &str = "SELECT t.text, s.why FROM sync_skips s JOIN terms t ON t.id = s.profile \
                      WHERE s.agent = (SELECT id FROM terms WHERE text = ?1)";
 
 impl UnlockedVault {
@@ -78,7 +78,7 @@ impl UnlockedVault {
     }
 
     /// As [`UnlockedVault::sync_skips`], in a transaction that is under way.
-    pub(super) fn sync_skips_by(
+    pub(in crate::vault) fn sync_skips_by(
         &self,
         proof: &Proof<'_>,
         agent: &AgentName,

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use rusqlite::{OptionalExtension, params};
 use zeroize::Zeroizing;
 
-use super::error::{Context, VaultError};
-use super::log::terms;
 use super::proof::{Proof, Scope};
-use super::tx::Tx;
 use crate::crypto::{Aad, constant_time_eq};
 use crate::domain::{self, AgentName, UnixMs, VaultId, path_of_text};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::ring::Keys;
+use crate::vault::tx::Tx;
 
 /// Whether a store file is kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl std::fmt::Debug for ExportRecord {
     }
 }
 
-pub(super) fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad {
+pub(in crate::vault) fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad {
     Aad::new(vault, "exports", "snapshot")
         .text(path)
         .text(agent.as_str())
@@ -148,7 +148,7 @@ impl UnlockedVault {
     }
 
     /// As [`UnlockedVault::export_record`], in a transaction that is under way.
-    pub(super) fn export_record_by(
+    pub(in crate::vault) fn export_record_by(
         &self,
         (proof, keys): (&Proof<'_>, &Keys),
         path: &Path,

@@ -1,11 +1,11 @@
 //! The versions of a credential that are kept: what its updates replaced.
 
-use super::error::{Context, VaultError};
-use super::log::terms;
 use super::profiles::{Plain, VERSION_AGE_MS};
 use super::proof::Proof;
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::open_json;
 

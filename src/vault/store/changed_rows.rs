@@ -10,17 +10,16 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::error::{Context, VaultError};
-use super::log::{events, terms};
 use super::proof::{AgentProof, Altered, Proof, Scope};
-use super::sealing::listing;
-use super::tx::Tx;
 use crate::domain::VaultId;
-use crate::vault::sealing::listing::{Entries, Entry, Listing, Part, ROOT, VAULT};
+use crate::vault::error::{Context, VaultError};
+use crate::vault::log::{events, terms};
+use crate::vault::sealing::listing::{self, Entries, Entry, Listing, Part, ROOT, VAULT};
 use crate::vault::sealing::ring::Keys;
+use crate::vault::tx::Tx;
 
 /// What of the rows is believed when a transaction begins.
-pub(super) enum Listed {
+pub(in crate::vault) enum Listed {
     /// What is listed.
     AsSealed,
     /// Everything but these rows: a new vault, or one whose rows were checked in another way.
@@ -29,7 +28,7 @@ pub(super) enum Listed {
 
 /// What a transaction changes.
 #[derive(Debug)]
-pub(super) struct ChangedRows {
+pub(in crate::vault) struct ChangedRows {
     root: Listing,
     /// The end of the record when it began.
     head: Option<events::Last>,
@@ -47,7 +46,7 @@ pub(super) struct ChangedRows {
 }
 
 impl ChangedRows {
-    pub(super) fn of(
+    pub(in crate::vault) fn of(
         (conn, path): (&Connection, &Path),
         keys: &Keys,
         vault: VaultId,
@@ -104,7 +103,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`VaultError::Unopened`] where the agent's listings are not as they were sealed.
-    pub(super) fn keys_of(
+    pub(in crate::vault) fn keys_of(
         &self,
         scope: Scope<'_>,
         part: Part,
@@ -125,7 +124,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`VaultError::Unopened`] with its name.
-    pub(super) fn expect_listed(
+    pub(in crate::vault) fn expect_listed(
         &self,
         scope: Scope<'_>,
         part: Part,
@@ -179,7 +178,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`VaultError::Unopened`] with the agent's name.
-    pub(super) fn expect_agent(&self, scope: Scope<'_>) -> Result<(), VaultError> {
+    pub(in crate::vault) fn expect_agent(&self, scope: Scope<'_>) -> Result<(), VaultError> {
         if self.rows.anew_but.is_some() || self.is_proved(scope) {
             return Ok(());
         }
@@ -204,7 +203,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// As [`Tx::expect_listed`].
-    pub(super) fn will_change(
+    pub(in crate::vault) fn will_change(
         &mut self,
         scope: Scope<'_>,
         part: Part,
@@ -216,7 +215,7 @@ impl Tx<'_> {
     }
 
     /// To be called before a row is written or removed whole, so that nothing of what stood there stays.
-    pub(super) fn will_replace(&mut self, scope: Scope<'_>, part: Part, key: &str) {
+    pub(in crate::vault) fn will_replace(&mut self, scope: Scope<'_>, part: Part, key: &str) {
         let (owner, name) = (scope.owner(), scope.name());
         self.rows.names.entry(owner).or_insert_with(|| name.into());
         let keys = self.rows.changed.entry((owner, part)).or_default();
@@ -224,17 +223,17 @@ impl Tx<'_> {
     }
 
     /// The rows that were not as they are listed when the transaction began.
-    pub(super) fn altered_rows(&self) -> Result<Vec<Altered>, VaultError> {
+    pub(in crate::vault) fn altered_rows(&self) -> Result<Vec<Altered>, VaultError> {
         self.proof().everything_altered()
     }
 
     /// Lists every row anew at the end, but for `altered`, of which what was listed stays.
-    pub(super) fn list_anew_but(&mut self, altered: Vec<Altered>) {
+    pub(in crate::vault) fn list_anew_but(&mut self, altered: Vec<Altered>) {
         self.rows.anew_but = Some(altered);
     }
 
     /// Seals the listings of what has changed, and the root, bound to the last event.
-    pub(super) fn seal_listings(&mut self) -> Result<(), VaultError> {
+    pub(in crate::vault) fn seal_listings(&mut self) -> Result<(), VaultError> {
         let changed = std::mem::take(&mut self.rows.changed);
         let names = std::mem::take(&mut self.rows.names);
         if let Some(mut altered) = self.rows.anew_but.take() {
@@ -390,7 +389,7 @@ impl Tx<'_> {
         self.store_root(&root)
     }
 
-    pub(super) fn agent_rows(&self) -> rusqlite::Result<Vec<(i64, String)>> {
+    pub(in crate::vault) fn agent_rows(&self) -> rusqlite::Result<Vec<(i64, String)>> {
         let mut select = self
             .tx
             .prepare("SELECT a.id, t.text FROM agents a JOIN terms t ON t.id = a.id")?;

@@ -6,9 +6,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::error::VaultError;
-use super::tx::Tx;
 use crate::domain::{AgentName, UnixMs};
+use crate::vault::error::VaultError;
+use crate::vault::tx::Tx;
 
 /// Earlier contents kept for one agent, the newest.
 pub const SUPERSEDED_MAX: usize = 32;
@@ -58,7 +58,7 @@ impl Superseded {
 }
 
 /// The entries of a frame's part as they are used, the oldest first.
-pub(super) fn from_frame(part: Map<String, Value>) -> Vec<Superseded> {
+pub(in crate::vault) fn from_frame(part: Map<String, Value>) -> Vec<Superseded> {
     part.into_iter()
         .filter_map(Superseded::from_entry)
         .collect()

@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::error::{Context, VaultError};
-use super::log::terms;
 use super::proof::{Proof, Scope};
-use super::tx::Tx;
 use crate::crypto::Aad;
 use crate::domain::{
     AgentName, Credential, Endpoint, Fingerprint, Generation, Owner, ProfileId, SecretJson,
     StoreDoc, UnixMs, VaultId,
 };
+use crate::vault::error::{Context, VaultError};
 use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::{open_json, seal_json};
+use crate::vault::tx::Tx;
 
 /// How often a grant's successor is followed: three a day for three years. Tokens that came round would go on for ever.
 const SUCCESSORS_MAX: usize = 3_000;
@@ -54,7 +54,7 @@ impl GrantState {
     }
 
     /// How careful it is: the higher, the less is sent.
-    pub(super) fn caution(self) -> u8 {
+    pub(in crate::vault) fn caution(self) -> u8 {
         match self {
             Self::Free => 0,
             Self::Started => 1,
@@ -92,13 +92,13 @@ pub struct Grant {
     pub successor: Option<Fingerprint>,
 }
 
-pub(super) const GRANT: &str =
+pub(in crate::vault) const GRANT: &str =
     "SELECT state, fence, failed, not_before, successor FROM grants WHERE print = ?1";
-pub(super) const ALL: &str =
+pub(in crate::vault) const ALL: &str =
     "SELECT print, state, fence, failed, not_before, successor FROM grants ORDER BY print";
 
 /// A grant's key in the listing.
-pub(super) fn grant_key(print: Fingerprint) -> String {
+pub(in crate::vault) fn grant_key(print: Fingerprint) -> String {
     data_encoding::HEXUPPER.encode(&print.to_bytes())
 }
 
@@ -114,7 +114,7 @@ fn grant_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Grant> {
     })
 }
 
-pub(super) fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<Grant> {
+pub(in crate::vault) fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<Grant> {
     let row = conn
         .prepare_cached(GRANT)?
         .query_row([print.to_bytes()], |row| grant_of(row, 0))
@@ -123,7 +123,9 @@ pub(super) fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<G
 }
 
 /// Every grant that has a row, as it stands there.
-pub(super) fn all_grants(conn: &Connection) -> rusqlite::Result<Vec<(Fingerprint, Grant)>> {
+pub(in crate::vault) fn all_grants(
+    conn: &Connection,
+) -> rusqlite::Result<Vec<(Fingerprint, Grant)>> {
     let mut select = conn.prepare_cached(ALL)?;
     let rows = select.query_map([], |row| {
         let print = Fingerprint::from_bytes(row.get_ref(0)?.as_blob()?);
@@ -159,7 +161,7 @@ impl UnlockedVault {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn grants(&self) -> Result<Vec<(Fingerprint, Grant)>, VaultError> {
+    pub(in crate::vault) fn grants(&self) -> Result<Vec<(Fingerprint, Grant)>, VaultError> {
         let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
         let keys = self.keys_now()?;
         let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;

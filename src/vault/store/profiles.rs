@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 
-use super::error::{Context, VaultError};
 use super::grants::GrantState;
-use super::log::{events, terms};
 use super::proof::Scope;
-use super::tx::Tx;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::crypto::Aad;
 use crate::domain::{
     AgentName, Credential, Expiry, Fingerprint, Generation, Owner, ProfileId, SecretJson, VaultId,
     WARN_AFTER_MS, normalize_provider,
 };
+use crate::vault::error::{Context, VaultError};
+use crate::vault::log::{events, terms};
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::{open_json, seal_json};
+use crate::vault::tx::Tx;
 
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
 const VERSIONS_KEPT: i64 = 3;
 /// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is in it.
-pub(super) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
+pub(in crate::vault) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Why a profile changes: becomes the event that is recorded with it.
 #[derive(Clone, Debug)]
@@ -55,18 +55,18 @@ impl ChangeNote {
 }
 
 /// A profile's plain columns, to which its sealed entry is bound.
-pub(super) struct Plain<'a> {
-    pub(super) agent: &'a str,
-    pub(super) profile: &'a str,
-    pub(super) provider: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) owner: &'a str,
-    pub(super) expires: Option<i64>,
-    pub(super) generation: i64,
+pub(in crate::vault) struct Plain<'a> {
+    pub(in crate::vault) agent: &'a str,
+    pub(in crate::vault) profile: &'a str,
+    pub(in crate::vault) provider: &'a str,
+    pub(in crate::vault) kind: &'a str,
+    pub(in crate::vault) owner: &'a str,
+    pub(in crate::vault) expires: Option<i64>,
+    pub(in crate::vault) generation: i64,
 }
 
 impl Plain<'_> {
-    pub(super) fn aad(&self, vault: VaultId, table: &str, row: i64) -> Aad {
+    pub(in crate::vault) fn aad(&self, vault: VaultId, table: &str, row: i64) -> Aad {
         Aad::new(vault, table, "sealed")
             .number(row)
             .text(self.agent)
@@ -80,14 +80,14 @@ impl Plain<'_> {
 }
 
 /// A stored row about to be replaced or removed.
-pub(super) struct Stored {
+pub(in crate::vault) struct Stored {
     id: i64,
-    pub(super) entry: SecretJson,
+    pub(in crate::vault) entry: SecretJson,
     provider: String,
     kind: String,
     owner: String,
     expires: Option<i64>,
-    pub(super) generation: i64,
+    pub(in crate::vault) generation: i64,
 }
 
 /// Whether what a change replaces stays as a version.
@@ -282,14 +282,14 @@ impl Tx<'_> {
     }
 
     /// Removes every version whose refresh token is known to be spent.
-    pub(super) fn forget_spent_versions(&mut self) -> Result<(), VaultError> {
+    pub(in crate::vault) fn forget_spent_versions(&mut self) -> Result<(), VaultError> {
         self.forget_versions_if(None, |tx, print| {
             Ok(tx.grant(print)?.state == GrantState::Spent)
         })
     }
 
     /// Takes out the row of a profile that does not open, so that what is known of it elsewhere can take its place.
-    pub(super) fn drop_unopened(
+    pub(in crate::vault) fn drop_unopened(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,
@@ -424,7 +424,7 @@ impl Tx<'_> {
         self.append(Some(agent), event).map(|_| ())
     }
 
-    pub(super) fn stored(
+    pub(in crate::vault) fn stored(
         &self,
         agent: &AgentName,
         agent_id: i64,
