@@ -11,16 +11,16 @@ use serde_json::{Map, Value};
 
 use super::error::{Context, VaultError};
 use super::keys::slots;
-use super::record_says::RecordSays;
+use super::record::verify;
 use super::sealing::{cells, listing};
 use super::tx::Tx;
-use super::verify;
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::crypto::constant_time_eq;
 use crate::domain::{AgentName, Section, StoreDoc, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::vault::has_abandoned;
 use crate::vault::keys::unlock::{UnlockedVault, Upgrade};
+use crate::vault::record::states::RecordSays;
 use crate::vault::sealing::listing::{Digest, Entry, Part, ROOT, VAULT};
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 use crate::vault::sealing::seal_json::open_json;

@@ -2,14 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::error::{Context, VaultError};
-use super::log::{events, runs, series};
-use super::tx::Tx;
 use super::verify::checkpoint;
 use crate::audit::{ChainFault, Checkpoint, EventDraft, EventKind, Head, Origin, kept_mac};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::log::{events, runs, series};
+use crate::vault::tx::Tx;
 
 /// Between the statements that take the trigger out of the way and put it back, in one transaction, events can be deleted.
 const TRIGGER: &str = "events_no_delete";

@@ -5,13 +5,12 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use rusqlite::Connection;
 
-use super::error::{Context, VaultError};
-use super::log::{events, runs, series};
 use crate::audit::{Direction, Event, Filter};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
-use crate::vault::log::events::{COLUMNS, Labels};
-use crate::vault::log::runs::Run;
-use crate::vault::log::series::{Selection, Series};
+use crate::vault::log::events::{self, COLUMNS, Labels};
+use crate::vault::log::runs::{self, Run};
+use crate::vault::log::series::{self, Selection, Series};
 
 /// Events fetched at a time: bounds memory, whatever the record's length.
 const PAGE: u64 = 512;
@@ -49,9 +48,9 @@ enum Route {
 }
 
 /// The newest event of a series in a run.
-pub(super) const NEWEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 1";
+pub(in crate::vault) const NEWEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 1";
 /// The oldest event of a series in a run.
-pub(super) const OLDEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT 1";
+pub(in crate::vault) const OLDEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT 1";
 
 impl Route {
     fn pop(&mut self) -> Option<(i64, Reverse<Series>)> {
@@ -109,7 +108,10 @@ impl Vault {
     }
 
     /// The series in which events that match `filter` are, and the parts of the record in which its times are, oldest first.
-    pub(super) fn selected(&self, filter: &Filter) -> rusqlite::Result<(Selection, Vec<Run>)> {
+    pub(in crate::vault) fn selected(
+        &self,
+        filter: &Filter,
+    ) -> rusqlite::Result<(Selection, Vec<Run>)> {
         let last = events::last(&self.conn)?.map_or(0, |last| last.seq);
         let selection = series::select(&self.conn, filter)?;
         let runs = runs::between(&self.conn, filter.since, filter.until, last)?;
@@ -282,16 +284,16 @@ impl Events<'_> {
     }
 }
 
-pub(super) fn through_sql(order: &str) -> String {
+pub(in crate::vault) fn through_sql(order: &str) -> String {
     format!("SELECT {COLUMNS} FROM events WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq {order}")
 }
 
-pub(super) fn one_sql() -> String {
+pub(in crate::vault) fn one_sql() -> String {
     format!("SELECT {COLUMNS} FROM events WHERE seq = ?1")
 }
 
 /// The first event of a series in a run, in the order of `sql`.
-pub(super) fn first_of(
+pub(in crate::vault) fn first_of(
     conn: &Connection,
     sql: &str,
     series: Series,

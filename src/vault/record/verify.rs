@@ -4,15 +4,14 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::error::{Context, VaultError};
 use super::history::through_sql;
-use super::log::{events, series};
 use crate::audit::{ChainFault, ChainKeys, ChainVerifier, Checkpoint, EventKind, Head, Verified};
 use crate::domain::{Seq, UnixMs, VaultId};
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlock::UnlockedVault;
-use crate::vault::log::events::Labels;
-use crate::vault::log::series::Series;
+use crate::vault::log::events::{self, Labels};
+use crate::vault::log::series::{self, Series};
 
 /// How many series are known to be listed before they are forgotten: bounds memory.
 const SERIES_MAX: usize = 65_536;
@@ -71,7 +70,7 @@ impl UnlockedVault {
 }
 
 /// Verifies the record as a transaction that is under way sees it.
-pub(super) fn verify(
+pub(in crate::vault) fn verify(
     conn: &Connection,
     (vault, keys): (VaultId, &ChainKeys),
     head: Option<Head>,
@@ -113,7 +112,7 @@ pub(super) fn verify(
 }
 
 /// What the record says of events that were pruned from it.
-pub(super) fn checkpoint(conn: &Connection) -> rusqlite::Result<Option<Checkpoint>> {
+pub(in crate::vault) fn checkpoint(conn: &Connection) -> rusqlite::Result<Option<Checkpoint>> {
     let detail = events::newest_detail(conn, EventKind::AuditPruned)?;
     Ok(detail.and_then(|detail| Checkpoint::parse(&detail)))
 }

@@ -36,9 +36,9 @@ struct Newest {
 
 /// What the record says.
 #[derive(Default)]
-pub(super) struct RecordSays {
+pub(in crate::vault) struct RecordSays {
     /// Whether the rows were listed before.
-    pub(super) was_upgraded: bool,
+    pub(in crate::vault) was_upgraded: bool,
     grants: BTreeMap<[u8; 10], Recorded>,
     profiles: BTreeMap<Subject, Newest>,
     /// By agent, session and provider: the profile, and when.
@@ -50,7 +50,7 @@ pub(super) struct RecordSays {
 
 impl RecordSays {
     /// Reads the whole record. It must have been verified in the same transaction.
-    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+    pub(in crate::vault) fn read(conn: &Connection) -> rusqlite::Result<Self> {
         let mut says = Self::default();
         let mut labels = Labels::default();
         let mut select = conn.prepare(&through_sql("ASC"))?;
@@ -188,7 +188,7 @@ impl RecordSays {
 
     /// What a grant is to be, by its row and the record: of two states the one in which less is
     /// sent; all else is the record's.
-    pub(super) fn settle(&self, print: Fingerprint, row: &Grant) -> Grant {
+    pub(in crate::vault) fn settle(&self, print: Fingerprint, row: &Grant) -> Grant {
         let recorded = self.grants.get(&print.to_bytes());
         let state = recorded.map_or(GrantState::Free, |recorded| self.state_of(recorded));
         Grant {
@@ -205,7 +205,7 @@ impl RecordSays {
     }
 
     /// The grants that the record has and `rows` have not.
-    pub(super) fn grants_beside<'s>(
+    pub(in crate::vault) fn grants_beside<'s>(
         &'s self,
         rows: &'s [(Fingerprint, Grant)],
     ) -> impl Iterator<Item = (Fingerprint, Grant)> + 's {
@@ -223,7 +223,7 @@ impl RecordSays {
     }
 
     /// The agents that had a credential.
-    pub(super) fn agents(&self) -> BTreeSet<&str> {
+    pub(in crate::vault) fn agents(&self) -> BTreeSet<&str> {
         self.profiles
             .keys()
             .map(|(agent, _)| agent.as_str())
@@ -234,22 +234,22 @@ impl RecordSays {
         self.profiles.get(&(agent.to_owned(), profile.to_owned()))
     }
 
-    pub(super) fn newest_generation(&self, agent: &str, profile: &str) -> Option<i64> {
+    pub(in crate::vault) fn newest_generation(&self, agent: &str, profile: &str) -> Option<i64> {
         self.newest(agent, profile).map(|newest| newest.generation)
     }
 
-    pub(super) fn provider_of(&self, agent: &str, profile: &str) -> String {
+    pub(in crate::vault) fn provider_of(&self, agent: &str, profile: &str) -> String {
         let newest = self.newest(agent, profile);
         newest.map_or_else(String::new, |newest| newest.provider.clone())
     }
 
-    pub(super) fn is_expiry_noted(&self, agent: &str, profile: &str) -> bool {
+    pub(in crate::vault) fn is_expiry_noted(&self, agent: &str, profile: &str) -> bool {
         self.newest(agent, profile)
             .is_some_and(|newest| newest.is_expiry_noted)
     }
 
     /// An agent's profiles, in the order in which they came.
-    pub(super) fn order_of(&self, agent: &str) -> Vec<&str> {
+    pub(in crate::vault) fn order_of(&self, agent: &str) -> Vec<&str> {
         let mut profiles: Vec<(i64, &str)> = self
             .profiles
             .iter()
@@ -261,7 +261,10 @@ impl RecordSays {
     }
 
     /// An agent's pins: session, provider, profile, and since when.
-    pub(super) fn pins_of(&self, agent: &str) -> impl Iterator<Item = (&str, &str, &str, i64)> {
+    pub(in crate::vault) fn pins_of(
+        &self,
+        agent: &str,
+    ) -> impl Iterator<Item = (&str, &str, &str, i64)> {
         self.pins
             .iter()
             .filter(move |((of, ..), _)| of == agent)
@@ -270,19 +273,19 @@ impl RecordSays {
             })
     }
 
-    pub(super) fn skip_of(&self, agent: &str, profile: &str) -> Option<&str> {
+    pub(in crate::vault) fn skip_of(&self, agent: &str, profile: &str) -> Option<&str> {
         let skip = self.skips.get(&(agent.to_owned(), profile.to_owned()));
         skip.map(String::as_str)
     }
 
     /// Whether the record knows of a store file of the agent there.
-    pub(super) fn has_path(&self, agent: &str, path: &str) -> bool {
+    pub(in crate::vault) fn has_path(&self, agent: &str, path: &str) -> bool {
         let path = from_outside(path);
         self.paths.contains(&(agent.to_owned(), path))
     }
 
     /// The profiles that an agent has, as the record knows.
-    pub(super) fn present_of(&self, agent: &str) -> impl Iterator<Item = &str> {
+    pub(in crate::vault) fn present_of(&self, agent: &str) -> impl Iterator<Item = &str> {
         self.profiles
             .iter()
             .filter(move |((of, _), newest)| of == agent && newest.since.is_some())

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::error::{Context, VaultError};
-use super::log::{runs, series};
 use super::summary::{event, happened_at, newest_change, whose};
 use crate::audit::{Event, EventKind, Filter, KindFilter, Lane, Origin, Timeline};
 use crate::domain::UnixMs;
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::log::events::{COLUMNS, Labels};
-use crate::vault::log::runs::Run;
-use crate::vault::log::series::Series;
+use crate::vault::log::runs::{self, Run};
+use crate::vault::log::series::{self, Series};
 
 /// The events of a series in a run.
-pub(super) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
+pub(in crate::vault) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
 
 impl Vault {
     /// What happened to the profiles that `filter` asks for, whose kinds and times are of no account, in the parts of time
@@ -200,7 +199,7 @@ fn changes(
     Ok(found)
 }
 
-pub(super) fn changes_sql() -> String {
+pub(in crate::vault) fn changes_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 ORDER BY generation"
     )

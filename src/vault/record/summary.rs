@@ -8,27 +8,26 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 
-use super::error::{Context, VaultError};
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
-use super::log::series;
 use crate::audit::{
     Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin, Refreshes,
     Uses, Whose,
 };
 use crate::domain::UnixMs;
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::log::events::{Action, Labels};
 use crate::vault::log::runs::Run;
-use crate::vault::log::series::{Selection, Series};
+use crate::vault::log::series::{self, Selection, Series};
 
 /// How many events of a series there are in a run, the first and the last.
-pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
-pub(super) const AT: &str = "SELECT at FROM events WHERE seq = ?1";
+pub(in crate::vault) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
+pub(in crate::vault) const AT: &str = "SELECT at FROM events WHERE seq = ?1";
 /// What is asked of refreshes, of each of which a row is read.
-pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, expires_after FROM events \
+pub(in crate::vault) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, expires_after FROM events \
                          WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
 /// The newest change of a subject in a run.
-pub(super) const CHANGE: &str = "SELECT seq FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 \
+pub(in crate::vault) const CHANGE: &str = "SELECT seq FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 \
                       ORDER BY generation DESC LIMIT 1";
 
 impl Vault {
@@ -302,7 +301,10 @@ impl Vault {
     }
 
     /// The series and the parts of the record that a filter with kinds asks for.
-    pub(super) fn listed(&self, filter: &Filter) -> rusqlite::Result<(Vec<Series>, Vec<Run>)> {
+    pub(in crate::vault) fn listed(
+        &self,
+        filter: &Filter,
+    ) -> rusqlite::Result<(Vec<Series>, Vec<Run>)> {
         Ok(match self.selected(filter)? {
             (Selection::Some(series), runs) => (series, runs),
             (Selection::All, runs) => (series::all(&self.conn)?, runs),
@@ -473,7 +475,7 @@ fn detail(event: &Event) -> Value {
 }
 
 /// When a use or a failure was. Another program's is recorded when its store is next looked at, and says itself when it was.
-pub(super) fn happened_at(event: &Event) -> UnixMs {
+pub(in crate::vault) fn happened_at(event: &Event) -> UnixMs {
     let detail = detail(event);
     let told = ["lastUsed", "lastFailureAt"]
         .iter()
@@ -482,7 +484,7 @@ pub(super) fn happened_at(event: &Event) -> UnixMs {
 }
 
 /// Whom a subject is; nothing for one that is no profile.
-pub(super) fn whose(
+pub(in crate::vault) fn whose(
     conn: &Connection,
     labels: &mut Labels,
     subject: i64,
@@ -495,7 +497,7 @@ pub(super) fn whose(
 }
 
 /// An event, read.
-pub(super) fn event(
+pub(in crate::vault) fn event(
     conn: &Connection,
     labels: &mut Labels,
     seq: i64,
@@ -506,7 +508,7 @@ pub(super) fn event(
 }
 
 /// The newest change of a subject in some parts of the record, which are oldest first.
-pub(super) fn newest_change(
+pub(in crate::vault) fn newest_change(
     conn: &Connection,
     subject: i64,
     runs: &[Run],

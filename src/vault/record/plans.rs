@@ -4,10 +4,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::file::schema;
-use super::log::{events, runs, series};
-use super::store::{grants, observed};
 use super::{history, summary, timeline};
+use crate::vault::file::schema;
+use crate::vault::log::{events, runs, series};
+use crate::vault::store::{grants, observed};
 
 /// The statements that ask the record something, each with what its plan must name.
 fn queries() -> Vec<(String, &'static str)> {
