@@ -4,22 +4,21 @@
 //! through [`Tx`], an immediate transaction in which every change carries its event; it rolls back unless committed.
 
 mod backup;
-mod carry;
 mod error;
 mod file;
 mod keys;
 mod log;
-mod moving;
 mod record;
 mod rekey;
-mod restore;
 mod sealing;
 mod store;
 mod tx;
 mod upgrade;
 
-pub use backup::{BackedUp, Examined};
-pub use carry::Carried;
+pub use backup::carry::Carried;
+pub use backup::copy::{BackedUp, Examined};
+pub use backup::moving::{Several, is_moved_away, remove_what_lay_beside, which_counts};
+pub use backup::restore::{Insistence, KeptHead, Restored, free_name, restore, verify_backup};
 pub use error::{BackupError, KEYCHAIN, KeyProblem, VaultError};
 pub use file::inventory::{Extent, Held, Names};
 pub use file::read_only::ReadOnlyReason;
@@ -27,14 +26,12 @@ pub use file::vault::Vault;
 pub use keys::keep::NewKey;
 pub use keys::slots::SlotInfo;
 pub use keys::unlock::{KeySources, SecretSource, UnlockedVault, Upgrade};
-pub use moving::{Several, is_moved_away, remove_what_lay_beside, which_counts};
 pub use record::history::Events;
 pub use record::prune::Pruned;
 pub use rekey::add_remove::{AddedKey, LogState, RemovedKey};
 pub use rekey::create::{Created, KeyChoice, create};
 pub(crate) use rekey::renew::Prepared;
 pub use rekey::rotate::{Renewal, Rotated};
-pub use restore::{Insistence, KeptHead, Restored, free_name, restore, verify_backup};
 pub use store::agents::{AgentAndStore, AgentState, Damage};
 pub use store::exports::{ExportRecord, ExportState, Exported};
 pub use store::grants::{Grant, GrantState};

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::vault::{APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up};
 use crate::platform::{Storage, exists, remove_if_present};
-use crate::vault::backup::{beside, parent};
+use crate::vault::backup::copy::{beside, parent};
 use crate::vault::error::{Context, VaultError};
 
 /// How long to wait before the next attempt to have the file alone. A process's number is added, in

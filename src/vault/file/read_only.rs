@@ -11,7 +11,7 @@ use super::image;
 use super::vault::refused_storage;
 use crate::domain::from_outside;
 use crate::platform::{Cause, FileError, SharedStorage, mount_of};
-use crate::vault::backup::{beside, parent};
+use crate::vault::backup::copy::{beside, parent};
 use crate::vault::error::{Context, VaultError};
 
 /// How many prepared statements a connection keeps: more than a load of an agent uses.

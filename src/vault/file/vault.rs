@@ -20,9 +20,9 @@ use crate::platform::{
     Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_replaceable, check_trusted,
     create_private_dir, look_for, open_regular, resolve_link,
 };
-use crate::vault::backup::parent;
+use crate::vault::backup::copy::parent;
+use crate::vault::backup::moving::or_moved_away;
 use crate::vault::error::{BackupError, Context, VaultError};
-use crate::vault::moving::or_moved_away;
 use crate::vault::sealing::listing;
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.

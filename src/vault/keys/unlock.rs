@@ -10,10 +10,10 @@ use super::slots;
 use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
 use crate::domain::VaultId;
 use crate::platform::{Actor, Clock, Keychain, Resident};
+use crate::vault::backup::restore::KeptHead;
 use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::vault::{Vault, identity};
 use crate::vault::rekey::renew::finish_keyfile;
-use crate::vault::restore::KeptHead;
 use crate::vault::sealing::ring::Keys;
 
 /// How often it is looked again because another process renewed the slots' keys meanwhile.

@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
-use super::backup::{Examined, beside, copy, examine, parent, remove_copy};
 use super::carry::{Carried, Known, Replaced, carry_over};
-use super::error::{BackupError, Context, VaultError};
-use super::file::schema;
-use super::log::events;
+use super::copy::{Examined, beside, copy, examine, parent, remove_copy};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
 use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, is_same_file, open_regular,
     remove_if_present, rename_durably, resolve_link, sync_dir, sync_file,
 };
+use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::file::journal::{connect_alone, set_journal};
+use crate::vault::file::schema;
 use crate::vault::file::vault::{
     Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
 };
 use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
+use crate::vault::log::events;
 use crate::vault::rekey::add_remove::{LogState, empty_log};
 use crate::vault::rekey::create::set_journals_aside;
 use crate::vault::rekey::rotate::AfterRestore;

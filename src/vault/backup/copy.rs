@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::{BackupError, Context, VaultError};
-use super::log::events;
-use super::sealing::cells;
 use crate::audit::{EventDraft, EventKind, Head, Origin, Verified};
 use crate::crypto::SlotKind;
 use crate::domain::{UnixMs, VaultId, from_outside, path_text};
@@ -18,10 +15,13 @@ use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, remove_if_present, sync_dir, sync_file,
     sync_file_data,
 };
+use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::file::journal::set_mode;
 use crate::vault::file::read_only::ReadOnlyReason;
 use crate::vault::file::vault::{BUSY_TIMEOUT, Vault, lock};
 use crate::vault::keys::unlock::{KeySources, UnlockedVault, Upgrade};
+use crate::vault::log::events;
+use crate::vault::sealing::cells;
 
 /// Every page in one step: a copy in small steps begins again whenever somebody writes. Source: SQLite, `sqlite3_backup_step`.
 const ALL_PAGES: i32 = -1;
@@ -159,7 +159,7 @@ impl UnlockedVault {
 
 /// Copies a database whole to `to`, which must not be there: one file, without a log beside it, on disk when this returns. The end of
 /// the record that is in the copy.
-pub(super) fn copy(
+pub(in crate::vault) fn copy(
     from: &Connection,
     path: &Path,
     to: &Path,
@@ -230,7 +230,7 @@ fn copy_pages(
 ///
 /// # Errors
 /// What is wrong with it. Cells that do not open are listed, not an error.
-pub(super) fn examine(
+pub(in crate::vault) fn examine(
     vault: Vault,
     sources: &KeySources<'_>,
 ) -> Result<(UnlockedVault, Examined), BackupError> {
@@ -274,20 +274,20 @@ pub(super) fn examine(
 }
 
 /// A name with something behind it.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(in crate::vault) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-pub(super) fn parent(path: &Path) -> &Path {
+pub(in crate::vault) fn parent(path: &Path) -> &Path {
     path.parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
 }
 
 /// Removes a copy that was not finished, with what SQLite had beside it.
-pub(super) fn remove_copy(path: &Path) {
+pub(in crate::vault) fn remove_copy(path: &Path) {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let _ = remove_if_present(&beside(path, suffix)); // what is left shows when the name is to be used
     }

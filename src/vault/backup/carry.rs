@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
-use super::error::{Context, VaultError};
-use super::log::{events, terms};
-use super::tx::Tx;
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
     AgentName, Borrowed, Credential, Endpoint, Fingerprint, Owner, ProfileId, SecretJson, Section,
 };
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::log::{events, terms};
 use crate::vault::sealing::listing::Part;
 use crate::vault::store::agents::AgentState;
 use crate::vault::store::grants::{Grant, GrantState, all_grants};
 use crate::vault::store::profiles::ChangeNote;
 use crate::vault::store::proof::Altered;
 use crate::vault::store::sections::{Frame, frame_of};
+use crate::vault::tx::Tx;
 
 /// What was taken over, and what is not known any more.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ struct Newer {
 
 /// What the vault that is replaced knows of what happened to its logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(in crate::vault) enum Known {
     /// Nothing: it is another one.
     Nothing,
     /// What happened until a copy of it was made that was put back since: the head that is kept of
@@ -53,7 +53,7 @@ pub(super) enum Known {
 
 /// The vault that is replaced, where it is an older or newer state of the same one.
 #[derive(Clone, Copy)]
-pub(super) enum Replaced<'v> {
+pub(in crate::vault) enum Replaced<'v> {
     /// There is none, or another one.
     Nothing,
     /// Its secrets cannot be had.
@@ -74,7 +74,7 @@ impl<'v> Replaced<'v> {
 
 /// Takes over into `tx`, a transaction on the backup's copy, what `old` has that is newer. Nothing is known of grants where there is no
 /// such vault: each of them may have been spent since.
-pub(super) fn carry_over(
+pub(in crate::vault) fn carry_over(
     tx: &mut Tx<'_>,
     old: Replaced<'_>,
     known: Known,
@@ -344,13 +344,16 @@ impl Tx<'_> {
     }
 
     /// Whether the frame of an agent opens.
-    pub(super) fn has_frame_of(&self, agent: &str) -> bool {
+    pub(in crate::vault) fn has_frame_of(&self, agent: &str) -> bool {
         has_frame(self, &AgentName::from_stored(agent.to_owned())).unwrap_or(false)
     }
 
     /// Grants whose rows were altered: nothing is redirected by them, and none is sent without a
     /// word.
-    pub(super) fn distrust_grants(&mut self, altered: &[Altered]) -> Result<(), VaultError> {
+    pub(in crate::vault) fn distrust_grants(
+        &mut self,
+        altered: &[Altered],
+    ) -> Result<(), VaultError> {
         let altered = altered.iter().filter(|row| row.part == Part::Grants);
         for key in altered.map(|row| row.key.as_str()) {
             let bytes = data_encoding::HEXUPPER.decode(key.as_bytes()).ok();
@@ -376,7 +379,7 @@ impl Tx<'_> {
     }
 
     /// Forgets what was last in every store file: each is compared with nothing, so what only it has is taken over.
-    pub(super) fn forget_exports(&mut self) -> Result<(), VaultError> {
+    pub(in crate::vault) fn forget_exports(&mut self) -> Result<(), VaultError> {
         self.tx
             .execute(
                 "UPDATE exports SET digest = NULL, snapshot = NULL, revision = ?1",

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::backup::{beside, copy, parent, remove_copy};
-use super::error::{Context, VaultError};
-use super::log::events;
+use super::copy::{beside, copy, parent, remove_copy};
 use super::restore::free_name;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
@@ -20,6 +18,7 @@ use crate::platform::{
     FileError, create_private_dir, exists, open_regular, persist, remove_empty_dir,
     remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
 };
+use crate::vault::error::{Context, VaultError};
 use crate::vault::file::journal::set_journal;
 use crate::vault::file::read_only::ReadOnlyReason;
 use crate::vault::file::vault::{
@@ -27,6 +26,7 @@ use crate::vault::file::vault::{
     trusted_path,
 };
 use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::log::events;
 use crate::vault::rekey::add_remove::empty_log;
 use crate::vault::store::grants::GrantState;
 
@@ -160,7 +160,11 @@ fn is_earlier_copy(copy: &Vault, vault: &Vault) -> bool {
 }
 
 /// Says that a vault was moved away, where that is why `error` came.
-pub(super) fn or_moved_away(conn: &Connection, path: &Path, error: VaultError) -> VaultError {
+pub(in crate::vault) fn or_moved_away(
+    conn: &Connection,
+    path: &Path,
+    error: VaultError,
+) -> VaultError {
     match application_id(conn, path) {
         Ok(MOVED_AWAY) => VaultError::MovedAway {
             path: path.to_owned(),
