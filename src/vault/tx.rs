@@ -12,7 +12,7 @@ use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
 };
 use crate::platform::{Actor, Clock, Resident};
-use crate::vault::file::vault::data_version;
+use crate::vault::file::connect::data_version;
 use crate::vault::keys::reload::newer_keys;
 use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::sealing::listing::Part;

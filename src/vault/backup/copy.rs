@@ -1,6 +1,7 @@
 //! Backups: the vault's file as it is at one moment, sealed as the vault is, in one file.
 
-use std::path::{Path, PathBuf};
+use crate::vault::file::paths::{beside, parent, remove_copy};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,9 +17,11 @@ use crate::platform::{
     sync_file_data,
 };
 use crate::vault::error::{BackupError, Context, VaultError};
+use crate::vault::file::connect::BUSY_TIMEOUT;
 use crate::vault::file::journal::set_mode;
-use crate::vault::file::read_only::ReadOnlyReason;
-use crate::vault::file::vault::{BUSY_TIMEOUT, Vault, lock};
+use crate::vault::file::paths::lock;
+use crate::vault::file::reason::ReadOnlyReason;
+use crate::vault::file::vault::Vault;
 use crate::vault::keys::unlock::{KeySources, UnlockedVault, Upgrade};
 use crate::vault::log::events;
 use crate::vault::sealing::cells;
@@ -271,24 +274,4 @@ pub(in crate::vault) fn examine(
         opened_with: vault.opened_with(),
     };
     Ok((vault, examined))
-}
-
-/// A name with something behind it.
-pub(in crate::vault) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-pub(in crate::vault) fn parent(path: &Path) -> &Path {
-    path.parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
-}
-
-/// Removes a copy that was not finished, with what SQLite had beside it.
-pub(in crate::vault) fn remove_copy(path: &Path) {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let _ = remove_if_present(&beside(path, suffix)); // what is left shows when the name is to be used
-    }
 }

@@ -5,13 +5,14 @@
 //! was, and a copy that does not count; whatever is killed after it leaves the new vault, and a file that
 //! does not count. Programs that have the old file open fail at their next access.
 
+use crate::vault::file::connect::MOVED_AWAY;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Transaction;
+use rusqlite::TransactionBehavior;
 
-use super::copy::{beside, copy, parent, remove_copy};
-use super::restore::free_name;
+use super::copy::copy;
 use crate::audit::Head;
 use crate::domain::{UnixMs, VaultId};
 use crate::platform::{
@@ -19,19 +20,16 @@ use crate::platform::{
     remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
 };
 use crate::vault::error::{Context, VaultError};
-use crate::vault::file::journal::set_journal;
-use crate::vault::file::read_only::ReadOnlyReason;
-use crate::vault::file::vault::{
-    APPLICATION_ID, Vault, application_id, connect, glance_at, identity, lock, make_dir_for,
-    trusted_path,
+use crate::vault::file::connect::{APPLICATION_ID, application_id, connect, identity};
+use crate::vault::file::journal::{empty_log, set_journal};
+use crate::vault::file::paths::{
+    beside, free_name, lock, make_dir_for, parent, remove_copy, trusted_path,
 };
+use crate::vault::file::reason::ReadOnlyReason;
+use crate::vault::file::vault::{Vault, glance_at};
 use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::log::events;
-use crate::vault::rekey::add_remove::empty_log;
 use crate::vault::store::grants::GrantState;
-
-/// SQLite's application id of a vault that was moved away: "clkm". Source: our own choice.
-const MOVED_AWAY: i32 = i32::from_be_bytes(*b"clkm");
 
 /// Room for the log and its index, in bytes, that there must be beside a vault that was moved. A log is written back
 /// at 4 MB at most; everyday commands need some 100 kB. Source: our own choice.
@@ -157,20 +155,6 @@ fn has_event(vault: &Vault, last: Option<&events::Last>) -> bool {
 fn is_earlier_copy(copy: &Vault, vault: &Vault) -> bool {
     let last = events::last(&copy.conn).ok().flatten();
     copy.id() == vault.id() && has_event(vault, last.as_ref())
-}
-
-/// Says that a vault was moved away, where that is why `error` came.
-pub(in crate::vault) fn or_moved_away(
-    conn: &Connection,
-    path: &Path,
-    error: VaultError,
-) -> VaultError {
-    match application_id(conn, path) {
-        Ok(MOVED_AWAY) => VaultError::MovedAway {
-            path: path.to_owned(),
-        },
-        _ => error,
-    }
 }
 
 impl UnlockedVault {

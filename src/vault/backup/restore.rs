@@ -1,30 +1,30 @@
 //! Putting a backup back: proved first, beside the vault; then in its place, in one step, with what is newer in the vault that it
 //! replaces.
 
+use crate::vault::file::paths::free_name;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::carry::{Carried, Known, Replaced, carry_over};
-use super::copy::{Examined, beside, copy, examine, parent, remove_copy};
+use super::copy::{Examined, copy, examine};
 use crate::audit::{EventDraft, EventKind, Head, Origin};
-use crate::domain::{UnixMs, VaultId, from_outside, path_text};
+use crate::domain::{VaultId, from_outside, path_text};
 use crate::platform::{
     Actor, Clock, FileError, create_private_file, exists, is_same_file, open_regular,
     remove_if_present, rename_durably, resolve_link, sync_dir, sync_file,
 };
 use crate::vault::error::{BackupError, Context, VaultError};
-use crate::vault::file::journal::{connect_alone, set_journal};
-use crate::vault::file::schema;
-use crate::vault::file::vault::{
-    Vault, check_application, check_header, connect, has_journal, identity, lock, make_dir_for,
+use crate::vault::file::connect::{check_application, connect, identity};
+use crate::vault::file::journal::{LogState, connect_alone, empty_log, set_journal};
+use crate::vault::file::paths::{
+    beside, lock, make_dir_for, parent, remove_copy, set_journals_aside,
 };
+use crate::vault::file::schema;
+use crate::vault::file::vault::{Vault, check_header, has_journal};
 use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::vault::log::events;
-use crate::vault::rekey::add_remove::{LogState, empty_log};
-use crate::vault::rekey::create::set_journals_aside;
 use crate::vault::rekey::rotate::AfterRestore;
 use crate::vault::sealing::listing::Part;
 use crate::vault::store::proof::Altered;
@@ -37,19 +37,6 @@ const REPLACED_COPY: &str = ".replaced-tmp";
 const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
-
-/// A name beside a file that nothing has, with `suffix` and the time (UTC).
-#[must_use]
-pub fn free_name(vault: &Path, suffix: &str, now: UnixMs) -> PathBuf {
-    let at = DateTime::<Utc>::from_timestamp_millis(now.0).unwrap_or_default();
-    let stamp = at.format("%Y%m%dT%H%M%SZ");
-    let first = beside(vault, &format!("{suffix}{stamp}"));
-    let others = (2..).map(|n| beside(vault, &format!("{suffix}{stamp}-{n}")));
-    std::iter::once(first)
-        .chain(others)
-        .find(|name| !exists(name))
-        .unwrap_or_else(|| beside(vault, suffix))
-}
 
 /// The head that is kept of a vault's record elsewhere.
 pub type KeptHead<'h> = &'h dyn Fn(VaultId) -> Option<Head>;

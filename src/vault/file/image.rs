@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, MAIN_DB};
 
-use super::read_only::{harden, keep_in_memory};
+use super::connect::{harden, keep_in_memory};
+use super::paths::beside;
 use crate::platform::{FileError, open_regular};
-use crate::vault::backup::copy::beside;
 use crate::vault::error::{Context, VaultError};
 
 /// What a database consists of: the file, its write-ahead log, its rollback journal.

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::vault::{APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up};
+use super::connect::{
+    APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up,
+};
+use super::paths::{beside, parent};
 use crate::platform::{Storage, exists, remove_if_present};
-use crate::vault::backup::copy::{beside, parent};
 use crate::vault::error::{Context, VaultError};
 
 /// How long to wait before the next attempt to have the file alone. A process's number is added, in
@@ -150,4 +152,35 @@ fn merged(path: &Path) -> Result<Connection, VaultError> {
 
 fn journal_mode(conn: &Connection) -> rusqlite::Result<String> {
     conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))
+}
+
+/// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
+const EMPTYING_MAX: Duration = Duration::from_secs(5);
+
+/// How long is waited between two tries.
+const EMPTYING_PAUSE: Duration = Duration::from_millis(50);
+
+/// What became of the write-ahead log after a change of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogState {
+    /// It was written back and emptied: the vault's file holds the keys that it has now, and no others.
+    Emptied,
+    /// Others read the vault for so long that it stays: the file without its log, and what is free in it, is as it was before.
+    Remains,
+}
+
+/// Writes the log back into the vault's file and empties it. Until that is done, a copy of the file alone opens with the keys that it had
+/// before. Waits for readers for [`EMPTYING_MAX`], and for once the connection's own patience after that.
+pub(in crate::vault) fn empty_log(conn: &Connection) -> LogState {
+    let deadline = Instant::now() + EMPTYING_MAX;
+    loop {
+        let is_busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
+        });
+        match is_busy {
+            Ok(0) => return LogState::Emptied,
+            _ if Instant::now() >= deadline => return LogState::Remains,
+            _ => thread::sleep(EMPTYING_PAUSE),
+        }
+    }
 }

@@ -1,85 +1,17 @@
 //! Vaults that can only be read: why, and how such a file is opened without writing anything.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use super::connect::{harden, keep_in_memory};
+use super::reason::ReadOnlyReason;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::image;
-use super::vault::refused_storage;
-use crate::domain::from_outside;
-use crate::platform::{Cause, FileError, SharedStorage, mount_of};
-use crate::vault::backup::copy::{beside, parent};
+use super::paths::{beside, parent, refused_storage};
+use crate::platform::{Cause, FileError, mount_of};
 use crate::vault::error::{Context, VaultError};
-
-/// How many prepared statements a connection keeps: more than a load of an agent uses.
-const STATEMENTS: usize = 128;
-
-/// Why a vault can only be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReadOnlyReason {
-    /// Its file system is mounted read-only, or is a read-only snapshot.
-    Medium {
-        /// Where it is mounted, if the mount is what makes it read-only.
-        mount: Option<PathBuf>,
-    },
-    /// This user has no permission to write the file or its directory, or it was made immutable.
-    Permission {
-        /// The file or directory.
-        path: PathBuf,
-        /// What forbids it, where more is known than the mode.
-        cause: Option<Box<Cause>>,
-    },
-    /// Nothing can be written for want of room.
-    NoRoom {
-        /// What is used up.
-        cause: Box<Cause>,
-    },
-    /// Another kernel may write the file, too, and the user has not said that none does.
-    SharedStorage(Box<SharedStorage>),
-    /// It was opened as a copy: to be proved, or for a look at its plain columns.
-    Copy,
-}
-
-impl fmt::Display for ReadOnlyReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |path: &Path| from_outside(&path.to_string_lossy());
-        match self {
-            Self::Medium { mount: Some(mount) } => {
-                let mount = shown(mount);
-                write!(f, "the file system mounted at {mount} is read-only (EROFS)")
-            }
-            Self::Medium { mount: None } => {
-                f.write_str("its file system or snapshot is read-only (EROFS)")
-            }
-            Self::Permission { path, .. } => {
-                let path = shown(path);
-                write!(f, "this user has no permission to write {path}")
-            }
-            Self::NoRoom { cause } => match **cause {
-                Cause::NoInodes { .. } => {
-                    f.write_str("its file system has no inodes left (ENOSPC)")
-                }
-                Cause::Quota { .. } => {
-                    f.write_str("the quota of its file system is used up (EDQUOT)")
-                }
-                _ => f.write_str("No space left on device (ENOSPC)"),
-            },
-            Self::SharedStorage(storage) => {
-                write!(
-                    f,
-                    "it is on {storage}; two systems that write one vault destroy it"
-                )
-            }
-            Self::Copy => f.write_str("it was opened as a copy"),
-        }
-    }
-}
-
-impl std::error::Error for ReadOnlyReason {}
 
 impl ReadOnlyReason {
     /// The reason that an error is, if it is want of room.
@@ -256,26 +188,4 @@ fn connect_by(path: &Path, how: &str, patience: Duration) -> Result<Connection, 
 fn read_schema(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
         .at(path, "read")
-}
-
-/// Keeps what SQLite sorts in memory: there may be no place for a temporary file.
-pub(in crate::vault) fn keep_in_memory(conn: &Connection, path: &Path) -> Result<(), VaultError> {
-    conn.pragma_update(None, "temp_store", "MEMORY")
-        .at(path, "open")
-}
-
-/// Sets what every connection must have. This reads the schema: how the file is locked, and how
-/// long that is waited for, is set before.
-pub(in crate::vault) fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
-        .at(path, "open")?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
-        .at(path, "open")?;
-    // One plan a statement, whatever is bound. Without it a statement with a range is prepared anew
-    // each time it is run: a fifth of the time of a query of the record.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        .at(path, "open")?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384;")
-        .at(path, "open")
 }

@@ -1,38 +1,29 @@
 //! Opening a vault file: is it ours, whole, of a schema we know, and in a place only we can write?
 
+use super::connect::{BUSY_TIMEOUT, check_application, data_version, identity};
+use super::paths::{lock, trusted_path};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde_json::Value;
 
 use super::journal::connect_with_journal;
-use super::read_only::{
-    ReadConnection, ReadOnlyReason, Writers, connect_to_read, harden, reason_for,
-};
+use super::paths::parent;
+use super::read_only::{ReadConnection, Writers, connect_to_read, reason_for};
+use super::reason::ReadOnlyReason;
 use super::{image, schema};
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
-use crate::platform::{
-    Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_replaceable, check_trusted,
-    create_private_dir, look_for, open_regular, resolve_link,
-};
-use crate::vault::backup::copy::parent;
-use crate::vault::backup::moving::or_moved_away;
+use crate::platform::{FileError, Storage, look_for, open_regular, resolve_link};
 use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::sealing::listing;
 
-/// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
-pub(in crate::vault) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"clkp");
-/// How long SQLite waits for another process. Source: `spec/vault.md`.
-pub(in crate::vault) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a glance waits for a commit to end, where there is no log.
 const COMMIT_MAX: Duration = Duration::from_millis(500);
-/// How long creating and migrating wait for another process that does the same.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The smallest database: one page of the smallest size, in bytes. Source: SQLite's file format.
 const PAGE_MIN: u64 = 512;
 
@@ -296,11 +287,6 @@ impl Vault {
     }
 }
 
-pub(in crate::vault) fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.prepare_cached("PRAGMA data_version")?
-        .query_row([], |row| row.get(0))
-}
-
 /// Whether `head` is the one that the newest restore abandoned.
 pub(in crate::vault) fn has_abandoned(
     conn: &Connection,
@@ -315,73 +301,6 @@ pub(in crate::vault) fn has_abandoned(
                 && detail["abandonedSeq"] == head.seq.0
                 && detail["abandonedMac"] == data_encoding::HEXLOWER.encode(&head.mac)
         }))
-}
-
-/// The lock file beside a vault: creating and migrating hold it.
-pub(in crate::vault) fn lock(vault: &Path) -> Result<QueueLock, VaultError> {
-    let mut name = vault.as_os_str().to_owned();
-    name.push(".lock");
-    Ok(QueueLock::acquire(
-        Path::new(&name),
-        Instant::now() + LOCK_TIMEOUT,
-    )?)
-}
-
-/// `path` with its directory's links resolved, so that SQLite may refuse links; both checked to be ours alone to write.
-pub(in crate::vault) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
-    let dir = trusted_dir(path)?;
-    let real = dir.join(path.file_name().unwrap_or_default());
-    for beside in ["-wal", "-shm", "-journal"] {
-        let mut name = real.as_os_str().to_owned();
-        name.push(beside);
-        check_trusted(Path::new(&name), Access::Read)?;
-    }
-    if check_trusted(&real, Access::Read)? != real {
-        // SQLite's files beside it have the link's name, and not that of what it leads to.
-        return Err(FileError::Symlink { path: real }.into());
-    }
-    // Its log would lie on another file system: lost with the container, and unknown to who has the
-    // file by another name.
-    check_replaceable(&real)?;
-    Ok(real)
-}
-
-/// The directory of `path`, links resolved, checked to be ours alone to write.
-pub(in crate::vault) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
-    let dir = check_trusted(parent(path), Access::CreateIn)?;
-    if !dir.is_dir() {
-        return Err(FileError::io("open", &dir)(std::io::ErrorKind::NotFound.into()).into());
-    }
-    Ok(dir)
-}
-
-/// As [`trusted_dir`], for a vault that is going to be written there: the directory is made if
-/// there is none.
-///
-/// # Errors
-/// As [`trusted_dir`]; [`VaultError::SharedStorage`] where another kernel may write it, too, unless
-/// the user allows that. Nothing is made then.
-pub(in crate::vault) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError> {
-    let dir = parent(path);
-    let above = dir.ancestors().find(|above| above.is_dir());
-    let above = above.unwrap_or(Path::new("."));
-    if let Some(storage) = refused_storage(above) {
-        return Err(VaultError::SharedStorage {
-            path: path.to_owned(),
-            storage,
-        });
-    }
-    create_private_dir(dir)?; // not in another user's home: what root makes there would lock that user out
-    trusted_dir(path)
-}
-
-/// What a directory lies on, where no vault may be written there: another kernel may write it, too,
-/// and the user has not said that none does (`allow_shared_storage`).
-pub(in crate::vault) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
-    match Trust::current().allows_shared_storage() {
-        true => None,
-        false => Storage::of(dir).shared(),
-    }
 }
 
 /// How long a file is, if it is one: opening a FIFO would wait for a process that writes into it. Of a
@@ -467,73 +386,4 @@ fn known_version(conn: &Connection, path: &Path) -> Result<i32, VaultError> {
         Some(found) => Ok(found),
         None => Err(VaultError::Foreign { path }),
     }
-}
-
-/// Whether the database is a vault at all.
-pub(in crate::vault) fn check_application(
-    conn: &Connection,
-    path: &Path,
-) -> Result<(), VaultError> {
-    if application_id(conn, path)? == APPLICATION_ID {
-        return Ok(());
-    }
-    let path = path.to_owned();
-    Err(or_moved_away(
-        conn,
-        &path.clone(),
-        VaultError::Foreign { path },
-    ))
-}
-
-/// SQLite's application id of a database.
-pub(in crate::vault) fn application_id(conn: &Connection, path: &Path) -> Result<i32, VaultError> {
-    conn.query_row("PRAGMA application_id", [], |row| row.get(0))
-        .at(path, "read")
-}
-
-/// Opens a connection and sets what every connection must have. The cache (16 MiB at most) holds a store of thousands of
-/// profiles with its snapshot: pages that do not fit are written into the WAL, and read again, before there is a commit.
-pub(in crate::vault) fn connect(path: &Path) -> Result<Connection, VaultError> {
-    let conn = open_to_write(path)?;
-    conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
-    set_up(&conn, path)?;
-    Ok(conn)
-}
-
-/// Opens a connection that has read nothing yet: what decides how the file is locked comes before
-/// the first read.
-pub(in crate::vault) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    Connection::open_with_flags(path, flags).at(path, "open")
-}
-
-/// Sets what every connection that writes must have. This reads the schema.
-///
-/// On macOS fsync(2) leaves what it writes in the disk's cache, which a power cut empties, so SQLite is to use `F_FULLFSYNC`,
-/// as std does. Source: SQLite, PRAGMA fullfsync.
-pub(in crate::vault) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
-    harden(conn, path)?;
-    conn.execute_batch(
-        "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
-    )
-    .at(path, "open")?;
-    if cfg!(target_os = "macos") {
-        conn.execute_batch("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;")
-            .at(path, "open")?;
-    }
-    Ok(())
-}
-
-pub(in crate::vault) fn identity(
-    conn: &Connection,
-    path: &Path,
-) -> Result<(VaultId, Epoch), VaultError> {
-    conn.prepare_cached("SELECT vault_id, epoch FROM identity WHERE only = 1")
-        .and_then(|mut select| {
-            select.query_row([], |row| Ok((VaultId(row.get(0)?), Epoch(row.get(1)?))))
-        })
-        .at(path, "read")
-        .map_err(|error| or_moved_away(conn, path, error))
 }

@@ -6,7 +6,8 @@ use crate::crypto::Epoch;
 use crate::domain::VaultId;
 use crate::platform::Resident;
 use crate::vault::error::{Context, VaultError};
-use crate::vault::file::vault::{Vault, identity};
+use crate::vault::file::connect::identity;
+use crate::vault::file::vault::Vault;
 use crate::vault::sealing::ring::Keys;
 
 /// A process's keys, or those that another one has put in their place.

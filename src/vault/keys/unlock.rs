@@ -12,7 +12,8 @@ use crate::domain::VaultId;
 use crate::platform::{Actor, Clock, Keychain, Resident};
 use crate::vault::backup::restore::KeptHead;
 use crate::vault::error::{Context, KeyProblem, VaultError};
-use crate::vault::file::vault::{Vault, identity};
+use crate::vault::file::connect::identity;
+use crate::vault::file::vault::Vault;
 use crate::vault::rekey::renew::finish_keyfile;
 use crate::vault::sealing::ring::Keys;
 

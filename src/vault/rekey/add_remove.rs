@@ -1,52 +1,19 @@
 //! Adding and removing key slots.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
-use rusqlite::Connection;
+use crate::vault::file::journal::{LogState, empty_log};
 
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{RecoveryCode, SlotKind, SlotRecord, WrappedKeys};
 use crate::domain::KeyId;
 use crate::platform::{Actor, Clock};
 use crate::vault::error::{Context, VaultError};
-use crate::vault::file::vault::lock;
+use crate::vault::file::paths::lock;
 use crate::vault::keys::keep::{self, Kept, NewKey};
 use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, UnlockedVault};
 use crate::vault::sealing::listing::Part;
 use crate::vault::store::proof::Scope;
 use crate::vault::tx::Tx;
-
-/// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
-const EMPTYING_MAX: Duration = Duration::from_secs(5);
-/// How long is waited between two tries.
-const EMPTYING_PAUSE: Duration = Duration::from_millis(50);
-
-/// What became of the write-ahead log after a change of keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogState {
-    /// It was written back and emptied: the vault's file holds the keys that it has now, and no others.
-    Emptied,
-    /// Others read the vault for so long that it stays: the file without its log, and what is free in it, is as it was before.
-    Remains,
-}
-
-/// Writes the log back into the vault's file and empties it. Until that is done, a copy of the file alone opens with the keys that it had
-/// before. Waits for readers for [`EMPTYING_MAX`], and for once the connection's own patience after that.
-pub(in crate::vault) fn empty_log(conn: &Connection) -> LogState {
-    let deadline = Instant::now() + EMPTYING_MAX;
-    loop {
-        let is_busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-            row.get::<_, i64>(0)
-        });
-        match is_busy {
-            Ok(0) => return LogState::Emptied,
-            _ if Instant::now() >= deadline => return LogState::Remains,
-            _ => thread::sleep(EMPTYING_PAUSE),
-        }
-    }
-}
 
 /// A slot that was just added.
 #[derive(Debug)]

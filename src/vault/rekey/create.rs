@@ -1,6 +1,7 @@
 //! Making a vault: built whole under another name, its key kept first, then renamed into place. So whatever stands at the
 //! vault's path is complete, and an empty file there is damage, never a beginning.
 
+use crate::vault::file::paths::set_journals_aside;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
@@ -16,9 +17,11 @@ use crate::platform::{
     Actor, Clock, RemoveOutcome, create_private_file, exists, remove_if_present, rename_durably,
 };
 use crate::vault::error::{Context, KeyProblem, VaultError};
+use crate::vault::file::connect::{APPLICATION_ID, connect};
 use crate::vault::file::journal::set_journal;
+use crate::vault::file::paths::{lock, make_dir_for};
 use crate::vault::file::schema;
-use crate::vault::file::vault::{APPLICATION_ID, Vault, connect, lock, make_dir_for};
+use crate::vault::file::vault::Vault;
 use crate::vault::keys::keep::{Kept, NewKey, keep, keep_in_keychain};
 use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
@@ -83,25 +86,6 @@ pub fn create(
         code: kept.code,
         no_keychain,
     }))
-}
-
-/// A vault that was moved away may have left its write-ahead log: SQLite would replay it into the new one.
-pub(in crate::vault) fn set_journals_aside(vault: &Path) -> Result<(), VaultError> {
-    let beside = |suffix: &str| {
-        let mut name = vault.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    remove_if_present(&beside("-shm"))?; // an index of the log, which SQLite makes anew
-    for suffix in ["-wal", "-journal"] {
-        let journal = beside(suffix);
-        if exists(&journal) {
-            let numbered = (1..).map(|n| beside(&format!("{suffix}.aside-{n}")));
-            let aside = numbered.into_iter().find(|name| !exists(name));
-            rename_durably(&journal, &aside.unwrap_or_else(|| beside(".aside")))?;
-        }
-    }
-    Ok(())
 }
 
 /// Keeps the first slot's key, before anything is sealed under it, and says why the keychain was not taken where it was to be.

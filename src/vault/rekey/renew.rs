@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::add_remove::{AddedKey, LogState};
+use super::add_remove::AddedKey;
 use super::rotate::Renewal;
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
@@ -14,7 +14,8 @@ use crate::platform::{
     rename_durably, sync_dir,
 };
 use crate::vault::error::{KeyProblem, VaultError};
-use crate::vault::file::vault::lock;
+use crate::vault::file::journal::LogState;
+use crate::vault::file::paths::lock;
 use crate::vault::keys::find::{from_file, from_files, renewed};
 use crate::vault::keys::keep::{
     Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file,

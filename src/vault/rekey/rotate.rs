@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::add_remove::{AddedKey, LogState, empty_log};
+use super::add_remove::AddedKey;
 use super::renew::Prepared;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{
@@ -16,6 +16,7 @@ use crate::crypto::{
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::error::{Context, VaultError};
+use crate::vault::file::journal::{LogState, empty_log};
 use crate::vault::keys::slots;
 use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
 use crate::vault::log::events;

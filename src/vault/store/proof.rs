@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use crate::domain::{AgentName, VaultId};
 use crate::vault::error::{Context, VaultError};
-use crate::vault::file::vault::data_version;
+use crate::vault::file::connect::data_version;
 use crate::vault::keys::slots;
 use crate::vault::keys::unlock::UnlockedVault;
 use crate::vault::log::{events, terms};
