@@ -14,12 +14,12 @@ use crate::domain::{
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::connect::data_version;
 use crate::vault::keys::reload::newer_keys;
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
+use crate::vault::sealing::frame::{Beside, Frame, frame_of};
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::ring::Keys;
 use crate::vault::store::changed_rows::{ChangedRows, Listed};
 use crate::vault::store::proof::Scope;
-use crate::vault::store::sections::{Beside, Frame, frame_of};
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
 #[derive(Debug)]

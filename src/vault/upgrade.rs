@@ -19,15 +19,16 @@ use crate::crypto::constant_time_eq;
 use crate::domain::{AgentName, Section, StoreDoc, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::file::vault::has_abandoned;
-use crate::vault::keys::unlock::{UnlockedVault, Upgrade};
+use crate::vault::keys::sources::Upgrade;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::record::states::RecordSays;
+use crate::vault::sealing::frame::{Frame, assemble, usage_aad};
 use crate::vault::sealing::listing::{Digest, Entry, Part, ROOT, VAULT};
+use crate::vault::sealing::plain::Plain;
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 use crate::vault::sealing::seal_json::open_json;
 use crate::vault::store::changed_rows::Listed;
-use crate::vault::store::profiles::Plain;
 use crate::vault::store::proof::Altered;
-use crate::vault::store::sections::{Frame, assemble, usage_aad};
 
 /// What an upgrade found.
 #[derive(Default)]

@@ -11,14 +11,14 @@ use crate::domain::{
 };
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::{events, terms};
+use crate::vault::sealing::frame::{Frame, frame_of};
 use crate::vault::sealing::listing::Part;
 use crate::vault::store::agents::AgentState;
 use crate::vault::store::grants::{Grant, GrantState, all_grants};
-use crate::vault::store::profiles::ChangeNote;
+use crate::vault::store::note::ChangeNote;
 use crate::vault::store::proof::Altered;
-use crate::vault::store::sections::{Frame, frame_of};
 use crate::vault::tx::Tx;
 
 /// What was taken over, and what is not known any more.

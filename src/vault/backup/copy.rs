@@ -1,6 +1,5 @@
 //! Backups: the vault's file as it is at one moment, sealed as the vault is, in one file.
 
-use crate::vault::file::paths::{beside, parent, remove_copy};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,10 +18,11 @@ use crate::platform::{
 use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::file::connect::BUSY_TIMEOUT;
 use crate::vault::file::journal::set_mode;
-use crate::vault::file::paths::lock;
+use crate::vault::file::paths::{beside, lock, parent, remove_copy};
 use crate::vault::file::reason::ReadOnlyReason;
 use crate::vault::file::vault::Vault;
-use crate::vault::keys::unlock::{KeySources, UnlockedVault, Upgrade};
+use crate::vault::keys::sources::{KeySources, Upgrade};
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::events;
 use crate::vault::sealing::cells;
 

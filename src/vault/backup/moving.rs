@@ -5,12 +5,10 @@
 //! was, and a copy that does not count; whatever is killed after it leaves the new vault, and a file that
 //! does not count. Programs that have the old file open fail at their next access.
 
-use crate::vault::file::connect::MOVED_AWAY;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Transaction;
-use rusqlite::TransactionBehavior;
+use rusqlite::{Transaction, TransactionBehavior};
 
 use super::copy::copy;
 use crate::audit::Head;
@@ -20,14 +18,14 @@ use crate::platform::{
     remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
 };
 use crate::vault::error::{Context, VaultError};
-use crate::vault::file::connect::{APPLICATION_ID, application_id, connect, identity};
+use crate::vault::file::connect::{APPLICATION_ID, MOVED_AWAY, application_id, connect, identity};
 use crate::vault::file::journal::{empty_log, set_journal};
 use crate::vault::file::paths::{
     beside, free_name, lock, make_dir_for, parent, remove_copy, trusted_path,
 };
 use crate::vault::file::reason::ReadOnlyReason;
 use crate::vault::file::vault::{Vault, glance_at};
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::events;
 use crate::vault::store::grants::GrantState;
 

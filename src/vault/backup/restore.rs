@@ -1,7 +1,6 @@
 //! Putting a backup back: proved first, beside the vault; then in its place, in one step, with what is newer in the vault that it
 //! replaces.
 
-use crate::vault::file::paths::free_name;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -19,11 +18,12 @@ use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::file::connect::{check_application, connect, identity};
 use crate::vault::file::journal::{LogState, connect_alone, empty_log, set_journal};
 use crate::vault::file::paths::{
-    beside, lock, make_dir_for, parent, remove_copy, set_journals_aside,
+    beside, free_name, lock, make_dir_for, parent, remove_copy, set_journals_aside,
 };
 use crate::vault::file::schema;
 use crate::vault::file::vault::{Vault, check_header, has_journal};
-use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
+use crate::vault::keys::sources::{KeptHead, KeySources, OpenedBy};
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::events;
 use crate::vault::rekey::rotate::AfterRestore;
 use crate::vault::sealing::listing::Part;
@@ -37,9 +37,6 @@ const REPLACED_COPY: &str = ".replaced-tmp";
 const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
-
-/// The head that is kept of a vault's record elsewhere.
-pub type KeptHead<'h> = &'h dyn Fn(VaultId) -> Option<Head>;
 
 /// Whether a backup is put back that there is a reason not to put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

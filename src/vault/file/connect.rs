@@ -1,14 +1,13 @@
 //! Connections to a vault's file: what each of them must have set, and which vault it is.
 
-use rusqlite::Connection;
-use rusqlite::OpenFlags;
-use rusqlite::config::DbConfig;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
 use crate::crypto::Epoch;
 use crate::domain::VaultId;
-
 use crate::vault::error::{Context, VaultError};
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.

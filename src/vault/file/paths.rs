@@ -1,22 +1,17 @@
 //! The names and directories of a vault's files: who may write there, what lies beside them, and the lock.
 
-use crate::platform::rename_durably;
-use chrono::DateTime;
-use chrono::Utc;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
 
 use crate::domain::UnixMs;
 use crate::platform::{
     Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_replaceable, check_trusted,
-    create_private_dir, exists,
+    create_private_dir, exists, remove_if_present, rename_durably,
 };
-use std::time::Duration;
-use std::time::Instant;
-
-use crate::platform::remove_if_present;
 use crate::vault::error::VaultError;
-use std::io::Read as _;
-use std::path::Path;
-use std::path::PathBuf;
 
 /// A name with something behind it.
 pub(in crate::vault) fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -1,15 +1,15 @@
 //! Vaults that can only be read: why, and how such a file is opened without writing anything.
 
-use super::connect::{harden, keep_in_memory};
-use super::reason::ReadOnlyReason;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::connect::{harden, keep_in_memory};
 use super::image;
 use super::paths::{beside, parent, refused_storage};
+use super::reason::ReadOnlyReason;
 use crate::platform::{Cause, FileError, mount_of};
 use crate::vault::error::{Context, VaultError};
 

@@ -1,10 +1,10 @@
 //! Why a vault can only be read.
 
+use std::fmt;
+use std::path::{Path, PathBuf};
+
 use crate::domain::from_outside;
 use crate::platform::{Cause, SharedStorage};
-use std::fmt;
-use std::path::Path;
-use std::path::PathBuf;
 
 /// Why a vault can only be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! Opening a vault file: is it ours, whole, of a schema we know, and in a place only we can write?
 
-use super::connect::{BUSY_TIMEOUT, check_application, data_version, identity};
-use super::paths::{lock, trusted_path};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
@@ -10,8 +8,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::Value;
 
+use super::connect::{BUSY_TIMEOUT, check_application, data_version, identity};
 use super::journal::connect_with_journal;
-use super::paths::parent;
+use super::paths::{lock, parent, trusted_path};
 use super::read_only::{ReadConnection, Writers, connect_to_read, reason_for};
 use super::reason::ReadOnlyReason;
 use super::{image, schema};

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::keep::account;
-use super::unlock::KeySources;
+use super::sources::{KeySources, account};
 use crate::crypto::{
     Argon2id, SlotKey, SlotKind, SlotRecord, looks_like_recovery_code, parse_keyfile,
     parse_recovery_code,

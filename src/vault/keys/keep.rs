@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::find::from_file;
-use super::unlock::KeySources;
-use crate::crypto::{Argon2id, RecoveryCode, SlotKey, SlotKind, keyfile_text, random_bytes};
+use super::find::{from_file, renewed};
+use super::sources::{KeySources, account};
+use crate::crypto::{
+    Argon2id, RecoveryCode, SlotKey, SlotKind, SlotRecord, keyfile_text, random_bytes,
+};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{
-    Access, FileError, Keychain, KeychainError, check_trusted, create_private_dir,
-    persist_noclobber, remove_if_present, sync_dir, sync_file, temporary_in,
+    Access, FileError, Keychain, KeychainError, check_trusted, create_private_dir, exists,
+    persist_noclobber, remove_if_present, rename_durably, sync_dir, sync_file, temporary_in,
 };
 use crate::vault::error::{KeyProblem, VaultError};
+use crate::vault::file::paths::lock;
 
 /// A key for a new slot.
 #[derive(Clone, Debug)]
@@ -155,11 +158,6 @@ pub(in crate::vault) fn keep_in_new_file(path: &Path, vault: VaultId) -> Result<
     })
 }
 
-/// A slot's account in the keychain. Source: `spec/vault.md`, Keys.
-pub(in crate::vault) fn account(vault: VaultId, key: KeyId) -> String {
-    format!("{vault}/{key}")
-}
-
 /// Writes a key file that was not there, whole and durably: half a key file, left by a killed process, would stand in
 /// the way of every later try.
 fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError> {
@@ -184,4 +182,51 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
 /// Names a key file that was not right; used by the callers that add one.
 pub(in crate::vault) fn taken(slot: i64) -> VaultError {
     VaultError::KeyNotKept(KeyProblem::InUse { slot })
+}
+
+/// Does what the process that renewed a key file did not come to: see [`put_in_place`]. Where it cannot be done, the vault opens with
+/// the new one where it is.
+pub(in crate::vault) fn finish_keyfile(
+    vault_file: &Path,
+    vault: VaultId,
+    slot: &SlotRecord,
+    place: &Path,
+) {
+    let finish = || {
+        let _lock = lock(vault_file)?;
+        put_in_place(vault, slot, place)
+    };
+    let _: Result<(), VaultError> = finish();
+}
+
+/// Puts the key file that takes the place of the one at `place` there, if it is the slot's. The old one stays beside it, since it
+/// opens older copies of the vault. To be called under the vault's lock.
+pub(in crate::vault) fn put_in_place(
+    vault: VaultId,
+    slot: &SlotRecord,
+    place: &Path,
+) -> Result<(), VaultError> {
+    let is_right = |path: &Path| {
+        let key = from_file(path).ok().flatten();
+        key.is_some_and(|key| slot.accepts(vault, &key))
+    };
+    let new = renewed(place);
+    if is_right(place) || !is_right(&new) {
+        return Ok(());
+    }
+    let beside = |n: u32| {
+        let mut name = place.as_os_str().to_owned();
+        name.push(format!(".replaced-{n}"));
+        PathBuf::from(name)
+    };
+    let aside = (1..).map(beside).find(|path| !exists(path));
+    if let Some(aside) = aside.filter(|_| exists(place)) {
+        // Where there are no links, there is no key file at its place for a moment; the new one is found beside it then.
+        std::fs::hard_link(place, &aside)
+            .or_else(|_| std::fs::rename(place, &aside))
+            .map_err(FileError::io("keep", &aside))?;
+    }
+    rename_durably(&new, place)?;
+    sync_dir(place.parent().unwrap_or(Path::new(".")))?;
+    Ok(())
 }

@@ -4,4 +4,6 @@ pub(super) mod find;
 pub(super) mod keep;
 pub(super) mod reload;
 pub(super) mod slots;
+pub(super) mod sources;
 pub(super) mod unlock;
+pub(super) mod unlocked;

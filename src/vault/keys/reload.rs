@@ -1,7 +1,8 @@
 //! Going on where another process has replaced the data key: the slot's own key opens the new one too.
 
 use super::slots;
-use super::unlock::{OpenedBy, UnlockedVault};
+use super::sources::OpenedBy;
+use super::unlocked::UnlockedVault;
 use crate::crypto::Epoch;
 use crate::domain::VaultId;
 use crate::platform::Resident;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::find::{from_files, renewed};
-use super::unlock::KeySources;
+use super::sources::KeySources;
 use crate::audit::EventKind;
 use crate::crypto::{DataKey, Epoch, SlotKind, SlotRecord, WrappedKeys, constant_time_eq};
 use crate::domain::{KeyId, UnixMs, VaultId};

@@ -1,20 +1,15 @@
 //! From locked to unlocked: any slot will do, asked in order of least effort.
 
-use std::fmt;
-use std::path::PathBuf;
-
-use secrecy::SecretString;
-
 use super::find::{from_files, from_keychain, from_secret};
+use super::keep::finish_keyfile;
 use super::slots;
+use super::sources::{KeySources, OpenedBy, SecretSource};
+use super::unlocked::UnlockedVault;
 use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
-use crate::domain::VaultId;
-use crate::platform::{Actor, Clock, Keychain, Resident};
-use crate::vault::backup::restore::KeptHead;
+use crate::platform::{Keychain, Resident};
 use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::connect::identity;
 use crate::vault::file::vault::Vault;
-use crate::vault::rekey::renew::finish_keyfile;
 use crate::vault::sealing::ring::Keys;
 
 /// How often it is looked again because another process renewed the slots' keys meanwhile.
@@ -22,104 +17,6 @@ const ROUNDS_MAX: usize = 5;
 
 /// A vault that stays locked, and why.
 type Locked = (Vault, KeyProblem);
-
-/// Where passphrases and recovery codes come from.
-pub trait SecretSource {
-    /// Whether it was named for this very command: then it alone is tried.
-    fn is_named(&self) -> bool;
-
-    /// The next one to try; `None` when there is none. `before` says why the last did not do.
-    ///
-    /// # Errors
-    /// Why it cannot be had.
-    fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem>;
-
-    /// Takes note that no more is asked for: the vault is open, or none of the answers opens it.
-    fn end(&self) {}
-}
-
-/// Where slot keys may be found.
-pub struct KeySources<'a> {
-    /// A key file named by the user: if it is there, no other is looked at.
-    pub named_keyfile: Option<PathBuf>,
-    /// The service manager's credential.
-    pub credential_keyfile: Option<PathBuf>,
-    /// Where this program keeps key files: one a vault, named by its id.
-    pub keyfile_dir: PathBuf,
-    /// The operating system's keychain.
-    pub keychain: &'a dyn Keychain,
-    /// Who may give a passphrase or a recovery code.
-    pub secrets: Option<&'a dyn SecretSource>,
-    /// Who upgrades a vault of an earlier version, should this be its first unlock.
-    pub upgrade: Upgrade<'a>,
-}
-
-/// What an upgrade needs: the rows of a vault of an earlier version are checked at its first unlock, and that is recorded.
-#[derive(Clone, Copy, Default)]
-pub struct Upgrade<'a> {
-    /// Who acts, and by which clock; this process by the system's where that is not said.
-    pub by: Option<(&'a Actor, Clock)>,
-    /// The head of the record that is kept elsewhere: the vault must have reached it.
-    pub kept_head: Option<KeptHead<'a>>,
-}
-
-impl fmt::Debug for Upgrade<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Upgrade({:?})", self.by)
-    }
-}
-
-impl fmt::Debug for KeySources<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeySources({})", self.keyfile_dir.display())
-    }
-}
-
-impl KeySources<'_> {
-    /// The path of a vault's own key file.
-    #[must_use]
-    pub fn own_keyfile(&self, vault: VaultId) -> PathBuf {
-        self.keyfile_dir.join(format!("{vault}.key"))
-    }
-
-    /// The places to look at, in order. One rule holds for all of them, however they were named.
-    pub(in crate::vault) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
-        let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
-        named.cloned().chain([self.own_keyfile(vault)]).collect()
-    }
-}
-
-/// The slot that a vault was opened with.
-#[derive(Clone, Debug)]
-pub(in crate::vault) struct OpenedBy {
-    pub(in crate::vault) slot: i64,
-    pub(in crate::vault) kind: SlotKind,
-    pub(in crate::vault) key: SlotKey,
-}
-
-/// A vault with its keys: what is sealed can be opened, and written.
-#[derive(Debug)]
-pub struct UnlockedVault {
-    pub(in crate::vault) vault: Vault,
-    pub(in crate::vault) keys: Resident<Keys>,
-    pub(in crate::vault) opened_by: Resident<OpenedBy>,
-}
-
-impl std::ops::Deref for UnlockedVault {
-    type Target = Vault;
-
-    fn deref(&self) -> &Vault {
-        &self.vault
-    }
-}
-
-impl UnlockedVault {
-    /// The number and kind of the slot that it was opened with.
-    #[must_use]
-    pub fn opened_with(&self) -> (i64, SlotKind) {
-        (self.opened_by.slot, self.opened_by.kind)
-    }
-}
 
 impl Vault {
     /// Unlocks with the first slot whose key is found: key files first, then the keychain, then what a person is asked for. Where a

@@ -1,7 +1,7 @@
 //! For tests: events that cannot be recorded, and everything that must then be as it was.
 
 use super::events;
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 
 impl UnlockedVault {
     /// Makes the event that is recorded after so many more fail, on this connection.

@@ -7,7 +7,7 @@ use crate::audit::{ChainFault, Checkpoint, EventDraft, EventKind, Head, Origin, 
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock};
 use crate::vault::error::{Context, VaultError};
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::{events, runs, series};
 use crate::vault::tx::Tx;
 

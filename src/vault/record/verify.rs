@@ -9,7 +9,7 @@ use crate::audit::{ChainFault, ChainKeys, ChainVerifier, Checkpoint, EventKind, 
 use crate::domain::{Seq, UnixMs, VaultId};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::events::{self, Labels};
 use crate::vault::log::series::{self, Series};
 

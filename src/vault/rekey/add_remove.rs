@@ -1,16 +1,16 @@
 //! Adding and removing key slots.
 
-use crate::vault::file::journal::{LogState, empty_log};
-
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{RecoveryCode, SlotKind, SlotRecord, WrappedKeys};
 use crate::domain::KeyId;
 use crate::platform::{Actor, Clock};
 use crate::vault::error::{Context, VaultError};
+use crate::vault::file::journal::{LogState, empty_log};
 use crate::vault::file::paths::lock;
 use crate::vault::keys::keep::{self, Kept, NewKey};
 use crate::vault::keys::slots;
-use crate::vault::keys::unlock::{KeySources, UnlockedVault};
+use crate::vault::keys::sources::KeySources;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::sealing::listing::Part;
 use crate::vault::store::proof::Scope;
 use crate::vault::tx::Tx;

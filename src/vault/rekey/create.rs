@@ -1,7 +1,6 @@
 //! Making a vault: built whole under another name, its key kept first, then renamed into place. So whatever stands at the
 //! vault's path is complete, and an empty file there is damage, never a beginning.
 
-use crate::vault::file::paths::set_journals_aside;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
@@ -19,12 +18,13 @@ use crate::platform::{
 use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::connect::{APPLICATION_ID, connect};
 use crate::vault::file::journal::set_journal;
-use crate::vault::file::paths::{lock, make_dir_for};
+use crate::vault::file::paths::{lock, make_dir_for, set_journals_aside};
 use crate::vault::file::schema;
 use crate::vault::file::vault::Vault;
 use crate::vault::keys::keep::{Kept, NewKey, keep, keep_in_keychain};
 use crate::vault::keys::slots;
-use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
+use crate::vault::keys::sources::{KeySources, OpenedBy};
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
 use crate::vault::store::changed_rows::Listed;
 

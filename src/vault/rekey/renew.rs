@@ -1,27 +1,24 @@
 //! New keys for the slots that a vault has, since the old ones may have become known.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 
 use super::add_remove::AddedKey;
-use super::rotate::Renewal;
 use crate::crypto::{SlotKey, SlotKind, SlotRecord};
 use crate::domain::{KeyId, VaultId};
-use crate::platform::{
-    FileError, QueueLock, check_replaceable, exists, is_mounted_secret, remove_if_present,
-    rename_durably, sync_dir,
-};
+use crate::platform::{QueueLock, check_replaceable, is_mounted_secret, remove_if_present};
 use crate::vault::error::{KeyProblem, VaultError};
 use crate::vault::file::journal::LogState;
 use crate::vault::file::paths::lock;
-use crate::vault::keys::find::{from_file, from_files, renewed};
+use crate::vault::keys::find::{from_files, renewed};
 use crate::vault::keys::keep::{
-    Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file,
+    Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file, put_in_place,
 };
 use crate::vault::keys::slots;
-use crate::vault::keys::unlock::{KeySources, UnlockedVault};
+use crate::vault::keys::sources::{KeySources, Renewal};
+use crate::vault::keys::unlocked::UnlockedVault;
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
 pub(in crate::vault) struct Renewed {
@@ -194,47 +191,4 @@ fn renew_one(
         kept,
         place,
     })
-}
-
-/// Does what the process that renewed a key file did not come to: see [`put_in_place`]. Where it cannot be done, the vault opens with
-/// the new one where it is.
-pub(in crate::vault) fn finish_keyfile(
-    vault_file: &Path,
-    vault: VaultId,
-    slot: &SlotRecord,
-    place: &Path,
-) {
-    let finish = || {
-        let _lock = lock(vault_file)?;
-        put_in_place(vault, slot, place)
-    };
-    let _: Result<(), VaultError> = finish();
-}
-
-/// Puts the key file that takes the place of the one at `place` there, if it is the slot's. The old one stays beside it, since it
-/// opens older copies of the vault. To be called under the vault's lock.
-fn put_in_place(vault: VaultId, slot: &SlotRecord, place: &Path) -> Result<(), VaultError> {
-    let is_right = |path: &Path| {
-        let key = from_file(path).ok().flatten();
-        key.is_some_and(|key| slot.accepts(vault, &key))
-    };
-    let new = renewed(place);
-    if is_right(place) || !is_right(&new) {
-        return Ok(());
-    }
-    let beside = |n: u32| {
-        let mut name = place.as_os_str().to_owned();
-        name.push(format!(".replaced-{n}"));
-        PathBuf::from(name)
-    };
-    let aside = (1..).map(beside).find(|path| !exists(path));
-    if let Some(aside) = aside.filter(|_| exists(place)) {
-        // Where there are no links, there is no key file at its place for a moment; the new one is found beside it then.
-        std::fs::hard_link(place, &aside)
-            .or_else(|_| std::fs::rename(place, &aside))
-            .map_err(FileError::io("keep", &aside))?;
-    }
-    rename_durably(&new, place)?;
-    sync_dir(place.parent().unwrap_or(Path::new(".")))?;
-    Ok(())
 }

@@ -1,24 +1,20 @@
 //! Replacing the data key: everything sealed is sealed anew, in one transaction.
 
-use std::collections::BTreeMap;
-
 use rusqlite::Connection;
-use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::add_remove::AddedKey;
 use super::renew::Prepared;
 use crate::audit::{EventDraft, EventKind, Origin};
-use crate::crypto::{
-    AuditKey, DataKey, Epoch, RecoveryCode, SealKey, SlotKey, SlotRecord, WrappedKeys,
-};
+use crate::crypto::{AuditKey, DataKey, Epoch, SealKey, SlotKey, SlotRecord, WrappedKeys};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::journal::{LogState, empty_log};
 use crate::vault::keys::slots;
-use crate::vault::keys::unlock::{KeySources, OpenedBy, UnlockedVault};
+use crate::vault::keys::sources::{OpenedBy, Renewal};
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::events;
 use crate::vault::sealing::cells;
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
@@ -31,31 +27,6 @@ pub(in crate::vault) struct AfterRestore<'v> {
     pub(in crate::vault) epoch: Epoch,
     /// The vault that is replaced, if it opens. Its key slots stay: a key that was removed since does not come back.
     pub(in crate::vault) replaced: Option<&'v UnlockedVault>,
-}
-
-/// What is replaced.
-#[derive(Clone, Copy)]
-pub enum Renewal<'a> {
-    /// The data key.
-    DataKey,
-    /// Whatever may have become known: the data key, every slot's own key, and the key that the record is chained with.
-    Everything {
-        /// Where the slots' new keys are kept.
-        sources: &'a KeySources<'a>,
-        /// The new passphrase of each slot that has one, by its number.
-        passphrases: &'a BTreeMap<i64, SecretString>,
-        /// Shows a slot's new recovery code. It is called before anything is changed: what is shown afterwards may be shown never.
-        show: &'a dyn Fn(i64, &RecoveryCode) -> std::io::Result<()>,
-    },
-}
-
-impl std::fmt::Debug for Renewal<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::DataKey => "DataKey",
-            Self::Everything { .. } => "Everything",
-        })
-    }
 }
 
 /// What a rotation did.

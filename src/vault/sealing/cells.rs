@@ -6,13 +6,12 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use zeroize::Zeroizing;
 
+use super::frame::{Frame, usage_aad};
 use super::listing::Part;
+use super::plain::{Plain, snapshot_aad};
 use crate::crypto::{Aad, SealKey};
 use crate::domain::{AgentName, VaultId};
 use crate::vault::error::{Context, VaultError};
-use crate::vault::store::exports::snapshot_aad;
-use crate::vault::store::profiles::Plain;
-use crate::vault::store::sections::{Frame, usage_aad};
 
 /// A sealed cell.
 pub(in crate::vault) struct Cell<'r> {

@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 
 use super::exports::ExportRecord;
 use super::grants::grant_key;
-use super::profiles::Plain;
 use super::proof::{AgentProof, Altered, Proof, Scope};
-use super::sections::{self, Frame, frame_of};
 use super::superseded::{self, Superseded};
 use crate::domain::{AgentName, Borrowed, Endpoint, Owner, StoreDoc, VaultId, normalize_provider};
 use crate::vault::error::{Context, VaultError};
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
+use crate::vault::sealing::frame::{Frame, assemble, frame_of, usage_aad};
 use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::plain::Plain;
 use crate::vault::sealing::ring::Keys;
 use crate::vault::sealing::seal_json::open_json;
 
@@ -228,7 +228,7 @@ impl Reader<'_> {
         state.damage.pins = !pins.is_empty();
         let profiles = self.profiles(scope, &mut state)?;
         let usage = self.usage(scope, &mut state)?;
-        state.doc = sections::assemble(fields, profiles, usage);
+        state.doc = assemble(fields, profiles, usage);
         self.leave_out_unproved_grants(name, &mut state)?;
         state.unopened.dedup(); // several copies of one order
         Ok(state)
@@ -338,5 +338,45 @@ impl Reader<'_> {
         }
         state.damage.profiles.extend(unproved);
         Ok(())
+    }
+}
+
+impl Reader<'_> {
+    /// The usage entries of an agent; those that are not as clawkeep left them are noted.
+    pub(in crate::vault) fn usage(
+        &self,
+        scope: Scope<'_>,
+        state: &mut AgentState,
+    ) -> Result<Map<String, Value>, VaultError> {
+        let altered = self.altered_keys((scope, Part::Usage), state, |damage, row| {
+            damage.usage.insert(row.key.clone());
+        })?;
+        let name = AgentName::from_stored(scope.name().to_owned());
+        let mut select = self
+            .conn
+            .prepare_cached(
+                "SELECT t.text, u.sealed FROM usage u JOIN terms t ON t.id = u.profile WHERE u.agent = ?1 ORDER BY u.position",
+            )
+            .at(self.path, "read")?;
+        let mut rows = select.query([scope.owner()]).at(self.path, "read")?;
+        let mut entries = Map::new();
+        while let Some(row) = rows.next().at(self.path, "read")? {
+            let read = || -> rusqlite::Result<(String, Option<Value>)> {
+                let profile: String = row.get(0)?;
+                let aad = usage_aad(self.vault, &name, &profile);
+                let entry = open_json(&self.keys.seal, aad, row.get_ref(1)?.as_blob()?);
+                Ok((profile, entry))
+            };
+            match read().at(self.path, "read")? {
+                (profile, _) if altered.contains(&profile) => {}
+                (profile, Some(entry)) => drop(entries.insert(profile, entry)),
+                (profile, None) => {
+                    let row = Part::Usage.describe(scope.name(), &profile);
+                    state.unopened.push(row);
+                    state.damage.usage.insert(profile);
+                }
+            }
+        }
+        Ok(entries)
     }
 }

@@ -7,13 +7,14 @@ use rusqlite::{OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::proof::{Proof, Scope};
-use crate::crypto::{Aad, constant_time_eq};
-use crate::domain::{self, AgentName, UnixMs, VaultId, path_of_text};
+use crate::crypto::constant_time_eq;
+use crate::domain::{self, AgentName, UnixMs, path_of_text};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::plain::snapshot_aad;
 use crate::vault::sealing::ring::Keys;
 use crate::vault::tx::Tx;
 
@@ -75,12 +76,6 @@ impl std::fmt::Debug for ExportRecord {
             self.state, self.revision
         )
     }
-}
-
-pub(in crate::vault) fn snapshot_aad(vault: VaultId, path: &str, agent: &AgentName) -> Aad {
-    Aad::new(vault, "exports", "snapshot")
-        .text(path)
-        .text(agent.as_str())
 }
 
 fn path_text(path: &Path) -> String {

@@ -12,7 +12,7 @@ use crate::domain::{
     StoreDoc, UnixMs, VaultId,
 };
 use crate::vault::error::{Context, VaultError};
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::{open_json, seal_json};

@@ -4,6 +4,7 @@ pub(super) mod agents;
 pub(super) mod changed_rows;
 pub(super) mod exports;
 pub(super) mod grants;
+pub(super) mod note;
 pub(super) mod observed;
 pub(super) mod profiles;
 pub(super) mod proof;

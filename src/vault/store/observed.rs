@@ -8,7 +8,7 @@ use super::proof::{Proof, Scope};
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::domain::{AgentName, Credential, ProfileId, UnixMs, normalize_provider};
 use crate::vault::error::{Context, VaultError};
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
 use crate::vault::tx::Tx;

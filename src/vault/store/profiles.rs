@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Row, params};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::grants::GrantState;
+use super::note::ChangeNote;
 use super::proof::Scope;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
-use crate::crypto::Aad;
 use crate::domain::{
-    AgentName, Credential, Expiry, Fingerprint, Generation, Owner, ProfileId, SecretJson, VaultId,
+    AgentName, Credential, Expiry, Fingerprint, Generation, Owner, ProfileId, SecretJson,
     WARN_AFTER_MS, normalize_provider,
 };
 use crate::vault::error::{Context, VaultError};
 use crate::vault::log::{events, terms};
 use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::plain::Plain;
 use crate::vault::sealing::seal_json::{open_json, seal_json};
 use crate::vault::tx::Tx;
 
@@ -23,61 +24,6 @@ use crate::vault::tx::Tx;
 const VERSIONS_KEPT: i64 = 3;
 /// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is in it.
 pub(in crate::vault) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
-
-/// Why a profile changes: becomes the event that is recorded with it.
-#[derive(Clone, Debug)]
-pub struct ChangeNote {
-    /// What to call it.
-    pub kind: EventKind,
-    /// Where it came from.
-    pub origin: Origin,
-    /// What else to say.
-    pub detail: Map<String, Value>,
-}
-
-impl ChangeNote {
-    /// A change of that kind.
-    #[must_use]
-    pub fn new(kind: EventKind, origin: Origin) -> Self {
-        Self {
-            kind,
-            origin,
-            detail: Map::new(),
-        }
-    }
-
-    /// With one more thing to say.
-    #[must_use]
-    pub fn detail(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.detail.insert(key.to_owned(), value.into());
-        self
-    }
-}
-
-/// A profile's plain columns, to which its sealed entry is bound.
-pub(in crate::vault) struct Plain<'a> {
-    pub(in crate::vault) agent: &'a str,
-    pub(in crate::vault) profile: &'a str,
-    pub(in crate::vault) provider: &'a str,
-    pub(in crate::vault) kind: &'a str,
-    pub(in crate::vault) owner: &'a str,
-    pub(in crate::vault) expires: Option<i64>,
-    pub(in crate::vault) generation: i64,
-}
-
-impl Plain<'_> {
-    pub(in crate::vault) fn aad(&self, vault: VaultId, table: &str, row: i64) -> Aad {
-        Aad::new(vault, table, "sealed")
-            .number(row)
-            .text(self.agent)
-            .text(self.profile)
-            .text(self.kind)
-            .text(self.provider)
-            .text(self.owner)
-            .optional(self.expires)
-            .number(self.generation)
-    }
-}
 
 /// A stored row about to be replaced or removed.
 pub(in crate::vault) struct Stored {

@@ -12,7 +12,7 @@ use crate::domain::{AgentName, VaultId};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::connect::data_version;
 use crate::vault::keys::slots;
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::{events, terms};
 use crate::vault::sealing::listing::{self, Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
 use crate::vault::sealing::ring::Keys;

@@ -8,7 +8,7 @@ use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{AgentName, Credential, ProfileId, ProviderId, UnixMs, normalize_provider};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::vault::Vault;
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
 use crate::vault::tx::Tx;

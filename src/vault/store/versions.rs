@@ -1,12 +1,13 @@
 //! The versions of a credential that are kept: what its updates replaced.
 
-use super::profiles::{Plain, VERSION_AGE_MS};
+use super::profiles::VERSION_AGE_MS;
 use super::proof::Proof;
 use crate::domain::{AgentName, Generation, SecretJson, UnixMs};
 use crate::vault::error::{Context, VaultError};
-use crate::vault::keys::unlock::UnlockedVault;
+use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::terms;
 use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::plain::Plain;
 use crate::vault::sealing::seal_json::open_json;
 
 /// A version that is kept.
