@@ -18,7 +18,7 @@ use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::sealing::frame::{Beside, Frame, frame_of};
 use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::ring::Keys;
-use crate::vault::store::list_rows::{ChangedRows, Listed};
+use crate::vault::store::changed_rows::{ChangedRows, Listed};
 use crate::vault::store::proof::Scope;
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.

@@ -27,7 +27,7 @@ use crate::vault::sealing::listing::{Digest, Entry, Part, ROOT, VAULT};
 use crate::vault::sealing::plain::Plain;
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
 use crate::vault::sealing::seal_json::open_json;
-use crate::vault::store::list_rows::Listed;
+use crate::vault::store::changed_rows::Listed;
 use crate::vault::store::proof::Altered;
 
 /// What an upgrade found.

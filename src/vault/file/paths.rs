@@ -1,6 +1,5 @@
 //! The names and directories of a vault's files: who may write there, what lies beside them, and the lock.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
 use secrecy::SecretString;

@@ -6,7 +6,7 @@ use super::slots;
 use super::sources::{KeySources, OpenedBy, SecretSource};
 use super::unlocked::UnlockedVault;
 use crate::crypto::{DataKey, SlotKey, SlotKind, SlotRecord};
-use crate::platform::{Keychain, Resident};
+use crate::platform::Resident;
 use crate::vault::error::{Context, KeyProblem, VaultError};
 use crate::vault::file::connect::identity;
 use crate::vault::file::vault::Vault;

@@ -26,7 +26,7 @@ use crate::vault::keys::slots;
 use crate::vault::keys::sources::{KeySources, OpenedBy};
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, RecordKey, put_record_key};
-use crate::vault::store::list_rows::Listed;
+use crate::vault::store::changed_rows::Listed;
 
 /// Where a new vault's key goes.
 #[derive(Clone, Debug)]

@@ -3,75 +3,14 @@
 //! A row that is not as it is listed is never listed as it is: it is either left as it was, and goes on being found, or
 //! replaced whole. A write that forgets to name its row leaves one that is not as listed, which the next reader finds.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use super::proof::{AgentProof, Altered, Proof, Scope};
-use crate::domain::VaultId;
 use crate::vault::error::{Context, VaultError};
-use crate::vault::log::{events, terms};
+use crate::vault::log::terms;
 use crate::vault::sealing::listing::{self, Entries, Entry, Listing, Part, ROOT, VAULT};
-use crate::vault::sealing::ring::Keys;
 use crate::vault::tx::Tx;
-
-/// What of the rows is believed when a transaction begins.
-pub(in crate::vault) enum Listed {
-    /// What is listed.
-    AsSealed,
-    /// Everything but these rows: a new vault, or one whose rows were checked in another way.
-    AnewBut(Vec<Altered>),
-}
-
-/// What a transaction changes.
-#[derive(Debug)]
-pub(in crate::vault) struct ChangedRows {
-    root: Listing,
-    /// The end of the record when it began.
-    head: Option<events::Last>,
-    /// The keys of the rows, by owner and part.
-    changed: BTreeMap<(i64, Part), BTreeSet<String>>,
-    /// The agents' names, by their numbers.
-    names: BTreeMap<i64, String>,
-    /// Where everything is listed anew: the rows that stay as they were listed.
-    anew_but: Option<Vec<Altered>>,
-    /// The listings that agents had when it began, opened: no other process changes them while it lasts, and it does so
-    /// at its end only.
-    open: RefCell<BTreeMap<(i64, Part), Arc<Listing>>>,
-    /// The agents that were proved to be listed when they were first asked for.
-    proved: RefCell<BTreeSet<i64>>,
-}
-
-impl ChangedRows {
-    pub(in crate::vault) fn of(
-        (conn, path): (&Connection, &Path),
-        keys: &Keys,
-        vault: VaultId,
-        mode: Listed,
-    ) -> Result<Self, VaultError> {
-        let (root, anew_but) = match mode {
-            Listed::AsSealed => (Proof::of(conn, path, keys, vault)?.into_root(), None),
-            Listed::AnewBut(altered) => (Listing::empty(), Some(altered)),
-        };
-        Ok(Self {
-            root,
-            head: events::last(conn).at(path, "read")?,
-            changed: BTreeMap::new(),
-            names: BTreeMap::new(),
-            anew_but,
-            open: RefCell::default(),
-            proved: RefCell::default(),
-        })
-    }
-
-    fn has(&self, scope: Scope<'_>, part: Part, key: &str) -> bool {
-        let keys = self.changed.get(&(scope.owner(), part));
-        keys.is_some_and(|keys| keys.contains(key))
-    }
-}
 
 impl Tx<'_> {
     /// What was listed when the transaction began.

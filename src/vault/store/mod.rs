@@ -1,6 +1,7 @@
 //! The rows of agents' stores: credentials, usage, order, grants, exports, and the proof of each row.
 
 pub(super) mod agents;
+pub(super) mod changed_rows;
 pub(super) mod exports;
 pub(super) mod grants;
 pub(super) mod list_rows;
