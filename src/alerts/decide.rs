@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::Message;
 use super::standing::{Standing, State};
-use super::{Subject, ToldOf, Trouble};
+use super::told::ToldOf;
+use super::{Subject, Trouble};
 use crate::config::NotifySettings;
 use crate::domain::{Fingerprint, UnixMs};
 

@@ -499,7 +499,7 @@ fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap
 
 /// What a target was told, without what failed when it was reached in another way: that is tried again at once.
 fn without_mended<'t>(told: &'t ToldOf, settings: Option<&str>) -> Cow<'t, ToldOf> {
-    let is_mended = |told: &super::Told| {
+    let is_mended = |told: &super::told::Told| {
         let then = told
             .failed
             .as_ref()
@@ -509,7 +509,10 @@ fn without_mended<'t>(told: &'t ToldOf, settings: Option<&str>) -> Cow<'t, ToldO
     without_failures(told, is_mended)
 }
 
-fn without_failures(told: &ToldOf, is_over: impl Fn(&super::Told) -> bool) -> Cow<'_, ToldOf> {
+fn without_failures(
+    told: &ToldOf,
+    is_over: impl Fn(&super::told::Told) -> bool,
+) -> Cow<'_, ToldOf> {
     if !told.values().any(&is_over) {
         return Cow::Borrowed(told);
     }

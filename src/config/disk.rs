@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::{ConfigEditError, ConfigError};
+use super::edit::ConfigEditError;
+use super::settings::ConfigError;
 use crate::platform::{
     Access, Cause, DirectoryLock, FileError, Replaced, Replacement, canonicalize, check_trusted,
     create_private_dir, create_private_file, exists, read_regular, read_trusted, remove_if_present,
@@ -63,7 +64,7 @@ impl OpenConfig {
     pub(super) fn keep(&self, stamp: &str, bytes: &[u8]) -> Result<PathBuf, FileError> {
         let name = |number: usize| {
             let mut name = self.real.as_os_str().to_owned();
-            name.push(super::KEPT);
+            name.push(super::edit::KEPT);
             name.push(stamp);
             if number > 1 {
                 name.push(format!("-{number}"));

@@ -11,7 +11,8 @@ use jsonc_parser::cst::{CstArray, CstInputValue, CstNode, CstObject, CstRootNode
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{ConfigError, disk, settings};
+use super::disk;
+use super::settings::{self, ConfigError};
 use crate::domain::{
     CredentialType, ProfileId, ProviderId, SecretJson, from_outside, normalize_provider,
     without_bom,

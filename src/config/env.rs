@@ -5,7 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, Settings, ShellFault, dotenv, shell_env};
+use super::dotenv;
+use super::paths::Layout;
+use super::settings::Settings;
+use super::shell_env::{self, ShellFault};
 use crate::domain::ProviderId;
 use crate::platform::{Access, FileError, check_trusted};
 

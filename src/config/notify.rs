@@ -387,8 +387,8 @@ fn web<F: Fn(usize, &str) -> OwnSettingsError>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::OwnSettings;
     use super::*;
+    use crate::config::own::OwnSettings;
 
     fn parse(text: &str) -> Result<NotifySettings, String> {
         let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text);

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Env, Layout};
+use super::env::Env;
+use super::paths::Layout;
 pub use crate::platform::openclaw::{Evidence, is_openclaw_dir};
 use crate::platform::openclaw::{STATE_DIR_NAME, is_named_dir};
 
@@ -44,8 +45,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use super::super::Overrides;
     use super::*;
+    use crate::config::paths::Overrides;
 
     fn found(home: &Path, variable: Option<&str>) -> Option<PathBuf> {
         let pairs = [("HOME", home.to_str()), (STATE_DIR_VARIABLE, variable)];

@@ -2,9 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::env::Env;
+use super::openclaw;
 use super::vault_home::{Rule, SETTINGS, VAULT, VaultHome};
 use super::windows_names::fault_of_path;
-use super::{Env, openclaw};
 use crate::domain::{VaultId, escaped, shown_path};
 use crate::platform::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,

@@ -10,7 +10,9 @@ use json5::Position;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::{Models, ShellEnv, disk, nesting};
+use super::models::Models;
+use super::shell_env::ShellEnv;
+use super::{disk, nesting};
 use crate::domain::{
     AgentName, CooldownRules, Credential, CredentialType, ProfileId, ProviderId, SecretJson,
 };

@@ -9,7 +9,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{CryptoError, SlotKey, random_bytes};
+use super::keys::{CryptoError, SlotKey, random_bytes};
 
 /// What a new slot uses: 64 MiB, 3 passes, 4 lanes. Source: RFC 9106, section 4, the second recommended option; `spec/vault.md`, Keys.
 const MEMORY_KIB: u32 = 64 << 10;

@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Epoch, SealKey};
+use super::seal::{Epoch, SealKey};
 use crate::domain::{Fingerprint, VaultId};
 
 /// HKDF info labels. Changing one makes existing vaults unreadable.

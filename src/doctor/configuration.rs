@@ -4,8 +4,10 @@ use crate::platform::canonicalize;
 use std::collections::BTreeSet;
 
 use super::credentials::{login_again, of_agent, paste};
+use super::finding::{Finding, FindingId};
+use super::repair::Repair;
 use super::words::{shell_path, shell_word};
-use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
+use super::{Evidence, ExaminedAgent};
 use crate::config::{KEPT, ProfileSetting, Settings};
 use crate::domain::{
     AgentName, CredentialType, Owner, ProfileId, ProviderId, REMOVE_COMMAND, Section, StoreDoc,

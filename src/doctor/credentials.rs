@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::finding::{Finding, FindingId};
 use super::words::{shell_path, shell_word};
-use super::{Evidence, ExaminedAgent, Finding, FindingId};
+use super::{Evidence, ExaminedAgent};
 use crate::audit::{EventKind, Filter, KindFilter};
 pub use crate::domain::of_agent;
 use crate::domain::{

@@ -4,8 +4,10 @@ use crate::platform::canonicalize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::Evidence;
+use super::finding::{Finding, FindingId};
+use super::repair::Repair;
 use super::words::shell_path;
-use super::{Evidence, Finding, FindingId, Repair};
 use crate::config::Layout;
 use crate::domain::is_hidden;
 use crate::export::StorePlace;

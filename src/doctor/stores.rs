@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::credentials::{misnamed, rename};
+use super::finding::{Finding, FindingId};
 use super::footprint::is_plain_copy;
+use super::repair::Repair;
 use super::words::shell_path;
-use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
+use super::{Evidence, ExaminedAgent};
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
 

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use super::format::{FormatFault, parse};
 use super::memory::{copies_in_memory, is_copy_in_memory, store_digest};
-use super::{FormatFault, parse};
 use crate::domain::{StoreDoc, UnixMs};
 use crate::platform::openclaw::{Examined, OpenClawDir};
 use crate::platform::{

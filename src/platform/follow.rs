@@ -4,7 +4,7 @@
 //! there, the nearest that is; so [`Follower::follow`] is called again whenever something has happened, and watches closer then. A
 //! directory further up that is moved is not told: call it from time to time too.
 
-use super::canonicalize;
+use super::file::canonicalize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;

@@ -19,17 +19,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use self::holder::AtLock;
-pub use self::holder::LockFault;
-use self::refresher::HeldDir;
-#[cfg(unix)]
-use super::Trust;
-use super::sharing::retry_while_held;
-use super::{
-    Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_empty_dir,
-    remove_if_present,
+use super::file::{
+    FileError, canonicalize, create_private_dir, exists, remove_empty_dir, remove_if_present,
 };
+use super::sharing::retry_while_held;
+#[cfg(unix)]
+use super::trust::Trust;
+use super::trust::{Access, check_trusted};
 use crate::domain::shown_path;
+use holder::AtLock;
+pub use holder::LockFault;
+use refresher::HeldDir;
 
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
 const STALE: Duration = Duration::from_secs(30);
@@ -484,7 +484,9 @@ fn is_noted(path: &Path, note: &str, queue: &QueueLock) -> bool {
 fn is_of_made_mode(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let meta = fs::symlink_metadata(path);
-    meta.is_ok_and(|meta| meta.mode() & 0o777 == MADE_MODE && meta.uid() == super::effective_uid())
+    meta.is_ok_and(|meta| {
+        meta.mode() & 0o777 == MADE_MODE && meta.uid() == super::process::effective_uid()
+    })
 }
 
 /// Without modes it then waits until it is stale.
@@ -535,8 +537,8 @@ fn is_stale(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::open_dir;
     use super::*;
+    use crate::platform::file::open_dir;
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(60)

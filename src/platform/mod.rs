@@ -33,7 +33,6 @@ pub use cause::{Attribute, Cause, is_mounted_file};
 pub(crate) use cause::{Needs, why_database_fails, why_temporary_files_fail};
 pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
-use file::resolve_existing;
 pub use file::{
     Contents, FileError, RemoveOutcome, canonicalize, check_replaceable, create_private_dir,
     create_private_file, exists, is_same_file, look_for, open_regular, read_regular,

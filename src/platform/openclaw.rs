@@ -12,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::file::{FileError, look_for, resolve_existing};
 use super::trust::Trust;
-use super::{FileError, look_for, resolve_existing};
 
 /// Name of OpenClaw's state directory below the home directory.
 pub const STATE_DIR_NAME: &str = ".openclaw";

@@ -1,7 +1,7 @@
 //! A user's runtime directory, `$XDG_RUNTIME_DIR`: in memory, and gone at logout.
 //! Source: XDG Base Directory Specification, 0.8.
 
-use super::canonicalize;
+use super::file::canonicalize;
 use std::path::{Path, PathBuf};
 
 use super::file::{FileError, create_private_dir};
@@ -65,7 +65,7 @@ impl RuntimeDir {
     /// # Errors
     /// When it may not.
     pub fn check(&self, dir: &Path) -> Result<(), FileError> {
-        if !super::exists(dir) {
+        if !super::file::exists(dir) {
             return Ok(());
         }
         if dir.is_symlink() {

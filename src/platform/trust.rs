@@ -28,13 +28,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::accounts::Accounts;
-#[cfg(target_os = "linux")]
-pub(super) use self::mounts::Mount;
-pub(super) use self::mounts::Mounts;
-pub use self::mounts::{MountOf, mount_of};
-pub use self::refusal::{Fault, Refusal};
 use super::file::{self, Contents, FileError};
+use accounts::Accounts;
+#[cfg(target_os = "linux")]
+pub(super) use mounts::Mount;
+pub(super) use mounts::Mounts;
+pub use mounts::{MountOf, mount_of};
+pub use refusal::{Fault, Refusal};
 
 /// For how long what was found of directories, mounts and accounts holds. A command ends sooner, and so looks at each once; a
 /// watcher looks anew with every pass.
@@ -469,7 +469,7 @@ impl Trust {
 
 #[cfg(not(windows))]
 impl Trust {
-    /// Nothing: elsewhere than on Windows a file's mode says who may use it ([`super::Permissions`]).
+    /// Nothing: elsewhere than on Windows a file's mode says who may use it ([`super::permissions::Permissions`]).
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn open_to_others(&self, _path: &Path) -> Option<Refusal> {

@@ -125,8 +125,8 @@ mod tests {
 
     use crate::config::parse_providers;
     use crate::domain::ProviderId;
-    use crate::oauth::Providers;
     use crate::oauth::login::redirect::CODE_MAX;
+    use crate::oauth::providers::Providers;
 
     fn provider(more: &str) -> Provider {
         let own = parse_providers(&format!(

@@ -277,7 +277,7 @@ mod tests {
         };
         let ended = listener.wait(awaited, Duration::from_millis(50), &mut |_| ());
         assert!(matches!(ended, Err(LoginError::TimedOut(_))));
-        let five = LoginError::TimedOut(super::super::WAIT).to_string();
+        let five = LoginError::TimedOut(crate::oauth::login::WAIT).to_string();
         assert_eq!(five, "the browser did not come back within 5 minutes");
     }
 }

@@ -8,9 +8,9 @@ use rustix::fs::{AtFlags, CWD, accessat, statvfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::super::file::{FileError, resolve_existing};
-use super::super::trust::mount_point_of;
 use super::{Attribute, Cause, is_mounted_file};
+use crate::platform::file::{FileError, resolve_existing};
+use crate::platform::trust::mount_point_of;
 
 /// How many links are followed.
 const LINKS_MAX: usize = 8;

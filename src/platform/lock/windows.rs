@@ -8,8 +8,9 @@ use std::thread;
 use std::time::Instant;
 
 use super::{LockError, PAUSE_MAX, PAUSE_MIN};
+use crate::platform::file::FileError;
 use crate::platform::sharing::is_sharing_error;
-use crate::platform::{Access, FileError, check_trusted};
+use crate::platform::trust::{Access, check_trusted};
 
 /// The file that is a directory's lock.
 const NAME: &str = ".clawkeep-lock";
@@ -73,8 +74,8 @@ pub(super) fn check_lock_file(file: &File, path: &Path) -> Result<(), FileError>
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DirectoryLock, QueueLock};
     use super::*;
+    use crate::platform::lock::{DirectoryLock, QueueLock};
 
     #[test]
     fn a_directory_is_locked_by_one_and_left_as_it_was() {

@@ -49,7 +49,7 @@ fn opened_to_remove(path: &Path) -> io::Result<()> {
     options.open(path).map(|_| ())
 }
 
-/// See [`super::retry_while_held`].
+/// See [`crate::platform::sharing::retry_while_held`].
 pub(super) fn retry_while_held<T>(
     path: &Path,
     mut operation: impl FnMut() -> io::Result<T>,
@@ -82,11 +82,12 @@ pub(super) fn retry_while_held<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{
-        Cause, FileError, Replaced, Replacement, create_private_file, open_regular, read_regular,
-        remove_if_present,
-    };
     use super::*;
+    use crate::platform::cause::Cause;
+    use crate::platform::file::{
+        FileError, create_private_file, open_regular, read_regular, remove_if_present,
+    };
+    use crate::platform::replace::{Replaced, Replacement};
     use std::fs::{self, File};
 
     /// As most programs open files: others may read and write it, not replace or remove it.

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Component, Path, Prefix};
 
 use super::{SharedBy, SharedStorage, Storage};
-use crate::platform::canonicalize;
+use crate::platform::file::canonicalize;
 
 /// The servers under whose names Windows shows the files of WSL's distributions. Source: Microsoft, "Working across Windows and
 /// Linux file systems".

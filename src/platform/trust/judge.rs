@@ -9,7 +9,7 @@ use super::accounts::Accounts;
 use super::mounts::Mounts;
 use super::refusal::{Fault, Obstacle, Reach, Refusal};
 use super::{ALL, Admitted, Trust, WRITE};
-use crate::platform::FileError;
+use crate::platform::file::FileError;
 use crate::platform::process::effective_uid;
 
 impl Trust {

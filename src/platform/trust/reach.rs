@@ -2,7 +2,7 @@
 
 #[cfg(windows)]
 use crate::platform::access_list::{AccessList, rights, this_user};
-use crate::platform::canonicalize;
+use crate::platform::file::canonicalize;
 use std::fs;
 use std::path::Path;
 
@@ -95,7 +95,8 @@ fn is_own(path: &Path) -> bool {
 #[cfg(unix)]
 fn is_private(dir: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    is_own(dir) && fs::metadata(dir).is_ok_and(|meta| meta.mode() & super::ALL == 0)
+    is_own(dir)
+        && fs::metadata(dir).is_ok_and(|meta| meta.mode() & crate::platform::trust::ALL == 0)
 }
 
 #[cfg(windows)]

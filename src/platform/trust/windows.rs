@@ -14,8 +14,7 @@ use super::reach::is_own;
 use super::refusal::{Fault, Reach, Refusal};
 use super::{Access, Admitted, CheckedDir, Trust, circle};
 use crate::platform::access_list::{AccessList, is_other, rights, this_user};
-use crate::platform::file::{self, Contents, FileError, resolve_existing};
-use crate::platform::read_regular;
+use crate::platform::file::{self, Contents, FileError, read_regular, resolve_existing};
 
 impl Trust {
     /// Checks a path before it has any effect; what is not there passes if its directories do.
@@ -228,9 +227,9 @@ mod tests {
     fn a_file_of_this_users_alone_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let own = dir.path().join("own");
-        crate::platform::create_private_dir(&own).unwrap();
+        crate::platform::file::create_private_dir(&own).unwrap();
         let file = own.join("f");
-        drop(crate::platform::create_private_file(&file).unwrap());
+        drop(crate::platform::file::create_private_file(&file).unwrap());
         fs::write(&file, "x").unwrap();
         let trust = Trust {
             home: Some(dir.path().to_owned()),
