@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::Evidence;
+use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use crate::audit::Filter;
 use crate::config::Layout;

@@ -1,6 +1,6 @@
 //! What became of other programs' logins: see [`crate::sync::LoginReport`], whose words these are.
 
-use super::Evidence;
+use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use super::words::shell_path;
 use crate::config::Layout;

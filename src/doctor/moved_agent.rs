@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Evidence;
+use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use super::repair::{Repair, RepairError};
 use super::words::shell_path;

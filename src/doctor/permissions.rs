@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Evidence;
+use super::evidence::Evidence;
 use super::finding::{Finding, FindingId};
 use super::repair::Repair;
 use super::words::shell_path;
