@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::disk;
 use super::env::Env;
+use super::error::ConfigError;
 use super::paths::Layout;
-use super::settings::{ConfigError, Settings};
+use super::settings::Settings;
 use crate::domain::AgentName;
 
 /// An agent and the directory that holds its store.

@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::disk;
-use super::settings::ConfigError;
+use super::error::ConfigError;
 use crate::platform::FileError;
 
 /// The variables of a `.env` file that are among `wanted`, in the order written. One that cannot be read has none.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::own::OwnSettingsError;
+use super::error::OwnSettingsError;
 use crate::domain::{is_loopback, span_ms};
 
 /// A day, in milliseconds.

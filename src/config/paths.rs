@@ -3,10 +3,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::env::Env;
-use super::openclaw;
 use super::vault_home::{Rule, SETTINGS, VAULT, VaultHome};
 use super::windows_names::fault_of_path;
 use crate::domain::{VaultId, escaped, shown_path};
+use crate::platform::openclaw::STATE_DIR_VARIABLE;
 use crate::platform::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
 };
@@ -336,7 +336,7 @@ impl Layout {
             Some("CLAWDBOT_OAUTH_DIR"),
             agent_dir,
             Some("CLAWKEEP_VAULT"),
-            Some(openclaw::STATE_DIR_VARIABLE),
+            Some(STATE_DIR_VARIABLE),
             Some(KEY_FILE_VARIABLE),
             Some(PASSPHRASE_FILE_VARIABLE),
             Some("CODEX_HOME"),

@@ -17,6 +17,8 @@ use super::trust::Trust;
 
 /// Name of OpenClaw's state directory below the home directory.
 pub const STATE_DIR_NAME: &str = ".openclaw";
+/// The variable that names OpenClaw's state directory. Here it only says where OpenClaw is.
+pub const STATE_DIR_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 /// OpenClaw's configuration, in its state directory.
 const CONFIG_NAME: &str = "openclaw.json";
 /// The database of the agent `main`, relative to the state directory.
