@@ -9,7 +9,8 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
-use super::keys::{CryptoError, random_bytes};
+use super::error::CryptoError;
+use super::random::random_bytes;
 use crate::domain::VaultId;
 
 /// Format of a sealed field.

@@ -2,7 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::keys::{CryptoError, DataKey, SlotKey, constant_time_eq};
+use super::error::CryptoError;
+use super::keys::{DataKey, SlotKey, constant_time_eq};
 use super::seal::{Aad, Epoch, SealKey, SealedBlob};
 use crate::domain::{KeyId, VaultId};
 
