@@ -12,7 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::file::{FileError, look_for, resolve_existing};
+use super::file_error::FileError;
+use super::paths::{look_for, resolve_existing};
 use super::trust::Trust;
 
 /// Name of OpenClaw's state directory below the home directory.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::file::FileError;
+use super::file_error::FileError;
 
 /// The permission bits of everybody but the owner.
 #[cfg(unix)]

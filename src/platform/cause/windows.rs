@@ -4,8 +4,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
-use super::Cause;
-use crate::platform::file::FileError;
+use super::kinds::Cause;
+use crate::platform::file_error::FileError;
 use crate::platform::sharing::{is_held, is_sharing_error};
 
 /// Too many files are open. Source of the numbers: Microsoft, "System Error Codes (0-499)".

@@ -7,14 +7,14 @@
 //! the file has not been written for [`crate::platform::lock::STALE`]. Source: openclaw 2026.3.13 and 2026.5.28,
 //! `file-lock`.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+use std::{fs, io};
 
-use super::is_stale;
-use crate::platform::file::FileError;
-use crate::platform::trust::{Access, read_own};
+use super::stale::is_stale;
+use crate::platform::file_error::FileError;
+use crate::platform::trust::access::Access;
+use crate::platform::trust::read_own;
 
 /// The largest lock file that is read, in bytes; one has about a hundred.
 const LOCK_FILE_MAX: u64 = 4096;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use super::{modified, remove_dir};
+use super::stale::{modified, remove_dir};
 use crate::platform::file::open_dir;
 use crate::platform::threads::start_thread;
 

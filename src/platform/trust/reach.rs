@@ -1,12 +1,14 @@
 //! Which files a remedy may have the reader move or change: pasted as root, the same command elsewhere breaks the machine.
 
-#[cfg(windows)]
-use crate::platform::access_list::{AccessList, rights, this_user};
-use crate::platform::file::canonicalize;
 use std::fs;
 use std::path::Path;
 
 use super::Trust;
+#[cfg(windows)]
+use crate::platform::access_list::windows::this_user;
+#[cfg(windows)]
+use crate::platform::access_list::{AccessList, rights};
+use crate::platform::paths::canonicalize;
 
 impl Trust {
     /// Whether a remedy may move or remove what is at `path`: a file or directory of this user's, in the home directory or beside
