@@ -1,6 +1,6 @@
 //! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
 
-mod heads;
+pub(crate) mod heads;
 mod opening;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -31,7 +31,6 @@ use clawkeep::sync::{
 };
 use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
 
-pub(crate) use self::heads::read_head;
 use self::heads::{Heads, heads};
 use crate::args::Global;
 use crate::export_modes::ExportModes;

@@ -1,9 +1,9 @@
 //! Everything that can end a command, each with its exit status and its remedy, in one place.
 
 mod another;
-mod causes;
+pub(crate) mod causes;
 mod keychain;
-mod remedies;
+pub(crate) mod remedies;
 
 use clawkeep::domain::shell_shown_path;
 use std::error::Error;
@@ -11,9 +11,8 @@ use std::io;
 use std::path::PathBuf;
 
 use self::another::refusal_remedy;
-pub(crate) use self::causes::remedy_of;
-pub(crate) use self::remedies::{Place, file_remedy, shared_storage_remedy};
-use self::remedies::{backup_remedy, lock_remedy, system_remedy, vault_remedy};
+use self::causes::remedy_of;
+use self::remedies::{backup_remedy, file_remedy, lock_remedy, system_remedy, vault_remedy};
 use crate::ui::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::prompt::{self, HiddenQuestions};
+use crate::prompt::{self, HiddenQuestions, person};
 
 /// The option for the file with the passphrase of a new slot.
 pub(crate) const NEW_FILE: &str = "--new-passphrase-file";
@@ -133,7 +133,7 @@ impl SecretSource for Passphrases {
             return Ok(None);
         }
         if let Some(problem) = before {
-            prompt::say(&format!("That does not open it: {problem}."));
+            person::say(&format!("That does not open it: {problem}."));
         }
         let question = format!("Passphrase or recovery code of the vault {}", self.vault);
         let mut questions = self.questions.borrow_mut();
@@ -261,13 +261,13 @@ pub(crate) fn new_passphrase(
     loop {
         let given = prompt::hidden(question)?;
         if let Err(fault) = check_passphrase(&given) {
-            prompt::say(&format!("That is not taken: {fault}. Once more."));
+            person::say(&format!("That is not taken: {fault}. Once more."));
             continue;
         }
         if prompt::is_repeated(&given)? {
             return Ok(given);
         }
-        prompt::say("The two differ. Once more.");
+        person::say("The two differ. Once more.");
     }
 }
 

@@ -7,7 +7,7 @@
 
 #[cfg(any(unix, windows))]
 mod editor;
-mod person;
+pub(crate) mod person;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -19,6 +19,7 @@ use clawkeep::domain::{SECRET_MAX, SecretFault, check_secret, utf8_of_utf16};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
+use self::person::say;
 #[cfg(unix)]
 use self::unix::hidden_line;
 #[cfg(windows)]
@@ -26,8 +27,6 @@ use self::windows::hidden_line;
 use crate::failure::Failure;
 use crate::progress::Question;
 use crate::ui::one_line;
-
-pub(crate) use self::person::say;
 
 /// Whether there is a person to ask.
 pub(crate) fn is_possible() -> bool {

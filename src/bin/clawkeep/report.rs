@@ -21,9 +21,9 @@ use clawkeep::sync::LoginReport;
 use clawkeep::vault::{Damage, GrantState};
 use serde_json::{Map, Value};
 
+use self::auth::ProviderAuth;
+use self::expiry::{ProfileExpiry, ProviderExpiry};
 use crate::collation::locale_cmp;
-use auth::ProviderAuth;
-use expiry::{ProfileExpiry, ProviderExpiry};
 
 /// A provider whose variable shows where the store or the configuration names the provider, and alone does not.
 /// Source: the reference's own list of the providers that it looks for in the environment.

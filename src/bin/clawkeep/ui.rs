@@ -9,10 +9,9 @@ use clap::ValueEnum;
 use clap::error::ErrorKind;
 
 use crate::failure::Failure;
-use crate::notices;
 use crate::progress::{self, Progress};
 use crate::secret_args::Arguments;
-use crate::stand_in;
+use crate::{notices, stand_in};
 use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::sync::Notice;
 use zeroize::Zeroizing;

@@ -8,7 +8,7 @@ use clawkeep::platform::{Access, create_private_dir, read_trusted, remove_if_pre
 use crate::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::watcher::in_a_line;
+use crate::watcher::log::in_a_line;
 
 /// The largest file that is read, in bytes: an instant and a line.
 const FILE_MAX: u64 = 16 << 10;

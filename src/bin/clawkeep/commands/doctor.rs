@@ -16,13 +16,12 @@ use clawkeep::doctor::{
 use clawkeep::domain::{REMOVE_COMMAND, StoreDoc, from_outside, path_text};
 use serde_json::{Map, Value, json};
 
+use self::look::{Diagnosis, look};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
-use crate::prompt;
 use crate::report::Colour;
-use crate::stand_in;
 use crate::ui::one_line;
-use look::{Diagnosis, look};
+use crate::{prompt, stand_in};
 
 /// How often the whole is looked at: a repair can bring to light what it stood in the way of.
 const ROUNDS_MAX: usize = 4;

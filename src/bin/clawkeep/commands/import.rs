@@ -25,6 +25,7 @@ use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::prompt;
+use crate::prompt::person;
 use crate::ui::{one_line, shown_id, shown_ids};
 
 /// Names listed in one event; the count says how many there were.
@@ -138,7 +139,7 @@ impl Import {
                 "{shown} has logins that only one program may refresh, and nothing tells whether another one keeps using it. Pass --borrowed if one does, or --own if clawkeep is to refresh them"
             )));
         }
-        prompt::say(&format!(
+        person::say(&format!(
             "{shown} has logins that only one program may refresh."
         ));
         let choices = [

@@ -7,6 +7,7 @@ use clawkeep::vault::RemovedKey;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::prompt;
+use crate::prompt::person;
 
 /// Remove a key slot.
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ impl Remove {
                     "{what}; say --yes to remove it"
                 )));
             }
-            prompt::say(&format!("Key {what}."));
+            person::say(&format!("Key {what}."));
             if !prompt::confirm("Remove it?", false)? {
                 context.ui.note("Nothing was removed.");
                 return Ok(());

@@ -45,7 +45,7 @@ impl Status {
         for fault in faults {
             let why = crate::failure::chain(Some(&fault)).join(": ");
             let remedy = match &fault {
-                EnvFault::File(error) => crate::failure::file_remedy(error),
+                EnvFault::File(error) => crate::failure::remedies::file_remedy(error),
                 _ => None,
             };
             context

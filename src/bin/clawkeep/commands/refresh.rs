@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::renewal;
-use crate::signals;
 use crate::time_arg::span;
 use crate::ui::shown_id;
+use crate::{renewal, signals};
 
 /// Refresh logins.
 #[derive(Debug, Args)]

@@ -8,7 +8,8 @@ use clawkeep::vault::{
 };
 
 use super::Context;
-use crate::failure::{Failure, Place, shared_storage_remedy};
+use crate::failure::Failure;
+use crate::failure::remedies::{Place, shared_storage_remedy};
 use crate::progress::Progress;
 use crate::stand_in::is_called_as_gateway;
 

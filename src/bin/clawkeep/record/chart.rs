@@ -327,5 +327,4 @@ fn part_length(bounds: &[UnixMs]) -> String {
 }
 
 #[cfg(test)]
-#[path = "chart_tests.rs"]
 mod tests;

@@ -11,7 +11,8 @@ use clawkeep::vault::Vault;
 use serde_json::Value;
 
 use super::json;
-use crate::failure::{Failure, remedy_of};
+use crate::failure::Failure;
+use crate::failure::causes::remedy_of;
 
 /// A head, and what JSON puts around it, are shorter than this many bytes.
 const TAIL: u64 = 4096;

@@ -9,7 +9,8 @@ use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
 use serde_json::Value;
 
-use super::{Inputs, Profile, auth::display_label};
+use super::auth::display_label;
+use super::{Inputs, Profile};
 use crate::collation::locale_cmp;
 
 /// How one stored profile stands.

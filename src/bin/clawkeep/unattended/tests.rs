@@ -4,9 +4,9 @@ use std::path::Path;
 
 use plist::Value;
 
-use super::launchd::Session;
+use super::launchd::{self, Session};
 use super::own_file::{There, look, put};
-use super::{Job, Pace, cron, launchd, systemd, task};
+use super::{Job, Pace, cron, systemd, task};
 
 fn job(program: &str) -> Job {
     Job {

@@ -2,7 +2,7 @@
 //! everything once there is a reason.
 
 mod inbox;
-mod log;
+pub(crate) mod log;
 mod look;
 mod pass;
 mod refresh;
@@ -23,15 +23,15 @@ use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
 use clawkeep::vault::UnlockedVault;
 
 use self::inbox::Inbox;
-use self::log::Log;
-pub(crate) use self::log::in_a_line;
+use self::log::{Log, in_a_line};
 use self::look::Before;
 use self::pass::Seen;
 use self::refresh::{Job, Outcome};
 use self::service::{Ending, Service};
 use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
-use crate::failure::{Failure, remedy_of};
+use crate::failure::Failure;
+use crate::failure::causes::remedy_of;
 use crate::ui::shown_id;
 use crate::unopened;
 

@@ -18,7 +18,7 @@ use clawkeep::domain::UnixMs;
 use clawkeep::health::Status;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use text::{outside, when, zone};
+use self::text::{outside, when, zone};
 
 /// Loads nothing, even where a fault let something in; the style sheet is in the page.
 const POLICY: &str =
