@@ -13,7 +13,7 @@ use crate::commands::{
 use crate::failure::Failure;
 use crate::secret_args::Arguments;
 use crate::stand_in;
-use crate::ui::ColourChoice;
+use crate::terminal::ui::ColourChoice;
 
 /// An encrypted, audited vault for the credentials of AI model providers.
 #[derive(Debug, Parser)]

@@ -35,11 +35,11 @@ use self::heads::{Heads, heads};
 use crate::args::Global;
 use crate::export_modes::ExportModes;
 use crate::failure::Failure;
-use crate::notices;
 use crate::passphrase::{Named, Passphrases};
 use crate::places::Places;
 use crate::stand_in::is_called_as_gateway;
-use crate::ui::{Loudness, Ui};
+use crate::terminal::notices;
+use crate::terminal::ui::{Loudness, Ui};
 
 /// What this program calls itself in the record.
 const PROGRAM: &str = "clawkeep";

@@ -10,29 +10,24 @@ mod context;
 mod export_modes;
 mod failure;
 mod load_each;
-mod notices;
-mod panics;
 mod passphrase;
 mod pick;
 mod places;
-mod progress;
-mod prompt;
 mod record;
 mod renewal;
 mod report;
 mod secret_args;
-mod signals;
 mod stand_in;
-mod table;
 mod target;
+mod terminal;
 mod time_arg;
-mod ui;
 mod unattended;
 mod unopened;
 mod watcher;
 
 use std::process::ExitCode;
 
+use crate::terminal::{panics, signals, ui};
 use clawkeep::platform::{forbid_core_dump, with_stack};
 
 fn main() -> ExitCode {

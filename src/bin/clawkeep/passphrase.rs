@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::prompt::{self, HiddenQuestions, person};
+use crate::terminal::prompt::{self, HiddenQuestions, person};
 
 /// The option for the file with the passphrase of a new slot.
 pub(crate) const NEW_FILE: &str = "--new-passphrase-file";

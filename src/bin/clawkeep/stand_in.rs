@@ -10,7 +10,7 @@ use clawkeep::platform::{
 };
 
 use crate::failure::Failure;
-use crate::signals;
+use crate::terminal::signals;
 
 /// The name of the gateway's program. Source: `spec/cli.md`.
 pub(crate) const GATEWAY: &str = "clawdbot";

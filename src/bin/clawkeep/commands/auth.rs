@@ -16,7 +16,7 @@ use clawkeep::vault::UnlockedVault;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::stand_in::is_called_as_gateway;
-use crate::ui::{one_line, shown_id};
+use crate::terminal::ui::{one_line, shown_id};
 
 /// Which agent's credentials.
 #[derive(Debug, Args)]

@@ -15,8 +15,8 @@ use super::auth::{self, Whose, shown_rest};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::report::mask::masked;
-use crate::table::table;
-use crate::ui::{local_minute, one_line};
+use crate::terminal::table::table;
+use crate::terminal::ui::{local_minute, one_line};
 
 /// Show an agent's credentials, secrets masked.
 #[derive(Debug, Args)]

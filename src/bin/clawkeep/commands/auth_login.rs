@@ -25,8 +25,9 @@ use super::auth::{self, Whose};
 use super::auth_paste::profile_id;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::shown_id;
-use crate::{prompt, renewal};
+use crate::renewal;
+use crate::terminal::prompt;
+use crate::terminal::ui::shown_id;
 
 /// The provider whose access tokens name the account. Source: `spec/oauth.md`, Providers.
 const CODEX: &str = "openai-codex";

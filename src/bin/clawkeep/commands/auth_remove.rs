@@ -16,8 +16,8 @@ use super::auth::{self, Whose};
 use super::auth_order;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::prompt;
-use crate::ui::shown_id;
+use crate::terminal::prompt;
+use crate::terminal::ui::shown_id;
 
 /// Remove a credential.
 #[derive(Debug, Args)]

@@ -9,8 +9,8 @@ use clawkeep::vault::{KeptVersion, UnlockedVault};
 use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::table::table;
-use crate::ui::{local_minute, one_line, shown_id};
+use crate::terminal::table::table;
+use crate::terminal::ui::{local_minute, one_line, shown_id};
 
 /// Put an earlier version of a credential back.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use super::auth::{self, Whose};
 use super::auth_paste::{Paste, default_id};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::{prompt, signals};
+use crate::terminal::{prompt, signals};
 
 /// The program that makes the token.
 const CLAUDE: &str = "claude";

@@ -8,8 +8,9 @@ use clawkeep::sync::{Edited, NotRenewed};
 use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::shown_id;
-use crate::{prompt, renewal};
+use crate::renewal;
+use crate::terminal::prompt;
+use crate::terminal::ui::shown_id;
 
 /// Confirm where a login's tokens are sent.
 #[derive(Debug, Args)]

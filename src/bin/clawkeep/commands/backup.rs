@@ -12,7 +12,7 @@ use super::backup_restore::Restore;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::{fields, rfc3339};
-use crate::ui::{local_minute, one_line};
+use crate::terminal::ui::{local_minute, one_line};
 
 /// Copies of the vault.
 #[derive(Debug, Subcommand)]

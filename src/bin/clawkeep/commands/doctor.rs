@@ -20,8 +20,9 @@ use self::look::{Diagnosis, look};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 use crate::report::Colour;
-use crate::ui::one_line;
-use crate::{prompt, stand_in};
+use crate::stand_in;
+use crate::terminal::prompt;
+use crate::terminal::ui::one_line;
 
 /// How often the whole is looked at: a repair can bring to light what it stood in the way of.
 const ROUNDS_MAX: usize = 4;

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::passphrase::Named;
 use crate::pick::{How, Picked, Wanted};
-use crate::signals;
+use crate::terminal::signals;
 
 /// A program that is not there. Source: POSIX, env(1).
 const NOT_FOUND: u8 = 127;

@@ -15,8 +15,8 @@ use crate::record::axis::equal_parts;
 use crate::record::notes::{tell_of_changed_stores, tell_of_pruning, tell_of_unknown_names};
 use crate::record::shape::{Shape, ShapeArgs};
 use crate::record::{chart, csv, json, text};
-use crate::table::{Columns, fitting};
-use crate::ui::{json_line, one_line};
+use crate::terminal::table::{Columns, fitting};
+use crate::terminal::ui::{json_line, one_line};
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
 const TABLE_ROWS: u64 = 50;

@@ -11,9 +11,9 @@ use crate::record::ask::Whose;
 use crate::record::names::name;
 use crate::record::notes::{tell_of_pruning, tell_of_unknown_names};
 use crate::record::{json as shown, text};
-use crate::table::table;
+use crate::terminal::table::table;
+use crate::terminal::ui::local_minute;
 use crate::time_arg::{self, TimeArg};
-use crate::ui::local_minute;
 
 /// Which credentials were there at a time, and which of them was last used then.
 #[derive(Debug, Args)]
@@ -127,7 +127,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
     };
     [
         name(&credential.whose),
-        crate::ui::one_line(credential.provider.as_deref().unwrap_or("-")),
+        crate::terminal::ui::one_line(credential.provider.as_deref().unwrap_or("-")),
         state,
         local_minute(credential.since.0),
         credential.expires.map_or("-".to_owned(), local_minute),

@@ -13,8 +13,8 @@ use super::key_rotate::Rotate;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::{fields, rfc3339};
-use crate::table::table;
-use crate::ui::{local_minute, one_line};
+use crate::terminal::table::table;
+use crate::terminal::ui::{local_minute, one_line};
 
 /// What opens the vault.
 #[derive(Debug, Subcommand)]

@@ -6,8 +6,8 @@ use clawkeep::vault::RemovedKey;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::prompt;
-use crate::prompt::person;
+use crate::terminal::prompt;
+use crate::terminal::prompt::person;
 
 /// Remove a key slot.
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ use clap::Args;
 use clawkeep::platform::{create_private_dir, leave_console, without_console};
 
 use crate::failure::Failure;
-use crate::signals;
+use crate::terminal::signals;
 
 /// A longer log is begun anew, in bytes.
 const LOG_MAX: u64 = 1 << 20;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::monitor::{Found, scheduler, watcher};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::one_line;
+use crate::terminal::ui::one_line;
 use crate::unattended::program::this_program;
 use crate::unattended::systemctl::{is_lingering, properties, unit_path};
 use crate::unattended::{Pace, launchd, systemd, task};

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::renewal;
+use crate::terminal::signals;
+use crate::terminal::ui::shown_id;
 use crate::time_arg::span;
-use crate::ui::shown_id;
-use crate::{renewal, signals};
 
 /// Refresh logins.
 #[derive(Debug, Args)]

@@ -9,8 +9,8 @@ use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::rfc3339;
-use crate::table::table;
-use crate::ui::{local_minute, one_line, shown_id};
+use crate::terminal::table::table;
+use crate::terminal::ui::{local_minute, one_line, shown_id};
 
 /// Which profile a session uses.
 #[derive(Debug, Subcommand)]

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::load_each::{How, words_for_copies};
 use crate::record::prune;
-use crate::ui::shown_id;
+use crate::terminal::ui::shown_id;
 
 /// Take over other programs' logins for every agent, and export.
 #[derive(Debug, Args)]
@@ -119,7 +119,7 @@ impl Tally {
         for report in quiet.filter(|report| report.needs_attention() && !report.is_elsewhere) {
             let notice = Notice::Login(Box::new(report.clone()));
             if report.is_only_a_note() {
-                let words = crate::notices::words(&notice);
+                let words = crate::terminal::notices::words(&notice);
                 context.ui.detail(&words.unwrap_or_default());
             } else {
                 context.ui.notice(&notice);

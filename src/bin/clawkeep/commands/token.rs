@@ -10,7 +10,7 @@ use super::auth;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::pick::{How, Picked, Wanted};
-use crate::ui::json_shown;
+use crate::terminal::ui::json_shown;
 
 /// Print the secret of the credential that is next for a provider.
 #[derive(Debug, Args)]

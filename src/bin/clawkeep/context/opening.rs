@@ -10,8 +10,8 @@ use clawkeep::vault::{
 use super::Context;
 use crate::failure::Failure;
 use crate::failure::remedies::{Place, shared_storage_remedy};
-use crate::progress::Progress;
 use crate::stand_in::is_called_as_gateway;
+use crate::terminal::progress::Progress;
 
 /// What a command needs of the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

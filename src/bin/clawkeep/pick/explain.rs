@@ -13,7 +13,7 @@ use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::renewal;
-use crate::ui::{one_line, shown_id};
+use crate::terminal::ui::{one_line, shown_id};
 
 /// What an explanation for a person is about.
 type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::auth::ProviderAuth;
 use super::expiry::ProfileExpiry;
 use super::{Colour, Report};
-use crate::ui::one_line;
+use crate::terminal::ui::one_line;
 
 impl Report {
     /// What is printed without `--json` and `--plain`, with the last line end. Sections are a blank line apart.

@@ -32,7 +32,7 @@ use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::failure::causes::remedy_of;
-use crate::ui::shown_id;
+use crate::terminal::ui::shown_id;
 use crate::unopened;
 
 /// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the

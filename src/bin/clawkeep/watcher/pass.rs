@@ -18,8 +18,9 @@ use crate::changes::Changes;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::load_each::{How, Wanted, words_for_copies};
-use crate::ui::shown_id;
-use crate::{notices, renewal};
+use crate::renewal;
+use crate::terminal::notices;
+use crate::terminal::ui::shown_id;
 
 /// How long another program's lock on a store is waited for. It is come back to.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);

@@ -12,7 +12,8 @@ use clawkeep::vault::{UnlockedVault, VaultError};
 use super::service::Ending;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::{renewal, signals};
+use crate::renewal;
+use crate::terminal::signals;
 
 /// How long another process's refresh of the same login is waited for: it does what this one would do.
 const PATIENCE: Duration = Duration::from_secs(5);

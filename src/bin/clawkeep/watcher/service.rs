@@ -106,7 +106,7 @@ pub(crate) fn listen(
     use std::time::Instant;
     let asked = Arc::clone(&ending.0);
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    crate::signals::leave_to_caller();
+    crate::terminal::signals::leave_to_caller();
     let serve = move || {
         let mut first = None;
         for signal in signals.forever() {
@@ -149,15 +149,15 @@ pub(crate) fn listen(
 ) -> std::io::Result<()> {
     use std::time::Instant;
     let asked = Arc::clone(&ending.0);
-    let mut events = crate::signals::Events::listen()?;
-    crate::signals::leave_to_caller();
+    let mut events = crate::terminal::signals::Events::listen()?;
+    crate::terminal::signals::leave_to_caller();
     let serve = move || {
         let mut first = None;
         loop {
             events.wait();
             asked.store(true, Ordering::SeqCst);
             if first.get_or_insert_with(Instant::now).elapsed() >= AGAIN {
-                crate::signals::end_by_event();
+                crate::terminal::signals::end_by_event();
             }
             let _ = wake.send(Wake::End); // nobody listens where the watch has ended
         }

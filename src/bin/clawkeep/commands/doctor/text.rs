@@ -5,7 +5,7 @@ use clawkeep::doctor::Level;
 use super::{Told, fix_text};
 use crate::context::Context;
 use crate::report::Colour;
-use crate::ui::one_line;
+use crate::terminal::ui::one_line;
 
 /// The groups' titles. What is in two groups under one title is told together.
 const TITLES: [(&str, &str); 13] = [

@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 use super::editor::{Editor, Keys, Step};
 use super::{Typed, person};
 use crate::failure::Failure;
-use crate::signals::{self, Caught, Event, is_foreground};
+use crate::terminal::signals::{self, Caught, Event, is_foreground};
 
 /// What comes sooner after the end of a line was not typed but pasted.
 const PASTE_GAP: Duration = Duration::from_millis(100);

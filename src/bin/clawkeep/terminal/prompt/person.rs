@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 
 use crate::failure::Failure;
-use crate::progress;
-use crate::ui::one_line;
+use crate::terminal::progress;
+use crate::terminal::ui::one_line;
 
 /// Whether a question reaches the person at the terminal.
 pub(super) fn is_reachable() -> bool {

@@ -24,9 +24,9 @@ use self::person::say;
 use self::unix::hidden_line;
 #[cfg(windows)]
 use self::windows::hidden_line;
+use super::progress::Question;
+use super::ui::one_line;
 use crate::failure::Failure;
-use crate::progress::Question;
-use crate::ui::one_line;
 
 /// Whether there is a person to ask.
 pub(crate) fn is_possible() -> bool {

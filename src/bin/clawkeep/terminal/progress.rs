@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::ui::{is_dumb_terminal, one_line};
+use super::ui::{is_dumb_terminal, one_line};
 
 /// What takes less is not worth a line.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -171,7 +171,7 @@ fn is_wanted() -> bool {
 /// is typed there.
 fn is_shown_to_this_job() -> bool {
     #[cfg(unix)]
-    return crate::signals::is_foreground(io::stderr());
+    return super::signals::is_foreground(io::stderr());
     #[cfg(not(unix))]
     true
 }

@@ -8,10 +8,11 @@ use chrono::{DateTime, Local};
 use clap::ValueEnum;
 use clap::error::ErrorKind;
 
+use super::notices;
+use super::progress::{self, Progress};
 use crate::failure::Failure;
-use crate::progress::{self, Progress};
 use crate::secret_args::Arguments;
-use crate::{notices, stand_in};
+use crate::stand_in;
 use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::sync::Notice;
 use zeroize::Zeroizing;
