@@ -11,8 +11,8 @@ use secrecy::ExposeSecret as _;
 
 use super::auth;
 use crate::context::Context;
+use crate::context::passphrase::Named;
 use crate::failure::Failure;
-use crate::passphrase::Named;
 use crate::pick::{How, Picked, Wanted};
 use crate::terminal::signals;
 

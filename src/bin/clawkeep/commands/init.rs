@@ -5,8 +5,8 @@ use clawkeep::platform::{exists, harden};
 use clawkeep::vault::{KeyChoice, NewKey};
 
 use crate::context::Context;
+use crate::context::passphrase::new_passphrase;
 use crate::failure::Failure;
-use crate::passphrase::new_passphrase;
 
 /// Make the vault and its key.
 #[derive(Debug, Args)]

@@ -7,8 +7,8 @@ use clawkeep::crypto::SlotKind;
 use clawkeep::vault::{AddedKey, KeyProblem, NewKey, UnlockedVault, Vault, VaultError};
 
 use crate::context::Context;
+use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;
-use crate::passphrase::{NEW_FILE, Named, new_passphrase};
 
 /// Add a key slot.
 #[derive(Debug, Args)]

@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use super::key::tell_of_log;
 use super::key_add::in_lines;
 use crate::context::Context;
+use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;
-use crate::passphrase::{NEW_FILE, Named, new_passphrase};
 
 /// Replace the data key, and seal everything anew.
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::changes::Changes;
 use crate::context::Context;
+use crate::context::load_each::{How, words_for_copies};
 use crate::failure::Failure;
-use crate::load_each::{How, words_for_copies};
 use crate::record::prune;
 use crate::terminal::ui::shown_id;
 

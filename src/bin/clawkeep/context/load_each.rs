@@ -9,7 +9,7 @@ use clawkeep::domain::AgentName;
 use clawkeep::sync::{Engine, Loaded, Notice, SyncMode};
 use clawkeep::vault::UnlockedVault;
 
-use crate::context::Context;
+use super::Context;
 use crate::failure::Failure;
 
 /// An agent that is to be loaded, or why it cannot be.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clawkeep::config::{Env, Layout, Overrides};
 use clawkeep::vault::{Several, Vault, which_counts};
 
-use crate::context::Context;
-use crate::context::heads::read_head;
+use super::Context;
+use super::heads::read_head;
 use crate::failure::Failure;
 
 /// The paths of this run, and the vaults that were found.

@@ -1,7 +1,11 @@
 //! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
 
+mod export_modes;
 pub(crate) mod heads;
+pub(crate) mod load_each;
 mod opening;
+pub(crate) mod passphrase;
+mod places;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
@@ -31,12 +35,12 @@ use clawkeep::sync::{
 };
 use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
 
+use self::export_modes::ExportModes;
 use self::heads::{Heads, heads};
+use self::passphrase::{Named, Passphrases};
+use self::places::Places;
 use crate::args::Global;
-use crate::export_modes::ExportModes;
 use crate::failure::Failure;
-use crate::passphrase::{Named, Passphrases};
-use crate::places::Places;
 use crate::stand_in::is_called_as_gateway;
 use crate::terminal::notices;
 use crate::terminal::ui::{Loudness, Ui};
