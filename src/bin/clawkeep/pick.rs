@@ -25,9 +25,9 @@ use self::explain::{none, tell_of_not_renewed, tell_of_passed_over};
 use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::time_arg::span;
 use crate::terminal::signals;
 use crate::terminal::ui::shown_id;
-use crate::time_arg::span;
 
 /// How a credential is chosen.
 #[derive(Debug, Args)]

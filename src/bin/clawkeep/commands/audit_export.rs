@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::target::{self, Replaceable};
 use crate::record::ask::When;
 use crate::record::json;
-use crate::target::{self, Replaceable};
 use crate::terminal::ui::json_line;
 
 /// Write the record to a file, an event a line, and its head as the last line.

@@ -5,10 +5,10 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::time_arg::{self, TimeArg};
 use crate::record::prune::{counted, prune};
 use crate::terminal::prompt;
 use crate::terminal::ui::local_minute;
-use crate::time_arg::{self, TimeArg};
 
 /// Remove the events before a time, except the newest change of each profile and the upgrade of the
 /// vault, and leave a checkpoint that proves them

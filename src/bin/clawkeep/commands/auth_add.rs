@@ -8,8 +8,8 @@ use super::auth_paste::{Paste, default_id, profile_id};
 use super::auth_setup_token::SetupToken;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::time_arg;
 use crate::terminal::prompt;
-use crate::time_arg;
 
 /// Add a credential, asked for step by step.
 #[derive(Debug, Args)]

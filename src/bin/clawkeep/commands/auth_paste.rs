@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::time_arg::{self, Lifetime};
 use crate::terminal::prompt;
-use crate::time_arg::{self, Lifetime};
 
 /// Store a token that is pasted at a prompt or given on stdin.
 #[derive(Debug, Args)]

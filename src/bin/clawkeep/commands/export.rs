@@ -12,7 +12,7 @@ use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::target;
+use crate::options::target;
 use crate::terminal::ui::{json_shown, shown_id};
 
 /// Write the agent's auth-profiles.json, or its content elsewhere.

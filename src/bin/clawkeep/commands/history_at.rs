@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::time_arg::{self, TimeArg};
 use crate::record::ask::Whose;
 use crate::record::names::name;
 use crate::record::notes::{tell_of_pruning, tell_of_unknown_names};
 use crate::record::{json as shown, text};
 use crate::terminal::table::table;
 use crate::terminal::ui::local_minute;
-use crate::time_arg::{self, TimeArg};
 
 /// Which credentials were there at a time, and which of them was last used then.
 #[derive(Debug, Args)]

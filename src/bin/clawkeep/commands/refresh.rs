@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::time_arg::span;
 use crate::renewal;
 use crate::terminal::signals;
 use crate::terminal::ui::shown_id;
-use crate::time_arg::span;
 
 /// Refresh logins.
 #[derive(Debug, Args)]

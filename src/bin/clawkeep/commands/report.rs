@@ -11,13 +11,13 @@ use clawkeep::vault::{Held, Vault};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::target::{self, Replaceable};
+use crate::options::time_arg::{self, TimeArg};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{tell_of_changed_stores, tell_of_pruning};
 use crate::record::page::{
     DailyUse, GENERATOR, HealthRow, Page, RecordFacts, page, timeline_parts,
 };
-use crate::target::{self, Replaceable};
-use crate::time_arg::{self, TimeArg};
 
 /// What the page covers unless `--since` says otherwise, in milliseconds: 30 days.
 const PERIOD: TimeArg = TimeArg::Ago(30 * 86_400_000);

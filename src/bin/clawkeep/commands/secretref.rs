@@ -22,8 +22,8 @@ use zeroize::Zeroizing;
 use super::auth::Whose;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::time_arg::span;
 use crate::terminal::ui::{json_shown, shown_id};
-use crate::time_arg::span;
 
 /// The only version of the protocol that there is.
 const PROTOCOL: u64 = 1;

@@ -9,7 +9,7 @@ use clawkeep::vault::VaultError;
 use crate::alerting::{Alerting, NotifyArg};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::time_arg::span;
+use crate::options::time_arg::span;
 use crate::unopened;
 use crate::watcher::{self, Watcher};
 

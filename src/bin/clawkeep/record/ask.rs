@@ -11,7 +11,7 @@ use super::notes::{tell_of_pruning, tell_of_unknown_names};
 use super::shape::{Rows, Shape, ShapeArgs};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::time_arg::{self, TimeArg};
+use crate::options::time_arg::{self, TimeArg};
 
 /// Whose events, from where.
 #[derive(Debug, Default, Args)]

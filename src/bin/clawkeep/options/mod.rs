@@ -1,0 +1,4 @@
+//! Options that several commands take, and what their values mean.
+
+pub(crate) mod target;
+pub(crate) mod time_arg;
