@@ -1,11 +1,10 @@
 //! The `clawkeep` command: arguments in, answers on stdout, everything else on stderr.
 
 mod alerting;
-mod args;
 mod changes;
+mod cli;
 mod collation;
 mod commands;
-mod completion;
 mod context;
 mod failure;
 mod options;
@@ -13,7 +12,6 @@ mod pick;
 mod record;
 mod renewal;
 mod report;
-mod secret_args;
 mod stand_in;
 mod terminal;
 mod unattended;
@@ -22,6 +20,7 @@ mod watcher;
 
 use std::process::ExitCode;
 
+use crate::cli::{args, completion};
 use crate::terminal::{panics, signals, ui};
 use clawkeep::platform::{forbid_core_dump, with_stack};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
-use crate::completion::{SHELLS, write_script};
+use crate::cli::completion::{SHELLS, write_script};
 use crate::context::Context;
 use crate::failure::Failure;
 

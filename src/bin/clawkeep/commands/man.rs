@@ -8,7 +8,7 @@ use clap_mangen::Man as Page;
 use clap_mangen::roff::{Inline, Roff};
 use clawkeep::platform::FileError;
 
-use crate::args::Cli;
+use crate::cli::args::Cli;
 use crate::context::Context;
 use crate::failure::Failure;
 

@@ -50,7 +50,7 @@ pub(crate) mod watch;
 
 use std::process::ExitCode;
 
-use crate::args::{Auth, Cli, Command, Models};
+use crate::cli::args::{Auth, Cli, Command, Models};
 use crate::context::Context;
 use crate::failure::Failure;
 

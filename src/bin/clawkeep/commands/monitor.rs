@@ -8,7 +8,7 @@ use clawkeep::platform::{FileLock, exists, user_sid};
 use super::monitor_install::Install;
 use super::monitor_status::Status;
 use super::monitor_uninstall::Uninstall;
-use crate::args::Global;
+use crate::cli::args::Global;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::unattended::own_file::{There, look};

@@ -11,7 +11,7 @@ use clawkeep::platform::user_sid;
 
 use super::monitor::{By, Found, scheduler, watcher};
 use super::watch::ahead;
-use crate::args::Global;
+use crate::cli::args::Global;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::unattended::own_file::{There, look, put, remove};

@@ -39,7 +39,7 @@ use self::export_modes::ExportModes;
 use self::heads::{Heads, heads};
 use self::passphrase::{Named, Passphrases};
 use self::places::Places;
-use crate::args::Global;
+use crate::cli::args::Global;
 use crate::failure::Failure;
 use crate::stand_in::is_called_as_gateway;
 use crate::terminal::notices;

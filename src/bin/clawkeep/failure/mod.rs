@@ -367,7 +367,7 @@ impl Failure {
             }
             Self::Watched { .. } => "One is enough. See what it does with: clawkeep monitor status".to_owned(),
             Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
-            Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", crate::args::command_words()),
+            Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", crate::cli::args::command_words()),
             _ => return None,
         };
         Some(one_line(&format!("  {advice}")))

@@ -10,8 +10,8 @@ use clap::error::ErrorKind;
 
 use super::notices;
 use super::progress::{self, Progress};
+use crate::cli::secret_args::Arguments;
 use crate::failure::Failure;
-use crate::secret_args::Arguments;
 use crate::stand_in;
 use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::sync::Notice;

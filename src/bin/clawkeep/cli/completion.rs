@@ -17,7 +17,7 @@ use clawkeep::domain::{AgentName, CredentialType, is_hidden};
 use clawkeep::oauth::Providers;
 use clawkeep::vault::Vault;
 
-use crate::args::Cli;
+use super::args::Cli;
 use crate::context::Context;
 
 /// The variable by which a shell's script asks; its value is the shell's name.

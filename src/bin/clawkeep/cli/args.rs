@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use super::secret_args::Arguments;
 use crate::commands::{
     audit, auth_add, auth_candidates, auth_keep, auth_list, auth_login, auth_mark, auth_order,
     auth_paste, auth_remove, auth_restore, auth_setup_token, auth_trust, backup, completions,
@@ -11,7 +12,6 @@ use crate::commands::{
     secretref, session, sync, token, watch,
 };
 use crate::failure::Failure;
-use crate::secret_args::Arguments;
 use crate::stand_in;
 use crate::terminal::ui::ColourChoice;
 

@@ -1,0 +1,5 @@
+//! The command line: its definition, its parsing, its completion, and how a failure is printed.
+
+pub(crate) mod args;
+pub(crate) mod completion;
+pub(crate) mod secret_args;
