@@ -1,8 +1,6 @@
 //! One command, one file: its arguments and its run function.
 
 pub(crate) mod audit;
-pub(crate) mod audit_export;
-pub(crate) mod audit_prune;
 pub(crate) mod auth;
 pub(crate) mod auth_add;
 pub(crate) mod auth_candidates;

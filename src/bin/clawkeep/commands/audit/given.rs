@@ -10,9 +10,9 @@ use clawkeep::platform::{Cause, FileError, open_regular};
 use clawkeep::vault::Vault;
 use serde_json::Value;
 
-use super::json;
 use crate::failure::Failure;
 use crate::failure::causes::remedy_of;
+use crate::record::json;
 
 /// A head, and what JSON puts around it, are shorter than this many bytes.
 const TAIL: u64 = 4096;

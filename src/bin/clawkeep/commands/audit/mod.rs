@@ -1,16 +1,20 @@
 //! `audit verify|head`: the record's proof.
 
+pub(crate) mod export;
+pub(crate) mod given;
+pub(crate) mod prune;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use clawkeep::audit::{ChainFault, Head, HeadCheck, Verified};
 use serde_json::json;
 
-use super::audit_export::AuditExport;
-use super::audit_prune::AuditPrune;
+use self::export::AuditExport;
+use self::given::{Compared, Given};
+use self::prune::AuditPrune;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::given::{Compared, Given};
 use crate::record::json::fields;
 
 /// The record.
