@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::secret_args::Arguments;
+use crate::commands::auth::{
+    add, candidates, keep, list, login, mark, order, paste, remove, restore, setup_token, trust,
+};
 use crate::commands::{
-    audit, auth_add, auth_candidates, auth_keep, auth_list, auth_login, auth_mark, auth_order,
-    auth_paste, auth_remove, auth_restore, auth_setup_token, auth_trust, backup, completions,
-    doctor, exec, export, history, import, init, key, man, models_status, monitor, refresh, report,
-    secretref, session, sync, token, watch,
+    audit, backup, completions, doctor, exec, export, history, import, init, key, man,
+    models_status, monitor, refresh, report, secretref, session, sync, token, watch,
 };
 use crate::failure::Failure;
 use crate::stand_in;
@@ -160,34 +161,34 @@ pub(crate) enum Models {
 )]
 pub(crate) enum Auth {
     /// Show an agent's credentials, secrets masked
-    List(auth_list::List),
+    List(list::List),
     /// Add a credential, asked for step by step
-    Add(auth_add::Add),
+    Add(add::Add),
     /// Log in at a provider, in a browser
-    Login(auth_login::Login),
+    Login(login::Login),
     /// Run `claude setup-token` on this terminal and take over the login
-    SetupToken(auth_setup_token::SetupToken),
+    SetupToken(setup_token::SetupToken),
     /// Store a token that is pasted or given on stdin
-    PasteToken(auth_paste::PasteToken),
+    PasteToken(paste::PasteToken),
     /// Store an API key that is pasted or given on stdin
-    PasteApiKey(auth_paste::PasteApiKey),
+    PasteApiKey(paste::PasteApiKey),
     /// Confirm where a login's tokens are sent, after the settings have changed
-    Trust(auth_trust::Trust),
+    Trust(trust::Trust),
     /// Keep a stored login although its program is logged out or has another one
-    Keep(auth_keep::Keep),
+    Keep(keep::Keep),
     /// Replace a stored login by the one that its program has now
-    Adopt(auth_keep::Adopt),
+    Adopt(keep::Adopt),
     /// Remove a credential
-    Remove(auth_remove::Remove),
+    Remove(remove::Remove),
     /// Put an earlier version of a credential back
-    Restore(auth_restore::Restore),
+    Restore(restore::Restore),
     /// Say what came of using a credential
-    Mark(auth_mark::Mark),
+    Mark(mark::Mark),
     /// Which credentials would be tried, in order
-    Candidates(auth_candidates::Candidates),
+    Candidates(candidates::Candidates),
     /// The order in which an agent tries a provider's credentials
     #[command(subcommand)]
-    Order(auth_order::Order),
+    Order(order::Order),
 }
 
 /// The command that this process was called with, as far as it is one: `clawkeep models auth order set`.

@@ -2,18 +2,6 @@
 
 pub(crate) mod audit;
 pub(crate) mod auth;
-pub(crate) mod auth_add;
-pub(crate) mod auth_candidates;
-pub(crate) mod auth_keep;
-pub(crate) mod auth_list;
-pub(crate) mod auth_login;
-pub(crate) mod auth_mark;
-pub(crate) mod auth_order;
-pub(crate) mod auth_paste;
-pub(crate) mod auth_remove;
-pub(crate) mod auth_restore;
-pub(crate) mod auth_setup_token;
-pub(crate) mod auth_trust;
 pub(crate) mod backup;
 pub(crate) mod backup_restore;
 pub(crate) mod completions;

@@ -21,8 +21,8 @@ use clawkeep::sync::{Edited, LOGIN};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
-use super::auth::{self, Whose};
-use super::auth_paste::profile_id;
+use super::paste::profile_id;
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::renewal;

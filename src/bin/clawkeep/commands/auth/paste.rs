@@ -9,7 +9,7 @@ use clawkeep::vault::UnlockedVault;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::auth::{self, Whose};
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::{self, Lifetime};

@@ -12,8 +12,7 @@ use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
 use serde_json::json;
 
-use super::auth::{self, Whose};
-use super::auth_order;
+use crate::commands::auth::{self, Whose, order};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::prompt;
@@ -138,7 +137,7 @@ fn without(doc: &StoreDoc, id: &str) -> Edited {
         if kept.len() == ids.len() {
             continue;
         }
-        events.push(auth_order::changed(doc, provider, &json!(kept)));
+        events.push(order::changed(doc, provider, &json!(kept)));
         if kept.is_empty() {
             after.remove(Section::Order, provider);
         } else {

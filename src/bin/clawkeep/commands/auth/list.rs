@@ -11,7 +11,7 @@ use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
 use serde_json::{Map, Value, json};
 
-use super::auth::{self, Whose, shown_rest};
+use crate::commands::auth::{self, Whose, shown_rest};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::report::mask::masked;

@@ -9,7 +9,7 @@ use clawkeep::domain::{
 use clawkeep::sync::Edited;
 use serde_json::{Value, json};
 
-use super::auth;
+use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::ui::{shown_id, shown_ids};

@@ -6,7 +6,7 @@ use clawkeep::domain::{Credential, Owner, Section};
 use clawkeep::sync::{Edited, RESTORE};
 use clawkeep::vault::{KeptVersion, UnlockedVault};
 
-use super::auth::{self, Whose};
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::table::table;

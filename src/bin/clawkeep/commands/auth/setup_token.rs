@@ -9,8 +9,8 @@ use clawkeep::platform::{program_command, withhold_key_variables};
 use clawkeep::vault::UnlockedVault;
 use serde_json::Value;
 
-use super::auth::{self, Whose};
-use super::auth_paste::{Paste, default_id};
+use super::paste::{Paste, default_id};
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::{prompt, signals};

@@ -5,7 +5,7 @@ use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::domain::{ProfileId, ProviderId, from_outside};
 use clawkeep::sync::{Edited, NotRenewed};
 
-use super::auth::{self, Whose};
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::renewal;

@@ -1,5 +1,18 @@
 //! What the commands that change credentials have in common: whose, what they say, and recording it in the configuration.
 
+pub(crate) mod add;
+pub(crate) mod candidates;
+pub(crate) mod keep;
+pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod mark;
+pub(crate) mod order;
+pub(crate) mod paste;
+pub(crate) mod remove;
+pub(crate) mod restore;
+pub(crate) mod setup_token;
+pub(crate) mod trust;
+
 use std::collections::BTreeMap;
 
 use clap::Args;

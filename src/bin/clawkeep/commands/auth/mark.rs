@@ -9,7 +9,7 @@ use clawkeep::selection::{FailureReason, after_clearing, after_failure, after_us
 use clawkeep::sync::Edited;
 use serde_json::json;
 
-use super::auth::{self, Whose};
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::ui::shown_id;

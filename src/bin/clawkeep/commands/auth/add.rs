@@ -3,9 +3,9 @@
 use clap::Args;
 use clawkeep::domain::{CredentialType, ProfileId, ProviderId};
 
-use super::auth::{self, Whose};
-use super::auth_paste::{Paste, default_id, profile_id};
-use super::auth_setup_token::SetupToken;
+use super::paste::{Paste, default_id, profile_id};
+use super::setup_token::SetupToken;
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg;

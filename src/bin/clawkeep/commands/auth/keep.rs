@@ -5,7 +5,7 @@ use clap::Args;
 use clawkeep::domain::Owner;
 use clawkeep::sync::{Keeping, LoginReport, LoginState};
 
-use super::auth::{self, Whose};
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::ui::{one_line, shown_id};

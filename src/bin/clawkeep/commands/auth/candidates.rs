@@ -8,7 +8,7 @@ use clawkeep::selection::{Preferences, candidates, rest};
 use clawkeep::sync::Rules;
 use serde_json::json;
 
-use super::auth;
+use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::ui::shown_id;
