@@ -3,7 +3,6 @@
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod backup;
-pub(crate) mod backup_restore;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod exec;

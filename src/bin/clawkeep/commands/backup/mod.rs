@@ -1,5 +1,7 @@
 //! `backup`: copies of the vault, made, proved and put back.
 
+pub(crate) mod restore;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -8,7 +10,7 @@ use clawkeep::platform::exists;
 use clawkeep::vault::{Examined, Vault, verify_backup};
 use serde_json::json;
 
-use super::backup_restore::Restore;
+use self::restore::Restore;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::{fields, rfc3339};

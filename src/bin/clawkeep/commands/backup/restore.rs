@@ -8,8 +8,8 @@ use clawkeep::vault::{
     BackupError, Insistence, Renewal, Restored, UnlockedVault, Vault, VaultError, restore,
 };
 
-use super::backup::absolute;
-use super::key::tell_of_log;
+use super::absolute;
+use crate::commands::key::tell_of_log;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::ui::{local_minute, shown_ids};
