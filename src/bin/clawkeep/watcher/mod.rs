@@ -401,7 +401,7 @@ impl<'c> Watcher<'c> {
             Outcome::Not(why, next) => {
                 let attempt = Attempt::Not(&why, now);
                 let pause = self.schedule.note(job.grant, attempt, instant);
-                let said = crate::renewal::why_not(job.id.as_str(), &why);
+                let said = crate::commands::hand_out::renewal::why_not(job.id.as_str(), &why);
                 let mut text = format!("{agent}: {said}.");
                 if is_hopeless(&why) {
                     text.push_str(&format!(" {next}"));

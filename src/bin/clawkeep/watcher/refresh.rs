@@ -10,9 +10,9 @@ use clawkeep::sync::{Engine, NotRenewed, Renewal, Renewer, SyncError, When};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
 use super::service::Ending;
+use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::renewal;
 use crate::terminal::signals;
 
 /// How long another process's refresh of the same login is waited for: it does what this one would do.

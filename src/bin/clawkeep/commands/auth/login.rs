@@ -23,9 +23,9 @@ use serde_json::{Map, Value};
 
 use super::paste::profile_id;
 use crate::commands::auth::{self, Whose};
+use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::renewal;
 use crate::terminal::prompt;
 use crate::terminal::ui::shown_id;
 

@@ -6,9 +6,9 @@ use clawkeep::domain::{ProfileId, ProviderId, from_outside};
 use clawkeep::sync::{Edited, NotRenewed};
 
 use crate::commands::auth::{self, Whose};
+use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::renewal;
 use crate::terminal::prompt;
 use crate::terminal::ui::shown_id;
 

@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::auth::Whose;
+use crate::commands::auth::Whose;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;

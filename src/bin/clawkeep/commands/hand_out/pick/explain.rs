@@ -10,9 +10,9 @@ use clawkeep::sync::{Loaded, LoginReport, Renewals, START_CLAUDE};
 
 use super::{Found, Pick, Wanted};
 use crate::commands::auth;
+use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::renewal;
 use crate::terminal::ui::{one_line, shown_id};
 
 /// What an explanation for a person is about.

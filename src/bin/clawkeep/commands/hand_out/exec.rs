@@ -9,11 +9,11 @@ use clawkeep::domain::{CredentialType, ProviderId, shell_quoted};
 use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
-use super::auth;
+use super::pick::{How, Picked, Wanted};
+use crate::commands::auth;
 use crate::context::Context;
 use crate::context::passphrase::Named;
 use crate::failure::Failure;
-use crate::pick::{How, Picked, Wanted};
 use crate::terminal::signals;
 
 /// A program that is not there. Source: POSIX, env(1).

@@ -8,11 +8,11 @@ use clawkeep::sync::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
-use super::auth::{self, Whose};
+use super::renewal;
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
-use crate::renewal;
 use crate::terminal::signals;
 use crate::terminal::ui::shown_id;
 

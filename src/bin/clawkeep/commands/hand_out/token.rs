@@ -6,10 +6,10 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::auth;
+use super::pick::{How, Picked, Wanted};
+use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::pick::{How, Picked, Wanted};
 use crate::terminal::ui::json_shown;
 
 /// Print the secret of the credential that is next for a provider.

@@ -5,7 +5,7 @@ use clawkeep::domain::{ProfileId, ProviderId};
 use clawkeep::vault::Pin;
 use serde_json::{Value, json};
 
-use super::auth::{self, Whose};
+use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::rfc3339;
