@@ -2,7 +2,6 @@
 
 pub(crate) mod ask;
 pub(crate) mod axis;
-pub(crate) mod chart;
 pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod names;

@@ -1,5 +1,10 @@
 //! `history`: what happened to which credential. Needs no key.
 
+pub(crate) mod at;
+pub(crate) mod chart;
+pub(crate) mod refreshes;
+pub(crate) mod uses;
+
 use std::io::Write;
 
 use clap::{Args, Subcommand};
@@ -7,14 +12,13 @@ use clawkeep::audit::{Event, Filter};
 use clawkeep::domain::UnixMs;
 use clawkeep::vault::Vault;
 
-use super::{history_at, history_refreshes, history_uses};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::ask::{What, When, Whose, direction};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{tell_of_changed_stores, tell_of_pruning, tell_of_unknown_names};
 use crate::record::shape::{Shape, ShapeArgs};
-use crate::record::{chart, csv, json, text};
+use crate::record::{csv, json, text};
 use crate::terminal::table::{Columns, fitting};
 use crate::terminal::ui::{json_line, one_line};
 
@@ -48,11 +52,11 @@ pub(crate) struct History {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Summary {
     /// How often each credential was used, when, and by whom
-    Uses(history_uses::HistoryUses),
+    Uses(uses::HistoryUses),
     /// How often each credential was refreshed, how often that failed, and when the next is due
-    Refreshes(history_refreshes::HistoryRefreshes),
+    Refreshes(refreshes::HistoryRefreshes),
     /// Which credentials were there at a time, and which of them was last used then
-    At(history_at::HistoryAt),
+    At(at::HistoryAt),
 }
 
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@ use chrono::{Local, TimeZone};
 use clawkeep::audit::{Lane, Span, Timeline, Whose};
 use clawkeep::domain::UnixMs;
 
-use super::axis::{Tick, ticks};
-use super::names::{cut_middle, name};
+use crate::record::axis::{Tick, ticks};
+use crate::record::names::{cut_middle, name};
 
 /// Characters of the longest label.
 const LABEL_MAX: usize = 28;
