@@ -1,5 +1,10 @@
 //! `key`: what opens the vault.
 
+pub(crate) mod add;
+pub(crate) mod init;
+pub(crate) mod remove;
+pub(crate) mod rotate;
+
 use clap::{Args, Subcommand};
 use clawkeep::audit::EventKind;
 use clawkeep::crypto::{Argon2id, SlotKind};
@@ -7,9 +12,9 @@ use clawkeep::platform::harden;
 use clawkeep::vault::{LogState, SlotInfo, Vault};
 use serde_json::{Value, json};
 
-use super::key_add::{Add, Recovery};
-use super::key_remove::Remove;
-use super::key_rotate::Rotate;
+use self::add::{Add, Recovery};
+use self::remove::Remove;
+use self::rotate::Rotate;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::{fields, rfc3339};

@@ -9,8 +9,8 @@ use clawkeep::crypto::{RecoveryCode, SlotKind};
 use clawkeep::vault::{Renewal, Rotated, UnlockedVault};
 use secrecy::SecretString;
 
-use super::key::tell_of_log;
-use super::key_add::in_lines;
+use super::add::in_lines;
+use super::tell_of_log;
 use crate::context::Context;
 use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;
