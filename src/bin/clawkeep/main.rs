@@ -12,7 +12,6 @@ mod record;
 mod report;
 mod stand_in;
 mod terminal;
-mod unattended;
 mod unopened;
 mod watcher;
 

@@ -13,11 +13,6 @@ pub(crate) mod key;
 pub(crate) mod man;
 pub(crate) mod models_status;
 pub(crate) mod monitor;
-#[cfg(windows)]
-pub(crate) mod monitor_hidden;
-pub(crate) mod monitor_install;
-pub(crate) mod monitor_status;
-pub(crate) mod monitor_uninstall;
 pub(crate) mod report;
 pub(crate) mod sync;
 pub(crate) mod watch;

@@ -1,19 +1,26 @@
 //! `monitor`: have `clawkeep watch` run unattended.
 
+#[cfg(windows)]
+pub(crate) mod hidden;
+pub(crate) mod install;
+pub(crate) mod status;
+mod unattended;
+pub(crate) mod uninstall;
+
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use clawkeep::platform::{FileLock, exists, user_sid};
 
-use super::monitor_install::Install;
-use super::monitor_status::Status;
-use super::monitor_uninstall::Uninstall;
+use self::install::Install;
+use self::status::Status;
+use self::unattended::own_file::{There, look};
+use self::unattended::task::{self, Scheduler};
+use self::unattended::{Pace, launchd, systemd};
+use self::uninstall::Uninstall;
 use crate::cli::args::Global;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::unattended::own_file::{There, look};
-use crate::unattended::task::{self, Scheduler};
-use crate::unattended::{Pace, launchd, systemd};
 
 /// Have `clawkeep watch` run unattended.
 #[derive(Debug, Subcommand)]
@@ -27,7 +34,7 @@ pub(crate) enum Monitor {
     Uninstall(Uninstall),
     #[cfg(windows)]
     #[command(hide = true)]
-    RunHidden(super::monitor_hidden::RunHidden),
+    RunHidden(self::hidden::RunHidden),
 }
 
 impl Monitor {

@@ -7,13 +7,13 @@ use clawkeep::domain::shown_path;
 use clawkeep::platform::canonicalize;
 use serde::Serialize;
 
-use super::monitor::{Found, scheduler, watcher};
+use super::unattended::program::this_program;
+use super::unattended::systemctl::{is_lingering, properties, unit_path};
+use super::unattended::{Pace, launchd, systemd, task};
+use super::{Found, scheduler, watcher};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::ui::one_line;
-use crate::unattended::program::this_program;
-use crate::unattended::systemctl::{is_lingering, properties, unit_path};
-use crate::unattended::{Pace, launchd, systemd, task};
 
 /// Whether it is installed, and runs.
 #[derive(Debug, Args)]

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::monitor::{Found, scheduler};
+use super::unattended::own_file::{There, remove};
+use super::unattended::systemctl::{order, unit_path};
+use super::unattended::{launchd, systemd};
+use super::{Found, scheduler};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::unattended::own_file::{There, remove};
-use crate::unattended::systemctl::{order, unit_path};
-use crate::unattended::{launchd, systemd};
 
 /// Stop it, and remove what was installed.
 #[derive(Debug, Args)]

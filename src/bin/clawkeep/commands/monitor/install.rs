@@ -9,15 +9,15 @@ use clap::Args;
 use clawkeep::domain::shown_path;
 use clawkeep::platform::user_sid;
 
-use super::monitor::{By, Found, scheduler, watcher};
-use super::watch::ahead;
+use super::unattended::own_file::{There, look, put, remove};
+use super::unattended::program::{doubt, this_program};
+use super::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
+use super::unattended::{Job, Pace, cron, launchd, systemd, task};
+use super::{By, Found, scheduler, watcher};
 use crate::cli::args::Global;
+use crate::commands::watch::ahead;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::unattended::own_file::{There, look, put, remove};
-use crate::unattended::program::{doubt, this_program};
-use crate::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
-use crate::unattended::{Job, Pace, cron, launchd, systemd, task};
 
 /// Where a proxy for requests is named. Source: reqwest's documentation, Proxies.
 const PROXIES: [&str; 8] = [
