@@ -6,7 +6,6 @@ pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod names;
 pub(crate) mod notes;
-pub(crate) mod page;
 pub(crate) mod prune;
 pub(crate) mod shape;
 pub(crate) mod text;

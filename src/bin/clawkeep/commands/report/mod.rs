@@ -1,5 +1,7 @@
 //! `report`: one page on how the credentials stand and what happened to them. Needs no key.
 
+pub(crate) mod page;
+
 use std::path::PathBuf;
 
 use chrono::{DateTime, Days, Local, NaiveDate, TimeZone as _};
@@ -9,15 +11,13 @@ use clawkeep::domain::{CredentialType, Owner, UnixMs};
 use clawkeep::health::assess_plain;
 use clawkeep::vault::{Held, Vault};
 
+use self::page::{DailyUse, GENERATOR, HealthRow, Page, RecordFacts, page, timeline_parts};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::target::{self, Replaceable};
 use crate::options::time_arg::{self, TimeArg};
 use crate::record::axis::equal_parts;
 use crate::record::notes::{tell_of_changed_stores, tell_of_pruning};
-use crate::record::page::{
-    DailyUse, GENERATOR, HealthRow, Page, RecordFacts, page, timeline_parts,
-};
 
 /// What the page covers unless `--since` says otherwise, in milliseconds: 30 days.
 const PERIOD: TimeArg = TimeArg::Ago(30 * 86_400_000);
