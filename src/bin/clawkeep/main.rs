@@ -3,13 +3,11 @@
 mod alerting;
 mod changes;
 mod cli;
-mod collation;
 mod commands;
 mod context;
 mod failure;
 mod options;
 mod record;
-mod report;
 mod stand_in;
 mod terminal;
 mod unopened;

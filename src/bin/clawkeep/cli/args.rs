@@ -9,10 +9,10 @@ use crate::commands::auth::{
     add, candidates, keep, list, login, mark, order, paste, remove, restore, setup_token, trust,
 };
 use crate::commands::hand_out::{exec, refresh, secretref, session, token};
-use crate::commands::key::{self, init};
+use crate::commands::key::init;
 use crate::commands::{
-    audit, backup, completions, doctor, export, history, import, man, models_status, monitor,
-    report, sync, watch,
+    audit, backup, completions, doctor, export, history, import, key, man, monitor, report, status,
+    sync, watch,
 };
 use crate::failure::Failure;
 use crate::stand_in;
@@ -150,7 +150,7 @@ impl Command {
 #[command(after_help = "Example:\n  clawkeep models status")]
 pub(crate) enum Models {
     /// Show models, credentials and expiry
-    Status(models_status::Status),
+    Status(status::Status),
     /// Credentials and their order
     #[command(subcommand)]
     Auth(Auth),

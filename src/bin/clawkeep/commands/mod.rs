@@ -11,9 +11,9 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod man;
-pub(crate) mod models_status;
 pub(crate) mod monitor;
 pub(crate) mod report;
+pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod watch;
 

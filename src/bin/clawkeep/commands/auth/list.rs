@@ -12,9 +12,9 @@ use clawkeep::vault::GrantState;
 use serde_json::{Map, Value, json};
 
 use crate::commands::auth::{self, Whose, shown_rest};
+use crate::commands::status::report::mask::masked;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::report::mask::masked;
 use crate::terminal::table::table;
 use crate::terminal::ui::{local_minute, one_line};
 

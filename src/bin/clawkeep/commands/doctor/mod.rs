@@ -17,9 +17,9 @@ use clawkeep::domain::{REMOVE_COMMAND, StoreDoc, from_outside, path_text};
 use serde_json::{Map, Value, json};
 
 use self::look::{Diagnosis, look};
+use super::status::report::Colour;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
-use crate::report::Colour;
 use crate::stand_in;
 use crate::terminal::prompt;
 use crate::terminal::ui::one_line;

@@ -3,8 +3,8 @@
 use clawkeep::doctor::Level;
 
 use super::{Told, fix_text};
+use crate::commands::status::report::Colour;
 use crate::context::Context;
-use crate::report::Colour;
 use crate::terminal::ui::one_line;
 
 /// The groups' titles. What is in two groups under one title is told together.

@@ -1,14 +1,17 @@
 //! `models status`: sync, then models, credentials and their expiry.
 
+mod collation;
+pub(crate) mod report;
+
 use std::collections::BTreeMap;
 
 use clap::Args;
 use clawkeep::config::{EnvFault, status_agent};
 use clawkeep::sync::Rules;
 
+use self::report::{Colour, Inputs, Report};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::report::{Colour, Inputs, Report};
 use crate::stand_in::is_called_as_gateway;
 
 /// Show models, credentials and expiry.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::auth::display_label;
 use super::{Inputs, Profile};
-use crate::collation::locale_cmp;
+use crate::commands::status::collation::locale_cmp;
 
 /// How one stored profile stands.
 #[derive(Debug)]

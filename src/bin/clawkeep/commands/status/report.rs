@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 use self::auth::ProviderAuth;
 use self::expiry::{ProfileExpiry, ProviderExpiry};
-use crate::collation::locale_cmp;
+use super::collation::locale_cmp;
 
 /// A provider whose variable shows where the store or the configuration names the provider, and alone does not.
 /// Source: the reference's own list of the providers that it looks for in the environment.
