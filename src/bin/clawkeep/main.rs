@@ -1,7 +1,6 @@
 //! The `clawkeep` command: arguments in, answers on stdout, everything else on stderr.
 
 mod alerting;
-mod changes;
 mod cli;
 mod commands;
 mod context;

@@ -14,8 +14,8 @@ use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
 use super::refresh::Job;
-use crate::changes::Changes;
 use crate::commands::hand_out::renewal;
+use crate::commands::sync::changes::Changes;
 use crate::context::Context;
 use crate::context::load_each::{How, Wanted, words_for_copies};
 use crate::failure::Failure;

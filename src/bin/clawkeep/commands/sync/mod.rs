@@ -1,5 +1,7 @@
 //! `sync`: take over other programs' logins for every agent, and export.
 
+pub(crate) mod changes;
+
 use std::ops::ControlFlow;
 
 use clap::Args;
@@ -8,7 +10,7 @@ use clawkeep::sync::{Loaded, LoginReport, Notice};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
-use crate::changes::Changes;
+use self::changes::Changes;
 use crate::context::Context;
 use crate::context::load_each::{How, words_for_copies};
 use crate::failure::Failure;
