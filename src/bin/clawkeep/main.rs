@@ -1,6 +1,5 @@
 //! The `clawkeep` command: arguments in, answers on stdout, everything else on stderr.
 
-mod alerting;
 mod cli;
 mod commands;
 mod context;
@@ -9,8 +8,6 @@ mod options;
 mod record;
 mod stand_in;
 mod terminal;
-mod unopened;
-mod watcher;
 
 use std::process::ExitCode;
 

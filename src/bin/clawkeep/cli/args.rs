@@ -9,9 +9,9 @@ use crate::commands::auth::{
     add, candidates, keep, list, login, mark, order, paste, remove, restore, setup_token, trust,
 };
 use crate::commands::hand_out::{exec, refresh, secretref, session, token};
-use crate::commands::key::{self, init};
+use crate::commands::key::init;
 use crate::commands::{
-    audit, backup, completions, doctor, export, history, import, man, monitor, report, status,
+    audit, backup, completions, doctor, export, history, import, key, man, monitor, report, status,
     sync, watch,
 };
 use crate::failure::Failure;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clawkeep::export::store_digest;
 use clawkeep::platform::{Access, create_private_dir, read_trusted, remove_if_present};
 
-use crate::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
+use super::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
+use super::watcher::log::in_a_line;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::watcher::log::in_a_line;
 
 /// The largest file that is read, in bytes: an instant and a line.
 const FILE_MAX: u64 = 16 << 10;

@@ -11,7 +11,7 @@ use clawkeep::vault::VaultError;
 
 use super::pass::{Pass, Seen};
 use super::{Due, Wake, Watcher, log, refresh};
-use crate::alerting::{ALERTS_WAIT, Alerting, Known, NotifyArg, Trouble};
+use crate::commands::watch::alerting::{ALERTS_WAIT, Alerting, Known, NotifyArg, Trouble};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::prune;

@@ -1,17 +1,20 @@
 //! `watch`: keep everything in step without being asked.
 
+mod alerting;
+mod unopened;
+mod watcher;
+
 use std::sync::mpsc;
 
 use clap::Args;
 use clawkeep::platform::exists;
 use clawkeep::vault::VaultError;
 
-use crate::alerting::{Alerting, NotifyArg};
+use self::alerting::{Alerting, NotifyArg};
+use self::watcher::Watcher;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
-use crate::unopened;
-use crate::watcher::{self, Watcher};
 
 /// The longest that logins are refreshed ahead, in milliseconds: 7 days.
 const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;

@@ -28,12 +28,12 @@ use self::look::Before;
 use self::pass::Seen;
 use self::refresh::{Job, Outcome};
 use self::service::{Ending, Service};
-use crate::alerting::{Alerting, NotifyArg};
+use super::alerting::{Alerting, NotifyArg};
+use super::unopened;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::failure::causes::remedy_of;
 use crate::terminal::ui::shown_id;
-use crate::unopened;
 
 /// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
 /// vault.
