@@ -6,12 +6,12 @@ mod context;
 mod failure;
 mod options;
 mod record;
-mod stand_in;
 mod terminal;
 
 use std::process::ExitCode;
 
 use crate::cli::{args, completion};
+use crate::commands::stand_in;
 use crate::terminal::{panics, signals, ui};
 use clawkeep::platform::{forbid_core_dump, with_stack};
 

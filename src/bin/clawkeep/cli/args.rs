@@ -9,13 +9,12 @@ use crate::commands::auth::{
     add, candidates, keep, list, login, mark, order, paste, remove, restore, setup_token, trust,
 };
 use crate::commands::hand_out::{exec, refresh, secretref, session, token};
-use crate::commands::key::init;
+use crate::commands::key::{self, init};
 use crate::commands::{
-    audit, backup, completions, doctor, export, history, import, key, man, monitor, report, status,
-    sync, watch,
+    audit, backup, completions, doctor, export, history, import, man, monitor, report, stand_in,
+    status, sync, watch,
 };
 use crate::failure::Failure;
-use crate::stand_in;
 use crate::terminal::ui::ColourChoice;
 
 /// An encrypted, audited vault for the credentials of AI model providers.

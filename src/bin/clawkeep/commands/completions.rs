@@ -48,7 +48,7 @@ impl Completions {
 fn called() -> &'static str {
     let name = std::env::args_os().next().unwrap_or_default();
     match Path::new(&name).file_stem() {
-        Some(name) if name == crate::stand_in::GATEWAY => crate::stand_in::GATEWAY,
+        Some(name) if name == super::stand_in::GATEWAY => super::stand_in::GATEWAY,
         _ => "clawkeep",
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod man;
 pub(crate) mod monitor;
 pub(crate) mod report;
+pub(crate) mod stand_in;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod watch;

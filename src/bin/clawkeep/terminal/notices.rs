@@ -7,8 +7,8 @@ use clawkeep::sources::SourceFault;
 use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
 
 use super::ui::{shown_id, shown_ids};
+use crate::commands::stand_in;
 use crate::context::Context;
-use crate::stand_in;
 
 /// A line for a person; nothing where there is nothing to say. It begins with how bad it is.
 pub(crate) fn words(notice: &Notice) -> Option<String> {

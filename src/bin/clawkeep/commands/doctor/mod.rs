@@ -17,10 +17,10 @@ use clawkeep::domain::{REMOVE_COMMAND, StoreDoc, from_outside, path_text};
 use serde_json::{Map, Value, json};
 
 use self::look::{Diagnosis, look};
+use super::stand_in;
 use super::status::report::Colour;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
-use crate::stand_in;
 use crate::terminal::prompt;
 use crate::terminal::ui::one_line;
 

@@ -10,9 +10,9 @@ use clawkeep::config::{EnvFault, status_agent};
 use clawkeep::sync::Rules;
 
 use self::report::{Colour, Inputs, Report};
+use super::stand_in::is_called_as_gateway;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::stand_in::is_called_as_gateway;
 
 /// Show models, credentials and expiry.
 #[derive(Debug, Args)]
