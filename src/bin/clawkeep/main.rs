@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use crate::cli::{args, completion};
 use crate::commands::stand_in;
-use crate::terminal::{panics, signals, ui};
+use crate::terminal::{colour, panics, signals, ui};
 use clawkeep::platform::{forbid_core_dump, with_stack};
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn run() -> ExitCode {
         if let Some(answered) = completion::answer() {
             return answered;
         }
-        let colour = ui::ColourChoice::from_process();
+        let colour = colour::ColourChoice::from_process();
         args::parse()
             .map_err(stand_in::hand_on)
             .and_then(commands::run)

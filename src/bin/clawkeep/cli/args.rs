@@ -15,7 +15,8 @@ use crate::commands::{
     status, sync, watch,
 };
 use crate::failure::Failure;
-use crate::terminal::ui::ColourChoice;
+use crate::terminal::colour::ColourChoice;
+use crate::terminal::program_name;
 
 /// An encrypted, audited vault for the credentials of AI model providers.
 #[derive(Debug, Parser)]
@@ -210,7 +211,7 @@ pub(crate) fn command_words() -> String {
 /// Parses the process's arguments.
 pub(crate) fn parse() -> Result<Cli, Failure> {
     let mut command = Cli::command();
-    if stand_in::is_called_as_gateway() {
+    if program_name::is_called_as_gateway() {
         let help = command.get_after_help().map(ToString::to_string);
         let help = help.unwrap_or_default();
         let handed_on = "Called as clawdbot: every other command and option goes to the gateway's own clawdbot, the\nnext on the PATH; doctor runs here first, and then there.";

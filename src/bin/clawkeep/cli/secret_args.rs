@@ -11,7 +11,7 @@ use clawkeep::domain::{ProviderId, begins_as_secret, is_random, known_secret_in}
 
 use super::args::command_words;
 use crate::failure::Failure;
-use crate::terminal::ui::{one_line, shown_id};
+use crate::terminal::text::{one_line, shown_id};
 
 /// What stands in an error in a secret's place.
 const HIDDEN: &str = "[hidden]";

@@ -48,7 +48,9 @@ impl Completions {
 fn called() -> &'static str {
     let name = std::env::args_os().next().unwrap_or_default();
     match Path::new(&name).file_stem() {
-        Some(name) if name == super::stand_in::GATEWAY => super::stand_in::GATEWAY,
+        Some(name) if name == crate::terminal::program_name::GATEWAY => {
+            crate::terminal::program_name::GATEWAY
+        }
         _ => "clawkeep",
     }
 }

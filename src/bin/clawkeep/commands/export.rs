@@ -13,7 +13,7 @@ use clawkeep::vault::UnlockedVault;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::target;
-use crate::terminal::ui::{json_shown, shown_id};
+use crate::terminal::text::{json_shown, shown_id};
 
 /// Write the agent's auth-profiles.json, or its content elsewhere.
 #[derive(Debug, Args)]

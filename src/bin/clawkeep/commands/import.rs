@@ -26,7 +26,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::prompt;
 use crate::terminal::prompt::person;
-use crate::terminal::ui::{one_line, shown_id, shown_ids};
+use crate::terminal::text::{one_line, shown_id, shown_ids};
 
 /// Names listed in one event; the count says how many there were.
 const NAMES_MAX: usize = 16;

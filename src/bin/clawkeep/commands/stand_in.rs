@@ -10,10 +10,8 @@ use clawkeep::platform::{
 };
 
 use crate::failure::Failure;
+use crate::terminal::program_name::{GATEWAY, is_called_as_gateway};
 use crate::terminal::signals;
-
-/// The name of the gateway's program. Source: `spec/cli.md`.
-pub(crate) const GATEWAY: &str = "clawdbot";
 
 /// The options of the gateway's own `doctor` that this program's does not have. Source: clawdbot 2026.1.24-3, `doctor --help`.
 pub(crate) const DOCTOR_OPTIONS: [&str; 4] = [
@@ -22,12 +20,6 @@ pub(crate) const DOCTOR_OPTIONS: [&str; 4] = [
     "generate-gateway-token",
     "no-workspace-suggestions",
 ];
-
-/// Whether this program was called by the gateway's name, and answers as that one does.
-pub(crate) fn is_called_as_gateway() -> bool {
-    let name = std::env::args_os().next().unwrap_or_default();
-    Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
-}
 
 /// What became of a command line that this program does not understand.
 pub(crate) fn hand_on(failure: Failure) -> Failure {

@@ -40,9 +40,9 @@ use self::heads::{Heads, heads};
 use self::passphrase::{Named, Passphrases};
 use self::places::Places;
 use crate::cli::args::Global;
-use crate::commands::stand_in::is_called_as_gateway;
 use crate::failure::Failure;
 use crate::terminal::notices;
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::ui::{Loudness, Ui};
 
 /// What this program calls itself in the record.

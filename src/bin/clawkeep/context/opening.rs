@@ -8,9 +8,9 @@ use clawkeep::vault::{
 };
 
 use super::Context;
-use crate::commands::stand_in::is_called_as_gateway;
 use crate::failure::Failure;
 use crate::failure::remedies::{Place, shared_storage_remedy};
+use crate::terminal::program_name::is_called_as_gateway;
 use crate::terminal::progress::Progress;
 
 /// What a command needs of the vault.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use self::another::refusal_remedy;
 use self::causes::remedy_of;
 use self::remedies::{backup_remedy, file_remedy, lock_remedy, system_remedy, vault_remedy};
-use crate::terminal::ui::one_line;
+use crate::terminal::text::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
 use clawkeep::platform::{Cause, FileError, LockError, Refusal};

@@ -7,7 +7,7 @@ use super::csv;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::table::table;
-use crate::terminal::ui::json_line;
+use crate::terminal::text::json_line;
 
 /// The shape of an answer, for programs.
 #[derive(Debug, Default, Args)]

@@ -6,8 +6,8 @@ use clawkeep::platform::Clock;
 use clawkeep::sources::SourceFault;
 use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
 
-use super::ui::{shown_id, shown_ids};
-use crate::commands::stand_in;
+use super::program_name;
+use super::text::{shown_id, shown_ids};
 use crate::context::Context;
 
 /// A line for a person; nothing where there is nothing to say. It begins with how bad it is.
@@ -160,7 +160,7 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
 /// program says is left out.
 pub(crate) fn words_for(context: &Context, notice: &Notice) -> Option<String> {
     match notice {
-        _ if is_of_our_name(notice) && stand_in::is_called_as_gateway() => None,
+        _ if is_of_our_name(notice) && program_name::is_called_as_gateway() => None,
         Notice::PlainCopy { path } => Some(format!(
             "Note: wrote {}, a copy of the credentials in plain text, for the gateway. To turn it off: set export = \"off\" under [clawkeep] in {}, then run: clawkeep sync",
             context.layout.shorten_home(path),

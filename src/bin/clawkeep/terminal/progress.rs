@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::ui::{is_dumb_terminal, one_line};
+use super::colour::is_dumb_terminal;
+use super::text::one_line;
 
 /// What takes less is not worth a line.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,88 +1,17 @@
 //! The terminal: answers to stdout, all else to stderr, colour where it is wanted.
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use chrono::{DateTime, Local};
-use clap::ValueEnum;
 use clap::error::ErrorKind;
-
-use super::notices;
-use super::progress::{self, Progress};
-use crate::cli::secret_args::Arguments;
-use crate::commands::stand_in;
-use crate::failure::Failure;
-use clawkeep::domain::{escaped, escaped_lines};
 use clawkeep::sync::Notice;
-use zeroize::Zeroizing;
 
-/// When to use colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ColourChoice {
-    /// On a terminal, unless `NO_COLOR`, `CLICOLOR=0` or `TERM=dumb` is set; `CLICOLOR_FORCE` and
-    /// `FORCE_COLOR` mean always
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-impl ColourChoice {
-    /// For failures, which may come before the arguments are understood: the last `--color` among them that makes sense.
-    pub(crate) fn from_process() -> Self {
-        let words: Vec<_> = std::env::args_os().skip(1).collect();
-        let choice = |at: usize| {
-            let word = words.get(at)?.to_str()?;
-            let value = match word.strip_prefix("--color=") {
-                Some(value) => value,
-                None if word == "--color" => words.get(at + 1)?.to_str()?,
-                None => return None,
-            };
-            Self::from_str(value, false).ok()
-        };
-        (0..words.len())
-            .rev()
-            .find_map(choice)
-            .unwrap_or(Self::Auto)
-    }
-
-    fn on(self, is_terminal: bool) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Auto => {
-                let variable = |name: &str| std::env::var_os(name);
-                is_colour_wanted(variable, stand_in::is_called_as_gateway()).unwrap_or(is_terminal)
-            }
-        }
-    }
-}
-
-/// What the environment says about colour; `None` where the terminal decides.
-///
-/// `NO_COLOR` first, as no-color.org has it; only under the gateway's name `FORCE_COLOR` comes
-/// before it, as there.
-fn is_colour_wanted(variable: impl Fn(&str) -> Option<OsString>, is_gateway: bool) -> Option<bool> {
-    let value = |name| variable(name).filter(|value| !value.is_empty());
-    let is_on = |name| value(name).map(|value| value != "0" && value != "false");
-    let forced = is_on("FORCE_COLOR");
-    match () {
-        () if is_gateway && forced == Some(true) => Some(true),
-        () if value("NO_COLOR").is_some() => Some(false),
-        () if forced.is_some() => forced,
-        () if is_on("CLICOLOR_FORCE") == Some(true) => Some(true),
-        () if is_on("CLICOLOR") == Some(false) => Some(false),
-        () if is_dumb_terminal(variable) => Some(false),
-        () => None,
-    }
-}
-
-/// Whether the terminal takes no escape sequences.
-pub(crate) fn is_dumb_terminal(variable: impl Fn(&str) -> Option<OsString>) -> bool {
-    variable("TERM").is_some_and(|term| term == "dumb")
-}
+use super::colour::ColourChoice;
+use super::progress::{self, Progress};
+use super::text::{json_text, one_line, shown};
+use super::{notices, program_name};
+use crate::cli::secret_args::Arguments;
+use crate::failure::Failure;
 
 /// How much to say on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -203,7 +132,7 @@ impl Ui {
 
     /// Says what a load has to tell.
     pub(crate) fn notice(&self, notice: &Notice) {
-        if notices::is_of_our_name(notice) && stand_in::is_called_as_gateway() {
+        if notices::is_of_our_name(notice) && program_name::is_called_as_gateway() {
             return;
         }
         if let Some(words) = notices::words(notice) {
@@ -219,77 +148,6 @@ fn write_answer(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),
     }
-}
-
-/// An instant, in milliseconds since the epoch, in the reader's zone and to the minute.
-pub(crate) fn local_minute(ms: i64) -> String {
-    match DateTime::from_timestamp_millis(ms) {
-        Some(at) => at
-            .with_timezone(&Local)
-            .format("%Y-%m-%d %H:%M")
-            .to_string(),
-        None => format!("at {ms} ms, beyond the calendar"),
-    }
-}
-
-/// Ids and paths come from files that others write: nothing in them may move the cursor, turn the text around, be invisible, or pass
-/// for a line of ours. See [`clawkeep::domain::is_hidden`].
-pub(crate) fn one_line(text: &str) -> String {
-    escaped(text).into_owned()
-}
-
-/// A value as the JSON that is printed, with what is hidden written out, which means the same.
-pub(crate) fn json_text(value: &impl serde::Serialize) -> io::Result<String> {
-    let text = serde_json::to_string_pretty(value)?;
-    Ok(escaped_lines(&text).into_owned())
-}
-
-/// As [`json_text`], on one line, without its end.
-pub(crate) fn json_line(value: &serde_json::Value) -> String {
-    escaped(&value.to_string()).into_owned()
-}
-
-/// JSON that holds secrets, as it is printed: see [`json_text`].
-pub(crate) fn json_shown(json: &str) -> Zeroizing<String> {
-    Zeroizing::new(escaped_lines(json).into_owned())
-}
-
-/// An id, or another text from outside, as a part of a line of ours: on one line, and not longer than 128 characters.
-pub(crate) fn shown_id(text: &str) -> String {
-    const ID_MAX: usize = 128;
-    let line = one_line(text);
-    if line.chars().count() <= ID_MAX {
-        return line;
-    }
-    line.chars().take(ID_MAX - 1).chain(['…']).collect()
-}
-
-/// Ids as a list.
-pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
-    let shown: Vec<String> = ids.into_iter().map(shown_id).collect();
-    shown.join(", ")
-}
-
-/// Text of several lines for people, made of parts that others may have written. Of escape sequences only the colours of
-/// this program are let through, and only where it may use colour.
-fn shown(text: &str, colour: bool) -> String {
-    const COLOURS: [&str; 4] = ["\u{1b}[0m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
-    let mut out = String::with_capacity(text.len());
-    for (at, part) in text.split('\u{1b}').enumerate() {
-        let ours = COLOURS.iter().find_map(|code| {
-            let rest = part.strip_prefix(&code[1..])?;
-            (colour && at > 0).then_some((*code, rest))
-        });
-        match ours {
-            Some((code, rest)) => {
-                out.push_str(code);
-                out.push_str(&escaped_lines(rest));
-            }
-            None if at > 0 => out.push_str(&escaped_lines(&format!("\u{1b}{part}"))),
-            None => out.push_str(&escaped_lines(part)),
-        }
-    }
-    out
 }
 
 fn say(text: &str) {
@@ -381,61 +239,4 @@ fn is_nowhere() -> bool {
 #[cfg(not(unix))]
 fn is_nowhere() -> bool {
     false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_environment_says_whether_there_is_colour() {
-        for (variables, ours, gateways) in [
-            (&[][..], None, None),
-            (&["TERM=xterm", "CLICOLOR=1", "NO_COLOR="], None, None),
-            (&["NO_COLOR=0"], Some(false), Some(false)),
-            (&["CLICOLOR=0"], Some(false), Some(false)),
-            (&["TERM=dumb"], Some(false), Some(false)),
-            (&["TERM=dumb", "CLICOLOR_FORCE=1"], Some(true), Some(true)),
-            (
-                &["CLICOLOR=0", "CLICOLOR_FORCE=0"],
-                Some(false),
-                Some(false),
-            ),
-            (
-                &["NO_COLOR=1", "CLICOLOR_FORCE=1"],
-                Some(false),
-                Some(false),
-            ),
-            (&["NO_COLOR=1", "FORCE_COLOR=1"], Some(false), Some(true)),
-            (
-                &["CLICOLOR_FORCE=1", "FORCE_COLOR=0"],
-                Some(false),
-                Some(false),
-            ),
-        ] {
-            let variable = |name: &str| {
-                let mut pairs = variables.iter().filter_map(|pair| pair.split_once('='));
-                pairs
-                    .find(|(key, _)| *key == name)
-                    .map(|(_, value)| value.into())
-            };
-            assert_eq!(is_colour_wanted(variable, false), ours, "{variables:?}");
-            assert_eq!(is_colour_wanted(variable, true), gateways, "{variables:?}");
-        }
-    }
-
-    #[test]
-    fn nothing_from_outside_moves_the_cursor() {
-        assert_eq!(
-            one_line("a\u{1b}[2Jb\nc\u{202e}d\u{7}"),
-            r"a\u001b[2Jb\u000ac\u202ed\u0007"
-        );
-        assert_eq!(
-            shown("a\u{1b}[32mok\u{1b}[0m\n\u{1b}]0;x", true),
-            "a\u{1b}[32mok\u{1b}[0m\n\\u001b]0;x"
-        );
-        assert_eq!(shown("\u{1b}[32mok", false), r"\u001b[32mok");
-        assert_eq!(shown("[32mok\u{200b}", true), r"[32mok\u200b");
-        assert_eq!(shown("é\u{9b}2J", true), r"é\u009b2J");
-    }
 }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::options::target::{self, Replaceable};
 use crate::record::ask::When;
 use crate::record::json;
-use crate::terminal::ui::json_line;
+use crate::terminal::text::json_line;
 
 /// Write the record to a file, an event a line, and its head as the last line.
 #[derive(Debug, Args)]

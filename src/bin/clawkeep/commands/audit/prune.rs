@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::options::time_arg::{self, TimeArg};
 use crate::record::prune::{counted, prune};
 use crate::terminal::prompt;
-use crate::terminal::ui::local_minute;
+use crate::terminal::text::local_minute;
 
 /// Remove the events before a time, except the newest change of each profile and the upgrade of the
 /// vault, and leave a checkpoint that proves them

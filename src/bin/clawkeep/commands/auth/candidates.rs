@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// Which credentials would be tried, in order.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use clawkeep::sync::{Keeping, LoginReport, LoginState};
 use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::{one_line, shown_id};
+use crate::terminal::text::{one_line, shown_id};
 
 /// Keep a stored login although its program is logged out or has another one.
 #[derive(Debug, Args)]

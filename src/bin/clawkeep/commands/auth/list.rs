@@ -16,7 +16,7 @@ use crate::commands::status::report::mask::masked;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::table::table;
-use crate::terminal::ui::{local_minute, one_line};
+use crate::terminal::text::{local_minute, one_line};
 
 /// Show an agent's credentials, secrets masked.
 #[derive(Debug, Args)]

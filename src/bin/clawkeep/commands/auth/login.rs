@@ -27,7 +27,7 @@ use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::prompt;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// The provider whose access tokens name the account. Source: `spec/oauth.md`, Providers.
 const CODEX: &str = "openai-codex";

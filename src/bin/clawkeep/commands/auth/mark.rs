@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// Say what came of using a credential.
 #[derive(Debug, Args)]

@@ -26,10 +26,10 @@ use clawkeep::selection::Rest;
 use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
 
-use super::stand_in::is_called_as_gateway;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::{one_line, shown_id};
+use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::text::{one_line, shown_id};
 
 /// Which agent's credentials.
 #[derive(Debug, Args)]

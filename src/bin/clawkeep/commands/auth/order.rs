@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::{shown_id, shown_ids};
+use crate::terminal::text::{shown_id, shown_ids};
 
 /// Ids of an order that are recorded.
 const RECORDED_MAX: usize = 64;

@@ -16,7 +16,7 @@ use crate::commands::auth::{self, Whose, order};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::prompt;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// Remove a credential.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::table::table;
-use crate::terminal::ui::{local_minute, one_line, shown_id};
+use crate::terminal::text::{local_minute, one_line, shown_id};
 
 /// Put an earlier version of a credential back.
 #[derive(Debug, Args)]

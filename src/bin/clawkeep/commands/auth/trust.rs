@@ -10,7 +10,7 @@ use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::prompt;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// Confirm where a login's tokens are sent.
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use self::restore::Restore;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::{fields, rfc3339};
-use crate::terminal::ui::{local_minute, one_line};
+use crate::terminal::text::{local_minute, one_line};
 
 /// Copies of the vault.
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,7 @@ use super::absolute;
 use crate::commands::key::tell_of_log;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::{local_minute, shown_ids};
+use crate::terminal::text::{local_minute, shown_ids};
 
 /// Put a copy back in the vault's place.
 #[derive(Debug, Args)]

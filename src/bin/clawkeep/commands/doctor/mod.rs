@@ -18,11 +18,11 @@ use serde_json::{Map, Value, json};
 
 use self::look::{Diagnosis, look};
 use super::stand_in;
-use super::status::report::Colour;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
-use crate::terminal::prompt;
-use crate::terminal::ui::one_line;
+use crate::terminal::colour::Colour;
+use crate::terminal::text::one_line;
+use crate::terminal::{program_name, prompt};
 
 /// How often the whole is looked at: a repair can bring to light what it stood in the way of.
 const ROUNDS_MAX: usize = 4;
@@ -94,7 +94,7 @@ impl Doctor {
             context.ui.answer(&text::report(context, &told, colour))?;
         }
         // Its answer for programs is one document: ours.
-        let theirs = match stand_in::is_called_as_gateway() && !self.json {
+        let theirs = match program_name::is_called_as_gateway() && !self.json {
             true => Self::run_gateways(context)?,
             false => None,
         };

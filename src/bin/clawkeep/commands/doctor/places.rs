@@ -25,7 +25,7 @@ use clawkeep::vault::{
 use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::shown_ids;
+use crate::terminal::text::shown_ids;
 
 /// The largest settings file that is moved, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;

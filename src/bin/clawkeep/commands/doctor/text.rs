@@ -3,9 +3,9 @@
 use clawkeep::doctor::Level;
 
 use super::{Told, fix_text};
-use crate::commands::status::report::Colour;
 use crate::context::Context;
-use crate::terminal::ui::one_line;
+use crate::terminal::colour::Colour;
+use crate::terminal::text::one_line;
 
 /// The groups' titles. What is in two groups under one title is told together.
 const TITLES: [(&str, &str); 13] = [

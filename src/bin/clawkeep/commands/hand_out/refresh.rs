@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
 use crate::terminal::signals;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// Refresh logins.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use clawkeep::oauth::{FailureClass, Refusal};
 use clawkeep::sync::NotRenewed;
 
 use crate::context::Context;
-use crate::terminal::ui::{local_minute, one_line, shown_id};
+use crate::terminal::text::{local_minute, one_line, shown_id};
 
 /// Whether a login is one that is refreshed here without being named: the vault's own, of a provider that can be asked. An entry of a
 /// provider that makes no sense is no reason to be silent.

@@ -23,7 +23,7 @@ use crate::commands::auth::Whose;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
-use crate::terminal::ui::{json_shown, shown_id};
+use crate::terminal::text::{json_shown, shown_id};
 
 /// The only version of the protocol that there is.
 const PROTOCOL: u64 = 1;

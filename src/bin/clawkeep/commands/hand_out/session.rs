@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::rfc3339;
 use crate::terminal::table::table;
-use crate::terminal::ui::{local_minute, one_line, shown_id};
+use crate::terminal::text::{local_minute, one_line, shown_id};
 
 /// Which profile a session uses.
 #[derive(Debug, Subcommand)]

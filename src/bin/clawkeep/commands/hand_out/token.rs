@@ -10,7 +10,7 @@ use super::pick::{How, Picked, Wanted};
 use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::json_shown;
+use crate::terminal::text::json_shown;
 
 /// Print the secret of the credential that is next for a provider.
 #[derive(Debug, Args)]

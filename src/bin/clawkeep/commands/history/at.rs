@@ -13,7 +13,7 @@ use crate::record::names::name;
 use crate::record::notes::{tell_of_pruning, tell_of_unknown_names};
 use crate::record::{json as shown, text};
 use crate::terminal::table::table;
-use crate::terminal::ui::local_minute;
+use crate::terminal::text::local_minute;
 
 /// Which credentials were there at a time, and which of them was last used then.
 #[derive(Debug, Args)]
@@ -127,7 +127,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
     };
     [
         name(&credential.whose),
-        crate::terminal::ui::one_line(credential.provider.as_deref().unwrap_or("-")),
+        crate::terminal::text::one_line(credential.provider.as_deref().unwrap_or("-")),
         state,
         local_minute(credential.since.0),
         credential.expires.map_or("-".to_owned(), local_minute),

@@ -20,7 +20,7 @@ use crate::record::notes::{tell_of_changed_stores, tell_of_pruning, tell_of_unkn
 use crate::record::shape::{Shape, ShapeArgs};
 use crate::record::{csv, json, text};
 use crate::terminal::table::{Columns, fitting};
-use crate::terminal::ui::{json_line, one_line};
+use crate::terminal::text::{json_line, one_line};
 
 /// Rows of the table unless `--limit` says otherwise: a screenful or two.
 const TABLE_ROWS: u64 = 50;

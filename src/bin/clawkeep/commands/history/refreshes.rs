@@ -12,7 +12,7 @@ use crate::record::ask::Sums;
 use crate::record::names::name;
 use crate::record::shape::Rows;
 use crate::record::{csv, json};
-use crate::terminal::ui::local_minute;
+use crate::terminal::text::local_minute;
 
 /// How often each credential was refreshed, how often that failed, and when the next is due.
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use crate::record::names::name;
 use crate::record::notes::tell_of_changed_stores;
 use crate::record::shape::Rows;
 use crate::record::{csv, json, text};
-use crate::terminal::ui::{local_minute, one_line};
+use crate::terminal::text::{local_minute, one_line};
 
 /// Names of programs listed in the table.
 const DOERS_MAX: usize = 3;

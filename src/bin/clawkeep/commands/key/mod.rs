@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::{fields, rfc3339};
 use crate::terminal::table::table;
-use crate::terminal::ui::{local_minute, one_line};
+use crate::terminal::text::{local_minute, one_line};
 
 /// What opens the vault.
 #[derive(Debug, Subcommand)]

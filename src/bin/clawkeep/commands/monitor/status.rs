@@ -13,7 +13,7 @@ use super::unattended::{Pace, launchd, systemd, task};
 use super::{Found, scheduler, watcher};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::one_line;
+use crate::terminal::text::one_line;
 
 /// Whether it is installed, and runs.
 #[derive(Debug, Args)]

@@ -9,10 +9,11 @@ use clap::Args;
 use clawkeep::config::{EnvFault, status_agent};
 use clawkeep::sync::Rules;
 
-use self::report::{Colour, Inputs, Report};
-use super::stand_in::is_called_as_gateway;
+use self::report::{Inputs, Report};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::terminal::colour::Colour;
+use crate::terminal::program_name::is_called_as_gateway;
 
 /// Show models, credentials and expiry.
 #[derive(Debug, Args)]

@@ -57,15 +57,6 @@ pub(crate) struct Inputs<'a> {
 /// A stored profile's id and credential.
 type Profile<'a> = (&'a str, Credential<'a>);
 
-/// Whether words are coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Colour {
-    /// They are not.
-    Off,
-    /// With the usual escape sequences.
-    On,
-}
-
 /// The finished report. Secrets in it are masked.
 #[derive(Debug)]
 pub(crate) struct Report {

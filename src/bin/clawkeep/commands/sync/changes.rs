@@ -4,7 +4,7 @@ use clawkeep::domain::Section;
 use clawkeep::sync::Loaded;
 use serde_json::Map;
 
-use crate::terminal::ui::shown_ids;
+use crate::terminal::text::shown_ids;
 
 /// The profiles that a load changed.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::context::load_each::{How, words_for_copies};
 use crate::failure::Failure;
 use crate::record::prune;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// Take over other programs' logins for every agent, and export.
 #[derive(Debug, Args)]

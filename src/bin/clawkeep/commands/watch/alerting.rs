@@ -15,7 +15,7 @@ pub(crate) use clawkeep::alerts::Trouble;
 
 use crate::context::{Context, session_bus};
 use crate::failure::Failure;
-use crate::terminal::ui::one_line;
+use crate::terminal::text::one_line;
 
 /// What programs that tell somebody are given of the environment: where they find others, who and where they are, the session. Nothing
 /// else, since secrets are in variables too.

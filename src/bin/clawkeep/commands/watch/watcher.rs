@@ -33,7 +33,7 @@ use super::unopened;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::failure::causes::remedy_of;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
 /// vault.

@@ -25,7 +25,7 @@ use self::unix::hidden_line;
 #[cfg(windows)]
 use self::windows::hidden_line;
 use super::progress::Question;
-use super::ui::one_line;
+use super::text::one_line;
 use crate::failure::Failure;
 
 /// Whether there is a person to ask.

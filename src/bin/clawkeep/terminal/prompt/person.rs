@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use crate::failure::Failure;
 use crate::terminal::progress;
-use crate::terminal::ui::one_line;
+use crate::terminal::text::one_line;
 
 /// Whether a question reaches the person at the terminal.
 pub(super) fn is_reachable() -> bool {

@@ -13,7 +13,7 @@ use crate::commands::auth;
 use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::ui::{one_line, shown_id};
+use crate::terminal::text::{one_line, shown_id};
 
 /// What an explanation for a person is about.
 type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);

@@ -27,7 +27,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
 use crate::terminal::signals;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// How a credential is chosen.
 #[derive(Debug, Args)]

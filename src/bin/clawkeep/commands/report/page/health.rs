@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::table::{Column, table};
 use super::text::{counted, lasting, none, number, outside, shown_name, when_from};
 use super::{HealthRow, Page, VAULT};
-use crate::terminal::ui::local_minute;
+use crate::terminal::text::local_minute;
 
 /// The rows, the worst first; of equals, the one that ends first.
 pub(super) fn worst_first(rows: &[HealthRow], now: UnixMs) -> Vec<&HealthRow> {

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::lanes::Scale;
 use super::text::{counted, lasting, percent, plain_name, shown_name};
-use crate::terminal::ui::local_minute;
+use crate::terminal::text::local_minute;
 
 /// A gap is drawn at least so wide, three pixels of a thousand, unless it took more than half of what follows.
 const GAP_MIN: u32 = 30;

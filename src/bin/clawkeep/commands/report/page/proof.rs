@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::text::{counted, number, when};
 use super::{Page, RecordFacts};
-use crate::terminal::ui::one_line;
+use crate::terminal::text::one_line;
 
 /// The section.
 pub(super) fn section(page: &Page) -> Markup {

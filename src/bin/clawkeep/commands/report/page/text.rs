@@ -7,7 +7,7 @@ use clawkeep::health::remaining_short;
 use maud::{Markup, html};
 
 use crate::record::names::{cut_middle, name};
-use crate::terminal::ui::{local_minute, one_line};
+use crate::terminal::text::{local_minute, one_line};
 
 /// Characters of an id, or of a program's name, that are shown.
 const SHOWN_MAX: usize = 64;

@@ -7,6 +7,7 @@ use clawkeep::config::{Overrides, status_agent};
 use serde_json::json;
 
 use super::*;
+use crate::terminal::colour::Colour;
 
 const HOME: &str = match cfg!(windows) {
     true => "C:\\home\\tester",

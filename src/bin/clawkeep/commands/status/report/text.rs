@@ -6,10 +6,11 @@ use clawkeep::health::{Status, remaining_short};
 use clawkeep::vault::GrantState;
 use serde_json::Value;
 
+use super::Report;
 use super::auth::ProviderAuth;
 use super::expiry::ProfileExpiry;
-use super::{Colour, Report};
-use crate::terminal::ui::one_line;
+use crate::terminal::colour::Colour;
+use crate::terminal::text::one_line;
 
 impl Report {
     /// What is printed without `--json` and `--plain`, with the last line end. Sections are a blank line apart.

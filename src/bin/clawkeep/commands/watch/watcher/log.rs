@@ -11,7 +11,8 @@ use clawkeep::platform::{Clock, start_thread};
 
 use crate::failure::Failure;
 use crate::terminal::notices::is_of_a_source;
-use crate::terminal::ui::{Loudness, one_line};
+use crate::terminal::text::one_line;
+use crate::terminal::ui::Loudness;
 
 /// How many lines wait to be read; more are counted and let go. A reader that stands still must not hold the watcher up.
 const WAITING_MAX: usize = 1000;

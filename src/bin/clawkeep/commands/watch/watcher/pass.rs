@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::context::load_each::{How, Wanted, words_for_copies};
 use crate::failure::Failure;
 use crate::terminal::notices;
-use crate::terminal::ui::shown_id;
+use crate::terminal::text::shown_id;
 
 /// How long another program's lock on a store is waited for. It is come back to.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
