@@ -10,9 +10,9 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use crate::cli::{args, completion};
+use crate::cli::{completion, parse, print, run};
 use crate::commands::stand_in;
-use crate::terminal::{colour, panics, signals, ui};
+use crate::terminal::{colour, panics, signals};
 use clawkeep::platform::{forbid_core_dump, with_stack};
 
 fn main() -> ExitCode {
@@ -27,9 +27,9 @@ fn run() -> ExitCode {
             return answered;
         }
         let colour = colour::ColourChoice::from_process();
-        args::parse()
+        parse::parse()
             .map_err(stand_in::hand_on)
-            .and_then(commands::run)
-            .unwrap_or_else(|failure| ui::fail(&failure, colour))
+            .and_then(run::run)
+            .unwrap_or_else(|failure| print::fail(&failure, colour))
     })
 }

@@ -1,22 +1,17 @@
 //! The command line: names, flags and help. Parsing validates; what a flag leads to is the context's business.
 
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
 
-use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-
-use super::secret_args::Arguments;
 use crate::commands::auth::{
     add, candidates, keep, list, login, mark, order, paste, remove, restore, setup_token, trust,
 };
 use crate::commands::hand_out::{exec, refresh, secretref, session, token};
-use crate::commands::key::{self, init};
+use crate::commands::key::init;
 use crate::commands::{
-    audit, backup, completions, doctor, export, history, import, man, monitor, report, stand_in,
-    status, sync, watch,
+    audit, backup, completions, doctor, export, history, import, key, man, monitor, report, status,
+    sync, watch,
 };
-use crate::failure::Failure;
-use crate::terminal::colour::ColourChoice;
-use crate::terminal::program_name;
+use crate::context::global::Global;
 
 /// An encrypted, audited vault for the credentials of AI model providers.
 #[derive(Debug, Parser)]
@@ -33,54 +28,6 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Refuses any descriptor: Windows has none with numbers.
-#[cfg(windows)]
-fn no_descriptor(_: &str) -> Result<u32, String> {
-    Err(
-        "Windows has no numbered descriptors; use --passphrase-file FILE, or - for stdin"
-            .to_owned(),
-    )
-}
-
-/// What every command takes.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct Global {
-    /// The gateway's state directory [default: $CLAWDBOT_STATE_DIR, else ~/.clawdbot where a
-    #[cfg_attr(not(windows), doc = " gateway is, else ~/.local/share/clawkeep]")]
-    #[cfg_attr(windows, doc = r" gateway is, else %LOCALAPPDATA%\clawkeep]")]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// The vault [default: $CLAWKEEP_VAULT, else the one there is, else vault.db in the state
-    /// directory]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) vault: Option<PathBuf>,
-    /// Open the vault with the passphrase or recovery code in FILE (- for stdin) [env: CLAWKEEP_PASSPHRASE_FILE]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
-    /// Open the vault with the passphrase or recovery code that descriptor N gives
-    #[arg(
-        long,
-        global = true,
-        value_name = "N",
-        conflicts_with = "passphrase_file"
-    )]
-    #[cfg_attr(windows, arg(hide = true, value_parser = no_descriptor))]
-    pub(crate) passphrase_fd: Option<u32>,
-    /// Do not take over logins from Claude Code and Codex
-    #[arg(long, global = true)]
-    pub(crate) no_sync: bool,
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
-    pub(crate) color: ColourChoice,
-    /// Say more on stderr
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
-    pub(crate) verbose: bool,
-    /// Say nothing on stderr but errors
-    #[arg(short, long, global = true)]
-    pub(crate) quiet: bool,
 }
 
 /// The commands.
@@ -137,7 +84,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// How many of the last words are another program's.
-    fn handed_on(&self) -> usize {
+    pub(crate) fn handed_on(&self) -> usize {
         match self {
             Self::Exec(exec) => exec.handed_on(),
             _ => 0,
@@ -193,47 +140,10 @@ pub(crate) enum Auth {
     Order(order::Order),
 }
 
-/// The command that this process was called with, as far as it is one: `clawkeep models auth order set`.
-pub(crate) fn command_words() -> String {
-    let mut command = Cli::command();
-    let mut words = vec![command.get_name().to_owned()];
-    for word in std::env::args_os().skip(1) {
-        let known = word.to_str().and_then(|word| command.find_subcommand(word));
-        let Some(known) = known.cloned() else {
-            continue; // an option, or its value
-        };
-        words.push(known.get_name().to_owned());
-        command = known;
-    }
-    words.join(" ")
-}
-
-/// Parses the process's arguments.
-pub(crate) fn parse() -> Result<Cli, Failure> {
-    let mut command = Cli::command();
-    if program_name::is_called_as_gateway() {
-        let help = command.get_after_help().map(ToString::to_string);
-        let help = help.unwrap_or_default();
-        let handed_on = "Called as clawdbot: every other command and option goes to the gateway's own clawdbot, the\nnext on the PATH; doctor runs here first, and then there.";
-        command = command.after_help(format!("{help}\n\n{handed_on}"));
-        // Handed on with the rest of the line once ours is done.
-        let theirs = stand_in::DOCTOR_OPTIONS.map(|option| {
-            let arg = Arg::new(option).long(option);
-            arg.action(ArgAction::SetTrue).hide(true)
-        });
-        command = command.mut_subcommand("doctor", |doctor| doctor.args(theirs));
-    }
-    let cli = command
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(Failure::Usage)?;
-    Arguments::of_process().check(cli.command.handed_on())?;
-    Ok(cli)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, Command, CommandFactory as _, Parser as _};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
-use clap_complete::env::{Bash, CompleteEnv, Elvish, EnvCompleter, Fish, Powershell, Shells, Zsh};
+use clap_complete::env::{CompleteEnv, Shells};
 use clawkeep::audit::EventKind;
 use clawkeep::config::existing_agents;
 use clawkeep::domain::{AgentName, CredentialType, is_hidden};
@@ -18,13 +18,8 @@ use clawkeep::oauth::Providers;
 use clawkeep::vault::Vault;
 
 use super::args::Cli;
+use crate::commands::completions::{SHELLS, VARIABLE};
 use crate::context::Context;
-
-/// The variable by which a shell's script asks; its value is the shell's name.
-pub(crate) const VARIABLE: &str = "CLAWKEEP_COMPLETE";
-
-/// The shells, each with how it is told what can be typed.
-pub(crate) const SHELLS: [&dyn EnvCompleter; 5] = [&Bash, &Zsh, &Fish, &Elvish, &Powershell];
 
 /// Words, each with what it is.
 type Words = BTreeMap<String, String>;
@@ -210,60 +205,6 @@ fn context() -> Option<Context> {
     let cli = Cli::try_parse_from(words).ok()?;
     Context::new(&cli.global).ok()
 }
-
-/// Writes the script of a shell.
-pub(crate) fn write_script(
-    shell: &dyn EnvCompleter,
-    program: &str,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
-    if shell.is("bash") {
-        return write!(out, "{}", BASH.replace("PROGRAM", program));
-    }
-    shell.write_registration(VARIABLE, program, program, program, out)?;
-    if shell.is("zsh") {
-        // In a directory of `fpath` the file is the function: the first call makes it, and must answer too.
-        writeln!(
-            out,
-            "[[ $funcstack[1] == _{program} ]] && _clap_dynamic_completer_{program} \"$@\""
-        )?;
-    }
-    Ok(())
-}
-
-/// Instead of clap's own script: bash breaks words at colons, which profile ids have, and clap's would complete each part alone.
-const BASH: &str = r#"_PROGRAM() {
-    local line=${COMP_LINE:0:COMP_POINT} words=() word gap i
-    # What bash broke at a colon or an equals sign is put together again: parts without a blank between them.
-    for ((i = 0; i <= COMP_CWORD; i++)); do
-        word=${COMP_WORDS[i]}
-        gap=${line%%[![:space:]]*}
-        line=${line#"$gap"}
-        [[ $line == "$word"* ]] || word=$line # the cursor is within it
-        line=${line#"$word"}
-        if ((i > 0)) && [[ -z $gap ]]; then
-            words[${#words[@]} - 1]+=$word
-        else
-            words+=("$word")
-        fi
-    done
-    local last=$((${#words[@]} - 1))
-    local typed=${words[last]} before=
-    # What is before the last place where bash breaks a word stays on the line.
-    case $typed in
-    *:*) [[ $COMP_WORDBREAKS != *:* ]] || before=${typed%"${typed##*:}"} ;;
-    --*=*) [[ $COMP_WORDBREAKS != *=* ]] || before=${typed%%=*}= ;;
-    esac
-    COMPREPLY=()
-    while IFS= read -r word; do
-        [[ -z $word ]] || COMPREPLY+=("${word#"$before"}")
-    done < <(_CLAP_IFS=$'\n' _CLAP_COMPLETE_INDEX=$last CLAWKEEP_COMPLETE=bash PROGRAM -- "${words[@]}" 2>/dev/null && echo)
-    if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[/=] ]]; then
-        compopt -o nospace 2>/dev/null
-    fi
-}
-complete -o nosort -F _PROGRAM PROGRAM 2>/dev/null || complete -F _PROGRAM PROGRAM
-"#;
 
 #[cfg(test)]
 mod tests {

@@ -2,4 +2,8 @@
 
 pub(crate) mod args;
 pub(crate) mod completion;
+pub(crate) mod parse;
+pub(crate) mod print;
+pub(crate) mod run;
 pub(crate) mod secret_args;
+pub(crate) mod words;

@@ -9,7 +9,7 @@ use clawkeep::config::provider_variables;
 use clawkeep::crypto::PASSPHRASE_MIN;
 use clawkeep::domain::{ProviderId, begins_as_secret, is_random, known_secret_in};
 
-use super::args::command_words;
+use super::words::command_words;
 use crate::failure::Failure;
 use crate::terminal::text::{one_line, shown_id};
 

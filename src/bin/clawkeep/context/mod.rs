@@ -1,6 +1,7 @@
 //! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
 
 mod export_modes;
+pub(crate) mod global;
 pub(crate) mod heads;
 pub(crate) mod load_each;
 mod opening;
@@ -36,10 +37,10 @@ use clawkeep::sync::{
 use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
 
 use self::export_modes::ExportModes;
+use self::global::Global;
 use self::heads::{Heads, heads};
 use self::passphrase::{Named, Passphrases};
 use self::places::Places;
-use crate::cli::args::Global;
 use crate::failure::Failure;
 use crate::terminal::notices;
 use crate::terminal::program_name::is_called_as_gateway;

@@ -5,21 +5,21 @@ pub(crate) mod causes;
 mod keychain;
 pub(crate) mod remedies;
 
-use clawkeep::domain::shell_shown_path;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use self::another::refusal_remedy;
-use self::causes::remedy_of;
-use self::remedies::{backup_remedy, file_remedy, lock_remedy, system_remedy, vault_remedy};
-use crate::terminal::text::one_line;
 use clawkeep::audit::{ChainFault, UnknownKind};
 use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
+use clawkeep::domain::{escaped, shell_shown_path};
 use clawkeep::platform::{Cause, FileError, LockError, Refusal};
 use clawkeep::sync::SyncError;
 use clawkeep::sync::import::ImportFault;
 use clawkeep::vault::{BackupError, KeyProblem, VaultError};
+
+use self::another::refusal_remedy;
+use self::causes::remedy_of;
+use self::remedies::{backup_remedy, file_remedy, lock_remedy, system_remedy, vault_remedy};
 
 /// Exit statuses. Source: `spec/cli.md`.
 const FAILED: u8 = 1;
@@ -238,9 +238,9 @@ impl Failure {
     /// What failed, and why, a line each: at most two.
     pub(crate) fn lines(&self) -> Vec<String> {
         let causes = chain(self.source());
-        let mut lines = vec![one_line(&self.to_string())];
+        let mut lines = vec![in_one_line(&self.to_string())];
         if !causes.is_empty() {
-            lines.push(one_line(&format!("  because: {}", causes.join(": "))));
+            lines.push(in_one_line(&format!("  because: {}", causes.join(": "))));
         }
         lines
     }
@@ -267,8 +267,9 @@ impl Failure {
         )
     }
 
-    /// What a person can do about what a process that goes on by itself met.
-    pub(crate) fn remedy_unattended(&self) -> Option<String> {
+    /// What a person can do about what a process that goes on by itself met. `command` is the
+    /// command that it runs, as a person types it.
+    pub(crate) fn remedy_unattended(&self, command: &str) -> Option<String> {
         match self {
             _ if self.is_busy() => Some("It is tried again.".to_owned()),
             Self::Vault(VaultError::Absent { .. }) => Some(
@@ -280,14 +281,14 @@ impl Failure {
             {
                 Some("Mend the file.".to_owned())
             }
-            _ => self.remedy(),
+            _ => self.remedy(command),
         }
     }
 
-    /// What to do next.
-    pub(crate) fn remedy(&self) -> Option<String> {
+    /// What to do next. `command` is the command that failed, as a person types it.
+    pub(crate) fn remedy(&self, command: &str) -> Option<String> {
         if let Some(refusal) = self.refusal() {
-            return Some(one_line(&format!("  {}", refusal_remedy(refusal))));
+            return Some(in_one_line(&format!("  {}", refusal_remedy(refusal))));
         }
         let advice = match self {
             Self::Vault(error)
@@ -367,11 +368,16 @@ impl Failure {
             }
             Self::Watched { .. } => "One is enough. See what it does with: clawkeep monitor status".to_owned(),
             Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
-            Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", crate::cli::args::command_words()),
+            Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", command),
             _ => return None,
         };
-        Some(one_line(&format!("  {advice}")))
+        Some(in_one_line(&format!("  {advice}")))
     }
+}
+
+/// A text that may quote what others write, with what a terminal would act on written out.
+fn in_one_line(text: &str) -> String {
+    escaped(text).into_owned()
 }
 
 /// Whether another file would fail as well.

@@ -280,7 +280,7 @@ fn conclude(
         };
         if let Some(lesser) = lesser.filter(|_| !is_single) {
             context.ui.error(&lesser.lines().join(" "));
-            if let Some(next) = lesser.remedy() {
+            if let Some(next) = lesser.remedy("clawkeep refresh") {
                 context.ui.warn(&next);
             }
         }

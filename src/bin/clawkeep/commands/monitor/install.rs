@@ -14,9 +14,9 @@ use super::unattended::program::{doubt, this_program};
 use super::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
 use super::unattended::{Job, Pace, cron, launchd, systemd, task};
 use super::{By, Found, scheduler, watcher};
-use crate::cli::args::Global;
 use crate::commands::watch::ahead;
 use crate::context::Context;
+use crate::context::global::Global;
 use crate::failure::Failure;
 
 /// Where a proxy for requests is named. Source: reqwest's documentation, Proxies.

@@ -18,8 +18,8 @@ use self::unattended::own_file::{There, look};
 use self::unattended::task::{self, Scheduler};
 use self::unattended::{Pace, launchd, systemd};
 use self::uninstall::Uninstall;
-use crate::cli::args::Global;
 use crate::context::Context;
+use crate::context::global::Global;
 use crate::failure::Failure;
 
 /// Have `clawkeep watch` run unattended.

@@ -241,7 +241,7 @@ fn write_lines(lines: &Receiver<Line>) {
 /// A failure, and what a person can do about it, in one line.
 pub(crate) fn in_a_line(failure: &Failure) -> String {
     let mut words = failure.lines();
-    words.extend(failure.remedy_unattended());
+    words.extend(failure.remedy_unattended("clawkeep watch"));
     let mut text = String::new();
     for word in &words {
         let word = word.trim();
