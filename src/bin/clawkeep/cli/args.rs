@@ -2,9 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::auth::{
-    add, candidates, keep, list, login, mark, order, paste, remove, restore, setup_token, trust,
-};
+use crate::commands::auth::Auth;
 use crate::commands::hand_out::{exec, refresh, secretref, session, token};
 use crate::commands::key::init;
 use crate::commands::{
@@ -101,43 +99,6 @@ pub(crate) enum Models {
     /// Credentials and their order
     #[command(subcommand)]
     Auth(Auth),
-}
-
-/// `models auth …`
-#[derive(Debug, Subcommand)]
-#[command(
-    after_help = "Examples:\n  clawkeep models auth list\n  clawkeep models auth candidates --provider anthropic"
-)]
-pub(crate) enum Auth {
-    /// Show an agent's credentials, secrets masked
-    List(list::List),
-    /// Add a credential, asked for step by step
-    Add(add::Add),
-    /// Log in at a provider, in a browser
-    Login(login::Login),
-    /// Run `claude setup-token` on this terminal and take over the login
-    SetupToken(setup_token::SetupToken),
-    /// Store a token that is pasted or given on stdin
-    PasteToken(paste::PasteToken),
-    /// Store an API key that is pasted or given on stdin
-    PasteApiKey(paste::PasteApiKey),
-    /// Confirm where a login's tokens are sent, after the settings have changed
-    Trust(trust::Trust),
-    /// Keep a stored login although its program is logged out or has another one
-    Keep(keep::Keep),
-    /// Replace a stored login by the one that its program has now
-    Adopt(keep::Adopt),
-    /// Remove a credential
-    Remove(remove::Remove),
-    /// Put an earlier version of a credential back
-    Restore(restore::Restore),
-    /// Say what came of using a credential
-    Mark(mark::Mark),
-    /// Which credentials would be tried, in order
-    Candidates(candidates::Candidates),
-    /// The order in which an agent tries a provider's credentials
-    #[command(subcommand)]
-    Order(order::Order),
 }
 
 #[cfg(test)]

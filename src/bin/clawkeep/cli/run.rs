@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use super::args::{Auth, Cli, Command, Models};
+use super::args::{Cli, Command, Models};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -15,7 +15,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Init(command) => command.run(&context),
         Command::Sync(command) => command.run(&context),
         Command::Models(Models::Status(command)) => command.run(&context),
-        Command::Models(Models::Auth(command)) => run_auth(command, &context),
+        Command::Models(Models::Auth(command)) => command.run(&context),
         Command::Doctor(command) => command.run(&mut context),
         Command::Backup(command) => command.run(&context),
         Command::Key(command) => command.run(&context),
@@ -35,23 +35,4 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Man(command) => command.run(&context, Cli::command()),
     }?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn run_auth(command: Auth, context: &Context) -> Result<(), Failure> {
-    match command {
-        Auth::List(command) => command.run(context),
-        Auth::Add(command) => command.run(context),
-        Auth::Login(command) => command.run(context),
-        Auth::SetupToken(command) => command.run(context),
-        Auth::PasteToken(command) => command.run(context),
-        Auth::PasteApiKey(command) => command.run(context),
-        Auth::Remove(command) => command.run(context),
-        Auth::Restore(command) => command.run(context),
-        Auth::Trust(command) => command.run(context),
-        Auth::Keep(command) => command.run(context),
-        Auth::Adopt(command) => command.run(context),
-        Auth::Mark(command) => command.run(context),
-        Auth::Candidates(command) => command.run(context),
-        Auth::Order(command) => command.run(context),
-    }
 }

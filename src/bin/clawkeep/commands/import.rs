@@ -21,7 +21,7 @@ use clawkeep::sync::{Edited, SyncError};
 use clawkeep::vault::{GrantState, UnlockedVault};
 use zeroize::Zeroizing;
 
-use super::auth;
+use super::auth::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::prompt;
@@ -75,7 +75,7 @@ impl Import {
             })
             .collect::<Result<_, Failure>>()?;
         let mut vault = context.vault()?;
-        auth::check_known(context, &vault, &agent)?;
+        checks::check_known(context, &vault, &agent)?;
         for (path, file) in &mut files {
             file.leave_out_spent(|credential| vault.is_spent(credential))?;
             let imported = self.import(context, &mut vault, &agent, path, file);
@@ -166,7 +166,7 @@ impl Import {
             true => lent_elsewhere(vault, &said)?,
             false => Vec::new(),
         };
-        let loaded = auth::edit(context, vault, agent, |doc| {
+        let loaded = edit::edit_store(context, vault, agent, |doc| {
             let joined = file.join(doc, now);
             let marks = marks(file, &joined, known, &lent);
             let is_news = joined.doc != *doc || !marks.is_empty();

@@ -4,6 +4,8 @@ use std::io;
 
 use chrono::{DateTime, Local};
 use clawkeep::domain::{escaped, escaped_lines};
+use clawkeep::health::remaining_short;
+use clawkeep::selection::Rest;
 use zeroize::Zeroizing;
 
 /// An instant, in milliseconds since the epoch, in the reader's zone and to the minute.
@@ -75,6 +77,15 @@ pub(crate) fn shown(text: &str, colour: bool) -> String {
         }
     }
     out
+}
+
+/// Why and how long a profile is not to be used: `cooldown 5m`, `disabled:billing 5h`.
+pub(crate) fn shown_rest(rest: &Rest<'_>) -> String {
+    format!(
+        "{} {}",
+        shown_id(&rest.state()),
+        remaining_short(rest.left_ms)
+    )
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use clawkeep::domain::{CredentialType, ProfileId, ProviderId};
 
 use super::paste::{Paste, default_id, profile_id};
 use super::setup_token::SetupToken;
-use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::options::time_arg;
+use crate::options::agent::AgentOption;
+use crate::options::{ids, time_arg};
 use crate::terminal::prompt;
 
 /// Add a credential, asked for step by step.
@@ -34,7 +34,7 @@ impl Add {
                     .to_owned(),
             });
         }
-        let agent = Whose::DEFAULT.agent(context)?;
+        let agent = AgentOption::DEFAULT.resolve(context)?;
         let mut vault = context.vault()?;
         let provider = ask_provider()?;
         let (kind, means) = match ask_method(&provider)? {
@@ -75,7 +75,7 @@ fn ask_provider() -> Result<ProviderId, Failure> {
         return Ok(ProviderId::new(known[0]));
     }
     let typed = prompt::text("Provider id", None, |typed| {
-        auth::provider(typed).map(|_| ())
+        ids::provider(typed).map(|_| ())
     })?;
     Ok(ProviderId::new(&typed))
 }

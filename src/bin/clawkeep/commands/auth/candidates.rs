@@ -8,10 +8,9 @@ use clawkeep::selection::{Preferences, candidates, rest};
 use clawkeep::sync::Rules;
 use serde_json::json;
 
-use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::text::shown_id;
+use crate::terminal::text::{self, shown_id};
 
 /// Which credentials would be tried, in order.
 #[derive(Debug, Args)]
@@ -134,7 +133,7 @@ fn line(
         flags.push("lastGood".to_owned());
     }
     flags.extend(marks.fault.map(|fault| format!("unusable: {fault}")));
-    flags.extend(rest(doc, id.as_str(), now).map(|rest| auth::shown_rest(&rest)));
+    flags.extend(rest(doc, id.as_str(), now).map(|rest| text::shown_rest(&rest)));
     match doc.credential(id.as_str()) {
         None => flags.push("missing".to_owned()),
         Some(credential) => {

@@ -5,9 +5,11 @@ use clap::Args;
 use clawkeep::domain::Owner;
 use clawkeep::sync::{Keeping, LoginReport, LoginState};
 
-use crate::commands::auth::{self, Whose};
+use super::checks;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::terminal::text::{one_line, shown_id};
 
 /// Keep a stored login although its program is logged out or has another one.
@@ -17,10 +19,10 @@ use crate::terminal::text::{one_line, shown_id};
 )]
 pub(crate) struct Keep {
     /// The profile
-    #[arg(value_name = "ID", value_parser = auth::profile)]
+    #[arg(value_name = "ID", value_parser = ids::profile)]
     id: String,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 /// Replace a stored login by the one that its program has now.
@@ -30,20 +32,20 @@ pub(crate) struct Keep {
 )]
 pub(crate) struct Adopt {
     /// The profile
-    #[arg(value_name = "ID", value_parser = auth::profile)]
+    #[arg(value_name = "ID", value_parser = ids::profile)]
     id: String,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 impl Keep {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let id = self.id.trim();
         check_mirrored(id)?;
         let mut vault = context.vault()?;
         let loaded = context.load_silently(&mut vault, &agent)?;
-        auth::existing_of(&loaded, &agent, id)?;
+        checks::existing_of(&loaded, &agent, id)?;
         let kept = context.with_engine(&mut vault, |engine| engine.keep(&agent, &loaded, id))?;
         let text = match kept {
             Keeping::Kept(count) => {
@@ -63,7 +65,7 @@ impl Keep {
 
 impl Adopt {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let id = self.id.trim();
         check_mirrored(id)?;
         let mut vault = context.vault()?;

@@ -11,12 +11,13 @@ use clawkeep::sync::{LoginReport, LoginState};
 use clawkeep::vault::GrantState;
 use serde_json::{Map, Value, json};
 
-use crate::commands::auth::{self, Whose, shown_rest};
 use crate::commands::status::report::mask::masked;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::terminal::table::table;
-use crate::terminal::text::{local_minute, one_line};
+use crate::terminal::text::{local_minute, one_line, shown_rest};
 
 /// Show an agent's credentials, secrets masked.
 #[derive(Debug, Args)]
@@ -25,10 +26,10 @@ use crate::terminal::text::{local_minute, one_line};
 )]
 pub(crate) struct List {
     /// Only this provider's
-    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: Option<ProviderId>,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -43,7 +44,7 @@ struct Row<'d> {
     /// Why it is passed over for now.
     rest: Option<Rest<'d>>,
     grant: Option<GrantState>,
-    /// Whose it is, where it was imported as another program's.
+    /// AgentOption it is, where it was imported as another program's.
     borrowed: Option<&'d Borrowed>,
     /// What is wrong with its expiry.
     fault: Option<ExpiryFault>,
@@ -54,7 +55,7 @@ struct Row<'d> {
 
 impl List {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let mut vault = context.vault_to_read()?;
         let loaded = context.load(&mut vault, &agent)?;
         let now = context.clock.now();

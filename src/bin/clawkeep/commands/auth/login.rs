@@ -22,10 +22,12 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
 use super::paste::profile_id;
-use crate::commands::auth::{self, Whose};
+use super::{checks, edit};
 use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::terminal::prompt;
 use crate::terminal::text::shown_id;
 
@@ -42,7 +44,7 @@ const CODEX_ACCOUNT: &str = "chatgpt_account_id";
 )]
 pub(crate) struct Login {
     /// The provider, for example openai-codex
-    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: ProviderId,
     /// The profile to store it as [default: PROVIDER:EMAIL, or PROVIDER:default]
     #[arg(long, value_name = "ID", value_parser = profile_id)]
@@ -54,7 +56,7 @@ pub(crate) struct Login {
     #[arg(long)]
     device: bool,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 /// What a login brought, and who waits to hear of it.
@@ -74,10 +76,10 @@ struct NewLogin<'a> {
 
 impl Login {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let provider = self.known(context)?;
         let mut vault = context.vault()?; // before anybody logs in: without the vault it would be in vain
-        auth::check_known(context, &vault, &agent)?;
+        checks::check_known(context, &vault, &agent)?;
         let doc = context.load(&mut vault, &agent)?.doc;
         let stored = self
             .profile_id
@@ -85,8 +87,8 @@ impl Login {
             .and_then(|id| doc.credential(id.as_str()));
         if let Some(id) = &self.profile_id {
             check_not_others(&doc, id, &provider.id)?;
-            auth::check_no_reference(&doc, id.as_str())?;
-            auth::check_not_borrowed(&vault.agent(&agent.name)?.borrowed, id)?;
+            checks::check_no_reference(&doc, id.as_str())?;
+            checks::check_not_borrowed(&vault.agent(&agent.name)?.borrowed, id)?;
         }
         let client_id = stored.as_ref().and_then(|stored| stored.client_id());
         let endpoint = provider
@@ -110,7 +112,7 @@ impl Login {
             .map_err(Failure::from)
             .and_then(|state| {
                 let borrowed = state.borrowed;
-                auth::edit(context, &mut vault, &agent, |doc| {
+                edit::edit_store(context, &mut vault, &agent, |doc| {
                     login.edited(doc, &borrowed)
                 })
             });
@@ -123,15 +125,15 @@ impl Login {
         }
         let loaded = stored?;
         login.say(context, loaded.before.as_ref());
-        auth::tell_agent(context, &agent)?;
+        edit::tell_agent(context, &agent)?;
         let edit = ConfigEdit::Put {
             id: login.id.clone(),
             provider: provider.id.clone(),
             mode: CredentialType::OAuth,
         };
-        let recorded = auth::record_in_config(context, &edit, &format!("{} is stored", login.id));
+        let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", login.id));
         let lasts = login.tokens.expires.ms() - context.clock.now().as_f64();
-        auth::conclude(context, loaded, recorded, |updated| {
+        edit::conclude(context, loaded, recorded, |updated| {
             format!(
                 "{updated}Auth profile: {} ({}/oauth), lasts {}\n",
                 login.id,
@@ -373,8 +375,8 @@ impl NewLogin<'_> {
         doc: &StoreDoc,
         borrowed: &BTreeMap<String, Borrowed>,
     ) -> Result<Edited, Failure> {
-        auth::check_not_borrowed(borrowed, &self.id)?; // the id may be made of what the provider says
-        auth::check_no_reference(doc, self.id.as_str())?;
+        checks::check_not_borrowed(borrowed, &self.id)?; // the id may be made of what the provider says
+        checks::check_no_reference(doc, self.id.as_str())?;
         check_not_others(doc, &self.id, &self.provider.id)?;
         let entry = self.entry(doc.get(Section::Profiles, self.id.as_str()));
         let mut after = doc.clone();

@@ -9,10 +9,12 @@ use clawkeep::selection::{FailureReason, after_clearing, after_failure, after_us
 use clawkeep::sync::Edited;
 use serde_json::json;
 
-use crate::commands::auth::{self, Whose};
+use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::text::shown_id;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
+use crate::terminal::text::{self, shown_id};
 
 /// Say what came of using a credential.
 #[derive(Debug, Args)]
@@ -26,7 +28,7 @@ pub(crate) struct Mark {
     #[command(flatten)]
     what: What,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 #[derive(Debug, Args)]
@@ -75,17 +77,17 @@ impl From<Reason> for FailureReason {
 
 impl Mark {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let (now, rules) = (context.clock.now(), &context.settings()?.cooldowns);
         let mut vault = context.vault()?;
-        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
-            let id = auth::id_in(doc, &self.id);
-            auth::existing(doc, &agent, id)?;
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
+            let id = ids::id_in(doc, &self.id);
+            checks::existing(doc, &agent, id)?;
             Ok(self.what.marked(doc, id, rules, now))
         })?;
-        let id = auth::id_in(&loaded.doc, &self.id);
+        let id = ids::id_in(&loaded.doc, &self.id);
         let state = rest(&loaded.doc, id, now)
-            .map_or_else(|| "ready".to_owned(), |rest| auth::shown_rest(&rest));
+            .map_or_else(|| "ready".to_owned(), |rest| text::shown_rest(&rest));
         context.ui.answer(&format!("{}: {state}\n", shown_id(id)))?;
         context.verdict(loaded)
     }

@@ -9,9 +9,10 @@ use clawkeep::domain::{
 use clawkeep::sync::Edited;
 use serde_json::{Value, json};
 
-use crate::commands::auth;
+use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::ids;
 use crate::terminal::text::{shown_id, shown_ids};
 
 /// Ids of an order that are recorded.
@@ -36,11 +37,11 @@ pub(crate) enum Order {
     Clear(Clear),
 }
 
-/// Whose order.
+/// OrderTarget order.
 #[derive(Debug, Args)]
-pub(crate) struct Whose {
+pub(crate) struct OrderTarget {
     /// The provider, for example anthropic
-    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: ProviderId,
     /// The agent [default: the configured default agent]
     #[arg(long, value_name = "ID")]
@@ -51,7 +52,7 @@ pub(crate) struct Whose {
 #[derive(Debug, Args)]
 pub(crate) struct Get {
     #[command(flatten)]
-    whose: Whose,
+    target: OrderTarget,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -61,7 +62,7 @@ pub(crate) struct Get {
 #[derive(Debug, Args)]
 pub(crate) struct Set {
     #[command(flatten)]
-    whose: Whose,
+    target: OrderTarget,
     /// Profile ids, the first to be tried first
     #[arg(required = true, value_name = "IDS")]
     ids: Vec<String>,
@@ -71,10 +72,10 @@ pub(crate) struct Set {
 #[derive(Debug, Args)]
 pub(crate) struct Clear {
     #[command(flatten)]
-    whose: Whose,
+    target: OrderTarget,
 }
 
-impl Whose {
+impl OrderTarget {
     fn agent(&self, context: &Context) -> Result<AgentRef, Failure> {
         let settings = context.settings()?;
         Ok(order_agent(
@@ -103,16 +104,16 @@ fn override_of(doc: &StoreDoc, provider: &ProviderId) -> Option<Vec<String>> {
 
 impl Get {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.target.agent(context)?;
         let mut vault = context.vault_to_read()?;
         let loaded = context.load(&mut vault, &agent)?;
-        let order = override_of(&loaded.doc, &self.whose.provider);
+        let order = override_of(&loaded.doc, &self.target.provider);
         let store = context.layout.shorten_home(&agent.store_file());
         if self.json {
             context.ui.json(&json!({
                 "agentId": agent.name.as_str(),
                 "agentDir": path_text(&agent.dir).into_owned(),
-                "provider": self.whose.provider.as_str(),
+                "provider": self.target.provider.as_str(),
                 "authStorePath": store,
                 "order": order,
             }))?;
@@ -124,7 +125,7 @@ impl Get {
             context.ui.answer(&format!(
                 "Agent: {}\nProvider: {}\nAuth file: {store}\nOrder override: {order}\n",
                 shown_id(agent.name.as_str()),
-                self.whose.provider
+                self.target.provider
             ))?;
         }
         context.verdict(loaded)
@@ -133,8 +134,8 @@ impl Get {
 
 impl Set {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
-        let provider = &self.whose.provider;
+        let agent = self.target.agent(context)?;
+        let provider = &self.target.provider;
         let mut ids: Vec<&str> = Vec::new();
         for id in self
             .ids
@@ -152,7 +153,7 @@ impl Set {
             ));
         }
         let mut vault = context.vault()?;
-        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             set_order(doc, &agent, provider, &ids)
         })?;
         context.ui.answer(&format!(
@@ -166,10 +167,10 @@ impl Set {
 
 impl Clear {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
-        let provider = &self.whose.provider;
+        let agent = self.target.agent(context)?;
+        let provider = &self.target.provider;
         let mut vault = context.vault()?;
-        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             Ok(clear_order(doc, provider))
         })?;
         context.ui.answer(&format!(
@@ -194,7 +195,7 @@ fn set_order(
     provider: &ProviderId,
     ids: &[&str],
 ) -> Result<Edited, Failure> {
-    let next = auth::list_hint(agent);
+    let next = checks::list_hint(agent);
     let refused = |what: String| Failure::Refused {
         what,
         next: next.clone(),

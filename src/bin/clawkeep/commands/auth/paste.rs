@@ -9,9 +9,11 @@ use clawkeep::vault::UnlockedVault;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
-use crate::commands::auth::{self, Whose};
+use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::options::time_arg::{self, Lifetime};
 use crate::terminal::prompt;
 
@@ -42,13 +44,13 @@ pub(crate) struct PasteApiKey {
 #[derive(Debug, Args)]
 struct Target {
     /// The provider, for example anthropic
-    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: ProviderId,
     /// The profile to store it as [default: PROVIDER:manual]
     #[arg(long, value_name = "ID", value_parser = profile_id)]
     profile_id: Option<ProfileId>,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 /// What is to be stored, but for the secret.
@@ -90,7 +92,7 @@ impl Target {
             .profile_id
             .unwrap_or_else(|| default_id(&self.provider));
         let paste = Paste {
-            agent: &self.whose.agent(context)?,
+            agent: &self.agent.resolve(context)?,
             provider: &self.provider,
             id: &id,
             kind,
@@ -133,10 +135,10 @@ impl Paste<'_> {
     /// A profile that mirrors another program's login would be overwritten with the next sync, and an agent that is nowhere is
     /// mistyped.
     pub(super) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
-        auth::check_known(context, vault, self.agent)?;
+        checks::check_known(context, vault, self.agent)?;
         let state = vault.agent(&self.agent.name)?;
-        auth::check_no_reference(&state.doc, self.id.as_str())?;
-        auth::check_not_borrowed(&state.borrowed, self.id)?;
+        checks::check_no_reference(&state.doc, self.id.as_str())?;
+        checks::check_not_borrowed(&state.borrowed, self.id)?;
         Ok(())
     }
 
@@ -156,8 +158,8 @@ impl Paste<'_> {
         secret: &SecretString,
     ) -> Result<(), Failure> {
         let entry = self.entry(secret);
-        let loaded = auth::edit(context, vault, self.agent, |doc| {
-            auth::check_no_reference(doc, self.id.as_str())?;
+        let loaded = edit::edit_store(context, vault, self.agent, |doc| {
+            checks::check_no_reference(doc, self.id.as_str())?;
             let mut after = doc.clone();
             after.set(
                 Section::Profiles,
@@ -178,14 +180,14 @@ impl Paste<'_> {
                 self.id
             ));
         }
-        auth::tell_agent(context, self.agent)?;
+        edit::tell_agent(context, self.agent)?;
         let edit = ConfigEdit::Put {
             id: self.id.clone(),
             provider: self.provider.clone(),
             mode: self.kind,
         };
-        let recorded = auth::record_in_config(context, &edit, &format!("{} is stored", self.id));
-        auth::conclude(context, loaded, recorded, |updated| {
+        let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", self.id));
+        edit::conclude(context, loaded, recorded, |updated| {
             format!(
                 "{updated}Auth profile: {} ({}/{kind})\n",
                 self.id, self.provider

@@ -12,9 +12,11 @@ use clawkeep::sync::{Edited, Loaded};
 use clawkeep::vault::UnlockedVault;
 use serde_json::json;
 
-use crate::commands::auth::{self, Whose, order};
+use super::{checks, edit, order};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::terminal::prompt;
 use crate::terminal::text::shown_id;
 
@@ -31,17 +33,17 @@ pub(crate) struct Remove {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
         let loaded = context.load_silently(&mut vault, &agent)?; // the change itself loads once more, and tells
-        let id = auth::id_in(&loaded.doc, &self.id);
+        let id = ids::id_in(&loaded.doc, &self.id);
         let credential = loaded.doc.credential(id);
-        let credential = credential.ok_or_else(|| auth::missing(&agent, id))?;
+        let credential = credential.ok_or_else(|| checks::missing(&agent, id))?;
         check_owner(&loaded, id)?;
         let what = format!("{} ({})", shown_id(id), described(&credential));
         if !self.yes {
@@ -56,7 +58,7 @@ impl Remove {
                 return Ok(());
             }
         }
-        let loaded = auth::edit(context, &mut vault, &agent, |doc| Ok(without(doc, id)))?;
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| Ok(without(doc, id)))?;
         let done = format!("{what} is removed from agent {}", agent.name);
         let recorded = if is_elsewhere(context, &vault, &agent, id)? {
             Ok(String::new())
@@ -64,9 +66,9 @@ impl Remove {
             let edit = ConfigEdit::Remove {
                 id: ProfileId::new(id),
             };
-            auth::record_in_config(context, &edit, &done)
+            edit::record_in_config(context, &edit, &done)
         };
-        auth::conclude(context, loaded, recorded, |updated| {
+        edit::conclude(context, loaded, recorded, |updated| {
             format!("Removed {what} from agent {}.\n{updated}", agent.name)
         })
     }

@@ -6,9 +6,11 @@ use clawkeep::domain::{Credential, Owner, Section};
 use clawkeep::sync::{Edited, RESTORE};
 use clawkeep::vault::{KeptVersion, UnlockedVault};
 
-use crate::commands::auth::{self, Whose};
+use super::edit;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line, shown_id};
 
@@ -29,18 +31,18 @@ pub(crate) struct Restore {
     #[arg(long)]
     list: bool,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 impl Restore {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let mut vault = match self.list {
             true => context.vault_to_read()?,
             false => context.vault()?,
         };
         let loaded = context.load(&mut vault, &agent)?;
-        let id = auth::id_in(&loaded.doc, &self.id).to_owned();
+        let id = ids::id_in(&loaded.doc, &self.id).to_owned();
         let kept = vault.versions(&agent.name, &id, context.clock.now())?;
         if self.list {
             return list(context, &vault, &kept, &id);
@@ -68,7 +70,7 @@ impl Restore {
                 next: "Nothing was changed. Log in again instead.".to_owned(),
             });
         }
-        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             let mut after = doc.clone();
             after.set(Section::Profiles, &id, entry.expose_secret().clone());
             Ok(Edited::to(after, Vec::new()).by(RESTORE, Origin::Clawkeep))
@@ -79,7 +81,7 @@ impl Restore {
                 shown_id(&id)
             ));
         }
-        auth::conclude(context, loaded, Ok(String::new()), |updated| {
+        edit::conclude(context, loaded, Ok(String::new()), |updated| {
             format!(
                 "Restored version {number} of {} in agent {}.\n{updated}",
                 shown_id(&id),

@@ -10,9 +10,10 @@ use clawkeep::vault::UnlockedVault;
 use serde_json::Value;
 
 use super::paste::{Paste, default_id};
-use crate::commands::auth::{self, Whose};
+use super::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
 use crate::terminal::{prompt, signals};
 
 /// The program that makes the token.
@@ -58,9 +59,9 @@ impl SetupToken {
         if !prompt::is_possible() {
             return Err(refused("setup-token requires an interactive TTY."));
         }
-        let agent = Whose::DEFAULT.agent(context)?;
+        let agent = AgentOption::DEFAULT.resolve(context)?;
         let mut vault = context.vault()?;
-        auth::check_known(context, &vault, &agent)?;
+        checks::check_known(context, &vault, &agent)?;
         let before = login(&context.load(&mut vault, &agent)?.doc);
         if !self.yes && !prompt::confirm("Run `claude setup-token` now?", true)? {
             return Ok(());
@@ -76,9 +77,9 @@ impl SetupToken {
             provider,
             mode: CredentialType::OAuth, // as the reference records it; `oauth` accepts a token
         };
-        let recorded = auth::record_in_config(context, &edit, &format!("{CLAUDE_CLI} is stored"));
-        auth::tell_agent(context, &agent)?;
-        auth::conclude(context, loaded, recorded, |updated| {
+        let recorded = edit::record_in_config(context, &edit, &format!("{CLAUDE_CLI} is stored"));
+        edit::tell_agent(context, &agent)?;
+        edit::conclude(context, loaded, recorded, |updated| {
             format!("{updated}Auth profile: {CLAUDE_CLI} (anthropic/oauth)\n")
         })
     }

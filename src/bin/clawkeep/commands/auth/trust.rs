@@ -5,10 +5,12 @@ use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::domain::{ProfileId, ProviderId, from_outside};
 use clawkeep::sync::{Edited, NotRenewed};
 
-use crate::commands::auth::{self, Whose};
+use super::{checks, edit};
 use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::terminal::prompt;
 use crate::terminal::text::shown_id;
 
@@ -22,16 +24,16 @@ pub(crate) struct Trust {
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 impl Trust {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
-        let id = auth::id_in(&loaded.doc, &self.id);
-        let credential = auth::existing_of(&loaded, &agent, id)?;
+        let id = ids::id_in(&loaded.doc, &self.id);
+        let credential = checks::existing_of(&loaded, &agent, id)?;
         let refused = |why: &NotRenewed| Failure::Refused {
             what: renewal::why_not(id, why),
             next: renewal::what_next(context, (&agent.name, &loaded.doc), id, why),
@@ -79,7 +81,7 @@ impl Trust {
         }
         let id = ProfileId::new(id);
         let provider = ProviderId::new(credential.provider);
-        let loaded = auth::edit(context, &mut vault, &agent, |_| {
+        let loaded = edit::edit_store(context, &mut vault, &agent, |_| {
             let mut event = EventDraft::new(EventKind::EndpointTrusted, Origin::Clawkeep)
                 .profile(&id, provider.as_str())
                 .detail("to", from_outside(&now.origin))

@@ -22,7 +22,7 @@ use clawkeep::vault::{
     remove_what_lay_beside,
 };
 
-use crate::commands::auth;
+use crate::commands::auth::edit;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::shown_ids;
@@ -487,7 +487,7 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
             Ok::<_, VaultError>(other.is_spent(credential)? || vault.is_spent(credential)?)
         })?;
         let now = context.clock.now();
-        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             let joined = file.join(doc, now);
             let taken = |id: &String| joined.taken().any(|taken| taken == id);
             let pins = state.pins.iter().filter(|(id, _)| taken(id));

@@ -10,10 +10,10 @@ use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
 use super::pick::{How, Picked, Wanted};
-use crate::commands::auth;
 use crate::context::Context;
 use crate::context::passphrase::Named;
 use crate::failure::Failure;
+use crate::options::ids;
 use crate::terminal::signals;
 
 /// A program that is not there. Source: POSIX, env(1).
@@ -28,10 +28,10 @@ const NOT_RUN: u8 = 126;
 )]
 pub(crate) struct Exec {
     /// A provider; may be given more than once [default: that of the configured default model]
-    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: Vec<ProviderId>,
     /// This profile and no other of its provider
-    #[arg(long, value_name = "ID", value_parser = auth::profile)]
+    #[arg(long, value_name = "ID", value_parser = ids::profile)]
     profile: Option<String>,
     /// Leave CLAWKEEP_KEY_FILE, CLAWKEEP_PASSPHRASE_FILE and CREDENTIALS_DIRECTORY in the program's environment, for a gateway that calls clawkeep itself
     #[arg(long)]

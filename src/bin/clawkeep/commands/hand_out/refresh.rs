@@ -9,9 +9,11 @@ use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
 use super::renewal;
-use crate::commands::auth::{self, Whose};
+use crate::commands::auth::checks;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::options::time_arg::span;
 use crate::terminal::signals;
 use crate::terminal::text::shown_id;
@@ -36,7 +38,7 @@ pub(crate) struct Refresh {
     #[arg(long, value_name = "SPAN", value_parser = span, requires = "due", conflicts_with = "ids")]
     within: Option<i64>,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -118,16 +120,16 @@ impl Refresh {
     ) -> Result<Vec<(AgentRef, ProfileId)>, Failure> {
         let mut wanted = Vec::new();
         if !self.due {
-            let agent = self.whose.agent(context)?;
+            let agent = self.agent.resolve(context)?;
             let loaded = context.load(vault, &agent)?;
             for id in &self.ids {
-                let id = auth::id_in(&loaded.doc, id);
-                auth::existing_of(&loaded, &agent, id)?;
+                let id = ids::id_in(&loaded.doc, id);
+                checks::existing_of(&loaded, &agent, id)?;
                 wanted.push((agent.clone(), ProfileId::new(id)));
             }
             return Ok(wanted);
         }
-        let one = self.whose.is_named().then(|| self.whose.agent(context));
+        let one = self.agent.is_named().then(|| self.agent.resolve(context));
         let one = one.transpose()?;
         let now = context.clock.now();
         for agent in one.as_ref().map_or(agents, std::slice::from_ref) {

@@ -19,9 +19,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use crate::commands::auth::Whose;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
 use crate::options::time_arg::span;
 use crate::terminal::text::{json_shown, shown_id};
 
@@ -53,7 +53,7 @@ macro_rules! pass_env {
 )]
 pub(crate) struct SecretRef {
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
     /// Only tokens that do not end before so long from now: 1d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     min_valid: Option<i64>,
@@ -104,7 +104,7 @@ impl SecretRef {
     fn hand_out(&self, context: &Context, ids: &[String]) -> Result<Answer, Failure> {
         let settings = context.settings()?;
         let is_strict = context.own()?.fallback == Fallback::None;
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let mut vault = context.unlocked().map_err(Failure::of_use)?; // one that is made here would be the wrong one: the environment is a few variables
         let mode = context.mode_for(&vault, &agent)?;
         let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {

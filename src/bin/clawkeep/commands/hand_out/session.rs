@@ -5,9 +5,11 @@ use clawkeep::domain::{ProfileId, ProviderId};
 use clawkeep::vault::Pin;
 use serde_json::{Value, json};
 
-use crate::commands::auth::{self, Whose};
+use crate::commands::auth::checks;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::record::json::rfc3339;
 use crate::terminal::table::table;
 use crate::terminal::text::{local_minute, one_line, shown_id};
@@ -37,33 +39,33 @@ pub(crate) enum Session {
 #[derive(Debug, Args)]
 pub(crate) struct PinSession {
     /// The session, as the program that has it calls it
-    #[arg(value_name = "SESSION", value_parser = auth::session)]
+    #[arg(value_name = "SESSION", value_parser = ids::session)]
     session: String,
     /// The profile
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 /// `unpin`
 #[derive(Debug, Args)]
 pub(crate) struct UnpinSession {
     /// The session
-    #[arg(value_name = "SESSION", value_parser = auth::session)]
+    #[arg(value_name = "SESSION", value_parser = ids::session)]
     session: String,
     /// Only for this provider
-    #[arg(long, value_name = "NAME", value_parser = auth::provider)]
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
     provider: Option<ProviderId>,
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
 }
 
 /// `list`
 #[derive(Debug, Args)]
 pub(crate) struct ListSessions {
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -81,11 +83,11 @@ impl Session {
 
 impl PinSession {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
         let loaded = context.load(&mut vault, &agent)?;
-        let id = ProfileId::new(auth::id_in(&loaded.doc, &self.id));
-        let credential = auth::existing_of(&loaded, &agent, id.as_str())?;
+        let id = ProfileId::new(ids::id_in(&loaded.doc, &self.id));
+        let credential = checks::existing_of(&loaded, &agent, id.as_str())?;
         let provider = ProviderId::new(credential.provider);
         let pins = vault.pins(&agent.name)?;
         let is_known = pins.iter().any(|pin| {
@@ -109,7 +111,7 @@ impl PinSession {
 
 impl UnpinSession {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let mut vault = context.vault()?;
         let is_wanted = |pin: &Pin| {
             pin.session == self.session
@@ -146,7 +148,7 @@ impl UnpinSession {
 
 impl ListSessions {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         let vault = match self.json {
             true => context.locked()?,
             false => context.unverified()?,

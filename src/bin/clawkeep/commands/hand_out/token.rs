@@ -7,9 +7,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::pick::{How, Picked, Wanted};
-use crate::commands::auth;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::ids;
 use crate::terminal::text::json_shown;
 
 /// Print the secret of the credential that is next for a provider.
@@ -19,10 +19,10 @@ use crate::terminal::text::json_shown;
 )]
 pub(crate) struct Token {
     /// The provider [default: that of the configured default model]
-    #[arg(long, value_name = "NAME", value_parser = auth::provider, conflicts_with = "profile")]
+    #[arg(long, value_name = "NAME", value_parser = ids::provider, conflicts_with = "profile")]
     provider: Option<ProviderId>,
     /// This profile and no other
-    #[arg(long, value_name = "ID", value_parser = auth::profile)]
+    #[arg(long, value_name = "ID", value_parser = ids::profile)]
     profile: Option<String>,
     #[command(flatten)]
     how: How,

@@ -9,11 +9,11 @@ use clawkeep::selection::{PassedOver, rest};
 use clawkeep::sync::{Loaded, LoginReport, Renewals, START_CLAUDE};
 
 use super::{Found, Pick, Wanted};
-use crate::commands::auth;
+use crate::commands::auth::checks;
 use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::text::{one_line, shown_id};
+use crate::terminal::text::{self, one_line, shown_id};
 
 /// What an explanation for a person is about.
 type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);
@@ -203,7 +203,7 @@ pub(super) fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: 
         is_strict.then(|| {
             format!(
                 "Wait until it is ready ({}), or leave out --strict.",
-                auth::shown_rest(&rest)
+                text::shown_rest(&rest)
             )
         })
     });
@@ -239,6 +239,6 @@ pub(super) fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: 
         .or(add);
     Failure::Refused {
         what,
-        next: next.unwrap_or_else(|| auth::list_hint(agent)),
+        next: next.unwrap_or_else(|| checks::list_hint(agent)),
     }
 }

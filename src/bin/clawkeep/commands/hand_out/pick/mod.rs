@@ -22,9 +22,10 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use self::explain::{none, tell_of_not_renewed, tell_of_passed_over};
-use crate::commands::auth::{self, Whose};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
 use crate::options::time_arg::span;
 use crate::terminal::signals;
 use crate::terminal::text::shown_id;
@@ -33,9 +34,9 @@ use crate::terminal::text::shown_id;
 #[derive(Debug, Args)]
 pub(crate) struct How {
     #[command(flatten)]
-    whose: Whose,
+    agent: AgentOption,
     /// In this session: its pinned profile goes first, and the record names it
-    #[arg(long, value_name = "SESSION", value_parser = auth::session)]
+    #[arg(long, value_name = "SESSION", value_parser = ids::session)]
     session: Option<String>,
     /// Only one that does not end before so long from now, refreshed if need be: 5m, 1h
     #[arg(long, value_name = "SPAN", value_parser = span)]
@@ -82,7 +83,7 @@ impl How {
     ) -> Result<Vec<Picked>, Failure> {
         let settings = context.settings()?;
         let is_strict = self.strict || context.own()?.fallback == Fallback::None;
-        let agent = self.whose.agent(context)?;
+        let agent = self.agent.resolve(context)?;
         context.places.check_single()?;
         let mut vault = context.vault_to_record_in()?;
         let (loaded, picks, renewals) =
@@ -237,7 +238,7 @@ impl How {
         let Loaded { doc, damage, .. } = loaded;
         let is_affected = |wanted: &Wanted| match wanted {
             Wanted::Of(provider) => damage.affects(provider.as_str(), doc),
-            Wanted::Profile(id) => damage.hides(auth::id_in(doc, id), doc),
+            Wanted::Profile(id) => damage.hides(ids::id_in(doc, id), doc),
         };
         let is_pin_lost = self.session.is_some() && damage.pins;
         if is_pin_lost || wanted.iter().any(is_affected) {
@@ -308,7 +309,7 @@ impl How {
         };
         let (tried, natural) = match wanted {
             Wanted::Profile(id) => {
-                let id = ProfileId::new(auth::id_in(doc, id));
+                let id = ProfileId::new(ids::id_in(doc, id));
                 (vec![id.clone()], vec![id])
             }
             Wanted::Of(provider) => {
@@ -370,7 +371,7 @@ fn is_named_already(doc: &StoreDoc, all: &[Wanted], one: &Wanted) -> bool {
     };
     all.iter().any(|other| match other {
         Wanted::Profile(id) => doc
-            .credential(auth::id_in(doc, id))
+            .credential(ids::id_in(doc, id))
             .is_some_and(|credential| credential.is_for(provider.as_str())),
         Wanted::Of(_) => false,
     })
