@@ -172,3 +172,8 @@ pub(crate) fn check_not_openclaws(context: &Context, to: &Path) -> Result<(), Fa
                 .to_owned(),
     })
 }
+
+/// The path as the record has it: not relative to where nobody knows.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -13,6 +13,7 @@ use serde_json::json;
 use self::restore::Restore;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::target::absolute;
 use crate::record::json::{fields, rfc3339};
 use crate::terminal::text::{local_minute, one_line};
 
@@ -177,11 +178,6 @@ impl Verify {
             ),
         })
     }
-}
-
-/// The path as the record has it: not relative to where nobody knows.
-pub(super) fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 pub(super) fn shown(path: &Path) -> String {

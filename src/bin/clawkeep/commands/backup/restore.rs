@@ -8,10 +8,10 @@ use clawkeep::vault::{
     BackupError, Insistence, Renewal, Restored, UnlockedVault, Vault, VaultError, restore,
 };
 
-use super::absolute;
-use crate::commands::key::tell_of_log;
+use crate::commands::key::log_warning::tell_of_log;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::options::target::absolute;
 use crate::terminal::text::{local_minute, shown_ids};
 
 /// Put a copy back in the vault's place.

@@ -2,6 +2,7 @@
 
 mod look;
 mod places;
+pub(crate) mod reported;
 mod text;
 
 use std::collections::HashSet;
@@ -10,13 +11,12 @@ use std::path::Path;
 
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};
-use clawkeep::doctor::{
-    Finding, FindingId, Fix, Level, Premises, Repair, Repaired, in_order, shell_path,
-};
-use clawkeep::domain::{REMOVE_COMMAND, StoreDoc, from_outside, path_text};
-use serde_json::{Map, Value, json};
+use clawkeep::doctor::{Finding, FindingId, Level, Premises, Repair, Repaired, in_order};
+use clawkeep::domain::{StoreDoc, from_outside, path_text};
+use serde_json::{Value, json};
 
 use self::look::{Diagnosis, look};
+use self::reported::{ReportedFinding, fix_text};
 use super::stand_in;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
@@ -55,15 +55,6 @@ enum Consent {
     Always,
     Ask,
     Never,
-}
-
-/// A finding, and whether it was mended.
-#[derive(Debug)]
-struct Told {
-    finding: Finding,
-    repaired: bool,
-    /// What the repair made different, a line each.
-    difference: Vec<String>,
 }
 
 impl Doctor {
@@ -128,76 +119,8 @@ impl Doctor {
     }
 }
 
-impl Told {
-    fn to_json(&self, context: &Context) -> Value {
-        let finding = &self.finding;
-        let mut fields = Map::new();
-        let mut put = |key: &str, value: Value| drop(fields.insert(key.to_owned(), value));
-        put("id", json!(finding.id.as_str()));
-        put("level", json!(finding.id.level().as_str()));
-        if let Some(agent) = &finding.agent {
-            put("agent", json!(agent.as_str()));
-        }
-        if let Some(profile) = &finding.profile {
-            put("profile", json!(profile.as_str()));
-        }
-        if let Some(path) = &finding.path {
-            put("path", json!(path_text(path)));
-        }
-        put("message", json!(finding.message));
-        if let Some(fix) = &finding.fix {
-            put("fix", json!(fix_text(context, fix)));
-        }
-        put("repairable", json!(finding.offered().is_some()));
-        put("repaired", json!(self.repaired));
-        if !self.difference.is_empty() {
-            put("difference", json!(self.difference));
-        }
-        Value::Object(fields)
-    }
-}
-
-/// What mends a finding, in words.
-fn fix_text(context: &Context, fix: &Fix) -> String {
-    let shown = |path| shell_path(&context.layout, path);
-    match fix {
-        Fix::Advice(advice) => advice.clone(),
-        Fix::Repair(Repair::Chmod { path, mode }) => format!("chmod {mode:o} {}", shown(path)),
-        Fix::Repair(Repair::RemoveStaleLock { store, .. }) => {
-            let lock = clawkeep::platform::LockDir::path_for(store);
-            let command = if lock.is_dir() {
-                "rmdir"
-            } else {
-                REMOVE_COMMAND
-            };
-            format!("{command} {}", shown(&lock))
-        }
-        Fix::Repair(Repair::MoveVault { to, .. }) => {
-            format!("move the vault and its settings to {}", shown(to))
-        }
-        Fix::Repair(Repair::MergeVault { from, into }) => format!(
-            "import what {} has into {}, and set the former aside",
-            shown(from),
-            shown(into)
-        ),
-        Fix::Repair(
-            Repair::RemoveLeftover { path, .. }
-            | Repair::RemoveLeftVault { path, .. }
-            | Repair::RemoveOpenClawCopy { site: path },
-        ) => format!("{REMOVE_COMMAND} {}", shown(path)),
-        Fix::Repair(Repair::RenameConfigProfile { path, from, to, .. }) => format!(
-            "in auth.profiles and auth.order of {}: {to} instead of {from}",
-            shown(path)
-        ),
-        Fix::Repair(Repair::MoveAgentDir { from, to }) => {
-            format!("move what is in {} to {}", shown(from), shown(to))
-        }
-        Fix::Repair(_) => "clawkeep doctor --repair".to_owned(),
-    }
-}
-
 /// Looks, mends, and looks again until nothing is left to mend: what is told is what is so in the end, and what was mended.
-fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<Told>, Failure> {
+fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<ReportedFinding>, Failure> {
     let mut mended: Vec<(Finding, Vec<String>)> = Vec::new();
     let mut passing: Vec<Finding> = Vec::new();
     let mut tried: HashSet<Repair> = HashSet::new();
@@ -251,17 +174,17 @@ fn is_passing(id: FindingId) -> bool {
     )
 }
 
-fn in_told_order(left: Vec<Finding>, mended: &[(Finding, Vec<String>)]) -> Vec<Told> {
-    let left = in_order(left).into_iter().map(|finding| Told {
+fn in_told_order(left: Vec<Finding>, mended: &[(Finding, Vec<String>)]) -> Vec<ReportedFinding> {
+    let left = in_order(left).into_iter().map(|finding| ReportedFinding {
         finding,
         repaired: false,
         difference: Vec::new(),
     });
-    let mut all: Vec<Told> = left.collect();
+    let mut all: Vec<ReportedFinding> = left.collect();
     let findings = mended.iter().map(|(finding, _)| finding.clone()).collect();
     for finding in in_order(findings) {
         let known = mended.iter().find(|(known, _)| *known == finding);
-        all.push(Told {
+        all.push(ReportedFinding {
             difference: known.map_or_else(Vec::new, |(_, difference)| difference.clone()),
             finding,
             repaired: true,

@@ -9,7 +9,8 @@ use clawkeep::domain::{CredentialType, ProviderId, shell_quoted};
 use clawkeep::platform::{program_command, withhold_key_variables};
 use secrecy::ExposeSecret as _;
 
-use super::pick::{How, Picked, Wanted};
+use super::pick::request::Wanted;
+use super::pick::{How, Picked};
 use crate::context::Context;
 use crate::context::passphrase::Named;
 use crate::failure::Failure;

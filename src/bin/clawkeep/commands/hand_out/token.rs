@@ -6,7 +6,8 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::pick::{How, Picked, Wanted};
+use super::pick::request::Wanted;
+use super::pick::{How, Picked};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::ids;

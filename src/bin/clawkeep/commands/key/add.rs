@@ -95,7 +95,7 @@ fn add(context: &Context, vault: &mut UnlockedVault, new: &NewKey) -> Result<(),
         vault.add_key(new, &context.key_sources(), &context.actor, context.clock)
     })?;
     drop(progress);
-    super::tell_of_log(context, added.log);
+    super::log_warning::tell_of_log(context, added.log);
     let said = said(context, &added);
     if added.code.is_none() {
         return context.ui.answer(&said);

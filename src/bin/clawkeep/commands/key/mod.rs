@@ -2,24 +2,19 @@
 
 pub(crate) mod add;
 pub(crate) mod init;
+pub(crate) mod log_warning;
 pub(crate) mod remove;
 pub(crate) mod rotate;
+pub(crate) mod status;
 
-use clap::{Args, Subcommand};
-use clawkeep::audit::EventKind;
-use clawkeep::crypto::{Argon2id, SlotKind};
-use clawkeep::platform::harden;
-use clawkeep::vault::{LogState, SlotInfo, Vault};
-use serde_json::{Value, json};
+use clap::Subcommand;
 
 use self::add::{Add, Recovery};
 use self::remove::Remove;
 use self::rotate::Rotate;
+use self::status::Status;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::json::{fields, rfc3339};
-use crate::terminal::table::table;
-use crate::terminal::text::{local_minute, one_line};
 
 /// What opens the vault.
 #[derive(Debug, Subcommand)]
@@ -39,15 +34,6 @@ pub(crate) enum Key {
     Recovery(Recovery),
 }
 
-/// Show the vault's key slots.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  clawkeep key status")]
-pub(crate) struct Status {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 impl Key {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
@@ -57,99 +43,5 @@ impl Key {
             Self::Rotate(command) => command.run(context),
             Self::Recovery(command) => command.run(context),
         }
-    }
-}
-
-/// Says what remains where the log could not be emptied after a change of keys.
-pub(super) fn tell_of_log(context: &Context, log: LogState) {
-    if log == LogState::Emptied {
-        return;
-    }
-    let vault = context.layout.shorten_home(&context.layout.vault_file);
-    context.ui.warn(&format!(
-        "Warning: other programs read the vault for so long that its log, {vault}-wal, could not be written back: a copy of {vault} alone still opens with the keys that it had before. End those programs (clawkeep watch is one), then run: clawkeep key status"
-    ));
-}
-
-impl Status {
-    fn run(self, context: &Context) -> Result<(), Failure> {
-        harden(); // key files are looked at to tell where they are
-        let vault = match self.json {
-            true => context.locked()?,
-            false => context.unverified()?,
-        };
-        let slots = vault.slots()?;
-        let rotated = vault.newest_of_kind(EventKind::KeyRotated)?;
-        if self.json {
-            let slots: Vec<Value> = slots
-                .iter()
-                .map(|slot| as_json(context, &vault, slot))
-                .collect();
-            return context.ui.json(&fields([
-                ("verified", Some(json!(false))),
-                ("vault", Some(json!(vault.id().to_string()))),
-                ("epoch", Some(json!(vault.epoch()))),
-                ("rotatedAt", rotated.map(|at| json!(rfc3339(at)))),
-                ("slots", Some(json!(slots))),
-            ]));
-        }
-        let rows: Vec<[String; 5]> = slots
-            .iter()
-            .map(|slot| {
-                [
-                    slot.slot.to_string(),
-                    one_line(&slot.kind),
-                    slot.key_id.to_string(),
-                    local_minute(slot.created_at.0),
-                    place(context, &vault, slot),
-                ]
-            })
-            .collect();
-        let header = ["Slot", "Kind", "Key id", "Added", "Where"];
-        let rotated = match rotated {
-            Some(at) => format!("rotated {}", local_minute(at.0)),
-            None if vault.epoch() > 1 => "rotated before the record begins".to_owned(),
-            None => "never rotated".to_owned(),
-        };
-        context.ui.answer(&format!(
-            "Vault {} of {}\nData key {}, {rotated}\n\n{}",
-            context.layout.shorten_home(vault.path()),
-            vault.id(),
-            vault.epoch(),
-            table(header, &rows, context.ui.width())
-        ))?;
-        if slots.len() == 1 {
-            context.ui.note(
-                "Note: with this one key lost, the vault is lost. Add one to keep on paper: clawkeep key recovery",
-            );
-        }
-        Ok(())
-    }
-}
-
-fn as_json(context: &Context, vault: &Vault, slot: &SlotInfo) -> Value {
-    fields([
-        ("slot", Some(json!(slot.slot))),
-        ("kind", Some(json!(slot.kind))),
-        ("keyId", Some(json!(slot.key_id.to_string()))),
-        ("addedAt", Some(json!(rfc3339(slot.created_at)))),
-        ("where", Some(json!(place(context, vault, slot)))),
-    ])
-}
-
-/// Where a slot's key is, as far as that is known without one.
-fn place(context: &Context, vault: &Vault, slot: &SlotInfo) -> String {
-    match SlotKind::from_name(&slot.kind) {
-        Some(SlotKind::Keychain) => "the keychain".to_owned(),
-        Some(SlotKind::Keyfile) => match vault.find_keyfile(slot.slot, &context.key_sources()) {
-            Some(path) => context.layout.shorten_home(&path),
-            None => "a key file that is not here".to_owned(),
-        },
-        Some(SlotKind::Passphrase) => match slot.kdf.as_deref().and_then(Argon2id::parse) {
-            Some(kdf) => format!("your memory ({})", kdf.costs()),
-            None => "your memory (with parameters that are not taken)".to_owned(),
-        },
-        Some(SlotKind::Recovery) => "wherever you wrote it down".to_owned(),
-        None => "known to a later version".to_owned(),
     }
 }

@@ -10,7 +10,7 @@ use clawkeep::vault::{Renewal, Rotated, UnlockedVault};
 use secrecy::SecretString;
 
 use super::add::in_lines;
-use super::tell_of_log;
+use super::log_warning::tell_of_log;
 use crate::context::Context;
 use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
 use crate::failure::Failure;

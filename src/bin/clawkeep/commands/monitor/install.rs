@@ -9,11 +9,12 @@ use clap::Args;
 use clawkeep::domain::shown_path;
 use clawkeep::platform::user_sid;
 
+use super::installed::{InstalledFiles, ServiceManager, scheduler, watcher};
+use super::unattended::job::{Job, Pace};
 use super::unattended::own_file::{There, look, put, remove};
 use super::unattended::program::{doubt, this_program};
 use super::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
-use super::unattended::{Job, Pace, cron, launchd, systemd, task};
-use super::{By, Found, scheduler, watcher};
+use super::unattended::{cron, launchd, systemd, task};
 use crate::commands::watch::ahead;
 use crate::context::Context;
 use crate::context::global::Global;
@@ -50,7 +51,7 @@ pub(crate) struct Install {
     refresh_ahead: Option<String>,
     /// What starts it [default: what is there]
     #[arg(long, value_enum, value_name = "WHAT")]
-    by: Option<By>,
+    by: Option<ServiceManager>,
     /// Print what would be written, and touch nothing
     #[arg(long, visible_alias = "print")]
     dry_run: bool,
@@ -73,11 +74,11 @@ impl Install {
         context.settings()?;
         let (by, why) = match self.by {
             Some(by) => (by, None),
-            None if cfg!(target_os = "macos") => (By::Launchd, None),
-            None if cfg!(windows) => (By::TaskScheduler, None),
+            None if cfg!(target_os = "macos") => (ServiceManager::Launchd, None),
+            None if cfg!(windows) => (ServiceManager::TaskScheduler, None),
             None => match unit_path() {
-                Ok(_) => (By::Systemd, None),
-                Err(no_systemd) => (By::Cron, Some(no_systemd)),
+                Ok(_) => (ServiceManager::Systemd, None),
+                Err(no_systemd) => (ServiceManager::Cron, Some(no_systemd)),
             },
         };
         if let Some(doubt) = doubt(Path::new(&job.program)) {
@@ -87,10 +88,10 @@ impl Install {
             ));
         }
         match by {
-            By::Systemd => self.by_systemd(context, &job),
-            By::Launchd => self.by_launchd(context, &job),
-            By::TaskScheduler => self.by_task_scheduler(context, &job),
-            By::Cron => {
+            ServiceManager::Systemd => self.by_systemd(context, &job),
+            ServiceManager::Launchd => self.by_launchd(context, &job),
+            ServiceManager::TaskScheduler => self.by_task_scheduler(context, &job),
+            ServiceManager::Cron => {
                 // A service manager says where these are to what it starts; cron does not.
                 let runtime_dir = context.layout.runtime_dir.as_deref();
                 if let Some(dir) = runtime_dir {
@@ -198,7 +199,7 @@ impl Install {
             self.check_ours(&dir.join(name))?;
         }
         let unit = systemd::enabled_unit(job.pace);
-        if let Some(before) = Found::look(context)
+        if let Some(before) = InstalledFiles::look(context)
             .pace()
             .filter(|before| *before != job.pace)
         {

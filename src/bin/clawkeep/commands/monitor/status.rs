@@ -7,10 +7,11 @@ use clawkeep::domain::shown_path;
 use clawkeep::platform::canonicalize;
 use serde::Serialize;
 
+use super::installed::{InstalledFiles, scheduler, watcher};
+use super::unattended::job::Pace;
 use super::unattended::program::this_program;
 use super::unattended::systemctl::{is_lingering, properties, unit_path};
-use super::unattended::{Pace, launchd, systemd, task};
-use super::{Found, scheduler, watcher};
+use super::unattended::{launchd, systemd, task};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::text::one_line;
@@ -72,7 +73,7 @@ impl Status {
 
 impl Standing {
     fn look(context: &Context) -> Self {
-        let found = Found::look(context);
+        let found = InstalledFiles::look(context);
         let mut standing = Self::default();
         if let Some(pace) = found.pace() {
             standing.look_at_systemd(pace, context.actor.uid);

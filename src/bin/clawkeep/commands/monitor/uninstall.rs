@@ -4,10 +4,10 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::installed::{InstalledFiles, scheduler};
 use super::unattended::own_file::{There, remove};
 use super::unattended::systemctl::{order, unit_path};
 use super::unattended::{launchd, systemd};
-use super::{Found, scheduler};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -20,7 +20,7 @@ pub(crate) struct Uninstall {}
 
 impl Uninstall {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let found = Found::look(context);
+        let found = InstalledFiles::look(context);
         let mut said = String::new();
         if let Some(pace) = found.pace() {
             // The timer first: it would start the service once more.

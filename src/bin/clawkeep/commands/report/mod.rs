@@ -11,7 +11,8 @@ use clawkeep::domain::{CredentialType, Owner, UnixMs};
 use clawkeep::health::assess_plain;
 use clawkeep::vault::{Held, Vault};
 
-use self::page::{DailyUse, GENERATOR, HealthRow, Page, RecordFacts, page, timeline_parts};
+use self::page::facts::{DailyUse, HealthRow, Page, RecordFacts};
+use self::page::{GENERATOR, page, timeline_parts};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::target::{self, Replaceable};

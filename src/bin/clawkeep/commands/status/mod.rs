@@ -9,7 +9,8 @@ use clap::Args;
 use clawkeep::config::{EnvFault, status_agent};
 use clawkeep::sync::Rules;
 
-use self::report::{Inputs, Report};
+use self::report::Report;
+use self::report::inputs::Inputs;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::terminal::colour::Colour;

@@ -4,58 +4,26 @@
 
 mod auth;
 mod expiry;
+pub(crate) mod inputs;
 mod json;
 pub(crate) mod mask;
 mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use clawkeep::config::{
-    AgentRef, Env, Layout, ModelRef, Settings, provider_variable, providers_with_variables,
-};
-use clawkeep::domain::{
-    Borrowed, Credential, CredentialType, StoreDoc, UnixMs, normalize_provider, path_text,
-};
+use clawkeep::config::{ModelRef, Settings, provider_variable, providers_with_variables};
+use clawkeep::domain::{CredentialType, normalize_provider, path_text};
 use clawkeep::health::Status;
-use clawkeep::sync::LoginReport;
-use clawkeep::vault::{Damage, GrantState};
 use serde_json::{Map, Value};
 
 use self::auth::ProviderAuth;
 use self::expiry::{ProfileExpiry, ProviderExpiry};
+use self::inputs::{Inputs, Profile};
 use super::collation::locale_cmp;
 
 /// A provider whose variable shows where the store or the configuration names the provider, and alone does not.
 /// Source: the reference's own list of the providers that it looks for in the environment.
 const NOT_FOR_A_VARIABLE_ALONE: &str = "minimax";
-
-/// What the report is about.
-pub(crate) struct Inputs<'a> {
-    /// The agent's store.
-    pub(crate) doc: &'a StoreDoc,
-    /// What it lacks, since rows are damaged.
-    pub(crate) damage: &'a Damage,
-    /// The gateway's configuration.
-    pub(crate) settings: &'a Settings,
-    /// The environment.
-    pub(crate) env: &'a Env,
-    /// Where things are.
-    pub(crate) layout: &'a Layout,
-    /// The agent.
-    pub(crate) agent: &'a AgentRef,
-    /// The profiles whose grant is uncertain, dead or spent.
-    pub(crate) grants: &'a BTreeMap<String, GrantState>,
-    /// The profiles that were imported as another program's; none where the gateway's own report is
-    /// wanted.
-    pub(crate) borrowed: &'a BTreeMap<String, Borrowed>,
-    /// What became of other programs' logins; `None` where the report is to be the reference's.
-    pub(crate) logins: Option<&'a [LoginReport]>,
-    /// The time that expiry is measured at.
-    pub(crate) now: UnixMs,
-}
-
-/// A stored profile's id and credential.
-type Profile<'a> = (&'a str, Credential<'a>);
 
 /// The finished report. Secrets in it are masked.
 #[derive(Debug)]

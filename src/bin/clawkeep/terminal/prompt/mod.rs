@@ -8,6 +8,7 @@
 #[cfg(any(unix, windows))]
 mod editor;
 pub(crate) mod person;
+pub(crate) mod typed;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -20,6 +21,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use self::person::say;
+use self::typed::Typed;
 #[cfg(unix)]
 use self::unix::hidden_line;
 #[cfg(windows)]
@@ -188,17 +190,6 @@ pub(crate) fn is_repeated(given: &SecretString) -> Result<bool, Failure> {
         given.as_bytes(),
         again.as_bytes(),
     ))
-}
-
-/// What was typed where it does not show.
-enum Typed {
-    /// A line.
-    Line(Zeroizing<Vec<u8>>),
-    /// More than a line, pasted at once.
-    #[cfg_attr(not(unix), allow(dead_code, reason = "the console does not tell"))]
-    Lines,
-    /// Nothing: Ctrl-D.
-    Left,
 }
 
 fn from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {

@@ -25,7 +25,8 @@ use signal_hook::consts::{SIGINT, SIGQUIT};
 use zeroize::Zeroizing;
 
 use super::editor::{Editor, Keys, Step};
-use super::{Typed, person};
+use super::person;
+use super::typed::Typed;
 use crate::failure::Failure;
 use crate::terminal::signals::{self, Caught, Event, is_foreground};
 

@@ -8,7 +8,8 @@ use std::io;
 use console::{Key, Term};
 
 use super::editor::{Editor, Keys, Step};
-use super::{Typed, person};
+use super::person;
+use super::typed::Typed;
 use crate::failure::Failure;
 
 /// The keys that edit a line of the console, and Ctrl-Z, which ends the input.

@@ -8,7 +8,7 @@ use clawkeep::domain::{
 use clawkeep::selection::{PassedOver, rest};
 use clawkeep::sync::{Loaded, LoginReport, Renewals, START_CLAUDE};
 
-use super::{Found, Pick, Wanted};
+use super::request::{ChoiceContext, Pick, Wanted};
 use crate::commands::auth::checks;
 use crate::commands::hand_out::renewal;
 use crate::context::Context;
@@ -139,8 +139,13 @@ fn is_refreshed_by_claude_code(loaded: &Loaded, id: &ProfileId, now: UnixMs) -> 
 }
 
 /// Why nothing can be handed out, and what to do.
-pub(super) fn none(found: &Found<'_>, agent: &AgentRef, pick: &Pick, is_strict: bool) -> Failure {
-    let Found {
+pub(super) fn none(
+    found: &ChoiceContext<'_>,
+    agent: &AgentRef,
+    pick: &Pick,
+    is_strict: bool,
+) -> Failure {
+    let ChoiceContext {
         context,
         loaded,
         renewals,

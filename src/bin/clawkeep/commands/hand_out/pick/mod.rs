@@ -1,10 +1,11 @@
 //! Choosing the credential that a command hands out.
 
 mod explain;
+pub(crate) mod request;
 
 use clap::Args;
 use clawkeep::config::{AgentRef, Fallback, Settings};
-use clawkeep::doctor::{Removed, removed_elsewhere};
+use clawkeep::doctor::removed_elsewhere;
 use clawkeep::domain::{
     Credential, CredentialType, Owner, ProfileId, ProviderId, Section, StoreDoc, UnixMs,
     WITH_PROJECT,
@@ -22,6 +23,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use self::explain::{none, tell_of_not_renewed, tell_of_passed_over};
+use self::request::{ChoiceContext, Pick, Wanted};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::agent::AgentOption;
@@ -46,15 +48,6 @@ pub(crate) struct How {
     strict: bool,
 }
 
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Whatever is next for a provider.
-    Of(ProviderId),
-    /// This one.
-    Profile(String),
-}
-
 /// A credential that was chosen, to be handed out.
 #[derive(Debug)]
 pub(crate) struct Picked {
@@ -64,12 +57,6 @@ pub(crate) struct Picked {
     /// When it ends, in milliseconds since the epoch.
     pub(crate) expires: Option<i64>,
     pub(crate) secret: SecretString,
-}
-
-/// What was chosen of one thing that was asked for.
-struct Pick {
-    wanted: Wanted,
-    choice: Choice,
 }
 
 impl How {
@@ -172,7 +159,7 @@ impl How {
             true => removed_elsewhere(&vault, &agent.name, &loaded.doc, context.clock.now()),
             false => Vec::new(),
         };
-        let found = Found {
+        let found = ChoiceContext {
             context,
             loaded: &loaded,
             renewals: &renewals,
@@ -377,15 +364,6 @@ fn is_named_already(doc: &StoreDoc, all: &[Wanted], one: &Wanted) -> bool {
     })
 }
 
-/// What a choice was made from, and what was found beside it.
-struct Found<'f> {
-    context: &'f Context,
-    loaded: &'f Loaded,
-    renewals: &'f Renewals,
-    /// What other programs took out of the store, where something is missing.
-    removed: &'f [Removed],
-}
-
 impl Picked {
     /// What is used, for who asked to be told more.
     fn described(&self, now: UnixMs) -> String {
@@ -398,7 +376,7 @@ impl Picked {
     }
 
     fn of(
-        found: &Found<'_>,
+        found: &ChoiceContext<'_>,
         agent: &AgentRef,
         pick: &Pick,
         is_strict: bool,

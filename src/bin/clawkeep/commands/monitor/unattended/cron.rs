@@ -2,13 +2,13 @@
 
 use clawkeep::doctor::shell_word;
 
-use super::{EVERY_MINUTES, Job};
+use super::job::{EVERY_MINUTES, Job};
 
 /// Why there can be no line.
 pub(crate) fn objection(job: &Job) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
-        Err(word) => return Some(super::not_text("a crontab's line", word)),
+        Err(word) => return Some(super::job::not_text("a crontab's line", word)),
     };
     texts.push(&job.program);
     let any = |is_so: fn(&&str) -> bool| texts.iter().copied().any(|text| is_so(&text));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use clawkeep::platform::{Answer, RunFault, all_output_within, output_within};
 use maud::html;
 
-use super::{EVERY_MINUTES, Job, MARK, Pace};
+use super::job::{EVERY_MINUTES, Job, MARK, Pace};
 
 /// What the agent is called, and its file before `.plist`.
 pub(crate) const LABEL: &str = "clawkeep.watch";
@@ -47,7 +47,7 @@ pub(crate) fn log(home: &Path) -> PathBuf {
 pub(crate) fn objection(job: &Job) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
-        Err(word) => return Some(super::not_text("a property list", word)),
+        Err(word) => return Some(super::job::not_text("a property list", word)),
     };
     texts.push(&job.program);
     // Source: XML 1.0, Characters.

@@ -7,7 +7,7 @@ use clawkeep::platform::{
     FileError, create_private_dir, exists, read_regular, remove_if_present, replace_file,
 };
 
-use super::MARK;
+use super::job::MARK;
 
 /// Larger than any of ours, in bytes.
 const FILE_MAX: u64 = 64 << 10;

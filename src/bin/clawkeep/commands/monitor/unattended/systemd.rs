@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
-use super::{EVERY_MINUTES, Job, MARK, Pace};
+use super::job::{EVERY_MINUTES, Job, MARK, Pace};
 
 /// The service, also the one that the timer starts.
 pub(crate) const SERVICE: &str = "clawkeep-watch.service";

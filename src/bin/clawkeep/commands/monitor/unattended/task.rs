@@ -10,7 +10,7 @@ use clawkeep::domain::{shell_quoted_path, shown_path};
 use clawkeep::platform::{RunFault, all_output_within, output_within, system_program};
 use maud::html;
 
-use super::{EVERY_MINUTES, Job, MARK, Pace};
+use super::job::{EVERY_MINUTES, Job, MARK, Pace};
 
 /// The file from which the task is registered, in the data directory.
 pub(crate) const FILE: &str = "clawkeep-watch.xml";
@@ -35,7 +35,7 @@ pub(crate) fn name(sid: &str) -> String {
 pub(crate) fn objection(job: &Job, log: &Path) -> Option<String> {
     let mut texts = match job.texts() {
         Ok(texts) => texts,
-        Err(word) => return Some(super::not_text("a task", word)),
+        Err(word) => return Some(super::job::not_text("a task", word)),
     };
     let log = log.to_string_lossy();
     texts.extend([job.program.as_str(), &log]);

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use plist::Value;
 
+use super::job::{Job, Pace};
 use super::launchd::{self, Session};
 use super::own_file::{There, look, put};
-use super::{Job, Pace, cron, systemd, task};
+use super::{cron, systemd, task};
 
 fn job(program: &str) -> Job {
     Job {

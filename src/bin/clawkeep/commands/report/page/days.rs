@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use clawkeep::audit::Whose;
 use maud::{Markup, html};
 
-use super::DailyUse;
+use super::facts::DailyUse;
 use super::text::{counted, number, outside, percent, plain_name};
 
 /// Profiles with a colour of their own; the others share one.

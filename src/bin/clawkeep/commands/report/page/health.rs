@@ -4,9 +4,9 @@ use clawkeep::domain::UnixMs;
 use clawkeep::health::Status;
 use maud::{Markup, html};
 
+use super::facts::{HealthRow, Page, VAULT};
 use super::table::{Column, table};
 use super::text::{counted, lasting, none, number, outside, shown_name, when_from};
-use super::{HealthRow, Page, VAULT};
 use crate::terminal::text::local_minute;
 
 /// The rows, the worst first; of equals, the one that ends first.

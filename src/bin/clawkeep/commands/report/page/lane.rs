@@ -6,7 +6,7 @@ use clawkeep::audit::Lane;
 use clawkeep::domain::UnixMs;
 use maud::{Markup, html};
 
-use super::lanes::Scale;
+use super::scale::Scale;
 use super::text::{counted, lasting, percent, plain_name, shown_name};
 use crate::terminal::text::local_minute;
 

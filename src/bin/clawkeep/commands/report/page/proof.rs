@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::facts::{Page, RecordFacts};
 use super::text::{counted, number, when};
-use super::{Page, RecordFacts};
 use crate::terminal::text::one_line;
 
 /// The section.

@@ -4,7 +4,7 @@ use clawkeep::audit::Refreshes;
 use clawkeep::domain::UnixMs;
 use maud::{Markup, html};
 
-use super::Page;
+use super::facts::Page;
 use super::table::{Column, table};
 use super::text::{bar, counted, lasting, none, number, rate, share, shown_name, when, when_from};
 

@@ -1,5 +1,9 @@
 use clawkeep::audit::{Doer, Lane, Span};
+use clawkeep::audit::{Refreshes, Timeline, Uses, Whose};
+use clawkeep::domain::UnixMs;
+use clawkeep::health::Status;
 
+use super::facts::{DailyUse, HealthRow, RecordFacts};
 use super::*;
 
 const HOUR: i64 = 3_600_000;

@@ -6,9 +6,10 @@ use clawkeep::audit::{Doer, Uses};
 use clawkeep::domain::UnixMs;
 use maud::{Markup, html};
 
+use super::days;
+use super::facts::Page;
 use super::table::{Column, table};
 use super::text::{bar, counted, none, number, outside, share, shown_name, when};
-use super::{Page, days};
 use crate::record::text::who;
 
 /// Who used a profile, as many as are named.

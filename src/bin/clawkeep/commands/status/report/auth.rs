@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use clawkeep::config::{Settings, provider_variable};
 use clawkeep::domain::{Credential, CredentialType, ProviderId, normalize_provider};
 
+use super::inputs::{Inputs, Profile};
 use super::mask::masked;
-use super::{Inputs, Profile};
 
 /// The readable profiles by provider, normalised, each provider's in stored order.
 pub(super) type Stored<'a> = HashMap<String, Vec<Profile<'a>>>;

@@ -10,7 +10,7 @@ use clawkeep::vault::GrantState;
 use serde_json::Value;
 
 use super::auth::display_label;
-use super::{Inputs, Profile};
+use super::inputs::{Inputs, Profile};
 use crate::commands::status::collation::locale_cmp;
 
 /// How one stored profile stands.

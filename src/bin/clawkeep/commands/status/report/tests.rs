@@ -1,9 +1,13 @@
 //! The recorded behaviour of the reference, then what it leaves open.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use clawkeep::config::{AgentRef, Env, Layout};
 use clawkeep::config::{Overrides, status_agent};
+use clawkeep::domain::{StoreDoc, UnixMs};
+use clawkeep::vault::Damage;
 use serde_json::json;
 
 use super::*;
