@@ -2,6 +2,7 @@
 
 mod export_modes;
 pub(crate) mod global;
+pub(crate) mod head_file;
 pub(crate) mod heads;
 pub(crate) mod load_each;
 mod opening;
@@ -38,16 +39,13 @@ use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
 
 use self::export_modes::ExportModes;
 use self::global::Global;
-use self::heads::{Heads, heads};
+use self::head_file::{Heads, heads};
 use self::passphrase::{Named, Passphrases};
 use self::places::Places;
 use crate::failure::Failure;
 use crate::terminal::notices;
-use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::program_name::{PROGRAM, is_called_as_gateway};
 use crate::terminal::ui::{Loudness, Ui};
-
-/// What this program calls itself in the record.
-const PROGRAM: &str = "clawkeep";
 
 /// Everything a command works with.
 #[derive(Debug)]
@@ -439,7 +437,7 @@ impl Context {
     pub(crate) fn announce_plain_copies(&self, loaded: &Loaded) {
         let is_announced = |notice: &&Notice| matches!(notice, Notice::PlainCopy { .. });
         for notice in loaded.notices.iter().filter(is_announced) {
-            if let Some(words) = notices::words_for(self, notice) {
+            if let Some(words) = notices::words_for(&self.layout, notice) {
                 self.ui.note(&words);
             }
         }
@@ -455,7 +453,7 @@ impl Context {
                 }
                 _ => true,
             };
-            if let Some(words) = notices::words_for(self, notice).filter(|_| is_news) {
+            if let Some(words) = notices::words_for(&self.layout, notice).filter(|_| is_news) {
                 self.ui.note(&words);
             }
         }

@@ -94,7 +94,7 @@ impl Context {
 
     /// Opens and unlocks the vault, to be read, also where it can only be read. There must be one.
     pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
-        self.places.warn_of_others(self);
+        self.places.warn_of_others(self.ui);
         self.unlocked_for(Need::Reading, &self.key_sources())
     }
 
@@ -149,7 +149,7 @@ impl Context {
     }
 
     fn vault_for(&self, need: Need) -> Result<UnlockedVault, Failure> {
-        self.places.warn_of_others(self);
+        self.places.warn_of_others(self.ui);
         let vault = match self.unlocked_for(need, &self.key_sources()) {
             Err(Failure::Vault(VaultError::Absent { .. })) => {
                 match self.create(&self.first_key()?)? {

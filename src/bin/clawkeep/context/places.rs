@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clawkeep::config::{Env, Layout, Overrides};
 use clawkeep::vault::{Several, Vault, which_counts};
 
-use super::Context;
-use super::heads::read_head;
+use super::head_file::read_head;
 use crate::failure::Failure;
+use crate::terminal::ui::Ui;
 
 /// The paths of this run, and the vaults that were found.
 #[derive(Clone, Debug)]
@@ -86,10 +86,10 @@ impl Places {
     }
 
     /// Says that there is a vault that is not used.
-    pub(crate) fn warn_of_others(&self, context: &Context) {
+    pub(crate) fn warn_of_others(&self, ui: Ui) {
         for other in &self.others {
-            let shown = |path: &Path| context.layout.shorten_home(path);
-            context.ui.warn(&format!(
+            let shown = |path: &Path| self.layout.shorten_home(path);
+            ui.warn(&format!(
                 "Warning: there are two vaults. {} is used, {} is not. Merge them: clawkeep doctor --repair",
                 shown(&self.layout.vault_file),
                 shown(other)

@@ -1,5 +1,6 @@
 //! What a load has to tell, in words.
 
+use clawkeep::config::Layout;
 use clawkeep::doctor::{of_agent, shell_word};
 use clawkeep::domain::{AgentName, escaped};
 use clawkeep::platform::Clock;
@@ -8,7 +9,6 @@ use clawkeep::sync::{LoginState, Notice, Undoes, Writer};
 
 use super::program_name;
 use super::text::{shown_id, shown_ids};
-use crate::context::Context;
 
 /// A line for a person; nothing where there is nothing to say. It begins with how bad it is.
 pub(crate) fn words(notice: &Notice) -> Option<String> {
@@ -156,15 +156,15 @@ pub(crate) fn words(notice: &Notice) -> Option<String> {
     })
 }
 
-/// A line for a person, with the paths of this run. Under the gateway's name, what only this
+/// A line for a person, with the paths of `layout`. Under the gateway's name, what only this
 /// program says is left out.
-pub(crate) fn words_for(context: &Context, notice: &Notice) -> Option<String> {
+pub(crate) fn words_for(layout: &Layout, notice: &Notice) -> Option<String> {
     match notice {
         _ if is_of_our_name(notice) && program_name::is_called_as_gateway() => None,
         Notice::PlainCopy { path } => Some(format!(
             "Note: wrote {}, a copy of the credentials in plain text, for the gateway. To turn it off: set export = \"off\" under [clawkeep] in {}, then run: clawkeep sync",
-            context.layout.shorten_home(path),
-            context.layout.shorten_home(&context.layout.settings_file)
+            layout.shorten_home(path),
+            layout.shorten_home(&layout.settings_file)
         )),
         _ => words(notice),
     }

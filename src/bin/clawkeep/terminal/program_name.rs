@@ -11,3 +11,6 @@ pub(crate) fn is_called_as_gateway() -> bool {
     let name = std::env::args_os().next().unwrap_or_default();
     Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
 }
+
+/// What this program calls itself in the record.
+pub(crate) const PROGRAM: &str = "clawkeep";

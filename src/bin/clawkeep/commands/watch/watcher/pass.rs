@@ -222,7 +222,7 @@ fn take_in(
 ) -> Option<String> {
     seen.logins.extend(loaded.logins.iter().cloned());
     for notice in &loaded.notices {
-        let Some(words) = notices::words_for(context, notice) else {
+        let Some(words) = notices::words_for(&context.layout, notice) else {
             continue;
         };
         if matches!(notice, Notice::OldCopyLeft { .. }) {
