@@ -11,7 +11,7 @@ use clawkeep::platform::exists;
 use clawkeep::vault::VaultError;
 
 use self::alerting::{Alerting, NotifyArg};
-use self::watcher::Watcher;
+use self::watcher::{Watcher, lock};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::options::time_arg::span;
@@ -80,7 +80,7 @@ impl Watch {
         if let Ok(vault) = context.locked() {
             vault.require_writable()?;
         }
-        let lock = match watcher::lock(context) {
+        let lock = match lock::lock(context) {
             Err(Failure::Watched { what }) if self.once => {
                 context
                     .ui

@@ -1,6 +1,6 @@
 //! One pass: every agent is synced, merged and exported, and it is seen what is due.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, StoreDoc, UnixMs};
 use clawkeep::health::remaining_short;
 use clawkeep::sync::watch::{Schedule, next_transition};
-use clawkeep::sync::{Loaded, LoginReport, Notice, SyncError, SyncMode};
+use clawkeep::sync::{Loaded, Notice, SyncError, SyncMode};
 use clawkeep::vault::UnlockedVault;
 
 use super::log::{Log, in_a_line};
-use super::refresh::Job;
+use super::state::{Job, PassReport};
 use crate::commands::hand_out::renewal;
 use crate::commands::sync::changes::Changes;
 use crate::context::Context;
@@ -26,28 +26,6 @@ use crate::terminal::text::shown_id;
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How many agents are named in one line.
 const NAMED_MAX: usize = 5;
-
-/// What a pass found.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    /// Every agent that is known whole, as it is now.
-    pub(crate) agents: Vec<(AgentRef, StoreDoc)>,
-    /// The files of borrowed logins.
-    pub(crate) borrowed: BTreeSet<PathBuf>,
-    /// What became of other programs' logins, of every agent.
-    pub(crate) logins: Vec<LoginReport>,
-    /// Some sources were not read in this pass.
-    pub(crate) is_unread: bool,
-    /// What went wrong, of which agent.
-    pub(crate) failures: Vec<(AgentRef, Failure)>,
-    /// Logins to be refreshed.
-    pub(crate) due: Vec<Job>,
-    /// The agents whose stores another program keeps writing back as an old copy, and what is said
-    /// of each.
-    pub(crate) old_copies: Vec<(AgentName, String)>,
-    /// How long until something is due.
-    pub(crate) wait: Option<Duration>,
-}
 
 /// A login that is refreshed here.
 struct Login<'d> {
@@ -74,7 +52,7 @@ pub(crate) struct Pass<'p> {
 
 impl Pass<'_> {
     /// Goes through the agents. One agent's trouble is not the others'; what is wrong with the vault is everybody's, and ends the pass.
-    pub(crate) fn run(mut self, agents: &[AgentRef]) -> Result<Seen, Failure> {
+    pub(crate) fn run(mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
         let mut seen = self.load_all(agents)?;
         let logins = self.logins(&seen.agents);
         let grants: Vec<Fingerprint> = logins.iter().map(|login| login.grant).collect();
@@ -96,8 +74,8 @@ impl Pass<'_> {
         Ok(seen)
     }
 
-    fn load_all(&mut self, agents: &[AgentRef]) -> Result<Seen, Failure> {
-        let mut seen = Seen::default();
+    fn load_all(&mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
+        let mut seen = PassReport::default();
         let mut changed: BTreeMap<String, Vec<AgentName>> = BTreeMap::new();
         let mut ended = None;
         let free = agents
@@ -218,7 +196,7 @@ fn take_in(
     log: &mut Log,
     agent: &AgentRef,
     loaded: Loaded,
-    seen: &mut Seen,
+    seen: &mut PassReport,
 ) -> Option<String> {
     seen.logins.extend(loaded.logins.iter().cloned());
     for notice in &loaded.notices {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
 use clawkeep::platform::start_thread;
-use clawkeep::sync::{Engine, NotRenewed, Renewal, Renewer, SyncError, When};
+use clawkeep::sync::{Engine, Renewal, Renewer, SyncError, When};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
-use super::service::Ending;
+use super::state::{Ending, Job, Outcome};
 use crate::commands::hand_out::renewal;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -17,26 +17,6 @@ use crate::terminal::signals;
 
 /// How long another process's refresh of the same login is waited for: it does what this one would do.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A login to be refreshed.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) agent: AgentRef,
-    pub(crate) id: ProfileId,
-    pub(crate) grant: Fingerprint,
-    /// It is, if less is left of it, in milliseconds.
-    pub(crate) ahead_ms: i64,
-}
-
-/// What came of one.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It lasts so long now, in milliseconds, with that grant; whether that is this process's doing.
-    Lasts(i64, Fingerprint, bool),
-    /// It was not refreshed: why, and what a person can do.
-    Not(NotRenewed, String),
-    Failed(Failure),
-}
 
 /// Refreshes logins in turn, on a thread of its own, until it is to end; `tell` is told of each, and `None` at the end.
 pub(crate) fn start(

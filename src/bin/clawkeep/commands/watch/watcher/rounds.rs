@@ -1,7 +1,6 @@
 //! Going through everything: the settings, the vault, the agents, what is due, the alerts, and what is done once in a while.
 
 use std::path::Path;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
@@ -9,10 +8,11 @@ use clawkeep::domain::{AgentName, Fingerprint};
 use clawkeep::platform::{Stamp, Touch};
 use clawkeep::vault::VaultError;
 
-use super::pass::{Pass, Seen};
-use super::{Due, Wake, Watcher, log, refresh};
-use crate::commands::watch::alerting::{ALERTS_WAIT, Alerting, Known, NotifyArg, Trouble};
-use crate::context::Context;
+use super::pass::Pass;
+use super::state::{self, Due, PassReport, Wake};
+use super::trouble::{lasting, notify_fault};
+use super::{Watcher, log, refresh};
+use crate::commands::watch::alerting::{ALERTS_WAIT, Known, Trouble};
 use crate::failure::Failure;
 use crate::record::prune;
 
@@ -49,7 +49,7 @@ impl Watcher<'_> {
             self.alerting.pass_without_vault(self.context, &[trouble])
         });
         let next = next.flatten().map(|next| self.until(next));
-        let pause = super::retry(failures, failure.is_busy());
+        let pause = super::retry::retry(failures, failure.is_busy());
         Due {
             is_dirty: false,
             at: Some(Instant::now() + next.map_or(pause, |next| next.min(pause))),
@@ -57,13 +57,13 @@ impl Watcher<'_> {
         }
     }
 
-    pub(super) fn pass(&mut self) -> Result<Seen, Failure> {
+    pub(super) fn pass(&mut self) -> Result<PassReport, Failure> {
         let mut seen = self.pass_without_refreshing()?;
         self.refresh(std::mem::take(&mut seen.due))?;
         Ok(seen)
     }
 
-    pub(super) fn pass_without_refreshing(&mut self) -> Result<Seen, Failure> {
+    pub(super) fn pass_without_refreshing(&mut self) -> Result<PassReport, Failure> {
         self.follow_the_vault()?;
         let held = self.settling.held();
         if self.is_stale && !held.iter().any(|path| self.is_settings(path)) {
@@ -148,7 +148,7 @@ impl Watcher<'_> {
             }
         }
         if self.lock.is_none() {
-            self.lock = Some(super::lock(self.context)?);
+            self.lock = Some(super::lock::lock(self.context)?);
         }
         self.context.places.check_single()
     }
@@ -176,7 +176,7 @@ impl Watcher<'_> {
     }
 
     /// Has logins refreshed.
-    fn refresh(&mut self, jobs: Vec<refresh::Job>) -> Result<(), Failure> {
+    fn refresh(&mut self, jobs: Vec<state::Job>) -> Result<(), Failure> {
         let Some((vault, _)) = self.vault.as_ref().filter(|_| !jobs.is_empty()) else {
             return Ok(());
         };
@@ -188,12 +188,12 @@ impl Watcher<'_> {
             let _ = sender.send(Wake::Refreshed(what.map(Box::new)));
         };
         let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), tell);
-        self.refreshing = Some(thread.map_err(|error| super::no_thread(&error))?);
+        self.refreshing = Some(thread.map_err(|error| super::retry::no_thread(&error))?);
         Ok(())
     }
 
     /// Tells somebody who is not here of what needs them; how long until there is more to tell.
-    fn alert(&mut self, seen: &Seen) -> Option<Duration> {
+    fn alert(&mut self, seen: &PassReport) -> Option<Duration> {
         let failing = |name: &AgentName| seen.failures.iter().any(|(agent, _)| agent.name == *name);
         self.busy.retain(|name, _| failing(name));
         let lasts = |agent: &AgentRef, failure: &Failure| {
@@ -286,56 +286,4 @@ impl Watcher<'_> {
         }
         self.say_unreached();
     }
-}
-
-/// Why it is not known whom to tell.
-pub(super) fn notify_fault(context: &Context) -> Option<String> {
-    let own = context.own().ok()?;
-    let why = log::in_a_line(&own.notify_fault.as_ref()?.error().into());
-    Some(format!(
-        "{why} Until then, nobody else is told than before."
-    ))
-}
-
-/// Alerts that wake a watcher when they are delivered.
-pub(super) fn alerting(context: &Context, notify: &[NotifyArg], sender: &Sender<Wake>) -> Alerting {
-    let sender = sender.clone();
-    Alerting::unless_mistyped(context, notify, move || {
-        // Nobody is left to wake while the process ends.
-        let _ = sender.send(Wake::Delivered);
-    })
-}
-
-/// What went wrong with agents, for a person who is not here; what is over by itself in a moment left out.
-fn lasting(
-    failures: &[(AgentRef, Failure)],
-    mut lasts: impl FnMut(&AgentRef, &Failure) -> bool,
-) -> Vec<Trouble> {
-    let lasting = failures
-        .iter()
-        .filter(|(agent, failure)| lasts(agent, failure));
-    let trouble = |(agent, failure): &(AgentRef, Failure)| Trouble {
-        key: format!("agent:{}", agent.name),
-        title: format!("Agent {} is not in step", agent.name),
-        body: log::in_a_line(failure),
-    };
-    lasting.map(trouble).collect()
-}
-
-/// How it stands, for who asks the manager.
-pub(super) fn status(seen: &Seen) -> String {
-    let count = |count: usize, noun: &str| {
-        let plural = if count == 1 { "" } else { "s" };
-        format!("{count} {noun}{plural}")
-    };
-    let credentials = seen.agents.iter().map(|(_, doc)| doc.credentials().count());
-    let mut status = format!(
-        "{}, {}",
-        count(seen.agents.len(), "agent"),
-        count(credentials.sum(), "credential")
-    );
-    if !seen.failures.is_empty() {
-        status.push_str(&format!("; {} in trouble", seen.failures.len()));
-    }
-    status
 }

@@ -1,24 +1,14 @@
 //! What a service manager is told, and the signals it sends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::Wake;
+use super::state::{Ending, Wake};
 
 /// A signal that comes so long after the first is another request.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Whether it has been asked to end.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ending(Arc<AtomicBool>);
-
-impl Ending {
-    pub(crate) fn is_asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// The manager that started this process, if it wants to be told.
 #[derive(Debug)]

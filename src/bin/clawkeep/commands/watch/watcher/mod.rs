@@ -1,13 +1,17 @@
 //! Keeping everything in step without being asked: waits for changed files, for what is due, and for signals, and goes through
 //! everything once there is a reason.
 
+mod files;
 mod inbox;
+pub(crate) mod lock;
 pub(crate) mod log;
-mod look;
 mod pass;
 mod refresh;
+pub(crate) mod retry;
 mod rounds;
 mod service;
+pub(crate) mod state;
+pub(crate) mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _};
@@ -18,21 +22,19 @@ use std::time::{Duration, Instant};
 
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint};
-use clawkeep::platform::{Cause, FileLock, Follower, Stamp, Touch, create_private_dir};
+use clawkeep::platform::{FileLock, Follower, Stamp, Touch};
 use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
 use clawkeep::vault::UnlockedVault;
 
 use self::inbox::Inbox;
 use self::log::{Log, in_a_line};
-use self::look::Before;
-use self::pass::Seen;
-use self::refresh::{Job, Outcome};
-use self::service::{Ending, Service};
+use self::retry::{RETRIES, no_thread, retry};
+use self::service::Service;
+use self::state::{Due, Ending, FileSnapshot, Job, Outcome, PassReport, Wake};
 use super::alerting::{Alerting, NotifyArg};
 use super::unopened;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::failure::causes::remedy_of;
 use crate::terminal::text::shown_id;
 
 /// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
@@ -40,55 +42,8 @@ use crate::terminal::text::shown_id;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The same where the system does not tell of changed files.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// How long the system is not asked again where it had nothing left to tell of changed files with.
-const FOLLOW_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two passes that nobody asked for.
 const PASS_PAUSE: Duration = Duration::from_millis(100);
-/// Pauses after a pass that failed as a whole, or of an agent, in turn; then always the last.
-const RETRIES: [Duration; 5] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
-    Duration::from_secs(60),
-];
-/// The longest such pause where something is only held by others.
-const BUSY_RETRY: Duration = Duration::from_secs(5);
-
-/// What ends a wait.
-#[derive(Debug)]
-#[cfg_attr(not(unix), allow(dead_code, reason = "a signal asks for a reload"))]
-pub(crate) enum Wake {
-    /// Something is in the inbox.
-    Touched,
-    /// An alert was delivered, or could not be.
-    Delivered,
-    /// What came of a refresh; nothing once all are done.
-    Refreshed(Option<Box<(Job, Outcome)>>),
-    /// Read the settings anew.
-    Reload,
-    End,
-}
-
-/// Takes the lock of the process that watches the vault.
-///
-/// # Errors
-/// [`Failure::Watched`] when another process has it.
-pub(crate) fn lock(context: &Context) -> Result<FileLock, Failure> {
-    let dir = context.lock_dir();
-    let path = dir.join("watch");
-    create_private_dir(&dir)?;
-    let Some(lock) = FileLock::try_take(&path)? else {
-        let other = std::fs::read_to_string(&path).unwrap_or_default();
-        let vault = context.layout.shorten_home(&context.layout.vault_file);
-        let what = format!("{vault} is watched by another process ({})", other.trim());
-        return Err(Failure::Watched { what });
-    };
-    // Only says who it is: the lock is what counts.
-    let _ = lock.note(&format!("{}\n", std::process::id()));
-    Ok(lock)
-}
-
 /// Watches one vault.
 pub(crate) struct Watcher<'c> {
     context: &'c mut Context,
@@ -128,17 +83,6 @@ pub(crate) struct Watcher<'c> {
     released: Instant,
 }
 
-/// Why and when the next pass is made.
-#[derive(Debug, Default)]
-struct Due {
-    /// There is a reason.
-    is_dirty: bool,
-    /// When there will be one.
-    at: Option<Instant>,
-    /// How many passes have failed in turn, in whole or for an agent.
-    failures: usize,
-}
-
 impl<'c> Watcher<'c> {
     pub(crate) fn new(
         context: &'c mut Context,
@@ -148,8 +92,8 @@ impl<'c> Watcher<'c> {
         sender: Sender<Wake>,
     ) -> Result<Self, Failure> {
         context.own()?; // what nothing is done by is said at once
-        let alerting = rounds::alerting(context, notify, &sender);
-        let settings_fault = rounds::notify_fault(context);
+        let alerting = trouble::alerting(context, notify, &sender);
+        let settings_fault = trouble::notify_fault(context);
         let stream = context.env.get("JOURNAL_STREAM");
         let log = Log::new(stream, context.clock, context.ui.loudness);
         Ok(Self {
@@ -340,7 +284,7 @@ impl<'c> Watcher<'c> {
     }
 
     /// Looks for what nobody tells. Whether there is anything.
-    fn look(&mut self, before: &Before) -> bool {
+    fn look(&mut self, before: &FileSnapshot) -> bool {
         let changed = self.changed(before);
         let is_clock_set = before.is_clock_set();
         if is_clock_set {
@@ -354,8 +298,8 @@ impl<'c> Watcher<'c> {
     }
 
     /// What a pass says of the next.
-    fn after(&mut self, seen: &Seen, failures: usize) -> Due {
-        self.service.ready(rounds::status(seen));
+    fn after(&mut self, seen: &PassReport, failures: usize) -> Due {
+        self.service.ready(state::status(seen));
         self.borrowed.clone_from(&seen.borrowed);
         let is_busy = seen.failures.iter().all(|(_, failure)| failure.is_busy());
         let failures = if seen.failures.is_empty() {
@@ -452,27 +396,5 @@ impl<'c> Watcher<'c> {
     fn sources(&self) -> [PathBuf; 2] {
         let layout = &self.context.layout;
         [layout.claude_code_file.clone(), layout.codex_file.clone()]
-    }
-}
-
-/// How long to wait before what has failed is tried again, after so many failures before it.
-fn retry(before: usize, is_busy: bool) -> Duration {
-    let pause = RETRIES[before.min(RETRIES.len() - 1)];
-    if is_busy {
-        pause.min(BUSY_RETRY)
-    } else {
-        pause
-    }
-}
-
-/// A thread for signals or lines, or a descriptor of one, is not available.
-fn no_thread(error: &io::Error) -> Failure {
-    let cause = Cause::of(error, Path::new("/proc/self"));
-    Failure::Refused {
-        what: format!("this process cannot start another thread: {error}"),
-        next: cause.map_or_else(
-            || "Raise its limits: ulimit -u, or TasksMax= of the service.".to_owned(),
-            |cause| remedy_of(&cause),
-        ),
     }
 }

@@ -1,6 +1,5 @@
 //! Which files matter, and whether anything has changed that was not told.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,28 +10,11 @@ use clawkeep::platform::{FollowError, Followed, Follower, Stamp, exists, read_re
 use clawkeep::sources::{Reading, claude_code};
 use clawkeep::sync::watch::Content;
 
-use super::{FOLLOW_AGAIN, Wake, Watcher};
+use super::Watcher;
+use super::state::{FileSnapshot, Wake};
 
-/// By how much the clock may run against the system's steady one before it counts as set.
-const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// The largest file that is looked at to see whether it is whole, in bytes.
 const WHOLE_MAX: u64 = 64 << 20;
-
-/// What was seen before the last pass, by which the next look tells whether something has changed.
-pub(super) struct Before {
-    stamps: BTreeMap<PathBuf, Option<Stamp>>,
-    version: Option<i64>,
-    clock: (SystemTime, Instant),
-}
-
-impl Before {
-    /// Whether the clock was set since, or the machine slept.
-    pub(super) fn is_clock_set(&self) -> bool {
-        let (wall, steady) = self.clock;
-        let passed = SystemTime::now().duration_since(wall).unwrap_or_default();
-        passed.abs_diff(steady.elapsed()) > CLOCK_SLACK
-    }
-}
 
 impl Watcher<'_> {
     fn follower(&self) -> Result<Follower, FollowError> {
@@ -150,10 +132,10 @@ impl Watcher<'_> {
         }
     }
 
-    pub(super) fn before(&self) -> Before {
+    pub(super) fn before(&self) -> FileSnapshot {
         let followed = self.followed();
         let paths = followed.files.into_iter().chain(followed.dirs);
-        Before {
+        FileSnapshot {
             stamps: paths
                 .map(|path| {
                     let stamp = Stamp::of(&path);
@@ -171,7 +153,7 @@ impl Watcher<'_> {
     }
 
     /// The files that have changed without a word, or were not known yet.
-    pub(super) fn changed(&self, before: &Before) -> Vec<PathBuf> {
+    pub(super) fn changed(&self, before: &FileSnapshot) -> Vec<PathBuf> {
         let followed = self.followed();
         let paths = followed.files.into_iter().chain(followed.dirs);
         let is_other = |path: &PathBuf| match before.stamps.get(path) {
@@ -182,7 +164,7 @@ impl Watcher<'_> {
     }
 
     /// Whether anything else has changed that is not told: the vault.
-    pub(super) fn is_otherwise(&self, before: &Before) -> bool {
+    pub(super) fn is_otherwise(&self, before: &FileSnapshot) -> bool {
         let is_replaced = || match &self.vault {
             Some((vault, opened)) => match (Stamp::of(vault.path()), opened) {
                 (Some(there), Some(opened)) => !there.is_same_file(opened),
@@ -195,3 +177,6 @@ impl Watcher<'_> {
             || self.version() != before.version
     }
 }
+
+/// How long the system is not asked again where it had nothing left to tell of changed files with.
+pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_secs(5 * 60);
