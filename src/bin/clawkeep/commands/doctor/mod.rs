@@ -2,6 +2,7 @@
 
 mod look;
 mod places;
+pub(crate) mod relocation;
 pub(crate) mod reported;
 mod text;
 
@@ -263,7 +264,7 @@ fn carry_out(
     diagnosis: &mut Diagnosis,
     repair: &Repair,
 ) -> Result<Repaired, String> {
-    if let Some(made) = places::carry_out(context, repair) {
+    if let Some(made) = relocation::carry_out(context, repair) {
         return made.map_err(|failure| failure.lines().join(" "));
     }
     let in_words = |error: &(dyn std::error::Error + 'static)| chain(Some(error)).join(": ");
