@@ -18,20 +18,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::destination::ExportPlan;
-use super::edited::Edited;
-use super::error::SyncError;
-use super::logins::{LoginReport, Notes, SourceNote};
-use super::notice::Notice;
-use super::settle::Locking;
-use super::sources::{Legacy, LoginSources, Planned, Planning, Readings, Rules};
-use super::store_lock::HeldStores;
-use super::survey::{Course, Survey};
 use crate::config::AgentRef;
 use crate::domain::{Borrowed, Credential, Endpoint, Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, store_digest};
 use crate::platform::openclaw::Examined;
 use crate::platform::{Actor, Clock, FileError};
+use crate::sync::edited::Edited;
+use crate::sync::error::SyncError;
+use crate::sync::load::destination::ExportPlan;
+use crate::sync::load::edit::Locking;
+use crate::sync::load::survey::{Course, Survey};
+use crate::sync::logins::report::{LoginReport, Notes, SourceNote};
+use crate::sync::logins::sources::{Legacy, LoginSources, Planned, Planning, Readings, Rules};
+use crate::sync::notice::Notice;
+use crate::sync::store_lock::HeldStores;
 use crate::vault::{AgentState, Damage, ExportRecord, UnlockedVault, VaultError};
 
 /// The change of a command that logged in.

@@ -1,11 +1,11 @@
 //! Handing a secret out: chosen from what the agent has now, and recorded before anybody gets it.
 
-use super::engine::{Engine, Loaded, SyncMode};
-use super::error::SyncError;
-use super::renew::{NotRenewed, Renewal};
 use crate::config::AgentRef;
 use crate::domain::ProfileId;
 use crate::platform::FileError;
+use crate::sync::engine::{Engine, Loaded, SyncMode};
+use crate::sync::error::SyncError;
+use crate::sync::refresh::{NotRenewed, Renewal};
 use crate::vault::{HandedOut, Pin};
 
 /// How often a choice is made again because the agent's credentials were changed meanwhile.

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::logins::LoginReport;
-use super::old_copy::Undoes;
 use crate::domain::{AgentName, Borrowed, ProfileId};
 use crate::export::FormatFault;
 use crate::platform::openclaw::OpenClawDir;
 use crate::platform::running_programs;
 use crate::sources::SourceFault;
+use crate::sync::load::old_copy::Undoes;
+use crate::sync::logins::report::LoginReport;
 use crate::vault::ReadOnlyReason;
 
 /// Something worth a line on stderr.

@@ -7,13 +7,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::engine::Engine;
-use super::error::SyncError;
-use super::store_lock::{LOCK_TIMEOUT, StoreLock};
 use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Outcome};
 use crate::domain::{AgentName, Section, from_outside, path_text};
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::{Replaced, resolve_link};
+use crate::sync::engine::Engine;
+use crate::sync::error::SyncError;
+use crate::sync::store_lock::{LOCK_TIMEOUT, StoreLock};
 use crate::vault::{UnlockedVault, Vault};
 
 /// What an `auth-profiles.json` in a directory of OpenClaw's is.

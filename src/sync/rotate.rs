@@ -3,10 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::engine::Engine;
-use super::error::SyncError;
-use super::renew::LEASE_WAIT;
 use crate::oauth::{Lease, grants_with_files};
+use crate::sync::engine::Engine;
+use crate::sync::error::SyncError;
+use crate::sync::refresh::LEASE_WAIT;
 use crate::vault::{Prepared, Renewal, Rotated, VaultError};
 
 /// How often it is looked whether a refresh has ended.

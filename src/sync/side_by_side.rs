@@ -10,19 +10,19 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::carry_out::{Prepared, record};
-use super::destination::put_file;
-use super::engine::{Engine, Extent, Loaded, SyncMode, unchanged};
-use super::error::SyncError;
-use super::exporting::record_written;
-use super::notice::Notice;
-use super::observe::{Noted, record_seen};
-use super::store_lock::StoreLock;
-use super::survey::{Survey, Write};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::StorePlace;
 use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all_beside};
+use crate::sync::engine::{Engine, Extent, Loaded, SyncMode, unchanged};
+use crate::sync::error::SyncError;
+use crate::sync::load::commit::{Prepared, record};
+use crate::sync::load::destination::put_file;
+use crate::sync::load::export::record_written;
+use crate::sync::load::observe::{Noted, record_seen};
+use crate::sync::load::survey::{Survey, Write};
+use crate::sync::notice::Notice;
+use crate::sync::store_lock::StoreLock;
 use crate::vault::VaultError;
 
 /// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::engine::queue_path;
-use super::error::SyncError;
 use crate::export::StorePlace;
 use crate::platform::openclaw::Examined;
 use crate::platform::{LockDir, QueueLock};
+use crate::sync::engine::queue_path;
+use crate::sync::error::SyncError;
 
 /// How long a load waits for the store's locks. Source: `spec/compat.md`, Locking.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,28 +1,28 @@
 //! What becomes of a store once the vault has committed: it is written, and what is in it is recorded.
 
-use super::carry_out::Prepared;
-use super::destination::Destination;
-use super::error::SyncError;
-use super::survey::{Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::{AgentRef, ExportMode};
 use crate::domain::{from_outside, path_text};
 use crate::platform::{FileError, Replaced};
+use crate::sync::error::SyncError;
+use crate::sync::load::commit::Prepared;
+use crate::sync::load::destination::Destination;
+use crate::sync::load::survey::{Survey, Write};
 use crate::vault::{ExportState, Exported, Tx};
 
 /// What a transaction is to record about the file.
 #[derive(Clone, Copy)]
-pub(super) struct Committal {
-    pub(super) write: Write,
+pub(crate) struct Committal {
+    pub(crate) write: Write,
     /// For the first time, that nothing is written there.
-    pub(super) announces: bool,
+    pub(crate) announces: bool,
     /// The file is to be written, and cannot be now.
-    pub(super) is_pending: bool,
+    pub(crate) is_pending: bool,
 }
 
 /// Records what came of writing the new file: its bytes, or that it could not be written. Not where
 /// another program has written meanwhile.
-pub(super) fn record_written(
+pub(crate) fn record_written(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     prepared: &Prepared,
@@ -46,7 +46,7 @@ pub(super) fn record_written(
     Ok(tx.put_export(survey.place.site(), &agent.name, known, content)?)
 }
 
-pub(super) fn export_event(survey: &Survey, reason: &'static str) -> EventDraft {
+pub(crate) fn export_event(survey: &Survey, reason: &'static str) -> EventDraft {
     let path = from_outside(&path_text(survey.place.path()));
     let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
         .detail("path", path)
@@ -58,11 +58,11 @@ pub(super) fn export_event(survey: &Survey, reason: &'static str) -> EventDraft 
 }
 
 /// Behind any revision: the file is still to be written.
-pub(super) const PENDING: i64 = -1;
+pub(crate) const PENDING: i64 = -1;
 
 /// Records the bytes that are in the file now: all that is to be known if it is not written, and the base of the next
 /// merge if this process dies before it is.
-pub(super) fn record_known(
+pub(crate) fn record_known(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     survey: &Survey,

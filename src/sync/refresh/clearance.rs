@@ -13,8 +13,8 @@ use crate::platform::FileError;
 use crate::platform::openclaw::live_json_stores;
 use crate::sync::engine::Engine;
 use crate::sync::error::SyncError;
-use crate::sync::shared::with_tokens_of;
-use crate::sync::sources::once_written;
+use crate::sync::load::shared::with_tokens_of;
+use crate::sync::logins::sources::once_written;
 use crate::vault::{ChangeNote, GrantState};
 
 /// What comes of asking.

@@ -7,10 +7,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::change::Step;
-use super::engine::Engine;
-use super::error::SyncError;
-use super::survey::Takeover;
 use crate::audit::{EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::{
@@ -18,13 +14,17 @@ use crate::domain::{
     from_outside, normalize_provider,
 };
 use crate::export::render;
+use crate::sync::engine::Engine;
+use crate::sync::error::SyncError;
+use crate::sync::load::change::Step;
+use crate::sync::load::survey::Takeover;
 use crate::vault::{AgentState, ChangeNote, Grant, GrantState, Tx};
 
 /// What tells one account from another, as far as an entry says. Source: `spec/compat.md`, auth-profiles.json.
 const IDENTITY: [&str; 4] = ["email", "accountId", "enterpriseUrl", "projectId"];
 
 /// A login that another program refreshed in a store.
-pub(super) struct Exchanged {
+pub(crate) struct Exchanged {
     /// The grant that it had.
     grant: Fingerprint,
     /// The one that it has.
@@ -33,7 +33,7 @@ pub(super) struct Exchanged {
 }
 
 /// Whether two entries are of one account as far as they say: a field that one of them lacks is no difference.
-pub(super) fn is_same_account(a: &Value, b: &Value) -> bool {
+pub(crate) fn is_same_account(a: &Value, b: &Value) -> bool {
     let provider = |entry| normalize_provider(Credential::of(entry).provider);
     provider(a) == provider(b)
         && IDENTITY
@@ -46,7 +46,7 @@ pub(super) fn is_same_account(a: &Value, b: &Value) -> bool {
 }
 
 /// An entry with the tokens of another one; everything else of it stays.
-pub(super) fn with_tokens_of(entry: &SecretJson, other: &SecretJson) -> SecretJson {
+pub(crate) fn with_tokens_of(entry: &SecretJson, other: &SecretJson) -> SecretJson {
     let mut entry = entry.expose_secret().clone();
     if let Some(fields) = entry.as_object_mut() {
         for field in ["access", "refresh", "expires"] {
@@ -60,7 +60,7 @@ pub(super) fn with_tokens_of(entry: &SecretJson, other: &SecretJson) -> SecretJs
 
 impl Engine<'_> {
     /// The logins that a merge brings a new refresh token and a later end for, of the same account as far as can be told.
-    pub(super) fn exchanged(&self, stored: &StoreDoc, takeover: &Takeover) -> Vec<Exchanged> {
+    pub(crate) fn exchanged(&self, stored: &StoreDoc, takeover: &Takeover) -> Vec<Exchanged> {
         let (Some(after), Step::Merge { first: false }) = (&takeover.doc, &takeover.step) else {
             return Vec::new();
         };
@@ -87,7 +87,7 @@ impl Engine<'_> {
     }
 
     /// Gives what another program got for one profile of an agent to its others that hold the same grant.
-    pub(super) fn spread(&self, mut takeover: Takeover, stored: &StoreDoc) -> Takeover {
+    pub(crate) fn spread(&self, mut takeover: Takeover, stored: &StoreDoc) -> Takeover {
         let exchanged = self.exchanged(stored, &takeover);
         let Some(doc) = takeover.doc.take_if(|_| !exchanged.is_empty()) else {
             return takeover;
@@ -115,7 +115,7 @@ impl Engine<'_> {
     }
 
     /// The other agents that hold one of those grants, as they are.
-    pub(super) fn sharing(
+    pub(crate) fn sharing(
         &self,
         agent: &AgentRef,
         exchanged: &[Exchanged],
@@ -146,7 +146,7 @@ impl Engine<'_> {
 
 /// Gives what another program got for one profile to the others that hold the same grant, in the transaction that merges it, and
 /// notes what took the grant's place. The stores of other agents follow when they are loaded.
-pub(super) fn share(
+pub(crate) fn share(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     exchanged: &[Exchanged],

@@ -10,13 +10,6 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::logins::{LoginReport, LoginState, SourceNote};
-use super::notice::Notice;
-use super::plan::{
-    Decision, KeepReason, Relation, ReplaceReason, after_logout, by_account, by_expiry, chosen,
-    claude_code_entry, codex_cli_entry, plan_claude_code, plan_codex_cli_beside,
-};
-use super::renew::Owned;
 use crate::audit::{EventKind, Origin};
 use crate::domain::{
     AgentName, CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, Expiry, ExpiryFault, Owner,
@@ -31,6 +24,13 @@ use crate::sources::codex_cli::{CodexLogin, read_codex_cli};
 use crate::sources::legacy::{LegacyEntry, parse_auth, parse_oauth};
 use crate::sources::other_programs::CODEX_KEY;
 use crate::sources::{FileContent, FileReading, LoggedOut, LoginKeychain, Reading, SourceFault};
+use crate::sync::logins::report::{LoginReport, LoginState, SourceNote};
+use crate::sync::notice::Notice;
+use crate::sync::plan::{
+    Decision, KeepReason, Relation, ReplaceReason, after_logout, by_account, by_expiry, chosen,
+    claude_code_entry, codex_cli_entry, plan_claude_code, plan_codex_cli_beside,
+};
+use crate::sync::refresh::Owned;
 use crate::vault::ChangeNote;
 
 /// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the same file.
@@ -47,7 +47,7 @@ const CODEX_CONFIG: &str = "config.toml";
 /// Claude Code writes its configuration and its login one after the other; one that was written within that time is read again.
 const ACCOUNT_FRESH: Duration = Duration::from_secs(60);
 /// An agent's store before `auth-profiles.json`. Source: `spec/compat.md`, Paths.
-pub(super) const LEGACY_STORE: &str = "auth.json";
+pub(crate) const LEGACY_STORE: &str = "auth.json";
 
 /// Where the other programs keep their logins.
 pub struct LoginSources<'a> {
@@ -90,12 +90,12 @@ pub struct Planned {
     /// The path of the source's file, also where the login was in the keychain.
     pub place: String,
     /// A keyed fingerprint of its account, where that was asked for and is known.
-    pub(super) account: Option<String>,
+    pub(crate) account: Option<String>,
 }
 
 /// What the sources said when they were first asked, for as long as one step takes.
 #[derive(Default)]
-pub(super) struct Readings {
+pub(crate) struct Readings {
     claude: OnceCell<(Place, Reading<ClaudeCodeLogin>)>,
     claude_account: OnceCell<Option<String>>,
     codex: OnceCell<Reading<CodexLogin>>,
@@ -103,21 +103,21 @@ pub(super) struct Readings {
 
 /// What older stores hold.
 #[derive(Debug, Default)]
-pub(super) struct Legacy {
+pub(crate) struct Legacy {
     /// Profile ids and entries.
-    pub(super) entries: Vec<LegacyEntry>,
+    pub(crate) entries: Vec<LegacyEntry>,
     /// The agent's own older store was there and could be read.
-    pub(super) has_own: bool,
+    pub(crate) has_own: bool,
 }
 
 impl Planned {
     /// Whether the profile, or its absence, is left as it is.
-    pub(super) fn keeps(&self) -> bool {
+    pub(crate) fn keeps(&self) -> bool {
         matches!(self.decision, Decision::Keep { .. })
     }
 
     /// Does it to a document.
-    pub(super) fn apply(&self, doc: &mut StoreDoc) {
+    pub(crate) fn apply(&self, doc: &mut StoreDoc) {
         if let Decision::Insert { entry } | Decision::Replace { entry, .. } = &self.decision {
             doc.set(
                 Section::Profiles,
@@ -128,7 +128,7 @@ impl Planned {
     }
 
     /// What to record.
-    pub(super) fn note(&self) -> ChangeNote {
+    pub(crate) fn note(&self) -> ChangeNote {
         let (_, why) = self.verdict();
         // `sync.applied` with another token is a refresh by the login's owner; this is none.
         if self.changes_account() {
@@ -173,7 +173,7 @@ impl Planned {
 
 impl LoginSources<'_> {
     /// Reads every source and decides about its profile in `doc`; what became of each login comes with it.
-    pub(super) fn plan(
+    pub(crate) fn plan(
         &self,
         doc: &StoreDoc,
         planning: &Planning<'_>,
@@ -202,7 +202,7 @@ impl LoginSources<'_> {
 
     /// What the stores of before `auth-profiles.json` hold for the agent in `dir`: its own first, then of the shared one
     /// what its own does not have.
-    pub(super) fn legacy(&self, dir: &Path, notices: &mut Vec<Notice>) -> Legacy {
+    pub(crate) fn legacy(&self, dir: &Path, notices: &mut Vec<Notice>) -> Legacy {
         let own = self.legacy_file(&dir.join(LEGACY_STORE), parse_auth, notices);
         let shared = self.legacy_file(&self.legacy_oauth_file, parse_oauth, notices);
         let has_own = own.is_some();
@@ -244,7 +244,7 @@ impl LoginSources<'_> {
     }
 
     /// Whose logins are, as the sources say now; each is read once, when it is first asked for.
-    pub(super) fn owners(&self) -> Owners<'_> {
+    pub(crate) fn owners(&self) -> Owners<'_> {
         Owners {
             sources: self,
             claude: OnceCell::new(),
@@ -378,16 +378,16 @@ pub enum Rules {
 }
 
 /// What deciding about sources goes by, besides what they say.
-pub(super) struct Planning<'p> {
-    pub(super) readings: &'p Readings,
-    pub(super) agent: &'p AgentName,
-    pub(super) notes: &'p BTreeMap<String, SourceNote>,
+pub(crate) struct Planning<'p> {
+    pub(crate) readings: &'p Readings,
+    pub(crate) agent: &'p AgentName,
+    pub(crate) notes: &'p BTreeMap<String, SourceNote>,
     /// Makes the fingerprint of an account.
-    pub(super) account: &'p dyn Fn(&str) -> String,
-    pub(super) rules: Rules,
+    pub(crate) account: &'p dyn Fn(&str) -> String,
+    pub(crate) rules: Rules,
     /// The profile for which the user chose the source's login.
-    pub(super) adopts: Option<&'p str>,
-    pub(super) now: UnixMs,
+    pub(crate) adopts: Option<&'p str>,
+    pub(crate) now: UnixMs,
 }
 
 /// What is the matter with a source that holds no usable login.
@@ -632,7 +632,7 @@ impl Planning<'_> {
 
 /// Whether two accounts are one, by the fingerprints of the person and, where both name one, of the
 /// organization; `None` where one is not known, or they were made with different keys.
-pub(super) fn is_same_account(one: Option<&str>, other: Option<&str>) -> Option<bool> {
+pub(crate) fn is_same_account(one: Option<&str>, other: Option<&str>) -> Option<bool> {
     let key = |print: &str| Some(print.split_once(':')?.0.to_owned());
     let (one, other) = (one?, other?);
     let mut is_same = true;
@@ -646,7 +646,7 @@ pub(super) fn is_same_account(one: Option<&str>, other: Option<&str>) -> Option<
 }
 
 /// Whose logins are.
-pub(super) struct Owners<'s> {
+pub(crate) struct Owners<'s> {
     sources: &'s LoginSources<'s>,
     claude: OnceCell<Reading<ClaudeCodeLogin>>,
     codex: OnceCell<Reading<CodexLogin>>,
@@ -655,7 +655,7 @@ pub(super) struct Owners<'s> {
 impl Owners<'_> {
     /// Whether another program is logged in with that very login just now, under whatever id it is stored: its refresh token is that
     /// program's to redeem. Where that one's own login cannot be read, it may be. Source: `spec/compat.md`, Sync.
-    pub(super) fn of(&self, credential: &Credential<'_>) -> Owned {
+    pub(crate) fn of(&self, credential: &Credential<'_>) -> Owned {
         fn owned<L>(reading: &Reading<L>, owner: Owner, is_same: impl Fn(&L) -> bool) -> Owned {
             match reading {
                 Reading::Found(login) if is_same(login) => Owned::Anothers(owner),
@@ -688,7 +688,7 @@ impl Owners<'_> {
 
 /// Reads what is in a file, again and again for a while if it may be being written: it was changed in this very moment, or just now and
 /// makes no sense. Of a file that is rewritten all the time, the last reading that made sense counts.
-pub(super) fn once_written<R>(
+pub(crate) fn once_written<R>(
     path: &Path,
     is_unfinished: impl Fn(&R) -> bool,
     read: impl Fn() -> R,
@@ -728,7 +728,7 @@ fn is_in_use(error: &std::io::Error, path: &Path) -> bool {
 }
 
 /// Reads a source's file as far as it may be read. What is in one that somebody else can have changed is not this user's login.
-pub(super) fn read_source(path: &Path) -> FileReading {
+pub(crate) fn read_source(path: &Path) -> FileReading {
     match read_trusted(path, Access::Read, SOURCE_LIMIT) {
         Err(FileError::Untrusted(refusal)) => FileReading::Untrusted(refusal),
         Ok(None) => FileReading::Absent,

@@ -1,6 +1,6 @@
 //! What became of the logins of other programs: one classification, and the words for it.
 //!
-//! [`LoginReport`] is made in one place, when a load decides about a source ([`super::sources`]).
+//! [`LoginReport`] is made in one place, when a load decides about a source ([`crate::sync::logins::sources`]).
 //! Commands, `doctor`, `watch` and alerts only show it. [`SourceNote`] is what the vault keeps of a
 //! source between loads.
 
@@ -105,7 +105,7 @@ pub struct LoginReport {
     /// Whether the user keeps the stored login on purpose (`models auth keep`).
     pub is_kept: bool,
     /// Whether a command that handed out its token has warned of it.
-    pub(super) is_warned: bool,
+    pub(crate) is_warned: bool,
     /// Whether the agent has another credential for what the program is used for.
     pub is_served: bool,
     /// Whether this is the source of another `CLAUDE_CONFIG_DIR` or `CODEX_HOME`, as it was when it
@@ -365,40 +365,40 @@ fn variable(profile: &str) -> &'static str {
 
 /// Where a stored login came from, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LoginOrigin {
-    pub(super) place: String,
+pub(crate) struct LoginOrigin {
+    pub(crate) place: String,
     /// A keyed fingerprint of the account, where it is known.
-    pub(super) account: Option<String>,
+    pub(crate) account: Option<String>,
 }
 
 /// Why the login of one place was not imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) why: String,
+pub(crate) struct Refused {
+    pub(crate) why: String,
     /// As in [`LoginOrigin`].
-    pub(super) account: Option<String>,
+    pub(crate) account: Option<String>,
     /// The user knows, and keeps what is stored.
-    pub(super) is_kept: bool,
+    pub(crate) is_kept: bool,
 }
 
 /// What the vault keeps of the sources of one profile: a row of `sync_skips`, as JSON. A row of an
 /// earlier version is one word, the reason of a place that is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SourceNote {
+pub(crate) struct SourceNote {
     /// Where the stored login came from.
-    pub(super) from: Option<LoginOrigin>,
+    pub(crate) from: Option<LoginOrigin>,
     /// The places whose login was not imported.
-    pub(super) refused: BTreeMap<String, Refused>,
+    pub(crate) refused: BTreeMap<String, Refused>,
     /// Another account's login was imported, and the user has not decided to keep it: the reason.
-    pub(super) unannounced: Option<String>,
+    pub(crate) unannounced: Option<String>,
     /// A command that handed out its token gave the warning: commands stop repeating it, `doctor`
     /// does not.
-    pub(super) is_warned: bool,
+    pub(crate) is_warned: bool,
 }
 
 /// What is noted of the sources of an agent's profiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Notes {
+pub(crate) enum Notes {
     /// Nobody asked, since the sources are not read.
     NotAsked,
     /// A note is not as clawkeep left it; which row.
@@ -409,7 +409,7 @@ pub(super) enum Notes {
 
 impl SourceNote {
     /// Reads a row.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let Ok(Value::Object(note)) = serde_json::from_str::<Value>(text) else {
             let refused = Refused {
                 why: text.to_owned(),
@@ -449,7 +449,7 @@ impl SourceNote {
     }
 
     /// The row; `None` where there is nothing to keep.
-    pub(super) fn to_row(&self) -> Option<String> {
+    pub(crate) fn to_row(&self) -> Option<String> {
         if *self == Self::default() {
             return None;
         }
@@ -485,7 +485,7 @@ impl SourceNote {
 
     /// Notes why the login of a place was not imported, or that nothing stands in its way. A
     /// decision to keep the stored login holds as long as the reason and the account do.
-    pub(super) fn refuse(&mut self, place: &str, why: Option<&str>, account: Option<&String>) {
+    pub(crate) fn refuse(&mut self, place: &str, why: Option<&str>, account: Option<&String>) {
         self.refused.remove("");
         let Some(why) = why else {
             self.refused.remove(place);
@@ -508,19 +508,19 @@ impl SourceNote {
     }
 
     /// Whether the stored login came from that place.
-    pub(super) fn is_from(&self, place: &str) -> bool {
+    pub(crate) fn is_from(&self, place: &str) -> bool {
         self.from.as_ref().is_some_and(|from| from.place == place)
     }
 
     /// Whether the program was logged out at that place when it was read last.
-    pub(super) fn is_logged_out(&self, place: &str) -> bool {
+    pub(crate) fn is_logged_out(&self, place: &str) -> bool {
         let refused = self.refused.get(place);
         let state = refused.and_then(|refused| LoginState::of_note(&refused.why));
         matches!(state, Some(LoginState::LoggedOut { .. }))
     }
 
     /// Forgets the logins of other places than `here` whose file is gone.
-    pub(super) fn forget_removed(&mut self, here: &str) {
+    pub(crate) fn forget_removed(&mut self, here: &str) {
         let from = self.from.as_ref().map(|from| from.place.clone());
         self.refused
             .retain(|place, _| place == here || from.as_ref() == Some(place) || !is_removed(place));
@@ -528,14 +528,14 @@ impl SourceNote {
 
     /// Whether the user keeps the stored login on purpose, for as long as the source at that place
     /// says this.
-    pub(super) fn is_kept(&self, place: &str, why: &str, account: Option<&String>) -> bool {
+    pub(crate) fn is_kept(&self, place: &str, why: &str, account: Option<&String>) -> bool {
         self.refused.get(place).is_some_and(|refused| {
             refused.is_kept && refused.why == why && refused.account.as_ref() == account
         })
     }
 
     /// The states of other places than `here`, as they were when they were read last.
-    pub(super) fn elsewhere<'n>(
+    pub(crate) fn elsewhere<'n>(
         &'n self,
         here: &'n str,
     ) -> impl Iterator<Item = (&'n str, LoginState, bool)> {

@@ -4,22 +4,22 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::engine::{Engine, SyncMode};
-use super::error::SyncError;
-use super::notice::Notice;
-use super::survey::Survey;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::UnixMs;
 use crate::export::{FormatFault, StorePlace, StoreReading};
 use crate::platform::{FileError, rename_durably};
+use crate::sync::engine::{Engine, SyncMode};
+use crate::sync::error::SyncError;
+use crate::sync::load::survey::Survey;
+use crate::sync::notice::Notice;
 
 /// How long a damaged file must stay as it is before it is believed. Source: `spec/compat.md`.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long a file that keeps changing is watched.
-pub(super) const GIVE_UP: Duration = Duration::from_secs(10);
+pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
 /// A file's length in bytes and its modification time.
-pub(super) type Seen = (usize, SystemTime);
+pub(crate) type Seen = (usize, SystemTime);
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -33,7 +33,7 @@ impl Engine<'_> {
 
     /// Under the locks: waits for a damaged file to become whole or to stay as it is for a second; then moves it aside if
     /// the vault can mend it. The survey that holds afterwards.
-    pub(super) fn set_damaged_aside(
+    pub(crate) fn set_damaged_aside(
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,
@@ -96,7 +96,7 @@ impl Engine<'_> {
 }
 
 /// What to record of a file that was set aside.
-pub(super) fn corrupt_event(fault: FormatFault, seen: Seen, aside: &Path) -> EventDraft {
+pub(crate) fn corrupt_event(fault: FormatFault, seen: Seen, aside: &Path) -> EventDraft {
     let name = aside.file_name().unwrap_or_default().to_string_lossy();
     EventDraft::new(EventKind::StoreCorrupt, Origin::StoreFile)
         .detail("fault", fault.as_str())
@@ -106,7 +106,7 @@ pub(super) fn corrupt_event(fault: FormatFault, seen: Seen, aside: &Path) -> Eve
 
 /// Looks until the file that is read has been damaged in the same way for [`SETTLE`]: its fault, length and time. `None`
 /// when it is whole or gone by then.
-pub(super) fn wait_for_change(
+pub(crate) fn wait_for_change(
     place: &StorePlace,
     give_up_after: Duration,
     read: impl Fn() -> Result<StoreReading, FileError>,

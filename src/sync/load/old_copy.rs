@@ -18,20 +18,20 @@ use crate::domain::{Owner, Section, StoreDoc, UnixMs, same_json};
 use crate::vault::Superseded;
 
 /// After so many rounds, clawkeep stops writing over an old copy.
-pub(super) const ROUNDS_MAX: u64 = 3;
+pub(crate) const ROUNDS_MAX: u64 = 3;
 /// An earlier content is forgotten this long after it was replaced or last written back, in
 /// milliseconds: 30 days, as long as replaced credentials are kept.
 const AGE_MAX_MS: i64 = 30 * 24 * 3_600_000;
 
 /// An old copy that another program wrote.
 #[derive(Clone, Debug)]
-pub(super) struct OldCopy {
+pub(crate) struct OldCopy {
     /// The digest of its content.
-    pub(super) content: String,
+    pub(crate) content: String,
     /// How often it has been written back, with this time.
-    pub(super) rounds: u64,
+    pub(crate) rounds: u64,
     /// What it would undo.
-    pub(super) undoes: Undoes,
+    pub(crate) undoes: Undoes,
 }
 
 /// What an old copy would undo: ids and providers, as the store has them.
@@ -84,7 +84,7 @@ fn own_profiles(doc: &StoreDoc) -> impl Iterator<Item = (&str, &Value)> {
 }
 
 /// Whether two stores have the same profiles and orders, in the same places.
-pub(super) fn is_same_content(a: &StoreDoc, b: &StoreDoc) -> bool {
+pub(crate) fn is_same_content(a: &StoreDoc, b: &StoreDoc) -> bool {
     let same = |(a, b): ((&str, &Value), (&str, &Value))| a.0 == b.0 && same_json(a.1, b.1);
     let count = |doc| own_profiles(doc).count();
     let orders = |doc: &StoreDoc| doc.entries(Section::Order).count();
@@ -97,7 +97,7 @@ pub(super) fn is_same_content(a: &StoreDoc, b: &StoreDoc) -> bool {
 }
 
 /// A digest of a store's profiles and orders, in their order.
-pub(super) fn content_of(doc: &StoreDoc) -> String {
+pub(crate) fn content_of(doc: &StoreDoc) -> String {
     let mut hash = Sha256::new();
     for (section, entries) in [
         ("profiles", own_profiles(doc).collect::<Vec<_>>()),
@@ -113,7 +113,7 @@ pub(super) fn content_of(doc: &StoreDoc) -> String {
 }
 
 /// A digest of everything else that a store has.
-pub(super) fn rest_of(doc: &StoreDoc) -> String {
+pub(crate) fn rest_of(doc: &StoreDoc) -> String {
     let mut hash = Sha256::new();
     let content = [Section::Profiles.key(), Section::Order.key()];
     let mut fields: Vec<_> = doc.expose_secret().iter().collect();
@@ -173,7 +173,7 @@ fn add(hash: &mut Sha256, value: &Value) {
 ///
 /// One whose other fields are those of `base`, and not those that the earlier content had, was made
 /// from what the file said last: somebody changed it back.
-pub(super) fn find(
+pub(crate) fn find(
     past: &[Superseded],
     (base, theirs, ours): (&StoreDoc, &StoreDoc, &StoreDoc),
     now: UnixMs,
@@ -202,7 +202,7 @@ pub(super) fn find(
 
 /// An old copy with the profiles and orders of `base`: what it brings beside them. What it says of
 /// profiles that are not in `ours` any more is left out.
-pub(super) fn with_content_of(theirs: &StoreDoc, base: &StoreDoc, ours: &StoreDoc) -> StoreDoc {
+pub(crate) fn with_content_of(theirs: &StoreDoc, base: &StoreDoc, ours: &StoreDoc) -> StoreDoc {
     let mut doc = theirs.clone();
     for section in [Section::Profiles, Section::Order] {
         doc.copy_section(section, base);
@@ -227,19 +227,19 @@ pub(super) fn with_content_of(theirs: &StoreDoc, base: &StoreDoc, ours: &StoreDo
 }
 
 /// What a load does to the earlier contents that are kept.
-pub(super) struct Turn<'t> {
+pub(crate) struct Turn<'t> {
     /// The contents that were in the file until now, the oldest first.
-    pub(super) replaced: Vec<&'t StoreDoc>,
+    pub(crate) replaced: Vec<&'t StoreDoc>,
     /// What the store is to say.
-    pub(super) target: &'t StoreDoc,
+    pub(crate) target: &'t StoreDoc,
     /// Whether a command changes profiles or orders.
-    pub(super) is_decision: bool,
+    pub(crate) is_decision: bool,
     /// The old copy that was written.
-    pub(super) old_copy: Option<&'t OldCopy>,
+    pub(crate) old_copy: Option<&'t OldCopy>,
 }
 
 /// The earlier contents after a load; nothing where they stay as they are.
-pub(super) fn after(past: &[Superseded], turn: &Turn<'_>, now: UnixMs) -> Option<Vec<Superseded>> {
+pub(crate) fn after(past: &[Superseded], turn: &Turn<'_>, now: UnixMs) -> Option<Vec<Superseded>> {
     let mut kept = past.to_vec();
     for doc in &turn.replaced {
         if is_same_content(doc, turn.target) {
@@ -283,7 +283,7 @@ pub(super) fn after(past: &[Superseded], turn: &Turn<'_>, now: UnixMs) -> Option
 
 /// Whether clawkeep has stopped writing over the old copy that `file` is, while the vault has
 /// `ours`.
-pub(super) fn is_left_alone(
+pub(crate) fn is_left_alone(
     past: &[Superseded],
     file: &StoreDoc,
     ours: &StoreDoc,

@@ -9,7 +9,6 @@ use std::time::SystemTime;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::plan::{Decision, plan_claude_code, plan_codex_cli};
 use crate::domain::{
     Borrowed, CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, EntryFault, ExpiryFault, Owner,
     SecretJson, Section, StoreDoc, UnixMs, from_outside, normalize_provider,
@@ -22,6 +21,7 @@ use crate::sources::other_programs::{
 };
 use crate::sources::recognise::{FileKind, recognise};
 use crate::sources::{LoggedOut, Reading, SourceFault, claude_code, codex_cli};
+use crate::sync::plan::{Decision, plan_claude_code, plan_codex_cli};
 
 /// Why a file cannot be imported. Never quotes it.
 #[derive(Debug, thiserror::Error)]
@@ -432,7 +432,7 @@ fn planned(id: &str, decision: &Decision, doc: &StoreDoc) -> Imported {
                 .set(Section::Profiles, id, entry.expose_secret().clone());
         }
         Decision::Keep { why } => {
-            use super::plan::KeepReason::{Same, SameLogin};
+            use crate::sync::plan::KeepReason::{Same, SameLogin};
             let list = match why {
                 Same | SameLogin => &mut out.same,
                 _ => &mut out.kept,

@@ -3,26 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{Engine, Loaded};
-use super::error::SyncError;
-use super::logins::{LoginOrigin, Notes, SourceNote};
-use super::notice::Notice;
-use super::plan::{Decision, KeepReason, ReplaceReason};
-use super::renew::Owned;
-use super::sources::{Planned, is_same_account};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{
     AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs, from_outside,
 };
 use crate::health::{Status, WARN_AFTER_MS, assess};
+use crate::sync::engine::{Engine, Loaded};
+use crate::sync::error::SyncError;
+use crate::sync::logins::report::{LoginOrigin, Notes, SourceNote};
+use crate::sync::logins::sources::{Planned, is_same_account};
+use crate::sync::notice::Notice;
+use crate::sync::plan::{Decision, KeepReason, ReplaceReason};
+use crate::sync::refresh::Owned;
 use crate::vault::{ExpiryStage, GrantState, Tx, UnlockedVault, VaultError};
 
 /// The reason of [`ReplaceReason::OtherAccount`] in the record.
 const OTHER_ACCOUNT: &str = "other-account";
 
 /// What is to be recorded.
-pub(super) struct Seen<'d> {
+pub(crate) struct Seen<'d> {
     ends: Vec<End<'d>>,
     noted: Vec<Noted>,
     /// Refresh tokens that are another program's.
@@ -37,7 +37,7 @@ struct End<'d> {
 }
 
 /// What is to be noted of a profile's sources, and recorded.
-pub(super) struct Noted {
+pub(crate) struct Noted {
     profile: ProfileId,
     origin: Origin,
     note: Option<String>,
@@ -51,7 +51,7 @@ pub(super) struct Noted {
 impl Engine<'_> {
     /// Records what a load has seen. That the vault is busy or the disk full is no reason not to answer: what was not recorded
     /// will be seen again.
-    pub(super) fn observe(
+    pub(crate) fn observe(
         &mut self,
         agent: &AgentRef,
         loaded: &mut Loaded,
@@ -76,7 +76,7 @@ impl Engine<'_> {
 
     /// What is to be noted of the sources; what there is to tell of that is added to what the load
     /// tells.
-    pub(super) fn note_sources(&self, loaded: &mut Loaded) -> Vec<Noted> {
+    pub(crate) fn note_sources(&self, loaded: &mut Loaded) -> Vec<Noted> {
         if loaded.damage.frame {
             return Vec::new();
         }
@@ -103,7 +103,7 @@ impl Engine<'_> {
     }
 
     /// What a load has seen, if any of it is to be recorded.
-    pub(super) fn seen<'d>(
+    pub(crate) fn seen<'d>(
         &self,
         agent: &AgentRef,
         loaded: &'d Loaded,
@@ -145,7 +145,7 @@ impl Engine<'_> {
 }
 
 /// Records what a load has seen.
-pub(super) fn record_seen(
+pub(crate) fn record_seen(
     tx: &mut Tx<'_>,
     agent: &AgentName,
     seen: Seen<'_>,

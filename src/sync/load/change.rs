@@ -4,13 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::edited::EditedBy;
-use super::engine::{Endpoints, RESTORE};
-use super::error::SyncError;
-use super::merge::{Change, Place};
-use super::old_copy::OldCopy;
-use super::sources::Planned;
-use super::survey::Takeover;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{
@@ -18,13 +11,20 @@ use crate::domain::{
     normalize_provider, path_text, same_json,
 };
 use crate::export::StorePlace;
+use crate::sync::edited::EditedBy;
+use crate::sync::engine::{Endpoints, RESTORE};
+use crate::sync::error::SyncError;
+use crate::sync::load::old_copy::OldCopy;
+use crate::sync::load::survey::Takeover;
+use crate::sync::logins::sources::Planned;
+use crate::sync::merge::{Change, Place};
 use crate::vault::{ChangeNote, Tx};
 
 /// Names listed in one event; the count says how many there were.
 const NAMES_MAX: usize = 16;
 
 /// Why a document changes.
-pub(super) enum Step<'s> {
+pub(crate) enum Step<'s> {
     /// Another program changed the store file; `first`: the vault saw it for the first time.
     Merge {
         /// Whether it is an import.
@@ -76,11 +76,11 @@ impl Step<'_> {
 }
 
 /// What logins are pinned to when they come.
-pub(super) struct Pinning<'p> {
+pub(crate) struct Pinning<'p> {
     /// What those are pinned to that have been there.
-    pub(super) known: &'p BTreeMap<String, Endpoint>,
+    pub(crate) known: &'p BTreeMap<String, Endpoint>,
     /// What others are to be.
-    pub(super) endpoints: Option<Endpoints<'p>>,
+    pub(crate) endpoints: Option<Endpoints<'p>>,
 }
 
 impl Pinning<'_> {
@@ -102,7 +102,7 @@ impl Pinning<'_> {
 }
 
 /// Writes the rows in which `after` differs from `before`; they are not the same.
-pub(super) fn apply(
+pub(crate) fn apply(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     (before, after): (&StoreDoc, &StoreDoc),
@@ -141,7 +141,7 @@ fn ids(doc: &StoreDoc) -> impl Iterator<Item = &str> {
 
 /// Says what another program's changes to the store were, or what an older store brought: one event for all of it, one
 /// for each credential that gave way, and one for each use that was made.
-pub(super) fn merge_events(
+pub(crate) fn merge_events(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     place: &StorePlace,
@@ -184,7 +184,7 @@ pub(super) fn merge_events(
 }
 
 /// Says that what another program wrote is an old copy of the store, and what was not merged of it.
-pub(super) fn old_copy_event(place: &StorePlace, old: &OldCopy, is_written: bool) -> EventDraft {
+pub(crate) fn old_copy_event(place: &StorePlace, old: &OldCopy, is_written: bool) -> EventDraft {
     let path = from_outside(&path_text(place.path()));
     let event = EventDraft::new(EventKind::StoreMerged, Origin::StoreFile)
         .outcome(Outcome::Skipped)

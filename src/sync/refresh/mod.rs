@@ -24,9 +24,6 @@ use std::time::{Duration, Instant};
 
 use self::clearance::Clearance;
 pub use self::outcome::{NotRenewed, Renewal};
-use super::engine::{Engine, Loaded, SyncMode};
-use super::error::SyncError;
-use super::store_lock::StoreLock;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::{
@@ -37,12 +34,15 @@ use crate::export::StorePlace;
 use crate::oauth::{Brought, FailureClass, Lease, Provider, Providers, Rescue, Tries, exchange};
 use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockError};
+use crate::sync::engine::{Engine, Loaded, SyncMode};
+use crate::sync::error::SyncError;
+use crate::sync::store_lock::StoreLock;
 use crate::vault::{Grant, GrantState, UnlockedVault};
 
 /// A login of which less is left is refreshed before it is handed out, in milliseconds. Source: `spec/oauth.md`, One refresh.
 pub const DUE_BELOW_MS: i64 = 60_000;
 /// How long to wait for another process's refresh. Source: `spec/oauth.md`, One refresh.
-pub(super) const LEASE_WAIT: Duration = Duration::from_secs(90);
+pub(crate) const LEASE_WAIT: Duration = Duration::from_secs(90);
 /// How often the lease is tried, and looked whether its holder has committed.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often a refresh begins again since another program exchanged the token meanwhile.
@@ -128,7 +128,7 @@ struct Asked {
 
 /// Whose a login is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owned {
+pub(crate) enum Owned {
     /// The vault's.
     Ours,
     /// Another program's.
@@ -316,7 +316,7 @@ impl Engine<'_> {
     }
 
     /// Gives a lease up; its file goes with it once the grant is of no use any more.
-    pub(in crate::sync) fn give_up(&self, lease: Lease, grant: Fingerprint) {
+    pub(crate) fn give_up(&self, lease: Lease, grant: Fingerprint) {
         let state = self.vault.grant(grant).map(|grant| grant.state);
         if matches!(state, Ok(GrantState::Spent | GrantState::Dead)) {
             let _ = lease.forget(); // an empty file that stays is of no harm

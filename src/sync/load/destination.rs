@@ -2,9 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::engine::Engine;
-use super::error::SyncError;
-use super::survey::Survey;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::{AgentRef, ExportMode};
 use crate::domain::{from_outside, path_text};
@@ -13,6 +10,9 @@ use crate::platform::{
     FileError, Found, LockDir, Replaced, Replacement, RuntimeDir, create_private_dir, exists,
     still_has,
 };
+use crate::sync::engine::Engine;
+use crate::sync::error::SyncError;
+use crate::sync::load::survey::Survey;
 
 /// How stores are exported.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ impl std::fmt::Debug for ExportPlan<'_> {
 
 /// Where a store is to be.
 #[derive(Debug)]
-pub(super) enum Destination {
+pub(crate) enum Destination {
     /// In a file where the gateway looks.
     File,
     /// In memory, with a link to it where the gateway looks.
@@ -68,7 +68,7 @@ impl Survey {
     }
 
     /// Whether what stands where the gateway looks is of the kind that is wanted there; where nothing stands, it is.
-    pub(super) fn is_placed(&self) -> bool {
+    pub(crate) fn is_placed(&self) -> bool {
         match (&self.destination, self.stands()) {
             (Destination::Undecided, _) | (_, Stands::Nothing) => true,
             (Destination::File, stands) => stands == Stands::File,
@@ -80,7 +80,7 @@ impl Survey {
     }
 
     /// Whether there is to be a store at all.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         !matches!(
             self.destination,
             Destination::Nowhere | Destination::NoMemory(_)
@@ -88,12 +88,12 @@ impl Survey {
     }
 
     /// A link of this program's stands there, and its copy in memory went with the last session, as it should.
-    pub(super) fn is_dangling(&self) -> bool {
+    pub(crate) fn is_dangling(&self) -> bool {
         self.is_placed() && self.stands() == Stands::Link
     }
 
     /// Why nothing can be written, where that is for want of memory.
-    pub(super) fn take_want_of_memory(&mut self) -> Option<FileError> {
+    pub(crate) fn take_want_of_memory(&mut self) -> Option<FileError> {
         match std::mem::replace(&mut self.destination, Destination::Undecided) {
             Destination::NoMemory(error) => Some(error),
             other => {
@@ -106,7 +106,7 @@ impl Survey {
 
 impl Engine<'_> {
     /// Where an agent's store is to be, and where its copy in memory is, or was.
-    pub(super) fn destination(
+    pub(crate) fn destination(
         &self,
         agent: &AgentRef,
         place: &StorePlace,
@@ -136,7 +136,7 @@ impl Engine<'_> {
     }
 
     /// Makes the directory where the gateway looks, if a store or a link is to be put there; whether it had to be made.
-    pub(super) fn make_site_dir(&self, survey: &Survey) -> Result<bool, SyncError> {
+    pub(crate) fn make_site_dir(&self, survey: &Survey) -> Result<bool, SyncError> {
         let is_written = matches!(
             survey.destination,
             Destination::File | Destination::Memory { .. }
@@ -151,7 +151,7 @@ impl Engine<'_> {
     }
 
     /// Makes room for a store. Nothing where it is not known where to.
-    pub(super) fn make_room(
+    pub(crate) fn make_room(
         &mut self,
         agent: &AgentRef,
         survey: &Survey,
@@ -190,7 +190,7 @@ impl Engine<'_> {
     ///
     /// In place of a file, the copy in memory is whole before the link to it replaces the file; in place of a link, the file is
     /// whole before the copy is removed. So at every moment one of both can be read where the gateway looks.
-    pub(super) fn put_in_place(
+    pub(crate) fn put_in_place(
         &mut self,
         survey: &Survey,
         lock: Option<&LockDir>,
@@ -224,7 +224,7 @@ impl Engine<'_> {
     }
 
     /// Takes the store away, unless another program has written since what was surveyed, and then records that.
-    pub(super) fn take_away(
+    pub(crate) fn take_away(
         &mut self,
         agent: &AgentRef,
         survey: &Survey,
@@ -270,7 +270,7 @@ impl Engine<'_> {
 }
 
 /// Puts the new store in place as a file, unless another program has written since `seen`.
-pub(super) fn put_file(
+pub(crate) fn put_file(
     (place, seen): (&StorePlace, Option<&[u8]>),
     lock: Option<&LockDir>,
     replacement: Replacement,

@@ -8,24 +8,24 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::change::{Pinning, apply, merge_events};
-use super::damaged::{GIVE_UP, corrupt_event, utc_stamp, wait_for_change};
-use super::engine::{Engine, SyncMode};
-use super::error::SyncError;
-use super::exporting::PENDING;
-use super::notice::Notice;
-use super::shared::share;
-use super::survey::Survey;
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::{FormatFault, StorePlace, StoreReading, render};
 use crate::platform::{FileError, rename_durably};
+use crate::sync::engine::{Engine, SyncMode};
+use crate::sync::error::SyncError;
+use crate::sync::load::change::{Pinning, apply, merge_events};
+use crate::sync::load::damaged::{GIVE_UP, corrupt_event, utc_stamp, wait_for_change};
+use crate::sync::load::export::PENDING;
+use crate::sync::load::shared::share;
+use crate::sync::load::survey::Survey;
+use crate::sync::notice::Notice;
 use crate::vault::{ExportState, Exported};
 
 impl Engine<'_> {
     /// Under the locks: takes over what was left, if anything was, and only then removes it. The survey that holds
     /// afterwards.
-    pub(super) fn adopt_leftovers(
+    pub(crate) fn adopt_leftovers(
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,

@@ -12,7 +12,7 @@ use crate::vault::{Grant, GrantState, Tx};
 impl Engine<'_> {
     /// Sees to refreshes that were begun and whose process is gone: their leases are free. That this cannot be done now is no reason
     /// not to answer: what they brought stays where it is.
-    pub(in crate::sync) fn see_to_interrupted(&mut self) -> Result<(), SyncError> {
+    pub(crate) fn see_to_interrupted(&mut self) -> Result<(), SyncError> {
         for (grant, _) in self.vault.started_refreshes()? {
             let ended = Lease::try_take(&self.lock_dir, grant)
                 .map_err(SyncError::from)
@@ -71,7 +71,7 @@ impl Engine<'_> {
     /// A whole file that does not open says that there was an answer: the refresh token is used up, and is not sent again. The file is kept
     /// aside. That goes for the refresh that the vault knows to be under way, and for a later one than it knows; a file of a refresh that
     /// has ended says nothing.
-    pub(in crate::sync) fn end_interrupted(&mut self, grant: Fingerprint) -> Result<(), SyncError> {
+    pub(crate) fn end_interrupted(&mut self, grant: Fingerprint) -> Result<(), SyncError> {
         // Under a key that was replaced meanwhile the file would not open. From here on no refresh of the grant begins, and while one
         // has begun no key is replaced.
         self.vault.reload_keys()?;

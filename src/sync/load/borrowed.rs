@@ -6,29 +6,29 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::engine::{Engine, SyncMode};
-use super::import::{ImportFault, ImportFile, why_unusable};
-use super::notice::Notice;
-use super::sources::{once_written, read_source};
 use crate::domain::{
     Borrowed, Credential, Expiry, ProfileId, SecretJson, Section, StoreDoc, UnixMs, path_of_text,
 };
 use crate::sources::FileReading;
+use crate::sync::engine::{Engine, SyncMode};
+use crate::sync::import::{ImportFault, ImportFile, why_unusable};
+use crate::sync::logins::sources::{once_written, read_source};
+use crate::sync::notice::Notice;
 
 /// A newer login in the owner's file.
 #[derive(Debug)]
-pub(super) struct Update {
+pub(crate) struct Update {
     /// The profile that it is stored as.
-    pub(super) profile: String,
+    pub(crate) profile: String,
     /// Its entry.
-    pub(super) entry: SecretJson,
+    pub(crate) entry: SecretJson,
     /// The refresh token that stays with its owner.
-    pub(super) lent: Option<SecretString>,
+    pub(crate) lent: Option<SecretString>,
 }
 
 impl Engine<'_> {
     /// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is reported.
-    pub(super) fn borrowed_updates(
+    pub(crate) fn borrowed_updates(
         &self,
         doc: &StoreDoc,
         borrowed: &BTreeMap<String, Borrowed>,

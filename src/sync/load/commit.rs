@@ -7,14 +7,6 @@
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
-use super::change::{Pinning, Step, apply, merge_events, old_copy_event};
-use super::engine::{Endpoints, Engine, LOGIN, Loaded};
-use super::error::SyncError;
-use super::exporting::{Committal, export_event, record_known, record_written};
-use super::notice::Notice;
-use super::shared::{Exchanged, share};
-use super::sources::LEGACY_STORE;
-use super::survey::{Course, Reason, Survey, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{AgentName, Section, StoreDoc};
@@ -23,10 +15,18 @@ use crate::platform::openclaw::OpenClawDir;
 use crate::platform::{
     FileError, LockDir, RemoveOutcome, Replaced, Replacement, remove_if_present,
 };
+use crate::sync::engine::{Endpoints, Engine, LOGIN, Loaded};
+use crate::sync::error::SyncError;
+use crate::sync::load::change::{Pinning, Step, apply, merge_events, old_copy_event};
+use crate::sync::load::export::{Committal, export_event, record_known, record_written};
+use crate::sync::load::shared::{Exchanged, share};
+use crate::sync::load::survey::{Course, Reason, Survey, Write};
+use crate::sync::logins::sources::LEGACY_STORE;
+use crate::sync::notice::Notice;
 use crate::vault::{AgentState, Tx};
 
 /// What came of one round.
-pub(super) enum Round {
+pub(crate) enum Round {
     Done(Box<Loaded>),
     /// Another program wrote into the file meanwhile; nothing is lost, and all is to be looked at
     /// again. What there is to tell so far, and what the vault had before.
@@ -34,18 +34,18 @@ pub(super) enum Round {
 }
 
 /// A load that is decided, with room for the file that it is to write.
-pub(super) struct Prepared {
-    pub(super) survey: Survey,
-    pub(super) course: Course,
-    pub(super) committal: Committal,
+pub(crate) struct Prepared {
+    pub(crate) survey: Survey,
+    pub(crate) course: Course,
+    pub(crate) committal: Committal,
     /// Whether there is anything to commit.
-    pub(super) commits: bool,
+    pub(crate) commits: bool,
     /// Logins that another program refreshed.
-    pub(super) exchanged: Vec<Exchanged>,
+    pub(crate) exchanged: Vec<Exchanged>,
     /// The new file, and its bytes.
-    pub(super) draft: Option<(Replacement, Zeroizing<Vec<u8>>)>,
+    pub(crate) draft: Option<(Replacement, Zeroizing<Vec<u8>>)>,
     /// The agent's revision, as far as it has come.
-    pub(super) revision: i64,
+    pub(crate) revision: i64,
     /// The OpenClaw tree for which nothing is written, where that is not known yet.
     announced: Option<OpenClawDir>,
     not_written: Option<FileError>,
@@ -54,7 +54,7 @@ pub(super) struct Prepared {
 
 impl Engine<'_> {
     /// Carries out what was decided.
-    pub(super) fn carry_out(
+    pub(crate) fn carry_out(
         &mut self,
         agent: &AgentRef,
         lock: Option<&LockDir>,
@@ -100,7 +100,7 @@ impl Engine<'_> {
     }
 
     /// Makes room for the new file, and says what is to be recorded.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         &mut self,
         agent: &AgentRef,
         mut survey: Survey,
@@ -153,7 +153,7 @@ impl Engine<'_> {
     }
 
     /// The agent after a load that was carried out.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         &mut self,
         agent: &AgentRef,
         prepared: Prepared,
@@ -198,18 +198,18 @@ impl Engine<'_> {
 
 impl Prepared {
     /// All is to be looked at again. A draft that was not put in place is removed.
-    pub(super) fn again(self) -> Round {
+    pub(crate) fn again(self) -> Round {
         let (notices, before) = self.so_far();
         Round::Again(notices, before)
     }
 
     /// What there is to tell so far, and what the vault had before.
-    pub(super) fn so_far(self) -> (Vec<Notice>, StoreDoc) {
+    pub(crate) fn so_far(self) -> (Vec<Notice>, StoreDoc) {
         (self.survey.notices, self.survey.state.doc)
     }
 
     /// What there is to tell once the vault has the change, and an older store that is in it now.
-    pub(super) fn after_commit(&mut self, agent: &AgentRef) -> Result<(), SyncError> {
+    pub(crate) fn after_commit(&mut self, agent: &AgentRef) -> Result<(), SyncError> {
         let survey = &mut self.survey;
         let announced = self.announced.take();
         survey
@@ -231,7 +231,7 @@ impl Prepared {
 
     /// What there is to tell once the file was written, or was not; whether it was, as far as
     /// another program's writing goes.
-    pub(super) fn after_write(&mut self, written: Result<Replaced, FileError>) -> Replaced {
+    pub(crate) fn after_write(&mut self, written: Result<Replaced, FileError>) -> Replaced {
         let survey = &mut self.survey;
         match written {
             Ok(Replaced::No) => return Replaced::No,
@@ -252,7 +252,7 @@ impl Prepared {
 /// Everything that a load changes in the vault, with its events, in a transaction; the agent's
 /// revision after it. Nothing if the agent is another than was surveyed: the store's locks hold off
 /// who comes by the same path, and an agent can be reached by two.
-pub(super) fn record(
+pub(crate) fn record(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
     prepared: &Prepared,

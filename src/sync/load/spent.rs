@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use super::edited::Edited;
-use super::engine::{Engine, LOGIN};
-use super::error::SyncError;
-use super::merge::Place;
-use super::shared::{is_same_account, with_tokens_of};
-use super::survey::Takeover;
 use crate::domain::{Credential, Fingerprint, ProfileId, SecretJson, Section, StoreDoc};
+use crate::sync::edited::Edited;
+use crate::sync::engine::{Engine, LOGIN};
+use crate::sync::error::SyncError;
+use crate::sync::load::shared::{is_same_account, with_tokens_of};
+use crate::sync::load::survey::Takeover;
+use crate::sync::merge::Place;
 
 impl Engine<'_> {
     /// What is taken over, without refresh tokens that are spent: a program that had read the store before a refresh writes the old one
     /// back, and copies of it turn up. Where the vault has a better one for the profile, that stays; else what took the token's place is
     /// put in, if anybody has it; else the entry comes without: what is left of it can be used.
-    pub(super) fn without_spent(
+    pub(crate) fn without_spent(
         &self,
         mut takeover: Takeover,
         ours: &StoreDoc,
@@ -82,7 +82,7 @@ impl Engine<'_> {
     }
 
     /// Somebody's entry with the grant that took a spent one's place, of the same account as far as can be told.
-    pub(super) fn holder_of_successor(
+    pub(crate) fn holder_of_successor(
         &self,
         grant: Fingerprint,
         entry: &SecretJson,
@@ -106,7 +106,7 @@ impl Engine<'_> {
     }
 
     /// A command may have read a credential before a refresh replaced its token, and bring it after that.
-    pub(super) fn check_nothing_spent(
+    pub(crate) fn check_nothing_spent(
         &self,
         base: &StoreDoc,
         edited: &Edited,

@@ -3,73 +3,73 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::borrowed::Update;
-use super::change::Step;
-use super::destination::Destination;
-use super::edited::Edited;
-use super::engine::Extent;
-use super::error::SyncError;
-use super::logins::{LoginReport, Notes};
-use super::merge::{Change, Side, changes_of_file, merge};
-use super::notice::{Notice, Writer};
-use super::old_copy::{self, OldCopy};
-use super::sources::{Legacy, Planned};
 use crate::domain::{AgentName, ProfileId, SecretJson, Section, StoreDoc, UnixMs};
 use crate::export::{StorePlace, StoreReading, parse, render};
 use crate::platform::openclaw::OpenClawDir;
+use crate::sync::edited::Edited;
+use crate::sync::engine::Extent;
+use crate::sync::error::SyncError;
+use crate::sync::load::borrowed::Update;
+use crate::sync::load::change::Step;
+use crate::sync::load::destination::Destination;
+use crate::sync::load::old_copy::{self, OldCopy};
+use crate::sync::logins::report::{LoginReport, Notes};
+use crate::sync::logins::sources::{Legacy, Planned};
+use crate::sync::merge::{Change, Side, changes_of_file, merge};
+use crate::sync::notice::{Notice, Writer};
 use crate::vault::{AgentState, ExportRecord, ExportState, ReadOnlyReason, Superseded};
 
 impl AgentState {
     /// The error that names the first row that is not as clawkeep left it.
-    pub(super) fn unopened_error(&self) -> SyncError {
+    pub(crate) fn unopened_error(&self) -> SyncError {
         let row = self.unopened.first().cloned().unwrap_or_default();
         SyncError::Unopened { row }
     }
 }
 
 /// What is found.
-pub(super) struct Survey {
+pub(crate) struct Survey {
     /// Where the file is.
-    pub(super) place: StorePlace,
+    pub(crate) place: StorePlace,
     /// Which state of the vault was seen.
-    pub(super) version: i64,
+    pub(crate) version: i64,
     /// What the vault has.
-    pub(super) state: AgentState,
+    pub(crate) state: AgentState,
     /// What it knows of the file.
-    pub(super) record: Option<ExportRecord>,
+    pub(crate) record: Option<ExportRecord>,
     /// What the file says: [`StoreReading::Known`] where its bytes are those that the vault last knew in it.
-    pub(super) file: StoreReading,
+    pub(crate) file: StoreReading,
     /// The OpenClaw tree that the store is in: nothing is written there.
-    pub(super) withheld: Option<OpenClawDir>,
+    pub(crate) withheld: Option<OpenClawDir>,
     /// Where the store is to be.
-    pub(super) destination: Destination,
+    pub(crate) destination: Destination,
     /// What is there of a write under way, or of one that was cut off; see `leftover`.
-    pub(super) leftovers: Vec<PathBuf>,
+    pub(crate) leftovers: Vec<PathBuf>,
     /// Another agent shares the file and knows what is in it: clawkeep wrote it, or has merged it.
-    pub(super) is_known_elsewhere: bool,
+    pub(crate) is_known_elsewhere: bool,
     /// When it was found.
-    pub(super) now: UnixMs,
+    pub(crate) now: UnixMs,
     /// The file is an old copy, written back too often to be written over again.
-    pub(super) leaves_file: bool,
+    pub(crate) leaves_file: bool,
     /// A damaged file was just moved aside.
-    pub(super) mended: bool,
+    pub(crate) mended: bool,
     /// What is noted of the sources.
-    pub(super) notes: Notes,
+    pub(crate) notes: Notes,
     /// What the sources say.
-    pub(super) planned: Vec<Planned>,
+    pub(crate) planned: Vec<Planned>,
     /// What the files of borrowed logins have that is newer.
-    pub(super) borrowed: Vec<Update>,
+    pub(crate) borrowed: Vec<Update>,
     /// What became of their logins.
-    pub(super) logins: Vec<LoginReport>,
+    pub(crate) logins: Vec<LoginReport>,
     /// What older stores hold, while there is neither a store nor anything in the vault.
-    pub(super) legacy: Legacy,
+    pub(crate) legacy: Legacy,
     /// What there is to tell.
-    pub(super) notices: Vec<Notice>,
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl Survey {
     /// Everything agrees: nothing to lock, nothing to write.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let file = match &self.file {
             StoreReading::Known { .. } => {
                 self.is_record_current() || self.is_left_alone(&self.state.doc)
@@ -90,13 +90,13 @@ impl Survey {
     }
 
     /// A load has nothing to do: all is settled, or there is no frame to put anything into.
-    pub(super) fn needs_nothing(&self) -> bool {
+    pub(crate) fn needs_nothing(&self) -> bool {
         self.is_settled() || self.state.damage.frame
     }
 
     /// A store that is a file, or is to be one, whole and with nothing left of what was cut off:
     /// nothing but the ordinary can come of it.
-    pub(super) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.withheld.is_none()
             && self.state.unopened.is_empty()
             && self.leftovers.is_empty()
@@ -108,7 +108,7 @@ impl Survey {
     }
 
     /// The file was written anew with the bytes that the vault knows, at a time that is past.
-    pub(super) fn was_touched(&self) -> bool {
+    pub(crate) fn was_touched(&self) -> bool {
         let is_settled = self.is_known() && self.state.unopened.is_empty();
         let Some(record) = self.record.as_ref().filter(|_| is_settled) else {
             return false;
@@ -119,7 +119,7 @@ impl Survey {
 
     /// Leaves out what a load would change, since the vault can only be read, and says so where the
     /// answer would be another one.
-    pub(super) fn leave_out_changes(&mut self, reason: ReadOnlyReason) {
+    pub(crate) fn leave_out_changes(&mut self, reason: ReadOnlyReason) {
         let is_file_equal = match &self.file {
             StoreReading::Known { .. } | StoreReading::Missing => true,
             StoreReading::Parsed { doc, .. } => **doc == self.state.doc,
@@ -150,23 +150,23 @@ impl Survey {
     }
 
     /// It is recorded that nothing is written there.
-    pub(super) fn is_withholding_known(&self) -> bool {
+    pub(crate) fn is_withholding_known(&self) -> bool {
         let state = self.record.as_ref().map(|record| record.state);
         self.withheld.is_some() && state == Some(ExportState::Withheld)
     }
 
     /// The file holds bytes that the vault does not know.
-    pub(super) fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         matches!(self.file, StoreReading::Parsed { .. })
     }
 
     /// The file's bytes are those the vault last knew in it.
-    pub(super) fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         matches!(self.file, StoreReading::Known { .. })
     }
 
     /// There is something to record, whether or not the file is to be written.
-    pub(super) fn is_news(&self, course: &Course) -> bool {
+    pub(crate) fn is_news(&self, course: &Course) -> bool {
         self.is_unknown()
             || (self.is_known() && !self.is_record_current())
             || course.changes_something()
@@ -182,7 +182,7 @@ impl Survey {
 
     /// Whether this store was never written or read before: a file that is written now is its
     /// first.
-    pub(super) fn is_first_file(&self) -> bool {
+    pub(crate) fn is_first_file(&self) -> bool {
         let is_new = match &self.record {
             None => true,
             Some(record) => record.state == ExportState::Withheld && !record.is_of_a_file(),
@@ -192,7 +192,7 @@ impl Survey {
 
     /// Whether the file is an old copy that clawkeep has stopped writing over while the vault has
     /// `target`.
-    pub(super) fn is_left_alone(&self, target: &StoreDoc) -> bool {
+    pub(crate) fn is_left_alone(&self, target: &StoreDoc) -> bool {
         let mut past = self.state.superseded.iter();
         if self.withheld.is_some() || !past.any(|known| known.left_at.is_some()) {
             return false;
@@ -211,7 +211,7 @@ impl Survey {
     /// Whether the file is not written over, since it is an old copy that was written back too
     /// often: until the vault has something else, or a command changes something or asks for the
     /// file.
-    pub(super) fn is_to_be_left(&self, course: &Course, extent: Extent) -> bool {
+    pub(crate) fn is_to_be_left(&self, course: &Course, extent: Extent) -> bool {
         let rounds = course.takeover.old_copy.as_ref().map(|old| old.rounds);
         let is_too_often = rounds.is_some_and(|rounds| rounds >= old_copy::ROUNDS_MAX);
         extent == Extent::AsNeeded
@@ -221,7 +221,7 @@ impl Survey {
     }
 
     /// Notes what other programs did to the store that a person has to know of.
-    pub(super) fn tell_of_other_writers(&mut self, agent: &AgentName, course: &Course) {
+    pub(crate) fn tell_of_other_writers(&mut self, agent: &AgentName, course: &Course) {
         let path = || self.place.path().to_owned();
         let takeover = &course.takeover;
         let notice = match &takeover.old_copy {
@@ -274,7 +274,7 @@ impl Survey {
     }
 
     /// The earlier contents of the store after a load; nothing where they stay as they are.
-    pub(super) fn superseded_after(
+    pub(crate) fn superseded_after(
         &self,
         course: &Course,
         write: Write,
@@ -323,7 +323,7 @@ impl Survey {
     }
 
     /// The document after taking over what another program wrote, or what an older store holds.
-    pub(super) fn takeover(&self) -> Takeover {
+    pub(crate) fn takeover(&self) -> Takeover {
         let ours = &self.state.doc;
         match &self.file {
             StoreReading::Parsed { doc: file, .. } => self.takeover_of(file),
@@ -347,7 +347,7 @@ impl Survey {
     }
 
     /// The document after taking over what another program made of the one last known to be in the file.
-    pub(super) fn takeover_of(&self, theirs: &Arc<StoreDoc>) -> Takeover {
+    pub(crate) fn takeover_of(&self, theirs: &Arc<StoreDoc>) -> Takeover {
         let ours = &self.state.doc;
         let step = Step::Merge {
             first: self.record.is_none(),
@@ -388,7 +388,7 @@ impl Survey {
     }
 
     /// Whether and why the file is to be written so that it says `target`.
-    pub(super) fn write_needed(&self, target: &StoreDoc, extent: Extent) -> Write {
+    pub(crate) fn write_needed(&self, target: &StoreDoc, extent: Extent) -> Write {
         match (self.withheld.is_some(), self.is_placed(), self.is_wanted()) {
             (true, ..) => return Write::No,
             (false, false, true) => return Write::Yes(Reason::Moved),
@@ -428,34 +428,34 @@ impl Survey {
 }
 
 /// A document that another program's changes were merged into, or an older store's content.
-pub(super) struct Takeover {
+pub(crate) struct Takeover {
     /// The result, where it is not what the vault has; often the file's own document.
-    pub(super) doc: Option<Arc<StoreDoc>>,
+    pub(crate) doc: Option<Arc<StoreDoc>>,
     /// Credentials of the file that gave way to the vault's: kept as versions.
-    pub(super) lost: Vec<(ProfileId, SecretJson)>,
+    pub(crate) lost: Vec<(ProfileId, SecretJson)>,
     /// What changed on which side.
-    pub(super) changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
     /// Where the changes came from.
-    pub(super) step: Step<'static>,
+    pub(crate) step: Step<'static>,
     /// Profiles that stay as the vault has them, since the file's refresh token is spent.
-    pub(super) spent: Vec<String>,
+    pub(crate) spent: Vec<String>,
     /// The file is an old copy: its profiles and orders were not merged.
-    pub(super) old_copy: Option<OldCopy>,
+    pub(crate) old_copy: Option<OldCopy>,
 }
 
 /// The documents a load goes through, from the vault's to the one it ends with. A step that changes nothing has none.
-pub(super) struct Course {
+pub(crate) struct Course {
     /// After what others wrote.
-    pub(super) takeover: Takeover,
+    pub(crate) takeover: Takeover,
     /// After what the sources say.
-    pub(super) synced: Option<StoreDoc>,
+    pub(crate) synced: Option<StoreDoc>,
     /// After the command's own change.
-    pub(super) edited: Edited,
+    pub(crate) edited: Edited,
 }
 
 impl Takeover {
     /// Nothing was taken over.
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self {
             doc: None,
             lost: Vec::new(),
@@ -469,7 +469,7 @@ impl Takeover {
 
 impl Course {
     /// One that changes nothing.
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self {
             takeover: Takeover::nothing(),
             synced: None,
@@ -478,7 +478,7 @@ impl Course {
     }
 
     /// Whether anything of the vault changes with it.
-    pub(super) fn changes_something(&self) -> bool {
+    pub(crate) fn changes_something(&self) -> bool {
         self.takeover.doc.is_some()
             || self.synced.is_some()
             || self.edited.doc.is_some()
@@ -487,14 +487,14 @@ impl Course {
     }
 
     /// Where it ends, beginning with `stored`.
-    pub(super) fn target<'c>(&'c self, stored: &'c StoreDoc) -> &'c StoreDoc {
+    pub(crate) fn target<'c>(&'c self, stored: &'c StoreDoc) -> &'c StoreDoc {
         let taken_over = self.takeover.doc.as_deref();
         let changed = self.edited.doc.as_ref().or(self.synced.as_ref());
         changed.or(taken_over).unwrap_or(stored)
     }
 
     /// The document it ends with, if that is another than it began with.
-    pub(super) fn into_target(self) -> Option<StoreDoc> {
+    pub(crate) fn into_target(self) -> Option<StoreDoc> {
         let taken_over = self.takeover.doc;
         let changed = self.edited.doc.or(self.synced);
         changed.or_else(|| taken_over.map(Arc::unwrap_or_clone))
@@ -503,7 +503,7 @@ impl Course {
 
 /// Whether the file is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Write {
+pub(crate) enum Write {
     /// It says what it should, or is not to be touched.
     No,
     /// It is, for a reason.
@@ -514,7 +514,7 @@ pub(super) enum Write {
 
 /// Why a store is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// There was none yet.
     New,
     /// It says something else.
@@ -533,7 +533,7 @@ pub(super) enum Reason {
 
 impl Reason {
     /// The name in the record.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Changed => "changed",

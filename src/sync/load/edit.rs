@@ -4,19 +4,19 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::borrowed::Update;
-use super::carry_out::Round;
-use super::edited::Edited;
-use super::engine::{Engine, Extent, Loaded, SyncMode};
-use super::error::SyncError;
-use super::renew::LEASE_WAIT;
-use super::sources::Planned;
-use super::store_lock::{LOCK_TIMEOUT, StoreLock};
-use super::survey::{Course, Survey, Takeover, Write};
 use crate::config::AgentRef;
 use crate::domain::{Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::exists;
+use crate::sync::edited::Edited;
+use crate::sync::engine::{Engine, Extent, Loaded, SyncMode};
+use crate::sync::error::SyncError;
+use crate::sync::load::borrowed::Update;
+use crate::sync::load::commit::Round;
+use crate::sync::load::survey::{Course, Survey, Takeover, Write};
+use crate::sync::logins::sources::Planned;
+use crate::sync::refresh::LEASE_WAIT;
+use crate::sync::store_lock::{LOCK_TIMEOUT, StoreLock};
 use crate::vault::VaultError;
 
 /// How often a load begins again because another program keeps writing without the lock.
@@ -24,7 +24,7 @@ const ROUNDS_MAX: usize = 50;
 
 /// When the lock that gateways take, too, is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Locking {
+pub(crate) enum Locking {
     /// Before anything is decided.
     Always,
     /// Only before a store is written: who reads a store that is whole need not wait for a gateway.
@@ -35,7 +35,7 @@ impl Engine<'_> {
     /// Refuses to make directories once the vault is gone from where it was opened: OpenClaw's
     /// upgrade renames the directory, and a directory that came to be under the old name would end
     /// that half way.
-    pub(super) fn check_vault_in_place(&self) -> Result<(), SyncError> {
+    pub(crate) fn check_vault_in_place(&self) -> Result<(), SyncError> {
         let path = self.vault.path();
         match exists(path) {
             true => Ok(()),
@@ -60,7 +60,7 @@ impl Engine<'_> {
         })
     }
 
-    pub(super) fn settle<E: From<SyncError>>(
+    pub(crate) fn settle<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
         how: (SyncMode, Extent, Locking),
@@ -166,7 +166,7 @@ impl Engine<'_> {
     /// Decides what becomes of an agent that was surveyed: what another program wrote into the file
     /// is merged, what the sources say applied, and then `edit`. What the survey says of the
     /// sources is brought up to that.
-    pub(super) fn decide<E: From<SyncError>>(
+    pub(crate) fn decide<E: From<SyncError>>(
         &self,
         agent: &AgentRef,
         mode: SyncMode,
@@ -215,7 +215,7 @@ impl Engine<'_> {
 
 impl Survey {
     /// Whether the file is to be written, once what becomes of the agent is decided.
-    pub(super) fn settle_write(&mut self, course: &Course, extent: Extent) -> Write {
+    pub(crate) fn settle_write(&mut self, course: &Course, extent: Extent) -> Write {
         let is_whole = self.state.unopened.is_empty();
         self.leaves_file = is_whole && self.is_to_be_left(course, extent);
         match is_whole {
