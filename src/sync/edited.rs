@@ -5,6 +5,11 @@ use secrecy::SecretString;
 use crate::audit::{EventDraft, Origin};
 use crate::domain::{Borrowed, Endpoint, ProfileId, StoreDoc};
 
+/// What [`EditedBy::means`] says of a command that logged in.
+pub const LOGIN: &str = "login";
+/// What [`EditedBy::means`] says of a command that put an earlier version back.
+pub const RESTORE: &str = "restore";
+
 /// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
 #[derive(Debug)]
 pub struct Edited {

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    DUE_BELOW_MS, Edited, Engine, LoginSources, Renewal, Renewer, SyncError, SyncMode, When,
+    DUE_BELOW_MS, Edited, Engine, LoginSources, RefreshOutcome, Refresher, SyncError, SyncMode,
+    When,
 };
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::{AgentRef, parse_providers};
@@ -210,12 +211,14 @@ fn renew(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
     let agent = agent(place);
     let id = ProfileId::new("p:login");
     with_engine(place, vault, START, |engine| {
-        let renewer = Renewer::new(&providers, std::slice::from_ref(&agent));
+        let renewer = Refresher::new(&providers, std::slice::from_ref(&agent));
         let when = When::LessLeftThan(DUE_BELOW_MS);
-        match engine.renew(&renewer, &agent, SyncMode::Off, &id, when)? {
-            Renewal::Not(why) => panic!("{why:?}"),
-            Renewal::Renewed(not_written) => assert!(not_written.is_empty(), "{not_written:?}"),
-            Renewal::Lasts => {}
+        match engine.refresh(&renewer, &agent, SyncMode::Off, &id, when)? {
+            RefreshOutcome::NotRefreshed(why) => panic!("{why:?}"),
+            RefreshOutcome::Refreshed(not_written) => {
+                assert!(not_written.is_empty(), "{not_written:?}")
+            }
+            RefreshOutcome::StillValid => {}
         }
         engine.load(&agent, SyncMode::Off).map(|_| ())
     })

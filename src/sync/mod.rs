@@ -3,6 +3,7 @@
 //! [`plan`] decides what a source's login means, [`merge`] what another program's changes to the store mean; both pure.
 //! [`import`] joins a file that the user names. [`Engine`] carries them out.
 
+mod context;
 mod edited;
 mod engine;
 mod error;
@@ -11,6 +12,7 @@ mod guarantee;
 mod hand_out;
 pub mod import;
 mod load;
+mod loaded;
 mod logins;
 pub mod merge;
 mod notice;
@@ -22,16 +24,21 @@ mod side_by_side;
 mod store_lock;
 pub mod watch;
 
-pub use edited::{Edited, EditedBy};
-pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, RESTORE, SyncMode, queue_path};
+pub use context::{Endpoints, ExportPlan, LoadContext, Rewrite, SyncMode};
+pub use edited::{Edited, EditedBy, LOGIN, RESTORE};
+pub use engine::Engine;
 pub use error::SyncError;
-pub use hand_out::{Handing, Renewals};
-pub(crate) use load::damaged::utc_stamp;
-pub use load::destination::ExportPlan;
+pub use hand_out::{HandOut, Refreshes};
+pub(crate) use load::aside::utc_stamp;
 pub use load::observe::Keeping;
 pub use load::old_copy::Undoes;
+pub use loaded::Loaded;
+pub use logins::decide::Rules;
+pub use logins::planned::Planned;
 pub use logins::report::{LoginReport, LoginState, START_CLAUDE, fault_remedy, log_in};
-pub use logins::sources::{LoginSources, Planned, Rules};
+pub use logins::sources::LoginSources;
 pub use notice::{Notice, Writer};
 pub use openclaw_copy::{OpenClawCopy, examine_copy};
-pub use refresh::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
+pub use refresh::grant::{DUE_BELOW_MS, Refresher, When, is_due};
+pub use refresh::outcome::{NotRefreshed, RefreshOutcome};
+pub use store_lock::queue_path;

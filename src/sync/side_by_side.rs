@@ -10,19 +10,26 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
+use super::context::{Rewrite, SyncMode};
+use super::engine::Engine;
+use super::error::SyncError;
+use super::load::commit::{Prepared, prepare, record};
+use super::load::edit::{edit_document, unchanged};
+use super::load::export::{finish, put_file};
+use super::load::export_record::record_written;
+use super::load::merge::merge_store;
+use super::load::observe::{Noted, find_observations, note_sources, record_seen};
+use super::load::plan::plan_logins;
+use super::load::room::check_vault_in_place;
+use super::load::survey::{Survey, survey};
+use super::load::write::Write;
+use super::loaded::Loaded;
+use super::notice::Notice;
+use super::store_lock::StoreLock;
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::StorePlace;
 use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all_beside};
-use crate::sync::engine::{Engine, Extent, Loaded, SyncMode, unchanged};
-use crate::sync::error::SyncError;
-use crate::sync::load::commit::{Prepared, record};
-use crate::sync::load::destination::put_file;
-use crate::sync::load::export::record_written;
-use crate::sync::load::observe::{Noted, record_seen};
-use crate::sync::load::survey::{Survey, Write};
-use crate::sync::notice::Notice;
-use crate::sync::store_lock::StoreLock;
 use crate::vault::VaultError;
 
 /// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other
@@ -135,7 +142,7 @@ impl Engine<'_> {
             if decided.is_some() {
                 continue;
             }
-            self.end_shared_step();
+            self.findings.end_shared_step();
             let of = agents[all.len()..].iter();
             for (&(agent, mode), outcome) in of.zip(outcomes.drain(..)) {
                 if matches!(outcome, Outcome::Alone(None)) && !goes_on() {
@@ -183,12 +190,15 @@ impl Engine<'_> {
             return group;
         }
         let ready = self.vault.reload_keys().map_err(SyncError::from);
-        if ready.and_then(|()| self.see_to_interrupted()).is_err() {
+        if ready
+            .and_then(|()| self.recover_interrupted_refreshes())
+            .is_err()
+        {
             return group; // each that is loaded by itself runs into it, too
         }
         // Whether an agent needs anything may go by what was found for the last group: under the locks it is looked at anew.
-        if !self.is_in_shared_step() {
-            self.begin_shared_step();
+        if !self.findings.is_in_shared_step() {
+            self.findings.begin_shared_step();
         }
         let mut sides = Vec::new();
         for (at, &(agent, mode)) in agents.iter().enumerate() {
@@ -203,8 +213,8 @@ impl Engine<'_> {
                 _ => {}
             }
         }
-        if sides.len() > 1 && self.check_vault_in_place().is_ok() {
-            self.begin_shared_step(); // as any load looks once more under the locks
+        if sides.len() > 1 && check_vault_in_place(self.vault).is_ok() {
+            self.findings.begin_shared_step(); // as any load looks once more under the locks
             let decided = sides.into_iter().filter_map(|side| self.decide_side(side));
             group.decided.extend(decided);
         }
@@ -230,19 +240,23 @@ impl Engine<'_> {
     fn decide_side<'a>(&mut self, side: Side<'a>) -> Option<Decided<'a>> {
         let (agent, mode) = (side.agent, side.mode);
         let place = StorePlace::of_agent(&agent.dir).ok()?;
-        let mut lock = StoreLock::acquire_free(&self.lock_dir, &place).ok()?;
+        let mut lock = StoreLock::acquire_free(&self.context.lock_dir, &place).ok()?;
         lock.lock_store(&place, &self.findings.openclaw).ok()??;
-        let mut survey = self.survey(agent, mode, Some(side.survey)).ok()?;
+        let last = Some(side.survey);
+        let (context, findings) = (&self.context, &mut self.findings);
+        let mut survey = survey(self.vault, context, findings, agent, mode, last).ok()?;
         if survey.place != place || !survey.is_plain() {
             return None;
         }
-        let course = self.decide::<SyncError>(agent, mode, &mut survey, unchanged);
-        let course = course.ok()?;
-        let write = survey.settle_write(&course, Extent::AsNeeded);
+        let merge = merge_store(self.vault, &survey).ok()?;
+        let of = (agent, mode);
+        let plan = plan_logins(self.vault, context, findings, of, &survey, &merge);
+        let course = edit_document(self.vault, &mut survey, merge, plan, unchanged).ok()?;
+        let write = survey.settle_write(&course, Rewrite::IfChanged);
         if write == Write::Remove {
             return None;
         }
-        let prepared = self.prepare(agent, survey, course, write).ok()?;
+        let prepared = prepare(self.vault, context, agent, survey, course, write).ok()?;
         // One that other agents share is given to them in the same transaction: that is between two of them.
         prepared.exchanged.is_empty().then_some(Decided {
             at: side.at,
@@ -313,9 +327,15 @@ impl Engine<'_> {
         let first = all.first().map_or(0, |one| one.at);
         let mut is_other = Vec::new();
         let mut commit = || -> Result<(), SyncError> {
-            let mut tx = self.vault.begin(self.actor, self.clock)?;
+            let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
             for one in all.iter_mut().filter(|one| one.prepared.commits) {
-                match record(&mut tx, one.agent, &one.prepared, &[], self.endpoints)? {
+                match record(
+                    &mut tx,
+                    one.agent,
+                    &one.prepared,
+                    &[],
+                    self.context.endpoints,
+                )? {
                     Some(revision) => one.prepared.revision = revision,
                     None => is_other.push(one.at),
                 }
@@ -336,10 +356,11 @@ impl Engine<'_> {
         &mut self,
         ended: &[(Decided<'_>, Option<Written>)],
     ) -> Result<(), SyncError> {
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
+        let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
         for (one, written) in ended {
             if let Some((bytes, outcome)) = written {
-                record_written(&mut tx, one.agent, &one.prepared, bytes, outcome)?;
+                let known = (&one.prepared.survey, one.prepared.revision);
+                record_written(&mut tx, one.agent, known, bytes, outcome)?;
             }
         }
         Ok(tx.commit()?)
@@ -352,14 +373,14 @@ impl Engine<'_> {
             if let Some((_, outcome)) = written {
                 one.prepared.after_write(outcome);
             }
-            match self.finish(one.agent, one.prepared) {
+            match finish(self.vault, one.agent, one.prepared) {
                 Ok(loaded) => all.push((one.at, one.agent, loaded, one.lock)),
                 Err(error) => done[one.at] = Outcome::Done(Err(error)),
             }
         }
         let mut noted = Vec::new();
         for (_, _, loaded, _) in &mut all {
-            noted.push(self.note_sources(loaded));
+            noted.push(note_sources(loaded));
         }
         let recorded = self.record_seen_of(&all, noted);
         for (at, _, mut loaded, _lock) in all {
@@ -367,7 +388,7 @@ impl Engine<'_> {
                 let error = error.to_string(); // it will be seen again
                 loaded.notices.push(Notice::NotRecorded { error });
             }
-            loaded.notices.append(&mut self.told);
+            loaded.notices.append(&mut self.notices);
             done[at] = Outcome::Done(Ok(loaded));
         }
     }
@@ -379,13 +400,13 @@ impl Engine<'_> {
     ) -> Result<(), SyncError> {
         let mut seen = Vec::new();
         for ((_, agent, loaded, _), noted) in all.iter().zip(noted) {
-            let found = self.seen(agent, loaded, noted)?;
+            let found = find_observations(self.vault, &self.context, agent, loaded, noted)?;
             seen.extend(found.map(|found| (*agent, found)));
         }
         if seen.is_empty() {
             return Ok(());
         }
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
+        let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
         for (agent, seen) in seen {
             record_seen(&mut tx, &agent.name, seen)?;
         }

@@ -3,14 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::export::StorePlace;
+use crate::export::{StorePlace, store_digest};
 use crate::platform::openclaw::Examined;
 use crate::platform::{LockDir, QueueLock};
-use crate::sync::engine::queue_path;
 use crate::sync::error::SyncError;
 
 /// How long a load waits for the store's locks. Source: `spec/compat.md`, Locking.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The lock file, in `lock_dir`, on which our own processes queue for the store that stands at `store`: [`StorePlace::site`].
+#[must_use]
+pub fn queue_path(lock_dir: &Path, store: &Path) -> PathBuf {
+    lock_dir.join(format!("store-{}", store_digest(store)))
+}
 
 /// The locks of one store: that between our own processes, and the reference's while there is a directory for it.
 #[derive(Debug)]

@@ -10,9 +10,10 @@ use crate::domain::{
     Borrowed, Credential, Expiry, ProfileId, SecretJson, Section, StoreDoc, UnixMs, path_of_text,
 };
 use crate::sources::FileReading;
-use crate::sync::engine::{Engine, SyncMode};
-use crate::sync::import::{ImportFault, ImportFile, why_unusable};
-use crate::sync::logins::sources::{once_written, read_source};
+use crate::sync::context::SyncMode;
+use crate::sync::import::join::why_unusable;
+use crate::sync::import::{ImportFault, ImportFile};
+use crate::sync::logins::whole_file::{once_written, read_source};
 use crate::sync::notice::Notice;
 
 /// A newer login in the owner's file.
@@ -26,45 +27,43 @@ pub(crate) struct Update {
     pub(crate) lent: Option<SecretString>,
 }
 
-impl Engine<'_> {
-    /// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is reported.
-    pub(crate) fn borrowed_updates(
-        &self,
-        doc: &StoreDoc,
-        borrowed: &BTreeMap<String, Borrowed>,
-        mode: SyncMode,
-        notices: &mut Vec<Notice>,
-    ) -> Vec<Update> {
-        let mut updates = Vec::new();
-        if mode == SyncMode::Off {
-            return updates;
-        }
-        let mut files: BTreeMap<&str, Result<ImportFile, String>> = BTreeMap::new();
-        for (id, from) in borrowed {
-            let Some(stored) = doc.get(Section::Profiles, id) else {
-                continue; // removed just now; its mark goes with it
-            };
-            let file = files.entry(&from.path).or_insert_with(|| read(from));
-            let news = match file {
-                Ok(file) => news(stored, file.entry(id), self.clock.now()),
-                Err(why) => Err(why.clone()),
-            };
-            match news {
-                Ok(Some(entry)) => updates.push(Update {
-                    profile: id.clone(),
-                    entry,
-                    lent: file.as_ref().ok().and_then(|file| file.lent(id)),
-                }),
-                Ok(None) => {}
-                Err(why) => notices.push(Notice::BorrowedUnavailable {
-                    profile: ProfileId::new(id),
-                    from: from.clone(),
-                    why,
-                }),
-            }
-        }
-        updates
+/// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is reported.
+pub(crate) fn borrowed_updates(
+    doc: &StoreDoc,
+    borrowed: &BTreeMap<String, Borrowed>,
+    mode: SyncMode,
+    now: UnixMs,
+    notices: &mut Vec<Notice>,
+) -> Vec<Update> {
+    let mut updates = Vec::new();
+    if mode == SyncMode::Off {
+        return updates;
     }
+    let mut files: BTreeMap<&str, Result<ImportFile, String>> = BTreeMap::new();
+    for (id, from) in borrowed {
+        let Some(stored) = doc.get(Section::Profiles, id) else {
+            continue; // removed just now; its mark goes with it
+        };
+        let file = files.entry(&from.path).or_insert_with(|| read(from));
+        let news = match file {
+            Ok(file) => news(stored, file.entry(id), now),
+            Err(why) => Err(why.clone()),
+        };
+        match news {
+            Ok(Some(entry)) => updates.push(Update {
+                profile: id.clone(),
+                entry,
+                lent: file.as_ref().ok().and_then(|file| file.lent(id)),
+            }),
+            Ok(None) => {}
+            Err(why) => notices.push(Notice::BorrowedUnavailable {
+                profile: ProfileId::new(id),
+                from: from.clone(),
+                why,
+            }),
+        }
+    }
+    updates
 }
 
 /// Why there is nothing to read where the file is in order.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::merge::StoreMerge;
+use super::old_copy::OldCopy;
+use super::step::Step;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
 use crate::domain::{
@@ -11,69 +14,13 @@ use crate::domain::{
     normalize_provider, path_text, same_json,
 };
 use crate::export::StorePlace;
-use crate::sync::edited::EditedBy;
-use crate::sync::engine::{Endpoints, RESTORE};
+use crate::sync::context::Endpoints;
 use crate::sync::error::SyncError;
-use crate::sync::load::old_copy::OldCopy;
-use crate::sync::load::survey::Takeover;
-use crate::sync::logins::sources::Planned;
 use crate::sync::merge::{Change, Place};
-use crate::vault::{ChangeNote, Tx};
+use crate::vault::Tx;
 
 /// Names listed in one event; the count says how many there were.
 const NAMES_MAX: usize = 16;
-
-/// Why a document changes.
-pub(crate) enum Step<'s> {
-    /// Another program changed the store file; `first`: the vault saw it for the first time.
-    Merge {
-        /// Whether it is an import.
-        first: bool,
-    },
-    /// An older store was imported.
-    Legacy,
-    /// A command changed it.
-    Edit(EditedBy),
-    /// The sources changed it.
-    Sync(&'s [Planned]),
-}
-
-impl Step<'_> {
-    fn restores(&self) -> bool {
-        matches!(self, Self::Edit(by) if by.means == Some(RESTORE))
-    }
-
-    fn note(&self, profile: &str, existed: bool, remains: bool) -> ChangeNote {
-        let kind = match (existed, remains) {
-            (_, true) if self.restores() => EventKind::ProfileRestored,
-            (false, _) => EventKind::ProfileCreated,
-            (true, true) => EventKind::ProfileUpdated,
-            (true, false) => EventKind::ProfileRemoved,
-        };
-        match self {
-            Self::Merge { first: true } => {
-                ChangeNote::new(kind, Origin::StoreFile).detail("by", "import")
-            }
-            Self::Merge { first: false } => ChangeNote::new(kind, Origin::StoreFile),
-            Self::Legacy => ChangeNote::new(kind, Origin::LegacyStore).detail("by", "import"),
-            Self::Edit(by) => {
-                let note = ChangeNote::new(kind, by.origin);
-                match by.means {
-                    Some(means) => note.detail("by", means),
-                    None => note,
-                }
-            }
-            Self::Sync(planned) => {
-                match planned.iter().find(|planned| planned.profile == profile) {
-                    Some(planned) => planned.note(),
-                    // The file of a borrowed login: a sync touches no other profile.
-                    None => ChangeNote::new(EventKind::SyncApplied, Origin::ImportedFile)
-                        .detail("why", "borrowed"),
-                }
-            }
-        }
-    }
-}
 
 /// What logins are pinned to when they come.
 pub(crate) struct Pinning<'p> {
@@ -146,16 +93,16 @@ pub(crate) fn merge_events(
     agent: &AgentRef,
     place: &StorePlace,
     before: &StoreDoc,
-    takeover: &Takeover,
+    merge: &StoreMerge,
 ) -> Result<(), SyncError> {
-    for (profile, entry) in &takeover.lost {
+    for (profile, entry) in &merge.lost {
         tx.keep_lost(&agent.name, profile, entry.expose_secret())?;
     }
-    let Some(after) = &takeover.doc else {
+    let Some(after) = &merge.doc else {
         return Ok(());
     };
     let path = from_outside(&path_text(place.path()));
-    let event = match takeover.step {
+    let event = match merge.step {
         Step::Legacy => {
             let ids = after
                 .entries(Section::Profiles)
@@ -168,16 +115,16 @@ pub(crate) fn merge_events(
         }
         _ => EventDraft::new(EventKind::ImportApplied, Origin::StoreFile).detail("path", path),
     };
-    let event = if takeover.spent.is_empty() {
+    let event = if merge.spent.is_empty() {
         event
     } else {
-        let ids = takeover.spent.iter().map(|id| from_outside(id));
+        let ids = merge.spent.iter().map(|id| from_outside(id));
         event.detail("spent", ids.take(NAMES_MAX).collect::<Vec<_>>())
     };
-    let event = changed_on("file", event, takeover, |change| change.vault.is_some());
-    let event = changed_on("vault", event, takeover, |change| change.file.is_some());
+    let event = changed_on("file", event, merge, |change| change.vault.is_some());
+    let event = changed_on("vault", event, merge, |change| change.file.is_some());
     tx.append(Some(&agent.name), event)?;
-    if matches!(takeover.step, Step::Merge { first: false }) {
+    if matches!(merge.step, Step::Merge { first: false }) {
         observed_use(tx, agent, before, after)?;
     }
     Ok(())
@@ -212,12 +159,12 @@ pub(crate) fn old_copy_event(place: &StorePlace, old: &OldCopy, is_written: bool
 fn changed_on(
     side: &str,
     event: EventDraft,
-    takeover: &Takeover,
+    merge: &StoreMerge,
     has: impl Fn(&Change) -> bool,
 ) -> EventDraft {
     let mut sections: Map<String, Value> = Map::new();
     let mut count = 0_usize;
-    for change in takeover.changes.iter().filter(|change| has(change)) {
+    for change in merge.changes.iter().filter(|change| has(change)) {
         let (section, name) = match &change.place {
             Place::Entry { section, key } => (section.key(), key),
             Place::Field { name } => ("fields", name),

@@ -1,37 +1,36 @@
-//! What a load has decided is carried out: room for the new file, one transaction, the file, and
-//! what is in it.
+//! The fifth step of a load: room for the new file, and one transaction for all that changes in the
+//! vault.
 //!
-//! Each step works on a [`Prepared`] load, so that several loads can go through them side by side
+//! Each function works on a [`Prepared`] load, so that several loads can go through them side by side
 //! (`side_by_side`).
 
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
+use super::change::{Pinning, apply, merge_events, old_copy_event};
+use super::edit::Course;
+use super::export_record::{export_event, record_known};
+use super::merge::{exchanged, report_other_writers};
+use super::room::make_room;
+use super::shared::{Exchanged, share, sharing};
+use super::step::Step;
+use super::survey::Survey;
+use super::write::{Committal, Write};
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::config::AgentRef;
-use crate::domain::{AgentName, Section, StoreDoc};
+use crate::domain::{AgentName, StoreDoc};
 use crate::export::render;
 use crate::platform::openclaw::OpenClawDir;
-use crate::platform::{
-    FileError, LockDir, RemoveOutcome, Replaced, Replacement, remove_if_present,
-};
-use crate::sync::engine::{Endpoints, Engine, LOGIN, Loaded};
+use crate::platform::{FileError, RemoveOutcome, Replacement, remove_if_present};
+use crate::sync::context::{Endpoints, LoadContext};
+use crate::sync::edited::LOGIN;
 use crate::sync::error::SyncError;
-use crate::sync::load::change::{Pinning, Step, apply, merge_events, old_copy_event};
-use crate::sync::load::export::{Committal, export_event, record_known, record_written};
-use crate::sync::load::shared::{Exchanged, share};
-use crate::sync::load::survey::{Course, Reason, Survey, Write};
 use crate::sync::logins::sources::LEGACY_STORE;
 use crate::sync::notice::Notice;
-use crate::vault::{AgentState, Tx};
+use crate::vault::{AgentState, Tx, UnlockedVault};
 
-/// What came of one round.
-pub(crate) enum Round {
-    Done(Box<Loaded>),
-    /// Another program wrote into the file meanwhile; nothing is lost, and all is to be looked at
-    /// again. What there is to tell so far, and what the vault had before.
-    Again(Vec<Notice>, StoreDoc),
-}
+/// Room for a new file, and its bytes.
+pub(crate) type Draft = (Replacement, Zeroizing<Vec<u8>>);
 
 /// A load that is decided, with room for the file that it is to write.
 pub(crate) struct Prepared {
@@ -43,89 +42,80 @@ pub(crate) struct Prepared {
     /// Logins that another program refreshed.
     pub(crate) exchanged: Vec<Exchanged>,
     /// The new file, and its bytes.
-    pub(crate) draft: Option<(Replacement, Zeroizing<Vec<u8>>)>,
+    pub(crate) draft: Option<Draft>,
     /// The agent's revision, as far as it has come.
     pub(crate) revision: i64,
     /// The OpenClaw tree for which nothing is written, where that is not known yet.
     announced: Option<OpenClawDir>,
-    not_written: Option<FileError>,
-    not_removed: Option<FileError>,
+    /// Why the file could not be written.
+    pub(crate) not_written: Option<FileError>,
+    /// Why a file that is not to be there could not be removed.
+    pub(crate) not_removed: Option<FileError>,
 }
 
-impl Engine<'_> {
-    /// Carries out what was decided.
-    pub(crate) fn carry_out(
-        &mut self,
-        agent: &AgentRef,
-        lock: Option<&LockDir>,
-        (survey, course): (Survey, Course),
-        write: Write,
-    ) -> Result<Round, SyncError> {
-        let mut prepared = self.prepare(agent, survey, course, write)?;
-        if prepared.commits {
-            let sharing = self.sharing(agent, &prepared.exchanged)?;
-            let mut tx = self.vault.begin(self.actor, self.clock)?;
-            match record(&mut tx, agent, &prepared, &sharing, self.endpoints)? {
-                Some(revision) => prepared.revision = revision,
-                None => return Ok(prepared.again()),
-            }
-            tx.commit()?;
-        }
-        prepared.after_commit(agent)?;
-        if let Some((replacement, bytes)) = prepared.draft.take() {
-            let survey = &prepared.survey;
-            let written = self.put_in_place(survey, lock, replacement, &bytes);
-            if !matches!(written, Ok(Replaced::No)) {
-                let mut tx = self.vault.begin(self.actor, self.clock)?;
-                record_written(&mut tx, agent, &prepared, &bytes, &written)?;
-                tx.commit()?;
-            }
-            if prepared.after_write(written) == Replaced::No {
-                return Ok(prepared.again());
-            }
-        }
-        if prepared.committal.write == Write::Remove {
-            match self.take_away(agent, &prepared.survey, lock) {
-                Ok(Replaced::Yes) => {
-                    let path = prepared.survey.place.path().to_owned();
-                    prepared.survey.notices.push(Notice::Removed { path });
-                }
-                Ok(Replaced::No) => return Ok(prepared.again()),
-                Err(SyncError::File(error)) => prepared.not_removed = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        let loaded = self.finish(agent, prepared)?;
-        Ok(Round::Done(Box::new(loaded)))
+/// Makes room for the new file, and says what is to be recorded.
+pub(crate) fn prepare(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    agent: &AgentRef,
+    survey: Survey,
+    course: Course,
+    write: Write,
+) -> Result<Prepared, SyncError> {
+    let mut draft = Ok(None);
+    if let Write::Yes(_) = write {
+        let bytes = render(course.target(&survey.state.doc));
+        draft = match make_room(vault, context, agent, &survey, bytes.len()) {
+            Ok(begun) => Ok(begun.map(|begun| (begun, bytes))),
+            Err(SyncError::File(error)) => Err(error),
+            Err(error) => return Err(error),
+        };
     }
+    Ok(Prepared::new(vault, survey, course, write, draft))
+}
 
-    /// Makes room for the new file, and says what is to be recorded.
-    pub(crate) fn prepare(
-        &mut self,
-        agent: &AgentRef,
+/// Commits a prepared load. Whether the agent still was as it was surveyed; if not, nothing is done.
+pub(crate) fn commit(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    agent: &AgentRef,
+    prepared: &mut Prepared,
+) -> Result<bool, SyncError> {
+    if prepared.commits {
+        let sharing = sharing(vault, agent, &prepared.exchanged)?;
+        let mut tx = vault.begin(context.actor, context.clock)?;
+        match record(&mut tx, agent, prepared, &sharing, context.endpoints)? {
+            Some(revision) => prepared.revision = revision,
+            None => return Ok(false),
+        }
+        tx.commit()?;
+    }
+    prepared.after_commit(agent)?;
+    Ok(true)
+}
+
+impl Prepared {
+    /// Says what is to be recorded, once room was made for the new file or could not be.
+    pub(crate) fn new(
+        vault: &UnlockedVault,
         mut survey: Survey,
         course: Course,
         mut write: Write,
-    ) -> Result<Prepared, SyncError> {
+        draft: Result<Option<Draft>, FileError>,
+    ) -> Self {
         let is_whole = survey.state.unopened.is_empty();
-        let want_of_memory = survey.take_want_of_memory();
+        let runtime_dir_error = survey.take_runtime_dir_error();
         let target = course.target(&survey.state.doc);
-        let mut not_written = want_of_memory.filter(|_| !target.is_blank());
-        let mut draft = None;
-        let mut is_pending = false;
-        if let Write::Yes(_) = write {
-            let bytes = render(target);
-            match self.make_room(agent, &survey, bytes.len()) {
-                Ok(begun) => draft = begun.map(|begun| (begun, bytes)),
-                Err(SyncError::File(error)) => not_written = Some(error),
-                Err(error) => return Err(error),
-            }
-            is_pending = draft.is_none();
-            if is_pending {
-                write = Write::No;
-            }
+        let runtime_dir_error = runtime_dir_error.filter(|_| !target.is_blank());
+        let (draft, not_written) = match draft {
+            Ok(draft) => (draft, runtime_dir_error),
+            Err(error) => (None, Some(error)),
+        };
+        let mut is_pending = !is_whole || survey.leaves_file;
+        if draft.is_none() && matches!(write, Write::Yes(_)) {
+            is_pending = true;
+            write = Write::No;
         }
-        is_pending |= !is_whole || survey.leaves_file;
         let withheld = survey.withheld.clone();
         let withheld = withheld.filter(|_| !survey.is_withholding_known() && !target.is_blank());
         let announced = withheld.filter(|_| is_whole);
@@ -134,14 +124,14 @@ impl Engine<'_> {
             true => survey.is_news(&course),
             false => course.changes_something(),
         };
-        Ok(Prepared {
+        Self {
             committal: Committal {
                 write,
                 announces,
                 is_pending,
             },
             commits: is_news || announces || write != Write::No,
-            exchanged: self.exchanged(&survey.state.doc, &course.takeover),
+            exchanged: exchanged(vault, &survey.state.doc, &course.merge),
             draft,
             revision: survey.state.revision,
             announced,
@@ -149,73 +139,23 @@ impl Engine<'_> {
             not_removed: None,
             survey,
             course,
-        })
-    }
-
-    /// The agent after a load that was carried out.
-    pub(crate) fn finish(
-        &mut self,
-        agent: &AgentRef,
-        prepared: Prepared,
-    ) -> Result<Loaded, SyncError> {
-        let (survey, course) = (prepared.survey, prepared.course);
-        drop(survey.file); // the document that it ends with may be the file's
-        let (mut unopened, mut damage) = (survey.state.unopened, survey.state.damage);
-        let mut borrowed = survey.state.borrowed;
-        for (profile, from) in &course.edited.borrowed {
-            match from {
-                Some(from) => drop(borrowed.insert(profile.as_str().to_owned(), from.clone())),
-                None => drop(borrowed.remove(profile.as_str())),
-            }
         }
-        let (doc, before) = match course.into_target() {
-            Some(doc) => (doc, Some(survey.state.doc)),
-            None => (survey.state.doc, None),
-        };
-        borrowed.retain(|id, _| doc.get(Section::Profiles, id).is_some());
-        let was_healed = |id: &String| doc.get(Section::Profiles, id).is_some();
-        if damage.profiles.keys().any(was_healed) {
-            let state = self.vault.agent(&agent.name)?;
-            (unopened, damage) = (state.unopened, state.damage);
-        }
-        Ok(Loaded {
-            doc,
-            revision: prepared.revision,
-            before,
-            unopened,
-            damage,
-            borrowed,
-            notices: survey.notices,
-            planned: survey.planned,
-            logins: survey.logins,
-            notes: survey.notes,
-            not_written: prepared.not_written,
-            not_removed: prepared.not_removed,
-            was_touched: false,
-        })
-    }
-}
-
-impl Prepared {
-    /// All is to be looked at again. A draft that was not put in place is removed.
-    pub(crate) fn again(self) -> Round {
-        let (notices, before) = self.so_far();
-        Round::Again(notices, before)
     }
 
-    /// What there is to tell so far, and what the vault had before.
+    /// What there is to report so far, and what the vault had before. A draft that was not put in
+    /// place is removed.
     pub(crate) fn so_far(self) -> (Vec<Notice>, StoreDoc) {
         (self.survey.notices, self.survey.state.doc)
     }
 
-    /// What there is to tell once the vault has the change, and an older store that is in it now.
+    /// Reports what the vault has now, and removes an older store that was imported.
     pub(crate) fn after_commit(&mut self, agent: &AgentRef) -> Result<(), SyncError> {
         let survey = &mut self.survey;
         let announced = self.announced.take();
         survey
             .notices
             .extend(announced.map(|openclaw| Notice::Withheld { openclaw }));
-        survey.tell_of_other_writers(&agent.name, &self.course);
+        report_other_writers(survey, &agent.name, &self.course.merge);
         let legacy = survey.legacy.entries.len();
         if legacy > 0 {
             let path = survey.place.dir().join(LEGACY_STORE);
@@ -227,25 +167,6 @@ impl Prepared {
             });
         }
         Ok(())
-    }
-
-    /// What there is to tell once the file was written, or was not; whether it was, as far as
-    /// another program's writing goes.
-    pub(crate) fn after_write(&mut self, written: Result<Replaced, FileError>) -> Replaced {
-        let survey = &mut self.survey;
-        match written {
-            Ok(Replaced::No) => return Replaced::No,
-            Ok(Replaced::Yes) => {
-                let path = survey.place.path().to_owned();
-                if self.committal.write == Write::Yes(Reason::Missing) {
-                    survey.notices.push(Notice::Restored { path });
-                } else if survey.is_first_file() {
-                    survey.notices.push(Notice::PlainCopy { path });
-                }
-            }
-            Err(error) => self.not_written = Some(error),
-        }
-        Replaced::Yes
     }
 }
 
@@ -263,7 +184,7 @@ pub(crate) fn record(
     let committal = prepared.committal;
     let place = &survey.place;
     let stored = &survey.state.doc;
-    let merged = course.takeover.doc.as_deref().unwrap_or(stored);
+    let merged = course.merge.doc.as_deref().unwrap_or(stored);
     let synced = course.synced.as_ref().unwrap_or(merged);
     let pinning = Pinning {
         known: &survey.state.pins,
@@ -280,12 +201,12 @@ pub(crate) fn record(
     if survey.is_unknown() || committal.announces {
         tx.touch(&agent.name)?; // what is recorded below refers to the agent
     }
-    if let Some(merged) = &course.takeover.doc {
-        let step = &course.takeover.step;
+    if let Some(merged) = &course.merge.doc {
+        let step = &course.merge.step;
         apply(tx, agent, (stored, merged), step, &pinning)?;
     }
-    merge_events(tx, agent, place, stored, &course.takeover)?;
-    if let Some(old) = &course.takeover.old_copy {
+    merge_events(tx, agent, place, stored, &course.merge)?;
+    if let Some(old) = &course.merge.old_copy {
         let event = old_copy_event(place, old, !survey.leaves_file);
         tx.append(Some(&agent.name), event)?;
     }

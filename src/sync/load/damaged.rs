@@ -1,161 +1,88 @@
-//! A store file that is no store: seen twice, kept, never taken for an empty one.
+//! A store file that is no store: read twice, kept, never mistaken for an empty one.
 
-use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use crate::audit::{EventDraft, EventKind, Origin};
+use super::aside::{
+    GIVE_UP, SETTLE, contended, corrupt_event, is_same, utc_stamp, wait_for_change,
+};
+use super::findings::Findings;
+use super::leftover::adopt_leftovers;
+use super::survey::{Survey, survey as survey_agent};
 use crate::config::AgentRef;
-use crate::domain::UnixMs;
-use crate::export::{FormatFault, StorePlace, StoreReading};
-use crate::platform::{FileError, rename_durably};
-use crate::sync::engine::{Engine, SyncMode};
+use crate::export::{StorePlace, StoreReading};
+use crate::platform::rename_durably;
+use crate::sync::context::{LoadContext, SyncMode};
 use crate::sync::error::SyncError;
-use crate::sync::load::survey::Survey;
 use crate::sync::notice::Notice;
+use crate::vault::UnlockedVault;
 
-/// How long a damaged file must stay as it is before it is believed. Source: `spec/compat.md`.
-const SETTLE: Duration = Duration::from_secs(1);
-/// How long a file that keeps changing is watched.
-pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
-/// A file's length in bytes and its modification time.
-pub(crate) type Seen = (usize, SystemTime);
-
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-impl Engine<'_> {
-    /// How long a file that keeps changing is watched: who comes again by itself has no need to.
-    fn give_up_after(&self) -> Duration {
-        self.patience
-            .map_or(GIVE_UP, |patience| (SETTLE + patience / 2).min(GIVE_UP))
-    }
-
-    /// Under the locks: waits for a damaged file to become whole or to stay as it is for a second; then moves it aside if
-    /// the vault can mend it. The survey that holds afterwards.
-    pub(crate) fn set_damaged_aside(
-        &mut self,
-        agent: &AgentRef,
-        mode: SyncMode,
-        place: &StorePlace,
-        survey: Survey,
-    ) -> Result<Survey, SyncError> {
-        let StoreReading::Damaged { fault, .. } = survey.file else {
-            return Ok(survey);
-        };
-        if survey.withheld.is_some() && !survey.state.doc.is_blank() {
-            return Ok(survey); // where nothing is written, nothing is moved either
-        }
-        if survey.withheld.is_some() {
-            let path = place.path().to_owned();
-            return Err(SyncError::DamagedStore { path, fault });
-        }
-        let Some((fault, seen)) = wait_for_change(place, self.give_up_after(), || place.read())?
-        else {
-            return self.survey(agent, mode, None); // whole again, or gone
-        };
-        let path = place.path().to_owned();
-        if survey.state.doc.is_blank() {
-            return Err(SyncError::DamagedStore { path, fault });
-        }
-        let aside = place.aside(&utc_stamp(self.clock.now()));
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
-        // What was in the file is no base any more: a store that another program makes anew in its place would else read
-        // as if it had deleted everything.
-        tx.forget_export(place.site(), &agent.name)?;
-        tx.commit()?;
-        // Committing can take a while, in which another program may have mended its file.
-        if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
-            let survey = self.survey(agent, mode, None)?;
-            return match survey.file {
-                StoreReading::Damaged { .. } => Err(contended(place)),
-                _ => Ok(survey),
-            };
-        }
-        rename_durably(place.real(), &aside)?;
-        let moved = || StorePlace::read_aside(&aside);
-        let is_as_seen = is_same(&StoreReading::Damaged { fault, seen }, &moved()?);
-        if !is_as_seen && wait_for_change(place, GIVE_UP, moved)?.is_none() {
-            // Mended after the last look: it is merged like what a write of ours would have driven out.
-            place.make_leftover(&aside)?;
-            let survey = self.survey(agent, mode, None)?;
-            return self.adopt_leftovers(agent, mode, place, survey);
-        }
-        let mut survey = self.survey(agent, mode, None)?;
-        survey.mended = true;
-        let is_exported = survey.is_wanted();
-        survey.notices.push(Notice::SetAside {
-            path,
-            aside,
-            fault,
-            is_exported,
-        });
-        Ok(survey)
-    }
+/// How long a file that keeps changing is watched: who comes again by itself has no need to.
+fn give_up_after(context: &LoadContext<'_>) -> Duration {
+    context
+        .patience
+        .map_or(GIVE_UP, |patience| (SETTLE + patience / 2).min(GIVE_UP))
 }
 
-/// What to record of a file that was set aside.
-pub(crate) fn corrupt_event(fault: FormatFault, seen: Seen, aside: &Path) -> EventDraft {
-    let name = aside.file_name().unwrap_or_default().to_string_lossy();
-    EventDraft::new(EventKind::StoreCorrupt, Origin::StoreFile)
-        .detail("fault", fault.as_str())
-        .detail("bytes", seen.0)
-        .detail("kept_as", name.into_owned())
-}
-
-/// Looks until the file that is read has been damaged in the same way for [`SETTLE`]: its fault, length and time. `None`
-/// when it is whole or gone by then.
-pub(crate) fn wait_for_change(
+/// Under the locks: waits for a damaged file to become whole or to stay as it is for a second; then moves it aside if
+/// the vault can mend it. The survey that holds afterwards.
+pub(crate) fn set_damaged_aside(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    findings: &mut Findings,
+    (agent, mode): (&AgentRef, SyncMode),
     place: &StorePlace,
-    give_up_after: Duration,
-    read: impl Fn() -> Result<StoreReading, FileError>,
-) -> Result<Option<(FormatFault, Seen)>, SyncError> {
-    let give_up = Instant::now() + give_up_after;
-    let mut last = read()?;
-    let mut since = Instant::now();
-    loop {
-        let StoreReading::Damaged { fault, seen } = last else {
-            return Ok(None);
-        };
-        if since.elapsed() >= SETTLE {
-            return Ok(Some((fault, seen)));
-        }
-        if Instant::now() >= give_up {
-            return Err(contended(place));
-        }
-        thread::sleep(LOOK_EVERY);
-        let now = read()?;
-        if !is_same(&last, &now) {
-            since = Instant::now();
-        }
-        last = now;
+    survey: Survey,
+) -> Result<Survey, SyncError> {
+    let StoreReading::Damaged { fault, .. } = survey.file else {
+        return Ok(survey);
+    };
+    if survey.withheld.is_some() && !survey.state.doc.is_blank() {
+        return Ok(survey); // where nothing is written, nothing is moved either
     }
-}
-
-/// A file that another program keeps writing is no damaged one.
-fn contended(place: &StorePlace) -> SyncError {
+    if survey.withheld.is_some() {
+        let path = place.path().to_owned();
+        return Err(SyncError::DamagedStore { path, fault });
+    }
+    let Some((fault, seen)) = wait_for_change(place, give_up_after(context), || place.read())?
+    else {
+        return survey_agent(vault, context, findings, agent, mode, None); // whole again, or gone
+    };
     let path = place.path().to_owned();
-    SyncError::Contended { path }
-}
-
-fn is_same(a: &StoreReading, b: &StoreReading) -> bool {
-    match (a, b) {
-        (
-            StoreReading::Damaged { fault, seen },
-            StoreReading::Damaged {
-                fault: other,
-                seen: also,
-            },
-        ) => fault == other && seen == also,
-        _ => false,
+    if survey.state.doc.is_blank() {
+        return Err(SyncError::DamagedStore { path, fault });
     }
-}
-
-/// `20260109T003248Z`.
-pub(crate) fn utc_stamp(at: UnixMs) -> String {
-    chrono::DateTime::from_timestamp_millis(at.0)
-        .unwrap_or_default()
-        .format("%Y%m%dT%H%M%SZ")
-        .to_string()
+    let aside = place.aside(&utc_stamp(context.clock.now()));
+    let mut tx = vault.begin(context.actor, context.clock)?;
+    tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
+    // What was in the file is no base any more: a store that another program makes anew in its place would else read
+    // as if it had deleted everything.
+    tx.forget_export(place.site(), &agent.name)?;
+    tx.commit()?;
+    // Committing can take a while, in which another program may have mended its file.
+    if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
+        let survey = survey_agent(vault, context, findings, agent, mode, None)?;
+        return match survey.file {
+            StoreReading::Damaged { .. } => Err(contended(place)),
+            _ => Ok(survey),
+        };
+    }
+    rename_durably(place.real(), &aside)?;
+    let moved = || StorePlace::read_aside(&aside);
+    let is_as_seen = is_same(&StoreReading::Damaged { fault, seen }, &moved()?);
+    if !is_as_seen && wait_for_change(place, GIVE_UP, moved)?.is_none() {
+        // Mended after the last look: it is merged like what a write of ours would have driven out.
+        place.make_leftover(&aside)?;
+        let survey = survey_agent(vault, context, findings, agent, mode, None)?;
+        return adopt_leftovers(vault, context, findings, (agent, mode), place, survey);
+    }
+    let mut survey = survey_agent(vault, context, findings, agent, mode, None)?;
+    survey.mended = true;
+    let is_exported = survey.is_wanted();
+    survey.notices.push(Notice::SetAside {
+        path,
+        aside,
+        fault,
+        is_exported,
+    });
+    Ok(survey)
 }

@@ -1,89 +1,224 @@
-//! What becomes of a store once the vault has committed: it is written, and what is in it is recorded.
+//! The last step of a load: the store file, and only then what the vault keeps of it.
 
-use crate::audit::{EventDraft, EventKind, Origin, Outcome};
-use crate::config::{AgentRef, ExportMode};
-use crate::domain::{from_outside, path_text};
-use crate::platform::{FileError, Replaced};
+use super::commit::Prepared;
+use super::destination::Destination;
+use super::export_record::record_written;
+use super::findings::Findings;
+use super::survey::Survey;
+use super::write::{Reason, Write};
+use crate::audit::{EventDraft, EventKind, Origin};
+use crate::config::AgentRef;
+use crate::domain::{Section, from_outside, path_text};
+use crate::export::StorePlace;
+use crate::platform::{FileError, Found, LockDir, Replaced, Replacement, still_has};
+use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
-use crate::sync::load::commit::Prepared;
-use crate::sync::load::destination::Destination;
-use crate::sync::load::survey::{Survey, Write};
-use crate::vault::{ExportState, Exported, Tx};
+use crate::sync::loaded::Loaded;
+use crate::sync::notice::Notice;
+use crate::vault::UnlockedVault;
 
-/// What a transaction is to record about the file.
-#[derive(Clone, Copy)]
-pub(crate) struct Committal {
-    pub(crate) write: Write,
-    /// For the first time, that nothing is written there.
-    pub(crate) announces: bool,
-    /// The file is to be written, and cannot be now.
-    pub(crate) is_pending: bool,
-}
-
-/// Records what came of writing the new file: its bytes, or that it could not be written. Not where
-/// another program has written meanwhile.
-pub(crate) fn record_written(
-    tx: &mut Tx<'_>,
+/// Writes or removes the store file of a committed load. Whether it ends as was decided: not if
+/// another program wrote into the file meanwhile. Nothing is lost then, and all is surveyed again.
+pub(crate) fn export(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    findings: &mut Findings,
     agent: &AgentRef,
-    prepared: &Prepared,
-    bytes: &[u8],
-    written: &Result<Replaced, FileError>,
-) -> Result<(), SyncError> {
-    let (survey, revision) = (&prepared.survey, prepared.revision);
-    if written.is_err() {
-        let event = export_event(survey, "write-failed").outcome(Outcome::Failed);
-        tx.append(Some(&agent.name), event)?;
-        return Ok(());
+    lock: Option<&LockDir>,
+    prepared: &mut Prepared,
+) -> Result<Replaced, SyncError> {
+    if let Some((replacement, bytes)) = prepared.draft.take() {
+        let survey = &prepared.survey;
+        let written = put_in_place(findings, survey, lock, replacement, &bytes);
+        if !matches!(written, Ok(Replaced::No)) {
+            let mut tx = vault.begin(context.actor, context.clock)?;
+            record_written(
+                &mut tx,
+                agent,
+                (survey, prepared.revision),
+                &bytes,
+                &written,
+            )?;
+            tx.commit()?;
+        }
+        if prepared.after_write(written) == Replaced::No {
+            return Ok(Replaced::No);
+        }
     }
-    // Under another path the agent may have been changed meanwhile.
-    let is_newest = tx.revision(&agent.name)? == revision;
-    let content = if is_newest {
-        Exported::AsVault(bytes)
-    } else {
-        Exported::Bytes(bytes)
+    if prepared.committal.write == Write::Remove {
+        match take_away(vault, context, findings, agent, &prepared.survey, lock) {
+            Ok(Replaced::Yes) => {
+                let path = prepared.survey.place.path().to_owned();
+                prepared.survey.notices.push(Notice::Removed { path });
+            }
+            Ok(Replaced::No) => return Ok(Replaced::No),
+            Err(SyncError::File(error)) => prepared.not_removed = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Replaced::Yes)
+}
+
+/// The agent after a load that was carried out.
+pub(crate) fn finish(
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    prepared: Prepared,
+) -> Result<Loaded, SyncError> {
+    let (survey, course) = (prepared.survey, prepared.course);
+    drop(survey.file); // the document that it ends with may be the file's
+    let (mut unopened, mut damage) = (survey.state.unopened, survey.state.damage);
+    let mut borrowed = survey.state.borrowed;
+    for (profile, from) in &course.edited.borrowed {
+        match from {
+            Some(from) => drop(borrowed.insert(profile.as_str().to_owned(), from.clone())),
+            None => drop(borrowed.remove(profile.as_str())),
+        }
+    }
+    let (doc, before) = match course.into_target() {
+        Some(doc) => (doc, Some(survey.state.doc)),
+        None => (survey.state.doc, None),
     };
-    let known = (ExportState::Written, revision);
-    Ok(tx.put_export(survey.place.site(), &agent.name, known, content)?)
+    borrowed.retain(|id, _| doc.get(Section::Profiles, id).is_some());
+    let was_healed = |id: &String| doc.get(Section::Profiles, id).is_some();
+    if damage.profiles.keys().any(was_healed) {
+        let state = vault.agent(&agent.name)?;
+        (unopened, damage) = (state.unopened, state.damage);
+    }
+    Ok(Loaded {
+        doc,
+        revision: prepared.revision,
+        before,
+        unopened,
+        damage,
+        borrowed,
+        notices: survey.notices,
+        planned: survey.planned,
+        logins: survey.logins,
+        notes: survey.notes,
+        not_written: prepared.not_written,
+        not_removed: prepared.not_removed,
+        was_touched: false,
+    })
 }
 
-pub(crate) fn export_event(survey: &Survey, reason: &'static str) -> EventDraft {
-    let path = from_outside(&path_text(survey.place.path()));
-    let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
-        .detail("path", path)
-        .detail("reason", reason);
-    match survey.destination {
-        Destination::Memory { .. } => event.detail("mode", ExportMode::Runtime.as_str()),
-        _ => event,
+impl Prepared {
+    /// What there is to tell once the file was written, or was not; whether it was, as far as
+    /// another program's writing goes.
+    pub(crate) fn after_write(&mut self, written: Result<Replaced, FileError>) -> Replaced {
+        let survey = &mut self.survey;
+        match written {
+            Ok(Replaced::No) => return Replaced::No,
+            Ok(Replaced::Yes) => {
+                let path = survey.place.path().to_owned();
+                if self.committal.write == Write::Yes(Reason::Missing) {
+                    survey.notices.push(Notice::Restored { path });
+                } else if survey.is_first_file() {
+                    survey.notices.push(Notice::PlainCopy { path });
+                }
+            }
+            Err(error) => self.not_written = Some(error),
+        }
+        Replaced::Yes
     }
 }
 
-/// Behind any revision: the file is still to be written.
-pub(crate) const PENDING: i64 = -1;
+/// Puts the new store where it is to be, unless another program has written since `seen`.
+///
+/// In place of a file, the copy in memory is whole before the link to it replaces the file; in place of a link, the file is
+/// whole before the copy is removed. So at every moment one of both can be read where the gateway looks.
+fn put_in_place(
+    findings: &mut Findings,
+    survey: &Survey,
+    lock: Option<&LockDir>,
+    replacement: Replacement,
+    bytes: &[u8],
+) -> Result<Replaced, FileError> {
+    let (place, seen) = (&survey.place, survey.file.bytes());
+    let Destination::Memory { copy, .. } = &survey.destination else {
+        let put = put_file((place, seen), lock, replacement, bytes)?;
+        return without_old_copy(findings, place, seen, put);
+    };
+    let is_wanted = || Ok(is_held(lock) && place.still_has(seen)? && place.is_as_found());
+    if place.link() == Some(copy) {
+        let put = replacement.finish(bytes, seen, is_wanted)?;
+        // A file in place of the link was made from what the copy said before.
+        return Ok(if place.is_as_found() {
+            put
+        } else {
+            Replaced::No
+        });
+    }
+    if replacement.finish(bytes, None, is_wanted)? == Replaced::No {
+        return Ok(Replaced::No);
+    }
+    let linked = place.link_to(copy, seen, is_wanted);
+    if !still_has(place.site(), Found::Link(copy)) {
+        place.remove_leftover(copy)?; // nobody has seen it
+    }
+    let put = linked?;
+    without_old_copy(findings, place, seen, put)
+}
 
-/// Records the bytes that are in the file now: all that is to be known if it is not written, and the base of the next
-/// merge if this process dies before it is.
-pub(crate) fn record_known(
-    tx: &mut Tx<'_>,
+/// Takes the store away, unless another program has written since what was surveyed, and then records that.
+fn take_away(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    findings: &mut Findings,
     agent: &AgentRef,
     survey: &Survey,
-    plan: Committal,
-    revision: i64,
-) -> Result<(), SyncError> {
-    let (site, bytes) = (survey.place.site(), survey.file.bytes());
-    let is_gone = bytes.is_none() || plan.write == Write::Remove;
-    if is_gone && survey.withheld.is_none() {
-        // A file that is gone is no base any more; see `damaged`.
-        return Ok(tx.forget_export(site, &agent.name)?);
+    lock: Option<&LockDir>,
+) -> Result<Replaced, SyncError> {
+    let (place, seen) = (&survey.place, survey.file.bytes());
+    if !is_held(lock) || !place.still_has(seen)? || !place.is_as_found() {
+        return Ok(Replaced::No);
     }
-    let as_it_is = bytes.map_or(Exported::Nothing, Exported::Bytes);
-    let (known, content) = match plan.write {
-        _ if survey.withheld.is_some() => ((ExportState::Withheld, PENDING), as_it_is),
-        // It says what the vault has from now on.
-        Write::No if !plan.is_pending => (
-            (ExportState::Written, revision),
-            bytes.map_or(Exported::Nothing, Exported::AsVault),
-        ),
-        Write::No | Write::Yes(_) | Write::Remove => ((ExportState::Written, PENDING), as_it_is),
+    let taken = place.withdraw(seen)?;
+    if without_old_copy(findings, place, seen, taken)? == Replaced::No {
+        return Ok(Replaced::No);
+    }
+    let path = from_outside(&path_text(place.path()));
+    let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
+        .detail("path", path)
+        .detail("reason", "removed");
+    let mut tx = vault.begin(context.actor, context.clock)?;
+    tx.touch(&agent.name)?;
+    tx.append(Some(&agent.name), event)?;
+    tx.commit()?;
+    Ok(Replaced::Yes)
+}
+
+/// Removes the copy in memory to which the link led that was just replaced. What a gateway has written into it since is merged
+/// by the next round.
+fn without_old_copy(
+    findings: &mut Findings,
+    place: &StorePlace,
+    seen: Option<&[u8]>,
+    put: Replaced,
+) -> Result<Replaced, FileError> {
+    let (Replaced::Yes, Some(old)) = (put, place.link()) else {
+        return Ok(put);
     };
-    Ok(tx.put_export(site, &agent.name, known, content)?)
+    let removed = place.remove_copy(old, seen)?;
+    if removed == Replaced::No {
+        findings
+            .left_copies
+            .push((place.site().to_owned(), old.to_owned()));
+    }
+    Ok(removed)
+}
+
+/// Puts the new store in place as a file, unless another program has written since `seen`.
+pub(crate) fn put_file(
+    (place, seen): (&StorePlace, Option<&[u8]>),
+    lock: Option<&LockDir>,
+    replacement: Replacement,
+    bytes: &[u8],
+) -> Result<Replaced, FileError> {
+    let is_wanted = || Ok(is_held(lock) && place.still_has(seen)? && place.is_as_found());
+    replacement.finish_over(bytes, place.found(seen), is_wanted)
+}
+
+fn is_held(lock: Option<&LockDir>) -> bool {
+    lock.is_none_or(LockDir::is_held)
 }

@@ -8,125 +8,133 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::aside::{GIVE_UP, corrupt_event, utc_stamp, wait_for_change};
+use super::change::{Pinning, apply, merge_events};
+use super::export_record::PENDING;
+use super::findings::Findings;
+use super::merge::{exchanged, merge_file};
+use super::shared::{share, sharing};
+use super::survey::{Survey, survey as survey_agent};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::{FormatFault, StorePlace, StoreReading, render};
 use crate::platform::{FileError, rename_durably};
-use crate::sync::engine::{Engine, SyncMode};
+use crate::sync::context::{LoadContext, SyncMode};
 use crate::sync::error::SyncError;
-use crate::sync::load::change::{Pinning, apply, merge_events};
-use crate::sync::load::damaged::{GIVE_UP, corrupt_event, utc_stamp, wait_for_change};
-use crate::sync::load::export::PENDING;
-use crate::sync::load::shared::share;
-use crate::sync::load::survey::Survey;
 use crate::sync::notice::Notice;
-use crate::vault::{ExportState, Exported};
+use crate::vault::{ExportState, Exported, UnlockedVault};
 
-impl Engine<'_> {
-    /// Under the locks: takes over what was left, if anything was, and only then removes it. The survey that holds
-    /// afterwards.
-    pub(crate) fn adopt_leftovers(
-        &mut self,
-        agent: &AgentRef,
-        mode: SyncMode,
-        place: &StorePlace,
-        mut survey: Survey,
-    ) -> Result<Survey, SyncError> {
-        for left in std::mem::take(&mut survey.leftovers) {
-            survey = self.adopt_leftover(agent, mode, (place, &left), survey)?;
-        }
-        Ok(survey)
+/// Under the locks: takes over what was left, if anything was, and only then removes it. The survey that holds
+/// afterwards.
+pub(crate) fn adopt_leftovers(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    findings: &mut Findings,
+    (agent, mode): (&AgentRef, SyncMode),
+    place: &StorePlace,
+    mut survey: Survey,
+) -> Result<Survey, SyncError> {
+    for left in std::mem::take(&mut survey.leftovers) {
+        survey = adopt_leftover(
+            vault,
+            context,
+            findings,
+            (agent, mode),
+            (place, &left),
+            survey,
+        )?;
     }
+    Ok(survey)
+}
 
-    fn adopt_leftover(
-        &mut self,
-        agent: &AgentRef,
-        mode: SyncMode,
-        (place, left): (&StorePlace, &Path),
-        survey: Survey,
-    ) -> Result<Survey, SyncError> {
-        let mut reading = match StorePlace::read_leftover(left) {
-            Err(FileError::NotRegular { .. } | FileError::Symlink { .. }) => return Ok(survey), // nothing of ours; the next write says that it is in the way
-            reading => reading?,
-        };
-        // The file is as it was before the write: there was no exchange, and half a draft is half of what is committed.
-        let is_torn_draft = survey.is_known() || matches!(survey.file, StoreReading::Missing);
-        let mut told = None;
-        if matches!(reading, StoreReading::Damaged { .. }) && !is_torn_draft && !is_blank(&reading)
-        {
-            // Another program may have it open, and be about to finish.
-            match wait_for_change(place, GIVE_UP, || StorePlace::read_leftover(left))? {
-                Some((fault, seen)) if seen.0 > 0 => {
-                    let aside = place.aside_of_leftover(left, &utc_stamp(self.clock.now()));
-                    let mut tx = self.vault.begin(self.actor, self.clock)?;
-                    tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
-                    tx.commit()?;
-                    rename_durably(left, &aside)?;
-                    told = Some(Notice::SetAside {
-                        path: place.path().to_owned(),
-                        aside,
-                        fault,
-                        is_exported: survey.is_wanted(),
-                    });
-                }
-                _ => reading = StorePlace::read_leftover(left)?,
+fn adopt_leftover(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    findings: &mut Findings,
+    (agent, mode): (&AgentRef, SyncMode),
+    (place, left): (&StorePlace, &Path),
+    survey: Survey,
+) -> Result<Survey, SyncError> {
+    let mut reading = match StorePlace::read_leftover(left) {
+        Err(FileError::NotRegular { .. } | FileError::Symlink { .. }) => return Ok(survey), // nothing of ours; the next write says that it is in the way
+        reading => reading?,
+    };
+    // The file is as it was before the write: there was no exchange, and half a draft is half of what is committed.
+    let is_torn_draft = survey.is_known() || matches!(survey.file, StoreReading::Missing);
+    let mut notice = None;
+    if matches!(reading, StoreReading::Damaged { .. }) && !is_torn_draft && !is_blank(&reading) {
+        // Another program may have it open, and be about to finish.
+        match wait_for_change(place, GIVE_UP, || StorePlace::read_leftover(left))? {
+            Some((fault, seen)) if seen.0 > 0 => {
+                let aside = place.aside_of_leftover(left, &utc_stamp(context.clock.now()));
+                let mut tx = vault.begin(context.actor, context.clock)?;
+                tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
+                tx.commit()?;
+                rename_durably(left, &aside)?;
+                notice = Some(Notice::SetAside {
+                    path: place.path().to_owned(),
+                    aside,
+                    fault,
+                    is_exported: survey.is_wanted(),
+                });
             }
+            _ => reading = StorePlace::read_leftover(left)?,
         }
-        if let StoreReading::Parsed { doc, .. } = &reading {
-            let mut survey = survey;
-            while !self.merge_leftover(agent, place, &survey, doc)? {
-                survey = self.survey(agent, mode, None)?; // another process has changed the agent meanwhile
-            }
-        }
-        place.remove_leftover(left)?;
-        self.left_copies.retain(|(_, copy)| copy != left);
-        let mut survey = self.survey(agent, mode, None)?;
-        survey.notices.extend(told);
-        Ok(survey)
     }
+    if let StoreReading::Parsed { doc, .. } = &reading {
+        let mut survey = survey;
+        while !merge_leftover(vault, context, agent, place, &survey, doc)? {
+            survey = survey_agent(vault, context, findings, agent, mode, None)?; // another process has changed the agent meanwhile
+        }
+    }
+    place.remove_leftover(left)?;
+    findings.left_copies.retain(|(_, copy)| copy != left);
+    let mut survey = survey_agent(vault, context, findings, agent, mode, None)?;
+    survey.notices.extend(notice);
+    Ok(survey)
+}
 
-    /// Whether the agent still was as it was surveyed; nothing is done otherwise.
-    fn merge_leftover(
-        &mut self,
-        agent: &AgentRef,
-        place: &StorePlace,
-        survey: &Survey,
-        theirs: &Arc<StoreDoc>,
-    ) -> Result<bool, SyncError> {
-        let ours = &survey.state.doc;
-        let takeover = self.without_spent(survey.takeover_of(theirs), ours)?;
-        let takeover = self.spread(takeover, ours);
-        if takeover.doc.is_none() && takeover.lost.is_empty() {
-            return Ok(true);
-        }
-        let exchanged = self.exchanged(ours, &takeover);
-        let sharing = self.sharing(agent, &exchanged)?;
-        let pinning = Pinning {
-            known: &survey.state.pins,
-            endpoints: self.endpoints,
-        };
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        if tx.revision(&agent.name)? != survey.state.revision {
-            return Ok(false);
-        }
-        tx.keep_snapshots(&agent.name, None, || render(ours))?;
-        if let Some(merged) = &takeover.doc {
-            apply(&mut tx, agent, (ours, merged), &takeover.step, &pinning)?;
-        }
-        merge_events(&mut tx, agent, place, ours, &takeover)?;
-        share(&mut tx, agent, &exchanged, &sharing)?;
-        // What we put into the file is a base of its own: compared with the older one, it would undo this merge where the
-        // file wins.
-        if let StoreReading::Parsed { doc, bytes } = &survey.file
-            && **doc == *ours
-            && survey.withheld.is_none()
-        {
-            let known = (ExportState::Written, PENDING);
-            tx.put_export(place.site(), &agent.name, known, Exported::Bytes(bytes))?;
-        }
-        tx.commit()?;
-        Ok(true)
+/// Whether the agent still was as it was surveyed; nothing is done otherwise.
+fn merge_leftover(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    agent: &AgentRef,
+    place: &StorePlace,
+    survey: &Survey,
+    theirs: &Arc<StoreDoc>,
+) -> Result<bool, SyncError> {
+    let ours = &survey.state.doc;
+    let merge = merge_file(vault, survey, theirs)?;
+    if merge.doc.is_none() && merge.lost.is_empty() {
+        return Ok(true);
     }
+    let exchanged = exchanged(vault, ours, &merge);
+    let sharing = sharing(vault, agent, &exchanged)?;
+    let pinning = Pinning {
+        known: &survey.state.pins,
+        endpoints: context.endpoints,
+    };
+    let mut tx = vault.begin(context.actor, context.clock)?;
+    if tx.revision(&agent.name)? != survey.state.revision {
+        return Ok(false);
+    }
+    tx.keep_snapshots(&agent.name, None, || render(ours))?;
+    if let Some(merged) = &merge.doc {
+        apply(&mut tx, agent, (ours, merged), &merge.step, &pinning)?;
+    }
+    merge_events(&mut tx, agent, place, ours, &merge)?;
+    share(&mut tx, agent, &exchanged, &sharing)?;
+    // What we put into the file is a base of its own: compared with the older one, it would undo this merge where the
+    // file wins.
+    if let StoreReading::Parsed { doc, bytes } = &survey.file
+        && **doc == *ours
+        && survey.withheld.is_none()
+    {
+        let known = (ExportState::Written, PENDING);
+        tx.put_export(place.site(), &agent.name, known, Exported::Bytes(bytes))?;
+    }
+    tx.commit()?;
+    Ok(true)
 }
 
 /// The room made for a draft, which is spaces. An empty file is none: it may be about to be written.

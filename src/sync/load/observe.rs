@@ -9,13 +9,14 @@ use crate::domain::{
     AgentName, Credential, Owner, ProfileId, Section, StoreDoc, UnixMs, from_outside,
 };
 use crate::health::{Status, WARN_AFTER_MS, assess};
-use crate::sync::engine::{Engine, Loaded};
+use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
-use crate::sync::logins::report::{LoginOrigin, Notes, SourceNote};
-use crate::sync::logins::sources::{Planned, is_same_account};
+use crate::sync::loaded::Loaded;
+use crate::sync::logins::note::{LoginOrigin, Notes, SourceNote, is_same_account};
+use crate::sync::logins::owners::{Owned, Owners};
+use crate::sync::logins::planned::Planned;
 use crate::sync::notice::Notice;
 use crate::sync::plan::{Decision, KeepReason, ReplaceReason};
-use crate::sync::refresh::Owned;
 use crate::vault::{ExpiryStage, GrantState, Tx, UnlockedVault, VaultError};
 
 /// The reason of [`ReplaceReason::OtherAccount`] in the record.
@@ -48,100 +49,106 @@ pub(crate) struct Noted {
     is_another_account: bool,
 }
 
-impl Engine<'_> {
-    /// Records what a load has seen. That the vault is busy or the disk full is no reason not to answer: what was not recorded
-    /// will be seen again.
-    pub(crate) fn observe(
-        &mut self,
-        agent: &AgentRef,
-        loaded: &mut Loaded,
-    ) -> Result<(), SyncError> {
-        let noted = self.note_sources(loaded);
-        let Some(seen) = self.seen(agent, loaded, noted)? else {
-            return Ok(());
-        };
-        let recorded = self.vault.begin(self.actor, self.clock).and_then(|mut tx| {
+/// Records what a load has seen. That the vault is busy or the disk full is no reason not to answer: what was not recorded
+/// will be seen again.
+pub(crate) fn observe(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    agent: &AgentRef,
+    loaded: &mut Loaded,
+) -> Result<(), SyncError> {
+    let noted = note_sources(loaded);
+    let Some(seen) = find_observations(vault, context, agent, loaded, noted)? else {
+        return Ok(());
+    };
+    let recorded = vault
+        .begin(context.actor, context.clock)
+        .and_then(|mut tx| {
             record_seen(&mut tx, &agent.name, seen)?;
             tx.commit()
         });
-        match recorded {
-            Err(error @ (VaultError::Busy { .. } | VaultError::Storage { .. })) => {
-                let error = error.to_string();
-                loaded.notices.push(Notice::NotRecorded { error });
-                Ok(())
-            }
-            other => Ok(other?),
+    match recorded {
+        Err(error @ (VaultError::Busy { .. } | VaultError::Storage { .. })) => {
+            let error = error.to_string();
+            loaded.notices.push(Notice::NotRecorded { error });
+            Ok(())
         }
+        other => Ok(other?),
     }
+}
 
-    /// What is to be noted of the sources; what there is to tell of that is added to what the load
-    /// tells.
-    pub(crate) fn note_sources(&self, loaded: &mut Loaded) -> Vec<Noted> {
-        if loaded.damage.frame {
-            return Vec::new();
+/// What is to be noted of the sources; what there is to tell of that is added to what the load
+/// tells.
+pub(crate) fn note_sources(loaded: &mut Loaded) -> Vec<Noted> {
+    if loaded.damage.frame {
+        return Vec::new();
+    }
+    let noted = match &loaded.notes {
+        Notes::NotAsked => Vec::new(),
+        Notes::Damaged(row) => {
+            loaded.unopened.push(row.clone());
+            Vec::new()
         }
-        let noted = match &loaded.notes {
-            Notes::NotAsked => Vec::new(),
-            Notes::Damaged(row) => {
-                loaded.unopened.push(row.clone());
-                Vec::new()
-            }
-            Notes::Of(notes) => noted(notes, &loaded.doc, &loaded.planned),
+        Notes::Of(notes) => noted(notes, &loaded.doc, &loaded.planned),
+    };
+    let late = noted.iter().filter(|noted| noted.is_another_account);
+    for planned in late.filter_map(|noted| {
+        let mut planned = loaded.planned.iter();
+        planned.find(|planned| *planned.profile == *noted.profile.as_str())
+    }) {
+        loaded.notices.push(Notice::AccountChanged {
+            profile: planned.profile,
+            place: planned.place.clone(),
+            why: OTHER_ACCOUNT,
+        });
+    }
+    noted
+}
+
+/// What a load has seen, if any of it is to be recorded.
+pub(crate) fn find_observations<'d>(
+    vault: &UnlockedVault,
+    context: &LoadContext<'_>,
+    agent: &AgentRef,
+    loaded: &'d Loaded,
+    noted: Vec<Noted>,
+) -> Result<Option<Seen<'d>>, SyncError> {
+    if loaded.damage.frame {
+        return Ok(None);
+    }
+    let seen = Seen {
+        ends: ends(vault, &agent.name, &loaded.doc, context.clock.now())?,
+        noted,
+        borrowed: find_borrowed(vault, context, loaded)?,
+    };
+    let is_empty = seen.ends.is_empty() && seen.noted.is_empty() && seen.borrowed.is_empty();
+    Ok((!is_empty).then_some(seen))
+}
+
+/// The logins of other programs that are stored under an id of ours, and are not known to be such yet: once that program has
+/// another token, its file does not tell any more.
+fn find_borrowed<'d>(
+    vault: &UnlockedVault,
+    context: &LoadContext<'_>,
+    loaded: &'d Loaded,
+) -> Result<Vec<(ProfileId, &'d str)>, SyncError> {
+    let mut borrowed = Vec::new();
+    if loaded.planned.is_empty() {
+        return Ok(borrowed); // the sources are not asked
+    }
+    let owners = Owners::new(context.sources);
+    for (id, credential) in loaded.doc.credentials() {
+        let Some(refresh) = credential.expose_refresh() else {
+            continue;
         };
-        let late = noted.iter().filter(|noted| noted.is_another_account);
-        for planned in late.filter_map(|noted| {
-            let mut planned = loaded.planned.iter();
-            planned.find(|planned| *planned.profile == *noted.profile.as_str())
-        }) {
-            loaded.notices.push(Notice::AccountChanged {
-                profile: planned.profile,
-                place: planned.place.clone(),
-                why: OTHER_ACCOUNT,
-            });
+        if Owner::of(id) == Owner::Vault
+            && matches!(owners.of(&credential), Owned::Anothers(_))
+            && vault.grant(vault.fingerprint(refresh))?.state != GrantState::Borrowed
+        {
+            borrowed.push((ProfileId::new(id), refresh));
         }
-        noted
     }
-
-    /// What a load has seen, if any of it is to be recorded.
-    pub(crate) fn seen<'d>(
-        &self,
-        agent: &AgentRef,
-        loaded: &'d Loaded,
-        noted: Vec<Noted>,
-    ) -> Result<Option<Seen<'d>>, SyncError> {
-        if loaded.damage.frame {
-            return Ok(None);
-        }
-        let seen = Seen {
-            ends: ends(self.vault, &agent.name, &loaded.doc, self.clock.now())?,
-            noted,
-            borrowed: self.borrowed(loaded)?,
-        };
-        let is_empty = seen.ends.is_empty() && seen.noted.is_empty() && seen.borrowed.is_empty();
-        Ok((!is_empty).then_some(seen))
-    }
-
-    /// The logins of other programs that are stored under an id of ours, and are not known to be such yet: once that program has
-    /// another token, its file does not tell any more.
-    fn borrowed<'d>(&self, loaded: &'d Loaded) -> Result<Vec<(ProfileId, &'d str)>, SyncError> {
-        let mut borrowed = Vec::new();
-        if loaded.planned.is_empty() {
-            return Ok(borrowed); // the sources are not asked
-        }
-        let owners = self.sources.owners();
-        for (id, credential) in loaded.doc.credentials() {
-            let Some(refresh) = credential.expose_refresh() else {
-                continue;
-            };
-            if Owner::of(id) == Owner::Vault
-                && matches!(owners.of(&credential), Owned::Anothers(_))
-                && self.vault.grant(self.vault.fingerprint(refresh))?.state != GrantState::Borrowed
-            {
-                borrowed.push((ProfileId::new(id), refresh));
-            }
-        }
-        Ok(borrowed)
-    }
+    Ok(borrowed)
 }
 
 /// Records what a load has seen.
@@ -316,80 +323,80 @@ pub enum Keeping {
     NothingToKeep,
 }
 
-impl Engine<'_> {
-    /// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent
-    /// after a load.
-    ///
-    /// # Errors
-    /// When the notes are damaged, or cannot be written.
-    pub fn keep(
-        &mut self,
-        agent: &AgentRef,
-        loaded: &Loaded,
-        profile: &str,
-    ) -> Result<Keeping, SyncError> {
-        let rows = self.vault.sync_skips(&agent.name)?;
-        let row = rows.into_iter().find(|(id, _)| id == profile);
-        let mut note = row
-            .map(|(_, row)| SourceNote::parse(&row))
-            .unwrap_or_default();
-        let mut count = 0;
-        for refused in note.refused.values_mut().filter(|refused| !refused.is_kept) {
-            refused.is_kept = true;
-            count += 1;
-        }
-        count += usize::from(note.unannounced.is_some());
-        let planned = loaded
-            .planned
-            .iter()
-            .find(|planned| planned.profile == profile);
-        let Some(planned) = planned.filter(|_| count > 0) else {
-            return Ok(Keeping::NothingToKeep);
-        };
-        note.unannounced = None;
-        note.is_warned = false;
-        let profile = ProfileId::new(profile);
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        tx.note_sources(&agent.name, &profile, note.to_row().as_deref())?;
-        let (_, why) = planned.verdict();
-        let event = EventDraft::new(EventKind::SyncSkipped, planned.origin)
-            .outcome(Outcome::Skipped)
-            .profile(&profile, profile.provider_part())
-            .detail("why", why)
-            .detail("kept", true);
-        tx.append(Some(&agent.name), event)?;
-        tx.commit()?;
-        Ok(Keeping::Kept(count))
+/// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent
+/// after a load.
+///
+/// # Errors
+/// When the notes are damaged, or cannot be written.
+pub(crate) fn keep(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    agent: &AgentRef,
+    loaded: &Loaded,
+    profile: &str,
+) -> Result<Keeping, SyncError> {
+    let rows = vault.sync_skips(&agent.name)?;
+    let row = rows.into_iter().find(|(id, _)| id == profile);
+    let mut note = row
+        .map(|(_, row)| SourceNote::parse(&row))
+        .unwrap_or_default();
+    let mut count = 0;
+    for refused in note.refused.values_mut().filter(|refused| !refused.is_kept) {
+        refused.is_kept = true;
+        count += 1;
     }
+    count += usize::from(note.unannounced.is_some());
+    let planned = loaded
+        .planned
+        .iter()
+        .find(|planned| planned.profile == profile);
+    let Some(planned) = planned.filter(|_| count > 0) else {
+        return Ok(Keeping::NothingToKeep);
+    };
+    note.unannounced = None;
+    note.is_warned = false;
+    let profile = ProfileId::new(profile);
+    let mut tx = vault.begin(context.actor, context.clock)?;
+    tx.note_sources(&agent.name, &profile, note.to_row().as_deref())?;
+    let (_, why) = planned.verdict();
+    let event = EventDraft::new(EventKind::SyncSkipped, planned.origin)
+        .outcome(Outcome::Skipped)
+        .profile(&profile, profile.provider_part())
+        .detail("why", why)
+        .detail("kept", true);
+    tx.append(Some(&agent.name), event)?;
+    tx.commit()?;
+    Ok(Keeping::Kept(count))
+}
 
-    /// The account change of a profile that nobody who was handed its token was warned of yet, in
-    /// the word of the record. It is returned once; `doctor` reports it until the user keeps it.
-    ///
-    /// # Errors
-    /// When the vault cannot be read or written.
-    pub fn take_unannounced(
-        &mut self,
-        agent: &AgentRef,
-        profile: &ProfileId,
-    ) -> Result<Option<String>, SyncError> {
-        if Owner::of(profile.as_str()) == Owner::Vault {
-            return Ok(None);
-        }
-        let rows = match self.vault.sync_skips(&agent.name) {
-            Err(VaultError::Unopened { .. }) => return Ok(None), // the load reports it
-            rows => rows?,
-        };
-        let row = rows.into_iter().find(|(id, _)| id == profile.as_str());
-        let Some(mut note) = row.map(|(_, row)| SourceNote::parse(&row)) else {
-            return Ok(None);
-        };
-        let Some(why) = note.unannounced.clone().filter(|_| !note.is_warned) else {
-            return Ok(None);
-        };
-        note.is_warned = true;
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        tx.note_sources(&agent.name, profile, note.to_row().as_deref())?;
-        tx.commit()?;
-        Ok(Some(why))
+/// The account change of a profile that nobody who was handed its token was warned of yet, in
+/// the word of the record. It is returned once; `doctor` reports it until the user keeps it.
+///
+/// # Errors
+/// When the vault cannot be read or written.
+pub(crate) fn take_unannounced(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    agent: &AgentRef,
+    profile: &ProfileId,
+) -> Result<Option<String>, SyncError> {
+    if Owner::of(profile.as_str()) == Owner::Vault {
+        return Ok(None);
     }
+    let rows = match vault.sync_skips(&agent.name) {
+        Err(VaultError::Unopened { .. }) => return Ok(None), // the load reports it
+        rows => rows?,
+    };
+    let row = rows.into_iter().find(|(id, _)| id == profile.as_str());
+    let Some(mut note) = row.map(|(_, row)| SourceNote::parse(&row)) else {
+        return Ok(None);
+    };
+    let Some(why) = note.unannounced.clone().filter(|_| !note.is_warned) else {
+        return Ok(None);
+    };
+    note.is_warned = true;
+    let mut tx = vault.begin(context.actor, context.clock)?;
+    tx.note_sources(&agent.name, profile, note.to_row().as_deref())?;
+    tx.commit()?;
+    Ok(Some(why))
 }

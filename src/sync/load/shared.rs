@@ -1,24 +1,19 @@
-//! A login that several profiles hold: whoever refreshes it, all of them get the result.
+//! A login that several profiles hold: all of them get what one program got for it.
 //!
-//! This is for what another program refreshed in one agent's store; what is refreshed here goes to everybody in one transaction
-//! (`renew`).
-
-use std::sync::Arc;
+//! This is for what another program refreshed in one agent's store; what clawkeep refreshes goes to
+//! all holders in one transaction (`refresh`).
 
 use serde_json::Value;
 
 use crate::audit::{EventKind, Origin};
 use crate::config::AgentRef;
 use crate::domain::{
-    AgentName, Credential, Fingerprint, Owner, ProfileId, SecretJson, Section, StoreDoc,
-    from_outside, normalize_provider,
+    AgentName, Credential, Fingerprint, ProfileId, SecretJson, StoreDoc, from_outside,
+    normalize_provider,
 };
 use crate::export::render;
-use crate::sync::engine::Engine;
 use crate::sync::error::SyncError;
-use crate::sync::load::change::Step;
-use crate::sync::load::survey::Takeover;
-use crate::vault::{AgentState, ChangeNote, Grant, GrantState, Tx};
+use crate::vault::{AgentState, ChangeNote, Grant, GrantState, Tx, UnlockedVault};
 
 /// What tells one account from another, as far as an entry says. Source: `spec/compat.md`, auth-profiles.json.
 const IDENTITY: [&str; 4] = ["email", "accountId", "enterpriseUrl", "projectId"];
@@ -26,10 +21,11 @@ const IDENTITY: [&str; 4] = ["email", "accountId", "enterpriseUrl", "projectId"]
 /// A login that another program refreshed in a store.
 pub(crate) struct Exchanged {
     /// The grant that it had.
-    grant: Fingerprint,
+    pub(crate) grant: Fingerprint,
     /// The one that it has.
-    successor: Fingerprint,
-    entry: SecretJson,
+    pub(crate) successor: Fingerprint,
+    /// The profile's entry with the new tokens.
+    pub(crate) entry: SecretJson,
 }
 
 /// Whether two entries are of one account as far as they say: a field that one of them lacks is no difference.
@@ -58,90 +54,33 @@ pub(crate) fn with_tokens_of(entry: &SecretJson, other: &SecretJson) -> SecretJs
     SecretJson::new(entry)
 }
 
-impl Engine<'_> {
-    /// The logins that a merge brings a new refresh token and a later end for, of the same account as far as can be told.
-    pub(crate) fn exchanged(&self, stored: &StoreDoc, takeover: &Takeover) -> Vec<Exchanged> {
-        let (Some(after), Step::Merge { first: false }) = (&takeover.doc, &takeover.step) else {
-            return Vec::new();
-        };
-        let changed = |(id, entry): (&str, &Value)| {
-            let before = stored.get(Section::Profiles, id)?;
-            let (old, new) = (Credential::of(before), Credential::of(entry));
-            let (old_refresh, new_refresh) = (old.expose_refresh()?, new.expose_refresh()?);
-            let is_exchanged = old_refresh != new_refresh
-                && is_same_account(before, entry)
-                && !new.is_marker()
-                && Owner::of(id) == Owner::Vault
-                && old.expiry() < new.expiry()
-                && !takeover.spent.iter().any(|spent| spent == id);
-            is_exchanged.then(|| Exchanged {
-                grant: self.vault.fingerprint(old_refresh),
-                successor: self.vault.fingerprint(new_refresh),
-                entry: SecretJson::new(entry.clone()),
+/// The other agents that hold one of those grants, as they are.
+pub(crate) fn sharing(
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    exchanged: &[Exchanged],
+) -> Result<Vec<(AgentName, AgentState)>, SyncError> {
+    let mut sharing = Vec::new();
+    if exchanged.is_empty() {
+        return Ok(sharing);
+    }
+    for other in vault.agents()? {
+        if other == agent.name {
+            continue;
+        }
+        let state = vault.agent(&other)?;
+        let holds = state.doc.credentials().any(|(_, credential)| {
+            let refresh = credential.expose_refresh();
+            refresh.is_some_and(|refresh| {
+                let grant = vault.fingerprint(refresh);
+                exchanged.iter().any(|one| one.grant == grant)
             })
-        };
-        after
-            .entries(Section::Profiles)
-            .filter_map(changed)
-            .collect()
-    }
-
-    /// Gives what another program got for one profile of an agent to its others that hold the same grant.
-    pub(crate) fn spread(&self, mut takeover: Takeover, stored: &StoreDoc) -> Takeover {
-        let exchanged = self.exchanged(stored, &takeover);
-        let Some(doc) = takeover.doc.take_if(|_| !exchanged.is_empty()) else {
-            return takeover;
-        };
-        let mut after = Arc::unwrap_or_clone(doc);
-        for one in &exchanged {
-            let behind: Vec<(String, SecretJson)> = after
-                .entries(Section::Profiles)
-                .filter(|(_, entry)| {
-                    let refresh = Credential::of(entry).expose_refresh();
-                    refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) == one.grant)
-                        && is_same_account(entry, one.entry.expose_secret())
-                })
-                .map(|(id, entry)| {
-                    let entry = SecretJson::new(entry.clone());
-                    (id.to_owned(), with_tokens_of(&entry, &one.entry))
-                })
-                .collect();
-            for (id, entry) in behind {
-                after.set(Section::Profiles, &id, entry.expose_secret().clone());
-            }
+        });
+        if holds && !state.damage.frame {
+            sharing.push((other, state));
         }
-        takeover.doc = Some(Arc::new(after));
-        takeover
     }
-
-    /// The other agents that hold one of those grants, as they are.
-    pub(crate) fn sharing(
-        &self,
-        agent: &AgentRef,
-        exchanged: &[Exchanged],
-    ) -> Result<Vec<(AgentName, AgentState)>, SyncError> {
-        let mut sharing = Vec::new();
-        if exchanged.is_empty() {
-            return Ok(sharing);
-        }
-        for other in self.vault.agents()? {
-            if other == agent.name {
-                continue;
-            }
-            let state = self.vault.agent(&other)?;
-            let holds = state.doc.credentials().any(|(_, credential)| {
-                let refresh = credential.expose_refresh();
-                refresh.is_some_and(|refresh| {
-                    let grant = self.vault.fingerprint(refresh);
-                    exchanged.iter().any(|one| one.grant == grant)
-                })
-            });
-            if holds && !state.damage.frame {
-                sharing.push((other, state));
-            }
-        }
-        Ok(sharing)
-    }
+    Ok(sharing)
 }
 
 /// Gives what another program got for one profile to the others that hold the same grant, in the transaction that merges it, and

@@ -1,23 +1,28 @@
-//! What is found before anything is decided, and the documents a load then goes through.
+//! The first step of a load: what the vault, the store file and other programs' files say, before
+//! anything is decided.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::domain::{AgentName, ProfileId, SecretJson, Section, StoreDoc, UnixMs};
-use crate::export::{StorePlace, StoreReading, parse, render};
+use super::borrowed::{Update, borrowed_updates};
+use super::destination::{Destination, find_destination};
+use super::findings::Findings;
+use super::logins::{SourcePlan, plan_sources};
+use super::old_copy;
+use crate::config::AgentRef;
+use crate::domain::{Section, StoreDoc, UnixMs};
+use crate::export::{StorePlace, StoreReading, parse};
+use crate::platform::FileError;
 use crate::platform::openclaw::OpenClawDir;
-use crate::sync::edited::Edited;
-use crate::sync::engine::Extent;
+use crate::sync::context::{LoadContext, SyncMode};
 use crate::sync::error::SyncError;
-use crate::sync::load::borrowed::Update;
-use crate::sync::load::change::Step;
-use crate::sync::load::destination::Destination;
-use crate::sync::load::old_copy::{self, OldCopy};
-use crate::sync::logins::report::{LoginReport, Notes};
-use crate::sync::logins::sources::{Legacy, Planned};
-use crate::sync::merge::{Change, Side, changes_of_file, merge};
-use crate::sync::notice::{Notice, Writer};
-use crate::vault::{AgentState, ExportRecord, ExportState, ReadOnlyReason, Superseded};
+use crate::sync::logins::note::{Notes, SourceNote};
+use crate::sync::logins::planned::Planned;
+use crate::sync::logins::report::LoginReport;
+use crate::sync::logins::sources::Legacy;
+use crate::sync::notice::Notice;
+use crate::vault::{
+    AgentState, ExportRecord, ExportState, ReadOnlyReason, UnlockedVault, VaultError,
+};
 
 impl AgentState {
     /// The error that names the first row that is not as clawkeep left it.
@@ -65,6 +70,137 @@ pub(crate) struct Survey {
     pub(crate) legacy: Legacy,
     /// What there is to tell.
     pub(crate) notices: Vec<Notice>,
+}
+
+/// What stands where the gateway looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    Nothing,
+    File,
+    /// A link of this program's, whether or not its copy in memory is there.
+    Link,
+}
+
+/// Surveys an agent. What `last` found is not opened and parsed again where nothing has changed since;
+/// the caller must not have committed anything in between.
+pub(crate) fn survey(
+    vault: &UnlockedVault,
+    context: &LoadContext<'_>,
+    findings: &mut Findings,
+    agent: &AgentRef,
+    mode: SyncMode,
+    last: Option<Survey>,
+) -> Result<Survey, SyncError> {
+    findings.forget();
+    let place = StorePlace::of_agent(&agent.dir)?;
+    // Asked first: what another process commits from here on makes it another one next time.
+    let version = vault.data_version()?;
+    let (state, record, notes, file) = match last {
+        Some(last) if last.version == version && last.place == place => {
+            (last.state, last.record, last.notes, Some(last.file))
+        }
+        _ => {
+            let (state, record, notes) = read_stored(vault, agent, &place, mode)?;
+            (state, record, notes, None)
+        }
+    };
+    let is_known = |bytes: &[u8]| {
+        let record = record.as_ref();
+        record.is_some_and(|record| vault.is_as_exported(record, bytes))
+    };
+    let file = place.read_again(file, is_known)?;
+    let withheld = place.openclaw_dir_by(&findings.openclaw);
+    let SourcePlan {
+        planned,
+        logins,
+        mut notices,
+    } = plan_sources(vault, context, findings, agent, &notes, &state.doc);
+    let now = context.clock.now();
+    let borrowed = borrowed_updates(&state.doc, &state.borrowed, mode, now, &mut notices);
+    let is_first = matches!(file, StoreReading::Missing) && record.is_none();
+    let has_profiles = state.doc.entries(Section::Profiles).next().is_some();
+    let legacy = match mode {
+        SyncMode::On if is_first && !has_profiles && withheld.is_none() => {
+            context.sources.legacy(place.dir(), &mut notices)
+        }
+        _ => Legacy::default(),
+    };
+    let is_known_elsewhere = match &file {
+        StoreReading::Parsed { bytes, .. } if !state.superseded.is_empty() => {
+            is_known_elsewhere(vault, agent, &place, bytes)?
+        }
+        _ => false,
+    };
+    let (destination, copy) = find_destination(context.export, agent, &place);
+    let left = findings.left_copies.iter();
+    let left: Vec<PathBuf> = left
+        .filter(|(site, _)| site == place.site())
+        .map(|(_, copy)| copy.clone())
+        .collect();
+    Ok(Survey {
+        leftovers: place.leftovers(copy.as_deref(), &left),
+        destination,
+        place,
+        version,
+        state,
+        record,
+        notes,
+        file,
+        withheld,
+        is_known_elsewhere,
+        now,
+        leaves_file: false,
+        mended: false,
+        planned,
+        borrowed,
+        logins,
+        legacy,
+        notices,
+    })
+}
+
+/// What the vault has of an agent, what it knows of its file, and what is noted of its sources. A snapshot that does not
+/// open is listed with the rows.
+fn read_stored(
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    place: &StorePlace,
+    mode: SyncMode,
+) -> Result<(AgentState, Option<ExportRecord>, Notes), SyncError> {
+    let is_asked = mode == SyncMode::On;
+    let mut read = (vault).agent_and_store(&agent.name, place.site(), is_asked)?;
+    let record = read.record.unwrap_or_else(|row| {
+        read.state.unopened.push(row);
+        None
+    });
+    let notes = match read.skips {
+        None => Notes::NotAsked,
+        Some(Err(VaultError::Unopened { row })) => Notes::Damaged(row),
+        Some(rows) => {
+            let rows = rows?.into_iter();
+            let notes = rows.map(|(profile, row)| (profile, SourceNote::parse(&row)));
+            Notes::Of(notes.collect())
+        }
+    };
+    Ok((read.state, record, notes))
+}
+
+/// Whether another agent whose store is the same file knows these bytes.
+fn is_known_elsewhere(
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    place: &StorePlace,
+    bytes: &[u8],
+) -> Result<bool, SyncError> {
+    for other in vault.agents()? {
+        if other != agent.name
+            && let Ok(Some(record)) = vault.export_record(place.site(), &other)?
+            && vault.is_as_exported(&record, bytes)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Survey {
@@ -138,7 +274,7 @@ impl Survey {
     }
 
     /// What the vault knows of the file is the newest there is to know.
-    fn is_record_current(&self) -> bool {
+    pub(crate) fn is_record_current(&self) -> bool {
         self.record
             .as_ref()
             .is_some_and(|record| match record.state {
@@ -165,16 +301,9 @@ impl Survey {
         matches!(self.file, StoreReading::Known { .. })
     }
 
-    /// There is something to record, whether or not the file is to be written.
-    pub(crate) fn is_news(&self, course: &Course) -> bool {
-        self.is_unknown()
-            || (self.is_known() && !self.is_record_current())
-            || course.changes_something()
-    }
-
     /// What was last known in the file is what the vault has now. The file was written at this revision, or needed no
     /// writing since it said the same.
-    fn is_written_as_is(&self) -> bool {
+    pub(crate) fn is_written_as_is(&self) -> bool {
         self.record.as_ref().is_some_and(|record| {
             record.state == ExportState::Written && record.revision == self.state.revision
         })
@@ -208,111 +337,8 @@ impl Survey {
         }
     }
 
-    /// Whether the file is not written over, since it is an old copy that was written back too
-    /// often: until the vault has something else, or a command changes something or asks for the
-    /// file.
-    pub(crate) fn is_to_be_left(&self, course: &Course, extent: Extent) -> bool {
-        let rounds = course.takeover.old_copy.as_ref().map(|old| old.rounds);
-        let is_too_often = rounds.is_some_and(|rounds| rounds >= old_copy::ROUNDS_MAX);
-        extent == Extent::AsNeeded
-            && self.withheld.is_none()
-            && course.edited.doc.is_none()
-            && (is_too_often || self.is_left_alone(course.target(&self.state.doc)))
-    }
-
-    /// Notes what other programs did to the store that a person has to know of.
-    pub(crate) fn tell_of_other_writers(&mut self, agent: &AgentName, course: &Course) {
-        let path = || self.place.path().to_owned();
-        let takeover = &course.takeover;
-        let notice = match &takeover.old_copy {
-            _ if self.leaves_file => Some(Notice::OldCopyLeft {
-                agent: agent.clone(),
-                path: path(),
-                writer: Writer::find(),
-            }),
-            Some(old) => Some(Notice::OldCopy {
-                path: path(),
-                undoes: old.undoes.clone(),
-                writer: Writer::find(),
-            }),
-            None => self.vanished(takeover).map(|profiles| Notice::Vanished {
-                agent: agent.clone(),
-                path: path(),
-                profiles,
-                writer: Writer::find(),
-            }),
-        };
-        self.notices.extend(notice);
-    }
-
-    /// The profiles that another program took out of the store all at once: several, or every one
-    /// there was.
-    fn vanished(&self, takeover: &Takeover) -> Option<Vec<String>> {
-        let (Some(after), Step::Merge { first: false }) = (&takeover.doc, &takeover.step) else {
-            return None;
-        };
-        let ids = self.state.doc.entries(Section::Profiles);
-        let gone = ids.filter(|(id, _)| after.get(Section::Profiles, id).is_none());
-        let gone: Vec<String> = gone.map(|(id, _)| id.to_owned()).collect();
-        let is_empty = after.entries(Section::Profiles).next().is_none();
-        (gone.len() > 1 || (gone.len() == 1 && is_empty)).then_some(gone)
-    }
-
-    /// The old copy that a document which another program wrote is, if it is one.
-    fn old_copy(&self, theirs: &StoreDoc) -> Option<OldCopy> {
-        // A store that is seen for the first time is imported, whatever it says.
-        self.record.as_ref()?;
-        if self.state.superseded.is_empty() || self.is_known_elsewhere {
-            return None;
-        }
-        let ours = &self.state.doc;
-        let past = &self.state.superseded;
-        if self.is_written_as_is() {
-            return old_copy::find(past, (ours, theirs, ours), self.now);
-        }
-        old_copy::find(past, (&self.base(), theirs, ours), self.now)
-    }
-
-    /// The earlier contents of the store after a load; nothing where they stay as they are.
-    pub(crate) fn superseded_after(
-        &self,
-        course: &Course,
-        write: Write,
-    ) -> Option<Vec<Superseded>> {
-        let stored = &self.state.doc;
-        let target = course.target(stored);
-        let base = match self.is_written_as_is() {
-            true => None,
-            false => Some(self.base()).filter(|_| self.record.is_some()),
-        };
-        let base = base.as_ref().unwrap_or(stored);
-        let is_written = matches!(write, Write::Yes(_) | Write::Remove);
-        let before = course.synced.as_ref().or(course.takeover.doc.as_deref());
-        let before = before.unwrap_or(stored);
-        let edited = course.edited.doc.as_ref();
-        let is_decision = edited.is_some_and(|after| !old_copy::is_same_content(before, after));
-        let mut replaced: Vec<&StoreDoc> = match &self.file {
-            StoreReading::Parsed { doc, .. } if is_written && self.record.is_some() => {
-                vec![base, doc]
-            }
-            StoreReading::Parsed { doc, .. } if is_written => vec![doc],
-            StoreReading::Parsed { .. } if self.record.is_some() => vec![base],
-            StoreReading::Known { .. } if is_written => vec![base],
-            _ => Vec::new(),
-        };
-        // Where there is no file now, a program can have in memory what there was.
-        replaced.extend(Some(before).filter(|_| is_decision));
-        let turn = old_copy::Turn {
-            replaced,
-            target,
-            is_decision,
-            old_copy: course.takeover.old_copy.as_ref(),
-        };
-        old_copy::after(&self.state.superseded, &turn, self.now)
-    }
-
     /// What was last known to be in the file; nothing, if nothing was.
-    fn base(&self) -> StoreDoc {
+    pub(crate) fn base(&self) -> StoreDoc {
         let snapshot = self
             .record
             .as_ref()
@@ -322,226 +348,48 @@ impl Survey {
             .unwrap_or_default()
     }
 
-    /// The document after taking over what another program wrote, or what an older store holds.
-    pub(crate) fn takeover(&self) -> Takeover {
-        let ours = &self.state.doc;
-        match &self.file {
-            StoreReading::Parsed { doc: file, .. } => self.takeover_of(file),
-            _ => {
-                let mut doc = (!self.legacy.entries.is_empty()).then(|| ours.clone());
-                for (id, entry) in &self.legacy.entries {
-                    if let Some(doc) = &mut doc {
-                        doc.set(Section::Profiles, id, entry.expose_secret().clone());
-                    }
-                }
-                Takeover {
-                    doc: doc.filter(|doc| doc != ours).map(Arc::new),
-                    lost: Vec::new(),
-                    changes: Vec::new(),
-                    step: Step::Legacy,
-                    spent: Vec::new(),
-                    old_copy: None,
-                }
+    fn stands(&self) -> Stands {
+        match (self.place.link(), &self.file) {
+            (Some(_), _) => Stands::Link,
+            (None, StoreReading::Missing) => Stands::Nothing,
+            (None, _) => Stands::File,
+        }
+    }
+
+    /// Whether what stands where the gateway looks is of the kind that is wanted there; where nothing stands, it is.
+    pub(crate) fn is_placed(&self) -> bool {
+        match (&self.destination, self.stands()) {
+            (Destination::Undecided, _) | (_, Stands::Nothing) => true,
+            (Destination::File, stands) => stands == Stands::File,
+            (Destination::Memory { copy, .. }, _) => self.place.link() == Some(copy),
+            (Destination::Nowhere, _) => false,
+            // What an earlier one led to may be in another runtime directory, and is not on the disk.
+            (Destination::NoMemory(_), stands) => stands == Stands::Link,
+        }
+    }
+
+    /// Whether there is to be a store at all.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !matches!(
+            self.destination,
+            Destination::Nowhere | Destination::NoMemory(_)
+        )
+    }
+
+    /// A link of this program's stands there, and its copy in memory went with the last session, as it should.
+    pub(crate) fn is_dangling(&self) -> bool {
+        self.is_placed() && self.stands() == Stands::Link
+    }
+
+    /// Takes the error of the runtime directory out, where the store is to be in memory and there is
+    /// no directory for it.
+    pub(crate) fn take_runtime_dir_error(&mut self) -> Option<FileError> {
+        match std::mem::replace(&mut self.destination, Destination::Undecided) {
+            Destination::NoMemory(error) => Some(error),
+            other => {
+                self.destination = other;
+                None
             }
-        }
-    }
-
-    /// The document after taking over what another program made of the one last known to be in the file.
-    pub(crate) fn takeover_of(&self, theirs: &Arc<StoreDoc>) -> Takeover {
-        let ours = &self.state.doc;
-        let step = Step::Merge {
-            first: self.record.is_none(),
-        };
-        let old_copy = self.old_copy(theirs);
-        let base = match self.is_written_as_is() {
-            true => None,
-            false => Some(self.base()),
-        };
-        let without_content = old_copy.is_some().then(|| {
-            let base = base.as_ref().unwrap_or(ours);
-            Arc::new(old_copy::with_content_of(theirs, base, ours))
-        });
-        let theirs = without_content.as_ref().unwrap_or(theirs);
-        if self.is_written_as_is() {
-            return Takeover {
-                doc: Some(Arc::clone(theirs)).filter(|doc| **doc != *ours),
-                lost: Vec::new(),
-                changes: changes_of_file(theirs, ours),
-                step,
-                spent: Vec::new(),
-                old_copy,
-            };
-        }
-        let merged = merge(&base.unwrap_or_default(), theirs, ours);
-        let lost = merged
-            .lost
-            .into_iter()
-            .filter(|lost| lost.side == Side::File);
-        Takeover {
-            doc: Some(merged.doc).filter(|doc| doc != ours).map(Arc::new),
-            lost: lost.map(|lost| (lost.id, lost.entry)).collect(),
-            changes: merged.changes,
-            step,
-            spent: Vec::new(),
-            old_copy,
-        }
-    }
-
-    /// Whether and why the file is to be written so that it says `target`.
-    pub(crate) fn write_needed(&self, target: &StoreDoc, extent: Extent) -> Write {
-        match (self.withheld.is_some(), self.is_placed(), self.is_wanted()) {
-            (true, ..) => return Write::No,
-            (false, false, true) => return Write::Yes(Reason::Moved),
-            (false, false, false) => return Write::Remove,
-            (false, true, false) if matches!(self.file, StoreReading::Missing) => return Write::No,
-            (false, true, _) => {}
-        }
-        if self.leaves_file {
-            return Write::No;
-        }
-        let reads = |doc: &StoreDoc, bytes: &[u8]| match extent {
-            _ if !std::ptr::eq(doc, target) && doc != target => Some(Reason::Changed),
-            Extent::EveryByte if bytes != render(target).as_slice() => Some(Reason::Asked),
-            _ => None,
-        };
-        let reason = match &self.file {
-            StoreReading::Parsed { doc, bytes } => match reads(doc, bytes) {
-                Some(reason) => reason,
-                None => return Write::No,
-            },
-            // It was a store when it became known.
-            StoreReading::Known { bytes } => match parse(bytes) {
-                Ok(doc) => match reads(&doc, bytes) {
-                    Some(reason) => reason,
-                    None => return Write::No,
-                },
-                Err(_) => Reason::Changed,
-            },
-            _ if target.is_blank() => return Write::No,
-            _ if self.mended => Reason::Damaged,
-            _ if self.is_dangling() => Reason::Dangling,
-            _ if self.record.as_ref().is_some_and(ExportRecord::is_of_a_file) => Reason::Missing,
-            _ => Reason::New,
-        };
-        Write::Yes(reason)
-    }
-}
-
-/// A document that another program's changes were merged into, or an older store's content.
-pub(crate) struct Takeover {
-    /// The result, where it is not what the vault has; often the file's own document.
-    pub(crate) doc: Option<Arc<StoreDoc>>,
-    /// Credentials of the file that gave way to the vault's: kept as versions.
-    pub(crate) lost: Vec<(ProfileId, SecretJson)>,
-    /// What changed on which side.
-    pub(crate) changes: Vec<Change>,
-    /// Where the changes came from.
-    pub(crate) step: Step<'static>,
-    /// Profiles that stay as the vault has them, since the file's refresh token is spent.
-    pub(crate) spent: Vec<String>,
-    /// The file is an old copy: its profiles and orders were not merged.
-    pub(crate) old_copy: Option<OldCopy>,
-}
-
-/// The documents a load goes through, from the vault's to the one it ends with. A step that changes nothing has none.
-pub(crate) struct Course {
-    /// After what others wrote.
-    pub(crate) takeover: Takeover,
-    /// After what the sources say.
-    pub(crate) synced: Option<StoreDoc>,
-    /// After the command's own change.
-    pub(crate) edited: Edited,
-}
-
-impl Takeover {
-    /// Nothing was taken over.
-    pub(crate) fn nothing() -> Self {
-        Self {
-            doc: None,
-            lost: Vec::new(),
-            changes: Vec::new(),
-            step: Step::Merge { first: false },
-            spent: Vec::new(),
-            old_copy: None,
-        }
-    }
-}
-
-impl Course {
-    /// One that changes nothing.
-    pub(crate) fn nothing() -> Self {
-        Self {
-            takeover: Takeover::nothing(),
-            synced: None,
-            edited: Edited::nothing(),
-        }
-    }
-
-    /// Whether anything of the vault changes with it.
-    pub(crate) fn changes_something(&self) -> bool {
-        self.takeover.doc.is_some()
-            || self.synced.is_some()
-            || self.edited.doc.is_some()
-            || !self.edited.events.is_empty()
-            || !self.edited.borrowed.is_empty()
-    }
-
-    /// Where it ends, beginning with `stored`.
-    pub(crate) fn target<'c>(&'c self, stored: &'c StoreDoc) -> &'c StoreDoc {
-        let taken_over = self.takeover.doc.as_deref();
-        let changed = self.edited.doc.as_ref().or(self.synced.as_ref());
-        changed.or(taken_over).unwrap_or(stored)
-    }
-
-    /// The document it ends with, if that is another than it began with.
-    pub(crate) fn into_target(self) -> Option<StoreDoc> {
-        let taken_over = self.takeover.doc;
-        let changed = self.edited.doc.or(self.synced);
-        changed.or_else(|| taken_over.map(Arc::unwrap_or_clone))
-    }
-}
-
-/// Whether the file is to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Write {
-    /// It says what it should, or is not to be touched.
-    No,
-    /// It is, for a reason.
-    Yes(Reason),
-    /// It is to be taken away.
-    Remove,
-}
-
-/// Why a store is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// There was none yet.
-    New,
-    /// It says something else.
-    Changed,
-    /// It was gone.
-    Missing,
-    /// It was damaged and moved aside.
-    Damaged,
-    /// The user asked for every byte.
-    Asked,
-    /// It is to be a file and was in memory, or the other way about.
-    Moved,
-    /// Its copy in memory is not there any more.
-    Dangling,
-}
-
-impl Reason {
-    /// The name in the record.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Changed => "changed",
-            Self::Missing => "missing",
-            Self::Damaged => "damaged",
-            Self::Asked => "asked",
-            Self::Moved => "moved",
-            Self::Dangling => "dangling",
         }
     }
 }

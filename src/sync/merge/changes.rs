@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::{keys, same};
 use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, same_json};
 
 /// A place in the document.
@@ -214,4 +213,22 @@ fn union<'a>(
         .flat_map(Map::keys)
         .filter(move |key| !has(key));
     first.into_iter().flat_map(Map::keys).chain(rest)
+}
+
+/// The keys of both, the first one's first, each once.
+pub(super) fn keys<'a>(
+    first: &'a Map<String, Value>,
+    second: &'a Map<String, Value>,
+) -> impl Iterator<Item = &'a String> {
+    first
+        .keys()
+        .chain(second.keys().filter(|key| !first.contains_key(*key)))
+}
+
+/// Whether two values are the same JSON, or both are absent.
+pub(super) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => same_json(a, b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
 }

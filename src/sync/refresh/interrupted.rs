@@ -1,159 +1,179 @@
 //! Refreshes that were begun and whose process is gone.
 
-use super::{Begun, Holder};
+use super::grant::{Begun, Holder, give_up, holders};
+use super::tokens::commit_tokens;
 use crate::audit::{EventDraft, EventKind, Origin, Outcome};
 use crate::domain::{Credential, Fingerprint, from_outside, normalize_provider, path_text};
 use crate::oauth::{ANSWER_UNOPENED, Lease, Left, Rescue, grants_with_files, is_answer_unopened};
-use crate::sync::engine::Engine;
+use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
-use crate::vault::{Grant, GrantState, Tx};
+use crate::vault::{Grant, GrantState, Tx, UnlockedVault};
 
-impl Engine<'_> {
-    /// Sees to refreshes that were begun and whose process is gone: their leases are free. That this cannot be done now is no reason
-    /// not to answer: what they brought stays where it is.
-    pub(crate) fn see_to_interrupted(&mut self) -> Result<(), SyncError> {
-        for (grant, _) in self.vault.started_refreshes()? {
-            let ended = Lease::try_take(&self.lock_dir, grant)
-                .map_err(SyncError::from)
-                .and_then(|lease| {
-                    let Some(lease) = lease else { return Ok(()) };
-                    let ended = self.end_interrupted(grant);
-                    self.give_up(lease, grant);
-                    ended
-                });
-            if let Err(error) = ended {
-                let error = error.to_string();
-                self.told.push(Notice::RefreshUnfinished { error });
-            }
+/// Sees to refreshes that were begun and whose process is gone: their leases are free. That this cannot be done now is no reason
+/// not to answer: what they brought stays where it is.
+pub(crate) fn recover_interrupted_refreshes(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    notices: &mut Vec<Notice>,
+) -> Result<(), SyncError> {
+    for (grant, _) in vault.started_refreshes()? {
+        let ended = Lease::try_take(&context.lock_dir, grant)
+            .map_err(SyncError::from)
+            .and_then(|lease| {
+                let Some(lease) = lease else { return Ok(()) };
+                let ended = end_interrupted(vault, context, notices, grant);
+                give_up(vault, lease, grant);
+                ended
+            });
+        if let Err(error) = ended {
+            let error = error.to_string();
+            notices.push(Notice::RefreshUnfinished { error });
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Removes what killed refreshes of other grants left: files of which nothing is to be taken in any more. What cannot be removed is
-    /// of no harm.
-    pub(super) fn sweep(&self, own: Fingerprint) {
-        for grant in grants_with_files(&self.lock_dir).unwrap_or_default() {
-            if grant == own {
-                continue;
-            }
-            // Who has the lease may have made room for an answer, and not yet begun.
-            let Ok(Some(lease)) = Lease::try_take(&self.lock_dir, grant) else {
-                continue;
+/// Removes what killed refreshes of other grants left: files of which nothing is to be taken in any more. What cannot be removed is
+/// of no harm.
+pub(crate) fn sweep(vault: &UnlockedVault, context: &LoadContext<'_>, own: Fingerprint) {
+    for grant in grants_with_files(&context.lock_dir).unwrap_or_default() {
+        if grant == own {
+            continue;
+        }
+        // Who has the lease may have made room for an answer, and not yet begun.
+        let Ok(Some(lease)) = Lease::try_take(&context.lock_dir, grant) else {
+            continue;
+        };
+        if let (Ok(known), Ok(left)) = (
+            vault.grant(grant),
+            Rescue::read(&context.lock_dir, vault, grant),
+        ) {
+            let is_over = known.state != GrantState::Started;
+            let _ = match left {
+                Left::Brought { fence, .. } | Left::Unopened { fence }
+                    if !is_over || fence > known.fence =>
+                {
+                    Ok(())
+                }
+                Left::Unopened { .. } if is_answer_unopened(&known) => {
+                    let now = context.clock.now();
+                    let aside = Rescue::name_aside(&context.lock_dir, grant, now);
+                    Rescue::set_aside(&context.lock_dir, grant, &aside)
+                }
+                _ if is_over => Rescue::remove(&context.lock_dir, grant),
+                _ => Ok(()),
             };
-            if let (Ok(known), Ok(left)) = (
-                self.vault.grant(grant),
-                Rescue::read(&self.lock_dir, self.vault, grant),
-            ) {
-                let is_over = known.state != GrantState::Started;
-                let _ = match left {
-                    Left::Brought { fence, .. } | Left::Unopened { fence }
-                        if !is_over || fence > known.fence =>
-                    {
-                        Ok(())
-                    }
-                    Left::Unopened { .. } if is_answer_unopened(&known) => {
-                        let now = self.clock.now();
-                        let aside = Rescue::name_aside(&self.lock_dir, grant, now);
-                        Rescue::set_aside(&self.lock_dir, grant, &aside)
-                    }
-                    _ if is_over => Rescue::remove(&self.lock_dir, grant),
-                    _ => Ok(()),
-                };
-            }
-            self.give_up(lease, grant);
         }
+        give_up(vault, lease, grant);
     }
+}
 
-    /// Under the lease: takes in what a refresh that was cut off has brought, or marks its grant uncertain. What a refresh has brought of
-    /// which the vault does not know at all, since an older copy of it was put back, is taken in too.
-    ///
-    /// A whole file that does not open says that there was an answer: the refresh token is used up, and is not sent again. The file is kept
-    /// aside. That goes for the refresh that the vault knows to be under way, and for a later one than it knows; a file of a refresh that
-    /// has ended says nothing.
-    pub(crate) fn end_interrupted(&mut self, grant: Fingerprint) -> Result<(), SyncError> {
-        // Under a key that was replaced meanwhile the file would not open. From here on no refresh of the grant begins, and while one
-        // has begun no key is replaced.
-        self.vault.reload_keys()?;
-        let known = self.vault.grant(grant)?;
-        let is_begun = known.state == GrantState::Started;
-        match Rescue::read(&self.lock_dir, self.vault, grant)? {
-            Left::Brought { fence, brought }
-                if (is_begun && fence == known.fence) || fence > known.fence =>
-            {
-                let begun = Begun {
-                    grant,
-                    fence,
-                    before: known.state,
-                };
-                self.commit_tokens(&begun, &brought, None)?;
-                let profile = brought.profile;
-                self.told.push(Notice::RefreshRescued { profile });
-            }
-            Left::Unopened { fence }
-                if is_begun || fence > known.fence || is_answer_unopened(&known) =>
-            {
-                return self.keep_unopened(grant, &known);
-            }
-            _ if is_begun => self.mark_uncertain(grant, known.fence)?,
-            _ => return Ok(()),
-        }
-        Ok(Rescue::remove(&self.lock_dir, grant)?)
-    }
-
-    /// Keeps an answer that does not open aside, once it is committed that its refresh token is not sent any more: killed in between, the
-    /// file is found again.
-    fn keep_unopened(&mut self, grant: Fingerprint, known: &Grant) -> Result<(), SyncError> {
-        let aside = Rescue::name_aside(&self.lock_dir, grant, self.clock.now());
-        let holders = self.holders(grant)?;
-        let can_be_sent = matches!(
-            known.state,
-            GrantState::Free | GrantState::Started | GrantState::Uncertain
-        );
-        if can_be_sent && (known.state == GrantState::Started || !holders.is_empty()) {
-            let first = holders.first();
-            let mut tx = self.vault.begin(self.actor, self.clock)?;
-            if tx.grant(grant)? != *known {
-                return Ok(()); // ended by whoever began it
-            }
-            let over = Grant {
-                state: GrantState::Dead,
-                fence: known.fence,
-                failed: Some(ANSWER_UNOPENED.to_owned()),
-                ..Grant::default()
+/// Under the lease: takes in what a refresh that was cut off has brought, or marks its grant uncertain. What a refresh has brought of
+/// which the vault does not know at all, since an older copy of it was put back, is taken in too.
+///
+/// A whole file that does not open says that there was an answer: the refresh token is used up, and is not sent again. The file is kept
+/// aside. That goes for the refresh that the vault knows to be under way, and for a later one than it knows; a file of a refresh that
+/// has ended says nothing.
+pub(crate) fn end_interrupted(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    notices: &mut Vec<Notice>,
+    grant: Fingerprint,
+) -> Result<(), SyncError> {
+    // Under a key that was replaced meanwhile the file would not open. From here on no refresh of the grant begins, and while one
+    // has begun no key is replaced.
+    vault.reload_keys()?;
+    let known = vault.grant(grant)?;
+    let is_begun = known.state == GrantState::Started;
+    match Rescue::read(&context.lock_dir, vault, grant)? {
+        Left::Brought { fence, brought }
+            if (is_begun && fence == known.fence) || fence > known.fence =>
+        {
+            let begun = Begun {
+                grant,
+                fence,
+                before: known.state,
             };
-            tx.set_grant(grant, &over)?;
-            let path = from_outside(&path_text(&aside));
-            let event = interrupted(&tx, first, grant, known.fence)?
-                .detail("why", ANSWER_UNOPENED)
-                .detail("path", path);
-            tx.append(first.map(|holder| &holder.agent), event)?;
-            tx.commit()?;
+            commit_tokens(vault, context, &begun, &brought, None)?;
+            let profile = brought.profile;
+            notices.push(Notice::RefreshRescued { profile });
         }
-        Rescue::set_aside(&self.lock_dir, grant, &aside)?;
-        let profile = holders.first().map(|holder| holder.profile.clone());
-        self.told.push(Notice::RefreshUnopened { profile, aside });
-        Ok(())
+        Left::Unopened { fence }
+            if is_begun || fence > known.fence || is_answer_unopened(&known) =>
+        {
+            return keep_unopened(vault, context, notices, grant, &known);
+        }
+        _ if is_begun => mark_uncertain(vault, context, notices, grant, known.fence)?,
+        _ => return Ok(()),
     }
+    Ok(Rescue::remove(&context.lock_dir, grant)?)
+}
 
-    fn mark_uncertain(&mut self, grant: Fingerprint, fence: i64) -> Result<(), SyncError> {
-        let holders = self.holders(grant)?;
+/// Keeps an answer that does not open aside, once it is committed that its refresh token is not sent any more: killed in between, the
+/// file is found again.
+fn keep_unopened(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    notices: &mut Vec<Notice>,
+    grant: Fingerprint,
+    known: &Grant,
+) -> Result<(), SyncError> {
+    let aside = Rescue::name_aside(&context.lock_dir, grant, context.clock.now());
+    let holders = holders(vault, grant)?;
+    let can_be_sent = matches!(
+        known.state,
+        GrantState::Free | GrantState::Started | GrantState::Uncertain
+    );
+    if can_be_sent && (known.state == GrantState::Started || !holders.is_empty()) {
         let first = holders.first();
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        let known = tx.grant(grant)?;
-        if known.state != GrantState::Started || known.fence != fence {
-            return Ok(());
+        let mut tx = vault.begin(context.actor, context.clock)?;
+        if tx.grant(grant)? != *known {
+            return Ok(()); // ended by whoever began it
         }
-        let state = GrantState::Uncertain;
-        tx.set_grant(grant, &Grant { state, ..known })?;
-        let event = interrupted(&tx, first, grant, fence)?;
+        let over = Grant {
+            state: GrantState::Dead,
+            fence: known.fence,
+            failed: Some(ANSWER_UNOPENED.to_owned()),
+            ..Grant::default()
+        };
+        tx.set_grant(grant, &over)?;
+        let path = from_outside(&path_text(&aside));
+        let event = interrupted(&tx, first, grant, known.fence)?
+            .detail("why", ANSWER_UNOPENED)
+            .detail("path", path);
         tx.append(first.map(|holder| &holder.agent), event)?;
         tx.commit()?;
-        let profile = first.map(|holder| holder.profile.clone());
-        let told = profile.map(|profile| Notice::RefreshInterrupted { profile });
-        self.told.extend(told);
-        Ok(())
     }
+    Rescue::set_aside(&context.lock_dir, grant, &aside)?;
+    let profile = holders.first().map(|holder| holder.profile.clone());
+    notices.push(Notice::RefreshUnopened { profile, aside });
+    Ok(())
+}
+
+fn mark_uncertain(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    notices: &mut Vec<Notice>,
+    grant: Fingerprint,
+    fence: i64,
+) -> Result<(), SyncError> {
+    let holders = holders(vault, grant)?;
+    let first = holders.first();
+    let mut tx = vault.begin(context.actor, context.clock)?;
+    let known = tx.grant(grant)?;
+    if known.state != GrantState::Started || known.fence != fence {
+        return Ok(());
+    }
+    let state = GrantState::Uncertain;
+    tx.set_grant(grant, &Grant { state, ..known })?;
+    let event = interrupted(&tx, first, grant, fence)?;
+    tx.append(first.map(|holder| &holder.agent), event)?;
+    tx.commit()?;
+    let profile = first.map(|holder| holder.profile.clone());
+    let notice = profile.map(|profile| Notice::RefreshInterrupted { profile });
+    notices.extend(notice);
+    Ok(())
 }
 
 /// The event of a refresh that was cut off, of which this profile is told.

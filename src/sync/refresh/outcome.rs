@@ -4,21 +4,21 @@ use crate::domain::{Endpoint, Owner, ProviderId, UnixMs};
 use crate::oauth::{ANSWER_UNOPENED, FailureClass, ProviderFault, Refused};
 use crate::platform::FileError;
 
-/// What came of it.
+/// What came of a refresh.
 #[derive(Debug)]
-pub enum Renewal {
-    /// It lasts, or another process has refreshed it meanwhile.
-    Lasts,
+pub enum RefreshOutcome {
+    /// The login is still valid, or another process has refreshed it meanwhile.
+    StillValid,
     /// It was refreshed. The stores that could not be written, and why: the vault has everything.
-    Renewed(Vec<FileError>),
-    /// It was not.
-    Not(NotRenewed),
+    Refreshed(Vec<FileError>),
+    /// It was not refreshed.
+    NotRefreshed(NotRefreshed),
 }
 
 /// Why a login is not refreshed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum NotRenewed {
+pub enum NotRefreshed {
     /// There is no such profile.
     Missing,
     /// It has no refresh token.
@@ -61,7 +61,7 @@ pub enum NotRenewed {
     Refused(Refused),
 }
 
-impl NotRenewed {
+impl NotRefreshed {
     /// The name in the record, where a credential was passed over for it.
     #[must_use]
     pub fn as_str(&self) -> &'static str {

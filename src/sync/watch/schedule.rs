@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Credential, Fingerprint, StoreDoc, UnixMs, WARN_AFTER_MS};
-use crate::sync::{NotRenewed, is_due};
+use crate::sync::{NotRefreshed, is_due};
 
 /// Pauses after the first failed refresh of a login in turn, then always the last of them.
 const PAUSES: [Duration; 6] = [
@@ -26,7 +26,7 @@ pub enum Attempt<'a> {
     /// It lasts so long now, in milliseconds. One that lasts no longer than it is refreshed ahead is left alone for half of that.
     Lasts(i64),
     /// It was not refreshed.
-    Not(&'a NotRenewed, UnixMs),
+    Not(&'a NotRefreshed, UnixMs),
     /// Something here stood in the way.
     Failed,
 }
@@ -112,7 +112,7 @@ impl Schedule {
                 let half = u64::try_from(ms / 2).unwrap_or(0);
                 (0, Duration::from_millis(half).max(PAUSES[0]))
             }
-            Attempt::Not(NotRenewed::Limited(until), now) => {
+            Attempt::Not(NotRefreshed::Limited(until), now) => {
                 let left = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0);
                 // An answer of another day's clock is not waited for until that day.
                 (
@@ -155,13 +155,13 @@ impl Schedule {
 
 /// Whether it takes somebody to do something before a login can be refreshed.
 #[must_use]
-pub fn is_hopeless(why: &NotRenewed) -> bool {
+pub fn is_hopeless(why: &NotRefreshed) -> bool {
     !matches!(
         why,
-        NotRenewed::Obstacle(_)
-            | NotRenewed::FailedJustNow(_)
-            | NotRenewed::Limited(_)
-            | NotRenewed::Refused(_)
+        NotRefreshed::Obstacle(_)
+            | NotRefreshed::FailedJustNow(_)
+            | NotRefreshed::Limited(_)
+            | NotRefreshed::Refused(_)
     )
 }
 
@@ -218,7 +218,7 @@ mod tests {
     fn failures_are_tried_again_later_and_later() {
         let mut schedule = Schedule::new(AHEAD);
         let (grant, at) = (print(1), Instant::now());
-        let why = NotRenewed::Obstacle("disk".to_owned());
+        let why = NotRefreshed::Obstacle("disk".to_owned());
         schedule.note(grant, Attempt::Not(&why, NOW), at);
         assert!(schedule.failed_once().eq([grant]));
         schedule.note(grant, Attempt::Not(&why, NOW), at);
@@ -268,7 +268,7 @@ mod tests {
     fn a_provider_is_left_alone_as_it_asks_but_not_for_a_year() {
         let mut schedule = Schedule::new(AHEAD);
         let mut pause = |ms: i64| {
-            let why = NotRenewed::Limited(UnixMs(NOW.0 + ms));
+            let why = NotRefreshed::Limited(UnixMs(NOW.0 + ms));
             schedule
                 .note(print(1), Attempt::Not(&why, NOW), Instant::now())
                 .as_secs()
@@ -281,7 +281,7 @@ mod tests {
             schedule
                 .note(
                     print(1),
-                    Attempt::Not(&NotRenewed::Dead, NOW),
+                    Attempt::Not(&NotRefreshed::Dead, NOW),
                     Instant::now(),
                 )
                 .as_secs()
