@@ -1,4 +1,4 @@
-//! What a command makes of an agent's document.
+//! A command's change to an agent's document.
 
 use secrecy::SecretString;
 
@@ -10,7 +10,8 @@ pub const LOGIN: &str = "login";
 /// What [`EditedBy::means`] says of a command that put an earlier version back.
 pub const RESTORE: &str = "restore";
 
-/// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
+/// A change that a command makes. Each profile that it adds, replaces or removes gets its own
+/// event.
 #[derive(Debug)]
 pub struct Edited {
     /// The document after the change; none if there is nothing to change.
@@ -71,7 +72,7 @@ impl Edited {
         self
     }
 
-    /// With whose profiles are from now on, and the refresh tokens that other programs redeem.
+    /// With the owners of profiles from now on, and the refresh tokens that other programs redeem.
     #[must_use]
     pub fn lending(
         mut self,

@@ -1,7 +1,7 @@
 //! One load of an agent: reconcile with the store file, import the sources' logins, export.
 //!
-//! Nothing is locked or written while everything agrees, which is nearly always. Otherwise, under the
-//! store's two locks, a load goes through the steps in `load`:
+//! Nothing is locked or written while everything agrees, which is nearly always. Otherwise, under
+//! the store's two locks, a load goes through the steps in `load`:
 //!
 //! 1. `survey`: read the vault, the file, and other programs' files;
 //! 2. `merge`: merge what another program wrote into the file (base: what was last in it);
@@ -10,10 +10,11 @@
 //! 5. `commit`: make room for the new file, and commit 2 to 4 with their events in one transaction;
 //! 6. `export`: write the file, and only then record what is in it.
 //!
-//! Killed between 5 and 6, the next load finds the agent's revision ahead of the export's and writes
-//! the file. If another program has written in the meantime, without the lock or because this process
-//! was stopped for long, the load begins again and merges that too. Killed in the middle of 6, it
-//! leaves a draft, or what that program wrote: the next load merges it (`leftover`).
+//! Killed between 5 and 6, the next load finds the agent's revision ahead of the export's and
+//! writes the file. If another program has written in the meantime, without the lock or because
+//! this process was stopped for long, the load begins again and merges that too. Killed in the
+//! middle of 6, it leaves a draft, or what that program wrote: the next load merges it
+//! (`leftover`).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,7 +59,8 @@ const ROUNDS_MAX: usize = 50;
 enum Locking {
     /// Before anything is decided.
     Always,
-    /// Only before a store is written: a reader of a store that is whole need not wait for a gateway.
+    /// Only before a store is written: a reader of a store that is whole need not wait for a
+    /// gateway.
     WhenWritten,
 }
 
@@ -114,8 +116,8 @@ impl<'e> Engine<'e> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Loads an agent, after recovering interrupted refreshes. Of a vault that can only be read, the
-    /// answer is what it holds; [`Notice::NotSynced`] says so where a load would change that.
+    /// Loads an agent, after recovering interrupted refreshes. Of a vault that can only be read,
+    /// the answer is what it holds; [`Notice::NotSynced`] says so where a load would change that.
     ///
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
@@ -171,8 +173,8 @@ impl<'e> Engine<'e> {
     ) -> Result<Survey, SyncError> {
         let found = &mut self.findings;
         let mut survey = survey(self.vault, &self.context, found, agent, mode, None)?;
-        // The other credentials of a damaged agent are synced all the same, but there is no frame to
-        // put them into.
+        // The other credentials of a damaged agent are synced all the same, but there is no frame
+        // to put them into.
         if survey.is_left_alone(&survey.state.doc) && survey.is_settled() {
             survey.leaves_file = true;
             report_other_writers(&mut survey, &agent.name, &StoreMerge::nothing());
@@ -191,7 +193,7 @@ impl<'e> Engine<'e> {
         mut survey: Survey,
     ) -> Result<Loaded, SyncError> {
         let is_writable = self.vault.read_only().is_none();
-        let not_written = survey.take_runtime_dir_error();
+        let not_written = survey.runtime_dir_error();
         let not_written = not_written.filter(|_| is_writable && !survey.state.doc.is_blank());
         let was_touched = is_writable && survey.was_touched();
         let mut loaded = Loaded {
@@ -283,7 +285,8 @@ impl<'e> Engine<'e> {
             vault.reload_keys().map_err(SyncError::from)?;
             let survey = survey(vault, context, findings, agent, mode, last.take())?;
             if survey.place != *place {
-                continue; // a link was put there, or removed, and what is locked is not what is read
+                // A link was put there, or removed, and what is locked is not what is read.
+                continue;
             }
             if survey.state.damage.frame {
                 return Err(survey.state.unopened_error().into());
@@ -342,10 +345,11 @@ impl<'e> Engine<'e> {
         Err(SyncError::Contended { path }.into())
     }
 
-    /// Notes a store that was written anew with the same bytes: `history` would say for ever that it had changed since.
+    /// Notes a store that another program rewrote with the same bytes: otherwise `history` would
+    /// report permanently that it had changed since.
     ///
     /// # Errors
-    /// When the vault cannot be read or written. Nothing that counts is amiss then.
+    /// When the vault cannot be read or written. No credential is affected then.
     pub fn note_touched(&mut self, agent: &AgentRef, loaded: &Loaded) -> Result<(), SyncError> {
         if !loaded.was_touched {
             return Ok(());
@@ -356,8 +360,8 @@ impl<'e> Engine<'e> {
         Ok(tx.commit()?)
     }
 
-    /// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent after
-    /// a load.
+    /// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent
+    /// after a load.
     ///
     /// # Errors
     /// When the notes are damaged, or cannot be written.
@@ -384,16 +388,17 @@ impl<'e> Engine<'e> {
         observe::take_unannounced(self.vault, &self.context, agent, profile)
     }
 
-    /// Loads an agent and lets `choose` decide what of it is handed out. Where rows are [damaged](Loaded::damage), `choose` refuses
-    /// what may depend on them. That is committed to the record before this returns, and
-    /// only if the credentials are still those that were chosen from; else it is chosen again.
+    /// Loads an agent and lets `choose` decide what of it is handed out. Where rows are
+    /// [damaged](Loaded::damage), `choose` refuses what may depend on them. The hand-out is
+    /// committed to the record before this returns, and only if the credentials are still those
+    /// that were chosen from; otherwise it is chosen again.
     ///
-    /// Logins that are [due](HandOut::due) are refreshed first, by `refresh`, each once. Where nothing is handed out, what was passed
-    /// over is recorded all the same.
+    /// Logins that are [due](HandOut::due) are refreshed first, by `refresh`, each once. Where
+    /// nothing is handed out, what was passed over is recorded all the same.
     ///
     /// # Errors
-    /// As [`Engine::load`]; when the event cannot be recorded; and whatever `choose` or `refresh` refuses. Nothing may be handed out
-    /// then.
+    /// As [`Engine::load`]; when the event cannot be recorded; and whatever `choose` or `refresh`
+    /// refuses. Nothing may be handed out then.
     pub fn hand_out<T, E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
@@ -434,8 +439,8 @@ impl<'e> Engine<'e> {
         Err(SyncError::Contended { path }.into())
     }
 
-    /// Replaces the vault's data key, once no refresh is under way. What refreshes have brought that
-    /// is not in the vault yet is stored first: it is sealed under the old key.
+    /// Replaces the vault's data key, once no refresh is under way. What refreshes have brought
+    /// that is not in the vault yet is stored first: it is sealed under the old key.
     ///
     /// # Errors
     /// As [`UnlockedVault::rotate`]; [`crate::vault::VaultError::RefreshUnderWay`] when a refresh
@@ -444,8 +449,8 @@ impl<'e> Engine<'e> {
         rotate::rotate(self.vault, &self.context, &mut self.notices, renewal)
     }
 
-    /// Stores what refreshes have brought that is not in the vault yet, and waits until none is under
-    /// way.
+    /// Stores what refreshes have brought that is not in the vault yet, and waits until none is
+    /// under way.
     ///
     /// # Errors
     /// [`crate::vault::VaultError::RefreshUnderWay`] when one takes too long.

@@ -1,4 +1,4 @@
-//! What can go wrong with a load.
+//! Why a load fails.
 
 use std::path::PathBuf;
 
@@ -17,10 +17,10 @@ pub enum SyncError {
     /// Something about the store's file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The store's lock was not had.
+    /// The store's lock could not be acquired.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The store is damaged and the vault has nothing to mend it from. It was left as it is.
+    /// The store is damaged and the vault has nothing to repair it from. It was left as it is.
     #[error("the store {} is damaged ({fault}), and the vault has no copy of it", path.display())]
     DamagedStore {
         /// The store.
@@ -34,20 +34,25 @@ pub enum SyncError {
         /// The store.
         path: PathBuf,
     },
-    /// A refresh replaced the refresh token of a credential that was about to be put in: it is of no use any more. Nothing was changed.
+    /// A refresh replaced the refresh token of a credential that was about to be stored: it is of
+    /// no use any more. Nothing was changed.
     #[error("the refresh token of {profile} was replaced by a newer one just now")]
     SpentMeanwhile {
         /// The profile.
         profile: ProfileId,
     },
-    /// Another process refreshes that login, for longer than there is patience.
+    /// Another process refreshes that login, for longer than the patience.
     #[error("{profile} is being refreshed by another process, which takes long")]
     RefreshBusy {
         /// The login.
         profile: ProfileId,
     },
-    /// New tokens came, and the vault cannot be written. They are kept beside it, sealed; the next command takes them in.
-    #[error("{profile} was refreshed, but its new tokens could not be stored; they are kept in {}", path.display())]
+    /// New tokens came, and the vault cannot be written. They are kept beside it, sealed; the next
+    /// command stores them.
+    #[error(
+        "{profile} was refreshed, but its new tokens could not be stored; they are kept in {}",
+        path.display()
+    )]
     Rescued {
         /// The login.
         profile: ProfileId,

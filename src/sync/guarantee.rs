@@ -1,5 +1,5 @@
-//! The guarantee, tried: every event of every change is made to fail in turn. Nothing may then be changed that has no event, and
-//! the next try must come to where it would have come.
+//! The guarantee, tried: every event of every change is made to fail in turn. Nothing may then be
+//! changed that has no event, and the next try must come to where it would have come.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -202,7 +202,7 @@ fn settled() -> Place {
 }
 
 /// Refreshes `p:login`, and loads what came of it.
-fn renew(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
+fn refresh(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
     let settings = format!(
         "[providers.p]\ntoken_url = \"{}\"\nclient_id = \"c\"",
         token_endpoint()
@@ -211,9 +211,9 @@ fn renew(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
     let agent = agent(place);
     let id = ProfileId::new("p:login");
     with_engine(place, vault, START, |engine| {
-        let renewer = Refresher::new(&providers, std::slice::from_ref(&agent));
+        let refresher = Refresher::new(&providers, std::slice::from_ref(&agent));
         let when = When::LessLeftThan(DUE_BELOW_MS);
-        match engine.refresh(&renewer, &agent, SyncMode::Off, &id, when)? {
+        match engine.refresh(&refresher, &agent, SyncMode::Off, &id, when)? {
             RefreshOutcome::NotRefreshed(why) => panic!("{why:?}"),
             RefreshOutcome::Refreshed(not_written) => {
                 assert!(not_written.is_empty(), "{not_written:?}")
@@ -253,7 +253,7 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
     fn nothing(_: &Place) {}
     vec![
         (
-            "a renewed login",
+            "a refreshed login",
             |place| place.write("claude.json", &login("d", START + 40 * DAY)),
             |place, vault| load(place, vault, START),
         ),
@@ -308,7 +308,7 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
                 );
                 load(place, &mut place.open(), START).unwrap();
             },
-            renew,
+            refresh,
         ),
         ("pruning", nothing, |_, vault| {
             let clock = Clock::Fixed(UnixMs(START + 9 * DAY));
@@ -360,7 +360,8 @@ fn nothing_changes_unless_its_event_is_recorded() {
                     "{context}: rows changed and no event says so"
                 );
                 let moved = |path: &PathBuf| path.to_string_lossy().contains(".corrupt-");
-                // A damaged file is moved aside before anything is decided; it is not the one that counts.
+                // A damaged file is moved aside before anything is decided; it is not the one that
+                // counts.
                 if !place.files().keys().any(moved) {
                     assert_eq!(
                         place.files(),

@@ -1,4 +1,5 @@
-//! HandOut a secret out: chosen from what the agent has now, and recorded before anybody gets it.
+//! Handing a secret out: chosen from what the agent has now, and recorded before any program gets
+//! it.
 
 use super::context::LoadContext;
 use super::error::SyncError;
@@ -9,38 +10,39 @@ use crate::domain::ProfileId;
 use crate::platform::FileError;
 use crate::vault::{HandedOut, UnlockedVault};
 
-/// What of the credentials is handed out, and what is to be recorded.
+/// The secrets to hand out, and what to record.
 #[derive(Debug)]
 pub struct HandOut {
-    /// The profiles whose secrets are handed out.
+    /// The profiles that a secret is handed out of.
     pub uses: Vec<ProfileId>,
     /// Those that were passed over for them, and why.
     pub passed_over: Vec<(ProfileId, &'static str)>,
-    /// By which command, for the record.
+    /// The command that hands them out, for the record.
     pub command: &'static str,
-    /// In which session.
+    /// The session that gets them, if there is one.
     pub session: Option<String>,
-    /// Logins to be refreshed first. While there are any, nothing is handed out; it is chosen again then.
+    /// Logins to refresh first. While there are any, nothing is handed out, and the choice is made
+    /// again.
     pub due: Vec<ProfileId>,
 }
 
-/// What became of the logins that were to be refreshed before something is handed out.
+/// What became of the logins that were refreshed before a hand-out.
 #[derive(Debug, Default)]
 pub struct Refreshes {
     refreshed: Vec<ProfileId>,
     not_refreshed: Vec<(ProfileId, NotRefreshed)>,
-    /// The stores that could not be written then. The vault has everything; the next load tries again.
+    /// Why stores could not be written then. The vault has everything; the next load tries again.
     pub not_written: Vec<FileError>,
 }
 
 impl Refreshes {
-    /// Whether it was tried.
+    /// Whether a refresh of the login was tried.
     #[must_use]
     pub fn was_tried(&self, id: &ProfileId) -> bool {
         self.refreshed.contains(id) || self.why_not(id).is_some()
     }
 
-    /// Why a login that was to be refreshed was not.
+    /// Returns why a login was not refreshed, if that was tried.
     #[must_use]
     pub fn why_not(&self, id: &ProfileId) -> Option<&NotRefreshed> {
         let mut not_refreshed = self.not_refreshed.iter();
@@ -49,7 +51,7 @@ impl Refreshes {
             .map(|(_, why)| why)
     }
 
-    /// Those that were refreshed, by this process or by another one meanwhile.
+    /// Returns the logins that were refreshed, by this process or by another one meanwhile.
     #[must_use]
     pub fn refreshed(&self) -> &[ProfileId] {
         &self.refreshed
@@ -67,7 +69,7 @@ impl Refreshes {
     }
 }
 
-/// Whether the agent was still as it was loaded, and what was handed out is recorded.
+/// Records a hand-out. Whether the agent was still as it was loaded; if not, nothing is recorded.
 pub(super) fn record_hand_out(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -22,8 +22,8 @@ pub use changes::{Change, Edit, Lost, Place, Side};
 /// The joined document and what it means for either side. `Debug` shows ids and field names only.
 #[derive(Debug)]
 pub struct Merged {
-    /// The result: entries in the file's order first, then those only the vault has, in its order; the other way about where
-    /// only the vault has changed which there are or how they stand.
+    /// The result: entries in the file's order first, then those only the vault has, in its order;
+    /// the other way about where only the vault has changed which there are or how they stand.
     pub doc: StoreDoc,
     /// Each place where the result differs from the vault, from the file, or from both.
     pub changes: Vec<Change>,
@@ -82,8 +82,8 @@ pub fn merge(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc) -> Merged {
     }
 }
 
-/// What joining means where only the file has changed, and the vault has what was last in it (`ours`): by every rule the result
-/// is the file's document, and nothing is lost.
+/// What joining means where only the file has changed, and the vault has what was last in it
+/// (`ours`): by every rule the result is the file's document, and nothing is lost.
 #[must_use]
 pub fn changes_of_file(theirs: &StoreDoc, ours: &StoreDoc) -> Vec<Change> {
     changes::between(ours, theirs, ours, theirs)

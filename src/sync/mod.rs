@@ -1,7 +1,8 @@
 //! Keeping the vault, the store file and other programs' logins in step.
 //!
-//! [`plan`] decides what a source's login means, [`merge`] what another program's changes to the store mean; both pure.
-//! [`import`] joins a file that the user names. [`Engine`] carries them out.
+//! [`Engine`] loads agents: `load` has the steps, one file a step. [`plan`] decides what a source's
+//! login means, [`merge`] what another program's changes to the store mean; both are pure.
+//! [`import`] joins a file that the user names. `refresh` refreshes logins.
 
 mod context;
 mod edited;

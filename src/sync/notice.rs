@@ -1,4 +1,4 @@
-//! What a load has to tell the person at the terminal. The binary puts it into words.
+//! What a load reports to a person. The binary puts it into words.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::vault::ReadOnlyReason;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Notice {
-    /// A store of before `auth-profiles.json` cannot be read or understood: what is stored stays.
+    /// A store older than `auth-profiles.json` cannot be read or understood: what is stored stays.
     SourceDamaged {
         /// Which: a file's path, or the keychain.
         place: String,
@@ -37,7 +37,7 @@ pub enum Notice {
     BorrowedUnavailable {
         /// The login.
         profile: ProfileId,
-        /// Whose it is, and which file.
+        /// The program that owns it, and which file.
         from: Borrowed,
         /// Why, as half a sentence that begins with the file.
         why: String,
@@ -53,7 +53,7 @@ pub enum Notice {
         /// There is to be a store in its place.
         is_exported: bool,
     },
-    /// Stores of before `auth-profiles.json` were imported.
+    /// Stores older than `auth-profiles.json` were imported.
     Imported {
         /// How many profiles they brought.
         profiles: usize,
@@ -65,7 +65,7 @@ pub enum Notice {
         /// The store.
         path: PathBuf,
     },
-    /// A store was taken over and removed: the settings say that there is to be none.
+    /// A store was imported and removed: the settings say that there is to be none.
     Removed {
         /// The store.
         path: PathBuf,
@@ -75,29 +75,30 @@ pub enum Notice {
         /// Why.
         reason: ReadOnlyReason,
     },
-    /// What was seen could not be recorded now; it will be seen again.
+    /// Observations could not be recorded now; the next load makes them again.
     NotRecorded {
         /// Why.
         error: String,
     },
-    /// A refresh was cut off, and what it had brought was found and taken in.
+    /// An interrupted refresh had brought new tokens, and they were recovered.
     RefreshRescued {
         /// The login.
         profile: ProfileId,
     },
-    /// A refresh was cut off, and it is not known whether its token is spent.
+    /// A refresh was interrupted, and it is not known whether its refresh token is used up.
     RefreshInterrupted {
         /// The login.
         profile: ProfileId,
     },
-    /// A refresh was cut off, and the answer that it had got does not open: its refresh token is used up, and is not sent again.
+    /// A refresh was interrupted, and its answer does not open: the refresh token is used up, and
+    /// is not sent again.
     RefreshUnopened {
         /// The login, if one is known.
         profile: Option<ProfileId>,
         /// Where the answer is kept.
         aside: PathBuf,
     },
-    /// A refresh was cut off, and what it has left could not be seen to now; it will be.
+    /// An interrupted refresh could not be recovered now; the next command tries again.
     RefreshUnfinished {
         /// Why.
         error: String,
@@ -115,16 +116,16 @@ pub enum Notice {
     /// Another program keeps writing an old copy of a store. The vault keeps what commands changed
     /// since, and the file is left as it is.
     OldCopyLeft {
-        /// Whose.
+        /// The agent.
         agent: AgentName,
         /// The store.
         path: PathBuf,
         /// Who may have written it.
         writer: Writer,
     },
-    /// Another program took several profiles, or all, out of a store.
+    /// Another program removed several profiles, or all, from a store.
     Vanished {
-        /// Whose.
+        /// The agent.
         agent: AgentName,
         /// The store.
         path: PathBuf,
@@ -164,7 +165,7 @@ impl Writer {
 const GATEWAYS: [&str; 3] = ["clawdbot", "moltbot", "openclaw"];
 
 impl Notice {
-    /// Whether it tells of what a source says; such notices are made anew with every plan.
+    /// Whether it reports what a source says; such notices are made anew with every plan.
     pub(super) fn is_about_sources(&self) -> bool {
         matches!(
             self,

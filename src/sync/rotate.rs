@@ -14,11 +14,12 @@ use crate::vault::{Prepared, Renewal, Rotated, UnlockedVault, VaultError};
 /// How often to check whether a refresh has ended.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Replaces the vault's data key. What refreshes have brought that is not in the vault yet is taken in first: it is sealed under the
-/// old key. Refreshes under way are waited for.
+/// Replaces the vault's data key. What refreshes have brought that is not in the vault yet is
+/// stored first: it is sealed under the old key. Waits for refreshes under way.
 ///
 /// # Errors
-/// As [`crate::vault::UnlockedVault::rotate`]; [`VaultError::RefreshUnderWay`] when one takes too long.
+/// As [`crate::vault::UnlockedVault::rotate`]; [`VaultError::RefreshUnderWay`] when a refresh takes
+/// too long.
 pub(super) fn rotate(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -29,13 +30,13 @@ pub(super) fn rotate(
     let mut prepared: Option<Prepared<'_>> = None;
     loop {
         settle_refreshes(vault, context, notices)?;
-        // Once: a code that was shown is not followed by another one.
+        // Prepared once: a recovery code that was shown is not followed by another one.
         let mut ready = match prepared.take() {
             Some(ready) => ready,
             None => vault.prepare(renewal)?,
         };
         match vault.rotate_prepared(&mut ready, context.actor, context.clock) {
-            // Begun just now.
+            // A refresh began just now.
             Err(VaultError::RefreshUnderWay) if Instant::now() < deadline => {
                 prepared = Some(ready);
             }
@@ -44,10 +45,11 @@ pub(super) fn rotate(
     }
 }
 
-/// Takes in what refreshes have brought that is not in the vault yet, and waits until none is under way.
+/// Stores what refreshes have brought that is not in the vault yet, and waits until none is under
+/// way.
 ///
 /// # Errors
-/// [`VaultError::RefreshUnderWay`] when one takes too long.
+/// [`VaultError::RefreshUnderWay`] when a refresh takes too long.
 pub(super) fn settle_refreshes(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -67,7 +69,7 @@ pub(super) fn settle_refreshes(
     }
 }
 
-/// Takes in whatever files hold tokens that the vault has not got.
+/// Stores the tokens of every recovery file that the vault does not have.
 fn take_in_brought(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -18,7 +18,7 @@ use super::load::edit::{edit_document, unchanged};
 use super::load::export::{finish, put_file};
 use super::load::export_record::record_written;
 use super::load::merge::merge_store;
-use super::load::observe::{Noted, find_observations, note_sources, record_seen};
+use super::load::observe::{Noted, find_observations, note_sources, record_observations};
 use super::load::plan::plan_logins;
 use super::load::room::check_vault_in_place;
 use super::load::survey::{Survey, survey};
@@ -408,7 +408,7 @@ impl Engine<'_> {
         }
         let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
         for (agent, seen) in seen {
-            record_seen(&mut tx, &agent.name, seen)?;
+            record_observations(&mut tx, &agent.name, seen)?;
         }
         Ok(tx.commit()?)
     }

@@ -342,6 +342,9 @@ fn a_credential_goes_through_ten_files_and_each_imports_the_next() {
     let binary = Crate::read(&src.join("bin/clawkeep/main.rs"));
     for pair in way.windows(2) {
         let imports = imports_of(&pair[0], &library, &binary);
-        assert!(imports.contains(pair[1].as_path()), "{pair:?}: {imports:#?}");
+        assert!(
+            imports.contains(pair[1].as_path()),
+            "{pair:?}: {imports:#?}"
+        );
     }
 }

@@ -24,12 +24,13 @@ pub struct Imported {
     pub unusable: Vec<(String, String)>,
     /// Profiles that are the same in both.
     pub same: Vec<String>,
-    /// Providers for which the file's order was taken over, since there was none.
+    /// Providers whose order came from the file, since there was none.
     pub orders: Vec<String>,
 }
 
-/// Adds what the file has to what is there, in the order that is there. Of two credentials the one that lasts longer stays. An
-/// order, a last good one and statistics come along only where there are none: they say how the others were used elsewhere.
+/// Adds what the file has to what is there, in the order that is there. Of two credentials the one
+/// that is valid longer stays. An order, a last good one and statistics come along only where there
+/// are none: they say how the others were used elsewhere.
 pub(super) fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported {
     let mut out = Imported::of(ours);
     for (id, entry) in theirs.entries(Section::Profiles) {
@@ -78,8 +79,7 @@ pub(super) fn join(theirs: &StoreDoc, ours: &StoreDoc, now: UnixMs) -> Imported 
     out
 }
 
-/// How long an entry is of use: not at all, not any more, nobody knows how long, until when,
-/// permanently.
+/// How long an entry is of use: not at all, not any more, unknown, until when, permanently.
 fn lasting(entry: &Value, now: UnixMs) -> (u8, f64) {
     let credential = Credential::of(entry);
     if credential.entry_fault().is_some() {
@@ -186,7 +186,7 @@ mod tests {
         StoreDoc::from_json(value).unwrap()
     }
 
-    /// Ends so many days from now.
+    /// A token that expires so many days from now.
     fn token(token: &str, days: i64) -> Value {
         let expires = NOW.0 + days * 86_400_000;
         json!({"type": "token", "provider": "p", "token": token, "expires": expires})

@@ -1,7 +1,8 @@
 //! A file that the user names, joined with what an agent has.
 //!
-//! Pure. Nothing is deleted. Where both have a profile, the one that lasts longer stays, one without an end before all others and
-//! one that is expired or unreadable after them; else the file's: the user named it.
+//! Pure. Nothing is deleted. Where both have a profile, the one that is valid longer stays, one
+//! without an expiry before all others and one that is expired or unreadable after them; else the
+//! file's: the user named it.
 
 pub(super) mod join;
 
@@ -193,7 +194,7 @@ impl ImportFile {
         self
     }
 
-    /// Whose it is, if it is another program's.
+    /// The program that it belongs to, if it is another program's.
     #[must_use]
     pub fn borrowed(&self) -> Option<&Borrowed> {
         self.borrowed.as_ref()
@@ -214,10 +215,8 @@ impl ImportFile {
         self.lent.get(id).cloned()
     }
 
-    /// Leaves out the profiles whose refresh token is spent, as `is_spent` says: nothing may put such a one back.
-    ///
-    /// # Errors
-    /// What `is_spent` runs into.
+    /// Leaves out the profiles whose refresh token is used up, as `is_spent` says: nothing may put
+    /// such a one back.
     pub fn leave_out_spent<E>(
         &mut self,
         is_spent: impl Fn(&Credential<'_>) -> Result<bool, E>,
@@ -238,7 +237,7 @@ impl ImportFile {
         Ok(())
     }
 
-    /// Profiles that were left out since their refresh token is spent.
+    /// Profiles that were left out since their refresh token is used up.
     #[must_use]
     pub fn spent(&self) -> &[String] {
         &self.spent
@@ -329,7 +328,7 @@ mod tests {
         ImportFile::understand(value.to_string().as_bytes(), SystemTime::UNIX_EPOCH)
     }
 
-    /// Ends so many days from now.
+    /// A token that expires so many days from now.
     fn token(token: &str, days: i64) -> Value {
         let expires = NOW.0 + days * 86_400_000;
         json!({"type": "token", "provider": "p", "token": token, "expires": expires})

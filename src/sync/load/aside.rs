@@ -10,18 +10,18 @@ use crate::export::{FormatFault, StorePlace, StoreReading};
 use crate::platform::FileError;
 use crate::sync::error::SyncError;
 
-/// How long a damaged file must stay as it is before it is believed. Source: `spec/compat.md`.
+/// How long a damaged file must stay unchanged before it is moved aside. Source: `spec/compat.md`.
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
-/// How long a file that keeps changing is watched.
+/// How long to wait for a file that keeps changing.
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
 /// A file's length in bytes and its modification time.
-pub(crate) type Seen = (usize, SystemTime);
+pub(crate) type FileState = (usize, SystemTime);
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The pause between two readings.
+const READ_EVERY: Duration = Duration::from_millis(50);
 
-/// What to record of a file that was set aside.
-pub(crate) fn corrupt_event(fault: FormatFault, seen: Seen, aside: &Path) -> EventDraft {
+/// The event of a file that was moved aside.
+pub(crate) fn corrupt_event(fault: FormatFault, seen: FileState, aside: &Path) -> EventDraft {
     let name = aside.file_name().unwrap_or_default().to_string_lossy();
     EventDraft::new(EventKind::StoreCorrupt, Origin::StoreFile)
         .detail("fault", fault.as_str())
@@ -29,13 +29,13 @@ pub(crate) fn corrupt_event(fault: FormatFault, seen: Seen, aside: &Path) -> Eve
         .detail("kept_as", name.into_owned())
 }
 
-/// Looks until the file that is read has been damaged in the same way for [`SETTLE`]: its fault, length and time. `None`
-/// when it is whole or gone by then.
+/// Waits until the file that is read has been damaged in the same way for [`SETTLE`]: its fault,
+/// length and time. `None` if it is whole or gone by then.
 pub(crate) fn wait_for_change(
     place: &StorePlace,
     give_up_after: Duration,
     read: impl Fn() -> Result<StoreReading, FileError>,
-) -> Result<Option<(FormatFault, Seen)>, SyncError> {
+) -> Result<Option<(FormatFault, FileState)>, SyncError> {
     let give_up = Instant::now() + give_up_after;
     let mut last = read()?;
     let mut since = Instant::now();
@@ -49,7 +49,7 @@ pub(crate) fn wait_for_change(
         if Instant::now() >= give_up {
             return Err(contended(place));
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(READ_EVERY);
         let now = read()?;
         if !is_same(&last, &now) {
             since = Instant::now();
@@ -58,7 +58,7 @@ pub(crate) fn wait_for_change(
     }
 }
 
-/// A file that another program keeps writing is no damaged one.
+/// The error of a file that another program keeps writing: it is not a damaged one.
 pub(crate) fn contended(place: &StorePlace) -> SyncError {
     let path = place.path().to_owned();
     SyncError::Contended { path }
@@ -77,7 +77,7 @@ pub(crate) fn is_same(a: &StoreReading, b: &StoreReading) -> bool {
     }
 }
 
-/// `20260109T003248Z`.
+/// Formats an instant as `20260109T003248Z`.
 pub(crate) fn utc_stamp(at: UnixMs) -> String {
     chrono::DateTime::from_timestamp_millis(at.0)
         .unwrap_or_default()

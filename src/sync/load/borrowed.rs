@@ -27,7 +27,8 @@ pub(crate) struct Update {
     pub(crate) lent: Option<SecretString>,
 }
 
-/// What the files of borrowed logins have that differs from `doc`. What cannot be read changes nothing and is reported.
+/// Finds what the files of borrowed logins have that differs from `doc`. What cannot be read
+/// changes nothing and is reported.
 pub(crate) fn borrowed_updates(
     doc: &StoreDoc,
     borrowed: &BTreeMap<String, Borrowed>,

@@ -31,13 +31,15 @@ pub(crate) struct Pinning<'p> {
 }
 
 impl Pinning<'_> {
-    /// What a profile is to be pinned to now: one that is of another provider than before anew, else only one that is not yet.
+    /// Returns what a profile is to be pinned to now: anew if it is of another provider than
+    /// before, otherwise only if it is not pinned yet.
     fn of(&self, id: &str, entry: &Value, before: Option<&Value>) -> Option<Endpoint> {
         let credential = Credential::of(entry);
         credential.expose_refresh()?;
         let provider = |entry| normalize_provider(Credential::of(entry).provider);
         let is_others = before.is_some_and(|before| {
-            // Another provider's name alone does not make it another login: its token stays where it belongs.
+            // Another provider's name alone does not make it another login: its token stays where
+            // it belongs.
             provider(before) != provider(entry)
                 && Credential::of(before).expose_refresh() != credential.expose_refresh()
         });
@@ -86,8 +88,8 @@ fn ids(doc: &StoreDoc) -> impl Iterator<Item = &str> {
     doc.entries(Section::Profiles).map(|(id, _)| id)
 }
 
-/// Says what another program's changes to the store were, or what an older store brought: one event for all of it, one
-/// for each credential that gave way, and one for each use that was made.
+/// Records another program's changes to the store, or what an older store brought: one event for
+/// all of it, one for each credential that gave way, and one for each use that was made.
 pub(crate) fn merge_events(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
@@ -130,7 +132,7 @@ pub(crate) fn merge_events(
     Ok(())
 }
 
-/// Says that what another program wrote is an old copy of the store, and what was not merged of it.
+/// The event of an old copy that another program wrote, with what was not merged of it.
 pub(crate) fn old_copy_event(place: &StorePlace, old: &OldCopy, is_written: bool) -> EventDraft {
     let path = from_outside(&path_text(place.path()));
     let event = EventDraft::new(EventKind::StoreMerged, Origin::StoreFile)
@@ -185,8 +187,9 @@ fn changed_on(
     event.detail(side, Value::Object(sections))
 }
 
-/// What the gateway learnt of its credentials, as its statistics tell: a later `lastUsed` is a use, a later end of a cooldown is
-/// a failure and a rest, one that is gone is lifted. At most one of each a profile and load. Source: `spec/compat.md`.
+/// Records what the gateway's statistics say of its credentials: a later `lastUsed` is a use, a
+/// later `cooldownUntil` is a failure and a cooldown, and one that is gone was cleared. At most one
+/// of each for a profile and load. Source: `spec/compat.md`.
 fn observed_use(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
@@ -296,7 +299,7 @@ mod tests {
 
     #[test]
     fn what_statistics_tell() {
-        let told = |before: Value, after: Value| -> Vec<String> {
+        let events = |before: Value, after: Value| -> Vec<String> {
             observed(Some(&before), &after)
                 .into_iter()
                 .map(|(kind, details)| {
@@ -309,7 +312,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(
-            told(
+            events(
                 json!({"lastUsed": 5}),
                 json!({"lastUsed": 7.5, "cooldownUntil": 90, "errorCount": 2})
             ),
@@ -319,21 +322,21 @@ mod tests {
             ]
         );
         assert_eq!(
-            told(
+            events(
                 json!({"lastFailureAt": 3, "failureCounts": {"auth": 1}}),
                 json!({"lastFailureAt": 8, "failureCounts": {"auth": 1, "rate_limit": 2}, "errorCount": 3})
             ),
             [r#"credential.failed {"lastFailureAt":8,"reason":"rate_limit","failures":3}"#]
         );
         assert_eq!(
-            told(
+            events(
                 json!({}),
                 json!({"disabledUntil": 90, "disabledReason": "billing"})
             ),
             [r#"cooldown.set {"until":90,"reason":"billing"}"#]
         );
         assert_eq!(
-            told(
+            events(
                 json!({"cooldownUntil": 90, "disabledUntil": 5}),
                 json!({"errorCount": 0})
             ),
@@ -346,7 +349,7 @@ mod tests {
             (json!({}), json!(3)),
         ] {
             assert!(
-                told(before.clone(), after.clone()).is_empty(),
+                events(before.clone(), after.clone()).is_empty(),
                 "{before} {after}"
             );
         }

@@ -1,8 +1,8 @@
 //! The fifth step of a load: room for the new file, and one transaction for all that changes in the
 //! vault.
 //!
-//! Each function works on a [`Prepared`] load, so that several loads can go through them side by side
-//! (`side_by_side`).
+//! Each function works on a [`Prepared`] load, so that several loads can go through them side by
+//! side (`side_by_side`).
 
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
@@ -74,7 +74,8 @@ pub(crate) fn prepare(
     Ok(Prepared::new(vault, survey, course, write, draft))
 }
 
-/// Commits a prepared load. Whether the agent still was as it was surveyed; if not, nothing is done.
+/// Commits a prepared load. Whether the agent still was as it was surveyed; if not, nothing is
+/// done.
 pub(crate) fn commit(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -104,7 +105,7 @@ impl Prepared {
         draft: Result<Option<Draft>, FileError>,
     ) -> Self {
         let is_whole = survey.state.unopened.is_empty();
-        let runtime_dir_error = survey.take_runtime_dir_error();
+        let runtime_dir_error = survey.runtime_dir_error();
         let target = course.target(&survey.state.doc);
         let runtime_dir_error = runtime_dir_error.filter(|_| !target.is_blank());
         let (draft, not_written) = match draft {
@@ -159,8 +160,9 @@ impl Prepared {
         let legacy = survey.legacy.entries.len();
         if legacy > 0 {
             let path = survey.place.dir().join(LEGACY_STORE);
+            // It is in the vault now, durably.
             let is_done =
-                survey.legacy.has_own && remove_if_present(&path)? == RemoveOutcome::Removed; // it is in the vault now, durably
+                survey.legacy.has_own && remove_if_present(&path)? == RemoveOutcome::Removed;
             survey.notices.push(Notice::Imported {
                 profiles: legacy,
                 removed: is_done.then_some(path),
@@ -170,9 +172,9 @@ impl Prepared {
     }
 }
 
-/// Everything that a load changes in the vault, with its events, in a transaction; the agent's
-/// revision after it. Nothing if the agent is another than was surveyed: the store's locks hold off
-/// who comes by the same path, and an agent can be reached by two.
+/// Records everything that a load changes in the vault, with its events, in a transaction; returns
+/// the agent's revision after it. `None` if the agent is another than was surveyed: the store's
+/// locks hold off processes that come by the same path, and an agent can be reached by two.
 pub(crate) fn record(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
@@ -238,7 +240,8 @@ pub(crate) fn record(
     }
     if course.edited.by.means == Some(LOGIN) {
         for (profile, _) in &course.edited.pins {
-            tx.free_grant(&agent.name, profile)?; // whatever became of that token before, it was just given out
+            // The provider just issued that token, so an earlier verdict is void.
+            tx.free_grant(&agent.name, profile)?;
         }
     }
     for event in &course.edited.events {

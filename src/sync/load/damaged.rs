@@ -16,15 +16,15 @@ use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
 use crate::vault::UnlockedVault;
 
-/// How long a file that keeps changing is watched: who comes again by itself has no need to.
+/// How long to wait for a file that keeps changing; less for a caller that retries by itself.
 fn give_up_after(context: &LoadContext<'_>) -> Duration {
     context
         .patience
         .map_or(GIVE_UP, |patience| (SETTLE + patience / 2).min(GIVE_UP))
 }
 
-/// Under the locks: waits for a damaged file to become whole or to stay as it is for a second; then moves it aside if
-/// the vault can mend it. The survey that holds afterwards.
+/// Under the locks: waits for a damaged file to become whole or to stay unchanged for a second;
+/// then moves it aside if the vault can repair it. Returns the survey that holds afterwards.
 pub(crate) fn set_damaged_aside(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -54,11 +54,11 @@ pub(crate) fn set_damaged_aside(
     let aside = place.aside(&utc_stamp(context.clock.now()));
     let mut tx = vault.begin(context.actor, context.clock)?;
     tx.append(Some(&agent.name), corrupt_event(fault, seen, &aside))?;
-    // What was in the file is no base any more: a store that another program makes anew in its place would else read
-    // as if it had deleted everything.
+    // What was in the file is no base any more: a store that another program makes in its place
+    // must not look as if it had deleted everything.
     tx.forget_export(place.site(), &agent.name)?;
     tx.commit()?;
-    // Committing can take a while, in which another program may have mended its file.
+    // Committing can take a while, in which another program may have repaired its file.
     if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
         let survey = survey_agent(vault, context, findings, agent, mode, None)?;
         return match survey.file {
@@ -70,13 +70,13 @@ pub(crate) fn set_damaged_aside(
     let moved = || StorePlace::read_aside(&aside);
     let is_as_seen = is_same(&StoreReading::Damaged { fault, seen }, &moved()?);
     if !is_as_seen && wait_for_change(place, GIVE_UP, moved)?.is_none() {
-        // Mended after the last look: it is merged like what a write of ours would have driven out.
+        // Repaired after the last reading: it is merged like a file that a write of ours replaced.
         place.make_leftover(&aside)?;
         let survey = survey_agent(vault, context, findings, agent, mode, None)?;
         return adopt_leftovers(vault, context, findings, (agent, mode), place, survey);
     }
     let mut survey = survey_agent(vault, context, findings, agent, mode, None)?;
-    survey.mended = true;
+    survey.was_set_aside = true;
     let is_exported = survey.is_wanted();
     survey.notices.push(Notice::SetAside {
         path,

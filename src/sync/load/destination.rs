@@ -11,9 +11,9 @@ use crate::sync::context::ExportPlan;
 /// Where a store is to be.
 #[derive(Debug)]
 pub(crate) enum Destination {
-    /// In a file where the gateway looks.
+    /// In a file where the gateway reads it.
     File,
-    /// In memory, with a link to it where the gateway looks.
+    /// In memory, with a link to it where the gateway reads it.
     Memory {
         /// The user's runtime directory.
         runtime: RuntimeDir,
@@ -22,13 +22,13 @@ pub(crate) enum Destination {
     },
     /// Nowhere.
     Nowhere,
-    /// It should be in memory, and there is none for it: nowhere, then.
+    /// Nowhere, since it should be in memory and there is no directory for it.
     NoMemory(FileError),
-    /// It is not known, since the settings cannot be read: nothing is written or taken away.
+    /// Unknown, since the settings cannot be read: nothing is written or removed.
     Undecided,
 }
 
-/// Where an agent's store is to be, and where its copy in memory is, or was.
+/// Finds where an agent's store is to be, and where its copy in memory is, or was.
 pub(crate) fn find_destination(
     plan: Option<ExportPlan<'_>>,
     agent: &AgentRef,

@@ -59,7 +59,7 @@ pub(crate) fn export(
     Ok(Replaced::Yes)
 }
 
-/// The agent after a load that was carried out.
+/// Returns the agent after a load that was carried out.
 pub(crate) fn finish(
     vault: &UnlockedVault,
     agent: &AgentRef,
@@ -103,7 +103,7 @@ pub(crate) fn finish(
 }
 
 impl Prepared {
-    /// What there is to tell once the file was written, or was not; whether it was, as far as
+    /// Notes what to report once the file was written, or was not. Whether it was, as far as
     /// another program's writing goes.
     pub(crate) fn after_write(&mut self, written: Result<Replaced, FileError>) -> Replaced {
         let survey = &mut self.survey;
@@ -123,10 +123,11 @@ impl Prepared {
     }
 }
 
-/// Puts the new store where it is to be, unless another program has written since `seen`.
+/// Puts the new store where it is to be, unless another program has written since the survey.
 ///
-/// In place of a file, the copy in memory is whole before the link to it replaces the file; in place of a link, the file is
-/// whole before the copy is removed. So at every moment one of both can be read where the gateway looks.
+/// In place of a file, the copy in memory is whole before the link to it replaces the file; in
+/// place of a link, the file is whole before the copy is removed. So at every moment the gateway
+/// can read one of both.
 fn put_in_place(
     findings: &mut Findings,
     survey: &Survey,
@@ -154,13 +155,13 @@ fn put_in_place(
     }
     let linked = place.link_to(copy, seen, is_wanted);
     if !still_has(place.site(), Found::Link(copy)) {
-        place.remove_leftover(copy)?; // nobody has seen it
+        place.remove_leftover(copy)?; // no program has read it
     }
     let put = linked?;
     without_old_copy(findings, place, seen, put)
 }
 
-/// Takes the store away, unless another program has written since what was surveyed, and then records that.
+/// Removes the store, unless another program has written since the survey, and then records that.
 fn take_away(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -188,8 +189,8 @@ fn take_away(
     Ok(Replaced::Yes)
 }
 
-/// Removes the copy in memory to which the link led that was just replaced. What a gateway has written into it since is merged
-/// by the next round.
+/// Removes the copy in memory that the replaced link led to. What a gateway has written into it
+/// since is merged by the next round.
 fn without_old_copy(
     findings: &mut Findings,
     place: &StorePlace,
@@ -208,7 +209,7 @@ fn without_old_copy(
     Ok(removed)
 }
 
-/// Puts the new store in place as a file, unless another program has written since `seen`.
+/// Puts the new store in place as a file, unless another program has written since the survey.
 pub(crate) fn put_file(
     (place, seen): (&StorePlace, Option<&[u8]>),
     lock: Option<&LockDir>,

@@ -10,8 +10,8 @@ use crate::platform::{FileError, Replaced};
 use crate::sync::error::SyncError;
 use crate::vault::{ExportState, Exported, Tx};
 
-/// Records what came of writing the new file: its bytes, or that it could not be written. Not where
-/// another program has written meanwhile.
+/// Records the outcome of writing the new file: its bytes, or that it could not be written. Not
+/// called if another program has written meanwhile.
 pub(crate) fn record_written(
     tx: &mut Tx<'_>,
     agent: &AgentRef,
@@ -35,6 +35,7 @@ pub(crate) fn record_written(
     Ok(tx.put_export(survey.place.site(), &agent.name, known, content)?)
 }
 
+/// An event about the export of a store.
 pub(crate) fn export_event(survey: &Survey, reason: &'static str) -> EventDraft {
     let path = from_outside(&path_text(survey.place.path()));
     let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
@@ -46,11 +47,11 @@ pub(crate) fn export_event(survey: &Survey, reason: &'static str) -> EventDraft 
     }
 }
 
-/// Behind any revision: the file is still to be written.
+/// A revision behind any other: the file is still to be written.
 pub(crate) const PENDING: i64 = -1;
 
-/// Records the bytes that are in the file now: all that is to be known if it is not written, and the base of the next
-/// merge if this process dies before it is.
+/// Records the bytes that are in the file now: all that is known if it is not written, and the base
+/// of the next merge if this process dies before it is.
 pub(crate) fn record_known(
     tx: &mut Tx<'_>,
     agent: &AgentRef,

@@ -1,9 +1,10 @@
-//! What lies under the temporary name of a store when nobody writes it: the draft of a write that was cut off, or what
-//! another program wrote into the file at the very moment when the draft was exchanged for it. And the copy in memory of a store
-//! that is a file again, or whose link another program has replaced by a file.
+//! What is under the temporary name of a store when no process writes it: the draft of an
+//! interrupted write, or what another program wrote into the file at the very moment when the draft
+//! was exchanged for it. Also the copy in memory of a store that is a file again, or that another
+//! program has put a file in place of.
 //!
-//! Both are merged like the file itself, from the same base. For a draft that changes nothing: it was committed before it
-//! was written.
+//! Both are merged like the file itself, from the same base. For a draft that changes nothing: it
+//! was committed before it was written.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
 use crate::vault::{ExportState, Exported, UnlockedVault};
 
-/// Under the locks: takes over what was left, if anything was, and only then removes it. The survey that holds
-/// afterwards.
+/// Under the locks: merges what was left, if anything was, and only then removes it. Returns the
+/// survey that holds afterwards.
 pub(crate) fn adopt_leftovers(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -56,10 +57,13 @@ fn adopt_leftover(
     survey: Survey,
 ) -> Result<Survey, SyncError> {
     let mut reading = match StorePlace::read_leftover(left) {
-        Err(FileError::NotRegular { .. } | FileError::Symlink { .. }) => return Ok(survey), // nothing of ours; the next write says that it is in the way
+        Err(FileError::NotRegular { .. } | FileError::Symlink { .. }) => {
+            return Ok(survey); // nothing of ours; the next write reports that it is in the way
+        }
         reading => reading?,
     };
-    // The file is as it was before the write: there was no exchange, and half a draft is half of what is committed.
+    // The file is as it was before the write, so there was no exchange, and half a draft is half of
+    // what is committed.
     let is_torn_draft = survey.is_known() || matches!(survey.file, StoreReading::Missing);
     let mut notice = None;
     if matches!(reading, StoreReading::Damaged { .. }) && !is_torn_draft && !is_blank(&reading) {
@@ -84,7 +88,8 @@ fn adopt_leftover(
     if let StoreReading::Parsed { doc, .. } = &reading {
         let mut survey = survey;
         while !merge_leftover(vault, context, agent, place, &survey, doc)? {
-            survey = survey_agent(vault, context, findings, agent, mode, None)?; // another process has changed the agent meanwhile
+            // Another process has changed the agent meanwhile.
+            survey = survey_agent(vault, context, findings, agent, mode, None)?;
         }
     }
     place.remove_leftover(left)?;
@@ -94,7 +99,7 @@ fn adopt_leftover(
     Ok(survey)
 }
 
-/// Whether the agent still was as it was surveyed; nothing is done otherwise.
+/// Merges a leftover. Whether the agent still was as it was surveyed; if not, nothing is done.
 fn merge_leftover(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -124,8 +129,8 @@ fn merge_leftover(
     }
     merge_events(&mut tx, agent, place, ours, &merge)?;
     share(&mut tx, agent, &exchanged, &sharing)?;
-    // What we put into the file is a base of its own: compared with the older one, it would undo this merge where the
-    // file wins.
+    // What we put into the file is a base of its own: compared with the older one, it would undo
+    // this merge where the file wins.
     if let StoreReading::Parsed { doc, bytes } = &survey.file
         && **doc == *ours
         && survey.withheld.is_none()
@@ -137,7 +142,8 @@ fn merge_leftover(
     Ok(true)
 }
 
-/// The room made for a draft, which is spaces. An empty file is none: it may be about to be written.
+/// Whether it is the room made for a draft, which is spaces. An empty file is not: it may be about
+/// to be written.
 fn is_blank(reading: &StoreReading) -> bool {
     matches!(
         reading,

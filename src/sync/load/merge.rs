@@ -203,8 +203,8 @@ fn without_spent(
     Ok(merge)
 }
 
-/// The logins that a merge brings a new refresh token and a later expiry for, of the same account as
-/// far as is known.
+/// The logins that a merge brings a new refresh token and a later expiry for, of the same account
+/// as far as is known.
 pub(crate) fn exchanged(
     vault: &UnlockedVault,
     stored: &StoreDoc,
@@ -235,7 +235,8 @@ pub(crate) fn exchanged(
         .collect()
 }
 
-/// Gives what another program got for one profile of an agent to its others that hold the same grant.
+/// Gives what another program got for one profile of an agent to its others that hold the same
+/// grant.
 fn spread(vault: &UnlockedVault, mut merge: StoreMerge, stored: &StoreDoc) -> StoreMerge {
     let exchanged = exchanged(vault, stored, &merge);
     let Some(doc) = merge.doc.take_if(|_| !exchanged.is_empty()) else {

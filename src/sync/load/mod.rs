@@ -1,5 +1,5 @@
-//! The steps of a load, one file a step: `survey`, `merge`, `plan`, `edit`, `commit`, `export`. Each
-//! is a function over values; `engine` calls them in this order.
+//! The steps of a load, one file a step: `survey`, `merge`, `plan`, `edit`, `commit`, `export`.
+//! Each is a function over values; `engine` calls them in this order.
 
 pub(super) mod aside;
 pub(super) mod borrowed;

@@ -1,5 +1,5 @@
-//! What a load sees and has not changed: credentials whose end has come nearer, and sources that were not taken over. Recorded when
-//! first seen.
+//! What a load finds and has not changed: credentials that come near their expiry, and sources that
+//! were not imported. Recorded when first found.
 
 use std::collections::BTreeMap;
 
@@ -22,16 +22,16 @@ use crate::vault::{ExpiryStage, GrantState, Tx, UnlockedVault, VaultError};
 /// The reason of [`ReplaceReason::OtherAccount`] in the record.
 const OTHER_ACCOUNT: &str = "other-account";
 
-/// What is to be recorded.
-pub(crate) struct Seen<'d> {
-    ends: Vec<End<'d>>,
+/// What a load has found and is to be recorded.
+pub(crate) struct Observations<'d> {
+    expiries: Vec<Expiring<'d>>,
     noted: Vec<Noted>,
     /// Refresh tokens that are another program's.
     borrowed: Vec<(ProfileId, &'d str)>,
 }
 
-/// A credential that has come to a stage of its end, and when it did.
-struct End<'d> {
+/// A credential that expires soon or has expired, and since when.
+struct Expiring<'d> {
     profile: ProfileId,
     credential: Credential<'d>,
     stage: (ExpiryStage, UnixMs),
@@ -49,8 +49,8 @@ pub(crate) struct Noted {
     is_another_account: bool,
 }
 
-/// Records what a load has seen. That the vault is busy or the disk full is no reason not to answer: what was not recorded
-/// will be seen again.
+/// Records what a load has found. A busy vault or a full disk is no reason not to answer: what was
+/// not recorded is found again.
 pub(crate) fn observe(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -58,13 +58,13 @@ pub(crate) fn observe(
     loaded: &mut Loaded,
 ) -> Result<(), SyncError> {
     let noted = note_sources(loaded);
-    let Some(seen) = find_observations(vault, context, agent, loaded, noted)? else {
+    let Some(found) = find_observations(vault, context, agent, loaded, noted)? else {
         return Ok(());
     };
     let recorded = vault
         .begin(context.actor, context.clock)
         .and_then(|mut tx| {
-            record_seen(&mut tx, &agent.name, seen)?;
+            record_observations(&mut tx, &agent.name, found)?;
             tx.commit()
         });
     match recorded {
@@ -77,8 +77,7 @@ pub(crate) fn observe(
     }
 }
 
-/// What is to be noted of the sources; what there is to tell of that is added to what the load
-/// tells.
+/// Decides what to note of the sources, and adds what to report of that to the load's notices.
 pub(crate) fn note_sources(loaded: &mut Loaded) -> Vec<Noted> {
     if loaded.damage.frame {
         return Vec::new();
@@ -105,28 +104,28 @@ pub(crate) fn note_sources(loaded: &mut Loaded) -> Vec<Noted> {
     noted
 }
 
-/// What a load has seen, if any of it is to be recorded.
+/// Finds what of a load is to be recorded; `None` if nothing is.
 pub(crate) fn find_observations<'d>(
     vault: &UnlockedVault,
     context: &LoadContext<'_>,
     agent: &AgentRef,
     loaded: &'d Loaded,
     noted: Vec<Noted>,
-) -> Result<Option<Seen<'d>>, SyncError> {
+) -> Result<Option<Observations<'d>>, SyncError> {
     if loaded.damage.frame {
         return Ok(None);
     }
-    let seen = Seen {
-        ends: ends(vault, &agent.name, &loaded.doc, context.clock.now())?,
+    let found = Observations {
+        expiries: find_expiring(vault, &agent.name, &loaded.doc, context.clock.now())?,
         noted,
         borrowed: find_borrowed(vault, context, loaded)?,
     };
-    let is_empty = seen.ends.is_empty() && seen.noted.is_empty() && seen.borrowed.is_empty();
-    Ok((!is_empty).then_some(seen))
+    let is_empty = found.expiries.is_empty() && found.noted.is_empty() && found.borrowed.is_empty();
+    Ok((!is_empty).then_some(found))
 }
 
-/// The logins of other programs that are stored under an id of ours, and are not known to be such yet: once that program has
-/// another token, its file does not tell any more.
+/// Finds the logins of other programs that are stored under an id of ours and are not noted as such
+/// yet: once that program has another token, its file does not show it any more.
 fn find_borrowed<'d>(
     vault: &UnlockedVault,
     context: &LoadContext<'_>,
@@ -151,16 +150,16 @@ fn find_borrowed<'d>(
     Ok(borrowed)
 }
 
-/// Records what a load has seen.
-pub(crate) fn record_seen(
+/// Records what a load has found.
+pub(crate) fn record_observations(
     tx: &mut Tx<'_>,
     agent: &AgentName,
-    seen: Seen<'_>,
+    found: Observations<'_>,
 ) -> Result<(), VaultError> {
-    for end in seen.ends {
-        tx.note_expiry(agent, &end.profile, &end.credential, end.stage)?;
+    for one in found.expiries {
+        tx.note_expiry(agent, &one.profile, &one.credential, one.stage)?;
     }
-    for noted in seen.noted {
+    for noted in found.noted {
         let provider = noted.profile.provider_part();
         let is_new = tx.note_sources(agent, &noted.profile, noted.note.as_deref())?;
         if let Some((why, place)) = noted.skipped.filter(|_| is_new) {
@@ -181,7 +180,7 @@ pub(crate) fn record_seen(
             tx.append(Some(agent), event)?;
         }
     }
-    for (profile, refresh) in seen.borrowed {
+    for (profile, refresh) in found.borrowed {
         tx.mark_borrowed(refresh)?;
         // Without an event, the vault of before would pass for the one of now.
         let event = EventDraft::new(EventKind::CredentialBorrowed, Origin::Clawkeep)
@@ -192,12 +191,12 @@ pub(crate) fn record_seen(
     Ok(())
 }
 
-fn ends<'d>(
+fn find_expiring<'d>(
     vault: &UnlockedVault,
     agent: &AgentName,
     doc: &'d StoreDoc,
     now: UnixMs,
-) -> Result<Vec<End<'d>>, VaultError> {
+) -> Result<Vec<Expiring<'d>>, VaultError> {
     let mut found = Vec::new();
     for (id, credential) in doc.credentials() {
         let Some(stage) = stage(&credential, now) else {
@@ -206,7 +205,7 @@ fn ends<'d>(
         let noted = vault.expiry_noted(agent, id)?;
         if noted.is_some_and(|noted| noted < stage.0) {
             let profile = ProfileId::new(id);
-            found.push(End {
+            found.push(Expiring {
                 profile,
                 credential,
                 stage,
@@ -216,20 +215,20 @@ fn ends<'d>(
     Ok(found)
 }
 
-/// The stage of its end that a credential has come to, and when it did.
+/// The stage of its expiry that a credential has come to, and when it did.
 fn stage(credential: &Credential<'_>, now: UnixMs) -> Option<(ExpiryStage, UnixMs)> {
-    let ends = credential.expiry()?.floor_ms();
+    let expires = credential.expiry()?.floor_ms();
     match assess(credential, now).status {
         Status::Expiring => Some((
             ExpiryStage::Expiring,
-            UnixMs(ends.saturating_sub(WARN_AFTER_MS)),
+            UnixMs(expires.saturating_sub(WARN_AFTER_MS)),
         )),
-        Status::Expired => Some((ExpiryStage::Expired, UnixMs(ends))),
+        Status::Expired => Some((ExpiryStage::Expired, UnixMs(expires))),
         _ => None,
     }
 }
 
-/// What is to be noted of each profile's sources after a load, where that is not what is noted.
+/// Decides what to note of each profile's sources after a load, where that is not noted yet.
 fn noted(notes: &BTreeMap<String, SourceNote>, doc: &StoreDoc, planned: &[Planned]) -> Vec<Noted> {
     let of = |planned: &Planned| {
         let is_stored = doc.get(Section::Profiles, planned.profile).is_some();
@@ -296,7 +295,8 @@ fn noted(notes: &BTreeMap<String, SourceNote>, doc: &StoreDoc, planned: &[Planne
     planned.iter().filter_map(of).collect()
 }
 
-/// Why a login is not taken over, where that is worth recording: not that there is none and never was, nor that it is stored.
+/// Returns why a login is not imported, if that is worth recording: not that there is none and
+/// never was, nor that it is stored.
 fn reason(decision: &Decision, is_stored: bool) -> Option<&'static str> {
     let Decision::Keep { why } = decision else {
         return None;
@@ -314,7 +314,7 @@ fn reason(decision: &Decision, is_stored: bool) -> Option<&'static str> {
     is_news.then(|| why.as_str())
 }
 
-/// What came of keeping a stored login.
+/// The outcome of keeping a stored login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeping {
     /// So many states of its sources are not reported any more.
@@ -369,11 +369,8 @@ pub(crate) fn keep(
     Ok(Keeping::Kept(count))
 }
 
-/// The account change of a profile that nobody who was handed its token was warned of yet, in
-/// the word of the record. It is returned once; `doctor` reports it until the user keeps it.
-///
-/// # Errors
-/// When the vault cannot be read or written.
+/// Takes the account change of a profile that no command which handed out its token has warned of;
+/// see [`crate::sync::Engine::take_unannounced`].
 pub(crate) fn take_unannounced(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

@@ -22,7 +22,8 @@ pub(crate) fn check_vault_in_place(vault: &UnlockedVault) -> Result<(), SyncErro
     }
 }
 
-/// Makes the directory where the gateway looks, if a store or a link is to be put there; whether it had to be made.
+/// Makes the directory that the gateway reads, if a store or a link is to be put there. Whether it
+/// had to be made.
 pub(crate) fn make_site_dir(vault: &UnlockedVault, survey: &Survey) -> Result<bool, SyncError> {
     let is_written = matches!(
         survey.destination,
@@ -37,7 +38,7 @@ pub(crate) fn make_site_dir(vault: &UnlockedVault, survey: &Survey) -> Result<bo
     Ok(true)
 }
 
-/// Makes room for a store. Nothing where it is not known where to.
+/// Makes room for a store. `None` if it is not known where to.
 pub(crate) fn make_room(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -63,8 +64,9 @@ pub(crate) fn make_room(
     Ok(Some(begun?))
 }
 
-/// The copy in memory went with the last session, and its directory with it. What was in it is no base any more: once there
-/// is a directory again, a gateway can begin a store of its own in it, which would else read as if it had deleted everything.
+/// Forgets the copy in memory, which went with the last session and its directory. What was in it
+/// is no base any more: once there is a directory again, a gateway can begin a store of its own in
+/// it, and that must not look as if it had deleted everything.
 fn begin_session(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

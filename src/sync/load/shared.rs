@@ -15,7 +15,8 @@ use crate::export::render;
 use crate::sync::error::SyncError;
 use crate::vault::{AgentState, ChangeNote, Grant, GrantState, Tx, UnlockedVault};
 
-/// What tells one account from another, as far as an entry says. Source: `spec/compat.md`, auth-profiles.json.
+/// The fields by which accounts are distinguished, where an entry has them. Source:
+/// `spec/compat.md`, auth-profiles.json.
 const IDENTITY: [&str; 4] = ["email", "accountId", "enterpriseUrl", "projectId"];
 
 /// A login that another program refreshed in a store.
@@ -28,7 +29,8 @@ pub(crate) struct Exchanged {
     pub(crate) entry: SecretJson,
 }
 
-/// Whether two entries are of one account as far as they say: a field that one of them lacks is no difference.
+/// Whether two entries are of one account, as far as they say: a field that one of them lacks is no
+/// difference.
 pub(crate) fn is_same_account(a: &Value, b: &Value) -> bool {
     let provider = |entry| normalize_provider(Credential::of(entry).provider);
     provider(a) == provider(b)
@@ -41,7 +43,7 @@ pub(crate) fn is_same_account(a: &Value, b: &Value) -> bool {
             })
 }
 
-/// An entry with the tokens of another one; everything else of it stays.
+/// Returns an entry with the tokens of another one; everything else of it stays.
 pub(crate) fn with_tokens_of(entry: &SecretJson, other: &SecretJson) -> SecretJson {
     let mut entry = entry.expose_secret().clone();
     if let Some(fields) = entry.as_object_mut() {
@@ -54,7 +56,7 @@ pub(crate) fn with_tokens_of(entry: &SecretJson, other: &SecretJson) -> SecretJs
     SecretJson::new(entry)
 }
 
-/// The other agents that hold one of those grants, as they are.
+/// Finds the other agents that hold one of those grants, as they are.
 pub(crate) fn sharing(
     vault: &UnlockedVault,
     agent: &AgentRef,
@@ -83,8 +85,9 @@ pub(crate) fn sharing(
     Ok(sharing)
 }
 
-/// Gives what another program got for one profile to the others that hold the same grant, in the transaction that merges it, and
-/// notes what took the grant's place. The stores of other agents follow when they are loaded.
+/// Gives what another program got for one profile to the others that hold the same grant, in the
+/// transaction that merges it, and notes the grant's successor. The stores of other agents follow
+/// when they are loaded.
 pub(crate) fn share(
     tx: &mut Tx<'_>,
     agent: &AgentRef,

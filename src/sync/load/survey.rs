@@ -32,32 +32,33 @@ impl AgentState {
     }
 }
 
-/// What is found.
+/// An agent as a load finds it.
 pub(crate) struct Survey {
     /// Where the file is.
     pub(crate) place: StorePlace,
-    /// Which state of the vault was seen.
+    /// The version of the vault that was read.
     pub(crate) version: i64,
     /// What the vault has.
     pub(crate) state: AgentState,
-    /// What it knows of the file.
+    /// What the vault knows of the file.
     pub(crate) record: Option<ExportRecord>,
-    /// What the file says: [`StoreReading::Known`] where its bytes are those that the vault last knew in it.
+    /// What the file says: [`StoreReading::Known`] if its bytes are those that the vault last knew
+    /// in it.
     pub(crate) file: StoreReading,
     /// The OpenClaw tree that the store is in: nothing is written there.
     pub(crate) withheld: Option<OpenClawDir>,
     /// Where the store is to be.
     pub(crate) destination: Destination,
-    /// What is there of a write under way, or of one that was cut off; see `leftover`.
+    /// What a write under way, or one whose process died, has left; see `leftover`.
     pub(crate) leftovers: Vec<PathBuf>,
     /// Another agent shares the file and knows what is in it: clawkeep wrote it, or has merged it.
     pub(crate) is_known_elsewhere: bool,
-    /// When it was found.
+    /// The time of the survey.
     pub(crate) now: UnixMs,
     /// The file is an old copy, written back too often to be written over again.
     pub(crate) leaves_file: bool,
     /// A damaged file was just moved aside.
-    pub(crate) mended: bool,
+    pub(crate) was_set_aside: bool,
     /// What is noted of the sources.
     pub(crate) notes: Notes,
     /// What the sources say.
@@ -68,21 +69,21 @@ pub(crate) struct Survey {
     pub(crate) logins: Vec<LoginReport>,
     /// What older stores hold, while there is neither a store nor anything in the vault.
     pub(crate) legacy: Legacy,
-    /// What there is to tell.
+    /// What to report to a person.
     pub(crate) notices: Vec<Notice>,
 }
 
-/// What stands where the gateway looks.
+/// What is where the gateway reads the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stands {
+enum AtSite {
     Nothing,
     File,
-    /// A link of this program's, whether or not its copy in memory is there.
+    /// A link of this program's, with or without its copy in memory.
     Link,
 }
 
-/// Surveys an agent. What `last` found is not opened and parsed again where nothing has changed since;
-/// the caller must not have committed anything in between.
+/// Surveys an agent. What `last` found is not opened and parsed again where nothing has changed
+/// since; the caller must not have committed anything in between.
 pub(crate) fn survey(
     vault: &UnlockedVault,
     context: &LoadContext<'_>,
@@ -150,7 +151,7 @@ pub(crate) fn survey(
         is_known_elsewhere,
         now,
         leaves_file: false,
-        mended: false,
+        was_set_aside: false,
         planned,
         borrowed,
         logins,
@@ -159,8 +160,8 @@ pub(crate) fn survey(
     })
 }
 
-/// What the vault has of an agent, what it knows of its file, and what is noted of its sources. A snapshot that does not
-/// open is listed with the rows.
+/// Reads what the vault has of an agent, what it knows of its file, and what is noted of its
+/// sources. A snapshot that does not open is listed with the rows.
 fn read_stored(
     vault: &UnlockedVault,
     agent: &AgentRef,
@@ -185,7 +186,7 @@ fn read_stored(
     Ok((read.state, record, notes))
 }
 
-/// Whether another agent whose store is the same file knows these bytes.
+/// Whether another agent with the same store file knows these bytes.
 fn is_known_elsewhere(
     vault: &UnlockedVault,
     agent: &AgentRef,
@@ -204,7 +205,7 @@ fn is_known_elsewhere(
 }
 
 impl Survey {
-    /// Everything agrees: nothing to lock, nothing to write.
+    /// Whether everything agrees: nothing to lock, nothing to write.
     pub(crate) fn is_settled(&self) -> bool {
         let file = match &self.file {
             StoreReading::Known { .. } => {
@@ -225,13 +226,13 @@ impl Survey {
             && self.planned.iter().all(Planned::keeps)
     }
 
-    /// A load has nothing to do: all is settled, or there is no frame to put anything into.
+    /// Whether a load has nothing to do: all is settled, or there is no frame to put anything into.
     pub(crate) fn needs_nothing(&self) -> bool {
         self.is_settled() || self.state.damage.frame
     }
 
-    /// A store that is a file, or is to be one, whole and with nothing left of what was cut off:
-    /// nothing but the ordinary can come of it.
+    /// Whether the store is a file, or is to be one, whole and without anything left of an
+    /// interrupted write: nothing but the ordinary can happen.
     pub(crate) fn is_plain(&self) -> bool {
         self.withheld.is_none()
             && self.state.unopened.is_empty()
@@ -243,7 +244,8 @@ impl Survey {
             && self.place.real().parent().is_some_and(Path::is_dir)
     }
 
-    /// The file was written anew with the bytes that the vault knows, at a time that is past.
+    /// Whether another program rewrote the file with the bytes that the vault knows, at a time that
+    /// is past.
     pub(crate) fn was_touched(&self) -> bool {
         let is_settled = self.is_known() && self.state.unopened.is_empty();
         let Some(record) = self.record.as_ref().filter(|_| is_settled) else {
@@ -253,8 +255,8 @@ impl Survey {
         modified.is_some_and(|at| at > record.updated_at && at <= self.now)
     }
 
-    /// Leaves out what a load would change, since the vault can only be read, and says so where the
-    /// answer would be another one.
+    /// Leaves out what a load would change, since the vault can only be read, and reports that if
+    /// the answer would be another one.
     pub(crate) fn leave_out_changes(&mut self, reason: ReadOnlyReason) {
         let is_file_equal = match &self.file {
             StoreReading::Known { .. } | StoreReading::Missing => true,
@@ -273,7 +275,7 @@ impl Survey {
         }
     }
 
-    /// What the vault knows of the file is the newest there is to know.
+    /// Whether the vault knows the newest state of the file.
     pub(crate) fn is_record_current(&self) -> bool {
         self.record
             .as_ref()
@@ -285,24 +287,24 @@ impl Survey {
             })
     }
 
-    /// It is recorded that nothing is written there.
+    /// Whether it is recorded that nothing is written there.
     pub(crate) fn is_withholding_known(&self) -> bool {
         let state = self.record.as_ref().map(|record| record.state);
         self.withheld.is_some() && state == Some(ExportState::Withheld)
     }
 
-    /// The file holds bytes that the vault does not know.
+    /// Whether the file holds bytes that the vault does not know.
     pub(crate) fn is_unknown(&self) -> bool {
         matches!(self.file, StoreReading::Parsed { .. })
     }
 
-    /// The file's bytes are those the vault last knew in it.
+    /// Whether the file's bytes are those that the vault last knew in it.
     pub(crate) fn is_known(&self) -> bool {
         matches!(self.file, StoreReading::Known { .. })
     }
 
-    /// What was last known in the file is what the vault has now. The file was written at this revision, or needed no
-    /// writing since it said the same.
+    /// Whether the vault still has what was last known in the file. The file was written at this
+    /// revision, or needed no writing since it said the same.
     pub(crate) fn is_written_as_is(&self) -> bool {
         self.record.as_ref().is_some_and(|record| {
             record.state == ExportState::Written && record.revision == self.state.revision
@@ -337,7 +339,7 @@ impl Survey {
         }
     }
 
-    /// What was last known to be in the file; nothing, if nothing was.
+    /// The document that was last known to be in the file; an empty one, if there was none.
     pub(crate) fn base(&self) -> StoreDoc {
         let snapshot = self
             .record
@@ -348,23 +350,24 @@ impl Survey {
             .unwrap_or_default()
     }
 
-    fn stands(&self) -> Stands {
+    fn at_site(&self) -> AtSite {
         match (self.place.link(), &self.file) {
-            (Some(_), _) => Stands::Link,
-            (None, StoreReading::Missing) => Stands::Nothing,
-            (None, _) => Stands::File,
+            (Some(_), _) => AtSite::Link,
+            (None, StoreReading::Missing) => AtSite::Nothing,
+            (None, _) => AtSite::File,
         }
     }
 
-    /// Whether what stands where the gateway looks is of the kind that is wanted there; where nothing stands, it is.
+    /// Whether the store is of the kind that is wanted there; if there is none, it is.
     pub(crate) fn is_placed(&self) -> bool {
-        match (&self.destination, self.stands()) {
-            (Destination::Undecided, _) | (_, Stands::Nothing) => true,
-            (Destination::File, stands) => stands == Stands::File,
+        match (&self.destination, self.at_site()) {
+            (Destination::Undecided, _) | (_, AtSite::Nothing) => true,
+            (Destination::File, found) => found == AtSite::File,
             (Destination::Memory { copy, .. }, _) => self.place.link() == Some(copy),
             (Destination::Nowhere, _) => false,
-            // What an earlier one led to may be in another runtime directory, and is not on the disk.
-            (Destination::NoMemory(_), stands) => stands == Stands::Link,
+            // A link of an earlier session may lead to another runtime directory, and its copy is
+            // not on disk.
+            (Destination::NoMemory(_), found) => found == AtSite::Link,
         }
     }
 
@@ -376,14 +379,14 @@ impl Survey {
         )
     }
 
-    /// A link of this program's stands there, and its copy in memory went with the last session, as it should.
+    /// Whether a link of this program's is there without its copy in memory, which went with the
+    /// last session, as it should.
     pub(crate) fn is_dangling(&self) -> bool {
-        self.is_placed() && self.stands() == Stands::Link
+        self.is_placed() && self.at_site() == AtSite::Link
     }
 
-    /// Takes the error of the runtime directory out, where the store is to be in memory and there is
-    /// no directory for it.
-    pub(crate) fn take_runtime_dir_error(&mut self) -> Option<FileError> {
+    /// Takes out why the runtime directory cannot be used, if the store is to be in memory.
+    pub(crate) fn runtime_dir_error(&mut self) -> Option<FileError> {
         match std::mem::replace(&mut self.destination, Destination::Undecided) {
             Destination::NoMemory(error) => Some(error),
             other => {

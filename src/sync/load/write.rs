@@ -11,11 +11,11 @@ use crate::vault::{ExportRecord, Superseded};
 /// Whether the file is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
-    /// It says what it should, or is not to be touched.
+    /// It says what it should, or must not be changed.
     No,
-    /// It is, for a reason.
+    /// It is to be written, for this reason.
     Yes(Reason),
-    /// It is to be taken away.
+    /// It is to be removed.
     Remove,
 }
 
@@ -57,14 +57,14 @@ impl Reason {
 #[derive(Clone, Copy)]
 pub(crate) struct Committal {
     pub(crate) write: Write,
-    /// For the first time, that nothing is written there.
+    /// Whether to record, for the first time, that nothing is written there.
     pub(crate) announces: bool,
-    /// The file is to be written, and cannot be now.
+    /// Whether the file is to be written, and cannot be now.
     pub(crate) is_pending: bool,
 }
 
 impl Survey {
-    /// Whether the file is to be written, once what becomes of the agent is decided.
+    /// Decides whether the file is to be written, once what becomes of the agent is decided.
     pub(crate) fn settle_write(&mut self, course: &Course, rewrite: Rewrite) -> Write {
         let is_whole = self.state.unopened.is_empty();
         self.leaves_file = is_whole && self.is_to_be_left(course, rewrite);
@@ -74,7 +74,7 @@ impl Survey {
         }
     }
 
-    /// There is something to record, whether or not the file is to be written.
+    /// Whether there is something to record, even if the file is not written.
     pub(crate) fn is_news(&self, course: &Course) -> bool {
         self.is_unknown()
             || (self.is_known() && !self.is_record_current())
@@ -93,7 +93,7 @@ impl Survey {
             && (is_too_often || self.is_left_alone(course.target(&self.state.doc)))
     }
 
-    /// Whether and why the file is to be written so that it says `target`.
+    /// Returns whether and why the file is to be written so that it says `target`.
     pub(crate) fn write_needed(&self, target: &StoreDoc, rewrite: Rewrite) -> Write {
         match (self.withheld.is_some(), self.is_placed(), self.is_wanted()) {
             (true, ..) => return Write::No,
@@ -115,7 +115,7 @@ impl Survey {
                 Some(reason) => reason,
                 None => return Write::No,
             },
-            // It was a store when it became known.
+            // The bytes were a store when they became known.
             StoreReading::Known { bytes } => match parse(bytes) {
                 Ok(doc) => match reads(&doc, bytes) {
                     Some(reason) => reason,
@@ -124,7 +124,7 @@ impl Survey {
                 Err(_) => Reason::Changed,
             },
             _ if target.is_blank() => return Write::No,
-            _ if self.mended => Reason::Damaged,
+            _ if self.was_set_aside => Reason::Damaged,
             _ if self.is_dangling() => Reason::Dangling,
             _ if self.record.as_ref().is_some_and(ExportRecord::is_of_a_file) => Reason::Missing,
             _ => Reason::New,
@@ -132,7 +132,7 @@ impl Survey {
         Write::Yes(reason)
     }
 
-    /// The earlier contents of the store after a load; nothing where they stay as they are.
+    /// The earlier contents of the store after a load; `None` if they stay as they are.
     pub(crate) fn superseded_after(
         &self,
         course: &Course,

@@ -1,4 +1,5 @@
-//! What the vault keeps of other programs' logins between loads, and whether two are of one account.
+//! What the vault keeps of other programs' logins between loads, and whether two are of one
+//! account.
 
 use std::collections::BTreeMap;
 

@@ -11,14 +11,14 @@ use crate::sources::Reading;
 use crate::sources::claude_code::ClaudeCodeLogin;
 use crate::sources::codex_cli::CodexLogin;
 
-/// Whose a login is.
+/// The owner of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owned {
     /// The vault's.
     Ours,
     /// Another program's.
     Anothers(Owner),
-    /// It may be that program's, whose own login cannot be read.
+    /// It may belong to that program, whose own login cannot be read.
     Unknown(Owner),
 }
 
@@ -39,8 +39,9 @@ impl<'s> Owners<'s> {
         }
     }
 
-    /// Whether another program is logged in with that very login just now, under whatever id it is stored: its refresh token is that
-    /// program's to redeem. Where that one's own login cannot be read, it may be. Source: `spec/compat.md`, Sync.
+    /// Finds out whether another program is logged in with that very login just now, under any id:
+    /// its refresh token is that program's to redeem. If that program's own login cannot be read,
+    /// it may be. Source: `spec/compat.md`, Sync.
     pub(crate) fn of(&self, credential: &Credential<'_>) -> Owned {
         fn owned<L>(reading: &Reading<L>, owner: Owner, is_same: impl Fn(&L) -> bool) -> Owned {
             match reading {

@@ -7,12 +7,12 @@ use crate::domain::{Section, StoreDoc, from_outside};
 use crate::sync::plan::{Decision, KeepReason, ReplaceReason};
 use crate::vault::ChangeNote;
 
-/// What is to be done with one mirroring profile.
+/// What a load does with one mirroring profile.
 #[derive(Debug)]
 pub struct Planned {
     /// The profile.
     pub profile: &'static str,
-    /// Whose login it mirrors.
+    /// The program that the login belongs to.
     pub origin: Origin,
     /// What to do.
     pub decision: Decision,
@@ -28,7 +28,7 @@ impl Planned {
         matches!(self.decision, Decision::Keep { .. })
     }
 
-    /// Does it to a document.
+    /// Applies the decision to a document.
     pub(crate) fn apply(&self, doc: &mut StoreDoc) {
         if let Decision::Insert { entry } | Decision::Replace { entry, .. } = &self.decision {
             doc.set(

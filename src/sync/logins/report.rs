@@ -248,38 +248,38 @@ impl LoginReport {
     #[must_use]
     pub fn remedy(&self) -> String {
         let log_in = log_in(self.profile);
-        let whose = of_agent(&self.agent);
+        let agent = of_agent(&self.agent);
         let profile = self.profile;
         let place = &self.place;
         let two = || {
             format!(
-                "Use it instead: clawkeep models auth adopt {profile}{whose}. Keep the stored \
-                 one: clawkeep models auth keep {profile}{whose}"
+                "Use it instead: clawkeep models auth adopt {profile}{agent}. Keep the stored \
+                 one: clawkeep models auth keep {profile}{agent}"
             )
         };
         match &self.state {
             LoginState::Usable => String::new(),
             LoginState::LoggedOut { .. } => format!(
                 "Log in again: {log_in}. Keep the stored login on purpose: clawkeep models auth \
-                 keep {profile}{whose}"
+                 keep {profile}{agent}"
             ),
             LoginState::OddExpiry(_) => format!("Log in again: {log_in}"),
             LoginState::OtherAccount | LoginState::OtherPlace if self.is_elsewhere => {
                 let variable = variable(profile);
                 format!(
-                    "Keep the stored one: clawkeep models auth keep {profile}{whose}. To use the \
+                    "Keep the stored one: clawkeep models auth keep {profile}{agent}. To use the \
                      other one, set {variable} to its directory and run: clawkeep models auth \
-                     adopt {profile}{whose}"
+                     adopt {profile}{agent}"
                 )
             }
             LoginState::OtherAccount | LoginState::OtherPlace | LoginState::EarlierExpiry => two(),
             LoginState::AccountChanged { .. } => format!(
-                "If that is right: clawkeep models auth keep {profile}{whose}. Otherwise log in \
+                "If that is right: clawkeep models auth keep {profile}{agent}. Otherwise log in \
                  with the other account: {log_in}"
             ),
             LoginState::NotReadable(fault) => fault_remedy(place, fault, log_in),
             LoginState::ApiKeyMode => format!(
-                "Import the key: clawkeep import{whose} {}",
+                "Import the key: clawkeep import{agent} {}",
                 shell_quoted(place)
             ),
             LoginState::InKeyring => {

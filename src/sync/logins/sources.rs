@@ -28,7 +28,8 @@ use crate::sync::plan::{
 
 /// Codex's settings, beside its file.
 const CODEX_CONFIG: &str = "config.toml";
-/// Claude Code writes its configuration and its login one after the other; one that was written within that time is read again.
+/// Claude Code writes its configuration and its login one after the other; one that was written
+/// within that time is read again.
 const ACCOUNT_FRESH: Duration = Duration::from_secs(60);
 /// An agent's store before `auth-profiles.json`. Source: `spec/compat.md`, Paths.
 pub(crate) const LEGACY_STORE: &str = "auth.json";
@@ -62,7 +63,7 @@ impl std::fmt::Debug for LoginSources<'_> {
     }
 }
 
-/// What the sources said when they were first asked, for as long as one step takes.
+/// What the sources said when they were first read, for as long as one step takes.
 #[derive(Default)]
 pub(crate) struct Readings {
     claude: OnceCell<(Place, Reading<ClaudeCodeLogin>)>,
@@ -80,7 +81,8 @@ pub(crate) struct Legacy {
 }
 
 impl LoginSources<'_> {
-    /// Reads every source and decides about its profile in `doc`; what became of each login comes with it.
+    /// Reads every source and decides about its profile in `doc`; returns what became of each
+    /// login, too.
     pub(crate) fn plan(
         &self,
         doc: &StoreDoc,
@@ -109,8 +111,8 @@ impl LoginSources<'_> {
         (planned, reports)
     }
 
-    /// What the stores of before `auth-profiles.json` hold for the agent in `dir`: its own first, then of the shared one
-    /// what its own does not have.
+    /// Reads the stores that are older than `auth-profiles.json` for the agent in `dir`: its own
+    /// first, then from the shared one what its own does not have.
     pub(crate) fn legacy(&self, dir: &Path, notices: &mut Vec<Notice>) -> Legacy {
         let own = self.legacy_file(&dir.join(LEGACY_STORE), parse_auth, notices);
         let shared = self.legacy_file(&self.legacy_oauth_file, parse_oauth, notices);
@@ -155,7 +157,10 @@ impl LoginSources<'_> {
     /// Claude Code's login.
     pub(crate) fn read_claude_code(&self) -> (Place, Reading<ClaudeCodeLogin>) {
         let service = macos_service_name(self.claude_config_dir.as_deref());
-        let is_unfinished = |(place, reading): &(Place, Reading<ClaudeCodeLogin>)| matches!((place, reading), (Place::File, Reading::Damaged(fault)) if fault.may_pass());
+        let is_unfinished = |(place, reading): &(Place, Reading<ClaudeCodeLogin>)| {
+            let is_partial = matches!(reading, Reading::Damaged(fault) if fault.may_pass());
+            matches!(place, Place::File) && is_partial
+        };
         once_written(&self.claude_file, is_unfinished, || {
             read_claude_code(self.keychain, &service, &self.user, || {
                 read_source(&self.claude_file)

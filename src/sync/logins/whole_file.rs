@@ -8,18 +8,21 @@ use std::time::{Duration, Instant};
 use crate::platform::{Access, Cause, FileError, read_trusted};
 use crate::sources::{FileContent, FileReading};
 
-/// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the same file.
+/// The largest credential file read, in bytes. Claude Code keeps its MCP servers' logins in the
+/// same file.
 const SOURCE_LIMIT: u64 = 16 << 20;
-/// A file that was changed within that time may be half of what it was and half of what it will be, and make sense all the same.
+/// A file that was changed within that time may be half of what it was and half of what it will be,
+/// and make sense all the same.
 const MOMENT: Duration = Duration::from_millis(20);
 /// One that was changed within that time and makes no sense may still be being written.
 const FRESH: Duration = Duration::from_secs(1);
-/// For how long such a one is looked at again where it makes no sense, and how often.
+/// For how long a file that makes no sense is read again, and the pause in between.
 const WRITING: Duration = Duration::from_millis(100);
-const LOOK_AGAIN: Duration = Duration::from_millis(4);
+const READ_AGAIN: Duration = Duration::from_millis(4);
 
-/// Reads what is in a file, again and again for a while if it may be being written: it was changed in this very moment, or just now and
-/// makes no sense. Of a file that is rewritten all the time, the last reading that made sense counts.
+/// Reads a file, repeatedly for a while if another program may be writing it: it was changed in
+/// this very moment, or just now and makes no sense. Of a file that is rewritten all the time, the
+/// last reading that made sense counts.
 pub(crate) fn once_written<R>(
     path: &Path,
     is_unfinished: impl Fn(&R) -> bool,
@@ -43,7 +46,7 @@ pub(crate) fn once_written<R>(
         if !is_unfinished {
             whole = Some(reading);
         }
-        thread::sleep(LOOK_AGAIN);
+        thread::sleep(READ_AGAIN);
     }
 }
 
@@ -59,7 +62,8 @@ fn is_in_use(error: &std::io::Error, path: &Path) -> bool {
     cfg!(windows) && matches!(Cause::of(error, path), Some(Cause::InUse { .. }))
 }
 
-/// Reads a source's file as far as it may be read. What is in one that somebody else can have changed is not this user's login.
+/// Reads a source's file if it can be trusted. What is in a file that another user can have changed
+/// is not this user's login.
 pub(crate) fn read_source(path: &Path) -> FileReading {
     match read_trusted(path, Access::Read, SOURCE_LIMIT) {
         Err(FileError::Untrusted(refusal)) => FileReading::Untrusted(refusal),

@@ -79,7 +79,7 @@ pub struct Lost {
     pub id: ProfileId,
     /// The whole entry.
     pub entry: SecretJson,
-    /// Whose it was; never [`Side::Both`].
+    /// The side that had it; never [`Side::Both`].
     pub side: Side,
 }
 

@@ -19,17 +19,18 @@ use crate::sync::load::spent::holder_of_successor;
 use crate::sync::logins::whole_file::once_written;
 use crate::vault::{ChangeNote, GrantState, UnlockedVault};
 
-/// What comes of asking.
+/// Whether a refresh token may be sent.
 pub(crate) enum Clearance {
-    /// It may, there.
+    /// It may be sent there.
     Granted(Box<Route>),
-    /// It may not.
+    /// It must not be sent.
     Refused(NotRefreshed),
-    /// What took the token's place was just put in: there may be nothing to send.
+    /// The token's successor was just stored: there may be nothing to send.
     Retry,
 }
 
-/// Whether the grant's token may be sent. The caller has its lease, and has merged what the stores say.
+/// Decides whether the grant's token may be sent. The caller has its lease, and has merged what the
+/// stores say.
 pub(crate) fn clearance(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -88,14 +89,14 @@ pub(crate) fn clearance(
         }
         GrantState::Free | GrantState::Started | GrantState::Uncertain => {}
     }
-    // Who held the lease has tried in our place.
+    // The process that held the lease has tried meanwhile.
     let failed = known.failed.as_deref().and_then(FailureClass::from_name);
     if let Some(class) = failed.filter(|_| fence_before.is_some_and(|before| known.fence > before))
     {
         return refused(NotRefreshed::FailedJustNow(class));
     }
     let now = context.clock.now();
-    // One that is further ahead than any that is set was set while the clock was wrong.
+    // A time further ahead than any that is set was set while the clock was wrong.
     let until = known
         .not_before
         .filter(|at| (now.0..=now.0.saturating_add(LEFT_ALONE_MAX_MS)).contains(&at.0));
@@ -110,7 +111,8 @@ pub(crate) fn clearance(
     )
 }
 
-/// Where the login's tokens go to, if they may: every profile that holds the grant must have come from there.
+/// Finds where the login's tokens may be sent: every profile that holds the grant must have come
+/// from there.
 fn find_route(
     vault: &UnlockedVault,
     providers: &Providers,
@@ -192,7 +194,7 @@ fn has_newer_gateway(
     Ok(false)
 }
 
-/// Gives the holders of a spent grant what took its place, if somebody has that.
+/// Gives the holders of a used-up grant its successor, if any profile has that.
 fn follow(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -214,7 +216,7 @@ fn follow(
             .detail("grant", grant.to_string());
         let mut tx = vault.begin(context.actor, context.clock)?;
         if tx.revision(&holder.agent)? != state.revision {
-            continue; // changed just now: looked at again
+            continue; // changed just now: it is surveyed again
         }
         tx.keep_snapshots(&holder.agent, None, || render(&state.doc))?;
         let entry = with_tokens_of(&entry, &other);
@@ -226,7 +228,7 @@ fn follow(
     Ok(found)
 }
 
-/// What a file could not be used for, with what the system said.
+/// An error of a file with its cause.
 fn with_cause(error: &FileError) -> String {
     match std::error::Error::source(error) {
         Some(why) => format!("{error}: {why}"),
@@ -234,7 +236,7 @@ fn with_cause(error: &FileError) -> String {
     }
 }
 
-/// Where a login's tokens go to, if they may. `pinned` is what it was given out by.
+/// Finds where a login's tokens may be sent. `pinned` are the endpoints that issued it.
 fn route(
     providers: &Providers,
     credential: &Credential<'_>,
@@ -258,7 +260,7 @@ fn route(
     }
 }
 
-/// The program whose login of that provider is borrowed.
+/// The program that owns the borrowed login of a provider.
 fn borrowed_of(credential: &Credential<'_>) -> Owner {
     match normalize_provider(credential.provider).as_str() {
         "anthropic" => Owner::ClaudeCode,

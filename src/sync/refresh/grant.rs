@@ -23,21 +23,22 @@ pub(crate) const LEASE_WAIT: Duration = Duration::from_secs(90);
 /// that names a year is mistaken.
 pub(crate) const LEFT_ALONE_MAX_MS: i64 = 24 * 3_600_000;
 
-/// What a refresh works with.
+/// What a refresh needs beside the vault: providers, the agents that may share a login, and hooks.
 #[derive(Clone, Copy)]
 pub struct Refresher<'r> {
-    /// Where tokens are sent to.
+    /// The endpoints that tokens are sent to.
     pub providers: &'r Providers,
-    /// Every agent whose store may carry the same login.
+    /// Every agent that may carry the same login in its store.
     pub agents: &'r [AgentRef],
-    /// How long to wait for another process's refresh of it.
+    /// How long to wait for another process's refresh of the login.
     pub patience: Duration,
-    /// Keeps what would end the process from doing so while a token is on its way: called before one is sent; what it returns is
-    /// dropped once what came is committed. Without it, a signal may cost the login.
+    /// Holds off what would end the process while a token is on its way: called before one is sent,
+    /// and its result is dropped once the answer is committed. Without it, a signal may cost the
+    /// login.
     pub shield: Option<&'r dyn Fn() -> Box<dyn Any>>,
-    /// Keeps the head of the record elsewhere: called once it is committed that a token is about to
-    /// be sent, so that the vault of before does not pass for the one of now should this process be
-    /// killed.
+    /// Copies the head of the audit record elsewhere. Called once it is committed that a token is
+    /// about to be sent, so that an older copy of the vault cannot pass for the current one if this
+    /// process is killed.
     pub keep_head: Option<&'r dyn Fn(&UnlockedVault)>,
 }
 
@@ -53,7 +54,7 @@ impl std::fmt::Debug for Refresher<'_> {
 }
 
 impl<'r> Refresher<'r> {
-    /// With the usual patience: 90 s.
+    /// Makes one with the usual patience of 90 s.
     #[must_use]
     pub fn new(providers: &'r Providers, agents: &'r [AgentRef]) -> Self {
         Self {
@@ -66,12 +67,12 @@ impl<'r> Refresher<'r> {
     }
 }
 
-/// Which logins are refreshed.
+/// Which logins a refresh is due for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Those of which less is left than that, in milliseconds.
+    /// Those with less lifetime left than that, in milliseconds.
     LessLeftThan(i64),
-    /// Any, unless another process does it meanwhile.
+    /// All of them, unless another process refreshes one meanwhile.
     Now,
 }
 
@@ -86,7 +87,7 @@ pub(crate) struct Holder {
 pub(crate) struct Begun {
     pub(crate) grant: Fingerprint,
     pub(crate) fence: i64,
-    /// How the grant stood before.
+    /// The state of the grant before.
     pub(crate) before: GrantState,
 }
 
@@ -99,13 +100,14 @@ pub(crate) struct Request {
     pub(crate) fence_before: Option<i64>,
 }
 
-/// What may be sent where.
+/// Where a refresh token may be sent.
 pub(crate) struct Route {
     pub(crate) provider: Provider,
     pub(crate) endpoint: Endpoint,
 }
 
-/// Whether less than so many milliseconds are left of a login; one of which it is not known when it ends has none left.
+/// Whether a login has less than so many milliseconds of lifetime left. An unknown expiry counts as
+/// none left.
 #[must_use]
 pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bool {
     if credential.kind != CredentialType::OAuth || credential.never_expires() {
@@ -118,7 +120,7 @@ pub fn is_due(credential: &Credential<'_>, now: UnixMs, less_than_ms: i64) -> bo
     })
 }
 
-/// The other agents that hold the grant.
+/// Finds the other agents that hold the grant.
 pub(crate) fn sharing<'a>(
     agents: &'a [AgentRef],
     holders: &'a [Holder],
@@ -134,7 +136,7 @@ pub(crate) fn unopened(rows: &[String]) -> SyncError {
     SyncError::Unopened { row }
 }
 
-/// Every profile that holds a grant, of whichever agent.
+/// Finds every profile that holds a grant, of any agent.
 pub(crate) fn holders(vault: &UnlockedVault, grant: Fingerprint) -> Result<Vec<Holder>, SyncError> {
     let mut holders = Vec::new();
     let mut agents = vault.agents()?;
@@ -157,7 +159,7 @@ pub(crate) fn holders(vault: &UnlockedVault, grant: Fingerprint) -> Result<Vec<H
     Ok(holders)
 }
 
-/// Gives a lease up; its file goes with it once the grant is of no use any more.
+/// Gives a lease up; its file is removed once the grant is of no use any more.
 pub(crate) fn give_up(vault: &UnlockedVault, lease: Lease, grant: Fingerprint) {
     let state = vault.grant(grant).map(|grant| grant.state);
     if matches!(state, Ok(GrantState::Spent | GrantState::Dead)) {
@@ -165,7 +167,8 @@ pub(crate) fn give_up(vault: &UnlockedVault, lease: Lease, grant: Fingerprint) {
     }
 }
 
-/// Commits that the grant's token is about to be sent. Nothing if the profile does not hold it any more.
+/// Commits that the grant's token is about to be sent. `None` if the profile does not hold it any
+/// more.
 pub(crate) fn begin_refresh(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,

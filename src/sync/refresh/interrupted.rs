@@ -1,4 +1,4 @@
-//! Refreshes that were begun and whose process is gone.
+//! Interrupted refreshes: begun by a process that died.
 
 use super::grant::{Begun, Holder, give_up, holders};
 use super::tokens::commit_tokens;
@@ -10,8 +10,8 @@ use crate::sync::error::SyncError;
 use crate::sync::notice::Notice;
 use crate::vault::{Grant, GrantState, Tx, UnlockedVault};
 
-/// Sees to refreshes that were begun and whose process is gone: their leases are free. That this cannot be done now is no reason
-/// not to answer: what they brought stays where it is.
+/// Recovers refreshes that were begun by a process that died: their leases are free. A failure is
+/// reported and does not stop the caller: what the refresh brought stays in its file.
 pub(crate) fn recover_interrupted_refreshes(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -34,14 +34,14 @@ pub(crate) fn recover_interrupted_refreshes(
     Ok(())
 }
 
-/// Removes what killed refreshes of other grants left: files of which nothing is to be taken in any more. What cannot be removed is
-/// of no harm.
+/// Removes the files of other grants' killed refreshes that are of no use any more. A file that
+/// cannot be removed does no harm.
 pub(crate) fn sweep(vault: &UnlockedVault, context: &LoadContext<'_>, own: Fingerprint) {
     for grant in grants_with_files(&context.lock_dir).unwrap_or_default() {
         if grant == own {
             continue;
         }
-        // Who has the lease may have made room for an answer, and not yet begun.
+        // The holder of the lease may have made room for an answer, and not yet begun.
         let Ok(Some(lease)) = Lease::try_take(&context.lock_dir, grant) else {
             continue;
         };
@@ -69,20 +69,21 @@ pub(crate) fn sweep(vault: &UnlockedVault, context: &LoadContext<'_>, own: Finge
     }
 }
 
-/// Under the lease: takes in what a refresh that was cut off has brought, or marks its grant uncertain. What a refresh has brought of
-/// which the vault does not know at all, since an older copy of it was put back, is taken in too.
+/// Under the lease: stores what an interrupted refresh has brought, or marks its grant uncertain.
+/// An answer that the vault does not know of at all, since an older copy of it was restored, is
+/// stored, too.
 ///
-/// A whole file that does not open says that there was an answer: the refresh token is used up, and is not sent again. The file is kept
-/// aside. That goes for the refresh that the vault knows to be under way, and for a later one than it knows; a file of a refresh that
-/// has ended says nothing.
+/// A whole file that does not open shows that there was an answer: the refresh token is used up,
+/// and is not sent again. The file is kept aside. That holds for the refresh that the vault knows
+/// to be under way, and for a later one; a file of a completed refresh says nothing.
 pub(crate) fn end_interrupted(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
     notices: &mut Vec<Notice>,
     grant: Fingerprint,
 ) -> Result<(), SyncError> {
-    // Under a key that was replaced meanwhile the file would not open. From here on no refresh of the grant begins, and while one
-    // has begun no key is replaced.
+    // The file would not open under a replaced key. From here on no refresh of the grant begins,
+    // and while one has begun no key is replaced.
     vault.reload_keys()?;
     let known = vault.grant(grant)?;
     let is_begun = known.state == GrantState::Started;
@@ -110,8 +111,8 @@ pub(crate) fn end_interrupted(
     Ok(Rescue::remove(&context.lock_dir, grant)?)
 }
 
-/// Keeps an answer that does not open aside, once it is committed that its refresh token is not sent any more: killed in between, the
-/// file is found again.
+/// Keeps an answer that does not open aside, once it is committed that its refresh token is not
+/// sent again: if the process is killed in between, the file is found again.
 fn keep_unopened(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -129,7 +130,7 @@ fn keep_unopened(
         let first = holders.first();
         let mut tx = vault.begin(context.actor, context.clock)?;
         if tx.grant(grant)? != *known {
-            return Ok(()); // ended by whoever began it
+            return Ok(()); // the process that began it has completed it
         }
         let over = Grant {
             state: GrantState::Dead,
@@ -176,7 +177,7 @@ fn mark_uncertain(
     Ok(())
 }
 
-/// The event of a refresh that was cut off, of which this profile is told.
+/// The event of an interrupted refresh, about the first profile that holds the grant.
 fn interrupted(
     tx: &Tx<'_>,
     holder: Option<&Holder>,

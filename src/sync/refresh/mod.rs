@@ -1,15 +1,19 @@
-//! Refreshing a login: by one process at a time, whoever holds it, and so that no token is lost on the way.
+//! Refreshing a login: by one process at a time, and so that no token is lost.
 //!
-//! 1. Look: while it lasts, there is nothing to do.
+//! 1. If the login is still valid for long enough, there is nothing to do.
 //! 2. Take the grant's lease, or wait until its holder has committed, and use what that one got.
-//! 3. Take the locks of every store that carries the grant (a gateway redeems inside them), read and merge them once more.
-//! 4. Make room for what may come (`oauth::Rescue`), and commit that the token is about to be sent: its fence.
+//! 3. Take the locks of every store that carries the grant (a gateway refreshes inside them), read
+//!    and merge them once more.
+//! 4. Make room for the answer (`oauth::Rescue`, the recovery file), and commit that the token is
+//!    about to be sent: its fence.
 //! 5. Send, outside any transaction.
-//! 6. Keep what came in the rescue file, commit it for every profile that holds the grant, export, remove the file.
+//! 6. Keep the answer in the recovery file, commit it for every profile that holds the grant,
+//!    export, remove the file.
 //!
-//! Killed between 4 and 6, a refresh is found begun, with its lease free: what the rescue file has is taken in, else the grant is
-//! marked uncertain. Who finds an uncertain one may send it once more. Where the file is whole and does not open, there was an answer: the
-//! token is not sent any more, and the file is kept aside.
+//! A process killed between 4 and 6 leaves an interrupted refresh: begun, with its lease free. What
+//! the recovery file has is stored, else the grant is marked uncertain. A process that finds an
+//! uncertain grant may send the token once more. If the file is whole and does not open, there was
+//! an answer: the token is not sent again, and the file is kept aside.
 //!
 //! Source: `spec/oauth.md`, One refresh.
 
@@ -44,17 +48,17 @@ use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockError};
 use crate::vault::GrantState;
 
-/// How often the lease is tried, and looked whether its holder has committed.
+/// The pause between two attempts to take the lease, or to find that its holder has committed.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often a refresh begins again since another program exchanged the token meanwhile.
+/// How often a refresh begins again because another program exchanged the token meanwhile.
 const ROUNDS_MAX: usize = 8;
 
 impl Engine<'_> {
-    /// Refreshes a login if it is time, once, whoever else wants to.
+    /// Refreshes a login if it is due. Concurrent callers share one request.
     ///
     /// # Errors
-    /// When the vault or a store cannot be used, or another process is at it for longer than there is patience. Why a login
-    /// cannot be refreshed is no error but an answer.
+    /// When the vault or a store cannot be used, or another process refreshes the login for longer
+    /// than the patience. Why a login cannot be refreshed is no error but an outcome.
     pub fn refresh(
         &mut self,
         refresher: &Refresher<'_>,
@@ -69,7 +73,7 @@ impl Engine<'_> {
         let mut rounds = 0;
         while rounds < ROUNDS_MAX {
             let loaded = match self.load_framed(agent, mode) {
-                // Who refreshes holds the stores' locks meanwhile.
+                // A process that refreshes holds the stores' locks meanwhile.
                 Err(SyncError::Lock(LockError::Busy { .. } | LockError::Held { .. }))
                     if Instant::now() < deadline =>
                 {
@@ -97,7 +101,7 @@ impl Engine<'_> {
                 lease => lease?,
             };
             let Some(lease) = lease else {
-                continue; // somebody has committed something: look again
+                continue; // another process has committed something
             };
             rounds += 1;
             let fence_before = waited.filter(|(waited, _)| *waited == grant);
@@ -132,20 +136,21 @@ impl Engine<'_> {
         })
     }
 
-    /// Loads an agent into which tokens can be put: one whose frame is as clawkeep left it.
+    /// Loads an agent into which tokens can be put: one whose frame opens.
     fn load_framed(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
         let mut loaded = self.load(agent, mode)?;
         if loaded.damage.frame {
             return Err(unopened(&loaded.unopened));
         }
-        // Told by the next load; what the sources say, that one finds out anew.
+        // The next load reports these; what the sources say, it finds out by itself.
         let news = loaded.notices.drain(..);
         self.notices
             .extend(news.filter(|notice| !notice.is_about_sources()));
         Ok(loaded)
     }
 
-    /// The grant of a login that is to be refreshed, and its refresh token; or why it is not, or need not be.
+    /// Returns the grant of a login that is due, and its refresh token; or why it is not, or need
+    /// not be, refreshed.
     fn due<'d>(
         &self,
         doc: &'d StoreDoc,
@@ -164,7 +169,7 @@ impl Engine<'_> {
         let is_usable = credential
             .expose_secret()
             .is_some_and(|access| !access.trim().is_empty());
-        // One that another process got while this one waited is as good as one that this one gets.
+        // A token that another process got while this one waited is as good as one of its own.
         let is_new = first != access && !is_due(&credential, self.context.clock.now(), 0);
         let lasts = is_usable
             && (is_new
@@ -189,7 +194,7 @@ impl Engine<'_> {
         Ok((self.vault.fingerprint(refresh), refresh))
     }
 
-    /// Whose login it is, under whatever id.
+    /// Finds out which program a login belongs to, under any id.
     fn owner(&self, id: &ProfileId, credential: &Credential<'_>) -> Owned {
         match Owner::of(id.as_str()) {
             Owner::Vault => Owners::new(self.context.sources).of(credential),
@@ -197,7 +202,8 @@ impl Engine<'_> {
         }
     }
 
-    /// The lease on a grant; nothing once another process has committed something while this one waited.
+    /// Waits for the lease on a grant; `None` once another process has committed something
+    /// meanwhile.
     fn wait_for_lease(
         &self,
         grant: Fingerprint,
@@ -227,7 +233,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Refreshes under the lease. Nothing: the token is another one by now, and all is to be looked at again.
+    /// Refreshes under the lease; `None` if the token is another one by now, and everything is to
+    /// be surveyed again.
     fn refresh_leased(
         &mut self,
         refresher: &Refresher<'_>,
@@ -239,7 +246,7 @@ impl Engine<'_> {
     ) -> Result<Option<RefreshOutcome>, SyncError> {
         let Request { grant, when, .. } = request;
         end_interrupted(self.vault, &self.context, &mut self.notices, grant)?;
-        // An agent that the vault has not seen yet may have it in its store too.
+        // An agent that is not in the vault yet may have the login in its store, too.
         let known = self.vault.agents()?;
         for other in refresher
             .agents
@@ -321,7 +328,8 @@ impl Engine<'_> {
             Err(refused) => {
                 let not = |why| Ok(Some(RefreshOutcome::NotRefreshed(why)));
                 drop(rescue);
-                // A store that cannot be read now has nothing to tell; the refusal is recorded all the same.
+                // A store that cannot be read now shows nothing; the refusal is recorded all the
+                // same.
                 let is_elsewhere = refused.refusal.class == FailureClass::Dead
                     && self
                         .is_exchanged_elsewhere(refresher, agent, mode, id, (grant, &holders))
@@ -346,8 +354,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Takes the locks of every store that carries the grant, in the order of their paths: two who want the same ones do not
-    /// wait for each other.
+    /// Takes the locks of every store that carries the grant, in the order of their paths, so that
+    /// two processes that want the same ones do not wait for each other.
     fn hold_stores(
         &mut self,
         refresher: &Refresher<'_>,
@@ -374,7 +382,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Writes the stores of everybody who holds the new token; those that could not be written.
+    /// Writes the stores of all agents that hold the new token; returns the errors of those that
+    /// could not be written.
     fn export_all(
         &mut self,
         refresher: &Refresher<'_>,
@@ -388,13 +397,15 @@ impl Engine<'_> {
             match self.load_framed(agent, mode) {
                 Ok(loaded) => not_written.extend(loaded.not_written.or(loaded.not_removed)),
                 Err(SyncError::File(error)) => not_written.push(error),
-                Err(_) => {} // the vault has it, and the next load of that agent says what is wrong there
+                // The vault has it, and the next load of that agent reports what is wrong there.
+                Err(_) => {}
             }
         }
         not_written
     }
 
-    /// Whether another program has exchanged the token: then it is in the source or in a store.
+    /// Whether another program has exchanged the token: then its successor is in the source or in a
+    /// store.
     fn is_exchanged_elsewhere(
         &mut self,
         refresher: &Refresher<'_>,
@@ -412,7 +423,7 @@ impl Engine<'_> {
         Ok(refresh.is_some_and(|refresh| self.vault.fingerprint(refresh) != grant))
     }
 
-    /// Brings what came into the vault. It is kept in the rescue file until it is there.
+    /// Stores new tokens in the vault. They are kept in the recovery file until they are there.
     pub(super) fn keep_tokens(
         &mut self,
         (refresher, agent, holders): (&Refresher<'_>, &AgentRef, &[Holder]),
@@ -421,7 +432,8 @@ impl Engine<'_> {
         (brought, tries): (&Brought, u32),
     ) -> Result<(), SyncError> {
         let kept = rescue.keep(self.vault, begun.grant, begun.fence, brought);
-        // A login that came into a store meanwhile is the newer one. A store that cannot be read now is no reason to lose the tokens.
+        // A login that came into a store meanwhile is the newer one. A store that cannot be read
+        // now is no reason to lose the tokens.
         for agent in sharing(refresher.agents, holders, agent).chain([agent]) {
             let _ = self.load_framed(agent, SyncMode::Off);
         }
@@ -429,7 +441,7 @@ impl Engine<'_> {
         let error = loop {
             match commit_tokens(self.vault, &self.context, begun, brought, Some(tries)) {
                 Ok(()) => {
-                    // One that stays is of a refresh that has ended, and is not taken in.
+                    // A file that stays is of a completed refresh, and is not read again.
                     let _ = Rescue::remove(&self.context.lock_dir, begun.grant);
                     return Ok(());
                 }
@@ -439,14 +451,16 @@ impl Engine<'_> {
             attempt += 1;
         };
         if kept.is_err() {
-            let _ = rescue.keep(self.vault, begun.grant, begun.fence, brought); // whether it has them is request below
+            // Whether the file has them is checked below.
+            let _ = rescue.keep(self.vault, begun.grant, begun.fence, brought);
         }
         let profile = brought.profile.clone();
         let source = Box::new(error);
         if !rescue.has_tokens() {
             return Err(SyncError::TokensLost { profile, source });
         }
-        // Not on disk for certain where the disk refused that, but there for the next command.
+        // The disk refused a write, so it is not certain that they are durable; the next command
+        // finds them.
         let path = rescue.path().to_owned();
         Err(SyncError::Rescued {
             profile,

@@ -1,4 +1,4 @@
-//! What comes of a refresh.
+//! The outcomes of a refresh.
 
 use crate::domain::{Endpoint, Owner, ProviderId, UnixMs};
 use crate::oauth::{ANSWER_UNOPENED, FailureClass, ProviderFault, Refused};
@@ -23,18 +23,18 @@ pub enum NotRefreshed {
     Missing,
     /// It has no refresh token.
     NoRefreshToken,
-    /// Another program's, who refreshes it itself.
+    /// It belongs to another program, which refreshes it itself.
     Borrowed(Owner),
-    /// Whether it is another program's cannot be known: that one's login cannot be read.
+    /// It may belong to another program, whose own login cannot be read.
     OwnerUnknown(Owner),
-    /// A newer gateway, whose own store cannot be written, has it too and refreshes it.
+    /// A newer gateway has it in a store of its own, which cannot be written, and refreshes it.
     NewerGateway,
     /// Whether a newer gateway has it cannot be known: one of its stores cannot be read. Why, as a
     /// clause.
     GatewayUnknown(String),
     /// Its provider has no entry: it cannot be refreshed here.
     NoProvider(ProviderId),
-    /// Nobody says which client it was given to.
+    /// No setting says which client it was issued to.
     NoClient(ProviderId),
     /// Its provider's entry makes no sense.
     BadProvider(ProviderFault),
@@ -45,7 +45,7 @@ pub enum NotRefreshed {
         /// What the provider's entry says now.
         now: Endpoint,
     },
-    /// Its provider refuses it for good.
+    /// Its provider refuses it permanently.
     Dead,
     /// The answer to its last refresh came and does not open: its refresh token is used up.
     AnswerUnopened,
@@ -53,11 +53,12 @@ pub enum NotRefreshed {
     Spent,
     /// Its provider does not want to be asked before.
     Limited(UnixMs),
-    /// Something here stands in the way: a store that cannot be locked, a disk without room. Nothing was sent.
+    /// Something on this machine prevents it: a store that cannot be locked, a disk without room.
+    /// Nothing was sent.
     Obstacle(String),
     /// Another process tried while this one waited for it.
     FailedJustNow(FailureClass),
-    /// It was tried now.
+    /// The provider refused it now, or could not be reached.
     Refused(Refused),
 }
 

@@ -24,8 +24,9 @@ pub(crate) const COMMIT_PAUSE: Duration = Duration::from_millis(250);
 /// How long a provider is left alone that says it is asked too often, and not for how long.
 const LIMITED_FOR: Duration = Duration::from_secs(60);
 
-/// Commits new tokens for every profile that holds the grant, if this refresh is still the last that was begun. A credential that
-/// a login or import has put in its place meanwhile stays; what came is kept as a version then.
+/// Commits new tokens for every profile that holds the grant, if this refresh is still the last
+/// that was begun. A credential that a login or import has put in its place meanwhile stays; the
+/// new tokens are kept as a version then.
 pub(crate) fn commit_tokens(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -51,14 +52,16 @@ pub(crate) fn commit_tokens(
     }
     let mut tx = vault.begin(context.actor, context.clock)?;
     if tx.data_version()? != version {
-        // Another process has committed since the holders were looked for: one may have come. The caller tries again.
+        // Another process has committed since the holders were found, and may have added one. The
+        // caller tries again.
         let path = context.lock_dir.clone();
         return Err(SyncError::Contended { path });
     }
     let known = tx.grant(grant)?;
-    // A vault of before that refresh, put back, knows nothing of it, and has the token that it spent.
+    // An older copy of the vault does not know of that refresh, and has the token that it used up.
     let is_of_later = tries.is_none() && fence > known.fence;
-    // With the fence as it was, nobody has sent the token since, also where this refresh was taken for one that was cut off.
+    // With an unchanged fence, nobody has sent the token since, even if this refresh was reported
+    // as interrupted.
     let is_open = matches!(known.state, GrantState::Started | GrantState::Uncertain);
     let is_ours = (known.fence == fence && is_open) || is_of_later;
     let next = tokens
@@ -137,7 +140,8 @@ pub(crate) fn commit_tokens(
     }
     if let Some(next) = next {
         let known = tx.grant(next)?;
-        // It was just given out, whatever came of it before; while somebody refreshes it, that one ends it.
+        // The provider just issued it, so an earlier verdict is void. While another process
+        // refreshes it, that one decides.
         if matches!(known.state, GrantState::Uncertain | GrantState::Dead) {
             let fence = known.fence;
             let free = Grant {
@@ -159,8 +163,9 @@ pub(crate) fn commit_tokens(
     Ok(tx.commit()?)
 }
 
-/// Records that a refresh brought nothing, and what follows for the grant; until when its provider is to be left alone. Tried a few
-/// times: what is not recorded counts as cut off, and the token is sent once more.
+/// Records that a refresh failed, and what follows for the grant; returns until when its provider
+/// is to be left alone. Tried a few times: an unrecorded failure counts as interrupted, and the
+/// token is sent once more.
 pub(crate) fn keep_failure(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -180,7 +185,7 @@ pub(crate) fn keep_failure(
     }
 }
 
-/// Records that a refresh brought nothing, and what follows for the grant.
+/// Records that a refresh failed, and what follows for the grant.
 fn record_failure(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
@@ -233,7 +238,7 @@ fn record_failure(
         let state = match (refusal.class, begun.before) {
             (FailureClass::Dead, _) => GrantState::Dead,
             (FailureClass::Uncertain, _) => GrantState::Uncertain,
-            // What may have been spent before may be so still.
+            // A token that may have been used up before may be so still.
             (_, GrantState::Uncertain | GrantState::Started) => GrantState::Uncertain,
             _ => GrantState::Free,
         };
@@ -250,7 +255,7 @@ fn record_failure(
     Ok(not_before)
 }
 
-/// Stores that say what the agent has until now get a snapshot of that, before it is changed.
+/// Keeps a snapshot for stores that say what the agent has until now, before it is changed.
 fn keep_snapshots(
     tx: &mut Tx<'_>,
     before: &[(AgentName, AgentState)],
@@ -264,7 +269,7 @@ fn keep_snapshots(
     Ok(())
 }
 
-/// An entry with new tokens in it; everything else of it stays.
+/// Returns an entry with new tokens in it; everything else of it stays.
 fn with_new_tokens(entry: &SecretJson, tokens: &Tokens) -> SecretJson {
     let mut entry = entry.expose_secret().clone();
     if let Value::Object(fields) = &mut entry {

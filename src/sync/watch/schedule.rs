@@ -1,4 +1,4 @@
-//! When which login is refreshed, and when a credential comes to its end.
+//! When to refresh which login, and when a credential comes near its expiry.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::domain::{Credential, Fingerprint, StoreDoc, UnixMs, WARN_AFTER_MS};
 use crate::sync::{NotRefreshed, is_due};
 
-/// Pauses after the first failed refresh of a login in turn, then always the last of them.
+/// Pauses after the first failed refreshes of a login in turn; the last of them after every further
+/// one.
 const PAUSES: [Duration; 6] = [
     Duration::from_secs(60),
     Duration::from_secs(2 * 60),
@@ -15,30 +16,33 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(30 * 60),
     Duration::from_secs(3600),
 ];
-/// What will fail again until somebody does something is looked at so often: settings and logins change without a word to us.
+/// How often to retry what fails until a person acts: settings and logins can change without a
+/// notification.
 const HOPELESS: Duration = Duration::from_secs(3600);
-/// A login is refreshed ahead by up to so much more of the span than is asked for: 1/4. Not all hosts ask at once then.
+/// A login is refreshed earlier by up to this part of the span, 1/4, so that not all hosts ask at
+/// once.
 const JITTER: u64 = 4;
 
 /// What came of a refresh.
 #[derive(Clone, Copy, Debug)]
 pub enum Attempt<'a> {
-    /// It lasts so long now, in milliseconds. One that lasts no longer than it is refreshed ahead is left alone for half of that.
+    /// It is valid for this long now, in milliseconds. One that is valid for no longer than the
+    /// span is left alone for half of that.
     Lasts(i64),
     /// It was not refreshed.
     Not(&'a NotRefreshed, UnixMs),
-    /// Something here stood in the way.
+    /// Something on this machine prevented it.
     Failed,
 }
 
-/// What is known of a login that was tried.
+/// What is known of a login that was attempted.
 #[derive(Clone, Copy, Debug)]
 struct Tried {
     failures: usize,
     not_before: Instant,
 }
 
-/// When to refresh what.
+/// Decides when to refresh which login.
 #[derive(Debug)]
 pub struct Schedule {
     ahead_ms: i64,
@@ -46,7 +50,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Logins are refreshed so many milliseconds before their end, or up to a quarter of that earlier.
+    /// Makes a schedule that refreshes logins so many milliseconds before their expiry, or up to a
+    /// quarter of that earlier.
     #[must_use]
     pub fn new(ahead_ms: i64) -> Self {
         Self {
@@ -55,7 +60,8 @@ impl Schedule {
         }
     }
 
-    /// How much is left of a login when it is refreshed, in milliseconds. Always the same for one token, whoever asks.
+    /// The lifetime left of a login when it is refreshed, in milliseconds. Always the same for one
+    /// token.
     #[must_use]
     pub fn ahead(&self, token: Fingerprint) -> i64 {
         let span = u64::try_from(self.ahead_ms).unwrap_or(0) / JITTER + 1;
@@ -79,7 +85,8 @@ impl Schedule {
                 .is_none_or(|tried| tried.not_before <= instant)
     }
 
-    /// How long until a login is due; nothing where it has no end, and is due when it is looked at next.
+    /// How long until a login is due; `None` for one without an expiry, which is due at the next
+    /// pass.
     #[must_use]
     pub fn due_in(
         &self,
@@ -87,23 +94,23 @@ impl Schedule {
         (grant, token): (Fingerprint, Fingerprint),
         (now, instant): (UnixMs, Instant),
     ) -> Option<Duration> {
-        let ends = credential.expiry()?.floor_ms();
-        let left = ends
+        let expires = credential.expiry()?.floor_ms();
+        let left = expires
             .saturating_sub(self.ahead(token))
             .saturating_sub(now.0)
             .max(0);
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         let tried = self.tried.get(&grant);
-        let rest = tried.map(|tried| tried.not_before.saturating_duration_since(instant));
-        Some(left.max(rest.unwrap_or_default()))
+        let pause = tried.map(|tried| tried.not_before.saturating_duration_since(instant));
+        Some(left.max(pause.unwrap_or_default()))
     }
 
-    /// Notes what came of a refresh of the grant `grant`, and how long it is left alone now.
+    /// Notes the outcome of a refresh of the grant `grant`; returns how long it is left alone now.
     pub fn note(&mut self, grant: Fingerprint, attempt: Attempt<'_>, instant: Instant) -> Duration {
         let failures = self.tried.get(&grant).map_or(0, |tried| tried.failures);
         let longest = self.ahead_ms.saturating_add(self.ahead_ms / 4);
         let (failures, pause) = match attempt {
-            // Due again by the clock alone: that one goes on while a machine sleeps, and may be set.
+            // Due again by the clock alone, which goes on while a machine sleeps, and may be set.
             Attempt::Lasts(ms) if ms > longest => {
                 self.tried.remove(&grant);
                 return Duration::ZERO;
@@ -136,12 +143,13 @@ impl Schedule {
         pause
     }
 
-    /// Forgets what was tried: settings have changed, or somebody has done something.
+    /// Forgets earlier attempts: settings have changed, or a person has acted.
     pub fn forget(&mut self) {
         self.tried.clear();
     }
 
-    /// The grants whose refresh has failed once, and is tried again in a moment: the network may not be there yet.
+    /// The grants with exactly one failed refresh, which is retried in a moment: the network may
+    /// not be up yet.
     pub fn failed_once(&self) -> impl Iterator<Item = Fingerprint> {
         let once = self.tried.iter().filter(|(_, tried)| tried.failures == 1);
         once.map(|(grant, _)| *grant)
@@ -153,7 +161,7 @@ impl Schedule {
     }
 }
 
-/// Whether it takes somebody to do something before a login can be refreshed.
+/// Whether a person has to act before a login can be refreshed.
 #[must_use]
 pub fn is_hopeless(why: &NotRefreshed) -> bool {
     !matches!(
@@ -165,13 +173,13 @@ pub fn is_hopeless(why: &NotRefreshed) -> bool {
     )
 }
 
-/// How long until the first of a document's credentials comes to its last day, or to its end.
+/// How long until the first of a document's credentials comes to its last day, or expires.
 #[must_use]
 pub fn next_transition(doc: &StoreDoc, now: UnixMs) -> Option<Duration> {
     let instants = doc.credentials().filter_map(|(_, credential)| {
-        let ends = credential.expiry()?.floor_ms();
-        let first = ends.saturating_sub(WARN_AFTER_MS);
-        let next = if first > now.0 { first } else { ends };
+        let expires = credential.expiry()?.floor_ms();
+        let first = expires.saturating_sub(WARN_AFTER_MS);
+        let next = if first > now.0 { first } else { expires };
         u64::try_from(next.saturating_sub(now.0))
             .ok()
             .filter(|left| *left > 0)
@@ -244,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lasts_less_than_it_is_refreshed_ahead_is_not_refreshed_for_ever() {
+    fn a_login_shorter_than_the_span_is_not_refreshed_all_the_time() {
         let mut schedule = Schedule::new(AHEAD);
         let (grant, at) = (print(1), Instant::now());
         assert_eq!(
