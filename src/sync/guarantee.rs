@@ -195,7 +195,8 @@ fn login(token: &str, expires: i64) -> Value {
 /// A place in which everything has happened once.
 fn settled() -> Place {
     let place = Place::new();
-    place.write(STORE, &json!({"version": 1, "profiles": {"p:a": token("a", START + 3 * DAY), "p:b": token("b", START + 90 * DAY)}}));
+    let profiles = json!({"p:a": token("a", START + 3 * DAY), "p:b": token("b", START + 90 * DAY)});
+    place.write(STORE, &json!({"version": 1, "profiles": profiles}));
     place.write("claude.json", &login("c", START + 30 * DAY));
     load(&place, &mut place.open(), START).unwrap();
     place
@@ -260,8 +261,11 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
         (
             "another program's changes",
             |place| {
-                let store = json!({"version": 1, "profiles": {"p:a": token("a2", START + 5 * DAY), "p:c": token("c", START + 9 * DAY)},
-                    "order": {"p": ["p:a"]}, "usageStats": {"p:a": {"lastUsed": START, "cooldownUntil": START + HOUR}}});
+                let (a, c) = (token("a2", START + 5 * DAY), token("c", START + 9 * DAY));
+                let store = json!({
+                    "version": 1, "profiles": {"p:a": a, "p:c": c}, "order": {"p": ["p:a"]},
+                    "usageStats": {"p:a": {"lastUsed": START, "cooldownUntil": START + HOUR}},
+                });
                 place.write(STORE, &store);
             },
             |place, vault| load(place, vault, START),
@@ -301,7 +305,10 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
         (
             "a refreshed login",
             |place| {
-                let expired = json!({"type": "oauth", "provider": "p", "access": "a0", "refresh": "r0", "expires": START - 1});
+                let expired = json!({
+                    "type": "oauth", "provider": "p", "access": "a0", "refresh": "r0",
+                    "expires": START - 1,
+                });
                 place.write(
                     STORE,
                     &json!({"version": 1, "profiles": {"p:login": expired}}),

@@ -231,8 +231,11 @@ mod tests {
         #[test]
         fn an_import_loses_nothing(ours in small_doc(), theirs in small_doc()) {
             let joined = join(&theirs, &ours, NOW);
-            let until = |doc: &StoreDoc, id: &str| doc.get(Section::Profiles, id).map(|e| e["expires"].as_i64());
-            for (id, _) in ours.entries(Section::Profiles).chain(theirs.entries(Section::Profiles)) {
+            let until = |doc: &StoreDoc, id: &str| {
+                doc.get(Section::Profiles, id).map(|entry| entry["expires"].as_i64())
+            };
+            let both = [&ours, &theirs];
+            for (id, _) in both.into_iter().flat_map(|doc| doc.entries(Section::Profiles)) {
                 prop_assert_eq!(until(&joined.doc, id), until(&ours, id).max(until(&theirs, id)));
             }
             prop_assert_eq!(&join(&theirs, &joined.doc, NOW).doc, &joined.doc);

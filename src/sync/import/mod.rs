@@ -39,7 +39,8 @@ pub enum ImportFault {
     Store(FormatFault),
     /// It is JSON, but nothing that credentials come in.
     #[error(
-        "it is no file that credentials come in: auth-profiles.json, auth.json, oauth.json, Claude Code's or Codex's"
+        "it is no file that credentials come in: auth-profiles.json, auth.json, oauth.json, \
+         Claude Code's or Codex's"
     )]
     Unknown,
     /// The other program is logged out.
@@ -344,7 +345,10 @@ mod tests {
         }));
         let file = understand(&json!({
             "version": 1, "mine": 2, "theirs": [3],
-            "profiles": {"p:new": {"type": "odd"}, "p:a": token("a2", 4), "p:z": token("z2", 6), "p:s": token("s", 5)},
+            "profiles": {
+                "p:new": {"type": "odd"}, "p:a": token("a2", 4), "p:z": token("z2", 6),
+                "p:s": token("s", 5),
+            },
             "order": {"p": ["p:a"], "Q": ["q:theirs"]}, "lastGood": {"p": "p:a"},
             "usageStats": {"p:a": {"lastUsed": 7, "x": 1}, "p:new": {"lastUsed": 3}},
         }));
@@ -353,7 +357,10 @@ mod tests {
             joined.doc,
             doc(json!({
                 "version": 1, "mine": 1, "theirs": [3],
-                "profiles": {"p:z": token("z2", 6), "p:a": token("a", 5), "p:s": token("s", 5), "p:new": {"type": "odd"}},
+                "profiles": {
+                    "p:z": token("z2", 6), "p:a": token("a", 5), "p:s": token("s", 5),
+                    "p:new": {"type": "odd"},
+                },
                 "order": {"q": ["q:ours"], "p": ["p:a"]},
                 "usageStats": {"p:a": {"lastUsed": 9, "errorCount": 0}, "p:new": {"lastUsed": 3}},
                 "lastGood": {"p": "p:a"},
@@ -389,16 +396,19 @@ mod tests {
 
     #[test]
     fn a_login_of_claude_code_goes_by_the_rule_of_the_sync() {
-        let login = json!({"claudeAiOauth": {"accessToken": "sk-new", "refreshToken": "rt", "expiresAt": NOW.0 + 9}});
+        let expires = NOW.0 + 9;
+        let login = json!({"claudeAiOauth": {
+            "accessToken": "sk-new", "refreshToken": "rt", "expiresAt": expires,
+        }});
         let file = understand(&login).unwrap();
         let joined = file.join(&StoreDoc::default(), NOW);
         assert_eq!(joined.added, ["anthropic:claude-cli"]);
         let entry = joined.doc.get(Section::Profiles, "anthropic:claude-cli");
         assert_eq!(
             entry,
-            Some(
-                &json!({"type": "token", "provider": "anthropic", "token": "sk-new", "expires": NOW.0 + 9})
-            )
+            Some(&json!({
+                "type": "token", "provider": "anthropic", "token": "sk-new", "expires": expires,
+            }))
         );
         assert_eq!(file.join(&joined.doc, NOW).same, ["anthropic:claude-cli"]);
         let blank = json!({"claudeAiOauth": {"accessToken": "", "expiresAt": 0}});

@@ -131,7 +131,9 @@ mod tests {
     fn the_owners_file_has_the_say() {
         const NOW: i64 = 1_768_000_000_000;
         let now = UnixMs(NOW);
-        let token = |token: &str, expires: i64| json!({"type": "token", "provider": "p", "token": token, "expires": expires});
+        let token = |token: &str, expires: i64| -> Value {
+            json!({"type": "token", "provider": "p", "token": token, "expires": expires})
+        };
         let of = |stored: &Value, theirs: &Value| {
             let news = news(stored, Some(theirs), now);
             news.map(|news| news.map(|news| news.expose_secret().clone()))

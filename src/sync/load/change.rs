@@ -324,7 +324,10 @@ mod tests {
         assert_eq!(
             events(
                 json!({"lastFailureAt": 3, "failureCounts": {"auth": 1}}),
-                json!({"lastFailureAt": 8, "failureCounts": {"auth": 1, "rate_limit": 2}, "errorCount": 3})
+                json!({
+                    "lastFailureAt": 8, "errorCount": 3,
+                    "failureCounts": {"auth": 1, "rate_limit": 2},
+                })
             ),
             [r#"credential.failed {"lastFailureAt":8,"reason":"rate_limit","failures":3}"#]
         );

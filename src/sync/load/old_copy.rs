@@ -439,7 +439,10 @@ mod tests {
         let brought = with_content_of(&theirs, &base, &base);
         assert_eq!(
             Value::Object(brought.expose_secret().clone()),
-            json!({"profiles": {"p:a": 1}, "lastGood": {"p": "p:a"}, "usageStats": {"p:a": {"lastUsed": 9}}, "x": 1})
+            json!({
+                "profiles": {"p:a": 1}, "lastGood": {"p": "p:a"},
+                "usageStats": {"p:a": {"lastUsed": 9}}, "x": 1,
+            })
         );
     }
 }

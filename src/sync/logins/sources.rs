@@ -169,7 +169,10 @@ impl LoginSources<'_> {
     }
 
     pub(crate) fn read_codex_cli(&self, rules: Rules) -> Reading<CodexLogin> {
-        let is_unfinished = |reading: &Reading<CodexLogin>| matches!(reading, Reading::Damaged(fault) if fault.may_pass());
+        let is_unfinished = |reading: &Reading<CodexLogin>| match reading {
+            Reading::Damaged(fault) => fault.may_pass(),
+            _ => false,
+        };
         let config = self.codex_file.with_file_name(CODEX_CONFIG);
         let read_config = || match rules {
             Rules::Own => read_source(&config),

@@ -204,7 +204,8 @@ mod tests {
     }
 
     fn login(left: i64) -> serde_json::Value {
-        json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r", "expires": NOW.0 + left})
+        let expires = NOW.0 + left;
+        json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r", "expires": expires})
     }
 
     proptest! {
@@ -215,7 +216,8 @@ mod tests {
             let prints = (print(1), print(token));
             let at = Instant::now();
             let wait = schedule.due_in(&credential, prints, (NOW, at)).unwrap();
-            prop_assert_eq!(schedule.is_due(&credential, prints, (NOW, at)), left < schedule.ahead(prints.1));
+            let is_due = schedule.is_due(&credential, prints, (NOW, at));
+            prop_assert_eq!(is_due, left < schedule.ahead(prints.1));
             let then = UnixMs(NOW.0 + i64::try_from(wait.as_millis()).unwrap() + 1);
             prop_assert!(schedule.is_due(&credential, prints, (then, at + wait)));
             prop_assert!((AHEAD..=AHEAD + AHEAD / 4).contains(&schedule.ahead(prints.1)));
