@@ -31,7 +31,7 @@ pub enum Rewrite {
 /// tokens now.
 pub type Endpoints<'e> = &'e dyn Fn(&Credential<'_>) -> Option<Endpoint>;
 
-/// How stores are exported.
+/// How the stores of agents are exported.
 #[derive(Clone, Copy)]
 pub struct ExportPlan<'e> {
     /// The mode of an agent's export. `None` if the settings cannot be read: the store is then left

@@ -38,7 +38,7 @@ pub struct EditedBy {
 }
 
 impl Edited {
-    /// Nothing to change.
+    /// Makes an edit that changes nothing.
     #[must_use]
     pub fn nothing() -> Self {
         Self::of(None, Vec::new())

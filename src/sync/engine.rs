@@ -57,7 +57,7 @@ const ROUNDS_MAX: usize = 50;
 /// When a load takes the lock that gateways take, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Locking {
-    /// Before anything is decided.
+    /// Before anything of the agent is decided.
     Always,
     /// Only before a store is written: a reader of a store that is whole need not wait for a
     /// gateway.

@@ -35,7 +35,7 @@ pub enum Notice {
     },
     /// The file of a login that is another program's cannot be used: what is stored stays.
     BorrowedUnavailable {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
         /// The program that owns it, and which file.
         from: Borrowed,
@@ -44,7 +44,7 @@ pub enum Notice {
     },
     /// A damaged store was moved aside and, if there is to be one, the vault's copy written.
     SetAside {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
         /// Where the damaged file is now.
         aside: PathBuf,
@@ -62,32 +62,32 @@ pub enum Notice {
     },
     /// A deleted store was written again.
     Restored {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
     },
     /// A store was imported and removed: the settings say that there is to be none.
     Removed {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
     },
     /// The vault can only be read, and what it holds is not what the sources and the store say.
     NotSynced {
-        /// Why.
+        /// Why the vault can only be read.
         reason: ReadOnlyReason,
     },
     /// Observations could not be recorded now; the next load makes them again.
     NotRecorded {
-        /// Why.
+        /// Why they could not be recorded.
         error: String,
     },
     /// An interrupted refresh had brought new tokens, and they were recovered.
     RefreshRescued {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
     },
     /// A refresh was interrupted, and it is not known whether its refresh token is used up.
     RefreshInterrupted {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
     },
     /// A refresh was interrupted, and its answer does not open: the refresh token is used up, and
@@ -100,13 +100,13 @@ pub enum Notice {
     },
     /// An interrupted refresh could not be recovered now; the next command tries again.
     RefreshUnfinished {
-        /// Why.
+        /// Why it could not be recovered.
         error: String,
     },
     /// Another program wrote an old copy of a store, and a command has changed the store since.
     /// What the command did stays, and the store was written again.
     OldCopy {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
         /// What it would have undone.
         undoes: Undoes,
@@ -116,20 +116,20 @@ pub enum Notice {
     /// Another program keeps writing an old copy of a store. The vault keeps what commands changed
     /// since, and the file is left as it is.
     OldCopyLeft {
-        /// The agent.
+        /// The agent whose store it is.
         agent: AgentName,
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
         /// Who may have written it.
         writer: Writer,
     },
     /// Another program removed several profiles, or all, from a store.
     Vanished {
-        /// The agent.
+        /// The agent whose store it is.
         agent: AgentName,
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
-        /// Their ids.
+        /// The ids of these profiles.
         profiles: Vec<String>,
         /// Who may have written it.
         writer: Writer,
@@ -141,7 +141,7 @@ pub enum Notice {
     },
     /// A store was written for the first time, as a plain file where there was none.
     PlainCopy {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
     },
 }

@@ -19,11 +19,11 @@ use crate::vault::{UnlockedVault, Vault};
 /// What an `auth-profiles.json` in a directory of OpenClaw's is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenClawCopy {
-    /// There is none.
+    /// There is no file at that path.
     Missing,
     /// A copy of what the vault has of an agent, as this program wrote it.
     Export {
-        /// The agent.
+        /// The agent that it was exported for.
         agent: AgentName,
     },
     /// Written by another program, or not proved to be as this program wrote it.

@@ -18,7 +18,7 @@ use crate::sources::codex_cli::CodexLogin;
 pub enum Decision {
     /// There is none: store this entry.
     Insert {
-        /// The whole entry.
+        /// The whole entry to store.
         entry: SecretJson,
     },
     /// Store this entry in place of the stored one.
@@ -30,7 +30,7 @@ pub enum Decision {
     },
     /// Leave the profile, or its absence, as it is.
     Keep {
-        /// Why nothing is done.
+        /// Why the stored profile is kept.
         why: KeepReason,
     },
 }
@@ -47,7 +47,7 @@ pub enum ReplaceReason {
     OtherProvider,
     /// It has expired, or has no expiry.
     StoredExpired,
-    /// The source's lasts longer.
+    /// The source's login is valid longer than the stored one.
     SourceLater,
     /// The source is logged in with another account now.
     OtherAccount,

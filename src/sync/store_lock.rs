@@ -100,12 +100,12 @@ impl HeldStores {
         Some(self.0.swap_remove(at).1)
     }
 
-    /// Holds a store's locks.
+    /// Keeps a store's locks held.
     pub(super) fn put(&mut self, place: &StorePlace, lock: StoreLock) {
         self.0.push((place.site().to_owned(), lock));
     }
 
-    /// Releases all of them.
+    /// Releases all locks that are held.
     pub(super) fn release(&mut self) {
         self.0.clear();
     }

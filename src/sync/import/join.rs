@@ -12,7 +12,7 @@ use crate::sync::plan::Decision;
 /// What an import makes of an agent's document, with the names of the profiles concerned.
 #[derive(Debug)]
 pub struct Imported {
-    /// The document after it.
+    /// The agent's document after the import.
     pub doc: StoreDoc,
     /// Profiles that were not there.
     pub added: Vec<String>,

@@ -31,7 +31,7 @@ use crate::sync::plan::{plan_claude_code, plan_codex_cli};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportFault {
-    /// It cannot be understood.
+    /// Its content cannot be understood as credentials.
     #[error("{0}")]
     Source(SourceFault),
     /// It is a damaged store.
@@ -68,7 +68,7 @@ fn logged_out(why: LoggedOut) -> String {
     }
 }
 
-/// A file, understood.
+/// A file whose content was understood.
 #[derive(Debug)]
 pub struct ImportFile {
     kind: FileKind,
@@ -140,7 +140,7 @@ impl ImportFile {
         }
     }
 
-    /// What it is.
+    /// Returns which kind of file it is.
     #[must_use]
     pub fn kind(&self) -> FileKind {
         self.kind

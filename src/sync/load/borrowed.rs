@@ -13,7 +13,7 @@ use crate::sources::FileReading;
 use crate::sync::context::SyncMode;
 use crate::sync::import::join::why_unusable;
 use crate::sync::import::{ImportFault, ImportFile};
-use crate::sync::logins::whole_file::{once_written, read_source};
+use crate::sync::logins::whole_file::{read_once_written, read_source};
 use crate::sync::notice::Notice;
 
 /// A newer login in the owner's file.
@@ -21,7 +21,7 @@ use crate::sync::notice::Notice;
 pub(crate) struct Update {
     /// The profile that it is stored as.
     pub(crate) profile: String,
-    /// Its entry.
+    /// The entry that the owner's file has.
     pub(crate) entry: SecretJson,
     /// The refresh token that stays with its owner.
     pub(crate) lent: Option<SecretString>,
@@ -86,7 +86,7 @@ fn read(from: &Borrowed) -> Result<ImportFile, String> {
                 })
         }
     };
-    once_written(path, Result::is_err, understand)
+    read_once_written(path, Result::is_err, understand)
 }
 
 /// The entry that takes the stored one's place, if it is another. The owner's file has the say;

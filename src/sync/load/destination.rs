@@ -15,12 +15,12 @@ pub(crate) enum Destination {
     File,
     /// In memory, with a link to it where the gateway reads it.
     Memory {
-        /// The user's runtime directory.
+        /// The runtime directory of the user.
         runtime: RuntimeDir,
         /// Where in it the copy is.
         copy: PathBuf,
     },
-    /// Nowhere.
+    /// Nowhere, since the settings switch the export off.
     Nowhere,
     /// Nowhere, since it should be in memory and there is no directory for it.
     NoMemory(FileError),

@@ -8,7 +8,7 @@ use crate::sync::logins::sources::Readings;
 /// What was found outside the vault.
 #[derive(Default)]
 pub(crate) struct Findings {
-    /// Which directories are OpenClaw's.
+    /// Which directories were found to be OpenClaw's.
     pub(crate) openclaw: Examined,
     /// What other programs' files say.
     pub(crate) sources: Readings,

@@ -141,7 +141,7 @@ fn find_borrowed<'d>(
             continue;
         };
         if Owner::of(id) == Owner::Vault
-            && matches!(owners.of(&credential), Owned::Anothers(_))
+            && matches!(owners.of(&credential), Owned::OtherProgram(_))
             && vault.grant(vault.fingerprint(refresh))?.state != GrantState::Borrowed
         {
             borrowed.push((ProfileId::new(id), refresh));
@@ -319,7 +319,7 @@ fn reason(decision: &Decision, is_stored: bool) -> Option<&'static str> {
 pub enum Keeping {
     /// So many states of its sources are not reported any more.
     Kept(usize),
-    /// There was none.
+    /// There was nothing that could be kept.
     NothingToKeep,
 }
 

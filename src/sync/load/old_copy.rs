@@ -30,7 +30,7 @@ pub(crate) struct OldCopy {
     pub(crate) content: String,
     /// How often it has been written back, with this time.
     pub(crate) rounds: u64,
-    /// What it would undo.
+    /// The changes that it would undo.
     pub(crate) undoes: Undoes,
 }
 

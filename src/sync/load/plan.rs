@@ -13,7 +13,7 @@ use crate::vault::UnlockedVault;
 
 /// What other programs' logins change in a document.
 pub(crate) struct LoginPlan {
-    /// What the sources say.
+    /// What the sources say of the merged document.
     pub(crate) sources: SourcePlan,
     /// What the files of borrowed logins have that is newer.
     pub(crate) updates: Vec<Update>,

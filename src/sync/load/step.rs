@@ -5,7 +5,7 @@ use crate::sync::edited::{EditedBy, RESTORE};
 use crate::sync::logins::planned::Planned;
 use crate::vault::ChangeNote;
 
-/// Why a document changes.
+/// The reason why a document changes.
 pub(crate) enum Step<'s> {
     /// Another program changed the store file; `first`: the vault saw it for the first time.
     Merge {
@@ -14,9 +14,9 @@ pub(crate) enum Step<'s> {
     },
     /// An older store was imported.
     Legacy,
-    /// A command changed it.
+    /// A command changed it by an edit.
     Edit(EditedBy),
-    /// The sources changed it.
+    /// Other programs' logins changed it.
     Sync(&'s [Planned]),
 }
 

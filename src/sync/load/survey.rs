@@ -34,11 +34,11 @@ impl AgentState {
 
 /// An agent as a load finds it.
 pub(crate) struct Survey {
-    /// Where the file is.
+    /// The place of the store file.
     pub(crate) place: StorePlace,
     /// The version of the vault that was read.
     pub(crate) version: i64,
-    /// What the vault has.
+    /// What the vault has of the agent.
     pub(crate) state: AgentState,
     /// What the vault knows of the file.
     pub(crate) record: Option<ExportRecord>,
@@ -61,7 +61,7 @@ pub(crate) struct Survey {
     pub(crate) was_set_aside: bool,
     /// What is noted of the sources.
     pub(crate) notes: Notes,
-    /// What the sources say.
+    /// What the sources say of the vault's document.
     pub(crate) planned: Vec<Planned>,
     /// What the files of borrowed logins have that is newer.
     pub(crate) borrowed: Vec<Update>,

@@ -22,11 +22,11 @@ pub(crate) enum Write {
 /// Why a store is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// There was none yet.
+    /// There was no file yet.
     New,
-    /// It says something else.
+    /// The file says something else than the vault.
     Changed,
-    /// It was gone.
+    /// The file was removed by another program.
     Missing,
     /// It was damaged and moved aside.
     Damaged,

@@ -23,7 +23,7 @@ pub(crate) struct LoginOrigin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) why: String,
-    /// As in [`LoginOrigin`].
+    /// The account of that login, as in [`LoginOrigin`].
     pub(crate) account: Option<String>,
     /// The user knows, and keeps what is stored.
     pub(crate) is_kept: bool,
@@ -51,12 +51,12 @@ pub(crate) enum Notes {
     NotAsked,
     /// A note is not as clawkeep left it; which row.
     Damaged(String),
-    /// By profile.
+    /// The notes, by the profile they are of.
     Of(BTreeMap<String, SourceNote>),
 }
 
 impl SourceNote {
-    /// Reads a row.
+    /// Reads a note from a row of the vault.
     pub(crate) fn parse(text: &str) -> Self {
         let Ok(Value::Object(note)) = serde_json::from_str::<Value>(text) else {
             let refused = Refused {

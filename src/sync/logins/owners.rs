@@ -14,10 +14,10 @@ use crate::sources::codex_cli::CodexLogin;
 /// The owner of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owned {
-    /// The vault's.
-    Ours,
-    /// Another program's.
-    Anothers(Owner),
+    /// It belongs to the vault, which refreshes it.
+    Vault,
+    /// It belongs to another program, which refreshes it.
+    OtherProgram(Owner),
     /// It may belong to that program, whose own login cannot be read.
     Unknown(Owner),
 }
@@ -45,9 +45,9 @@ impl<'s> Owners<'s> {
     pub(crate) fn of(&self, credential: &Credential<'_>) -> Owned {
         fn owned<L>(reading: &Reading<L>, owner: Owner, is_same: impl Fn(&L) -> bool) -> Owned {
             match reading {
-                Reading::Found(login) if is_same(login) => Owned::Anothers(owner),
+                Reading::Found(login) if is_same(login) => Owned::OtherProgram(owner),
                 Reading::Damaged(_) => Owned::Unknown(owner),
-                _ => Owned::Ours,
+                _ => Owned::Vault,
             }
         }
         match normalize_provider(credential.provider).as_str() {
@@ -68,7 +68,7 @@ impl<'s> Owners<'s> {
                     credential.expose_refresh() == Some(login.refresh.expose_secret())
                 })
             }
-            _ => Owned::Ours,
+            _ => Owned::Vault,
         }
     }
 }

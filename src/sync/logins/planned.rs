@@ -10,11 +10,11 @@ use crate::vault::ChangeNote;
 /// What a load does with one mirroring profile.
 #[derive(Debug)]
 pub struct Planned {
-    /// The profile.
+    /// The profile that mirrors the login.
     pub profile: &'static str,
     /// The program that the login belongs to.
     pub origin: Origin,
-    /// What to do.
+    /// What the load does with it.
     pub decision: Decision,
     /// The path of the source's file, also where the login was in the keychain.
     pub place: String,
@@ -39,7 +39,7 @@ impl Planned {
         }
     }
 
-    /// What to record.
+    /// Returns the event that the record gets.
     pub(crate) fn note(&self) -> ChangeNote {
         let (_, why) = self.verdict();
         // `sync.applied` with another token is a refresh by the login's owner; this is none.

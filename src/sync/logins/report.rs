@@ -80,13 +80,13 @@ impl LoginState {
 /// What became of one source's login, for one agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginReport {
-    /// The agent.
+    /// The agent that the report is about.
     pub agent: AgentName,
     /// The profile that mirrors it.
     pub profile: &'static str,
     /// Where it is: a file's path, or the keychain item.
     pub place: String,
-    /// What became of it.
+    /// What became of the login.
     pub state: LoginState,
     /// When the stored token expires; `None` where nothing is stored, or it does not expire.
     pub stored_until: Option<UnixMs>,

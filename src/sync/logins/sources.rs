@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::decide::{Planning, Rules, Source, trouble};
 use super::planned::Planned;
 use super::report::{LoginReport, LoginState};
-use super::whole_file::{is_younger, once_written, read_source};
+use super::whole_file::{is_younger, read_once_written, read_source};
 use crate::audit::Origin;
 use crate::domain::{
     CLAUDE_CLI, CODEX_CLI, CredentialType, Section, StoreDoc, normalize_provider, owner_by_path,
@@ -36,7 +36,7 @@ pub(crate) const LEGACY_STORE: &str = "auth.json";
 
 /// Where the other programs keep their logins.
 pub struct LoginSources<'a> {
-    /// Claude Code's file.
+    /// The file with Claude Code's login.
     pub claude_file: PathBuf,
     /// `CLAUDE_CONFIG_DIR` as it is set, which macOS's Keychain item is named after.
     pub claude_config_dir: Option<String>,
@@ -46,7 +46,7 @@ pub struct LoginSources<'a> {
     pub keychain: Option<&'a dyn LoginKeychain>,
     /// Claude Code's configuration, `.claude.json`, which names the account.
     pub claude_account_file: PathBuf,
-    /// Codex CLI's file.
+    /// The file with Codex CLI's login.
     pub codex_file: PathBuf,
     /// `oauth.json`, which all agents shared before `auth-profiles.json`.
     pub legacy_oauth_file: PathBuf,
@@ -71,10 +71,10 @@ pub(crate) struct Readings {
     codex: OnceCell<Reading<CodexLogin>>,
 }
 
-/// What older stores hold.
+/// The credentials of stores that are older than `auth-profiles.json`.
 #[derive(Debug, Default)]
 pub(crate) struct Legacy {
-    /// Profile ids and entries.
+    /// The ids and entries of the profiles.
     pub(crate) entries: Vec<LegacyEntry>,
     /// The agent's own older store was there and could be read.
     pub(crate) has_own: bool,
@@ -154,14 +154,14 @@ impl LoginSources<'_> {
         .ok()
     }
 
-    /// Claude Code's login.
+    /// Reads Claude Code's login from its file or the keychain.
     pub(crate) fn read_claude_code(&self) -> (Place, Reading<ClaudeCodeLogin>) {
         let service = macos_service_name(self.claude_config_dir.as_deref());
         let is_unfinished = |(place, reading): &(Place, Reading<ClaudeCodeLogin>)| {
             let is_partial = matches!(reading, Reading::Damaged(fault) if fault.may_pass());
             matches!(place, Place::File) && is_partial
         };
-        once_written(&self.claude_file, is_unfinished, || {
+        read_once_written(&self.claude_file, is_unfinished, || {
             read_claude_code(self.keychain, &service, &self.user, || {
                 read_source(&self.claude_file)
             })
@@ -178,7 +178,7 @@ impl LoginSources<'_> {
             Rules::Own => read_source(&config),
             Rules::Reference => FileReading::Absent,
         };
-        once_written(&self.codex_file, is_unfinished, || {
+        read_once_written(&self.codex_file, is_unfinished, || {
             read_codex_cli(read_source(&self.codex_file), read_config)
         })
     }

@@ -23,7 +23,7 @@ const READ_AGAIN: Duration = Duration::from_millis(4);
 /// Reads a file, repeatedly for a while if another program may be writing it: it was changed in
 /// this very moment, or just now and makes no sense. Of a file that is rewritten all the time, the
 /// last reading that made sense counts.
-pub(crate) fn once_written<R>(
+pub(crate) fn read_once_written<R>(
     path: &Path,
     is_unfinished: impl Fn(&R) -> bool,
     read: impl Fn() -> R,
@@ -89,7 +89,7 @@ mod tests {
     use std::cell::Cell;
     use std::fs;
 
-    use super::once_written;
+    use super::read_once_written;
 
     #[test]
     fn of_a_file_that_is_rewritten_all_the_time_the_last_whole_reading_counts() {
@@ -98,7 +98,7 @@ mod tests {
         let count = Cell::new(0);
         let read_until = |last_whole: u32| {
             count.set(0);
-            once_written(&path, Result::is_err, || {
+            read_once_written(&path, Result::is_err, || {
                 fs::write(&path, "").unwrap();
                 count.set(count.get() + 1);
                 (count.get() <= last_whole)

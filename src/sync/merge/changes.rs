@@ -9,7 +9,7 @@ use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, same_json};
 pub enum Place {
     /// One entry of a section.
     Entry {
-        /// The section.
+        /// The section of the document.
         section: Section,
         /// The entry's key: a profile id or a provider.
         key: String,
@@ -17,7 +17,7 @@ pub enum Place {
     /// A top-level field as a whole: one we do not know, or `version`, or what stands in a
     /// section's place without being entries (`"order": {}`, `"usageStats": null`).
     Field {
-        /// Its name.
+        /// The name of the field.
         name: String,
     },
 }
@@ -25,11 +25,11 @@ pub enum Place {
 /// Who had moved away from the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The writer of `auth-profiles.json`.
+    /// The program that wrote `auth-profiles.json`.
     File,
-    /// The vault.
+    /// The vault, by a command of this program.
     Vault,
-    /// Both.
+    /// Both of them, each in its way.
     Both,
 }
 
@@ -48,7 +48,7 @@ impl Side {
 /// What has to happen to one side for it to become the result. The new value is in the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// It was not there.
+    /// The value was not there before.
     Added,
     /// It is another value now.
     Updated {
@@ -62,7 +62,7 @@ pub enum Edit {
 /// One place where the result differs from a side. Names only, no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Where.
+    /// The place in the document.
     pub place: Place,
     /// Who had changed it since the base.
     pub side: Side,
@@ -75,9 +75,9 @@ pub struct Change {
 /// A credential that gave way to another version of its profile.
 #[derive(Clone, Debug)]
 pub struct Lost {
-    /// The profile.
+    /// The profile that it was of.
     pub id: ProfileId,
-    /// The whole entry.
+    /// The whole entry of the credential.
     pub entry: SecretJson,
     /// The side that had it; never [`Side::Both`].
     pub side: Side,

@@ -16,7 +16,7 @@ use crate::sync::context::LoadContext;
 use crate::sync::error::SyncError;
 use crate::sync::load::shared::with_tokens_of;
 use crate::sync::load::spent::holder_of_successor;
-use crate::sync::logins::whole_file::once_written;
+use crate::sync::logins::whole_file::read_once_written;
 use crate::vault::{ChangeNote, GrantState, UnlockedVault};
 
 /// Whether a refresh token may be sent.
@@ -138,7 +138,7 @@ fn is_in_openclaws_store(vault: &UnlockedVault, grant: Fingerprint) -> Result<bo
         let is_unfinished = |reading: &Result<StoreReading, FileError>| {
             matches!(reading, Ok(StoreReading::Damaged { .. }))
         };
-        let reading = once_written(&path, is_unfinished, || {
+        let reading = read_once_written(&path, is_unfinished, || {
             StorePlace::of_file(&path).and_then(|place| place.read())
         });
         let doc = match reading {

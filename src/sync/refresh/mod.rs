@@ -68,7 +68,7 @@ impl Engine<'_> {
         when: When,
     ) -> Result<RefreshOutcome, SyncError> {
         let deadline = Instant::now() + refresher.patience;
-        let mut seen = None;
+        let mut first_access = None;
         let mut waited = None;
         let mut rounds = 0;
         while rounds < ROUNDS_MAX {
@@ -89,7 +89,7 @@ impl Engine<'_> {
                     from.owner,
                 )));
             }
-            let (grant, _) = match self.due(&loaded.doc, id, when, &mut seen) {
+            let (grant, _) = match self.due(&loaded.doc, id, when, &mut first_access) {
                 Ok(due) => due,
                 Err(outcome) => return Ok(outcome),
             };
@@ -112,7 +112,8 @@ impl Engine<'_> {
                 fence_before,
             };
             let fence = self.vault.grant(grant)?.fence;
-            let outcome = self.refresh_leased(refresher, agent, mode, id, request, &mut seen);
+            let outcome =
+                self.refresh_leased(refresher, agent, mode, id, request, &mut first_access);
             self.held.release();
             give_up(self.vault, lease, grant);
             let is_sent = self.vault.grant(grant)?.fence != fence;
@@ -156,7 +157,7 @@ impl Engine<'_> {
         doc: &'d StoreDoc,
         id: &ProfileId,
         when: When,
-        seen: &mut Option<Fingerprint>,
+        first_access: &mut Option<Fingerprint>,
     ) -> Result<(Fingerprint, &'d str), RefreshOutcome> {
         let not = |why| Err(RefreshOutcome::NotRefreshed(why));
         let Some(credential) = doc.credential(id.as_str()) else {
@@ -165,7 +166,7 @@ impl Engine<'_> {
         let access = self
             .vault
             .fingerprint(credential.expose_secret().unwrap_or_default());
-        let first = *seen.get_or_insert(access);
+        let first = *first_access.get_or_insert(access);
         let is_usable = credential
             .expose_secret()
             .is_some_and(|access| !access.trim().is_empty());
@@ -187,8 +188,8 @@ impl Engine<'_> {
             return not(NotRefreshed::NoRefreshToken);
         };
         match self.owner(id, &credential) {
-            Owned::Ours => {}
-            Owned::Anothers(owner) => return not(NotRefreshed::Borrowed(owner)),
+            Owned::Vault => {}
+            Owned::OtherProgram(owner) => return not(NotRefreshed::Borrowed(owner)),
             Owned::Unknown(owner) => return not(NotRefreshed::OwnerUnknown(owner)),
         }
         Ok((self.vault.fingerprint(refresh), refresh))
@@ -198,7 +199,7 @@ impl Engine<'_> {
     fn owner(&self, id: &ProfileId, credential: &Credential<'_>) -> Owned {
         match Owner::of(id.as_str()) {
             Owner::Vault => Owners::new(self.context.sources).of(credential),
-            owner => Owned::Anothers(owner),
+            owner => Owned::OtherProgram(owner),
         }
     }
 
@@ -242,7 +243,7 @@ impl Engine<'_> {
         mode: SyncMode,
         id: &ProfileId,
         request: Request,
-        seen: &mut Option<Fingerprint>,
+        first_access: &mut Option<Fingerprint>,
     ) -> Result<Option<RefreshOutcome>, SyncError> {
         let Request { grant, when, .. } = request;
         end_interrupted(self.vault, &self.context, &mut self.notices, grant)?;
@@ -262,7 +263,7 @@ impl Engine<'_> {
             self.load_framed(other, SyncMode::Off)?;
         }
         let loaded = self.load_framed(agent, mode)?;
-        let refresh = match self.due(&loaded.doc, id, when, seen) {
+        let refresh = match self.due(&loaded.doc, id, when, first_access) {
             Ok((now, _)) if now != grant => return Ok(None),
             Ok((_, refresh)) => refresh,
             Err(outcome) => return Ok(Some(outcome)),

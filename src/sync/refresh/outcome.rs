@@ -11,7 +11,7 @@ pub enum RefreshOutcome {
     StillValid,
     /// It was refreshed. The stores that could not be written, and why: the vault has everything.
     Refreshed(Vec<FileError>),
-    /// It was not refreshed.
+    /// It was not refreshed, for this reason.
     NotRefreshed(NotRefreshed),
 }
 

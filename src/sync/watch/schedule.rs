@@ -28,9 +28,9 @@ const JITTER: u64 = 4;
 pub enum Attempt<'a> {
     /// It is valid for this long now, in milliseconds. One that is valid for no longer than the
     /// span is left alone for half of that.
-    Lasts(i64),
-    /// It was not refreshed.
-    Not(&'a NotRefreshed, UnixMs),
+    ValidFor(i64),
+    /// The login was not refreshed, for this reason.
+    NotRefreshed(&'a NotRefreshed, UnixMs),
     /// Something on this machine prevented it.
     Failed,
 }
@@ -111,15 +111,15 @@ impl Schedule {
         let longest = self.ahead_ms.saturating_add(self.ahead_ms / 4);
         let (failures, pause) = match attempt {
             // Due again by the clock alone, which goes on while a machine sleeps, and may be set.
-            Attempt::Lasts(ms) if ms > longest => {
+            Attempt::ValidFor(ms) if ms > longest => {
                 self.tried.remove(&grant);
                 return Duration::ZERO;
             }
-            Attempt::Lasts(ms) => {
+            Attempt::ValidFor(ms) => {
                 let half = u64::try_from(ms / 2).unwrap_or(0);
                 (0, Duration::from_millis(half).max(PAUSES[0]))
             }
-            Attempt::Not(NotRefreshed::Limited(until), now) => {
+            Attempt::NotRefreshed(NotRefreshed::Limited(until), now) => {
                 let left = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0);
                 // An answer of another day's clock is not waited for until that day.
                 (
@@ -129,8 +129,8 @@ impl Schedule {
                         .min(Duration::from_secs(24 * 3600)),
                 )
             }
-            Attempt::Not(why, _) if is_hopeless(why) => (failures, HOPELESS),
-            Attempt::Not(..) | Attempt::Failed => {
+            Attempt::NotRefreshed(why, _) if is_hopeless(why) => (failures, HOPELESS),
+            Attempt::NotRefreshed(..) | Attempt::Failed => {
                 let pause = PAUSES[failures.min(PAUSES.len() - 1)];
                 (failures + 1, pause)
             }
@@ -229,13 +229,17 @@ mod tests {
         let mut schedule = Schedule::new(AHEAD);
         let (grant, at) = (print(1), Instant::now());
         let why = NotRefreshed::Obstacle("disk".to_owned());
-        schedule.note(grant, Attempt::Not(&why, NOW), at);
+        schedule.note(grant, Attempt::NotRefreshed(&why, NOW), at);
         assert!(schedule.failed_once().eq([grant]));
-        schedule.note(grant, Attempt::Not(&why, NOW), at);
+        schedule.note(grant, Attempt::NotRefreshed(&why, NOW), at);
         assert_eq!(schedule.failed_once().count(), 0);
         schedule.forget();
         let pauses: Vec<u64> = (0..8)
-            .map(|_| schedule.note(grant, Attempt::Not(&why, NOW), at).as_secs())
+            .map(|_| {
+                schedule
+                    .note(grant, Attempt::NotRefreshed(&why, NOW), at)
+                    .as_secs()
+            })
             .collect();
         assert_eq!(pauses, [60, 120, 300, 600, 1800, 3600, 3600, 3600]);
         let entry = login(0);
@@ -258,7 +262,7 @@ mod tests {
         let mut schedule = Schedule::new(AHEAD);
         let (grant, at) = (print(1), Instant::now());
         assert_eq!(
-            schedule.note(grant, Attempt::Lasts(300_000), at),
+            schedule.note(grant, Attempt::ValidFor(300_000), at),
             Duration::from_secs(150)
         );
         let entry = login(300_000);
@@ -270,7 +274,7 @@ mod tests {
             Some(Duration::from_secs(150))
         );
         // One that lasts longer goes by the clock alone, which may be set.
-        schedule.note(grant, Attempt::Lasts(8 * 3_600_000), at);
+        schedule.note(grant, Attempt::ValidFor(8 * 3_600_000), at);
         assert!(schedule.is_due(&credential, prints, (NOW, at)));
     }
 
@@ -280,7 +284,7 @@ mod tests {
         let mut pause = |ms: i64| {
             let why = NotRefreshed::Limited(UnixMs(NOW.0 + ms));
             schedule
-                .note(print(1), Attempt::Not(&why, NOW), Instant::now())
+                .note(print(1), Attempt::NotRefreshed(&why, NOW), Instant::now())
                 .as_secs()
         };
         assert_eq!(
@@ -291,7 +295,7 @@ mod tests {
             schedule
                 .note(
                     print(1),
-                    Attempt::Not(&NotRefreshed::Dead, NOW),
+                    Attempt::NotRefreshed(&NotRefreshed::Dead, NOW),
                     Instant::now(),
                 )
                 .as_secs()

@@ -24,7 +24,7 @@ const KEPT_CHANGING_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is in a file that was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The file makes sense.
+    /// The file makes sense as it is.
     Whole,
     /// The file does not make sense yet: one that is emptied and then written does not in between.
     Partial,
