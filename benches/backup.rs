@@ -1,8 +1,9 @@
 //! What a backup costs beside a plain copy of the same file: `cargo bench --bench backup`.
 //!
-//! Makes a vault of about 250 MB (`CLAWKEEP_MB=N` for another size): events as a busy gateway's year makes them, and large credentials. Each
-//! round copies the file with `std::fs::copy` and `sync_all`, and then runs `backup create` as a whole process, on the same disk. The goal:
-//! at half the speed of the copy or better. Verifying and restoring are timed too.
+//! Makes a vault of about 250 MB (`CLAWKEEP_MB=N` for another size): events as a busy gateway's
+//! year makes them, and large credentials. Each round copies the file with `std::fs::copy` and
+//! `sync_all`, and then runs `backup create` as a whole process, on the same disk. The goal: at
+//! half the speed of the copy or better. Verifying and restoring are timed too.
 
 #![allow(clippy::print_stdout, reason = "the numbers are its answer")]
 
@@ -112,7 +113,8 @@ fn generate(home: &Path, size: u64) {
             .begin(&actor, Clock::System)
             .expect("nobody else writes");
         for n in part * credentials / 100..(part + 1) * credentials / 100 {
-            let entry = json!({"type": "api_key", "provider": "p", "key": format!("k{n}"), "note": "x".repeat(CREDENTIAL)});
+            let entry = json!({"type": "api_key", "provider": "p", "key": format!("k{n}"),
+                "note": "x".repeat(CREDENTIAL)});
             let note = ChangeNote::new(EventKind::ProfileCreated, Origin::Clawkeep);
             let (agent, id) = (AgentName::default(), ProfileId::new(format!("p:{n}")));
             tx.put_profile(&agent, &id, &entry, note)

@@ -1,7 +1,8 @@
 //! What keys cost: `cargo bench --bench keys`.
 //!
-//! Makes a vault with 10,000 profiles of three versions each (`CLAWKEEP_PROFILES=N` for another number), and rotates it; the goal is
-//! 3 s. Whole processes, as in `start_up`: compare the rows, not the numbers with those of another day.
+//! Makes a vault with 10,000 profiles of three versions each (`CLAWKEEP_PROFILES=N` for another
+//! number), and rotates it; the goal is 3 s. Whole processes, as in `start_up`: compare the rows,
+//! not the numbers with those of another day.
 
 mod shared;
 

@@ -1,7 +1,7 @@
 //! What a command costs with a store of 5,000 profiles: `cargo bench --bench large_store`.
 //!
-//! Whole processes, as in `start_up`: compare the rows, not the numbers with those of another day. The goals are 60 ms for
-//! `status_json` and 100 ms for the merge of one change.
+//! Whole processes, as in `start_up`: compare the rows, not the numbers with those of another day.
+//! The goals are 60 ms for `status_json` and 100 ms for the merge of one change.
 
 mod shared;
 
@@ -61,20 +61,27 @@ fn credential(n: usize) -> Value {
             "scopes": ["inference", "profile"],
         }),
         1 => {
-            json!({"type": "token", "provider": provider, "token": secret("sk-tok-", n), "expires": FAR - days})
+            json!({"type": "token", "provider": provider, "token": secret("sk-tok-", n),
+                "expires": FAR - days})
         }
         _ => {
-            json!({"type": "api_key", "provider": provider, "key": secret("sk-key-", n), "note": {"team": n % 7}})
+            json!({"type": "api_key", "provider": provider, "key": secret("sk-key-", n),
+                "note": {"team": n % 7}})
         }
     }
 }
 
-/// Three types, eight providers, statistics for four of five profiles, an order, and fields that nobody here knows.
+/// Three types, eight providers, statistics for four of five profiles, an order, and fields that
+/// nobody here knows.
 fn store() -> Value {
     let profiles: Map<String, Value> = (0..PROFILES).map(|n| (id(n), credential(n))).collect();
     let used = (0..PROFILES).filter(|n| n % 5 != 0).map(|n| {
         let at = THEN + i64::try_from(n).unwrap_or_default() * 1_000;
-        (id(n), json!({"lastUsed": at, "errorCount": n % 3, "window": {"count": n, "since": at - 60_000}}))
+        (
+            id(n),
+            json!({"lastUsed": at, "errorCount": n % 3, "window": {"count": n,
+            "since": at - 60_000}}),
+        )
     });
     let usage: Map<String, Value> = used.collect();
     let first: Vec<String> = (0..20).map(|n| id(n * PROVIDERS.len())).collect();
@@ -142,7 +149,8 @@ impl Home {
     }
 
     fn log_in(&self, expires: i64) {
-        let login = json!({"claudeAiOauth": {"accessToken": format!("sk-ant-oat01-{expires}"), "expiresAt": expires}});
+        let login = json!({"claudeAiOauth": {"accessToken": format!("sk-ant-oat01-{expires}"),
+            "expiresAt": expires}});
         std::fs::write(
             self.path().join(".claude/.credentials.json"),
             login.to_string(),

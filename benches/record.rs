@@ -1,10 +1,11 @@
 //! What asking a long record costs: `cargo bench --bench record`.
 //!
-//! Makes a vault with 1,000,000 events over 200 profiles (`CLAWKEEP_EVENTS=N` for another number), which takes about a minute,
-//! says how large it is, and then times whole processes, as `start_up` does: compare the rows, not the numbers with those of
-//! another day. The goals are in the issue that this bench was made for: `one_profile` 3 ms above `empty_process`, `two_filters`
-//! 50 ms, `nothing_matches` 250 ms, `uses` and `refreshes` 300 ms, `verify` 400,000 events a second under 30 MiB, 250 bytes an
-//! event, `append` at most 1.5 times `append_without_chain`.
+//! Makes a vault with 1,000,000 events over 200 profiles (`CLAWKEEP_EVENTS=N` for another number),
+//! which takes about a minute, says how large it is, and then times whole processes, as `start_up`
+//! does: compare the rows, not the numbers with those of another day. The goals are in the issue
+//! that this bench was made for: `one_profile` 3 ms above `empty_process`, `two_filters` 50 ms,
+//! `nothing_matches` 250 ms, `uses` and `refreshes` 300 ms, `verify` 400,000 events a second under
+//! 30 MiB, 250 bytes an event, `append` at most 1.5 times `append_without_chain`.
 //!
 //! `CLAWKEEP_RECORD=DIR` keeps the vault in a directory and takes it from there the next time.
 
@@ -68,7 +69,8 @@ struct Record {
     _dir: Option<TempDir>,
 }
 
-/// Numbers that look random and are the same in every run (SplitMix64). Source: Steele, Lea, Flood, 2014.
+/// Numbers that look random and are the same in every run (SplitMix64). Source: Steele, Lea, Flood,
+/// 2014.
 struct Dice(u64);
 
 impl Dice {
@@ -202,7 +204,8 @@ fn print(n: u64) -> Fingerprint {
     }
 }
 
-/// One event of a busy gateway's year: mostly uses, some refreshes, now and then a failure and what follows from it.
+/// One event of a busy gateway's year: mostly uses, some refreshes, now and then a failure and what
+/// follows from it.
 fn happen(tx: &mut Tx<'_>, dice: &mut Dice, n: u64, at: i64) {
     let agent = AgentName::from_id(if n.is_multiple_of(10) { "ops" } else { "main" });
     // The first are used most: a gateway has its favourites.
@@ -418,24 +421,30 @@ fn append(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The same row into the same tables, in the same kind of transaction, without chain and MAC. In a copy of the vault, whose
-/// record is none afterwards.
+/// The same row into the same tables, in the same kind of transaction, without chain and MAC. In a
+/// copy of the vault, whose record is none afterwards.
 #[divan::bench(sample_count = 500, sample_size = 1)]
 fn append_without_chain(bencher: Bencher<'_, '_>) {
     let record = record();
     let copy = record.home.join("copy.db");
     std::fs::copy(record.vault_file(), &copy).expect("the disk has room");
     let conn = rusqlite::Connection::open(&copy).expect("a copy of the vault");
-    conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;")
-        .expect("a copy of the vault");
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA \
+        secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;",
+    )
+    .expect("a copy of the vault");
     let conn = Mutex::new(conn);
     bencher.bench(|| {
         let mut conn = conn.lock().expect("no bench panics");
         let behaviour = rusqlite::TransactionBehavior::Immediate;
-        let tx = conn.transaction_with_behavior(behaviour).expect("nobody else writes");
+        let tx = conn
+            .transaction_with_behavior(behaviour)
+            .expect("nobody else writes");
         let (subject, action): (i64, i64) = tx
             .prepare_cached(
-                "SELECT s.subject, s.action FROM series s JOIN subjects w ON w.id = s.subject JOIN actions a ON a.id = s.action \
+                "SELECT s.subject, s.action FROM series s JOIN subjects w ON w.id = s.subject \
+                 JOIN actions a ON a.id = s.action \
                  WHERE w.profile = (SELECT id FROM terms WHERE text = 'anthropic:user40') \
                  AND a.kind = (SELECT id FROM terms WHERE text = 'credential.used') LIMIT 1",
             )

@@ -1,7 +1,8 @@
-//! Refreshing, as whole processes against a token endpoint on loopback: `cargo bench --bench refresh`.
+//! Refreshing, as whole processes against a token endpoint on loopback:
+//! `cargo bench --bench refresh`.
 //!
-//! Prints medians and the longest of one run, beside an empty process's. The goal: a second process's wait ends within 300 ms of the
-//! first one's commit.
+//! Prints medians and the longest of one run, beside an empty process's. The goal: a second
+//! process's wait ends within 300 ms of the first one's commit.
 
 #![allow(clippy::print_stdout, reason = "the numbers are its answer")]
 #![allow(
@@ -83,7 +84,8 @@ fn timed(work: impl FnOnce()) -> Duration {
 
 /// Puts a login that has expired into the store.
 fn expire(home: &Path, round: usize, what: &str) {
-    let entry = json!({"type": "oauth", "provider": "test", "access": "old", "refresh": format!("{what}-{round}"), "expires": 1});
+    let entry = json!({"type": "oauth", "provider": "test", "access": "old",
+        "refresh": format!("{what}-{round}"), "expires": 1});
     let store = json!({"version": 1, "profiles": {"test:login": entry}});
     write(home, STORE, &store.to_string());
     shared::run(shared::command(home, &["models", "status"]));
@@ -136,7 +138,9 @@ fn serve(listener: &TcpListener, requests: &mpsc::Sender<()>) {
         let _ = reader.read_exact(&mut body);
         let _ = requests.send(());
         thread::sleep(ANSWERS_AFTER);
-        let body = json!({"access_token": format!("a{at}"), "refresh_token": format!("r{at}"), "expires_in": 28800}).to_string();
+        let body = json!({"access_token": format!("a{at}"), "refresh_token": format!("r{at}"),
+            "expires_in": 28800})
+        .to_string();
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
         let _ = stream.write_all((head + &body).as_bytes());
     }

@@ -1,8 +1,9 @@
 //! What a whole command costs above an empty process: `cargo bench --bench start_up`.
 //!
-//! Everything is measured in one run, side by side, since machines differ and this one is noisy: compare the rows, not
-//! the numbers with those of another day. With `DBUS_SESSION_BUS_ADDRESS` set to a bus with a Secret Service, the row
-//! `status_with_secret_service` uses a vault whose key is there; without it that row is not run.
+//! Everything is measured in one run, side by side, since machines differ and this one is noisy:
+//! compare the rows, not the numbers with those of another day. With `DBUS_SESSION_BUS_ADDRESS` set
+//! to a bus with a Secret Service, the row `status_with_secret_service` uses a vault whose key is
+//! there; without it that row is not run.
 
 mod shared;
 
@@ -79,7 +80,8 @@ fn token_with_key_file(bencher: Bencher<'_, '_>) {
 }
 
 /// The same with the key in a keychain.
-#[divan::bench(sample_count = SAMPLES, sample_size = 1, ignore = std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_none())]
+#[divan::bench(sample_count = SAMPLES, sample_size = 1,
+    ignore = std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_none())]
 fn status_with_secret_service(bencher: Bencher<'_, '_>) {
     static HOME: OnceLock<TempDir> = OnceLock::new();
     let home = HOME.get_or_init(|| home("keychain")).path();

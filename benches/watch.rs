@@ -1,8 +1,10 @@
-//! The watcher, measured: `cargo bench --bench watch`, and `CLAWKEEP_IDLE=600 CLAWKEEP_REWRITES=10000 cargo bench --bench watch` for
-//! as long as it takes to say something about months.
+//! The watcher, measured: `cargo bench --bench watch`, and
+//! `CLAWKEEP_IDLE=600 CLAWKEEP_REWRITES=10000 cargo bench --bench watch` for as long as it takes to
+//! say something about months.
 //!
-//! Prints how long after Claude Code's login was written it is exported, how much memory is resident while it is rewritten again and
-//! again, and what watching costs while nothing happens. The goals: a second; flat; 0.1 s of processor time in ten minutes.
+//! Prints how long after Claude Code's login was written it is exported, how much memory is
+//! resident while it is rewritten again and again, and what watching costs while nothing happens.
+//! The goals: a second; flat; 0.1 s of processor time in ten minutes.
 //!
 //! Then the same with `CLAWKEEP_AGENTS` agents (1,000): how long until every store has a login that
 //! was refreshed, as a multiple of what a bare loop takes that replaces as many files durably. The
@@ -19,7 +21,8 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Ticks of the processor's clock in a second, as `/proc/PID/stat` counts. Source: proc(5), `sysconf(_SC_CLK_TCK)` of Linux.
+/// Ticks of the processor's clock in a second, as `/proc/PID/stat` counts. Source: proc(5),
+/// `sysconf(_SC_CLK_TCK)` of Linux.
 const TICKS: f64 = 100.0;
 
 fn main() {
@@ -59,7 +62,8 @@ fn one_agent() {
     }
     lags.sort();
     println!(
-        "{rewrites} rewrites, in place, truncated, renamed over in turn; written to exported: median {:?}, 99 % {:?}, longest {:?}",
+        "{rewrites} rewrites, in place, truncated, renamed over in turn; written to exported: \
+         median {:?}, 99 % {:?}, longest {:?}",
         lags[lags.len() / 2],
         lags[lags.len() * 99 / 100],
         lags[lags.len() - 1]
@@ -123,7 +127,8 @@ fn many_agents(count: u64) {
         }
         let all = written.elapsed();
         println!(
-            "{count} agents: in main's store after {first:?}, in all after {all:?}: {:.2} of {floor:?}, which {count} bare replacements take",
+            "{count} agents: in main's store after {first:?}, in all after {all:?}: {:.2} of \
+             {floor:?}, which {count} bare replacements take",
             all.as_secs_f64() / floor.as_secs_f64()
         );
         thread::sleep(Duration::from_secs(2)); // the pass ends
@@ -213,7 +218,8 @@ fn field(status: &str, name: &str) -> u64 {
 fn processor(child: &Child) -> f64 {
     let stat = proc(child, "stat");
     let fields = stat.rsplit(')').next().unwrap_or_default();
-    let mut times = fields.split_whitespace().skip(11); // utime and stime are the 14th and 15th of all
+    // utime and stime are the 14th and 15th of all
+    let mut times = fields.split_whitespace().skip(11);
     let mut next = || {
         let time = times.next().and_then(|time| time.parse::<f64>().ok());
         time.unwrap_or(0.0)

@@ -3,48 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::Message;
-use super::standing::{Standing, State};
-use super::{Subject, ToldOf, Trouble};
+use super::news::{GOOD, News, What};
+use super::standing::Standing;
+use super::subject::{Subject, Trouble};
+use super::told::ToldOf;
 use crate::config::NotifySettings;
 use crate::domain::{Fingerprint, UnixMs};
 
-/// The state in which nothing is wrong, in the record.
-pub(super) const GOOD: &str = "ok";
 /// The longest that a target is left alone because it asks for that, in milliseconds: a day. A time further ahead was set by a clock
 /// that was wrong.
 pub(super) const AHEAD_MAX: i64 = 86_400_000;
 
 /// More logins than these that come to the same state at once are told of in one message.
 const ALIKE_MAX: usize = 5;
-
-/// Why something is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum News {
-    /// It was not so before.
-    New,
-    /// It still is.
-    Repeated,
-    /// It is over.
-    Recovered,
-    /// What it was about is there no more.
-    Gone,
-    /// Nothing is: somebody wants to see whether messages arrive.
-    Test,
-}
-
-impl News {
-    /// The word in messages.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Repeated => "repeated",
-            Self::Recovered => "recovered",
-            Self::Gone => "gone",
-            Self::Test => "test",
-        }
-    }
-}
 
 /// What is to be said, and when that has to be asked again if nothing happens.
 #[derive(Clone, Debug, Default)]
@@ -78,15 +49,6 @@ struct Due<'f> {
     state: String,
     what: What<'f>,
     attempt: u32,
-}
-
-/// What is said of a subject.
-pub(super) enum What<'f> {
-    /// Of a credential in a state; in none where it is over.
-    Credential(&'f Standing, Option<State>),
-    Host(&'f str, &'f str),
-    /// It is over, or what it was about is not there any more; what it was called.
-    Past(String),
 }
 
 /// Says what is due.

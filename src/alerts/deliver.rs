@@ -10,7 +10,8 @@ use serde_json::json;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::message::{Message, Severity, rfc3339};
+use super::message::{Message, Severity};
+use super::phrases::rfc3339;
 use super::text::{for_discord, for_slack};
 use crate::config::{Address, BodyFormat, Channel, NotifyTarget, Web, checked_address};
 use crate::domain::{UnixMs, escaped, from_outside};

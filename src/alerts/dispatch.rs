@@ -9,19 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use super::Trouble;
 use super::decide::{AHEAD_MAX, Decision, Facts, decide};
 use super::deliver::{NO_ANSWER, Surroundings, Undelivered, deliver};
 use super::message::Message;
 use super::sending::{Ended, Job, MINUTE, Recipient, Sending, pause};
-use super::survey::{Survey, survey};
+use super::subject::Trouble;
+use super::survey::{Scene, Survey, survey};
 use super::told::{Entry, ToldOf, recorded};
-use crate::config::{AgentRef, NotifySettings, NotifyTarget};
-use crate::domain::{Fingerprint, Seq, StoreDoc, UnixMs};
-use crate::oauth::Providers;
+use crate::config::{NotifySettings, NotifyTarget};
+use crate::domain::{Seq, UnixMs};
 use crate::platform::keychain::SessionBus;
 use crate::platform::{Actor, Clock, FileLock, run_all, start_thread};
-use crate::sync::LoginReport;
 use crate::vault::{UnlockedVault, VaultError};
 
 /// When to look again while another process tells, or the vault is busy, in milliseconds.
@@ -45,22 +43,6 @@ pub struct Means {
     pub actor: Actor,
     /// The time.
     pub clock: Clock,
-}
-
-/// What a pass looks at.
-#[derive(Clone, Copy, Debug)]
-pub struct Scene<'s> {
-    /// The agents whose stores are known whole. One that could not be read is left out: what becomes of its credentials is not known.
-    pub agents: &'s [(AgentRef, StoreDoc)],
-    /// What became of other programs' logins, of every agent; none where their sources were not
-    /// read.
-    pub logins: Option<&'s [LoginReport]>,
-    /// The providers whose logins are refreshed here; none where the settings cannot be read.
-    pub providers: Option<&'s Providers>,
-    /// Logins of which a refresh is due or under way: whether that is overdue, it will show.
-    pub refreshing: &'s [Fingerprint],
-    /// What is wrong with the host.
-    pub trouble: &'s [Trouble],
 }
 
 /// Tells a person what is wrong.
@@ -499,7 +481,7 @@ fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap
 
 /// What a target was told, without what failed when it was reached in another way: that is tried again at once.
 fn without_mended<'t>(told: &'t ToldOf, settings: Option<&str>) -> Cow<'t, ToldOf> {
-    let is_mended = |told: &super::Told| {
+    let is_mended = |told: &super::told::Told| {
         let then = told
             .failed
             .as_ref()
@@ -509,7 +491,10 @@ fn without_mended<'t>(told: &'t ToldOf, settings: Option<&str>) -> Cow<'t, ToldO
     without_failures(told, is_mended)
 }
 
-fn without_failures(told: &ToldOf, is_over: impl Fn(&super::Told) -> bool) -> Cow<'_, ToldOf> {
+fn without_failures(
+    told: &ToldOf,
+    is_over: impl Fn(&super::told::Told) -> bool,
+) -> Cow<'_, ToldOf> {
     if !told.values().any(&is_over) {
         return Cow::Borrowed(told);
     }

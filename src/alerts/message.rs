@@ -1,21 +1,16 @@
 //! What a person reads: a title, what it means, until when, and what to do.
 
-use std::collections::BTreeSet;
-
-use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 
-use super::Subject;
-use super::decide::{GOOD, News, What};
-use super::standing::{Fate, Loss, Renewal, Standing, State};
+use super::news::{GOOD, News, What};
+use super::phrases::{
+    DAY, MINUTE, NAMES_MAX, day, in_words, listed, lost, not_renewed, others, places, rfc3339, span,
+};
+use super::standing::{Loss, Renewal, Standing, State};
+use super::subject::Subject;
 use super::text::{cut_to_bytes, line, named, paragraph};
-use crate::domain::{AgentName, Owner, ProfileId, UnixMs, from_outside};
+use crate::domain::{AgentName, ProfileId, UnixMs, from_outside};
 
-const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
-/// A message names so many places at most; the rest is counted.
-const NAMES_MAX: usize = 6;
 /// So many credentials are in what a program is told at most; the rest is counted.
 const PROFILES_MAX: usize = 50;
 /// The longest remedy, in characters. A command that is cut would be another command.
@@ -423,100 +418,6 @@ impl Message {
     }
 }
 
-/// Whether there are other credentials to go on with, as a sentence with a space before it.
-fn others(all: &[&Standing]) -> String {
-    let provider = all.first().map(|first| named(first.provider.as_str()));
-    let provider = provider.unwrap_or_default();
-    let without = |standing: &&&Standing| !standing.has_others;
-    let alone: BTreeSet<String> = all
-        .iter()
-        .filter(without)
-        .map(|standing| named(standing.agent.as_str()))
-        .collect();
-    match alone.len() {
-        0 => format!(" Other credentials for {provider} can be used."),
-        _ if all.iter().all(|standing| !standing.has_others) => {
-            format!(" There is no other credential for {provider} that can be used.")
-        }
-        1 => format!(
-            " Agent {} has no other credential for {provider} that can be used.",
-            listed(&alone)
-        ),
-        _ => format!(
-            " Agents {} have no other credential for {provider} that can be used.",
-            listed(&alone)
-        ),
-    }
-}
-
-fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
-    match loss {
-        Loss::Dead => (
-            format!("The login {name} is over"),
-            format!("{who} cannot be renewed: its provider refuses to refresh it."),
-        ),
-        Loss::Unopened => (
-            format!("The login {name} is over"),
-            format!(
-                "{who} cannot be renewed: the answer to its last refresh does not open, and its refresh token is used up."
-            ),
-        ),
-        Loss::Spent => (
-            format!("{name} cannot be renewed"),
-            format!("{who} cannot be renewed: its refresh token was replaced by a newer one."),
-        ),
-        Loss::Moved => (
-            format!("{name} is not renewed"),
-            format!(
-                "{who} is not renewed: the settings say another token endpoint or client than the one it belongs to."
-            ),
-        ),
-        Loss::Uncertain => (
-            format!("{name} may be lost"),
-            format!("{who} may have lost its refresh token: a refresh had no answer."),
-        ),
-    }
-}
-
-fn not_renewed(standing: &Standing) -> String {
-    match (standing.renewal, &standing.fate) {
-        (Renewal::Elsewhere(Owner::ClaudeCode), _) => "Claude Code has not renewed it".to_owned(),
-        (Renewal::Elsewhere(Owner::CodexCli), _) => "Codex has not renewed it".to_owned(),
-        (Renewal::Elsewhere(owner), _) if owner != Owner::Vault => {
-            format!("{} has not refreshed it", owner.program())
-        }
-        (Renewal::Here, Fate::Open(Some(failed))) => {
-            format!(
-                "could not be renewed: the last refresh failed ({})",
-                named(failed)
-            )
-        }
-        _ => "has not been renewed".to_owned(),
-    }
-}
-
-/// Which login, and where it stands: `openai:work (agents main, ops)`.
-fn places(all: &[&Standing]) -> String {
-    let ids: BTreeSet<String> = all
-        .iter()
-        .map(|standing| named(standing.profile.as_str()))
-        .collect();
-    let agents: BTreeSet<String> = all
-        .iter()
-        .map(|standing| named(standing.agent.as_str()))
-        .collect();
-    let is_main = agents.len() == 1 && agents.contains(AgentName::default().as_str());
-    let ids = match ids.len() {
-        1 => listed(&ids),
-        _ => format!("The login {}", listed(&ids)),
-    };
-    match agents.len() {
-        _ if is_main => ids,
-        1 => format!("{ids} (agent {})", listed(&agents)),
-        _ => format!("{ids} (agents {})", listed(&agents)),
-    }
-}
-
 /// The logins of the first messages, a profile each.
 fn first_of(messages: &[Message]) -> String {
     let names = messages.iter().take(NAMES_MAX).filter_map(|message| {
@@ -531,64 +432,10 @@ fn first_of(messages: &[Message]) -> String {
     in_words(&names.collect::<Vec<_>>(), messages.len())
 }
 
-fn listed(names: &BTreeSet<String>) -> String {
-    let shown: Vec<String> = names.iter().take(NAMES_MAX).cloned().collect();
-    in_words(&shown, names.len())
-}
-
-/// These of so many.
-fn in_words(shown: &[String], count: usize) -> String {
-    let more = count.saturating_sub(shown.len());
-    let rest = match more {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{}{rest}", shown.join(", "))
-}
-
-fn instant(at: UnixMs) -> DateTime<chrono::Utc> {
-    DateTime::from_timestamp_millis(at.0).unwrap_or_default()
-}
-
-fn day(at: UnixMs) -> String {
-    instant(at).format("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-pub(super) fn rfc3339(at: UnixMs) -> String {
-    instant(at).to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// A span as people read it, rounded: minutes below an hour, hours below two days.
-fn span(ms: i64) -> String {
-    let rounded = |unit: i64| (ms.saturating_abs().saturating_add(unit / 2)) / unit;
-    let counted = |count: i64, noun: &str| match count {
-        1 => format!("1 {noun}"),
-        count => format!("{count} {noun}s"),
-    };
-    match (rounded(MINUTE), rounded(HOUR)) {
-        (minutes, _) if minutes < 60 => counted(minutes.max(1), "minute"),
-        (_, hours) if hours < 48 => counted(hours, "hour"),
-        _ => counted(rounded(DAY), "day"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_are_rounded() {
-        for (ms, want) in [
-            (0, "1 minute"),
-            (90_000, "2 minutes"),
-            (-HOUR, "1 hour"),
-            (47 * HOUR, "47 hours"),
-            (7 * DAY - 1, "7 days"),
-            (i64::MIN, "106751991167 days"),
-        ] {
-            assert_eq!(span(ms), want, "{ms}");
-        }
-    }
+    use crate::alerts::standing::Fate;
 
     #[test]
     fn a_message_fits_wherever_it_is_sent_and_a_command_in_it_is_whole() {

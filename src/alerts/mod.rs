@@ -8,8 +8,11 @@ mod decide;
 mod deliver;
 mod dispatch;
 mod message;
+mod news;
+mod phrases;
 mod sending;
 mod standing;
+mod subject;
 mod survey;
 mod text;
 mod told;
@@ -17,32 +20,12 @@ mod told;
 #[cfg(test)]
 mod sequence_tests;
 
-pub use decide::{Decision, Facts, News, decide};
+pub use decide::{Decision, Facts, decide};
 pub use deliver::{DELIVERY_MAX, Undelivered};
-pub use dispatch::{Alerts, Means, Scene};
+pub use dispatch::{Alerts, Means};
 pub use message::{Message, Severity};
+pub use news::News;
 pub use standing::{Fate, Loss, Renewal, SourceTrouble, Standing, State};
-pub use survey::{Survey, survey};
+pub use subject::{Subject, Trouble};
+pub use survey::{Scene, Survey, survey};
 pub use told::{Entry, Failed, Told, ToldOf};
-
-use crate::domain::{AgentName, ProfileId};
-
-/// What something is told about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// A credential of an agent.
-    Credential(AgentName, ProfileId),
-    /// The host: what it is about, the same as long as it lasts.
-    Host(String),
-}
-
-/// Something that is wrong with the host, not with a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// What it is about: the same as long as it lasts.
-    pub key: String,
-    /// A few words.
-    pub title: String,
-    /// What it means, and what to do. Nothing secret.
-    pub body: String,
-}

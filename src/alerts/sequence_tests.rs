@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use super::decide::{Decision, Facts, News, decide};
+use super::decide::{Decision, Facts, decide};
 use super::message::Message;
+use super::news::News;
 use super::standing::{Fate, Loss, Renewal, Standing};
+use super::subject::{Subject, Trouble};
 use super::told::{Entry, ToldOf};
-use super::{Subject, Trouble};
 use crate::config::NotifySettings;
 use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
 
@@ -109,7 +110,7 @@ impl Listener {
                 writeln!(
                     heard,
                     "{} {} {} {}\n  {}\n  {}",
-                    super::message::rfc3339(UnixMs(now)),
+                    super::phrases::rfc3339(UnixMs(now)),
                     message.severity.as_str(),
                     message.news.as_str(),
                     message.state,

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Subject;
-use super::dispatch::Scene;
 use super::standing::{Fate, Loss, Renewal, SourceTrouble, Standing, State};
+use super::subject::{Subject, Trouble};
 use super::text::named;
 use crate::audit::{EventKind, Filter, KindFilter};
-use crate::config::NotifySettings;
+use crate::config::{AgentRef, NotifySettings};
 use crate::doctor::{how_to_log_in, how_to_renew, is_short_lived, of_agent, shell_word};
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId,
@@ -342,4 +341,20 @@ impl Looking<'_> {
             },
         }
     }
+}
+
+/// What a pass looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'s> {
+    /// The agents whose stores are known whole. One that could not be read is left out: what becomes of its credentials is not known.
+    pub agents: &'s [(AgentRef, StoreDoc)],
+    /// What became of other programs' logins, of every agent; none where their sources were not
+    /// read.
+    pub logins: Option<&'s [LoginReport]>,
+    /// The providers whose logins are refreshed here; none where the settings cannot be read.
+    pub providers: Option<&'s Providers>,
+    /// Logins of which a refresh is due or under way: whether that is overdue, it will show.
+    pub refreshing: &'s [Fingerprint],
+    /// What is wrong with the host.
+    pub trouble: &'s [Trouble],
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Subject;
-use super::decide::GOOD;
 use super::message::Message;
+use super::news::GOOD;
+use super::subject::Subject;
 use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Outcome};
 use crate::domain::{AgentName, ProfileId, Seq, UnixMs, from_outside};
 use crate::vault::{Vault, VaultError};

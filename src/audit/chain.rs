@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::crypto::{MacState, constant_time_eq};
 use crate::domain::{Seq, VaultId};
 
-use super::Event;
+use super::event::Event;
 
 /// What comes before the first event.
 const GENESIS: [u8; 32] = [0; 32];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::UnixMs;
 
-use super::{Event, EventKind, Origin, Outcome};
+use super::event::{Event, EventKind, Origin, Outcome};
 
 /// Newest first or oldest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Event, EventKind, is_renewal};
+use super::event::{Event, EventKind};
+use super::filter::is_renewal;
 use crate::domain::UnixMs;
 
 /// Whom a summary is about.

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, Env, Layout, Settings, disk};
+use super::disk;
+use super::env::Env;
+use super::error::ConfigError;
+use super::paths::Layout;
+use super::settings::Settings;
 use crate::domain::AgentName;
 
 /// An agent and the directory that holds its store.
@@ -129,8 +133,8 @@ fn plain_dir(layout: &Layout, id: &AgentName) -> PathBuf {
 mod tests {
     use std::fs;
 
-    use super::super::Overrides;
     use super::*;
+    use crate::config::paths::Overrides;
 
     const LISTED: &str =
         "{agents: {list: [{id: 'ops', agentDir: '~/ops'}, {id: 'Work Agent!', default: true}]}}";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::{ConfigEditError, ConfigError};
+use super::error::{ConfigEditError, ConfigError};
 use crate::platform::{
     Access, Cause, DirectoryLock, FileError, Replaced, Replacement, canonicalize, check_trusted,
     create_private_dir, create_private_file, exists, read_regular, read_trusted, remove_if_present,
@@ -63,7 +63,7 @@ impl OpenConfig {
     pub(super) fn keep(&self, stamp: &str, bytes: &[u8]) -> Result<PathBuf, FileError> {
         let name = |number: usize| {
             let mut name = self.real.as_os_str().to_owned();
-            name.push(super::KEPT);
+            name.push(KEPT);
             name.push(stamp);
             if number > 1 {
                 name.push(format!("-{number}"));
@@ -166,3 +166,7 @@ pub(super) fn is_dir(dir: &Path) -> bool {
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
+
+/// What the name of a configuration that is kept has behind the configuration's own, before the
+/// time.
+pub const KEPT: &str = ".clawkeep-before-";

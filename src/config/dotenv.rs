@@ -7,7 +7,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{ConfigError, disk};
+use super::disk;
+use super::error::ConfigError;
 use crate::platform::FileError;
 
 /// The variables of a `.env` file that are among `wanted`, in the order written. One that cannot be read has none.

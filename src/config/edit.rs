@@ -11,12 +11,12 @@ use jsonc_parser::cst::{CstArray, CstInputValue, CstNode, CstObject, CstRootNode
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{ConfigError, disk, settings};
+use super::error::ConfigEditError;
+use super::{disk, settings};
 use crate::domain::{
     CredentialType, ProfileId, ProviderId, SecretJson, from_outside, normalize_provider,
     without_bom,
 };
-use crate::platform::{FileError, LockError};
 
 /// A change to what the configuration says of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,35 +47,6 @@ pub enum ConfigEdit {
     },
 }
 
-/// Why the configuration was not changed. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigEditError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Unreadable(#[from] ConfigError),
-    /// It cannot be written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Another process of ours changes it, and does not end.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// It is written in a way that cannot be changed with certainty.
-    #[error("the configuration {} is written in a way that cannot be changed without risk", path.display())]
-    Unsure {
-        /// The configuration.
-        path: PathBuf,
-        /// What to write into it by hand, a JSON pointer and its value for each place.
-        by_hand: String,
-    },
-    /// Another program changed it meanwhile.
-    #[error("the configuration {} was changed by another program meanwhile", path.display())]
-    Contended {
-        /// The configuration.
-        path: PathBuf,
-    },
-}
-
 /// How often a change begins again because another program wrote the file meanwhile.
 const ROUNDS_MAX: usize = 10;
 
@@ -96,10 +67,6 @@ pub enum ConfigChange {
 pub fn edit_config(path: &Path, edit: &ConfigEdit) -> Result<ConfigChange, ConfigEditError> {
     edit_config_in(path, edit, None).map(|(change, _)| change)
 }
-
-/// What the name of a configuration that is kept has behind the configuration's own, before the
-/// time.
-pub const KEPT: &str = ".clawkeep-before-";
 
 /// As [`edit_config`], keeping the configuration as it was in a file beside it, mode 0600, whose
 /// name ends in `stamp`. Returns that file too, where the configuration was changed.

@@ -5,13 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, Settings, ShellFault, dotenv, shell_env};
 use crate::domain::ProviderId;
-use crate::platform::{Access, FileError, check_trusted};
 
 /// Variables that carry a provider's secret, the first that is set wins.
 /// Source: `spec/compat.md`, Resolving a secret for a provider.
-const PROVIDER_VARIABLES: [(&str, &[&str]); 11] = [
+pub(super) const PROVIDER_VARIABLES: [(&str, &[&str]); 11] = [
     ("anthropic", &["ANTHROPIC_OAUTH_TOKEN", "ANTHROPIC_API_KEY"]),
     (
         "github-copilot",
@@ -28,39 +26,15 @@ const PROVIDER_VARIABLES: [(&str, &[&str]); 11] = [
     ("mistral", &["MISTRAL_API_KEY"]),
 ];
 
-/// Why keys were not looked for in one of their places.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EnvFault {
-    /// The login shell gave none.
-    #[error("the login shell was asked for keys (env.shellEnv) and gave none")]
-    Shell(#[from] ShellFault),
-    /// A `.env` file, or the home of the login shell, is somebody else's to change.
-    #[error("keys were not looked for everywhere")]
-    File(#[from] FileError),
-    /// A variable that carries a key is not text.
-    #[error("{name} is not used: its value is not UTF-8")]
-    NotText {
-        /// The variable.
-        name: &'static str,
-    },
-}
-
-fn carries_provider_secret(name: &str) -> bool {
-    PROVIDER_VARIABLES
-        .iter()
-        .any(|(_, names)| names.contains(&name))
-}
-
 /// Environment variables, handed in by the program's edge. `Debug` shows how many, never a value: API keys are among them.
 ///
 /// Names and values are bytes, as the system has them. A value is read as text ([`Env::get`]) or as a
 /// path ([`Env::path`]), and an empty one counts as unset.
 #[derive(Clone, Default)]
 pub struct Env {
-    variables: BTreeMap<OsString, OsString>,
+    pub(super) variables: BTreeMap<OsString, OsString>,
     account_home: Option<PathBuf>,
-    from_shell: Vec<&'static str>,
+    pub(super) from_shell: Vec<&'static str>,
     /// Whether paths are read as the reference gateway reads them.
     is_stand_in: bool,
 }
@@ -102,56 +76,6 @@ impl Env {
         self.account_home.as_deref()
     }
 
-    /// As it is to be used for finding keys: where it sets nothing, what `.env` files set, then what the configuration sets,
-    /// and then what a login shell adds. Files and shell add secrets alone: they must not choose a program or move a path. What was
-    /// not used, and why.
-    #[must_use]
-    pub fn completed(&self, layout: &Layout, settings: &Settings) -> (Self, Vec<EnvFault>) {
-        let mut env = self.clone();
-        let mut faults: Vec<EnvFault> = self.not_text().collect();
-        for path in layout.dotenv_files() {
-            match dotenv::load(&path, carries_provider_secret) {
-                Ok(variables) => {
-                    for (name, value) in variables {
-                        let variable = env.variables.entry(key(name.into()));
-                        variable.or_insert_with(|| value.as_str().into());
-                    }
-                }
-                Err(error) => faults.push(EnvFault::File(error)),
-            }
-        }
-        for (name, value) in settings.expose_variables() {
-            let is_secret = carries_provider_secret(name) || shell_env::is_expected(name);
-            if is_secret && env.trimmed(name).is_none() {
-                env.variables.insert(key(name.into()), value.into());
-            }
-        }
-        match self.ask_shell(&env, layout, settings) {
-            Ok(added) => {
-                for (name, value) in added {
-                    env.variables.insert(key(name.into()), value.into());
-                    env.from_shell.push(name);
-                }
-            }
-            Err(fault) => faults.push(fault),
-        }
-        (env, faults)
-    }
-
-    /// What a login shell adds to what is `known`. It runs in this environment, with what its own profile says: that of a home which
-    /// somebody else can change is not run.
-    fn ask_shell(
-        &self,
-        known: &Self,
-        layout: &Layout,
-        settings: &Settings,
-    ) -> Result<BTreeMap<&'static str, String>, EnvFault> {
-        if settings.shell_env.is_on(self) {
-            check_trusted(&layout.home, Access::Read)?;
-        }
-        Ok(settings.shell_env.load(self, known)?)
-    }
-
     /// Whether the locale's character set is UTF-8. Source: POSIX, chapter 8.2: the first of three variables that is set counts.
     #[must_use]
     pub fn is_utf8(&self) -> bool {
@@ -175,14 +99,6 @@ impl Env {
         self.variables
             .iter()
             .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-    }
-
-    /// The variables that carry a provider's secret and are not text.
-    fn not_text(&self) -> impl Iterator<Item = EnvFault> {
-        let names = PROVIDER_VARIABLES.iter().flat_map(|(_, names)| *names);
-        names
-            .filter(|name| self.raw(name).is_some_and(|value| value.to_str().is_none()))
-            .map(|name| EnvFault::NotText { name })
     }
 
     /// A variable's bytes as they stand; an empty one counts as unset.
@@ -238,7 +154,7 @@ impl Env {
 }
 
 /// The name under which a variable is kept: Windows ignores the case of names (`Path` is `PATH`).
-fn key(mut name: OsString) -> OsString {
+pub(super) fn key(mut name: OsString) -> OsString {
     if cfg!(windows) {
         name.make_ascii_uppercase();
     }
@@ -356,12 +272,6 @@ mod tests {
         assert_eq!(path("C"), Some(&b"/a b\n%\"'"[..]));
         assert_eq!((env.get("A"), env.trimmed("A")), (None, None));
         assert_eq!(env.raw("A"), Some(OsStr::from_bytes(b" /caf\xe9 ")));
-        let key = Env::from_pairs([(bytes(b"OPENAI_API_KEY"), bytes(b"sk-\xff"))]);
-        let faults: Vec<String> = key.not_text().map(|fault| fault.to_string()).collect();
-        assert_eq!(
-            faults,
-            ["OPENAI_API_KEY is not used: its value is not UTF-8"]
-        );
     }
 
     #[test]

@@ -5,10 +5,12 @@
 //! place, `disk`. What is written is the configuration alone, by `edit`.
 
 mod agents;
+mod completed_env;
 mod disk;
 mod dotenv;
 mod edit;
 mod env;
+mod error;
 mod models;
 mod nesting;
 mod notify;
@@ -24,25 +26,27 @@ pub use self::notify::{
     Address, BodyFormat, Channel, NotifySettings, NotifyTarget, Web, checked_address,
 };
 pub use agents::{AgentRef, existing_agents, order_agent, status_agent};
+pub use completed_env::EnvFault;
 pub(crate) use disk::DRAFT;
+pub use disk::KEPT;
 #[cfg(any(test, fuzzing))]
 pub(crate) use dotenv::parse as parse_dotenv;
 #[cfg(any(test, fuzzing))]
 pub(crate) use edit::edited;
-pub use edit::{ConfigChange, ConfigEdit, ConfigEditError, KEPT, edit_config, edit_config_keeping};
+pub use edit::{ConfigChange, ConfigEdit, edit_config, edit_config_keeping};
 pub use env::{
-    Env, EnvFault, ProviderVariable, provider_variable, provider_variables,
-    providers_with_variables,
+    Env, ProviderVariable, provider_variable, provider_variables, providers_with_variables,
 };
+pub use error::ConfigError;
+pub use error::{ConfigEditError, OwnSettingsError};
 pub use models::{ListedModel, ModelChoice, ModelRef, Models};
 pub use own::{
-    Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, OwnSettingsError, ProviderSettings,
-    parse_providers,
+    Encoding, ExportMode, Fallback, NotifyFault, OwnSettings, ProviderSettings, parse_providers,
 };
 pub use paths::{HOME_VARIABLE, Layout, Overrides, PathError, TRUSTED_VARIABLE};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::parse_value;
-pub use settings::{AgentSetting, ConfigError, ProfileSetting, ProviderOrder, Settings};
+pub use settings::{AgentSetting, ProfileSetting, ProviderOrder, Settings};
 #[cfg(any(test, fuzzing))]
 pub(crate) use shell_env::expected_in;
 pub use shell_env::{ShellEnv, ShellFault};

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::own::OwnSettingsError;
+use super::error::OwnSettingsError;
 use crate::domain::{is_loopback, span_ms};
 
 /// A day, in milliseconds.
@@ -387,8 +387,8 @@ fn web<F: Fn(usize, &str) -> OwnSettingsError>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::OwnSettings;
     use super::*;
+    use crate::config::own::OwnSettings;
 
     fn parse(text: &str) -> Result<NotifySettings, String> {
         let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text);

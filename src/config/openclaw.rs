@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Env, Layout};
-pub use crate::platform::openclaw::{Evidence, is_openclaw_dir};
-use crate::platform::openclaw::{STATE_DIR_NAME, is_named_dir};
+use super::env::Env;
+use super::paths::Layout;
 
-/// The variable that names OpenClaw's state directory. Here it only says where OpenClaw is.
-pub const STATE_DIR_VARIABLE: &str = "OPENCLAW_STATE_DIR";
+pub use crate::platform::openclaw::{Evidence, STATE_DIR_VARIABLE, is_openclaw_dir};
+use crate::platform::openclaw::{STATE_DIR_NAME, is_named_dir};
 
 /// Lists the directories that are OpenClaw's by their name, whether or not they exist: what
 /// `OPENCLAW_STATE_DIR` names, and `~/.openclaw`. On Windows OpenClaw takes `HOME` for the home directory where it is set; other
@@ -44,8 +43,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use super::super::Overrides;
     use super::*;
+    use crate::config::paths::Overrides;
 
     fn found(home: &Path, variable: Option<&str>) -> Option<PathBuf> {
         let pairs = [("HOME", home.to_str()), (STATE_DIR_VARIABLE, variable)];

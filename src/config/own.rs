@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::error::OwnSettingsError;
 use super::notify::{NotifySettings, Written as WrittenNotify};
 use crate::domain::{AgentName, ProviderId, UnixMs, from_outside, is_path, path_of_text, span_ms};
 use crate::platform::{Access, Admitted, FileError, Trust, exists};
@@ -19,25 +20,6 @@ const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
 const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
-
-/// Why the settings cannot be used. No text that is set in them is shown, only names, and words that had to be one of a few.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OwnSettingsError {
-    /// The file is there and is unreadable, no regular file, or larger than any settings.
-    #[error("the settings cannot be used")]
-    File(#[from] FileError),
-    /// The text is no TOML, or says what means nothing.
-    #[error("the settings {} are not valid at line {line}: {what}", path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong there.
-        what: String,
-    },
-}
 
 /// This program's own settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

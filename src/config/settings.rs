@@ -2,63 +2,20 @@
 //! absent, unknown fields are none of our business. Only text that is no JSON5 at all is refused.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use json5::Position;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::{Models, ShellEnv, disk, nesting};
+use super::error::ConfigError;
+use super::models::Models;
+use super::shell_env::ShellEnv;
+use super::{disk, nesting};
 use crate::domain::{
     AgentName, CooldownRules, Credential, CredentialType, ProfileId, ProviderId, SecretJson,
 };
-use crate::platform::FileError;
-
-/// Why the configuration, or the agents it speaks of, cannot be read. Nothing of its text is shown: API keys may be in it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file is there and is unreadable, no regular file, or larger than any configuration.
-    #[error("the configuration cannot be used")]
-    File(#[from] FileError),
-    /// The agents of the state directory cannot be listed.
-    #[error("cannot list the agents in {}", path.display())]
-    AgentDirs {
-        /// The directory.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Somebody else can have put a directory there that would be taken for an agent.
-    #[error("the agents of the state directory cannot be used")]
-    AgentsUntrusted(#[source] FileError),
-    /// The text is no JSON5.
-    #[error("the configuration {} is not valid JSON5 at line {line}, column {column}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Column in characters, from 1.
-        column: usize,
-        /// What the parser expected.
-        parser: json5::Error,
-    },
-    /// Brackets nest deeper than any configuration's.
-    #[error("the configuration {} nests deeper than {limit} levels at line {line}, column {column}", path.display())]
-    TooDeep {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Column in characters, from 1.
-        column: usize,
-        /// The limit in levels.
-        limit: usize,
-    },
-}
 
 /// A profile that the configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::Env;
+use super::env::Env;
 use crate::platform::{RunFault, output_within};
 
 /// The variables that are taken, and none of which may be set already: with one that is, the reference does not ask.

@@ -9,7 +9,9 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{CryptoError, SlotKey, random_bytes};
+use super::error::CryptoError;
+use super::keys::SlotKey;
+use super::random::random_bytes;
 
 /// What a new slot uses: 64 MiB, 3 passes, 4 lanes. Source: RFC 9106, section 4, the second recommended option; `spec/vault.md`, Keys.
 const MEMORY_KIB: u32 = 64 << 10;

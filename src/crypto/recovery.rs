@@ -10,7 +10,7 @@ use data_encoding::{Encoding, Specification};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::SlotKey;
+use super::keys::SlotKey;
 
 /// Characters of a group without its check character.
 const GROUP: usize = 4;

@@ -9,7 +9,8 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
-use super::{CryptoError, random_bytes};
+use super::error::CryptoError;
+use super::random::random_bytes;
 use crate::domain::VaultId;
 
 /// Format of a sealed field.
@@ -163,7 +164,7 @@ impl SealKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::DataKey;
+    use crate::crypto::keys::DataKey;
 
     fn key() -> SealKey {
         DataKey::from_bytes(&[9; 32])

@@ -2,7 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{Aad, CryptoError, DataKey, Epoch, SealKey, SealedBlob, SlotKey, constant_time_eq};
+use super::error::CryptoError;
+use super::keys::{DataKey, SlotKey, constant_time_eq};
+use super::seal::{Aad, Epoch, SealKey, SealedBlob};
 use crate::domain::{KeyId, VaultId};
 
 /// Where a slot's key is kept.
@@ -55,7 +57,7 @@ pub struct SlotRecord {
     pub key_id: KeyId,
     /// Says whether a key found there is the right one.
     pub check: [u8; 16],
-    /// How the key comes from a passphrase, as [`super::Argon2id`] prints it; only slots of that kind have it.
+    /// How the key comes from a passphrase, as [`super::argon2id::Argon2id`] prints it; only slots of that kind have it.
     pub kdf: Option<String>,
     /// The data key, sealed under the slot's key.
     pub wrapped: SealedBlob,

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::{Evidence, Finding, FindingId};
+use super::evidence::Evidence;
+use super::finding::{Finding, FindingId};
 use crate::audit::Filter;
 use crate::config::Layout;
 use crate::domain::UnixMs;
@@ -70,7 +71,7 @@ fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
             .path(path)
             .advice(format!(
                 "{SET_CLOCK} If it is right: touch {}",
-                super::shell_path(layout, path)
+                super::words::shell_path(layout, path)
             ))
     })
 }

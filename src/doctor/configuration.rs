@@ -1,16 +1,18 @@
 //! Profile ids that the configuration, or an agent's own order, names and that are not there.
 
-use crate::platform::canonicalize;
 use std::collections::BTreeSet;
 
 use super::credentials::{login_again, of_agent, paste};
+use super::evidence::{Evidence, ExaminedAgent};
+use super::finding::{Finding, FindingId};
+use super::repair::Repair;
 use super::words::{shell_path, shell_word};
-use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::config::{KEPT, ProfileSetting, Settings};
 use crate::domain::{
     AgentName, CredentialType, Owner, ProfileId, ProviderId, REMOVE_COMMAND, Section, StoreDoc,
     normalize_provider,
 };
+use crate::platform::canonicalize;
 
 /// The provider whose logins once had one id for all. Source: the reference's doctor.
 const ANTHROPIC: &str = "anthropic";

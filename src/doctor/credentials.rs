@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use super::evidence::{Evidence, ExaminedAgent};
+use super::finding::{Finding, FindingId};
 use super::words::{shell_path, shell_word};
-use super::{Evidence, ExaminedAgent, Finding, FindingId};
 use crate::audit::{EventKind, Filter, KindFilter};
+
 pub use crate::domain::of_agent;
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, ExpiryFault, Misnamed, Owner,

@@ -1,6 +1,7 @@
 //! Stores that lie where the settings say that they should not.
 
-use super::{Evidence, ExaminedAgent, Finding, FindingId};
+use super::evidence::{Evidence, ExaminedAgent};
+use super::finding::{Finding, FindingId};
 use crate::config::{ExportMode, OwnSettings};
 use crate::domain::Section;
 use crate::export::StorePlace;

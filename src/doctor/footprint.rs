@@ -7,8 +7,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::editors;
+use super::evidence::Evidence;
+use super::finding::{Finding, FindingId};
+use super::repair::Repair;
 use super::words::shell_path;
-use super::{Evidence, Finding, FindingId, Repair, editors};
 use crate::config::{DRAFT, Layout, Settings};
 use crate::domain::{REMOVE_COMMAND, Section, StoreDoc};
 use crate::export::{StorePlace, parse};

@@ -1,7 +1,8 @@
 //! What became of other programs' logins: see [`crate::sync::LoginReport`], whose words these are.
 
+use super::evidence::Evidence;
+use super::finding::{Finding, FindingId};
 use super::words::shell_path;
-use super::{Evidence, Finding, FindingId};
 use crate::config::Layout;
 use crate::domain::{CLAUDE_CLI, UnixMs, of_agent, path_of_text};
 use crate::health::remaining_short;

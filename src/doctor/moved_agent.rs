@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::evidence::Evidence;
+use super::finding::{Finding, FindingId};
+use super::repair::{Repair, RepairError};
 use super::words::shell_path;
-use super::{Evidence, Finding, FindingId, Repair, RepairError};
 use crate::domain::from_outside;
 use crate::export::StorePlace;
 use crate::platform::{

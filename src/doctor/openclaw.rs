@@ -1,14 +1,16 @@
 //! OpenClaw beside this program: where it is, and what of ours lies in its directories.
 
-use crate::platform::canonicalize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::evidence::Evidence;
+use super::finding::{Finding, FindingId};
+use super::repair::Repair;
 use super::words::shell_path;
-use super::{Evidence, Finding, FindingId, Repair};
 use crate::config::Layout;
 use crate::domain::is_hidden;
 use crate::export::StorePlace;
+use crate::platform::canonicalize;
 use crate::platform::openclaw::{OpenClawDir, json_stores, present_dirs};
 use crate::sync::{OpenClawCopy, examine_copy};
 

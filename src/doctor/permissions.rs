@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::evidence::Evidence;
+use super::finding::{Finding, FindingId};
+use super::repair::Repair;
 use super::words::shell_path;
-use super::{Evidence, Finding, FindingId, Repair};
 use crate::config::Layout;
 use crate::export::StorePlace;
 use crate::platform::{

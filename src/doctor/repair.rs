@@ -1,23 +1,10 @@
-//! Repairs: what this program does itself when told to. Each looks again before it acts, since what was found may be gone.
+//! Repairs: what this program does itself when told to.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use super::configuration::renamed_default;
-use super::footprint::{is_leftover, is_replaceable};
-use super::moved_agent::move_agent_dir;
-use crate::config::{
-    ConfigChange, ConfigEdit, ConfigEditError, ConfigError, Settings, edit_config_keeping,
-};
-use crate::domain::{ProfileId, StoreDoc, UnixMs};
-use crate::platform::{
-    Access, DirectoryLock, FileError, LockDir, LockError, LockState, QueueLock, RemoveOutcome,
-    check_trusted, close_to_others, remove_if_present,
-};
-use crate::sync::utc_stamp;
-
-/// How long a repair waits for a store's queue of our own processes.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::config::{ConfigEditError, ConfigError};
+use crate::domain::ProfileId;
+use crate::platform::{FileError, LockError};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -118,16 +105,6 @@ impl Repaired {
     }
 }
 
-/// What a repair looks at again before it acts.
-pub struct Premises<'p> {
-    /// The store that the configuration's profiles are looked up in.
-    pub main: &'p StoreDoc,
-    /// Whether an agent has a profile, or the vault keeps one that was removed.
-    pub knows_profile: &'p dyn Fn(&ProfileId) -> bool,
-    /// Now.
-    pub now: UnixMs,
-}
-
 /// Why a repair was not made. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -180,94 +157,4 @@ impl Repair {
             Self::RemoveOpenClawCopy { .. } => "remove-openclaw-copy",
         }
     }
-
-    /// Makes it, if what was found is still so and nothing speaks against it.
-    ///
-    /// # Errors
-    /// Why it was not made.
-    pub fn carry_out(&self, premises: &Premises<'_>) -> Result<Repaired, RepairError> {
-        let done = |is_done: bool| match is_done {
-            true => Repaired::done(),
-            false => Repaired::NotNeeded,
-        };
-        Ok(match self {
-            Self::Chmod { path, mode } => done(close_to_others(path, *mode)?),
-            Self::RemoveStaleLock { store, queue } => done(remove_stale_lock(store, queue)?),
-            Self::RemoveLeftover { path, key_dir } => done(remove_leftover(path, key_dir)?),
-            Self::MoveVault { .. } | Self::MergeVault { .. } | Self::RemoveLeftVault { .. } => {
-                return Err(RepairError::NeedsKey);
-            }
-            Self::RemoveOpenClawCopy { .. } => return Err(RepairError::NeedsKey),
-            Self::RenameConfigProfile {
-                path,
-                from,
-                to,
-                email,
-            } => {
-                let settings = Settings::load(path)?;
-                let still =
-                    renamed_default(&settings, premises.main).is_some_and(|(id, _)| id == *to);
-                if !still || (premises.knows_profile)(from) {
-                    return Ok(Repaired::NotNeeded);
-                }
-                let edit = ConfigEdit::Rename {
-                    from: from.clone(),
-                    to: to.clone(),
-                    email: email.clone(),
-                };
-                match edit_config_keeping(path, &edit, &utc_stamp(premises.now))? {
-                    (ConfigChange::Written, kept) => Repaired::Done {
-                        difference: renamed_in(&settings, from, to),
-                        kept,
-                    },
-                    (ConfigChange::None, _) => Repaired::NotNeeded,
-                }
-            }
-            Self::MoveAgentDir { from, to } => {
-                let difference = move_agent_dir(from, to, &utc_stamp(premises.now))?;
-                if difference.is_empty() {
-                    return Ok(Repaired::NotNeeded);
-                }
-                Repaired::Done {
-                    difference,
-                    kept: None,
-                }
-            }
-        })
-    }
-}
-
-/// Where the configuration named a profile that is called otherwise now.
-fn renamed_in(settings: &Settings, from: &ProfileId, to: &ProfileId) -> Vec<String> {
-    let in_profiles = settings.profile(from.as_str()).is_some();
-    let profiles = in_profiles.then(|| "auth.profiles".to_owned());
-    let orders = settings
-        .orders
-        .iter()
-        .filter(|order| order.ids.contains(from));
-    let orders = orders.map(|order| format!("auth.order.{}", order.provider));
-    let places = profiles.into_iter().chain(orders);
-    places
-        .map(|place| format!("{place}: {from} is {to} now"))
-        .collect()
-}
-
-/// Removes a leftover, unless somebody is about to use it.
-fn remove_leftover(path: &Path, key_dir: &Path) -> Result<bool, RepairError> {
-    check_trusted(path, Access::Read)?;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    // A process of ours that changes a configuration has this lock while there is a draft.
-    let _lock = DirectoryLock::acquire(dir, Instant::now() + QUEUE_TIMEOUT)?;
-    let is_left = is_leftover(path, key_dir) && is_replaceable(path);
-    Ok(is_left && remove_if_present(path)? == RemoveOutcome::Removed)
-}
-
-/// Takes the lock over as any writer of the store would, and lets it go.
-fn remove_stale_lock(store: &Path, queue: &Path) -> Result<bool, RepairError> {
-    let queue = QueueLock::acquire(queue, Instant::now() + QUEUE_TIMEOUT)?;
-    if LockDir::state(store)? != LockState::Abandoned {
-        return Ok(false);
-    }
-    drop(LockDir::acquire(store, &queue, Instant::now())?);
-    Ok(true)
 }

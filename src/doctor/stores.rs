@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::credentials::{misnamed, rename};
+use super::evidence::{Evidence, ExaminedAgent};
+use super::finding::{Finding, FindingId};
 use super::footprint::is_plain_copy;
+use super::repair::Repair;
 use super::words::shell_path;
-use super::{Evidence, ExaminedAgent, Finding, FindingId, Repair};
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::Layout;
-
 use crate::domain::{AgentName, Credential, REMOVE_COMMAND, Seq};
 use crate::export::StorePlace;
 use crate::platform::{LockDir, LockState, exists};

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::evidence::Evidence;
+use super::finding::{Finding, FindingId};
 use super::footprint::copies;
 use super::words::shell_path;
-use super::{Evidence, Finding, FindingId};
 use crate::config::Layout;
 use crate::export::StorePlace;
 use crate::platform::{canonicalize, exists, read_regular};

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::evidence::Evidence;
+use super::finding::{Finding, FindingId};
 use super::words::{counted, shell_path, shell_word};
-use super::{Evidence, Finding, FindingId};
 use crate::audit::Head;
 use crate::config::Layout;
 use crate::crypto::SlotKind;

@@ -2,7 +2,8 @@
 
 use std::path::{Component, Path};
 
-use super::{Owner, escaped};
+use super::credential::Owner;
+use super::text::escaped;
 
 /// Where a borrowed credential comes from. Its owner refreshes it; clawkeep reads the file again at
 /// every load.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ProviderId;
+use super::ids::ProviderId;
 
 /// How long a credential rests after failures: `auth.cooldowns` of the configuration. The defaults are the reference's.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Expiry, SecretFault, check_secret, normalize_provider};
+use super::ids::normalize_provider;
+use super::secret_rules::{SecretFault, check_secret};
+use super::time::Expiry;
 
 /// The profile that Claude Code's login is synced into. Source: `spec/compat.md`, Sync.
 pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
@@ -91,7 +93,7 @@ impl Owner {
     ];
 
     /// The owner that a profile id tells: the two CLI ids are borrowed however they arrive. Logins
-    /// that were imported as borrowed have any id; [`Borrowed`](super::Borrowed) says whose they
+    /// that were imported as borrowed have any id; [`Borrowed`](super::borrowed::Borrowed) says whose they
     /// are.
     #[must_use]
     pub fn of(profile: &str) -> Self {

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Credential, CredentialType, UnixMs, normalize_provider};
+use super::credential::{Credential, CredentialType};
+use super::ids::normalize_provider;
+use super::time::UnixMs;
 
 /// Below this many milliseconds since 1970 (March 1973) a value is taken to be in seconds: as
 /// seconds it is the year 5138.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{is_path, path_of_text, path_text};
+use super::text::{is_path, path_of_text, path_text};
 
 /// The agent an identifier-less command works on, and what an empty agent id means.
 /// Source: `spec/compat.md`, Paths.

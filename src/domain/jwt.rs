@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::Expiry;
+use super::time::Expiry;
 
 /// The claims of a JWT in compact form (RFC 7519), if it is one.
 #[must_use]

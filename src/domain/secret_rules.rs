@@ -83,7 +83,7 @@ pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
     if bytes.len() > SECRET_MAX {
         return Err(SecretFault::TooLong);
     }
-    let bytes = super::without_bom(bytes);
+    let bytes = super::text::without_bom(bytes);
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(SecretFault::OddCharacter);
     };
@@ -104,7 +104,7 @@ pub fn check_secret(bytes: &[u8]) -> Result<&str, SecretFault> {
     match () {
         () if has(is_line_break) => Err(SecretFault::LineBreak),
         () if has(char::is_whitespace) => Err(SecretFault::Blank),
-        () if has(super::is_hidden) => Err(SecretFault::Invisible),
+        () if has(super::text::is_hidden) => Err(SecretFault::Invisible),
         () if !has(|c| !c.is_ascii_graphic()) && is_assignment(secret) => {
             Err(SecretFault::Assignment)
         }

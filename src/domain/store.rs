@@ -7,7 +7,9 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{Credential, ProfileId, normalize_provider, secret::wipe_map};
+use super::credential::Credential;
+use super::ids::{ProfileId, normalize_provider};
+use super::secret::wipe_map;
 
 /// The four parts of the store that hold one entry a key. Source: `spec/compat.md`, auth-profiles.json.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

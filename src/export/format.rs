@@ -71,6 +71,9 @@ pub fn render(doc: &StoreDoc) -> Zeroizing<Vec<u8>> {
     doc.to_file()
 }
 
+/// The store's name in an agent directory. Source: `spec/compat.md`, Paths.
+pub(super) const STORE_NAME: &str = "auth-profiles.json";
+
 #[cfg(test)]
 mod tests {
     use super::*;

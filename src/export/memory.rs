@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::place::STORE_NAME;
+use super::format::STORE_NAME;
 use crate::platform::RuntimeDir;
 
 /// Where copies in memory lie in a runtime directory. Source: `spec/vault.md`.

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use super::format::{FormatFault, STORE_NAME, parse};
 use super::memory::{copies_in_memory, is_copy_in_memory, store_digest};
-use super::{FormatFault, parse};
 use crate::domain::{StoreDoc, UnixMs};
 use crate::platform::openclaw::{Examined, OpenClawDir};
 use crate::platform::{
@@ -18,8 +18,6 @@ use crate::platform::{
 
 /// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
 pub const STORE_LIMIT: u64 = 64 << 20;
-/// The store's name in an agent directory. Source: `spec/compat.md`, Paths.
-pub(super) const STORE_NAME: &str = "auth-profiles.json";
 
 /// What a store file says.
 pub enum StoreReading {

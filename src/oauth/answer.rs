@@ -4,12 +4,11 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::http::{NoReply, Reply};
+use super::reply::{NoReply, Reply, retry_after};
 use crate::domain::{Expiry, SecretJson, UnixMs, from_outside, is_loopback, jwt_expiry};
 
 /// What a token is taken to last where neither the answer nor the token says, in milliseconds: an hour.
@@ -279,17 +278,6 @@ fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
-pub(super) fn retry_after(header: Option<&str>, now: UnixMs) -> Option<Duration> {
-    let header = header?.trim();
-    if let Ok(seconds) = header.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = DateTime::parse_from_rfc2822(header).ok()?;
-    let ms = at.timestamp_millis().saturating_sub(now.0);
-    Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use reqwest::header::HeaderValue;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::answer::retry_after;
+use super::reply::{NoReply, Reply, retry_after};
 use crate::config::Encoding;
 use crate::domain::{UnixMs, from_outside, is_loopback};
 use crate::platform::start_thread;
@@ -29,26 +29,6 @@ const USER_AGENT: &str = concat!("clawkeep/", env!("CARGO_PKG_VERSION"));
 
 /// What is said of an answer that did not come in time.
 const TOO_LONG: &str = "it took too long";
-
-/// What a provider answered.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    /// As it stands in the header.
-    pub(crate) retry_after: Option<String>,
-    /// As far as it came, [`BODY_MAX`] and a byte at most.
-    pub(crate) body: Zeroizing<Vec<u8>>,
-    /// It came whole.
-    pub(crate) is_whole: bool,
-}
-
-/// Why there is no reply.
-#[derive(Debug)]
-pub(super) enum NoReply {
-    /// Nothing was sent.
-    NotSent(String),
-    /// Something may have been.
-    MaybeSent(String),
-}
 
 /// The fields of a request, encoded. Overwritten when dropped; the client's own copies are not.
 #[derive(Clone)]

@@ -9,18 +9,19 @@ mod http;
 mod lease;
 mod login;
 mod providers;
+mod reply;
 mod rescue;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use answer::{DeviceAnswer, understand, understand_device};
 pub use answer::{FailureClass, Refusal, Tokens};
 pub use exchange::{Refused, Tries, exchange};
-#[cfg(any(test, fuzzing))]
-pub(crate) use http::Reply;
 pub use http::{Post, Posted, post_message};
 pub use lease::{Lease, grants_with_files};
 #[cfg(any(test, fuzzing))]
 pub(crate) use login::code_in_request;
 pub use login::{Authorization, Awaited, Callback, DeviceLogin, Ended, Listener, LoginError, WAIT};
 pub use providers::{Provider, ProviderFault, Providers};
+#[cfg(any(test, fuzzing))]
+pub(crate) use reply::Reply;
 pub use rescue::{ANSWER_UNOPENED, Brought, Left, Rescue, is_answer_unopened};

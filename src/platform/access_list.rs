@@ -7,10 +7,7 @@
 #![cfg_attr(not(windows), allow(dead_code, reason = "its tests read it"))]
 
 #[cfg(windows)]
-mod windows;
-
-#[cfg(windows)]
-pub(super) use self::windows::{make_private, this_user};
+pub(super) mod windows;
 
 /// Rights on a file, as bits of an access mask. Source: Microsoft, "File Access Rights Constants",
 /// "Access Mask Format".

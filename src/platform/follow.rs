@@ -4,18 +4,17 @@
 //! there, the nearest that is; so [`Follower::follow`] is called again whenever something has happened, and watches closer then. A
 //! directory further up that is moved is not told: call it from time to time too.
 
-use super::canonicalize;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+use std::{fs, io, thread};
 
-use super::threads::check_threads;
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::paths::canonicalize;
+use super::threads::check_threads;
 
 /// How many links are followed before a path is taken to lead in a circle. Source: `MAXSYMLINKS` of Linux.
 const LINKS_MAX: usize = 40;

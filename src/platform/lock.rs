@@ -5,77 +5,41 @@
 //! modification time refreshed every 10 s, stale after 30 s, removed with `rmdir`. Source: `spec/compat.md`.
 //! Later gateways make a file there instead ([`holder`]); it is respected, and removed when abandoned.
 
+mod error;
 mod holder;
+mod queue;
 mod refresher;
+mod stale;
 #[cfg(windows)]
 mod windows;
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use sha2::{Digest as _, Sha256};
-
+use self::error::{PAUSE_MAX, PAUSE_MIN};
 use self::holder::AtLock;
-pub use self::holder::LockFault;
 use self::refresher::HeldDir;
-#[cfg(unix)]
-use super::Trust;
+use self::stale::{is_stale, modified, remove_dir};
+use super::file::remove_if_present;
+use super::file_error::FileError;
+use super::paths::exists;
 use super::sharing::retry_while_held;
-use super::{
-    Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_empty_dir,
-    remove_if_present,
-};
-use crate::domain::shown_path;
 
-/// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
-const STALE: Duration = Duration::from_secs(30);
-/// First and longest pause between tries. Source: `spec/compat.md`, Locking.
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(50);
+pub use self::error::LockError;
+pub use self::holder::LockFault;
+pub use self::queue::{DirectoryLock, FileLock, QueueLock};
+
 /// Noted in the queue while a lock directory is made whose identity cannot be known before.
 const MAKING: &str = "making";
-/// The longest between that note and the directory: nothing is done between them.
-const MAKING_MAX: Duration = Duration::from_secs(1);
 /// The mode of such a directory. The reference's have the umask's, 0755 as a rule.
 #[cfg(unix)]
 const MADE_MODE: u32 = 0o700;
 /// How long a lock file that names no holder is waited for: it may be about to be written.
 const UNWRITTEN: Duration = Duration::from_secs(1);
-
-/// Why a lock was not had.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LockError {
-    /// Somebody else held it until the deadline.
-    #[error("{} is held by another process", shown_path(path))]
-    Busy {
-        /// The lock.
-        path: PathBuf,
-    },
-    /// A gateway's lock file was there until the deadline.
-    #[error("{} is held by process {pid}", shown_path(path))]
-    Held {
-        /// The lock.
-        path: PathBuf,
-        /// The process that it names.
-        pid: u32,
-    },
-    /// What is at the lock's path is no lock of any gateway that is known.
-    #[error("{} is in the way of the store's lock: {fault}", shown_path(path))]
-    Unusable {
-        /// The path.
-        path: PathBuf,
-        /// What is wrong with it.
-        fault: LockFault,
-    },
-    /// The system refused.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
 
 /// Whether a store's lock is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,214 +50,6 @@ pub enum LockState {
     Abandoned,
     /// What is there is no lock, and keeps everybody from taking it.
     Unusable(LockFault),
-}
-
-/// An exclusive lock on a file of ours; released when dropped or when the process ends.
-///
-/// The file says which lock directory its holder made last. Whoever is next in the queue and finds that very directory
-/// knows that its maker was killed, and need not wait until it is stale.
-#[derive(Debug)]
-pub struct QueueLock {
-    file: File,
-    /// Eight hexadecimal digits of its path's SHA-256.
-    #[cfg_attr(
-        not(any(target_os = "linux", target_os = "macos")),
-        allow(dead_code, reason = "it names a draft that only these two rename")
-    )]
-    name: String,
-}
-
-impl QueueLock {
-    /// Takes the lock at `path`, creating the file, waiting until `deadline`.
-    ///
-    /// # Errors
-    /// [`LockError::Busy`] at the deadline; [`LockError::File`] when the system refuses.
-    pub fn acquire(path: &Path, deadline: Instant) -> Result<Self, LockError> {
-        if let Some(dir) = path.parent() {
-            create_private_dir(dir)?;
-        }
-        let file = loop {
-            let file = open_lock_file(path)?;
-            wait_for(&file, path, deadline)?;
-            // Removed while it was waited for, as a vault was that was moved: that lock holds off nobody.
-            if is_at(&file, path) {
-                break file;
-            }
-        };
-        let real = canonicalize(path).map_err(FileError::io("lock", path))?;
-        let digest = Sha256::digest(real.as_os_str().as_encoded_bytes());
-        let name = data_encoding::HEXLOWER.encode(&digest[..4]);
-        Ok(Self { file, name })
-    }
-}
-
-/// An exclusive lock on a file of ours that may be removed by whoever has it; released when dropped or when the process ends.
-#[derive(Debug)]
-pub struct FileLock {
-    file: File,
-}
-
-impl FileLock {
-    /// Takes the lock at `path`, creating the file, unless somebody has it.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
-        loop {
-            let file = open_lock_file(path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(fs::TryLockError::WouldBlock) => return Ok(None),
-                Err(fs::TryLockError::Error(error)) => {
-                    return Err(FileError::io("lock", path)(error));
-                }
-            }
-            // Removed between opening and locking: that lock holds off nobody.
-            if is_at(&file, path) {
-                return Ok(Some(Self { file }));
-            }
-        }
-    }
-}
-
-impl FileLock {
-    /// Notes in the file who has it: the lock is what counts.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn note(&self, text: &str) -> io::Result<()> {
-        write_note(&self.file, text)
-    }
-}
-
-/// Whether an open file is the one at `path`.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let (Ok(open), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else {
-        return false;
-    };
-    (open.dev(), open.ino()) == (there.dev(), there.ino())
-}
-
-#[cfg(windows)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use same_file::Handle;
-    let open = file.try_clone().and_then(Handle::from_file);
-    matches!((open, Handle::from_path(path)), (Ok(open), Ok(there)) if open == there)
-}
-
-/// An exclusive lock between our own processes on what lies in a directory; released when dropped or when the process ends. It
-/// leaves no file behind.
-#[derive(Debug)]
-pub struct DirectoryLock {
-    /// The directory; on Windows, which locks none, a file in it that the system removes when it is
-    /// closed.
-    _held: File,
-}
-
-impl DirectoryLock {
-    /// Takes the lock, waiting until `deadline`.
-    ///
-    /// # Errors
-    /// [`LockError::Busy`] at the deadline; [`LockError::File`] when the system refuses.
-    pub fn acquire(dir: &Path, deadline: Instant) -> Result<Self, LockError> {
-        #[cfg(windows)]
-        let held = windows::open_alone(dir, deadline)?;
-        #[cfg(not(windows))]
-        let held = {
-            let file = File::open(dir).map_err(FileError::io("lock", dir))?;
-            wait_for(&file, dir, deadline)?;
-            file
-        };
-        Ok(Self { _held: held })
-    }
-}
-
-/// Takes the system's lock on an open file.
-fn wait_for(file: &File, path: &Path, deadline: Instant) -> Result<(), LockError> {
-    let mut pause = PAUSE_MIN;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(pause);
-                pause = (pause * 2).min(PAUSE_MAX);
-            }
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(LockError::Busy {
-                    path: path.to_owned(),
-                });
-            }
-            Err(fs::TryLockError::Error(error)) => {
-                return Err(FileError::io("lock", path)(error).into());
-            }
-        }
-    }
-}
-
-impl QueueLock {
-    /// What the last holder noted; nothing where it noted nothing, or the note cannot be read.
-    fn noted(&self) -> String {
-        let (mut file, mut note) = (&self.file, String::new());
-        match file.rewind().and_then(|()| file.read_to_string(&mut note)) {
-            Ok(_) => note,
-            Err(_) => String::new(), // the lock directory then waits until it is stale, as another program's does
-        }
-    }
-
-    /// Whether the last note was made at that time, give or take [`MAKING_MAX`].
-    fn was_noted_at(&self, time: io::Result<SystemTime>) -> bool {
-        let noted = self.file.metadata().and_then(|meta| meta.modified());
-        let (Ok(noted), Ok(time)) = (noted, time) else {
-            return false;
-        };
-        let gap = time.duration_since(noted);
-        gap.unwrap_or_else(|error| error.duration()) < MAKING_MAX
-    }
-
-    fn note(&self, text: &str) -> io::Result<()> {
-        write_note(&self.file, text)
-    }
-}
-
-/// Writes to the file that is locked, whatever its name leads to by now.
-fn write_note(mut file: &File, text: &str) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(text.as_bytes())
-}
-
-/// Opens a lock's file, or makes it. It is about to be written, so nobody else may have made it or given it a second name.
-fn open_lock_file(path: &Path) -> Result<File, FileError> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    check_trusted(dir.unwrap_or(Path::new(".")), Access::CreateIn)?;
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    }
-    #[cfg(windows)]
-    windows::open_no_link(&mut options);
-    let file = match retry_while_held(path, || options.open(path)) {
-        Err(_) if path.is_symlink() => {
-            let path = path.to_owned();
-            return Err(FileError::Symlink { path });
-        }
-        opened => opened.map_err(FileError::io("open", path))?,
-    };
-    #[cfg(unix)]
-    {
-        let meta = file.metadata().map_err(FileError::io("examine", path))?;
-        Trust::current().check_own(path, &meta)?;
-    }
-    #[cfg(windows)]
-    windows::check_lock_file(&file, path)?;
-    Ok(file)
 }
 
 /// The reference's lock on a store, held and kept fresh until dropped.
@@ -484,7 +240,9 @@ fn is_noted(path: &Path, note: &str, queue: &QueueLock) -> bool {
 fn is_of_made_mode(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let meta = fs::symlink_metadata(path);
-    meta.is_ok_and(|meta| meta.mode() & 0o777 == MADE_MODE && meta.uid() == super::effective_uid())
+    meta.is_ok_and(|meta| {
+        meta.mode() & 0o777 == MADE_MODE && meta.uid() == super::process::effective_uid()
+    })
 }
 
 /// Without modes it then waits until it is stale.
@@ -519,24 +277,10 @@ impl Drop for LockDir {
     }
 }
 
-/// Removes a lock directory, which another program may be looking at.
-fn remove_dir(path: &Path) -> io::Result<()> {
-    remove_empty_dir(path)
-}
-
-fn modified(path: &Path) -> io::Result<SystemTime> {
-    fs::symlink_metadata(path)?.modified()
-}
-
-/// Stale by its own time; one from the future (a clock that jumped) is not.
-fn is_stale(path: &Path) -> bool {
-    modified(path).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::file::open_dir;
     use super::*;
+    use crate::platform::file::open_dir;
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(60)

@@ -8,15 +8,18 @@ mod cause;
 mod clock;
 mod desktop;
 mod file;
+mod file_error;
 mod follow;
 mod key_variables;
 pub mod keychain;
 mod lock;
 pub mod openclaw;
+mod paths;
 mod peer;
 mod permissions;
 mod process;
 mod programs;
+mod read;
 mod replace;
 mod run;
 mod runtime_dir;
@@ -26,20 +29,18 @@ pub mod syslog;
 mod threads;
 mod trust;
 
-#[cfg(windows)]
-pub(crate) use cause::why_database_fails;
-pub use cause::{Attribute, Cause, is_mounted_file};
+pub use cause::kinds::{Attribute, Cause};
 #[cfg(unix)]
-pub(crate) use cause::{Needs, why_database_fails, why_temporary_files_fail};
+pub(crate) use cause::unix::{Needs, why_database_fails, why_temporary_files_fail};
+#[cfg(windows)]
+pub(crate) use cause::windows::why_database_fails;
 pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
-use file::resolve_existing;
 pub use file::{
-    Contents, FileError, RemoveOutcome, canonicalize, check_replaceable, create_private_dir,
-    create_private_file, exists, is_same_file, look_for, open_regular, read_regular,
-    remove_empty_dir, remove_if_present, rename_durably, resolve_link, resolve_link_until,
-    sync_dir, sync_file, sync_file_data,
+    RemoveOutcome, check_replaceable, create_private_dir, create_private_file, remove_empty_dir,
+    remove_if_present, rename_durably, sync_dir, sync_file, sync_file_data,
 };
+pub use file_error::FileError;
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
@@ -47,6 +48,7 @@ pub use key_variables::{
 };
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState, QueueLock};
+pub use paths::{canonicalize, exists, is_same_file, look_for, resolve_link, resolve_link_until};
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
 #[cfg(windows)]
@@ -56,6 +58,7 @@ pub use process::{
     open_files_max, restrict_new_files, running_programs, user_sid, with_stack,
 };
 pub use programs::{is_program_path, program_command, program_names, system_program};
+pub use read::{Contents, open_regular, read_regular};
 pub use replace::{
     Found, Replaced, Replacement, persist, persist_noclobber, put_link, rename_to_free_name,
     replace_file, still_has, temporary_in, withdraw,
@@ -64,10 +67,10 @@ pub use replace::{
 pub use run::without_console;
 pub use run::{Answer, RunFault, all_output_within, feed_within, output_within};
 pub use runtime_dir::RuntimeDir;
-pub use storage::{SharedBy, SharedStorage, Storage};
+pub use storage::kinds::{SharedBy, SharedStorage, Storage};
 pub use threads::{PROCESS_LIMITS, start_thread};
 pub(crate) use threads::{run_all, run_all_beside};
-pub use trust::{
-    Access, Admitted, Fault, MountOf, Refusal, Trust, check_trusted, is_mounted_secret, mount_of,
-    read_own, read_secret, read_trusted,
-};
+pub use trust::access::{Access, Admitted};
+pub use trust::mounts::{MountOf, is_mounted_file, mount_of};
+pub use trust::refusal::{Fault, Refusal};
+pub use trust::{Trust, check_trusted, is_mounted_secret, read_own, read_secret, read_trusted};

@@ -12,11 +12,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::file_error::FileError;
+use super::paths::{look_for, resolve_existing};
 use super::trust::Trust;
-use super::{FileError, look_for, resolve_existing};
 
 /// Name of OpenClaw's state directory below the home directory.
 pub const STATE_DIR_NAME: &str = ".openclaw";
+/// The variable that names OpenClaw's state directory. Here it only says where OpenClaw is.
+pub const STATE_DIR_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 /// OpenClaw's configuration, in its state directory.
 const CONFIG_NAME: &str = "openclaw.json";
 /// The database of the agent `main`, relative to the state directory.

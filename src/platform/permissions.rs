@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::FileError;
+use super::file_error::FileError;
 
 /// The permission bits of everybody but the owner.
 #[cfg(unix)]
@@ -32,7 +32,7 @@ impl Permissions {
             use std::os::unix::fs::MetadataExt as _;
             let meta = std::fs::metadata(path).ok()?;
             let real = path.canonicalize().ok()?;
-            let trust = super::Trust::current();
+            let trust = super::trust::Trust::current();
             let is_roots = meta.uid() == 0 && super::process::effective_uid() != 0;
             Some(Self {
                 mode: meta.mode() & 0o1777,

@@ -8,9 +8,12 @@ use std::thread;
 use tempfile::{NamedTempFile, PersistError};
 
 use super::file::{
-    FileError, check_replaceable, close_new, create_private_file, exists, read_no_link,
-    remove_if_present, rename_durably, sync_dir, sync_file,
+    check_replaceable, close_new, create_private_file, remove_if_present, rename_durably, sync_dir,
+    sync_file,
 };
+use super::file_error::FileError;
+use super::paths::exists;
+use super::read::read_no_link;
 use super::sharing::retry_while_held;
 
 /// A file about to replace another: made beside it, with room for its bytes, before anything is decided that depends on

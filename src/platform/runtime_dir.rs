@@ -1,12 +1,14 @@
 //! A user's runtime directory, `$XDG_RUNTIME_DIR`: in memory, and gone at logout.
 //! Source: XDG Base Directory Specification, 0.8.
 
-use super::canonicalize;
 use std::path::{Path, PathBuf};
 
-use super::file::{FileError, create_private_dir};
+use super::file::create_private_dir;
+use super::file_error::FileError;
+use super::paths::canonicalize;
 use super::process::effective_uid;
-use super::trust::{Access, check_trusted};
+use super::trust::check_trusted;
+use crate::platform::trust::access::Access;
 
 /// Where Linux with systemd or elogind puts the runtime directories of users, each named by its user id.
 const OF_USERS: &str = "/run/user";
@@ -65,7 +67,7 @@ impl RuntimeDir {
     /// # Errors
     /// When it may not.
     pub fn check(&self, dir: &Path) -> Result<(), FileError> {
-        if !super::exists(dir) {
+        if !super::paths::exists(dir) {
             return Ok(());
         }
         if dir.is_symlink() {

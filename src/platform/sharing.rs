@@ -5,9 +5,9 @@
 mod windows;
 
 #[cfg(windows)]
-pub(super) use self::windows::BACKUP_SEMANTICS_NO_LINK;
+pub(super) use windows::BACKUP_SEMANTICS_NO_LINK;
 #[cfg(windows)]
-pub(crate) use self::windows::{is_held, is_sharing_error};
+pub(crate) use windows::{is_held, is_sharing_error};
 
 use std::io;
 use std::path::Path;

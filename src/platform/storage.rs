@@ -5,18 +5,23 @@
 //! system does not tell (virtiofs has FUSE's), so the type is read from the kernel's list of
 //! mounts.
 
+#[cfg(any(target_os = "macos", target_os = "freebsd", test))]
+mod bsd;
+pub(super) mod kinds;
 #[cfg(windows)]
 mod windows;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::path::PathBuf;
 
 #[cfg(target_os = "linux")]
-use super::trust::{Mount, Mounts, Trust};
-use crate::domain::escaped;
-
-#[cfg(any(target_os = "macos", target_os = "freebsd", test))]
-mod bsd;
+use self::kinds::SharedBy;
+use self::kinds::{SharedStorage, Storage};
+#[cfg(target_os = "linux")]
+use super::trust::Trust;
+#[cfg(target_os = "linux")]
+use super::trust::mounts::{Mount, Mounts};
 
 /// FUSE file systems of which no other kernel has a view, by type. Each is either the only user of
 /// a block device, or keeps its files in a directory of this machine (which is examined, too, where
@@ -79,61 +84,6 @@ const LAYERS_MAX: usize = 4;
 /// How long the list of a union's branches may be, in bytes. Source: Linux, `XATTR_SIZE_MAX`.
 #[cfg(target_os = "linux")]
 const BRANCHES_MAX: usize = 64 << 10;
-
-/// What kind of storage a directory lies on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// A file system of this kernel alone.
-    Local,
-    /// A FUSE file system of this kernel alone: shared memory may not work there.
-    LocalFuse,
-    /// Storage that another kernel may write, too.
-    Shared(SharedStorage),
-}
-
-/// A mount that several kernels may share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedStorage {
-    /// The type of the file system, such as `nfs4` or `fuse.sshfs`.
-    pub kind: String,
-    /// Where it is mounted.
-    pub point: PathBuf,
-    /// Who else may write there.
-    pub by: SharedBy,
-}
-
-/// Who else may write on a mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SharedBy {
-    /// Other machines, or a host and its virtual machines.
-    Machines,
-    /// Windows, of which WSL shows a drive.
-    Windows,
-    /// A Linux distribution, of which WSL shows the files to Windows.
-    Wsl,
-    /// The host of Docker Desktop, of which it shows a directory.
-    DockerDesktop,
-}
-
-impl fmt::Display for SharedStorage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.by {
-            SharedBy::Machines => "a file system that other machines may write, too",
-            SharedBy::Windows => "a Windows drive, a file system that Windows writes, too",
-            SharedBy::Wsl => "files of a Linux distribution, which Linux writes, too",
-            SharedBy::DockerDesktop => {
-                "a directory that Docker Desktop shares, a file system that its host writes, too"
-            }
-        };
-        let point = self.point.to_string_lossy();
-
-        let at = match cfg!(windows) {
-            true => format!("({}, {point})", self.kind),
-            false => format!("({}, mounted at {point})", self.kind),
-        };
-        write!(f, "{what} {}", escaped(&at))
-    }
-}
 
 impl Storage {
     /// What kind of storage a directory lies on, links resolved.

@@ -1,8 +1,13 @@
 //! Threads and child processes: started, or an error that names the limit that was reached. Nothing here panics.
 
+#[cfg(unix)]
+use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
+
+#[cfg(unix)]
+use rustix::io::Errno;
 
 /// Where the limits on processes, threads and their memory stand. Source: getrlimit(2),
 /// systemd.resource-control(5), the kernel's cgroup-v2 documentation.
@@ -42,7 +47,7 @@ const BUS: (usize, usize) = (4, 8);
 /// When a limit is reached; the error names it.
 #[cfg(all(unix, not(target_os = "macos")))]
 pub(super) fn check_bus_limits() -> io::Result<()> {
-    check_threads(BUS.0).and_then(|()| super::cause::check_descriptors(BUS.1))
+    check_threads(BUS.0).and_then(|()| check_descriptors(BUS.1))
 }
 
 /// Checks that `count` threads can be started now, for a library that panics or goes on without its
@@ -118,6 +123,26 @@ where
 
 fn take<J>(job: &Mutex<Option<J>>) -> Option<J> {
     job.lock().ok().and_then(|mut job| job.take())
+}
+
+/// Checks that this process can open `count` files more.
+///
+/// # Errors
+/// When a limit on open files is reached.
+#[cfg(unix)]
+pub(crate) fn check_descriptors(count: usize) -> io::Result<()> {
+    let mut open = Vec::with_capacity(count);
+    for _ in 0..count {
+        match File::open("/dev/null") {
+            Ok(file) => open.push(file),
+            Err(error) => {
+                let errno = Errno::from_io_error(&error);
+                let is_limit = matches!(errno, Some(Errno::MFILE | Errno::NFILE));
+                return if is_limit { Err(error) } else { Ok(()) };
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

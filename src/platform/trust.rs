@@ -10,14 +10,15 @@
 
 #![cfg_attr(not(unix), allow(dead_code, unused_imports))]
 
+pub(super) mod access;
 mod accounts;
 #[cfg(unix)]
 mod judge;
 #[cfg(any(windows, test))]
 mod links;
-mod mounts;
+pub(super) mod mounts;
 mod reach;
-mod refusal;
+pub(super) mod refusal;
 #[cfg(windows)]
 mod windows;
 
@@ -28,13 +29,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::access::{Access, Admitted};
 use self::accounts::Accounts;
-#[cfg(target_os = "linux")]
-pub(super) use self::mounts::Mount;
-pub(super) use self::mounts::Mounts;
-pub use self::mounts::{MountOf, mount_of};
-pub use self::refusal::{Fault, Refusal};
-use super::file::{self, Contents, FileError};
+use self::mounts::Mounts;
+use self::refusal::{Fault, Refusal};
+use super::file_error::FileError;
+use super::read::{self, Contents};
 
 /// For how long what was found of directories, mounts and accounts holds. A command ends sooner, and so looks at each once; a
 /// watcher looks anew with every pass.
@@ -45,52 +45,6 @@ const LINKS_MAX: usize = 40;
 const WRITE: u32 = 0o022;
 /// The permission bits of everybody but the owner.
 const ALL: u32 = 0o077;
-
-/// Where the file system that a path lies on is mounted, as far as the system tells.
-pub(super) fn mount_point_of(path: &Path) -> Option<PathBuf> {
-    Mounts::read().of(path)
-}
-
-/// What is to be done with a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Its content is used: nobody else may write it.
-    Read,
-    /// It holds a secret: nobody else may read or write it.
-    Secret,
-    /// Files with known names are made in this directory: nobody else may write it, not even where it is sticky.
-    CreateIn,
-}
-
-/// A user or group that counts as this user: an entry of `trusted`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Admitted {
-    /// What this user owns may be used, `uid:1000`.
-    User(u32),
-    /// What this group may write may be used, `gid:2000`.
-    Group(u32),
-    /// What this account or group of Windows owns or may use may be used, `sid:S-1-5-21-…`.
-    Account(Arc<str>),
-}
-
-impl Admitted {
-    /// Reads `uid:NUMBER` or `gid:NUMBER`; on Windows `sid:IDENTIFIER`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (kind, number) = text.trim().split_once(':')?;
-        if cfg!(windows) {
-            let is_account = kind == "sid" && number.starts_with("S-1-");
-            return is_account.then(|| Self::Account(number.into()));
-        }
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        let number = is_number.then(|| number.parse().ok())??;
-        match kind {
-            "uid" => Some(Self::User(number)),
-            "gid" => Some(Self::Group(number)),
-            _ => None,
-        }
-    }
-}
 
 /// Who counts as this user, and what was found of directories so far.
 #[derive(Debug, Default)]
@@ -360,12 +314,12 @@ impl Trust {
                 return Ok(None);
             };
             let at = dir.real.join(name);
-            match file::open_no_link(&at) {
+            match read::open_no_link(&at) {
                 Ok(None) => return Ok(None),
                 Ok(Some(file)) => {
                     let meta = file.metadata().map_err(FileError::io("examine", &at))?;
                     self.judge(&at, &meta, self.forbidden(&at, &meta, access))?;
-                    return file::read_whole(file, &meta, &at, limit).map(Some);
+                    return read::read_whole(file, &meta, &at, limit).map(Some);
                 }
                 Err(FileError::Symlink { .. }) if followed < links_max => {
                     let meta = lstat(&at)?.ok_or_else(|| gone(&at))?;
@@ -469,7 +423,7 @@ impl Trust {
 
 #[cfg(not(windows))]
 impl Trust {
-    /// Nothing: elsewhere than on Windows a file's mode says who may use it ([`super::Permissions`]).
+    /// Nothing: elsewhere than on Windows a file's mode says who may use it ([`super::permissions::Permissions`]).
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn open_to_others(&self, _path: &Path) -> Option<Refusal> {

@@ -2,7 +2,7 @@
 //!
 //! Source: `spec/compat.md`, Resolving a secret for a provider; `spec/oauth.md`, One refresh.
 
-use super::rest;
+use super::cooldown::rest;
 use crate::domain::{Credential, CredentialType, ProfileId, SecretFault, StoreDoc, UnixMs};
 
 /// Why a candidate is not used.

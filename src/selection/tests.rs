@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use proptest::prelude::*;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::domain::normalize_provider;
+use crate::domain::{ProfileId, ProviderId, Section, StoreDoc, UnixMs, normalize_provider};
 
 const NOW: UnixMs = UnixMs(1_768_000_000_000);
 

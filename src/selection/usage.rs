@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::cooldown_ms;
+use super::cooldown::cooldown_ms;
 use crate::domain::{CooldownRules, ProviderId, UnixMs};
 
 /// An hour, in milliseconds.

@@ -8,8 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{IgnoredAny, MapAccess};
 use sha2::{Digest, Sha256};
 
+use super::login_keychain::{KeychainReading, LoginKeychain};
 use super::wanted::{Shape, Wanted, read};
-use super::{FileReading, KeychainReading, LoggedOut, LoginKeychain, Reading, SourceFault};
+use super::{FileReading, LoggedOut, Reading, SourceFault};
 use crate::domain::{Expiry, ExpiryFault};
 
 /// The Keychain item's service. Source: `spec/compat.md`, Sync.
@@ -274,7 +275,8 @@ impl Shape for OauthSection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::{FileContent, KeychainFault};
+    use crate::sources::FileContent;
+    use crate::sources::login_keychain::KeychainFault;
     use proptest::prelude::*;
     use std::time::SystemTime;
     use zeroize::Zeroizing;

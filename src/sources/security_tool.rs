@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::{KeychainFault, KeychainReading, LoginKeychain};
+use super::login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
 use crate::platform::{Answer, RunFault, output_within};
 
 /// Where macOS has it. Absolute: a `security` found through `PATH` could be anybody's.

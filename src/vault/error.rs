@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::read_only::ReadOnlyReason;
 use crate::audit::ChainFault;
 use crate::crypto::{CryptoError, RecoveryFault};
 use crate::domain::{KeyId, VaultId};
 use crate::platform::{FileError, KeychainError, LockError, SharedStorage};
+use crate::vault::file::reason::ReadOnlyReason;
 
 /// Why a vault could not be used.
 #[derive(Debug, thiserror::Error)]

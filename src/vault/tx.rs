@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Transaction, TransactionBehavior, params};
 use serde_json::{Map, Value};
 
-use super::changed_rows::{ChangedRows, Listed};
 use super::error::{Context, VaultError};
-use super::file::data_version;
-use super::keys::Keys;
-use super::listing::Part;
-use super::proof::Scope;
-use super::reload::newer_keys;
-use super::sections::{Beside, Frame, frame_of};
-use super::unlock::UnlockedVault;
-use super::{events, terms};
+use super::log::{events, terms};
 use crate::audit::{Event, EventActor, EventDraft, chain_mac};
 use crate::domain::{
     AgentName, Borrowed, Expiry, ProfileId, SecretJson, Seq, StoreDoc, UnixMs, VaultId,
 };
 use crate::platform::{Actor, Clock, Resident};
+use crate::vault::file::connect::data_version;
+use crate::vault::keys::reload::newer_keys;
+use crate::vault::keys::unlocked::UnlockedVault;
+use crate::vault::sealing::frame::{Beside, Frame, frame_of};
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::ring::Keys;
+use crate::vault::store::changed_rows::{ChangedRows, Listed};
+use crate::vault::store::proof::Scope;
 
 /// A transaction on an unlocked vault. Dropped without [`Tx::commit`], it changes nothing.
 #[derive(Debug)]
@@ -260,7 +260,7 @@ impl Tx<'_> {
         }
     }
 
-    /// A number that is another one once another connection has committed. See [`super::Vault::data_version`].
+    /// A number that is another one once another connection has committed. See [`crate::vault::file::vault::Vault::data_version`].
     pub(crate) fn data_version(&self) -> Result<i64, VaultError> {
         data_version(&self.tx).at(self.path, "read")
     }

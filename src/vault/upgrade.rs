@@ -9,22 +9,26 @@ use std::collections::BTreeSet;
 use rusqlite::params;
 use serde_json::{Map, Value};
 
-use super::changed_rows::Listed;
 use super::error::{Context, VaultError};
-use super::file::has_abandoned;
-use super::keys::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
-use super::listing::{self, Digest, Entry, Part, ROOT, VAULT};
-use super::profiles::Plain;
-use super::proof::Altered;
-use super::record_says::RecordSays;
-use super::seal_json::open_json;
-use super::sections::{Frame, assemble, usage_aad};
-use super::unlock::Upgrade;
-use super::{Tx, UnlockedVault, cells, key_slots, verify};
+use super::keys::slots;
+use super::record::verify;
+use super::sealing::{cells, listing};
+use super::tx::Tx;
 use crate::audit::{EventDraft, EventKind, Head, Origin};
 use crate::crypto::constant_time_eq;
 use crate::domain::{AgentName, Section, StoreDoc, UnixMs};
 use crate::platform::{Actor, Clock, Resident};
+use crate::vault::file::vault::has_abandoned;
+use crate::vault::keys::sources::Upgrade;
+use crate::vault::keys::unlocked::UnlockedVault;
+use crate::vault::record::states::RecordSays;
+use crate::vault::sealing::frame::{Frame, assemble, usage_aad};
+use crate::vault::sealing::listing::{Digest, Entry, Part, ROOT, VAULT};
+use crate::vault::sealing::plain::Plain;
+use crate::vault::sealing::ring::{AUDIT, FINGERPRINT, Keys, RecordKey, put_record_key};
+use crate::vault::sealing::seal_json::open_json;
+use crate::vault::store::changed_rows::Listed;
+use crate::vault::store::proof::Altered;
 
 /// What an upgrade found.
 #[derive(Default)]
@@ -189,7 +193,7 @@ impl Tx<'_> {
 
     /// Makes grants what the record bears out; where row and record differ, what sends less counts.
     fn settle_grants(&mut self, record: &RecordSays, found: &mut Found) -> Result<(), VaultError> {
-        let rows = super::grants::all_grants(&self.tx).at(self.path, "read")?;
+        let rows = crate::vault::store::grants::all_grants(&self.tx).at(self.path, "read")?;
         for (print, row) in &rows {
             let settled = record.settle(*print, row);
             if settled != *row {
@@ -356,7 +360,7 @@ impl Tx<'_> {
             self.tx
                 .execute("DELETE FROM session_pins WHERE agent = ?1", [id])?;
             for (session, provider, profile, at) in &kept {
-                let profile = super::terms::intern(&self.tx, profile)?;
+                let profile = crate::vault::log::terms::intern(&self.tx, profile)?;
                 self.tx.execute(
                     "INSERT INTO session_pins (agent, session, provider, profile, pinned_at) VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![id, session, provider, profile, at],
@@ -533,7 +537,7 @@ impl Tx<'_> {
 
     fn check_slots(&self, found: &mut Found) -> Result<(), VaultError> {
         let data = &self.keys.data;
-        let unproved = key_slots::unproved(
+        let unproved = slots::unproved(
             (&self.tx, self.path),
             (self.vault, self.keys.seal.epoch()),
             data,

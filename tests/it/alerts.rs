@@ -1,4 +1,5 @@
-//! Telling a person: what arrives at real targets, what is recorded of it, and that nothing secret is in either.
+//! Telling a person: what arrives at real targets, what is recorded of it, and that nothing secret
+//! is in either.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -165,7 +166,8 @@ fn alert_events() -> Filter {
 }
 
 fn token(ends: i64) -> Value {
-    json!({"type": "token", "provider": "anthropic", "token": format!("{SECRET}-{ends}"), "expires": START + ends})
+    json!({"type": "token", "provider": "anthropic", "token": format!("{SECRET}-{ends}"),
+        "expires": START + ends})
 }
 
 fn login(ends: i64) -> Value {
@@ -497,7 +499,10 @@ fn trouble_of_the_host_is_told_where_there_is_no_vault_and_recorded_once_there_i
         states,
         [
             r#"{"target":"webhook.team","state":"ok","key":"vault"}"#,
-            r#"{"target":"webhook.team","state":"trouble","key":"vault","title":"The vault is locked"}"#,
+            concat!(
+                r#"{"target":"webhook.team","state":"trouble","key":"vault","#,
+                r#""title":"The vault is locked"}"#
+            ),
         ]
     );
     // Another process knows that too.

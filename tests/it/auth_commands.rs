@@ -44,7 +44,8 @@ fn a_pasted_token_is_stored_recorded_exported_and_in_the_configuration() {
     );
     assert_eq!(
         home.json(CONFIG),
-        json!({"auth": {"profiles": {"anthropic:manual": {"provider": "anthropic", "mode": "token"}}}})
+        json!({"auth": {"profiles": {"anthropic:manual": {"provider": "anthropic",
+            "mode": "token"}}}})
     );
     let created = home.newest("profile.created").unwrap();
     assert_eq!(created["detail"], json!({"by": "paste-token"}));
@@ -171,11 +172,14 @@ fn a_configuration_that_cannot_be_changed_keeps_no_credential_out() {
 #[test]
 fn a_list_shows_everything_but_secrets() {
     let home = Home::new();
-    let entry = json!({"type": "oauth", "provider": "Groq", "access": "sk-test-access-0123456789", "refresh": "sk-test-refresh",
+    let entry = json!({"type": "oauth", "provider": "Groq", "access": "sk-test-access-0123456789",
+        "refresh": "sk-test-refresh",
         "expires": now_ms() + 3 * HOUR, "email": "ana@example.com"});
-    let store = json!({"version": 1, "profiles": {"groq:ana": entry, "odd:one": {"type": "cookie", "provider": "groq"},
+    let store = json!({"version": 1, "profiles": {"groq:ana": entry, "odd:one": {"type": "cookie",
+        "provider": "groq"},
         "openai:k": {"type": "api_key", "provider": "openai", "key": "short"}},
-        "usageStats": {"groq:ana": {"lastUsed": 1_700_000_000_000_i64, "cooldownUntil": now_ms() + HOUR}}});
+        "usageStats": {"groq:ana": {"lastUsed": 1_700_000_000_000_i64,
+        "cooldownUntil": now_ms() + HOUR}}});
     home.write(STORE, store.to_string());
     let text = home.run(&["models", "auth", "list"]).ok();
     let rows: Vec<Vec<&str>> = text
@@ -256,7 +260,8 @@ fn a_removed_profile_is_gone_everywhere_and_the_record_says_so() {
         .exits(0);
     assert_eq!(
         run.stdout,
-        "Removed openai:manual (openai/api_key) from agent main.\nUpdated ~/.clawdbot/clawdbot.json\n"
+        "Removed openai:manual (openai/api_key) from agent main.\nUpdated \
+         ~/.clawdbot/clawdbot.json\n"
     );
     let store = home.json(STORE);
     assert!(!store.to_string().contains("openai"), "{store}");
@@ -464,7 +469,8 @@ fn hostile_ids_stay_on_their_line_and_out_of_the_record() {
     let home = Home::new();
     let long = "x".repeat(70_000);
     let key = |n: &str| json!({"type": "api_key", "provider": "p", "key": format!("sk-test-{n}")});
-    let store = json!({"profiles": {"p:n\nops: 3 profiles, up to date": key("1"), long.clone(): key("2"), " p:blank ": key("3"), "p:x": key("4")},
+    let store = json!({"profiles": {"p:n\nops: 3 profiles, up to date": key("1"),
+        long.clone(): key("2"), " p:blank ": key("3"), "p:x": key("4")},
         "order": {"p": ["p:x", {"token": "sk-test-in-order"}, long]}});
     home.write("s.json", store.to_string());
     for args in [
@@ -518,7 +524,12 @@ fn a_replaced_credential_and_one_that_is_not_tried_are_told_of() {
         "{}",
         run.stderr
     );
-    home.write("s.json", json!({"profiles": {"anthropic:other": {"type": "api_key", "provider": "anthropic", "key": "sk-test-o"}}}).to_string());
+    home.write(
+        "s.json",
+        json!({"profiles": {"anthropic:other": {"type": "api_key",
+        "provider": "anthropic", "key": "sk-test-o"}}})
+        .to_string(),
+    );
     let run = home.run(&["import", "s.json"]).exits(0);
     assert!(
         run.stderr.contains("anthropic:other is not tried"),
@@ -587,13 +598,16 @@ fn files_are_imported_by_what_is_in_them() {
     let home = Home::new();
     home.write(
         "old/store.json",
-        json!({"profiles": {"openai:a": {"type": "api_key", "provider": "openai", "key": "sk-test-a"}}, "x": 1}).to_string(),
+        json!({"profiles": {"openai:a": {"type": "api_key", "provider": "openai",
+            "key": "sk-test-a"}}, "x": 1})
+        .to_string(),
     );
     home.write(
         "old/auth.json",
         json!({"groq": {"type": "token", "token": "sk-test-g"}, "junk": {"cookie": 1}}).to_string(),
     );
-    let login = json!({"claudeAiOauth": {"accessToken": "sk-test-c", "refreshToken": "sk-test-refresh", "expiresAt": now_ms() + HOUR}});
+    let login = json!({"claudeAiOauth": {"accessToken": "sk-test-c",
+        "refreshToken": "sk-test-refresh", "expiresAt": now_ms() + HOUR}});
     home.write("old/claude.json", login.to_string());
     let run = home
         .run(&[
@@ -605,7 +619,9 @@ fn files_are_imported_by_what_is_in_them() {
         .exits(0);
     assert_eq!(
         run.stdout,
-        "main: ~/old/store.json (auth-profiles.json): added openai:a\nmain: ~/old/auth.json (auth.json): added groq:default\nmain: ~/old/claude.json (claude-code): added anthropic:claude-cli\n"
+        "main: ~/old/store.json (auth-profiles.json): added openai:a\nmain: ~/old/auth.json \
+         (auth.json): added groq:default\nmain: ~/old/claude.json (claude-code): added \
+         anthropic:claude-cli\n"
     );
     assert!(
         run.stderr.contains("the entry junk holds no credential"),
@@ -640,7 +656,9 @@ fn what_lasts_longer_stays() {
     let home = Home::new();
     let store = |token: &str, hours: i64| {
         let expires = 2_000_000_000_000 + hours * HOUR;
-        json!({"profiles": {"p:t": {"type": "token", "provider": "p", "token": token, "expires": expires}}}).to_string()
+        json!({"profiles": {"p:t": {"type": "token", "provider": "p", "token": token,
+            "expires": expires}}})
+        .to_string()
     };
     home.write("a.json", store("sk-test-long", 5));
     home.write("b.json", store("sk-test-short", 3));

@@ -1,5 +1,5 @@
-//! Everything that can be wrong with what the program finds: the exit status of the table, a message that says what,
-//! where and what to do next, and nothing changed.
+//! Everything that can be wrong with what the program finds: the exit status of the table, a
+//! message that says what, where and what to do next, and nothing changed.
 
 use std::fs;
 #[cfg(unix)]
@@ -46,7 +46,8 @@ fn a_vault_cut_short_anywhere() {
         }
     }
     saved.put_back(&home);
-    // SQLite reads a missing last byte as zero, which the file's last byte may well be: then nothing is missing.
+    // SQLite reads a missing last byte as zero, which the file's last byte may well be: then
+    // nothing is missing.
     let status = home.run(STATUS).ok();
     fs::write(home.at(VAULT), &saved.bytes()[..whole - 1]).unwrap();
     let run = home.run(STATUS);
@@ -65,7 +66,8 @@ fn a_vault_with_a_damaged_page() {
         let mut bytes = saved.bytes().to_vec();
         bytes[page * 4096..(page + 1) * 4096].fill(if page % 2 == 0 { 0 } else { 0xa5 });
         fs::write(home.at(VAULT), &bytes).unwrap();
-        // A page that this command does not read is none of its business; one that it does must not be believed.
+        // A page that this command does not read is none of its business; one that it does must not
+        // be believed.
         refuses(&home, &["audit", "verify"], 65, &["vault.db"]);
         let status = home.run(STATUS);
         assert!([0, 65].contains(&status.status), "page {page}: {status:?}");
@@ -84,7 +86,8 @@ fn a_vault_with_a_damaged_page() {
     assert!(noticed > pages / 4, "{noticed} of {pages}");
 }
 
-/// A checkpoint writes page 1, with the new length in it, before the pages at the end. Killed there, the log has them.
+/// A checkpoint writes page 1, with the new length in it, before the pages at the end. Killed
+/// there, the log has them.
 #[test]
 fn a_vault_killed_in_a_checkpoint_opens() {
     let home = home_with_vault();
@@ -122,7 +125,8 @@ fn a_vault_cut_short_beside_a_log() {
     let saved = Saved::of(&home);
     let half = saved.bytes().len() / 8192 * 4096;
     fs::write(home.at(VAULT), &saved.bytes()[..half]).unwrap();
-    home.write(".clawdbot/vault.db-wal", vec![7; 8192]); // what a crash leaves when nothing in it was committed
+    // what a crash leaves when nothing in it was committed
+    home.write(".clawdbot/vault.db-wal", vec![7; 8192]);
     home.run(&["audit", "verify"]).exits(65);
     let run = home.run(&["sync"]);
     assert!(run.status == 65, "{run:?}");
@@ -222,7 +226,8 @@ fn a_vault_of_a_newer_version() {
     let home = home_with_vault();
     alter(&home, |conn| {
         conn.execute_batch(
-            "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum FROM refinery_schema_history LIMIT 1",
+            "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum FROM \
+             refinery_schema_history LIMIT 1",
         )
         .unwrap();
     });
@@ -348,7 +353,8 @@ fn a_damaged_login_of_claude_code_changes_nothing_that_is_stored() {
             &["sync"],
             &["models", "status", "--json"],
         ] {
-            // A source that cannot be read is worked around: what is stored is shown, with a warning that names it.
+            // A source that cannot be read is worked around: what is stored is shown, with a
+            // warning that names it.
             let run = refuses(
                 &home,
                 args,
@@ -478,7 +484,8 @@ fn a_home_with_spaces_and_letters_of_every_kind() {
             command.env("HOME", &dir).current_dir(&dir);
             Run::from(command.output().unwrap())
         };
-        let login = json!({"claudeAiOauth": {"accessToken": "sk-test-claude-1", "refreshToken": "r", "expiresAt": now_ms() + 900 * HOUR}});
+        let login = json!({"claudeAiOauth": {"accessToken": "sk-test-claude-1",
+            "refreshToken": "r", "expiresAt": now_ms() + 900 * HOUR}});
         fs::create_dir(dir.join(".claude")).unwrap();
         fs::write(dir.join(CLAUDE), login.to_string()).unwrap();
         let first = inside(STATUS).exits(0);

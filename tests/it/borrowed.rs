@@ -1,5 +1,5 @@
-//! Logins that are imported from a file which another program keeps using: shown with their owner, read again at every load, never
-//! refreshed here.
+//! Logins that are imported from a file which another program keeps using: shown with their owner,
+//! read again at every load, never refreshed here.
 
 use serde_json::{Value, json};
 
@@ -15,10 +15,12 @@ const ACCESS: &str = "sk-test-access-of-opencode-0123456789";
 const REFRESH: &str = "sk-test-refresh-of-opencode";
 
 fn login(access: &str, refresh: &str, hours: i64) -> Value {
-    json!({"type": "oauth", "access": access, "refresh": refresh, "expires": now_ms() + hours * HOUR})
+    json!({"type": "oauth", "access": access, "refresh": refresh,
+        "expires": now_ms() + hours * HOUR})
 }
 
-/// A home in which opencode has a login of the provider `test`, which can be refreshed here, and other forms of credentials.
+/// A home in which opencode has a login of the provider `test`, which can be refreshed here, and
+/// other forms of credentials.
 fn home() -> (Home, Provider) {
     let (home, provider) = (Home::new(), Provider::start());
     home.write(SETTINGS, provider.setting("test"));
@@ -32,7 +34,8 @@ fn opencode(home: &Home, login: &Value) {
         OPENCODE,
         json!({
             "test": login,
-            "github-copilot": {"type": "oauth", "access": copilot, "refresh": copilot, "expires": 0},
+            "github-copilot": {"type": "oauth", "access": copilot, "refresh": copilot,
+            "expires": 0},
             "openai": {"type": "api", "key": "sk-test-openai-0123456789abcdef"},
             "xai": {"type": "oauth", "access": "", "refresh": "", "expires": 0},
         })
@@ -56,7 +59,8 @@ fn opencodes_logins_are_borrowed_and_stay_its_own() {
     let run = home.run(&["import", OPENCODE]).exits(0);
     assert_eq!(
         run.stdout,
-        "main: ~/.local/share/opencode/auth.json (auth.json): added test:default, github-copilot:default, openai:default\n"
+        "main: ~/.local/share/opencode/auth.json (auth.json): added test:default, \
+         github-copilot:default, openai:default\n"
     );
     for said in [
         "borrowed from opencode, which refreshes it",
@@ -86,7 +90,10 @@ fn opencodes_logins_are_borrowed_and_stay_its_own() {
     );
     let doctor = home.run(&["doctor", "--non-interactive"]).ok();
     assert!(
-        doctor.contains("test:default is borrowed from opencode (~/.local/share/opencode/auth.json), expires in 3h; clawkeep never refreshes it"),
+        doctor.contains(
+            "test:default is borrowed from opencode \
+            (~/.local/share/opencode/auth.json), expires in 3h; clawkeep never refreshes it"
+        ),
         "{doctor}"
     );
     let token = |provider| home.run(&["token", "--provider", provider]).ok();
@@ -171,7 +178,8 @@ fn an_expired_one_names_its_owner() {
         "{doctor}"
     );
     // Nor does a copy of it under another id redeem the token.
-    let entry = json!({"type": "oauth", "provider": "test", "access": "sk-test-copy", "refresh": REFRESH, "expires": 5});
+    let entry = json!({"type": "oauth", "provider": "test", "access": "sk-test-copy",
+        "refresh": REFRESH, "expires": 5});
     let mut store = home.json(STORE);
     store["profiles"]["test:copy"] = entry;
     home.write(STORE, store.to_string());
@@ -198,7 +206,8 @@ fn what_becomes_of_the_owners_file_is_said() {
         ),
         (
             Some(
-                "{\"test\": {\"type\": \"oauth\", \"access\": \"\", \"refresh\": \"\", \"expires\": 0}}",
+                "{\"test\": \
+                 {\"type\": \"oauth\", \"access\": \"\", \"refresh\": \"\", \"expires\": 0}}",
             ),
             "holds no login",
         ),
@@ -326,15 +335,21 @@ fn the_files_of_other_programs_are_known_by_path_and_form() {
     let expires = now_ms() + HOUR;
     home.write(
         ".gemini/oauth_creds.json",
-        json!({"access_token": "sk-test-gemini", "refresh_token": "sk-test-refresh-g", "expiry_date": expires, "token_type": "Bearer"}).to_string(),
+        json!({"access_token": "sk-test-gemini", "refresh_token": "sk-test-refresh-g",
+            "expiry_date": expires, "token_type": "Bearer"})
+        .to_string(),
     );
     home.write(
         ".qwen/oauth_creds.json",
-        json!({"access_token": "sk-test-qwen", "refresh_token": "sk-test-refresh-q", "expiry_date": expires, "resource_url": "portal.qwen.ai"}).to_string(),
+        json!({"access_token": "sk-test-qwen", "refresh_token": "sk-test-refresh-q",
+            "expiry_date": expires, "resource_url": "portal.qwen.ai"})
+        .to_string(),
     );
     home.write(
         ".pi/agent/auth.json",
-        json!({"groq": {"type": "api_key", "key": "!pass show groq"}, "anthropic": login("sk-test-pi", "sk-test-refresh-p", 1)}).to_string(),
+        json!({"groq": {"type": "api_key", "key": "!pass show groq"},
+            "anthropic": login("sk-test-pi", "sk-test-refresh-p", 1)})
+        .to_string(),
     );
     home.write(
         "copy/auth.json",

@@ -21,7 +21,11 @@ const PRELUDE: &str = r#"
 set -u
 umask 077
 ck() { env -i HOME="$HOME" PATH=/usr/bin:/bin "$BIN" "$@"; }
-try() { label=$1; shift; ck "$@" >"$TOP/$label.out" 2>"$TOP/$label.err" </dev/null; echo $? >"$TOP/$label.status"; }
+try() {
+    label=$1; shift
+    ck "$@" >"$TOP/$label.out" 2>"$TOP/$label.err" </dev/null
+    echo $? >"$TOP/$label.status"
+}
 set_up() {
     mkdir -p "$HOME/.clawdbot/agents/main/agent" && ck -q init --key keyfile &&
         echo SECRET | ck -q models auth paste-api-key --provider openai || exit 99
@@ -30,7 +34,8 @@ later=0
 login() {
     mkdir -p "$HOME/.claude"
     later=$((later + 60000))
-    printf '{"claudeAiOauth":{"accessToken":"sk-ant-oat01-%s","expiresAt":%d}}' "$1" $((EXPIRES + later)) >"$HOME/.claude/new"
+    printf '{"claudeAiOauth":{"accessToken":"sk-ant-oat01-%s","expiresAt":%d}}' "$1" \
+        $((EXPIRES + later)) >"$HOME/.claude/new"
     mv "$HOME/.claude/new" "$HOME/.claude/.credentials.json"
 }
 fill() { dd if=/dev/zero of="$HOME/fill" bs=1k count=8192 2>/dev/null; true; }
@@ -248,15 +253,15 @@ cp "$S" "$TOP/after.json"
 
 /// The log of a vault would lie on another file system, and is gone with the container.
 #[test]
-fn a_vault_a_key_file_and_a_configuration_that_are_mounted_as_files_are_refused_where_that_costs_something()
- {
+fn a_vault_a_key_file_and_a_configuration_that_are_mounted_as_files_are_refused() {
     let place = Place::ran(
         r#"
 set_up
 C=$HOME/.clawdbot/clawdbot.json
 [ -e "$C" ] || echo '{}' >"$C"
 mount --bind "$C" "$C"
-echo sk-test-another-abcdefghijklmnop | ck models auth paste-api-key --provider anthropic >/dev/null 2>"$TOP/configuration.err"
+echo sk-test-another-abcdefghijklmnop | \
+    ck models auth paste-api-key --provider anthropic >/dev/null 2>"$TOP/configuration.err"
 umount "$C"
 cp "$V" "$TOP/vault.db"
 mount --bind "$TOP/vault.db" "$V"
@@ -349,7 +354,9 @@ dd if=/dev/zero of="$TOP/image" bs=1M count=16 2>/dev/null
 mkfs.ext4 -q -m 40 "$TOP/image" && mount -o loop "$TOP/image" "$HOME" 2>/dev/null ||
     { touch "$TOP/none"; exit 0; }
 chmod 711 "$TOP" "$HOME"; chown 1000:1000 "$HOME"
-as_ana() { setpriv --reuid 1000 --regid 1000 --clear-groups env -i HOME="$HOME" PATH=/usr/bin:/bin "$@"; }
+as_ana() {
+    setpriv --reuid 1000 --regid 1000 --clear-groups env -i HOME="$HOME" PATH=/usr/bin:/bin "$@"
+}
 as_ana "$BIN" -q init --key keyfile
 as_ana dd if=/dev/zero of="$HOME/fill" bs=1k count=16384 2>/dev/null
 as_ana "$BIN" sync >"$TOP/sync.out" 2>"$TOP/sync.err"; echo $? >"$TOP/sync.status"

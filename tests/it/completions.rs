@@ -1,4 +1,5 @@
-//! What the shells offer, in the shells themselves; and that looking for it leaves no trace and waits for nobody.
+//! What the shells offer, in the shells themselves; and that looking for it leaves no trace and
+//! waits for nobody.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +12,10 @@ use crate::support::home::{Home, Run, VAULT};
 /// A home with credentials, one of which has an id that a shell would run.
 fn home() -> Home {
     let home = Home::new();
-    let key = |provider: &str| json!({"type": "api_key", "provider": provider, "key": "sk-test-abcdefgh"});
+    let key = |provider: &str| {
+        json!({"type": "api_key", "provider": provider,
+        "key": "sk-test-abcdefgh"})
+    };
     let store = json!({"version": 1, "profiles": {
         "anthropic:work": key("anthropic"),
         "openai:home": key("openai"),
@@ -197,7 +201,8 @@ try 'clawkeep token --profile openai:' clawkeep token --profile openai :
 try 'clawkeep token --profile openai:w' clawkeep token --profile openai : w
 try 'clawkeep token --profile=openai:w' clawkeep token --profile = openai : w
 try 'clawkeep token --provider=an' clawkeep token --provider = an
-try 'clawkeep models auth order set --provider openai openai:home openai:' clawkeep models auth order set --provider openai openai : home openai :
+try 'clawkeep models auth order set --provider openai openai:home openai:' \
+    clawkeep models auth order set --provider openai openai : home openai :
 complete -p clawkeep
 "#;
     let shown = shell(&home, &["bash", "-c"], script).expect("bash is not installed");
@@ -246,7 +251,8 @@ print -- ${_comps[clawkeep]}
     let shown = shown.expect("the package zsh is not installed");
     assert_eq!(
         shown,
-        "openai\\:home:API key of openai\nopenai\\:work:API key of openai\n_clap_dynamic_completer_clawkeep\n"
+        "openai\\:home:API key of openai\nopenai\\:work:API key of \
+         openai\n_clap_dynamic_completer_clawkeep\n"
     );
 }
 

@@ -135,7 +135,6 @@ impl Module {
                     self.read_use(tree, before, is_private);
                 }
             }
-            _ => unreachable!("a `use` of a form that is not known"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Random damage to each file that other programs write and we read: no crash, no hang, the exit status of the table, no
-//! token in a message, and the damaged bytes stay on disk.
+//! Random damage to each file that other programs write and we read: no crash, no hang, the exit
+//! status of the table, no token in a message, and the damaged bytes stay on disk.
 //!
 //! `CLAWKEEP_DAMAGES` says how many damaged files in each place, `CLAWKEEP_SEED` repeats them.
 
@@ -194,7 +194,8 @@ fn a_store() -> Value {
         "version": 1,
         "profiles": {
             "openai:key": {"type": "api_key", "provider": "openai", "key": SECRETS[0]},
-            "p:login": {"type": "oauth", "provider": "p", "access": SECRETS[1], "refresh": SECRETS[2], "expires": 4e12, "later": [1]},
+            "p:login": {"type": "oauth", "provider": "p", "access": SECRETS[1],
+            "refresh": SECRETS[2], "expires": 4e12, "later": [1]},
         },
         "order": {"openai": ["openai:key"]},
         "lastGood": {"p": "p:login"},
@@ -280,7 +281,8 @@ fn store(home: &Home, at: &str, bytes: &[u8], whole: &str) {
     }
 }
 
-/// A login of another program: damaged, it is as if it were absent, with a warning, and what is stored stays.
+/// A login of another program: damaged, it is as if it were absent, with a warning, and what is
+/// stored stays.
 fn logins(path: &str, whole: &str, profile: &str) {
     let home = Home::new();
     home.write(STORE, a_store().to_string());
@@ -331,7 +333,8 @@ fn logins(path: &str, whole: &str, profile: &str) {
 #[test]
 fn logins_of_claude_code() {
     let expires = now_ms() + 360_000_000;
-    let login = json!({"mcpOAuth": {"x": {"accessToken": "y"}}, "claudeAiOauth": {"accessToken": SECRETS[0],
+    let login = json!({"mcpOAuth": {"x": {"accessToken": "y"}},
+        "claudeAiOauth": {"accessToken": SECRETS[0],
         "refreshToken": SECRETS[2], "expiresAt": expires, "scopes": ["a"]}});
     logins(CLAUDE, &login.to_string(), "anthropic:claude-cli");
 }
@@ -348,8 +351,10 @@ fn logins_of_codex() {
 #[test]
 fn configurations() {
     let config = json!({
-        "auth": {"profiles": {"openai:key": {"provider": "openai", "mode": "api_key"}}, "order": {"openai": ["openai:key"]}},
-        "agents": {"defaults": {"model": {"primary": "openai/gpt", "fallbacks": ["p/x"]}, "models": {"openai/gpt": {"alias": "g"}}},
+        "auth": {"profiles": {"openai:key": {"provider": "openai", "mode": "api_key"}},
+        "order": {"openai": ["openai:key"]}},
+        "agents": {"defaults": {"model": {"primary": "openai/gpt", "fallbacks": ["p/x"]},
+        "models": {"openai/gpt": {"alias": "g"}}},
                    "list": [{"id": "main", "default": true}]},
         "models": {"providers": {"p": {"apiKey": SECRETS[1], "baseUrl": "https://example.org"}}},
         "env": {"shellEnv": {"enabled": false, "timeoutMs": 5}},
@@ -366,7 +371,8 @@ fn configurations() {
         // As JavaScript reads a file: what is not UTF-8 becomes U+FFFD.
         let text = String::from_utf8_lossy(bytes);
         let want = match () {
-            // Lists in a string are text; outside, they are refused before a parser could run out of stack.
+            // Lists in a string are text; outside, they are refused before a parser could run out
+            // of stack.
             () if at.ends_with("nested deep") => [0, 65][usize::from(ran.status == 65)],
             () if json5::from_str::<Value>(&text).is_ok() => 0,
             () => 65,

@@ -1,8 +1,10 @@
-//! A vault file that decayed, or that somebody put together from others: bits flipped anywhere, pages of another vault, pages of an
-//! older copy of the same one. No credential is handed out that is not the right one, and the store never gets less.
+//! A vault file that decayed, or that somebody put together from others: bits flipped anywhere,
+//! pages of another vault, pages of an older copy of the same one. No credential is handed out that
+//! is not the right one, and the store never gets less.
 //!
-//! Rows changed one by one are in `tamper`, the record's in `tamper_record`, whole pages lost in `bad_input`.
-//! `CLAWKEEP_DAMAGES` says how many damaged files of each kind, `CLAWKEEP_SEED` repeats them.
+//! Rows changed one by one are in `tamper`, the record's in `tamper_record`, whole pages lost in
+//! `bad_input`. `CLAWKEEP_DAMAGES` says how many damaged files of each kind, `CLAWKEEP_SEED`
+//! repeats them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,9 +39,12 @@ fn home(mark: &str) -> Home {
         "version": 1,
         "profiles": {
             KEY_ID: {"type": "api_key", "provider": "openai", "key": format!("sk-test-key-{mark}")},
-            "openai:other": {"type": "api_key", "provider": "openai", "key": format!("sk-test-other-{mark}")},
-            OAUTH_ID: {"type": "oauth", "provider": "google", "access": format!("sk-test-access-{mark}"),
-                "refresh": format!("sk-test-refresh-{mark}"), "expires": now_ms() + 50 * HOUR, "email": "a@example.org"},
+            "openai:other": {"type": "api_key", "provider": "openai",
+            "key": format!("sk-test-other-{mark}")},
+            OAUTH_ID: {"type": "oauth", "provider": "google",
+                "access": format!("sk-test-access-{mark}"),
+                "refresh": format!("sk-test-refresh-{mark}"), "expires": now_ms() + 50 * HOUR,
+                "email": "a@example.org"},
         },
         "order": {"openai": [KEY_ID]},
         "usageStats": {KEY_ID: {"lastUsed": now_ms() - HOUR, "errorCount": 0}},
@@ -169,7 +174,8 @@ fn damages() -> u64 {
     number("CLAWKEEP_DAMAGES", 100)
 }
 
-/// The first page of a table or an index, counted from 0. In a vault as small as these it is the only one.
+/// The first page of a table or an index, counted from 0. In a vault as small as these it is the
+/// only one.
 fn root(home: &Home, name: &str) -> usize {
     let conn = Connection::open(home.at(VAULT)).unwrap();
     let select = "SELECT rootpage - 1 FROM sqlite_schema WHERE name = ?1";
@@ -250,9 +256,10 @@ fn pages_of_another_vault() {
     bench.report("pages of another vault");
 }
 
-/// Where the store is there too, it is taken for another program's newer writing, or the vault is refused. Without it an older copy of
-/// what an agent has, of what is known of its stores and of the index of changes, all put back together, opens: as a whole older vault
-/// does. Then the head that is kept elsewhere tells.
+/// Where the store is there too, it is taken for another program's newer writing, or the vault is
+/// refused. Without it an older copy of what an agent has, of what is known of its stores and of
+/// the index of changes, all put back together, opens: as a whole older vault does. Then the head
+/// that is kept elsewhere tells.
 #[test]
 fn pages_of_an_older_copy() {
     let home = home("1");
@@ -272,7 +279,8 @@ fn pages_of_an_older_copy() {
     mix(whole.bytes(), older.bytes(), |bytes, at| {
         bench.try_tokens(bytes, at)
     });
-    // By chance they would hardly ever all be there: what an agent has, what is known of it, and the newest change of each profile.
+    // By chance they would hardly ever all be there: what an agent has, what is known of it, and
+    // the newest change of each profile.
     let matter = [
         "agents",
         "profiles",

@@ -24,7 +24,8 @@ use harms::{
 const LOOK: &[&str] = &["doctor", "--non-interactive", "--json"];
 const REPAIR: &[&str] = &["doctor", "--repair", "--json"];
 
-/// The findings of a run, whose exit status and verdict must fit them, and which must not quote a secret.
+/// The findings of a run, whose exit status and verdict must fit them, and which must not quote a
+/// secret.
 #[track_caller]
 fn findings(run: &Run) -> Vec<Value> {
     assert!(
@@ -215,7 +216,8 @@ fn where_nothing_opens_the_rest_is_looked_at_all_the_same() {
     assert_eq!(fingerprints(home.path()), before);
 }
 
-/// Without the configuration it is not known whose directory is whose: nothing is written into any of them.
+/// Without the configuration it is not known whose directory is whose: nothing is written into any
+/// of them.
 #[test]
 fn a_broken_configuration_moves_no_credential() {
     let home = healthy();
@@ -414,7 +416,8 @@ fn in_somebody_elses_home_it_says_whose_and_touches_nothing() {
     assert_eq!(fingerprints(home.path()), before);
 }
 
-/// What another program wrote at the moment of an exchange lies under the store's temporary name until it is merged.
+/// What another program wrote at the moment of an exchange lies under the store's temporary name
+/// until it is merged.
 #[test]
 fn a_stores_temporary_file_is_merged_and_never_just_removed() {
     let home = healthy();
@@ -438,7 +441,8 @@ fn a_stores_temporary_file_is_merged_and_never_just_removed() {
     assert!(!left.exists() && home.read(STORE).contains("sk-test-new"));
 }
 
-/// What the user chose for other purposes too: no more is taken from it than has to be, and nothing of others' is removed.
+/// What the user chose for other purposes too: no more is taken from it than has to be, and nothing
+/// of others' is removed.
 #[cfg(unix)]
 #[test]
 fn repairs_take_no_more_than_they_have_to() {

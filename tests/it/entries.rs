@@ -142,7 +142,8 @@ fn wrong_names_are_told_with_the_right_ones() {
     }
     let found = doctor(&home);
     for said in [
-        "error credential.misnamed: openai:a has its secret in the field \"api_key\"; the field is called \"key\"",
+        "error credential.misnamed: openai:a has its secret in the field \"api_key\"; the field \
+         is called \"key\"",
         "error credential.misnamed: groq:a has its secret in the field \"accessToken\"",
         "warning store.entry: xai:a has the type \"apiKey\"; the type is called \"api_key\"",
     ] {
@@ -215,7 +216,9 @@ fn references_are_shown_kept_and_not_replaced() {
     // Nor is it by an import.
     home.write(
         "other.json",
-        json!({"profiles": {"openai:a": {"type": "api_key", "provider": "openai", "key": "sk-test-k"}}}).to_string(),
+        json!({"profiles": {"openai:a": {"type": "api_key", "provider": "openai",
+            "key": "sk-test-k"}}})
+        .to_string(),
     );
     home.run(&["import", "other.json"]).ok();
     assert_eq!(
@@ -228,11 +231,15 @@ fn references_are_shown_kept_and_not_replaced() {
 #[test]
 fn numbers_that_no_machine_holds_survive_as_they_are() {
     let home = Home::new();
-    let numbers = "\"account\":109876543210987654321,\"big\":1e+400,\"small\":-1e-400,\"one\":1.0,\"exact\":0.1000,\"k\":1e+5,\"i\":18446744073709551616";
+    let numbers = "\"account\":109876543210987654321,\"big\":1e+400,\"small\":-1e-400,\"one\":1.0,\"exact\":0.1000,\
+        \"k\":1e+5,\"i\":18446744073709551616";
     let key = "\"type\":\"api_key\",\"provider\":\"groq\",\"key\":\"sk-test-groq-0123456789\"";
     home.write(
         STORE,
-        format!("{{\"version\":1,\"profiles\":{{\"groq:a\":{{{key},{numbers}}}}},\"usageStats\":{{\"groq:a\":{{\"lastUsed\":1e400}}}},\"x\":[{{\"y\":1e999}}]}}"),
+        format!(
+            "{{\"version\":1,\"profiles\":{{\"groq:a\":{{{key},{numbers}}}}},\
+            \"usageStats\":{{\"groq:a\":{{\"lastUsed\":1e400}}}},\"x\":[{{\"y\":1e999}}]}}"
+        ),
     );
     // An exponent is written with its sign, as JavaScript does; every other digit is as it was.
     assert_eq!(
@@ -269,8 +276,10 @@ fn an_expiry_that_no_clock_knows_is_none() {
     let home = with(&json!({}));
     home.write(
         STORE,
-        "{\"profiles\":{\"p:t\":{\"type\":\"token\",\"provider\":\"p\",\"token\":\"sk-test-t\",\"expires\":1e400},\
-         \"p:l\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"sk-test-l\",\"refresh\":\"r\",\"expires\":109876543210987654321}}}",
+        "{\"profiles\":{\"p:t\":{\"type\":\"token\",\"provider\":\"p\",\
+         \"token\":\"sk-test-t\",\"expires\":1e400},\
+         \"p:l\":{\"type\":\"oauth\",\"provider\":\"p\",\"access\":\"sk-test-l\",\
+         \"refresh\":\"r\",\"expires\":109876543210987654321}}}",
     );
     home.run(&["models", "status"]).ok();
     assert_eq!(
@@ -304,7 +313,11 @@ fn a_byte_order_mark_is_skipped_in_every_file() {
     );
     home.write(
         CLAUDE,
-        format!("{BOM}{}", json!({"claudeAiOauth": {"accessToken": "sk-test-claude", "expiresAt": now_ms() + HOUR}})),
+        format!(
+            "{BOM}{}",
+            json!({"claudeAiOauth": {"accessToken": "sk-test-claude",
+            "expiresAt": now_ms() + HOUR}})
+        ),
     );
     home.write(
         ".codex/auth.json",
@@ -368,7 +381,10 @@ fn every_paste_says_for_which_agent_it_stored() {
     };
     let run = paste(&[]);
     assert!(
-        run.stderr.contains("Stored for agent main (~/.clawdbot/agents/main/agent). The configured default agent is front; to store it there: --agent front."),
+        run.stderr.contains(
+            "Stored for agent main (~/.clawdbot/agents/main/agent). The \
+            configured default agent is front; to store it there: --agent front."
+        ),
         "{run:?}"
     );
     let run = paste(&["--agent", "ops"]);

@@ -70,7 +70,8 @@ fn a_shell_that_fails_is_no_reason_not_to_answer() {
 #[test]
 fn variables_of_the_configuration_count_where_none_is_set() {
     let home = home(
-        "{env: {vars: {GROQ_API_KEY: 'sk-test-of-vars-of-the-file-0123456789'}, XAI_API_KEY: 'sk-test-beside-0123456789', n: 3}}",
+        "{env: {vars: {GROQ_API_KEY: 'sk-test-of-vars-of-the-file-0123456789'}, XAI_API_KEY: \
+         'sk-test-beside-0123456789', n: 3}}",
     );
     let mut command = home.command(&["models", "status", "--json"]);
     command.env("XAI_API_KEY", "sk-test-set-as-it-is-here-0123456789");
@@ -94,9 +95,14 @@ fn dotenv_files_set_keys_and_nothing_else() {
     let home = home("{}");
     home.write(
         ".clawdbot/.env",
-        "OPENAI_API_KEY=sk-test-of-state-0123456789\nXAI_API_KEY='sk-test-of-state-of-this-9876543210'\n",
+        "OPENAI_API_KEY=sk-test-of-state-0123456789\n\
+         XAI_API_KEY='sk-test-of-state-of-this-9876543210'\n",
     );
-    home.write("work/.env", "export OPENAI_API_KEY=\"sk-test-of-work-of-this-0123456aaaa\"\nCLAWDBOT_STATE_DIR=/nowhere\nHOME=/nowhere\n");
+    home.write(
+        "work/.env",
+        "export OPENAI_API_KEY=\"sk-test-of-work-of-this-0123456aaaa\"\n\
+        CLAWDBOT_STATE_DIR=/nowhere\nHOME=/nowhere\n",
+    );
     let mut command = home.command(&["models", "status", "--json"]);
     command.current_dir(home.at("work"));
     let answer = Run::from(command.output().unwrap()).json();

@@ -1,5 +1,6 @@
-//! Every example that a `--help` shows is run, in a home that has what the examples name. One that cannot be run there fails the test:
-//! either the example is wrong, or what it needs is to be added to the home below.
+//! Every example that a `--help` shows is run, in a home that has what the examples name. One that
+//! cannot be run there fails the test: either the example is wrong, or what it needs is to be added
+//! to the home below.
 
 use std::fs::File;
 use std::os::unix::net::UnixDatagram;
@@ -89,7 +90,8 @@ const ON_A_TERMINAL: &[(&str, &[Person])] = &[
     ),
 ];
 
-/// What the examples name, beside what [`stage`] writes: bash, and the part of an example that says it is needed.
+/// What the examples name, beside what [`stage`] writes: bash, and the part of an example that says
+/// it is needed.
 const SET_UP: &[(&str, &str)] = &[
     ("", "clawkeep -q sync > /dev/null"),
     (
@@ -133,7 +135,8 @@ fn stage(example: &str, servers: &Servers) -> Home {
     let home = Home::with_claude("sk-ant-oat01-claude-abcdefgh", 200);
     program(&home, "bin/jq", "cat > /dev/null");
     program(&home, "bin/man", "cat > /dev/null");
-    let login = json!({"claudeAiOauth": {"accessToken": "sk-ant-oat01-year", "refreshToken": "r", "expiresAt": now_ms() + 8760 * HOUR}});
+    let login = json!({"claudeAiOauth": {"accessToken": "sk-ant-oat01-year", "refreshToken": "r",
+        "expiresAt": now_ms() + 8760 * HOUR}});
     home.write("login.json", login.to_string());
     program(
         &home,
@@ -163,7 +166,8 @@ fn stage(example: &str, servers: &Servers) -> Home {
     }
     let refresh = servers.refresh.setting("openai-codex");
     home.write(".clawdbot/clawkeep.toml", &refresh);
-    bash(&home, "chmod -R go-rwx .clawdbot; chmod 755 .clawdbot"); // one thing for the doctor to mend
+    // one thing for the doctor to mend
+    bash(&home, "chmod -R go-rwx .clawdbot; chmod 755 .clawdbot");
     let needed = SET_UP.iter().filter(|(part, _)| example.contains(part));
     let scripts: Vec<&str> = needed.map(|(_, script)| *script).collect();
     bash(&home, &format!("set -e\n{}", scripts.join("\n")));
@@ -184,7 +188,8 @@ fn store(provider: &Provider) -> String {
         |provider: &str, key: &str| json!({"type": "api_key", "provider": provider, "key": key});
     json!({"version": 1, "profiles": {
         "anthropic:work": key("anthropic", "sk-ant-api03-work-abcdefgh"),
-        "anthropic:manual": {"type": "token", "provider": "anthropic", "token": "sk-ant-oat01-manual-abcdefgh"},
+        "anthropic:manual": {"type": "token", "provider": "anthropic",
+        "token": "sk-ant-oat01-manual-abcdefgh"},
         "openai:default": key("openai", "sk-test-openai-0-abcdefgh"),
         "openai-codex:default": {
             "type": "oauth", "provider": "openai-codex", "access": "sk-test-access-0",
@@ -277,7 +282,8 @@ fn run(example: &str) -> Option<String> {
     (status != 0).then(|| format!("$ {example}\nexit status {status}\n{shown}"))
 }
 
-/// Runs a program to its end. What tells its service manager that it is ready goes on until it is ended, as a service manager does that.
+/// Runs a program to its end. What tells its service manager that it is ready goes on until it is
+/// ended, as a service manager does that.
 fn ended(home: &Home, mut command: Command) -> (i32, String) {
     let manager = UnixDatagram::bind(home.at("notify")).unwrap();
     manager

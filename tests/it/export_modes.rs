@@ -1,4 +1,5 @@
-//! Export modes: a store is a file, a copy in memory behind a link, or not there; and nothing is lost on the way from one to another.
+//! Export modes: a store is a file, a copy in memory behind a link, or not there; and nothing is
+//! lost on the way from one to another.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -369,7 +370,10 @@ fn agents_have_modes_of_their_own() {
     let more = ".clawdbot/agents/more/agent/auth-profiles.json";
     world.home.write(&ops, store(&["ops"]).to_string());
     world.home.write(more, store(&["more"]).to_string());
-    world.settings("[clawkeep]\nexport = \"runtime\"\n[agents.ops]\nexport = \"off\"\n[agents.MAIN]\n[agents.main]\nexport = \"runtime\"\n");
+    world.settings(
+        "[clawkeep]\nexport = \"runtime\"\n[agents.ops]\nexport \
+        = \"off\"\n[agents.MAIN]\n[agents.main]\nexport = \"runtime\"\n",
+    );
     world.run(&["sync"]).ok();
     assert_ne!(
         world.copy(STORE),
@@ -397,7 +401,8 @@ fn agents_have_modes_of_their_own() {
     );
 }
 
-/// The store of `ops` is a link of the user's to that of `main`: one store, as open as the agent that needs it most.
+/// The store of `ops` is a link of the user's to that of `main`: one store, as open as the agent
+/// that needs it most.
 #[test]
 fn a_store_that_agents_share_is_as_open_as_one_of_them_needs() {
     let world = World::new("file");
@@ -438,7 +443,8 @@ fn a_store_that_agents_share_is_as_open_as_one_of_them_needs() {
     world.home.assert_sound();
 }
 
-/// A copied agent directory has a copied link: what it leads to is the first content, and stays the other's.
+/// A copied agent directory has a copied link: what it leads to is the first content, and stays the
+/// other's.
 #[test]
 fn a_copied_link_is_replaced_by_one_of_its_own() {
     let world = World::new("runtime");
@@ -666,7 +672,8 @@ fn what_a_killed_change_left_is_seen_to() {
     assert_placed(&world, "file");
 }
 
-/// A home in mode `from` with a change of another program's in it, to be killed on the way to mode `to`.
+/// A home in mode `from` with a change of another program's in it, to be killed on the way to mode
+/// `to`.
 fn on_the_way(from: &str, to: &str) -> World {
     let world = World::new(from);
     if from == "off" {
@@ -687,7 +694,8 @@ const WAYS: [(&str, &str); 6] = [
     ("off", "runtime"),
 ];
 
-/// After a kill on the way: what a gateway finds is whole and says all that it said; the next command brings it to its end.
+/// After a kill on the way: what a gateway finds is whole and says all that it said; the next
+/// command brings it to its end.
 #[track_caller]
 fn assert_nothing_lost(world: &World, (from, to): (&str, &str), at: &str) {
     let path = world.home.at(STORE);
@@ -740,7 +748,8 @@ fn killed_at_every_step_from_one_mode_to_another() {
     }
 }
 
-/// The copy is gone with the session. Killed while it is exported again, a gateway begins a store of its own there.
+/// The copy is gone with the session. Killed while it is exported again, a gateway begins a store
+/// of its own there.
 #[test]
 #[ignore = "needs strace, and takes a minute"]
 fn a_store_begun_anew_in_a_new_session_deletes_nothing() {
@@ -804,7 +813,8 @@ fn doctor_names_copies_wherever_they_lie() {
     for copy in copies {
         world.home.write(copy, store(&["a"]).to_string());
     }
-    let list = json!({"version": 1, "resource": "file:///home/ana/.clawdbot/agents/main/agent/auth-profiles.json"});
+    let list = json!({"version": 1,
+        "resource": "file:///home/ana/.clawdbot/agents/main/agent/auth-profiles.json"});
     world.home.write(
         ".config/Code/User/History/-1a2b/entries.json",
         list.to_string(),

@@ -1,5 +1,5 @@
-//! The store file at its edges: who may write it, in what order, what when it cannot be written, and what must never be
-//! overwritten.
+//! The store file at its edges: who may write it, in what order, what when it cannot be written,
+//! and what must never be overwritten.
 
 use std::fs;
 #[cfg(unix)]
@@ -205,7 +205,8 @@ fn a_copy_replaces_a_copy_and_nothing_else() {
 fn a_new_vault_takes_nothing_from_an_old_ones_log() {
     let home = home_with_keys();
     let reader = rusqlite::Connection::open(home.at(VAULT)).unwrap();
-    let hold = "BEGIN; SELECT count(*) FROM events;"; // keeps the log from being moved into the file
+    // keeps the log from being moved into the file
+    let hold = "BEGIN; SELECT count(*) FROM events;";
     reader.execute_batch(hold).unwrap();
     home.run(&["models", "auth", "order", "set", "--provider", "p", "p:c"])
         .ok();
@@ -240,7 +241,8 @@ fn a_damaged_store_is_told_of_once() {
     );
 }
 
-/// A damaged store was moved aside and could not be written anew; then another program starts one of its own.
+/// A damaged store was moved aside and could not be written anew; then another program starts one
+/// of its own.
 #[test]
 fn a_store_begun_anew_after_damage_deletes_nothing() {
     let home = home_with_keys();
@@ -250,7 +252,11 @@ fn a_store_begun_anew_after_damage_deletes_nothing() {
     home.run(&["sync"]).exits(1);
     assert!(!home.at(STORE).exists());
     fs::remove_dir(&in_the_way).unwrap();
-    home.write(STORE, r#"{"version": 1, "profiles": {"q:new": {"type": "api_key", "provider": "q", "key": "k"}}}"#);
+    let profile = r#"{"type": "api_key", "provider": "q", "key": "k"}"#;
+    home.write(
+        STORE,
+        format!("{{\"version\": 1, \"profiles\": {{\"q:new\": {profile}}}}}"),
+    );
     home.run(&["sync"]).ok();
     let mut ids = keys(&home.json(STORE)["profiles"]);
     ids.sort();
@@ -387,8 +393,8 @@ fn a_copy_into_a_directory_that_is_not_there_says_so() {
     assert!(!run.stderr.contains("clawkeep-tmp"), "{run:?}");
 }
 
-/// The store of an agent whose directory was changed in the configuration, and changed back: what its file said when it was last
-/// looked at is still known, although the agent has changed since.
+/// The store of an agent whose directory was changed in the configuration, and changed back: what
+/// its file said when it was last looked at is still known, although the agent has changed since.
 #[test]
 fn what_a_store_said_is_known_after_its_agent_changed_elsewhere() {
     let home = Home::new();

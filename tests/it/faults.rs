@@ -1,5 +1,5 @@
-//! Any system call of a command fails, once or from then on: the old state is there or the new one, whole; nothing is lost; the exit
-//! status is one of the table, and says what happened.
+//! Any system call of a command fails, once or from then on: the old state is there or the new one,
+//! whole; nothing is lost; the exit status is one of the table, and says what happened.
 //!
 //! Which calls, and with which errors: `support::faults`. For another command, write a [`Case`] and
 //! a test that calls [`faults_of`]. `CLAWKEEP_FAULTS` says how many faults of each command are
@@ -140,7 +140,8 @@ fn chosen(case: &Case) -> Vec<Fault> {
         eprintln!("{name}: {tried} faults stand for {calls} (seed {})", seed());
         return chosen;
     }
-    // Each kind as often, however many calls there are of it; waiting for a lock for good takes its time.
+    // Each kind as often, however many calls there are of it; waiting for a lock for good takes its
+    // time.
     all.retain(|of_kind| !(of_kind[0].stays && of_kind[0].kind.name == "file lock EAGAIN"));
     (0..number("CLAWKEEP_FAULTS", FAULTS))
         .map(|_| {
@@ -253,7 +254,8 @@ fn report(case: &Case, outcome: &Outcome) {
     );
 }
 
-/// What holds of every command: the exit status is one of the table, an error is told in three lines, and no secret in them.
+/// What holds of every command: the exit status is one of the table, an error is told in three
+/// lines, and no secret in them.
 fn assert_well_ended(after: &After<'_>) {
     let run = after.run;
     assert!(
@@ -365,7 +367,8 @@ fn init_made_or_not_made() {
     });
 }
 
-/// The name of a key file is its vault's, and no try has the vault of another: one that is left would stay for good.
+/// The name of a key file is its vault's, and no try has the vault of another: one that is left
+/// would stay for good.
 #[test]
 fn a_key_file_that_may_not_last_is_taken_back() {
     let kind = KINDS.iter().find(|kind| kind.name == "sync EIO").unwrap();
@@ -531,8 +534,8 @@ fn login_that_is_due() -> Scene {
     }
 }
 
-/// What was printed is what was recorded, is stored, and is good. Sent twice only where the record says that it was not known
-/// whether it is spent; over only where the exit said so.
+/// What was printed is what was recorded, is stored, and is good. Sent twice only where the record
+/// says that it was not known whether it is spent; over only where the exit said so.
 fn judge_token(scene: &Scene, after: &After<'_>) {
     let (home, provider, run) = (&scene.home, scene.provider.as_ref().unwrap(), after.run);
     assert_whole(home);

@@ -108,7 +108,8 @@ fn check_exits_by_the_worst_credential() {
     }
 }
 
-/// What must be so of a store that two agents share by a link: one file, and both vaults' halves agree with it.
+/// What must be so of a store that two agents share by a link: one file, and both vaults' halves
+/// agree with it.
 #[cfg(unix)]
 #[test]
 fn a_store_shared_by_two_agents_settles() {

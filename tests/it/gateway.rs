@@ -1,7 +1,8 @@
-//! Beside a gateway that never stops writing: with the reference's lock, without it, and while our commands are killed.
+//! Beside a gateway that never stops writing: with the reference's lock, without it, and while our
+//! commands are killed.
 //!
-//! `CLAWKEEP_UPDATES` and `CLAWKEEP_UNLOCKED` say how many updates it makes with and without the lock, `CLAWKEEP_SEED`
-//! repeats the moments of the kills.
+//! `CLAWKEEP_UPDATES` and `CLAWKEEP_UNLOCKED` say how many updates it makes with and without the
+//! lock, `CLAWKEEP_SEED` repeats the moments of the kills.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,14 +34,16 @@ fn key(name: &str) -> Value {
 /// A home whose vault and store are in step: Claude Code's login, a key and an OAuth login.
 fn settled() -> Home {
     let home = Home::with_claude(&claude_token(0), 100);
-    let login = json!({"type": "oauth", "provider": "openai", "access": "a", "refresh": "r", "expires": FAR});
+    let login = json!({"type": "oauth", "provider": "openai", "access": "a", "refresh": "r",
+        "expires": FAR});
     let store = json!({"version": 1, "profiles": {WORK: key("work"), LOGIN: login}});
     home.write(STORE, store.to_string());
     home.run(&["sync"]).ok();
     home
 }
 
-/// Sets an order of the two, by turns, until `done`, and looks whether it is in force. The last one set, and how often.
+/// Sets an order of the two, by turns, until `done`, and looks whether it is in force. The last one
+/// set, and how often.
 fn keep_setting_the_order(home: &Home, done: &AtomicBool) -> (Value, usize) {
     let orders = [[WORK, CLAUDE_ID], [CLAUDE_ID, WORK]];
     let mut n = 0;
@@ -67,7 +70,8 @@ fn keep_logging_in(home: &Home, done: &AtomicBool) -> u64 {
 /// The reference: its lock is a directory, it writes in place, and it changes what it reads.
 struct Gateway<'h> {
     home: &'h Home,
-    /// What it has written and not removed again: all of this must be in the file whenever it looks.
+    /// What it has written and not removed again: all of this must be in the file whenever it
+    /// looks.
     profiles: BTreeMap<String, Value>,
     /// The Claude login it saw last.
     claude: String,
@@ -129,7 +133,8 @@ impl<'h> Gateway<'h> {
         self.claude = claude.to_owned();
     }
 
-    /// A new profile, a login refreshed, one removed at times, use counted, and fields nobody knows at every level.
+    /// A new profile, a login refreshed, one removed at times, use counted, and fields nobody knows
+    /// at every level.
     fn change(&mut self, store: &mut Value, n: u64) {
         let mut entry = key(&n.to_string());
         entry["metadata"] = json!({"n": n, "list": [1.5, null]});
@@ -155,7 +160,8 @@ impl<'h> Gateway<'h> {
 
 fn usage(n: u64) -> Value {
     let used = 1_767_900_000_000_u64 + n;
-    json!({WORK: {"lastUsed": used, "errorCount": n, "cooldownReason": {"n": n}, "failureCounts": {"auth": n}}})
+    json!({WORK: {"lastUsed": used, "errorCount": n, "cooldownReason": {"n": n},
+        "failureCounts": {"auth": n}}})
 }
 
 #[allow(
@@ -223,9 +229,9 @@ enum Manner {
     Rename,
 }
 
-/// One update without the lock: reads, waits until one of ours has written in between or `patience` is over, and writes
-/// what is by then an older document with one credential more: a new profile, or a new token of an old one. Each has an
-/// expiry of its own, which tells it from any other.
+/// One update without the lock: reads, waits until one of ours has written in between or `patience`
+/// is over, and writes what is by then an older document with one credential more: a new profile,
+/// or a new token of an old one. Each has an expiry of its own, which tells it from any other.
 fn unlocked(home: &Home, n: u64, manner: Manner, patience: Duration) {
     let path = home.at(STORE);
     let read = fs::read(&path).unwrap();
@@ -253,14 +259,17 @@ fn unlocked_id(n: u64) -> String {
 }
 
 fn unlocked_entry(n: u64) -> Value {
-    json!({"type": "token", "provider": "anthropic", "token": format!("sk-unlocked-{n}"), "expires": FAR + n})
+    json!({"type": "token", "provider": "anthropic", "token": format!("sk-unlocked-{n}"),
+        "expires": FAR + n})
 }
 
-/// Each update is in the file, or was replaced by a later one of the gateway's own, or is a version in the vault.
+/// Each update is in the file, or was replaced by a later one of the gateway's own, or is a version
+/// in the vault.
 fn assert_each_is_kept(home: &Home, updates: u64) {
     let file = home.json(STORE);
     let conn = Connection::open(home.at(VAULT)).unwrap();
-    let version = "SELECT count(*) FROM profile_versions v JOIN terms t ON t.id = v.profile WHERE t.text = ?1 AND v.expires = ?2";
+    let version = "SELECT count(*) FROM profile_versions v JOIN terms t ON t.id = v.profile WHERE \
+        t.text = ?1 AND v.expires = ?2";
     for n in 0..updates {
         let id = unlocked_id(n);
         let superseded = n % 4 == 1 && n + 2 < updates;
@@ -371,7 +380,10 @@ fn a_token_that_gave_way_is_kept_as_a_version() {
     assert_eq!(gave_way.unwrap()["expires"]["before"], ends);
     let conn = Connection::open(home.at(VAULT)).unwrap();
     let kept: Vec<i64> = conn
-        .prepare("SELECT v.expires FROM profile_versions v JOIN terms t ON t.id = v.profile WHERE t.text = ?1 ORDER BY v.id")
+        .prepare(
+            "SELECT v.expires FROM profile_versions v JOIN terms t ON t.id = v.profile WHERE \
+            t.text = ?1 ORDER BY v.id",
+        )
         .unwrap()
         .query_map([CLAUDE_ID], |row| row.get(0))
         .unwrap()

@@ -1,7 +1,8 @@
-//! What the documentation shows is what happens: each of its commands is run, in order, in a home of the page's own.
+//! What the documentation shows is what happens: each of its commands is run, in order, in a home
+//! of the page's own.
 //!
-//! `CLAWKEEP_GUIDE=write cargo nextest run guide::` writes what is printed into the pages where it differs, to be read before it is
-//! committed.
+//! `CLAWKEEP_GUIDE=write cargo nextest run guide::` writes what is printed into the pages where it
+//! differs, to be read before it is committed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ const HOME: &str = "/home/ana";
 /// The provider that the pages show; a server on loopback stands in for it.
 const ORIGIN: &str = "https://login.example.com";
 
-/// The blocks that no machine of a test can run, each with its page, its first line and the reason. One more is one to argue for.
+/// The blocks that no machine of a test can run, each with its page, its first line and the reason.
+/// One more is one to argue for.
 const NOT_RUN: &[(&str, &str, &str)] = &[
     (
         "first-run.md",
@@ -29,7 +31,8 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
     (
         "server.md",
-        "# systemd-creds encrypt --name=clawkeep.passphrase /home/ana/passphrase /etc/credstore.encrypted/clawkeep.passphrase",
+        "# systemd-creds encrypt --name=clawkeep.passphrase /home/ana/passphrase \
+         /etc/credstore.encrypted/clawkeep.passphrase",
         "needs systemd",
     ),
 ];
@@ -95,7 +98,8 @@ impl Stage {
     /// Runs a command as a person in a terminal would see it: both of its streams in one.
     fn run(&self, command: &str, typed: &str) -> Done {
         let mut bash = self.bash();
-        // With a command after the last one, bash stays: the record names it as the program that asked.
+        // With a command after the last one, bash stays: the record names it as the program that
+        // asked.
         let script = format!("exec 2>&1\n{}\nexit", self.here(command));
         bash.arg("-c").arg(script);
         let output = start_with_input(bash, typed).wait_with_output().unwrap();
@@ -105,7 +109,8 @@ impl Stage {
         }
     }
 
-    /// Does what a part says; the steps that did not come out as it says, each with what was printed.
+    /// Does what a part says; the steps that did not come out as it says, each with what was
+    /// printed.
     fn play<'p>(&self, part: &'p Part) -> Vec<(&'p Step, Done, String)> {
         match part {
             Part::Setup(script) => {
@@ -176,7 +181,8 @@ fn fault(step: &Step, done: &Done) -> Option<String> {
     compared.err().map(|error| error.to_string())
 }
 
-/// A text without what is another each time: times, ids, tokens' fingerprints, and the widths that come of them.
+/// A text without what is another each time: times, ids, tokens' fingerprints, and the widths that
+/// come of them.
 fn even(text: &str) -> String {
     static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         let rules = [
@@ -226,7 +232,8 @@ fn every_page_does_what_it_says() {
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
-/// The README's example begins where Claude Code is logged in. Its other sessions took ten days, and twenty commands at once.
+/// The README's example begins where Claude Code is logged in. Its other sessions took ten days,
+/// and twenty commands at once.
 #[test]
 fn the_readmes_example_is_what_happens() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");

@@ -1,4 +1,5 @@
-//! Secrets handed out: `token`, `exec`, `session`. Which one, why not another, and that it is recorded before anybody gets it.
+//! Secrets handed out: `token`, `exec`, `session`. Which one, why not another, and that it is
+//! recorded before anybody gets it.
 
 #[cfg(unix)]
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,7 +12,8 @@ use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
 const CONFIG: &str = ".clawdbot/clawdbot.json";
 
 fn token(token: &str, hours: i64) -> Value {
-    json!({"type": "token", "provider": "anthropic", "token": token, "expires": now_ms() + hours * HOUR})
+    json!({"type": "token", "provider": "anthropic", "token": token,
+        "expires": now_ms() + hours * HOUR})
 }
 
 /// Three of Anthropic's in an order of their own, and one of OpenAI's.
@@ -23,7 +25,8 @@ fn home() -> Home {
             "anthropic:one": token("sk-test-one", 100),
             "anthropic:two": token("sk-test-two", 200),
             "anthropic:gone": token("sk-test-gone", -5),
-            "openai:default": {"type": "api_key", "provider": "openai", "key": " sk-test-openai \n"},
+            "openai:default": {"type": "api_key", "provider": "openai",
+            "key": " sk-test-openai \n"},
         }, "order": {"anthropic": ["anthropic:one", "anthropic:two", "anthropic:gone"]}})
         .to_string(),
     );
@@ -163,7 +166,8 @@ fn another_account_is_never_used_in_silence() {
     );
     home.write(".clawdbot/clawkeep.toml", "clawkeep.fallback = \"any\"\n");
     assert_eq!(home.count_of("credential.used"), before);
-    // One that rests is tried where nothing else is left, and the profile that was named is taken at its word.
+    // One that rests is tried where nothing else is left, and the profile that was named is taken
+    // at its word.
     home.run(&[
         "models",
         "auth",
@@ -227,7 +231,13 @@ fn what_cannot_be_used_is_said_with_the_way_to_renew_it() {
         run.stderr
     );
     // Of a provider that is not known here a login is not refreshed, and that is said.
-    home.write(STORE, json!({"version": 1, "profiles": {"zai:x": {"type": "oauth", "provider": "zai", "access": "sk-test-a", "refresh": "sk-test-r", "expires": now_ms() - 1}}}).to_string());
+    home.write(
+        STORE,
+        json!({"version": 1, "profiles": {"zai:x": {"type": "oauth",
+        "provider": "zai", "access": "sk-test-a", "refresh": "sk-test-r",
+        "expires": now_ms() - 1}}})
+        .to_string(),
+    );
     let run = home.run(&["token", "--provider", "zai"]).exits(1);
     assert!(
         run.stderr.contains("no token endpoint of zai is known"),
@@ -313,9 +323,16 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
         shown,
     ]);
     assert_eq!(handed(run), "|sk-test-key");
-    // The one that is named is the one of its provider, and one whose provider has no variable is not recorded as used.
-    home.write(STORE, json!({"version": 1, "profiles": {"anthropic:one": token("sk-test-one", 9), "anthropic:two": token("sk-test-two", 9),
-        "odd:x": {"type": "api_key", "provider": "odd", "key": "sk-test-odd"}}, "order": {"anthropic": ["anthropic:one"]}}).to_string());
+    // The one that is named is the one of its provider, and one whose provider has no variable is
+    // not recorded as used.
+    home.write(
+        STORE,
+        json!({"version": 1, "profiles": {"anthropic:one": token("sk-test-one", 9),
+        "anthropic:two": token("sk-test-two", 9),
+        "odd:x": {"type": "api_key", "provider": "odd", "key": "sk-test-odd"}},
+        "order": {"anthropic": ["anthropic:one"]}})
+        .to_string(),
+    );
     let shown = "echo \"$ANTHROPIC_OAUTH_TOKEN\"";
     let run = home.run(&[
         "exec",

@@ -1,4 +1,5 @@
-//! What a process with keys in its memory lets others see, and what is left of one that ended badly.
+//! What a process with keys in its memory lets others see, and what is left of one that ended
+//! badly.
 
 use std::fs;
 use std::io::Write as _;
@@ -81,7 +82,8 @@ fn where_nothing_may_be_locked_everything_works() {
     let home = Home::with_claude("sk-ant-oat01-unlocked", 8);
     let mut command = shell(
         &home,
-        "ulimit -l 0; exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock \"$0\" token --provider anthropic",
+        "ulimit -l 0; exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock \"$0\" token \
+         --provider anthropic",
     );
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

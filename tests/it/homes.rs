@@ -19,7 +19,8 @@ fn run_in(home: &Home, entry: &str, set_home: &str, args: &[&str]) -> Option<Run
     fs::write(home.at("passwd"), entry).unwrap();
     fs::write(home.at("nss"), "passwd: files\n").unwrap();
     let script = format!(
-        "mount --bind passwd /etc/passwd && mount --bind nss /etc/nsswitch.conf && {set_home} && exec \"$0\" \"$@\""
+        "mount --bind passwd /etc/passwd && mount --bind nss /etc/nsswitch.conf && {set_home} && \
+         exec \"$0\" \"$@\""
     );
     command
         .args(["sh", "-c", &script, env!("CARGO_BIN_EXE_clawkeep")])
@@ -108,7 +109,9 @@ fn a_user_without_an_account_is_told_what_to_name() {
         let run = run.exits(1);
         assert_eq!(
             run.stderr,
-            "Error: the home directory is not known: HOME is not set, and the user database has none for this user. Set HOME to a directory of yours, or name one for all files with --state-dir DIR\n"
+            "Error: the home directory is not known: HOME is not set, and the user database has \
+             none for this user. Set HOME to a directory of yours, or name one for all files with \
+             --state-dir DIR\n"
         );
     }
     // And what it says works. A namespace of one user shows the owners of the directories above as
@@ -156,7 +159,8 @@ fn a_home_that_is_not_ours_is_told_as_such() {
     for absent in ["/", "/nonexistent"] {
         let run = ana.clone().set("HOME", absent).run(&home, INIT).exits(1);
         let said = format!(
-            "  The home directory is {absent}, where this user can make no files. Name one of yours: HOME=DIR clawkeep …\n"
+            "  The home directory is {absent}, where this user can make no files. Name one of \
+             yours: HOME=DIR clawkeep …\n"
         );
         assert!(run.stderr.ends_with(&said), "{run:?}");
     }
@@ -170,7 +174,8 @@ fn a_home_that_is_not_ours_is_told_as_such() {
         let said = if is_root {
             "To use root's own home: sudo -H clawkeep …\n"
         } else {
-            "  HOME names another user's directory: set it to your own, or run the command as the owner: sudo -u '#1001' clawkeep …\n"
+            "  HOME names another user's directory: set it to your own, or run the command as the \
+             owner: sudo -u '#1001' clawkeep …\n"
         };
         assert!(run.stderr.contains(said), "{run:?}");
     }

@@ -1,4 +1,5 @@
-//! What leads to the vault's key is in no program's environment that this one starts, unless that is asked for.
+//! What leads to the vault's key is in no program's environment that this one starts, unless that
+//! is asked for.
 
 use std::fs;
 use std::process::{Command, Stdio};

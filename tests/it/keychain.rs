@@ -1,7 +1,7 @@
 //! The system keychain against a real Secret Service, and against its absence.
 //!
-//! Each call is made by [`child`], in a process of its own: zbus takes the bus from the process's environment, which
-//! cannot be changed in a running test without `unsafe`.
+//! Each call is made by [`child`], in a process of its own: zbus takes the bus from the process's
+//! environment, which cannot be changed in a running test without `unsafe`.
 
 #![cfg(all(unix, not(target_os = "macos")))]
 

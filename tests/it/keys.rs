@@ -81,7 +81,8 @@ fn every_kind_of_slot_opens_the_vault_alone() {
     let chosen = home.at("usb/chosen.key");
     let mut add = home.command(&["key", "add", "keyfile"]);
     add.env("CLAWKEEP_KEY_FILE", &chosen);
-    // Named, and not there: the vault opens with its own, and the new one is made where it was named.
+    // Named, and not there: the vault opens with its own, and the new one is made where it was
+    // named.
     Run::from(add.output().unwrap()).ok();
     let kinds: Vec<String> = slots(&home)
         .iter()
@@ -206,7 +207,8 @@ fn a_new_passphrase_is_asked_for_twice_and_too_short_a_one_not_taken() {
     with_file(&home, PHRASE_FILE, STATUS).ok();
 }
 
-/// Named for the very command, it alone decides: a key file beside does not make up for a wrong one.
+/// Named for the very command, it alone decides: a key file beside does not make up for a wrong
+/// one.
 #[test]
 fn what_is_named_alone_decides() {
     let home = home();
@@ -452,10 +454,13 @@ fn hostile_slots_cost_nothing_and_open_nothing() {
     phrase("opens no key slot");
     fs::rename(&hidden, hidden.with_extension("key")).unwrap();
     for set in [
-        "UPDATE key_slots SET kdf = '$argon2id$v=19$m=65536,t=3,p=4$AAECAwQFBgcICQoLDA0ODw' WHERE slot = 1",
+        "UPDATE key_slots SET kdf = '$argon2id$v=19$m=65536,t=3,p=4$AAECAwQFBgcICQoLDA0ODw' WHERE \
+         slot = 1",
         "UPDATE key_slots SET slot = 3 WHERE slot = 1",
-        "UPDATE key_slots SET wrapped = (SELECT slot_key FROM key_slots WHERE slot = 1) WHERE slot = 1",
-        "UPDATE key_slots SET wrapped = (SELECT wrapped FROM key_slots WHERE slot = 2) WHERE slot = 1",
+        "UPDATE key_slots SET wrapped = (SELECT slot_key FROM key_slots WHERE slot = 1) WHERE \
+         slot = 1",
+        "UPDATE key_slots SET wrapped = (SELECT wrapped FROM key_slots WHERE slot = 2) WHERE slot \
+         = 1",
         "UPDATE key_slots SET wrapped = x'' WHERE slot = 1",
         "UPDATE identity SET epoch = 2",
     ] {
@@ -469,7 +474,8 @@ fn hostile_slots_cost_nothing_and_open_nothing() {
         );
     }
     for refused in [
-        "UPDATE key_slots SET key_id = (SELECT key_id FROM key_slots WHERE slot = 1) WHERE slot = 2",
+        "UPDATE key_slots SET key_id = (SELECT key_id FROM key_slots WHERE slot = 1) WHERE slot = \
+         2",
         "UPDATE key_slots SET slot = 17 WHERE slot = 2",
         "UPDATE key_slots SET kind = 'none' WHERE slot = 2",
     ] {
@@ -539,7 +545,8 @@ fn files(home: &Home) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the passphrase came from is not the program's to read, though what else it was started with is.
+/// What the passphrase came from is not the program's to read, though what else it was started with
+/// is.
 #[test]
 fn a_program_does_not_get_the_descriptor_of_the_passphrase() {
     let home = home();
@@ -650,7 +657,8 @@ fn every_change_of_keys_reaches_the_file_itself() {
     home.assert_sound();
 }
 
-/// Somebody reads for so long that the log cannot be written back: what remains is said, and how it goes.
+/// Somebody reads for so long that the log cannot be written back: what remains is said, and how it
+/// goes.
 #[test]
 fn a_log_that_cannot_be_written_back_is_said() {
     let home = home();
@@ -676,7 +684,8 @@ fn a_log_that_cannot_be_written_back_is_said() {
     assert_eq!(left_of(&home, &parts), [] as [String; 0]);
 }
 
-/// Slots that somebody planted cost a wrong passphrase no more than one slot may: the cheapest are tried, and the others named.
+/// Slots that somebody planted cost a wrong passphrase no more than one slot may: the cheapest are
+/// tried, and the others named.
 #[test]
 fn planted_slots_do_not_make_a_passphrase_take_minutes() {
     let home = home();
@@ -690,7 +699,8 @@ fn planted_slots_do_not_make_a_passphrase_take_minutes() {
         let kdf = format!("$argon2id$v=19$m=1048576,t=16,p=4${salt}");
         let id: [u8; 8] = slot.to_be_bytes();
         conn.execute(
-            "INSERT INTO key_slots SELECT ?1, kind, ?2, check_value, ?3, created_at, wrapped, slot_key FROM key_slots WHERE slot = 2",
+            "INSERT INTO key_slots SELECT ?1, kind, ?2, check_value, ?3, created_at, wrapped, \
+             slot_key FROM key_slots WHERE slot = 2",
             rusqlite::params![slot, id, kdf],
         )
         .unwrap();

@@ -1,4 +1,5 @@
-//! Rotations that are killed: the vault opens with the old keys or with the new ones, never with neither, and all is there.
+//! Rotations that are killed: the vault opens with the old keys or with the new ones, never with
+//! neither, and all is there.
 //!
 //! `CLAWKEEP_KILLS` and `CLAWKEEP_SEED` as in `killed`.
 
@@ -68,7 +69,8 @@ fn opens_with(home: &Home, file: &str) -> bool {
 
 /// What must hold after a rotation that was killed somewhere. `was` is the epoch before.
 fn assert_old_or_new(home: &Home, (what, turn, was): (What, u64, i64), store: &Value, at: &str) {
-    // First of all without mending anything by hand: the key file, in whatever state its directory is.
+    // First of all without mending anything by hand: the key file, in whatever state its directory
+    // is.
     home.run(&["models", "status"]).ok();
     assert_whole(home, at);
     let is_new = match epoch(home) {

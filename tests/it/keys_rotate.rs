@@ -1,4 +1,5 @@
-//! Rotating keys: what opens afterwards, what does not any more, and that nothing is lost whatever else goes on.
+//! Rotating keys: what opens afterwards, what does not any more, and that nothing is lost whatever
+//! else goes on.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -260,7 +261,8 @@ fn where_a_key_became_known_it_opens_nothing_any_more() {
     }
 }
 
-/// With the older record key and the vault file one can cut the record off, or take the newest key away. Either shows.
+/// With the older record key and the vault file one can cut the record off, or take the newest key
+/// away. Either shows.
 #[test]
 fn an_earlier_record_key_proves_nothing_that_is_newer() {
     let home = tamper::home();
@@ -290,7 +292,8 @@ fn an_earlier_record_key_proves_nothing_that_is_newer() {
         "DELETE FROM record_keys WHERE purpose = 'audit'",
         "DELETE FROM record_keys WHERE purpose = 'fingerprint'",
         "UPDATE record_keys SET number = 3 WHERE purpose = 'audit' AND number = 2",
-        "UPDATE record_keys SET sealed = (SELECT sealed FROM record_keys WHERE purpose = 'audit' AND number = 2) WHERE number = 1 AND purpose = 'audit'",
+        "UPDATE record_keys SET sealed = (SELECT sealed FROM record_keys WHERE purpose = 'audit' \
+         AND number = 2) WHERE number = 1 AND purpose = 'audit'",
     ] {
         saved.put_back(&home);
         alter(&home, |conn| conn.execute(delete, []).unwrap());
@@ -328,7 +331,8 @@ fn key_rows_of_before_a_rotation_open_nothing() {
             alter(&home, |conn| {
                 let attach = format!("ATTACH '{}' AS old", before.at(VAULT).display());
                 conn.execute_batch(&format!(
-                    "{attach}; DELETE FROM {table}; INSERT INTO {table} SELECT * FROM old.{table}; DETACH old"
+                    "{attach}; DELETE FROM {table}; INSERT INTO {table} SELECT * FROM \
+                     old.{table}; DETACH old"
                 ))
                 .unwrap();
             });
@@ -432,7 +436,8 @@ fn key_file_of(home: &Home) -> std::path::PathBuf {
     home.at(keys.next().unwrap())
 }
 
-/// Killed after its commit and before the new key file was in place: whoever comes next puts it there.
+/// Killed after its commit and before the new key file was in place: whoever comes next puts it
+/// there.
 #[test]
 fn a_key_file_that_was_left_beside_its_place_is_put_there() {
     let home = tamper::home();
@@ -522,7 +527,8 @@ fn all(children: Vec<Child>) -> Vec<Run> {
     children.into_iter().map(end).collect()
 }
 
-/// They take turns. Where each renews the slots, the second cannot follow, and says so; the vault is never without its key.
+/// They take turns. Where each renews the slots, the second cannot follow, and says so; the vault
+/// is never without its key.
 #[test]
 fn two_rotations_at_once() {
     for (args, renews) in [(ROTATE, false), (COMPROMISED, true)] {
@@ -582,7 +588,8 @@ fn who_has_the_vault_open_goes_on_under_the_new_key_and_not_under_a_renewed_slot
     let (actor, clock) = (Actor::current("test"), Clock::System);
     let open = || Vault::open(&home.at(VAULT)).unwrap();
     let main = clawkeep::domain::AgentName::default();
-    // Opened before and unlocked after: neither its number nor its slots are those that it had seen.
+    // Opened before and unlocked after: neither its number nor its slots are those that it had
+    // seen.
     let (locked, mut unlocked) = (open(), open().unlock(&sources).unwrap());
     home.run(ROTATE).ok();
     let other = locked.unlock(&sources).unwrap();
@@ -618,7 +625,8 @@ fn who_has_the_vault_open_goes_on_under_the_new_key_and_not_under_a_renewed_slot
     home.assert_sound();
 }
 
-/// Three keys of the record, pruned under each: what outlived the pruning is proved by the key of its time.
+/// Three keys of the record, pruned under each: what outlived the pruning is proved by the key of
+/// its time.
 #[test]
 fn what_outlives_pruning_is_proved_by_the_key_of_its_time() {
     let mut bench = Bench::new();

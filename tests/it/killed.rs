@@ -1,4 +1,5 @@
-//! `kill -9` at any moment: what was committed is there, what is there is whole, and the next command goes on at once.
+//! `kill -9` at any moment: what was committed is there, what is there is whole, and the next
+//! command goes on at once.
 //!
 //! `CLAWKEEP_KILLS` says how many kills each run makes, `CLAWKEEP_SEED` repeats one.
 
@@ -22,8 +23,9 @@ fn share(part: u64) -> u64 {
     (number("CLAWKEEP_KILLS", 60) * part).div_ceil(10)
 }
 
-/// Kills children after delays spread evenly over 0 to 1.3 times what a run takes, so that every moment has its turn. What
-/// a run takes is learnt on the way: beside other tests it was another time when the first were measured.
+/// Kills children after delays spread evenly over 0 to 1.3 times what a run takes, so that every
+/// moment has its turn. What a run takes is learnt on the way: beside other tests it was another
+/// time when the first were measured.
 pub(crate) struct Killer {
     name: &'static str,
     random: Random,
@@ -110,8 +112,8 @@ pub(crate) fn assert_whole(home: &Home, at: &str) {
     }
 }
 
-/// After a complete command nothing is left of the killed one: no temporary file, no token out of place. Its lock may
-/// be, until somebody needs it, or it is stale.
+/// After a complete command nothing is left of the killed one: no temporary file, no token out of
+/// place. Its lock may be, until somebody needs it, or it is stale.
 fn assert_clean(home: &Home, at: &str) {
     for file in home.files() {
         assert!(
@@ -234,7 +236,10 @@ fn a_killed_first_run_is_no_obstacle_to_the_next() {
 fn a_killed_order_set_is_done_or_not_done() {
     let ids = ["anthropic:a", "anthropic:b", "anthropic:c"];
     let home = Home::new();
-    let profile = |id: &str| json!({"type": "api_key", "provider": "anthropic", "key": format!("{TOKEN}{id}")});
+    let profile = |id: &str| {
+        json!({"type": "api_key", "provider": "anthropic",
+        "key": format!("{TOKEN}{id}")})
+    };
     let profiles =
         json!({ids[0]: profile(ids[0]), ids[1]: profile(ids[1]), ids[2]: profile(ids[2])});
     home.write(
@@ -269,8 +274,9 @@ fn a_killed_order_set_is_done_or_not_done() {
     killer.report();
 }
 
-/// SQLite moves pages from its log into the vault lowest first, and the first page says how many there are. Killed
-/// behind that page, the vault is shorter than it says, and SQLite repeats the move from the log.
+/// SQLite moves pages from its log into the vault lowest first, and the first page says how many
+/// there are. Killed behind that page, the vault is shorter than it says, and SQLite repeats the
+/// move from the log.
 #[test]
 fn killed_while_the_vault_grows_it_still_opens() {
     let home = Home::with_claude(&format!("{TOKEN}000001"), 100);
@@ -382,7 +388,8 @@ pub(crate) fn kill_at(call: &str, nth: u32, command: &Command) -> Ended {
     Ended::Killed
 }
 
-/// One home, one kill, and everything that must hold after it. `logins`: 1 for a first run, 2 for a later one.
+/// One home, one kill, and everything that must hold after it. `logins`: 1 for a first run, 2 for a
+/// later one.
 fn killed_at(call: &str, nth: u32, logins: usize) -> Ended {
     let at = format!("{logins} logins; killed at {call} {nth}");
     let home = Home::with_claude(&format!("{TOKEN}000001"), 100);
@@ -434,7 +441,8 @@ fn killed_at_every_step_of_a_sync_and_of_a_first_run() {
     }
 }
 
-/// A key file of the user's choice has the same name in the next try: half of one must not be there.
+/// A key file of the user's choice has the same name in the next try: half of one must not be
+/// there.
 #[test]
 #[ignore = "needs strace, and takes half a minute"]
 fn killed_at_every_step_of_making_a_chosen_key_file() {

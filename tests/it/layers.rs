@@ -1,4 +1,5 @@
-//! Imports point down. The table is `docs/architecture.md`'s; a module that is not in it fails the test.
+//! Imports point down. The table is `docs/architecture.md`'s; a module that is not in it fails the
+//! test.
 
 use std::collections::BTreeSet;
 use std::fs;

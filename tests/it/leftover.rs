@@ -1,5 +1,6 @@
-//! What lies under the store's temporary name after a kill: a draft of ours, or what another program wrote into the file
-//! just before the two were exchanged. The first must go, the second must not be lost.
+//! What lies under the store's temporary name after a kill: a draft of ours, or what another
+//! program wrote into the file just before the two were exchanged. The first must go, the second
+//! must not be lost.
 
 use std::fs;
 use std::process::Stdio;
@@ -38,8 +39,8 @@ fn names(home: &Home) -> Vec<String> {
     names
 }
 
-/// Killed between the exchange and its look at what came out: the new store is in place, and what the other program
-/// wrote has the temporary name.
+/// Killed between the exchange and its look at what came out: the new store is in place, and what
+/// the other program wrote has the temporary name.
 #[test]
 fn what_another_program_wrote_into_the_exchanged_file_is_merged() {
     for args in [&["models", "status"][..], &["sync"], &["export"]] {
@@ -70,13 +71,14 @@ fn what_another_program_wrote_into_the_exchanged_file_is_merged() {
     }
 }
 
-/// To the letter what a kill after the exchange leaves: our change is committed and in the file, and recorded is what was
-/// in the file before. An order is the file's where both changed it.
+/// To the letter what a kill after the exchange leaves: our change is committed and in the file,
+/// and recorded is what was in the file before. An order is the file's where both changed it.
 #[test]
 fn where_both_changed_one_thing_the_file_wins_as_if_there_had_been_no_exchange() {
     let home = settled();
     let seen = home.json(STORE);
-    fs::create_dir(home.at(LEFTOVER)).unwrap(); // so that the change is committed and cannot be written
+    // so that the change is committed and cannot be written
+    fs::create_dir(home.at(LEFTOVER)).unwrap();
     let order = ["models", "auth", "order", "set", "--provider", "anthropic"];
     home.run(&[&order[..], &["anthropic:work"]].concat())
         .exits(1);
@@ -96,7 +98,8 @@ fn where_both_changed_one_thing_the_file_wins_as_if_there_had_been_no_exchange()
     home.assert_sound();
 }
 
-/// Killed before the exchange: the draft says what is committed. Nothing is merged, nothing recorded, nothing stays.
+/// Killed before the exchange: the draft says what is committed. Nothing is merged, nothing
+/// recorded, nothing stays.
 #[test]
 fn a_draft_changes_nothing_and_goes() {
     let home = settled();

@@ -65,7 +65,10 @@ fn generations_go_on_across_removal() {
         ),
         [1, 2, 3]
     );
-    let same: i64 = bench.query("SELECT count(DISTINCT hex(coalesce(token_after, token_before))) FROM events WHERE generation IS NOT NULL")[0];
+    let same: i64 = bench.query(
+        "SELECT count(DISTINCT hex(coalesce(token_after, token_before))) \
+        FROM events WHERE generation IS NOT NULL",
+    )[0];
     assert_eq!(same, 1, "equal tokens have equal fingerprints");
     assert_eq!(
         bench
@@ -347,7 +350,8 @@ fn the_keychain_item_counts_before_the_file_and_a_locked_one_is_no_news() {
     );
 
     let later = Keychain(|| {
-        let item = json!({"claudeAiOauth": {"accessToken": "from-keychain", "expiresAt": START + 2 * DAY}});
+        let item = json!({"claudeAiOauth": {"accessToken": "from-keychain",
+            "expiresAt": START + 2 * DAY}});
         KeychainReading::Item(SecretString::from(item.to_string()))
     });
     assert_eq!(
@@ -361,7 +365,8 @@ fn the_keychain_item_counts_before_the_file_and_a_locked_one_is_no_news() {
     );
 }
 
-/// Runs an edit that adds `p:ours`, during whose first call `meddle` is done to the agent's directory.
+/// Runs an edit that adds `p:ours`, during whose first call `meddle` is done to the agent's
+/// directory.
 fn edit_while(bench: &mut Bench, meddle: fn(&Path)) -> (Loaded, usize) {
     let dir = bench.dir.path().join("agent");
     let nowhere = dir.join("nowhere");
@@ -408,8 +413,8 @@ fn write_theirs(dir: &Path) {
     std::fs::write(dir.join("auth-profiles.json"), store.to_string()).unwrap();
 }
 
-/// What another program writes between our look and our rename, without the lock, or under a lock that it took over while
-/// this process was stopped, is merged, not overwritten.
+/// What another program writes between our look and our rename, without the lock, or under a lock
+/// that it took over while this process was stopped, is merged, not overwritten.
 #[test]
 fn what_is_written_while_we_work_is_merged() {
     let meddlers: [fn(&Path); 2] = [write_theirs, |dir| {

@@ -402,7 +402,8 @@ fn another_device_confirms() {
     let (home, server) = home("");
     let pending = || (400, json!({"error": "authorization_pending"}));
     server.next([pending(), (400, json!({"error": "slow_down"}))]);
-    server.device(json!({"interval": 1, "expires_in": 600, "verification_uri_complete": "https://p.example/go?c=ABCD-EFGH"}));
+    server.device(json!({"interval": 1, "expires_in": 600,
+        "verification_uri_complete": "https://p.example/go?c=ABCD-EFGH"}));
     let run = home.run(&[&LOGIN[..], &["--device"]].concat()).exits(0);
     for said in [
         "/go\n",
@@ -527,7 +528,8 @@ fn the_id_is_that_of_the_e_mail_address_unless_one_is_named() {
 #[test]
 fn what_an_earlier_entry_has_besides_stays_and_it_stays_as_a_version() {
     let (home, server) = home("");
-    let earlier = json!({"type": "token", "provider": "Test", "token": "sk-test-earlier", "email": "old@example.com",
+    let earlier = json!({"type": "token", "provider": "Test", "token": "sk-test-earlier",
+        "email": "old@example.com",
         "custom": {"kept": true}, "clientId": "old-client", "expires": 5});
     let usage = json!({"errorCount": 3, "cooldownUntil": now_ms() + HOUR});
     home.write(
@@ -562,7 +564,8 @@ fn what_an_earlier_entry_has_besides_stays_and_it_stays_as_a_version() {
 #[test]
 fn a_profile_may_say_which_client_it_belongs_to() {
     let (home, server) = home("client_id = \"\"");
-    let entry = json!({"type": "oauth", "provider": "test", "access": "sk-test-a", "refresh": "sk-test-r", "expires": 5,
+    let entry = json!({"type": "oauth", "provider": "test", "access": "sk-test-a",
+        "refresh": "sk-test-r", "expires": 5,
         "clientId": "its-own"});
     home.write(
         STORE,
@@ -673,19 +676,22 @@ fn what_cannot_be_logged_in_to_is_refused_with_what_to_set() {
     let home = Home::new();
     home.write(
         SETTINGS,
-        "[providers.half]\ntoken_url = \"https://half.example/t\"\nauthorize_url = \"https://half.example/a\"\n",
+        "[providers.half]\ntoken_url = \"https://half.example/t\"\nauthorize_url \
+         = \"https://half.example/a\"\n",
     );
     home.write(
         STORE,
-        json!({"version": 1, "profiles": {"other:x": {"type": "api_key", "provider": "other", "key": "sk-test-k"}}})
-            .to_string(),
+        json!({"version": 1, "profiles": {"other:x": {"type": "api_key", "provider": "other",
+            "key": "sk-test-k"}}})
+        .to_string(),
     );
     let before = home.read(STORE);
     for (args, told) in [
         (
             "--provider groq",
             &[
-                "set token_url, client_id and authorize_url in [providers.groq] of ~/.clawdbot/clawkeep.toml",
+                "set token_url, client_id and authorize_url in [providers.groq] of \
+                 ~/.clawdbot/clawkeep.toml",
             ][..],
         ),
         (
@@ -802,7 +808,8 @@ fn open_as_another(uid: u32, url: &Url, then: &str) -> String {
     let target = &url[url::Position::BeforePath..];
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let script = format!(
-        "exec 3<>/dev/tcp/127.0.0.1/{}; printf 'GET %s HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n' '{target}' '{host}' >&3; {then}",
+        "exec 3<>/dev/tcp/127.0.0.1/{}; printf 'GET %s HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n' \
+         '{target}' '{host}' >&3; {then}",
         url.port().unwrap()
     );
     let mut bash = Command::new("/bin/bash");
@@ -811,7 +818,8 @@ fn open_as_another(uid: u32, url: &Url, then: &str) -> String {
     String::from_utf8(answer.stdout).unwrap()
 }
 
-/// Who answers in the browser's place, having seen the login's address, is refused, and the browser is still waited for.
+/// Who answers in the browser's place, having seen the login's address, is refused, and the browser
+/// is still waited for.
 #[cfg(target_os = "linux")]
 #[test]
 fn another_user_of_this_machine_is_refused() {
@@ -855,7 +863,8 @@ fn another_user_of_this_machine_is_refused() {
             open_as_another(other, address, "exec 3>&-");
         }
         assert_eq!(server.requests().len(), 0, "no code was redeemed");
-        // The page is still there for the browser, and so is the way back. Root may be a relay, and is not known to be another.
+        // The page is still there for the browser, and so is the way back. Root may be a relay, and
+        // is not known to be another.
         assert!(open(&started).starts_with("HTTP/1.1 302 "));
         assert!(open(&callback(&url, &server.agree(&url))).starts_with("HTTP/1.1 200 "));
         let run = login.end().exits(0);
@@ -869,7 +878,8 @@ fn another_user_of_this_machine_is_refused() {
 fn a_login_under_the_default_id_spares_a_borrowed_profile() {
     let (home, server) = home("");
     let opencode = ".local/share/opencode/auth.json";
-    let borrowed = json!({"type": "oauth", "access": "sk-test-opencode", "refresh": "sk-test-refresh-o", "expires": now_ms() + HOUR});
+    let borrowed = json!({"type": "oauth", "access": "sk-test-opencode",
+        "refresh": "sk-test-refresh-o", "expires": now_ms() + HOUR});
     home.write(opencode, json!({"test": borrowed}).to_string());
     home.run(&["import", opencode]).ok();
     let mut login = Waiting::login(&home, &[]);

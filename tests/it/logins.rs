@@ -243,7 +243,8 @@ fn an_account_that_the_credentials_file_names_counts() {
     assert!(changed.stderr.contains(words), "{changed:?}");
     let event = home.newest("profile.updated").unwrap();
     assert_eq!(event["detail"]["by"], "other-account", "{event}");
-    // A token is handed out with one warning; doctor reports it until it is kept, also after a refresh.
+    // A token is handed out with one warning; doctor reports it until it is kept, also after a
+    // refresh.
     assert!(home.run(&TOKEN).stderr.contains(words));
     assert_eq!(home.run(&TOKEN).stderr, "");
     login("sk-test-4", Some("two"), 11);
@@ -376,11 +377,16 @@ fn an_expiry_that_says_nothing_is_named() {
 #[test]
 fn an_expiry_in_a_store_that_says_nothing_is_named() {
     let home = Home::new();
-    let token = |expires: Value| json!({"type": "token", "provider": "p", "token": "t", "expires": expires});
+    let token = |expires: Value| {
+        json!({"type": "token", "provider": "p", "token": "t",
+        "expires": expires})
+    };
     let store = json!({"version": 1, "profiles": {
         "p:seconds": token(json!(1_900_000_000)), "p:text": token(json!("2020-01-01T00:00:00Z")),
-        "p:far": token(json!(9_000_000_000_000_000_u64)), "p:good": token(json!(now_ms() + 900 * HOUR)),
-        "github-copilot:a": {"type": "oauth", "provider": "github-copilot", "access": "a", "refresh": "a", "expires": 0},
+        "p:far": token(json!(9_000_000_000_000_000_u64)),
+        "p:good": token(json!(now_ms() + 900 * HOUR)),
+        "github-copilot:a": {"type": "oauth", "provider": "github-copilot", "access": "a",
+        "refresh": "a", "expires": 0},
     }});
     home.write(STORE, store.to_string());
     home.run(&["sync"]).ok();
@@ -451,12 +457,14 @@ fn a_codex_login_that_is_elsewhere_is_named() {
 fn a_codex_login_of_another_account_is_announced() {
     let home = Home::new();
     let login = |access: &str, account: &str| {
-        let login = json!({"tokens": {"access_token": access, "refresh_token": access, "account_id": account}});
+        let login = json!({"tokens": {"access_token": access, "refresh_token": access,
+            "account_id": account}});
         home.write(".codex/auth.json", login.to_string());
     };
     login("one", "acc-1");
     home.run(&["sync"]).ok();
-    std::thread::sleep(std::time::Duration::from_millis(5)); // the expiry is made from the file's time
+    // the expiry is made from the file's time
+    std::thread::sleep(std::time::Duration::from_millis(5));
     login("two", "acc-1");
     assert_eq!(home.run(&["sync"]).stderr, "");
     std::thread::sleep(std::time::Duration::from_millis(5));

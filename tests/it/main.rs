@@ -1,4 +1,5 @@
-//! The integration tests: real files, real SQLite, real child processes, an empty environment, a home of their own.
+//! The integration tests: real files, real SQLite, real child processes, an empty environment, a
+//! home of their own.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,7 +14,8 @@
     allow(
         dead_code,
         unused_imports,
-        reason = "tests that need Linux or Unix are left out elsewhere, and with them what helps them"
+        reason = "tests that need Linux or Unix are left out elsewhere, and with them what helps \
+            them"
     )
 )]
 

@@ -1,4 +1,5 @@
-//! The manual: a page a command, the same each time, and such that the formatters have nothing to say.
+//! The manual: a page a command, the same each time, and such that the formatters have nothing to
+//! say.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};

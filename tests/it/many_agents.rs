@@ -131,7 +131,8 @@ fn what_is_out_of_the_ordinary_is_treated_as_ever() {
 #[test]
 fn agents_of_different_groups_may_share_a_store() {
     let home = home_with(OTHERS);
-    // The last agent's lock is the first one's, whose file may be being written when the last one is decided.
+    // The last agent's lock is the first one's, whose file may be being written when the last one
+    // is decided.
     let shared = store_of(&name(OTHERS - 1));
     fs::remove_file(home.at(&shared)).unwrap();
     std::os::unix::fs::symlink(home.at(&store_of(&name(0))), home.at(&shared)).unwrap();

@@ -13,7 +13,8 @@ const SERVICE: &str = ".config/systemd/user/clawkeep-watch.service";
 const TIMER: &str = ".config/systemd/user/clawkeep-watch.timer";
 const AGENT: &str = "Library/LaunchAgents/clawkeep.watch.plist";
 
-/// A directory in the home with the program in it under its own name, a link; `PATH` is that and the system's.
+/// A directory in the home with the program in it under its own name, a link; `PATH` is that and
+/// the system's.
 fn on_path(home: &Home, dir: &str) -> PathBuf {
     let dir = home.at(dir);
     fs::create_dir_all(&dir).unwrap();
@@ -252,7 +253,8 @@ fn without_a_service_manager_there_is_a_line_for_cron() {
     );
 }
 
-/// A stand-in for a service manager's program: notes what it is told, and answers as `answers` (a shell's `case` arms) say.
+/// A stand-in for a service manager's program: notes what it is told, and answers as `answers` (a
+/// shell's `case` arms) say.
 fn stand_in(home: &Home, dir: &Path, name: &str, answers: &str) {
     let script = format!(
         "#!/bin/sh\necho \"{name} $*\" >> '{}'\ncase \"$*\" in\n{answers}\nesac\n",
@@ -281,7 +283,11 @@ fn with_systemctl(home: &Home) -> PathBuf {
     let dir = on_path(home, "bin");
     let units = home.at(".config/systemd/user");
     let answers = format!(
-        "*--property=UnitPath*) echo '/etc/systemd/user {}' ;;\n*'show clawkeep-watch.service --property=ActiveState'*) printf 'ActiveState=active\\nSubState=running\\nUnitFileState=enabled\\n' ;;\n*'show clawkeep-watch.service'*) printf 'MainPID=4711\\nStatusText=2 agents\\nResult=success\\nExecMainStatus=0\\n' ;;",
+        "*--property=UnitPath*) echo '/etc/systemd/user {}' ;;\n*'show clawkeep-watch.service \
+         --property=ActiveState'*) printf \
+         'ActiveState=active\\nSubState=running\\nUnitFileState=enabled\\n' ;;\n*'show \
+         clawkeep-watch.service'*) printf 'MainPID=4711\\nStatusText=2 \
+         agents\\nResult=success\\nExecMainStatus=0\\n' ;;",
         units.display()
     );
     stand_in(home, &dir, "systemctl", &answers);
@@ -411,7 +417,8 @@ fn what_systemd_refuses_is_said_with_where_to_look() {
     let dir = on_path(&home, "bin");
     let units = home.at(".config/systemd/user");
     let answers = format!(
-        "*UnitPath*) echo '{}' ;;\n*restart*) echo 'Job for clawkeep-watch.service failed.' >&2; exit 1 ;;",
+        "*UnitPath*) echo '{}' ;;\n*restart*) echo 'Job for clawkeep-watch.service failed.' >&2; \
+         exit 1 ;;",
         units.display()
     );
     stand_in(&home, &dir, "systemctl", &answers);
@@ -456,7 +463,11 @@ fn launchd_is_told_what_is_needed() {
     let dir = on_path(&home, "bin");
     let loaded = home.at("loaded");
     let answers = format!(
-        "'print gui/'*) exit 1 ;;\n'print user/'*) [ -e '{0}' ] || exit 1; printf 'clawkeep.watch = {{\\n\\tpid = 4711\\n\\tlast exit code = (never exited)\\n}}\\n' ;;\n'bootstrap gui/'*) echo 'Bootstrap failed: 125' >&2; exit 125 ;;\n'bootstrap user/'*) touch '{0}' ;;\nbootout*) (sleep 1; rm '{0}') > /dev/null 2>&1 & echo 'Boot-out failed: 36: Operation now in progress' >&2; exit 36 ;;",
+        "'print gui/'*) exit 1 ;;\n'print user/'*) [ -e '{0}' ] || exit 1; printf 'clawkeep.watch \
+         = {{\\n\\tpid = 4711\\n\\tlast exit code = (never exited)\\n}}\\n' ;;\n'bootstrap \
+         gui/'*) echo 'Bootstrap failed: 125' >&2; exit 125 ;;\n'bootstrap user/'*) touch '{0}' \
+         ;;\nbootout*) (sleep 1; rm '{0}') > /dev/null 2>&1 & echo 'Boot-out failed: 36: \
+         Operation now in progress' >&2; exit 36 ;;",
         loaded.display()
     );
     stand_in(&home, &dir, "launchctl", &answers);
@@ -496,7 +507,8 @@ fn launchd_is_told_what_is_needed() {
 fn launchd_loads_an_agent_into_the_graphical_session_where_there_is_one() {
     let home = Home::new();
     let dir = on_path(&home, "bin");
-    let answers = "'print '*clawkeep.watch) exit 113 ;;\n'print gui/'*) ;;\n'bootstrap gui/'*) echo 'Bootstrap failed: 5: Input/output error' >&2; exit 5 ;;";
+    let answers = "'print '*clawkeep.watch) exit 113 ;;\n'print gui/'*) ;;\n'bootstrap gui/'*) \
+        echo 'Bootstrap failed: 5: Input/output error' >&2; exit 5 ;;";
     stand_in(&home, &dir, "launchctl", answers);
     let failed = run(monitor(&home, &dir, &["install", "--by", "launchd"])).exits(1);
     assert!(failed.stderr.contains("Bootstrap failed: 5"), "{failed:?}");
@@ -553,7 +565,8 @@ fn status_tells_of_a_program_that_is_gone_and_of_a_watcher_that_nobody_installed
     bare.run(&["monitor", "status"]).exits(1);
 }
 
-/// A real systemd of a user's own, where this machine lets one start: with mounts, processes and a cgroup of its own.
+/// A real systemd of a user's own, where this machine lets one start: with mounts, processes and a
+/// cgroup of its own.
 #[test]
 fn a_real_systemd_starts_it_watches_it_and_stops_it() {
     let home = Home::new();

@@ -238,7 +238,8 @@ fn a_damaged_refresh_state_costs_its_login() {
     // account's.
     alter(&home, |conn| {
         let forged = "INSERT INTO grants (print, state, fence, successor, since) \
-            SELECT successor, 'spent', 1, x'00010102030405060708', 1 FROM grants WHERE successor IS NOT NULL";
+            SELECT successor, 'spent', 1, x'00010102030405060708', 1 FROM grants WHERE successor \
+            IS NOT NULL";
         assert_eq!(conn.execute(forged, []).unwrap(), 1);
     });
     assert_eq!(

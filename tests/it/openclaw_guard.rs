@@ -1,4 +1,5 @@
-//! Beside OpenClaw, the gateway's present name: nothing is written into its directories, by any command.
+//! Beside OpenClaw, the gateway's present name: nothing is written into its directories, by any
+//! command.
 
 use std::fs;
 #[cfg(unix)]
@@ -31,8 +32,8 @@ const MARKS: [(&str, bool); 4] = [
     ("agents/main/agent/openclaw-agent.sqlite", true),
 ];
 
-/// A home whose vault is beside the gateway's directories, as `--vault` or a move puts it there. The gateway's
-/// directory is named: else one that OpenClaw has taken over is not asked at all.
+/// A home whose vault is beside the gateway's directories, as `--vault` or a move puts it there.
+/// The gateway's directory is named: else one that OpenClaw has taken over is not asked at all.
 struct World {
     home: Home,
 }
@@ -156,7 +157,8 @@ fn whatever_shows_that_a_tree_is_openclaws_no_command_writes_a_store_there() {
     }
 }
 
-/// Between OpenClaw's move of the directory and its first database, nothing but the name shows whose it is.
+/// Between OpenClaw's move of the directory and its first database, nothing but the name shows
+/// whose it is.
 #[cfg(unix)] // links
 #[test]
 fn the_name_alone_is_enough() {
@@ -283,7 +285,8 @@ fn what_is_not_proved_to_be_a_copy_of_ours_stays() {
             doc["profiles"]["openai:theirs"] = api_key("sk-test-theirs-0123456789abcdef");
             world.home.write(OPENCLAW_STORE, doc.to_string());
         }),
-        // What another program wrote is known to the vault, which holds it by now: it still is not ours.
+        // What another program wrote is known to the vault, which holds it by now: it still is not
+        // ours.
         ("it is not as clawkeep wrote it", |world| {
             let mut doc = world.home.json(OPENCLAW_STORE);
             doc["profiles"]["openai:theirs"] = api_key("sk-test-theirs-0123456789abcdef");

@@ -154,7 +154,8 @@ fn a_variable_of_text_that_is_none_is_named() {
     let refused = run(OsStr::new("CLAWKEEP_TRUSTED"), b"uid:\xff\n").exits(1);
     assert_eq!(
         refused.stderr,
-        "Error: CLAWKEEP_TRUSTED is `uid:\\xff\\u000a`, which is not UTF-8. Set CLAWKEEP_TRUSTED to text, or unset it\n"
+        "Error: CLAWKEEP_TRUSTED is `uid:\\xff\\u000a`, which is not UTF-8. Set CLAWKEEP_TRUSTED \
+         to text, or unset it\n"
     );
     // A key is looked for elsewhere then, and what is not ours stands in nobody's way.
     let key = run(OsStr::new("OPENAI_API_KEY"), b"sk-\xff").exits(0);
@@ -348,8 +349,9 @@ fn a_service_has_such_paths_or_says_that_it_cannot() {
         .lines()
         .find(|line| line.starts_with("ExecStart="))
         .unwrap();
+    let dir = format!(r"{home}/caf\xe9");
     let begin = format!(
-        r#"ExecStart=/usr/bin/env "CLAWKEEP_VAULT={home}/caf\xe9/v.db" "CLAWKEEP_KEY_FILE={home}/caf\xe9/k" "#
+        r#"ExecStart=/usr/bin/env "CLAWKEEP_VAULT={dir}/v.db" "CLAWKEEP_KEY_FILE={dir}/k" "#
     );
     assert!(
         start.starts_with(&begin) && start.ends_with("clawkeep watch"),

@@ -20,7 +20,8 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A run as a user without privileges over a home that is that user's: `nobody` where the tests run as root.
+/// A run as a user without privileges over a home that is that user's: `nobody` where the tests run
+/// as root.
 pub(crate) fn unprivileged(home: &Home, args: &[&str]) -> Command {
     let command = home.command(args);
     if !is_root() {
@@ -83,7 +84,8 @@ fn an_unreadable_vault() {
     }
 }
 
-/// A copy that is kept as evidence, a file system that is mounted read-only: asking and proving need no writing.
+/// A copy that is kept as evidence, a file system that is mounted read-only: asking and proving
+/// need no writing.
 #[test]
 fn a_vault_that_cannot_be_written_can_be_read() {
     let home = unprivileged_home();
@@ -206,7 +208,8 @@ fn what_others_can_read_or_write() {
 #[test]
 fn what_belongs_to_somebody_else() {
     if !is_root() {
-        // Only root can give a file away; to anybody else, another's file is one of root's that is not ours: none is refused.
+        // Only root can give a file away; to anybody else, another's file is one of root's that is
+        // not ours: none is refused.
         let run = Home::new().run(&["--vault", "/etc/passwd", "history"]);
         assert!([1, 65].contains(&run.status), "{run:?}");
         skip("root", "only root can give a file away");
@@ -262,7 +265,8 @@ fn directories_that_cannot_be_written() {
     let note = "Note: nothing was synced, since the vault can only be read";
     assert!(run.stderr.starts_with(note), "{}", run.stderr);
     chmod(&home.at(".clawdbot"), 0o700);
-    // The store's directory alone: what was taken over is kept, and the store written as soon as it can be.
+    // The store's directory alone: what was taken over is kept, and the store written as soon as it
+    // can be.
     chmod(&home.at(AGENT), 0o555);
     let run = Run::from(unprivileged(&home, &["sync"]).output().unwrap()).exits(1);
     assert!(
@@ -301,8 +305,8 @@ fn a_home_that_cannot_be_written_at_the_first_run() {
     chmod(&home.at(".config"), 0o755);
 }
 
-/// Runs a script with the home's `.clawdbot` on a file system of its own that is `free` bytes from full. The file system
-/// is gone with the script; what was on it is copied to `after`.
+/// Runs a script with the home's `.clawdbot` on a file system of its own that is `free` bytes from
+/// full. The file system is gone with the script; what was on it is copied to `after`.
 fn on_a_full_disk(home: &Home, free: &str, args: &str) -> Option<Run> {
     fs::create_dir_all(home.at("before")).unwrap();
     fs::create_dir_all(home.at(".clawdbot")).unwrap();

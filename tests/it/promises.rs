@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Every test of the project as `file::name`, and every file of tests: `keys`, `crypto::keys::tests`.
+/// Every test of the project as `file::name`, and every file of tests: `keys`,
+/// `crypto::keys::tests`.
 fn tests_of(dir: &Path, prefix: &str, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let path = entry.path();

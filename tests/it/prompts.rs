@@ -143,7 +143,8 @@ fn adding_needs_a_terminal_and_says_what_does_not() {
 /// A stand-in for `claude`: does what `script` says when called with `setup-token`.
 fn with_claude(home: &Home, script: &str) -> Command {
     let program = format!(
-        "#!/bin/sh\n[ \"$*\" = setup-token ] || exit 99\n[ -t 0 ] && [ -t 1 ] || exit 98\n{script}\n"
+        "#!/bin/sh\n[ \"$*\" = setup-token ] || exit 99\n[ -t 0 ] && [ -t 1 ] || exit \
+         98\n{script}\n"
     );
     home.write("bin/claude", program);
     chmod(&home.at("bin/claude"), 0o700);
@@ -156,7 +157,9 @@ fn with_claude(home: &Home, script: &str) -> Command {
 }
 
 fn login(token: &str) -> String {
-    json!({"claudeAiOauth": {"accessToken": token, "refreshToken": "rt", "expiresAt": now_ms() + 8760 * HOUR}}).to_string()
+    json!({"claudeAiOauth": {"accessToken": token, "refreshToken": "rt",
+        "expiresAt": now_ms() + 8760 * HOUR}})
+    .to_string()
 }
 
 #[test]
@@ -180,7 +183,8 @@ fn a_login_that_setup_token_stores_is_taken_over() {
     );
     assert_eq!(
         home.json(".clawdbot/clawdbot.json"),
-        json!({"auth": {"profiles": {"anthropic:claude-cli": {"provider": "anthropic", "mode": "oauth"}}}})
+        json!({"auth": {"profiles": {"anthropic:claude-cli": {"provider": "anthropic",
+            "mode": "oauth"}}}})
     );
 }
 

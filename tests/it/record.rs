@@ -601,7 +601,8 @@ fn pruning_says_what_it_did() {
 #[test]
 fn what_is_older_than_the_retention_goes_with_a_sync() {
     let home = home();
-    // A clock that stood a hundred days back when most of it happened: as good as a hundred days of waiting.
+    // A clock that stood a hundred days back when most of it happened: as good as a hundred days of
+    // waiting.
     let old = Home::new();
     old.write(CLAUDE, home.read(CLAUDE));
     let run = |when: &str, args: &[&str]| {
@@ -720,8 +721,8 @@ fn recorded(home: &Home) -> Vec<i64> {
     seqs(&home.events())
 }
 
-/// The disk is full at every point of a command: the limit on the size of files stands for it. If the event cannot be written,
-/// no secret is printed and nothing is changed.
+/// The disk is full at every point of a command: the limit on the size of files stands for it. If
+/// the event cannot be written, no secret is printed and nothing is changed.
 #[cfg(unix)] // a limit on the size of files
 #[test]
 fn no_secret_leaves_unless_its_event_is_written() {
@@ -773,7 +774,8 @@ fn no_secret_leaves_unless_its_event_is_written() {
             if recorded(&home) == before {
                 assert_eq!(home.read(STORE), store, "{blocks}: {run:?}");
             } else {
-                // The vault has it, and its event; the store is behind and is written by the next command.
+                // The vault has it, and its event; the store is behind and is written by the next
+                // command.
                 assert!(newest > before[0], "{blocks}: {run:?}");
                 home.run(&["models", "status"]).ok();
             }
@@ -873,7 +875,8 @@ fn why_a_gateways_credential_failed_is_told() {
     let home = home();
     let mut store = home.json(STORE);
     let failed_at = now_ms();
-    store["usageStats"]["openai:default"] = json!({"lastUsed": failed_at - HOUR, "errorCount": 2, "lastFailureAt": failed_at,
+    store["usageStats"]["openai:default"] = json!({"lastUsed": failed_at - HOUR, "errorCount": 2,
+        "lastFailureAt": failed_at,
         "failureCounts": {"rate_limit": 2}, "cooldownUntil": now_ms() + HOUR});
     home.write(STORE, store.to_string());
     home.run(&["sync"]).ok();

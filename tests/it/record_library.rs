@@ -1,4 +1,5 @@
-//! The record through the library: every filter against its definition, summaries, pruning, what is seen and not changed.
+//! The record through the library: every filter against its definition, summaries, pruning, what is
+//! seen and not changed.
 
 use std::path::Path;
 
@@ -68,7 +69,8 @@ fn any_record(random: &mut Random, events: u64) -> Bench {
                     (EventKind::SyncApplied, Origin::Clawkeep),
                 ]);
                 let entry = json!({"type": "token", "provider": profile.provider_part(),
-                    "token": format!("t{}", random.below(3)), "expires": at + i64::try_from(random.below(9)).unwrap() * HOUR});
+                    "token": format!("t{}", random.below(3)),
+                    "expires": at + i64::try_from(random.below(9)).unwrap() * HOUR});
                 let note = ChangeNote::new(kind, origin);
                 tx.put_profile(&agent, &profile, &entry, note).unwrap();
             } else {
@@ -150,7 +152,8 @@ fn all(bench: &Bench) -> Vec<Event> {
     events.map(Result::unwrap).collect()
 }
 
-/// `Filter::matches` says what a filter means; indexes, runs and merging must come to the same, in the same order.
+/// `Filter::matches` says what a filter means; indexes, runs and merging must come to the same, in
+/// the same order.
 #[test]
 fn what_indexes_find_is_what_filters_mean() {
     for round in 0..number("CLAWKEEP_RECORDS", 3) {
@@ -250,7 +253,10 @@ fn summaries_are_what_the_events_add_up_to() {
 #[test]
 fn what_was_in_force_at_a_time() {
     let mut bench = Bench::new();
-    let token = |text: &str, expires: i64| json!({"type": "token", "provider": "anthropic", "token": text, "expires": expires});
+    let token = |text: &str, expires: i64| {
+        json!({"type": "token", "provider": "anthropic",
+        "token": text, "expires": expires})
+    };
     bench.put("anthropic:a", &token("t1", START + 10 * HOUR), START + HOUR);
     bench.put("anthropic:b", &token("u1", START + DAY), START + 2 * HOUR);
     bench.append(
@@ -403,7 +409,10 @@ fn another_programs_use_counts_when_it_was() {
 #[test]
 fn a_timeline_shows_validity_and_its_gaps() {
     let mut bench = Bench::new();
-    let login = |text: &str, expires: i64| json!({"type": "oauth", "provider": "p", "access": text, "refresh": "r", "expires": START + expires * HOUR});
+    let login = |text: &str, expires: i64| {
+        json!({"type": "oauth", "provider": "p", "access": text,
+        "refresh": "r", "expires": START + expires * HOUR})
+    };
     bench.put("p:a", &login("t1", 2), START);
     bench.put("p:a", &login("t2", 5), START + HOUR); // replaced before its end: no gap
     bench.put("p:a", &login("t3", 9), START + 7 * HOUR); // two hours late
@@ -432,7 +441,8 @@ fn a_timeline_shows_validity_and_its_gaps() {
     );
 }
 
-/// Another program's new tokens are refreshes: Claude Code's, and those that a gateway writes into the store.
+/// Another program's new tokens are refreshes: Claude Code's, and those that a gateway writes into
+/// the store.
 #[test]
 fn whose_refreshes_count() {
     let mut bench = Bench::new();
@@ -480,9 +490,14 @@ fn prune(bench: &mut Bench, before: i64) -> Option<(u64, u64, i64)> {
 fn alter(bench: &Bench, sql: &str) -> usize {
     let conn = Connection::open(bench.dir.path().join("vault.db")).unwrap();
     let triggers = conn
-        .prepare("SELECT group_concat('DROP TRIGGER ' || name, ';'), group_concat(sql, ';' || char(10)) FROM sqlite_schema WHERE type = 'trigger'")
+        .prepare(
+            "SELECT group_concat('DROP TRIGGER ' || name, ';'), group_concat(sql, ';' || \
+            char(10)) FROM sqlite_schema WHERE type = 'trigger'",
+        )
         .unwrap()
-        .query_row([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        .query_row([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })
         .unwrap();
     conn.execute_batch(&triggers.0).unwrap();
     let changed = conn.execute(sql, []).unwrap();
@@ -671,7 +686,8 @@ fn what_pruning_left_cannot_be_altered_either() {
     ] {
         assert_eq!(alter(&bench, &sql), 1, "{sql}");
         let found = bench.vault.verify_record(None).unwrap().unwrap_err();
-        let is_as_good = fault == ChainFault::Empty; // without its checkpoint, what is left has no beginning
+        // without its checkpoint, what is left has no beginning
+        let is_as_good = fault == ChainFault::Empty;
         assert!(found == fault || is_as_good, "{sql}: {found:?}");
         assert_eq!(found.to_string().lines().count(), 1);
         let conn = Connection::open(&path).unwrap();
@@ -775,7 +791,8 @@ fn a_second_subject_is_refused_and_found() {
         &json!({"type": "token", "provider": "p", "token": "new"}),
         START + 1,
     );
-    let second = "INSERT INTO subjects (agent, profile) SELECT agent, profile FROM subjects WHERE profile IS NOT NULL";
+    let second = "INSERT INTO subjects (agent, profile) SELECT agent, profile FROM subjects WHERE \
+        profile IS NOT NULL";
     assert!(
         conn.execute(second, [])
             .unwrap_err()
@@ -790,7 +807,8 @@ fn a_second_subject_is_refused_and_found() {
     conn.execute_batch("DROP INDEX subjects_once").unwrap();
     conn.execute(second, []).unwrap();
     conn.execute(
-        "INSERT INTO series (subject, action) SELECT (SELECT max(id) FROM subjects), action FROM events ORDER BY seq DESC LIMIT 1",
+        "INSERT INTO series (subject, action) SELECT (SELECT max(id) FROM subjects), action FROM \
+         events ORDER BY seq DESC LIMIT 1",
         [],
     )
     .unwrap();
@@ -798,7 +816,8 @@ fn a_second_subject_is_refused_and_found() {
     assert_eq!(
         alter(
             &bench,
-            "UPDATE events SET subject = (SELECT max(id) FROM subjects) WHERE seq = (SELECT max(seq) FROM events)"
+            "UPDATE events SET subject = (SELECT max(id) FROM subjects) WHERE seq = (SELECT \
+             max(seq) FROM events)"
         ),
         1
     );
@@ -931,14 +950,16 @@ fn an_end_that_comes_nearer_is_recorded_once_with_its_real_instant() {
     bench.vault.verify_record(None).unwrap().unwrap();
 }
 
-/// An access token of some hours is in its last day from the beginning: each renewal is not to be told as a transition.
+/// An access token of some hours is in its last day from the beginning: each renewal is not to be
+/// told as a transition.
 #[test]
 fn a_token_that_is_renewed_every_few_hours_does_not_fill_the_record() {
     let mut bench = Bench::new();
     let nowhere = bench.dir.path().join("nowhere");
     for turn in 0..5 {
         let at = START + turn * 7 * HOUR;
-        let entry = json!({"type": "token", "provider": "p", "token": format!("t{turn}"), "expires": at + 8 * HOUR});
+        let entry = json!({"type": "token", "provider": "p", "token": format!("t{turn}"),
+            "expires": at + 8 * HOUR});
         bench.put("p:a", &entry, at);
         load_at(&mut bench, at + HOUR, &nowhere);
     }
@@ -1031,7 +1052,8 @@ fn an_event_has_everything_that_was_said_of_it() {
 #[test]
 fn after_the_last_number_there_is_no_next() {
     let mut bench = Bench::new();
-    let columns = "at, subject, action, pid, session, generation, token_before, token_after, expires_before, expires_after, detail, mac";
+    let columns = "at, subject, action, pid, session, generation, token_before, token_after, \
+        expires_before, expires_after, detail, mac";
     let last = format!(
         "INSERT INTO events (seq, {columns}) SELECT {}, {columns} FROM events WHERE seq = 1",
         i64::MAX

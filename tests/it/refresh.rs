@@ -381,7 +381,8 @@ fn every_row_of_the_table() {
     let html = "<html>sk-test-echo</html>";
     let big = "x".repeat(11 << 20);
     let elsewhere = [("location", "http://127.0.0.1:1/token")];
-    // What is answered, how often it is asked, what the record and stderr say, how the grant stands.
+    // What is answered, how often it is asked, what the record and stderr say, how the grant
+    // stands.
     let cases: Vec<(Vec<Instead>, usize, &str, &str, &str)> = vec![
         (
             vec![answer(200, &[], "")],
@@ -611,7 +612,8 @@ fn a_token_that_another_program_exchanged_first_is_used() {
     let (home, provider) = home();
     let old = exported(&home, STORE);
     let refresh = old["refresh"].as_str().unwrap();
-    // It has exchanged the token, and not written it yet: the store has it when this one is refused.
+    // It has exchanged the token, and not written it yet: the store has it when this one is
+    // refused.
     let (next, access) = provider.exchanged_elsewhere(refresh);
     provider.hold();
     let run = start(&home, &["token", "--provider", "test"]);
@@ -715,7 +717,10 @@ fn borrowed_logins_are_never_refreshed() {
             provider.setting("anthropic")
         ),
     );
-    let of = |provider: &str, refresh: &str| json!({"type": "oauth", "provider": provider, "access": "sk-test-x", "refresh": refresh, "expires": now_ms() - 1000});
+    let of = |provider: &str, refresh: &str| {
+        json!({"type": "oauth", "provider": provider,
+        "access": "sk-test-x", "refresh": refresh, "expires": now_ms() - 1000})
+    };
     let doc = json!({"version": 1, "profiles": {
         "openai-codex:codex-cli": of("openai-codex", &refresh),
         "anthropic:claude-cli": of("anthropic", "sk-test-claude-refresh"),
@@ -947,7 +952,8 @@ fn many_who_force_a_refresh_share_it() {
     provider.release();
     let all = [first].into_iter().chain(others);
     let told: Vec<String> = all.map(|child| end(child).ok()).collect();
-    // Who looked while the first was at it uses what that one got; who came late asks once more, and so on.
+    // Who looked while the first was at it uses what that one got; who came late asks once more,
+    // and so on.
     let shared = |told: &&String| told.contains("has been refreshed already");
     assert_eq!(
         provider.count() + told.iter().filter(shared).count(),

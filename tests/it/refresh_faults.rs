@@ -1,5 +1,6 @@
-//! Refreshes that are killed, or find the disk full, at any step: never is a refresh token redeemed twice without the record saying
-//! that it was not known whether it is spent, and never is a token lost that was stored.
+//! Refreshes that are killed, or find the disk full, at any step: never is a refresh token redeemed
+//! twice without the record saying that it was not known whether it is spent, and never is a token
+//! lost that was stored.
 //!
 //! `CLAWKEEP_KILLS` and `CLAWKEEP_SEED` as in `killed`.
 
@@ -48,7 +49,8 @@ fn assert_story(home: &Home, provider: &Provider, at: &str) {
     );
 }
 
-/// The next command after a kill: it has a token, or says that the login is over; then it is logged in anew.
+/// The next command after a kill: it has a token, or says that the login is over; then it is logged
+/// in anew.
 fn go_on(home: &Home, provider: &Provider, at: &str) {
     let run = token(home);
     assert_story(home, provider, at);
@@ -219,7 +221,8 @@ fn kept_aside(home: &Home) -> Vec<String> {
         .collect()
 }
 
-/// There was an answer, so the refresh token is used up: it is not sent again, and the file that does not open is kept.
+/// There was an answer, so the refresh token is used up: it is not sent again, and the file that
+/// does not open is kept.
 #[cfg(unix)]
 #[test]
 fn an_answer_that_does_not_open_is_kept_and_its_token_is_not_sent_again() {
@@ -286,7 +289,8 @@ fn an_answer_that_does_not_open_is_kept_and_its_token_is_not_sent_again() {
     }
 }
 
-/// Killed after it is recorded that the token is used up, and before the file is kept aside: it is so by the next refresh.
+/// Killed after it is recorded that the token is used up, and before the file is kept aside: it is
+/// so by the next refresh.
 #[cfg(unix)]
 #[test]
 fn an_answer_that_does_not_open_is_never_removed() {
@@ -306,8 +310,9 @@ fn an_answer_that_does_not_open_is_never_removed() {
     assert_eq!(provider.count(), 1);
 }
 
-/// A file that somebody puts there without the key says nothing of a refresh that has ended; one that says that it is of a later refresh
-/// than the vault knows may be what is left of it, where an older copy of the vault was put back.
+/// A file that somebody puts there without the key says nothing of a refresh that has ended; one
+/// that says that it is of a later refresh than the vault knows may be what is left of it, where an
+/// older copy of the vault was put back.
 #[test]
 fn a_planted_answer_counts_for_no_refresh_that_has_ended() {
     let (home, provider) = home();
@@ -435,7 +440,8 @@ fn across_process_namespaces_one_request_is_sent() {
         assert_eq!(provider.count(), round);
         expire(&home, STORE);
     }
-    // A holder in the other namespace, killed: its lease is free, whatever its process id says here.
+    // A holder in the other namespace, killed: its lease is free, whatever its process id says
+    // here.
     provider.hold();
     let mut holder = in_namespace();
     provider.wait_for(4);
@@ -480,7 +486,8 @@ fn a_clock_that_jumps_costs_a_request_and_nothing_else() {
     home.assert_sound();
 }
 
-/// Somebody has the lease and does not come back: whoever waits stops at the deadline, and has it once it is free.
+/// Somebody has the lease and does not come back: whoever waits stops at the deadline, and has it
+/// once it is free.
 #[test]
 fn a_holder_that_hangs_is_waited_for_no_longer_than_there_is_patience() {
     let mut bench = Bench::new();
@@ -489,7 +496,8 @@ fn a_holder_that_hangs_is_waited_for_no_longer_than_there_is_patience() {
     let dir = bench.dir.path().join("agent");
     let sources = no_sources(&dir);
     let refresh = provider.grant("a");
-    let entry = json!({"type": "oauth", "provider": "test", "access": "a", "refresh": refresh, "expires": START - 1});
+    let entry = json!({"type": "oauth", "provider": "test", "access": "a", "refresh": refresh,
+        "expires": START - 1});
     bench.put(ID, &entry, START);
     let lock_dir = bench.dir.path().join("locks");
     let grant = bench.vault.fingerprint(&refresh);
@@ -522,8 +530,8 @@ fn a_holder_that_hangs_is_waited_for_no_longer_than_there_is_patience() {
     assert_eq!(provider.count(), 1);
 }
 
-/// A result that comes after the grant was claimed anew, which only a lease file that somebody removed lets happen, is refused: it is
-/// kept beside, and the record says so.
+/// A result that comes after the grant was claimed anew, which only a lease file that somebody
+/// removed lets happen, is refused: it is kept beside, and the record says so.
 #[test]
 fn a_late_result_of_an_earlier_claim_is_refused() {
     let (home, provider) = home();

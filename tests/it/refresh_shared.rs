@@ -189,7 +189,8 @@ fn who_waited_for_a_refresh_that_failed_does_not_send_again() {
     let first = start(&home, &TOKEN);
     provider.wait_for(1);
     let others: Vec<Child> = (0..8).map(|_| start(&home, &TOKEN)).collect();
-    // Each has looked, and waits, once it is in the queue for the lease: what comes later may try once by itself.
+    // Each has looked, and waits, once it is in the queue for the lease: what comes later may try
+    // once by itself.
     provider.release();
     end(first).exits(1);
     let runs: Vec<_> = others.into_iter().map(end).collect();
@@ -197,7 +198,8 @@ fn who_waited_for_a_refresh_that_failed_does_not_send_again() {
         .iter()
         .filter(|run| run.stderr.contains("by another process just now"));
     let waited = waited.count();
-    // The token was spent by the lost answer: whoever did not wait finds the login over, by one request.
+    // The token was spent by the lost answer: whoever did not wait finds the login over, by one
+    // request.
     assert!(
         provider.count() <= 2,
         "{} requests, {waited} waited",

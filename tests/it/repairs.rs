@@ -40,7 +40,8 @@ fn home(logins: &[(&str, Value)], auth: &str) -> Home {
     home
 }
 
-const DEFAULT_ALONE: &str = "{profiles: {'anthropic:default': {provider: 'anthropic', mode: 'oauth'}}, \
+const DEFAULT_ALONE: &str = "{profiles: {'anthropic:default': {provider: 'anthropic', mode: \
+    'oauth'}}, \
      order: {anthropic: ['anthropic:default']}}";
 
 /// The findings of a run of `doctor`, by id.
@@ -67,7 +68,8 @@ fn kept(home: &Home) -> Vec<PathBuf> {
 fn a_login_of_another_id_is_no_rename_where_anything_speaks_against_it() {
     let configured = |email: &str| {
         format!(
-            "{{profiles: {{'anthropic:default': {{provider: 'anthropic', mode: 'oauth', email: '{email}'}}}}}}"
+            "{{profiles: {{'anthropic:default': {{provider: 'anthropic', mode: 'oauth', email: \
+             '{email}'}}}}}}"
         )
     };
     let both = "{profiles: {'anthropic:default': {provider: 'anthropic', mode: 'oauth'}, \
@@ -178,7 +180,8 @@ fn repairs_that_change_no_file_are_recorded_too() {
 #[test]
 fn the_directory_of_the_only_agent_is_moved_and_not_deleted() {
     let home = Home::new();
-    let store = json!({"version": 1, "profiles": {"groq:a": {"type": "api_key", "provider": "groq", "key": "sk-test-groq"}}});
+    let store = json!({"version": 1, "profiles": {"groq:a": {"type": "api_key", "provider": "groq",
+        "key": "sk-test-groq"}}});
     home.write(&format!("{ONE_DIR}/auth-profiles.json"), store.to_string());
     home.write(&format!("{ONE_DIR}/models.json"), "{}");
     let found = doctor(&home, "--non-interactive");
@@ -213,7 +216,8 @@ fn the_directory_of_the_only_agent_is_moved_and_not_deleted() {
 fn what_the_new_directory_has_already_stays_and_the_old_one_is_kept_beside_it() {
     let home = home(&[(NEW_ID, login(None, "new"))], "{}");
     let newer = home.read(STORE);
-    let older = json!({"version": 1, "profiles": {"groq:a": {"type": "api_key", "provider": "groq", "key": "sk-test-groq"}}});
+    let older = json!({"version": 1, "profiles": {"groq:a": {"type": "api_key", "provider": "groq",
+        "key": "sk-test-groq"}}});
     home.write(&format!("{ONE_DIR}/auth-profiles.json"), older.to_string());
     let found = doctor(&home, "--repair");
     assert_eq!(

@@ -61,7 +61,8 @@ fn account(home: &Home) -> String {
     })
 }
 
-/// Makes a call on an item, as another program of the same user could: the tests of the keychain bring one along.
+/// Makes a call on an item, as another program of the same user could: the tests of the keychain
+/// bring one along.
 fn call(session: &Session, words: &str) {
     let answer = session.dir().join("answer");
     let program = std::env::current_exe().unwrap();
@@ -382,7 +383,8 @@ fn a_keychain_key_that_became_known_is_replaced_and_its_item_left() {
     run(&session, &home, STATUS).exits(77);
 }
 
-/// The keychain is locked when it is to keep a new key, or the new passphrase is none: no item is left of it.
+/// The keychain is locked when it is to keep a new key, or the new passphrase is none: no item is
+/// left of it.
 #[test]
 fn what_was_made_for_a_rotation_that_did_not_come_to_be_is_taken_back() {
     let mut session = Session::unlocked();

@@ -10,7 +10,10 @@ use crate::support::terminal::Terminal;
 /// Keys and tokens of several kinds, and a login of each kind.
 fn home() -> Home {
     let home = Home::with_claude("sk-test-claude", 8);
-    let token = |token: &str, hours: i64| json!({"type": "token", "provider": "anthropic", "token": token, "expires": now_ms() + hours * HOUR});
+    let token = |token: &str, hours: i64| {
+        json!({"type": "token", "provider": "anthropic",
+        "token": token, "expires": now_ms() + hours * HOUR})
+    };
     let key =
         |provider: &str, key: &str| json!({"type": "api_key", "provider": provider, "key": key});
     home.write(
@@ -21,8 +24,10 @@ fn home() -> Home {
             "anthropic:setup": token("sk-test-setup", 5000),
             "anthropic:gone": token("sk-test-gone", -5),
             "anthropic:soon": token("sk-test-soon", 3),
-            "groq:login": {"type": "oauth", "provider": "groq", "access": "sk-test-access", "refresh": "sk-test-refresh", "expires": now_ms() + HOUR},
-        }, "order": {"anthropic": ["anthropic:claude-cli", "anthropic:gone", "anthropic:setup"], "openai": ["openai:second", "openai:default"]}})
+            "groq:login": {"type": "oauth", "provider": "groq", "access": "sk-test-access",
+            "refresh": "sk-test-refresh", "expires": now_ms() + HOUR},
+        }, "order": {"anthropic": ["anthropic:claude-cli", "anthropic:gone", "anthropic:setup"],
+            "openai": ["openai:second", "openai:default"]}})
         .to_string(),
     );
     home.run(&["models", "status"]).ok();
@@ -57,7 +62,8 @@ fn keys_and_tokens_are_handed_out_and_recorded() {
     let answer = asked(&home, &[], &ids);
     assert_eq!(
         answer["values"],
-        json!({"openai:default": "sk-test-openai", "anthropic:setup": "sk-test-setup", "openai:second": "sk-test-second\"quoted\""})
+        json!({"openai:default": "sk-test-openai", "anthropic:setup": "sk-test-setup",
+            "openai:second": "sk-test-second\"quoted\""})
     );
     assert_eq!(answer.get("errors"), None);
     assert_eq!(home.count_of("credential.used"), before + 3, "each once");
@@ -127,7 +133,8 @@ fn a_provider_stands_for_its_next_key_or_token() {
         answer["values"],
         json!({"anthropic": "sk-test-setup", "openai": "sk-test-second\"quoted\""})
     );
-    // The login before it is none that could be handed out; the token before it has ended, which is recorded.
+    // The login before it is none that could be handed out; the token before it has ended, which is
+    // recorded.
     let passed = home.newest("credential.passed_over").unwrap();
     assert_eq!(
         (&passed["profile"], &passed["detail"]["why"]),
@@ -218,7 +225,8 @@ fn nothing_is_handed_out_that_is_not_recorded_and_no_vault_is_made() {
     assert_eq!(empty.files(), [""; 0]);
 }
 
-/// Who would have to answer is not there: a terminal is no request, and a vault without a key is not waited for.
+/// Who would have to answer is not there: a terminal is no request, and a vault without a key is
+/// not waited for.
 #[cfg(unix)]
 #[test]
 fn nobody_is_asked() {

@@ -1,4 +1,5 @@
-//! What is shown: no text from outside moves the cursor, turns a line around or hides in it, whichever command shows it.
+//! What is shown: no text from outside moves the cursor, turns a line around or hides in it,
+//! whichever command shows it.
 
 use std::fs;
 
@@ -9,7 +10,8 @@ use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
 #[cfg(unix)]
 use crate::support::terminal::Terminal;
 
-/// One of each kind that is not shown as it is: controls, line ends, DEL, C1, bidirectional, zero-width and tag characters, selectors.
+/// One of each kind that is not shown as it is: controls, line ends, DEL, C1, bidirectional,
+/// zero-width and tag characters, selectors.
 const HIDDEN: [char; 19] = [
     '\u{7}',
     '\u{8}',
@@ -39,7 +41,10 @@ fn id() -> String {
 
 /// The id as it is shown.
 fn shown() -> String {
-    let escaped = r"\u0007\u0008\u0009\u000a\u000d\u001b\u007f\u0085\u009b\u00ad\u061c\u200b\u200d\u202e\u2066\u2028\ufe0f\ufeff\udb40\udc41";
+    let escaped = concat!(
+        r"\u0007\u0008\u0009\u000a\u000d\u001b\u007f\u0085\u009b\u00ad",
+        r"\u061c\u200b\u200d\u202e\u2066\u2028\ufe0f\ufeff\udb40\udc41"
+    );
     format!("anthropic:a{escaped}z ü漢🔑")
 }
 
@@ -50,9 +55,11 @@ fn home() -> Home {
     let odd: String = HIDDEN.iter().chain(&['\0']).collect();
     let token = |hours: i64| {
         json!({"type": "token", "provider": "anthropic", "token": "sk-test-0123456789",
-            "expires": now_ms() + hours * HOUR, "email": format!("a{odd}@example.com"), "label": odd})
+            "expires": now_ms() + hours * HOUR, "email": format!("a{odd}@example.com"),
+            "label": odd})
     };
-    let login = json!({"type": "oauth", "provider": "test", "access": "sk-test-access", "refresh": "sk-test-refresh",
+    let login = json!({"type": "oauth", "provider": "test", "access": "sk-test-access",
+        "refresh": "sk-test-refresh",
         "expires": now_ms() - HOUR, "clientId": odd, "email": format!("b{odd}@example.com")});
     home.write(
         STORE,
@@ -62,9 +69,11 @@ fn home() -> Home {
             (format!("test:{odd}")): login,
             (format!("odd:{odd}")): {"type": odd, "provider": format!("p{odd}")},
         },
-        "order": {"anthropic": [id(), "anthropic:plain", format!("anthropic:not{odd}there")], (format!("p{odd}")): [odd]},
+        "order": {"anthropic": [id(), "anthropic:plain", format!("anthropic:not{odd}there")],
+        (format!("p{odd}")): [odd]},
         "lastGood": {"anthropic": id()},
-        "usageStats": {(id()): {"lastUsed": 5, "disabledUntil": now_ms() + HOUR, "disabledReason": odd},
+        "usageStats": {(id()): {"lastUsed": 5, "disabledUntil": now_ms() + HOUR,
+        "disabledReason": odd},
             "anthropic:plain": {"cooldownUntil": now_ms() + HOUR}}})
         .to_string(),
     );

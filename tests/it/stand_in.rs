@@ -1,4 +1,5 @@
-//! Under the name `clawdbot`: the same commands, and what this program does not have goes on to the gateway's own.
+//! Under the name `clawdbot`: the same commands, and what this program does not have goes on to the
+//! gateway's own.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -126,7 +127,8 @@ fn help_says_where_other_commands_go() {
 #[test]
 fn without_another_one_it_says_so_itself() {
     let home = home();
-    symlink(env!("CARGO_BIN_EXE_clawkeep"), home.at("second/clawdbot")).unwrap(); // itself once more: no other
+    // itself once more: no other
+    symlink(env!("CARGO_BIN_EXE_clawkeep"), home.at("second/clawdbot")).unwrap();
     let refused = run(&home, &["gateway", "start"]).exits(64);
     assert!(
         refused.stderr.contains("no other clawdbot on the PATH"),

@@ -1,5 +1,5 @@
-//! Somebody who can write the vault file, and has no key: whatever they change in its credentials shows, and costs nothing
-//! else.
+//! Somebody who can write the vault file, and has no key: whatever they change in its credentials
+//! shows, and costs nothing else.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -20,7 +20,8 @@ pub(crate) fn home() -> Home {
         "profiles": {
             KEY_ID: {"type": "api_key", "provider": "openai", "key": "sk-test-openai"},
             OAUTH_ID: {"type": "oauth", "provider": "google", "access": "sk-test-access",
-                "refresh": "sk-test-refresh", "expires": now_ms() + 50 * HOUR, "email": "a@example.org"},
+                "refresh": "sk-test-refresh", "expires": now_ms() + 50 * HOUR,
+                "email": "a@example.org"},
         },
         "usageStats": {KEY_ID: {"lastUsed": now_ms() - HOUR, "errorCount": 0}},
         "lastGood": {"openai": KEY_ID},
@@ -131,7 +132,8 @@ fn a_sealed_blob_of_another_vault_does_not_open() {
 #[test]
 fn a_sealed_blob_of_another_column_does_not_open() {
     let home = home();
-    // A snapshot is sealed while the file does not say what the vault has: here it cannot be written.
+    // A snapshot is sealed while the file does not say what the vault has: here it cannot be
+    // written.
     let in_the_way = home.at(&format!("{STORE}.clawkeep-tmp"));
     std::fs::create_dir(&in_the_way).unwrap();
     home.claude_login("sk-test-claude-3", 300);
@@ -139,7 +141,8 @@ fn a_sealed_blob_of_another_column_does_not_open() {
     std::fs::remove_dir(&in_the_way).unwrap();
     let saved = Saved::of(&home);
     for sql in [
-        "SELECT sealed FROM profile_versions WHERE profile = (SELECT id FROM terms WHERE text = ?1)",
+        "SELECT sealed FROM profile_versions WHERE profile = (SELECT id FROM terms WHERE text = \
+         ?1)",
         "SELECT frame FROM agents WHERE ?1 <> ''",
         "SELECT snapshot FROM exports WHERE ?1 <> ''",
         "SELECT sealed FROM usage WHERE ?1 <> ''",
@@ -373,7 +376,8 @@ fn a_row_that_was_deleted_is_missed() {
     assert_eq!(home.read(STORE), store);
 }
 
-/// A disk that lost a write has an old page beside new ones. What the store said at a later state must not be written over with less.
+/// A disk that lost a write has an old page beside new ones. What the store said at a later state
+/// must not be written over with less.
 #[test]
 fn an_older_state_beneath_a_newer_store_is_refused() {
     let home = home();

@@ -1,4 +1,5 @@
-//! Somebody who can write the vault file, and has no key: whatever they change in the record or the schema shows.
+//! Somebody who can write the vault file, and has no key: whatever they change in the record or the
+//! schema shows.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -137,7 +138,8 @@ fn events_dropped_inserted_swapped_or_cut_off_are_found() {
         assert_found(&home, &format!("event {seq} is missing"), "dropped");
         saved.put_back(&home);
         sql(&format!(
-            "DELETE FROM events WHERE seq = {seq}; UPDATE events SET seq = seq - 1 WHERE seq > {seq}"
+            "DELETE FROM events WHERE seq = {seq}; UPDATE events SET seq = seq - 1 WHERE seq > \
+             {seq}"
         ));
         assert_found(
             &home,
@@ -153,7 +155,8 @@ fn events_dropped_inserted_swapped_or_cut_off_are_found() {
         );
         saved.put_back(&home);
         sql(&format!(
-            "UPDATE events SET seq = -1 WHERE seq = {seq}; UPDATE events SET seq = {seq} WHERE seq = {seq} + 1; \
+            "UPDATE events SET seq = -1 WHERE seq = {seq}; UPDATE events SET seq = {seq} WHERE \
+             seq = {seq} + 1; \
              UPDATE events SET seq = {seq} + 1 WHERE seq = -1"
         ));
         assert_found(
@@ -239,8 +242,10 @@ fn the_texts_and_actors_of_events_are_in_their_macs() {
             conn.query_row(sql, [], |row| row.get(0)).unwrap()
         })
     };
-    let used = "(SELECT kind FROM actions UNION SELECT outcome FROM actions UNION SELECT origin FROM actions \
-                UNION SELECT agent FROM subjects UNION SELECT profile FROM subjects UNION SELECT provider FROM actions \
+    let used = "(SELECT kind FROM actions UNION SELECT outcome FROM actions UNION SELECT origin \
+        FROM actions \
+                UNION SELECT agent FROM subjects UNION SELECT profile FROM subjects UNION SELECT \
+                provider FROM actions \
                 UNION SELECT session FROM events)";
     let mut tried = 0;
     for id in 1..=count("SELECT max(id) FROM terms") {
@@ -280,7 +285,8 @@ fn the_record_refuses_whoever_goes_through_sql() {
         "DELETE FROM events",
         "INSERT OR REPLACE INTO events SELECT * FROM events WHERE seq = 2",
         "REPLACE INTO events SELECT * FROM events WHERE seq = 2",
-        "INSERT INTO events SELECT * FROM events WHERE seq = 2 ON CONFLICT (seq) DO UPDATE SET at = 0",
+        "INSERT INTO events SELECT * FROM events WHERE seq = 2 ON CONFLICT (seq) DO UPDATE SET at \
+         = 0",
         "UPDATE OR REPLACE events SET seq = 2 WHERE seq = 3",
         "UPDATE terms SET text = 'x' WHERE id = 1",
         "UPDATE actors SET program = 'x'",
@@ -300,7 +306,8 @@ fn a_schema_that_was_changed_is_refused_and_nothing_is_written() {
     let saved = Saved::of(&home);
     for sql in [
         "CREATE TRIGGER t BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
-        "CREATE TRIGGER t AFTER INSERT ON profiles BEGIN DELETE FROM profiles WHERE id = NEW.id; END",
+        "CREATE TRIGGER t AFTER INSERT ON profiles BEGIN DELETE FROM profiles WHERE id = NEW.id; \
+         END",
         "CREATE TRIGGER t AFTER INSERT ON refinery_schema_history BEGIN SELECT 1; END",
         "CREATE VIEW v AS SELECT 1",
         "CREATE TABLE extra (x)",
@@ -312,7 +319,8 @@ fn a_schema_that_was_changed_is_refused_and_nothing_is_written() {
         "DROP TRIGGER events_no_replace",
         "DROP TABLE grants",
         "DROP TABLE clock_steps",
-        "DROP TRIGGER events_no_delete; CREATE TRIGGER events_no_delete BEFORE DELETE ON events BEGIN SELECT 1; END",
+        "DROP TRIGGER events_no_delete; CREATE TRIGGER events_no_delete BEFORE DELETE ON events \
+         BEGIN SELECT 1; END",
     ] {
         alter(&home, |conn| conn.execute_batch(sql).unwrap());
         home.claude_login("sk-test-claude-4", 300);

@@ -1,8 +1,9 @@
-//! Somebody who can write the vault file, and has no key, changes any row of any table: each answer is then what it was, or
-//! a reported error, and verifying finds it.
+//! Somebody who can write the vault file, and has no key, changes any row of any table: each answer
+//! is then what it was, or a reported error, and verifying finds it.
 //!
-//! Every column of every row is changed, exchanged with another row's, and put back from an older copy; every row is removed
-//! and copied. A seeded sample runs here; all of it with `CLAWKEEP_TAMPER=all` (minutes).
+//! Every column of every row is changed, exchanged with another row's, and put back from an older
+//! copy; every row is removed and copied. A seeded sample runs here; all of it with
+//! `CLAWKEEP_TAMPER=all` (minutes).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,10 +37,14 @@ const ASKED: &[&[&str]] = &[
     &["models", "auth", "restore", "anthropic:home", "--list"],
 ];
 
-/// Two agents, accounts of one provider, pins, versions, usage, an order, and grants in every state.
+/// Two agents, accounts of one provider, pins, versions, usage, an order, and grants in every
+/// state.
 fn home() -> Home {
     let home = Home::new();
-    let key = |provider: &str, key: &str| json!({"type": "api_key", "provider": provider, "key": format!("sk-test-{key}")});
+    let key = |provider: &str, key: &str| {
+        json!({"type": "api_key", "provider": provider,
+        "key": format!("sk-test-{key}")})
+    };
     let store = json!({
         "version": 1,
         "profiles": {

@@ -104,7 +104,8 @@ fn a_full_device_fails_what_is_written_there() {
     assert_eq!((run.status, run.stderr.as_str()), (1, ""));
 }
 
-/// Runs on a terminal of its own, as `script` makes one: what it showed, stdout and stderr together.
+/// Runs on a terminal of its own, as `script` makes one: what it showed, stdout and stderr
+/// together.
 #[cfg(unix)]
 fn on_a_terminal(home: &Home, args: &str, variables: &[(&str, &str)]) -> String {
     let line = format!("{} {args}", home.command(&[]).get_program().display());

@@ -89,7 +89,8 @@ fn eight_at_once_all_succeed_and_vault_and_file_agree() {
     }
 }
 
-/// The order in force is the one that the record's newest event says, in the file and in the vault's answer.
+/// The order in force is the one that the record's newest event says, in the file and in the
+/// vault's answer.
 fn assert_in_step(home: &Home, at: &str) {
     let file = home.json(STORE)["order"]["anthropic"].clone();
     let get = [
@@ -139,8 +140,9 @@ fn eight_first_commands_at_once_make_one_vault() {
     }
 }
 
-/// One vault, and an agent that is reached by two state directories, so that no lock of a store holds the two off: whoever commits
-/// later must have seen the other's change, or a file lacks it and reads as if it had been deleted there.
+/// One vault, and an agent that is reached by two state directories, so that no lock of a store
+/// holds the two off: whoever commits later must have seen the other's change, or a file lacks it
+/// and reads as if it had been deleted there.
 #[test]
 fn an_agent_that_two_paths_lead_to_keeps_what_comes_by_either() {
     let home = Home::new();

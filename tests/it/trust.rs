@@ -27,7 +27,8 @@ fn plant(home: &Home) {
     let evil = home.at("evil").display().to_string();
     let config = serde_json::json!({"env": {
         "shellEnv": {"enabled": true},
-        "vars": {"SHELL": evil, "BASH_ENV": evil, "ENV": evil, "LD_PRELOAD": "/nowhere.so", "HOME": home.path()},
+        "vars": {"SHELL": evil, "BASH_ENV": evil, "ENV": evil, "LD_PRELOAD": "/nowhere.so",
+        "HOME": home.path()},
         "PATH": home.path(),
     }});
     home.write(CONFIG, config.to_string());

@@ -1,5 +1,5 @@
-//! Another program, or a person, writes the store too: nothing it wrote is lost, nothing of ours either, and a damaged
-//! store is never taken for an empty one.
+//! Another program, or a person, writes the store too: nothing it wrote is lost, nothing of ours
+//! either, and a damaged store is never taken for an empty one.
 
 use std::fs;
 #[cfg(unix)]
@@ -112,7 +112,8 @@ fn a_profile_deleted_by_hand_is_gone_and_the_other_stays() {
     assert_eq!(sealed["profiles"][CLAUDE_ID]["token"], TOKEN);
 }
 
-/// Fields nobody knows at every level, entries nobody can read, and numbers that a careless reader would change.
+/// Fields nobody knows at every level, entries nobody can read, and numbers that a careless reader
+/// would change.
 const STRANGE: &str = r#"{
   "version": 1,
   "$schema": "https://example.org/x",
@@ -394,7 +395,8 @@ fn damaged_stores() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Each in a home of its own and all at once: damage is looked at for a second before it is believed.
+/// Each in a home of its own and all at once: damage is looked at for a second before it is
+/// believed.
 fn for_each_damage(check: impl Fn(&str, &[u8]) + Sync) {
     std::thread::scope(|scope| {
         for (name, bytes) in damaged_stores() {

@@ -1,5 +1,5 @@
-//! Vaults that earlier versions of this program made: `tests/fixtures/vault-vN` each, with its key, its head, and what `history`
-//! of that version said.
+//! Vaults that earlier versions of this program made: `tests/fixtures/vault-vN` each, with its key,
+//! its head, and what `history` of that version said.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -121,7 +121,8 @@ fn an_upgrade_that_is_cut_off_is_done_by_the_next_command() {
     let home = home(&V1);
     let before = fingerprints(&home.at(".clawdbot"));
     let conn = Connection::open(home.at(VAULT)).unwrap();
-    conn.execute_batch("BEGIN IMMEDIATE").unwrap(); // in the way of the migration, for longer than it waits
+    // in the way of the migration, for longer than it waits
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
     let run = home.run(&["history"]).exits(75);
     assert!(run.stderr.contains("busy"), "{}", run.stderr);
     drop(conn);

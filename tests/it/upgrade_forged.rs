@@ -52,9 +52,12 @@ fn column(home: &Home, sql: &str) -> Vec<String> {
     })
 }
 
-const GRANTS: &str = "SELECT hex(print) || ' ' || state || ' ' || coalesce(hex(successor), '-') FROM grants ORDER BY print";
-const PINS: &str = "SELECT s.session || ' ' || t.text FROM session_pins s JOIN terms t ON t.id = s.profile ORDER BY 1";
-const ORDER: &str = "SELECT a.text || ' ' || t.text FROM profiles p JOIN terms a ON a.id = p.agent JOIN terms t ON t.id = p.profile ORDER BY a.text, p.position, p.id";
+const GRANTS: &str = "SELECT hex(print) || ' ' || state || ' ' || coalesce(hex(successor), '-') \
+    FROM grants ORDER BY print";
+const PINS: &str = "SELECT s.session || ' ' || t.text FROM session_pins s JOIN terms t ON t.id = \
+    s.profile ORDER BY 1";
+const ORDER: &str = "SELECT a.text || ' ' || t.text FROM profiles p JOIN terms a ON a.id = \
+    p.agent JOIN terms t ON t.id = p.profile ORDER BY a.text, p.position, p.id";
 
 /// Upgrades, and gives what decides.
 fn decides(home: &Home) -> [Vec<String>; 3] {
@@ -82,7 +85,8 @@ fn forged_rows_become_what_the_record_says() {
         "DELETE FROM grants WHERE state = 'spent'",
         "UPDATE grants SET state = 'free', successor = NULL",
         "UPDATE grants SET fence = 0, state = 'uncertain' WHERE state = 'spent'",
-        "UPDATE grants SET successor = (SELECT print FROM grants WHERE state = 'dead') WHERE state = 'spent'",
+        "UPDATE grants SET successor = (SELECT print FROM grants WHERE state = 'dead') WHERE \
+         state = 'spent'",
         "DELETE FROM session_pins",
         "UPDATE session_pins SET profile = (SELECT id FROM terms WHERE text = 'openai:one')",
         "UPDATE session_pins SET session = 'other'",
@@ -100,7 +104,8 @@ fn forged_rows_become_what_the_record_says() {
 /// A successor that the record does not know leads nowhere: nothing is redirected by it.
 #[test]
 fn a_forged_successor_leads_nowhere() {
-    let forged = "UPDATE grants SET state = 'spent', successor = x'00010102030405060708' WHERE state = 'dead'";
+    let forged = "UPDATE grants SET state = 'spent', successor = x'00010102030405060708' WHERE \
+        state = 'dead'";
     let home = home(sql(forged));
     let [grants, ..] = decides(&home);
     assert!(
@@ -135,7 +140,8 @@ fn what_was_damaged_before_stays_so() {
             "the frame of agent other",
         ),
         (
-            "UPDATE agents SET frame = zeroblob(80) WHERE id = (SELECT id FROM terms WHERE text = 'main')",
+            "UPDATE agents SET frame = zeroblob(80) WHERE id = (SELECT id FROM terms WHERE text = \
+             'main')",
             "the frame of agent main",
         ),
         (
@@ -154,7 +160,8 @@ fn what_was_damaged_before_stays_so() {
 /// A frame that does not open costs no credential that is asked for by name.
 #[test]
 fn a_damaged_frame_does_not_lock_the_vault() {
-    let forged = "UPDATE agents SET frame = zeroblob(80) WHERE id = (SELECT id FROM terms WHERE text = 'main')";
+    let forged = "UPDATE agents SET frame = zeroblob(80) WHERE id = (SELECT id FROM terms WHERE \
+        text = 'main')";
     let home = home(sql(forged));
     let token = ["--no-sync", "token", "--profile", "openai:two"];
     assert_eq!(home.run(&token).ok(), "sk-test-openai-two\n");
@@ -246,7 +253,8 @@ fn a_forged_backup_becomes_what_its_record_says() {
     let right = decides(&home(|_| ()));
     let forged = home(|conn| {
         conn.execute_batch(
-            "DELETE FROM grants; UPDATE profiles SET position = 100 - position; DELETE FROM session_pins",
+            "DELETE FROM grants; UPDATE profiles SET position = 100 - position; DELETE FROM \
+             session_pins",
         )
         .unwrap();
     });

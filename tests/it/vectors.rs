@@ -1,7 +1,8 @@
-//! The vectors of the file format, in `tests/fixtures/vectors`: each a case and what is to come of it, which the library must agree with.
+//! The vectors of the file format, in `tests/fixtures/vectors`: each a case and what is to come of
+//! it, which the library must agree with.
 //!
-//! `tests/vectors/read_vault.py`, a reader written from `docs/file-format.md` alone, runs the same files. `make` and its neighbours made
-//! them; a normal run changes nothing there.
+//! `tests/vectors/read_vault.py`, a reader written from `docs/file-format.md` alone, runs the same
+//! files. `make` and its neighbours made them; a normal run changes nothing there.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -216,7 +216,8 @@ fn a_mirrored_profile_is_put_back_until_the_next_command() {
     home.assert_sound();
 }
 
-/// Another program's credential that gave way to a longer one is kept beside it, with the number of the one that stayed.
+/// Another program's credential that gave way to a longer one is kept beside it, with the number of
+/// the one that stayed.
 #[test]
 fn two_of_one_number_are_told_apart() {
     let home = home(&["one", "two"]);

@@ -1,4 +1,5 @@
-//! The watcher: what changes is taken over and exported, what is due is refreshed, and nothing ends it but a signal.
+//! The watcher: what changes is taken over and exported, what is due is refreshed, and nothing ends
+//! it but a signal.
 
 mod trouble;
 
@@ -164,7 +165,8 @@ fn a_login_is_found_that_comes_later_with_its_directory_and_behind_links() {
     watch.until("the directory came", || {
         is_exported(&home, "sk-ant-oat01-one")
     });
-    // The directory is moved away, and a link comes in its place. On Windows a link takes a right of its own.
+    // The directory is moved away, and a link comes in its place. On Windows a link takes a right
+    // of its own.
     fs::rename(home.at(".claude"), home.at("old")).unwrap();
     #[cfg(unix)]
     {
@@ -173,7 +175,8 @@ fn a_login_is_found_that_comes_later_with_its_directory_and_behind_links() {
     }
     home.claude_login("sk-ant-oat01-two", 9);
     watch.until("behind the link", || is_exported(&home, "sk-ant-oat01-two"));
-    let codex = json!({"tokens": {"access_token": "sk-codex-access", "refresh_token": "sk-codex-refresh", "account_id": "a"}});
+    let codex = json!({"tokens": {"access_token": "sk-codex-access",
+        "refresh_token": "sk-codex-refresh", "account_id": "a"}});
     home.write(".codex/auth.json", codex.to_string());
     watch.until("Codex's login", || is_exported(&home, "sk-codex-access"));
     watch.end().exits(0);
@@ -474,7 +477,8 @@ fn without_a_key_it_does_not_begin() {
     home.run(&["watch", "--refresh-ahead", "soon"]).exits(64);
 }
 
-/// A watcher whose clock goes as far ahead of this machine's as the home's file `offset` says, but for the steady one.
+/// A watcher whose clock goes as far ahead of this machine's as the home's file `offset` says, but
+/// for the steady one.
 #[cfg(unix)]
 fn with_a_clock(home: &Home) -> Watch {
     home.write("offset", "+0");

@@ -1,38 +1,18 @@
 //! The `clawkeep` command: arguments in, answers on stdout, everything else on stderr.
 
-mod alerting;
-mod args;
-mod changes;
-mod collation;
+mod cli;
 mod commands;
-mod completion;
 mod context;
-mod export_modes;
 mod failure;
-mod load_each;
-mod notices;
-mod panics;
-mod passphrase;
-mod pick;
-mod places;
-mod progress;
-mod prompt;
+mod options;
 mod record;
-mod renewal;
-mod report;
-mod secret_args;
-mod signals;
-mod stand_in;
-mod table;
-mod target;
-mod time_arg;
-mod ui;
-mod unattended;
-mod unopened;
-mod watcher;
+mod terminal;
 
 use std::process::ExitCode;
 
+use crate::cli::{completion, parse, print, run};
+use crate::commands::stand_in;
+use crate::terminal::{colour, panics, signals};
 use clawkeep::platform::{forbid_core_dump, with_stack};
 
 fn main() -> ExitCode {
@@ -46,10 +26,10 @@ fn run() -> ExitCode {
         if let Some(answered) = completion::answer() {
             return answered;
         }
-        let colour = ui::ColourChoice::from_process();
-        args::parse()
+        let colour = colour::ColourChoice::from_process();
+        parse::parse()
             .map_err(stand_in::hand_on)
-            .and_then(commands::run)
-            .unwrap_or_else(|failure| ui::fail(&failure, colour))
+            .and_then(run::run)
+            .unwrap_or_else(|failure| print::fail(&failure, colour))
     })
 }

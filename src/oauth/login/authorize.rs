@@ -4,9 +4,9 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use super::error::{LoginError, REQUEST_MAX};
 use super::pkce::{METHOD, Pkce, new_state};
 use super::redirect::{check_state, checked_code, code_in_query};
-use super::{LoginError, REQUEST_MAX};
 use crate::config::Encoding;
 use crate::domain::Endpoint;
 use crate::oauth::answer::{Refusal, Tokens, understand};
@@ -125,8 +125,8 @@ mod tests {
 
     use crate::config::parse_providers;
     use crate::domain::ProviderId;
-    use crate::oauth::Providers;
     use crate::oauth::login::redirect::CODE_MAX;
+    use crate::oauth::providers::Providers;
 
     fn provider(more: &str) -> Provider {
         let own = parse_providers(&format!(

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 use url::Url;
 
-use super::LoginError;
 use super::client::{Client, Heard};
+use super::error::LoginError;
 use super::page::{Ended, Page};
 use super::pkce::new_path;
 use super::redirect::{code_in_request, is_request_for};
@@ -277,7 +277,7 @@ mod tests {
         };
         let ended = listener.wait(awaited, Duration::from_millis(50), &mut |_| ());
         assert!(matches!(ended, Err(LoginError::TimedOut(_))));
-        let five = LoginError::TimedOut(super::super::WAIT).to_string();
+        let five = LoginError::TimedOut(crate::oauth::login::error::WAIT).to_string();
         assert_eq!(five, "the browser did not come back within 5 minutes");
     }
 }

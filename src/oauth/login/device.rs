@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
+use super::error::{LoginError, REQUEST_MAX};
 use super::pkce::{METHOD, Pkce};
 use super::polling::{Next, Over, next};
-use super::{LoginError, REQUEST_MAX};
 use crate::domain::Endpoint;
 use crate::oauth::answer::{DeviceAnswer, Refusal, Tokens, understand, understand_device};
 use crate::oauth::http::{Fields, post};

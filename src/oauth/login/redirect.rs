@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use url::{Position, Url};
 
-use super::LoginError;
+use super::error::LoginError;
 use crate::crypto::constant_time_eq;
 use crate::oauth::answer::known_code;
 

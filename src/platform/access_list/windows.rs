@@ -95,8 +95,8 @@ pub(in crate::platform) fn make_private(path: &Path, is_dir: bool) -> io::Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::rights;
     use super::*;
+    use crate::platform::access_list::rights;
 
     #[test]
     fn accounts_of_the_machine_are_named_by_whole_identifiers() {

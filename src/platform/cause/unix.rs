@@ -1,6 +1,5 @@
 //! Error numbers, and what the system says of a place.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +7,11 @@ use rustix::fs::{AtFlags, CWD, accessat, statvfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::super::file::{FileError, resolve_existing};
-use super::super::trust::mount_point_of;
-use super::{Attribute, Cause, is_mounted_file};
+use super::kinds::{Attribute, Cause};
+use crate::platform::file_error::FileError;
+use crate::platform::paths::resolve_existing;
+use crate::platform::threads::check_descriptors;
+use crate::platform::trust::mounts::{is_mounted_file, mount_point_of};
 
 /// How many links are followed.
 const LINKS_MAX: usize = 8;
@@ -306,25 +307,6 @@ pub(crate) fn why_temporary_files_fail() -> Option<FileError> {
     Some(FileError::io("write in", dir)(error))
 }
 
-/// Checks that this process can open `count` files more.
-///
-/// # Errors
-/// When a limit on open files is reached.
-pub(crate) fn check_descriptors(count: usize) -> io::Result<()> {
-    let mut open = Vec::with_capacity(count);
-    for _ in 0..count {
-        match File::open("/dev/null") {
-            Ok(file) => open.push(file),
-            Err(error) => {
-                let errno = Errno::from_io_error(&error);
-                let is_limit = matches!(errno, Some(Errno::MFILE | Errno::NFILE));
-                return if is_limit { Err(error) } else { Ok(()) };
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Makes a file without a name in `dir`, with room where that is needed. Where the file system
 /// makes none, says how full it is.
 #[cfg(target_os = "linux")]
@@ -386,6 +368,7 @@ fn is_near_size_limit(database: &Path, log: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     struct Place {
         space: Option<Space>,

@@ -4,8 +4,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
-use super::Cause;
-use crate::platform::FileError;
+use super::kinds::Cause;
+use crate::platform::file_error::FileError;
 use crate::platform::sharing::{is_held, is_sharing_error};
 
 /// Too many files are open. Source of the numbers: Microsoft, "System Error Codes (0-499)".
@@ -83,7 +83,8 @@ mod tests {
         assert_eq!(classify(&source, &path), Some(Cause::InUse { path }));
         drop(held);
     }
-    use crate::platform::{remove_if_present, replace_file};
+    use crate::platform::file::remove_if_present;
+    use crate::platform::replace::replace_file;
 
     #[test]
     fn a_directory_is_in_the_way_only_of_a_file() {

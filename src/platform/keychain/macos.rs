@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
+use keyring_core::{Entry, Error as StoreError};
 use security_framework::os::macos::keychain::{KeychainUserInteractionLock, SecKeychain};
 
-use super::{KeychainError, Reason, SERVICE, failed, status};
+use super::error::{KeychainError, Reason, SERVICE, of_store};
+use super::status;
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 
@@ -27,11 +28,16 @@ pub(super) fn require_persistence(_entry: &Entry) -> Result<(), KeychainError> {
     Ok(())
 }
 
-pub(super) fn no_access(why: PlatformError) -> KeychainError {
+/// What an error of the store means here.
+pub(super) fn failed(error: StoreError) -> KeychainError {
+    of_store(error, no_access, failure)
+}
+
+fn no_access(why: PlatformError) -> KeychainError {
     by_code(&why).unwrap_or_else(|| KeychainError::NoAccess(Reason::new(why)))
 }
 
-pub(super) fn failure(why: PlatformError) -> KeychainError {
+fn failure(why: PlatformError) -> KeychainError {
     by_code(&why).unwrap_or_else(|| KeychainError::Other(Reason::new(why)))
 }
 

@@ -11,7 +11,7 @@ use keyring_core::{Entry, Error as StoreError};
 use zbus_secret_service_keyring_store::cred::Wrapper;
 
 use super::super::threads::check_bus_limits;
-use super::{KeychainError, Reason, SERVICE, Unreachable, failed};
+use super::error::{KeychainError, Reason, SERVICE, Unreachable, of_store};
 
 pub(super) const NEEDS_SESSION_BUS: bool = true;
 
@@ -92,11 +92,16 @@ pub(super) fn require_persistence(entry: &Entry) -> Result<(), KeychainError> {
     Ok(())
 }
 
+/// What an error of the store means here.
+pub(super) fn failed(error: StoreError) -> KeychainError {
+    of_store(error, no_access, failure)
+}
+
 /// The store says this of a locked item, a prompt that was dismissed, and a missing default collection.
-pub(super) fn no_access(why: PlatformError) -> KeychainError {
+fn no_access(why: PlatformError) -> KeychainError {
     KeychainError::Locked(Reason::new(why))
 }
 
-pub(super) fn failure(why: PlatformError) -> KeychainError {
+fn failure(why: PlatformError) -> KeychainError {
     KeychainError::Other(Reason::new(why))
 }

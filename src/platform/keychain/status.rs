@@ -1,6 +1,6 @@
 //! What the status codes of macOS' Keychain mean. Compiled for tests everywhere: nothing here needs a Mac.
 
-use super::{KeychainError, Reason, Unreachable};
+use super::error::{KeychainError, Reason, Unreachable};
 
 /// The error for a status that a person can do something about; `None` for any other. Sources: Apple's `SecBase.h`, and
 /// `MacErrors.h` for -128.

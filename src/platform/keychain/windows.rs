@@ -5,11 +5,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keyring_core::Entry;
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::error::PlatformError;
+use keyring_core::{Entry, Error as StoreError};
 
-use super::{KeychainError, Reason, SERVICE, Unreachable, failed};
+use super::error::{KeychainError, Reason, SERVICE, Unreachable, of_store};
 
 pub(super) const NEEDS_SESSION_BUS: bool = false;
 
@@ -34,11 +34,16 @@ pub(super) fn require_persistence(_entry: &Entry) -> Result<(), KeychainError> {
     Ok(())
 }
 
+/// What an error of the store means here.
+pub(super) fn failed(error: StoreError) -> KeychainError {
+    of_store(error, no_access, failure)
+}
+
 /// The store says this where there is no logon session, as for a service account.
-pub(super) fn no_access(why: PlatformError) -> KeychainError {
+fn no_access(why: PlatformError) -> KeychainError {
     KeychainError::NoAccess(Reason::new(why))
 }
 
-pub(super) fn failure(why: PlatformError) -> KeychainError {
+fn failure(why: PlatformError) -> KeychainError {
     KeychainError::Other(Reason::new(why))
 }

@@ -4,16 +4,17 @@
 //! Later gateways make a regular file with `{"pid": …, "createdAt": …}`. A process id means nothing
 //! in another container, and a file without a living process may belong to one there. So such a
 //! lock counts as abandoned only when its process is gone, or started after the lock was made, and
-//! the file has not been written for [`super::STALE`]. Source: openclaw 2026.3.13 and 2026.5.28,
+//! the file has not been written for [`crate::platform::lock::STALE`]. Source: openclaw 2026.3.13 and 2026.5.28,
 //! `file-lock`.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+use std::{fs, io};
 
-use super::is_stale;
-use crate::platform::{Access, FileError, read_own};
+use super::stale::is_stale;
+use crate::platform::file_error::FileError;
+use crate::platform::trust::access::Access;
+use crate::platform::trust::read_own;
 
 /// The largest lock file that is read, in bytes; one has about a hundred.
 const LOCK_FILE_MAX: u64 = 4096;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use super::super::file::open_dir;
-use super::super::threads::start_thread;
-use super::{modified, remove_dir};
+use super::stale::{modified, remove_dir};
+use crate::platform::file::open_dir;
+use crate::platform::threads::start_thread;
 
 /// How often held lock directories are refreshed. Source: `spec/compat.md`, Locking.
 const REFRESH: Duration = Duration::from_secs(10);

@@ -1,15 +1,16 @@
 //! Lock files on Windows: opened by one process alone, and only where they are what they seem.
 
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::thread;
 use std::time::Instant;
+use std::{io, thread};
 
-use super::{LockError, PAUSE_MAX, PAUSE_MIN};
+use super::error::{LockError, PAUSE_MAX, PAUSE_MIN};
+use crate::platform::file_error::FileError;
 use crate::platform::sharing::is_sharing_error;
-use crate::platform::{Access, FileError, check_trusted};
+use crate::platform::trust::access::Access;
+use crate::platform::trust::check_trusted;
 
 /// The file that is a directory's lock.
 const NAME: &str = ".clawkeep-lock";
@@ -73,8 +74,9 @@ pub(super) fn check_lock_file(file: &File, path: &Path) -> Result<(), FileError>
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DirectoryLock, QueueLock};
     use super::*;
+    use crate::platform::lock::queue::DirectoryLock;
+    use crate::platform::lock::queue::QueueLock;
 
     #[test]
     fn a_directory_is_locked_by_one_and_left_as_it_was() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use winsafe::{FreeConsole, GetComputerName, GetSystemDirectory, HPROCESSLIST, co};
 
-use crate::platform::access_list::this_user;
+use crate::platform::access_list::windows::this_user;
 
 /// The relative identifier of the user whose rights this process has: the last number of the SID.
 /// An account of the machine and one of a domain may have the same. 0 where Windows does not say.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::platform::read_regular;
+use crate::platform::read::read_regular;
 
 /// A directory, a file in it that says `one`, and the name under which it is replaced.
 fn one() -> (tempfile::TempDir, PathBuf, PathBuf) {

@@ -1,11 +1,10 @@
 //! What the system answers where another program holds a file open, and waiting for that program.
 
 use std::fs::OpenOptions;
-use std::io;
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
 /// How long to wait for another program to close a file, the first pause, and by how much each pause is longer than the one
 /// before. Source: Go's `cmd/internal/robustio`: 2 s in all, from 1 ms on, each pause longer by up to itself at random.
@@ -49,7 +48,7 @@ fn opened_to_remove(path: &Path) -> io::Result<()> {
     options.open(path).map(|_| ())
 }
 
-/// See [`super::retry_while_held`].
+/// See [`crate::platform::sharing::retry_while_held`].
 pub(super) fn retry_while_held<T>(
     path: &Path,
     mut operation: impl FnMut() -> io::Result<T>,
@@ -82,11 +81,14 @@ pub(super) fn retry_while_held<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{
-        Cause, FileError, Replaced, Replacement, create_private_file, open_regular, read_regular,
-        remove_if_present,
-    };
     use super::*;
+    use crate::platform::cause::kinds::Cause;
+    use crate::platform::file::create_private_file;
+    use crate::platform::file::remove_if_present;
+    use crate::platform::file_error::FileError;
+    use crate::platform::read::open_regular;
+    use crate::platform::read::read_regular;
+    use crate::platform::replace::{Replaced, Replacement};
     use std::fs::{self, File};
 
     /// As most programs open files: others may read and write it, not replace or remove it.

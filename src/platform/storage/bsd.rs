@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{SharedBy, SharedStorage, Storage};
+use super::kinds::{SharedBy, SharedStorage, Storage};
 
 /// File systems that the kernel counts as local although another one may write them: directories of
 /// a virtual machine's host (Apple's Virtualization framework, Parallels, VMware, VirtualBox,

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, Prefix};
 
-use super::{SharedBy, SharedStorage, Storage};
-use crate::platform::canonicalize;
+use super::kinds::{SharedBy, SharedStorage, Storage};
+use crate::platform::paths::canonicalize;
 
 /// The servers under whose names Windows shows the files of WSL's distributions. Source: Microsoft, "Working across Windows and
 /// Linux file systems".

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::platform::read_regular;
+use crate::platform::read::read_regular;
 
 /// The largest of these files that is read, in bytes; one of ten thousand accounts has a megabyte.
 const FILE_MAX: u64 = 16 << 20;

@@ -5,11 +5,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::access::Admitted;
 use super::accounts::Accounts;
 use super::mounts::Mounts;
 use super::refusal::{Fault, Obstacle, Reach, Refusal};
-use super::{ALL, Admitted, Trust, WRITE};
-use crate::platform::FileError;
+use super::{ALL, Trust, WRITE};
+use crate::platform::file_error::FileError;
 use crate::platform::process::effective_uid;
 
 impl Trust {

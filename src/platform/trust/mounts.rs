@@ -291,6 +291,31 @@ fn unescaped(field: &[u8]) -> PathBuf {
     path.into()
 }
 
+/// Where the file system that a path lies on is mounted, as far as the system tells.
+pub(in crate::platform) fn mount_point_of(path: &Path) -> Option<PathBuf> {
+    Mounts::read().of(path)
+}
+
+/// Whether a file is a mount of its own, as `docker -v FILE:FILE` and the `subPath` of Kubernetes make it: nothing can be renamed
+/// over it, and what lies beside it is on another file system.
+#[must_use]
+pub fn is_mounted_file(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, FileType, StatxAttributes, StatxFlags, statx};
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        statx(CWD, path, flags, StatxFlags::TYPE).is_ok_and(|found| {
+            FileType::from_raw_mode(u32::from(found.stx_mode)) == FileType::RegularFile
+                && found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,14 @@
 //! Which files a remedy may have the reader move or change: pasted as root, the same command elsewhere breaks the machine.
 
-#[cfg(windows)]
-use crate::platform::access_list::{AccessList, rights, this_user};
-use crate::platform::canonicalize;
 use std::fs;
 use std::path::Path;
 
 use super::Trust;
+#[cfg(windows)]
+use crate::platform::access_list::windows::this_user;
+#[cfg(windows)]
+use crate::platform::access_list::{AccessList, rights};
+use crate::platform::paths::canonicalize;
 
 impl Trust {
     /// Whether a remedy may move or remove what is at `path`: a file or directory of this user's, in the home directory or beside
@@ -95,7 +97,8 @@ fn is_own(path: &Path) -> bool {
 #[cfg(unix)]
 fn is_private(dir: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    is_own(dir) && fs::metadata(dir).is_ok_and(|meta| meta.mode() & super::ALL == 0)
+    is_own(dir)
+        && fs::metadata(dir).is_ok_and(|meta| meta.mode() & crate::platform::trust::ALL == 0)
 }
 
 #[cfg(windows)]

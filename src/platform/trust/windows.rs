@@ -9,13 +9,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::access::{Access, Admitted};
 use super::links::way_of;
 use super::reach::is_own;
 use super::refusal::{Fault, Reach, Refusal};
-use super::{Access, Admitted, CheckedDir, Trust, circle};
-use crate::platform::access_list::{AccessList, is_other, rights, this_user};
-use crate::platform::file::{self, Contents, FileError, resolve_existing};
-use crate::platform::read_regular;
+use super::{CheckedDir, Trust, circle};
+use crate::platform::access_list::windows::this_user;
+use crate::platform::access_list::{AccessList, is_other, rights};
+use crate::platform::file;
+use crate::platform::file_error::FileError;
+use crate::platform::paths::resolve_existing;
+use crate::platform::read::{self, Contents, read_regular};
 
 impl Trust {
     /// Checks a path before it has any effect; what is not there passes if its directories do.
@@ -57,7 +61,7 @@ impl Trust {
             return Err(FileError::Symlink { path });
         }
         let real = self.check(path, access)?;
-        file::read_no_link(&real, limit)
+        read::read_no_link(&real, limit)
     }
 
     pub(super) fn read_secret(
@@ -228,9 +232,9 @@ mod tests {
     fn a_file_of_this_users_alone_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let own = dir.path().join("own");
-        crate::platform::create_private_dir(&own).unwrap();
+        file::create_private_dir(&own).unwrap();
         let file = own.join("f");
-        drop(crate::platform::create_private_file(&file).unwrap());
+        drop(file::create_private_file(&file).unwrap());
         fs::write(&file, "x").unwrap();
         let trust = Trust {
             home: Some(dir.path().to_owned()),

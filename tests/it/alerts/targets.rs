@@ -33,7 +33,8 @@ fn one_that_fails_keeps_no_other_from_being_told_and_is_tried_again() {
     let (_, detail) = watch.failed();
     assert_eq!(
         detail,
-        json!({"target": "webhook.bad", "state": "expired", "why": "HTTP 500", "attempt": 1, "retryAt": START + MINUTE})
+        json!({"target": "webhook.bad", "state": "expired", "why": "HTTP 500", "attempt": 1,
+            "retryAt": START + MINUTE})
     );
     assert_eq!(
         watch.look(MINUTE - 1),
@@ -185,7 +186,8 @@ fn one_that_hangs_holds_nobody_up_and_counts_as_not_told() {
     let (_, detail) = watch.failed();
     assert_eq!(
         detail,
-        json!({"target": "webhook.slow", "state": "expired", "why": "no answer in time", "attempt": 1, "retryAt": START + MINUTE})
+        json!({"target": "webhook.slow", "state": "expired", "why": "no answer in time",
+            "attempt": 1, "retryAt": START + MINUTE})
     );
     // The next process tells it once its time has come, and not before.
     watch.look(MINUTE - 1);
@@ -230,7 +232,8 @@ fn one_message_that_is_not_taken_keeps_no_other_from_being_told() {
     let dir = watch.bench.dir.path().to_owned();
     watch.settings = program(
         &dir,
-        "case $CLAWKEEP_ALERT_TITLE in *bad*) exit 1;; esac; echo \"$CLAWKEEP_ALERT_TITLE\" >> told",
+        "case $CLAWKEEP_ALERT_TITLE in *bad*) exit 1;; esac; echo \"$CLAWKEEP_ALERT_TITLE\" >> \
+         told",
     );
     watch.put("anthropic:bad", &token(0), 0);
     watch.put("anthropic:good", &token(HOUR), 0);

@@ -52,7 +52,8 @@ fn killed_restores(kills: u64) {
             assert_eq!(round % 3, 2, "{at}: neither vault is there");
             home.write(VAULT, &file);
         }
-        // Either the one or the other, whole: the profile that was removed is what tells them apart.
+        // Either the one or the other, whole: the profile that was removed is what tells them
+        // apart.
         let vault = home.vaults_store();
         let is_new =
             home.count_of("backup.restored") != before || !vault["profiles"][GONE].is_null();
@@ -126,7 +127,8 @@ fn a_killed_backup_leaves_nothing_named_as_one_that_is_not() {
     killer.report();
 }
 
-/// One home, one kill of a restore at its `nth` system call of that name, and what must hold after it. `is_lost`: the vault is gone before.
+/// One home, one kill of a restore at its `nth` system call of that name, and what must hold after
+/// it. `is_lost`: the vault is gone before.
 fn killed_at(call: &str, nth: u32, is_lost: bool) -> Ended {
     let at = format!("lost: {is_lost}; killed at {call} {nth}");
     let home = home_with_key("one");

@@ -43,7 +43,8 @@ fn a_process_that_has_the_vault_open_goes_on_with_the_restored_one() {
     assert!(after.unopened.is_empty(), "{:?}", after.unopened);
     let entry = after.doc.get(Section::Profiles, ID).unwrap();
     assert_eq!(entry["key"], format!("{SECRET}two"));
-    // What it has read before is of another number than anything that is there now: it commits nothing made of that.
+    // What it has read before is of another number than anything that is there now: it commits
+    // nothing made of that.
     assert!(
         after.revision > before.revision,
         "{} {}",

@@ -83,7 +83,8 @@ fn a_backup_cut_short_is_refused() {
     assert_eq!(key(&home), "two");
 }
 
-/// A byte that means nothing (in a page's unused part, a position that is without a seal) may differ. Whatever is accepted says the same.
+/// A byte that means nothing (in a page's unused part, a position that is without a seal) may
+/// differ. Whatever is accepted says the same.
 #[test]
 fn no_flipped_byte_changes_what_is_put_back() {
     let home = home();
@@ -143,7 +144,8 @@ fn planted_and_later_schemas_are_refused() {
         ("CREATE VIEW v AS SELECT 1", "were changed"),
         ("DROP TRIGGER events_no_delete", "were changed"),
         (
-            "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (99, 'x', '', '')",
+            "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES \
+             (99, 'x', '', '')",
             "schema 99",
         ),
     ] {
@@ -241,7 +243,8 @@ fn a_file_that_is_no_vault_is_replaced_only_with_force() {
         "{run:?}"
     );
     assert_eq!(fs::read(home.at("precious.db")).unwrap(), precious);
-    // A vault whose beginning is gone is no vault either: told to, it is put back, and what was there is kept.
+    // A vault whose beginning is gone is no vault either: told to, it is put back, and what was
+    // there is kept.
     fs::remove_file(home.at(STORE)).unwrap();
     let mut bytes = fs::read(home.at(VAULT)).unwrap();
     bytes[..100].fill(0);

@@ -1,4 +1,5 @@
-//! `backup restore`: what is there afterwards, what of the vault that was replaced, and what is said.
+//! `backup restore`: what is there afterwards, what of the vault that was replaced, and what is
+//! said.
 
 use std::fs;
 use std::thread;
@@ -36,7 +37,8 @@ fn what_was_removed_since_is_back_and_what_is_newer_stays() {
     );
     assert!(
         lines[1].starts_with(&format!(
-            "The vault that it replaced (up to event {last}) is kept as ~/.clawdbot/vault.db.replaced-"
+            "The vault that it replaced (up to event {last}) is kept as \
+             ~/.clawdbot/vault.db.replaced-"
         )),
         "{said}"
     );
@@ -177,8 +179,8 @@ fn vaults_of_earlier_versions_are_put_back_and_replaced() {
     }
 }
 
-/// A key that was added since opens the vault afterwards, one that was removed does not come back, and no row of the one that was
-/// replaced opens.
+/// A key that was added since opens the vault afterwards, one that was removed does not come back,
+/// and no row of the one that was replaced opens.
 #[test]
 fn the_keys_stay_those_of_the_vault_that_is_replaced() {
     let home = home_with_key("one");
@@ -199,7 +201,8 @@ fn the_keys_stay_those_of_the_vault_that_is_replaced() {
     home.assert_sound();
 }
 
-/// The key that became known opens the backup; it must not open what is made of it where the newer ones are to be had.
+/// The key that became known opens the backup; it must not open what is made of it where the newer
+/// ones are to be had.
 #[test]
 fn a_backup_from_before_its_keys_became_known_gets_the_new_ones() {
     let home = home_with_key("one");
@@ -250,11 +253,13 @@ fn rows_of_the_vault_that_was_replaced_do_not_open() {
     alter(&home, |conn| {
         conn.execute("ATTACH ?1 AS kept", [kept.to_str().unwrap()])
             .unwrap();
-        let same = "SELECT count(*) FROM profiles p JOIN kept.profiles k USING (id, agent, profile, generation)";
+        let same = "SELECT count(*) FROM profiles p JOIN kept.profiles k USING (id, agent, \
+            profile, generation)";
         let same: i64 = conn.query_row(same, [], |row| row.get(0)).unwrap();
         assert_eq!(same, 1);
         conn.execute_batch(
-            "UPDATE profiles SET sealed = (SELECT sealed FROM kept.profiles k WHERE k.id = profiles.id); DETACH kept",
+            "UPDATE profiles SET sealed = (SELECT sealed FROM kept.profiles k WHERE k.id = \
+             profiles.id); DETACH kept",
         )
         .unwrap();
     });

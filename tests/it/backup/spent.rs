@@ -1,4 +1,5 @@
-//! Refresh tokens after a restore: what was spent since the backup is not sent again, whatever became of the vault that knew.
+//! Refresh tokens after a restore: what was spent since the backup is not sent again, whatever
+//! became of the vault that knew.
 
 use std::fs;
 
@@ -59,7 +60,8 @@ fn a_login_refreshed_since_stays_as_it_is() {
     home.assert_sound();
 }
 
-/// The profile was removed after its refresh: what is back has a token that is spent, and it is not sent.
+/// The profile was removed after its refresh: what is back has a token that is spent, and it is not
+/// sent.
 #[test]
 fn a_login_that_is_back_with_a_spent_token_is_not_refreshed() {
     let (home, provider) = home();
@@ -208,7 +210,8 @@ fn a_backup_made_while_a_login_was_refreshed_can_be_put_back() {
     home.assert_sound();
 }
 
-/// A refresh was killed after its answer came; then the vault was lost. The file beside it has the tokens still.
+/// A refresh was killed after its answer came; then the vault was lost. The file beside it has the
+/// tokens still.
 #[test]
 fn what_a_killed_refresh_left_is_taken_in_after_the_vault_is_gone() {
     let (home, provider) = home();
@@ -217,7 +220,8 @@ fn what_a_killed_refresh_left_is_taken_in_after_the_vault_is_gone() {
     let child = start(&home, &["token", "--provider", "test"]);
     provider.wait_for(1);
     let blocker = Connection::open(home.at(VAULT)).unwrap();
-    blocker.execute_batch("BEGIN IMMEDIATE").unwrap(); // in the way of the commit for longer than it waits
+    // in the way of the commit for longer than it waits
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     provider.release();
     let mut child = child;
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);

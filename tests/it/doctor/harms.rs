@@ -68,8 +68,12 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         alter(home, |conn| {
             conn.pragma_update(None, "ignore_check_constraints", true)
                 .unwrap();
-            conn.execute("INSERT INTO record_keys (purpose, number, created_at, sealed) VALUES ('x', 1, 1, x'00')", [])
-                .unwrap();
+            conn.execute(
+                "INSERT INTO record_keys (purpose, number, created_at, sealed) VALUES \
+                ('x', 1, 1, x'00')",
+                [],
+            )
+            .unwrap();
         });
         by_hand(move |home, _| saved.put_back(home))
     }),
@@ -151,7 +155,8 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
     (FindingId::KeysSingle, |_| {
         by_hand(|home, _| {
             alter_past_triggers(home, |conn| {
-                let copy = "INSERT INTO key_slots SELECT 2, kind, zeroblob(8), check_value, kdf, created_at, wrapped, slot_key FROM key_slots";
+                let copy = "INSERT INTO key_slots SELECT 2, kind, zeroblob(8), check_value, kdf, \
+                    created_at, wrapped, slot_key FROM key_slots";
                 conn.execute(copy, []).unwrap()
             });
         })
@@ -522,11 +527,17 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             home,
             "anthropic:me@x.y",
             &json!({
-                "type": "oauth", "provider": "anthropic", "access": "sk-test-a", "refresh": "sk-test-r",
+                "type": "oauth", "provider": "anthropic", "access": "sk-test-a",
+                "refresh": "sk-test-r",
                 "expires": now_ms() + 90 * HOUR, "email": "me@x.y",
             }),
         );
-        home.write(CONFIG, "{ // mine\n auth: { profiles: { 'anthropic:default': { provider: 'anthropic', mode: 'oauth' } },\n order: { anthropic: ['anthropic:default', 'anthropic:claude-cli'] } } }");
+        home.write(
+            CONFIG,
+            "{ // mine\n auth: { profiles: { 'anthropic:default': { provider: \
+            'anthropic', mode: 'oauth' } },\n order: { anthropic: ['anthropic:default', \
+            'anthropic:claude-cli'] } } }",
+        );
         Mend::Repair
     }),
     (FindingId::ConfigKept, |home| {
@@ -679,7 +690,8 @@ pub(super) fn token(expires: i64) -> Value {
 }
 
 pub(super) fn login(expires: i64, refresh: &str) -> Value {
-    json!({"type": "oauth", "provider": "p", "access": "sk-test-access", "refresh": refresh, "expires": expires})
+    json!({"type": "oauth", "provider": "p", "access": "sk-test-access", "refresh": refresh,
+        "expires": expires})
 }
 
 fn log_in_anew(home: &Home, fix: &str) {

@@ -44,7 +44,8 @@ pub(crate) fn chmod(path: &Path, mode: u32) {
     let _ = (path, mode);
 }
 
-/// Everything below a directory: kind, permissions and content. Not the locks that a command may make.
+/// Everything below a directory: kind, permissions and content. Not the locks that a command may
+/// make.
 pub(crate) fn fingerprints(root: &Path) -> BTreeMap<String, String> {
     fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(dir).unwrap() {
@@ -64,7 +65,8 @@ pub(crate) fn fingerprints(root: &Path) -> BTreeMap<String, String> {
             } else {
                 match fs::read(&path) {
                     Ok(bytes) => data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)),
-                    // One that nobody may read: nobody may have changed it without these two telling.
+                    // One that nobody may read: nobody may have changed it without these two
+                    // telling.
                     Err(_) => format!("{} bytes of {:?}", meta.len(), meta.modified().unwrap()),
                 }
             };
@@ -84,8 +86,8 @@ fn lines(text: &str) -> usize {
     text.lines().filter(|line| !line.trim().is_empty()).count()
 }
 
-/// Runs a command that must end with `status`, say each of `words` in an error of at most three lines, show no token
-/// there, and change nothing below `root`.
+/// Runs a command that must end with `status`, say each of `words` in an error of at most three
+/// lines, show no token there, and change nothing below `root`.
 #[track_caller]
 pub(crate) fn refused(root: &Path, mut command: Command, status: i32, words: &[&str]) -> Run {
     let before = fingerprints(root);
@@ -110,18 +112,20 @@ pub(crate) fn refuses(home: &Home, args: &[&str], status: i32, words: &[&str]) -
     refused(home.path(), home.command(args), status, words)
 }
 
-/// Works on a vault's tables as somebody with write access would: foreign keys unchecked, triggers in the way.
+/// Works on a vault's tables as somebody with write access would: foreign keys unchecked, triggers
+/// in the way.
 pub(crate) fn alter<T>(home: &Home, work: impl FnOnce(&Connection) -> T) -> T {
     let conn = Connection::open(home.at(VAULT)).unwrap();
     conn.pragma_update(None, "foreign_keys", false).unwrap();
-    conn.pragma_update(None, "synchronous", false).unwrap(); // for speed: nobody cuts the power here
+    // for speed: nobody cuts the power here
+    conn.pragma_update(None, "synchronous", false).unwrap();
     let done = work(&conn);
     conn.close().unwrap(); // the last connection brings the write-ahead log into the file
     done
 }
 
-/// As [`alter`], with the triggers out of the way and back afterwards, word for word: what the schema check sees is
-/// as it was.
+/// As [`alter`], with the triggers out of the way and back afterwards, word for word: what the
+/// schema check sees is as it was.
 pub(crate) fn alter_past_triggers<T>(home: &Home, work: impl FnOnce(&Connection) -> T) -> T {
     alter(home, |conn| {
         let mut select = conn

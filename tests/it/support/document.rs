@@ -1,7 +1,8 @@
 //! A page of the documentation: what in it is run, and what is said to come of it.
 //!
-//! A ```console block is a session: lines beginning `$ ` are commands, lines beginning `> ` after one continue it, and what follows is
-//! what is printed. A comment (which readers do not see) says more of the block after it, or sets the stage:
+//! A ```console block is a session: lines beginning `$ ` are commands, lines beginning `> ` after
+//! one continue it, and what follows is what is printed. A comment (which readers do not see) says
+//! more of the block after it, or sets the stage:
 //!
 //! - `<!-- setup`, lines of bash, `-->`: run before what follows
 //! - `<!-- file: PATH -->`: the next block is what is written to PATH, below the home
@@ -27,7 +28,8 @@ pub(crate) enum Part {
 pub(crate) struct Step {
     pub(crate) command: String,
     pub(crate) expected: String,
-    /// The lines of the page, counted from 0, that the expected output takes: from, to but not including.
+    /// The lines of the page, counted from 0, that the expected output takes: from, to but not
+    /// including.
     pub(crate) output: (usize, usize),
 }
 

@@ -1,6 +1,7 @@
 //! System calls that fail: the n-th of a class, or all from there on, in one run of the program.
 //!
-//! How: `faults.c`, compiled with `cc` and preloaded. Processor: x86-64 (its registers are named there).
+//! How: `faults.c`, compiled with `cc` and preloaded. Processor: x86-64 (its registers are named
+//! there).
 
 use std::fmt;
 use std::fs;
@@ -230,7 +231,8 @@ pub(crate) fn run_with(mut command: Command, fault: &Fault) -> (Run, Seen) {
     (run, seen)
 }
 
-/// Everything in a home, to be brought back into the same place after each run: the vault knows its stores by their paths.
+/// Everything in a home, to be brought back into the same place after each run: the vault knows its
+/// stores by their paths.
 pub(crate) struct Kept(Vec<(PathBuf, Option<Vec<u8>>, u32)>);
 
 impl Kept {

@@ -22,7 +22,8 @@ pub(crate) const CLAUDE: &str = ".claude/.credentials.json";
 pub(crate) const VAULT: &str = ".clawdbot/vault.db";
 /// The runtime directory of a home that has one.
 pub(crate) const RUNTIME: &str = "run";
-/// What a program on Windows needs of its environment: sockets and libraries, temporary files, other programs.
+/// What a program on Windows needs of its environment: sockets and libraries, temporary files,
+/// other programs.
 const WINDOWS_VARIABLES: [&str; 7] = [
     "SystemRoot",
     "SystemDrive",
@@ -140,7 +141,8 @@ impl Home {
             .fold(self.path().to_owned(), |path, part| path.join(part))
     }
 
-    /// What a run says to people, with paths below the home as on Unix (`~/a/b`): Windows has no `~`.
+    /// What a run says to people, with paths below the home as on Unix (`~/a/b`): Windows has no
+    /// `~`.
     fn with_tilde(&self, text: String) -> String {
         let home = self.path().display().to_string();
         if cfg!(unix) || text.starts_with('{') {
@@ -184,7 +186,8 @@ impl Home {
         serde_json::from_str(&self.read(rel)).unwrap()
     }
 
-    /// Logs Claude Code in, and returns the login's expiry. Its refresh token is `refresh-of-` and the token.
+    /// Logs Claude Code in, and returns the login's expiry. Its refresh token is `refresh-of-` and
+    /// the token.
     pub(crate) fn claude_login(&self, token: &str, hours: i64) -> i64 {
         let expires = now_ms() + hours * HOUR;
         let login = json!({"claudeAiOauth": {
@@ -196,8 +199,9 @@ impl Home {
         expires
     }
 
-    /// A run to be started: nothing in its environment but `HOME`, `PATH` and `USER` (on Windows, [`WINDOWS_VARIABLES`]), and a
-    /// runtime directory where the home has one, `run`; nothing on its stdin.
+    /// A run to be started: nothing in its environment but `HOME`, `PATH` and `USER` (on Windows,
+    /// [`WINDOWS_VARIABLES`]), and a runtime directory where the home has one, `run`; nothing on
+    /// its stdin.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clawkeep"));
         command
@@ -241,8 +245,8 @@ impl Home {
         self.ended(self.command(args).output().unwrap())
     }
 
-    /// Runs the program, with arguments as a shell takes them, where no file may grow beyond so many blocks of 512 bytes: a full
-    /// disk, at a place of one's choice.
+    /// Runs the program, with arguments as a shell takes them, where no file may grow beyond so
+    /// many blocks of 512 bytes: a full disk, at a place of one's choice.
     pub(crate) fn run_on_small_disk(&self, blocks: u64, args: &str) -> Run {
         let mut command = Command::new("sh");
         // A file that would grow too large is an error then, not the end of the process.
@@ -297,7 +301,8 @@ impl Home {
         answer.json()["events"].as_array().unwrap().first().cloned()
     }
 
-    /// What the vault alone has: the store is taken away, written again without asking any source, and read.
+    /// What the vault alone has: the store is taken away, written again without asking any source,
+    /// and read.
     pub(crate) fn vaults_store(&self) -> Value {
         fs::remove_file(self.at(STORE)).unwrap();
         self.run(&["--no-sync", "sync"]).ok();

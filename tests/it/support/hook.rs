@@ -1,4 +1,5 @@
-//! A server on loopback that takes messages: it keeps what it is sent, and answers as it is told to.
+//! A server on loopback that takes messages: it keeps what it is sent, and answers as it is told
+//! to.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

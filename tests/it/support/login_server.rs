@@ -1,5 +1,5 @@
-//! A provider that logs people in, on loopback: it gives tokens for a code only to who has the verifier, once, and confirms logins
-//! on other devices when told to.
+//! A provider that logs people in, on loopback: it gives tokens for a code only to who has the
+//! verifier, once, and confirms logins on other devices when told to.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
@@ -66,7 +66,8 @@ impl LoginServer {
         format!("http://{}", self.address)
     }
 
-    /// The settings that lead a provider here, and more of them; as `test-client`, unless they say another.
+    /// The settings that lead a provider here, and more of them; as `test-client`, unless they say
+    /// another.
     pub(crate) fn setting(&self, provider: &str, more: &str) -> String {
         let origin = self.origin();
         let client = if more.contains("client_id") {
@@ -75,7 +76,8 @@ impl LoginServer {
             "client_id = \"test-client\"\n"
         };
         format!(
-            "[providers.{provider}]\ntoken_url = \"{origin}/token\"\nauthorize_url = \"{origin}/authorize\"\n\
+            "[providers.{provider}]\ntoken_url = \"{origin}/token\"\nauthorize_url \
+             = \"{origin}/authorize\"\n\
              device_url = \"{origin}/device\"\nscopes = \"openid email\"\n{client}{more}\n"
         )
     }

@@ -1,5 +1,5 @@
-//! A provider's token endpoint on loopback that behaves as real ones do: it rotates refresh tokens, revokes a login whose token is
-//! used twice, and goes wrong when told to.
+//! A provider's token endpoint on loopback that behaves as real ones do: it rotates refresh tokens,
+//! revokes a login whose token is used twice, and goes wrong when told to.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write as _;
@@ -204,14 +204,12 @@ fn rotate(state: &mut State, token: &str) -> Result<Value, Value> {
     if let Some(login) = state.spent.get(token).cloned() {
         state.live.retain(|_, live| *live != login);
         state.revoked.insert(login);
-        return Err(
-            json!({"error": "refresh_token_reused", "error_description": format!("{token} was used before")}),
-        );
+        return Err(json!({"error": "refresh_token_reused",
+                "error_description": format!("{token} was used before")}));
     }
     let Some(login) = state.live.get(token).cloned() else {
-        return Err(
-            json!({"error": "invalid_grant", "error_description": format!("no such token: {token}")}),
-        );
+        return Err(json!({"error": "invalid_grant",
+                "error_description": format!("no such token: {token}")}));
     };
     state.issued += 1;
     let issued = state.issued;

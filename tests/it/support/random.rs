@@ -1,6 +1,7 @@
 //! Random numbers from a seed that a failure prints, and sizes of a run from the environment.
 
-/// SplitMix64. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014).
+/// SplitMix64. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (OOPSLA
+/// 2014).
 pub(crate) struct Random(u64);
 
 impl Random {

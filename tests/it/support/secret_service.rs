@@ -1,8 +1,8 @@
-//! A real Secret Service on a private session bus: GNOME Keyring and dbus-daemon in a directory of their own, without
-//! a display, ended by pid when the test ends.
+//! A real Secret Service on a private session bus: GNOME Keyring and dbus-daemon in a directory of
+//! their own, without a display, ended by pid when the test ends.
 //!
-//! zbus takes the bus's address from the environment of the process, so code under test runs in a child process with
-//! [`Session::environment`].
+//! zbus takes the bus's address from the environment of the process, so code under test runs in a
+//! child process with [`Session::environment`].
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -54,11 +54,14 @@ impl Session {
             );
             fs::write(dir.path().join("services/prompter.service"), service).unwrap();
         }
-        // Not the system's configuration: its service files would start another keyring, or a prompter.
+        // Not the system's configuration: its service files would start another keyring, or a
+        // prompter.
         let config = format!(
-            "<busconfig><type>session</type><listen>unix:path={dir}/run/bus</listen><auth>EXTERNAL</auth>\
+            "<busconfig><type>session</type><listen>unix:path={dir}/run/bus</listen>\
+             <auth>EXTERNAL</auth>\
              <servicedir>{dir}/services</servicedir><policy context=\"default\">\
-             <allow send_destination=\"*\"/><allow receive_sender=\"*\"/><allow own=\"*\"/></policy>\
+             <allow send_destination=\"*\"/><allow receive_sender=\"*\"/><allow \
+             own=\"*\"/></policy>\
              <limit name=\"service_start_timeout\">600000</limit></busconfig>",
             dir = dir.path().display()
         );
@@ -315,11 +318,13 @@ fn log_file(dir: &Path, name: &str) -> Stdio {
         .into()
 }
 
-/// These tests never pass without their programs: a keychain that was not tried is not one that works.
+/// These tests never pass without their programs: a keychain that was not tried is not one that
+/// works.
 fn missing(program: &str, error: &std::io::Error) -> ! {
     assert_eq!(error.kind(), ErrorKind::NotFound, "{program}: {error}");
     panic!(
-        "`{program}` is not installed; keychain tests need the packages gnome-keyring, dbus and libsecret-tools"
+        "`{program}` is not installed; keychain tests need the packages gnome-keyring, dbus and \
+         libsecret-tools"
     );
 }
 

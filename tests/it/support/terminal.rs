@@ -192,7 +192,8 @@ impl Terminal {
             match self.output.recv_timeout(PATIENCE) {
                 Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                // It waits for an answer that nobody gives: better a test that fails than one that stays.
+                // It waits for an answer that nobody gives: better a test that fails than one that
+                // stays.
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.child.kill().unwrap();
                     break;

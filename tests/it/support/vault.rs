@@ -1,4 +1,5 @@
-//! The vault of a home, opened with its key: to bring it into states that commands alone do not lead to.
+//! The vault of a home, opened with its key: to bring it into states that commands alone do not
+//! lead to.
 
 use std::time::Duration;
 

@@ -36,7 +36,8 @@ impl Watch {
         watch
     }
 
-    /// One whose command was changed by `change`. What it says is kept; what it tells its manager is for [`Watch::wait_for`].
+    /// One whose command was changed by `change`. What it says is kept; what it tells its manager
+    /// is for [`Watch::wait_for`].
     pub(crate) fn start_with(
         home: &Home,
         args: &[&str],
@@ -121,7 +122,8 @@ impl Watch {
         self.ended()
     }
 
-    /// Ends it, as the Task Scheduler does: nothing asks a program without a console. That counts as the end that a signal brings.
+    /// Ends it, as the Task Scheduler does: nothing asks a program without a console. That counts
+    /// as the end that a signal brings.
     #[cfg(not(unix))]
     pub(crate) fn end(mut self) -> Run {
         self.kill();
@@ -164,7 +166,8 @@ fn manage(command: &mut Command, home: &Home) -> Receiver<String> {
     let _ = fs::remove_file(&socket_path); // of one before
     let socket = UnixDatagram::bind(&socket_path).unwrap();
     let (tell, told) = channel();
-    // Always read, as a manager does: a socket that is full would hold the watcher up. The thread ends with the test's process.
+    // Always read, as a manager does: a socket that is full would hold the watcher up. The thread
+    // ends with the test's process.
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(read) = socket.recv(&mut buffer) {

@@ -24,7 +24,8 @@ fn home() -> Home {
 }
 
 fn codex(home: &Home, whose: &str) {
-    let login = json!({"tokens": {"access_token": format!("access-{whose}"), "refresh_token": format!("refresh-{whose}")}});
+    let login = json!({"tokens": {"access_token": format!("access-{whose}"),
+        "refresh_token": format!("refresh-{whose}")}});
     home.write(CODEX, login.to_string());
 }
 
@@ -119,7 +120,8 @@ fn older_stores_that_others_can_have_written_are_not_imported() {
     let auth = format!("{AGENT}/auth.json");
     for path in [OAUTH, &auth] {
         let home = Home::new();
-        let login = json!({"groq": {"type": "oauth", "access": "strange", "refresh": "strange-r", "expires": 4_000_000_000_000_i64}});
+        let login = json!({"groq": {"type": "oauth", "access": "strange", "refresh": "strange-r",
+            "expires": 4_000_000_000_000_i64}});
         home.write(path, login.to_string());
         chmod(&home.at(path), 0o666);
         let run = home.run(&["sync"]);

@@ -36,9 +36,11 @@ fn home() -> Home {
 /// own.
 fn kubernetes(mode: &str) -> String {
     format!(
-        "mount -t tmpfs tmpfs secrets; mkdir secrets/..2026_11_29; cp phrase key secrets/..2026_11_29; \
+        "mount -t tmpfs tmpfs secrets; mkdir secrets/..2026_11_29; cp phrase key \
+         secrets/..2026_11_29; \
          chmod {mode} secrets/..2026_11_29/*; ln -s ..2026_11_29 secrets/..data; \
-         ln -s ..data/phrase secrets/phrase; ln -s ..data/key secrets/key; mount -o remount,bind,ro secrets"
+         ln -s ..data/phrase secrets/phrase; ln -s ..data/key secrets/key; mount -o \
+         remount,bind,ro secrets"
     )
 }
 
@@ -122,7 +124,8 @@ fn a_secret_on_an_ordinary_disk_or_that_others_can_write_is_refused() {
         ),
         (
             "cp -a . /tmp/copy.$$; mount -t tmpfs -o mode=0700 tmpfs .; cd \"$PWD\"; \
-             cp -a /tmp/copy.$$/. .; rm -r /tmp/copy.$$; cp phrase key secrets; chmod 0444 secrets/*"
+             cp -a /tmp/copy.$$/. .; rm -r /tmp/copy.$$; cp phrase key secrets; chmod 0444 \
+             secrets/*"
                 .to_owned(),
             "can be read by other users",
         ),

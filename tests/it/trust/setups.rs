@@ -9,7 +9,9 @@ use crate::support::damage::{STATUS, chmod, home_with_vault};
 use crate::support::home::{AGENT, CLAUDE, Home, Run, VAULT};
 use crate::support::users::{ANA, BOB, Machine, can_be_others, give, own};
 
-const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nana:x:1000:1000::/home/ana:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n";
+const PASSWD: &str = "root:x:0:0::/root:/bin/sh\n\
+    ana:x:1000:1000::/home/ana:/bin/sh\n\
+    bob:x:1001:1001::/home/bob:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nana:x:1000:\nbob:x:1001:\n";
 const TOKEN: &[&str] = &["token", "--provider", "anthropic"];
 
@@ -329,7 +331,8 @@ fn modes_of_a_windows_disk_mean_nothing() {
     let disk = |more: &str| {
         let at = home.path().display();
         let line = format!(
-            "99 1 0:50 / {at} rw,noatime - 9p C:\\134 rw,dirsync,aname=drvfs;path=C:\\;uid=1000;gid=1000{more},trans=fd\n"
+            "99 1 0:50 / {at} rw,noatime - 9p C:\\134 \
+             rw,dirsync,aname=drvfs;path=C:\\;uid=1000;gid=1000{more},trans=fd\n"
         );
         fs::write(home.at("mountinfo"), line).unwrap();
         let setup = "mount --bind mountinfo /proc/$$/mountinfo";

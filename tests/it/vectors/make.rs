@@ -1,7 +1,9 @@
-//! Makes the vectors anew. What is sealed here is sealed by a few lines of its own with chosen nonces, so that the same vectors come
-//! out each time; the library never chooses a nonce. Only whole vaults differ from one making to the next.
+//! Makes the vectors anew. What is sealed here is sealed by a few lines of its own with chosen
+//! nonces, so that the same vectors come out each time; the library never chooses a nonce. Only
+//! whole vaults differ from one making to the next.
 //!
-//! `cargo nextest run --test it --run-ignored only vectors::make` writes them; then look at what changed, and why.
+//! `cargo nextest run --test it --run-ignored only vectors::make` writes them; then look at what
+//! changed, and why.
 
 #![allow(
     clippy::needless_pass_by_value,

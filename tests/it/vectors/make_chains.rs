@@ -22,9 +22,12 @@ fn event(
 ) -> Value {
     let after = profile.map(|_| hex(&[&[0, 1][..], &bytes::<8>("a token")].concat()));
     json!({
-        "seq": seq, "at": 1_800_000_000_000_i64 + seq, "kind": kind, "outcome": "ok", "origin": "clawkeep",
-        "agent": profile.map(|_| "main"), "profile": profile, "provider": profile.map(|_| "anthropic"),
-        "program": "clawkeep", "pid": 4242, "uid": 1000, "host": "h", "parent": "sh", "session": null,
+        "seq": seq, "at": 1_800_000_000_000_i64 + seq, "kind": kind, "outcome": "ok",
+        "origin": "clawkeep",
+        "agent": profile.map(|_| "main"), "profile": profile,
+        "provider": profile.map(|_| "anthropic"),
+        "program": "clawkeep", "pid": 4242, "uid": 1000, "host": "h", "parent": "sh",
+        "session": null,
         "generation": generation, "tokenBefore": null, "tokenAfter": after, "expiresBefore": null,
         "expiresAfter": null, "detail": detail, "mac": hex(&[0; 32]),
     })
@@ -32,10 +35,14 @@ fn event(
 
 pub(super) fn events() {
     let whole = json!({
-        "seq": 7, "at": 1_800_000_000_007_i64, "kind": "sync.applied", "outcome": "ok", "origin": "claude-code",
-        "agent": "main", "profile": "anthropic:claude-cli", "provider": "anthropic", "program": "clawkeep", "pid": 4242,
-        "uid": 1000, "host": "a-host", "parent": "sh", "session": "s-1", "generation": 3, "tokenBefore": "00010102030405060708",
-        "tokenAfter": "00011112131415161718", "expiresBefore": 1_799_000_000_000_i64, "expiresAfter": 1_801_000_000_000_i64,
+        "seq": 7, "at": 1_800_000_000_007_i64, "kind": "sync.applied", "outcome": "ok",
+        "origin": "claude-code",
+        "agent": "main", "profile": "anthropic:claude-cli", "provider": "anthropic",
+        "program": "clawkeep", "pid": 4242,
+        "uid": 1000, "host": "a-host", "parent": "sh", "session": "s-1", "generation": 3,
+        "tokenBefore": "00010102030405060708",
+        "tokenAfter": "00011112131415161718", "expiresBefore": 1_799_000_000_000_i64,
+        "expiresAfter": 1_801_000_000_000_i64,
         "detail": "{\"why\":\"newer\"}", "mac": hex(&[0; 32]),
     });
     let with = |changes: Value| {
@@ -46,12 +53,17 @@ pub(super) fn events() {
             .extend(changes.as_object().unwrap().clone());
         event
     };
-    let none = json!({"agent": null, "profile": null, "provider": null, "parent": null, "session": null, "generation": null,
-        "tokenBefore": null, "tokenAfter": null, "expiresBefore": null, "expiresAfter": null, "detail": null});
-    let empty = json!({"agent": "", "profile": "", "provider": "", "program": "", "host": "", "session": "",
+    let none = json!({"agent": null, "profile": null, "provider": null, "parent": null,
+        "session": null, "generation": null,
+        "tokenBefore": null, "tokenAfter": null, "expiresBefore": null, "expiresAfter": null,
+        "detail": null});
+    let empty = json!({"agent": "", "profile": "", "provider": "", "program": "", "host": "",
+        "session": "",
         "tokenBefore": "", "tokenAfter": "", "detail": ""});
-    let ends = json!({"seq": i64::MAX, "at": i64::MIN, "pid": -1, "uid": 4_294_967_295_i64, "expiresBefore": -1, "expiresAfter": 0});
-    let foreign = json!({"agent": "/srv/\u{e4}gent", "profile": "x:\u{1f511}", "provider": "z\u{308}", "host": "\u{0}\u{7f}"});
+    let ends = json!({"seq": i64::MAX, "at": i64::MIN, "pid": -1, "uid": 4_294_967_295_i64,
+        "expiresBefore": -1, "expiresAfter": 0});
+    let foreign = json!({"agent": "/srv/\u{e4}gent", "profile": "x:\u{1f511}",
+        "provider": "z\u{308}", "host": "\u{0}\u{7f}"});
     let previous = Some(bytes::<32>("the MAC before"));
     for (name, about, event, previous) in [
         ("whole", "every field is there", whole.clone(), previous),
@@ -90,7 +102,8 @@ pub(super) fn events() {
         let read = as_event(&event);
         let mac = chain_mac(&audit_key(1).mac_state(), previous.as_ref(), &read);
         let expect = json!({"canonical": hex(&read.canonical_bytes()), "mac": hex(&mac)});
-        let case = json!({"event": event, "auditKey": hex(audit_key(1).expose_secret()), "previous": previous.map(|mac| hex(&mac)),
+        let case = json!({"event": event, "auditKey": hex(audit_key(1).expose_secret()),
+            "previous": previous.map(|mac| hex(&mac)),
             "expect": expect});
         write("event", name, about, case);
     }
@@ -190,13 +203,21 @@ impl Record {
     }
 
     fn write(&self, name: &str, about: &str, expect: Value) {
-        let keys: Vec<Value> = self.keys.iter().map(|(key, begins)| json!({"key": hex(audit_key(*key).expose_secret()), "begins": begins})).collect();
+        let keys: Vec<Value> = self
+            .keys
+            .iter()
+            .map(|(key, begins)| {
+                json!({"key": hex(audit_key(*key).expose_secret()),
+                "begins": begins})
+            })
+            .collect();
         let kept: Vec<Value> = self
             .kept
             .iter()
             .map(|(seq, mac)| json!({"seq": seq, "previousMac": hex(mac)}))
             .collect();
-        let case = json!({"vault": hex(&VAULT), "auditKeys": keys, "head": self.head, "events": self.events, "kept": kept, "expect": expect});
+        let case = json!({"vault": hex(&VAULT), "auditKeys": keys, "head": self.head,
+            "events": self.events, "kept": kept, "expect": expect});
         write("chain", name, about, case);
     }
 

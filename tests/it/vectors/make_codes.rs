@@ -1,4 +1,5 @@
-//! Makes the vectors of what people hold in their hands: codes, key files, heads; and of fingerprints, digests and rescue files.
+//! Makes the vectors of what people hold in their hands: codes, key files, heads; and of
+//! fingerprints, digests and rescue files.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -199,7 +200,8 @@ pub(super) fn recovery() {
         json!({"error": "not-one"}),
     );
     write("nothing", "nothing", "", json!({"error": "not-one"}));
-    // 16 digits of which the last has a bit that no key has: 52 characters carry 260 bits, a key 256.
+    // 16 digits of which the last has a bit that no key has: 52 characters carry 260 bits, a key
+    // 256.
     let digit = groups[12].as_bytes()[3];
     let symbols = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
     let at = symbols.iter().position(|symbol| *symbol == digit).unwrap();
@@ -386,7 +388,8 @@ pub(super) fn prints_and_digests() {
         ),
     ] {
         let expect = json!({"digest": hex(&data.export_digest(VaultId(vault), file))});
-        let case = json!({"dataKey": hex(data.expose_secret()), "vault": hex(&vault), "bytes": hex(file), "expect": expect});
+        let case = json!({"dataKey": hex(data.expose_secret()), "vault": hex(&vault),
+            "bytes": hex(file), "expect": expect});
         write("digest", name, "the digest of an exported file", case);
     }
 }
@@ -470,8 +473,10 @@ pub(super) fn heads() {
 
 pub(super) fn rescues() {
     let print = [&[0, 1][..], &bytes::<8>("print")].concat();
-    let tokens = json!({"agent": "main", "profile": "anthropic:work", "origin": "https://example.org", "clientId": "client",
-        "access": "sk-test-a", "refresh": "sk-test-r", "idToken": null, "expires": 1_800_000_000_000_i64});
+    let tokens = json!({"agent": "main", "profile": "anthropic:work",
+        "origin": "https://example.org", "clientId": "client",
+        "access": "sk-test-a", "refresh": "sk-test-r", "idToken": null,
+        "expires": 1_800_000_000_000_i64});
     let place = place(
         "rescue",
         "tokens",
@@ -524,7 +529,8 @@ pub(super) fn rescues() {
             fails("unopened"),
         ),
     ] {
-        let case = json!({"dataKey": hex(&bytes::<32>("data key")), "vault": hex(&VAULT), "epoch": EPOCH, "print": hex(&print),
+        let case = json!({"dataKey": hex(&bytes::<32>("data key")), "vault": hex(&VAULT),
+            "epoch": EPOCH, "print": hex(&print),
             "bytes": hex(&bytes_), "expect": expect});
         write("rescue", name, about, case);
     }

@@ -12,13 +12,19 @@ fn sealed(name: &str, about: &str, place: &Place, epoch: u32, blob: &[u8], plain
         None => json!({"error": "unopened"}),
     };
     let case = json!({
-        "label": place.label, "key": hex(&bytes::<32>("data key")), "vault": hex(&VAULT), "epoch": epoch,
-        "table": place.table, "column": place.column, "parts": place.parts, "blob": hex(blob), "expect": expect,
+        "label": place.label, "key": hex(&bytes::<32>("data key")), "vault": hex(&VAULT),
+        "epoch": epoch,
+        "table": place.table, "column": place.column, "parts": place.parts, "blob": hex(blob),
+        "expect": expect,
     });
     write("sealed", name, about, case);
 }
 
-const ENTRY: &[u8] = br#"{"type":"oauth","provider":"anthropic","access":"sk-test-access","refresh":"sk-test-refresh","expires":1800000000000.5,"email":"a@example.org"}"#;
+const ENTRY: &[u8] = concat!(
+    r#"{"type":"oauth","provider":"anthropic","access":"sk-test-access","#,
+    r#""refresh":"sk-test-refresh","expires":1800000000000.5,"email":"a@example.org"}"#
+)
+.as_bytes();
 
 fn credential(table: &'static str) -> Place {
     place(
@@ -59,8 +65,17 @@ pub(super) fn sealed_columns() {
     wrapped.label = "clawkeep/1/wrap";
     let kdf = "$argon2id$v=19$m=65536,t=3,p=4$AAECAwQFBgcICQoLDA0ODw";
     let print = [&[0, 1][..], &bytes::<8>("print")].concat();
-    let frame = br#"[{"version":1,"profiles":{},"unknown":["kept"]},{},{"anthropic:work":["https://example.org","client"]}]"#;
-    let tokens = br#"{"agent":"main","profile":"anthropic:work","origin":"https://example.org","clientId":"client","access":"sk-test-a","refresh":"sk-test-r","idToken":null,"expires":1800000000000}"#;
+    let frame = concat!(
+        r#"[{"version":1,"profiles":{},"unknown":["kept"]},{},"#,
+        r#"{"anthropic:work":["https://example.org","client"]}]"#
+    )
+    .as_bytes();
+    let tokens = concat!(
+        r#"{"agent":"main","profile":"anthropic:work","origin":"https://example.org","#,
+        r#""clientId":"client","access":"sk-test-a","refresh":"sk-test-r","idToken":null,"#,
+        r#""expires":1800000000000}"#
+    )
+    .as_bytes();
     let listing = listed("anthropic:work", "anthropic");
     let root = listed("agents", "");
     let agent = text("main");
@@ -368,8 +383,10 @@ pub(super) fn sealed_defects() {
         ),
     );
     let case = json!({
-        "label": place.label, "key": hex(&bytes::<32>("data key")), "vault": hex(b"another vault id"), "epoch": EPOCH,
-        "table": place.table, "column": place.column, "parts": place.parts, "blob": hex(&blob), "expect": {"error": "unopened"},
+        "label": place.label, "key": hex(&bytes::<32>("data key")),
+        "vault": hex(b"another vault id"), "epoch": EPOCH,
+        "table": place.table, "column": place.column, "parts": place.parts, "blob": hex(&blob),
+        "expect": {"error": "unopened"},
     });
     write("sealed", "refused-other-vault", "in another vault", case);
 }

@@ -35,7 +35,8 @@ fn slot(kind: &str, key: &[u8; 32], number_: i64) -> Value {
     let data = bytes::<32>("data key");
     let own = place("key_slots", "slot_key", parts);
     json!({
-        "slot": number_, "kind": kind, "kdf": kdf, "check": hex(&derive(key, "clawkeep/1/check")[..16]),
+        "slot": number_, "kind": kind, "kdf": kdf, "check": hex(&derive(key,
+        "clawkeep/1/check")[..16]),
         "wrapped": hex(&wrapped.seal(&format!("wrapped of {kind}"), key, &data)),
         "slotKey": hex(&own.seal(&format!("own key of {kind}"), &data, key)),
     })
@@ -52,7 +53,8 @@ fn given(kind: &str, key: &[u8; 32]) -> Value {
 }
 
 fn write_slot(name: &str, about: &str, slot: &Value, given: &Value, expect: &Value) {
-    let case = json!({"vault": hex(&VAULT), "epoch": EPOCH, "slot": slot, "given": given, "expect": expect});
+    let case = json!({"vault": hex(&VAULT), "epoch": EPOCH, "slot": slot, "given": given,
+        "expect": expect});
     write_case("slot", name, about, case);
 }
 
@@ -125,14 +127,16 @@ pub(super) fn slots() {
                 &fails("altered-slot"),
             );
         }
-        let case = json!({"vault": hex(&VAULT), "epoch": EPOCH + 1, "slot": good, "given": right, "expect": fails("altered-slot")});
+        let case = json!({"vault": hex(&VAULT), "epoch": EPOCH + 1, "slot": good, "given": right,
+            "expect": fails("altered-slot")});
         write_case(
             "slot",
             &format!("{kind}-other-epoch"),
             &format!("{kind}: in a vault of another epoch"),
             case,
         );
-        let case = json!({"vault": hex(b"another vault id"), "epoch": EPOCH, "slot": good, "given": right, "expect": fails("wrong-key")});
+        let case = json!({"vault": hex(b"another vault id"), "epoch": EPOCH, "slot": good,
+            "given": right, "expect": fails("wrong-key")});
         write_case(
             "slot",
             &format!("{kind}-other-vault"),

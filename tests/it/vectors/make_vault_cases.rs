@@ -1,5 +1,5 @@
-//! Makes the vectors that are whole vaults: two good ones, and copies of them with one thing wrong each. What the program and the reader
-//! say of each is written beside it, by hand.
+//! Makes the vectors that are whole vaults: two good ones, and copies of them with one thing wrong
+//! each. What the program and the reader say of each is written beside it, by hand.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -38,7 +38,8 @@ impl Base {
         let small = making.dir.path().join("small.db");
         let conn = Connection::open(&path).unwrap();
         conn.pragma_update(None, "journal_mode", "DELETE").unwrap();
-        conn.pragma_update(None, "page_size", 512).unwrap(); // these are committed: small pages for small tables
+        // these are committed: small pages for small tables
+        conn.pragma_update(None, "page_size", 512).unwrap();
         conn.execute("VACUUM INTO ?1", [small.to_str().unwrap()])
             .unwrap();
         let count = |sql: &str| conn.query_row(sql, [], |row| row.get(0)).unwrap();
@@ -199,8 +200,10 @@ fn credentials(base: &Base, earlier: &Earlier) {
             reader(),
         );
     }
-    let added = "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, expires, generation, updated_at, sealed) \
-         SELECT 99, agent, (SELECT id FROM terms WHERE text = 'order.set'), 9, provider, type, owner, expires, generation, updated_at, \
+    let added = "INSERT INTO profiles (id, agent, profile, position, provider, type, owner, \
+        expires, generation, updated_at, sealed) \
+         SELECT 99, agent, (SELECT id FROM terms WHERE text = 'order.set'), 9, provider, type, \
+         owner, expires, generation, updated_at, \
          sealed FROM profiles WHERE provider = 'openai'";
     let row = "profile order.set of agent main";
     base.case(
@@ -300,7 +303,8 @@ fn rows(base: &Base) {
     case(
         "sync-note-planted",
         "a note why a login was not imported is put in",
-        "INSERT INTO sync_skips SELECT agent, profile, 'why' FROM profiles WHERE provider = 'anthropic'",
+        "INSERT INTO sync_skips SELECT agent, profile, 'why' FROM profiles WHERE provider = \
+         'anthropic'",
         row,
         but_token(row),
     );
@@ -308,7 +312,8 @@ fn rows(base: &Base) {
     case(
         "row-of-nobody",
         "a usage entry of an agent that is not there is put in",
-        "INSERT INTO usage (agent, profile, position, sealed) SELECT 999, profile, 0, sealed FROM usage",
+        "INSERT INTO usage (agent, profile, position, sealed) SELECT 999, profile, 0, sealed FROM \
+         usage",
         row,
         verified(row),
     );
@@ -324,7 +329,8 @@ fn rows(base: &Base) {
     case(
         "grant-inserted",
         "the refresh state of a token that nobody knows is put in",
-        "INSERT INTO grants (print, state, fence, since) VALUES (x'00010102030405060708', 'dead', 1, 0)",
+        "INSERT INTO grants (print, state, fence, since) VALUES (x'00010102030405060708', 'dead', \
+         1, 0)",
         row,
         verified(row),
     );
@@ -345,10 +351,14 @@ fn rows(base: &Base) {
     );
     base.case(
         "grant-of-login-removed",
-        "the refresh state of a login's token is taken out: the login is refused, other credentials are not",
+        "the refresh state of a login's token is taken out: the login is refused, other \
+         credentials are not",
         sql("DELETE FROM grants WHERE state = 'free'"),
         [
-            (65, "the refresh state of profile anthropic:work of agent main"),
+            (
+                65,
+                "the refresh state of profile anthropic:work of agent main",
+            ),
             TOKEN,
             (65, &base.own_grant),
         ],
@@ -359,7 +369,8 @@ fn rows(base: &Base) {
 fn listings(base: &Base, earlier: &Earlier) {
     base.case(
         "root-removed",
-        "the root of the listings is taken out: the vault does not pass for one of an earlier schema",
+        "the root of the listings is taken out: the vault does not pass for one of an earlier \
+         schema",
         sql("DELETE FROM listings WHERE owner = 0 AND part = 'root'"),
         [(65, "the audit key"); 3],
         json!({"error": "record-key"}),
@@ -458,7 +469,8 @@ fn records(base: &Base) {
         [(65, root); 3],
         base.opened(&["the list of rows"], json!({"holds": last - 1})),
     );
-    let series = "DELETE FROM series WHERE (subject, action) = (SELECT subject, action FROM events WHERE seq = 4)";
+    let series = "DELETE FROM series WHERE (subject, action) = (SELECT subject, action FROM \
+        events WHERE seq = 4)";
     case(
         "event-hidden",
         "an event's series is taken out: queries do not find it",
@@ -535,7 +547,8 @@ fn keys(base: &Base) {
         refused("is not this vault's"),
         no_key(),
     );
-    let swap = "UPDATE record_keys SET sealed = (SELECT sealed FROM record_keys WHERE purpose = 'fingerprint') WHERE purpose = 'audit'";
+    let swap = "UPDATE record_keys SET sealed = (SELECT sealed FROM record_keys WHERE purpose = \
+        'fingerprint') WHERE purpose = 'audit'";
     let record_key = || json!({"error": "record-key"});
     base.case(
         "record-keys-swapped",
@@ -577,7 +590,12 @@ fn containers(base: &Base) {
 fn rotated() {
     let (mut making, _) = filled();
     making.rotate();
-    making.put(OPENAI, &json!({"type": "api_key", "provider": "openai", "key": "sk-test-openai-2", "note": "again"}), EventKind::ProfileUpdated);
+    making.put(
+        OPENAI,
+        &json!({"type": "api_key", "provider": "openai", "key": "sk-test-openai-2",
+        "note": "again"}),
+        EventKind::ProfileUpdated,
+    );
     let before = UnixMs(START + 6 * 60_000);
     let clock = making.clock();
     making

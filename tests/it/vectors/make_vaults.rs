@@ -260,11 +260,13 @@ impl Making {
             .iter()
             .map(|(account, item)| (account, hex(item)))
             .collect();
-        json!({"keyfiles": [name], "passphrase": self.passphrase, "recovery": self.code, "keychain": keychain})
+        json!({"keyfiles": [name], "passphrase": self.passphrase, "recovery": self.code,
+            "keychain": keychain})
     }
 }
 
-/// Works on a vault's tables as somebody would who can write it, the triggers out of the way and back afterwards.
+/// Works on a vault's tables as somebody would who can write it, the triggers out of the way and
+/// back afterwards.
 pub(super) fn alter(path: &Path, work: impl FnOnce(&Connection)) {
     let conn = Connection::open(path).unwrap();
     conn.pragma_update(None, "foreign_keys", false).unwrap();
@@ -301,7 +303,8 @@ pub(super) struct Earlier {
 pub(super) fn filled() -> (Making, Earlier) {
     let mut making = Making::new();
     let key = |key: &str| json!({"type": "api_key", "provider": "openai", "key": key});
-    let login = json!({"type": "oauth", "provider": "anthropic", "access": "sk-test-access", "refresh": "sk-test-refresh",
+    let login = json!({"type": "oauth", "provider": "anthropic", "access": "sk-test-access",
+        "refresh": "sk-test-refresh",
         "expires": 4_000_000_000_000_i64, "email": "a@example.org"});
     making.put(OPENAI, &key("sk-test-openai-1"), EventKind::ProfileCreated);
     making.put(WORK, &login, EventKind::ProfileCreated);
@@ -316,7 +319,8 @@ pub(super) fn filled() -> (Making, Earlier) {
     making.put_sections(&["openai:default"], 1);
     let frame = pair("SELECT frame, revision FROM agents");
     let root = pair(
-        "SELECT sealed, (SELECT max(seq) FROM events) FROM listings WHERE owner = 0 AND part = 'root'",
+        "SELECT sealed, (SELECT max(seq) FROM events) FROM listings WHERE owner = 0 AND part = \
+         'root'",
     );
     drop(conn);
     making.put_sections(&["openai:default", "openai:spare"], 0);

@@ -1,4 +1,5 @@
-//! What goes wrong around a watcher: it goes on with everything else, says so once, and is back in step by itself.
+//! What goes wrong around a watcher: it goes on with everything else, says so once, and is back in
+//! step by itself.
 
 use std::fs;
 #[cfg(unix)]

@@ -1,10 +1,11 @@
 //! `completions`: the script that lets a shell complete commands, options and ids.
 
+use std::io;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
+use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 
-use crate::completion::{SHELLS, write_script};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -48,7 +49,69 @@ impl Completions {
 fn called() -> &'static str {
     let name = std::env::args_os().next().unwrap_or_default();
     match Path::new(&name).file_stem() {
-        Some(name) if name == crate::stand_in::GATEWAY => crate::stand_in::GATEWAY,
+        Some(name) if name == crate::terminal::program_name::GATEWAY => {
+            crate::terminal::program_name::GATEWAY
+        }
         _ => "clawkeep",
     }
 }
+
+/// The variable by which a shell's script asks; its value is the shell's name.
+pub(crate) const VARIABLE: &str = "CLAWKEEP_COMPLETE";
+
+/// The shells, each with how it is told what can be typed.
+pub(crate) const SHELLS: [&dyn EnvCompleter; 5] = [&Bash, &Zsh, &Fish, &Elvish, &Powershell];
+
+/// Writes the script of a shell.
+pub(crate) fn write_script(
+    shell: &dyn EnvCompleter,
+    program: &str,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    if shell.is("bash") {
+        return write!(out, "{}", BASH.replace("PROGRAM", program));
+    }
+    shell.write_registration(VARIABLE, program, program, program, out)?;
+    if shell.is("zsh") {
+        // In a directory of `fpath` the file is the function: the first call makes it, and must answer too.
+        writeln!(
+            out,
+            "[[ $funcstack[1] == _{program} ]] && _clap_dynamic_completer_{program} \"$@\""
+        )?;
+    }
+    Ok(())
+}
+
+/// Instead of clap's own script: bash breaks words at colons, which profile ids have, and clap's would complete each part alone.
+const BASH: &str = r#"_PROGRAM() {
+    local line=${COMP_LINE:0:COMP_POINT} words=() word gap i
+    # What bash broke at a colon or an equals sign is put together again: parts without a blank between them.
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        gap=${line%%[![:space:]]*}
+        line=${line#"$gap"}
+        [[ $line == "$word"* ]] || word=$line # the cursor is within it
+        line=${line#"$word"}
+        if ((i > 0)) && [[ -z $gap ]]; then
+            words[${#words[@]} - 1]+=$word
+        else
+            words+=("$word")
+        fi
+    done
+    local last=$((${#words[@]} - 1))
+    local typed=${words[last]} before=
+    # What is before the last place where bash breaks a word stays on the line.
+    case $typed in
+    *:*) [[ $COMP_WORDBREAKS != *:* ]] || before=${typed%"${typed##*:}"} ;;
+    --*=*) [[ $COMP_WORDBREAKS != *=* ]] || before=${typed%%=*}= ;;
+    esac
+    COMPREPLY=()
+    while IFS= read -r word; do
+        [[ -z $word ]] || COMPREPLY+=("${word#"$before"}")
+    done < <(_CLAP_IFS=$'\n' _CLAP_COMPLETE_INDEX=$last CLAWKEEP_COMPLETE=bash PROGRAM -- "${words[@]}" 2>/dev/null && echo)
+    if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[/=] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+complete -o nosort -F _PROGRAM PROGRAM 2>/dev/null || complete -F _PROGRAM PROGRAM
+"#;

@@ -12,8 +12,8 @@ use clawkeep::vault::UnlockedVault;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::target;
-use crate::ui::{json_shown, shown_id};
+use crate::options::target;
+use crate::terminal::text::{json_shown, shown_id};
 
 /// Write the agent's auth-profiles.json, or its content elsewhere.
 #[derive(Debug, Args)]

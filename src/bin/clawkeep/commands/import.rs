@@ -21,11 +21,12 @@ use clawkeep::sync::{Edited, SyncError};
 use clawkeep::vault::{GrantState, UnlockedVault};
 use zeroize::Zeroizing;
 
-use super::auth;
+use super::auth::{checks, edit};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::prompt;
-use crate::ui::{one_line, shown_id, shown_ids};
+use crate::terminal::prompt;
+use crate::terminal::prompt::person;
+use crate::terminal::text::{one_line, shown_id, shown_ids};
 
 /// Names listed in one event; the count says how many there were.
 const NAMES_MAX: usize = 16;
@@ -74,7 +75,7 @@ impl Import {
             })
             .collect::<Result<_, Failure>>()?;
         let mut vault = context.vault()?;
-        auth::check_known(context, &vault, &agent)?;
+        checks::check_known(context, &vault, &agent)?;
         for (path, file) in &mut files {
             file.leave_out_spent(|credential| vault.is_spent(credential))?;
             let imported = self.import(context, &mut vault, &agent, path, file);
@@ -138,7 +139,7 @@ impl Import {
                 "{shown} has logins that only one program may refresh, and nothing tells whether another one keeps using it. Pass --borrowed if one does, or --own if clawkeep is to refresh them"
             )));
         }
-        prompt::say(&format!(
+        person::say(&format!(
             "{shown} has logins that only one program may refresh."
         ));
         let choices = [
@@ -165,7 +166,7 @@ impl Import {
             true => lent_elsewhere(vault, &said)?,
             false => Vec::new(),
         };
-        let loaded = auth::edit(context, vault, agent, |doc| {
+        let loaded = edit::edit_store(context, vault, agent, |doc| {
             let joined = file.join(doc, now);
             let marks = marks(file, &joined, known, &lent);
             let is_news = joined.doc != *doc || !marks.is_empty();

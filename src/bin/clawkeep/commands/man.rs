@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_mangen::Man as Page;
 use clap_mangen::roff::{Inline, Roff};
 use clawkeep::platform::FileError;
 
-use crate::args::Cli;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -24,8 +23,9 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
-        let mut command = Cli::command().disable_help_subcommand(true);
+    /// `command` is the whole command line.
+    pub(crate) fn run(&self, context: &Context, command: Command) -> Result<(), Failure> {
+        let mut command = command.disable_help_subcommand(true);
         command.build();
         let date = date(context);
         let Some(dir) = &self.to else {

@@ -1,103 +1,19 @@
 //! One command, one file: its arguments and its run function.
 
 pub(crate) mod audit;
-pub(crate) mod audit_export;
-pub(crate) mod audit_prune;
 pub(crate) mod auth;
-pub(crate) mod auth_add;
-pub(crate) mod auth_candidates;
-pub(crate) mod auth_keep;
-pub(crate) mod auth_list;
-pub(crate) mod auth_login;
-pub(crate) mod auth_mark;
-pub(crate) mod auth_order;
-pub(crate) mod auth_paste;
-pub(crate) mod auth_remove;
-pub(crate) mod auth_restore;
-pub(crate) mod auth_setup_token;
-pub(crate) mod auth_trust;
 pub(crate) mod backup;
-pub(crate) mod backup_restore;
 pub(crate) mod completions;
 pub(crate) mod doctor;
-pub(crate) mod exec;
 pub(crate) mod export;
+pub(crate) mod hand_out;
 pub(crate) mod history;
-pub(crate) mod history_at;
-pub(crate) mod history_refreshes;
-pub(crate) mod history_uses;
 pub(crate) mod import;
-pub(crate) mod init;
 pub(crate) mod key;
-pub(crate) mod key_add;
-pub(crate) mod key_remove;
-pub(crate) mod key_rotate;
 pub(crate) mod man;
-pub(crate) mod models_status;
 pub(crate) mod monitor;
-#[cfg(windows)]
-pub(crate) mod monitor_hidden;
-pub(crate) mod monitor_install;
-pub(crate) mod monitor_status;
-pub(crate) mod monitor_uninstall;
-pub(crate) mod refresh;
 pub(crate) mod report;
-pub(crate) mod secretref;
-pub(crate) mod session;
+pub(crate) mod stand_in;
+pub(crate) mod status;
 pub(crate) mod sync;
-pub(crate) mod token;
 pub(crate) mod watch;
-
-use std::process::ExitCode;
-
-use crate::args::{Auth, Cli, Command, Models};
-use crate::context::Context;
-use crate::failure::Failure;
-
-/// Runs what was asked for.
-pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let mut context = Context::new(&cli.global)?;
-    match cli.command {
-        Command::Init(command) => command.run(&context),
-        Command::Sync(command) => command.run(&context),
-        Command::Models(Models::Status(command)) => command.run(&context),
-        Command::Models(Models::Auth(command)) => run_auth(command, &context),
-        Command::Doctor(command) => command.run(&mut context),
-        Command::Backup(command) => command.run(&context),
-        Command::Key(command) => command.run(&context),
-        Command::History(command) => command.run(&context),
-        Command::Audit(command) => command.run(&context),
-        Command::Report(command) => command.run(&context),
-        Command::Token(command) => command.run(&context),
-        Command::Exec(command) => command.run(&context),
-        Command::Refresh(command) => command.run(&context),
-        Command::Session(command) => command.run(&context),
-        Command::Export(command) => command.run(&context),
-        Command::Import(command) => command.run(&context),
-        Command::Watch(command) => command.run(&mut context),
-        Command::SecretRef(command) => command.run(&context),
-        Command::Monitor(command) => command.run(&context, &cli.global),
-        Command::Completions(command) => command.run(&context),
-        Command::Man(command) => command.run(&context),
-    }?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn run_auth(command: Auth, context: &Context) -> Result<(), Failure> {
-    match command {
-        Auth::List(command) => command.run(context),
-        Auth::Add(command) => command.run(context),
-        Auth::Login(command) => command.run(context),
-        Auth::SetupToken(command) => command.run(context),
-        Auth::PasteToken(command) => command.run(context),
-        Auth::PasteApiKey(command) => command.run(context),
-        Auth::Remove(command) => command.run(context),
-        Auth::Restore(command) => command.run(context),
-        Auth::Trust(command) => command.run(context),
-        Auth::Keep(command) => command.run(context),
-        Auth::Adopt(command) => command.run(context),
-        Auth::Mark(command) => command.run(context),
-        Auth::Candidates(command) => command.run(context),
-        Auth::Order(command) => command.run(context),
-    }
-}

@@ -1,20 +1,14 @@
 //! The head of the record, which is kept where the vault is not.
 
-use std::path::{Path, PathBuf};
-
 use clawkeep::audit::Head;
-use clawkeep::config::Layout;
 use clawkeep::domain::VaultId;
-use clawkeep::platform::{
-    Access, FileError, create_private_dir, persist, read_trusted, sync_file, syslog, temporary_in,
-};
+use clawkeep::platform::syslog;
 use clawkeep::vault::{UnlockedVault, Vault, VaultError};
 
-use super::{Context, PROGRAM};
+use super::Context;
+use super::head_file::{read_head, write_head};
 use crate::failure::Failure;
-
-/// The largest head that is read, in bytes; one is a short line.
-const HEAD_MAX: u64 = 4096;
+use crate::terminal::program_name::PROGRAM;
 
 impl Context {
     /// Refuses a vault whose record ends before the head that is kept of it: an older copy that was
@@ -123,43 +117,4 @@ impl Context {
     pub(crate) fn head_kept_of(&self, vault: VaultId) -> Result<Option<Head>, Failure> {
         read_head(self.layout.head_file(vault))
     }
-}
-
-pub(crate) fn read_head(path: PathBuf) -> Result<Option<Head>, Failure> {
-    match read_trusted(&path, Access::Read, HEAD_MAX) {
-        Ok(Some(contents)) => Head::parse(&String::from_utf8_lossy(&contents.bytes))
-            .map(Some)
-            .ok_or(Failure::BadHead { path }),
-        Ok(None) => Ok(None),
-        Err(error @ (FileError::Untrusted(_) | FileError::Io { .. })) => Err(error.into()),
-        // Not the same as none: verifying without it would prove less.
-        Err(_) => Err(Failure::BadHead { path }),
-    }
-}
-
-/// Reads the head that is kept of a vault.
-pub(super) struct Heads(pub(super) Box<dyn Fn(VaultId) -> Option<Head> + Send>);
-
-impl std::fmt::Debug for Heads {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Heads")
-    }
-}
-
-pub(super) fn heads(layout: &Layout) -> Heads {
-    let layout = layout.clone();
-    Heads(Box::new(move |vault| {
-        read_head(layout.head_file(vault)).ok().flatten()
-    }))
-}
-
-/// Whole or not at all: half a head would stand in the way of verifying.
-fn write_head(path: &Path, head: &Head) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    create_private_dir(dir).map_err(std::io::Error::other)?;
-    let mut file = temporary_in(dir)?;
-    writeln!(file, "{head}")?;
-    sync_file(file.as_file())?;
-    persist(file, path)
 }

@@ -8,9 +8,10 @@ use clawkeep::vault::{
 };
 
 use super::Context;
-use crate::failure::{Failure, Place, shared_storage_remedy};
-use crate::progress::Progress;
-use crate::stand_in::is_called_as_gateway;
+use crate::failure::Failure;
+use crate::failure::remedies::{Place, shared_storage_remedy};
+use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::progress::Progress;
 
 /// What a command needs of the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl Context {
 
     /// Opens and unlocks the vault, to be read, also where it can only be read. There must be one.
     pub(crate) fn unlocked_to_read(&self) -> Result<UnlockedVault, Failure> {
-        self.places.warn_of_others(self);
+        self.places.warn_of_others(self.ui);
         self.unlocked_for(Need::Reading, &self.key_sources())
     }
 
@@ -148,7 +149,7 @@ impl Context {
     }
 
     fn vault_for(&self, need: Need) -> Result<UnlockedVault, Failure> {
-        self.places.warn_of_others(self);
+        self.places.warn_of_others(self.ui);
         let vault = match self.unlocked_for(need, &self.key_sources()) {
             Err(Failure::Vault(VaultError::Absent { .. })) => {
                 match self.create(&self.first_key()?)? {

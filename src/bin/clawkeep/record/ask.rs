@@ -8,11 +8,10 @@ use clawkeep::domain::{AgentName, ProviderId, UnixMs, is_path};
 use clawkeep::vault::{Vault, VaultError};
 
 use super::notes::{tell_of_pruning, tell_of_unknown_names};
-use super::shape::{Rows, ShapeArgs};
+use super::shape::{Rows, Shape, ShapeArgs};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::record::shape::Shape;
-use crate::time_arg::{self, TimeArg};
+use crate::options::time_arg::{self, TimeArg};
 
 /// Whose events, from where.
 #[derive(Debug, Default, Args)]

@@ -8,7 +8,7 @@ use clawkeep::domain::{Fingerprint, UnixMs};
 use super::json::rfc3339;
 use super::text::who;
 use crate::failure::Failure;
-use crate::ui::one_line;
+use crate::terminal::text::one_line;
 
 /// The columns of an event.
 pub(crate) const EVENT: [&str; 21] = [

@@ -7,7 +7,7 @@ use clawkeep::audit::{Doer, Event, Origin, Refreshes, Uses, Whose};
 use clawkeep::domain::{Fingerprint, UnixMs};
 use serde_json::{Map, Value, json};
 
-use crate::ui::json_text;
+use crate::terminal::text::json_text;
 
 /// An event.
 pub(crate) fn event(event: &Event) -> Value {

@@ -2,13 +2,10 @@
 
 pub(crate) mod ask;
 pub(crate) mod axis;
-pub(crate) mod chart;
 pub(crate) mod csv;
-pub(crate) mod given;
 pub(crate) mod json;
 pub(crate) mod names;
 pub(crate) mod notes;
-pub(crate) mod page;
 pub(crate) mod prune;
 pub(crate) mod shape;
 pub(crate) mod text;

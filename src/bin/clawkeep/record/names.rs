@@ -2,7 +2,7 @@
 
 use clawkeep::audit::Whose;
 
-use crate::ui::one_line;
+use crate::terminal::text::one_line;
 
 /// A profile under the name that `history` gives it: the agent in front unless it is the main one. Safe to print.
 pub(crate) fn name(whose: &Whose) -> String {

@@ -7,7 +7,7 @@ use clawkeep::vault::Vault;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::{local_minute, shown_id};
+use crate::terminal::text::{local_minute, shown_id};
 
 /// A gateway's uses come into the record when its store is looked at, which needs the key that asking does not ask for.
 pub(crate) fn tell_of_changed_stores(context: &Context, vault: &Vault) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use clawkeep::vault::{Pruned, UnlockedVault};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::local_minute;
+use crate::terminal::text::local_minute;
 
 /// How much older than it may be the oldest event must be before pruning is due, in milliseconds: a day.
 const SLACK: i64 = 24 * 3_600_000;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::csv;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::table::table;
-use crate::ui::json_line;
+use crate::terminal::table::table;
+use crate::terminal::text::json_line;
 
 /// The shape of an answer, for programs.
 #[derive(Debug, Default, Args)]

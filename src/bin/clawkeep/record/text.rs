@@ -5,7 +5,7 @@ use clawkeep::audit::{Doer, Event, Origin, is_renewal};
 use clawkeep::domain::{AgentName, Fingerprint, UnixMs};
 use serde_json::{Map, Value};
 
-use crate::ui::{local_minute, one_line};
+use crate::terminal::text::{local_minute, one_line};
 
 /// Details that are times, in milliseconds since the epoch.
 const TIMES: [&str; 6] = [

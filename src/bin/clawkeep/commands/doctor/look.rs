@@ -308,7 +308,7 @@ fn in_trouble(id: FindingId, failure: &Failure) -> Finding {
         .chain(why)
         .collect();
     let finding = Finding::new(id, message.join(": "));
-    match failure.remedy() {
+    match failure.remedy("clawkeep doctor") {
         Some(remedy) => finding.advice(remedy.trim()),
         None => finding,
     }

@@ -22,10 +22,10 @@ use clawkeep::vault::{
     remove_what_lay_beside,
 };
 
-use crate::commands::auth;
+use crate::commands::auth::edit;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ui::shown_ids;
+use crate::terminal::text::shown_ids;
 
 /// The largest settings file that is moved, in bytes.
 const SETTINGS_MAX: u64 = 1 << 20;
@@ -487,7 +487,7 @@ fn merge(context: &mut Context, from: &Path) -> Result<Repaired, Failure> {
             Ok::<_, VaultError>(other.is_spent(credential)? || vault.is_spent(credential)?)
         })?;
         let now = context.clock.now();
-        let loaded = auth::edit(context, &mut vault, &agent, |doc| {
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
             let joined = file.join(doc, now);
             let taken = |id: &String| joined.taken().any(|taken| taken == id);
             let pins = state.pins.iter().filter(|(id, _)| taken(id));

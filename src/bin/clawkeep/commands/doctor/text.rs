@@ -2,10 +2,10 @@
 
 use clawkeep::doctor::Level;
 
-use super::{Told, fix_text};
+use super::reported::{ReportedFinding, fix_text};
 use crate::context::Context;
-use crate::report::Colour;
-use crate::ui::one_line;
+use crate::terminal::colour::Colour;
+use crate::terminal::text::one_line;
 
 /// The groups' titles. What is in two groups under one title is told together.
 const TITLES: [(&str, &str); 13] = [
@@ -25,7 +25,7 @@ const TITLES: [(&str, &str); 13] = [
 ];
 
 /// Everything that was found, and the verdict.
-pub(super) fn report(context: &Context, told: &[Told], colour: Colour) -> String {
+pub(super) fn report(context: &Context, told: &[ReportedFinding], colour: Colour) -> String {
     let mut agents: Vec<_> = told
         .iter()
         .filter_map(|told| told.finding.agent.as_ref())
@@ -61,7 +61,7 @@ fn title(group: &'static str) -> &'static str {
     known.map_or(group, |(_, title)| *title)
 }
 
-fn lines(context: &Context, told: &Told, with_agent: bool, colour: Colour) -> String {
+fn lines(context: &Context, told: &ReportedFinding, with_agent: bool, colour: Colour) -> String {
     let finding = &told.finding;
     let level = if told.repaired {
         paint("mended", "32", colour)
@@ -97,7 +97,7 @@ fn paint(word: &str, code: &str, colour: Colour) -> String {
 }
 
 /// How many of each level are left, and what would mend some of them.
-fn verdict(told: &[Told]) -> String {
+fn verdict(told: &[ReportedFinding]) -> String {
     let left: Vec<_> = told.iter().filter(|told| !told.repaired).collect();
     let count = |level| {
         left.iter()

@@ -3,7 +3,7 @@
 use clawkeep::domain::shell_shown_path;
 use clawkeep::platform::Cause;
 
-use super::super::another::{move_away, name_what_is_there};
+use crate::failure::another::{move_away, name_what_is_there};
 
 /// What to do about a cause.
 pub(super) fn remedy_of(cause: &Cause) -> String {

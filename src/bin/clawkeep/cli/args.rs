@@ -1,0 +1,130 @@
+//! The command line: names, flags and help. Parsing validates; what a flag leads to is the context's business.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::auth::Auth;
+use crate::commands::hand_out::{exec, refresh, secretref, session, token};
+use crate::commands::key::{self, init};
+use crate::commands::{
+    audit, backup, completions, doctor, export, history, import, man, monitor, report, status,
+    sync, watch,
+};
+use crate::context::global::Global;
+
+/// An encrypted, audited vault for the credentials of AI model providers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "clawkeep",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  clawkeep models status           sync, then show every credential and its expiry\n  clawkeep models status --check   exit 1 when one has expired or is missing, 2 when one is expiring\n  clawkeep history --since 7d      what happened to which credential\n  clawkeep audit verify            prove that the record was not altered"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the vault and its key (the first command that needs them does it too)
+    Init(init::Init),
+    /// Take over other programs' logins for every agent, and export
+    Sync(sync::Sync),
+    /// Keep everything in step without being asked: sync, refresh, export whenever it is time
+    Watch(watch::Watch),
+    /// Have `clawkeep watch` run unattended: install, look, uninstall
+    #[command(subcommand)]
+    Monitor(monitor::Monitor),
+    /// Credentials of model providers
+    #[command(subcommand)]
+    Models(Models),
+    /// Print the secret of the credential that is next for a provider
+    Token(token::Token),
+    /// Run a program with the secret of a credential in its provider's variable
+    Exec(exec::Exec),
+    /// Hand keys and tokens to OpenClaw, as its exec secret provider
+    #[command(name = "secretref")]
+    SecretRef(secretref::SecretRef),
+    /// Refresh logins, once whoever else wants to
+    Refresh(refresh::Refresh),
+    /// Which profile a session uses
+    #[command(subcommand)]
+    Session(session::Session),
+    /// Look for what is wrong, and mend what can be mended safely
+    Doctor(doctor::Doctor),
+    /// What opens the vault: show, add, remove and rotate its keys
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Copies of the vault: make, prove and put back
+    #[command(subcommand)]
+    Backup(backup::Backup),
+    /// What happened to which credential
+    History(history::History),
+    /// The record: verify it, print its head, export it, prune it
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Write a page on how the credentials stand and what happened to them
+    Report(report::Report),
+    /// Write the agent's auth-profiles.json, or print it
+    Export(export::Export),
+    /// Take over the credentials of a file
+    Import(import::Import),
+    /// Print the script that lets a shell complete commands, options and ids
+    Completions(completions::Completions),
+    /// Print the manual page, or write those of every command
+    Man(man::Man),
+}
+
+impl Command {
+    /// How many of the last words are another program's.
+    pub(crate) fn handed_on(&self) -> usize {
+        match self {
+            Self::Exec(exec) => exec.handed_on(),
+            _ => 0,
+        }
+    }
+}
+
+/// `models …`
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  clawkeep models status")]
+pub(crate) enum Models {
+    /// Show models, credentials and expiry
+    Status(status::Status),
+    /// Credentials and their order
+    #[command(subcommand)]
+    Auth(Auth),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            command.get_subcommands().for_each(|sub| check(sub, &path));
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.starts_with("Example") && help.contains(path.trim()),
+                "{path} shows no example of itself: {help:?}"
+            );
+        }
+        check(&Cli::command(), "");
+    }
+}

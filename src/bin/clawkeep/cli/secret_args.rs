@@ -1,0 +1,305 @@
+//! Secrets that were given as arguments. None is taken from there, and no error repeats one.
+//!
+//! Hidden are, whatever the command: words that begin as secrets do. Where the command takes a
+//! secret: also words that are as random as keys, an argument that clap did not expect, and a value
+//! that clap refused and that is as long as a passphrase.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clawkeep::config::provider_variables;
+use clawkeep::crypto::PASSPHRASE_MIN;
+use clawkeep::domain::{ProviderId, begins_as_secret, is_random, known_secret_in};
+
+use super::words::command_words;
+use crate::failure::Failure;
+use crate::terminal::text::{one_line, shown_id};
+
+/// What stands in an error in a secret's place.
+const HIDDEN: &str = "[hidden]";
+/// The commands that take a secret, or the groups of such commands.
+const TAKING: [&str; 3] = ["models auth", "init", "key"];
+/// The commands whose words are names of files.
+const FILES: [&str; 2] = ["backup", "import"];
+/// Parts of the names that people give to an option for a secret.
+const NAMES: [&str; 5] = ["key", "token", "secret", "pass", "code"];
+
+/// The arguments of this process.
+pub(crate) struct Arguments {
+    /// The command's words, without the program's.
+    command: String,
+    words: Vec<String>,
+}
+
+impl Arguments {
+    pub(crate) fn of_process() -> Self {
+        let words = std::env::args_os().skip(1);
+        let command = command_words();
+        let command = command.split_once(' ').map_or("", |(_, words)| words);
+        Self {
+            command: command.to_owned(),
+            words: words
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect(),
+        }
+    }
+
+    /// Refuses a secret that would be stored, recorded or shown in the place of an id. The last
+    /// `handed_on` words are another program's.
+    pub(crate) fn check(&self, handed_on: usize) -> Result<(), Failure> {
+        let ours = Self {
+            command: self.command.clone(),
+            words: self.words[..self.words.len().saturating_sub(handed_on)].to_vec(),
+        };
+        let names_file = FILES.iter().any(|files| self.command.starts_with(files));
+        let is_secret = match names_file {
+            true => |part: &str| known_secret_in(part).is_some(), // a file may be named `sk-old.json`
+            false => is_known_secret,
+        };
+        let mut parts = ours.parts();
+        match parts.any(is_secret) {
+            true => Err(Failure::SecretArgument),
+            false => Ok(()),
+        }
+    }
+
+    /// A failure's text without the secrets in it, and with what to do about them.
+    pub(crate) fn hide_secrets(&self, text: &str, failure: &Failure) -> String {
+        let clap = match failure {
+            Failure::Usage(error) => Some(error),
+            _ => None,
+        };
+        let may_be_random = self.takes_secret() || self.names_passphrase();
+        let is_secret = |part: &&str| is_known_secret(part) || (may_be_random && is_random(part));
+        // Also of what is handed on: it is no error's to show.
+        let inside = self.words.iter().filter_map(|word| known_secret_in(word));
+        let known: Vec<&str> = parts_of(&self.words)
+            .filter(is_secret)
+            .chain(inside)
+            .collect();
+        let quoted = clap.and_then(|error| self.refused_by_clap(error));
+        let mut shown = text.to_owned();
+        for secret in known.iter().copied().chain(quoted.as_deref()) {
+            shown = hide(&shown, secret);
+        }
+        let is_why = match clap {
+            Some(error) => self.parts().any(|part| is_secret(&part)) || self.names_secret(error),
+            None => matches!(failure, Failure::SecretArgument),
+        };
+        if shown == text && !is_why {
+            return shown;
+        }
+        let what = shown.lines().next().unwrap_or_default();
+        let which = match known.is_empty() {
+            true => "If that is a secret, it",
+            false => "The secret",
+        };
+        format!(
+            "{what}\n  {which} is now in the shell's history and was visible in the process list. \
+             If others use this machine, replace it.\n  {}",
+            self.right_form()
+        )
+    }
+
+    /// The parts of this program's words: those behind the `--` of `exec` are another program's.
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        let ours = |word: &String| self.command != "exec" || word != "--";
+        let end = self.words.iter().position(|word| !ours(word));
+        parts_of(&self.words[..end.unwrap_or(self.words.len())])
+    }
+
+    fn takes_secret(&self) -> bool {
+        TAKING.iter().any(|taking| {
+            let rest = self.command.strip_prefix(taking);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        })
+    }
+
+    fn names_passphrase(&self) -> bool {
+        let mut words = self.words.iter();
+        words.any(|word| word.starts_with("--passphrase") || word.starts_with("--new-passphrase"))
+    }
+
+    /// What clap quotes and may be a secret.
+    fn refused_by_clap(&self, error: &clap::Error) -> Option<String> {
+        let text = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let is_for_passphrase =
+            text(ContextKind::InvalidArg).is_some_and(|arg| arg.contains("passphrase"));
+        if !self.takes_secret() && !is_for_passphrase {
+            return None;
+        }
+        let is_long = |text: &&str| text.chars().count() >= PASSPHRASE_MIN;
+        let is_provider = |text: &str| !provider_variables(&ProviderId::new(text)).is_empty();
+        let quoted = match error.kind() {
+            ErrorKind::UnknownArgument => text(ContextKind::InvalidArg)
+                .filter(|text| !text.starts_with('-') && !is_provider(text)),
+            ErrorKind::InvalidSubcommand => text(ContextKind::InvalidSubcommand)
+                .filter(is_long)
+                .filter(|_| error.get(ContextKind::SuggestedSubcommand).is_none()),
+            _ => text(ContextKind::InvalidValue).filter(is_long),
+        };
+        quoted.map(ToOwned::to_owned)
+    }
+
+    /// Whether clap does not know an option that by its name was given a secret, or a command such
+    /// as `key unlock`.
+    fn names_secret(&self, error: &clap::Error) -> bool {
+        if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
+            return self.command == "key" && self.words.last() != Some(word);
+        }
+        let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+            return false;
+        };
+        let has_value = |at: usize| {
+            let next = self.words.get(at + 1);
+            self.words[at].contains('=') || next.is_some_and(|next| !next.starts_with('-'))
+        };
+        let mut words = self.words.iter();
+        let at = words.position(|word| word.split('=').next() == Some(option));
+        error.kind() == ErrorKind::UnknownArgument
+            && self.takes_secret()
+            && NAMES.iter().any(|name| option.contains(name))
+            && at.is_some_and(has_value)
+    }
+
+    /// How the command takes a secret.
+    fn right_form(&self) -> String {
+        let file = match self.command.as_str() {
+            "init" => Some("clawkeep init --key passphrase --passphrase-file FILE".to_owned()),
+            "key add" => Some("clawkeep key add passphrase --new-passphrase-file FILE".to_owned()),
+            "key remove" => Some("clawkeep key remove SLOT --passphrase-file FILE".to_owned()),
+            command if command.starts_with("key ") => {
+                Some(format!("clawkeep {command} --passphrase-file FILE"))
+            }
+            "key" => Some("clawkeep sync --passphrase-file FILE".to_owned()),
+            command if self.names_passphrase() => {
+                Some(format!("clawkeep {command} --passphrase-file FILE"))
+            }
+            _ => None,
+        };
+        if let Some(file) = file {
+            return format!("Give it in a file, or on stdin (-): {file}");
+        }
+        let paste = match self.command.as_str() {
+            "models auth paste-token" | "models auth setup-token" => "paste-token",
+            _ => "paste-api-key",
+        };
+        let command = format!(
+            "clawkeep models auth {paste} --provider {}",
+            self.provider()
+        );
+        if cfg!(windows) {
+            return format!("Give it on stdin: type FILE | {command}"); // in both shells
+        }
+        format!("Give it on stdin: {command} < FILE, or: printenv VARIABLE | {command}")
+    }
+
+    fn provider(&self) -> String {
+        let mut words = self.words.iter();
+        let value = words.find_map(|word| word.strip_prefix("--provider"));
+        let value = match value {
+            Some("") => words.next().map(String::as_str),
+            Some(value) => value.strip_prefix('='),
+            None => None,
+        };
+        let is_plain = |value: &&str| {
+            !value.is_empty()
+                && !is_known_secret(value)
+                && value
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                && value.len() < 32
+        };
+        value.filter(is_plain).unwrap_or("PROVIDER").to_owned()
+    }
+}
+
+/// The words, what follows a `=` in them, and what follows the hyphens of an option.
+fn parts_of(words: &[String]) -> impl Iterator<Item = &str> {
+    words.iter().flat_map(|word| {
+        let value = word.split_once('=').map(|(_, value)| value);
+        [Some(word.trim_start_matches('-')), value]
+            .into_iter()
+            .flatten()
+    })
+}
+
+/// Whether a word begins as known secrets do, in any case, or has one in it: ids are stored and
+/// shown in lower case.
+fn is_known_secret(word: &str) -> bool {
+    begins_as_secret(word)
+        || begins_as_secret(&word.to_ascii_lowercase())
+        || known_secret_in(word).is_some()
+}
+
+/// Hides a word in a text that quotes it as it is, escaped, or cut off.
+fn hide(text: &str, secret: &str) -> String {
+    if secret.chars().count() < 4 {
+        return text.replace(&format!("'{secret}'"), &format!("'{HIDDEN}'"));
+    }
+    let (line, id) = (one_line(secret), shown_id(secret));
+    [secret, &line, &id]
+        .into_iter()
+        .fold(text.to_owned(), |text, form| replace(&text, form))
+}
+
+/// Hides a word in any case.
+fn replace(text: &str, secret: &str) -> String {
+    let (lower, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let mut shown = String::new();
+    let mut from = 0;
+    for (at, found) in lower.match_indices(&secret) {
+        shown.push_str(&text[from..at]);
+        shown.push_str(HIDDEN);
+        from = at + found.len();
+    }
+    shown + &text[from..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hidden(command: &str, words: &[&str], text: &str) -> String {
+        let arguments = Arguments {
+            command: command.to_owned(),
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        arguments.hide_secrets(text, &Failure::BadArgument(String::new()))
+    }
+
+    #[test]
+    fn a_secret_is_hidden_however_it_is_quoted() {
+        let long = format!("eyJ{}", "a1".repeat(200));
+        for (word, quoted) in [
+            ("sk-proj-0123", "sk-proj-0123".to_owned()),
+            ("--key=sk-proj-0123", "sk-proj-0123".to_owned()),
+            ("KEY=sk-proj-0123", "sk-proj-0123".to_owned()),
+            ("--sk-proj-0123", "sk-proj-0123".to_owned()),
+            (&long, shown_id(&long)),
+            ("SK-Proj-0123", "sk-proj-0123".to_owned()),
+            ("sk-a\u{1b}bcd", "sk-a\\u001bbcd".to_owned()),
+        ] {
+            let text = format!("Error: there is no {quoted}\nSee the others");
+            let shown = hidden("token", &["token", word], &text);
+            let lines: Vec<&str> = shown.lines().collect();
+            assert_eq!(lines[0], "Error: there is no [hidden]", "{word}");
+            assert!(lines[1].contains("history"), "{shown}");
+            assert_eq!(lines.len(), 3, "{shown}");
+        }
+    }
+
+    #[test]
+    fn other_words_stay() {
+        let id = "anthropic:work-0123456789abcdef";
+        let uuid = "550e8400-e29b-41d4-a716-446655440000";
+        let text = "error: unexpected argument";
+        let words = ["exec", "--", "curl", "sk-proj-0123"];
+        assert_eq!(hidden("exec", &words, text), text);
+        for word in [id, uuid, "sk-", "/home/me/sk-0123456789.txt", "openai"] {
+            let text = format!("Error: there is no {word}");
+            assert_eq!(hidden("models auth remove", &[word], &text), text);
+        }
+    }
+}

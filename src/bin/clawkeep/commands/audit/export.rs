@@ -1,0 +1,69 @@
+//! `audit export`: the record in a file, for another program or another place. Needs no key, and holds none.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clawkeep::audit::{Direction, Filter, Head};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::target::{self, Replaceable};
+use crate::record::ask::When;
+use crate::record::json;
+use crate::terminal::text::json_line;
+
+/// Write the record to a file, an event a line, and its head as the last line.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep audit export --to record-$(date +%F).jsonl\n  clawkeep audit export --since 30d --to - | gzip > record.jsonl.gz\n  clawkeep audit verify --head record-2026-01-09.jsonl   later: is what was exported still what is in the record?"
+)]
+pub(crate) struct AuditExport {
+    #[command(flatten)]
+    when: When,
+    /// The file to write, or - for stdout
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+}
+
+impl AuditExport {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let filter = Filter {
+            direction: Direction::OldestFirst,
+            ..self.when.narrow(Filter::default(), context.clock.now())?
+        };
+        let vault = context.locked()?;
+        let to = target::resolved(context, &self.to);
+        let mut count = 0_u64;
+        // On stdout the record itself goes by.
+        let progress =
+            (!target::is_stdout(&to)).then(|| context.ui.progress("Exporting the record"));
+        target::write(context, &to, Replaceable::Nothing, |out| {
+            let mut line = |value: &serde_json::Value| {
+                writeln!(out, "{}", json_line(value)).map_err(Failure::Output)
+            };
+            let mut head = vault.head()?;
+            for event in vault.history(&filter)? {
+                let event = event?;
+                line(&json::event(&event))?;
+                count += 1;
+                // Events recorded meanwhile are in neither.
+                head = Some(Head {
+                    vault: vault.id(),
+                    seq: event.seq,
+                    mac: event.mac,
+                });
+            }
+            line(&json!({"head": head.map(|head| head.to_string())}))
+        })?;
+        drop(progress);
+        if !target::is_stdout(&to) {
+            let noun = if count == 1 { "event" } else { "events" };
+            context.ui.answer(&format!(
+                "Wrote {count} {noun} to {}\n",
+                context.layout.shorten_home(&to)
+            ))?;
+        }
+        Ok(())
+    }
+}

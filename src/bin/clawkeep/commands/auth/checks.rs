@@ -1,0 +1,126 @@
+//! What is checked of an agent and a profile before a credential is changed.
+
+use std::collections::BTreeMap;
+
+use clawkeep::config::AgentRef;
+use clawkeep::doctor::shell_word;
+use clawkeep::domain::{Borrowed, Credential, Owner, ProfileId, StoreDoc};
+use clawkeep::sync::Loaded;
+use clawkeep::vault::UnlockedVault;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::text::{one_line, shown_id};
+
+/// An agent that is nowhere is most likely mistyped: nothing is stored for it.
+pub(crate) fn check_known(
+    context: &Context,
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+) -> Result<(), Failure> {
+    if !context.is_unknown(vault, agent)? {
+        return Ok(());
+    }
+    Err(Failure::Refused {
+        what: format!(
+            "there is no agent {} (no directory {})",
+            agent.name,
+            agent.dir.display()
+        ),
+        next: "Name one that is there, add it to agents.list of the configuration, or make its directory."
+            .to_owned(),
+    })
+}
+
+/// The readable credential `id`, or why there is none.
+pub(crate) fn existing_of<'d>(
+    loaded: &'d Loaded,
+    agent: &AgentRef,
+    id: &str,
+) -> Result<Credential<'d>, Failure> {
+    if loaded.damage.hides(id, &loaded.doc) {
+        let rows = loaded.unopened.clone();
+        return Err(Failure::Unopened { rows });
+    }
+    existing(&loaded.doc, agent, id)
+}
+
+/// As [`existing_of`], of a document in which nothing is damaged.
+pub(crate) fn existing<'d>(
+    doc: &'d StoreDoc,
+    agent: &AgentRef,
+    id: &str,
+) -> Result<Credential<'d>, Failure> {
+    doc.credential(id)
+        .filter(Credential::is_readable)
+        .ok_or_else(|| missing(agent, id))
+}
+
+/// There is no profile `id`.
+pub(crate) fn missing(agent: &AgentRef, id: &str) -> Failure {
+    Failure::Refused {
+        what: format!(
+            "Auth profile \"{}\" not found in {}.",
+            shown_id(id),
+            agent.dir.display()
+        ),
+        next: list_hint(agent),
+    }
+}
+
+/// How to see an agent's ids.
+pub(crate) fn list_hint(agent: &AgentRef) -> String {
+    // One that no id leads to is known by its directory, which CLAWDBOT_AGENT_DIR names.
+    let whose = if agent.name.is_path() {
+        String::new()
+    } else {
+        format!(" --agent {}", agent.name)
+    };
+    format!("See the ids with: clawkeep models auth list{whose}")
+}
+
+/// An entry that refers to a secret elsewhere is not replaced by a secret: the person who wrote it would miss it.
+pub(crate) fn check_no_reference(doc: &StoreDoc, id: &str) -> Result<(), Failure> {
+    let credential = doc.credential(id);
+    let Some(reference) = credential.as_ref().and_then(Credential::reference) else {
+        return Ok(());
+    };
+    Err(Failure::Refused {
+        what: format!(
+            "{} holds a reference ({}), which is not replaced by a secret",
+            shown_id(id),
+            one_line(&reference.describe())
+        ),
+        next: format!(
+            "Choose another id with --profile-id; or remove the reference first: clawkeep models auth remove {}",
+            shell_word(id)
+        ),
+    })
+}
+
+/// A profile that mirrors another program's login would be overwritten with the next sync.
+pub(crate) fn check_not_borrowed(
+    borrowed: &BTreeMap<String, Borrowed>,
+    id: &ProfileId,
+) -> Result<(), Failure> {
+    let from = borrowed.get(id.as_str());
+    let owner = from.map_or(Owner::of(id.as_str()), |from| from.owner);
+    let refresh = match owner {
+        Owner::Vault => return Ok(()),
+        Owner::ClaudeCode if from.is_none() => {
+            "Refresh that login with: claude setup-token".to_owned()
+        }
+        Owner::CodexCli if from.is_none() => "Refresh that login with: codex login".to_owned(),
+        _ => from.map(Borrowed::how_to_refresh).unwrap_or_default(),
+    };
+    Err(Failure::Refused {
+        what: format!(
+            "{id} mirrors another program's login ({}), which would replace what is stored there",
+            owner.program()
+        ),
+        next: format!(
+            "{}; or choose another id with --profile-id.",
+            refresh.trim_end_matches('.')
+        ),
+    })
+}

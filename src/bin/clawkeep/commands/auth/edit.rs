@@ -1,0 +1,83 @@
+//! Changing an agent's credentials: in the vault and its store, in the configuration, and what is said of it.
+
+use clawkeep::config::{AgentRef, ConfigChange, ConfigEdit, edit_config};
+use clawkeep::domain::StoreDoc;
+use clawkeep::platform::exists;
+use clawkeep::platform::openclaw::openclaw_dir_of;
+use clawkeep::sync::{Edited, Loaded};
+use clawkeep::vault::UnlockedVault;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::program_name::is_called_as_gateway;
+use crate::terminal::text::shown_id;
+
+/// Says which agent a credential was stored for. The gateway's own program says nothing of it, so under its name nothing is said.
+pub(crate) fn tell_agent(context: &Context, agent: &AgentRef) -> Result<(), Failure> {
+    if is_called_as_gateway() {
+        return Ok(());
+    }
+    let default = context.settings()?.default_agent();
+    let other = if default == agent.name {
+        String::new()
+    } else {
+        format!(" The configured default agent is {default}; to store it there: --agent {default}.")
+    };
+    context.ui.note(&format!(
+        "Stored for agent {} ({}).{other}",
+        shown_id(agent.name.as_str()),
+        context.layout.shorten_home(&agent.dir)
+    ));
+    Ok(())
+}
+
+/// Changes an agent's document and says what there is to say.
+pub(crate) fn edit_store(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: &AgentRef,
+    change: impl Fn(&StoreDoc) -> Result<Edited, Failure>,
+) -> Result<Loaded, Failure> {
+    let mode = context.mode_for(vault, agent)?;
+    let loaded = context.with_engine(vault, |engine| engine.edit(agent, mode, change))?;
+    context.tell(&loaded);
+    Ok(loaded)
+}
+
+/// Records in the gateway's configuration what was done to a profile, which `done` says; the line that the reference says of it.
+pub(crate) fn record_in_config(
+    context: &Context,
+    edit: &ConfigEdit,
+    done: &str,
+) -> Result<String, Failure> {
+    let path = &context.layout.config_file;
+    // A new file in a directory of OpenClaw's would be a configuration that OpenClaw does not use.
+    if !exists(path) && openclaw_dir_of(path).is_some() {
+        return Ok(String::new());
+    }
+    let changed = edit_config(path, edit).map_err(|source| Failure::ConfigEdit {
+        done: done.to_owned(),
+        source,
+    })?;
+    Ok(match changed {
+        ConfigChange::Written => format!("Updated {}\n", context.layout.shorten_home(path)),
+        ConfigChange::None => String::new(),
+    })
+}
+
+/// Ends a command that stored something and then changed the configuration: the answer, then what went wrong with the store,
+/// then what went wrong with the configuration.
+pub(crate) fn conclude(
+    context: &Context,
+    loaded: Loaded,
+    recorded: Result<String, Failure>,
+    answer: impl FnOnce(&str) -> String,
+) -> Result<(), Failure> {
+    let (line, trouble) = match recorded {
+        Ok(line) => (line, None),
+        Err(failure) => (String::new(), Some(failure)),
+    };
+    let told = context.ui.answer(&answer(&line));
+    context.verdict(loaded)?;
+    trouble.map_or(told, Err)
+}

@@ -1,0 +1,270 @@
+//! `models auth list`: an agent's credentials, secrets masked.
+
+use clap::Args;
+use clawkeep::domain::{
+    Borrowed, Credential, Expiry, ExpiryFault, Owner, ProviderId, Section, StoreDoc, UnixMs,
+    json_number, normalize_provider, path_text,
+};
+use clawkeep::health::{Health, Status, assess, remaining_short};
+use clawkeep::selection::{Rest, rest};
+use clawkeep::sync::{LoginReport, LoginState};
+use clawkeep::vault::GrantState;
+use serde_json::{Map, Value, json};
+
+use crate::commands::status::report::mask::masked;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
+use crate::terminal::table::table;
+use crate::terminal::text::{local_minute, one_line, shown_rest};
+
+/// Show an agent's credentials, secrets masked.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth list\n  clawkeep models auth list --provider anthropic --json"
+)]
+pub(crate) struct List {
+    /// Only this provider's
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
+    provider: Option<ProviderId>,
+    #[command(flatten)]
+    agent: AgentOption,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One stored profile, as it is shown.
+struct Row<'d> {
+    id: &'d str,
+    credential: Credential<'d>,
+    health: Health,
+    last_used: Option<Expiry>,
+    /// Why it is passed over for now.
+    rest: Option<Rest<'d>>,
+    grant: Option<GrantState>,
+    /// AgentOption it is, where it was imported as another program's.
+    borrowed: Option<&'d Borrowed>,
+    /// What is wrong with its expiry.
+    fault: Option<ExpiryFault>,
+    /// What became of the login that it mirrors.
+    login: Option<&'d LoginReport>,
+    now: UnixMs,
+}
+
+impl List {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.agent.resolve(context)?;
+        let mut vault = context.vault_to_read()?;
+        let loaded = context.load(&mut vault, &agent)?;
+        let now = context.clock.now();
+        let grants = vault.troubled_grants(&loaded.doc)?;
+        let is_wanted = |credential: &Credential<'_>| match &self.provider {
+            Some(provider) => normalize_provider(credential.provider) == provider.as_str(),
+            None => true,
+        };
+        let rows: Vec<Row<'_>> = loaded
+            .doc
+            .credentials()
+            .filter(|(_, credential)| is_wanted(credential))
+            .map(|(id, credential)| Row {
+                grant: grants.get(id).copied(),
+                borrowed: loaded.borrowed.get(id),
+                login: loaded
+                    .logins
+                    .iter()
+                    .find(|report| report.profile == id && !report.is_elsewhere),
+                ..Row::of(&loaded.doc, id, credential, now)
+            })
+            .collect();
+        let store = context.layout.shorten_home(&agent.store_file());
+        let damaged: Vec<(&String, &String)> = loaded
+            .damage
+            .profiles
+            .iter()
+            .filter(|(_, provider)| {
+                let wanted = self.provider.as_ref();
+                wanted.is_none_or(|wanted| wanted.as_str() == provider.as_str())
+            })
+            .collect();
+        if self.json {
+            let lost = damaged.iter().map(|(id, provider)| {
+                json!({"profileId": id, "provider": provider, "status": "damaged"})
+            });
+            context.ui.json(&json!({
+                "agentId": agent.name.as_str(),
+                "agentDir": path_text(&agent.dir).into_owned(),
+                "authStorePath": store,
+                "profiles": rows.iter().map(Row::to_json).chain(lost).collect::<Vec<_>>(),
+            }))?;
+        } else {
+            let head = format!("Agent: {}\nAuth file: {store}\n", agent.name);
+            let header = [
+                "PROFILE",
+                "PROVIDER",
+                "TYPE",
+                "STATUS",
+                "EXPIRES",
+                "LAST USED",
+                "SECRET",
+            ];
+            let lost = damaged.iter().map(|(id, provider)| {
+                [id.as_str(), provider, "-", "damaged", "-", "-", "-"].map(one_line)
+            });
+            let cells: Vec<_> = rows.iter().map(Row::cells).chain(lost).collect();
+            let body = if cells.is_empty() {
+                "No profiles.\n".to_owned()
+            } else {
+                table(header, &cells, context.ui.width())
+            };
+            context.ui.answer(&format!("{head}\n{body}"))?;
+        }
+        context.verdict(loaded)
+    }
+}
+
+impl<'d> Row<'d> {
+    fn of(doc: &'d StoreDoc, id: &'d str, credential: Credential<'d>, now: UnixMs) -> Self {
+        let usage = doc.get(Section::Usage, id);
+        Self {
+            id,
+            credential,
+            health: assess(&credential, now),
+            last_used: Expiry::from_json(usage.and_then(|usage| usage.get("lastUsed"))),
+            rest: rest(doc, id, now),
+            grant: None,
+            borrowed: None,
+            fault: ExpiryFault::of(&credential, now),
+            login: None,
+            now,
+        }
+    }
+
+    /// The secret as people may see it; `None` for an entry that cannot be read.
+    fn secret(&self) -> Option<String> {
+        if let Some(reference) = self.credential.reference() {
+            return Some(reference.describe());
+        }
+        let is_readable = self.credential.is_readable();
+        is_readable.then(|| masked(self.credential.expose_secret().unwrap_or_default()))
+    }
+
+    /// Whether it has an expiry that cannot be relied on.
+    fn has_odd_expiry(&self) -> bool {
+        self.fault.is_some_and(|fault| !fault.is_absent())
+    }
+
+    fn status(&self) -> &'static str {
+        match (self.credential.entry_fault(), self.health.status) {
+            (Some(fault), _) => fault.as_str(),
+            // A token whose expiry says nothing is not one without an expiry.
+            (None, _) if self.has_odd_expiry() => "unknown",
+            (None, status) => status.as_str(),
+        }
+    }
+
+    /// Who refreshes it.
+    fn owner(&self) -> Owner {
+        self.borrowed.map_or(Owner::of(self.id), |from| from.owner)
+    }
+
+    /// How its grant stands, if that is not as it should be.
+    fn grant(&self) -> Option<&'static str> {
+        self.grant.map(GrantState::as_str)
+    }
+
+    fn cells(&self) -> [String; 7] {
+        let mut status = self.status().to_owned();
+        if let Some(grant) = self.grant() {
+            status.push_str(&format!(", {grant}"));
+        }
+        if let Some(from) = self.borrowed {
+            status.push_str(&format!(", borrowed from {}", from.lender()));
+        }
+        if let Some(rest) = &self.rest {
+            status.push_str(&format!(", {}", shown_rest(rest)));
+        }
+        if let Some(fault) = self.fault {
+            status.push_str(&format!(", expiry {}", fault.words()));
+        }
+        if let Some(report) = self.login {
+            if report.state != LoginState::Usable {
+                status.push_str(&format!(", {}", report.state.as_str().replace('-', " ")));
+            }
+            if report.is_kept {
+                status.push_str(", kept");
+            }
+            if let Some(expires) = report.login_expires {
+                let left = UnixMs(expires.0.saturating_sub(self.now.0)).as_f64();
+                status.push_str(&match left {
+                    left if left > 0.0 => format!(", login expires in {}", remaining_short(left)),
+                    over => format!(", login expired {} ago", remaining_short(-over)),
+                });
+            }
+        }
+        let expires = match (self.health.status, self.health.remaining_ms) {
+            _ if self.has_odd_expiry() => "unknown".to_owned(),
+            (Status::Expired, Some(left)) => format!("{} ago", remaining_short(-left)),
+            (_, Some(left)) => format!("in {}", remaining_short(left)),
+            (_, None) => "-".to_owned(),
+        };
+        let dash = || "-".to_owned();
+        [
+            self.id.to_owned(),
+            if self.credential.provider.is_empty() {
+                dash()
+            } else {
+                self.credential.provider.to_owned()
+            },
+            self.credential.kind.as_str().to_owned(),
+            status,
+            expires,
+            self.last_used
+                .map_or_else(dash, |at| local_minute(at.floor_ms())),
+            self.secret().unwrap_or_else(dash),
+        ]
+        .map(|cell| one_line(&cell))
+    }
+
+    fn to_json(&self) -> Value {
+        let number = |at: Option<Expiry>| at.map(|at| json_number(at.ms()));
+        let fields = [
+            ("profileId", Some(json!(self.id))),
+            ("provider", Some(json!(self.credential.provider))),
+            ("type", Some(json!(self.credential.kind.as_str()))),
+            ("status", Some(json!(self.status()))),
+            ("grant", self.grant().map(Value::from)),
+            ("expiresAt", number(self.health.expires_at)),
+            ("remainingMs", self.health.remaining_ms.map(json_number)),
+            ("source", Some(json!(self.owner().reported()))),
+            ("borrowedFrom", self.borrowed.map(|from| json!(from.path))),
+            ("expiryFault", self.fault.map(|fault| json!(fault.as_str()))),
+            (
+                "login",
+                self.login
+                    .filter(|report| report.state != LoginState::Usable)
+                    .map(|report| json!(report.state.as_str())),
+            ),
+            (
+                "loginExpiresAt",
+                self.login
+                    .and_then(|report| report.login_expires)
+                    .map(|at| json!(at.0)),
+            ),
+            ("email", self.credential.email().map(Value::from)),
+            ("secret", self.secret().map(Value::from)),
+            ("lastUsed", number(self.last_used)),
+            ("unusableUntil", number(self.rest.map(|rest| rest.until))),
+            (
+                "unusable",
+                self.rest.as_ref().map(|rest| json!(shown_rest(rest))),
+            ),
+        ];
+        let fields: Map<String, Value> = fields
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect();
+        Value::Object(fields)
+    }
+}

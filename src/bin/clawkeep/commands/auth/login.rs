@@ -1,0 +1,513 @@
+//! `models auth login`: log in at a provider, in a browser here, in one elsewhere, or on another device.
+
+use std::process::{Command, Stdio};
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use clawkeep::audit::Origin;
+use clawkeep::config::ConfigEdit;
+use clawkeep::domain::{
+    Borrowed, CredentialType, Endpoint, ProfileId, ProviderId, SecretJson, Section, StoreDoc,
+    is_hidden, json_number, jwt_claims,
+};
+use clawkeep::health::remaining_short;
+use clawkeep::oauth::{
+    Authorization, Awaited, Callback, DeviceLogin, Ended, FailureClass, Listener, LoginError,
+    Provider, Tokens, WAIT,
+};
+use clawkeep::platform::{start_thread, system_program, withhold_key_variables};
+use clawkeep::sync::{Edited, LOGIN};
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value};
+
+use super::paste::profile_id;
+use super::{checks, edit};
+use crate::commands::hand_out::renewal;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
+use crate::terminal::prompt;
+use crate::terminal::text::shown_id;
+
+/// The provider whose access tokens name the account. Source: `spec/oauth.md`, Providers.
+const CODEX: &str = "openai-codex";
+/// Where they name it. Source: Codex CLI's login.
+const CODEX_CLAIM: &str = "https://api.openai.com/auth";
+const CODEX_ACCOUNT: &str = "chatgpt_account_id";
+
+/// Log in at a provider, in a browser.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth login --provider openai-codex                opens a browser on this machine\n  clawkeep models auth login --provider openai-codex --no-browser   over SSH: prints an address, asks for what the browser ends at\n  clawkeep models auth login --provider acme --device                prints a code to type on another device (acme: see below)\n\nA provider that is not built in needs token_url, client_id and authorize_url (or device_url) in [providers.ID] of clawkeep.toml."
+)]
+pub(crate) struct Login {
+    /// The provider, for example openai-codex
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
+    provider: ProviderId,
+    /// The profile to store it as [default: PROVIDER:EMAIL, or PROVIDER:default]
+    #[arg(long, value_name = "ID", value_parser = profile_id)]
+    profile_id: Option<ProfileId>,
+    /// Open no browser and listen for none: ask for the address that it ends at
+    #[arg(long, conflicts_with = "device")]
+    no_browser: bool,
+    /// Log in on another device, with a code
+    #[arg(long)]
+    device: bool,
+    #[command(flatten)]
+    agent: AgentOption,
+}
+
+/// What a login brought, and who waits to hear of it.
+struct Brought {
+    tokens: Tokens,
+    browser: Option<Callback>,
+}
+
+/// A login that is to be stored.
+struct NewLogin<'a> {
+    id: ProfileId,
+    provider: &'a Provider,
+    endpoint: &'a Endpoint,
+    tokens: &'a Tokens,
+    email: Option<String>,
+}
+
+impl Login {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.agent.resolve(context)?;
+        let provider = self.known(context)?;
+        let mut vault = context.vault()?; // before anybody logs in: without the vault it would be in vain
+        checks::check_known(context, &vault, &agent)?;
+        let doc = context.load(&mut vault, &agent)?.doc;
+        let stored = self
+            .profile_id
+            .as_ref()
+            .and_then(|id| doc.credential(id.as_str()));
+        if let Some(id) = &self.profile_id {
+            check_not_others(&doc, id, &provider.id)?;
+            checks::check_no_reference(&doc, id.as_str())?;
+            checks::check_not_borrowed(&vault.agent(&agent.name)?.borrowed, id)?;
+        }
+        let client_id = stored.as_ref().and_then(|stored| stored.client_id());
+        let endpoint = provider
+            .endpoint(client_id)
+            .ok_or_else(|| lacks(context, &provider.id, "client_id"))?;
+        let brought = self
+            .log_in(context, &provider, &endpoint)
+            .map_err(|ended| ended.failure(context, &provider.id))?;
+        let email = email(&brought.tokens);
+        let login = NewLogin {
+            id: self
+                .profile_id
+                .unwrap_or_else(|| default_id(&provider.id, email.as_deref())),
+            provider: &provider,
+            endpoint: &endpoint,
+            tokens: &brought.tokens,
+            email,
+        };
+        let stored = vault
+            .agent(&agent.name)
+            .map_err(Failure::from)
+            .and_then(|state| {
+                let borrowed = state.borrowed;
+                edit::edit_store(context, &mut vault, &agent, |doc| {
+                    login.edited(doc, &borrowed)
+                })
+            });
+        if let Some(browser) = brought.browser {
+            let ended = match &stored {
+                Ok(_) => Ended::Done,
+                Err(_) => Ended::Failed,
+            };
+            browser.tell(ended);
+        }
+        let loaded = stored?;
+        login.say(context, loaded.before.as_ref());
+        edit::tell_agent(context, &agent)?;
+        let edit = ConfigEdit::Put {
+            id: login.id.clone(),
+            provider: provider.id.clone(),
+            mode: CredentialType::OAuth,
+        };
+        let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", login.id));
+        let lasts = login.tokens.expires.ms() - context.clock.now().as_f64();
+        edit::conclude(context, loaded, recorded, |updated| {
+            format!(
+                "{updated}Auth profile: {} ({}/oauth), lasts {}\n",
+                login.id,
+                provider.id,
+                remaining_short(lasts)
+            )
+        })
+    }
+
+    /// The provider's entry, which has what this way of logging in needs.
+    fn known(&self, context: &Context) -> Result<Provider, Failure> {
+        let known = context.providers()?.get(&self.provider);
+        let known = known.map_err(|fault| Failure::Refused {
+            what: fault.to_string(),
+            next: format!("Mend it in {}.", settings(context)),
+        })?;
+        let way = if self.device {
+            "device_url"
+        } else {
+            "authorize_url"
+        };
+        let Some(known) = known else {
+            let lacking = format!("token_url, client_id and {way}");
+            return Err(lacks(context, &self.provider, &lacking));
+        };
+        let has_it = match self.device {
+            true => known.device_url.is_some(),
+            false => known.authorize_url.is_some(),
+        };
+        if has_it {
+            Ok(known)
+        } else {
+            Err(lacks(context, &self.provider, way))
+        }
+    }
+
+    fn log_in(
+        &self,
+        context: &Context,
+        provider: &Provider,
+        endpoint: &Endpoint,
+    ) -> Result<Brought, NotLoggedIn> {
+        let tokens = match (self.device, self.no_browser) {
+            (true, _) => on_device(context, provider, endpoint)?,
+            (false, true) => by_pasting(context, provider, endpoint)?,
+            (false, false) => return in_browser(context, provider, endpoint),
+        };
+        Ok(Brought {
+            tokens,
+            browser: None,
+        })
+    }
+}
+
+/// Why nobody is logged in.
+enum NotLoggedIn {
+    /// The login failed.
+    Login(LoginError),
+    /// The question was not answered.
+    Asking(Failure),
+}
+
+impl From<LoginError> for NotLoggedIn {
+    fn from(error: LoginError) -> Self {
+        Self::Login(error)
+    }
+}
+
+impl NotLoggedIn {
+    fn failure(self, context: &Context, provider: &ProviderId) -> Failure {
+        let error = match self {
+            Self::Login(error) => error,
+            Self::Asking(failure) => return failure,
+        };
+        let next = match &error {
+            LoginError::Lacks { setting, .. } => return lacks(context, provider, setting),
+            LoginError::PortBusy { .. } => {
+                "End the program that has it, or log in with --no-browser.".to_owned()
+            }
+            LoginError::Listen(_) => "Log in with --no-browser.".to_owned(),
+            LoginError::NoState => {
+                "Run the command again, and paste the whole address, or code#state.".to_owned()
+            }
+            LoginError::WrongState => {
+                "Run the command again, and open the address that it prints then.".to_owned()
+            }
+            LoginError::NoTokens(refusal) | LoginError::NoDeviceCode(refusal)
+                if refusal.class == FailureClass::Misconfigured =>
+            {
+                format!(
+                    "Check client_id and scopes in [providers.{}] of {}.",
+                    renewal::quoted(provider),
+                    settings(context)
+                )
+            }
+            _ => "Nothing was stored. Run the command again.".to_owned(),
+        };
+        let what = match std::error::Error::source(&error) {
+            Some(why) => format!("{error}: {why}"),
+            None => error.to_string(),
+        };
+        Failure::Refused { what, next }
+    }
+}
+
+fn in_browser(
+    context: &Context,
+    provider: &Provider,
+    endpoint: &Endpoint,
+) -> Result<Brought, NotLoggedIn> {
+    let listener = Listener::bind(provider)?;
+    let login = Authorization::begin(provider, endpoint, listener.redirect_uri().clone())?;
+    let url = login.url();
+    // Every user of the machine can read what the browser is started with.
+    let is_opened = open_browser(context, listener.start().as_str());
+    let begin = match is_opened {
+        true => "A browser opens to log in to",
+        false => "Open this address in a browser on this machine to log in to",
+    };
+    show_url(context, &format!("{begin} {}:", provider.id), url.as_str());
+    context.ui.note(&format!(
+        "Waiting {} minutes for it to come back. A browser on another machine cannot: use --no-browser for that.",
+        WAIT.as_secs() / 60
+    ));
+    let _progress = context.ui.progress("Waiting for the browser");
+    let awaited = Awaited {
+        state: login.state(),
+        url: &url,
+    };
+    let mut refused = Vec::new();
+    let callback = listener.wait(awaited, WAIT, &mut |uid| {
+        if !refused.contains(&uid) {
+            refused.push(uid);
+            context.ui.warn(&format!(
+                "Warning: another user of this machine (uid {uid}) answered in place of your browser, and was refused. Still waiting."
+            ));
+        }
+    })?;
+    match login.redeem(&callback.code, context.clock) {
+        Ok(tokens) => Ok(Brought {
+            tokens,
+            browser: Some(callback),
+        }),
+        Err(error) => {
+            callback.tell(Ended::Failed);
+            Err(error.into())
+        }
+    }
+}
+
+fn by_pasting(
+    context: &Context,
+    provider: &Provider,
+    endpoint: &Endpoint,
+) -> Result<Tokens, NotLoggedIn> {
+    let login = Authorization::begin(provider, endpoint, Listener::nowhere(provider)?)?;
+    let begin = format!(
+        "Open this address in a browser, on any machine, to log in to {}:",
+        provider.id
+    );
+    show_url(context, &begin, login.url().as_str());
+    context.ui.note(
+        "The browser ends at a page that does not open. Copy the address of that page (or code#state, if it shows that).",
+    );
+    let question = "Paste it here; it does not show";
+    let pasted = prompt::secret_line(question).map_err(NotLoggedIn::Asking)?;
+    let code = login.code_in(&pasted)?;
+    let _progress = context
+        .ui
+        .progress(&format!("Asking {} for tokens", provider.id));
+    Ok(login.redeem(&code, context.clock)?)
+}
+
+fn on_device(
+    context: &Context,
+    provider: &Provider,
+    endpoint: &Endpoint,
+) -> Result<Tokens, NotLoggedIn> {
+    let login = DeviceLogin::begin(provider, endpoint, context.clock)?;
+    let begin = format!(
+        "Open this address on any device to log in to {}:",
+        provider.id
+    );
+    show_url(context, &begin, login.verification_uri().as_str());
+    context
+        .ui
+        .warn(&format!("and type the code: {}", login.user_code()));
+    if let Some(url) = login.verification_uri_complete() {
+        show_url(context, "The same, with the code in it:", url.as_str());
+    }
+    context.ui.note(&format!(
+        "Waiting until it is confirmed there; the code ends in {} minutes.",
+        login.lifetime().as_secs().div_ceil(60)
+    ));
+    let _progress = context.ui.progress("Waiting until it is confirmed");
+    Ok(login.wait(context.clock)?)
+}
+
+/// Even with `--quiet`: without it there is no login.
+fn show_url(context: &Context, begin: &str, url: &str) {
+    context.ui.warn(begin);
+    context.ui.warn(&format!("  {url}"));
+}
+
+/// Opens a browser, if there is a desktop to open it on.
+fn open_browser(context: &Context, url: &str) -> bool {
+    let mut command = if cfg!(target_os = "macos") {
+        Command::new("open")
+    } else if cfg!(windows) {
+        // `cmd /c start` would take the address apart at each ampersand.
+        let mut command = Command::new(system_program("rundll32.exe"));
+        command.arg("url.dll,FileProtocolHandler");
+        command
+    } else {
+        let has_desktop = |name| context.env.path(name).is_some();
+        if !has_desktop("DISPLAY") && !has_desktop("WAYLAND_DISPLAY") {
+            return false;
+        }
+        Command::new("xdg-open")
+    };
+    let streams = [Stdio::null(), Stdio::null(), Stdio::null()];
+    let [stdin, stdout, stderr] = streams;
+    withhold_key_variables(&mut command, context.layout.credentials_dir());
+    command.arg(url).stdin(stdin).stdout(stdout).stderr(stderr);
+    match context.mask.put_back_for(|| command.spawn()) {
+        Ok(mut child) => {
+            // It may be the browser itself, and last longer than we do.
+            // Without a thread it lingers as a zombie until this command ends.
+            let _ = start_thread("browser", move || child.wait());
+            true
+        }
+        Err(_) => false, // the address is shown
+    }
+}
+
+impl NewLogin<'_> {
+    fn edited(
+        &self,
+        doc: &StoreDoc,
+        borrowed: &BTreeMap<String, Borrowed>,
+    ) -> Result<Edited, Failure> {
+        checks::check_not_borrowed(borrowed, &self.id)?; // the id may be made of what the provider says
+        checks::check_no_reference(doc, self.id.as_str())?;
+        check_not_others(doc, &self.id, &self.provider.id)?;
+        let entry = self.entry(doc.get(Section::Profiles, self.id.as_str()));
+        let mut after = doc.clone();
+        after.set(
+            Section::Profiles,
+            self.id.as_str(),
+            entry.expose_secret().clone(),
+        );
+        Ok(Edited::to(after, Vec::new())
+            .by(LOGIN, Origin::Clawkeep)
+            .pinned(self.id.clone(), self.endpoint.clone()))
+    }
+
+    /// The entry as the reference writes it, with what an earlier one of that id has besides.
+    fn entry(&self, before: Option<&Value>) -> SecretJson {
+        let text = |text: &str| Some(Value::from(text));
+        let tokens = self.tokens;
+        let refresh = tokens.refresh.as_ref().map(|token| token.expose_secret());
+        let fields = [
+            ("type", text(CredentialType::OAuth.as_str())),
+            ("provider", text(self.provider.id.as_str())),
+            ("access", text(tokens.access.expose_secret())),
+            ("refresh", refresh.and_then(text)),
+            ("expires", Some(json_number(tokens.expires.ms()))),
+            ("email", self.email.as_deref().and_then(text)),
+            ("accountId", self.account().as_deref().and_then(text)),
+        ];
+        // Secrets of an earlier login, or of another kind of credential, that this one does not bring.
+        let gone = ["token", "key", "idToken"];
+        let mut entry = Map::new();
+        let earlier = before.and_then(Value::as_object);
+        for (name, value) in earlier.into_iter().flatten() {
+            let is_ours = fields.iter().any(|(ours, _)| ours == name);
+            if !is_ours && !gone.contains(&name.as_str()) {
+                entry.insert(name.clone(), value.clone());
+            }
+        }
+        let mut whole: Map<String, Value> = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        if let Some(client) = entry.get_mut("clientId") {
+            *client = Value::from(self.endpoint.client_id.as_str());
+        }
+        whole.append(&mut entry);
+        SecretJson::new(Value::Object(whole))
+    }
+
+    /// The account that the provider's access token names.
+    fn account(&self) -> Option<String> {
+        if self.provider.id.as_str() != CODEX {
+            return None;
+        }
+        let claims = jwt_claims(self.tokens.access.expose_secret())?;
+        let account = claims.get(CODEX_CLAIM)?.get(CODEX_ACCOUNT)?.as_str()?;
+        (!account.is_empty()).then(|| account.to_owned())
+    }
+
+    fn say(&self, context: &Context, before: Option<&StoreDoc>) {
+        let replaced = before.and_then(|before| before.credential(self.id.as_str()));
+        if let Some(replaced) = replaced {
+            let what = match replaced.kind {
+                CredentialType::OAuth => "login",
+                other => other.as_str(),
+            };
+            context.ui.note(&format!(
+                "Note: it took the place of the {what} that was stored as {}.",
+                self.id
+            ));
+        }
+        if self.tokens.refresh.is_none() {
+            context.ui.note(&format!(
+                "Note: {} gave no refresh token, so {} cannot be refreshed. Log in again when it ends.",
+                self.provider.id, self.id
+            ));
+        }
+    }
+}
+
+/// The e-mail address in the id token, if it is one: it becomes part of an id.
+fn email(tokens: &Tokens) -> Option<String> {
+    const EMAIL_MAX: usize = 128;
+    let claims = jwt_claims(tokens.id_token.as_ref()?.expose_secret())?;
+    let email = claims.get("email")?.as_str()?.trim();
+    let is_one = email.contains('@')
+        && email.len() <= EMAIL_MAX
+        && !email.contains(|c: char| is_hidden(c) || c.is_whitespace());
+    is_one.then(|| email.to_owned())
+}
+
+fn default_id(provider: &ProviderId, email: Option<&str>) -> ProfileId {
+    ProfileId::new(format!("{provider}:{}", email.unwrap_or("default")))
+}
+
+/// Under the id of another provider's credential it would be taken away unseen.
+fn check_not_others(doc: &StoreDoc, id: &ProfileId, provider: &ProviderId) -> Result<(), Failure> {
+    match doc.credential(id.as_str()) {
+        Some(stored) if stored.is_readable() && !stored.is_for(provider.as_str()) => {
+            Err(Failure::Refused {
+                what: format!(
+                    "{} is a credential of {}, not of {provider}",
+                    shown_id(id.as_str()),
+                    shown_id(stored.provider)
+                ),
+                next: "Choose another id with --profile-id; or remove that one first.".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn settings(context: &Context) -> String {
+    context.layout.shorten_home(&context.layout.settings_file)
+}
+
+/// A login that the provider's entry does not suffice for.
+fn lacks(context: &Context, provider: &ProviderId, lacking: &str) -> Failure {
+    let set = format!(
+        "set {lacking} in [providers.{}] of {}.",
+        renewal::quoted(provider),
+        settings(context)
+    );
+    let next = match provider.as_str() {
+        "anthropic" => format!("Use: clawkeep models auth setup-token; or {set}"),
+        _ => format!("To log in here, {set}"),
+    };
+    Failure::Refused {
+        what: format!(
+            "cannot log in to {} here: nothing says its {lacking}",
+            shown_id(provider.as_str())
+        ),
+        next,
+    }
+}

@@ -1,0 +1,270 @@
+//! `models auth order get|set|clear`: an agent's explicit order of a provider's credentials.
+
+use clap::{Args, Subcommand};
+use clawkeep::audit::{EventDraft, EventKind, Origin};
+use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::domain::{
+    ProfileId, ProviderId, Section, StoreDoc, from_outside, normalize_provider, path_text,
+};
+use clawkeep::sync::Edited;
+use serde_json::{Value, json};
+
+use super::{checks, edit};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::ids;
+use crate::terminal::text::{shown_id, shown_ids};
+
+/// Ids of an order that are recorded.
+const RECORDED_MAX: usize = 64;
+
+/// The order in which an agent tries a provider's credentials.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth order get --provider anthropic\n  clawkeep models auth order set --provider anthropic anthropic:claude-cli anthropic:work"
+)]
+pub(crate) enum Order {
+    /// Show the override, if there is one
+    #[command(after_help = "Example:\n  clawkeep models auth order get --provider anthropic")]
+    Get(Get),
+    /// Set the override: only these are tried, in this order
+    #[command(
+        after_help = "Example:\n  clawkeep models auth order set --provider anthropic anthropic:claude-cli anthropic:work"
+    )]
+    Set(Set),
+    /// Remove the override
+    #[command(after_help = "Example:\n  clawkeep models auth order clear --provider anthropic")]
+    Clear(Clear),
+}
+
+/// OrderTarget order.
+#[derive(Debug, Args)]
+pub(crate) struct OrderTarget {
+    /// The provider, for example anthropic
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
+    provider: ProviderId,
+    /// The agent [default: the configured default agent]
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+}
+
+/// `get`
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    target: OrderTarget,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `set`
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    #[command(flatten)]
+    target: OrderTarget,
+    /// Profile ids, the first to be tried first
+    #[arg(required = true, value_name = "IDS")]
+    ids: Vec<String>,
+}
+
+/// `clear`
+#[derive(Debug, Args)]
+pub(crate) struct Clear {
+    #[command(flatten)]
+    target: OrderTarget,
+}
+
+impl OrderTarget {
+    fn agent(&self, context: &Context) -> Result<AgentRef, Failure> {
+        let settings = context.settings()?;
+        Ok(order_agent(
+            &context.layout,
+            settings,
+            self.agent.as_deref(),
+        ))
+    }
+}
+
+impl Order {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Get(command) => command.run(context),
+            Self::Set(command) => command.run(context),
+            Self::Clear(command) => command.run(context),
+        }
+    }
+}
+
+/// An override as its file has it, whatever its strings are.
+fn override_of(doc: &StoreDoc, provider: &ProviderId) -> Option<Vec<String>> {
+    let ids = doc.order_for(provider.as_str())?;
+    Some(ids.iter().map(|id| id.as_str().to_owned()).collect())
+}
+
+impl Get {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.target.agent(context)?;
+        let mut vault = context.vault_to_read()?;
+        let loaded = context.load(&mut vault, &agent)?;
+        let order = override_of(&loaded.doc, &self.target.provider);
+        let store = context.layout.shorten_home(&agent.store_file());
+        if self.json {
+            context.ui.json(&json!({
+                "agentId": agent.name.as_str(),
+                "agentDir": path_text(&agent.dir).into_owned(),
+                "provider": self.target.provider.as_str(),
+                "authStorePath": store,
+                "order": order,
+            }))?;
+        } else {
+            let order = order.map_or_else(
+                || "(none)".to_owned(),
+                |ids| shown_ids(ids.iter().map(String::as_str)),
+            );
+            context.ui.answer(&format!(
+                "Agent: {}\nProvider: {}\nAuth file: {store}\nOrder override: {order}\n",
+                shown_id(agent.name.as_str()),
+                self.target.provider
+            ))?;
+        }
+        context.verdict(loaded)
+    }
+}
+
+impl Set {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.target.agent(context)?;
+        let provider = &self.target.provider;
+        let mut ids: Vec<&str> = Vec::new();
+        for id in self
+            .ids
+            .iter()
+            .map(|id| id.trim())
+            .filter(|id| !id.is_empty())
+        {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        if ids.is_empty() {
+            return Err(Failure::BadArgument(
+                "Missing profile ids. Provide one or more profile ids.".to_owned(),
+            ));
+        }
+        let mut vault = context.vault()?;
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
+            set_order(doc, &agent, provider, &ids)
+        })?;
+        context.ui.answer(&format!(
+            "Agent: {}\nProvider: {provider}\nOrder override: {}\n",
+            shown_id(agent.name.as_str()),
+            shown_ids(ids)
+        ))?;
+        context.verdict(loaded)
+    }
+}
+
+impl Clear {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.target.agent(context)?;
+        let provider = &self.target.provider;
+        let mut vault = context.vault()?;
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
+            Ok(clear_order(doc, provider))
+        })?;
+        context.ui.answer(&format!(
+            "Agent: {}\nProvider: {provider}\nCleared per-agent order override.\n",
+            shown_id(agent.name.as_str())
+        ))?;
+        context.verdict(loaded)
+    }
+}
+
+/// The store's keys that mean `provider`: at most one after a change of ours, but other programs may write others.
+fn keys_for<'d>(doc: &'d StoreDoc, provider: &ProviderId) -> Vec<&'d str> {
+    doc.entries(Section::Order)
+        .map(|(key, _)| key)
+        .filter(|key| normalize_provider(key) == provider.as_str())
+        .collect()
+}
+
+fn set_order(
+    doc: &StoreDoc,
+    agent: &AgentRef,
+    provider: &ProviderId,
+    ids: &[&str],
+) -> Result<Edited, Failure> {
+    let next = checks::list_hint(agent);
+    let refused = |what: String| Failure::Refused {
+        what,
+        next: next.clone(),
+    };
+    for id in ids {
+        let Some(credential) = doc
+            .credential(id)
+            .filter(|credential| credential.is_readable())
+        else {
+            return Err(refused(format!(
+                "Auth profile \"{id}\" not found in {}.",
+                agent.dir.display()
+            )));
+        };
+        if !credential.is_for(provider.as_str()) {
+            return Err(refused(format!(
+                "Auth profile \"{id}\" is for {}, not {provider}.",
+                normalize_provider(credential.provider)
+            )));
+        }
+    }
+    let keys = keys_for(doc, provider);
+    let value = json!(ids);
+    if keys == [provider.as_str()] && doc.get(Section::Order, provider.as_str()) == Some(&value) {
+        return Ok(Edited::nothing());
+    }
+    let mut after = doc.clone();
+    keys.iter()
+        .filter(|key| **key != provider.as_str())
+        .for_each(|key| after.remove(Section::Order, key));
+    after.set(Section::Order, provider.as_str(), value.clone());
+    let event = changed(doc, provider.as_str(), &value);
+    Ok(Edited::to(after, vec![event]))
+}
+
+fn clear_order(doc: &StoreDoc, provider: &ProviderId) -> Edited {
+    let keys = keys_for(doc, provider);
+    if keys.is_empty() {
+        return Edited::nothing();
+    }
+    let mut after = doc.clone();
+    keys.iter()
+        .for_each(|key| after.remove(Section::Order, key));
+    let event = event(EventKind::OrderCleared, doc, provider);
+    Edited::to(after, vec![event])
+}
+
+/// The event of a provider's order that becomes `list`; an empty one is none.
+pub(super) fn changed(before: &StoreDoc, provider: &str, list: &Value) -> EventDraft {
+    let provider = ProviderId::new(provider);
+    match list.as_array() {
+        Some(ids) if !ids.is_empty() => {
+            let ids = ids.iter().filter_map(Value::as_str);
+            event(EventKind::OrderSet, before, &provider).detail("order", recorded(ids))
+        }
+        _ => event(EventKind::OrderCleared, before, &provider),
+    }
+}
+
+/// Ids as they go into the record: what another program put into an order is text from outside.
+fn recorded<'i>(ids: impl Iterator<Item = &'i str>) -> Vec<String> {
+    ids.take(RECORDED_MAX).map(from_outside).collect()
+}
+
+fn event(kind: EventKind, before: &StoreDoc, provider: &ProviderId) -> EventDraft {
+    let mut event = EventDraft::new(kind, Origin::Clawkeep);
+    event.provider = Some(provider.as_str().to_owned());
+    match before.order_for(provider.as_str()) {
+        Some(ids) => event.detail("before", recorded(ids.iter().map(ProfileId::as_str))),
+        None => event.detail("before", Value::Null),
+    }
+}

@@ -1,0 +1,216 @@
+//! `models auth paste-token` and `paste-api-key`: a credential from stdin or a prompt into the store.
+
+use clap::Args;
+use clawkeep::audit::Origin;
+use clawkeep::config::{AgentRef, ConfigEdit};
+use clawkeep::domain::{CredentialType, ProfileId, ProviderId, SecretJson, Section, UnixMs};
+use clawkeep::sync::Edited;
+use clawkeep::vault::UnlockedVault;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::{checks, edit};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
+use crate::options::time_arg::{self, Lifetime};
+use crate::terminal::prompt;
+
+/// Store a token that is pasted at a prompt or given on stdin.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth paste-token --provider anthropic                    asks for it, without echo\n  clawkeep models auth paste-token --provider anthropic --expires-in 365d < token.txt"
+)]
+pub(crate) struct PasteToken {
+    #[command(flatten)]
+    target: Target,
+    /// When it ends, from now: 365d, 12h, 30m; without a unit, days
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::lifetime, allow_hyphen_values = true)]
+    expires_in: Option<Lifetime>,
+}
+
+/// Store an API key that is pasted at a prompt or given on stdin.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth paste-api-key --provider openai                  asks for it, without echo\n  clawkeep models auth paste-api-key --provider openai --profile-id openai:work < key.txt"
+)]
+pub(crate) struct PasteApiKey {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which profile.
+#[derive(Debug, Args)]
+struct Target {
+    /// The provider, for example anthropic
+    #[arg(long, value_name = "NAME", value_parser = ids::provider)]
+    provider: ProviderId,
+    /// The profile to store it as [default: PROVIDER:manual]
+    #[arg(long, value_name = "ID", value_parser = profile_id)]
+    profile_id: Option<ProfileId>,
+    #[command(flatten)]
+    agent: AgentOption,
+}
+
+/// What is to be stored, but for the secret.
+pub(super) struct Paste<'a> {
+    pub(super) agent: &'a AgentRef,
+    pub(super) provider: &'a ProviderId,
+    pub(super) id: &'a ProfileId,
+    pub(super) kind: CredentialType,
+    pub(super) expires: Option<UnixMs>,
+    /// The command, for the record.
+    pub(super) means: &'static str,
+}
+
+impl PasteToken {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let now = context.clock.now();
+        let expires = self.expires_in.map(|lifetime| lifetime.from(now));
+        self.target
+            .run(context, CredentialType::Token, expires, "paste-token")
+    }
+}
+
+impl PasteApiKey {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        self.target
+            .run(context, CredentialType::ApiKey, None, "paste-api-key")
+    }
+}
+
+impl Target {
+    fn run(
+        self,
+        context: &Context,
+        kind: CredentialType,
+        expires: Option<UnixMs>,
+        means: &'static str,
+    ) -> Result<(), Failure> {
+        let id = self
+            .profile_id
+            .unwrap_or_else(|| default_id(&self.provider));
+        let paste = Paste {
+            agent: &self.agent.resolve(context)?,
+            provider: &self.provider,
+            id: &id,
+            kind,
+            expires,
+            means,
+        };
+        let mut vault = context.vault()?; // before the secret is asked for: without the vault it would be typed in vain
+        paste.check(context, &vault)?;
+        let secret = paste.ask()?;
+        paste.store(context, &mut vault, &secret)
+    }
+}
+
+/// The profile of a provider whose id is not given. Source: the reference.
+pub(super) fn default_id(provider: &ProviderId) -> ProfileId {
+    ProfileId::new(format!("{provider}:manual"))
+}
+
+/// A profile id as an argument, which is not empty.
+pub(super) fn profile_id(raw: &str) -> Result<ProfileId, String> {
+    /// Longest id that is taken; the store itself has no limit.
+    const ID_MAX: usize = 200;
+    let id = raw.trim();
+    let looks_secret = ["sk-", "eyJ", "xoxb-", "ghp_", "gho_"]
+        .iter()
+        .any(|prefix| id.starts_with(prefix));
+    match () {
+        () if id.is_empty() => Err("a profile id is not empty".to_owned()),
+        () if id.contains(char::is_control) => {
+            Err("a profile id has no control characters".to_owned())
+        }
+        () if looks_secret || id.len() > ID_MAX => {
+            Err("that looks like a secret; an id is a name, such as anthropic:work".to_owned())
+        }
+        () => Ok(ProfileId::new(id)),
+    }
+}
+
+impl Paste<'_> {
+    /// A profile that mirrors another program's login would be overwritten with the next sync, and an agent that is nowhere is
+    /// mistyped.
+    pub(super) fn check(&self, context: &Context, vault: &UnlockedVault) -> Result<(), Failure> {
+        checks::check_known(context, vault, self.agent)?;
+        let state = vault.agent(&self.agent.name)?;
+        checks::check_no_reference(&state.doc, self.id.as_str())?;
+        checks::check_not_borrowed(&state.borrowed, self.id)?;
+        Ok(())
+    }
+
+    pub(super) fn ask(&self) -> Result<SecretString, Failure> {
+        let what = match self.kind {
+            CredentialType::ApiKey => "API key",
+            _ => "token",
+        };
+        prompt::secret(&format!("Paste {what} for {}", self.provider))
+    }
+
+    /// Stores the secret and records the profile in the configuration.
+    pub(super) fn store(
+        &self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        secret: &SecretString,
+    ) -> Result<(), Failure> {
+        let entry = self.entry(secret);
+        let loaded = edit::edit_store(context, vault, self.agent, |doc| {
+            checks::check_no_reference(doc, self.id.as_str())?;
+            let mut after = doc.clone();
+            after.set(
+                Section::Profiles,
+                self.id.as_str(),
+                entry.expose_secret().clone(),
+            );
+            Ok(Edited::to(after, Vec::new()).by(self.means, Origin::Clawkeep))
+        })?;
+        let kind = self.kind.as_str();
+        let replaced = loaded
+            .before
+            .as_ref()
+            .and_then(|before| before.credential(self.id.as_str()));
+        if let Some(before) = replaced {
+            context.ui.note(&format!(
+                "Note: it took the place of the {} that was stored as {}.",
+                before.kind.as_str(),
+                self.id
+            ));
+        }
+        edit::tell_agent(context, self.agent)?;
+        let edit = ConfigEdit::Put {
+            id: self.id.clone(),
+            provider: self.provider.clone(),
+            mode: self.kind,
+        };
+        let recorded = edit::record_in_config(context, &edit, &format!("{} is stored", self.id));
+        edit::conclude(context, loaded, recorded, |updated| {
+            format!(
+                "{updated}Auth profile: {} ({}/{kind})\n",
+                self.id, self.provider
+            )
+        })
+    }
+
+    /// The entry as the reference writes it.
+    fn entry(&self, secret: &SecretString) -> SecretJson {
+        let field = match self.kind {
+            CredentialType::ApiKey => "key",
+            _ => "token",
+        };
+        let fields = [
+            ("type", Some(json!(self.kind.as_str()))),
+            ("provider", Some(json!(self.provider.as_str()))),
+            (field, Some(json!(secret.expose_secret()))),
+            ("expires", self.expires.map(|at| json!(at.0))),
+        ];
+        let entry: Map<String, Value> = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        SecretJson::new(Value::Object(entry))
+    }
+}

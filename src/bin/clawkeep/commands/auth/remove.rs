@@ -1,0 +1,173 @@
+//! `models auth remove`: take a credential out of the store, the orders and the configuration.
+
+use clap::Args;
+use clawkeep::audit::Origin;
+use clawkeep::config::{AgentRef, ConfigEdit};
+use clawkeep::domain::{
+    Credential, CredentialType, Owner, ProfileId, Section, StoreDoc, normalize_provider,
+};
+use clawkeep::export::{StorePlace, StoreReading};
+use clawkeep::sync::plan::{Decision, KeepReason};
+use clawkeep::sync::{Edited, Loaded};
+use clawkeep::vault::UnlockedVault;
+use serde_json::json;
+
+use super::{checks, edit, order};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
+use crate::terminal::prompt;
+use crate::terminal::text::shown_id;
+
+/// Remove a credential.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep models auth remove anthropic:manual         asks first\n  clawkeep models auth remove anthropic:manual --yes"
+)]
+pub(crate) struct Remove {
+    /// The profile
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Do not ask first
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    agent: AgentOption,
+}
+
+impl Remove {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.agent.resolve(context)?;
+        let mut vault = context.vault()?;
+        let loaded = context.load_silently(&mut vault, &agent)?; // the change itself loads once more, and tells
+        let id = ids::id_in(&loaded.doc, &self.id);
+        let credential = loaded.doc.credential(id);
+        let credential = credential.ok_or_else(|| checks::missing(&agent, id))?;
+        check_owner(&loaded, id)?;
+        let what = format!("{} ({})", shown_id(id), described(&credential));
+        if !self.yes {
+            if !prompt::is_possible() {
+                return Err(Failure::BadArgument(format!(
+                    "removing {what} has to be confirmed, and there is nobody to ask; say --yes"
+                )));
+            }
+            let question = format!("Remove {what} from agent {}?", agent.name);
+            if !prompt::confirm(&question, false)? {
+                context.ui.note("Nothing was removed.");
+                return Ok(());
+            }
+        }
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| Ok(without(doc, id)))?;
+        let done = format!("{what} is removed from agent {}", agent.name);
+        let recorded = if is_elsewhere(context, &vault, &agent, id)? {
+            Ok(String::new())
+        } else {
+            let edit = ConfigEdit::Remove {
+                id: ProfileId::new(id),
+            };
+            edit::record_in_config(context, &edit, &done)
+        };
+        edit::conclude(context, loaded, recorded, |updated| {
+            format!("Removed {what} from agent {}.\n{updated}", agent.name)
+        })
+    }
+}
+
+/// Provider and kind, as the reference names them.
+fn described(credential: &Credential<'_>) -> String {
+    match credential.kind {
+        CredentialType::Unreadable => "an entry that cannot be read".to_owned(),
+        kind => format!(
+            "{}/{}",
+            normalize_provider(credential.provider),
+            kind.as_str()
+        ),
+    }
+}
+
+/// A login that another program has would come back with the next command.
+fn check_owner(loaded: &Loaded, id: &str) -> Result<(), Failure> {
+    let is_gone = |why: &KeepReason| {
+        matches!(
+            why,
+            KeepReason::SourceAbsent
+                | KeepReason::SourceLoggedOut
+                | KeepReason::SourceDamaged
+                // Another login comes in its place, which is what removing it is for.
+                | KeepReason::StoredLater
+                | KeepReason::OtherAccount
+                | KeepReason::OtherPlace
+        )
+    };
+    let comes_back = loaded
+        .planned
+        .iter()
+        .filter(|planned| planned.profile == id)
+        .any(|planned| match &planned.decision {
+            Decision::Keep { why } => !is_gone(why),
+            _ => true,
+        });
+    if !comes_back {
+        return Ok(());
+    }
+    let (program, logout) = match Owner::of(id) {
+        Owner::CodexCli => ("Codex CLI", "codex logout"),
+        _ => ("Claude Code", "claude /logout"),
+    };
+    Err(Failure::Refused {
+        what: format!("{id} is {program}'s login and would be imported again by the next command"),
+        next: format!("Log out there first ({logout}), then remove it."),
+    })
+}
+
+/// A document without a profile: its statistics and its places in orders go with it.
+fn without(doc: &StoreDoc, id: &str) -> Edited {
+    let mut after = doc.clone();
+    let mut events = Vec::new();
+    after.remove(Section::Profiles, id);
+    after.remove(Section::Usage, id);
+    for (provider, last) in doc.entries(Section::LastGood) {
+        if last.as_str() == Some(id) {
+            after.remove(Section::LastGood, provider);
+        }
+    }
+    for (provider, list) in doc.entries(Section::Order) {
+        let Some(ids) = list.as_array() else { continue };
+        let is_other = |other: &&serde_json::Value| other.as_str().map(str::trim) != Some(id);
+        let kept: Vec<_> = ids.iter().filter(is_other).collect();
+        if kept.len() == ids.len() {
+            continue;
+        }
+        events.push(order::changed(doc, provider, &json!(kept)));
+        if kept.is_empty() {
+            after.remove(Section::Order, provider);
+        } else {
+            after.set(Section::Order, provider, json!(kept));
+        }
+    }
+    Edited::to(after, events).by("remove", Origin::Clawkeep)
+}
+
+/// Whether another agent has a profile of that id, in the vault or in a store that was never looked at: the configuration speaks
+/// for all of them.
+fn is_elsewhere(
+    context: &Context,
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    id: &str,
+) -> Result<bool, Failure> {
+    for name in vault.agents()? {
+        if name != agent.name && vault.agent(&name)?.doc.get(Section::Profiles, id).is_some() {
+            return Ok(true);
+        }
+    }
+    for other in context.every_agent(vault)? {
+        let has = |reading: &StoreReading| matches!(reading, StoreReading::Parsed { doc, .. } if doc.get(Section::Profiles, id).is_some());
+        let reading = StorePlace::of_agent(&other.dir).and_then(|place| place.read());
+        if other.dir != agent.dir && reading.is_ok_and(|reading| has(&reading)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,170 @@
+//! `models auth restore`: an earlier version of a credential, put back.
+
+use clap::Args;
+use clawkeep::audit::Origin;
+use clawkeep::domain::{Credential, Owner, Section};
+use clawkeep::sync::{Edited, RESTORE};
+use clawkeep::vault::{KeptVersion, UnlockedVault};
+
+use super::edit;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
+use crate::terminal::table::table;
+use crate::terminal::text::{local_minute, one_line, shown_id};
+
+/// Put an earlier version of a credential back.
+#[derive(Debug, Args)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Examples:\n  clawkeep models auth restore openai:default --list         which versions are kept\n  clawkeep models auth restore openai:default                the newest of them\n  clawkeep models auth restore openai:default --version 3"
+)]
+pub(crate) struct Restore {
+    /// The profile
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Which version [default: the newest that is kept]
+    #[arg(long, value_name = "N", conflicts_with = "list")]
+    version: Option<String>,
+    /// Show the versions that are kept, and change nothing
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    agent: AgentOption,
+}
+
+impl Restore {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let agent = self.agent.resolve(context)?;
+        let mut vault = match self.list {
+            true => context.vault_to_read()?,
+            false => context.vault()?,
+        };
+        let loaded = context.load(&mut vault, &agent)?;
+        let id = ids::id_in(&loaded.doc, &self.id).to_owned();
+        let kept = vault.versions(&agent.name, &id, context.clock.now())?;
+        if self.list {
+            return list(context, &vault, &kept, &id);
+        }
+        let numbers = numbers(&kept);
+        let mut numbered = numbers.iter().zip(&kept);
+        let is_wanted = |(number, kept): &(&String, &KeptVersion)| match &self.version {
+            Some(wanted) => *number == wanted,
+            None => kept.entry.is_some(),
+        };
+        let Some((number, wanted)) = numbered.find(is_wanted) else {
+            return Err(self.missing(&id, &numbers));
+        };
+        let Some(entry) = &wanted.entry else {
+            return Err(Failure::Unopened {
+                rows: vec![format!("version {number} of {}", shown_id(&id))],
+            });
+        };
+        if vault.is_spent(&Credential::of(entry.expose_secret()))? {
+            return Err(Failure::Refused {
+                what: format!(
+                    "the refresh token of version {number} of {} is spent: another has taken its place",
+                    shown_id(&id)
+                ),
+                next: "Nothing was changed. Log in again instead.".to_owned(),
+            });
+        }
+        let loaded = edit::edit_store(context, &mut vault, &agent, |doc| {
+            let mut after = doc.clone();
+            after.set(Section::Profiles, &id, entry.expose_secret().clone());
+            Ok(Edited::to(after, Vec::new()).by(RESTORE, Origin::Clawkeep))
+        })?;
+        if Owner::of(&id) != Owner::Vault {
+            context.ui.note(&format!(
+                "Note: {} is another program's login: the next command takes over what that program has.",
+                shown_id(&id)
+            ));
+        }
+        edit::conclude(context, loaded, Ok(String::new()), |updated| {
+            format!(
+                "Restored version {number} of {} in agent {}.\n{updated}",
+                shown_id(&id),
+                agent.name
+            )
+        })
+    }
+
+    fn missing(&self, id: &str, numbers: &[String]) -> Failure {
+        let what = match &self.version {
+            Some(number) => format!(
+                "no version {} of {} is kept",
+                one_line(number),
+                shown_id(id)
+            ),
+            None => format!("no earlier version of {} is kept", shown_id(id)),
+        };
+        Failure::Refused {
+            what,
+            next: if numbers.is_empty() {
+                "The newest 3 are kept for 30 days; none with a refresh token that is spent."
+                    .to_owned()
+            } else {
+                format!("Kept are: {}", numbers.join(", "))
+            },
+        }
+    }
+}
+
+/// What each version is called: by its number in the record. Where another program's credential was kept beside one that it had the number
+/// of, there are two of a number, told apart by a second one: `3.1` is the older of them.
+fn numbers(kept: &[KeptVersion]) -> Vec<String> {
+    let number = |(at, version): (usize, &KeptVersion)| {
+        let is_same = |other: &&KeptVersion| other.generation == version.generation;
+        let older = kept[at + 1..].iter().filter(is_same).count();
+        match kept.iter().filter(is_same).count() {
+            1 => version.generation.0.to_string(),
+            _ => format!("{}.{}", version.generation.0, older + 1),
+        }
+    };
+    kept.iter().enumerate().map(number).collect()
+}
+
+fn list(
+    context: &Context,
+    vault: &UnlockedVault,
+    kept: &[KeptVersion],
+    id: &str,
+) -> Result<(), Failure> {
+    if kept.is_empty() {
+        return context.ui.answer("No earlier version is kept.\n");
+    }
+    let rows: Vec<[String; 5]> = numbers(kept)
+        .into_iter()
+        .zip(kept)
+        .map(|(number, kept)| {
+            let expires = kept.expires.map_or("-".to_owned(), |at| local_minute(at.0));
+            let print = kept.entry.as_ref().and_then(|entry| {
+                let credential = Credential::of(entry.expose_secret());
+                credential
+                    .expose_secret()
+                    .map(|secret| vault.fingerprint(secret).to_string())
+            });
+            [
+                number,
+                kept.kind.clone(),
+                local_minute(kept.replaced_at.0),
+                expires,
+                print.unwrap_or("does not open".to_owned()),
+            ]
+        })
+        .collect();
+    let header = ["Version", "Type", "Replaced", "Ends", "Token"];
+    context
+        .ui
+        .answer(&table(header, &rows, context.ui.width()))?;
+    let numbers = numbers(kept).into_iter().zip(kept);
+    let damaged: Vec<String> = numbers
+        .filter(|(_, kept)| kept.entry.is_none())
+        .map(|(number, _)| format!("version {number} of {}", shown_id(id)))
+        .collect();
+    match damaged.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Unopened { rows: damaged }),
+    }
+}

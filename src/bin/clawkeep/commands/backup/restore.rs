@@ -1,0 +1,203 @@
+//! `backup restore`: a copy in the vault's place.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clawkeep::domain::{AgentName, ProfileId};
+use clawkeep::vault::{
+    BackupError, Insistence, Renewal, Restored, UnlockedVault, Vault, VaultError, restore,
+};
+
+use crate::commands::key::log_warning::tell_of_log;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::target::absolute;
+use crate::terminal::text::{local_minute, shown_ids};
+
+/// Put a copy back in the vault's place.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  clawkeep backup restore ~/backup/vault-2026-11-25.db\n\nThe copy is proved first. The vault that it replaces is kept beside it, and credentials that are newer there are taken over."
+)]
+pub(crate) struct Restore {
+    /// The copy
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Also one of another vault, or one in which not everything opens
+    #[arg(long)]
+    force: bool,
+}
+
+/// How often a restore waits for refreshes, where new ones keep beginning.
+const ROUNDS_MAX: usize = 5;
+
+impl Restore {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        context.harden();
+        context.check_owner()?;
+        let file = absolute(&self.file);
+        let insistence = if self.force {
+            Insistence::Force
+        } else {
+            Insistence::None
+        };
+        let progress = context
+            .ui
+            .progress("Proving the backup and putting it back");
+        let mut rounds = 1..ROUNDS_MAX;
+        let mut done = loop {
+            self.settle(context)?;
+            let to = &context.layout.vault_file;
+            let who = (&context.actor, context.clock);
+            match restore(
+                &file,
+                to,
+                insistence,
+                &context.key_sources(),
+                &|id| context.head_kept_of(id).ok().flatten(),
+                who,
+            ) {
+                // Begun just now.
+                Err(BackupError::Vault(VaultError::RefreshUnderWay)) if rounds.next().is_some() => {
+                }
+                other => break other?,
+            }
+        };
+        let mut vault = match done.vault.take() {
+            Some(vault) => vault,
+            None => context.unlocked()?,
+        };
+        drop(progress);
+        context.replace_head(&vault);
+        context.ui.answer(&said(context, &done))?;
+        tell_of_log(context, done.log);
+        self.note(context, &done);
+        if !done.is_rekeyed {
+            renew_key(context, &mut vault);
+        }
+        merge_stores(context, &mut vault)
+    }
+
+    /// Takes in what refreshes have brought to the vault that is to be replaced, and waits for those under way. What cannot be opened
+    /// has nothing to wait for.
+    fn settle(&self, context: &Context) -> Result<(), Failure> {
+        let Ok(vault) = Vault::open(&context.layout.vault_file) else {
+            return Ok(());
+        };
+        vault.require_writable()?;
+        match vault.unlock(&context.key_sources()) {
+            Ok(mut vault) => {
+                if context.check_end(&vault).is_err() {
+                    return Ok(()); // it may be what is to be replaced for that
+                }
+                context.keep_head(&vault); // the one that the record will name as abandoned, should this be cut short
+                context.with_engine(&mut vault, |engine| engine.settle_refreshes())?;
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn note(&self, context: &Context, done: &Restored) {
+        if let Some(why) = &done.unread {
+            context.ui.warn(&format!(
+                "Warning: no credential could be taken over from the vault that was replaced, and the keys are the backup's: {why}"
+            ));
+        }
+        if !done.carried.uncertain.is_empty() {
+            context.ui.note(&format!(
+                "Note: the refresh tokens of {} may have been spent since the backup was made. The next use tries each once; if it is refused, log in again.",
+                ids(&done.carried.uncertain)
+            ));
+        }
+        if !done.backup.unopened.is_empty() {
+            context.ui.warn(&format!(
+                "Warning: not everything in the backup opens: {}",
+                done.backup.unopened.join(", ")
+            ));
+        }
+    }
+}
+
+fn said(context: &Context, done: &Restored) -> String {
+    let as_of = done
+        .backup
+        .as_of
+        .map_or("?".to_owned(), |at| local_minute(at.0));
+    let vault = context.layout.shorten_home(&context.layout.vault_file);
+    let mut lines = vec![format!(
+        "Restored {vault} as of {as_of}, event {}.",
+        done.backup.record.last
+    )];
+    if let Some(kept) = &done.kept {
+        let kept = context.layout.shorten_home(kept);
+        let up_to = done
+            .abandoned
+            .filter(|_| done.unread.is_none())
+            .map(|head| format!(" (up to event {})", head.seq));
+        lines.push(format!(
+            "The vault that it replaced{} is kept as {kept}.",
+            up_to.unwrap_or_default()
+        ));
+    }
+    if !done.carried.credentials.is_empty() {
+        lines.push(format!(
+            "Newer there, and taken over: {}.",
+            ids(&done.carried.credentials)
+        ));
+    }
+    format!("{}\n", lines.join("\n"))
+}
+
+fn ids(of: &[(AgentName, ProfileId)]) -> String {
+    let name = |(agent, profile): &(AgentName, ProfileId)| match *agent == AgentName::default() {
+        true => profile.as_str().to_owned(),
+        false => format!("{profile} (agent {agent})"),
+    };
+    let names: Vec<String> = of.iter().map(name).collect();
+    shown_ids(names.iter().map(String::as_str))
+}
+
+/// Takes in what refreshes left beside the vault that is not there any more, and replaces the key that may be that one's too: its rows are
+/// not to open here. The backup is in place; what stands in the way of this is worth a word, no more.
+fn renew_key(context: &Context, vault: &mut UnlockedVault) {
+    match context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey)) {
+        Ok(rotated) => tell_of_log(context, rotated.log),
+        Err(error) => context.ui.warn(&format!(
+            "Warning: the data key was not replaced: {error}. Do so with: clawkeep key rotate"
+        )),
+    }
+}
+
+/// What only the stores have is taken over, and they are written anew.
+fn merge_stores(context: &Context, vault: &mut UnlockedVault) -> Result<(), Failure> {
+    let mut first = Ok(());
+    for agent in context.every_agent(vault)? {
+        let merged = context
+            .load(vault, &agent)
+            .and_then(|loaded| context.verdict(loaded));
+        match (merged, &first) {
+            (Ok(()), _) => {}
+            (Err(failure), Ok(())) => first = Err(failure), // said at the end
+            (Err(failure), Err(_)) => context.ui.error(&format!(
+                "agent {}: {}",
+                agent.name,
+                failure.lines().join(" ")
+            )),
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_agents_are_named_with_their_profiles() {
+        let of =
+            |agent: &str, id: &str| (AgentName::from_stored(agent.to_owned()), ProfileId::new(id));
+        let all = [of("main", "a:b"), of("work", "c:d")];
+        assert_eq!(ids(&all), "a:b, c:d (agent work)");
+    }
+}

@@ -1,0 +1,9 @@
+//! The commands that hand out credentials, and what they need for it: choosing one, refreshing it, pinning it to a session.
+
+pub(crate) mod exec;
+mod pick;
+pub(crate) mod refresh;
+pub(crate) mod renewal;
+pub(crate) mod secretref;
+pub(crate) mod session;
+pub(crate) mod token;

@@ -1,0 +1,249 @@
+//! Why a credential was passed over, or none can be handed out, and what a person does about it.
+
+use clawkeep::config::{AgentRef, openclaw};
+use clawkeep::doctor::{how_to_renew, how_to_replace, misnamed, paste};
+use clawkeep::domain::{
+    Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
+};
+use clawkeep::selection::{PassedOver, rest};
+use clawkeep::sync::{Loaded, LoginReport, Refreshes, START_CLAUDE};
+
+use super::request::{ChoiceContext, Pick, Wanted};
+use crate::commands::auth::checks;
+use crate::commands::hand_out::renewal;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::text::{self, one_line, shown_id};
+
+/// What an explanation for a person is about.
+type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Refreshes);
+
+/// What is said of a candidate that was not used.
+fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOver) -> String {
+    let id_shown = shown_id(id.as_str());
+    let credential = doc.credential(id.as_str());
+    let store = || context.layout.shorten_home(&agent.store_file());
+    match why {
+        PassedOver::Resting => format!("{id_shown} rests"),
+        PassedOver::Missing => format!("there is no {id_shown}"),
+        PassedOver::Unreadable => match credential.as_ref().and_then(Credential::entry_fault) {
+            Some(EntryFault::Empty) => format!("{id_shown} in {} holds no secret", store()),
+            _ => format!("{id_shown} cannot be read"),
+        },
+        PassedOver::Reference => {
+            let reference = credential.as_ref().and_then(Credential::reference);
+            let described = reference.map_or_else(String::new, |found| found.describe());
+            format!(
+                "the secret of {id_shown} is a reference ({}), which clawkeep does not look up",
+                one_line(&described)
+            )
+        }
+        PassedOver::Misnamed => match credential.as_ref().and_then(Credential::misnamed) {
+            Some(found) => format!("{id_shown} in {} {}", store(), misnamed(found)),
+            None => format!("{id_shown} cannot be read"),
+        },
+        PassedOver::BadSecret(fault) => {
+            format!("the secret of {id_shown} in {} {fault}", store())
+        }
+        PassedOver::Mismatch => {
+            format!("{id_shown} is of another provider or kind than the configuration says")
+        }
+        PassedOver::EndsTooSoon => format!("{id_shown} ends too soon"),
+        PassedOver::Expired => format!("{id_shown} has expired"),
+        PassedOver::NotRenewed(_) => match renewals.why_not(id) {
+            Some(why) => renewal::why_not(id.as_str(), why),
+            None => format!("{id_shown} could not be refreshed"),
+        },
+        _ => format!("{id_shown} cannot be used"),
+    }
+}
+
+/// How an entry that has a wrong name in it is fixed; nothing for another one.
+fn how_to_fix_entry(
+    (context, agent, doc, _): Told<'_>,
+    (id, why): (&ProfileId, PassedOver),
+) -> Option<String> {
+    let credential = doc.credential(id.as_str())?;
+    Some(match why {
+        PassedOver::Misnamed => {
+            let found = credential.misnamed()?;
+            format!(
+                "In {}, rename the {} \"{}\" of {} to \"{}\".",
+                context.layout.shorten_home(&agent.store_file()),
+                found.what,
+                one_line(found.written),
+                shown_id(id.as_str()),
+                found.right
+            )
+        }
+        PassedOver::Unreadable if !credential.is_readable() => return None,
+        PassedOver::BadSecret(_) | PassedOver::Unreadable => how_to_replace(
+            &agent.name,
+            id.as_str(),
+            &credential,
+            context.providers().ok(),
+        ),
+        PassedOver::Reference => format!(
+            "To keep a secret here, use another id: {}",
+            paste(
+                &format!("{}:manual", ProviderId::new(credential.provider)),
+                &ProviderId::new(credential.provider),
+                credential.kind
+            )
+        ),
+        _ => return None,
+    })
+}
+
+/// That another account pays is never silent.
+pub(super) fn tell_of_passed_over(
+    context: &Context,
+    (agent, doc, renewals): (&AgentRef, &StoreDoc, &Refreshes),
+    pick: &Pick,
+) {
+    let Some(chosen) = &pick.choice.chosen else {
+        return; // the error says it
+    };
+    for (id, reason) in &pick.choice.passed_over {
+        context.ui.note(&format!(
+            "Note: {}, so {} is used.",
+            why((context, agent, doc, renewals), id, *reason),
+            shown_id(chosen.as_str())
+        ));
+        if let Some(not_renewed) = renewals.why_not(id) {
+            let next = renewal::what_next(context, (&agent.name, doc), id.as_str(), not_renewed);
+            context.ui.detail(&next);
+        }
+    }
+}
+
+/// One that is handed out though it could not be refreshed: it will not last.
+pub(super) fn tell_of_not_renewed(context: &Context, renewals: &Refreshes, pick: &Pick) {
+    let Some(chosen) = &pick.choice.chosen else {
+        return;
+    };
+    if let Some(why) = renewals.why_not(chosen) {
+        context.ui.note(&format!(
+            "Warning: {}. What is left of it is handed out.",
+            renewal::why_not(chosen.as_str(), why)
+        ));
+    }
+}
+
+/// Whether a profile is Claude Code's own login, which that program refreshes when it starts.
+fn is_refreshed_by_claude_code(loaded: &Loaded, id: &ProfileId, now: UnixMs) -> bool {
+    let is_its = |report: &&LoginReport| report.profile == id.as_str() && report.is_in_use();
+    let report = loaded.logins.iter().find(is_its);
+    Owner::of(id.as_str()) == Owner::ClaudeCode
+        && report.is_some_and(|report| report.login_expires.is_none_or(|at| at > now))
+}
+
+/// Why nothing can be handed out, and what to do.
+pub(super) fn none(
+    found: &ChoiceContext<'_>,
+    agent: &AgentRef,
+    pick: &Pick,
+    is_strict: bool,
+) -> Failure {
+    let ChoiceContext {
+        context,
+        loaded,
+        renewals,
+        removed,
+    } = *found;
+    let doc = &loaded.doc;
+    // Entries with a wrong name in them are no candidates; where there is no other, they are why.
+    let misnamed: Vec<(ProfileId, PassedOver)> = match &pick.wanted {
+        Wanted::Of(provider) if pick.choice.passed_over.is_empty() => doc
+            .credentials()
+            .filter(|(_, credential)| {
+                normalize_provider(credential.provider) == provider.as_str()
+                    && credential.misnamed().is_some()
+            })
+            .map(|(id, _)| (ProfileId::new(id), PassedOver::Misnamed))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let passed = match misnamed.is_empty() {
+        true => &pick.choice.passed_over,
+        false => &misnamed,
+    };
+    let reasons: Vec<String> = passed
+        .iter()
+        .map(|(id, reason)| why((context, agent, doc, renewals), id, *reason))
+        .collect();
+    let reasons = if reasons.is_empty() {
+        "there is none".to_owned()
+    } else {
+        reasons.join("; ")
+    };
+    let what = match &pick.wanted {
+        Wanted::Of(provider) if is_strict => {
+            format!("the first choice for {provider} cannot be used: {reasons}")
+        }
+        Wanted::Of(provider) => format!("no credential of {provider} can be used: {reasons}"),
+        Wanted::Profile(_) => reasons,
+    };
+    let not_renewed = passed.iter().find_map(|(id, _)| {
+        let why = renewals.why_not(id)?;
+        Some(renewal::what_next(
+            context,
+            (&agent.name, doc),
+            id.as_str(),
+            why,
+        ))
+    });
+    let renew = passed
+        .iter()
+        .filter(|(_, reason)| matches!(reason, PassedOver::Expired | PassedOver::EndsTooSoon))
+        .find_map(|(id, _)| match loaded.borrowed.get(id.as_str()) {
+            Some(from) => Some(from.how_to_refresh()),
+            None if is_refreshed_by_claude_code(loaded, id, context.clock.now()) => {
+                Some(START_CLAUDE.to_owned())
+            }
+            None => how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()),
+        });
+    let in_cooldown = passed.iter().find_map(|(id, _)| {
+        let rest = rest(doc, id.as_str(), UnixMs(0))?;
+        is_strict.then(|| {
+            format!(
+                "Wait until it is ready ({}), or leave out --strict.",
+                text::shown_rest(&rest)
+            )
+        })
+    });
+    let add = passed.is_empty().then(|| {
+        let add = "Add one with: clawkeep models auth add";
+        match openclaw::find(&context.layout, &context.env) {
+            Some(dir) => format!(
+                "{add}. OpenClaw keeps credentials of its own in {}; see: clawkeep doctor",
+                context.layout.shorten_home(&dir)
+            ),
+            None => add.to_owned(),
+        }
+    });
+    let entry = passed
+        .iter()
+        .find_map(|(id, why)| how_to_fix_entry((context, agent, doc, renewals), (id, *why)));
+    let removed = removed.iter().find(|removed| match &pick.wanted {
+        Wanted::Of(provider) => removed.provider == *provider,
+        Wanted::Profile(id) => removed.id == *id,
+    });
+    let restore = removed.map(|removed| {
+        format!(
+            "Another program took {} out of the store. Put it back: {}",
+            shown_id(&removed.id),
+            removed.restore_command(&agent.name)
+        )
+    });
+    let next = not_renewed
+        .or(renew)
+        .or(entry)
+        .or(in_cooldown)
+        .or(restore)
+        .or(add);
+    Failure::Refused {
+        what,
+        next: next.unwrap_or_else(|| checks::list_hint(agent)),
+    }
+}

@@ -1,0 +1,298 @@
+//! `refresh`: new tokens for logins, before they are needed.
+
+use clap::Args;
+use clawkeep::config::AgentRef;
+use clawkeep::domain::{Credential, Fingerprint, ProfileId};
+use clawkeep::health::remaining_short;
+use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_due};
+use clawkeep::vault::UnlockedVault;
+use serde_json::{Value, json};
+
+use super::renewal;
+use crate::commands::auth::checks;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::ids;
+use crate::options::time_arg::span;
+use crate::terminal::signals;
+use crate::terminal::text::shown_id;
+
+/// Refresh logins.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep refresh openai-codex:default   now, whether or not it is due\n  clawkeep refresh --due --within 1h      for cron: every agent's logins that end within an hour\n\nA login is refreshed once, however many processes want to; another program's login (Claude Code's, Codex's) never is. Exit status 1 when one could not be refreshed."
+)]
+pub(crate) struct Refresh {
+    /// The profiles
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "due",
+        conflicts_with = "due"
+    )]
+    ids: Vec<String>,
+    /// Every login that is due and can be refreshed here, of every agent or of the one named
+    #[arg(long)]
+    due: bool,
+    /// Those that end before so long from now: 5m, 1h [default: 60s]
+    #[arg(long, value_name = "SPAN", value_parser = span, requires = "due", conflicts_with = "ids")]
+    within: Option<i64>,
+    #[command(flatten)]
+    agent: AgentOption,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of one login.
+struct Outcome {
+    agent: AgentRef,
+    id: String,
+    result: Result<RefreshOutcome, Failure>,
+    /// How long it lasts now, in milliseconds, and until when.
+    ends: Option<(f64, i64)>,
+    /// What to do where it was not refreshed.
+    next: String,
+}
+
+impl Refresh {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        context.providers()?; // settings that mean nothing are said also where nothing is due
+        context.places.check_single()?;
+        let mut vault = context.vault()?;
+        let agents = context.every_agent(&vault)?;
+        let mut trouble = Vec::new();
+        let wanted = self.wanted(context, &mut vault, &agents, &mut trouble)?;
+        let when = if self.due {
+            When::LessLeftThan(self.least_ms())
+        } else {
+            When::Now
+        };
+        let mut outcomes = Vec::new();
+        let mut done: Vec<(Fingerprint, Option<NotRefreshed>)> = Vec::new();
+        for (agent, id) in wanted {
+            // A login that stands in several places is refreshed once.
+            let grant = grant_of(&vault, &agent, &id);
+            let known = done.iter().find(|(known, _)| Some(*known) == grant);
+            if let Some((_, not_renewed)) = known.cloned() {
+                let result =
+                    not_renewed.map_or(RefreshOutcome::StillValid, RefreshOutcome::NotRefreshed);
+                outcomes.push(look(context, &mut vault, agent, &id, Ok(result)));
+                continue;
+            }
+            let outcome = renew(context, &mut vault, &agents, (agent, id), when);
+            let not_renewed = match &outcome.result {
+                Ok(RefreshOutcome::NotRefreshed(why)) => Some(why.clone()),
+                _ => None,
+            };
+            let now = grant_of(&vault, &outcome.agent, &ProfileId::new(&outcome.id));
+            if outcome.result.is_ok() {
+                done.extend(
+                    grant
+                        .into_iter()
+                        .chain(now)
+                        .map(|grant| (grant, not_renewed.clone())),
+                );
+            }
+            outcomes.push(outcome);
+        }
+        if self.json {
+            let rows: Vec<Value> = outcomes.iter().map(Outcome::to_json).collect();
+            context.ui.json(&json!({"refreshed": rows}))?;
+        } else if outcomes.is_empty() && trouble.is_empty() {
+            context
+                .ui
+                .note("No login is due that can be refreshed here.");
+        }
+        conclude(context, outcomes, trouble, self.json)
+    }
+
+    fn least_ms(&self) -> i64 {
+        self.within.unwrap_or(0).max(DUE_BELOW_MS)
+    }
+
+    /// The logins to be refreshed, each with its agent.
+    fn wanted(
+        &self,
+        context: &Context,
+        vault: &mut UnlockedVault,
+        agents: &[AgentRef],
+        trouble: &mut Vec<Failure>,
+    ) -> Result<Vec<(AgentRef, ProfileId)>, Failure> {
+        let mut wanted = Vec::new();
+        if !self.due {
+            let agent = self.agent.resolve(context)?;
+            let loaded = context.load(vault, &agent)?;
+            for id in &self.ids {
+                let id = ids::id_in(&loaded.doc, id);
+                checks::existing_of(&loaded, &agent, id)?;
+                wanted.push((agent.clone(), ProfileId::new(id)));
+            }
+            return Ok(wanted);
+        }
+        let one = self.agent.is_named().then(|| self.agent.resolve(context));
+        let one = one.transpose()?;
+        let now = context.clock.now();
+        for agent in one.as_ref().map_or(agents, std::slice::from_ref) {
+            // One agent's trouble is not the others'.
+            let loaded = match context.load(vault, agent) {
+                Ok(loaded) => loaded,
+                Err(failure) => {
+                    trouble.push(failure);
+                    continue;
+                }
+            };
+            let is_wanted = |id: &str, credential: &Credential<'_>| {
+                is_due(credential, now, self.least_ms())
+                    && renewal::is_refreshed_here(context, id, credential)
+            };
+            for (id, credential) in loaded.doc.credentials() {
+                if is_wanted(id, &credential) {
+                    wanted.push((agent.clone(), ProfileId::new(id)));
+                }
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn renew(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agents: &[AgentRef],
+    (agent, id): (AgentRef, ProfileId),
+    when: When,
+) -> Outcome {
+    let _progress = context
+        .ui
+        .progress(&format!("Refreshing {}", shown_id(id.as_str())));
+    let providers = context.providers();
+    let result = providers.and_then(|providers| {
+        let mut renewer = Refresher::new(providers, agents);
+        renewer.shield = Some(&signals::hold);
+        let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
+        renewer.keep_head = Some(&keep_head);
+        let mode = context.mode_for(vault, &agent)?;
+        let renew = |engine: &mut clawkeep::sync::Engine<'_>| {
+            engine.refresh(&renewer, &agent, mode, &id, when)
+        };
+        Ok(context.with_engine(vault, renew)?)
+    });
+    look(context, vault, agent, &id, result)
+}
+
+/// How a login stands after it was tried.
+fn look(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agent: AgentRef,
+    id: &ProfileId,
+    result: Result<RefreshOutcome, Failure>,
+) -> Outcome {
+    let loaded = context.load(vault, &agent);
+    let doc = loaded.map(|loaded| loaded.doc).unwrap_or_default();
+    let now = context.clock.now();
+    let expiry = doc
+        .credential(id.as_str())
+        .and_then(|credential| credential.expiry());
+    let next = match &result {
+        Ok(RefreshOutcome::NotRefreshed(why)) => {
+            renewal::what_next(context, (&agent.name, &doc), id.as_str(), why)
+        }
+        _ => String::new(),
+    };
+    Outcome {
+        ends: expiry.map(|ends| (ends.ms() - now.as_f64(), ends.floor_ms())),
+        id: id.as_str().to_owned(),
+        agent,
+        result,
+        next,
+    }
+}
+
+impl Outcome {
+    fn to_json(&self) -> Value {
+        let mut row = json!({"agent": self.agent.name.as_str(), "profile": self.id});
+        let (result, why) = match &self.result {
+            Ok(RefreshOutcome::Refreshed(_)) => ("refreshed", None),
+            Ok(RefreshOutcome::NotRefreshed(why)) => ("failed", Some(why.as_str().to_owned())),
+            Ok(_) => ("lasts", None),
+            Err(failure) => ("failed", Some(failure.lines().join(" "))),
+        };
+        row["result"] = json!(result);
+        if let Some(why) = why {
+            row["why"] = json!(why);
+        }
+        if let Some((_, ends)) = self.ends {
+            row["expires"] = json!(ends);
+        }
+        row
+    }
+}
+
+/// The grant of a stored login.
+fn grant_of(vault: &UnlockedVault, agent: &AgentRef, id: &ProfileId) -> Option<Fingerprint> {
+    let state = vault.agent(&agent.name).ok()?;
+    let refresh = state.doc.credential(id.as_str())?.expose_refresh()?;
+    Some(vault.fingerprint(refresh))
+}
+
+/// Says what became of each; the worst ends the command.
+fn conclude(
+    context: &Context,
+    outcomes: Vec<Outcome>,
+    mut failures: Vec<Failure>,
+    is_json: bool,
+) -> Result<(), Failure> {
+    let is_single = outcomes.len() + failures.len() == 1;
+    let mut worst: Option<Failure> = None;
+    let mut not_written = None;
+    let mut text = String::new();
+    for outcome in outcomes {
+        let id = shown_id(&outcome.id);
+        let whose = if outcome.agent.name == clawkeep::domain::AgentName::default() {
+            String::new()
+        } else {
+            format!(" of agent {}", shown_id(outcome.agent.name.as_str()))
+        };
+        let lasts = outcome.ends.map_or_else(String::new, |(left, _)| {
+            format!("; it ends in {}", remaining_short(left))
+        });
+        match outcome.result {
+            Ok(RefreshOutcome::Refreshed(trouble)) => {
+                text.push_str(&format!("Refreshed {id}{whose}{lasts}.\n"));
+                not_written = not_written.or(trouble.into_iter().next());
+            }
+            Ok(RefreshOutcome::NotRefreshed(why)) => failures.push(Failure::Refused {
+                what: format!("{}{whose}", renewal::why_not(&outcome.id, &why)),
+                next: outcome.next,
+            }),
+            Ok(_) => text.push_str(&format!("{id}{whose} has been refreshed already{lasts}.\n")),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if !is_json && !text.is_empty() {
+        context.ui.answer(&text)?;
+    }
+    for failure in failures {
+        let is_worse = worst
+            .as_ref()
+            .is_none_or(|worst| failure.exit_status() > worst.exit_status());
+        let lesser = if is_worse {
+            worst.replace(failure)
+        } else {
+            Some(failure)
+        };
+        if let Some(lesser) = lesser.filter(|_| !is_single) {
+            context.ui.error(&lesser.lines().join(" "));
+            if let Some(next) = lesser.remedy("clawkeep refresh") {
+                context.ui.warn(&next);
+            }
+        }
+    }
+    match (worst, not_written) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(error)) => Err(Failure::NotWritten(error)),
+        (None, None) => Ok(()),
+    }
+}

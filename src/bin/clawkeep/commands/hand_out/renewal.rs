@@ -1,0 +1,219 @@
+//! What is said of a login that could not be refreshed: why, and what to do.
+
+use clawkeep::doctor::{how_to_log_in, login_again, of_agent, shell_word};
+use clawkeep::domain::{
+    AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, StoreDoc,
+};
+use clawkeep::oauth::{FailureClass, Refusal};
+use clawkeep::sync::NotRefreshed;
+
+use crate::context::Context;
+use crate::terminal::text::{local_minute, one_line, shown_id};
+
+/// Whether a login is one that is refreshed here without being named: the vault's own, of a provider that can be asked. An entry of a
+/// provider that makes no sense is no reason to be silent.
+pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Credential<'_>) -> bool {
+    let is_ours = Owner::of(id) == Owner::Vault
+        && credential.expose_refresh().is_some()
+        && !credential.is_marker();
+    let Ok(providers) = context.providers() else {
+        return is_ours;
+    };
+    is_ours
+        && match providers.get(&ProviderId::new(credential.provider)) {
+            Ok(provider) => {
+                provider.is_some_and(|provider| provider.endpoint(credential.client_id()).is_some())
+            }
+            Err(_) => true,
+        }
+}
+
+/// Why, as half a sentence that begins with the profile.
+pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
+    let id = shown_id(id);
+    match why {
+        NotRefreshed::Missing => format!("there is no {id}"),
+        NotRefreshed::NoRefreshToken => format!("{id} has no refresh token"),
+        NotRefreshed::Borrowed(owner) => {
+            let program = match owner {
+                Owner::CodexCli => "Codex",
+                owner => owner.program(),
+            };
+            format!("{id} is {program}'s, which refreshes it itself")
+        }
+        NotRefreshed::OwnerUnknown(owner) => {
+            let program = match owner {
+                Owner::CodexCli => "Codex",
+                _ => "Claude Code",
+            };
+            format!(
+                "{id} is not refreshed: whether it is {program}'s cannot be known, since that one's login cannot be read"
+            )
+        }
+        NotRefreshed::NewerGateway => {
+            format!(
+                "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a spent token"
+            )
+        }
+        NotRefreshed::GatewayUnknown(why) => format!(
+            "{id} is not refreshed: whether the newer gateway, OpenClaw, has it cannot be known, since {}",
+            one_line(why)
+        ),
+        NotRefreshed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),
+        NotRefreshed::FailedJustNow(class) => {
+            format!(
+                "{id} could not be refreshed by another process just now ({})",
+                class.as_str()
+            )
+        }
+        NotRefreshed::NoProvider(provider) => {
+            format!("{id} cannot be refreshed here: no token endpoint of {provider} is known")
+        }
+        NotRefreshed::NoClient(provider) => format!(
+            "{id} cannot be refreshed here: nothing says which client of {provider} it was given to"
+        ),
+        NotRefreshed::BadProvider(fault) => {
+            format!("{id} cannot be refreshed: {}", one_line(&fault.to_string()))
+        }
+        NotRefreshed::EndpointChanged { pinned, now } => {
+            format!("{id} is not refreshed, since {}", changed(pinned, now))
+        }
+        NotRefreshed::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
+        NotRefreshed::AnswerUnopened => format!(
+            "{id} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up"
+        ),
+        NotRefreshed::Spent => {
+            format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
+        }
+        NotRefreshed::Limited(until) => format!(
+            "{id} is not refreshed: its provider wants to be left alone until {}",
+            local_minute(until.0)
+        ),
+        NotRefreshed::Refused(refused) => {
+            let times = match refused.tries {
+                1 => String::new(),
+                tries => format!(" ({tries} tries)"),
+            };
+            format!(
+                "{id} could not be refreshed: {}{times}",
+                answered(&refused.refusal)
+            )
+        }
+        _ => format!("{id} could not be refreshed"),
+    }
+}
+
+/// What changed of where tokens are sent to.
+pub(crate) fn changed(pinned: &Endpoint, now: &Endpoint) -> String {
+    if pinned.origin == now.origin {
+        return format!(
+            "it was given to client {}, and the settings say {}",
+            shown_id(&pinned.client_id),
+            shown_id(&now.client_id)
+        );
+    }
+    format!(
+        "its tokens belong to {}, and the settings say {}",
+        shown_id(&pinned.origin),
+        shown_id(&now.origin)
+    )
+}
+
+fn answered(refusal: &Refusal) -> String {
+    let what = match (refusal.status, refusal.code) {
+        (Some(status), Some(code)) => format!("HTTP {status}, {code}"),
+        (Some(status), None) => format!("HTTP {status}"),
+        (None, _) => refusal
+            .cause
+            .clone()
+            .unwrap_or_else(|| "no answer".to_owned()),
+    };
+    let means = match refusal.class {
+        FailureClass::Uncertain => "; its refresh token may be spent",
+        FailureClass::Misconfigured => "; the provider does not accept this client",
+        _ => "",
+    };
+    format!("{}{means}", one_line(&what))
+}
+
+/// What to do, as a sentence.
+pub(crate) fn what_next(
+    context: &Context,
+    (agent, doc): (&AgentName, &StoreDoc),
+    id: &str,
+    why: &NotRefreshed,
+) -> String {
+    let settings = context.layout.shorten_home(&context.layout.settings_file);
+    let login = || how_to_log_in(agent, doc, id, context.providers().ok());
+    match why {
+        NotRefreshed::NoProvider(provider) => format!(
+            "The gateway refreshes it when it uses it. To have it done here, set token_url and client_id in [providers.{}] of {settings}.",
+            quoted(provider)
+        ),
+        NotRefreshed::NoClient(provider) => {
+            format!(
+                "Set client_id in [providers.{}] of {settings}.",
+                quoted(provider)
+            )
+        }
+        NotRefreshed::BadProvider(_) => format!("Mend it in {settings}."),
+        NotRefreshed::EndpointChanged { .. } => format!(
+            "If that is meant: clawkeep models auth trust {}{}",
+            shell_word(id),
+            of_agent(agent)
+        ),
+        NotRefreshed::Limited(until) => {
+            format!("Run the command again after {}.", local_minute(until.0))
+        }
+        NotRefreshed::Refused(refused) => match refused.refusal.class {
+            FailureClass::Misconfigured => {
+                let provider = doc
+                    .credential(id)
+                    .map(|credential| ProviderId::new(credential.provider));
+                let provider =
+                    provider.map_or_else(|| "…".to_owned(), |provider| quoted(&provider));
+                format!("Check client_id and scopes in [providers.{provider}] of {settings}.")
+            }
+            FailureClass::Uncertain => "The next use tries once more.".to_owned(),
+            _ => "Run the command again in a while.".to_owned(),
+        },
+        NotRefreshed::Borrowed(owner @ (Owner::ClaudeCode | Owner::CodexCli)) => {
+            login_again(*owner).to_owned()
+        }
+        NotRefreshed::Borrowed(owner) => match owner.command() {
+            Some(command) => format!(
+                "Start {} (`{command}`), which refreshes it.",
+                owner.program()
+            ),
+            None => "Start the program that keeps it.".to_owned(),
+        },
+        NotRefreshed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
+        NotRefreshed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
+        NotRefreshed::GatewayUnknown(_) => {
+            "Repair that store; or, if OpenClaw is not used any more, move its directory away."
+                .to_owned()
+        }
+        NotRefreshed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),
+        NotRefreshed::Obstacle(_) => {
+            "Mend that, and run the command again; see: clawkeep doctor".to_owned()
+        }
+        NotRefreshed::NoRefreshToken
+            if doc
+                .credential(id)
+                .is_some_and(|credential| credential.kind != CredentialType::OAuth) =>
+        {
+            "Only OAuth logins are refreshed.".to_owned()
+        }
+        _ => login(),
+    }
+}
+
+/// A provider's id as a key of TOML.
+pub(crate) fn quoted(provider: &ProviderId) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if provider.as_str().chars().all(is_bare) {
+        provider.to_string()
+    } else {
+        format!("\"{}\"", shown_id(provider.as_str()))
+    }
+}

@@ -1,0 +1,414 @@
+//! `secretref`: an exec secret provider for OpenClaw. One request on stdin, one answer on stdout, nobody asked.
+//!
+//! Source: OpenClaw's documentation, SecretRef contract and provider config, Exec provider (protocol version 1).
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Read as _};
+
+use clap::Args;
+use clawkeep::config::{AgentRef, Fallback, Settings};
+use clawkeep::domain::{
+    Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, StoreDoc,
+};
+use clawkeep::selection::{
+    Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, unusable,
+};
+use clawkeep::sync::{HandOut, Loaded, Refreshes};
+use clawkeep::vault::{Damage, Pin};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::agent::AgentOption;
+use crate::options::time_arg::span;
+use crate::terminal::text::{json_shown, shown_id};
+
+/// The only version of the protocol that there is.
+const PROTOCOL: u64 = 1;
+/// The longest request, in bytes: four times what OpenClaw sends.
+const REQUEST_MAX: u64 = 1 << 20;
+/// Ids of one request, at most. Source: OpenClaw, `maxRefsPerProvider`.
+const IDS_MAX: usize = 512;
+
+/// The variables that clawkeep needs to find the vault and the keychain.
+#[cfg(not(windows))]
+macro_rules! pass_env {
+    () => {
+        r#""HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS""#
+    };
+}
+#[cfg(windows)]
+macro_rules! pass_env {
+    () => {
+        r#""USERPROFILE", "LOCALAPPDATA", "SystemRoot""#
+    };
+}
+
+/// Hand keys and tokens to OpenClaw, as an exec secret provider.
+#[derive(Debug, Args)]
+#[command(
+    after_help = concat!("Example:\n  echo '{\"protocolVersion\":1,\"provider\":\"clawkeep\",\"ids\":[\"openai:default\"]}' | clawkeep secretref\n\nAn id is that of a profile, or a provider's name: then its next key or token. In openclaw.json:\n  secrets: { providers: { clawkeep: { source: \"exec\", command: \"/absolute/path/to/clawkeep\", args: [\"secretref\"],\n    passEnv: [", pass_env!(), "] } } }\n\nOpenClaw keeps what it gets until it is told to reload, so only what does not change by itself is handed out: API keys, and tokens that were stored here. That each is used is recorded before it is printed.")
+)]
+pub(crate) struct SecretRef {
+    #[command(flatten)]
+    agent: AgentOption,
+    /// Only tokens that do not end before so long from now: 1d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    min_valid: Option<i64>,
+}
+
+/// What became of one id.
+type Outcome = Result<ProfileId, Refusal>;
+
+/// Why an id's secret is not handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refusal {
+    /// For programs. OpenClaw shows `NOT_FOUND`, and of all others only that there was an error.
+    code: &'static str,
+    /// For people.
+    message: String,
+}
+
+/// What is answered to a request.
+#[derive(Default)]
+struct Answer {
+    values: Vec<(String, SecretString)>,
+    errors: Vec<(String, Refusal)>,
+}
+
+impl SecretRef {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let ids = match read_request() {
+            Ok(ids) => ids,
+            Err(Bad::Request(what)) => {
+                Answer::refused(["*".to_owned()], "BAD_REQUEST", &what).write(context)?;
+                return Err(Failure::BadArgument(what));
+            }
+            Err(Bad::Version(ids)) => {
+                let what = format!("this speaks protocolVersion {PROTOCOL}");
+                return Answer::refused(ids, "UNSUPPORTED_PROTOCOL", &what).write(context);
+            }
+            Err(Bad::Input(failure)) => return Err(failure),
+        };
+        let answer = self.hand_out(context, &ids)?;
+        for (id, refusal) in &answer.errors {
+            let id = shown_id(id);
+            context.ui.note(&format!("{id}: {}", refusal.message));
+        }
+        answer.write(context)
+    }
+
+    /// Chooses and records what is handed out, all at once.
+    fn hand_out(&self, context: &Context, ids: &[String]) -> Result<Answer, Failure> {
+        let settings = context.settings()?;
+        let is_strict = context.own()?.fallback == Fallback::None;
+        let agent = self.agent.resolve(context)?;
+        let mut vault = context.unlocked().map_err(Failure::of_use)?; // one that is made here would be the wrong one: the environment is a few variables
+        let mode = context.mode_for(&vault, &agent)?;
+        let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
+            let choose = |loaded: &Loaded, _: &[Pin], _: &Refreshes| {
+                let choosing = Choosing {
+                    doc: &loaded.doc,
+                    damage: &loaded.damage,
+                    borrowed: &loaded.borrowed,
+                    settings,
+                    agent: &agent,
+                    is_strict,
+                    demand: Demand {
+                        now: context.clock.now(),
+                        min_valid_ms: self.min_valid.unwrap_or(0),
+                    },
+                };
+                let mut passed_over = Vec::new();
+                let outcomes: Vec<Outcome> = ids
+                    .iter()
+                    .map(|id| choosing.find(id, &mut passed_over))
+                    .collect();
+                let mut uses: Vec<ProfileId> = Vec::new();
+                for id in outcomes.iter().flatten() {
+                    if !uses.contains(id) {
+                        uses.push(id.clone());
+                    }
+                }
+                let handing = HandOut {
+                    uses,
+                    passed_over,
+                    command: "secretref",
+                    session: None,
+                    due: Vec::new(),
+                };
+                Ok::<_, Failure>((handing, outcomes))
+            };
+            engine.hand_out(&agent, mode, choose, |_, _| {
+                // Nothing is due: what can be refreshed is not handed out.
+                Ok(clawkeep::sync::RefreshOutcome::StillValid)
+            })
+        })?;
+        context.tell(&loaded);
+        let mut answer = Answer::default();
+        for (id, outcome) in ids.iter().zip(outcomes) {
+            match outcome {
+                Ok(profile) => {
+                    let credential = loaded.doc.credential(profile.as_str());
+                    let secret = credential.and_then(|credential| credential.expose_secret());
+                    let secret = secret.unwrap_or_default().trim().into();
+                    answer.values.push((id.clone(), secret));
+                }
+                Err(refusal) => answer.errors.push((id.clone(), refusal)),
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// What is chosen from.
+struct Choosing<'f> {
+    doc: &'f StoreDoc,
+    damage: &'f Damage,
+    borrowed: &'f BTreeMap<String, Borrowed>,
+    settings: &'f Settings,
+    agent: &'f AgentRef,
+    is_strict: bool,
+    demand: Demand,
+}
+
+impl Choosing<'_> {
+    /// The profile that an id stands for, if its secret may be handed out.
+    fn find(&self, id: &str, passed_over: &mut Vec<(ProfileId, &'static str)>) -> Outcome {
+        if self.damage.hides(id, self.doc) || self.damage.affects(id, self.doc) {
+            let what = "what the vault has of it is damaged or was modified outside clawkeep";
+            return Err(refusal("DAMAGED", format!("{what}; see: clawkeep doctor")));
+        }
+        let Some(credential) = self.doc.credential(id) else {
+            return self.next_of(id, passed_over);
+        };
+        if let Some(what) = changes_by_itself(self.owner(id), &credential) {
+            let id = shown_id(id);
+            let message = format!("{what}; have it asked for with: clawkeep token --profile {id}");
+            return Err(refusal("NOT_STATIC", message));
+        }
+        let profile = ProfileId::new(id);
+        match self.objection(&profile) {
+            None => Ok(profile),
+            Some(why) => Err(refusal(code(why), in_words(why).to_owned())),
+        }
+    }
+
+    /// The next key or token of a provider.
+    fn next_of(&self, name: &str, passed_over: &mut Vec<(ProfileId, &'static str)>) -> Outcome {
+        let provider = ProviderId::new(name);
+        if self.doc.profiles_of(provider.as_str()).is_empty() {
+            let agent = &self.agent.name;
+            let message = format!(
+                "agent {agent} has no profile of that id, and none of a provider of that name"
+            );
+            return Err(refusal("NOT_FOUND", message));
+        }
+        let preferences = Preferences {
+            order: self.settings.order_for(&provider),
+            configured: self.settings.profiles_of(&provider),
+        };
+        let now = self.demand.now;
+        let mut tried = candidates(self.doc, &preferences, &provider, None, now);
+        let mut natural = candidates_if_rested(self.doc, &preferences, &provider, None);
+        tried.retain(|id| self.is_static(id));
+        natural.retain(|id| self.is_static(id));
+        if self.is_strict {
+            natural.truncate(1);
+            tried.retain(|id| natural.contains(id));
+        }
+        let choice = choose(self.doc, &tried, &natural, now, |id| self.objection(id));
+        let over = choice.passed_over.iter();
+        passed_over.extend(over.map(|(id, why)| (id.clone(), why.as_str())));
+        choice.chosen.ok_or_else(|| {
+            let reasons = choice.passed_over.iter();
+            let reasons: Vec<String> = reasons
+                .map(|(id, why)| format!("{} {}", shown_id(id.as_str()), in_words(*why)))
+                .collect();
+            if reasons.is_empty() {
+                let name = shown_id(name);
+                let message = format!(
+                    "what there is of that provider are logins, which change by themselves; have one asked for with: clawkeep token --provider {name}"
+                );
+                return refusal("NOT_STATIC", message);
+            }
+            refusal("UNUSABLE", reasons.join("; "))
+        })
+    }
+
+    /// Who refreshes a credential.
+    fn owner(&self, id: &str) -> Owner {
+        let from = self.borrowed.get(id);
+        from.map_or(Owner::of(id), |from| from.owner)
+    }
+
+    fn is_static(&self, id: &ProfileId) -> bool {
+        let credential = self.doc.credential(id.as_str());
+        credential.is_some_and(|credential| {
+            changes_by_itself(self.owner(id.as_str()), &credential).is_none()
+        })
+    }
+
+    /// Why a credential cannot be used.
+    fn objection(&self, id: &ProfileId) -> Option<PassedOver> {
+        let credential = self.doc.credential(id.as_str());
+        let setting = self.settings.profile(id.as_str());
+        let is_other = (credential.as_ref())
+            .zip(setting)
+            .is_some_and(|(credential, setting)| {
+                credential.is_readable() && !setting.admits(credential)
+            });
+        if is_other {
+            return Some(PassedOver::Mismatch);
+        }
+        unusable(credential.as_ref(), self.demand)
+    }
+}
+
+/// Why a credential is none that can be kept elsewhere; `None` if it can.
+fn changes_by_itself(owner: Owner, credential: &Credential<'_>) -> Option<&'static str> {
+    match (credential.kind, owner) {
+        (CredentialType::OAuth, _) => {
+            Some("it is a login, whose access token is replaced within hours")
+        }
+        (CredentialType::Token, owner) if owner != Owner::Vault => {
+            Some("it is another program's login, which that program replaces within hours")
+        }
+        _ => None,
+    }
+}
+
+fn code(why: PassedOver) -> &'static str {
+    match why {
+        PassedOver::Missing => "NOT_FOUND",
+        PassedOver::Expired => "EXPIRED",
+        PassedOver::EndsTooSoon => "ENDS_TOO_SOON",
+        _ => "UNUSABLE",
+    }
+}
+
+fn in_words(why: PassedOver) -> &'static str {
+    match why {
+        PassedOver::Expired => "has expired",
+        PassedOver::EndsTooSoon => "ends too soon",
+        PassedOver::Mismatch => "is of another provider or kind than the configuration says",
+        PassedOver::Resting => "rests",
+        PassedOver::Reference => "is a reference itself, which clawkeep does not look up",
+        PassedOver::Misnamed => {
+            "has its type or secret under another name than the one that is read; see: clawkeep doctor"
+        }
+        PassedOver::BadSecret(SecretFault::LineBreak) => "has a line break in its secret",
+        PassedOver::BadSecret(SecretFault::Placeholder) => {
+            "holds a placeholder, such as ${VAR} or <your-key>, and no secret"
+        }
+        PassedOver::BadSecret(_) => {
+            "has blanks or characters in its secret that no key or token has"
+        }
+        _ => "cannot be read",
+    }
+}
+
+fn refusal(code: &'static str, message: String) -> Refusal {
+    Refusal { code, message }
+}
+
+/// What is wrong with a request.
+enum Bad {
+    /// It makes no sense.
+    Request(String),
+    /// It is of another version, and asks for these.
+    Version(Vec<String>),
+    /// It could not be read.
+    Input(Failure),
+}
+
+/// Reads the request, and which ids it asks for, each once.
+fn read_request() -> Result<Vec<String>, Bad> {
+    // So there is never a person to be asked for a passphrase either.
+    if io::stdin().is_terminal() {
+        return Err(Bad::Input(Failure::BadArgument(
+            "a request is read from stdin, which is a terminal; OpenClaw runs this command"
+                .to_owned(),
+        )));
+    }
+    let mut bytes = Vec::new();
+    let read = io::stdin()
+        .lock()
+        .take(REQUEST_MAX + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|error| Bad::Input(Failure::Input(error)))?;
+    if bytes.len() as u64 > REQUEST_MAX {
+        return Err(Bad::Request("the request is too long".to_owned()));
+    }
+    parse(&bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<String>, Bad> {
+    let bad = |what: &str| Bad::Request(what.to_owned());
+    let request: Value = serde_json::from_slice(bytes)
+        .map_err(|_| bad("the request on stdin is no JSON document"))?;
+    let listed = request.get("ids").and_then(Value::as_array);
+    let listed = listed.ok_or_else(|| bad("the request has no list `ids`"))?;
+    if listed.len() > IDS_MAX {
+        return Err(Bad::Request(format!(
+            "the request has more than {IDS_MAX} ids"
+        )));
+    }
+    let mut ids: Vec<String> = Vec::new();
+    for id in listed {
+        let id = id.as_str().filter(|id| !id.trim().is_empty());
+        let id = id.ok_or_else(|| bad("the request has an id that is no text"))?;
+        if !ids.iter().any(|known| known == id) {
+            ids.push(id.to_owned());
+        }
+    }
+    if request.get("protocolVersion").and_then(Value::as_u64) != Some(PROTOCOL) {
+        return Err(Bad::Version(ids));
+    }
+    Ok(ids)
+}
+
+impl Answer {
+    /// Nothing, for one reason.
+    fn refused(ids: impl IntoIterator<Item = String>, code: &'static str, why: &str) -> Self {
+        let refusal = |id| (id, refusal(code, why.to_owned()));
+        Self {
+            values: Vec::new(),
+            errors: ids.into_iter().map(refusal).collect(),
+        }
+    }
+
+    /// Writes it, on one line.
+    fn write(&self, context: &Context) -> Result<(), Failure> {
+        // Room for all of it at once: a text that grew would leave copies of secrets. A character takes six at most.
+        let room =
+            |(id, value): &(String, SecretString)| 6 * (id.len() + value.expose_secret().len()) + 8;
+        let room: usize = self.values.iter().map(room).sum();
+        let mut text = Zeroizing::new(String::with_capacity(room + 64));
+        let quoted = |text: &str| Zeroizing::new(Value::from(text).to_string());
+        text.push_str(&format!("{{\"protocolVersion\":{PROTOCOL},\"values\":{{"));
+        for (at, (id, value)) in self.values.iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            text.push_str(&quoted(id));
+            text.push(':');
+            text.push_str(&quoted(value.expose_secret()));
+        }
+        text.push('}');
+        context.ui.write(&json_shown(&text))?;
+        let errors = self.errors.iter().map(|(id, refusal)| {
+            let error = json!({"code": refusal.code, "message": refusal.message});
+            (id.clone(), error)
+        });
+        let errors: Map<String, Value> = errors.collect();
+        let errors = if errors.is_empty() {
+            String::new()
+        } else {
+            format!(",\"errors\":{}", Value::Object(errors))
+        };
+        context.ui.write(&json_shown(&format!("{errors}}}\n")))
+    }
+}

@@ -1,0 +1,63 @@
+//! `token`: a secret on stdout, for scripts and for programs that ask for one.
+
+use clap::Args;
+use clawkeep::domain::ProviderId;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::pick::request::Wanted;
+use super::pick::{How, Picked};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::ids;
+use crate::terminal::text::json_shown;
+
+/// Print the secret of the credential that is next for a provider.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep token --provider anthropic\n  clawkeep token --profile anthropic:work --json\n  clawkeep token --provider openai --strict   the first choice or nothing\n\nThat it is used is recorded before it is printed. As Claude Code's apiKeyHelper: \"apiKeyHelper\": \"clawkeep token -q --provider anthropic\""
+)]
+pub(crate) struct Token {
+    /// The provider [default: that of the configured default model]
+    #[arg(long, value_name = "NAME", value_parser = ids::provider, conflicts_with = "profile")]
+    provider: Option<ProviderId>,
+    /// This profile and no other
+    #[arg(long, value_name = "ID", value_parser = ids::profile)]
+    profile: Option<String>,
+    #[command(flatten)]
+    how: How,
+    /// Print JSON, with profile, provider, type and end
+    #[arg(long)]
+    json: bool,
+}
+
+impl Token {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let wanted = match (self.profile, self.provider) {
+            (Some(profile), _) => Wanted::Profile(profile),
+            (None, Some(provider)) => Wanted::Of(provider),
+            (None, None) => Wanted::Of(context.settings()?.models.default_ref().provider),
+        };
+        let picked = self.how.pick(context, &[wanted], "token", |_| Ok(()))?;
+        for picked in picked {
+            context.ui.write(&if self.json {
+                as_json(&picked)
+            } else {
+                Zeroizing::new(format!("{}\n", picked.secret.expose_secret()))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn as_json(picked: &Picked) -> Zeroizing<String> {
+    let answer = json!({
+        "profile": picked.id.as_str(),
+        "provider": picked.provider.as_str(),
+        "type": picked.kind.as_str(),
+        "expires": picked.expires,
+        "token": picked.secret.expose_secret(),
+    });
+    json_shown(&Zeroizing::new(format!("{answer:#}\n")))
+}

@@ -1,0 +1,160 @@
+//! `history at TIME`: which credentials were there then, and which was last used. Needs no key.
+
+use clap::Args;
+use clawkeep::audit::InForce;
+use clawkeep::domain::{Fingerprint, UnixMs};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::time_arg::{self, TimeArg};
+use crate::record::ask::Whose;
+use crate::record::names::name;
+use crate::record::notes::{tell_of_pruning, tell_of_unknown_names};
+use crate::record::{json as shown, text};
+use crate::terminal::table::table;
+use crate::terminal::text::local_minute;
+
+/// Which credentials were there at a time, and which of them was last used then.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep history at '2026-01-09 14:30' --provider anthropic\n  clawkeep history at 7d --json   a week ago"
+)]
+pub(crate) struct HistoryAt {
+    /// A time, as for --since
+    #[arg(value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
+    at: TimeArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl HistoryAt {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let at = self.at.resolve(context.clock.now());
+        let vault = match self.json {
+            true => context.locked()?,
+            false => context.unverified()?,
+        };
+        let filter = self.whose.filter();
+        let found = vault.in_force(at, &filter)?;
+        if at > context.clock.now() {
+            context
+                .ui
+                .note("Note: that is still to come; this is how things stand now.");
+        }
+        tell_of_pruning(context, &vault, Some(at))?;
+        if found.is_empty() {
+            tell_of_unknown_names(context, &vault, &filter)?;
+        }
+        let last = last_used(&found);
+        if self.json {
+            let credentials: Vec<Value> = found
+                .iter()
+                .map(|credential| to_json(credential, at, last))
+                .collect();
+            return context.ui.json(
+                &json!({"verified": false, "at": shown::rfc3339(at), "credentials": credentials}),
+            );
+        }
+        if found.is_empty() {
+            context.ui.note(&format!(
+                "The record knows of no credential at {}.",
+                local_minute(at.0)
+            ));
+        }
+        let rows: Vec<[String; 7]> = found
+            .iter()
+            .map(|credential| cells(credential, at, last))
+            .collect();
+        let header = [
+            "PROFILE",
+            "PROVIDER",
+            "STATE",
+            "SINCE",
+            "EXPIRES",
+            "TOKEN",
+            "LAST USED",
+        ];
+        context.ui.answer(&table(header, &rows, context.ui.width()))
+    }
+}
+
+/// Of each provider's credentials, the one that was used last: the time of that use.
+fn last_used(found: &[InForce]) -> impl Fn(&InForce) -> bool + Copy {
+    move |credential| {
+        let used = |other: &InForce| other.last_used.as_ref().map(|(at, _)| *at);
+        let of_provider = found
+            .iter()
+            .filter(|other| other.provider == credential.provider);
+        used(credential).is_some() && of_provider.map(used).max() == Some(used(credential))
+    }
+}
+
+/// How it stood: that it had ended counts before that it rested.
+fn state(credential: &InForce, at: UnixMs) -> &'static str {
+    let has_ended = credential
+        .expires
+        .is_some_and(|expires| expires > 0 && expires <= at.0);
+    match credential.rests_until {
+        _ if has_ended => "expired",
+        Some(_) => "resting",
+        None => "valid",
+    }
+}
+
+fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> [String; 7] {
+    let state = match credential.rests_until {
+        Some(until) => format!("{} until {}", state(credential, at), local_minute(until.0)),
+        None => state(credential, at).to_owned(),
+    };
+    let print = credential
+        .token
+        .as_deref()
+        .and_then(Fingerprint::from_bytes);
+    let used = match &credential.last_used {
+        Some((used, doer)) => {
+            let mark = if is_last(credential) {
+                " (last of its provider)"
+            } else {
+                ""
+            };
+            format!("{} by {}{mark}", local_minute(used.0), text::who(doer))
+        }
+        None => "-".to_owned(),
+    };
+    [
+        name(&credential.whose),
+        crate::terminal::text::one_line(credential.provider.as_deref().unwrap_or("-")),
+        state,
+        local_minute(credential.since.0),
+        credential.expires.map_or("-".to_owned(), local_minute),
+        print.map_or("-".to_owned(), |print| print.to_string()),
+        used,
+    ]
+}
+
+fn to_json(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> Value {
+    let used = credential.last_used.as_ref();
+    shown::of_profile(
+        &credential.whose,
+        credential.provider.as_deref(),
+        [
+            ("since", Some(json!(shown::rfc3339(credential.since)))),
+            ("token", shown::print(credential.token.as_deref())),
+            ("expires", credential.expires.map(Value::from)),
+            ("state", Some(json!(state(credential, at)))),
+            (
+                "restsUntil",
+                credential
+                    .rests_until
+                    .map(|until| json!(shown::rfc3339(until))),
+            ),
+            ("lastUsed", used.map(|(at, _)| json!(shown::rfc3339(*at)))),
+            ("lastUsedBy", used.map(|(_, doer)| shown::doer_fields(doer))),
+            ("lastUsedOfProvider", Some(json!(is_last(credential)))),
+        ],
+    )
+}

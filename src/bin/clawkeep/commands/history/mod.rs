@@ -1,0 +1,290 @@
+//! `history`: what happened to which credential. Needs no key.
+
+pub(crate) mod at;
+pub(crate) mod chart;
+pub(crate) mod refreshes;
+pub(crate) mod uses;
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+use clawkeep::audit::{Event, Filter};
+use clawkeep::domain::UnixMs;
+use clawkeep::vault::Vault;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::record::ask::{What, When, Whose, direction};
+use crate::record::axis::equal_parts;
+use crate::record::notes::{tell_of_changed_stores, tell_of_pruning, tell_of_unknown_names};
+use crate::record::shape::{Shape, ShapeArgs};
+use crate::record::{csv, json, text};
+use crate::terminal::table::{Columns, fitting};
+use crate::terminal::text::{json_line, one_line};
+
+/// Rows of the table unless `--limit` says otherwise: a screenful or two.
+const TABLE_ROWS: u64 = 50;
+/// Rows that a table's columns are measured by. Those that follow are printed as they come.
+const MEASURED_ROWS: usize = 1000;
+/// What a chart covers unless `--since` says otherwise, in milliseconds: 7 days.
+const CHART_PERIOD: i64 = 7 * 86_400_000;
+/// Columns of a chart that goes to no terminal.
+const CHART_WIDTH: usize = 80;
+/// A terminal narrower than this shows times without the year.
+const NARROW: usize = 80;
+/// On a terminal narrower than this, what would be columns stands one below the other.
+const NARROWER: usize = 60;
+
+/// What happened to which credential.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  clawkeep history                                         the newest 50 events\n  clawkeep history --profile anthropic:claude-cli --since 7d\n  clawkeep history --kind refresh --json                   a group of kinds: refresh, sync, order, expiry, …\n  clawkeep history --outcome failed --since 24h            what went wrong today\n  clawkeep history --chart --since 30d                     each credential over time, drawn\n  clawkeep history uses --since 30d                        who used which credential, and how often"
+)]
+pub(crate) struct History {
+    #[command(subcommand)]
+    summary: Option<Summary>,
+    #[command(flatten)]
+    list: Box<List>,
+}
+
+/// What the events come to.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Summary {
+    /// How often each credential was used, when, and by whom
+    Uses(uses::HistoryUses),
+    /// How often each credential was refreshed, how often that failed, and when the next is due
+    Refreshes(refreshes::HistoryRefreshes),
+    /// Which credentials were there at a time, and which of them was last used then
+    At(at::HistoryAt),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    whose: Whose,
+    #[command(flatten)]
+    what: What,
+    #[command(flatten)]
+    when: When,
+    /// At most so many [default: 50 in the table, all in JSON and CSV; 0 means all]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    limit: Option<u64>,
+    /// The oldest first
+    #[arg(long)]
+    reverse: bool,
+    #[command(flatten)]
+    shape: ShapeArgs,
+    /// Draw a lane for each credential instead: when it was valid, refreshed, refused, and used [default: the last 7 days]
+    #[arg(long, conflicts_with_all = ["kind", "origin", "outcome", "limit", "reverse", "json", "jsonl", "csv"])]
+    chart: bool,
+}
+
+impl History {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.summary {
+            None => self.list.run(context),
+            Some(Summary::Uses(command)) => command.run(context),
+            Some(Summary::Refreshes(command)) => command.run(context),
+            Some(Summary::At(command)) => command.run(context),
+        }
+    }
+}
+
+impl List {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.chart {
+            let filter = self.when.narrow(self.whose.filter(), context.clock.now())?;
+            return draw(context, &filter);
+        }
+        let shape = self.shape.shape();
+        let limit = match (self.limit, shape) {
+            (Some(0), _) => None,
+            (Some(limit), _) => Some(limit),
+            (None, Shape::Table) => Some(TABLE_ROWS),
+            (None, _) => None,
+        };
+        let filter = self.what.narrow(self.whose.filter())?;
+        let filter = Filter {
+            // One more tells whether there is more.
+            limit: limit.map(|limit| limit.saturating_add(u64::from(shape == Shape::Table))),
+            direction: direction(self.reverse),
+            ..self.when.narrow(filter, context.clock.now())?
+        };
+        let vault = match shape {
+            Shape::Table => context.unverified()?,
+            _ => context.locked()?,
+        };
+        tell_of_changed_stores(context, &vault)?;
+        if shape == Shape::Table {
+            return show_table(context, &vault, &filter, limit);
+        }
+        context
+            .ui
+            .stream(|out| write_events(out, &vault, &filter, shape))
+    }
+}
+
+/// Writes events for programs, as they are found.
+pub(crate) fn write_events(
+    out: &mut dyn Write,
+    vault: &Vault,
+    filter: &Filter,
+    shape: Shape,
+) -> Result<(), Failure> {
+    let events = vault.history(filter)?;
+    match shape {
+        Shape::Csv => {
+            let mut rows = csv::Rows::begin(out, csv::EVENT)?;
+            for event in events {
+                rows.row(&csv::event(&event?))?;
+            }
+            rows.end()
+        }
+        Shape::JsonLines => {
+            for event in events {
+                writeln!(out, "{}", json_line(&json::event(&event?))).map_err(Failure::Output)?;
+            }
+            Ok(())
+        }
+        Shape::Json | Shape::Table => {
+            let mut list = json::List::begin(out, "events").map_err(Failure::Output)?;
+            for event in events {
+                list.item(&json::event(&event?)).map_err(Failure::Output)?;
+            }
+            list.end().map_err(Failure::Output)
+        }
+    }
+}
+
+fn show_table(
+    context: &Context,
+    vault: &Vault,
+    filter: &Filter,
+    limit: Option<u64>,
+) -> Result<(), Failure> {
+    let mut events = vault.history(filter)?;
+    let first = events
+        .by_ref()
+        .take(MEASURED_ROWS)
+        .collect::<Result<Vec<Event>, _>>()?;
+    if first.is_empty() {
+        context.ui.note("No event matches.");
+        tell_of_unknown_names(context, vault, filter)?;
+        return tell_of_pruning(context, vault, filter.since);
+    }
+    let layout = Layout::of(context.ui.width(), &first);
+    let mut room = limit.unwrap_or(u64::MAX);
+    let mut is_more = false;
+    context.ui.stream(|out| {
+        let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(Failure::Output);
+        put(&layout.header())?;
+        for event in first.into_iter().map(Ok).chain(events) {
+            if room == 0 {
+                is_more = true;
+                return Ok(());
+            }
+            room -= 1;
+            put(&layout.event(&event?))?;
+        }
+        Ok(())
+    })?;
+    if is_more {
+        context.ui.note("There is more; see it with --limit 0.");
+        return Ok(());
+    }
+    tell_of_pruning(context, vault, filter.since)
+}
+
+/// Draws what happened to each credential.
+fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
+    let now = context.clock.now();
+    let until = filter.until.unwrap_or(now);
+    let since = filter
+        .since
+        .unwrap_or(UnixMs(until.0.saturating_sub(CHART_PERIOD)));
+    if since >= until {
+        return Err(Failure::BadArgument(
+            "the chart would cover no time: --since is not before its end, which is now".to_owned(),
+        ));
+    }
+    let vault = context.unverified()?;
+    tell_of_changed_stores(context, &vault)?;
+    let whose = vault.timeline(filter, &[since, until])?.lanes;
+    tell_of_pruning(context, &vault, Some(since))?;
+    if whose.is_empty() {
+        let nothing = "Nothing is recorded of a credential that matches.";
+        context.ui.note(nothing);
+        return tell_of_unknown_names(context, &vault, filter);
+    }
+    let width = context.ui.width().unwrap_or(CHART_WIDTH);
+    let columns = chart::lane_columns(whose.iter().map(|lane| &lane.whose), width);
+    let timeline = vault.timeline(filter, &equal_parts(since, until, columns))?;
+    let palette = chart::Palette {
+        unicode: context.env.is_utf8(),
+        colour: context.ui.colour_on_stdout(),
+    };
+    context
+        .ui
+        .answer(&chart::chart(&timeline, width, now, palette))
+}
+
+/// How events are laid out on a terminal of some width.
+enum Layout {
+    /// In columns, with the year if there is room.
+    Columns { columns: Columns<5>, has_year: bool },
+    /// One part below the other.
+    Stacked { width: usize },
+}
+
+impl Layout {
+    const HEADER: [&str; 5] = ["TIME", "EVENT", "PROFILE", "BY", "WHAT"];
+
+    fn of(width: Option<usize>, events: &[Event]) -> Self {
+        match width {
+            Some(width) if width < NARROWER => Self::Stacked { width },
+            _ => {
+                let has_year = width.is_none_or(|width| width >= NARROW);
+                let rows: Vec<[String; 5]> =
+                    events.iter().map(|event| cells(event, has_year)).collect();
+                let columns = Columns::of(Self::HEADER, &rows, width);
+                Self::Columns { columns, has_year }
+            }
+        }
+    }
+
+    fn header(&self) -> String {
+        match self {
+            Self::Columns { columns, .. } => columns.line(&Self::HEADER),
+            Self::Stacked { .. } => String::new(),
+        }
+    }
+
+    fn event(&self, event: &Event) -> String {
+        match self {
+            Self::Columns { columns, has_year } => columns.line(&cells(event, *has_year)),
+            Self::Stacked { width } => {
+                let [when, kind, subject, by, what] = cells(event, false);
+                let lines = [
+                    format!("{when}  {kind}"),
+                    format!("  {subject}  {by}"),
+                    format!("  {what}"),
+                ];
+                let shown = lines.iter().filter(|line| !line.trim().is_empty());
+                shown
+                    .map(|line| format!("{}\n", fitting(line, Some(*width))))
+                    .collect()
+            }
+        }
+    }
+}
+
+fn cells(event: &Event, has_year: bool) -> [String; 5] {
+    let when = if has_year {
+        text::local_second(event.at)
+    } else {
+        text::local_short(event.at)
+    };
+    let (kind, subject) = (text::kind(event), text::subject(event));
+    [when, kind, subject, text::by(event), text::what(event)].map(|cell| one_line(&cell))
+}

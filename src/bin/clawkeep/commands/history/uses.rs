@@ -1,0 +1,91 @@
+//! `history uses`: how often each credential was used, when, and by whom. Needs no key.
+
+use clap::Args;
+use clawkeep::audit::Uses;
+use clawkeep::vault::Vault;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::record::ask::Sums;
+use crate::record::names::name;
+use crate::record::notes::tell_of_changed_stores;
+use crate::record::shape::Rows;
+use crate::record::{csv, json, text};
+use crate::terminal::text::{local_minute, one_line};
+
+/// Names of programs listed in the table.
+const DOERS_MAX: usize = 3;
+
+/// How often each credential was used, when, and by whom.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep history uses --since 30d\n  clawkeep history uses --provider anthropic --json   with hosts and users"
+)]
+pub(crate) struct HistoryUses {
+    #[command(flatten)]
+    sums: Sums,
+}
+
+impl HistoryUses {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let vault = context.locked()?;
+        tell_of_changed_stores(context, &vault)?;
+        let rows = Rows {
+            name: "uses",
+            nothing: "No use is recorded that matches.",
+            header: ["PROFILE", "USES", "FAILED (LAST)", "FIRST", "LAST", "BY"],
+            cells: &cells,
+            columns: csv::USES,
+            csv: csv::uses,
+            json: json::uses,
+        };
+        self.sums.show(context, &vault, Vault::uses, &rows)
+    }
+}
+
+fn cells(uses: &Uses) -> [String; 6] {
+    let (first, last) = uses.span.unzip();
+    let time =
+        |at: Option<clawkeep::domain::UnixMs>| at.map_or("-".to_owned(), |at| local_minute(at.0));
+    let mut by: Vec<(String, u64)> = Vec::new();
+    for (doer, count) in &uses.by {
+        let who = text::who(doer);
+        match by.iter_mut().find(|(known, _)| *known == who) {
+            Some((_, sum)) => *sum += count,
+            None => by.push((who, *count)),
+        }
+    }
+    let more = by.len().saturating_sub(DOERS_MAX);
+    let named = by.iter().take(DOERS_MAX);
+    let mut names: Vec<String> = named
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    [
+        name(&uses.whose),
+        uses.count.to_string(),
+        failures(uses),
+        time(first),
+        time(last),
+        names.join(", "),
+    ]
+}
+
+/// How often it was refused, and the last time and why.
+fn failures(uses: &Uses) -> String {
+    let Some(last) = &uses.last_failure else {
+        return uses.failed.to_string();
+    };
+    let why = last
+        .reason
+        .as_deref()
+        .map(|reason| format!("{}, ", one_line(reason)));
+    format!(
+        "{} ({}{})",
+        uses.failed,
+        why.unwrap_or_default(),
+        local_minute(last.at.0)
+    )
+}

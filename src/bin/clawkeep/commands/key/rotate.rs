@@ -1,0 +1,123 @@
+//! `key rotate`: a new data key, and everything sealed anew under it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use clawkeep::crypto::{RecoveryCode, SlotKind};
+use clawkeep::vault::{Renewal, Rotated, UnlockedVault};
+use secrecy::SecretString;
+
+use super::add::in_lines;
+use super::log_warning::tell_of_log;
+use crate::context::Context;
+use crate::context::passphrase::{NEW_FILE, Named, new_passphrase};
+use crate::failure::Failure;
+
+/// Replace the data key, and seal everything anew.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep key rotate                  every slot opens the vault as before\n  clawkeep key rotate --compromised    also new keys for every slot, and for the record"
+)]
+pub(crate) struct Rotate {
+    /// A key may have become known: replace every slot's own key too, and the key that the record is chained with
+    #[arg(long)]
+    compromised: bool,
+    /// Take the new passphrase from FILE (- for stdin)
+    #[arg(long, value_name = "FILE", requires = "compromised")]
+    new_passphrase_file: Option<PathBuf>,
+}
+
+impl Rotate {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let mut vault = context.unlocked()?;
+        let passphrases = self.passphrases(&vault)?;
+        let sources = context.key_sources();
+        let has_shown = Cell::new(false);
+        // The code is the answer, and goes where answers go; it must have got there before the vault is sealed under it.
+        let show = |slot: i64, code: &RecoveryCode| {
+            let text = format!(
+                "New recovery code of key slot {slot}, in place of the one before:\n\n{}\n",
+                in_lines(code.expose_secret())
+            );
+            has_shown.set(true);
+            context.ui.show_once(&text)
+        };
+        let renewal = if self.compromised {
+            Renewal::Everything {
+                sources: &sources,
+                passphrases: &passphrases,
+                show: &show,
+            }
+        } else {
+            Renewal::DataKey
+        };
+        let progress = context.ui.progress("Sealing everything anew");
+        let rotated = context.with_engine(&mut vault, |engine| engine.rotate(renewal));
+        drop(progress);
+        if rotated.is_err() && has_shown.get() {
+            context.ui.warn("Warning: the rotation did not come to its end. Keep the recovery code from before; the one above opens nothing, unless the disk kept more than it said.");
+        }
+        self.say(context, &rotated?)
+    }
+
+    /// The new passphrases of the slots that have one.
+    fn passphrases(&self, vault: &UnlockedVault) -> Result<BTreeMap<i64, SecretString>, Failure> {
+        let mut given = BTreeMap::new();
+        if !self.compromised {
+            return Ok(given);
+        }
+        let slots = vault.slots()?;
+        let is_passphrase = |kind: &str| kind == SlotKind::Passphrase.as_str();
+        let slots: Vec<i64> = slots
+            .iter()
+            .filter(|slot| is_passphrase(&slot.kind))
+            .map(|slot| slot.slot)
+            .collect();
+        let named = self.new_passphrase_file.clone().map(Named::File);
+        match (slots.len(), &named) {
+            (0, Some(_)) => {
+                let what = "no key slot has a passphrase, so --new-passphrase-file says nothing";
+                return Err(Failure::BadArgument(what.to_owned()));
+            }
+            (2.., Some(_)) => {
+                return Err(Failure::Refused {
+                    what: "several key slots have a passphrase, and one file has one".to_owned(),
+                    next: "Run it at a terminal, or remove all but one of them first: clawkeep key remove SLOT".to_owned(),
+                });
+            }
+            _ => {}
+        }
+        for slot in slots {
+            let question = format!("New passphrase for key slot {slot}");
+            given.insert(slot, new_passphrase(named.as_ref(), &question, NEW_FILE)?);
+        }
+        Ok(given)
+    }
+
+    fn say(&self, context: &Context, rotated: &Rotated) -> Result<(), Failure> {
+        let mut lines = vec![format!(
+            "Rotated: data key {}, {} sealed cells made anew and read back.",
+            rotated.epoch, rotated.cells
+        )];
+        for new in &rotated.renewed {
+            let place = new.keyfile.as_deref();
+            let place = place.map(|path| format!(", {}", context.layout.shorten_home(path)));
+            lines.push(format!(
+                "New key in slot {}: {}{}.",
+                new.slot,
+                new.kind.as_str(),
+                place.unwrap_or_default()
+            ));
+        }
+        context.ui.answer(&format!("{}\n", lines.join("\n")))?;
+        tell_of_log(context, rotated.log);
+        context.ui.note(if self.compromised {
+            "Note: older copies of the vault still open with the older keys (a key file is kept beside the new one, as .replaced-N). What is in them is as known as those keys: log in anew, or replace the API keys."
+        } else {
+            "Note: every key slot opens the vault as before, and older copies of it too."
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,471 @@
+//! `monitor install`: have `watch` started with the login, and kept running.
+
+use clawkeep::platform::canonicalize;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use clawkeep::domain::shown_path;
+use clawkeep::platform::user_sid;
+
+use super::installed::{InstalledFiles, ServiceManager, scheduler, watcher};
+use super::unattended::job::{Job, Pace};
+use super::unattended::own_file::{There, look, put, remove};
+use super::unattended::program::{doubt, this_program};
+use super::unattended::systemctl::{NoSystemd, is_lingering, order, unit_path};
+use super::unattended::{cron, launchd, systemd, task};
+use crate::commands::watch::ahead;
+use crate::context::Context;
+use crate::context::global::Global;
+use crate::failure::Failure;
+
+/// Where a proxy for requests is named. Source: reqwest's documentation, Proxies.
+const PROXIES: [&str; 8] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// How long the watcher of an earlier task may take to end: as long as launchd gives it.
+const ENDED_WITHIN: Duration = Duration::from_secs(120);
+/// How often its lock is tried.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// Have it started with your login, and kept running.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep monitor install                        a service of systemd or launchd, a task of Windows; else a line for crontab, printed\n  clawkeep monitor install --timer                a pass every five minutes instead\n  clawkeep monitor install --dry-run              print what would be written\n  clawkeep monitor install --by cron --dry-run    the line for a crontab\n\nIt runs as this command was called: with its --state-dir, --vault and --passphrase-file, and with the variables that its paths depend on. Whom it alerts is for clawkeep.toml to say."
+)]
+pub(crate) struct Install {
+    /// One pass every five minutes, started by a timer, instead of a program that runs all the time
+    #[arg(long)]
+    timer: bool,
+    /// Refresh logins so long before they end [default: that of `clawkeep watch`]
+    #[arg(long, value_name = "SPAN", value_parser = ahead_as_typed)]
+    refresh_ahead: Option<String>,
+    /// What starts it [default: what is there]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    by: Option<ServiceManager>,
+    /// Print what would be written, and touch nothing
+    #[arg(long, visible_alias = "print")]
+    dry_run: bool,
+    /// Replace files of the same name that something else wrote
+    #[arg(long)]
+    force: bool,
+}
+
+fn ahead_as_typed(raw: &str) -> Result<String, String> {
+    ahead(raw).map(|_| raw.trim().to_owned())
+}
+
+impl Install {
+    pub(crate) fn run(self, context: &Context, global: &Global) -> Result<(), Failure> {
+        let mut job = self.job(context, global)?;
+        // What makes no sense now would be found by nobody.
+        if let Some(fault) = &context.own()?.notify_fault {
+            return Err(fault.error().into());
+        }
+        context.settings()?;
+        let (by, why) = match self.by {
+            Some(by) => (by, None),
+            None if cfg!(target_os = "macos") => (ServiceManager::Launchd, None),
+            None if cfg!(windows) => (ServiceManager::TaskScheduler, None),
+            None => match unit_path() {
+                Ok(_) => (ServiceManager::Systemd, None),
+                Err(no_systemd) => (ServiceManager::Cron, Some(no_systemd)),
+            },
+        };
+        if let Some(doubt) = doubt(Path::new(&job.program)) {
+            context.ui.note(&format!(
+                "Warning: {}, which will be run, {doubt}. Put the program where it stays, and install from there.",
+                job.program
+            ));
+        }
+        match by {
+            ServiceManager::Systemd => self.by_systemd(context, &job),
+            ServiceManager::Launchd => self.by_launchd(context, &job),
+            ServiceManager::TaskScheduler => self.by_task_scheduler(context, &job),
+            ServiceManager::Cron => {
+                // A service manager says where these are to what it starts; cron does not.
+                let runtime_dir = context.layout.runtime_dir.as_deref();
+                if let Some(dir) = runtime_dir {
+                    job.variables
+                        .push(("XDG_RUNTIME_DIR".to_owned(), dir.into()));
+                }
+                by_cron(context, &job, why.as_ref())
+            }
+        }
+    }
+
+    /// What is to be run: this program, as it was called.
+    fn job(&self, context: &Context, global: &Global) -> Result<Job, Failure> {
+        let layout = &context.layout;
+        let program = this_program(context.env.raw("PATH")).map_err(|error| Failure::Refused {
+            what: format!("where this program lies is not known: {error}"),
+            next: "Call it by its path.".to_owned(),
+        })?;
+        let mut job = Job {
+            program: text(&program)?,
+            global: Vec::new(),
+            options: Vec::new(),
+            variables: Vec::new(),
+            pace: if self.timer {
+                Pace::Timed
+            } else {
+                Pace::Always
+            },
+        };
+        let mut replaced: Vec<&str> = Vec::new();
+        if global.state_dir.is_some() {
+            job.global
+                .extend(["--state-dir".into(), layout.state_dir.clone().into()]);
+            replaced.extend(["CLAWDBOT_STATE_DIR", "CLAWDIS_STATE_DIR"]);
+        }
+        if global.vault.is_some() {
+            job.global
+                .extend(["--vault".into(), layout.vault_file.clone().into()]);
+            replaced.push("CLAWKEEP_VAULT");
+        }
+        if global.passphrase_fd.is_some()
+            || global.passphrase_file.as_deref() == Some(Path::new("-"))
+        {
+            return Err(Failure::BadArgument(
+                "what runs unattended takes its passphrase from a file: --passphrase-file FILE"
+                    .to_owned(),
+            ));
+        }
+        if let Some(file) = &global.passphrase_file {
+            let file = std::path::absolute(file).map_err(Failure::Input)?;
+            job.global.extend(["--passphrase-file".into(), file.into()]);
+            replaced.push("CLAWKEEP_PASSPHRASE_FILE");
+        }
+        if global.no_sync {
+            job.global.push("--no-sync".into());
+        }
+        if let Some(ahead) = &self.refresh_ahead {
+            job.options
+                .extend(["--refresh-ahead".to_owned(), ahead.clone()]);
+        }
+        for (name, path) in layout.variables(&context.env) {
+            if !replaced.contains(&name) {
+                job.variables.push((name.to_owned(), path.into()));
+            }
+        }
+        for name in PROXIES {
+            if cfg!(windows) && name.contains(char::is_lowercase) {
+                continue; // the same variable once more
+            }
+            match context.env.trimmed(name) {
+                Some(value) if value.contains('@') => context.ui.note(&format!(
+                    "Warning: {name} is not handed on: it has a name and a password in it."
+                )),
+                Some(value) if cfg!(windows) && name != "NO_PROXY" => {
+                    job.variables.push((name.to_owned(), origin(value).into()));
+                }
+                Some(value) => job.variables.push((name.to_owned(), value.into())),
+                None if context
+                    .env
+                    .raw(name)
+                    .is_some_and(|value| value.to_str().is_none()) =>
+                {
+                    (context.ui).note(&format!(
+                        "Warning: {name} is not handed on: its value is not UTF-8."
+                    ));
+                }
+                None => {}
+            }
+        }
+        Ok(job)
+    }
+
+    fn by_systemd(&self, context: &Context, job: &Job) -> Result<(), Failure> {
+        refuse(systemd::objection(job))?;
+        let dir = context.layout.user_unit_dir();
+        let units = systemd::units(job);
+        if self.dry_run {
+            let files = units
+                .iter()
+                .map(|(name, text)| (dir.join(name), text.as_str()));
+            return context.ui.answer(&as_printed(files));
+        }
+        check_looked_at(&dir)?;
+        for (name, _) in &units {
+            self.check_ours(&dir.join(name))?;
+        }
+        let unit = systemd::enabled_unit(job.pace);
+        if let Some(before) = InstalledFiles::look(context)
+            .pace()
+            .filter(|before| *before != job.pace)
+        {
+            ordered(&["disable", "--now", systemd::enabled_unit(before)])?;
+            if before == Pace::Timed {
+                remove(&dir.join(systemd::TIMER))?;
+            }
+        }
+        let mut said = String::new();
+        for (name, text) in &units {
+            let path = dir.join(name);
+            if look(&path).ours() != Some(text) {
+                put(&path, text)?;
+                said.push_str(&format!("Wrote {}\n", context.layout.shorten_home(&path)));
+            }
+        }
+        let start = if said.is_empty() { "start" } else { "restart" };
+        if said.is_empty() {
+            said.push_str("Nothing to write: it is installed as it would be now.\n");
+        }
+        ordered(&["daemon-reload"])?; // also where an earlier call got no further than the files
+        ordered(&["enable", unit])?;
+        ordered(&[start, unit])?;
+        said.push_str(&format!(
+            "{unit} runs now, and from each login on.\nSee how it does with: clawkeep monitor status; journalctl --user -u clawkeep-watch\n"
+        ));
+        context.ui.answer(&said)?;
+        if is_lingering(context.actor.uid) == Some(false) {
+            context.ui.note("Next: it ends when you log out, as all your services do. To have it run from the start of the machine: loginctl enable-linger");
+        }
+        Ok(())
+    }
+
+    fn by_launchd(&self, context: &Context, job: &Job) -> Result<(), Failure> {
+        refuse(launchd::objection(job))?;
+        let path = context
+            .layout
+            .launch_agents_dir()
+            .join(launchd::file_name());
+        let log = launchd::log(&context.layout.home);
+        let uid = context.actor.uid;
+        let session = launchd::Session::of(uid);
+        let plist = launchd::plist(job, &text(&log)?, session);
+        if self.dry_run {
+            return context
+                .ui
+                .answer(&as_printed([(path, plist.as_str())].into_iter()));
+        }
+        self.check_ours(&path)?;
+        let is_new = look(&path).ours() != Some(&plist);
+        if !is_new && launchd::state(uid).is_some() {
+            return context
+                .ui
+                .answer("Nothing to do: it is installed as it would be now.\n");
+        }
+        launchd::unload(uid).map_err(|what| Failure::Refused {
+            what,
+            next: "See why with: clawkeep monitor status".to_owned(),
+        })?;
+        put(&path, &plist)?;
+        if let Err(what) = launchd::load(uid, session, &text(&path)?) {
+            if is_new {
+                let _ = remove(&path); // what does not run is not left to look as if it did
+            }
+            return Err(Failure::Refused {
+                what,
+                next: format!(
+                    "Nothing was installed. What it would be told: clawkeep monitor install --by launchd --dry-run; what it has said: {}",
+                    log.display()
+                ),
+            });
+        }
+        context.ui.answer(&format!(
+            "Wrote {}\nTold launchd to run it now and from each login on.\nSee how it does with: clawkeep monitor status; {}\n",
+            context.layout.shorten_home(&path),
+            context.layout.shorten_home(&log)
+        ))
+    }
+
+    fn by_task_scheduler(&self, context: &Context, job: &Job) -> Result<(), Failure> {
+        let log = context.layout.data_dir.join(task::LOG);
+        text(&log)?;
+        refuse(task::objection(job, &log))?;
+        let (Some(sid), Some(scheduler)) = (user_sid(), scheduler()) else {
+            return Err(Failure::Refused {
+                what: "the Task Scheduler is a part of Windows, which this system is not"
+                    .to_owned(),
+                next: "Have it installed by what is here: clawkeep monitor install".to_owned(),
+            });
+        };
+        let path = context.layout.data_dir.join(task::FILE);
+        let xml = task::xml(job, &sid, &log);
+        if self.dry_run {
+            return context
+                .ui
+                .answer(&as_printed([(path, xml.as_str())].into_iter()));
+        }
+        self.check_ours(&path)?;
+        let before = scheduler.state();
+        if look(&path).ours() == Some(&xml) && matches!(before, Ok(Some(_))) {
+            return context
+                .ui
+                .answer("Nothing to do: it is installed as it would be now.\n");
+        }
+        let by_hand = |what: String| Failure::Refused {
+            what,
+            next: format!(
+                "{} has the task. Register it by hand: {}",
+                path.display(),
+                scheduler.create_by_hand(&path)
+            ),
+        };
+        put(&path, task::bytes(&xml))?;
+        if !matches!(before, Ok(None)) {
+            // One that runs has the old arguments. What is not removed here is replaced.
+            let _ = scheduler.delete_registered();
+            wait_for_watcher(context, Instant::now() + ENDED_WITHIN);
+        }
+        scheduler.create(&path).map_err(by_hand)?;
+        let registered = format!(
+            "Wrote {}\nRegistered the task {} with the Task Scheduler",
+            path.display(),
+            scheduler.task()
+        );
+        let see = format!("clawkeep monitor status; {}", log.display());
+        if let Some(process) = watcher(context) {
+            // Another would end at once.
+            return context.ui.answer(&format!(
+                "{registered}: it runs from each logon on, and within 5 minutes after process {process}, which watches the vault now, has ended.\nSee how it does with: {see}\n"
+            ));
+        }
+        scheduler.run().map_err(|what| Failure::Refused {
+            what,
+            next: format!(
+                "The task is registered, and starts within 5 minutes. Start it now: schtasks /Run /TN {}",
+                scheduler.task()
+            ),
+        })?;
+        context.ui.answer(&format!(
+            "{registered}: it runs now, and from each logon on.\nSee how it does with: {see}\n"
+        ))
+    }
+
+    /// What something else wrote stays, unless it was said that it need not.
+    fn check_ours(&self, path: &Path) -> Result<(), Failure> {
+        if self.force || look(path) != There::Anothers {
+            return Ok(());
+        }
+        Err(Failure::Refused {
+            what: format!(
+                "{} is there, and was not written by this command",
+                path.display()
+            ),
+            next: "Move it away, or have it replaced with --force.".to_owned(),
+        })
+    }
+}
+
+/// Waits until no process watches the vault, or until `deadline`.
+fn wait_for_watcher(context: &Context, deadline: Instant) {
+    while watcher(context).is_some() && Instant::now() < deadline {
+        thread::sleep(ASK_EVERY);
+    }
+}
+
+/// The scheme, host and port of a proxy's address: a task's arguments are no place for a secret that
+/// comes after them.
+fn origin(address: &str) -> &str {
+    let begin = address.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = address.split_at(begin);
+    let length = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    &address[..scheme.len() + length]
+}
+
+/// A unit that is not looked for where it would be written would do nothing.
+fn check_looked_at(dir: &Path) -> Result<(), Failure> {
+    let searched = unit_path().map_err(|why| Failure::Refused {
+        what: why.to_string(),
+        next: "To print what it would be told: clawkeep monitor install --by systemd --dry-run"
+            .to_owned(),
+    })?;
+    let real = canonicalize(dir);
+    let is_there = |dir: &Path| dir.to_str().is_some_and(|dir| searched.contains(dir));
+    if is_there(dir) || real.is_ok_and(|real| is_there(&real)) {
+        return Ok(());
+    }
+    Err(Failure::Refused {
+        what: format!("your systemd does not look for units in {}", dir.display()),
+        next:
+            "HOME and XDG_CONFIG_HOME are other ones than it was started with. Run this with those."
+                .to_owned(),
+    })
+}
+
+fn by_cron(context: &Context, job: &Job, why: Option<&NoSystemd>) -> Result<(), Failure> {
+    if cfg!(windows) {
+        return Err(Failure::Refused {
+            what: "Windows has no cron".to_owned(),
+            next: "Have it installed by the Task Scheduler: clawkeep monitor install".to_owned(),
+        });
+    }
+    refuse(cron::objection(job))?;
+    let job = Job {
+        pace: Pace::Timed,
+        ..job.clone()
+    };
+    let why = why.map(|why| format!("{why}, so ")).unwrap_or_default();
+    context.ui.note(&format!(
+        "Note: {why}nothing was installed. Put this line into your crontab, with: crontab -e"
+    ));
+    context.ui.answer(&format!("{}\n", cron::line(&job)))
+}
+
+/// Files as they would be, each under its path.
+fn as_printed<'t>(files: impl Iterator<Item = (std::path::PathBuf, &'t str)>) -> String {
+    let printed: Vec<String> = files
+        .map(|(path, text)| format!("# {}\n{text}", path.display()))
+        .collect();
+    printed.join("\n")
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| {
+        Failure::BadArgument(format!(
+            "{} is not UTF-8, so it cannot be written into a service's file",
+            shown_path(path)
+        ))
+    })
+}
+
+fn refuse(objection: Option<String>) -> Result<(), Failure> {
+    match objection {
+        Some(what) => Err(Failure::Refused {
+            what,
+            next: "Give it another path, or start `clawkeep watch` yourself.".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn ordered(words: &[&str]) -> Result<(), Failure> {
+    order(words).map_err(not_done)
+}
+
+fn not_done(what: String) -> Failure {
+    Failure::Refused {
+        what,
+        next: "See why with: clawkeep monitor status; journalctl --user -n 20 -u clawkeep-watch"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_origin_of_a_proxy_gets_into_a_task() {
+        for (address, want) in [
+            ("http://proxy:3128/?token=x", "http://proxy:3128"),
+            ("http://proxy:3128#x", "http://proxy:3128"),
+            ("proxy:3128", "proxy:3128"),
+            ("socks5://[::1]:1080", "socks5://[::1]:1080"),
+        ] {
+            assert_eq!(origin(address), want);
+        }
+    }
+}

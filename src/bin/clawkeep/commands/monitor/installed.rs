@@ -1,0 +1,75 @@
+//! What `monitor install` put where, what starts it, and whether it runs.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use clawkeep::platform::{FileLock, exists, user_sid};
+
+use super::unattended::job::Pace;
+use super::unattended::own_file::{There, look};
+use super::unattended::task::{self, Scheduler};
+use super::unattended::{launchd, systemd};
+use crate::context::Context;
+
+/// What starts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServiceManager {
+    /// systemd, as a service of the user
+    Systemd,
+    /// launchd, as an agent of the user
+    Launchd,
+    /// A line to be put into a crontab
+    Cron,
+    /// Windows' Task Scheduler, as a task of the user
+    TaskScheduler,
+}
+
+/// Windows' Task Scheduler; `None` on other systems.
+pub(crate) fn scheduler() -> Option<Scheduler> {
+    user_sid().map(|sid| Scheduler::new(&sid))
+}
+
+/// The process that watches the vault. This takes its lock for a moment: a watcher that starts in
+/// that moment fails, and what started it starts it again.
+pub(crate) fn watcher(context: &Context) -> Option<String> {
+    let lock = context.lock_dir().join("watch");
+    if !exists(&lock) || !matches!(FileLock::try_take(&lock), Ok(None)) {
+        return None;
+    }
+    let noted = std::fs::read_to_string(lock).unwrap_or_default();
+    Some(noted.trim().to_owned())
+}
+
+/// What is at the places of our files.
+pub(crate) struct InstalledFiles {
+    pub(crate) service: (PathBuf, There),
+    pub(crate) timer: (PathBuf, There),
+    pub(crate) agent: (PathBuf, There),
+    pub(crate) task: (PathBuf, There),
+}
+
+impl InstalledFiles {
+    pub(crate) fn look(context: &Context) -> Self {
+        let units = context.layout.user_unit_dir();
+        let agents = context.layout.launch_agents_dir();
+        let at = |path: PathBuf| {
+            let there = look(&path);
+            (path, there)
+        };
+        Self {
+            service: at(units.join(systemd::SERVICE)),
+            timer: at(units.join(systemd::TIMER)),
+            agent: at(agents.join(launchd::file_name())),
+            task: at(context.layout.data_dir.join(task::FILE)),
+        }
+    }
+
+    /// How systemd was told to run it, if it was.
+    pub(crate) fn pace(&self) -> Option<Pace> {
+        match (self.service.1.ours(), self.timer.1.ours()) {
+            (_, Some(_)) => Some(Pace::Timed),
+            (Some(_), None) => Some(Pace::Always),
+            (None, None) => None,
+        }
+    }
+}

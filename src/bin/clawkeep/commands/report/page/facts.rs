@@ -1,0 +1,88 @@
+//! What the page is made of.
+
+use clawkeep::audit::{Refreshes, Timeline, Uses, Whose};
+use clawkeep::domain::UnixMs;
+use clawkeep::health::Status;
+
+/// The keeper that goes without saying.
+pub(crate) const VAULT: &str = "vault";
+
+/// What the page is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    /// The vault's id, in hexadecimal.
+    pub(crate) vault: String,
+    /// This program's version.
+    pub(crate) version: String,
+    /// When it is made: the page's *now*.
+    pub(crate) generated: UnixMs,
+    /// From when on it tells what happened.
+    pub(crate) since: UnixMs,
+    /// Before when.
+    pub(crate) until: UnixMs,
+    /// The host that it is made on.
+    pub(crate) host: String,
+    /// The stored credentials, in any order.
+    pub(crate) health: Vec<HealthRow>,
+    /// What happened, in [`timeline_parts`] parts.
+    pub(crate) timeline: Timeline,
+    /// Uses per day.
+    pub(crate) days: DailyUse,
+    /// Refreshes in the time.
+    pub(crate) refreshes: Vec<Refreshes>,
+    /// Uses in the time.
+    pub(crate) uses: Vec<Uses>,
+    /// The record itself.
+    pub(crate) record: RecordFacts,
+}
+
+impl Page {
+    /// Whether there is nothing to tell of but the record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.health.is_empty()
+            && self.timeline.lanes.is_empty()
+            && self.uses.is_empty()
+            && self.refreshes.is_empty()
+    }
+}
+
+/// A stored credential as it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct HealthRow {
+    pub(crate) whose: Whose,
+    pub(crate) provider: String,
+    /// `API key`, `token`, `OAuth login`.
+    pub(crate) kind: &'static str,
+    /// Who renews it: `vault`, `Claude Code`, `Codex CLI`.
+    pub(crate) keeper: &'static str,
+    pub(crate) status: Status,
+    /// When it ends.
+    pub(crate) expires: Option<UnixMs>,
+    /// Until when it is not to be used; one that is past counts as none.
+    pub(crate) rests_until: Option<UnixMs>,
+    pub(crate) last_used: Option<UnixMs>,
+}
+
+/// Uses per local day.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DailyUse {
+    /// The days, `YYYY-MM-DD`, none left out.
+    pub(crate) days: Vec<String>,
+    /// A count a day, each profile's.
+    pub(crate) series: Vec<(Whose, Vec<u64>)>,
+}
+
+/// The record itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RecordFacts {
+    /// All events that it has, also before the page's time.
+    pub(crate) events: u64,
+    /// The times of the first and of the last.
+    pub(crate) range: Option<(UnixMs, UnixMs)>,
+    /// The head in its one line, `clawkeep-head-1 …`; none without events.
+    pub(crate) head: Option<String>,
+    /// How many events were pruned, and the number of the last of them.
+    pub(crate) pruned: Option<(u64, i64)>,
+    /// The number of the event that this machine keeps as head.
+    pub(crate) kept_head: Option<i64>,
+}

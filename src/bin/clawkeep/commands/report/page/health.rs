@@ -1,0 +1,187 @@
+//! How the credentials stand: what matters of it in a few numbers, and a table, the worst first.
+
+use clawkeep::domain::UnixMs;
+use clawkeep::health::Status;
+use maud::{Markup, html};
+
+use super::facts::{HealthRow, Page, VAULT};
+use super::table::{Column, table};
+use super::text::{counted, lasting, none, number, outside, shown_name, when_from};
+use crate::terminal::text::local_minute;
+
+/// The rows, the worst first; of equals, the one that ends first.
+pub(super) fn worst_first(rows: &[HealthRow], now: UnixMs) -> Vec<&HealthRow> {
+    let mut rows: Vec<&HealthRow> = rows.iter().collect();
+    rows.sort_by_cached_key(|row| {
+        let end = row.expires.map_or(i64::MAX, |at| at.0);
+        (
+            severity(row.status),
+            !rests(row, now),
+            end,
+            row.whose.clone(),
+        )
+    });
+    rows
+}
+
+fn severity(status: Status) -> u8 {
+    match status {
+        Status::Expired => 0,
+        Status::Missing => 1,
+        Status::Expiring => 2,
+        Status::Ok => 3,
+        Status::Static => 4,
+    }
+}
+
+fn rests(row: &HealthRow, now: UnixMs) -> bool {
+    row.rests_until.is_some_and(|until| until > now)
+}
+
+/// What matters, in a sentence and in numbers.
+pub(super) fn summary(page: &Page) -> Markup {
+    let of = |status: Status| {
+        page.health
+            .iter()
+            .filter(|row| row.status == status)
+            .count()
+    };
+    let resting = page
+        .health
+        .iter()
+        .filter(|row| rests(row, page.generated))
+        .count();
+    let failed_uses: u64 = page.uses.iter().map(|uses| uses.failed).sum();
+    let failed_refreshes: u64 = page
+        .refreshes
+        .iter()
+        .map(|refreshes| refreshes.failed)
+        .sum();
+    let failures = failed_uses.saturating_add(failed_refreshes);
+    // A number of nothing is worth a place only where people look for it.
+    let tiles = [
+        (of(Status::Expired), "expired", "expired", true),
+        (of(Status::Missing), "missing", "missing", false),
+        (of(Status::Expiring), "expiring", "expiring", true),
+        (resting, "resting", "resting", true),
+        (of(Status::Ok), "ok", "ok", true),
+        (of(Status::Static), "no end", "static", false),
+    ];
+    html! {
+        p.verdict { (verdict(of(Status::Expired), of(Status::Missing), page.health.len())) }
+        @if !page.is_empty() {
+            ul.tiles {
+                @for (count, word, class, always) in tiles {
+                    @if always || count > 0 {
+                        li class=(class) data-zero[count == 0] { strong { (count) } " " span { (word) } }
+                    }
+                }
+                li.failures data-zero[failures == 0] {
+                    strong { (number(failures)) } " "
+                    span { @if failures == 1 { "failure" } @else { "failures" } " in this time" }
+                }
+            }
+        }
+    }
+}
+
+fn verdict(expired: usize, missing: usize, all: usize) -> String {
+    let of = |count: usize| match (count, all) {
+        (1, 1) => "The credential".to_owned(),
+        _ => format!("{count} of {all} credentials"),
+    };
+    let have = if expired == 1 { "has" } else { "have" };
+    let are = if missing == 1 { "is" } else { "are" };
+    match (expired, missing) {
+        _ if all == 0 => "No credential is stored.".to_owned(),
+        (0, 0) => "No credential has expired or is missing.".to_owned(),
+        (_, 0) => format!("{} {have} expired.", of(expired)),
+        (0, _) => format!("{} {are} missing.", of(missing)),
+        _ => format!("{} {have} expired, {missing} {are} missing.", of(expired)),
+    }
+}
+
+/// The section.
+pub(super) fn section(page: &Page, rows: &[&HealthRow]) -> Markup {
+    let columns = [
+        Column::Words("Profile"),
+        Column::Words("State"),
+        Column::Words("Provider"),
+        Column::Words("Kind"),
+        Column::Words("Ends"),
+        Column::Words("Last used"),
+    ];
+    let rows: Vec<_> = rows.iter().map(|row| cells(row, page.generated)).collect();
+    html! {
+        section #health {
+            h2 { "Health now" }
+            @if rows.is_empty() {
+                p.empty {
+                    "There is no credential yet. Store one with " code { "clawkeep models auth add" }
+                    ", or take over the logins of Claude Code and Codex with " code { "clawkeep sync" } "."
+                }
+            } @else {
+                (table(&counted(rows.len() as u64, "credential"), columns, &rows))
+            }
+        }
+    }
+}
+
+fn cells(row: &HealthRow, now: UnixMs) -> [Markup; 6] {
+    let ends = match (row.expires, row.status) {
+        (Some(at), _) => when_from(at, now),
+        (None, Status::Static) => html! { span.none { "never" } },
+        (None, _) => html! { span.none { "unknown" } },
+    };
+    [
+        shown_name(&row.whose),
+        state(row, now),
+        html! { (outside(&row.provider)) },
+        kind(row),
+        ends,
+        row.last_used.map_or_else(none, |at| when_from(at, now)),
+    ]
+}
+
+/// What it is; also who keeps it, where that is not this vault.
+fn kind(row: &HealthRow) -> Markup {
+    html! {
+        div.kind { (row.kind) @if row.keeper != VAULT { span.soft { ", kept by " (row.keeper) } } }
+    }
+}
+
+/// The state in a shape, a word and a colour.
+fn state(row: &HealthRow, now: UnixMs) -> Markup {
+    let (sign, word, class) = match row.status {
+        Status::Expired => ("✕", "expired", "expired"),
+        Status::Missing => ("?", "missing", "missing"),
+        Status::Expiring => ("▲", "expiring", "expiring"),
+        Status::Ok => ("●", "ok", "ok"),
+        Status::Static => ("■", "no end", "static"),
+    };
+    html! {
+        span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
+        @if let Some(until) = row.rests_until.filter(|_| rests(row, now)) {
+            span.state.resting title={ "until " (local_minute(until.0)) } {
+                span aria-hidden="true" { "‖" } " resting, " (lasting(until.0.saturating_sub(now.0))) " left"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_is_a_sentence() {
+        assert_eq!(verdict(0, 0, 0), "No credential is stored.");
+        assert_eq!(verdict(0, 0, 3), "No credential has expired or is missing.");
+        assert_eq!(verdict(1, 0, 1), "The credential has expired.");
+        assert_eq!(verdict(0, 2, 3), "2 of 3 credentials are missing.");
+        assert_eq!(
+            verdict(2, 1, 9),
+            "2 of 9 credentials have expired, 1 is missing."
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! The section of refreshes: how many succeeded, how long a token lasted, what is due.
+
+use clawkeep::audit::Refreshes;
+use clawkeep::domain::UnixMs;
+use maud::{Markup, html};
+
+use super::facts::Page;
+use super::table::{Column, table};
+use super::text::{bar, counted, lasting, none, number, rate, share, shown_name, when, when_from};
+
+/// The section.
+pub(super) fn section(page: &Page) -> Markup {
+    let mut all: Vec<&Refreshes> = page.refreshes.iter().collect();
+    all.sort_by(|a, b| b.failed.cmp(&a.failed).then_with(|| a.whose.cmp(&b.whose)));
+    let columns = [
+        Column::Words("Profile"),
+        Column::Numbers("Succeeded"),
+        Column::Words("Failed"),
+        Column::Numbers("Mean lifetime"),
+        Column::Words("Last"),
+        Column::Words("Next due"),
+    ];
+    let rows: Vec<_> = all
+        .iter()
+        .map(|refreshes| cells(refreshes, page.generated))
+        .collect();
+    html! {
+        section #refreshes {
+            h2 { "Refreshes" }
+            @if rows.is_empty() {
+                p.empty { "No token was refreshed in this time. API keys and tokens without a refresh token never are." }
+            } @else {
+                (table(&format!("Refreshes of {}", counted(rows.len() as u64, "profile")), columns, &rows))
+            }
+        }
+    }
+}
+
+fn cells(refreshes: &Refreshes, now: UnixMs) -> [Markup; 6] {
+    let tries = refreshes.succeeded.saturating_add(refreshes.failed);
+    let failed = match (refreshes.failed, refreshes.last_failure) {
+        (0, _) => none(),
+        (count, None) => html! { span.bad { (number(count)) } },
+        (count, Some(at)) => {
+            html! { span.one { span.bad { (number(count)) } span.far { ", last " (when(at)) } } }
+        }
+    };
+    let succeeded = html! {
+        (number(refreshes.succeeded))
+        @if tries > 0 {
+            " " span.far { "(" (rate(refreshes.succeeded, tries)) ")" } " "
+            (bar(share(refreshes.succeeded, tries), "success"))
+        }
+    };
+    [
+        shown_name(&refreshes.whose),
+        succeeded,
+        failed,
+        refreshes
+            .mean_lifetime_ms
+            .map_or_else(none, |ms| html! { (lasting(ms)) }),
+        refreshes.last.map_or_else(none, |at| when_from(at, now)),
+        refreshes.due.map_or_else(none, |at| due(at, now)),
+    ]
+}
+
+/// A token that has ended since is overdue; where it is renewed only when it is used, that is no fault.
+fn due(at: UnixMs, now: UnixMs) -> Markup {
+    html! {
+        @if at <= now {
+            span.one { (when(at)) " " span.late { "overdue" } }
+        } @else {
+            (when_from(at, now))
+        }
+    }
+}

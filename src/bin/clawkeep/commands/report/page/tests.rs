@@ -1,0 +1,279 @@
+use clawkeep::audit::{Doer, Lane, Span};
+use clawkeep::audit::{Refreshes, Timeline, Uses, Whose};
+use clawkeep::domain::UnixMs;
+use clawkeep::health::Status;
+
+use super::facts::{DailyUse, HealthRow, RecordFacts};
+use super::*;
+
+const HOUR: i64 = 3_600_000;
+/// 2026-11-25 14:00 UTC.
+const NOW: i64 = 1_795_615_200_000;
+/// Ends an element, an attribute and a style sheet, turns the text, moves a cursor.
+const HOSTILE: &str = "\"'><script>alert(1)</script></title></style><img src=x onerror=y>\u{202e}\u{2066}\u{1b}[2J\0\n&amp;";
+
+fn at(hours: i64) -> UnixMs {
+    UnixMs(NOW + hours * HOUR)
+}
+
+fn whose(agent: &str, profile: &str) -> Whose {
+    Whose {
+        agent: Some(agent.into()),
+        profile: profile.into(),
+    }
+}
+
+fn empty() -> Page {
+    Page {
+        vault: "3f9c1a77".to_owned(),
+        version: "1.2.3".to_owned(),
+        generated: at(0),
+        since: at(-720),
+        until: at(0),
+        host: "build-3".to_owned(),
+        health: Vec::new(),
+        timeline: Timeline {
+            bounds: vec![at(-720), at(0)],
+            lanes: Vec::new(),
+        },
+        days: DailyUse::default(),
+        refreshes: Vec::new(),
+        uses: Vec::new(),
+        record: RecordFacts::default(),
+    }
+}
+
+fn health_row(whose: &Whose, status: Status) -> HealthRow {
+    HealthRow {
+        whose: whose.clone(),
+        provider: whose
+            .profile
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        kind: "OAuth login",
+        keeper: "Claude Code",
+        status,
+        expires: Some(at(3)),
+        rests_until: Some(at(1)),
+        last_used: Some(at(-5)),
+    }
+}
+
+/// As much in every part of the time as there can be.
+fn busy_lane(whose: &Whose, parts: i64) -> Lane {
+    let every = |part: i64| at(-720 + part * 720 / parts);
+    let counts = |count: u64| (0..parts).map(|_| count).collect::<Vec<u64>>();
+    Lane {
+        whose: whose.clone(),
+        provider: None,
+        valid: (0..parts)
+            .map(|part| Span {
+                from: every(part),
+                until: Some(UnixMs(every(part).0 + HOUR)),
+            })
+            .collect(),
+        refreshes: counts(3),
+        failures: counts(1),
+        uses: (0..parts.unsigned_abs())
+            .map(|part| 1_000 + part * 7)
+            .collect(),
+    }
+}
+
+fn busy(profiles: &[Whose]) -> Page {
+    let parts = i64::try_from(timeline_parts(profiles.len())).unwrap_or(1);
+    let doer = |program: &str| Doer {
+        origin: "clawkeep".into(),
+        program: program.into(),
+        parent: None,
+        host: program.into(),
+        uid: 1000,
+    };
+    let last = profiles.last().map_or("", |whose| &whose.profile);
+    let mut page = empty();
+    page.health = profiles
+        .iter()
+        .map(|whose| health_row(whose, Status::Expiring))
+        .collect();
+    page.timeline = Timeline {
+        bounds: (0..=parts)
+            .map(|part| at(-720 + part * 720 / parts))
+            .collect(),
+        lanes: profiles
+            .iter()
+            .map(|whose| busy_lane(whose, parts))
+            .collect(),
+    };
+    page.days = DailyUse {
+        days: (1..=30).map(|day| format!("2026-11-{day:02}")).collect(),
+        series: profiles
+            .iter()
+            .map(|whose| (whose.clone(), vec![12_345; 30]))
+            .collect(),
+    };
+    page.uses = profiles
+        .iter()
+        .map(|whose| Uses {
+            whose: whose.clone(),
+            provider: None,
+            count: 1_234_567,
+            failed: 9,
+            last_failure: None,
+            span: Some((at(-700), at(-1))),
+            by: ["a", "b", "c", "d", last]
+                .map(|program| (doer(program), 5))
+                .to_vec(),
+        })
+        .collect();
+    page.refreshes = profiles
+        .iter()
+        .map(|whose| Refreshes {
+            whose: whose.clone(),
+            provider: None,
+            succeeded: 90,
+            failed: 3,
+            mean_lifetime_ms: Some(8 * HOUR),
+            last: Some(at(-4)),
+            due: Some(at(4)),
+            last_failure: Some(at(-30)),
+        })
+        .collect();
+    page.record.events = 9;
+    page.record.range = Some((at(-720), at(-1)));
+    page.record.head = Some("clawkeep-head-1 3f9c1a77 9 00ff".to_owned());
+    page
+}
+
+/// Nothing is loaded and nothing runs, whoever named the profiles.
+fn assert_harmless(html: &str) {
+    let lower = html.to_lowercase();
+    for word in [
+        "http:",
+        "https:",
+        "<script",
+        "<img",
+        "<link",
+        "<iframe",
+        "javascript:",
+        "url(http",
+        "@import",
+        "src=",
+    ] {
+        let count = lower.matches(word).count();
+        // The name of an attribute may be a part of an id's text, where it is escaped; an element may not.
+        assert!(
+            count == 0 || (word == "src=" && lower.contains("&lt;img src=")),
+            "{word}"
+        );
+    }
+    assert!(!html.chars().any(|c| c.is_control() && c != '\n'));
+    assert!(!html.contains(['\u{202e}', '\u{2066}']));
+    assert_eq!(html.matches("<title>Credentials").count(), 1);
+    assert_eq!(html.matches("</style>").count(), 1);
+    assert_eq!(html.matches("</html>").count(), 1);
+}
+
+#[test]
+fn ids_from_outside_are_text() {
+    let long = "x".repeat(300);
+    let names = [
+        whose("main", HOSTILE),
+        whose(HOSTILE, "a"),
+        whose("main", &long),
+    ];
+    let mut sample = busy(&names);
+    sample.host = HOSTILE.to_owned();
+    sample.vault = HOSTILE.to_owned();
+    sample.version = HOSTILE.to_owned();
+    sample.health[0].provider = HOSTILE.to_owned();
+    sample.days.days[0] = HOSTILE.to_owned();
+    sample.record.head = Some(HOSTILE.to_owned());
+    let html = page(&sample);
+    assert_harmless(&html);
+    assert!(html.contains("&lt;script&gt;"));
+    // A long id is cut where it is shown, and its tooltip where that is long too.
+    assert!(!html.contains(&"x".repeat(100)));
+}
+
+#[test]
+fn a_page_without_anything_says_what_to_do() {
+    let html = page(&empty());
+    assert_harmless(&html);
+    for words in [
+        "No credential is stored.",
+        "clawkeep models auth add",
+        "clawkeep sync",
+        "Nothing is recorded yet",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+    assert!(!html.contains("<svg") && !html.contains("<table"));
+}
+
+#[test]
+fn a_quiet_time_is_not_an_empty_vault() {
+    let mut sample = empty();
+    sample.health = vec![health_row(&whose("main", "a:b"), Status::Ok)];
+    let html = page(&sample);
+    for words in [
+        "Nothing happened to a credential",
+        "No use was recorded",
+        "No token was refreshed",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn two_hundred_busy_profiles_fit() {
+    let names: Vec<Whose> = (0..200)
+        .map(|number| whose("agent", &format!("anthropic:{number}-{}", "n".repeat(60))))
+        .collect();
+    let html = page(&busy(&names));
+    assert_harmless(&html);
+    assert!(html.len() < 2_000_000, "{}", html.len());
+    assert_eq!(html.matches("<summary>140 more</summary>").count(), 4);
+    assert_eq!(html.matches("svg class=\"lane\"").count(), 200);
+}
+
+#[test]
+fn the_worst_comes_first() {
+    let row = |profile: &str, status| health_row(&whose("main", profile), status);
+    let mut rows = vec![
+        row("static", Status::Static),
+        row("ok", Status::Ok),
+        row("missing", Status::Missing),
+        row("expired", Status::Expired),
+        row("expiring", Status::Expiring),
+        row("resting", Status::Ok),
+    ];
+    rows[1].rests_until = Some(at(-1));
+    let sorted = health::worst_first(&rows, at(0));
+    let names: Vec<&str> = sorted.iter().map(|row| &*row.whose.profile).collect();
+    assert_eq!(
+        names,
+        ["expired", "missing", "expiring", "resting", "ok", "static"]
+    );
+}
+
+#[test]
+fn the_page_says_what_it_does_not_prove() {
+    let html = page(&busy(&[whose("main", "a:b")]));
+    for words in [
+        "Unverified: making this page did not verify the record",
+        "clawkeep audit verify --head",
+        "clawkeep-head-1 3f9c1a77 9 00ff",
+        "default-src 'none'; style-src 'unsafe-inline'",
+        "prefers-color-scheme: dark",
+        "lang=\"en\"",
+        "name=\"viewport\"",
+        "no-referrer",
+    ] {
+        assert!(
+            html.contains(words) || html.contains(&words.replace('\'', "&#39;")),
+            "{words}"
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! What expires when, by profile and by provider.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use clawkeep::domain::{Credential, CredentialType, ExpiryFault, Owner, UnixMs};
+use clawkeep::health::{Health, WARN_AFTER_MS, assess, assess_provider, remaining_short};
+use clawkeep::sync::{LoginReport, LoginState};
+use clawkeep::vault::GrantState;
+use serde_json::Value;
+
+use super::auth::display_label;
+use super::inputs::{Inputs, Profile};
+use crate::commands::status::collation::locale_cmp;
+
+/// How one stored profile stands.
+#[derive(Debug)]
+pub(super) struct ProfileExpiry {
+    pub(super) id: String,
+    pub(super) provider: String,
+    pub(super) kind: CredentialType,
+    pub(super) health: Health,
+    /// What stands in the place of its end and is no number.
+    pub(super) odd_end: Option<Value>,
+    /// Who keeps it: `store`, `claude-cli` or `codex-cli`.
+    pub(super) source: &'static str,
+    pub(super) label: String,
+    /// How its grant stands, if that is not as it should be.
+    pub(super) grant: Option<GrantState>,
+    /// What there is to say of the login of another program that it mirrors, in brackets each.
+    pub(super) marks: Vec<String>,
+    /// The state of that login, in a word, where it is not in use as it is.
+    pub(super) login: Option<&'static str>,
+    /// When that login itself expires.
+    pub(super) login_expires: Option<UnixMs>,
+    /// What is wrong with the stored expiry.
+    pub(super) expiry_fault: Option<ExpiryFault>,
+    /// The program has logged out, and the user does not keep the login on purpose.
+    pub(super) is_logged_out: bool,
+    /// Whether it says when it expired; the reference says "expires in 0m".
+    pub(super) says_when_expired: bool,
+    /// Its program refreshes it, and a person need not log in within a day.
+    pub(super) is_refreshed: bool,
+    /// A person has to log in within a day.
+    pub(super) is_login_expiring: bool,
+}
+
+/// How one provider stands.
+#[derive(Debug)]
+pub(super) struct ProviderExpiry {
+    pub(super) provider: String,
+    pub(super) health: Health,
+    /// Where its profiles are in the list of all.
+    pub(super) profiles: Range<usize>,
+}
+
+/// Every readable profile, sorted by provider, then id.
+pub(super) fn of_profiles(inputs: &Inputs<'_>, readable: &[Profile<'_>]) -> Vec<ProfileExpiry> {
+    let owner = |id: &str| {
+        let from = inputs.borrowed.get(id);
+        from.map_or(Owner::of(id), |from| from.owner)
+    };
+    let mut profiles: Vec<_> = readable
+        .iter()
+        .map(|(id, credential)| ProfileExpiry {
+            id: (*id).to_owned(),
+            provider: credential.provider.trim().to_owned(),
+            kind: credential.kind,
+            health: assess(credential, inputs.now),
+            odd_end: credential.odd_expiry().cloned(),
+            source: owner(id).reported(),
+            label: match inputs.borrowed.get(*id) {
+                Some(from) => format!(
+                    "{} (borrowed from {})",
+                    display_label(inputs.settings, id, credential),
+                    from.lender()
+                ),
+                None => display_label(inputs.settings, id, credential),
+            },
+            grant: inputs.grants.get(*id).copied(),
+            marks: Vec::new(),
+            login: None,
+            login_expires: None,
+            expiry_fault: None,
+            is_logged_out: false,
+            says_when_expired: false,
+            is_refreshed: false,
+            is_login_expiring: false,
+        })
+        .collect();
+    if let Some(logins) = inputs.logins {
+        for (profile, (_, credential)) in profiles.iter_mut().zip(readable) {
+            profile.mark(credential, logins, inputs.now);
+        }
+    }
+    profiles.sort_by(|a, b| {
+        locale_cmp(&a.provider, &b.provider).then_with(|| locale_cmp(&a.id, &b.id))
+    });
+    profiles
+}
+
+impl ProfileExpiry {
+    /// Adds what the reference does not report.
+    fn mark(&mut self, credential: &Credential<'_>, logins: &[LoginReport], now: UnixMs) {
+        let fault = ExpiryFault::of(credential, now);
+        // An OAuth login without an expiry is "unknown" already.
+        self.expiry_fault = fault.filter(|fault| !fault.is_absent());
+        self.says_when_expired = true;
+        if let Some(fault) = self.expiry_fault {
+            self.marks.push(format!("its expiry {}", fault.words()));
+        }
+        let own = |report: &&LoginReport| report.profile == self.id && !report.is_elsewhere;
+        let Some(report) = logins.iter().find(own) else {
+            return;
+        };
+        self.login = (report.state != LoginState::Usable).then(|| report.state.as_str());
+        self.login_expires = report.login_expires;
+        self.is_refreshed = report.is_refreshable_for(WARN_AFTER_MS, now);
+        self.is_logged_out = report.is_logged_out() && !report.is_kept;
+        let kept = if report.is_kept { ", kept" } else { "" };
+        let state = match &report.state {
+            LoginState::Usable | LoginState::OddExpiry(_) => None,
+            LoginState::LoggedOut { .. } => Some("logged out"),
+            LoginState::OtherAccount => Some("another account's login was not imported"),
+            LoginState::OtherPlace => Some("another login was not imported"),
+            LoginState::AccountChanged { is_known: true } => Some("another account's login now"),
+            LoginState::AccountChanged { is_known: false } => Some("another login now"),
+            LoginState::EarlierExpiry => {
+                Some("a newer login that expires earlier was not imported")
+            }
+            LoginState::NotReadable(_) => Some("its file cannot be read"),
+            LoginState::ApiKeyMode => Some("now in API-key mode"),
+            LoginState::InKeyring => Some("now in the keyring"),
+            LoginState::NoLogin => None,
+            _ => Some("its file has no usable login"),
+        };
+        self.marks
+            .extend(state.map(|state| format!("{state}{kept}")));
+        if let Some(expires) = report.login_expires {
+            let left = UnixMs(expires.0.saturating_sub(now.0));
+            self.is_login_expiring = left.0 <= WARN_AFTER_MS;
+            self.marks.push(match left.0 {
+                1.. => format!("login expires in {}", remaining_short(left.as_f64())),
+                _ => format!("login expired {} ago", remaining_short(-left.as_f64())),
+            });
+        }
+    }
+}
+
+/// Every provider of `names`, in that order. `profiles` are sorted as [`of_profiles`] sorts them.
+pub(super) fn of_providers(
+    names: &[String],
+    profiles: &[ProfileExpiry],
+    now: UnixMs,
+) -> Vec<ProviderExpiry> {
+    let entry = |name: &String| {
+        let end_of = |order: fn(Ordering) -> bool| {
+            profiles.partition_point(|profile| order(locale_cmp(&profile.provider, name)))
+        };
+        let own = end_of(Ordering::is_lt)..end_of(Ordering::is_le);
+        let healths: Vec<_> = profiles[own.clone()]
+            .iter()
+            .map(|profile| (profile.kind, profile.health))
+            .collect();
+        ProviderExpiry {
+            provider: name.clone(),
+            health: assess_provider(&healths, now),
+            profiles: own,
+        }
+    };
+    names.iter().map(entry).collect()
+}

@@ -1,0 +1,52 @@
+//! What a load changed of an agent's credentials.
+
+use clawkeep::domain::Section;
+use clawkeep::sync::Loaded;
+use serde_json::Map;
+
+use crate::terminal::text::shown_ids;
+
+/// The profiles that a load changed.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// How many there are now.
+    pub(crate) profiles: usize,
+    /// Those that are new or other than they were.
+    pub(crate) changed: Vec<String>,
+    /// Those that are there no more.
+    pub(crate) removed: Vec<String>,
+}
+
+impl Changes {
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        let none = Map::new();
+        let new = loaded.doc.section(Section::Profiles).unwrap_or(&none);
+        let old = match &loaded.before {
+            Some(before) => before.section(Section::Profiles).unwrap_or(&none),
+            None => new,
+        };
+        let is_other = |id: &&String| old.get(*id) != new.get(*id);
+        let is_gone = |id: &&String| !new.contains_key(*id);
+        Self {
+            profiles: new.len(),
+            changed: new.keys().filter(is_other).cloned().collect(),
+            removed: old.keys().filter(is_gone).cloned().collect(),
+        }
+    }
+
+    /// In words; nothing where nothing was changed.
+    pub(crate) fn words(&self) -> Option<String> {
+        let joined = |ids: &[String]| shown_ids(ids.iter().map(String::as_str));
+        let mut what = Vec::new();
+        if !self.changed.is_empty() {
+            what.push(format!("took over {}", joined(&self.changed)));
+        }
+        if !self.removed.is_empty() {
+            what.push(format!(
+                "removed {}, which the store no longer has",
+                joined(&self.removed)
+            ));
+        }
+        (!what.is_empty()).then(|| what.join("; "))
+    }
+}

@@ -1,0 +1,171 @@
+//! `sync`: take over other programs' logins for every agent, and export.
+
+pub(crate) mod changes;
+
+use std::ops::ControlFlow;
+
+use clap::Args;
+use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::sync::{Loaded, LoginReport, Notice};
+use clawkeep::vault::UnlockedVault;
+use serde_json::{Value, json};
+
+use self::changes::Changes;
+use crate::context::Context;
+use crate::context::load_each::{How, words_for_copies};
+use crate::failure::Failure;
+use crate::record::prune;
+use crate::terminal::text::shown_id;
+
+/// Take over other programs' logins for every agent, and export.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep sync               every agent that exists\n  clawkeep sync --agent ops   one agent"
+)]
+pub(crate) struct Sync {
+    /// Only this agent
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Sync {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let mut vault = context.vault()?;
+        let mut tally = Tally::default();
+        let progress = context.ui.progress("Bringing the stores up to date");
+        let agents = self.agents(context, &vault)?;
+        let wanted = agents
+            .iter()
+            .map(|agent| (agent, context.mode_for(&vault, agent)));
+        let (wanted, how) = (wanted.collect(), How::for_a_command());
+        let copies = context.load_each(&mut vault, wanted, &how, &mut |agent, loaded| {
+            // One agent's trouble is not the others'.
+            let taken = loaded.and_then(|loaded| tally.take_in(context, agent, loaded));
+            if let Err(failure) = taken {
+                let error = failure.lines().join(" ");
+                tally
+                    .rows
+                    .push(json!({"agent": agent.name.as_str(), "error": error}));
+                tally.failures.push((agent.name.to_string(), failure));
+            }
+            ControlFlow::Continue(())
+        });
+        if let Some(words) = words_for_copies(copies) {
+            context.ui.note(&words);
+        }
+        drop(progress);
+        if self.json {
+            context.ui.json(&json!({"agents": tally.rows}))?;
+        } else {
+            context.ui.answer(&tally.text)?;
+        }
+        // A record that does not hold, or settings that mean nothing: not pruned, and no reason not to have synced.
+        if let Err(failure) = prune::when_due(context, &mut vault) {
+            tally.failures.push(("the record".to_owned(), failure));
+        }
+        let failures = tally.failures;
+        let worst = failures
+            .iter()
+            .map(|(_, failure)| failure.exit_status())
+            .max();
+        let last = failures.len().saturating_sub(1);
+        let mut worst_failure = None;
+        for (at, (agent, failure)) in failures.into_iter().enumerate() {
+            // The first of the worst ends the command and is said there.
+            if worst_failure.is_none() && (Some(failure.exit_status()) == worst || at == last) {
+                worst_failure = Some(failure);
+            } else {
+                context
+                    .ui
+                    .error(&format!("{agent}: {}", failure.lines().join(" ")));
+            }
+        }
+        worst_failure.map_or(Ok(()), Err)
+    }
+
+    /// The one named, else every one there is.
+    fn agents(&self, context: &Context, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
+        match self.agent.as_deref() {
+            Some(id) => Ok(vec![order_agent(
+                &context.layout,
+                context.settings()?,
+                Some(id),
+            )]),
+            None => context.every_agent(vault),
+        }
+    }
+}
+
+/// What came of each agent.
+#[derive(Default)]
+struct Tally {
+    rows: Vec<Value>,
+    text: String,
+    failures: Vec<(String, Failure)>,
+}
+
+impl Tally {
+    fn take_in(
+        &mut self,
+        context: &Context,
+        agent: &AgentRef,
+        loaded: Loaded,
+    ) -> Result<(), Failure> {
+        context.tell(&loaded);
+        let changes = Changes::of(&loaded);
+        // What every command tells, the load has told.
+        let quiet = loaded.logins.iter().filter(|report| !report.is_urgent());
+        for report in quiet.filter(|report| report.needs_attention() && !report.is_elsewhere) {
+            let notice = Notice::Login(Box::new(report.clone()));
+            if report.is_only_a_note() {
+                let words = crate::terminal::notices::words(&notice);
+                context.ui.detail(&words.unwrap_or_default());
+            } else {
+                context.ui.notice(&notice);
+            }
+        }
+        let is_worth_it = |report: &&LoginReport| {
+            report.needs_attention() && report.is_stored && !report.is_only_a_note()
+        };
+        let attention = loaded.logins.iter().filter(is_worth_it).count();
+        let noun = if changes.profiles == 1 {
+            "profile"
+        } else {
+            "profiles"
+        };
+        self.text.push_str(&format!(
+            "{}: {} {noun}, {}\n",
+            shown_id(agent.name.as_str()),
+            changes.profiles,
+            changes.words().unwrap_or_else(|| match attention {
+                0 => "up to date".to_owned(),
+                1 => "unchanged; 1 login of another program needs attention, see: clawkeep doctor".to_owned(),
+                count => format!("unchanged; {count} logins of other programs need attention, see: clawkeep doctor"),
+            })
+        ));
+        self.rows.push(json!({
+            "agent": agent.name.as_str(),
+            "profiles": changes.profiles,
+            "changed": changes.changed,
+            "removed": changes.removed,
+            "logins": login_states(&loaded),
+        }));
+        context.verdict(loaded)
+    }
+}
+
+/// What became of other programs' logins.
+fn login_states(loaded: &Loaded) -> Vec<Value> {
+    let states = loaded.logins.iter().map(|report| {
+        json!({
+            "profile": report.profile,
+            "path": report.place,
+            "state": report.state.as_str(),
+            "kept": report.is_kept,
+        })
+    });
+    states.collect()
+}

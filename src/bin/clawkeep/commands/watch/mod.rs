@@ -1,0 +1,102 @@
+//! `watch`: keep everything in step without being asked.
+
+mod alerting;
+mod unopened;
+mod watcher;
+
+use std::sync::mpsc;
+
+use clap::Args;
+use clawkeep::platform::exists;
+use clawkeep::vault::VaultError;
+
+use self::alerting::{Alerting, NotifyArg};
+use self::watcher::{Watcher, lock};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::time_arg::span;
+
+/// The longest that logins are refreshed ahead, in milliseconds: 7 days.
+const AHEAD_MAX_MS: i64 = 7 * 24 * 3_600_000;
+
+/// Keep everything in step, without being asked.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  clawkeep watch           until it is ended: by Ctrl-C, by a service manager\n  clawkeep watch --once    one pass, for cron\n  clawkeep watch --notify ntfy:https://ntfy.example.com/my-server\n\nLogins that change, at Claude Code's, Codex's or a gateway's, are taken over and exported within a second; logins of the vault's own are refreshed before they end; what expires is recorded. To have it started with the machine: clawkeep monitor install"
+)]
+pub(crate) struct Watch {
+    /// One pass, for cron
+    #[arg(long)]
+    once: bool,
+    /// Refresh logins so long before they end, or up to a quarter of that earlier
+    #[arg(long, value_name = "SPAN", value_parser = ahead, default_value = "10m")]
+    refresh_ahead: i64,
+    /// Tell somebody of what needs a person: desktop, ntfy:URL, webhook:URL or command:PROGRAM, beside what [notify] in clawkeep.toml
+    /// says; an address that is a secret belongs there
+    #[arg(long, value_name = "WHERE")]
+    notify: Vec<NotifyArg>,
+    /// Send a message to everybody who would be told, say what came of it, and end
+    #[arg(long, conflicts_with = "once")]
+    test_notify: bool,
+    /// End when stdin ends
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
+}
+
+pub(crate) fn ahead(raw: &str) -> Result<i64, String> {
+    let ms = span(raw)?;
+    if ms > AHEAD_MAX_MS {
+        return Err("at most 7d".to_owned());
+    }
+    Ok(ms)
+}
+
+impl Watch {
+    pub(crate) fn run(self, context: &mut Context) -> Result<(), Failure> {
+        if self.test_notify {
+            return Alerting::new(context, &self.notify, || {})?.test(context);
+        }
+        let watched = self.watch(context);
+        if let Err(failure) = &watched
+            && unopened::is_it(failure)
+        {
+            unopened::tell(context, &self.notify, failure);
+        }
+        watched
+    }
+
+    fn watch(&self, context: &mut Context) -> Result<(), Failure> {
+        context.check_owner()?;
+        context.places.check_single()?;
+        let dir = context.lock_dir();
+        if !exists(&context.layout.vault_file) {
+            if exists(&dir) {
+                // There was one, and nobody is here to see that another takes its place.
+                let path = context.layout.vault_file.clone();
+                return Err(VaultError::Absent { path }.into());
+            }
+            context.vault()?; // what lies beside a vault does not come before it
+        }
+        if let Ok(vault) = context.locked() {
+            vault.require_writable()?;
+        }
+        let lock = match lock::lock(context) {
+            Err(Failure::Watched { what }) if self.once => {
+                context
+                    .ui
+                    .note(&format!("Note: {what}, which does what there is to do."));
+                return Ok(());
+            }
+            lock => lock?,
+        };
+        let (sender, wakes) = mpsc::channel();
+        let mut watcher = Watcher::new(context, lock, self.refresh_ahead, &self.notify, sender)?;
+        let done = if self.once {
+            watcher.once(&wakes)
+        } else {
+            watcher.run(&wakes, self.end_with_stdin)
+        };
+        watcher.flush();
+        done
+    }
+}

@@ -1,0 +1,85 @@
+//! Telling somebody that the vault cannot be opened: what was told is in its record else, so a file beside the heads remembers it.
+
+use std::path::PathBuf;
+
+use clawkeep::export::store_digest;
+use clawkeep::platform::{Access, create_private_dir, read_trusted, remove_if_present};
+
+use super::alerting::{ALERTS_WAIT, Alerting, NotifyArg, Trouble};
+use super::watcher::log::in_a_line;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// The largest file that is read, in bytes: an instant and a line.
+const FILE_MAX: u64 = 16 << 10;
+
+/// Whether nothing can be done for this vault, whoever tries: not that it is busy, or that the command makes no sense.
+pub(crate) fn is_it(failure: &Failure) -> bool {
+    let is_vaults = matches!(
+        failure,
+        Failure::Vault(_) | Failure::File(_) | Failure::Sync(_)
+    );
+    is_vaults && !failure.is_busy()
+}
+
+/// Tells everybody who is to be told, unless they were for the same reason within the time after which one is reminded.
+pub(crate) fn tell(context: &Context, notify: &[NotifyArg], failure: &Failure) {
+    let Ok(mut alerting) = Alerting::new(context, notify, || {}) else {
+        return; // its own failure is told where it is met
+    };
+    if alerting.is_idle() {
+        return;
+    }
+    let why = in_a_line(failure);
+    let now = context.clock.now();
+    let told = told(context).filter(|(_, known)| *known == why);
+    let repeat = context.own().ok().and_then(|own| own.notify.repeat_ms);
+    let is_recent =
+        |at: i64| repeat.is_none_or(|repeat| (0..repeat).contains(&now.0.saturating_sub(at)));
+    if told.is_some_and(|(at, _)| is_recent(at)) {
+        return;
+    }
+    let trouble = Trouble {
+        key: "vault".to_owned(),
+        title: "The vault cannot be used".to_owned(),
+        body: why.clone(),
+    };
+    alerting.pass_without_vault(context, &[trouble]);
+    alerting.finish_without_vault(ALERTS_WAIT);
+    for (target, why) in alerting.unreached() {
+        let text = format!("Warning: {target} was not told: {why}");
+        context.ui.warn(&text);
+    }
+    if alerting.has_reached_nobody() {
+        return; // the next pass tries again
+    }
+    if let Err(error) = remember(context, now.0, &why) {
+        context.ui.warn(&format!(
+            "Warning: that somebody was told could not be noted, and they will be told again: {error}"
+        ));
+    }
+}
+
+/// The vault opens: should it not one day, that is news.
+pub(crate) fn forget(context: &Context) {
+    // One that stays costs a message at worst.
+    let _ = remove_if_present(&file(context));
+}
+
+fn file(context: &Context) -> PathBuf {
+    let layout = &context.layout;
+    layout.told_dir().join(store_digest(&layout.vault_file))
+}
+
+fn told(context: &Context) -> Option<(i64, String)> {
+    let contents = read_trusted(&file(context), Access::Read, FILE_MAX).ok()??;
+    let text = String::from_utf8_lossy(&contents.bytes).into_owned();
+    let (at, why) = text.split_once(' ')?;
+    Some((at.parse().ok()?, why.trim_end().to_owned()))
+}
+
+fn remember(context: &Context, now: i64, why: &str) -> Result<(), String> {
+    let path = file(context);
+    create_private_dir(&context.layout.told_dir()).map_err(|error| error.to_string())?;
+    std::fs::write(&path, format!("{now} {why}\n")).map_err(|error| error.to_string())
+}

@@ -1,0 +1,182 @@
+//! Which files matter, and whether anything has changed that was not told.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use clawkeep::config::{AgentRef, order_agent};
+use clawkeep::domain::without_bom;
+use clawkeep::platform::{FollowError, Followed, Follower, Stamp, exists, read_regular};
+use clawkeep::sources::{Reading, claude_code};
+use clawkeep::sync::watch::Content;
+
+use super::Watcher;
+use super::state::{FileSnapshot, Wake};
+
+/// The largest file that is looked at to see whether it is whole, in bytes.
+const WHOLE_MAX: u64 = 64 << 20;
+
+impl Watcher<'_> {
+    fn follower(&self) -> Result<Follower, FollowError> {
+        let (wakes, inbox) = (self.sender.clone(), self.inbox.clone());
+        Follower::new(move |touched| {
+            if inbox.put(touched) {
+                // Nobody is left to wake while the process ends.
+                let _ = wakes.send(Wake::Touched);
+            }
+        })
+    }
+
+    /// Follows what there is now. Whether something may have happened there before it was followed.
+    pub(super) fn arm(&mut self) -> bool {
+        if self.follower.is_none() {
+            if self
+                .unfollowed
+                .is_some_and(|since| since.elapsed() < FOLLOW_AGAIN)
+            {
+                return false;
+            }
+            match self.follower() {
+                Ok(follower) => self.follower = Some(follower),
+                Err(error) => return self.poll(&error),
+            }
+        }
+        let followed = self.followed();
+        let armed = self
+            .follower
+            .as_mut()
+            .map(|follower| follower.follow(&followed));
+        match armed {
+            Some(Ok(is_new)) => {
+                if self.unfollowed.take().is_some() {
+                    self.log.event("changes of files are told again");
+                }
+                is_new
+            }
+            Some(Err(error)) => self.poll(&error),
+            None => false,
+        }
+    }
+
+    /// The system does not tell of changed files: they are looked at, for a while.
+    fn poll(&mut self, error: &(dyn Error + 'static)) -> bool {
+        let is_news = self.unfollowed.is_none();
+        self.follower = None;
+        self.unfollowed = Some(Instant::now());
+        if is_news {
+            let why = crate::failure::chain(Some(error)).join(": ");
+            self.log.warn(&format!(
+                "{why}. Files are looked at every second instead. On Linux: raise ulimit -n (LimitNOFILE= in a unit), fs.inotify.max_user_watches and fs.inotify.max_user_instances"
+            ));
+        }
+        is_news
+    }
+
+    /// The files that other programs write.
+    fn followed(&self) -> Followed {
+        let layout = &self.context.layout;
+        let mut files: Vec<PathBuf> = self.sources().into();
+        files.extend([layout.settings_file.clone(), layout.config_file.clone()]);
+        files.extend(self.borrowed.iter().cloned());
+        files.extend(self.agents.iter().map(AgentRef::store_file));
+        if let Ok(settings) = self.context.settings() {
+            // An agent that is configured is there once its directory is.
+            let listed = settings
+                .agents
+                .iter()
+                .map(|agent| order_agent(layout, settings, Some(agent.name.as_str())).store_file());
+            files.extend(listed);
+        }
+        files.sort();
+        files.dedup();
+        let agents = layout.state_dir.join("agents");
+        let mut dirs = vec![agents.clone()];
+        if let Ok(entries) = std::fs::read_dir(&agents) {
+            let entries = entries.filter_map(Result::ok);
+            dirs.extend(
+                entries
+                    .map(|entry| entry.path())
+                    .filter(|path| path.is_dir()),
+            );
+        }
+        Followed { files, dirs }
+    }
+
+    /// What is in a file. One that is not there, or empty, may be about to be put in place.
+    pub(super) fn content_of(&self, path: &Path) -> Content {
+        let is_settings = self.is_settings(path);
+        let is_json = path.extension().is_some_and(|end| end == "json");
+        if !is_settings && !is_json {
+            return Content::Whole; // a directory
+        }
+        let is_whole = match read_regular(path, WHOLE_MAX) {
+            Ok(Some(contents)) if is_settings => !contents.bytes.trim_ascii().is_empty(),
+            // Claude Code 2.1.197 writes the file twice in a login, first without one. Source:
+            // tried.
+            Ok(Some(contents))
+                if path == self.context.layout.claude_code_file
+                    && matches!(claude_code::parse(&contents.bytes), Reading::LoggedOut(_)) =>
+            {
+                return Content::Gone;
+            }
+            Ok(Some(contents)) => {
+                serde_json::from_slice::<serde::de::IgnoredAny>(without_bom(&contents.bytes))
+                    .is_ok()
+            }
+            Ok(None) if path.parent().is_some_and(Path::is_dir) => return Content::Gone,
+            Ok(None) | Err(_) => true, // said by the pass
+        };
+        match is_whole {
+            true => Content::Whole,
+            false => Content::Partial,
+        }
+    }
+
+    pub(super) fn before(&self) -> FileSnapshot {
+        let followed = self.followed();
+        let paths = followed.files.into_iter().chain(followed.dirs);
+        FileSnapshot {
+            stamps: paths
+                .map(|path| {
+                    let stamp = Stamp::of(&path);
+                    (path, stamp)
+                })
+                .collect(),
+            version: self.version(),
+            clock: (SystemTime::now(), Instant::now()),
+        }
+    }
+
+    fn version(&self) -> Option<i64> {
+        let (vault, _) = self.vault.as_ref()?;
+        vault.data_version().ok()
+    }
+
+    /// The files that have changed without a word, or were not known yet.
+    pub(super) fn changed(&self, before: &FileSnapshot) -> Vec<PathBuf> {
+        let followed = self.followed();
+        let paths = followed.files.into_iter().chain(followed.dirs);
+        let is_other = |path: &PathBuf| match before.stamps.get(path) {
+            Some(stamp) => Stamp::of(path) != *stamp,
+            None => exists(path),
+        };
+        paths.filter(is_other).collect()
+    }
+
+    /// Whether anything else has changed that is not told: the vault.
+    pub(super) fn is_otherwise(&self, before: &FileSnapshot) -> bool {
+        let is_replaced = || match &self.vault {
+            Some((vault, opened)) => match (Stamp::of(vault.path()), opened) {
+                (Some(there), Some(opened)) => !there.is_same_file(opened),
+                _ => true,
+            },
+            None => false, // opened with the next pass
+        };
+        cfg!(target_os = "macos") // a login in the Keychain, of which nobody tells
+            || is_replaced()
+            || self.version() != before.version
+    }
+}
+
+/// How long the system is not asked again where it had nothing left to tell of changed files with.
+pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_secs(5 * 60);

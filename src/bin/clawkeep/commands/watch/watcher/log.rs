@@ -1,0 +1,269 @@
+//! What a watcher says: a line an event, for a terminal, a file or a service manager's journal.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::time::Duration;
+
+use chrono::{DateTime, Local};
+use clawkeep::platform::{Clock, start_thread};
+
+use crate::failure::Failure;
+use crate::terminal::notices::is_of_a_source;
+use crate::terminal::text::one_line;
+use crate::terminal::ui::Loudness;
+
+/// How many lines wait to be read; more are counted and let go. A reader that stands still must not hold the watcher up.
+const WAITING_MAX: usize = 1000;
+/// How long lines are waited for at the end.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// How grave a line is, as the journal understands it. Source: sd-daemon(3).
+#[derive(Clone, Copy)]
+enum Level {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+}
+
+enum Line {
+    Out(String),
+    Err(String),
+    /// Everything before it is to be written.
+    Flush(Sender<()>),
+}
+
+/// Where the lines go, and what was said and still holds.
+#[derive(Debug)]
+pub(crate) struct Log {
+    lines: SyncSender<Line>,
+    lost: AtomicUsize,
+    /// The journal reads stdout, stderr.
+    journal: (bool, bool),
+    clock: Clock,
+    loudness: Loudness,
+    /// What holds since the last pass or longer, by what it is about.
+    standing: BTreeMap<String, Standing>,
+    /// What was said last of what is tried again, by what it is about.
+    news: BTreeMap<String, String>,
+    /// What keeps passes from being made.
+    failing: Option<String>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    said: String,
+    /// Seen in the pass that is under way.
+    is_seen: bool,
+    /// What is said when it is over.
+    over: Option<String>,
+}
+
+impl Log {
+    pub(crate) fn new(
+        journal_stream: Option<&str>,
+        clock: Clock,
+        loudness: Loudness,
+    ) -> io::Result<Self> {
+        let is_journal = |stream: Option<(u64, u64)>| {
+            let here = stream.map(|(dev, ino)| format!("{dev}:{ino}"));
+            here.is_some() && here.as_deref() == journal_stream
+        };
+        let (lines, to_write) = mpsc::sync_channel(WAITING_MAX);
+        start_thread("lines", move || write_lines(&to_write))?;
+        Ok(Self {
+            lines,
+            lost: AtomicUsize::new(0),
+            journal: (
+                is_journal(identity(io::stdout())),
+                is_journal(identity(io::stderr())),
+            ),
+            clock,
+            loudness,
+            standing: BTreeMap::new(),
+            news: BTreeMap::new(),
+            failing: None,
+        })
+    }
+
+    /// Something was done.
+    pub(crate) fn event(&self, text: &str) {
+        let line = self.line(self.journal.0, Level::Info, text);
+        self.send(Line::Out(line));
+    }
+
+    /// Something is amiss, which a person may want to know.
+    pub(crate) fn warn(&self, text: &str) {
+        if self.loudness == Loudness::Quiet {
+            return;
+        }
+        let line = self.line(self.journal.1, Level::Warning, text);
+        self.send(Line::Err(line));
+    }
+
+    /// Something failed.
+    pub(crate) fn fail(&self, text: &str) {
+        let line = self.line(self.journal.1, Level::Error, text);
+        self.send(Line::Err(line));
+    }
+
+    fn send(&self, line: Line) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let is_told = lost == 0 || {
+            let text = format!("{lost} lines were not read, and are gone");
+            let told = self.line(self.journal.1, Level::Warning, &text);
+            self.lines.try_send(Line::Err(told)).is_ok()
+        };
+        if !is_told || self.lines.try_send(line).is_err() {
+            let before = if is_told { 0 } else { lost };
+            self.lost.fetch_add(before + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for a moment until everything is written.
+    pub(crate) fn flush(&self) {
+        let (done, is_done) = mpsc::channel();
+        if self.lines.try_send(Line::Flush(done)).is_ok() {
+            let _ = is_done.recv_timeout(FLUSH); // nobody reads: then nothing is missed either
+        }
+    }
+
+    /// Something is amiss as long as it is said in every pass: it is printed when it is new, and `over` when it is not said any more.
+    pub(crate) fn standing(&mut self, key: &str, text: &str, over: Option<String>) {
+        if !self.is_standing(key, text) {
+            self.warn(text);
+        }
+        self.stands(key, text, over);
+    }
+
+    /// As [`Log::standing`], of what failed.
+    pub(crate) fn standing_failure(&mut self, key: &str, text: &str, over: Option<String>) {
+        if !self.is_standing(key, text) {
+            self.fail(text);
+        }
+        self.stands(key, text, over);
+    }
+
+    fn is_standing(&self, key: &str, text: &str) -> bool {
+        let known = self.standing.get(key);
+        known.is_some_and(|known| known.said == text)
+    }
+
+    fn stands(&mut self, key: &str, text: &str, over: Option<String>) {
+        let standing = Standing {
+            said: text.to_owned(),
+            is_seen: true,
+            over,
+        };
+        self.standing.insert(key.to_owned(), standing);
+    }
+
+    /// As [`Log::standing`], where what is said of it changes while it lasts, and is said once.
+    pub(crate) fn standing_once(&mut self, key: &str, text: &str, over: Option<String>) {
+        let known = self.standing.get(key).map(|known| known.said.clone());
+        self.standing(key, known.as_deref().unwrap_or(text), over);
+    }
+
+    /// Something that is tried again is amiss: said when it is new, or for another reason than before; nothing is said when it is over.
+    pub(crate) fn news(&mut self, key: &str, text: &str) {
+        if self.news.get(key).is_none_or(|known| known != text) {
+            self.warn(text);
+        }
+        self.news.insert(key.to_owned(), text.to_owned());
+    }
+
+    /// It is over: should it come again, it is news.
+    pub(crate) fn no_news(&mut self, key: &str) {
+        self.news.remove(key);
+    }
+
+    /// A pass has gone through everything. Where it did not read every source, nothing is over that
+    /// only reading tells.
+    pub(crate) fn end_of_pass(&mut self, has_read_sources: bool) {
+        let mut over = Vec::new();
+        self.standing.retain(|key, standing| {
+            if !has_read_sources && is_of_a_source(key) {
+                standing.is_seen = false;
+                return true;
+            }
+            if !standing.is_seen {
+                over.extend(standing.over.take());
+            }
+            std::mem::take(&mut standing.is_seen)
+        });
+        over.extend(self.failing.take().map(|_| "in step again".to_owned()));
+        over.iter().for_each(|text| self.event(text));
+    }
+
+    /// No pass can be made, for that reason.
+    pub(crate) fn failing(&mut self, text: &str) {
+        if self.failing.as_deref() != Some(text) {
+            self.fail(text);
+        }
+        self.failing = Some(text.to_owned());
+    }
+
+    /// The journal has the time of its own, and takes how grave a line is from its beginning.
+    fn line(&self, is_journal: bool, level: Level, text: &str) -> String {
+        let text = one_line(text);
+        if is_journal {
+            return format!("<{}>{text}", level as u8);
+        }
+        let now = DateTime::from_timestamp_millis(self.clock.now().0).unwrap_or_default();
+        let now = now.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
+        match level {
+            Level::Info => format!("{now} {text}"),
+            // Notices begin with how grave they are.
+            Level::Warning if text.starts_with("Warning:") || text.starts_with("Note:") => {
+                format!("{now} {text}")
+            }
+            Level::Warning => format!("{now} Warning: {text}"),
+            Level::Error => format!("{now} Error: {text}"),
+        }
+    }
+}
+
+/// Writes lines, until nobody has any more. A reader that has gone away is no reason to stop.
+fn write_lines(lines: &Receiver<Line>) {
+    for line in lines {
+        let _ = match line {
+            Line::Out(text) => writeln!(io::stdout().lock(), "{text}"),
+            Line::Err(text) => writeln!(io::stderr().lock(), "{text}"),
+            Line::Flush(done) => {
+                let _ = done.send(());
+                Ok(())
+            }
+        };
+    }
+}
+
+/// A failure, and what a person can do about it, in one line.
+pub(crate) fn in_a_line(failure: &Failure) -> String {
+    let mut words = failure.lines();
+    words.extend(failure.remedy_unattended("clawkeep watch"));
+    let mut text = String::new();
+    for word in &words {
+        let word = word.trim();
+        if !text.is_empty() {
+            let is_ended = text.ends_with(['.', ':', '?', '!']);
+            let goes_on = word.starts_with("because:");
+            text.push_str(if is_ended || goes_on { " " } else { ". " });
+        }
+        text.push_str(word);
+    }
+    text
+}
+
+#[cfg(unix)]
+fn identity(stream: impl std::os::fd::AsFd) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let stream = std::fs::File::from(stream.as_fd().try_clone_to_owned().ok()?);
+    let meta = stream.metadata().ok()?;
+    Some((meta.dev(), meta.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity<S>(_stream: S) -> Option<(u64, u64)> {
+    None
+}

@@ -1,0 +1,400 @@
+//! Keeping everything in step without being asked: waits for changed files, for what is due, and for signals, and goes through
+//! everything once there is a reason.
+
+mod files;
+mod inbox;
+pub(crate) mod lock;
+pub(crate) mod log;
+mod pass;
+mod refresh;
+pub(crate) mod retry;
+mod rounds;
+mod service;
+pub(crate) mod state;
+pub(crate) mod trouble;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use clawkeep::config::AgentRef;
+use clawkeep::domain::{AgentName, Fingerprint};
+use clawkeep::platform::{FileLock, Follower, Stamp, Touch};
+use clawkeep::sync::watch::{Attempt, Schedule, Settling, is_hopeless};
+use clawkeep::vault::UnlockedVault;
+
+use self::inbox::Inbox;
+use self::log::{Log, in_a_line};
+use self::retry::{RETRIES, no_thread, retry};
+use self::service::Service;
+use self::state::{Due, Ending, FileSnapshot, Job, Outcome, PassReport, Wake};
+use super::alerting::{Alerting, NotifyArg};
+use super::unopened;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::text::shown_id;
+
+/// How often it is looked whether something has changed that was not told: on a network file system, by a clock that was set, in the
+/// vault.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The same where the system does not tell of changed files.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two passes that nobody asked for.
+const PASS_PAUSE: Duration = Duration::from_millis(100);
+/// Watches one vault.
+pub(crate) struct Watcher<'c> {
+    context: &'c mut Context,
+    /// Held so that nobody else watches the vault; none while it is taken anew where the vault is now.
+    lock: Option<FileLock>,
+    log: Log,
+    service: Service,
+    schedule: Schedule,
+    alerting: Alerting,
+    sender: Sender<Wake>,
+    ending: Ending,
+    inbox: Inbox,
+    settling: Settling,
+    /// The system tells of changed files; else, since when it is not asked.
+    follower: Option<Follower>,
+    unfollowed: Option<Instant>,
+    /// The vault, and which file it is.
+    vault: Option<(UnlockedVault, Option<Stamp>)>,
+    /// There is one pass.
+    is_single: bool,
+    /// There was one: it is not made anew.
+    had_vault: bool,
+    /// Every agent that was there last.
+    agents: Vec<AgentRef>,
+    /// The files of borrowed logins, as the last pass found them.
+    borrowed: BTreeSet<PathBuf>,
+    /// Agents whose stores others hold on to, and since when.
+    busy: BTreeMap<AgentName, Instant>,
+    /// The thread that refreshes logins.
+    refreshing: Option<JoinHandle<()>>,
+    /// The grants that it refreshes.
+    under_way: Vec<Fingerprint>,
+    /// Settings were touched; why those that are there cannot be used.
+    is_stale: bool,
+    settings_fault: Option<String>,
+    pruned: Option<Instant>,
+    released: Instant,
+}
+
+impl<'c> Watcher<'c> {
+    pub(crate) fn new(
+        context: &'c mut Context,
+        lock: FileLock,
+        ahead_ms: i64,
+        notify: &[NotifyArg],
+        sender: Sender<Wake>,
+    ) -> Result<Self, Failure> {
+        context.own()?; // what nothing is done by is said at once
+        let alerting = trouble::alerting(context, notify, &sender);
+        let settings_fault = trouble::notify_fault(context);
+        let stream = context.env.get("JOURNAL_STREAM");
+        let log = Log::new(stream, context.clock, context.ui.loudness);
+        Ok(Self {
+            log: log.map_err(|error| no_thread(&error))?,
+            context,
+            lock: Some(lock),
+            service: Service::new(),
+            schedule: Schedule::new(ahead_ms),
+            alerting,
+            sender,
+            ending: Ending::default(),
+            inbox: Inbox::default(),
+            settling: Settling::default(),
+            follower: None,
+            unfollowed: None,
+            vault: None,
+            is_single: false,
+            had_vault: false,
+            agents: Vec::new(),
+            borrowed: BTreeSet::new(),
+            busy: BTreeMap::new(),
+            refreshing: None,
+            under_way: Vec::new(),
+            is_stale: false,
+            settings_fault,
+            pruned: None,
+            released: Instant::now(),
+        })
+    }
+
+    /// One pass, with what is due in it. The worst of what went wrong ends it.
+    pub(crate) fn once(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
+        self.is_single = true;
+        let mut seen = self.pass()?;
+        unopened::forget(self.context);
+        while self.refreshing.is_some() {
+            match wakes.recv() {
+                Ok(Wake::Refreshed(what)) => self.note_refreshed(what),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+            if self.refreshing.is_none() {
+                seen = self.pass_without_refreshing()?; // what it brought is exported, and so is what failed known
+            }
+        }
+        self.finish_alerts();
+        let failures = seen.failures.into_iter().map(|(_, failure)| failure);
+        let worst = failures.max_by_key(Failure::exit_status);
+        // Each was said with what it is about.
+        match worst {
+            Some(failure) => Err(Failure::Check(failure.exit_status())),
+            None if self.settings_fault.is_some() => Err(Failure::SaidDamaged),
+            None => Ok(()),
+        }
+    }
+
+    /// Watches until it is told to end. Only what keeps it from beginning is a failure.
+    pub(crate) fn run(
+        &mut self,
+        wakes: &Receiver<Wake>,
+        ends_with_stdin: bool,
+    ) -> Result<(), Failure> {
+        let is_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+        service::listen(self.sender.clone(), &self.ending, is_terminal)
+            .map_err(|error| no_thread(&error))?;
+        if ends_with_stdin {
+            service::end_with_stdin(self.sender.clone(), &self.ending)
+                .map_err(|error| no_thread(&error))?;
+        }
+        self.arm();
+        let mut before = self.before();
+        let mut due = match self.first_pass(wakes) {
+            Ok(Some(due)) => due,
+            Ok(None) => return self.end(wakes),
+            Err(failure) => return Err(failure),
+        };
+        due.is_dirty |= self.arm();
+        self.log
+            .event(&format!("watching: {}", self.service.status()));
+        loop {
+            self.sort_out(&mut due);
+            let hold = self.hold();
+            if due.is_dirty && hold.is_none() {
+                before = self.before();
+                due = self.attempt(due.failures);
+                due.is_dirty |= self.arm();
+                self.settling.read(Instant::now());
+            }
+            let look = self.look_every();
+            let wait = match (due.is_dirty, hold, due.at) {
+                (true, Some(hold), _) => hold,
+                (true, None, _) => PASS_PAUSE,
+                (false, _, Some(at)) => at.saturating_duration_since(Instant::now()),
+                (false, _, None) => look,
+            };
+            match wakes.recv_timeout(wait.min(look)) {
+                Ok(wake) => {
+                    let all = std::iter::once(wake).chain(wakes.try_iter());
+                    for wake in all {
+                        match wake {
+                            Wake::End => return self.end(wakes),
+                            Wake::Touched => {} // sorted out at once
+                            Wake::Delivered => due.is_dirty = true,
+                            Wake::Refreshed(what) => {
+                                due.is_dirty |= what.is_none();
+                                self.note_refreshed(what);
+                            }
+                            Wake::Reload => {
+                                self.is_stale = true;
+                                self.schedule.forget();
+                                self.alerting.urge();
+                                due.is_dirty = true;
+                            }
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.end(wakes),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.service.alive();
+                    due.is_dirty |= due.at.is_some_and(|at| at <= Instant::now());
+                    if wait >= look {
+                        due.is_dirty |= self.look(&before);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Until the vault is to be had. Nothing where it is told to end before.
+    fn first_pass(&mut self, wakes: &Receiver<Wake>) -> Result<Option<Due>, Failure> {
+        for pause in RETRIES {
+            match self.pass() {
+                Err(failure) if failure.is_busy() => {
+                    self.log.failing(&in_a_line(&failure));
+                    self.service.alive();
+                    let end = Instant::now() + pause;
+                    while let Ok(wake) =
+                        wakes.recv_timeout(end.saturating_duration_since(Instant::now()))
+                    {
+                        if matches!(wake, Wake::End) {
+                            return Ok(None);
+                        }
+                    }
+                    self.is_stale = true; // whatever was told meanwhile
+                }
+                Err(failure) => return Err(failure),
+                Ok(seen) => {
+                    unopened::forget(self.context);
+                    return Ok(Some(self.after(&seen, 0)));
+                }
+            }
+        }
+        self.pass().map(|seen| Some(self.after(&seen, 0)))
+    }
+
+    /// Takes in what was told of changed files.
+    fn sort_out(&mut self, due: &mut Due) {
+        let contents = self.inbox.take();
+        let now = Instant::now();
+        due.is_dirty |= contents.is_unsure || !contents.paths.is_empty();
+        self.is_stale |= contents.is_unsure;
+        for (path, touch) in contents.paths {
+            self.note(&path, touch, now);
+        }
+    }
+
+    fn note(&mut self, path: &Path, touch: Touch, now: Instant) {
+        self.is_stale |= self.is_settings(path);
+        self.settling.note(path, touch, now);
+    }
+
+    /// How long to wait for files that are being written.
+    fn hold(&mut self) -> Option<Duration> {
+        let mut settling = std::mem::take(&mut self.settling);
+        let hold = settling.wait(Instant::now(), |path| self.content_of(path));
+        self.settling = settling;
+        hold
+    }
+
+    /// How long to sleep at most.
+    fn look_every(&self) -> Duration {
+        let look = if self.follower.is_some() {
+            LOOK_EVERY
+        } else {
+            POLL_EVERY
+        };
+        self.service.pulse().map_or(look, |pulse| pulse.min(look))
+    }
+
+    /// Looks for what nobody tells. Whether there is anything.
+    fn look(&mut self, before: &FileSnapshot) -> bool {
+        let changed = self.changed(before);
+        let is_clock_set = before.is_clock_set();
+        if is_clock_set {
+            self.schedule.forget(); // its pauses are of another time
+        }
+        let now = Instant::now();
+        for path in &changed {
+            self.note(path, Touch::Writing, now);
+        }
+        !changed.is_empty() || is_clock_set || self.is_otherwise(before)
+    }
+
+    /// What a pass says of the next.
+    fn after(&mut self, seen: &PassReport, failures: usize) -> Due {
+        self.service.ready(state::status(seen));
+        self.borrowed.clone_from(&seen.borrowed);
+        let is_busy = seen.failures.iter().all(|(_, failure)| failure.is_busy());
+        let failures = if seen.failures.is_empty() {
+            0
+        } else {
+            failures + 1
+        };
+        let retry = failures.checked_sub(1).map(|before| retry(before, is_busy));
+        let wait = seen.wait.into_iter().chain(retry).min();
+        Due {
+            // What was left out is come back to.
+            is_dirty: !self.settling.held().is_empty(),
+            at: wait.and_then(|wait| Instant::now().checked_add(wait.max(PASS_PAUSE))),
+            failures,
+        }
+    }
+
+    /// Notes what came of a refresh.
+    fn note_refreshed(&mut self, what: Option<Box<(Job, Outcome)>>) {
+        let Some(what) = what else {
+            if let Some(thread) = self.refreshing.take() {
+                let _ = thread.join(); // it has nothing left to do
+            }
+            return;
+        };
+        let (job, outcome) = *what;
+        let agent = shown_id(job.agent.name.as_str());
+        let key = format!("refresh {agent} {}", job.id);
+        let (now, instant) = (self.context.clock.now(), Instant::now());
+        let words = clawkeep::health::remaining_short;
+        match outcome {
+            Outcome::Lasts(ms, grant, is_ours) => {
+                self.schedule.note(grant, Attempt::ValidFor(ms), instant);
+                self.log.no_news(&key);
+                if is_ours {
+                    let id = shown_id(job.id.as_str());
+                    let left = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+                    let left = words(left.as_secs_f64() * 1000.0);
+                    self.log
+                        .event(&format!("{agent}: {id} was refreshed; ends in {left}"));
+                }
+            }
+            Outcome::Not(why, next) => {
+                let attempt = Attempt::NotRefreshed(&why, now);
+                let pause = self.schedule.note(job.grant, attempt, instant);
+                let said = crate::commands::hand_out::renewal::why_not(job.id.as_str(), &why);
+                let mut text = format!("{agent}: {said}.");
+                if is_hopeless(&why) {
+                    text.push_str(&format!(" {next}"));
+                } else {
+                    let pause = words(pause.as_secs_f64() * 1000.0);
+                    text.push_str(&format!(" It is tried again in {pause}."));
+                }
+                self.log.news(&key, &text);
+            }
+            Outcome::Failed(failure) => {
+                self.schedule.note(job.grant, Attempt::Failed, instant);
+                let why = in_a_line(&failure);
+                self.log.news(&key, &format!("{agent}: {}: {why}", job.id));
+            }
+        }
+    }
+
+    fn end(&mut self, wakes: &Receiver<Wake>) -> Result<(), Failure> {
+        self.service.stopping();
+        if self.refreshing.is_some() {
+            self.log.event(
+                "ending once the refresh that is under way has its answer; asked again, at once",
+            );
+        }
+        while self.refreshing.is_some() {
+            match wakes.recv() {
+                Ok(Wake::Refreshed(what)) => self.note_refreshed(what),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        self.finish_alerts();
+        self.log.event("ended as asked");
+        Ok(())
+    }
+
+    /// Waits for a moment until what was said is written.
+    pub(crate) fn flush(&self) {
+        self.log.flush();
+    }
+
+    fn is_settings(&self, path: &Path) -> bool {
+        let layout = &self.context.layout;
+        path == layout.settings_file || path == layout.config_file
+    }
+
+    /// Where the other programs keep their logins.
+    fn sources(&self) -> [PathBuf; 2] {
+        let layout = &self.context.layout;
+        [layout.claude_code_file.clone(), layout.codex_file.clone()]
+    }
+}

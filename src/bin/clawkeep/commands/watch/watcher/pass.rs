@@ -1,0 +1,271 @@
+//! One pass: every agent is synced, merged and exported, and it is seen what is due.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clawkeep::config::AgentRef;
+use clawkeep::domain::{AgentName, Credential, Fingerprint, ProfileId, StoreDoc, UnixMs};
+use clawkeep::health::remaining_short;
+use clawkeep::sync::watch::{Schedule, next_transition};
+use clawkeep::sync::{Loaded, Notice, SyncError, SyncMode};
+use clawkeep::vault::UnlockedVault;
+
+use super::log::{Log, in_a_line};
+use super::state::{Job, PassReport};
+use crate::commands::hand_out::renewal;
+use crate::commands::sync::changes::Changes;
+use crate::context::Context;
+use crate::context::load_each::{How, Wanted, words_for_copies};
+use crate::failure::Failure;
+use crate::terminal::notices;
+use crate::terminal::text::shown_id;
+
+/// How long another program's lock on a store is waited for. It is come back to.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How many agents are named in one line.
+const NAMED_MAX: usize = 5;
+
+/// A login that is refreshed here.
+struct Login<'d> {
+    agent: &'d AgentRef,
+    id: &'d str,
+    credential: Credential<'d>,
+    grant: Fingerprint,
+    token: Fingerprint,
+}
+
+/// What a pass works with.
+pub(crate) struct Pass<'p> {
+    pub(crate) context: &'p Context,
+    pub(crate) vault: &'p mut UnlockedVault,
+    pub(crate) schedule: &'p mut Schedule,
+    pub(crate) log: &'p mut Log,
+    /// Files that are being written: their agents are left out, and no login is taken from them.
+    pub(crate) held: &'p HashSet<PathBuf>,
+    /// Logins are being refreshed already: none is due.
+    pub(crate) is_refreshing: bool,
+    /// Called again and again between agents; whether to go on.
+    pub(crate) goes_on: &'p dyn Fn() -> bool,
+}
+
+impl Pass<'_> {
+    /// Goes through the agents. One agent's trouble is not the others'; what is wrong with the vault is everybody's, and ends the pass.
+    pub(crate) fn run(mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
+        let mut seen = self.load_all(agents)?;
+        let logins = self.logins(&seen.agents);
+        let grants: Vec<Fingerprint> = logins.iter().map(|login| login.grant).collect();
+        if seen.agents.len() == agents.len() {
+            self.schedule.keep_only(&grants);
+        }
+        seen.due = self.due(&logins);
+        seen.wait = self.wait(&seen.agents, &logins);
+        for (agent, failure) in &seen.failures {
+            if self.is_refreshing && failure.is_busy() {
+                continue; // most likely by the refresh that this very process makes
+            }
+            let name = shown_id(agent.name.as_str());
+            let text = format!("{name}: {}", in_a_line(failure));
+            let over = format!("{name}: in step again");
+            self.log
+                .standing_failure(&format!("agent {name}"), &text, Some(over));
+        }
+        Ok(seen)
+    }
+
+    fn load_all(&mut self, agents: &[AgentRef]) -> Result<PassReport, Failure> {
+        let mut seen = PassReport::default();
+        let mut changed: BTreeMap<String, Vec<AgentName>> = BTreeMap::new();
+        let mut ended = None;
+        let free = agents
+            .iter()
+            .filter(|agent| !self.held.contains(&agent.store_file()));
+        let wanted: Vec<Wanted<'_>> = free.map(|agent| (agent, self.mode(agent))).collect();
+        seen.is_unread = wanted
+            .iter()
+            .any(|(_, mode)| matches!(mode, Ok(SyncMode::Off)));
+        let how = How {
+            patience: Some(LOCK_PATIENCE),
+            goes_on: self.goes_on,
+        };
+        let (context, log) = (self.context, &mut *self.log);
+        let copies = context.load_each(self.vault, wanted, &how, &mut |agent, loaded| {
+            match loaded {
+                Ok(loaded) => {
+                    if let Some(words) = take_in(context, log, agent, loaded, &mut seen) {
+                        changed.entry(words).or_default().push(agent.name.clone());
+                    }
+                }
+                Err(failure) if is_of_the_vault(&failure) => {
+                    ended = Some(failure);
+                    return ControlFlow::Break(());
+                }
+                // Its directory went away meanwhile: it is no agent any more.
+                Err(_) if !agent.dir.is_dir() && agent.name != AgentName::default() => {}
+                Err(failure) => seen.failures.push((agent.clone(), failure)),
+            }
+            ControlFlow::Continue(())
+        });
+        if let Some(words) = words_for_copies(copies) {
+            self.log.event(&words);
+        }
+        for (words, names) in changed {
+            self.log.event(&format!("{}: {words}", joined(&names)));
+        }
+        ended.map_or(Ok(seen), Err)
+    }
+
+    /// Whether to ask the sources for an agent.
+    fn mode(&self, agent: &AgentRef) -> Result<SyncMode, Failure> {
+        let layout = &self.context.layout;
+        let mut files = [&layout.claude_code_file, &layout.codex_file].into_iter();
+        if files.any(|file| self.held.contains(file)) {
+            return Ok(SyncMode::Off);
+        }
+        self.context.mode_for(self.vault, agent)
+    }
+
+    fn logins<'d>(&self, agents: &'d [(AgentRef, StoreDoc)]) -> Vec<Login<'d>> {
+        let mut logins = Vec::new();
+        for (agent, doc) in agents {
+            for (id, credential) in doc.credentials() {
+                let Some(refresh) = credential.expose_refresh() else {
+                    continue;
+                };
+                if !renewal::is_refreshed_here(self.context, id, &credential) {
+                    continue;
+                }
+                let token = credential.expose_secret().unwrap_or_default();
+                logins.push(Login {
+                    agent,
+                    id,
+                    grant: self.vault.fingerprint(refresh),
+                    token: self.vault.fingerprint(token),
+                    credential,
+                });
+            }
+        }
+        logins
+    }
+
+    fn now(&self) -> (UnixMs, Instant) {
+        (self.context.clock.now(), Instant::now())
+    }
+
+    /// The logins that are to be refreshed. One that stands in several places is, once.
+    fn due(&self, logins: &[Login<'_>]) -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::new();
+        if self.is_refreshing {
+            return jobs;
+        }
+        let now = self.now();
+        for login in logins {
+            let prints = (login.grant, login.token);
+            let is_known = jobs.iter().any(|job| job.grant == login.grant);
+            if !is_known && self.schedule.is_due(&login.credential, prints, now) {
+                jobs.push(Job {
+                    agent: login.agent.clone(),
+                    id: ProfileId::new(login.id),
+                    grant: login.grant,
+                    ahead_ms: self.schedule.ahead(login.token),
+                });
+            }
+        }
+        jobs
+    }
+
+    /// How long until something is due. While logins are refreshed, what comes of that is waited for.
+    fn wait(&self, docs: &[(AgentRef, StoreDoc)], logins: &[Login<'_>]) -> Option<Duration> {
+        let now = self.now();
+        let due = logins.iter().filter_map(|login| {
+            let prints = (login.grant, login.token);
+            let wait = self.schedule.due_in(&login.credential, prints, now);
+            wait.filter(|wait| !wait.is_zero()) // else it is on its way
+        });
+        let ends = docs
+            .iter()
+            .filter_map(|(_, doc)| next_transition(doc, now.0));
+        due.chain(ends).min()
+    }
+}
+
+/// Takes an agent that was loaded into what the pass found; what was changed, in words.
+fn take_in(
+    context: &Context,
+    log: &mut Log,
+    agent: &AgentRef,
+    loaded: Loaded,
+    seen: &mut PassReport,
+) -> Option<String> {
+    seen.logins.extend(loaded.logins.iter().cloned());
+    for notice in &loaded.notices {
+        let Some(words) = notices::words_for(&context.layout, notice) else {
+            continue;
+        };
+        if matches!(notice, Notice::OldCopyLeft { .. }) {
+            seen.old_copies.push((agent.name.clone(), words.clone()));
+        }
+        // What several agents find is said once.
+        match notices::lasts(notice) {
+            Some((key, over)) => log.standing_once(&key, &words, Some(over)),
+            None => log.standing(&words, &words, None),
+        }
+    }
+    let files = loaded
+        .borrowed
+        .values()
+        .map(|from| from.path.clone().into());
+    seen.borrowed.extend(files);
+    let words = words_for_changes(context, &loaded);
+    let doc = loaded.doc.clone();
+    match context.verdict(loaded) {
+        Err(failure @ Failure::Unopened { .. }) => seen.failures.push((agent.clone(), failure)),
+        other => {
+            seen.agents.push((agent.clone(), doc));
+            seen.failures
+                .extend(other.err().map(|failure| (agent.clone(), failure)));
+        }
+    }
+    words
+}
+
+fn words_for_changes(context: &Context, loaded: &Loaded) -> Option<String> {
+    let changes = Changes::of(loaded);
+    let words = changes.words()?;
+    let ends = changes.changed.iter().filter_map(|id| {
+        let expiry = loaded.doc.credential(id)?.expiry()?;
+        Some(expiry.ms() - context.clock.now().as_f64())
+    });
+    let ends = ends
+        .min_by(f64::total_cmp)
+        .map_or_else(String::new, |left| match left {
+            left if left > 0.0 => format!("; ends in {}", remaining_short(left)),
+            over => format!("; ended {} ago", remaining_short(-over)),
+        });
+    Some(format!("{words}{ends}"))
+}
+
+/// Agents' names, the first few of them.
+fn joined(names: &[AgentName]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(NAMED_MAX)
+        .map(|name| shown_id(name.as_str()))
+        .collect();
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let shown = shown.join(", ");
+    if more == 0 {
+        shown
+    } else {
+        format!("{shown} and {more} more")
+    }
+}
+
+/// Whether it is the vault that cannot be used, whichever agent is looked at.
+fn is_of_the_vault(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Vault(_) | Failure::Sync(SyncError::Vault(_))
+    )
+}

@@ -1,0 +1,103 @@
+//! Refreshing beside the passes: a provider may take its time, and a login that changes meanwhile is not to wait for it.
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clawkeep::config::AgentRef;
+use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
+use clawkeep::platform::start_thread;
+use clawkeep::sync::{Engine, RefreshOutcome, Refresher, SyncError, When};
+use clawkeep::vault::{UnlockedVault, VaultError};
+
+use super::state::{Ending, Job, Outcome};
+use crate::commands::hand_out::renewal;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::signals;
+
+/// How long another process's refresh of the same login is waited for: it does what this one would do.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Refreshes logins in turn, on a thread of its own, until it is to end; `tell` is told of each, and `None` at the end.
+pub(crate) fn start(
+    (context, mut vault): (Context, UnlockedVault),
+    agents: Vec<AgentRef>,
+    jobs: Vec<Job>,
+    ending: Ending,
+    tell: impl Fn(Option<(Job, Outcome)>) + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let end = AtTheEnd(tell);
+    start_thread("refreshes", move || {
+        for job in jobs {
+            if ending.is_asked() {
+                break;
+            }
+            let outcome = refresh(&context, &mut vault, &agents, &job);
+            (end.0)(Some((job, outcome.unwrap_or_else(Outcome::Failed))));
+        }
+        drop(vault);
+        drop(end);
+    })
+}
+
+/// Tells that there is nothing more to come, however the thread ends: it is waited for.
+struct AtTheEnd<T: Fn(Option<(Job, Outcome)>)>(T);
+
+impl<T: Fn(Option<(Job, Outcome)>)> Drop for AtTheEnd<T> {
+    fn drop(&mut self) {
+        (self.0)(None);
+    }
+}
+
+fn refresh(
+    context: &Context,
+    vault: &mut UnlockedVault,
+    agents: &[AgentRef],
+    job: &Job,
+) -> Result<Outcome, Failure> {
+    let mut renewer = Refresher::new(context.providers()?, agents);
+    let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
+    renewer.keep_head = Some(&keep_head);
+    renewer.shield = Some(&signals::hold); // a watch that goes on handles the signals itself
+    renewer.patience = PATIENCE;
+    let mode = context.mode_for(vault, &job.agent)?;
+    let when = When::LessLeftThan(job.ahead_ms);
+    let renew = |engine: &mut Engine<'_>| {
+        let renewal = engine.refresh(&renewer, &job.agent, mode, &job.id, when)?;
+        let loaded = engine.load(&job.agent, mode)?;
+        Ok::<_, SyncError>((renewal, loaded.doc))
+    };
+    let (renewal, doc) = context.with_engine(vault, renew)?;
+    Ok(match renewal {
+        RefreshOutcome::NotRefreshed(why) => {
+            let name: &AgentName = &job.agent.name;
+            let next = renewal::what_next(context, (name, &doc), job.id.as_str(), &why);
+            Outcome::Not(why, next)
+        }
+        renewal => {
+            let is_ours = matches!(renewal, RefreshOutcome::Refreshed(_));
+            match left(context, vault, &doc, &job.id) {
+                Some((left, grant)) => Outcome::Lasts(left, grant, is_ours),
+                None => Outcome::Lasts(0, job.grant, is_ours), // removed since
+            }
+        }
+    })
+}
+
+/// How long a login lasts, in milliseconds, and its grant.
+fn left(
+    context: &Context,
+    vault: &UnlockedVault,
+    doc: &StoreDoc,
+    id: &ProfileId,
+) -> Option<(i64, Fingerprint)> {
+    let credential = doc.credential(id.as_str())?;
+    let ends = credential.expiry()?.floor_ms();
+    let grant = vault.fingerprint(credential.expose_refresh()?);
+    Some((ends.saturating_sub(context.clock.now().0), grant))
+}
+
+/// The vault opened once more, for the thread.
+pub(crate) fn again(vault: &UnlockedVault) -> Result<UnlockedVault, Failure> {
+    vault.again()?.ok_or_else(|| VaultError::Rekeyed.into())
+}

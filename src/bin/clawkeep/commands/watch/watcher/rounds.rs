@@ -1,0 +1,289 @@
+//! Going through everything: the settings, the vault, the agents, what is due, the alerts, and what is done once in a while.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clawkeep::config::AgentRef;
+use clawkeep::domain::{AgentName, Fingerprint};
+use clawkeep::platform::{Stamp, Touch};
+use clawkeep::vault::VaultError;
+
+use super::pass::Pass;
+use super::state::{self, Due, PassReport, Wake};
+use super::trouble::{lasting, notify_fault};
+use super::{Watcher, log, refresh};
+use crate::commands::watch::alerting::{ALERTS_WAIT, Known, Trouble};
+use crate::failure::Failure;
+use crate::record::prune;
+
+/// Settings are read once they have been as they are for so long.
+const SETTINGS_REST: Duration = Duration::from_millis(100);
+/// And once for so long, if they say nothing any more.
+const MEANT: Duration = Duration::from_secs(2);
+/// How often memory is given back that only quickens passes.
+const RELEASE_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether old events are to be removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How often the vault must have failed in turn before somebody is told: it is gone for a moment while it is replaced.
+const FAILURES_TO_ALERT: usize = 3;
+/// For how long a store must have been held by others before somebody is told.
+const BUSY_TO_ALERT: Duration = Duration::from_secs(5 * 60);
+
+impl Watcher<'_> {
+    /// A pass, and when the next one is due.
+    pub(super) fn attempt(&mut self, failures: usize) -> Due {
+        let failure = match self.pass() {
+            Ok(seen) => return self.after(&seen, failures),
+            Err(failure) => failure,
+        };
+        let text = log::in_a_line(&failure);
+        self.log.failing(&text);
+        self.vault = None; // opened anew: it may be another one
+        // While it is replaced it is gone for a moment.
+        let next = (failures + 1 >= FAILURES_TO_ALERT).then(|| {
+            let trouble = Trouble {
+                key: "vault".to_owned(),
+                title: "The vault cannot be used".to_owned(),
+                body: text,
+            };
+            self.alerting.pass_without_vault(self.context, &[trouble])
+        });
+        let next = next.flatten().map(|next| self.until(next));
+        let pause = super::retry::retry(failures, failure.is_busy());
+        Due {
+            is_dirty: false,
+            at: Some(Instant::now() + next.map_or(pause, |next| next.min(pause))),
+            failures: failures + 1,
+        }
+    }
+
+    pub(super) fn pass(&mut self) -> Result<PassReport, Failure> {
+        let mut seen = self.pass_without_refreshing()?;
+        self.refresh(std::mem::take(&mut seen.due))?;
+        Ok(seen)
+    }
+
+    pub(super) fn pass_without_refreshing(&mut self) -> Result<PassReport, Failure> {
+        self.follow_the_vault()?;
+        let held = self.settling.held();
+        if self.is_stale && !held.iter().any(|path| self.is_settings(path)) {
+            self.reload();
+        }
+        self.open()?;
+        let Some((vault, _)) = self.vault.as_mut() else {
+            let path = self.context.layout.vault_file.clone();
+            return Err(VaultError::Absent { path }.into());
+        };
+        let mut agents = self.context.every_agent(vault)?;
+        agents.sort_by_key(|agent| agent.name != AgentName::default()); // the one that most wait for comes first
+        self.agents.clone_from(&agents);
+        let (service, ending) = (&self.service, &self.ending);
+        let pass = Pass {
+            context: self.context,
+            vault,
+            schedule: &mut self.schedule,
+            log: &mut self.log,
+            held: &held,
+            is_refreshing: self.refreshing.is_some(),
+            goes_on: &|| {
+                service.alive();
+                !ending.is_asked()
+            },
+        };
+        let mut seen = pass.run(&agents)?;
+        let next = self.alert(&seen);
+        seen.wait = seen.wait.into_iter().chain(next).min();
+        self.tidy();
+        self.log.end_of_pass(!seen.is_unread);
+        Ok(seen)
+    }
+
+    /// Reads the settings anew. Those that make no sense leave the ones before in force: somebody is writing them. So do those that were
+    /// written in this very moment, or say nothing any more and were left alone for a moment only: that could open what was closed.
+    fn reload(&mut self) {
+        let file = self.context.layout.settings_file.clone();
+        let age = std::fs::metadata(&file).and_then(|meta| meta.modified());
+        let age = age.ok().map(|at| at.elapsed().unwrap_or(MEANT)); // of a clock that was set back
+        if age.is_some_and(|age| age < SETTINGS_REST) {
+            return self.come_back_to(&file);
+        }
+        let is_meant = self.settling.is_complete(&file) || age.is_some_and(|age| age >= MEANT);
+        self.is_stale = false;
+        let providers = self.context.own().map(|own| own.providers.clone()).ok();
+        match self.context.reread(is_meant) {
+            Ok(true) => self.settings_fault = notify_fault(self.context),
+            Ok(false) => return self.come_back_to(&file),
+            Err(failure) => {
+                let why = log::in_a_line(&failure);
+                self.settings_fault = Some(format!("{why} Until then, what was set before holds."));
+                return;
+            }
+        }
+        let own = self.context.own();
+        if own.as_ref().ok().map(|own| &own.providers) != providers.as_ref() {
+            self.schedule.forget();
+        }
+    }
+
+    /// What is not to be believed yet is looked at again.
+    fn come_back_to(&mut self, file: &Path) {
+        self.is_stale = true;
+        self.settling.note(file, Touch::Writing, Instant::now());
+    }
+
+    /// Goes on where the vault and the gateway's files are now: the vault may have been moved, and
+    /// a gateway may have come to be.
+    fn follow_the_vault(&mut self) -> Result<(), Failure> {
+        let before = self.context.lock_dir();
+        if self.context.find_places_again()? {
+            self.is_stale = true;
+            if self.context.lock_dir() != before {
+                self.vault = None;
+                // It may be the same file under another name: two locks of it would exclude each
+                // other.
+                self.lock = None;
+                let vault = &self.context.layout.vault_file;
+                self.log
+                    .event(&format!("the vault is now {}", vault.display()));
+            }
+        }
+        if self.lock.is_none() {
+            self.lock = Some(super::lock::lock(self.context)?);
+        }
+        self.context.places.check_single()
+    }
+
+    /// Opens the vault, unless it is open and still the one that is there.
+    fn open(&mut self) -> Result<(), Failure> {
+        let path = &self.context.layout.vault_file;
+        let there = Stamp::of(path);
+        if let Some((vault, Some(opened))) = &self.vault
+            && there.is_some_and(|there| there.is_same_file(opened))
+        {
+            return self.context.check_end(vault);
+        }
+        self.vault = None;
+        let vault = if self.had_vault {
+            // Gone for a moment while it is replaced: one that is made then would be empty.
+            self.context.unlocked()?
+        } else {
+            self.context.vault()?
+        };
+        self.had_vault = true;
+        let opened = Stamp::of(vault.path());
+        self.vault = Some((vault, opened));
+        Ok(())
+    }
+
+    /// Has logins refreshed.
+    fn refresh(&mut self, jobs: Vec<state::Job>) -> Result<(), Failure> {
+        let Some((vault, _)) = self.vault.as_ref().filter(|_| !jobs.is_empty()) else {
+            return Ok(());
+        };
+        let opened = (self.context.again(), refresh::again(vault)?);
+        self.under_way = jobs.iter().map(|job| job.grant).collect();
+        let sender = self.sender.clone();
+        let tell = move |what: Option<_>| {
+            // Nobody is left to be told while the process ends.
+            let _ = sender.send(Wake::Refreshed(what.map(Box::new)));
+        };
+        let thread = refresh::start(opened, self.agents.clone(), jobs, self.ending.clone(), tell);
+        self.refreshing = Some(thread.map_err(|error| super::retry::no_thread(&error))?);
+        Ok(())
+    }
+
+    /// Tells somebody who is not here of what needs them; how long until there is more to tell.
+    fn alert(&mut self, seen: &PassReport) -> Option<Duration> {
+        let failing = |name: &AgentName| seen.failures.iter().any(|(agent, _)| agent.name == *name);
+        self.busy.retain(|name, _| failing(name));
+        let lasts = |agent: &AgentRef, failure: &Failure| {
+            let since = self.busy.entry(agent.name.clone());
+            let since = since.or_insert_with(Instant::now);
+            !failure.is_busy() || since.elapsed() >= BUSY_TO_ALERT
+        };
+        let mut trouble = lasting(&seen.failures, lasts);
+        trouble.extend(seen.old_copies.iter().map(|(agent, words)| Trouble {
+            key: format!("old-copy:{agent}"),
+            title: format!("Another program keeps undoing changes of agent {agent}"),
+            body: words.trim_start_matches("Warning: ").to_owned(),
+        }));
+        if let Some(fault) = &self.settings_fault {
+            let over = Some("settings: in force".to_owned());
+            self.log
+                .standing_failure("settings", &format!("settings: {fault}"), over);
+            trouble.push(Trouble {
+                key: "settings".to_owned(),
+                title: "Settings cannot be used".to_owned(),
+                body: fault.clone(),
+            });
+        }
+        let (vault, _) = self.vault.as_mut()?;
+        let due = seen.due.iter().map(|job| job.grant);
+        let under_way = self.under_way.iter().copied();
+        let under_way = under_way.filter(|_| self.refreshing.is_some());
+        // A single pass has no second try. On waking from sleep the first one may have come before the network.
+        let soon = self.schedule.failed_once().filter(|_| !self.is_single);
+        let refreshing: Vec<Fingerprint> = due.chain(under_way).chain(soon).collect();
+        let logins = (!seen.is_unread).then_some(&seen.logins[..]);
+        let known = Known {
+            agents: &seen.agents,
+            logins,
+            refreshing: &refreshing,
+        };
+        let alerted = self.alerting.pass(self.context, vault, known, &trouble);
+        self.say_unreached();
+        match alerted {
+            Ok(next) => next.map(|next| self.until(next)),
+            Err(failure) => {
+                let over = Some("alerts: in step again".to_owned());
+                let text = format!("alerts: {}", log::in_a_line(&failure));
+                self.log.standing("alerts", &text, over);
+                None
+            }
+        }
+    }
+
+    /// Says who could not be told.
+    fn say_unreached(&mut self) {
+        for (target, why) in self.alerting.unreached() {
+            let text = format!("alerts: {target} was not told: {why}");
+            let over = Some(format!("alerts: {target} is told again"));
+            self.log.standing(&format!("notify {target}"), &text, over);
+        }
+    }
+
+    /// How long until an instant of the wall clock.
+    fn until(&self, at: clawkeep::domain::UnixMs) -> Duration {
+        let left = at.0.saturating_sub(self.context.clock.now().0);
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// What is done once in a while.
+    fn tidy(&mut self) {
+        let Some((vault, _)) = self.vault.as_mut() else {
+            return;
+        };
+        if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            self.pruned = Some(Instant::now());
+            if let Err(failure) = prune::when_due(self.context, vault) {
+                self.log.fail(&log::in_a_line(&failure));
+            }
+        }
+        if self.released.elapsed() >= RELEASE_EVERY {
+            self.released = Instant::now();
+            let _ = vault.release_memory(); // it is kept then, and bounded
+        }
+    }
+
+    /// Waits for alerts that are on their way.
+    pub(super) fn finish_alerts(&mut self) {
+        let Some((vault, _)) = self.vault.as_mut() else {
+            return;
+        };
+        let finished = self.alerting.finish(self.context, vault, ALERTS_WAIT);
+        if let Err(failure) = finished {
+            self.log.fail(&log::in_a_line(&failure));
+        }
+        self.say_unreached();
+    }
+}

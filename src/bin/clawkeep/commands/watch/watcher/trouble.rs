@@ -1,0 +1,45 @@
+//! What a person who is not here is told of: agents that lasted in trouble, settings that cannot be used.
+
+use std::sync::mpsc::Sender;
+
+use clawkeep::config::AgentRef;
+
+use super::log;
+use super::state::Wake;
+use crate::commands::watch::alerting::{Alerting, NotifyArg, Trouble};
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Why it is not known whom to tell.
+pub(crate) fn notify_fault(context: &Context) -> Option<String> {
+    let own = context.own().ok()?;
+    let why = log::in_a_line(&own.notify_fault.as_ref()?.error().into());
+    Some(format!(
+        "{why} Until then, nobody else is told than before."
+    ))
+}
+
+/// Alerts that wake a watcher when they are delivered.
+pub(crate) fn alerting(context: &Context, notify: &[NotifyArg], sender: &Sender<Wake>) -> Alerting {
+    let sender = sender.clone();
+    Alerting::unless_mistyped(context, notify, move || {
+        // Nobody is left to wake while the process ends.
+        let _ = sender.send(Wake::Delivered);
+    })
+}
+
+/// What went wrong with agents, for a person who is not here; what is over by itself in a moment left out.
+pub(crate) fn lasting(
+    failures: &[(AgentRef, Failure)],
+    mut lasts: impl FnMut(&AgentRef, &Failure) -> bool,
+) -> Vec<Trouble> {
+    let lasting = failures
+        .iter()
+        .filter(|(agent, failure)| lasts(agent, failure));
+    let trouble = |(agent, failure): &(AgentRef, Failure)| Trouble {
+        key: format!("agent:{}", agent.name),
+        title: format!("Agent {} is not in step", agent.name),
+        body: log::in_a_line(failure),
+    };
+    lasting.map(trouble).collect()
+}

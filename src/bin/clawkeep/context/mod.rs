@@ -1,0 +1,571 @@
+//! From flags and environment to what a command works with: paths, configuration, the vault, who acts.
+
+mod export_modes;
+pub(crate) mod global;
+pub(crate) mod head_file;
+pub(crate) mod heads;
+pub(crate) mod load_each;
+mod opening;
+pub(crate) mod passphrase;
+mod places;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use clawkeep::audit::Head;
+use clawkeep::config::{
+    AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
+    TRUSTED_VARIABLE, existing_agents, openclaw,
+};
+use clawkeep::domain::{AgentName, Credential, ProviderId, shown_path};
+use clawkeep::export::StorePlace;
+use clawkeep::oauth::Providers;
+use clawkeep::platform::keychain::{
+    BUS_VARIABLE, DEADLINE, KEYCHAIN_VARIABLE, SessionBus, SystemKeychain,
+};
+use clawkeep::platform::openclaw::install_named_dirs;
+use clawkeep::platform::{
+    Access, Actor, Admitted, Clock, FileError, FileMask, Trust, canonicalize, check_trusted,
+    harden, restrict_new_files,
+};
+#[cfg(target_os = "macos")]
+use clawkeep::sources::{SecurityTool, keychain_account};
+use clawkeep::sync::{
+    Engine, ExportPlan, Loaded, LoginSources, Notice, Rules, SyncMode, queue_path,
+};
+use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
+
+use self::export_modes::ExportModes;
+use self::global::Global;
+use self::head_file::{Heads, heads};
+use self::passphrase::{Named, Passphrases};
+use self::places::Places;
+use crate::failure::Failure;
+use crate::terminal::notices;
+use crate::terminal::program_name::{PROGRAM, is_called_as_gateway};
+use crate::terminal::ui::{Loudness, Ui};
+
+/// Everything a command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) env: Env,
+    pub(crate) layout: Layout,
+    pub(crate) places: Places,
+    settings: OnceCell<Settings>,
+    own: OnceCell<OwnSettings>,
+    providers: OnceCell<Providers>,
+    mode: SyncMode,
+    /// Which rules decide about other programs' logins.
+    pub(crate) rules: Rules,
+    pub(crate) clock: Clock,
+    pub(crate) actor: Actor,
+    pub(crate) ui: Ui,
+    keychain: SystemKeychain,
+    passphrases: Passphrases,
+    /// Reads the head that is kept of a vault.
+    heads: Heads,
+    /// What new files of programs that are started are to be.
+    pub(crate) mask: FileMask,
+    /// OpenClaw's directories of which this run has said that nothing is written there.
+    withheld: RefCell<BTreeSet<PathBuf>>,
+    /// The head that was kept when a vault was opened that can only be read.
+    kept_then: RefCell<Option<Option<Head>>>,
+    /// Whether this run has said that the vault is on storage that other systems may write.
+    is_storage_reported: Cell<bool>,
+}
+
+impl Context {
+    /// Resolves flags and environment.
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let env = environment();
+        let loudness = match (global.quiet, global.verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, false) => Loudness::Normal,
+            (false, true) => Loudness::Verbose,
+        };
+        let overrides = Overrides {
+            state_dir: global.state_dir.clone(),
+            vault: global.vault.clone(),
+            is_stand_in: is_called_as_gateway(),
+            chosen_vault: None,
+        };
+        let places = Places::find(&env, overrides)?;
+        let layout = places.layout.clone();
+        let ui = Ui {
+            loudness,
+            colour: global.color,
+        };
+        let own = install_trust(&env, &layout)?;
+        check_keychain_variable(&env)?;
+        if !is_called_as_gateway() {
+            for (name, path) in layout.ignored_variables(&env) {
+                ui.note(&format!(
+                    "Warning: {name} is `{}`, which is not an absolute path, so it is ignored.",
+                    shown_path(path)
+                ));
+            }
+        }
+        install_named_dirs(openclaw::named_dirs(&layout, &env));
+        Ok(Self {
+            mode: if global.no_sync {
+                SyncMode::Off
+            } else {
+                SyncMode::On
+            },
+            rules: if is_called_as_gateway() {
+                Rules::Reference
+            } else {
+                Rules::Own
+            },
+            clock: Clock::System,
+            actor: Actor::current(PROGRAM),
+            ui,
+            keychain: keychain(&env),
+            mask: restrict_new_files(),
+            withheld: RefCell::default(),
+            kept_then: RefCell::default(),
+            is_storage_reported: Cell::default(),
+            passphrases: Passphrases::new(&layout, named_passphrase(global)),
+            heads: heads(&layout),
+            env,
+            layout,
+            places,
+            settings: OnceCell::new(),
+            own: own.map_or_else(OnceCell::new, OnceCell::from),
+            providers: OnceCell::new(),
+        })
+    }
+
+    /// The gateway's configuration, read when first asked for: a broken one must not stand in the way of the record.
+    pub(crate) fn settings(&self) -> Result<&Settings, Failure> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let settings = Settings::load(&self.layout.config_file)?;
+        Ok(self.settings.get_or_init(|| settings))
+    }
+
+    /// This program's own settings, read when first asked for.
+    pub(crate) fn own(&self) -> Result<&OwnSettings, Failure> {
+        if let Some(own) = self.own.get() {
+            return Ok(own);
+        }
+        let own = OwnSettings::load(&self.layout.settings_file)?;
+        Ok(self.own.get_or_init(|| own))
+    }
+
+    /// The providers whose logins can be refreshed here, read when first asked for.
+    pub(crate) fn providers(&self) -> Result<&Providers, Failure> {
+        if let Some(providers) = self.providers.get() {
+            return Ok(providers);
+        }
+        let providers = Providers::new(&self.own()?.providers);
+        Ok(self.providers.get_or_init(|| providers))
+    }
+
+    /// Reads the settings anew: they have changed. What makes no sense changes nothing; nor do settings that say nothing any more,
+    /// unless that `is_meant`: they may be about to be written. Whether they were taken.
+    pub(crate) fn reread(&mut self, is_meant: bool) -> Result<bool, Failure> {
+        let settings = Settings::load(&self.layout.config_file)?;
+        let own = OwnSettings::load(&self.layout.settings_file)?;
+        let nothing = OwnSettings::default();
+        let said_something = self.own.get().is_some_and(|before| *before != nothing);
+        if own == nothing && said_something && !is_meant {
+            return Ok(false);
+        }
+        self.settings = OnceCell::from(settings);
+        self.own = OnceCell::from(own);
+        self.providers = OnceCell::new();
+        Ok(true)
+    }
+
+    /// Resolves the paths anew, and says whether they are others now. They stay as they are while no vault is
+    /// found: one that is replaced is gone for a moment.
+    pub(crate) fn find_places_again(&mut self) -> Result<bool, Failure> {
+        let places = self.places.find_again(&self.env)?;
+        if places.layout.vaults.is_empty() && !self.layout.vaults.is_empty() {
+            return Ok(false);
+        }
+        self.layout.vaults.clone_from(&places.layout.vaults);
+        let is_changed = places.layout != self.layout;
+        self.layout = places.layout.clone();
+        self.places = places;
+        Ok(is_changed)
+    }
+
+    /// The same once more, for another thread, with what was read of the settings. It has no passphrase to give.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            env: self.env.clone(),
+            layout: self.layout.clone(),
+            places: self.places.clone(),
+            settings: self.settings.clone(),
+            own: self.own.clone(),
+            providers: self.providers.clone(),
+            mode: self.mode,
+            rules: self.rules,
+            clock: self.clock,
+            actor: self.actor.clone(),
+            ui: self.ui,
+            keychain: keychain(&self.env),
+            mask: self.mask,
+            withheld: RefCell::default(),
+            kept_then: RefCell::default(),
+            is_storage_reported: self.is_storage_reported.clone(),
+            passphrases: Passphrases::new(&self.layout, None),
+            heads: heads(&self.layout),
+        }
+    }
+
+    pub(crate) fn key_sources(&self) -> KeySources<'_> {
+        KeySources {
+            named_keyfile: self.layout.named_key_file().map(Path::to_owned),
+            credential_keyfile: self.layout.credential_key_file(),
+            keyfile_dir: self.layout.key_file_dir(),
+            keychain: &self.keychain,
+            secrets: Some(&self.passphrases),
+            upgrade: Upgrade {
+                by: Some((&self.actor, self.clock)),
+                kept_head: Some(&*self.heads.0),
+            },
+        }
+    }
+
+    /// Keeps others out of this process's memory, before a key is read.
+    pub(crate) fn harden(&self) {
+        harden();
+    }
+
+    /// Where passphrases come from.
+    pub(crate) fn passphrases(&self) -> &Passphrases {
+        &self.passphrases
+    }
+
+    /// The places that this program makes files in, before it makes one: another user's are left alone, where files of ours (`sudo`)
+    /// would lock their owner out.
+    pub(crate) fn check_owner(&self) -> Result<(), Failure> {
+        refuse_untrusted(&self.layout.home, Access::Read)?;
+        for dir in [
+            &self.layout.state_dir,
+            &self.layout.vault_dir,
+            &self.layout.heads_dir(),
+            &self.lock_dir(),
+        ] {
+            refuse_untrusted(dir, Access::CreateIn)?;
+        }
+        Ok(())
+    }
+
+    /// The kept head, before the vault is changed and another one kept in its place.
+    fn check_head(&self, vault: &Vault) -> Result<(), Failure> {
+        refuse_untrusted(&self.layout.head_file(vault.id()), Access::Read)
+    }
+
+    /// Runs `work` with an engine on `vault`, and keeps the record's head where the vault is not.
+    pub(crate) fn with_engine<T, E>(
+        &self,
+        vault: &mut UnlockedVault,
+        work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let modes = self.export_modes(vault);
+        self.with_engine_exporting(vault, &|agent| modes.of(agent), work)
+    }
+
+    /// As [`Context::with_engine`], where `mode` says how stores are exported.
+    pub(crate) fn with_engine_exporting<T, E>(
+        &self,
+        vault: &mut UnlockedVault,
+        mode: &dyn Fn(&AgentRef) -> Option<ExportMode>,
+        work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let before = vault.head().ok().flatten();
+        #[cfg(target_os = "macos")]
+        let keychain = SecurityTool::default();
+        let sources = LoginSources {
+            claude_file: self.layout.claude_code_file.clone(),
+            claude_config_dir: (self.env.raw("CLAUDE_CONFIG_DIR"))
+                .map(|dir| dir.to_string_lossy().into_owned()), // as Claude Code reads it
+            #[cfg(target_os = "macos")]
+            user: keychain_account(self.env.get("USER")),
+            #[cfg(not(target_os = "macos"))]
+            user: self.env.get("USER").unwrap_or_default().to_owned(),
+            #[cfg(target_os = "macos")]
+            keychain: Some(&keychain),
+            #[cfg(not(target_os = "macos"))]
+            keychain: None,
+            claude_account_file: self.layout.claude_account_file.clone(),
+            codex_file: self.layout.codex_file.clone(),
+            legacy_oauth_file: self.layout.oauth_file(),
+        };
+        // Settings that cannot be read are said by what needs them; logins are then pinned by their first refresh.
+        let endpoints = |credential: &Credential<'_>| {
+            let providers = self.providers().ok()?;
+            let provider = providers
+                .get(&ProviderId::new(credential.provider))
+                .ok()??;
+            provider.endpoint(credential.client_id())
+        };
+        let lock_dir = self.lock_dir();
+        let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
+        engine.context.rules = self.rules;
+        engine.context.endpoints = Some(&endpoints);
+        engine.context.export = Some(ExportPlan {
+            mode,
+            runtime_dir: self.layout.runtime_dir.as_deref(),
+        });
+        let done = work(&mut engine);
+        let told = engine.drain_notices();
+        told.iter().for_each(|notice| self.ui.notice(notice));
+        if vault.head().ok().flatten() != before {
+            self.keep_head(vault);
+        }
+        done
+    }
+
+    /// How stores are exported. Where the settings cannot be read, that is not known: no store is written or
+    /// removed then, and [`Context::verdict`] says so.
+    pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
+        ExportModes::new(self.own().ok(), || {
+            self.every_agent(vault).unwrap_or_default()
+        })
+    }
+
+    /// Where the locks between our own processes lie: beside the vault.
+    pub(crate) fn lock_dir(&self) -> PathBuf {
+        let mut path = self.layout.vault_file.as_os_str().to_owned();
+        path.push(".lease");
+        path.into()
+    }
+
+    /// Loads an agent and says what there is to say.
+    pub(crate) fn load(
+        &self,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<Loaded, Failure> {
+        let mode = self.mode_for(vault, agent)?;
+        let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
+        self.tell(&loaded);
+        Ok(loaded)
+    }
+
+    /// As [`Context::load`], without a word: the command is about what there would be to say.
+    pub(crate) fn load_silently(
+        &self,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<Loaded, Failure> {
+        let mode = self.mode_for(vault, agent)?;
+        Ok(self.with_engine(vault, |engine| engine.load(agent, mode))?)
+    }
+
+    /// The agents that exist, and those known only by their directory, as `CLAWDBOT_AGENT_DIR` names one.
+    pub(crate) fn every_agent(&self, vault: &UnlockedVault) -> Result<Vec<AgentRef>, Failure> {
+        let mut agents = existing_agents(&self.layout, self.settings()?)?;
+        for name in vault.agents()? {
+            let Some(dir) = name.dir() else { continue };
+            let real = |dir: &PathBuf| canonicalize(dir).ok();
+            let is_new = || agents.iter().all(|agent| real(&agent.dir) != real(&dir));
+            if dir.is_dir() && is_new() {
+                agents.push(AgentRef { name, dir });
+            }
+        }
+        Ok(agents)
+    }
+
+    /// The queue of our own processes for an agent's store.
+    pub(crate) fn queue_of(&self, agent: &AgentRef) -> PathBuf {
+        let place = StorePlace::of_agent(&agent.dir);
+        let site = place.map_or_else(|_| agent.store_file(), |place| place.site().to_owned());
+        queue_path(&self.lock_dir(), &site)
+    }
+
+    /// Whether to ask the sources for an agent.
+    pub(crate) fn mode_for(
+        &self,
+        vault: &UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<SyncMode, Failure> {
+        if !self.is_unknown(vault, agent)? {
+            return Ok(self.mode);
+        }
+        self.ui.note(&format!(
+            "Note: there is no agent {} (no directory {}), so nothing was synced into one.",
+            agent.name,
+            agent.dir.display()
+        ));
+        Ok(SyncMode::Off)
+    }
+
+    /// An agent that was named and is nowhere: most likely mistyped. Its directory is not made and nothing put into it.
+    pub(crate) fn is_unknown(
+        &self,
+        vault: &UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<bool, Failure> {
+        let by_path = agent.name.is_path();
+        if by_path || agent.name == AgentName::default() || agent.dir.is_dir() {
+            return Ok(false);
+        }
+        let listed = self
+            .settings()?
+            .agents
+            .iter()
+            .any(|known| known.name == agent.name);
+        Ok(!listed && !vault.agents()?.contains(&agent.name))
+    }
+
+    /// What is left to say of a load once its answer is given.
+    pub(crate) fn verdict(&self, loaded: Loaded) -> Result<(), Failure> {
+        if !loaded.unopened.is_empty() {
+            let rows = loaded.unopened;
+            return Err(Failure::Unopened { rows });
+        }
+        match (loaded.not_written, loaded.not_removed) {
+            (Some(error), _) => Err(Failure::NotWritten(error)),
+            (None, Some(error)) => Err(Failure::NotRemoved(error)),
+            (None, None) => match self.own() {
+                Err(Failure::OwnSettings(error)) => Err(Failure::Undecided(error)),
+                own => own.map(|_| ()),
+            },
+        }
+    }
+
+    /// Says that a plain copy was written for the first time, where a report has the rest of what a load has to tell.
+    pub(crate) fn announce_plain_copies(&self, loaded: &Loaded) {
+        let is_announced = |notice: &&Notice| matches!(notice, Notice::PlainCopy { .. });
+        for notice in loaded.notices.iter().filter(is_announced) {
+            if let Some(words) = notices::words_for(&self.layout, notice) {
+                self.ui.note(&words);
+            }
+        }
+    }
+
+    /// Says what a load has to tell.
+    pub(crate) fn tell(&self, loaded: &Loaded) {
+        for notice in &loaded.notices {
+            // Agents of one directory have the same to tell of it.
+            let is_news = match notice {
+                Notice::Withheld { openclaw } => {
+                    self.withheld.borrow_mut().insert(openclaw.root.clone())
+                }
+                _ => true,
+            };
+            if let Some(words) = notices::words_for(&self.layout, notice).filter(|_| is_news) {
+                self.ui.note(&words);
+            }
+        }
+        for planned in &loaded.planned {
+            if planned.is_idle() {
+                continue; // a program that is not in use here
+            }
+            let (verdict, why) = planned.verdict();
+            let profile = planned.profile;
+            self.ui
+                .detail(&format!("Sync: {profile} {verdict} ({why})"));
+        }
+    }
+}
+
+/// Refuses a place that somebody else can have changed. One that cannot be examined is reported by what needs it.
+fn refuse_untrusted(path: &Path, access: Access) -> Result<(), Failure> {
+    match check_trusted(path, access) {
+        Err(error @ FileError::Untrusted(_)) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Says whose files are used, before any is: whom `CLAWKEEP_TRUSTED` admits, and whom `clawkeep.toml` does. The settings, where they
+/// can be used; where not, what needs them says so.
+fn install_trust(env: &Env, layout: &Layout) -> Result<Option<OwnSettings>, Failure> {
+    let entries = env.get(TRUSTED_VARIABLE).unwrap_or_default();
+    let entries = entries.split([',', ' ']).filter(|entry| !entry.is_empty());
+    let admitted = entries.map(|entry| {
+        let example = match cfg!(windows) {
+            true => "sid:S-1-5-21-1-2-3-1001",
+            false => "uid:1000,gid:2000",
+        };
+        let what = format!("{TRUSTED_VARIABLE} is a list such as {example}");
+        Admitted::parse(entry).ok_or(Failure::BadArgument(what))
+    });
+    // Above a directory that only stands in for the home, everything is checked.
+    let home = if layout.has_home {
+        layout.home.clone()
+    } else {
+        PathBuf::new()
+    };
+    let trust = Trust::of_user(home, admitted.collect::<Result<_, _>>()?)
+        .with_vault(layout.vault_file.clone());
+    let own = OwnSettings::load_by(&trust, &layout.settings_file).ok();
+    let by_settings = own.as_ref().map(|own| own.trusted.clone());
+    let is_shared_allowed = own.as_ref().is_some_and(|own| own.allow_shared_storage);
+    trust
+        .admitting(by_settings.unwrap_or_default())
+        .with_shared_storage(is_shared_allowed)
+        .install();
+    Ok(own)
+}
+
+/// The passphrase that was named for this command.
+fn named_passphrase(global: &Global) -> Option<Named> {
+    let file = global.passphrase_file.clone().map(Named::File);
+    file.or(global.passphrase_fd.map(Named::Descriptor))
+}
+
+/// This process's environment, and the home directory that Node takes where no variable names one: the user database's.
+fn environment() -> Env {
+    let mut variables: Vec<_> = std::env::vars_os().collect();
+    if cfg!(windows) {
+        variables.reverse(); // of two spellings of a name, Windows takes the first
+    }
+    let env = Env::from_pairs(variables).of_stand_in(is_called_as_gateway());
+    if env.path(HOME_VARIABLE).is_some() {
+        return env; // asking a directory service may take its time
+    }
+    env.with_account_home(std::env::home_dir())
+}
+
+/// The keychain. A person who sees what this program prints can answer a dialog.
+fn keychain(env: &Env) -> SystemKeychain {
+    SystemKeychain::new(DEADLINE, keychain_bus(env)).attended(std::io::stderr().is_terminal())
+}
+
+/// A misspelt value must not leave the keychain in use.
+fn check_keychain_variable(env: &Env) -> Result<(), Failure> {
+    match env.raw(KEYCHAIN_VARIABLE) {
+        None => Ok(()),
+        Some(value) if value == "off" => Ok(()),
+        Some(_) => {
+            let what = format!("{KEYCHAIN_VARIABLE} is off, or not set");
+            Err(Failure::BadArgument(what))
+        }
+    }
+}
+
+/// How the keychain is reached: by the session bus where it needs one, and not at all where the user turned it off.
+fn keychain_bus(env: &Env) -> SessionBus {
+    if env
+        .raw(KEYCHAIN_VARIABLE)
+        .is_some_and(|value| value == "off")
+    {
+        SessionBus::TurnedOff
+    } else if cfg!(any(windows, target_os = "macos")) {
+        SessionBus::Present
+    } else {
+        session_bus(env)
+    }
+}
+
+/// Whether a Secret Service could be asked at all; zbus would otherwise try to start a bus.
+pub(crate) fn session_bus(env: &Env) -> SessionBus {
+    let socket = env
+        .raw("XDG_RUNTIME_DIR")
+        .map(|dir| Path::new(dir).join("bus"));
+    match env.raw(BUS_VARIABLE) {
+        Some(address) => SessionBus::at(address),
+        None if socket.is_some_and(|socket| socket.exists()) => SessionBus::Present,
+        None => SessionBus::Absent,
+    }
+}

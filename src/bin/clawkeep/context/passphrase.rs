@@ -1,0 +1,282 @@
+//! Passphrases and recovery codes: from a file, a descriptor, the service manager, or a person.
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use clawkeep::config::Layout;
+use clawkeep::crypto::{PASSPHRASE_MAX, check_passphrase};
+use clawkeep::domain::{shown_path, utf8_of_utf16, without_bom};
+use clawkeep::platform::{Access, FileError, exists, keep_from_children, read_trusted};
+use clawkeep::vault::{KeyProblem, SecretSource};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::terminal::prompt::{self, HiddenQuestions, person};
+
+/// The option for the file with the passphrase of a new slot.
+pub(crate) const NEW_FILE: &str = "--new-passphrase-file";
+/// How often a person is asked.
+const PROMPTS: u32 = 3;
+/// More than any passphrase or code takes, in bytes.
+const FILE_MAX: usize = 2 * PASSPHRASE_MAX;
+
+/// Where one was said to be, for this very command.
+#[derive(Clone, Debug)]
+pub(crate) enum Named {
+    /// In a file, or what comes from it: `-` is stdin.
+    File(PathBuf),
+    /// On an open descriptor.
+    Descriptor(u32),
+}
+
+/// Where this command's passphrase may come from.
+#[derive(Debug)]
+pub(crate) struct Passphrases {
+    pub(crate) named: Option<Named>,
+    /// Where one may lie all the time: what `CLAWKEEP_PASSPHRASE_FILE` names, a credential of the
+    /// service manager.
+    standing: Vec<PathBuf>,
+    /// What the person is asked for.
+    vault: String,
+    tries: Cell<u32>,
+    prompts: Cell<u32>,
+    /// Open from the first question until the vault is.
+    questions: RefCell<Option<HiddenQuestions>>,
+}
+
+impl Passphrases {
+    pub(crate) fn new(layout: &Layout, named: Option<Named>) -> Self {
+        let own = layout.passphrase_file().map(Path::to_owned);
+        let credential = layout
+            .credential_passphrase_file()
+            .filter(|path| exists(path));
+        let standing = own.into_iter().chain(credential).collect();
+        Self {
+            named,
+            standing,
+            vault: layout.shorten_home(&layout.vault_file),
+            tries: Cell::new(0),
+            prompts: Cell::new(0),
+            questions: RefCell::default(),
+        }
+    }
+
+    /// The passphrase that was provided, for a vault that is to be made with it; `None` where none
+    /// was.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none: another key in its place would open the vault where it
+    /// was made, and nowhere else.
+    pub(crate) fn for_new_vault(&self) -> Result<Option<SecretString>, Failure> {
+        let read = match (&self.named, self.standing.first()) {
+            (Some(named), _) => named.read(),
+            (None, Some(path)) => read_file(path),
+            (None, None) => return Ok(None),
+        };
+        let given = read.map_err(|problem| match problem {
+            KeyProblem::File(error) => error.into(),
+            problem => self.not_for_new_vault(&problem.to_string()),
+        })?;
+        match check_passphrase(&given) {
+            Ok(()) => Ok(Some(given)),
+            Err(fault) => Err(self.not_for_new_vault(&fault.to_string())),
+        }
+    }
+
+    fn not_for_new_vault(&self, why: &str) -> Failure {
+        let place = match self.file() {
+            Some(path) => shown_path(path).into_owned(),
+            None => "what was given".to_owned(),
+        };
+        Failure::Refused {
+            what: format!("the new vault gets no key: {place} holds no passphrase: {why}"),
+            next: "Nothing was made. Put one line of 12 characters or more there, or name another file."
+                .to_owned(),
+        }
+    }
+
+    /// The file that provides a passphrase.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.named {
+            Some(named @ Named::File(path)) => Some(&**path).filter(|_| !named.is_stdin()),
+            Some(Named::Descriptor(_)) => None,
+            None => self.standing.first().map(PathBuf::as_path),
+        }
+    }
+}
+
+impl SecretSource for Passphrases {
+    fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem> {
+        if before.is_none() {
+            self.tries.set(0); // another vault's turn
+            self.prompts.set(0);
+        }
+        let attempt = self.tries.replace(self.tries.get() + 1);
+        if let Some(named) = &self.named {
+            return (attempt == 0).then(|| named.read()).transpose();
+        }
+        let standing = usize::try_from(attempt)
+            .ok()
+            .and_then(|at| self.standing.get(at));
+        if let Some(path) = standing {
+            return read_file(path).map(Some);
+        }
+        if !prompt::hidden_is_possible() || self.prompts.replace(self.prompts.get() + 1) >= PROMPTS
+        {
+            return Ok(None);
+        }
+        if let Some(problem) = before {
+            person::say(&format!("That does not open it: {problem}."));
+        }
+        let question = format!("Passphrase or recovery code of the vault {}", self.vault);
+        let mut questions = self.questions.borrow_mut();
+        let questions = questions.get_or_insert_with(HiddenQuestions::begin);
+        Ok(questions.ask(&question).ok())
+    }
+
+    fn end(&self) {
+        self.questions.take();
+    }
+}
+
+impl Named {
+    /// Whether it comes from stdin.
+    pub(crate) fn is_stdin(&self) -> bool {
+        match self {
+            Self::File(path) => path == Path::new("-"),
+            Self::Descriptor(number) => *number == 0,
+        }
+    }
+
+    /// Reads it, to its end. A program that is started later does not get the descriptor it came from.
+    pub(crate) fn read(&self) -> Result<SecretString, KeyProblem> {
+        if self.is_stdin() && prompt::hidden_is_possible() {
+            // Without this, the terminal would show it.
+            let typed = prompt::hidden("Passphrase or recovery code");
+            return typed.map_err(|_| KeyProblem::NoSecret);
+        }
+        let read = self.contents();
+        if let Self::Descriptor(number @ 3..) = self {
+            keep_from_children(*number);
+        }
+        read
+    }
+
+    fn contents(&self) -> Result<SecretString, KeyProblem> {
+        if cfg!(windows) && self.is_stdin() {
+            return read_opened(Path::new("-"), Ok(io::stdin().lock())); // it has no name there
+        }
+        let path = match self {
+            Self::File(path) if path == Path::new("-") => PathBuf::from("/dev/stdin"),
+            Self::File(path) => path.clone(),
+            Self::Descriptor(number) => PathBuf::from(format!("/dev/fd/{number}")),
+        };
+        match self {
+            Self::File(name) if name != Path::new("-") => read_file(&path),
+            _ => read_stream(&path), // what was redirected is the shell's
+        }
+    }
+}
+
+/// Reads a passphrase from a file that a person, a variable or the service manager named. However
+/// it was named, it is a regular file that nobody else can read or change; or an open descriptor of
+/// this process, as `<(...)` names one.
+fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let is_stream = is_own_descriptor(path) && !is_file;
+    if !is_stream && let Some(contents) = read_trusted(path, Access::Secret, FILE_MAX as u64)? {
+        return text(&contents.bytes);
+    }
+    if is_own_descriptor(path) {
+        return read_stream(path); // a pipe, or a file without a name
+    }
+    Err(unreadable(path, io::ErrorKind::NotFound.into()))
+}
+
+/// Reads a passphrase from a descriptor that this process was started with, to its end.
+fn read_stream(path: &Path) -> Result<SecretString, KeyProblem> {
+    read_opened(path, File::open(path))
+}
+
+fn read_opened(path: &Path, opened: io::Result<impl io::Read>) -> Result<SecretString, KeyProblem> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1)); // one that grew would leave copies
+    opened
+        .and_then(|file| file.take(FILE_MAX as u64).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(path, error))?;
+    text(&bytes)
+}
+
+/// Whether a path names an open descriptor of this process by the system's own names for them.
+fn is_own_descriptor(path: &Path) -> bool {
+    let is_number = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let is_in = |dir: &str| path.parent() == Some(Path::new(dir));
+    path == Path::new("/dev/stdin")
+        || ((is_in("/dev/fd") || is_in("/proc/self/fd")) && path.file_name().is_some_and(is_number))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> KeyProblem {
+    let path = path.to_owned();
+    KeyProblem::File(FileError::Io {
+        action: "read",
+        path,
+        source,
+    })
+}
+
+fn text(bytes: &[u8]) -> Result<SecretString, KeyProblem> {
+    let decoded = utf8_of_utf16(bytes);
+    let bytes = without_bom(decoded.as_ref().map_or(bytes, |text| text.as_bytes()));
+    match std::str::from_utf8(bytes).map(str::trim) {
+        Ok("") => Err(KeyProblem::NoSecret),
+        Ok(text) => Ok(SecretString::from(text)),
+        Err(_) => Err(KeyProblem::WrongSecret),
+    }
+}
+
+/// A passphrase for a new slot: from what was named, else asked for twice where there is a person,
+/// else from stdin. `option` names the file that it may come from.
+pub(crate) fn new_passphrase(
+    named: Option<&Named>,
+    question: &str,
+    option: &str,
+) -> Result<SecretString, Failure> {
+    let unread = |problem| unread(problem, option);
+    let checked = |given: SecretString| match check_passphrase(&given) {
+        Ok(()) => Ok(given),
+        Err(fault) => Err(Failure::BadArgument(fault.to_string())),
+    };
+    if let Some(named) = named {
+        return checked(named.read().map_err(unread)?);
+    }
+    if !prompt::hidden_is_possible() {
+        return checked(Named::File("-".into()).read().map_err(unread)?);
+    }
+    loop {
+        let given = prompt::hidden(question)?;
+        if let Err(fault) = check_passphrase(&given) {
+            person::say(&format!("That is not taken: {fault}. Once more."));
+            continue;
+        }
+        if prompt::is_repeated(&given)? {
+            return Ok(given);
+        }
+        person::say("The two differ. Once more.");
+    }
+}
+
+fn unread(problem: KeyProblem, option: &str) -> Failure {
+    match problem {
+        KeyProblem::File(error) => error.into(),
+        KeyProblem::NoSecret => Failure::BadArgument(format!(
+            "no passphrase was given; type it at the prompt, or give it on stdin or with {option} FILE"
+        )),
+        _ => Failure::BadArgument("what was given is no text".to_owned()),
+    }
+}

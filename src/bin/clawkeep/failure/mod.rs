@@ -1,0 +1,539 @@
+//! Everything that can end a command, each with its exit status and its remedy, in one place.
+
+mod another;
+pub(crate) mod causes;
+mod keychain;
+pub(crate) mod remedies;
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use clawkeep::audit::{ChainFault, UnknownKind};
+use clawkeep::config::{ConfigEditError, ConfigError, OwnSettingsError, PathError};
+use clawkeep::domain::{escaped, shell_shown_path};
+use clawkeep::platform::{Cause, FileError, LockError, Refusal};
+use clawkeep::sync::SyncError;
+use clawkeep::sync::import::ImportFault;
+use clawkeep::vault::{BackupError, KeyProblem, VaultError};
+
+use self::another::refusal_remedy;
+use self::causes::remedy_of;
+use self::remedies::{backup_remedy, file_remedy, lock_remedy, system_remedy, vault_remedy};
+
+/// Exit statuses. Source: `spec/cli.md`.
+const FAILED: u8 = 1;
+const USAGE: u8 = 64;
+const DAMAGED: u8 = 65;
+const BUSY: u8 = 75;
+const NO_KEY: u8 = 77;
+
+/// What ended a command.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Usage(clap::Error),
+    #[error("{0}")]
+    BadArgument(String),
+    /// A secret in the place of an id.
+    #[error("an argument looks like a secret; clawkeep takes no secret from the command line")]
+    SecretArgument,
+    #[error(transparent)]
+    Kind(#[from] UnknownKind),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    OwnSettings(#[from] OwnSettingsError),
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Backup(BackupError),
+    /// Rows of a backup that do not open.
+    #[error("{} in the backup {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
+    BackupRows { rows: Vec<String> },
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("cannot write the answer")]
+    Output(#[source] io::Error),
+    #[error("cannot read from stdin")]
+    Input(#[source] io::Error),
+    #[error("{} cannot be imported: {fault}", path.display())]
+    Import { path: PathBuf, fault: ImportFault },
+    /// What was done in the vault; the configuration does not say so.
+    #[error("{done}, but the configuration could not be changed")]
+    ConfigEdit {
+        done: String,
+        source: ConfigEditError,
+    },
+    /// A file that was named to be imported.
+    #[error(transparent)]
+    ImportFile(FileError),
+    /// A request that makes no sense for what is stored.
+    #[error("{what}")]
+    Refused { what: String, next: String },
+    /// Rows that are not as clawkeep left them.
+    #[error("{} in the vault {} not open", rows.join(", "), if rows.len() == 1 { "does" } else { "do" })]
+    Unopened { rows: Vec<String> },
+    /// The answer was given; the store is behind it.
+    #[error(
+        "the vault has everything, but the store could not be written; the next command tries again"
+    )]
+    NotWritten(#[source] FileError),
+    /// The answer was given; no store was written or removed.
+    #[error("the vault has everything, but whether there is to be a store is not known")]
+    Undecided(#[source] OwnSettingsError),
+    /// The answer was given; a store that is not to be there still is.
+    #[error(
+        "the vault has everything, but the store could not be removed; the next command tries again"
+    )]
+    NotRemoved(#[source] FileError),
+    /// A credential was to be handed out, and the record of it cannot be written.
+    #[error("no credential was handed out: its use cannot be recorded")]
+    Unrecorded(#[source] VaultError),
+    #[error("the record does not hold: {0}")]
+    Chain(ChainFault),
+    /// An older copy of the vault was put back, or the end of its record was cut off.
+    #[error(
+        "the record of the vault {} ends before event {seq}, whose head is kept in {}: an older copy \
+         was put back, or its end was cut off",
+        vault.display(), head.display()
+    )]
+    OlderVault {
+        vault: PathBuf,
+        seq: i64,
+        head: PathBuf,
+    },
+    /// There are two vaults where one may lie.
+    #[error("there are two vaults, {} and {}: refreshing a login in one would end it in the other", vaults[0].display(), vaults[1].display())]
+    TwoVaults { vaults: [PathBuf; 2] },
+    #[error("the kept head {} is not a head", path.display())]
+    BadHead { path: PathBuf },
+    /// A record that was exported is not the one that is there.
+    #[error("{} is not what is in the record: {how}", path.display())]
+    ExportDiffers { path: PathBuf, how: String },
+    /// `exec` could not run the program.
+    #[error("cannot run {program}")]
+    NotRun {
+        program: String,
+        status: u8,
+        source: io::Error,
+    },
+    /// Another process watches the vault.
+    #[error("{what}")]
+    Watched { what: String },
+    /// `--check` found something: the report has said what.
+    #[error("check failed")]
+    Check(u8),
+    /// The command has printed its finding as its answer.
+    #[error("damaged")]
+    SaidDamaged,
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        Self::Backup(error)
+    }
+}
+
+/// An error and what caused it, each once: some say their cause themselves.
+pub(crate) fn chain(error: Option<&(dyn Error + 'static)>) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let mut next = error;
+    while let Some(error) = next {
+        next = error.source();
+        let said = error.to_string();
+        if !told.iter().any(|earlier| earlier.contains(&said)) {
+            told.push(said);
+        }
+    }
+    told
+}
+
+impl Failure {
+    /// The failure of a command that hands out credentials: a vault that can only be read cannot
+    /// record that.
+    pub(crate) fn of_use(failure: Self) -> Self {
+        match failure {
+            Self::Vault(error @ VaultError::ReadOnly { .. })
+            | Self::Sync(SyncError::Vault(error @ VaultError::ReadOnly { .. })) => {
+                Self::Unrecorded(error)
+            }
+            other => other,
+        }
+    }
+
+    /// The exit status.
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(error) if !error.use_stderr() => 0,
+            Self::Usage(_) | Self::BadArgument(_) | Self::SecretArgument | Self::Kind(_) => USAGE,
+            Self::Check(status) | Self::NotRun { status, .. } => *status,
+            Self::Import {
+                fault: ImportFault::LoggedOut(_),
+                ..
+            } => FAILED,
+            Self::Backup(error) => match error {
+                BackupError::Vault(error) => of_vault(error),
+                BackupError::File(error) => of_file(error),
+                BackupError::OtherVault { .. } | BackupError::Itself { .. } => FAILED,
+                _ => DAMAGED,
+            },
+            Self::Unopened { .. }
+            | Self::BackupRows { .. }
+            | Self::Chain(_)
+            | Self::BadHead { .. }
+            | Self::OlderVault { .. }
+            | Self::TwoVaults { .. }
+            | Self::ExportDiffers { .. }
+            | Self::Import { .. }
+            | Self::SaidDamaged => DAMAGED,
+            Self::Config(ConfigError::File(error))
+            | Self::OwnSettings(OwnSettingsError::File(error))
+            | Self::Undecided(OwnSettingsError::File(error)) => of_file(error),
+            Self::OwnSettings(_) | Self::Undecided(_) => DAMAGED,
+            Self::Watched { .. } => BUSY,
+            Self::Config(ConfigError::AgentDirs { .. }) => FAILED,
+            Self::Config(_) => DAMAGED,
+            Self::Path(_) | Self::Output(_) | Self::Input(_) | Self::Refused { .. } => FAILED,
+            Self::ConfigEdit { source, .. } => match source {
+                ConfigEditError::Unreadable(ConfigError::File(error))
+                | ConfigEditError::File(error) => of_file(error),
+                ConfigEditError::Unreadable(_) | ConfigEditError::Unsure { .. } => DAMAGED,
+                ConfigEditError::Contended { .. } => BUSY,
+                ConfigEditError::Lock(error) => of_lock(error),
+                _ => FAILED,
+            },
+            Self::File(error)
+            | Self::NotWritten(error)
+            | Self::NotRemoved(error)
+            | Self::ImportFile(error) => of_file(error),
+            Self::Vault(error) | Self::Unrecorded(error) => of_vault(error),
+            Self::Sync(error) => match error {
+                SyncError::Vault(error) => of_vault(error),
+                SyncError::File(error) => of_file(error),
+                SyncError::Lock(error) => of_lock(error),
+                SyncError::DamagedStore { .. } | SyncError::Unopened { .. } => DAMAGED,
+                SyncError::Contended { .. }
+                | SyncError::RefreshBusy { .. }
+                | SyncError::SpentMeanwhile { .. } => BUSY,
+                _ => FAILED,
+            },
+        }
+    }
+
+    /// Whether it is to be had later.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.exit_status() == BUSY
+    }
+
+    /// Whether stdout has said it already.
+    pub(crate) fn is_said(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::SaidDamaged)
+    }
+
+    /// What failed, and why, a line each: at most two.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let causes = chain(self.source());
+        let mut lines = vec![in_one_line(&self.to_string())];
+        if !causes.is_empty() {
+            lines.push(in_one_line(&format!("  because: {}", causes.join(": "))));
+        }
+        lines
+    }
+
+    /// The file that was not used because somebody else can have changed it, if that is why.
+    fn refusal(&self) -> Option<&Refusal> {
+        let mut next: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if let Some(FileError::Untrusted(refusal)) = error.downcast_ref() {
+                return Some(refusal);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// Whether the system refused to read a configuration, which is no fault of what it says.
+    fn is_of_the_system(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(ConfigError::File(FileError::Io { .. }) | ConfigError::AgentDirs { .. })
+                | Self::OwnSettings(OwnSettingsError::File(FileError::Io { .. }))
+                | Self::Undecided(OwnSettingsError::File(FileError::Io { .. }))
+        )
+    }
+
+    /// What a person can do about what a process that goes on by itself met. `command` is the
+    /// command that it runs, as a person types it.
+    pub(crate) fn remedy_unattended(&self, command: &str) -> Option<String> {
+        match self {
+            _ if self.is_busy() => Some("It is tried again.".to_owned()),
+            Self::Vault(VaultError::Absent { .. }) => Some(
+                "It is waited for, and not made anew: put it back, or end this and begin without it"
+                    .to_owned(),
+            ),
+            Self::Undecided(_) | Self::OwnSettings(_) | Self::Config(_)
+                if self.refusal().is_none() && !self.is_of_the_system() =>
+            {
+                Some("Mend the file.".to_owned())
+            }
+            _ => self.remedy(command),
+        }
+    }
+
+    /// What to do next. `command` is the command that failed, as a person types it.
+    pub(crate) fn remedy(&self, command: &str) -> Option<String> {
+        if let Some(refusal) = self.refusal() {
+            return Some(in_one_line(&format!("  {}", refusal_remedy(refusal))));
+        }
+        let advice = match self {
+            Self::Vault(error)
+            | Self::Unrecorded(error)
+            | Self::Sync(SyncError::Vault(error)) => vault_remedy(error)?,
+            Self::File(error)
+            | Self::NotWritten(error)
+            | Self::NotRemoved(error)
+            | Self::Sync(SyncError::File(error)) => {
+                file_remedy(error)?
+            }
+            Self::Sync(SyncError::Lock(error)) => lock_remedy(error)?,
+            Self::Backup(error) => backup_remedy(error)?,
+            Self::BackupRows { .. } => {
+                "Use another backup. To put this one back all the same: clawkeep backup restore FILE --force".to_owned()
+            }
+            Self::Refused { next, .. } => next.clone(),
+            Self::Sync(SyncError::Contended { .. }) => {
+                "Run the command again once the other program is done.".to_owned()
+            }
+            Self::Sync(SyncError::RefreshBusy { .. } | SyncError::SpentMeanwhile { .. }) => {
+                "Run the command again.".to_owned()
+            }
+            Self::Sync(SyncError::Rescued { source, .. }) => format!(
+                "{} Then run any command: it takes them in. Do not remove that file.",
+                system_remedy(source).unwrap_or_default()
+            ),
+            Self::Sync(SyncError::TokensLost { source, .. }) => format!(
+                "{} Then log in again: the old tokens may be refused.",
+                system_remedy(source).unwrap_or_default()
+            ),
+            Self::Sync(SyncError::DamagedStore { path, .. }) => {
+                format!(
+                    "Mend the file, or move it away to start without it: mv {0} {0}.damaged",
+                    shell_shown_path(path)
+                )
+            }
+            Self::Sync(SyncError::Unopened { .. }) | Self::Unopened { .. } => {
+                "It is damaged or was modified outside clawkeep, and auth-profiles.json is not updated until it is repaired. To see how: clawkeep doctor".to_owned()
+            }
+            Self::Config(ConfigError::File(error)) => file_remedy(error)?,
+            Self::Config(ConfigError::AgentDirs { path, source }) => {
+                remedy_of(&Cause::of(source, path)?)
+            }
+            Self::OwnSettings(OwnSettingsError::File(error))
+            | Self::Undecided(OwnSettingsError::File(error)) => file_remedy(error)?,
+            Self::Undecided(_) => "Mend the file and run the command again.".to_owned(),
+            Self::Config(_) | Self::OwnSettings(_) => {
+                "Mend the file; nothing was changed.".to_owned()
+            }
+            Self::ConfigEdit { source, .. } => match source {
+                ConfigEditError::Unsure { by_hand, .. } => {
+                    format!("Change it by hand: {by_hand}")
+                }
+                ConfigEditError::File(error) => file_remedy(error)?,
+                ConfigEditError::Lock(error) => lock_remedy(error)?,
+                _ => "Run the command again once that is mended.".to_owned(),
+            },
+            Self::ImportFile(error) if is_about_the_system(error) => file_remedy(error)?,
+            Self::ImportFile(_) => "Nothing was changed. Name another file.".to_owned(),
+            Self::Import { .. } => "Nothing was changed. Name another file, or mend this one.".to_owned(),
+            Self::ExportDiffers { .. } => {
+                "The record itself holds, so that file was changed after it was written, or is of another time.".to_owned()
+            }
+            Self::Chain(ChainFault::ForeignHead { .. }) => {
+                "Give a head of this vault, with --head FILE: one that `clawkeep audit head` printed.".to_owned()
+            }
+            Self::OlderVault { vault, .. } => format!(
+                "If you have the newer vault, put it back. To accept this one, without what came after it: cp {0} older.db && clawkeep backup restore older.db",
+                shell_shown_path(vault)
+            ),
+            Self::TwoVaults { .. } => {
+                "Merge them with: clawkeep doctor --repair. To keep them apart, name one with --vault or CLAWKEEP_VAULT.".to_owned()
+            }
+            Self::Chain(_) => {
+                "Keep this file as evidence and compare it with a backup; newer events cannot be trusted either.".to_owned()
+            }
+            Self::Watched { .. } => "One is enough. See what it does with: clawkeep monitor status".to_owned(),
+            Self::BadHead { .. } => "Give a file that `clawkeep audit head` printed, with --head FILE.".to_owned(),
+            Self::BadArgument(_) | Self::Kind(_) => format!("See: {} --help", command),
+            _ => return None,
+        };
+        Some(in_one_line(&format!("  {advice}")))
+    }
+}
+
+/// A text that may quote what others write, with what a terminal would act on written out.
+fn in_one_line(text: &str) -> String {
+    escaped(text).into_owned()
+}
+
+/// Whether another file would fail as well.
+fn is_about_the_system(error: &FileError) -> bool {
+    use Cause::{Device, Disconnected, NoMemory, OpenFiles, OpenFilesOfSystem, Stale};
+    let FileError::Io { path, source, .. } = error else {
+        return false;
+    };
+    matches!(
+        Cause::of(source, path),
+        Some(
+            OpenFiles { .. }
+                | OpenFilesOfSystem
+                | NoMemory
+                | Device { .. }
+                | Disconnected { .. }
+                | Stale { .. }
+        )
+    )
+}
+
+fn of_file(error: &FileError) -> u8 {
+    if error.is_bad_state() {
+        DAMAGED
+    } else {
+        FAILED
+    }
+}
+
+fn of_lock(error: &LockError) -> u8 {
+    match error {
+        LockError::File(error) => of_file(error),
+        LockError::Unusable { .. } => DAMAGED,
+        _ => BUSY,
+    }
+}
+
+fn of_vault(error: &VaultError) -> u8 {
+    match error {
+        VaultError::KeyNotKept(
+            KeyProblem::NotShown
+            | KeyProblem::InTheWay { .. }
+            | KeyProblem::InUse { .. }
+            | KeyProblem::Provided { .. },
+        ) => FAILED,
+        VaultError::NoKey { .. } | VaultError::KeyNotKept(_) => NO_KEY,
+        VaultError::Busy { .. }
+        | VaultError::LogInUse { .. }
+        | VaultError::Rekeyed
+        | VaultError::RefreshUnderWay
+        | VaultError::MovedAway { .. } => BUSY,
+        VaultError::Damaged { .. }
+        | VaultError::Foreign { .. }
+        | VaultError::Newer { .. }
+        | VaultError::Unopened { .. } => DAMAGED,
+        VaultError::File(error) => of_file(error),
+        VaultError::Lock(error) => of_lock(error),
+        _ => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clawkeep::domain::Seq;
+
+    #[test]
+    fn exit_statuses_are_those_of_the_table() {
+        let path = PathBuf::from("/v");
+        let io = || io::Error::from(io::ErrorKind::StorageFull);
+        let busy = || LockError::Busy { path: "/l".into() };
+        let cases: Vec<(Failure, u8)> = vec![
+            (Failure::BadArgument("x".into()), 64),
+            (
+                Failure::Refused {
+                    what: "x".into(),
+                    next: "y".into(),
+                },
+                1,
+            ),
+            (Failure::Check(2), 2),
+            (Failure::Check(1), 1),
+            (Failure::Output(io()), 1),
+            (Failure::Path(PathError::NoHome), 1),
+            (
+                VaultError::NoKey {
+                    vault: "v".into(),
+                    problems: vec![],
+                }
+                .into(),
+                77,
+            ),
+            (
+                VaultError::Damaged {
+                    path: path.clone(),
+                    what: "x".into(),
+                }
+                .into(),
+                65,
+            ),
+            (VaultError::Foreign { path: path.clone() }.into(), 65),
+            (
+                VaultError::Newer {
+                    path: path.clone(),
+                    found: 2,
+                    known: 1,
+                }
+                .into(),
+                65,
+            ),
+            (VaultError::Busy { path: path.clone() }.into(), 75),
+            (VaultError::Absent { path: path.clone() }.into(), 1),
+            (
+                VaultError::Storage {
+                    action: "write",
+                    path: path.clone(),
+                    source: Box::new(io()),
+                }
+                .into(),
+                1,
+            ),
+            (VaultError::Lock(busy()).into(), 75),
+            (SyncError::Lock(busy()).into(), 75),
+            (SyncError::Vault(VaultError::Rekeyed).into(), 75),
+            (
+                SyncError::RefreshBusy {
+                    profile: clawkeep::domain::ProfileId::new("p:a"),
+                }
+                .into(),
+                75,
+            ),
+            (
+                SyncError::Rescued {
+                    profile: clawkeep::domain::ProfileId::new("p:a"),
+                    path: path.clone(),
+                    source: Box::new(SyncError::Lock(busy())),
+                }
+                .into(),
+                1,
+            ),
+            (SyncError::Unopened { row: "r".into() }.into(), 65),
+            (FileError::NotRegular { path: path.clone() }.into(), 65),
+            (
+                FileError::Io {
+                    action: "write",
+                    path,
+                    source: io(),
+                }
+                .into(),
+                1,
+            ),
+            (Failure::Chain(ChainFault::Altered { seq: Seq(3) }), 65),
+        ];
+        for (failure, status) in cases {
+            assert_eq!(failure.exit_status(), status, "{failure:?}");
+            assert!(failure.lines().len() <= 2, "{failure:?}");
+        }
+    }
+}

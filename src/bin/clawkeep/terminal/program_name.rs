@@ -1,0 +1,16 @@
+//! The name that this program is called by: under the gateway's it prints what that one prints.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// The name of the gateway's program. Source: `spec/cli.md`.
+pub(crate) const GATEWAY: &str = "clawdbot";
+
+/// Whether this program was called by the gateway's name, and answers as that one does.
+pub(crate) fn is_called_as_gateway() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name).file_stem() == Some(OsStr::new(GATEWAY))
+}
+
+/// What this program calls itself in the record.
+pub(crate) const PROGRAM: &str = "clawkeep";

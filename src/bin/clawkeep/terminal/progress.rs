@@ -1,0 +1,188 @@
+//! That something is still going on: a line on the terminal for what takes longer than a second, gone when it is done.
+//!
+//! Only where a person looks at stderr, so never in a script's output. The line is redrawn once a second and has no moving parts: the
+//! cursor stays as it is, and there is nothing to put back when the program is ended. The terminal is the process's, and so is what
+//! stands on its last line; hence the one static of this program.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::colour::is_dumb_terminal;
+use super::text::one_line;
+
+/// What takes less is not worth a line.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// What asks for an answer that programs read.
+const FOR_PROGRAMS: [&str; 3] = ["--json", "--jsonl", "--csv"];
+/// Columns, where the terminal does not say how many it has.
+const COLUMNS: usize = 80;
+
+/// What stands on the terminal's last line, or may.
+struct Line {
+    /// The numbers of what is going on; the last one is shown.
+    open: Vec<u64>,
+    next: u64,
+    /// How many questions wait for an answer; meanwhile nothing is drawn.
+    questions: usize,
+    is_shown: bool,
+}
+
+static LINE: Mutex<Line> = Mutex::new(Line {
+    open: Vec::new(),
+    next: 0,
+    questions: 0,
+    is_shown: false,
+});
+
+/// Work that may take long; its line is gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    number: u64,
+    /// Dropped, it ends the thread.
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Progress {
+    /// Work of which nothing is shown.
+    pub(crate) fn hidden() -> Self {
+        Self { running: None }
+    }
+
+    /// Shows `what` after a second, if somebody is there to see it.
+    pub(crate) fn begin(what: &str) -> Self {
+        if !is_wanted() {
+            return Self::hidden();
+        }
+        let what = one_line(what);
+        let (stop, stopped) = mpsc::channel::<()>();
+        let number = line().begin();
+        let began = Instant::now();
+        let draw = move || {
+            while stopped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                line().draw(number, &what, began.elapsed());
+            }
+        };
+        let Ok(thread) = thread::Builder::new().spawn(draw) else {
+            line().end(number); // no thread is to be had, and there is work to do
+            return Self::hidden();
+        };
+        Self {
+            running: Some(Running {
+                number,
+                stop,
+                thread,
+            }),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        drop(running.stop);
+        let _ = running.thread.join(); // it has nothing to say
+        line().end(running.number);
+    }
+}
+
+/// A question that waits for its answer: nothing is drawn over it.
+#[derive(Debug)]
+pub(crate) struct Question(());
+
+impl Question {
+    pub(crate) fn asked() -> Self {
+        let mut line = line();
+        line.clear();
+        line.questions += 1;
+        Self(())
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        line().questions -= 1;
+    }
+}
+
+/// Writes something to the terminal where the line may stand: it makes room, and comes again by itself.
+pub(crate) fn make_room(write: impl FnOnce()) {
+    let mut line = line();
+    line.clear();
+    write(); // the line stays locked meanwhile
+}
+
+fn line() -> MutexGuard<'static, Line> {
+    LINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Line {
+    fn begin(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.open.push(number);
+        number
+    }
+
+    fn end(&mut self, number: u64) {
+        self.open.retain(|open| *open != number);
+        self.clear();
+    }
+
+    fn draw(&mut self, number: u64, what: &str, since: Duration) {
+        if self.questions > 0 || self.open.last() != Some(&number) || !is_shown_to_this_job() {
+            return;
+        }
+        let time = format!(" … {} s", since.as_secs());
+        // A line that is as long as the terminal is wide may wrap, and would not be cleared whole.
+        let room = columns().saturating_sub(time.chars().count() + 1);
+        let what: String = what.chars().take(room).collect();
+        let mut out = io::stderr().lock();
+        let _ = write!(out, "\r{what}{time}\x1b[K"); // nobody is left to tell when stderr is closed
+        let _ = out.flush();
+        self.is_shown = true;
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
+
+/// Whether a person looks at stderr, and waits for an answer that is for people.
+fn is_wanted() -> bool {
+    let is_plain = is_dumb_terminal(|name| std::env::var_os(name));
+    let mut words = std::env::args_os().take_while(|word| word != "--");
+    let is_for_program = words.any(|word| FOR_PROGRAMS.iter().any(|shape| word == *shape));
+    io::stderr().is_terminal() && !is_plain && !is_for_program
+}
+
+/// Whether the terminal is not another job's. In the background the line would be drawn over what
+/// is typed there.
+fn is_shown_to_this_job() -> bool {
+    #[cfg(unix)]
+    return super::signals::is_foreground(io::stderr());
+    #[cfg(not(unix))]
+    true
+}
+
+fn columns() -> usize {
+    #[cfg(unix)]
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    #[cfg(unix)]
+    let columns = size.map(|size| usize::from(size.ws_col));
+    #[cfg(not(unix))]
+    let columns = None;
+    columns.filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+}

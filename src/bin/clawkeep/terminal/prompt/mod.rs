@@ -1,0 +1,296 @@
+//! Questions to the person at the terminal, asked on stderr: stdout is the answer's. Secrets are typed without echo.
+//!
+//! A question is a line and so is its answer, with the terminal as it is: nothing to put back if
+//! the person ends the program with Ctrl-C, and nothing that a plain terminal or a screen reader
+//! cannot do. Only while a secret is typed the terminal does not show it, and no signal leaves it
+//! so. (Libraries for prompts leave it without echo then, or the cursor hidden.)
+
+#[cfg(any(unix, windows))]
+mod editor;
+pub(crate) mod person;
+pub(crate) mod typed;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+
+use clawkeep::domain::{SECRET_MAX, SecretFault, check_secret, utf8_of_utf16};
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use self::person::say;
+use self::typed::Typed;
+#[cfg(unix)]
+use self::unix::hidden_line;
+#[cfg(windows)]
+use self::windows::hidden_line;
+use super::progress::Question;
+use super::text::one_line;
+use crate::failure::Failure;
+
+/// Whether there is a person to ask.
+pub(crate) fn is_possible() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Whether there is a person to ask for what does not show. Where stderr is no terminal, the
+/// terminal itself shows the question.
+pub(crate) fn hidden_is_possible() -> bool {
+    io::stdin().is_terminal() && person::is_reachable()
+}
+
+/// Asks yes or no; Enter means `default`.
+pub(crate) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
+    let choice = if default { "[Y/n]" } else { "[y/N]" };
+    loop {
+        let typed = ask(&format!("{question} {choice}"))?;
+        match typed.to_lowercase().as_str() {
+            "" => return Ok(default),
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            _ => say("Answer y or n."),
+        }
+    }
+}
+
+/// Asks for a line, until `check` accepts it; Enter means `default`.
+pub(crate) fn text(
+    question: &str,
+    default: Option<&str>,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> Result<String, Failure> {
+    let question = match default {
+        Some(default) => format!("{question} [{default}]:"),
+        None => format!("{question}:"),
+    };
+    loop {
+        let typed = ask(&question)?;
+        let answer = match default {
+            Some(default) if typed.is_empty() => default.to_owned(),
+            _ => typed,
+        };
+        match check(&answer) {
+            Ok(()) => return Ok(answer),
+            Err(complaint) => say(&complaint),
+        }
+    }
+}
+
+/// Asks for one of several things by its number; its index. Enter means the first.
+pub(crate) fn choose(question: &str, items: &[&str]) -> Result<usize, Failure> {
+    for (index, item) in items.iter().enumerate() {
+        say(&format!("  {}) {item}", index + 1));
+    }
+    let number = |typed: &str| -> Option<usize> {
+        let number: usize = typed.parse().ok()?;
+        (1..=items.len()).contains(&number).then(|| number - 1)
+    };
+    let check = |typed: &str| match number(typed) {
+        Some(_) => Ok(()),
+        None => Err(format!("Answer with a number from 1 to {}.", items.len())),
+    };
+    let typed = text(question, Some("1"), check)?;
+    Ok(number(&typed).unwrap_or_default()) // checked
+}
+
+/// Takes a secret: asked for without echo, until it can be one, where there is a person; else all of stdin. Blanks around it are
+/// cut off.
+pub(crate) fn secret(question: &str) -> Result<SecretString, Failure> {
+    if !io::stdin().is_terminal() {
+        return checked(&from_stdin()?).map_err(Failure::BadArgument);
+    }
+    typed_secret(question)
+}
+
+/// Takes a secret as [`secret`] does; where there is no person, a line of stdin, which need not end: who writes it may have to read
+/// something of ours first.
+pub(crate) fn secret_line(question: &str) -> Result<SecretString, Failure> {
+    if !io::stdin().is_terminal() {
+        return checked(&line_from_stdin()?).map_err(Failure::BadArgument);
+    }
+    typed_secret(question)
+}
+
+fn typed_secret(question: &str) -> Result<SecretString, Failure> {
+    let _asked = Question::asked();
+    loop {
+        let complaint = match hidden_line(&format!("{}: ", one_line(question)))? {
+            Typed::Left => return Err(not_answered()),
+            Typed::Lines => complaint(SecretFault::LineBreak),
+            Typed::Line(line) => match checked(&line) {
+                Ok(secret) => return Ok(secret),
+                Err(complaint) => complaint,
+            },
+        };
+        say(&format!("That is no secret: {complaint}. Once more."));
+    }
+}
+
+/// Asks for a line that does not show: a passphrase, of any characters. Blanks around it are cut off.
+pub(crate) fn hidden(question: &str) -> Result<SecretString, Failure> {
+    hidden_by(question, hidden_line)
+}
+
+fn hidden_by(
+    question: &str,
+    hidden_line: impl Fn(&str) -> Result<Typed, Failure>,
+) -> Result<SecretString, Failure> {
+    let _asked = Question::asked();
+    loop {
+        match hidden_line(&format!("{}: ", one_line(question)))? {
+            Typed::Left => return Err(not_answered()),
+            Typed::Lines => say("That is more than a line. Once more."),
+            Typed::Line(line) => {
+                if let Ok(line) = std::str::from_utf8(&line) {
+                    return Ok(SecretString::from(line.trim()));
+                }
+                say("That is no text in UTF-8. Once more.");
+            }
+        }
+    }
+}
+
+/// Questions for what does not show, one after the other: from the first until this is dropped,
+/// nothing that is typed shows.
+#[derive(Debug)]
+pub(crate) struct HiddenQuestions {
+    /// `None` where the system has no room for it: each question then hides what is typed for
+    /// itself.
+    #[cfg(unix)]
+    questions: Option<unix::Questions>,
+}
+
+impl HiddenQuestions {
+    pub(crate) fn begin() -> Self {
+        Self {
+            #[cfg(unix)]
+            questions: unix::Questions::begin(),
+        }
+    }
+
+    /// As [`hidden`].
+    pub(crate) fn ask(&self, question: &str) -> Result<SecretString, Failure> {
+        hidden_by(question, |question| {
+            #[cfg(unix)]
+            if let Some(questions) = &self.questions {
+                return questions.hidden_line(question);
+            }
+            hidden_line(question)
+        })
+    }
+}
+
+/// Asks for the same once more; whether it is.
+pub(crate) fn is_repeated(given: &SecretString) -> Result<bool, Failure> {
+    let again = hidden("Once more, to be sure")?;
+    let (given, again) = (given.expose_secret(), again.expose_secret());
+    Ok(clawkeep::crypto::constant_time_eq(
+        given.as_bytes(),
+        again.as_bytes(),
+    ))
+}
+
+fn from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2)); // one that grew would leave copies
+    let mut limited = io::stdin().lock().take(SECRET_MAX as u64 + 1);
+    limited.read_to_end(&mut bytes).map_err(Failure::Input)?;
+    Ok(bytes)
+}
+
+fn line_from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut line = Zeroizing::new(Vec::with_capacity(SECRET_MAX + 2));
+    let mut limited = io::stdin().lock().take(SECRET_MAX as u64 + 1);
+    limited
+        .read_until(b'\n', &mut line)
+        .map_err(Failure::Input)?;
+    Ok(line)
+}
+
+/// Shows a question and reads the line that is typed.
+fn ask(question: &str) -> Result<String, Failure> {
+    let _asked = Question::asked();
+    person::show(&format!("{} ", one_line(question)))?;
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    match read.map_err(Failure::Input)? {
+        0 => {
+            say("");
+            Err(not_answered())
+        }
+        _ => Ok(line.trim().to_owned()),
+    }
+}
+
+fn not_answered() -> Failure {
+    Failure::Refused {
+        what: "the question was not answered".to_owned(),
+        next: "Nothing was stored. Run the command again.".to_owned(),
+    }
+}
+
+#[cfg(not(any(unix, windows)))]
+fn hidden_line(_: &str) -> Result<Typed, Failure> {
+    Err(Failure::Refused {
+        what: "secrets cannot be typed here: this system's terminal would show them".to_owned(),
+        next: "Give the secret on stdin, from a file.".to_owned(),
+    })
+}
+
+/// A secret that was pasted, or what is wrong with it and what to do.
+fn checked(given: &[u8]) -> Result<SecretString, String> {
+    let decoded = utf8_of_utf16(given);
+    let given = decoded.as_ref().map_or(given, |text| text.as_bytes());
+    let secret = check_secret(given).map_err(complaint)?;
+    Ok(SecretString::from(secret))
+}
+
+fn complaint(fault: SecretFault) -> String {
+    let next = match fault {
+        SecretFault::Empty => {
+            return "no secret was given; type it at the prompt, or give it on stdin, from a file"
+                .to_owned();
+        }
+        SecretFault::TooLong => return format!("more than {SECRET_MAX} bytes were given"),
+        SecretFault::LineBreak | SecretFault::Blank => "so more than the secret was given",
+        SecretFault::Assignment => "give what stands behind it",
+        SecretFault::Quoted => "give what stands between them",
+        SecretFault::Placeholder => "give the secret itself",
+        _ => "so it was not copied as it is",
+    };
+    format!("it {fault}; {next}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_one_word_and_is_not_repeated_in_complaints() {
+        for good in ["sk-a=b_c", " eyJ.x.y==\r\n", "\u{feff}sk-1"] {
+            let kept = checked(good.as_bytes()).unwrap();
+            assert_eq!(
+                kept.expose_secret(),
+                good.trim_matches(['\u{feff}', ' ', '\r', '\n'])
+            );
+        }
+        let long = "x".repeat(SECRET_MAX + 1);
+        for bad in [
+            "",
+            " ",
+            "sk-a sk-b",
+            "sk-a\nsk-b",
+            "sk-a\u{1b}[2J",
+            "sk-é",
+            "sk-a\u{200b}",
+            "OPENAI_API_KEY=sk-a",
+            "\"sk-a\"",
+            &long,
+        ] {
+            let said = checked(bad.as_bytes()).unwrap_err();
+            assert!(!said.contains("sk-"), "{said}");
+        }
+        assert!(checked(b"sk-\xff").is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! What was typed at a hidden question.
+
+use zeroize::Zeroizing;
+
+/// What was typed where it does not show.
+pub(crate) enum Typed {
+    /// A line.
+    Line(Zeroizing<Vec<u8>>),
+    /// More than a line, pasted at once.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "the console does not tell"))]
+    Lines,
+    /// Nothing: Ctrl-D.
+    Left,
+}

@@ -1,0 +1,109 @@
+//! Text as it is shown: times, ids and texts from outside on one line, JSON as it is printed.
+
+use std::io;
+
+use chrono::{DateTime, Local};
+use clawkeep::domain::{escaped, escaped_lines};
+use clawkeep::health::remaining_short;
+use clawkeep::selection::Rest;
+use zeroize::Zeroizing;
+
+/// An instant, in milliseconds since the epoch, in the reader's zone and to the minute.
+pub(crate) fn local_minute(ms: i64) -> String {
+    match DateTime::from_timestamp_millis(ms) {
+        Some(at) => at
+            .with_timezone(&Local)
+            .format("%Y-%m-%d %H:%M")
+            .to_string(),
+        None => format!("at {ms} ms, beyond the calendar"),
+    }
+}
+
+/// Ids and paths come from files that others write: nothing in them may move the cursor, turn the text around, be invisible, or pass
+/// for a line of ours. See [`clawkeep::domain::is_hidden`].
+pub(crate) fn one_line(text: &str) -> String {
+    escaped(text).into_owned()
+}
+
+/// A value as the JSON that is printed, with what is hidden written out, which means the same.
+pub(crate) fn json_text(value: &impl serde::Serialize) -> io::Result<String> {
+    let text = serde_json::to_string_pretty(value)?;
+    Ok(escaped_lines(&text).into_owned())
+}
+
+/// As [`json_text`], on one line, without its end.
+pub(crate) fn json_line(value: &serde_json::Value) -> String {
+    escaped(&value.to_string()).into_owned()
+}
+
+/// JSON that holds secrets, as it is printed: see [`json_text`].
+pub(crate) fn json_shown(json: &str) -> Zeroizing<String> {
+    Zeroizing::new(escaped_lines(json).into_owned())
+}
+
+/// An id, or another text from outside, as a part of a line of ours: on one line, and not longer than 128 characters.
+pub(crate) fn shown_id(text: &str) -> String {
+    const ID_MAX: usize = 128;
+    let line = one_line(text);
+    if line.chars().count() <= ID_MAX {
+        return line;
+    }
+    line.chars().take(ID_MAX - 1).chain(['…']).collect()
+}
+
+/// Ids as a list.
+pub(crate) fn shown_ids<'i>(ids: impl IntoIterator<Item = &'i str>) -> String {
+    let shown: Vec<String> = ids.into_iter().map(shown_id).collect();
+    shown.join(", ")
+}
+
+/// Text of several lines for people, made of parts that others may have written. Of escape sequences only the colours of
+/// this program are let through, and only where it may use colour.
+pub(crate) fn shown(text: &str, colour: bool) -> String {
+    const COLOURS: [&str; 4] = ["\u{1b}[0m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
+    let mut out = String::with_capacity(text.len());
+    for (at, part) in text.split('\u{1b}').enumerate() {
+        let ours = COLOURS.iter().find_map(|code| {
+            let rest = part.strip_prefix(&code[1..])?;
+            (colour && at > 0).then_some((*code, rest))
+        });
+        match ours {
+            Some((code, rest)) => {
+                out.push_str(code);
+                out.push_str(&escaped_lines(rest));
+            }
+            None if at > 0 => out.push_str(&escaped_lines(&format!("\u{1b}{part}"))),
+            None => out.push_str(&escaped_lines(part)),
+        }
+    }
+    out
+}
+
+/// Why and how long a profile is not to be used: `cooldown 5m`, `disabled:billing 5h`.
+pub(crate) fn shown_rest(rest: &Rest<'_>) -> String {
+    format!(
+        "{} {}",
+        shown_id(&rest.state()),
+        remaining_short(rest.left_ms)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_moves_the_cursor() {
+        assert_eq!(
+            one_line("a\u{1b}[2Jb\nc\u{202e}d\u{7}"),
+            r"a\u001b[2Jb\u000ac\u202ed\u0007"
+        );
+        assert_eq!(
+            shown("a\u{1b}[32mok\u{1b}[0m\n\u{1b}]0;x", true),
+            "a\u{1b}[32mok\u{1b}[0m\n\\u001b]0;x"
+        );
+        assert_eq!(shown("\u{1b}[32mok", false), r"\u001b[32mok");
+        assert_eq!(shown("[32mok\u{200b}", true), r"[32mok\u200b");
+        assert_eq!(shown("é\u{9b}2J", true), r"é\u009b2J");
+    }
+}

@@ -1,0 +1,170 @@
+//! The terminal: answers to stdout, all else to stderr, colour where it is wanted.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clawkeep::sync::Notice;
+
+use super::colour::ColourChoice;
+use super::progress::{self, Progress};
+use super::text::{json_text, one_line, shown};
+use super::{notices, program_name};
+use crate::failure::Failure;
+
+/// How much to say on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Loudness {
+    /// Errors only.
+    Quiet,
+    /// Also what a person should know.
+    Normal,
+    /// Also what a person may want to know.
+    Verbose,
+}
+
+/// The way to the person at the terminal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ui {
+    pub(crate) loudness: Loudness,
+    pub(crate) colour: ColourChoice,
+}
+
+impl Ui {
+    /// Whether the answer may have colour.
+    pub(crate) fn colour_on_stdout(&self) -> bool {
+        self.colour.on(io::stdout().is_terminal())
+    }
+
+    /// Columns of the terminal the answer goes to; `None` when it goes elsewhere, and is then not cut.
+    pub(crate) fn width(&self) -> Option<usize> {
+        let out = io::stdout();
+        if !out.is_terminal() {
+            return None;
+        }
+        #[cfg(unix)]
+        {
+            let size = rustix::termios::tcgetwinsize(&out).ok()?;
+            Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
+    /// Writes an answer for people.
+    pub(crate) fn answer(&self, text: &str) -> Result<(), Failure> {
+        self.write(&shown(text, self.colour_on_stdout()))
+    }
+
+    /// Writes an answer for programs.
+    pub(crate) fn json(&self, answer: &impl serde::Serialize) -> Result<(), Failure> {
+        let mut text = json_text(answer).map_err(Failure::Output)?;
+        text.push('\n');
+        self.write(&text)
+    }
+
+    /// Writes an answer byte for byte. A reader that has gone away is no failure.
+    pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
+        write_answer(text)
+    }
+
+    /// Writes what is shown this once. That nobody reads it is a failure: a closed pipe, or nothing at all behind stdout.
+    pub(crate) fn show_once(&self, text: &str) -> io::Result<()> {
+        if is_nowhere() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        progress::make_room(|| ());
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    }
+
+    /// Writes an answer part by part, as `write` makes it. A reader that has gone away ends that, and is no failure.
+    pub(crate) fn stream(
+        &self,
+        write: impl FnOnce(&mut dyn io::Write) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let done = write(&mut out).and_then(|()| out.flush().map_err(Failure::Output));
+        match done {
+            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Says something a person should know.
+    pub(crate) fn note(&self, text: &str) {
+        if self.loudness >= Loudness::Normal {
+            say(&one_line(text));
+        }
+    }
+
+    /// Whether a note is shown: not with `--quiet`.
+    pub(crate) fn shows_notes(&self) -> bool {
+        self.loudness >= Loudness::Normal
+    }
+
+    /// Says something that must be heard, even with `--quiet`.
+    pub(crate) fn warn(&self, text: &str) {
+        say(&one_line(text));
+    }
+
+    /// Says an error that does not end the command.
+    pub(crate) fn error(&self, text: &str) {
+        say(&format!("Error: {}", one_line(text)));
+    }
+
+    /// Shows that something is going on, once it takes longer than a second, until the value is dropped.
+    pub(crate) fn progress(&self, what: &str) -> Progress {
+        if self.loudness >= Loudness::Normal {
+            Progress::begin(what)
+        } else {
+            Progress::hidden()
+        }
+    }
+
+    /// Says something a person may want to know.
+    pub(crate) fn detail(&self, text: &str) {
+        if self.loudness >= Loudness::Verbose {
+            say(&one_line(text));
+        }
+    }
+
+    /// Says what a load has to tell.
+    pub(crate) fn notice(&self, notice: &Notice) {
+        if notices::is_of_our_name(notice) && program_name::is_called_as_gateway() {
+            return;
+        }
+        if let Some(words) = notices::words(notice) {
+            self.note(&words);
+        }
+    }
+}
+
+pub(crate) fn write_answer(text: &str) -> Result<(), Failure> {
+    progress::make_room(|| ());
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn say(text: &str) {
+    progress::make_room(|| {
+        // Nobody is left to tell when stderr is closed.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    });
+}
+
+/// Whether stdout is the null device, which it also is made where it was closed.
+#[cfg(unix)]
+fn is_nowhere() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
+    let out = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned();
+    let out = out.and_then(|out| std::fs::File::from(out).metadata());
+    matches!((null, out), (Ok(null), Ok(out)) if out.rdev() == null)
+}
+
+#[cfg(not(unix))]
+fn is_nowhere() -> bool {
+    false
+}

@@ -1,0 +1,118 @@
+//! Everything that the checks look at.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::audit::Head;
+use crate::config::{AgentRef, Layout, OwnSettings, Settings};
+use crate::domain::{AgentName, Borrowed, ProfileId, Section, StoreDoc, UnixMs};
+use crate::oauth::Providers;
+use crate::sync::{LoginReport, Notice};
+use crate::vault::{UnlockedVault, Vault};
+
+/// The vault as far as it could be opened.
+#[derive(Debug)]
+pub enum OpenVault {
+    /// Not at all.
+    Unusable,
+    /// Without its key: the record can be read, and nothing opened.
+    Locked(Vault),
+    /// With its key.
+    Unlocked(Box<UnlockedVault>),
+}
+
+impl OpenVault {
+    /// What can be had without the key.
+    #[must_use]
+    pub fn locked(&self) -> Option<&Vault> {
+        match self {
+            Self::Unusable => None,
+            Self::Locked(vault) => Some(vault),
+            Self::Unlocked(vault) => Some(vault),
+        }
+    }
+
+    /// What needs the key.
+    #[must_use]
+    pub fn unlocked(&self) -> Option<&UnlockedVault> {
+        match self {
+            Self::Unusable | Self::Locked(_) => None,
+            Self::Unlocked(vault) => Some(vault),
+        }
+    }
+}
+
+/// An agent as it was found.
+#[derive(Debug)]
+pub struct ExaminedAgent {
+    /// The agent.
+    pub agent: AgentRef,
+    /// What it has: after a load, or what its file says where there was none.
+    pub doc: StoreDoc,
+    /// Rows of it that do not open.
+    pub unopened: Vec<String>,
+    /// The logins of it that were imported as another program's.
+    pub borrowed: BTreeMap<String, Borrowed>,
+    /// What the load had to tell.
+    pub notices: Vec<Notice>,
+    /// What became of other programs' logins.
+    pub logins: Vec<LoginReport>,
+    /// The load merged what another program wrote.
+    pub merged: bool,
+    /// The queue of our own processes for its store.
+    pub queue: PathBuf,
+}
+
+/// Everything that is looked at.
+#[derive(Debug)]
+pub struct Evidence<'e> {
+    /// Where things are.
+    pub layout: &'e Layout,
+    /// The configuration; none where it cannot be read.
+    pub settings: Option<&'e Settings>,
+    /// This program's own settings; none where they cannot be read.
+    pub own: Option<&'e OwnSettings>,
+    /// The vault.
+    pub vault: &'e OpenVault,
+    /// The kept head of the record, if there is one.
+    pub kept_head: Option<Head>,
+    /// The agents, each once.
+    pub agents: &'e [ExaminedAgent],
+    /// The agent whose store the reference's own doctor looks at.
+    pub main: &'e AgentName,
+    /// The providers whose logins can be refreshed here; none where the settings cannot be read.
+    pub providers: Option<&'e Providers>,
+    /// Now.
+    pub now: UnixMs,
+}
+
+impl Evidence<'_> {
+    /// Whether an agent has a profile of that id, or the vault keeps one that was removed.
+    #[must_use]
+    pub fn knows_profile(&self, id: &ProfileId) -> bool {
+        let has =
+            |examined: &ExaminedAgent| examined.doc.get(Section::Profiles, id.as_str()).is_some();
+        self.agents.iter().any(has) || self.keeper_of(id).is_some()
+    }
+
+    /// The agent of which the vault keeps a version of a profile.
+    pub(super) fn keeper_of(&self, id: &ProfileId) -> Option<&AgentName> {
+        let vault = self.vault.unlocked()?;
+        let is_kept = |examined: &&ExaminedAgent| {
+            let versions = vault.versions(&examined.agent.name, id.as_str(), self.now);
+            versions.is_ok_and(|versions| !versions.is_empty())
+        };
+        let keeper = self.agents.iter().find(is_kept)?;
+        Some(&keeper.agent.name)
+    }
+
+    /// The store that the reference's own doctor looks at.
+    #[must_use]
+    pub fn main_doc(&self) -> Option<&StoreDoc> {
+        let main = self
+            .agents
+            .iter()
+            .find(|examined| examined.agent.name == *self.main);
+        main.map(|examined| &examined.doc)
+    }
+}

@@ -1,0 +1,45 @@
+//! Every check, one after another, and the order of what they find.
+
+use std::collections::HashSet;
+
+use super::evidence::Evidence;
+use super::finding::Finding;
+use super::{
+    clock, configuration, credentials, exported, footprint, logins, moved_agent, openclaw,
+    permissions, stores, synced, vanished, vault,
+};
+
+/// Everything that is found, in the order it is told in, each thing once.
+#[must_use]
+pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
+    const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 13] = [
+        vault::check,
+        permissions::check,
+        stores::check,
+        logins::check,
+        openclaw::check,
+        vanished::check,
+        moved_agent::check,
+        credentials::check,
+        configuration::check,
+        footprint::check,
+        exported::check,
+        synced::check,
+        clock::check,
+    ];
+    in_order(CHECKS.iter().flat_map(|check| check(evidence)).collect())
+}
+
+/// Findings in the order they are told in. Agents can share a file: what is said of one path is said once.
+#[must_use]
+pub fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by(|a, b| (a.id, &a.agent, &a.path).cmp(&(b.id, &b.agent, &b.path)));
+    let mut seen = HashSet::new();
+    findings.retain(|finding| {
+        let is_of_a_path = finding.path.is_some() && finding.profile.is_none();
+        let agent = finding.agent.clone().filter(|_| !is_of_a_path);
+        let (path, profile) = (finding.path.clone(), finding.profile.clone());
+        seen.insert((finding.id, agent, path, profile, finding.message.clone()))
+    });
+    findings
+}

@@ -1,0 +1,39 @@
+//! What came back from a server.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use zeroize::Zeroizing;
+
+use crate::domain::UnixMs;
+
+/// What a provider answered.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// As it stands in the header.
+    pub(crate) retry_after: Option<String>,
+    /// As far as it came, [`BODY_MAX`] and a byte at most.
+    pub(crate) body: Zeroizing<Vec<u8>>,
+    /// It came whole.
+    pub(crate) is_whole: bool,
+}
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub(super) enum NoReply {
+    /// Nothing was sent.
+    NotSent(String),
+    /// Something may have been.
+    MaybeSent(String),
+}
+
+/// `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
+pub(super) fn retry_after(header: Option<&str>, now: UnixMs) -> Option<Duration> {
+    let header = header?.trim();
+    if let Ok(seconds) = header.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = DateTime::parse_from_rfc2822(header).ok()?;
+    let ms = at.timestamp_millis().saturating_sub(now.0);
+    Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+}

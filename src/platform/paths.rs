@@ -1,0 +1,125 @@
+//! Where paths lead: links, directories that do not exist yet, two names of one file.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::file_error::FileError;
+
+/// Where a path leads, links resolved: absolute, and on Windows written as people write it where
+/// that means the same, so without the prefix `\\?\`. What may run on Windows resolves paths by
+/// this function alone, so that two texts of one path are equal.
+///
+/// # Errors
+/// When nothing is there, or the system refuses.
+pub fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
+    #[cfg(windows)]
+    return dunce::canonicalize(path);
+    #[cfg(not(windows))]
+    fs::canonicalize(path)
+}
+
+/// Whether two paths lead to one file, by whatever names.
+#[must_use]
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        if let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) {
+            return (one.dev(), one.ino()) == (other.dev(), other.ino());
+        }
+    }
+    #[cfg(windows)]
+    if let Ok(is_same) = same_file::is_same_file(one, other) {
+        return is_same;
+    }
+    matches!((canonicalize(one), canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Whether anything is at `path`, a dangling link included.
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// As [`exists`], where not being allowed to look must not pass for a no.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn look_for(path: &Path) -> Result<bool, FileError> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(false),
+        Err(error) => Err(FileError::io("examine", path)(error)),
+    }
+}
+
+/// How many links are followed in a row. Source: Linux's own limit, path_resolution(7).
+const LINKS_MAX: usize = 40;
+
+/// Where a path really leads: links at its end followed (the last target need not exist), links in its directories resolved
+/// as far as those exist. The same before and after the missing part is created.
+///
+/// # Errors
+/// When links lead in a circle.
+pub fn resolve_link(path: &Path) -> Result<PathBuf, FileError> {
+    resolve_link_until(path, |_| false).map(|(real, _)| real)
+}
+
+/// As [`resolve_link`], but a link whose text `is_end` is not followed: the link itself, the links in its directories resolved,
+/// and its text.
+///
+/// # Errors
+/// As [`resolve_link`].
+pub fn resolve_link_until(
+    path: &Path,
+    is_end: impl Fn(&Path) -> bool,
+) -> Result<(PathBuf, Option<PathBuf>), FileError> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = fs::read_link(&path) else {
+            return Ok((resolve_existing(&path), None));
+        };
+        let dir = path.parent().unwrap_or(Path::new("."));
+        if is_end(&target) {
+            let name = path.file_name().unwrap_or_default();
+            return Ok((resolve_existing(dir).join(name), Some(target)));
+        }
+        path = dir.join(target);
+    }
+    let circle = io::Error::other("too many levels of symbolic links");
+    Err(FileError::io("resolve", &path)(circle))
+}
+
+/// Resolves the part of a path that exists.
+pub(super) fn resolve_existing(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let Ok(real) = canonicalize(ancestor) {
+            let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
+            // Joining an empty rest would add a separator.
+            return if rest.as_os_str().is_empty() {
+                real
+            } else {
+                real.join(rest)
+            };
+        }
+    }
+    path.to_owned()
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+    use crate::domain::shown_path;
+
+    #[test]
+    fn one_path_has_one_text_which_people_would_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = canonicalize(dir.path()).unwrap();
+        assert!(!shown_path(&real).starts_with(r"\\"), "{}", real.display());
+        assert_eq!(canonicalize(&real).unwrap(), real);
+        assert_eq!(resolve_link(&real.join("none")).unwrap(), real.join("none"));
+        let verbatim = format!(r"\\?\{}", real.display());
+        assert_eq!(canonicalize(verbatim).unwrap(), real);
+    }
+}

@@ -1,0 +1,110 @@
+//! Which profiles are tried for a provider, and in what order.
+
+use serde_json::Value;
+
+use super::cooldown::{Rest, rest};
+use crate::domain::{CredentialType, ProfileId, ProviderId, Section, StoreDoc, UnixMs};
+
+/// What the configuration says of a provider's profiles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preferences {
+    /// Its explicit order (`auth.order`), if it has one. Counts where the store has none of its own.
+    pub order: Option<Vec<ProfileId>>,
+    /// The profiles it names for the provider (`auth.profiles`), in the order written.
+    pub configured: Vec<ProfileId>,
+}
+
+/// The profiles to try for `provider`, first choice first, each once. `prefer` goes first if it is among them.
+/// An id may have no stored profile: the configuration and explicit orders can name any.
+#[must_use]
+pub fn candidates(
+    doc: &StoreDoc,
+    preferences: &Preferences,
+    provider: &ProviderId,
+    prefer: Option<&ProfileId>,
+    now: UnixMs,
+) -> Vec<ProfileId> {
+    in_turn(doc, preferences, provider, prefer, |id| rest(doc, id, now))
+}
+
+/// The same as if none rested: the order in which they are meant to be used.
+#[must_use]
+pub fn candidates_if_rested(
+    doc: &StoreDoc,
+    preferences: &Preferences,
+    provider: &ProviderId,
+    prefer: Option<&ProfileId>,
+) -> Vec<ProfileId> {
+    in_turn(doc, preferences, provider, prefer, |_| None)
+}
+
+fn in_turn<'d>(
+    doc: &'d StoreDoc,
+    preferences: &Preferences,
+    provider: &ProviderId,
+    prefer: Option<&ProfileId>,
+    rest: impl Fn(&str) -> Option<Rest<'d>>,
+) -> Vec<ProfileId> {
+    let explicit = doc
+        .order_for(provider.as_str())
+        .or_else(|| preferences.order.clone());
+    let is_explicit = explicit.is_some();
+    let base = explicit.unwrap_or_else(|| match preferences.configured.as_slice() {
+        [] => doc.profiles_of(provider.as_str()),
+        configured => configured.to_vec(),
+    });
+
+    let (mut ready, mut resting) = (Vec::new(), Vec::new());
+    for id in eligible(doc, provider, base) {
+        match rest(id.as_str()) {
+            Some(rest) => resting.push((rest.until.ms(), id)),
+            None => ready.push(id),
+        }
+    }
+    if !is_explicit {
+        ready.sort_by(|a, b| {
+            turn(doc, a)
+                .partial_cmp(&turn(doc, b))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        });
+    }
+    resting.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    ready.extend(resting.into_iter().map(|(_, id)| id));
+
+    if let Some(at) = prefer.and_then(|preferred| ready.iter().position(|id| id == preferred)) {
+        ready[..=at].rotate_right(1);
+    }
+    ready
+}
+
+/// Drops what belongs to another provider and what was there before. An entry that cannot be read belongs to nobody,
+/// so its id stays, like one without an entry.
+fn eligible(doc: &StoreDoc, provider: &ProviderId, ids: Vec<ProfileId>) -> Vec<ProfileId> {
+    let mut kept = Vec::with_capacity(ids.len());
+    for id in ids {
+        let is_anothers = doc.credential(id.as_str()).is_some_and(|credential| {
+            credential.is_readable() && !credential.is_for(provider.as_str())
+        });
+        if !is_anothers && !kept.contains(&id) {
+            kept.push(id);
+        }
+    }
+    kept
+}
+
+/// What decides whose turn it is: logins before tokens before keys before the unknown, then the longest unused.
+fn turn(doc: &StoreDoc, id: &ProfileId) -> (u8, f64) {
+    let rank = match doc
+        .credential(id.as_str())
+        .map(|credential| credential.kind)
+    {
+        Some(CredentialType::OAuth) => 0,
+        Some(CredentialType::Token) => 1,
+        Some(CredentialType::ApiKey) => 2,
+        Some(CredentialType::Unreadable) | None => 3,
+    };
+    let last_used = doc
+        .get(Section::Usage, id.as_str())
+        .and_then(|usage| usage.get("lastUsed"));
+    (rank, last_used.and_then(Value::as_f64).unwrap_or(0.0))
+}

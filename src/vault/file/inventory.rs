@@ -1,0 +1,123 @@
+//! What the vault holds, as far as its plain columns tell: without a key.
+
+use super::vault::Vault;
+use crate::domain::{CredentialType, Expiry, Owner, UnixMs};
+use crate::vault::error::{Context, VaultError};
+
+/// A stored credential, without anything that is sealed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// Whose it is.
+    pub agent: String,
+    /// Under which id.
+    pub profile: String,
+    /// For which provider, normalised.
+    pub provider: String,
+    /// What it is.
+    pub kind: CredentialType,
+    /// Who keeps it.
+    pub owner: Owner,
+    /// When it ends.
+    pub expires: Option<Expiry>,
+    /// Until when it rests after failures, if it does.
+    pub rests_until: Option<UnixMs>,
+    /// When a gateway or `models auth mark` last used it.
+    pub last_used: Option<UnixMs>,
+}
+
+/// How much the record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// How many events.
+    pub events: u64,
+    /// The first event's time and the last one's; none of an empty record.
+    pub times: Option<(UnixMs, UnixMs)>,
+}
+
+impl Vault {
+    /// The stored credentials, in the order of their agents and places. Needs no key: what the plain columns say is bound to
+    /// what is sealed, and an altered one is found when the credential is opened; times of use are copies, bound to nothing.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn held(&self) -> Result<Vec<Held>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<Held>> {
+            let mut select = self.conn.prepare(
+                "SELECT a.text, t.text, p.provider, p.type, p.expires, \
+                 nullif(max(coalesce(u.cooldown_until, 0), coalesce(u.disabled_until, 0)), 0), u.last_used \
+                 FROM profiles p JOIN terms a ON a.id = p.agent JOIN terms t ON t.id = p.profile \
+                 LEFT JOIN usage u ON u.agent = p.agent AND u.profile = p.profile ORDER BY a.text, p.position, p.id",
+            )?;
+            let rows = select.query_map([], |row| {
+                let (profile, kind): (String, String) = (row.get(1)?, row.get(3)?);
+                let ends: Option<i64> = row.get(4)?;
+                Ok(Held {
+                    agent: row.get(0)?,
+                    owner: Owner::of(&profile),
+                    profile,
+                    provider: row.get(2)?,
+                    kind: CredentialType::from_name(&kind),
+                    expires: ends.and_then(|ends| Expiry::from_ms(UnixMs(ends).as_f64())),
+                    rests_until: row.get::<_, Option<i64>>(5)?.map(UnixMs),
+                    last_used: row.get::<_, Option<i64>>(6)?.map(UnixMs),
+                })
+            })?;
+            rows.collect()
+        };
+        read().at(&self.path, "read")
+    }
+
+    /// How much the record holds.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn record_extent(&self) -> Result<Extent, VaultError> {
+        let ends = "SELECT (SELECT count(*) FROM events), (SELECT at FROM events ORDER BY seq LIMIT 1), \
+                    (SELECT at FROM events ORDER BY seq DESC LIMIT 1)";
+        let read = self.conn.query_row(ends, [], |row| {
+            let times: (Option<i64>, Option<i64>) = (row.get(1)?, row.get(2)?);
+            Ok(Extent {
+                events: row.get::<_, i64>(0)?.unsigned_abs(),
+                times: times
+                    .0
+                    .zip(times.1)
+                    .map(|(first, last)| (UnixMs(first), UnixMs(last))),
+            })
+        });
+        read.at(&self.path, "read")
+    }
+}
+
+/// The names that occur in the record, each sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Of agents.
+    pub agents: Vec<String>,
+    /// Of profiles.
+    pub profiles: Vec<String>,
+    /// Of providers.
+    pub providers: Vec<String>,
+}
+
+impl Vault {
+    /// The names that occur in the record.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn names(&self) -> Result<Names, VaultError> {
+        let read = |column: &str, table: &str| -> rusqlite::Result<Vec<String>> {
+            let mut select = self.conn.prepare(&format!(
+                "SELECT text FROM terms WHERE id IN (SELECT {column} FROM {table}) ORDER BY text"
+            ))?;
+            select.query_map([], |row| row.get(0))?.collect()
+        };
+        let names = || {
+            Ok(Names {
+                agents: read("agent", "subjects")?,
+                profiles: read("profile", "subjects")?,
+                providers: read("provider", "actions")?,
+            })
+        };
+        names().at(&self.path, "read")
+    }
+}

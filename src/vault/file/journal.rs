@@ -1,0 +1,186 @@
+//! How SQLite keeps a vault's changes until they are committed: in a write-ahead log on a local
+//! file system, in a rollback journal anywhere else.
+//!
+//! The log needs an index in memory that all processes share. FUSE and network file systems do not
+//! promise such memory, and two kernels never share it. The rollback journal needs ordinary file
+//! locks alone.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::connect::{
+    APPLICATION_ID, BUSY_TIMEOUT, application_id, connect, open_to_write, set_up,
+};
+use super::paths::{beside, parent};
+use crate::platform::{Storage, exists, remove_if_present};
+use crate::vault::error::{Context, VaultError};
+
+/// How long to wait before the next attempt to have the file alone. A process's number is added, in
+/// milliseconds, so that two that start at once do not meet again.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait for processes of this kernel that still use the log on a FUSE file system of
+/// its own.
+const LOG_IN_USE_MAX: Duration = Duration::from_millis(200);
+
+/// Opens a connection to the vault at `path`, which gets the journal that its storage needs. A log
+/// is written back first.
+///
+/// # Errors
+/// [`VaultError::LogInUse`] when another process has the log open on storage that cannot hold one.
+pub(in crate::vault) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError> {
+    let storage = Storage::of(parent(path));
+    if storage == Storage::Local {
+        let conn = connect(path)?;
+        use_log(&conn, path);
+        return Ok(conn);
+    }
+    connect_without_log(path, &storage)
+}
+
+/// Opens a connection to a file that no other process uses. Where a log cannot be used, it has none
+/// afterwards.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(in crate::vault) fn connect_alone(path: &Path) -> Result<Connection, VaultError> {
+    match Storage::of(parent(path)) {
+        Storage::Local => connect(path),
+        storage => connect_without_log(path, &storage),
+    }
+}
+
+/// Gives a new vault file the journal that its storage needs. Its connection is the only one.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(in crate::vault) fn set_journal(
+    conn: &Connection,
+    path: &Path,
+    action: &'static str,
+) -> Result<(), VaultError> {
+    let mode = match Storage::of(parent(path)) {
+        Storage::Local => "WAL",
+        Storage::LocalFuse | Storage::Shared(_) => "DELETE",
+    };
+    set_mode(conn, mode).at(path, action)
+}
+
+/// Sets how changes are kept. What that writes is committed when the statement ends, after its one
+/// row: `pragma_update` does not see that fail.
+pub(in crate::vault) fn set_mode(conn: &Connection, mode: &str) -> rusqlite::Result<()> {
+    let mut set = conn.prepare(&format!("PRAGMA journal_mode = {mode}"))?;
+    let mut rows = set.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
+/// Puts a vault that comes from other storage back to a log, unless another process reads it just
+/// now: the next opening does it then. What is wrong with the file shows when it is read.
+fn use_log(conn: &Connection, path: &Path) {
+    let is_rollback = journal_mode(conn).is_ok_and(|mode| mode == "delete");
+    if !is_rollback || !application_id(conn, path).is_ok_and(|id| id == APPLICATION_ID) {
+        return;
+    }
+    let _ = conn.busy_timeout(Duration::ZERO);
+    let _ = set_mode(conn, "WAL");
+    let _ = conn.busy_timeout(BUSY_TIMEOUT);
+}
+
+fn connect_without_log(path: &Path, storage: &Storage) -> Result<Connection, VaultError> {
+    let is_local = *storage == Storage::LocalFuse;
+    let patience = if is_local {
+        LOG_IN_USE_MAX
+    } else {
+        BUSY_TIMEOUT
+    };
+    let deadline = Instant::now() + patience;
+    let conn = loop {
+        match merged(path) {
+            Err(VaultError::Busy { .. }) if Instant::now() < deadline => {
+                let own = u64::from(std::process::id() % 32);
+                thread::sleep(PAUSE + Duration::from_millis(own));
+            }
+            // A process of an earlier version has it open with its log, which all processes of this
+            // kernel can use.
+            Err(VaultError::Busy { .. }) if is_local => break connect(path)?,
+            Err(VaultError::Busy { path }) if exists(&beside(&path, "-wal")) => {
+                return Err(VaultError::LogInUse { path });
+            }
+            other => break other?,
+        }
+    };
+    // Without a log, a commit is durable once the removal of the journal is. Source: SQLite, PRAGMA
+    // synchronous.
+    conn.execute_batch("PRAGMA synchronous = EXTRA")
+        .at(path, "open")?;
+    Ok(conn)
+}
+
+/// Opens a connection; if the vault has a log, it is written back and the file has a rollback
+/// journal from then on. No shared memory is used: in exclusive locking mode, SQLite keeps the
+/// index of the log in its own, if that mode is set before anything is read. Source: SQLite,
+/// Write-Ahead Logging, "Use of WAL Without Shared-Memory".
+fn merged(path: &Path) -> Result<Connection, VaultError> {
+    let conn = open_to_write(path)?;
+    conn.busy_timeout(Duration::ZERO).at(path, "open")?;
+    conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE")
+        .at(path, "open")?;
+    set_up(&conn, path)?;
+    let is_vault = application_id(&conn, path)? == APPLICATION_ID;
+    if is_vault && journal_mode(&conn).at(path, "open")? == "wal" {
+        set_mode(&conn, "DELETE").at(path, "open")?;
+        // An index that a killed process left, or that came with the file. Nobody else has the
+        // file.
+        let _ = remove_if_present(&beside(path, "-shm"));
+    }
+    // The lock is given back by the next read.
+    conn.execute_batch("PRAGMA locking_mode = NORMAL")
+        .at(path, "open")?;
+    application_id(&conn, path)?;
+    // A journal that was just rolled back under that lock was emptied, not removed. Nothing is
+    // removed while somebody writes.
+    if is_vault && exists(&beside(path, "-journal")) {
+        set_mode(&conn, "PERSIST").at(path, "open")?;
+        set_mode(&conn, "DELETE").at(path, "open")?;
+    }
+    conn.busy_timeout(BUSY_TIMEOUT).at(path, "open")?;
+    Ok(conn)
+}
+
+fn journal_mode(conn: &Connection) -> rusqlite::Result<String> {
+    conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))
+}
+
+/// How long emptying the log is tried while others read the vault. One read takes milliseconds, but for a verification of a long record.
+const EMPTYING_MAX: Duration = Duration::from_secs(5);
+
+/// How long is waited between two tries.
+const EMPTYING_PAUSE: Duration = Duration::from_millis(50);
+
+/// What became of the write-ahead log after a change of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogState {
+    /// It was written back and emptied: the vault's file holds the keys that it has now, and no others.
+    Emptied,
+    /// Others read the vault for so long that it stays: the file without its log, and what is free in it, is as it was before.
+    Remains,
+}
+
+/// Writes the log back into the vault's file and empties it. Until that is done, a copy of the file alone opens with the keys that it had
+/// before. Waits for readers for [`EMPTYING_MAX`], and for once the connection's own patience after that.
+pub(in crate::vault) fn empty_log(conn: &Connection) -> LogState {
+    let deadline = Instant::now() + EMPTYING_MAX;
+    loop {
+        let is_busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
+        });
+        match is_busy {
+            Ok(0) => return LogState::Emptied,
+            _ if Instant::now() >= deadline => return LogState::Remains,
+            _ => thread::sleep(EMPTYING_PAUSE),
+        }
+    }
+}

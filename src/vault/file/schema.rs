@@ -1,0 +1,155 @@
+//! Migrations, and telling a vault whose schema is ours from one in which something was planted.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+
+use crate::vault::error::{Context, VaultError, sqlite_in, storage};
+
+refinery::embed_migrations!("migrations");
+
+/// The newest schema this program knows.
+pub(in crate::vault) const VERSION: i32 = 4;
+
+/// SHA-256 over `sqlite_schema` of a vault at each version from 1 to [`VERSION`], in hexadecimal, without refinery's own table,
+/// whose definition is that crate's to change. A test makes vaults and compares.
+const DIGESTS: [&str; 4] = [
+    "6ff71a03bc317c1aeed5cfff595807820920e1f383ed4153ea4b9b45c97187f3",
+    "e429e9c07c2c39bde721bc19184475efa400a8614dc6b76e5847c5d5d6cbc7e8",
+    "607b666b084bbf7723be6b2aed10d6304f98b1f3932b7e236812060bc586fc7d",
+    "8d697f3faced948dd3042b421c7dad74803e9dc22bb1350599000c3420831b06",
+];
+
+/// Brings the schema up to [`VERSION`]. The caller holds the vault's lock file: refinery alone is not safe between processes.
+///
+/// # Errors
+/// When a migration fails; each runs in one transaction with its mark, so a killed one is run again.
+pub(in crate::vault) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), VaultError> {
+    let run = migrations::runner().set_grouped(true).run(conn);
+    run.map(|_| ()).map_err(|error| {
+        let path = path.to_owned();
+        if is_busy(&error) {
+            return VaultError::Busy { path };
+        }
+        storage(path, "migrate", Box::new(error))
+    })
+}
+
+/// Whether another process, of a version that knows nothing of the lock file, had the vault for too long.
+fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    let code = sqlite_in(error).and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(DatabaseBusy | DatabaseLocked))
+}
+
+/// The schema's version; `None` when no migration has run.
+pub(in crate::vault) fn version(conn: &Connection, path: &Path) -> Result<Option<i32>, VaultError> {
+    let marked: i64 = conn
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'",
+            [],
+            |row| row.get(0),
+        )
+        .at(path, "read")?;
+    if marked == 0 {
+        return Ok(None);
+    }
+    conn.query_row(
+        "SELECT max(version) FROM refinery_schema_history",
+        [],
+        |row| row.get(0),
+    )
+    .at(path, "read")
+}
+
+/// Checks that every table, index, trigger and view is one that the migrations make, word for word.
+///
+/// # Errors
+/// [`VaultError::Damaged`] when anything differs: a planted trigger could swallow events in silence.
+pub(in crate::vault) fn check(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+    check_version(conn, path, VERSION)
+}
+
+/// [`check`] for a vault of an earlier version.
+pub(in crate::vault) fn check_version(
+    conn: &Connection,
+    path: &Path,
+    version: i32,
+) -> Result<(), VaultError> {
+    let expected = usize::try_from(version - 1)
+        .ok()
+        .and_then(|at| DIGESTS.get(at));
+    let found = digest(conn, path)?;
+    if expected.is_some_and(|expected| found == *expected) {
+        return Ok(());
+    }
+    Err(VaultError::Damaged {
+        path: path.to_owned(),
+        what: "its tables, indexes or triggers were changed".to_owned(),
+    })
+}
+
+fn digest(conn: &Connection, path: &Path) -> Result<String, VaultError> {
+    let mut rows = conn
+        .prepare(
+            "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema \
+             WHERE NOT (type = 'table' AND name = 'refinery_schema_history') ORDER BY type, name",
+        )
+        .at(path, "read")?;
+    let mut hash = Sha256::new();
+    let mut rows = rows.query([]).at(path, "read")?;
+    while let Some(row) = rows.next().at(path, "read")? {
+        for column in 0..4 {
+            let text: String = row.get(column).at(path, "read")?;
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+    }
+    Ok(data_encoding::HEXLOWER.encode(&hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn migrated() -> Connection {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, Path::new("memory")).unwrap();
+        conn
+    }
+
+    #[test]
+    fn the_digest_is_that_of_a_fresh_vault() {
+        let conn = migrated();
+        assert_eq!(version(&conn, Path::new("memory")).unwrap(), Some(VERSION));
+        let newest = DIGESTS.last().copied();
+        assert_eq!(
+            Some(digest(&conn, Path::new("memory")).unwrap().as_str()),
+            newest,
+            "after a migration, put this digest in"
+        );
+        assert_eq!(DIGESTS.len(), usize::try_from(VERSION).unwrap());
+    }
+
+    #[test]
+    fn anything_planted_shows() {
+        for sql in [
+            "CREATE TRIGGER t BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
+            "CREATE VIEW v AS SELECT 1",
+            "CREATE TABLE extra (x)",
+            "DROP TRIGGER events_no_delete",
+            "DROP INDEX events_series",
+        ] {
+            let conn = migrated();
+            conn.execute_batch(sql).unwrap();
+            assert!(
+                matches!(
+                    check(&conn, Path::new("memory")),
+                    Err(VaultError::Damaged { .. })
+                ),
+                "{sql}"
+            );
+        }
+    }
+}

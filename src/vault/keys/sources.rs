@@ -1,0 +1,120 @@
+//! Where slot keys are found, and what a person is asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use crate::audit::Head;
+use crate::crypto::{RecoveryCode, SlotKey, SlotKind};
+use crate::domain::{KeyId, VaultId};
+use crate::platform::{Actor, Clock, Keychain};
+use crate::vault::error::KeyProblem;
+
+/// Where passphrases and recovery codes come from.
+pub trait SecretSource {
+    /// Whether it was named for this very command: then it alone is tried.
+    fn is_named(&self) -> bool;
+
+    /// The next one to try; `None` when there is none. `before` says why the last did not do.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem>;
+
+    /// Takes note that no more is asked for: the vault is open, or none of the answers opens it.
+    fn end(&self) {}
+}
+
+/// Where slot keys may be found.
+pub struct KeySources<'a> {
+    /// A key file named by the user: if it is there, no other is looked at.
+    pub named_keyfile: Option<PathBuf>,
+    /// The service manager's credential.
+    pub credential_keyfile: Option<PathBuf>,
+    /// Where this program keeps key files: one a vault, named by its id.
+    pub keyfile_dir: PathBuf,
+    /// The operating system's keychain.
+    pub keychain: &'a dyn Keychain,
+    /// Who may give a passphrase or a recovery code.
+    pub secrets: Option<&'a dyn SecretSource>,
+    /// Who upgrades a vault of an earlier version, should this be its first unlock.
+    pub upgrade: Upgrade<'a>,
+}
+
+/// What an upgrade needs: the rows of a vault of an earlier version are checked at its first unlock, and that is recorded.
+#[derive(Clone, Copy, Default)]
+pub struct Upgrade<'a> {
+    /// Who acts, and by which clock; this process by the system's where that is not said.
+    pub by: Option<(&'a Actor, Clock)>,
+    /// The head of the record that is kept elsewhere: the vault must have reached it.
+    pub kept_head: Option<KeptHead<'a>>,
+}
+
+impl fmt::Debug for Upgrade<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upgrade({:?})", self.by)
+    }
+}
+
+impl fmt::Debug for KeySources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeySources({})", self.keyfile_dir.display())
+    }
+}
+
+impl KeySources<'_> {
+    /// The path of a vault's own key file.
+    #[must_use]
+    pub fn own_keyfile(&self, vault: VaultId) -> PathBuf {
+        self.keyfile_dir.join(format!("{vault}.key"))
+    }
+
+    /// The places to look at, in order. One rule holds for all of them, however they were named.
+    pub(in crate::vault) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
+        let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
+        named.cloned().chain([self.own_keyfile(vault)]).collect()
+    }
+}
+
+/// The slot that a vault was opened with.
+#[derive(Clone, Debug)]
+pub(in crate::vault) struct OpenedBy {
+    pub(in crate::vault) slot: i64,
+    pub(in crate::vault) kind: SlotKind,
+    pub(in crate::vault) key: SlotKey,
+}
+
+/// The head that is kept of a vault's record elsewhere.
+pub type KeptHead<'h> = &'h dyn Fn(VaultId) -> Option<Head>;
+
+/// A slot's account in the keychain. Source: `spec/vault.md`, Keys.
+pub(in crate::vault) fn account(vault: VaultId, key: KeyId) -> String {
+    format!("{vault}/{key}")
+}
+
+/// What is replaced.
+#[derive(Clone, Copy)]
+pub enum Renewal<'a> {
+    /// The data key.
+    DataKey,
+    /// Whatever may have become known: the data key, every slot's own key, and the key that the record is chained with.
+    Everything {
+        /// Where the slots' new keys are kept.
+        sources: &'a KeySources<'a>,
+        /// The new passphrase of each slot that has one, by its number.
+        passphrases: &'a BTreeMap<i64, SecretString>,
+        /// Shows a slot's new recovery code. It is called before anything is changed: what is shown afterwards may be shown never.
+        show: &'a dyn Fn(i64, &RecoveryCode) -> std::io::Result<()>,
+    },
+}
+
+impl fmt::Debug for Renewal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DataKey => "DataKey",
+            Self::Everything { .. } => "Everything",
+        })
+    }
+}

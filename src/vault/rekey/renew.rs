@@ -1,0 +1,194 @@
+//! New keys for the slots that a vault has, since the old ones may have become known.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use super::add_remove::AddedKey;
+use crate::crypto::{SlotKey, SlotKind, SlotRecord};
+use crate::domain::{KeyId, VaultId};
+use crate::platform::{QueueLock, check_replaceable, is_mounted_secret, remove_if_present};
+use crate::vault::error::{KeyProblem, VaultError};
+use crate::vault::file::journal::LogState;
+use crate::vault::file::paths::lock;
+use crate::vault::keys::find::{from_files, renewed};
+use crate::vault::keys::keep::{
+    Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file, put_in_place,
+};
+use crate::vault::keys::slots;
+use crate::vault::keys::sources::{KeySources, Renewal};
+use crate::vault::keys::unlocked::UnlockedVault;
+
+/// A slot's new key, kept beside the old one until the vault is sealed under it.
+pub(in crate::vault) struct Renewed {
+    pub(in crate::vault) slot: i64,
+    /// Names the key in whose place it comes.
+    before: KeyId,
+    pub(in crate::vault) kept: Kept,
+    /// Where its key file belongs.
+    place: Option<PathBuf>,
+}
+
+impl Renewed {
+    /// The slot as it will be; what is wrapped in it is still to come.
+    pub(in crate::vault) fn record(&self, vault: VaultId) -> SlotRecord {
+        SlotRecord {
+            slot: self.slot,
+            kind: self.kept.kind,
+            key_id: self.kept.key_id,
+            check: self.kept.key.check_value(vault),
+            kdf: self.kept.kdf.clone(),
+            wrapped: Vec::new(),
+        }
+    }
+
+    /// Puts the new key file in the old one's place.
+    pub(in crate::vault) fn finish(&self, vault: VaultId) {
+        if let Some(place) = &self.place {
+            let _: Result<(), VaultError> = put_in_place(vault, &self.record(vault), place);
+        }
+    }
+
+    pub(in crate::vault) fn into_added(self, log: LogState) -> AddedKey {
+        AddedKey {
+            slot: self.slot,
+            kind: self.kept.kind,
+            keyfile: self.place,
+            code: self.kept.code,
+            log,
+        }
+    }
+}
+
+/// What a rotation needs that is made before: the new keys of the slots, each kept where its kind says, the old one still being
+/// there. They are taken back when this is dropped, unless the vault may be sealed under them by then.
+///
+/// Meanwhile nobody else adds, removes or renews a slot: two that renew a key file would each take the other's for a leftover.
+pub(crate) struct Prepared<'r> {
+    vault: VaultId,
+    renewal: Renewal<'r>,
+    renewed: Vec<Renewed>,
+    may_count: bool,
+    _lock: QueueLock,
+}
+
+impl UnlockedVault {
+    /// Makes new keys for the slots, if they are to get some, and shows those that are to be shown.
+    ///
+    /// # Errors
+    /// When one cannot be kept or shown, or another process replaced the keys so that this one cannot follow. Nothing is left of the
+    /// others then.
+    pub(crate) fn prepare<'r>(&mut self, renewal: Renewal<'r>) -> Result<Prepared<'r>, VaultError> {
+        self.require_writable()?;
+        let mut prepared = Prepared {
+            _lock: lock(&self.path)?,
+            vault: self.id,
+            renewal,
+            renewed: Vec::new(),
+            may_count: false,
+        };
+        self.reload_keys()?;
+        let Renewal::Everything {
+            sources,
+            passphrases,
+            show,
+        } = renewal
+        else {
+            return Ok(prepared);
+        };
+        let (slots, others) = slots::read_all(&self.conn, &self.path)?;
+        if let Some(other) = others.into_iter().next() {
+            return Err(VaultError::KeyNotKept(other));
+        }
+        for slot in &slots {
+            let new = renew_one(self.id, slot, sources, passphrases)?;
+            prepared.renewed.push(new);
+        }
+        for new in &prepared.renewed {
+            if let Some(code) = &new.kept.code {
+                show(new.slot, code).map_err(|_| VaultError::KeyNotKept(KeyProblem::NotShown))?;
+            }
+        }
+        Ok(prepared)
+    }
+}
+
+impl Prepared<'_> {
+    /// Whether the slots' own keys are replaced, and the record's.
+    pub(in crate::vault) fn is_everything(&self) -> bool {
+        matches!(self.renewal, Renewal::Everything { .. })
+    }
+
+    /// The new key of a slot, if it gets one.
+    pub(in crate::vault) fn of(&self, slot: &SlotRecord) -> Option<&Renewed> {
+        let mut renewed = self.renewed.iter();
+        renewed.find(|new| new.slot == slot.slot && new.before == slot.key_id)
+    }
+
+    /// The new key of the slot of that number.
+    pub(in crate::vault) fn key_of(&self, slot: i64) -> Option<&SlotKey> {
+        let new = self.renewed.iter().find(|new| new.slot == slot)?;
+        Some(&new.kept.key)
+    }
+
+    /// From here on the vault may be sealed under the new keys.
+    pub(in crate::vault) fn may_count(&mut self) {
+        self.may_count = true;
+    }
+
+    pub(in crate::vault) fn take_renewed(&mut self) -> Vec<Renewed> {
+        std::mem::take(&mut self.renewed)
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if let (Renewal::Everything { sources, .. }, false) = (self.renewal, self.may_count) {
+            for new in &self.renewed {
+                new.kept.discard(sources, self.vault);
+            }
+        }
+    }
+}
+
+fn renew_one(
+    vault: VaultId,
+    slot: &SlotRecord,
+    sources: &KeySources<'_>,
+    passphrases: &BTreeMap<i64, SecretString>,
+) -> Result<Renewed, VaultError> {
+    let mut place = None;
+    let kept = match slot.kind {
+        SlotKind::Keychain => keep_in_keychain(sources.keychain, vault)
+            .map_err(|error| VaultError::KeyNotKept(error.into()))?,
+        SlotKind::Keyfile => {
+            let found = from_files(sources, vault, slot).map_err(VaultError::KeyNotKept)?;
+            let is_credential = sources.credential_keyfile.as_ref() == Some(&found.place);
+            if is_credential || is_mounted_secret(&found.place) {
+                let path = found.place;
+                return Err(VaultError::KeyNotKept(KeyProblem::Provided { path }));
+            }
+            // The new one could never take its place.
+            check_replaceable(&found.place)?;
+            let new = renewed(&found.place);
+            if !found.is_renewed {
+                remove_if_present(&new)?; // of a rotation that was killed before it counted
+            }
+            let kept = keep_in_new_file(&new, vault)?;
+            place = Some(found.place);
+            kept
+        }
+        SlotKind::Passphrase => {
+            let none = VaultError::KeyNotKept(KeyProblem::NoSecret);
+            from_passphrase(passphrases.get(&slot.slot).ok_or(none)?)?
+        }
+        SlotKind::Recovery => as_code()?,
+    };
+    Ok(Renewed {
+        slot: slot.slot,
+        before: slot.key_id,
+        kept,
+        place,
+    })
+}

@@ -1,0 +1,436 @@
+//! Grants: what becomes of a refresh token, by its fingerprint, whichever profiles hold it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+
+use super::proof::{Proof, Scope};
+use crate::crypto::Aad;
+use crate::domain::{
+    AgentName, Credential, Endpoint, Fingerprint, Generation, Owner, ProfileId, SecretJson,
+    StoreDoc, UnixMs, VaultId,
+};
+use crate::vault::error::{Context, VaultError};
+use crate::vault::keys::unlocked::UnlockedVault;
+use crate::vault::log::terms;
+use crate::vault::sealing::listing::Part;
+use crate::vault::sealing::seal_json::{open_json, seal_json};
+use crate::vault::tx::Tx;
+
+/// How often a grant's successor is followed: three a day for three years. Tokens that came round would go on for ever.
+const SUCCESSORS_MAX: usize = 3_000;
+
+/// How a grant stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GrantState {
+    /// It may be refreshed.
+    #[default]
+    Free,
+    /// A refresh of it was begun and has not ended.
+    Started,
+    /// It may be spent: an answer did not come, or was none.
+    Uncertain,
+    /// Its provider refuses it.
+    Dead,
+    /// Another refresh token took its place.
+    Spent,
+    /// It is another program's to redeem.
+    Borrowed,
+}
+
+impl GrantState {
+    /// The name in the vault and in what is printed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Started => "started",
+            Self::Uncertain => "uncertain",
+            Self::Dead => "dead",
+            Self::Spent => "spent",
+            Self::Borrowed => "borrowed",
+        }
+    }
+
+    /// How careful it is: the higher, the less is sent.
+    pub(in crate::vault) fn caution(self) -> u8 {
+        match self {
+            Self::Free => 0,
+            Self::Started => 1,
+            Self::Uncertain => 2,
+            Self::Dead => 3,
+            Self::Spent => 4,
+            Self::Borrowed => 5,
+        }
+    }
+
+    fn of(name: &str) -> Self {
+        match name {
+            "started" => Self::Started,
+            "uncertain" => Self::Uncertain,
+            "dead" => Self::Dead,
+            "spent" => Self::Spent,
+            "borrowed" => Self::Borrowed,
+            _ => Self::Free,
+        }
+    }
+}
+
+/// What is known of a grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// How it stands.
+    pub state: GrantState,
+    /// How many refreshes of it were begun. Only who began the last may end it.
+    pub fence: i64,
+    /// How the last refresh failed, in the words of the record, if it did.
+    pub failed: Option<String>,
+    /// Its provider is not to be asked before.
+    pub not_before: Option<UnixMs>,
+    /// The grant that took its place.
+    pub successor: Option<Fingerprint>,
+}
+
+pub(in crate::vault) const GRANT: &str =
+    "SELECT state, fence, failed, not_before, successor FROM grants WHERE print = ?1";
+pub(in crate::vault) const ALL: &str =
+    "SELECT print, state, fence, failed, not_before, successor FROM grants ORDER BY print";
+
+/// A grant's key in the listing.
+pub(in crate::vault) fn grant_key(print: Fingerprint) -> String {
+    data_encoding::HEXUPPER.encode(&print.to_bytes())
+}
+
+fn grant_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Grant> {
+    Ok(Grant {
+        state: GrantState::of(row.get_ref(first)?.as_str()?),
+        fence: row.get(first + 1)?,
+        failed: row.get(first + 2)?,
+        not_before: row.get::<_, Option<i64>>(first + 3)?.map(UnixMs),
+        successor: row
+            .get::<_, Option<Vec<u8>>>(first + 4)?
+            .and_then(|print| Fingerprint::from_bytes(&print)),
+    })
+}
+
+pub(in crate::vault) fn grant(conn: &Connection, print: Fingerprint) -> rusqlite::Result<Grant> {
+    let row = conn
+        .prepare_cached(GRANT)?
+        .query_row([print.to_bytes()], |row| grant_of(row, 0))
+        .optional()?;
+    Ok(row.unwrap_or_default())
+}
+
+/// Every grant that has a row, as it stands there.
+pub(in crate::vault) fn all_grants(
+    conn: &Connection,
+) -> rusqlite::Result<Vec<(Fingerprint, Grant)>> {
+    let mut select = conn.prepare_cached(ALL)?;
+    let rows = select.query_map([], |row| {
+        let print = Fingerprint::from_bytes(row.get_ref(0)?.as_blob()?);
+        Ok((print, grant_of(row, 1)?))
+    })?;
+    rows.filter_map(|row| match row {
+        Ok((print, grant)) => Some(Ok((print?, grant))),
+        Err(error) => Some(Err(error)),
+    })
+    .collect()
+}
+
+impl UnlockedVault {
+    /// What is known of a grant; nothing is known of most.
+    ///
+    /// # Errors
+    /// When it cannot be read; [`VaultError::Unopened`] when its row is not as clawkeep left it.
+    pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        let listing = proof.listing(Scope::Vault, Part::Grants)?;
+        let key = grant_key(print);
+        if !proof.is_as_listed(&listing, (Scope::Vault, Part::Grants), &key)? {
+            return Err(VaultError::Unopened {
+                row: Part::Grants.describe("", &key),
+            });
+        }
+        grant(&self.conn, print).at(&self.path, "read")
+    }
+
+    /// Everything that is known of grants, but for those whose rows are not as clawkeep left them: their logins are refused.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(in crate::vault) fn grants(&self) -> Result<Vec<(Fingerprint, Grant)>, VaultError> {
+        let _snapshot = self.conn.unchecked_transaction().at(&self.path, "read")?;
+        let keys = self.keys_now()?;
+        let proof = Proof::of(&self.conn, &self.path, &keys, self.id)?;
+        let altered = proof.altered(Scope::Vault, Part::Grants)?;
+        let mut grants = all_grants(&self.conn).at(&self.path, "read")?;
+        grants.retain(|(print, _)| {
+            let key = grant_key(*print);
+            !altered.iter().any(|row| row.key == key)
+        });
+        Ok(grants)
+    }
+
+    /// Whether any grant is spent.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has_spent_grants(&self) -> Result<bool, VaultError> {
+        let grants = self.grants()?;
+        Ok(grants
+            .iter()
+            .any(|(_, grant)| grant.state == GrantState::Spent))
+    }
+
+    /// The grants of which a refresh was begun and has not ended, each with its fence.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn started_refreshes(&self) -> Result<Vec<(Fingerprint, i64)>, VaultError> {
+        let started = self.grants()?.into_iter();
+        Ok(started
+            .filter(|(_, grant)| grant.state == GrantState::Started)
+            .map(|(print, grant)| (print, grant.fence))
+            .collect())
+    }
+}
+
+fn rescue_aad(vault: VaultId, print: Fingerprint, fence: i64) -> Aad {
+    Aad::new(vault, "rescue", "tokens")
+        .bytes(&print.to_bytes())
+        .number(fence)
+}
+
+impl UnlockedVault {
+    /// The profiles of a document whose grant is uncertain, dead or spent.
+    ///
+    /// # Errors
+    /// When what is known of grants cannot be read.
+    pub fn troubled_grants(
+        &self,
+        doc: &StoreDoc,
+    ) -> Result<BTreeMap<String, GrantState>, VaultError> {
+        let is_troubled = |state| {
+            matches!(
+                state,
+                GrantState::Uncertain | GrantState::Dead | GrantState::Spent
+            )
+        };
+        let troubled: HashMap<_, _> = self
+            .grants()?
+            .into_iter()
+            .filter(|(_, grant)| is_troubled(grant.state))
+            .map(|(print, grant)| (print.to_bytes(), grant.state))
+            .collect();
+        if troubled.is_empty() {
+            return Ok(BTreeMap::new()); // nearly always: no fingerprint has to be made
+        }
+        let of = |(id, credential): (&str, Credential<'_>)| {
+            let refresh = credential
+                .expose_refresh()
+                .filter(|_| Owner::of(id) == Owner::Vault)?;
+            let state = troubled.get(&self.fingerprint(refresh).to_bytes())?;
+            Some((id.to_owned(), *state))
+        };
+        Ok(doc.credentials().filter_map(of).collect())
+    }
+
+    /// What stands for a token in the record; of a refresh token, also the name of its grant.
+    #[must_use]
+    pub fn fingerprint(&self, token: &str) -> Fingerprint {
+        self.keys.fingerprint(token)
+    }
+
+    /// The grant that has taken a spent one's place at last, or as far as is known; itself if it is not spent.
+    ///
+    /// # Errors
+    /// When what is known of grants cannot be read.
+    pub fn successor(&self, print: Fingerprint) -> Result<Fingerprint, VaultError> {
+        let mut last = print;
+        for _ in 0..SUCCESSORS_MAX {
+            let known = self.grant(last)?;
+            match (known.state, known.successor) {
+                (GrantState::Spent, Some(next)) => last = next,
+                _ => break,
+            }
+        }
+        Ok(last)
+    }
+
+    /// Whether another refresh token has taken the place of a credential's.
+    ///
+    /// # Errors
+    /// When what is known of its grant cannot be read.
+    pub fn is_spent(&self, credential: &Credential<'_>) -> Result<bool, VaultError> {
+        let Some(refresh) = credential.expose_refresh() else {
+            return Ok(false);
+        };
+        Ok(self.grant(self.fingerprint(refresh))?.state == GrantState::Spent)
+    }
+
+    /// Seals what a refresh brought, to be kept outside the vault until it is in it: bound to the grant and to the refresh.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn seal_rescue(
+        &self,
+        print: Fingerprint,
+        fence: i64,
+        tokens: &SecretJson,
+    ) -> Result<Vec<u8>, VaultError> {
+        let aad = rescue_aad(self.id, print, fence);
+        Ok(seal_json(&self.keys.seal, aad, tokens.expose_secret())?)
+    }
+
+    /// Opens what [`UnlockedVault::seal_rescue`] made for the same refresh; `None` for anything else.
+    #[must_use]
+    pub fn open_rescue(&self, print: Fingerprint, fence: i64, blob: &[u8]) -> Option<SecretJson> {
+        open_json(&self.keys.seal, rescue_aad(self.id, print, fence), blob).map(SecretJson::new)
+    }
+}
+
+impl Tx<'_> {
+    /// What stands for a token in the record.
+    #[must_use]
+    pub fn fingerprint(&self, token: &str) -> Fingerprint {
+        self.keys.fingerprint(token)
+    }
+
+    /// What is known of a grant, as this transaction sees it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn grant(&self, print: Fingerprint) -> Result<Grant, VaultError> {
+        self.expect_listed(Scope::Vault, Part::Grants, &grant_key(print))?;
+        grant(&self.tx, print).at(self.path, "read")
+    }
+
+    /// Sets what is known of a grant. The caller records why.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_grant(&mut self, print: Fingerprint, grant: &Grant) -> Result<(), VaultError> {
+        self.will_change(Scope::Vault, Part::Grants, &grant_key(print))?;
+        self.tx
+            .execute(
+                "INSERT INTO grants (print, state, fence, failed, not_before, successor, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                 ON CONFLICT (print) DO UPDATE SET state = ?2, fence = ?3, failed = ?4, not_before = ?5, successor = ?6, since = ?7",
+                params![
+                    print.to_bytes(),
+                    grant.state.as_str(),
+                    grant.fence,
+                    grant.failed,
+                    grant.not_before.map(|at| at.0),
+                    grant.successor.map(Fingerprint::to_bytes),
+                    self.now.0
+                ],
+            )
+            .at(self.path, "write")
+            .map(|_| ())
+    }
+
+    /// Makes the grant of a profile's credential good: its provider has just given the token out.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn free_grant(&mut self, agent: &AgentName, profile: &ProfileId) -> Result<(), VaultError> {
+        let Some((entry, _)) = self.credential(agent, profile)? else {
+            return Ok(());
+        };
+        let Some(refresh) = Credential::of(entry.expose_secret()).expose_refresh() else {
+            return Ok(());
+        };
+        let print = self.fingerprint(refresh);
+        let known = self.grant(print)?;
+        if matches!(known.state, GrantState::Free | GrantState::Started) {
+            return Ok(());
+        }
+        let fence = known.fence;
+        self.set_grant(
+            print,
+            &Grant {
+                fence,
+                ..Grant::default()
+            },
+        )
+    }
+
+    /// Marks the grant of a refresh token as another program's to redeem, until
+    /// [`Tx::take_ownership`] or [`Tx::free_grant`] ends it.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn mark_borrowed(&mut self, refresh: &str) -> Result<(), VaultError> {
+        let print = self.fingerprint(refresh);
+        let known = self.grant(print)?;
+        if known.state == GrantState::Borrowed {
+            return Ok(());
+        }
+        let state = GrantState::Borrowed;
+        self.set_grant(print, &Grant { state, ..known })
+    }
+
+    /// Makes the grant of a profile's credential ours again, where it was another program's.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn take_ownership(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+    ) -> Result<(), VaultError> {
+        let Some((entry, _)) = self.credential(agent, profile)? else {
+            return Ok(());
+        };
+        let Some(refresh) = Credential::of(entry.expose_secret()).expose_refresh() else {
+            return Ok(());
+        };
+        let print = self.fingerprint(refresh);
+        let known = self.grant(print)?;
+        if known.state != GrantState::Borrowed {
+            return Ok(());
+        }
+        let state = GrantState::Free;
+        self.set_grant(print, &Grant { state, ..known })
+    }
+
+    /// A profile's entry and its generation, as this transaction sees it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or does not open.
+    pub fn credential(
+        &self,
+        agent: &AgentName,
+        profile: &ProfileId,
+    ) -> Result<Option<(SecretJson, Generation)>, VaultError> {
+        let ids = || -> rusqlite::Result<Option<(i64, i64)>> {
+            let agent = terms::find(&self.tx, agent.as_str())?;
+            let profile = terms::find(&self.tx, profile.as_str())?;
+            Ok(agent.zip(profile))
+        };
+        let Some((agent_id, profile_id)) = ids().at(self.path, "read")? else {
+            return Ok(None);
+        };
+        let stored = self.stored(agent, agent_id, profile, profile_id)?;
+        Ok(stored.map(|stored| (stored.entry, Generation(stored.generation))))
+    }
+
+    /// Pins a profile's grant to an endpoint. Part of what is sealed of the agent: the pin cannot be changed without its key.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn pin_endpoint(
+        &mut self,
+        agent: &AgentName,
+        profile: &ProfileId,
+        endpoint: &Endpoint,
+    ) -> Result<(), VaultError> {
+        self.touch_agent(agent)?;
+        let pin = Value::from(vec![endpoint.origin.clone(), endpoint.client_id.clone()]);
+        self.set_pin(agent, profile, pin);
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! Why a profile changes.
+
+use serde_json::{Map, Value};
+
+use crate::audit::{EventKind, Origin};
+
+/// Why a profile changes: becomes the event that is recorded with it.
+#[derive(Clone, Debug)]
+pub struct ChangeNote {
+    /// What to call it.
+    pub kind: EventKind,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What else to say.
+    pub detail: Map<String, Value>,
+}
+
+impl ChangeNote {
+    /// A change of that kind.
+    #[must_use]
+    pub fn new(kind: EventKind, origin: Origin) -> Self {
+        Self {
+            kind,
+            origin,
+            detail: Map::new(),
+        }
+    }
+
+    /// With one more thing to say.
+    #[must_use]
+    pub fn detail(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.detail.insert(key.to_owned(), value.into());
+        self
+    }
+}
