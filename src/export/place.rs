@@ -13,7 +13,7 @@ use crate::platform::openclaw::{Examined, OpenClawDir};
 use crate::platform::{
     Access, Contents, FileError, Found, Replaced, Replacement, RuntimeDir, check_trusted, exists,
     put_link, read_own, read_regular, read_trusted, remove_if_present, rename_durably,
-    resolve_link, resolve_link_until, still_has, sync_dir, withdraw,
+    resolve_existing, resolve_link, resolve_link_until, still_has, sync_dir, withdraw,
 };
 
 /// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
@@ -94,6 +94,8 @@ pub struct StorePlace {
     dir: PathBuf,
     /// The file as users name it; may be a link.
     path: PathBuf,
+    /// The directory in which that name is, links resolved.
+    real_dir: PathBuf,
     /// Where it stands, links of the user's resolved: what the vault knows it by, whatever it is exported as.
     site: PathBuf,
     /// Where the link of this program's leads that stands there, if one does.
@@ -120,7 +122,11 @@ impl StorePlace {
     }
 
     fn at(dir: PathBuf, path: PathBuf) -> Result<Self, FileError> {
-        let (site, link) = resolve_link_until(&path, is_copy_in_memory)?;
+        let real_dir = resolve_existing(path.parent().unwrap_or(&dir));
+        let (site, link) = match std::fs::read_link(&path) {
+            Ok(_) => resolve_link_until(&path, is_copy_in_memory)?,
+            Err(_) => (real_dir.join(path.file_name().unwrap_or_default()), None),
+        };
         let real = match &link {
             Some(target) => resolve_link(target)?,
             None => site.clone(),
@@ -128,6 +134,7 @@ impl StorePlace {
         Ok(Self {
             dir,
             path,
+            real_dir,
             site,
             link,
             real,
@@ -183,14 +190,16 @@ impl StorePlace {
     /// As [`StorePlace::openclaw_dir`], by what was found of directories a moment ago.
     #[must_use]
     pub fn openclaw_dir_by(&self, examined: &Examined) -> Option<OpenClawDir> {
-        let by_name = examined.openclaw_dir_of(&self.path);
+        let dir = self.path.parent().unwrap_or(&self.dir);
+        let by_name = examined.openclaw_dir_of_resolved(dir, &self.real_dir);
         let is_database =
             |dir: &Option<OpenClawDir>| dir.as_ref().is_some_and(|dir| dir.evidence.is_database());
-        if is_database(&by_name) || self.site == self.path {
+        let real_dir = self.site.parent().unwrap_or(&self.real_dir);
+        if is_database(&by_name) || real_dir == self.real_dir {
             return by_name;
         }
         // A link of the user's to the store itself leads to another directory.
-        let by_link = examined.openclaw_dir_of(&self.site);
+        let by_link = examined.openclaw_dir_of_resolved(real_dir, real_dir);
         if is_database(&by_link) {
             by_link
         } else {
@@ -368,12 +377,14 @@ impl StorePlace {
     pub fn leftovers(&self, copy: Option<&Path>, others: &[PathBuf]) -> Vec<PathBuf> {
         let mut left = vec![temporary(&self.site), temporary(&self.real)];
         for copy in copy.into_iter().chain(others.iter().map(PathBuf::as_path)) {
-            left.push(temporary(copy));
-            left.push(copy.to_owned());
+            if copy.parent().is_some_and(exists) {
+                left.push(temporary(copy));
+                left.push(copy.to_owned());
+            }
         }
-        left.retain(|path| *path != self.real && exists(path));
         left.sort();
         left.dedup();
+        left.retain(|path| *path != self.real && exists(path));
         left
     }
 

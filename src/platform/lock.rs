@@ -11,7 +11,7 @@ mod refresher;
 mod windows;
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -38,6 +38,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// Noted in the queue while a lock directory is made whose identity cannot be known before.
 const MAKING: &str = "making";
+/// The longest note that is read, in bytes: two numbers of 64 bits are shorter.
+const NOTE_MAX: usize = 64;
 /// The longest between that note and the directory: nothing is done between them.
 const MAKING_MAX: Duration = Duration::from_secs(1);
 /// The mode of such a directory. The reference's have the umask's, 0755 as a rule.
@@ -120,7 +122,7 @@ impl QueueLock {
                 break file;
             }
         };
-        let real = canonicalize(path).map_err(FileError::io("lock", path))?;
+        let real = real_path_of(path)?;
         let digest = Sha256::digest(real.as_os_str().as_encoded_bytes());
         let name = data_encoding::HEXLOWER.encode(&digest[..4]);
         Ok(Self { file, name })
@@ -235,11 +237,10 @@ fn wait_for(file: &File, path: &Path, deadline: Instant) -> Result<(), LockError
 impl QueueLock {
     /// What the last holder noted; nothing where it noted nothing, or the note cannot be read.
     fn noted(&self) -> String {
-        let (mut file, mut note) = (&self.file, String::new());
-        match file.rewind().and_then(|()| file.read_to_string(&mut note)) {
-            Ok(_) => note,
-            Err(_) => String::new(), // the lock directory then waits until it is stale, as another program's does
-        }
+        let mut note = [0; NOTE_MAX];
+        // What cannot be read is no note: the lock directory waits until it is stale, as another program's does.
+        let length = read_start(&self.file, &mut note).unwrap_or(0);
+        String::from_utf8_lossy(&note[..length]).into_owned()
     }
 
     /// Whether the last note was made at that time, give or take [`MAKING_MAX`].
@@ -259,9 +260,34 @@ impl QueueLock {
 
 /// Writes to the file that is locked, whatever its name leads to by now.
 fn write_note(mut file: &File, text: &str) -> io::Result<()> {
-    file.set_len(0)?;
     file.rewind()?;
-    file.write_all(text.as_bytes())
+    file.write_all(text.as_bytes())?;
+    // Notes are of one length as a rule. Emptied first, each would get new room on the disk.
+    let length = text.len() as u64;
+    match file.metadata()?.len() == length {
+        true => Ok(()),
+        false => file.set_len(length),
+    }
+}
+
+/// Reads the start of a file: how many bytes of it.
+#[cfg(unix)]
+fn read_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, 0)
+}
+
+#[cfg(windows)]
+fn read_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, bytes, 0)
+}
+
+/// Where a lock's file is, links resolved: it is none itself.
+fn real_path_of(path: &Path) -> Result<PathBuf, FileError> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return canonicalize(path).map_err(FileError::io("lock", path));
+    };
+    // What is there passed this check a moment ago.
+    Ok(check_trusted(dir, Access::CreateIn)?.join(name))
 }
 
 /// Opens a lock's file, or makes it. It is about to be written, so nobody else may have made it or given it a second name.
@@ -359,7 +385,7 @@ impl LockDir {
                 }
                 AtLock::Nothing | AtLock::File { .. } => unwritten_since = None,
             }
-            if !exists(&path) {
+            if matches!(there, AtLock::Nothing) || !exists(&path) {
                 match make(&path, queue) {
                     Ok(()) => return Self::keep(&path),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -419,25 +445,25 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.clawkeep-tmp", queue.name));
     let draft = PathBuf::from(draft);
-    let _ = fs::remove_dir(&draft); // left by a killed process; create_dir tells what else is in the way
-    fs::create_dir(&draft).map_err(|error| match error.kind() {
+    let create = || match fs::create_dir(&draft) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let _ = fs::remove_dir(&draft); // left by a killed process; create_dir tells what else is in the way
+            fs::create_dir(&draft)
+        }
+        created => created,
+    };
+    create().map_err(|error| match error.kind() {
         // Nobody has the lock for that.
         io::ErrorKind::AlreadyExists => {
             io::Error::other(format!("{} is in the way", draft.display()))
         }
         _ => error,
     })?;
-    let made = identity(&draft)
-        .and_then(|noted| queue.note(&noted))
-        .and_then(|()| {
-            Ok(renameat_with(
-                CWD,
-                &draft,
-                CWD,
-                path,
-                RenameFlags::NOREPLACE,
-            )?)
-        });
+    let made = identity(&draft).and_then(|noted| {
+        queue.note(&noted)?;
+        renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE)?;
+        Ok(())
+    });
     if made.is_err() {
         let _ = fs::remove_dir(&draft); // the first error is the one to tell
     }

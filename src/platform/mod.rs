@@ -33,12 +33,11 @@ pub use cause::{Attribute, Cause, is_mounted_file};
 pub(crate) use cause::{Needs, why_database_fails, why_temporary_files_fail};
 pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
-use file::resolve_existing;
 pub use file::{
     Contents, FileError, RemoveOutcome, canonicalize, check_replaceable, create_private_dir,
     create_private_file, exists, is_same_file, look_for, open_regular, read_regular,
-    remove_empty_dir, remove_if_present, rename_durably, resolve_link, resolve_link_until,
-    sync_dir, sync_file, sync_file_data,
+    remove_empty_dir, remove_if_present, rename_durably, resolve_existing, resolve_link,
+    resolve_link_until, sync_dir, sync_file, sync_file_data,
 };
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{

@@ -14,8 +14,10 @@
 //! load begins again and merges that too. Killed in the middle of 6, it leaves a draft, or what that program wrote: the
 //! next load merges it (`leftover`).
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::destination::ExportPlan;
@@ -31,7 +33,7 @@ use crate::config::AgentRef;
 use crate::domain::{Borrowed, Credential, Endpoint, Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, store_digest};
 use crate::platform::openclaw::Examined;
-use crate::platform::{Actor, Clock, FileError};
+use crate::platform::{Actor, Clock, FileError, RuntimeDir};
 use crate::vault::{AgentState, Damage, ExportRecord, UnlockedVault, VaultError};
 
 /// The change of a command that logged in.
@@ -152,8 +154,10 @@ pub fn queue_path(lock_dir: &Path, store: &Path) -> PathBuf {
 /// What was found outside, for as long as one step takes.
 #[derive(Default)]
 pub(super) struct Findings {
-    pub(super) openclaw: Examined,
+    pub(super) openclaw: Arc<Examined>,
     pub(super) sources: Readings,
+    /// The user's runtime directory, where there is one that may be used.
+    pub(super) runtime: OnceCell<RuntimeDir>,
     /// The step is one over several agents.
     is_shared: bool,
 }
@@ -303,6 +307,7 @@ impl<'e> Engine<'e> {
     /// [`Engine::end_shared_step`].
     pub(super) fn begin_shared_step(&mut self) {
         self.findings = Findings {
+            openclaw: Arc::new(self.findings.openclaw.anew()),
             is_shared: true,
             ..Findings::default()
         };

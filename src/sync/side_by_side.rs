@@ -6,7 +6,9 @@
 //! that [`Engine::load`] does. What was committed here and not written is written by that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -18,10 +20,11 @@ use super::exporting::record_written;
 use super::notice::Notice;
 use super::observe::{Noted, record_seen};
 use super::store_lock::StoreLock;
-use super::survey::{Survey, Write};
+use super::survey::{Course, Survey, Write};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
-use crate::export::StorePlace;
+use crate::export::{StorePlace, render};
+use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all_beside};
 use crate::vault::VaultError;
 
@@ -33,6 +36,10 @@ const SIDE_BY_SIDE: usize = 128;
 const SHARE_OF_FILES: usize = 8;
 /// How many threads write stores. They wait for the disk, which orders what comes together into few writes.
 const WRITERS: usize = 4;
+/// How many threads take locks and make drafts, while this one decides.
+const LOCKERS: usize = 2;
+/// How long one of them is waited for. What it has not done by then is not done side by side.
+const LOCKER_WAIT: Duration = Duration::from_secs(5);
 
 /// What came of an agent.
 #[allow(clippy::large_enum_variant, reason = "there are few of them")]
@@ -84,6 +91,58 @@ struct Side<'a> {
     survey: Survey,
 }
 
+/// What a thread does for an agent while others are decided about: all that needs no vault.
+enum Task {
+    /// Takes the locks of the store in this directory.
+    Lock(PathBuf),
+    /// Makes room for so many bytes beside the store.
+    MakeRoom(Box<StorePlace>, usize),
+}
+
+/// What came of it.
+enum Done {
+    Locked(Option<Box<(StorePlace, StoreLock)>>),
+    MadeRoom(Result<Replacement, FileError>),
+}
+
+impl Task {
+    fn run(self, lock_dir: &Path, examined: &Examined) -> Done {
+        match self {
+            Self::Lock(dir) => Done::Locked(lock_if_free(&dir, lock_dir, examined).map(Box::new)),
+            Self::MakeRoom(place, room) => Done::MadeRoom(place.begin_write_as_file(room)),
+        }
+    }
+}
+
+/// Takes the locks of the store in an agent's directory, if there is a store to lock and nobody has them.
+fn lock_if_free(
+    dir: &Path,
+    lock_dir: &Path,
+    examined: &Examined,
+) -> Option<(StorePlace, StoreLock)> {
+    let place = StorePlace::of_agent(dir).ok()?;
+    let mut lock = StoreLock::acquire_free(lock_dir, &place).ok()?;
+    lock.lock_store(&place, examined).ok()??;
+    Some((place, lock))
+}
+
+/// An agent under its store's locks: before it is decided about, and after.
+enum Stage<'a> {
+    Surveyed(Side<'a>),
+    Planned(Box<Planned<'a>>),
+}
+
+/// What is to be done with an agent.
+struct Planned<'a> {
+    side: (usize, &'a AgentRef),
+    lock: StoreLock,
+    survey: Survey,
+    course: Course,
+    write: Write,
+    /// The new file's bytes.
+    bytes: Zeroizing<Vec<u8>>,
+}
+
 /// One of which it is decided what is done.
 struct Decided<'a> {
     at: usize,
@@ -121,6 +180,7 @@ impl Engine<'_> {
         let files = open_files_max().unwrap_or(usize::MAX);
         let mut groups = agents.chunks((files / SHARE_OF_FILES).clamp(1, SIDE_BY_SIDE));
         let mut outcomes = Vec::new();
+        let mut released = Vec::new();
         let mut decided = groups.next().map(|some| self.decide_group(some));
         while let Some(mut group) = decided.take() {
             // An agent loaded by itself may need a lock that a group holds: no group is decided ahead of it.
@@ -130,12 +190,13 @@ impl Engine<'_> {
                 let some = (is_next_free && goes_on()).then(|| groups.next())??;
                 Some(engine.decide_group(some))
             };
-            decided = self.carry_out_group(&mut group, ahead);
+            decided = self.carry_out_group(&mut group, &mut released, ahead);
             outcomes.append(&mut group.outcomes);
             if decided.is_some() {
                 continue;
             }
             self.end_shared_step();
+            released.clear();
             let of = agents[all.len()..].iter();
             for (&(agent, mode), outcome) in of.zip(outcomes.drain(..)) {
                 if matches!(outcome, Outcome::Alone(None)) && !goes_on() {
@@ -205,8 +266,7 @@ impl Engine<'_> {
         }
         if sides.len() > 1 && self.check_vault_in_place().is_ok() {
             self.begin_shared_step(); // as any load looks once more under the locks
-            let decided = sides.into_iter().filter_map(|side| self.decide_side(side));
-            group.decided.extend(decided);
+            group.decided = self.decide_sides(sides);
         }
         group
     }
@@ -215,10 +275,11 @@ impl Engine<'_> {
     fn carry_out_group<T>(
         &mut self,
         group: &mut Group<'_>,
+        released: &mut Vec<StoreLock>,
         meanwhile: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<T> {
         let decided = std::mem::take(&mut group.decided);
-        let done = self.carry_out_all(decided, &mut group.outcomes, meanwhile);
+        let done = self.carry_out_all(decided, (&mut group.outcomes, released), meanwhile);
         // What these have to record comes after the others, whose surveys are of before it.
         for (at, agent, survey) in std::mem::take(&mut group.settled) {
             group.outcomes[at] = Outcome::Done(self.loaded_as_it_is(agent, survey));
@@ -226,12 +287,74 @@ impl Engine<'_> {
         done
     }
 
-    /// Decides about an agent under its store's locks, if those are free and it is plain still.
-    fn decide_side<'a>(&mut self, side: Side<'a>) -> Option<Decided<'a>> {
+    /// Decides about agents, each under its store's locks, if those are free and it is plain still. Other threads
+    /// take the locks and make the drafts meanwhile.
+    fn decide_sides<'a>(&mut self, sides: Vec<Side<'a>>) -> Vec<Decided<'a>> {
+        let (lock_dir, examined) = (self.lock_dir.clone(), Arc::clone(&self.findings.openclaw));
+        let (sender, tasks) = mpsc::channel();
+        for (number, side) in sides.iter().enumerate() {
+            let _ = sender.send((number, Task::Lock(side.agent.dir.clone()))); // both ends are here
+        }
+        let (mut left, threads) = (sides.len(), LOCKERS.min(sides.len()));
+        let mut stages: Vec<_> = sides
+            .into_iter()
+            .map(|side| Some(Stage::Surveyed(side)))
+            .collect();
+        let tasks = Mutex::new(tasks);
+        let (done, results) = mpsc::channel();
+        let work = || {
+            let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            while let Ok((number, task)) = next() {
+                let _ = done.send((number, task.run(&lock_dir, &examined))); // nobody waits for it any more
+            }
+        };
+        let decide = || {
+            let sender = sender; // dropped, it ends the threads
+            let mut decided = Vec::new();
+            while left > 0 {
+                // What no thread has begun is done here.
+                let begin = || tasks.try_lock().ok()?.try_recv().ok();
+                let own = |(number, task): (usize, Task)| (number, task.run(&lock_dir, &examined));
+                let next = results.try_recv().ok().or_else(|| begin().map(own));
+                let Some((number, done)) = next.or_else(|| results.recv_timeout(LOCKER_WAIT).ok())
+                else {
+                    break;
+                };
+                left -= 1;
+                match (stages[number].take(), done) {
+                    (Some(Stage::Surveyed(side)), Done::Locked(Some(locked))) => {
+                        let Some(planned) = self.plan_side(side, *locked) else {
+                            continue;
+                        };
+                        if planned.write == Write::No {
+                            decided.push(self.decided(planned, Ok(None)));
+                            continue;
+                        }
+                        let place = Box::new(planned.survey.place.clone());
+                        let task = Task::MakeRoom(place, planned.bytes.len());
+                        stages[number] = Some(Stage::Planned(Box::new(planned)));
+                        left += usize::from(sender.send((number, task)).is_ok());
+                    }
+                    (Some(Stage::Planned(planned)), Done::MadeRoom(room)) => {
+                        decided.push(self.decided(*planned, room.map(Some)));
+                    }
+                    _ => {} // somebody has the locks
+                }
+            }
+            decided
+        };
+        let (_, mut decided) = run_all_beside(vec![work; threads], decide);
+        decided.sort_by_key(|one| one.at);
+        decided
+    }
+
+    /// Decides what is to be done with an agent under its store's locks, if it is plain still.
+    fn plan_side<'a>(
+        &mut self,
+        side: Side<'a>,
+        (place, lock): (StorePlace, StoreLock),
+    ) -> Option<Planned<'a>> {
         let (agent, mode) = (side.agent, side.mode);
-        let place = StorePlace::of_agent(&agent.dir).ok()?;
-        let mut lock = StoreLock::acquire_free(&self.lock_dir, &place).ok()?;
-        lock.lock_store(&place, &self.findings.openclaw).ok()??;
         let mut survey = self.survey(agent, mode, Some(side.survey)).ok()?;
         if survey.place != place || !survey.is_plain() {
             return None;
@@ -239,27 +362,54 @@ impl Engine<'_> {
         let course = self.decide::<SyncError>(agent, mode, &mut survey, unchanged);
         let course = course.ok()?;
         let write = survey.settle_write(&course, Extent::AsNeeded);
-        if write == Write::Remove {
+        // One that other agents share is given to them in the same transaction: that is between two of them.
+        let is_shared = !self
+            .exchanged(&survey.state.doc, &course.takeover)
+            .is_empty();
+        if write == Write::Remove || is_shared {
             return None;
         }
-        let prepared = self.prepare(agent, survey, course, write).ok()?;
-        // One that other agents share is given to them in the same transaction: that is between two of them.
-        prepared.exchanged.is_empty().then_some(Decided {
-            at: side.at,
-            agent,
-            prepared,
+        let bytes = match write {
+            Write::Yes(_) => render(course.target(&survey.state.doc)),
+            Write::No | Write::Remove => Zeroizing::default(),
+        };
+        Some(Planned {
+            side: (side.at, agent),
             lock,
+            survey,
+            course,
+            write,
+            bytes,
         })
     }
 
-    /// Carries out what was decided, and does something else while the files are written.
+    fn decided<'a>(
+        &self,
+        planned: Planned<'a>,
+        room: Result<Option<Replacement>, FileError>,
+    ) -> Decided<'a> {
+        let (at, agent) = planned.side;
+        let draft = room.map(|room| room.map(|room| (room, planned.bytes)));
+        let prepared = self.prepared(planned.survey, planned.course, planned.write, draft);
+        Decided {
+            at,
+            agent,
+            prepared,
+            lock: planned.lock,
+        }
+    }
+
+    /// Carries out what was decided, and does something else while the files are written. The locks that are needed no
+    /// longer, the last group's, are released while the vault commits.
     fn carry_out_all<T>(
         &mut self,
         all: Vec<Decided<'_>>,
-        done: &mut [Outcome],
+        (done, released): (&mut [Outcome], &mut Vec<StoreLock>),
         meanwhile: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<T> {
-        let mut all = match self.commit_all(all) {
+        let locks = std::mem::take(released);
+        let (_, committed) = run_all_beside(vec![|| drop(locks)], || self.commit_all(all));
+        let mut all = match committed {
             Ok(all) => all,
             // It was waited for; no other agent need wait for it again.
             Err((first, SyncError::Vault(busy @ VaultError::Busy { .. }))) => {
@@ -300,7 +450,7 @@ impl Engine<'_> {
             }
             return next;
         }
-        self.finish_all(ended, done);
+        released.extend(self.finish_all(ended, done));
         next
     }
 
@@ -345,8 +495,12 @@ impl Engine<'_> {
         Ok(tx.commit()?)
     }
 
-    /// Records what was seen, and gives up the locks.
-    fn finish_all(&mut self, ended: Vec<(Decided<'_>, Option<Written>)>, done: &mut [Outcome]) {
+    /// Records what was seen. The locks are needed no longer.
+    fn finish_all(
+        &mut self,
+        ended: Vec<(Decided<'_>, Option<Written>)>,
+        done: &mut [Outcome],
+    ) -> Vec<StoreLock> {
         let mut all = Vec::new();
         for (mut one, written) in ended {
             if let Some((_, outcome)) = written {
@@ -362,7 +516,9 @@ impl Engine<'_> {
             noted.push(self.note_sources(loaded));
         }
         let recorded = self.record_seen_of(&all, noted);
-        for (at, _, mut loaded, _lock) in all {
+        let mut locks = Vec::new();
+        for (at, _, mut loaded, lock) in all {
+            locks.push(lock);
             if let Err(error) = &recorded {
                 let error = error.to_string(); // it will be seen again
                 loaded.notices.push(Notice::NotRecorded { error });
@@ -370,6 +526,7 @@ impl Engine<'_> {
             loaded.notices.append(&mut self.told);
             done[at] = Outcome::Done(Ok(loaded));
         }
+        locks
     }
 
     fn record_seen_of(
