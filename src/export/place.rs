@@ -74,6 +74,27 @@ impl StoreReading {
         }
     }
 
+    /// Understands what was read, but for what was understood before: see
+    /// [`StorePlace::read_again`].
+    #[must_use]
+    pub fn understand(
+        contents: Option<Contents>,
+        last: Option<Self>,
+        known: impl FnOnce(&[u8]) -> bool,
+    ) -> Self {
+        if let (Some(last), Some(now)) = (last, &contents)
+            && last.bytes() == Some(now.bytes.as_slice())
+        {
+            return last;
+        }
+        match contents {
+            Some(contents) if known(&contents.bytes) => Self::Known {
+                bytes: contents.bytes,
+            },
+            contents => Self::of(contents),
+        }
+    }
+
     /// The bytes of a store that can be read.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
@@ -232,23 +253,20 @@ impl StorePlace {
         last: Option<StoreReading>,
         known: impl FnOnce(&[u8]) -> bool,
     ) -> Result<StoreReading, FileError> {
+        Ok(StoreReading::understand(self.contents()?, last, known))
+    }
+
+    /// Reads the file without understanding it: its contents, if it is there.
+    ///
+    /// # Errors
+    /// As [`StorePlace::read`].
+    pub fn contents(&self) -> Result<Option<Contents>, FileError> {
         // What is written beside it has known names.
         if let Some(dir) = self.real.parent() {
             check_trusted(dir, Access::CreateIn)?;
         }
         // By the name that leads there: who can change a link on the way decides what is read.
-        let contents = read_trusted(&self.path, Access::Read, STORE_LIMIT)?;
-        if let (Some(last), Some(now)) = (last, &contents)
-            && last.bytes() == Some(now.bytes.as_slice())
-        {
-            return Ok(last);
-        }
-        Ok(match contents {
-            Some(contents) if known(&contents.bytes) => StoreReading::Known {
-                bytes: contents.bytes,
-            },
-            contents => StoreReading::of(contents),
-        })
+        read_trusted(&self.path, Access::Read, STORE_LIMIT)
     }
 
     /// When the file was last written, if it is there.

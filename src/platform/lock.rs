@@ -238,7 +238,8 @@ impl QueueLock {
     /// What the last holder noted; nothing where it noted nothing, or the note cannot be read.
     fn noted(&self) -> String {
         let mut note = [0; NOTE_MAX];
-        // What cannot be read is no note: the lock directory waits until it is stale, as another program's does.
+        // What cannot be read is no note: the lock directory waits until it is stale, as another
+        // program's does.
         let length = read_start(&self.file, &mut note).unwrap_or(0);
         String::from_utf8_lossy(&note[..length]).into_owned()
     }
@@ -447,7 +448,8 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     let draft = PathBuf::from(draft);
     let create = || match fs::create_dir(&draft) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let _ = fs::remove_dir(&draft); // left by a killed process; create_dir tells what else is in the way
+            // Left by a killed process; create_dir tells what else is in the way.
+            let _ = fs::remove_dir(&draft);
             fs::create_dir(&draft)
         }
         created => created,

@@ -6,12 +6,12 @@
 //! that [`Engine::load`] does. What was committed here and not written is written by that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
+use super::beside::{Done, Scene, Task, run_tasks};
 use super::carry_out::{Prepared, record};
 use super::destination::put_file;
 use super::engine::{Engine, Extent, Loaded, SyncMode, unchanged};
@@ -24,22 +24,17 @@ use super::survey::{Course, Survey, Write};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::{StorePlace, render};
-use crate::platform::openclaw::Examined;
 use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all_beside};
 use crate::vault::VaultError;
 
 /// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other
 /// processes wait.
 const SIDE_BY_SIDE: usize = 128;
-/// A share of the files that a process may have open: each agent of two groups holds two, and what it needs beside them is
-/// closed at once.
-const SHARE_OF_FILES: usize = 8;
+/// A share of the files that a process may have open: each agent of three groups holds two, and what
+/// it needs beside them is closed at once.
+const SHARE_OF_FILES: usize = 12;
 /// How many threads write stores. They wait for the disk, which orders what comes together into few writes.
 const WRITERS: usize = 4;
-/// How many threads take locks and make drafts, while this one decides.
-const LOCKERS: usize = 2;
-/// How long one of them is waited for. What it has not done by then is not done side by side.
-const LOCKER_WAIT: Duration = Duration::from_secs(5);
 
 /// What came of an agent.
 #[allow(clippy::large_enum_variant, reason = "there are few of them")]
@@ -58,9 +53,11 @@ impl Outcome {
 
 /// Agents that are loaded side by side.
 struct Group<'a> {
-    /// Of every one. Until it is [carried out](Engine::carry_out_group), each is to be loaded by itself.
+    /// Of every one. Until it is [recorded](Engine::record_group), each is to be loaded by itself.
     outcomes: Vec<Outcome>,
     decided: Vec<Decided<'a>>,
+    /// Those whose files are written.
+    begun: BTreeSet<usize>,
     /// Those for which there is nothing to do.
     settled: Vec<(usize, &'a AgentRef, Survey)>,
 }
@@ -72,14 +69,43 @@ impl Group<'_> {
         Self {
             outcomes,
             decided: Vec::new(),
+            begun: BTreeSet::new(),
             settled: Vec::new(),
         }
+    }
+
+    /// The files to be written.
+    fn take_jobs(&mut self) -> Vec<Job<'_>> {
+        let begun = &mut self.begun;
+        let jobs = self.decided.iter_mut().filter_map(|one| {
+            let Prepared { draft, survey, .. } = &mut one.prepared;
+            let (replacement, bytes) = draft.take()?;
+            let survey: &Survey = survey;
+            begun.insert(one.at);
+            Some(Job {
+                at: one.at,
+                replacement,
+                bytes,
+                place: &survey.place,
+                seen: survey.file.bytes(),
+                lock: one.lock.taken_on(&survey.place),
+            })
+        });
+        jobs.collect()
     }
 
     /// Whether an agent of it is to be loaded by itself already.
     fn leaves_any_out(&self) -> bool {
         self.decided.len() + self.settled.len() < self.outcomes.len()
     }
+}
+
+/// A group whose files were written: it is recorded while those of the next are.
+struct Ended<'a> {
+    /// Where its outcomes begin.
+    first: usize,
+    group: Group<'a>,
+    written: BTreeMap<usize, Written>,
 }
 
 /// An agent that is loaded side by side with others.
@@ -91,44 +117,9 @@ struct Side<'a> {
     survey: Survey,
 }
 
-/// What a thread does for an agent while others are decided about: all that needs no vault.
-enum Task {
-    /// Takes the locks of the store in this directory.
-    Lock(PathBuf),
-    /// Makes room for so many bytes beside the store.
-    MakeRoom(Box<StorePlace>, usize),
-}
-
-/// What came of it.
-enum Done {
-    Locked(Option<Box<(StorePlace, StoreLock)>>),
-    MadeRoom(Result<Replacement, FileError>),
-}
-
-impl Task {
-    fn run(self, lock_dir: &Path, examined: &Examined) -> Done {
-        match self {
-            Self::Lock(dir) => Done::Locked(lock_if_free(&dir, lock_dir, examined).map(Box::new)),
-            Self::MakeRoom(place, room) => Done::MadeRoom(place.begin_write_as_file(room)),
-        }
-    }
-}
-
-/// Takes the locks of the store in an agent's directory, if there is a store to lock and nobody has them.
-fn lock_if_free(
-    dir: &Path,
-    lock_dir: &Path,
-    examined: &Examined,
-) -> Option<(StorePlace, StoreLock)> {
-    let place = StorePlace::of_agent(dir).ok()?;
-    let mut lock = StoreLock::acquire_free(lock_dir, &place).ok()?;
-    lock.lock_store(&place, examined).ok()??;
-    Some((place, lock))
-}
-
 /// An agent under its store's locks: before it is decided about, and after.
 enum Stage<'a> {
-    Surveyed(Side<'a>),
+    Surveyed(Box<Side<'a>>),
     Planned(Box<Planned<'a>>),
 }
 
@@ -170,7 +161,8 @@ impl Engine<'_> {
     /// but that of the vault is: the answer ends with the first who met it, and may be shorter than `agents`. So may it be
     /// where `goes_on`, which is asked between groups and before an agent that may have to be waited for, says no.
     ///
-    /// The next group is decided while the files of the last one are written.
+    /// While the files of a group are written, the group before it is recorded, and the one after it
+    /// decided and committed.
     pub fn load_all(
         &mut self,
         agents: &[(&AgentRef, SyncMode)],
@@ -180,23 +172,35 @@ impl Engine<'_> {
         let files = open_files_max().unwrap_or(usize::MAX);
         let mut groups = agents.chunks((files / SHARE_OF_FILES).clamp(1, SIDE_BY_SIDE));
         let mut outcomes = Vec::new();
-        let mut released = Vec::new();
-        let mut decided = groups.next().map(|some| self.decide_group(some));
-        while let Some(mut group) = decided.take() {
-            // An agent loaded by itself may need a lock that a group holds: no group is decided ahead of it.
-            let is_next_free =
-                !group.leaves_any_out() && !outcomes.iter().any(Outcome::is_left_out);
-            let ahead = |engine: &mut Self| {
-                let some = (is_next_free && goes_on()).then(|| groups.next())??;
-                Some(engine.decide_group(some))
-            };
-            decided = self.carry_out_group(&mut group, &mut released, ahead);
-            outcomes.append(&mut group.outcomes);
-            if decided.is_some() {
-                continue;
+        let mut next = groups.next().map(|some| self.commit_group(some));
+        while next.is_some() {
+            let mut ended = None;
+            while let Some(mut group) = next.take() {
+                let leaves_any_out = group.leaves_any_out();
+                let (written, _) = write_all(group.take_jobs(), || {
+                    let record = |ended| self.record_group(ended, &mut outcomes);
+                    let locks = ended.take().map(record).filter(|locks| !locks.is_empty());
+                    // An agent loaded by itself may need a lock that a group holds: no group is
+                    // decided ahead of it.
+                    let is_next_free =
+                        !leaves_any_out && !outcomes.iter().any(Outcome::is_left_out);
+                    let some = (is_next_free && goes_on()).then(|| groups.next()).flatten();
+                    let commit = || some.map(|some| self.commit_group(some));
+                    let release = locks.map(|locks| move || drop(locks));
+                    next = run_all_beside(Vec::from_iter(release), commit).1;
+                });
+                let first = outcomes.len();
+                outcomes.append(&mut group.outcomes);
+                ended = Some(Ended {
+                    first,
+                    group,
+                    written,
+                });
+            }
+            if let Some(ended) = ended {
+                self.record_group(ended, &mut outcomes);
             }
             self.end_shared_step();
-            released.clear();
             let of = agents[all.len()..].iter();
             for (&(agent, mode), outcome) in of.zip(outcomes.drain(..)) {
                 if matches!(outcome, Outcome::Alone(None)) && !goes_on() {
@@ -209,10 +213,8 @@ impl Engine<'_> {
                     return all;
                 }
             }
-            decided = goes_on()
-                .then(|| groups.next())
-                .flatten()
-                .map(|some| self.decide_group(some));
+            let some = goes_on().then(|| groups.next()).flatten();
+            next = some.map(|some| self.commit_group(some));
         }
         all
     }
@@ -251,19 +253,13 @@ impl Engine<'_> {
         if !self.is_in_shared_step() {
             self.begin_shared_step();
         }
-        let mut sides = Vec::new();
-        for (at, &(agent, mode)) in agents.iter().enumerate() {
-            match self.survey_to_load(agent, mode) {
-                Ok(survey) if survey.needs_nothing() => group.settled.push((at, agent, survey)),
-                Ok(survey) if survey.is_plain() => sides.push(Side {
-                    at,
-                    agent,
-                    mode,
-                    survey,
-                }),
-                _ => {}
-            }
-        }
+        let mut sides = self.survey_sides(agents);
+        let is_settled = |side: &mut Side<'_>| side.survey.needs_nothing();
+        let settled = sides.extract_if(.., is_settled);
+        group
+            .settled
+            .extend(settled.map(|side| (side.at, side.agent, side.survey)));
+        sides.retain(|side| side.survey.is_plain());
         if sides.len() > 1 && self.check_vault_in_place().is_ok() {
             self.begin_shared_step(); // as any load looks once more under the locks
             group.decided = self.decide_sides(sides);
@@ -271,79 +267,113 @@ impl Engine<'_> {
         group
     }
 
-    /// Carries out what was decided about a group, and does something else while its files are written.
-    fn carry_out_group<T>(
-        &mut self,
-        group: &mut Group<'_>,
-        released: &mut Vec<StoreLock>,
-        meanwhile: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Option<T> {
-        let decided = std::mem::take(&mut group.decided);
-        let done = self.carry_out_all(decided, (&mut group.outcomes, released), meanwhile);
-        // What these have to record comes after the others, whose surveys are of before it.
-        for (at, agent, survey) in std::mem::take(&mut group.settled) {
-            group.outcomes[at] = Outcome::Done(self.loaded_as_it_is(agent, survey));
-        }
-        done
+    /// Surveys agents, in their order, as far as that can be done. Other threads examine their stores
+    /// meanwhile.
+    fn survey_sides<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Vec<Side<'a>> {
+        let (lock_dir, examined) = (self.lock_dir.clone(), Arc::clone(&self.findings.openclaw));
+        let mut sides = Vec::new();
+        let tasks = agents
+            .iter()
+            .map(|(agent, _)| Task::Examine(agent.dir.clone()));
+        run_tasks(tasks, (&lock_dir, &examined), |at, done| {
+            let (agent, mode) = agents[at];
+            let Done::Examined(scene) = done else {
+                return None;
+            };
+            let survey = self.survey_scene(agent, mode, None, *scene).ok()?;
+            let survey = self.surveyed_to_load(agent, survey);
+            sides.push(Side {
+                at,
+                agent,
+                mode,
+                survey,
+            });
+            None
+        });
+        sides.sort_by_key(|side| side.at);
+        sides
     }
 
-    /// Decides about agents, each under its store's locks, if those are free and it is plain still. Other threads
-    /// take the locks and make the drafts meanwhile.
+    /// Decides about a group of agents, and commits that.
+    fn commit_group<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Group<'a> {
+        let mut group = self.decide_group(agents);
+        match self.commit_all(std::mem::take(&mut group.decided)) {
+            Ok(all) => group.decided = all,
+            // It was waited for; no other agent need wait for it again.
+            Err((first, SyncError::Vault(busy @ VaultError::Busy { .. }))) => {
+                group.outcomes[first] = Outcome::Done(Err(busy.into()));
+            }
+            Err(_) => {} // each that is loaded by itself runs into it, too
+        }
+        group
+    }
+
+    /// Records what is in the files of a group now, and what was seen. Returns the locks, which are
+    /// not needed any more.
+    fn record_group(&mut self, ended: Ended<'_>, outcomes: &mut [Outcome]) -> Vec<StoreLock> {
+        let Ended {
+            first,
+            group,
+            mut written,
+        } = ended;
+        let done = &mut outcomes[first..];
+        let mut whole = Vec::new();
+        for one in group.decided {
+            match (group.begun.contains(&one.at), written.remove(&one.at)) {
+                // Another program wrote meanwhile, or has taken the lock over.
+                (true, None | Some((_, Ok(Replaced::No)))) => {
+                    done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
+                }
+                (_, written) => whole.push((one, written)),
+            }
+        }
+        let locks = match self.record_written_of(&whole) {
+            Ok(()) => self.finish_all(whole, done),
+            Err(_) => {
+                for (one, _) in whole {
+                    done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
+                }
+                Vec::new()
+            }
+        };
+        // What these have to record comes after the others, whose surveys are of before it.
+        for (at, agent, survey) in group.settled {
+            done[at] = Outcome::Done(self.loaded_as_it_is(agent, survey));
+        }
+        locks
+    }
+
+    /// Decides about agents, each under its store's locks, if those are free and it is plain still.
+    /// Other threads take the locks and make the drafts meanwhile.
     fn decide_sides<'a>(&mut self, sides: Vec<Side<'a>>) -> Vec<Decided<'a>> {
         let (lock_dir, examined) = (self.lock_dir.clone(), Arc::clone(&self.findings.openclaw));
-        let (sender, tasks) = mpsc::channel();
-        for (number, side) in sides.iter().enumerate() {
-            let _ = sender.send((number, Task::Lock(side.agent.dir.clone()))); // both ends are here
-        }
-        let (mut left, threads) = (sides.len(), LOCKERS.min(sides.len()));
-        let mut stages: Vec<_> = sides
+        let dirs: Vec<PathBuf> = sides.iter().map(|side| side.agent.dir.clone()).collect();
+        let stages = sides
             .into_iter()
-            .map(|side| Some(Stage::Surveyed(side)))
-            .collect();
-        let tasks = Mutex::new(tasks);
-        let (done, results) = mpsc::channel();
-        let work = || {
-            let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            while let Ok((number, task)) = next() {
-                let _ = done.send((number, task.run(&lock_dir, &examined))); // nobody waits for it any more
-            }
-        };
-        let decide = || {
-            let sender = sender; // dropped, it ends the threads
-            let mut decided = Vec::new();
-            while left > 0 {
-                // What no thread has begun is done here.
-                let begin = || tasks.try_lock().ok()?.try_recv().ok();
-                let own = |(number, task): (usize, Task)| (number, task.run(&lock_dir, &examined));
-                let next = results.try_recv().ok().or_else(|| begin().map(own));
-                let Some((number, done)) = next.or_else(|| results.recv_timeout(LOCKER_WAIT).ok())
-                else {
-                    break;
-                };
-                left -= 1;
-                match (stages[number].take(), done) {
-                    (Some(Stage::Surveyed(side)), Done::Locked(Some(locked))) => {
-                        let Some(planned) = self.plan_side(side, *locked) else {
-                            continue;
-                        };
-                        if planned.write == Write::No {
-                            decided.push(self.decided(planned, Ok(None)));
-                            continue;
-                        }
-                        let place = Box::new(planned.survey.place.clone());
-                        let task = Task::MakeRoom(place, planned.bytes.len());
-                        stages[number] = Some(Stage::Planned(Box::new(planned)));
-                        left += usize::from(sender.send((number, task)).is_ok());
+            .map(|side| Some(Stage::Surveyed(Box::new(side))));
+        let mut stages: Vec<Option<Stage<'_>>> = stages.collect();
+        let mut decided = Vec::new();
+        let tasks = dirs.into_iter().map(Task::Lock);
+        run_tasks(tasks, (&lock_dir, &examined), |number, done| {
+            match (stages[number].take()?, done) {
+                (Stage::Surveyed(side), Done::Locked(scene, lock)) => {
+                    let planned = self.plan_side(*side, *scene, *lock)?;
+                    if planned.write == Write::No {
+                        decided.push(self.decided(planned, Ok(None)));
+                        return None;
                     }
-                    (Some(Stage::Planned(planned)), Done::MadeRoom(room)) => {
-                        decided.push(self.decided(*planned, room.map(Some)));
-                    }
-                    _ => {} // somebody has the locks
+                    let place = Box::new(planned.survey.place.clone());
+                    let task = Task::MakeRoom(place, planned.bytes.len());
+                    stages[number] = Some(Stage::Planned(Box::new(planned)));
+                    return Some(task);
                 }
+                (Stage::Planned(planned), Done::MadeRoom(room)) => {
+                    decided.push(self.decided(*planned, room.map(Some)));
+                }
+                _ => {} // somebody has the locks
             }
-            decided
-        };
-        let (_, mut decided) = run_all_beside(vec![work; threads], decide);
+            None
+        });
         decided.sort_by_key(|one| one.at);
         decided
     }
@@ -352,17 +382,17 @@ impl Engine<'_> {
     fn plan_side<'a>(
         &mut self,
         side: Side<'a>,
-        (place, lock): (StorePlace, StoreLock),
+        scene: Scene,
+        lock: StoreLock,
     ) -> Option<Planned<'a>> {
         let (agent, mode) = (side.agent, side.mode);
-        let mut survey = self.survey(agent, mode, Some(side.survey)).ok()?;
-        if survey.place != place || !survey.is_plain() {
-            return None;
-        }
+        let survey = self.survey_scene(agent, mode, Some(side.survey), scene);
+        let mut survey = survey.ok().filter(Survey::is_plain)?;
         let course = self.decide::<SyncError>(agent, mode, &mut survey, unchanged);
         let course = course.ok()?;
         let write = survey.settle_write(&course, Extent::AsNeeded);
-        // One that other agents share is given to them in the same transaction: that is between two of them.
+        // A login that other agents share is given to them in the same transaction: that is between
+        // two of them.
         let is_shared = !self
             .exchanged(&survey.state.doc, &course.takeover)
             .is_empty();
@@ -399,68 +429,15 @@ impl Engine<'_> {
         }
     }
 
-    /// Carries out what was decided, and does something else while the files are written. The locks that are needed no
-    /// longer, the last group's, are released while the vault commits.
-    fn carry_out_all<T>(
-        &mut self,
-        all: Vec<Decided<'_>>,
-        (done, released): (&mut [Outcome], &mut Vec<StoreLock>),
-        meanwhile: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Option<T> {
-        let locks = std::mem::take(released);
-        let (_, committed) = run_all_beside(vec![|| drop(locks)], || self.commit_all(all));
-        let mut all = match committed {
-            Ok(all) => all,
-            // It was waited for; no other agent need wait for it again.
-            Err((first, SyncError::Vault(busy @ VaultError::Busy { .. }))) => {
-                done[first] = Outcome::Done(Err(busy.into()));
-                return None;
-            }
-            Err(_) => return None, // each that is loaded by itself runs into it, too
-        };
-        let jobs = all.iter_mut().filter_map(|one| {
-            let Prepared { draft, survey, .. } = &mut one.prepared;
-            let (replacement, bytes) = draft.take()?;
-            let survey: &Survey = survey;
-            Some(Job {
-                at: one.at,
-                replacement,
-                bytes,
-                place: &survey.place,
-                seen: survey.file.bytes(),
-                lock: one.lock.taken_on(&survey.place),
-            })
-        });
-        let jobs: Vec<Job<'_>> = jobs.collect();
-        let begun: BTreeSet<usize> = jobs.iter().map(|job| job.at).collect();
-        let (mut written, next) = write_all(jobs, || meanwhile(self));
-        let mut ended = Vec::new();
-        for one in all {
-            match (begun.contains(&one.at), written.remove(&one.at)) {
-                // Another program wrote meanwhile, or has taken the lock over.
-                (true, None | Some((_, Ok(Replaced::No)))) => {
-                    done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
-                }
-                (_, written) => ended.push((one, written)),
-            }
-        }
-        if self.record_written_of(&ended).is_err() {
-            for (one, _) in ended {
-                done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
-            }
-            return next;
-        }
-        released.extend(self.finish_all(ended, done));
-        next
-    }
-
     /// Commits what was decided. An agent that was changed by another path meanwhile is left out. An error comes with the
     /// first agent that it is one of.
     fn commit_all<'a>(
         &mut self,
         mut all: Vec<Decided<'a>>,
     ) -> Result<Vec<Decided<'a>>, (usize, SyncError)> {
-        let first = all.first().map_or(0, |one| one.at);
+        let Some(first) = all.first().map(|one| one.at) else {
+            return Ok(all);
+        };
         let mut is_other = Vec::new();
         let mut commit = || -> Result<(), SyncError> {
             let mut tx = self.vault.begin(self.actor, self.clock)?;
@@ -486,6 +463,9 @@ impl Engine<'_> {
         &mut self,
         ended: &[(Decided<'_>, Option<Written>)],
     ) -> Result<(), SyncError> {
+        if ended.iter().all(|(_, written)| written.is_none()) {
+            return Ok(());
+        }
         let mut tx = self.vault.begin(self.actor, self.clock)?;
         for (one, written) in ended {
             if let Some((bytes, outcome)) = written {
