@@ -166,13 +166,14 @@ impl<'e> Engine<'e> {
     }
 
     /// Surveys an agent for a load, without a lock.
-    pub(super) fn survey_to_load(
-        &mut self,
-        agent: &AgentRef,
-        mode: SyncMode,
-    ) -> Result<Survey, SyncError> {
-        let found = &mut self.findings;
-        let mut survey = survey(self.vault, &self.context, found, agent, mode, None)?;
+    fn survey_to_load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Survey, SyncError> {
+        let findings = &mut self.findings;
+        let survey = survey(self.vault, &self.context, findings, agent, mode, None)?;
+        Ok(self.surveyed_to_load(agent, survey))
+    }
+
+    /// What a load goes by, of what was surveyed without a lock.
+    pub(super) fn surveyed_to_load(&self, agent: &AgentRef, mut survey: Survey) -> Survey {
         // The other credentials of a damaged agent are synced all the same, but there is no frame
         // to put them into.
         if survey.is_left_alone(&survey.state.doc) && survey.is_settled() {
@@ -183,7 +184,7 @@ impl<'e> Engine<'e> {
         if let Some(reason) = read_only.filter(|_| !survey.is_settled()) {
             survey.leave_out_changes(reason);
         }
-        Ok(survey)
+        survey
     }
 
     /// The agent as it was surveyed, where there is nothing to do.

@@ -4,6 +4,7 @@
 //! login means, [`merge`] what another program's changes to the store mean; both are pure.
 //! [`import`] joins a file that the user names. `refresh` refreshes logins.
 
+mod beside;
 mod context;
 mod edited;
 mod engine;

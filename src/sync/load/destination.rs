@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::findings::Findings;
 use crate::config::{AgentRef, ExportMode};
 use crate::export::{StorePlace, copies_in_memory};
 use crate::platform::{FileError, RuntimeDir};
@@ -31,13 +32,12 @@ pub(crate) enum Destination {
 /// Finds where an agent's store is to be, and where its copy in memory is, or was.
 pub(crate) fn find_destination(
     plan: Option<ExportPlan<'_>>,
+    findings: &Findings,
     agent: &AgentRef,
     place: &StorePlace,
 ) -> (Destination, Option<PathBuf>) {
-    let named = plan.and_then(|plan| plan.runtime_dir);
-    let runtime = RuntimeDir::find(named).and_then(|runtime| {
+    let runtime = find_runtime_dir(plan, findings).and_then(|runtime| {
         let copy = place.in_memory(&runtime);
-        runtime.check(&copies_in_memory(&runtime))?;
         runtime.check(copy.parent().unwrap_or(&copy))?;
         Ok((runtime, copy))
     });
@@ -54,4 +54,18 @@ pub(crate) fn find_destination(
         (Some(ExportMode::Runtime), Err(error)) => Destination::NoMemory(error),
     };
     (destination, copy)
+}
+
+/// Finds the user's runtime directory, once the directory of the copies in it may be used.
+fn find_runtime_dir(
+    plan: Option<ExportPlan<'_>>,
+    findings: &Findings,
+) -> Result<RuntimeDir, FileError> {
+    if let Some(runtime) = findings.runtime.get() {
+        return Ok(runtime.clone());
+    }
+    let named = plan.and_then(|plan| plan.runtime_dir);
+    let runtime = RuntimeDir::find(named)?;
+    runtime.check(&copies_in_memory(&runtime))?;
+    Ok(findings.runtime.get_or_init(|| runtime).clone())
 }

@@ -13,6 +13,7 @@ use crate::domain::{Section, StoreDoc, UnixMs};
 use crate::export::{StorePlace, StoreReading, parse};
 use crate::platform::FileError;
 use crate::platform::openclaw::OpenClawDir;
+use crate::sync::beside::Scene;
 use crate::sync::context::{LoadContext, SyncMode};
 use crate::sync::error::SyncError;
 use crate::sync::logins::note::{Notes, SourceNote};
@@ -82,6 +83,16 @@ enum AtSite {
     Link,
 }
 
+/// What the vault has of an agent, in one version of it.
+struct Stored {
+    version: i64,
+    state: AgentState,
+    record: Option<ExportRecord>,
+    notes: Notes,
+    /// The file as it was understood before.
+    file: Option<StoreReading>,
+}
+
 /// Surveys an agent. What `last` found is not opened and parsed again where nothing has changed
 /// since; the caller must not have committed anything in between.
 pub(crate) fn survey(
@@ -94,23 +105,83 @@ pub(crate) fn survey(
 ) -> Result<Survey, SyncError> {
     findings.forget();
     let place = StorePlace::of_agent(&agent.dir)?;
-    // Asked first: what another process commits from here on makes it another one next time.
+    let stored = read_stored_again(vault, agent, &place, mode, last)?;
+    // After the vault: a file that is older than what the vault knows of it would undo what is newer.
+    let scene = Scene::find(place, &findings.openclaw)?;
+    compare(vault, context, findings, (agent, mode), stored, scene)
+}
+
+/// Surveys an agent whose store was examined already: under its locks, or to find out whether they
+/// are needed.
+pub(crate) fn survey_scene(
+    vault: &UnlockedVault,
+    context: &LoadContext<'_>,
+    findings: &mut Findings,
+    (agent, mode): (&AgentRef, SyncMode),
+    last: Option<Survey>,
+    scene: Scene,
+) -> Result<Survey, SyncError> {
+    let stored = read_stored_again(vault, agent, &scene.place, mode, last)?;
+    compare(vault, context, findings, (agent, mode), stored, scene)
+}
+
+/// Reads what the vault has of an agent, or takes it from `last` if that is what it still has.
+fn read_stored_again(
+    vault: &UnlockedVault,
+    agent: &AgentRef,
+    place: &StorePlace,
+    mode: SyncMode,
+    last: Option<Survey>,
+) -> Result<Stored, SyncError> {
+    // Read first: what another process commits from here on makes it another one next time.
     let version = vault.data_version()?;
-    let (state, record, notes, file) = match last {
-        Some(last) if last.version == version && last.place == place => {
-            (last.state, last.record, last.notes, Some(last.file))
-        }
+    Ok(match last {
+        Some(last) if last.version == version && last.place == *place => Stored {
+            version,
+            state: last.state,
+            record: last.record,
+            notes: last.notes,
+            file: Some(last.file),
+        },
         _ => {
-            let (state, record, notes) = read_stored(vault, agent, &place, mode)?;
-            (state, record, notes, None)
+            let (state, record, notes) = read_stored(vault, agent, place, mode)?;
+            Stored {
+                version,
+                state,
+                record,
+                notes,
+                file: None,
+            }
         }
-    };
+    })
+}
+
+/// Compares what the vault has with what the store and the sources say.
+fn compare(
+    vault: &UnlockedVault,
+    context: &LoadContext<'_>,
+    findings: &Findings,
+    (agent, mode): (&AgentRef, SyncMode),
+    stored: Stored,
+    scene: Scene,
+) -> Result<Survey, SyncError> {
+    let Stored {
+        version,
+        state,
+        record,
+        notes,
+        file,
+    } = stored;
+    let Scene {
+        place,
+        contents,
+        withheld,
+    } = scene;
     let is_known = |bytes: &[u8]| {
         let record = record.as_ref();
         record.is_some_and(|record| vault.is_as_exported(record, bytes))
     };
-    let file = place.read_again(file, is_known)?;
-    let withheld = place.openclaw_dir_by(&findings.openclaw);
+    let file = StoreReading::understand(contents, file, is_known);
     let SourcePlan {
         planned,
         logins,
@@ -132,7 +203,7 @@ pub(crate) fn survey(
         }
         _ => false,
     };
-    let (destination, copy) = find_destination(context.export, agent, &place);
+    let (destination, copy) = find_destination(context.export, findings, agent, &place);
     let left = findings.left_copies.iter();
     let left: Vec<PathBuf> = left
         .filter(|(site, _)| site == place.site())
@@ -241,7 +312,13 @@ impl Survey {
             && !matches!(self.file, StoreReading::Damaged { .. })
             && matches!(self.destination, Destination::File)
             && self.place.link().is_none()
-            && self.place.real().parent().is_some_and(Path::is_dir)
+            && self.has_dir()
+    }
+
+    /// Whether the directory in which the store is, or is to be, exists.
+    fn has_dir(&self) -> bool {
+        !matches!(self.file, StoreReading::Missing)
+            || self.place.real().parent().is_some_and(Path::is_dir)
     }
 
     /// Whether another program rewrote the file with the bytes that the vault knows, at a time that
