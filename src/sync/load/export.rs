@@ -135,14 +135,14 @@ fn put_in_place(
     replacement: Replacement,
     bytes: &[u8],
 ) -> Result<Replaced, FileError> {
-    let (place, seen) = (&survey.place, survey.file.bytes());
+    let (place, expected) = (&survey.place, survey.file.bytes());
     let Destination::Memory { copy, .. } = &survey.destination else {
-        let put = put_file((place, seen), lock, replacement, bytes)?;
-        return without_old_copy(findings, place, seen, put);
+        let put = put_file((place, expected), lock, replacement, bytes)?;
+        return without_old_copy(findings, place, expected, put);
     };
-    let is_wanted = || Ok(is_held(lock) && place.still_has(seen)? && place.is_as_found());
+    let is_wanted = || Ok(is_held(lock) && place.still_has(expected)? && place.is_as_found());
     if place.link() == Some(copy) {
-        let put = replacement.finish(bytes, seen, is_wanted)?;
+        let put = replacement.finish(bytes, expected, is_wanted)?;
         // A file in place of the link was made from what the copy said before.
         return Ok(if place.is_as_found() {
             put
@@ -153,12 +153,12 @@ fn put_in_place(
     if replacement.finish(bytes, None, is_wanted)? == Replaced::No {
         return Ok(Replaced::No);
     }
-    let linked = place.link_to(copy, seen, is_wanted);
+    let linked = place.link_to(copy, expected, is_wanted);
     if !still_has(place.site(), Found::Link(copy)) {
         place.remove_leftover(copy)?; // no program has read it
     }
     let put = linked?;
-    without_old_copy(findings, place, seen, put)
+    without_old_copy(findings, place, expected, put)
 }
 
 /// Removes the store, unless another program has written since the survey, and then records that.
@@ -170,12 +170,12 @@ fn take_away(
     survey: &Survey,
     lock: Option<&LockDir>,
 ) -> Result<Replaced, SyncError> {
-    let (place, seen) = (&survey.place, survey.file.bytes());
-    if !is_held(lock) || !place.still_has(seen)? || !place.is_as_found() {
+    let (place, expected) = (&survey.place, survey.file.bytes());
+    if !is_held(lock) || !place.still_has(expected)? || !place.is_as_found() {
         return Ok(Replaced::No);
     }
-    let taken = place.withdraw(seen)?;
-    if without_old_copy(findings, place, seen, taken)? == Replaced::No {
+    let taken = place.withdraw(expected)?;
+    if without_old_copy(findings, place, expected, taken)? == Replaced::No {
         return Ok(Replaced::No);
     }
     let path = from_outside(&path_text(place.path()));
@@ -194,13 +194,13 @@ fn take_away(
 fn without_old_copy(
     findings: &mut Findings,
     place: &StorePlace,
-    seen: Option<&[u8]>,
+    expected: Option<&[u8]>,
     put: Replaced,
 ) -> Result<Replaced, FileError> {
     let (Replaced::Yes, Some(old)) = (put, place.link()) else {
         return Ok(put);
     };
-    let removed = place.remove_copy(old, seen)?;
+    let removed = place.remove_copy(old, expected)?;
     if removed == Replaced::No {
         findings
             .left_copies
@@ -211,13 +211,13 @@ fn without_old_copy(
 
 /// Puts the new store in place as a file, unless another program has written since the survey.
 pub(crate) fn put_file(
-    (place, seen): (&StorePlace, Option<&[u8]>),
+    (place, expected): (&StorePlace, Option<&[u8]>),
     lock: Option<&LockDir>,
     replacement: Replacement,
     bytes: &[u8],
 ) -> Result<Replaced, FileError> {
-    let is_wanted = || Ok(is_held(lock) && place.still_has(seen)? && place.is_as_found());
-    replacement.finish_over(bytes, place.found(seen), is_wanted)
+    let is_wanted = || Ok(is_held(lock) && place.still_has(expected)? && place.is_as_found());
+    replacement.finish_over(bytes, place.found(expected), is_wanted)
 }
 
 fn is_held(lock: Option<&LockDir>) -> bool {

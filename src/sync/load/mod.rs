@@ -8,6 +8,7 @@ pub(super) mod commit;
 pub(super) mod damaged;
 pub(super) mod destination;
 pub(super) mod edit;
+pub(super) mod examined;
 pub(super) mod export;
 pub(super) mod export_record;
 pub(super) mod findings;

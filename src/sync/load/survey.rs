@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::borrowed::{Update, borrowed_updates};
 use super::destination::{Destination, find_destination};
+use super::examined::ExaminedStore;
 use super::findings::Findings;
 use super::logins::{SourcePlan, plan_sources};
 use super::old_copy;
@@ -13,7 +14,6 @@ use crate::domain::{Section, StoreDoc, UnixMs};
 use crate::export::{StorePlace, StoreReading, parse};
 use crate::platform::FileError;
 use crate::platform::openclaw::OpenClawDir;
-use crate::sync::beside::Scene;
 use crate::sync::context::{LoadContext, SyncMode};
 use crate::sync::error::SyncError;
 use crate::sync::logins::note::{Notes, SourceNote};
@@ -106,23 +106,24 @@ pub(crate) fn survey(
     findings.forget();
     let place = StorePlace::of_agent(&agent.dir)?;
     let stored = read_stored_again(vault, agent, &place, mode, last)?;
-    // After the vault: a file that is older than what the vault knows of it would undo what is newer.
-    let scene = Scene::find(place, &findings.openclaw)?;
-    compare(vault, context, findings, (agent, mode), stored, scene)
+    // After the vault: a file that is older than what the vault knows of it would undo what is
+    // newer.
+    let store = ExaminedStore::find(place, &findings.openclaw)?;
+    compare(vault, context, findings, (agent, mode), stored, store)
 }
 
 /// Surveys an agent whose store was examined already: under its locks, or to find out whether they
 /// are needed.
-pub(crate) fn survey_scene(
+pub(crate) fn survey_examined(
     vault: &UnlockedVault,
     context: &LoadContext<'_>,
     findings: &mut Findings,
     (agent, mode): (&AgentRef, SyncMode),
     last: Option<Survey>,
-    scene: Scene,
+    store: ExaminedStore,
 ) -> Result<Survey, SyncError> {
-    let stored = read_stored_again(vault, agent, &scene.place, mode, last)?;
-    compare(vault, context, findings, (agent, mode), stored, scene)
+    let stored = read_stored_again(vault, agent, &store.place, mode, last)?;
+    compare(vault, context, findings, (agent, mode), stored, store)
 }
 
 /// Reads what the vault has of an agent, or takes it from `last` if that is what it still has.
@@ -163,7 +164,7 @@ fn compare(
     findings: &Findings,
     (agent, mode): (&AgentRef, SyncMode),
     stored: Stored,
-    scene: Scene,
+    store: ExaminedStore,
 ) -> Result<Survey, SyncError> {
     let Stored {
         version,
@@ -172,11 +173,11 @@ fn compare(
         notes,
         file,
     } = stored;
-    let Scene {
+    let ExaminedStore {
         place,
         contents,
         withheld,
-    } = scene;
+    } = store;
     let is_known = |bytes: &[u8]| {
         let record = record.as_ref();
         record.is_some_and(|record| vault.is_as_exported(record, bytes))
