@@ -13,7 +13,7 @@ use crate::platform::openclaw::{Examined, OpenClawDir};
 use crate::platform::{
     Access, Contents, FileError, Found, Replaced, Replacement, RuntimeDir, check_trusted, exists,
     put_link, read_own, read_regular, read_trusted, remove_if_present, rename_durably,
-    resolve_link, resolve_link_until, still_has, sync_dir, withdraw,
+    resolve_existing, resolve_link, resolve_link_until, still_has, sync_dir, withdraw,
 };
 
 /// The largest store read, in bytes. The reference has no limit; a store of 5,000 profiles has 2 MB.
@@ -72,6 +72,27 @@ impl StoreReading {
         }
     }
 
+    /// Understands what was read, but for what was understood before: see
+    /// [`StorePlace::read_again`].
+    #[must_use]
+    pub fn understand(
+        contents: Option<Contents>,
+        last: Option<Self>,
+        known: impl FnOnce(&[u8]) -> bool,
+    ) -> Self {
+        if let (Some(last), Some(now)) = (last, &contents)
+            && last.bytes() == Some(now.bytes.as_slice())
+        {
+            return last;
+        }
+        match contents {
+            Some(contents) if known(&contents.bytes) => Self::Known {
+                bytes: contents.bytes,
+            },
+            contents => Self::of(contents),
+        }
+    }
+
     /// The bytes of a store that can be read.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
@@ -92,6 +113,8 @@ pub struct StorePlace {
     dir: PathBuf,
     /// The file as users name it; may be a link.
     path: PathBuf,
+    /// The directory in which that name is, links resolved.
+    real_dir: PathBuf,
     /// Where it stands, links of the user's resolved: what the vault knows it by, whatever it is exported as.
     site: PathBuf,
     /// Where the link of this program's leads that stands there, if one does.
@@ -118,7 +141,11 @@ impl StorePlace {
     }
 
     fn at(dir: PathBuf, path: PathBuf) -> Result<Self, FileError> {
-        let (site, link) = resolve_link_until(&path, is_copy_in_memory)?;
+        let real_dir = resolve_existing(path.parent().unwrap_or(&dir));
+        let (site, link) = match std::fs::read_link(&path) {
+            Ok(_) => resolve_link_until(&path, is_copy_in_memory)?,
+            Err(_) => (real_dir.join(path.file_name().unwrap_or_default()), None),
+        };
         let real = match &link {
             Some(target) => resolve_link(target)?,
             None => site.clone(),
@@ -126,6 +153,7 @@ impl StorePlace {
         Ok(Self {
             dir,
             path,
+            real_dir,
             site,
             link,
             real,
@@ -181,14 +209,16 @@ impl StorePlace {
     /// As [`StorePlace::openclaw_dir`], by what was found of directories a moment ago.
     #[must_use]
     pub fn openclaw_dir_by(&self, examined: &Examined) -> Option<OpenClawDir> {
-        let by_name = examined.openclaw_dir_of(&self.path);
+        let dir = self.path.parent().unwrap_or(&self.dir);
+        let by_name = examined.openclaw_dir_of_resolved(dir, &self.real_dir);
         let is_database =
             |dir: &Option<OpenClawDir>| dir.as_ref().is_some_and(|dir| dir.evidence.is_database());
-        if is_database(&by_name) || self.site == self.path {
+        let real_dir = self.site.parent().unwrap_or(&self.real_dir);
+        if is_database(&by_name) || real_dir == self.real_dir {
             return by_name;
         }
         // A link of the user's to the store itself leads to another directory.
-        let by_link = examined.openclaw_dir_of(&self.site);
+        let by_link = examined.openclaw_dir_of_resolved(real_dir, real_dir);
         if is_database(&by_link) {
             by_link
         } else {
@@ -221,23 +251,20 @@ impl StorePlace {
         last: Option<StoreReading>,
         known: impl FnOnce(&[u8]) -> bool,
     ) -> Result<StoreReading, FileError> {
+        Ok(StoreReading::understand(self.contents()?, last, known))
+    }
+
+    /// Reads the file without understanding it: its contents, if it is there.
+    ///
+    /// # Errors
+    /// As [`StorePlace::read`].
+    pub fn contents(&self) -> Result<Option<Contents>, FileError> {
         // What is written beside it has known names.
         if let Some(dir) = self.real.parent() {
             check_trusted(dir, Access::CreateIn)?;
         }
         // By the name that leads there: who can change a link on the way decides what is read.
-        let contents = read_trusted(&self.path, Access::Read, STORE_LIMIT)?;
-        if let (Some(last), Some(now)) = (last, &contents)
-            && last.bytes() == Some(now.bytes.as_slice())
-        {
-            return Ok(last);
-        }
-        Ok(match contents {
-            Some(contents) if known(&contents.bytes) => StoreReading::Known {
-                bytes: contents.bytes,
-            },
-            contents => StoreReading::of(contents),
-        })
+        read_trusted(&self.path, Access::Read, STORE_LIMIT)
     }
 
     /// When the file was last written, if it is there.
@@ -366,12 +393,14 @@ impl StorePlace {
     pub fn leftovers(&self, copy: Option<&Path>, others: &[PathBuf]) -> Vec<PathBuf> {
         let mut left = vec![temporary(&self.site), temporary(&self.real)];
         for copy in copy.into_iter().chain(others.iter().map(PathBuf::as_path)) {
-            left.push(temporary(copy));
-            left.push(copy.to_owned());
+            if copy.parent().is_some_and(exists) {
+                left.push(temporary(copy));
+                left.push(copy.to_owned());
+            }
         }
-        left.retain(|path| *path != self.real && exists(path));
         left.sort();
         left.dedup();
+        left.retain(|path| *path != self.real && exists(path));
         left
     }
 

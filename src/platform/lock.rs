@@ -115,7 +115,7 @@ impl LockDir {
                 }
                 AtLock::Nothing | AtLock::File { .. } => unwritten_since = None,
             }
-            if !exists(&path) {
+            if matches!(there, AtLock::Nothing) || !exists(&path) {
                 match make(&path, queue) {
                     Ok(()) => return Self::keep(&path),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -175,25 +175,26 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.clawkeep-tmp", queue.name));
     let draft = PathBuf::from(draft);
-    let _ = fs::remove_dir(&draft); // left by a killed process; create_dir tells what else is in the way
-    fs::create_dir(&draft).map_err(|error| match error.kind() {
+    let create = || match fs::create_dir(&draft) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // A killed process left it; create_dir fails again on anything else.
+            let _ = fs::remove_dir(&draft);
+            fs::create_dir(&draft)
+        }
+        created => created,
+    };
+    create().map_err(|error| match error.kind() {
         // Nobody has the lock for that.
         io::ErrorKind::AlreadyExists => {
             io::Error::other(format!("{} is in the way", draft.display()))
         }
         _ => error,
     })?;
-    let made = identity(&draft)
-        .and_then(|noted| queue.note(&noted))
-        .and_then(|()| {
-            Ok(renameat_with(
-                CWD,
-                &draft,
-                CWD,
-                path,
-                RenameFlags::NOREPLACE,
-            )?)
-        });
+    let made = identity(&draft).and_then(|noted| {
+        queue.note(&noted)?;
+        renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE)?;
+        Ok(())
+    });
     if made.is_err() {
         let _ = fs::remove_dir(&draft); // the first error is the one to tell
     }

@@ -6,11 +6,11 @@
 //!
 //! Source of the names: OpenClaw 2026.9.5; `spec/compat.md`.
 
-use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::file_error::FileError;
 use super::paths::{look_for, resolve_existing};
@@ -75,13 +75,18 @@ impl OpenClawDir {
 /// agents. A link to such a directory counts as one.
 #[must_use]
 pub fn is_openclaw_dir(dir: &Path) -> Option<Evidence> {
+    evidence_in(dir, || in_agents(dir, AGENT_DATABASE).into_iter().next())
+}
+
+/// As [`is_openclaw_dir`], where `of_agents` finds a database of the agents below it.
+fn evidence_in(dir: &Path, of_agents: impl FnOnce() -> Option<PathBuf>) -> Option<Evidence> {
     let database = || {
         let of_main = dir.join(STATE_DATABASE[0]).join(STATE_DATABASE[1]);
         let of_agent = dir.join(AGENT_DATABASE);
         [of_main, of_agent]
             .into_iter()
             .find(|path| may_exist(path))
-            .or_else(|| in_agents(dir, AGENT_DATABASE).into_iter().next())
+            .or_else(of_agents)
     };
     database().map(Evidence::Database).or_else(|| {
         let config = dir.join(CONFIG_NAME);
@@ -193,37 +198,90 @@ pub fn openclaw_dir_of(path: &Path) -> Option<OpenClawDir> {
 /// once.
 #[derive(Debug, Default)]
 pub struct Examined {
-    dirs: RefCell<HashMap<PathBuf, Option<Evidence>>>,
+    dirs: Mutex<HashMap<PathBuf, ExaminedDir>>,
     /// The home directory and those named by [`install_named_dirs`], links resolved.
-    known: OnceCell<(Option<PathBuf>, Vec<PathBuf>)>,
+    known: OnceLock<(Option<PathBuf>, Vec<PathBuf>)>,
+    /// State directories: when the directories of their agents were examined, and the first database
+    /// there.
+    scans: Mutex<HashMap<PathBuf, (Instant, Option<PathBuf>)>>,
+}
+
+/// For how long a database is not looked for again in the directories of all agents: there may be
+/// thousands. The directories in which a store is to be written are examined all the same.
+const SCAN_HOLDS: Duration = Duration::from_secs(1);
+
+/// What was found of one directory.
+#[derive(Clone, Debug)]
+struct ExaminedDir {
+    is_shared: bool,
+    evidence: Option<Evidence>,
 }
 
 impl Examined {
     /// As [`openclaw_dir_of`].
     #[must_use]
     pub fn openclaw_dir_of(&self, path: &Path) -> Option<OpenClawDir> {
-        let named = NAMED.get().map_or(&[][..], Vec::as_slice);
-        openclaw_dir_among(path, Trust::current().home(), named, self)
+        self.openclaw_dir_of_resolved(path, &resolve_existing(path))
     }
 
-    fn evidence(&self, dir: &Path) -> Option<Evidence> {
-        if let Some(known) = self.dirs.borrow().get(dir) {
+    /// As [`openclaw_dir_of`], where `real` is the path with its links resolved.
+    #[must_use]
+    pub fn openclaw_dir_of_resolved(&self, path: &Path, real: &Path) -> Option<OpenClawDir> {
+        let named = NAMED.get().map_or(&[][..], Vec::as_slice);
+        openclaw_dir_among((path, real), Trust::current().home(), named, self)
+    }
+
+    fn examine(&self, dir: &Path) -> ExaminedDir {
+        // A thread that panicked left a map that is whole.
+        let dirs = || self.dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = dirs().get(dir) {
             return known.clone();
         }
-        let found = is_openclaw_dir(dir);
-        let known = found.clone();
-        self.dirs.borrow_mut().insert(dir.to_owned(), known);
+        let is_shared = is_shared(dir);
+        let evidence = || evidence_in(dir, || self.scan(dir));
+        let evidence = (!is_shared).then(evidence).flatten();
+        let found = ExaminedDir {
+            is_shared,
+            evidence,
+        };
+        dirs().insert(dir.to_owned(), found.clone());
         found
+    }
+
+    fn scan(&self, state_dir: &Path) -> Option<PathBuf> {
+        // Held meanwhile: another thread waits for the answer rather than look for it, too.
+        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, found)) = scans.get(state_dir)
+            && at.elapsed() < SCAN_HOLDS
+        {
+            return found.clone();
+        }
+        if !state_dir.join("agents").is_dir() {
+            return None;
+        }
+        let at = Instant::now();
+        let found = in_agents(state_dir, AGENT_DATABASE).into_iter().next();
+        scans.insert(state_dir.to_owned(), (at, found.clone()));
+        found
+    }
+
+    /// Examines everything anew, but for [`SCAN_HOLDS`] the directories of all agents.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            scans: Mutex::new(scans.clone()),
+            ..Self::default()
+        }
     }
 }
 
 fn openclaw_dir_among(
-    path: &Path,
+    (path, real): (&Path, &Path),
     home: Option<&Path>,
     named: &[PathBuf],
     examined: &Examined,
 ) -> Option<OpenClawDir> {
-    let real = resolve_existing(path);
     let (real_home, named) = examined.known.get_or_init(|| {
         let named = (named.iter().filter(|dir| is_named_dir(dir)))
             .flat_map(|dir| [dir.clone(), resolve_existing(dir)]);
@@ -237,10 +295,14 @@ fn openclaw_dir_among(
             .any(|home| home.starts_with(dir))
     };
     let shown_by = |dir: &Path| {
-        if dir.as_os_str().is_empty() || is_above_home(dir) || is_shared(dir) {
+        if dir.as_os_str().is_empty() || is_above_home(dir) {
             return None;
         }
-        let evidence = examined.evidence(dir).or_else(|| {
+        let found = examined.examine(dir);
+        if found.is_shared {
+            return None;
+        }
+        let evidence = found.evidence.or_else(|| {
             named
                 .iter()
                 .any(|named| named == dir)
@@ -287,6 +349,15 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    fn among(
+        path: &Path,
+        home: Option<&Path>,
+        named: &[PathBuf],
+        examined: &Examined,
+    ) -> Option<OpenClawDir> {
+        openclaw_dir_among((path, &resolve_existing(path)), home, named, examined)
+    }
 
     fn touch(path: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -338,11 +409,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         touch(&dir.path().join("openclaw.json"));
         let store = dir.path().join("agents/main/agent/auth-profiles.json");
-        let found = openclaw_dir_among(&store, None, &[], &Examined::default()).unwrap();
+        let found = among(&store, None, &[], &Examined::default()).unwrap();
         assert!(!found.evidence.is_database());
         assert_eq!(found.root, dir.path());
         touch(&dir.path().join("agents/ops/agent/openclaw-agent.sqlite"));
-        let found = openclaw_dir_among(&store, None, &[], &Examined::default()).unwrap();
+        let found = among(&store, None, &[], &Examined::default()).unwrap();
         assert!(found.evidence.is_database(), "{found:?}");
         assert_eq!(found.root, dir.path());
     }
@@ -360,8 +431,7 @@ mod tests {
             at("other/agents/main/agent"),
         )
         .unwrap();
-        let of =
-            |rel: &str| openclaw_dir_among(&at(rel), Some(home.path()), &[], &Examined::default());
+        let of = |rel: &str| among(&at(rel), Some(home.path()), &[], &Examined::default());
         let store = "agents/main/agent/auth-profiles.json";
         assert_eq!(
             of(&format!(".clawdbot/{store}")).unwrap().root,
@@ -379,10 +449,7 @@ mod tests {
         touch(&home.join("openclaw.json"));
         touch(&root.path().join("home/state/openclaw.sqlite"));
         let store = home.join(".clawdbot/agents/main/agent/auth-profiles.json");
-        assert_eq!(
-            openclaw_dir_among(&store, Some(&home), &[], &Examined::default()),
-            None
-        );
+        assert_eq!(among(&store, Some(&home), &[], &Examined::default()), None);
     }
 
     #[test]
@@ -390,9 +457,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let at = |rel: &str| home.path().join(rel);
         let named = [at(".openclaw")];
-        let of = |rel: &str| {
-            openclaw_dir_among(&at(rel), Some(home.path()), &named, &Examined::default())
-        };
+        let of = |rel: &str| among(&at(rel), Some(home.path()), &named, &Examined::default());
         assert_eq!(of(".openclaw/auth-profiles.json"), None, "there is none");
         fs::create_dir(at(".clawdbot")).unwrap();
         symlink(".clawdbot", at(".openclaw")).unwrap();

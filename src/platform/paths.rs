@@ -92,7 +92,8 @@ pub fn resolve_link_until(
 }
 
 /// Resolves the part of a path that exists.
-pub(super) fn resolve_existing(path: &Path) -> PathBuf {
+#[must_use]
+pub fn resolve_existing(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {
         if let Ok(real) = canonicalize(ancestor) {
             let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));

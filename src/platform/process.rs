@@ -5,6 +5,8 @@ mod windows;
 
 #[cfg(unix)]
 use std::path::Path;
+#[cfg(unix)]
+use std::sync::OnceLock;
 
 use crate::domain::from_outside;
 
@@ -41,7 +43,8 @@ impl Actor {
 #[cfg(unix)]
 #[must_use]
 pub fn effective_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
+    static UID: OnceLock<u32> = OnceLock::new(); // no process here changes it
+    *UID.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
 /// The user whose rights this process has: the last number of the SID.

@@ -157,7 +157,9 @@ impl Replacement {
         let mut write = || {
             self.file.rewind()?;
             self.file.write_all(bytes)?;
-            self.file.set_len(bytes.len() as u64)?;
+            if bytes.len() < self.room {
+                self.file.set_len(bytes.len() as u64)?;
+            }
             sync_file(&self.file)
         };
         write().map_err(FileError::io("write", &self.temporary))

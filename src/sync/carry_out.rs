@@ -33,6 +33,9 @@ pub(super) enum Round {
     Again(Vec<Notice>, StoreDoc),
 }
 
+/// Room for a new file, and its bytes.
+pub(super) type Draft = (Replacement, Zeroizing<Vec<u8>>);
+
 /// A load that is decided, with room for the file that it is to write.
 pub(super) struct Prepared {
     pub(super) survey: Survey,
@@ -43,7 +46,7 @@ pub(super) struct Prepared {
     /// Logins that another program refreshed.
     pub(super) exchanged: Vec<Exchanged>,
     /// The new file, and its bytes.
-    pub(super) draft: Option<(Replacement, Zeroizing<Vec<u8>>)>,
+    pub(super) draft: Option<Draft>,
     /// The agent's revision, as far as it has come.
     pub(super) revision: i64,
     /// The OpenClaw tree for which nothing is written, where that is not known yet.
@@ -103,29 +106,43 @@ impl Engine<'_> {
     pub(super) fn prepare(
         &mut self,
         agent: &AgentRef,
+        survey: Survey,
+        course: Course,
+        write: Write,
+    ) -> Result<Prepared, SyncError> {
+        let mut draft = Ok(None);
+        if let Write::Yes(_) = write {
+            let bytes = render(course.target(&survey.state.doc));
+            draft = match self.make_room(agent, &survey, bytes.len()) {
+                Ok(begun) => Ok(begun.map(|begun| (begun, bytes))),
+                Err(SyncError::File(error)) => Err(error),
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(self.prepared(survey, course, write, draft))
+    }
+
+    /// Says what is to be recorded, once room was made for the new file or could not be.
+    pub(super) fn prepared(
+        &self,
         mut survey: Survey,
         course: Course,
         mut write: Write,
-    ) -> Result<Prepared, SyncError> {
+        draft: Result<Option<Draft>, FileError>,
+    ) -> Prepared {
         let is_whole = survey.state.unopened.is_empty();
         let want_of_memory = survey.take_want_of_memory();
         let target = course.target(&survey.state.doc);
-        let mut not_written = want_of_memory.filter(|_| !target.is_blank());
-        let mut draft = None;
-        let mut is_pending = false;
-        if let Write::Yes(_) = write {
-            let bytes = render(target);
-            match self.make_room(agent, &survey, bytes.len()) {
-                Ok(begun) => draft = begun.map(|begun| (begun, bytes)),
-                Err(SyncError::File(error)) => not_written = Some(error),
-                Err(error) => return Err(error),
-            }
-            is_pending = draft.is_none();
-            if is_pending {
-                write = Write::No;
-            }
+        let want_of_memory = want_of_memory.filter(|_| !target.is_blank());
+        let (draft, not_written) = match draft {
+            Ok(draft) => (draft, want_of_memory),
+            Err(error) => (None, Some(error)),
+        };
+        let mut is_pending = !is_whole || survey.leaves_file;
+        if draft.is_none() && matches!(write, Write::Yes(_)) {
+            is_pending = true;
+            write = Write::No;
         }
-        is_pending |= !is_whole || survey.leaves_file;
         let withheld = survey.withheld.clone();
         let withheld = withheld.filter(|_| !survey.is_withholding_known() && !target.is_blank());
         let announced = withheld.filter(|_| is_whole);
@@ -134,7 +151,7 @@ impl Engine<'_> {
             true => survey.is_news(&course),
             false => course.changes_something(),
         };
-        Ok(Prepared {
+        Prepared {
             committal: Committal {
                 write,
                 announces,
@@ -149,7 +166,7 @@ impl Engine<'_> {
             not_removed: None,
             survey,
             course,
-        })
+        }
     }
 
     /// The agent after a load that was carried out.

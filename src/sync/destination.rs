@@ -111,10 +111,8 @@ impl Engine<'_> {
         agent: &AgentRef,
         place: &StorePlace,
     ) -> (Destination, Option<PathBuf>) {
-        let named = self.export.and_then(|plan| plan.runtime_dir);
-        let runtime = RuntimeDir::find(named).and_then(|runtime| {
+        let runtime = self.runtime_dir().and_then(|runtime| {
             let copy = place.in_memory(&runtime);
-            runtime.check(&copies_in_memory(&runtime))?;
             runtime.check(copy.parent().unwrap_or(&copy))?;
             Ok((runtime, copy))
         });
@@ -133,6 +131,18 @@ impl Engine<'_> {
             (Some(ExportMode::Runtime), Err(error)) => Destination::NoMemory(error),
         };
         (destination, copy)
+    }
+
+    /// The user's runtime directory, once the directory of the copies in it may be used.
+    fn runtime_dir(&self) -> Result<RuntimeDir, FileError> {
+        let known = &self.findings.runtime;
+        if let Some(runtime) = known.get() {
+            return Ok(runtime.clone());
+        }
+        let named = self.export.and_then(|plan| plan.runtime_dir);
+        let runtime = RuntimeDir::find(named)?;
+        runtime.check(&copies_in_memory(&runtime))?;
+        Ok(known.get_or_init(|| runtime).clone())
     }
 
     /// Makes the directory where the gateway looks, if a store or a link is to be put there; whether it had to be made.

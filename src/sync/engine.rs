@@ -14,10 +14,13 @@
 //! load begins again and merges that too. Killed in the middle of 6, it leaves a draft, or what that program wrote: the
 //! next load merges it (`leftover`).
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::beside::Scene;
 use super::destination::ExportPlan;
 use super::edited::Edited;
 use super::error::SyncError;
@@ -31,7 +34,7 @@ use crate::config::AgentRef;
 use crate::domain::{Borrowed, Credential, Endpoint, Section, StoreDoc};
 use crate::export::{StorePlace, StoreReading, store_digest};
 use crate::platform::openclaw::Examined;
-use crate::platform::{Actor, Clock, FileError};
+use crate::platform::{Actor, Clock, FileError, RuntimeDir};
 use crate::vault::{AgentState, Damage, ExportRecord, UnlockedVault, VaultError};
 
 /// The change of a command that logged in.
@@ -149,11 +152,23 @@ pub fn queue_path(lock_dir: &Path, store: &Path) -> PathBuf {
     lock_dir.join(format!("store-{}", store_digest(store)))
 }
 
+/// What the vault has of an agent, in one state of it.
+struct Stored {
+    version: i64,
+    state: AgentState,
+    record: Option<ExportRecord>,
+    notes: Notes,
+    /// The file as it was understood before.
+    file: Option<StoreReading>,
+}
+
 /// What was found outside, for as long as one step takes.
 #[derive(Default)]
 pub(super) struct Findings {
-    pub(super) openclaw: Examined,
+    pub(super) openclaw: Arc<Examined>,
     pub(super) sources: Readings,
+    /// The user's runtime directory, where there is one that may be used.
+    pub(super) runtime: OnceCell<RuntimeDir>,
     /// The step is one over several agents.
     is_shared: bool,
 }
@@ -217,7 +232,12 @@ impl<'e> Engine<'e> {
         agent: &AgentRef,
         mode: SyncMode,
     ) -> Result<Survey, SyncError> {
-        let mut survey = self.survey(agent, mode, None)?;
+        let survey = self.survey(agent, mode, None)?;
+        Ok(self.surveyed_to_load(agent, survey))
+    }
+
+    /// What a load goes by, of what was found.
+    pub(super) fn surveyed_to_load(&self, agent: &AgentRef, mut survey: Survey) -> Survey {
         // The other credentials of a damaged agent are synced all the same, but there is no frame to put them into.
         if survey.is_left_alone(&survey.state.doc) && survey.is_settled() {
             survey.leaves_file = true;
@@ -227,7 +247,7 @@ impl<'e> Engine<'e> {
         if let Some(reason) = read_only.filter(|_| !survey.is_settled()) {
             survey.leave_out_changes(reason);
         }
-        Ok(survey)
+        survey
     }
 
     /// The agent as it was surveyed, where there is nothing to be done.
@@ -303,6 +323,7 @@ impl<'e> Engine<'e> {
     /// [`Engine::end_shared_step`].
     pub(super) fn begin_shared_step(&mut self) {
         self.findings = Findings {
+            openclaw: Arc::new(self.findings.openclaw.anew()),
             is_shared: true,
             ..Findings::default()
         };
@@ -333,23 +354,82 @@ impl<'e> Engine<'e> {
     ) -> Result<Survey, SyncError> {
         self.forget_findings();
         let place = StorePlace::of_agent(&agent.dir)?;
+        let stored = self.stored_again(agent, &place, mode, last)?;
+        // After the vault: a file that is older than what the vault knows of it would undo what is
+        // newer.
+        let scene = Scene::find(place, &self.findings.openclaw)?;
+        self.compare(agent, mode, stored, scene)
+    }
+
+    /// As [`Engine::survey`], where the store was examined already: under its locks, or to see whether
+    /// they are needed.
+    pub(super) fn survey_scene(
+        &mut self,
+        agent: &AgentRef,
+        mode: SyncMode,
+        last: Option<Survey>,
+        scene: Scene,
+    ) -> Result<Survey, SyncError> {
+        let stored = self.stored_again(agent, &scene.place, mode, last)?;
+        self.compare(agent, mode, stored, scene)
+    }
+
+    /// What the vault has of an agent; `last`, where that is what it has still.
+    fn stored_again(
+        &self,
+        agent: &AgentRef,
+        place: &StorePlace,
+        mode: SyncMode,
+        last: Option<Survey>,
+    ) -> Result<Stored, SyncError> {
         // Asked first: what another process commits from here on makes it another one next time.
         let version = self.vault.data_version()?;
-        let (state, record, notes, file) = match last {
-            Some(last) if last.version == version && last.place == place => {
-                (last.state, last.record, last.notes, Some(last.file))
-            }
+        Ok(match last {
+            Some(last) if last.version == version && last.place == *place => Stored {
+                version,
+                state: last.state,
+                record: last.record,
+                notes: last.notes,
+                file: Some(last.file),
+            },
             _ => {
-                let (state, record, notes) = self.stored(agent, &place, mode)?;
-                (state, record, notes, None)
+                let (state, record, notes) = self.stored(agent, place, mode)?;
+                Stored {
+                    version,
+                    state,
+                    record,
+                    notes,
+                    file: None,
+                }
             }
-        };
+        })
+    }
+
+    /// Compares what the vault has with what the store and the sources say.
+    fn compare(
+        &mut self,
+        agent: &AgentRef,
+        mode: SyncMode,
+        stored: Stored,
+        scene: Scene,
+    ) -> Result<Survey, SyncError> {
+        let Stored {
+            version,
+            state,
+            record,
+            notes,
+            file,
+        } = stored;
+        let Scene {
+            place,
+            contents,
+            withheld,
+        } = scene;
         let is_known = |bytes: &[u8]| {
             let record = record.as_ref();
             record.is_some_and(|record| self.vault.is_as_exported(record, bytes))
         };
-        let file = place.read_again(file, is_known)?;
-        let withheld = place.openclaw_dir_by(&self.findings.openclaw);
+        let file = StoreReading::understand(contents, file, is_known);
         let (planned, logins, mut notices) = self.plan(agent, &notes, &state.doc);
         let borrowed = self.borrowed_updates(&state.doc, &state.borrowed, mode, &mut notices);
         let is_first = matches!(file, StoreReading::Missing) && record.is_none();

@@ -3,6 +3,7 @@
 //! [`plan`] decides what a source's login means, [`merge`] what another program's changes to the store mean; both pure.
 //! [`import`] joins a file that the user names. [`Engine`] carries them out.
 
+mod beside;
 mod borrowed;
 mod carry_out;
 mod change;

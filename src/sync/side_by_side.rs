@@ -6,10 +6,12 @@
 //! that [`Engine::load`] does. What was committed here and not written is written by that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
+use super::beside::{Done, Scene, Task, run_tasks};
 use super::carry_out::{Prepared, record};
 use super::destination::put_file;
 use super::engine::{Engine, Extent, Loaded, SyncMode, unchanged};
@@ -18,19 +20,19 @@ use super::exporting::record_written;
 use super::notice::Notice;
 use super::observe::{Noted, record_seen};
 use super::store_lock::StoreLock;
-use super::survey::{Survey, Write};
+use super::survey::{Course, Survey, Write};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
-use crate::export::StorePlace;
+use crate::export::{StorePlace, render};
 use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all_beside};
 use crate::vault::VaultError;
 
 /// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other
 /// processes wait.
 const SIDE_BY_SIDE: usize = 128;
-/// A share of the files that a process may have open: each agent of two groups holds two, and what it needs beside them is
-/// closed at once.
-const SHARE_OF_FILES: usize = 8;
+/// A share of the files that a process may have open: each agent of three groups holds two, and what
+/// it needs beside them is closed at once.
+const SHARE_OF_FILES: usize = 12;
 /// How many threads write stores. They wait for the disk, which orders what comes together into few writes.
 const WRITERS: usize = 4;
 
@@ -51,9 +53,11 @@ impl Outcome {
 
 /// Agents that are loaded side by side.
 struct Group<'a> {
-    /// Of every one. Until it is [carried out](Engine::carry_out_group), each is to be loaded by itself.
+    /// Of every one. Until it is [recorded](Engine::record_group), each is to be loaded by itself.
     outcomes: Vec<Outcome>,
     decided: Vec<Decided<'a>>,
+    /// Those whose files are written.
+    begun: BTreeSet<usize>,
     /// Those for which there is nothing to do.
     settled: Vec<(usize, &'a AgentRef, Survey)>,
 }
@@ -65,14 +69,43 @@ impl Group<'_> {
         Self {
             outcomes,
             decided: Vec::new(),
+            begun: BTreeSet::new(),
             settled: Vec::new(),
         }
+    }
+
+    /// The files to be written.
+    fn take_jobs(&mut self) -> Vec<Job<'_>> {
+        let begun = &mut self.begun;
+        let jobs = self.decided.iter_mut().filter_map(|one| {
+            let Prepared { draft, survey, .. } = &mut one.prepared;
+            let (replacement, bytes) = draft.take()?;
+            let survey: &Survey = survey;
+            begun.insert(one.at);
+            Some(Job {
+                at: one.at,
+                replacement,
+                bytes,
+                place: &survey.place,
+                seen: survey.file.bytes(),
+                lock: one.lock.taken_on(&survey.place),
+            })
+        });
+        jobs.collect()
     }
 
     /// Whether an agent of it is to be loaded by itself already.
     fn leaves_any_out(&self) -> bool {
         self.decided.len() + self.settled.len() < self.outcomes.len()
     }
+}
+
+/// A group whose files were written: it is recorded while those of the next are.
+struct Ended<'a> {
+    /// Where its outcomes begin.
+    first: usize,
+    group: Group<'a>,
+    written: BTreeMap<usize, Written>,
 }
 
 /// An agent that is loaded side by side with others.
@@ -82,6 +115,23 @@ struct Side<'a> {
     agent: &'a AgentRef,
     mode: SyncMode,
     survey: Survey,
+}
+
+/// An agent under its store's locks: before it is decided about, and after.
+enum Stage<'a> {
+    Surveyed(Box<Side<'a>>),
+    Planned(Box<Planned<'a>>),
+}
+
+/// What is to be done with an agent.
+struct Planned<'a> {
+    side: (usize, &'a AgentRef),
+    lock: StoreLock,
+    survey: Survey,
+    course: Course,
+    write: Write,
+    /// The new file's bytes.
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 /// One of which it is decided what is done.
@@ -111,7 +161,8 @@ impl Engine<'_> {
     /// but that of the vault is: the answer ends with the first who met it, and may be shorter than `agents`. So may it be
     /// where `goes_on`, which is asked between groups and before an agent that may have to be waited for, says no.
     ///
-    /// The next group is decided while the files of the last one are written.
+    /// While the files of a group are written, the group before it is recorded, and the one after it
+    /// decided and committed.
     pub fn load_all(
         &mut self,
         agents: &[(&AgentRef, SyncMode)],
@@ -121,19 +172,33 @@ impl Engine<'_> {
         let files = open_files_max().unwrap_or(usize::MAX);
         let mut groups = agents.chunks((files / SHARE_OF_FILES).clamp(1, SIDE_BY_SIDE));
         let mut outcomes = Vec::new();
-        let mut decided = groups.next().map(|some| self.decide_group(some));
-        while let Some(mut group) = decided.take() {
-            // An agent loaded by itself may need a lock that a group holds: no group is decided ahead of it.
-            let is_next_free =
-                !group.leaves_any_out() && !outcomes.iter().any(Outcome::is_left_out);
-            let ahead = |engine: &mut Self| {
-                let some = (is_next_free && goes_on()).then(|| groups.next())??;
-                Some(engine.decide_group(some))
-            };
-            decided = self.carry_out_group(&mut group, ahead);
-            outcomes.append(&mut group.outcomes);
-            if decided.is_some() {
-                continue;
+        let mut next = groups.next().map(|some| self.commit_group(some));
+        while next.is_some() {
+            let mut ended = None;
+            while let Some(mut group) = next.take() {
+                let leaves_any_out = group.leaves_any_out();
+                let (written, _) = write_all(group.take_jobs(), || {
+                    let record = |ended| self.record_group(ended, &mut outcomes);
+                    let locks = ended.take().map(record).filter(|locks| !locks.is_empty());
+                    // An agent loaded by itself may need a lock that a group holds: no group is
+                    // decided ahead of it.
+                    let is_next_free =
+                        !leaves_any_out && !outcomes.iter().any(Outcome::is_left_out);
+                    let some = (is_next_free && goes_on()).then(|| groups.next()).flatten();
+                    let commit = || some.map(|some| self.commit_group(some));
+                    let release = locks.map(|locks| move || drop(locks));
+                    next = run_all_beside(Vec::from_iter(release), commit).1;
+                });
+                let first = outcomes.len();
+                outcomes.append(&mut group.outcomes);
+                ended = Some(Ended {
+                    first,
+                    group,
+                    written,
+                });
+            }
+            if let Some(ended) = ended {
+                self.record_group(ended, &mut outcomes);
             }
             self.end_shared_step();
             let of = agents[all.len()..].iter();
@@ -148,10 +213,8 @@ impl Engine<'_> {
                     return all;
                 }
             }
-            decided = goes_on()
-                .then(|| groups.next())
-                .flatten()
-                .map(|some| self.decide_group(some));
+            let some = goes_on().then(|| groups.next()).flatten();
+            next = some.map(|some| self.commit_group(some));
         }
         all
     }
@@ -190,118 +253,180 @@ impl Engine<'_> {
         if !self.is_in_shared_step() {
             self.begin_shared_step();
         }
-        let mut sides = Vec::new();
-        for (at, &(agent, mode)) in agents.iter().enumerate() {
-            match self.survey_to_load(agent, mode) {
-                Ok(survey) if survey.needs_nothing() => group.settled.push((at, agent, survey)),
-                Ok(survey) if survey.is_plain() => sides.push(Side {
-                    at,
-                    agent,
-                    mode,
-                    survey,
-                }),
-                _ => {}
-            }
-        }
+        let mut sides = self.survey_sides(agents);
+        let is_settled = |side: &mut Side<'_>| side.survey.needs_nothing();
+        let settled = sides.extract_if(.., is_settled);
+        group
+            .settled
+            .extend(settled.map(|side| (side.at, side.agent, side.survey)));
+        sides.retain(|side| side.survey.is_plain());
         if sides.len() > 1 && self.check_vault_in_place().is_ok() {
             self.begin_shared_step(); // as any load looks once more under the locks
-            let decided = sides.into_iter().filter_map(|side| self.decide_side(side));
-            group.decided.extend(decided);
+            group.decided = self.decide_sides(sides);
         }
         group
     }
 
-    /// Carries out what was decided about a group, and does something else while its files are written.
-    fn carry_out_group<T>(
-        &mut self,
-        group: &mut Group<'_>,
-        meanwhile: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Option<T> {
-        let decided = std::mem::take(&mut group.decided);
-        let done = self.carry_out_all(decided, &mut group.outcomes, meanwhile);
-        // What these have to record comes after the others, whose surveys are of before it.
-        for (at, agent, survey) in std::mem::take(&mut group.settled) {
-            group.outcomes[at] = Outcome::Done(self.loaded_as_it_is(agent, survey));
-        }
-        done
+    /// Surveys agents, in their order, as far as that can be done. Other threads examine their stores
+    /// meanwhile.
+    fn survey_sides<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Vec<Side<'a>> {
+        let (lock_dir, examined) = (self.lock_dir.clone(), Arc::clone(&self.findings.openclaw));
+        let mut sides = Vec::new();
+        let tasks = agents
+            .iter()
+            .map(|(agent, _)| Task::Examine(agent.dir.clone()));
+        run_tasks(tasks, (&lock_dir, &examined), |at, done| {
+            let (agent, mode) = agents[at];
+            let Done::Examined(scene) = done else {
+                return None;
+            };
+            let survey = self.survey_scene(agent, mode, None, *scene).ok()?;
+            let survey = self.surveyed_to_load(agent, survey);
+            sides.push(Side {
+                at,
+                agent,
+                mode,
+                survey,
+            });
+            None
+        });
+        sides.sort_by_key(|side| side.at);
+        sides
     }
 
-    /// Decides about an agent under its store's locks, if those are free and it is plain still.
-    fn decide_side<'a>(&mut self, side: Side<'a>) -> Option<Decided<'a>> {
-        let (agent, mode) = (side.agent, side.mode);
-        let place = StorePlace::of_agent(&agent.dir).ok()?;
-        let mut lock = StoreLock::acquire_free(&self.lock_dir, &place).ok()?;
-        lock.lock_store(&place, &self.findings.openclaw).ok()??;
-        let mut survey = self.survey(agent, mode, Some(side.survey)).ok()?;
-        if survey.place != place || !survey.is_plain() {
-            return None;
-        }
-        let course = self.decide::<SyncError>(agent, mode, &mut survey, unchanged);
-        let course = course.ok()?;
-        let write = survey.settle_write(&course, Extent::AsNeeded);
-        if write == Write::Remove {
-            return None;
-        }
-        let prepared = self.prepare(agent, survey, course, write).ok()?;
-        // One that other agents share is given to them in the same transaction: that is between two of them.
-        prepared.exchanged.is_empty().then_some(Decided {
-            at: side.at,
-            agent,
-            prepared,
-            lock,
-        })
-    }
-
-    /// Carries out what was decided, and does something else while the files are written.
-    fn carry_out_all<T>(
-        &mut self,
-        all: Vec<Decided<'_>>,
-        done: &mut [Outcome],
-        meanwhile: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Option<T> {
-        let mut all = match self.commit_all(all) {
-            Ok(all) => all,
+    /// Decides about a group of agents, and commits that.
+    fn commit_group<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Group<'a> {
+        let mut group = self.decide_group(agents);
+        match self.commit_all(std::mem::take(&mut group.decided)) {
+            Ok(all) => group.decided = all,
             // It was waited for; no other agent need wait for it again.
             Err((first, SyncError::Vault(busy @ VaultError::Busy { .. }))) => {
-                done[first] = Outcome::Done(Err(busy.into()));
-                return None;
+                group.outcomes[first] = Outcome::Done(Err(busy.into()));
             }
-            Err(_) => return None, // each that is loaded by itself runs into it, too
-        };
-        let jobs = all.iter_mut().filter_map(|one| {
-            let Prepared { draft, survey, .. } = &mut one.prepared;
-            let (replacement, bytes) = draft.take()?;
-            let survey: &Survey = survey;
-            Some(Job {
-                at: one.at,
-                replacement,
-                bytes,
-                place: &survey.place,
-                seen: survey.file.bytes(),
-                lock: one.lock.taken_on(&survey.place),
-            })
-        });
-        let jobs: Vec<Job<'_>> = jobs.collect();
-        let begun: BTreeSet<usize> = jobs.iter().map(|job| job.at).collect();
-        let (mut written, next) = write_all(jobs, || meanwhile(self));
-        let mut ended = Vec::new();
-        for one in all {
-            match (begun.contains(&one.at), written.remove(&one.at)) {
+            Err(_) => {} // each that is loaded by itself runs into it, too
+        }
+        group
+    }
+
+    /// Records what is in the files of a group now, and what was seen. Returns the locks, which are
+    /// not needed any more.
+    fn record_group(&mut self, ended: Ended<'_>, outcomes: &mut [Outcome]) -> Vec<StoreLock> {
+        let Ended {
+            first,
+            group,
+            mut written,
+        } = ended;
+        let done = &mut outcomes[first..];
+        let mut whole = Vec::new();
+        for one in group.decided {
+            match (group.begun.contains(&one.at), written.remove(&one.at)) {
                 // Another program wrote meanwhile, or has taken the lock over.
                 (true, None | Some((_, Ok(Replaced::No)))) => {
                     done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
                 }
-                (_, written) => ended.push((one, written)),
+                (_, written) => whole.push((one, written)),
             }
         }
-        if self.record_written_of(&ended).is_err() {
-            for (one, _) in ended {
-                done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
+        let locks = match self.record_written_of(&whole) {
+            Ok(()) => self.finish_all(whole, done),
+            Err(_) => {
+                for (one, _) in whole {
+                    done[one.at] = Outcome::Alone(Some(one.prepared.so_far()));
+                }
+                Vec::new()
             }
-            return next;
+        };
+        // What these have to record comes after the others, whose surveys are of before it.
+        for (at, agent, survey) in group.settled {
+            done[at] = Outcome::Done(self.loaded_as_it_is(agent, survey));
         }
-        self.finish_all(ended, done);
-        next
+        locks
+    }
+
+    /// Decides about agents, each under its store's locks, if those are free and it is plain still.
+    /// Other threads take the locks and make the drafts meanwhile.
+    fn decide_sides<'a>(&mut self, sides: Vec<Side<'a>>) -> Vec<Decided<'a>> {
+        let (lock_dir, examined) = (self.lock_dir.clone(), Arc::clone(&self.findings.openclaw));
+        let dirs: Vec<PathBuf> = sides.iter().map(|side| side.agent.dir.clone()).collect();
+        let stages = sides
+            .into_iter()
+            .map(|side| Some(Stage::Surveyed(Box::new(side))));
+        let mut stages: Vec<Option<Stage<'_>>> = stages.collect();
+        let mut decided = Vec::new();
+        let tasks = dirs.into_iter().map(Task::Lock);
+        run_tasks(tasks, (&lock_dir, &examined), |number, done| {
+            match (stages[number].take()?, done) {
+                (Stage::Surveyed(side), Done::Locked(scene, lock)) => {
+                    let planned = self.plan_side(*side, *scene, *lock)?;
+                    if planned.write == Write::No {
+                        decided.push(self.decided(planned, Ok(None)));
+                        return None;
+                    }
+                    let place = Box::new(planned.survey.place.clone());
+                    let task = Task::MakeRoom(place, planned.bytes.len());
+                    stages[number] = Some(Stage::Planned(Box::new(planned)));
+                    return Some(task);
+                }
+                (Stage::Planned(planned), Done::MadeRoom(room)) => {
+                    decided.push(self.decided(*planned, room.map(Some)));
+                }
+                _ => {} // somebody has the locks
+            }
+            None
+        });
+        decided.sort_by_key(|one| one.at);
+        decided
+    }
+
+    /// Decides what is to be done with an agent under its store's locks, if it is plain still.
+    fn plan_side<'a>(
+        &mut self,
+        side: Side<'a>,
+        scene: Scene,
+        lock: StoreLock,
+    ) -> Option<Planned<'a>> {
+        let (agent, mode) = (side.agent, side.mode);
+        let survey = self.survey_scene(agent, mode, Some(side.survey), scene);
+        let mut survey = survey.ok().filter(Survey::is_plain)?;
+        let course = self.decide::<SyncError>(agent, mode, &mut survey, unchanged);
+        let course = course.ok()?;
+        let write = survey.settle_write(&course, Extent::AsNeeded);
+        // A login that other agents share is given to them in the same transaction: that is between
+        // two of them.
+        let is_shared = !self
+            .exchanged(&survey.state.doc, &course.takeover)
+            .is_empty();
+        if write == Write::Remove || is_shared {
+            return None;
+        }
+        let bytes = match write {
+            Write::Yes(_) => render(course.target(&survey.state.doc)),
+            Write::No | Write::Remove => Zeroizing::default(),
+        };
+        Some(Planned {
+            side: (side.at, agent),
+            lock,
+            survey,
+            course,
+            write,
+            bytes,
+        })
+    }
+
+    fn decided<'a>(
+        &self,
+        planned: Planned<'a>,
+        room: Result<Option<Replacement>, FileError>,
+    ) -> Decided<'a> {
+        let (at, agent) = planned.side;
+        let draft = room.map(|room| room.map(|room| (room, planned.bytes)));
+        let prepared = self.prepared(planned.survey, planned.course, planned.write, draft);
+        Decided {
+            at,
+            agent,
+            prepared,
+            lock: planned.lock,
+        }
     }
 
     /// Commits what was decided. An agent that was changed by another path meanwhile is left out. An error comes with the
@@ -310,7 +435,9 @@ impl Engine<'_> {
         &mut self,
         mut all: Vec<Decided<'a>>,
     ) -> Result<Vec<Decided<'a>>, (usize, SyncError)> {
-        let first = all.first().map_or(0, |one| one.at);
+        let Some(first) = all.first().map(|one| one.at) else {
+            return Ok(all);
+        };
         let mut is_other = Vec::new();
         let mut commit = || -> Result<(), SyncError> {
             let mut tx = self.vault.begin(self.actor, self.clock)?;
@@ -336,6 +463,9 @@ impl Engine<'_> {
         &mut self,
         ended: &[(Decided<'_>, Option<Written>)],
     ) -> Result<(), SyncError> {
+        if ended.iter().all(|(_, written)| written.is_none()) {
+            return Ok(());
+        }
         let mut tx = self.vault.begin(self.actor, self.clock)?;
         for (one, written) in ended {
             if let Some((bytes, outcome)) = written {
@@ -345,8 +475,12 @@ impl Engine<'_> {
         Ok(tx.commit()?)
     }
 
-    /// Records what was seen, and gives up the locks.
-    fn finish_all(&mut self, ended: Vec<(Decided<'_>, Option<Written>)>, done: &mut [Outcome]) {
+    /// Records what was seen. The locks are needed no longer.
+    fn finish_all(
+        &mut self,
+        ended: Vec<(Decided<'_>, Option<Written>)>,
+        done: &mut [Outcome],
+    ) -> Vec<StoreLock> {
         let mut all = Vec::new();
         for (mut one, written) in ended {
             if let Some((_, outcome)) = written {
@@ -362,7 +496,9 @@ impl Engine<'_> {
             noted.push(self.note_sources(loaded));
         }
         let recorded = self.record_seen_of(&all, noted);
-        for (at, _, mut loaded, _lock) in all {
+        let mut locks = Vec::new();
+        for (at, _, mut loaded, lock) in all {
+            locks.push(lock);
             if let Err(error) = &recorded {
                 let error = error.to_string(); // it will be seen again
                 loaded.notices.push(Notice::NotRecorded { error });
@@ -370,6 +506,7 @@ impl Engine<'_> {
             loaded.notices.append(&mut self.told);
             done[at] = Outcome::Done(Ok(loaded));
         }
+        locks
     }
 
     fn record_seen_of(

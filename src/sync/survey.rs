@@ -104,7 +104,13 @@ impl Survey {
             && !matches!(self.file, StoreReading::Damaged { .. })
             && matches!(self.destination, Destination::File)
             && self.place.link().is_none()
-            && self.place.real().parent().is_some_and(Path::is_dir)
+            && self.has_dir()
+    }
+
+    /// Whether the directory in which the store is, or is to be, exists.
+    fn has_dir(&self) -> bool {
+        !matches!(self.file, StoreReading::Missing)
+            || self.place.real().parent().is_some_and(Path::is_dir)
     }
 
     /// The file was written anew with the bytes that the vault knows, at a time that is past.

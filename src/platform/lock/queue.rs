@@ -1,8 +1,8 @@
 //! Locks between our own processes, which the system frees when one dies.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::path::Path;
+use std::io::{self, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,6 +20,8 @@ use crate::platform::trust::Trust;
 use crate::platform::trust::access::Access;
 use crate::platform::trust::check_trusted;
 
+/// The longest note that is read, in bytes: two numbers of 64 bits are shorter.
+const NOTE_MAX: usize = 64;
 /// The longest between that note and the directory: nothing is done between them.
 const MAKING_MAX: Duration = Duration::from_secs(1);
 
@@ -55,7 +57,7 @@ impl QueueLock {
                 break file;
             }
         };
-        let real = canonicalize(path).map_err(FileError::io("lock", path))?;
+        let real = real_path_of(path)?;
         let digest = Sha256::digest(real.as_os_str().as_encoded_bytes());
         let name = data_encoding::HEXLOWER.encode(&digest[..4]);
         Ok(Self { file, name })
@@ -63,11 +65,11 @@ impl QueueLock {
 
     /// What the last holder noted; nothing where it noted nothing, or the note cannot be read.
     pub(super) fn noted(&self) -> String {
-        let (mut file, mut note) = (&self.file, String::new());
-        match file.rewind().and_then(|()| file.read_to_string(&mut note)) {
-            Ok(_) => note,
-            Err(_) => String::new(), // the lock directory then waits until it is stale, as another program's does
-        }
+        let mut note = [0; NOTE_MAX];
+        // What cannot be read is no note: this process then waits until the lock directory is
+        // stale, as for another program's.
+        let length = read_start(&self.file, &mut note).unwrap_or(0);
+        String::from_utf8_lossy(&note[..length]).into_owned()
     }
 
     /// Whether the last note was made at that time, give or take [`MAKING_MAX`].
@@ -173,9 +175,34 @@ fn wait_for(file: &File, path: &Path, deadline: Instant) -> Result<(), LockError
 
 /// Writes to the file that is locked, whatever its name leads to by now.
 fn write_note(mut file: &File, text: &str) -> io::Result<()> {
-    file.set_len(0)?;
     file.rewind()?;
-    file.write_all(text.as_bytes())
+    file.write_all(text.as_bytes())?;
+    // Most notes have the same length. A file that is emptied first gets new blocks on the disk.
+    let length = text.len() as u64;
+    match file.metadata()?.len() == length {
+        true => Ok(()),
+        false => file.set_len(length),
+    }
+}
+
+/// Reads the start of a file, and returns how many bytes it read.
+#[cfg(unix)]
+fn read_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, 0)
+}
+
+#[cfg(windows)]
+fn read_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, bytes, 0)
+}
+
+/// Resolves the links above a lock's file, which is no link itself.
+fn real_path_of(path: &Path) -> Result<PathBuf, FileError> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return canonicalize(path).map_err(FileError::io("lock", path));
+    };
+    // The directory passed this check when the file was opened.
+    Ok(check_trusted(dir, Access::CreateIn)?.join(name))
 }
 
 /// Opens a lock's file, or makes it. It is about to be written, so nobody else may have made it or given it a second name.
