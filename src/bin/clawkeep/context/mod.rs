@@ -3,8 +3,8 @@
 mod agents;
 mod export_modes;
 pub(crate) mod global;
+mod head;
 pub(crate) mod head_file;
-mod heads;
 pub(crate) mod load_each;
 mod opening;
 pub(crate) mod passphrase;
