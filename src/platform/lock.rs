@@ -24,6 +24,7 @@ pub use self::holder::LockFault;
 use self::refresher::HeldDir;
 #[cfg(unix)]
 use super::Trust;
+use super::replace::rename_without_replacing;
 use super::sharing::retry_while_held;
 use super::{
     Access, FileError, canonicalize, check_trusted, create_private_dir, exists, remove_empty_dir,
@@ -96,10 +97,6 @@ pub enum LockState {
 pub struct QueueLock {
     file: File,
     /// Eight hexadecimal digits of its path's SHA-256.
-    #[cfg_attr(
-        not(any(target_os = "linux", target_os = "macos")),
-        allow(dead_code, reason = "it names a draft that only these two rename")
-    )]
     name: String,
 }
 
@@ -278,7 +275,7 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     #[cfg(windows)]
-    windows::open_no_link(&mut options);
+    windows::create_private(&mut options, path)?;
     let file = match retry_while_held(path, || options.open(path)) {
         Err(_) if path.is_symlink() => {
             let path = path.to_owned();
@@ -411,55 +408,33 @@ fn remove_abandoned_file(path: &Path) -> Result<(), FileError> {
 
 /// Makes the lock directory unless there is one. It is noted in the queue before anybody can see it: noted after, a
 /// process killed in between would leave a lock that looks like another program's.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
 fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
     // A name of the queue's own: another vault's processes stand in another one.
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.clawkeep-tmp", queue.name));
     let draft = PathBuf::from(draft);
     let _ = fs::remove_dir(&draft); // left by a killed process; create_dir tells what else is in the way
-    fs::create_dir(&draft).map_err(|error| match error.kind() {
+    let created = retry_while_held(&draft, || fs::create_dir(&draft));
+    created.map_err(|error| match error.kind() {
         // Nobody has the lock for that.
         io::ErrorKind::AlreadyExists => {
             io::Error::other(format!("{} is in the way", draft.display()))
         }
         _ => error,
     })?;
-    let made = identity(&draft)
-        .and_then(|noted| queue.note(&noted))
-        .and_then(|()| {
-            Ok(renameat_with(
-                CWD,
-                &draft,
-                CWD,
-                path,
-                RenameFlags::NOREPLACE,
-            )?)
-        });
-    if made.is_err() {
+    let noted = identity(&draft).and_then(|noted| queue.note(&noted));
+    let made = match noted {
+        Ok(()) => rename_without_replacing(&draft, path),
+        Err(error) => Some(Err(error)),
+    };
+    if !matches!(made, Some(Ok(()))) {
         let _ = fs::remove_dir(&draft); // the first error is the one to tell
     }
-    match made {
-        Err(error)
-            if [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP]
-                .iter()
-                .any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) =>
-        {
-            make_plainly(path, queue) // a file system that cannot rename without replacing
-        }
-        made => made,
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
-    make_plainly(path, queue)
+    made.unwrap_or_else(|| make_plainly(path, queue))
 }
 
 /// Makes the directory and notes it, before and after. Killed in between, this process leaves a directory that is
-/// known by its mode.
+/// known by its mode. Only for a file system or a path that cannot be renamed without replacing.
 fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
     #[cfg_attr(not(unix), allow(unused_mut, reason = "there are no modes"))]
     let mut builder = fs::DirBuilder::new();
