@@ -37,6 +37,20 @@ pub enum OwnSettingsError {
         /// What is wrong there.
         what: String,
     },
+    /// The file is UTF-16, as PowerShell 5 and some editors write it. TOML is UTF-8.
+    #[error(
+        "the settings {} are not valid: the file is encoded as UTF-16. Save it as UTF-8",
+        path.display()
+    )]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Whether a text file begins with the byte order mark of UTF-16.
+fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
 }
 
 /// This program's own settings.
@@ -263,6 +277,9 @@ impl OwnSettings {
                 .is_ok()
         };
         match strict.read(path, Access::Read, SETTINGS_MAX) {
+            Ok(Some(contents)) if is_utf16(&contents.bytes) => Err(OwnSettingsError::Utf16 {
+                path: path.to_owned(),
+            }),
             Ok(Some(contents)) => Self::parse(path, &String::from_utf8_lossy(&contents.bytes)),
             Ok(None) => Ok(Self::default()),
             // In a directory that is used because of how it is mounted, there need be no settings.

@@ -238,12 +238,17 @@ fn read_opened(file: Option<File>, path: &Path, limit: u64) -> Result<Option<Con
     read_whole(file, &meta, path, limit).map(Some)
 }
 
+/// An error of the kind [`io::ErrorKind::NotFound`] that says `what` is missing: its own text is "entity not found".
+pub(crate) fn absent(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, what)
+}
+
 /// Opens a regular file for reading; links are followed, and nobody waits for the other end of a FIFO.
 ///
 /// # Errors
 /// When nothing is there, it is not a regular file, or the system refuses.
 pub fn open_regular(path: &Path) -> Result<File, FileError> {
-    let nothing = || FileError::io("open", path)(io::ErrorKind::NotFound.into());
+    let nothing = || FileError::io("open", path)(absent("the file does not exist"));
     let file = open_if_there(path, Links::Follow)?.ok_or_else(nothing)?;
     let meta = file.metadata().map_err(FileError::io("examine", path))?;
     if meta.is_file() {

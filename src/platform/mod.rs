@@ -33,6 +33,7 @@ pub use cause::{Attribute, Cause, is_mounted_file};
 pub(crate) use cause::{Needs, why_database_fails, why_temporary_files_fail};
 pub use clock::Clock;
 pub use desktop::{DesktopFault, Urgency, show};
+pub(crate) use file::absent;
 use file::resolve_existing;
 pub use file::{
     Contents, FileError, RemoveOutcome, canonicalize, check_replaceable, create_private_dir,

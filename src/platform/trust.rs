@@ -34,7 +34,7 @@ pub(super) use self::mounts::Mount;
 pub(super) use self::mounts::Mounts;
 pub use self::mounts::{MountOf, mount_of};
 pub use self::refusal::{Fault, Refusal};
-use super::file::{self, Contents, FileError};
+use super::file::{self, Contents, FileError, absent};
 
 /// For how long what was found of directories, mounts and accounts holds. A command ends sooner, and so looks at each once; a
 /// watcher looks anew with every pass.
@@ -564,7 +564,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn gone(path: &Path) -> FileError {
-    FileError::io("examine", path)(io::ErrorKind::NotFound.into())
+    FileError::io("examine", path)(absent("it does not exist"))
 }
 
 fn circle(path: &Path) -> FileError {

@@ -20,8 +20,8 @@ use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
 use crate::platform::{
-    Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_replaceable, check_trusted,
-    create_private_dir, look_for, open_regular, resolve_link,
+    Access, FileError, QueueLock, SharedStorage, Storage, Trust, absent, check_replaceable,
+    check_trusted, create_private_dir, look_for, open_regular, resolve_link,
 };
 
 /// SQLite's application id of a vault: "clkp". Source: our own choice, checked at every opening.
@@ -348,7 +348,7 @@ pub(super) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError> {
 pub(super) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = check_trusted(parent(path), Access::CreateIn)?;
     if !dir.is_dir() {
-        return Err(FileError::io("open", &dir)(std::io::ErrorKind::NotFound.into()).into());
+        return Err(FileError::io("open", &dir)(absent("the directory does not exist")).into());
     }
     Ok(dir)
 }

@@ -48,7 +48,7 @@ pub(crate) struct Install {
     /// Refresh logins so long before they end [default: that of `clawkeep watch`]
     #[arg(long, value_name = "SPAN", value_parser = ahead_as_typed)]
     refresh_ahead: Option<String>,
-    /// What starts it [default: what is there]
+    /// What starts it [default: what is there]; --dry-run also prints for one that is missing
     #[arg(long, value_enum, value_name = "WHAT")]
     by: Option<By>,
     /// Print what would be written, and touch nothing
@@ -86,6 +86,7 @@ impl Install {
                 job.program
             ));
         }
+        check_is_on_windows(by)?;
         match by {
             By::Systemd => self.by_systemd(context, &job),
             By::Launchd => self.by_launchd(context, &job),
@@ -373,6 +374,21 @@ fn origin(address: &str) -> &str {
     &address[..scheme.len() + length]
 }
 
+/// Refuses on Windows what Windows does not have: its paths are of no use on a system that has it.
+fn check_is_on_windows(by: By) -> Result<(), Failure> {
+    let what = match by {
+        _ if cfg!(not(windows)) => return Ok(()),
+        By::TaskScheduler => return Ok(()),
+        By::Systemd => "systemd",
+        By::Launchd => "launchd",
+        By::Cron => "cron",
+    };
+    Err(Failure::Refused {
+        what: format!("Windows has no {what}"),
+        next: "Use the Task Scheduler: clawkeep monitor install".to_owned(),
+    })
+}
+
 /// A unit that is not looked for where it would be written would do nothing.
 fn check_looked_at(dir: &Path) -> Result<(), Failure> {
     let searched = unit_path().map_err(|why| Failure::Refused {
@@ -394,12 +410,6 @@ fn check_looked_at(dir: &Path) -> Result<(), Failure> {
 }
 
 fn by_cron(context: &Context, job: &Job, why: Option<&NoSystemd>) -> Result<(), Failure> {
-    if cfg!(windows) {
-        return Err(Failure::Refused {
-            what: "Windows has no cron".to_owned(),
-            next: "Have it installed by the Task Scheduler: clawkeep monitor install".to_owned(),
-        });
-    }
     refuse(cron::objection(job))?;
     let job = Job {
         pace: Pace::Timed,
