@@ -50,7 +50,7 @@ fn an_agent_id_in_another_case_is_the_same_agent() {
     let home = home_with(1);
     for (typed, agent) in [("MAIN", "main"), ("Agent000", "agent000")] {
         let key = format!("sk-test-openai-of-{agent}");
-        let mut paste = vec!["models", "auth", "--agent", typed, "paste-api-key"];
+        let mut paste = vec!["models", "auth", "paste-api-key", "--agent", typed];
         paste.extend(["--provider", "openai"]);
         home.run_with_input(&paste, &key).ok();
         let stored = home.json(&store_of(agent))["profiles"]["openai:manual"]["key"].clone();
