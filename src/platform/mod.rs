@@ -41,6 +41,7 @@ pub use file::{
     remove_if_present, rename_durably, sync_dir, sync_file, sync_file_data,
 };
 pub use file_error::FileError;
+pub(crate) use file_error::absent;
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,
@@ -49,7 +50,8 @@ pub use key_variables::{
 pub use keychain::{Keychain, KeychainError};
 pub use lock::{DirectoryLock, FileLock, LockDir, LockError, LockFault, LockState, QueueLock};
 pub use paths::{
-    canonicalize, exists, is_same_file, look_for, resolve_existing, resolve_link, resolve_link_until,
+    canonicalize, exists, is_same_file, look_for, resolve_existing, resolve_link,
+    resolve_link_until,
 };
 pub use peer::{PeerOwner, peer_owner};
 pub use permissions::{Permissions, close_to_others};
