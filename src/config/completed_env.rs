@@ -1,4 +1,5 @@
-//! The environment completed for finding keys: by `.env` files, the configuration, and a login shell.
+//! The environment completed for finding keys: by `.env` files, the configuration, and a login
+//! shell.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use super::credential::Owner;
+use super::owner::Owner;
 use super::text::escaped;
 
 /// Where a borrowed credential comes from. Its owner refreshes it; clawkeep reads the file again at

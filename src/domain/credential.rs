@@ -10,11 +10,6 @@ use super::ids::normalize_provider;
 use super::secret_rules::{SecretFault, check_secret};
 use super::time::Expiry;
 
-/// The profile that Claude Code's login is synced into. Source: `spec/compat.md`, Sync.
-pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
-/// The profile that Codex's login is synced into. Source: `spec/compat.md`, Sync.
-pub const CODEX_CLI: &str = "openai-codex:codex-cli";
-
 /// What OpenClaw leaves in place of a token while it is being refreshed. Source: `spec/compat.md`, auth-profiles.json.
 const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
 
@@ -55,115 +50,6 @@ impl CredentialType {
             "token" => Self::Token,
             "oauth" => Self::OAuth,
             _ => Self::Unreadable,
-        }
-    }
-}
-
-/// Who may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Logged in here, pasted here, or imported: ours to refresh.
-    Vault,
-    /// Claude Code's: never refreshed here.
-    ClaudeCode,
-    /// Codex CLI's: never refreshed here.
-    CodexCli,
-    /// opencode's: never refreshed here.
-    OpenCode,
-    /// pi's: never refreshed here.
-    Pi,
-    /// Gemini CLI's: never refreshed here.
-    GeminiCli,
-    /// Qwen Code's: never refreshed here.
-    QwenCode,
-    /// Another program's, which is not known by name: never refreshed here.
-    OtherProgram,
-}
-
-impl Owner {
-    /// Every owner but the vault.
-    pub const PROGRAMS: [Self; 7] = [
-        Self::ClaudeCode,
-        Self::CodexCli,
-        Self::OpenCode,
-        Self::Pi,
-        Self::GeminiCli,
-        Self::QwenCode,
-        Self::OtherProgram,
-    ];
-
-    /// The owner that a profile id tells: the two CLI ids are borrowed however they arrive. Logins
-    /// that were imported as borrowed have any id; [`Borrowed`](super::borrowed::Borrowed) says whose they
-    /// are.
-    #[must_use]
-    pub fn of(profile: &str) -> Self {
-        match profile {
-            CLAUDE_CLI => Self::ClaudeCode,
-            CODEX_CLI => Self::CodexCli,
-            _ => Self::Vault,
-        }
-    }
-
-    /// The name in the vault. The column `profiles.owner` knows the first three, which an id tells.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Vault => "vault",
-            Self::ClaudeCode => "claude-code",
-            Self::CodexCli => "codex-cli",
-            Self::OpenCode => "opencode",
-            Self::Pi => "pi",
-            Self::GeminiCli => "gemini-cli",
-            Self::QwenCode => "qwen-code",
-            Self::OtherProgram => "other-program",
-        }
-    }
-
-    /// The program of that name in the vault; one that is not known is another program.
-    #[must_use]
-    pub fn from_name(name: &str) -> Self {
-        let mut programs = Self::PROGRAMS.into_iter();
-        programs
-            .find(|program| program.as_str() == name)
-            .unwrap_or(Self::OtherProgram)
-    }
-
-    /// The program's name, for people.
-    #[must_use]
-    pub fn program(self) -> &'static str {
-        match self {
-            Self::Vault => "clawkeep",
-            Self::ClaudeCode => "Claude Code",
-            Self::CodexCli => "Codex CLI",
-            Self::OpenCode => "opencode",
-            Self::Pi => "pi",
-            Self::GeminiCli => "Gemini CLI",
-            Self::QwenCode => "Qwen Code",
-            Self::OtherProgram => "another program",
-        }
-    }
-
-    /// The command that starts the program, where that is known.
-    #[must_use]
-    pub fn command(self) -> Option<&'static str> {
-        match self {
-            Self::ClaudeCode => Some("claude"),
-            Self::CodexCli => Some("codex"),
-            Self::OpenCode => Some("opencode"),
-            Self::Pi => Some("pi"),
-            Self::GeminiCli => Some("gemini"),
-            Self::QwenCode => Some("qwen"),
-            Self::Vault | Self::OtherProgram => None,
-        }
-    }
-
-    /// The name in reports. Source: the `source` field of the reference's `models status --json`.
-    #[must_use]
-    pub fn reported(self) -> &'static str {
-        match self {
-            Self::Vault => "store",
-            Self::ClaudeCode => "claude-cli",
-            owner => owner.as_str(),
         }
     }
 }

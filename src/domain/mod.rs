@@ -10,6 +10,7 @@ mod expiry_fault;
 mod fingerprint;
 mod ids;
 mod jwt;
+mod owner;
 mod secret;
 mod secret_rules;
 mod shell;
@@ -20,8 +21,7 @@ mod time;
 pub use borrowed::{Borrowed, owner_by_path};
 pub use cooldown::CooldownRules;
 pub use credential::{
-    CLAUDE_CLI, CODEX_CLI, Credential, CredentialType, EntryFault, Misnamed, Owner,
-    SecretReference, WITH_PROJECT,
+    Credential, CredentialType, EntryFault, Misnamed, SecretReference, WITH_PROJECT,
 };
 pub use endpoint::{Endpoint, is_loopback};
 pub use expiry_fault::ExpiryFault;
@@ -30,6 +30,7 @@ pub use ids::{
     AgentName, Generation, KeyId, ProfileId, ProviderId, Seq, VaultId, normalize_provider,
 };
 pub use jwt::{jwt_claims, jwt_expiry};
+pub use owner::{CLAUDE_CLI, CODEX_CLI, Owner};
 pub use secret::SecretJson;
 pub use secret_rules::{
     SECRET_MAX, SecretFault, begins_as_secret, check_secret, is_random, known_secret_in,

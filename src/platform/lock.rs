@@ -177,7 +177,7 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     let draft = PathBuf::from(draft);
     let create = || match fs::create_dir(&draft) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // Left by a killed process; create_dir tells what else is in the way.
+            // A killed process left it; create_dir fails again on anything else.
             let _ = fs::remove_dir(&draft);
             fs::create_dir(&draft)
         }

@@ -66,8 +66,8 @@ impl QueueLock {
     /// What the last holder noted; nothing where it noted nothing, or the note cannot be read.
     pub(super) fn noted(&self) -> String {
         let mut note = [0; NOTE_MAX];
-        // What cannot be read is no note: the lock directory waits until it is stale, as another
-        // program's does.
+        // What cannot be read is no note: this process then waits until the lock directory is
+        // stale, as for another program's.
         let length = read_start(&self.file, &mut note).unwrap_or(0);
         String::from_utf8_lossy(&note[..length]).into_owned()
     }
@@ -177,7 +177,7 @@ fn wait_for(file: &File, path: &Path, deadline: Instant) -> Result<(), LockError
 fn write_note(mut file: &File, text: &str) -> io::Result<()> {
     file.rewind()?;
     file.write_all(text.as_bytes())?;
-    // Notes are of one length as a rule. Emptied first, each would get new room on the disk.
+    // Most notes have the same length. A file that is emptied first gets new blocks on the disk.
     let length = text.len() as u64;
     match file.metadata()?.len() == length {
         true => Ok(()),
@@ -185,7 +185,7 @@ fn write_note(mut file: &File, text: &str) -> io::Result<()> {
     }
 }
 
-/// Reads the start of a file: how many bytes of it.
+/// Reads the start of a file, and returns how many bytes it read.
 #[cfg(unix)]
 fn read_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, bytes, 0)
@@ -196,12 +196,12 @@ fn read_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, bytes, 0)
 }
 
-/// Where a lock's file is, links resolved: it is none itself.
+/// Resolves the links above a lock's file, which is no link itself.
 fn real_path_of(path: &Path) -> Result<PathBuf, FileError> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
         return canonicalize(path).map_err(FileError::io("lock", path));
     };
-    // What is there passed this check a moment ago.
+    // The directory passed this check when the file was opened.
     Ok(check_trusted(dir, Access::CreateIn)?.join(name))
 }
 

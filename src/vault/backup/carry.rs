@@ -41,7 +41,7 @@ struct Newer {
 
 /// What the vault that is replaced knows of what happened to its logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::vault) enum Known {
+pub(super) enum Known {
     /// Nothing: it is another one.
     Nothing,
     /// What happened until a copy of it was made that was put back since: the head that is kept of
@@ -74,7 +74,7 @@ impl<'v> Replaced<'v> {
 
 /// Takes over into `tx`, a transaction on the backup's copy, what `old` has that is newer. Nothing is known of grants where there is no
 /// such vault: each of them may have been spent since.
-pub(in crate::vault) fn carry_over(
+pub(super) fn carry_over(
     tx: &mut Tx<'_>,
     old: Replaced<'_>,
     known: Known,
@@ -344,16 +344,13 @@ impl Tx<'_> {
     }
 
     /// Whether the frame of an agent opens.
-    pub(in crate::vault) fn has_frame_of(&self, agent: &str) -> bool {
+    pub(super) fn has_frame_of(&self, agent: &str) -> bool {
         has_frame(self, &AgentName::from_stored(agent.to_owned())).unwrap_or(false)
     }
 
     /// Grants whose rows were altered: nothing is redirected by them, and none is sent without a
     /// word.
-    pub(in crate::vault) fn distrust_grants(
-        &mut self,
-        altered: &[Altered],
-    ) -> Result<(), VaultError> {
+    pub(super) fn distrust_grants(&mut self, altered: &[Altered]) -> Result<(), VaultError> {
         let altered = altered.iter().filter(|row| row.part == Part::Grants);
         for key in altered.map(|row| row.key.as_str()) {
             let bytes = data_encoding::HEXUPPER.decode(key.as_bytes()).ok();
@@ -379,7 +376,7 @@ impl Tx<'_> {
     }
 
     /// Forgets what was last in every store file: each is compared with nothing, so what only it has is taken over.
-    pub(in crate::vault) fn forget_exports(&mut self) -> Result<(), VaultError> {
+    pub(super) fn forget_exports(&mut self) -> Result<(), VaultError> {
         self.tx
             .execute(
                 "UPDATE exports SET digest = NULL, snapshot = NULL, revision = ?1",

@@ -54,7 +54,7 @@ pub(in crate::vault) fn connect(path: &Path) -> Result<Connection, VaultError> {
 
 /// Opens a connection that has read nothing yet: what decides how the file is locked comes before
 /// the first read.
-pub(in crate::vault) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
+pub(super) fn open_to_write(path: &Path) -> Result<Connection, VaultError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -65,7 +65,7 @@ pub(in crate::vault) fn open_to_write(path: &Path) -> Result<Connection, VaultEr
 ///
 /// On macOS fsync(2) leaves what it writes in the disk's cache, which a power cut empties, so SQLite is to use `F_FULLFSYNC`,
 /// as std does. Source: SQLite, PRAGMA fullfsync.
-pub(in crate::vault) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(super) fn set_up(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     harden(conn, path)?;
     conn.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
@@ -94,14 +94,14 @@ pub(in crate::vault) fn identity(
 const STATEMENTS: usize = 128;
 
 /// Keeps what SQLite sorts in memory: there may be no place for a temporary file.
-pub(in crate::vault) fn keep_in_memory(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(super) fn keep_in_memory(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     conn.pragma_update(None, "temp_store", "MEMORY")
         .at(path, "open")
 }
 
 /// Sets what every connection must have. This reads the schema: how the file is locked, and how
 /// long that is waited for, is set before.
-pub(in crate::vault) fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
+pub(super) fn harden(conn: &Connection, path: &Path) -> Result<(), VaultError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
         .at(path, "open")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
@@ -119,11 +119,7 @@ pub(in crate::vault) fn harden(conn: &Connection, path: &Path) -> Result<(), Vau
 pub(in crate::vault) const MOVED_AWAY: i32 = i32::from_be_bytes(*b"clkm");
 
 /// Says that a vault was moved away, where that is why `error` came.
-pub(in crate::vault) fn or_moved_away(
-    conn: &Connection,
-    path: &Path,
-    error: VaultError,
-) -> VaultError {
+fn or_moved_away(conn: &Connection, path: &Path, error: VaultError) -> VaultError {
     match application_id(conn, path) {
         Ok(MOVED_AWAY) => VaultError::MovedAway {
             path: path.to_owned(),

@@ -30,7 +30,7 @@ const LOG_IN_USE_MAX: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`VaultError::LogInUse`] when another process has the log open on storage that cannot hold one.
-pub(in crate::vault) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError> {
+pub(super) fn connect_with_journal(path: &Path) -> Result<Connection, VaultError> {
     let storage = Storage::of(parent(path));
     if storage == Storage::Local {
         let conn = connect(path)?;

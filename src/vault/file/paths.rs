@@ -1,4 +1,5 @@
-//! The names and directories of a vault's files: who may write there, what lies beside them, and the lock.
+//! The names and directories of a vault's files: who may write there, what lies
+//! beside them, and the lock.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -65,7 +66,7 @@ pub(in crate::vault) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError>
 }
 
 /// The directory of `path`, links resolved, checked to be ours alone to write.
-pub(in crate::vault) fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
+fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = check_trusted(parent(path), Access::CreateIn)?;
     if !dir.is_dir() {
         return Err(FileError::io("open", &dir)(std::io::ErrorKind::NotFound.into()).into());
@@ -95,7 +96,7 @@ pub(in crate::vault) fn make_dir_for(path: &Path) -> Result<PathBuf, VaultError>
 
 /// What a directory lies on, where no vault may be written there: another kernel may write it, too,
 /// and the user has not said that none does (`allow_shared_storage`).
-pub(in crate::vault) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
+pub(super) fn refused_storage(dir: &Path) -> Option<SharedStorage> {
     match Trust::current().allows_shared_storage() {
         true => None,
         false => Storage::of(dir).shared(),

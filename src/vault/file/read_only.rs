@@ -30,7 +30,7 @@ impl ReadOnlyReason {
 
 /// Who may write a file while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::vault) enum Writers {
+pub(super) enum Writers {
     /// Nobody, as far as the answer goes: without a log the file alone is read, and no lock is
     /// taken.
     Nobody,
@@ -52,7 +52,7 @@ impl Writers {
 ///
 /// # Errors
 /// When it cannot be read either.
-pub(in crate::vault) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultError> {
+pub(super) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>, VaultError> {
     if let Some(storage) = refused_storage(parent(path)) {
         return Ok(Some(ReadOnlyReason::SharedStorage(Box::new(storage))));
     }
@@ -93,7 +93,7 @@ pub(in crate::vault) fn reason_for(path: &Path) -> Result<Option<ReadOnlyReason>
 /// SQLite reads a log where its index is beside it, also one that a killed process left. Without an
 /// index there is nothing that it could lock: then the file alone is read if it has no log and
 /// nobody writes it, and else a copy in memory.
-pub(in crate::vault) fn connect_to_read(
+pub(super) fn connect_to_read(
     path: &Path,
     writers: Writers,
     patience: Duration,

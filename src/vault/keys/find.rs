@@ -26,7 +26,7 @@ const RENEWED: &str = ".new";
 
 /// Reads the key file at `path`; `None` when there is none. A link is refused, since a renewed key
 /// takes the place of the file, unless it leads to a mounted secret.
-pub(in crate::vault) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
+pub(super) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
     let Some(contents) = read_secret(path, Access::Secret, KEYFILE_LIMIT)? else {
         return Ok(None);
     };
@@ -91,7 +91,7 @@ pub(in crate::vault) fn from_files(
 }
 
 /// Reads the slot's key from the keychain. An item that is not 32 bytes is not its key.
-pub(in crate::vault) fn from_keychain(
+pub(super) fn from_keychain(
     keychain: &dyn Keychain,
     vault: VaultId,
     slot: &SlotRecord,
@@ -109,7 +109,7 @@ pub(in crate::vault) fn from_keychain(
 }
 
 /// The slot that a passphrase or recovery code opens, and its key.
-pub(in crate::vault) fn from_secret<'s>(
+pub(super) fn from_secret<'s>(
     secret: &SecretString,
     vault: VaultId,
     slots: &'s [SlotRecord],

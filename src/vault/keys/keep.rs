@@ -41,7 +41,7 @@ pub(in crate::vault) struct Kept {
     /// The key file.
     pub(in crate::vault) keyfile: Option<PathBuf>,
     /// The key file was there before.
-    pub(in crate::vault) provided: bool,
+    provided: bool,
     /// What is to be shown once.
     pub(in crate::vault) code: Option<RecoveryCode>,
 }
@@ -186,12 +186,7 @@ pub(in crate::vault) fn taken(slot: i64) -> VaultError {
 
 /// Does what the process that renewed a key file did not come to: see [`put_in_place`]. Where it cannot be done, the vault opens with
 /// the new one where it is.
-pub(in crate::vault) fn finish_keyfile(
-    vault_file: &Path,
-    vault: VaultId,
-    slot: &SlotRecord,
-    place: &Path,
-) {
+pub(super) fn finish_keyfile(vault_file: &Path, vault: VaultId, slot: &SlotRecord, place: &Path) {
     let finish = || {
         let _lock = lock(vault_file)?;
         put_in_place(vault, slot, place)

@@ -14,10 +14,10 @@ use crate::vault::file::vault::Vault;
 use crate::vault::log::events::WHEN_NEWEST_OF_KIND;
 
 /// How many slots a vault may have. Source: `spec/vault.md`, Keys.
-pub(in crate::vault) const SLOTS_MAX: i64 = 16;
+const SLOTS_MAX: i64 = 16;
 
 /// The slots that this version can open, and the kinds of the others.
-pub(in crate::vault) type Slots = (Vec<SlotRecord>, Vec<KeyProblem>);
+type Slots = (Vec<SlotRecord>, Vec<KeyProblem>);
 
 /// A key slot, as far as it is told without a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

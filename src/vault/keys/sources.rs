@@ -72,7 +72,7 @@ impl KeySources<'_> {
     }
 
     /// The places to look at, in order. One rule holds for all of them, however they were named.
-    pub(in crate::vault) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
+    pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
         let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
         named.cloned().chain([self.own_keyfile(vault)]).collect()
     }
@@ -90,7 +90,7 @@ pub(in crate::vault) struct OpenedBy {
 pub type KeptHead<'h> = &'h dyn Fn(VaultId) -> Option<Head>;
 
 /// A slot's account in the keychain. Source: `spec/vault.md`, Keys.
-pub(in crate::vault) fn account(vault: VaultId, key: KeyId) -> String {
+pub(super) fn account(vault: VaultId, key: KeyId) -> String {
     format!("{vault}/{key}")
 }
 

@@ -223,7 +223,7 @@ pub(in crate::vault) fn newest_change(
 }
 
 /// Over every subject of an agent and a profile: there is one, unless somebody has put in another.
-pub(in crate::vault) const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
+const NEWEST_GENERATION: &str = "SELECT max(e.generation) FROM subjects s JOIN events e ON e.subject = s.id \
      WHERE s.agent = ?1 AND s.profile = ?2 AND e.generation IS NOT NULL";
 
 /// The id of who acts.

@@ -31,7 +31,7 @@ pub(in crate::vault) const OF_SUBJECT: &str = "SELECT action FROM series WHERE s
 pub(in crate::vault) const OF_ACTION: &str = "SELECT subject FROM series WHERE action = ?1";
 
 /// The subject of an agent and a profile, if there are events about it.
-pub(in crate::vault) fn find_subject(
+fn find_subject(
     conn: &Connection,
     agent: Option<i64>,
     profile: Option<i64>,

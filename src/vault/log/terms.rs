@@ -20,7 +20,7 @@ pub(in crate::vault) fn intern(conn: &Connection, text: &str) -> rusqlite::Resul
 }
 
 /// The id of an optional text.
-pub(in crate::vault) fn intern_optional(
+pub(super) fn intern_optional(
     conn: &Connection,
     text: Option<&str>,
 ) -> rusqlite::Result<Option<i64>> {

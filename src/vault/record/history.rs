@@ -48,9 +48,9 @@ enum Route {
 }
 
 /// The newest event of a series in a run.
-pub(in crate::vault) const NEWEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 1";
+pub(super) const NEWEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq DESC LIMIT 1";
 /// The oldest event of a series in a run.
-pub(in crate::vault) const OLDEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT 1";
+pub(super) const OLDEST: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq LIMIT 1";
 
 impl Route {
     fn pop(&mut self) -> Option<(i64, Reverse<Series>)> {
@@ -108,10 +108,7 @@ impl Vault {
     }
 
     /// The series in which events that match `filter` are, and the parts of the record in which its times are, oldest first.
-    pub(in crate::vault) fn selected(
-        &self,
-        filter: &Filter,
-    ) -> rusqlite::Result<(Selection, Vec<Run>)> {
+    pub(super) fn selected(&self, filter: &Filter) -> rusqlite::Result<(Selection, Vec<Run>)> {
         let last = events::last(&self.conn)?.map_or(0, |last| last.seq);
         let selection = series::select(&self.conn, filter)?;
         let runs = runs::between(&self.conn, filter.since, filter.until, last)?;
@@ -284,16 +281,16 @@ impl Events<'_> {
     }
 }
 
-pub(in crate::vault) fn through_sql(order: &str) -> String {
+pub(super) fn through_sql(order: &str) -> String {
     format!("SELECT {COLUMNS} FROM events WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq {order}")
 }
 
-pub(in crate::vault) fn one_sql() -> String {
+pub(super) fn one_sql() -> String {
     format!("SELECT {COLUMNS} FROM events WHERE seq = ?1")
 }
 
 /// The first event of a series in a run, in the order of `sql`.
-pub(in crate::vault) fn first_of(
+pub(super) fn first_of(
     conn: &Connection,
     sql: &str,
     series: Series,

@@ -21,13 +21,13 @@ use crate::vault::log::runs::Run;
 use crate::vault::log::series::{self, Selection, Series};
 
 /// How many events of a series there are in a run, the first and the last.
-pub(in crate::vault) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
-pub(in crate::vault) const AT: &str = "SELECT at FROM events WHERE seq = ?1";
+pub(super) const COUNT: &str = "SELECT count(*), min(seq), max(seq) FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4";
+pub(super) const AT: &str = "SELECT at FROM events WHERE seq = ?1";
 /// What is asked of refreshes, of each of which a row is read.
-pub(in crate::vault) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, expires_after FROM events \
+pub(super) const EXCHANGES: &str = "SELECT seq, at, token_before, token_after, expires_before, expires_after FROM events \
                          WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
 /// The newest change of a subject in a run.
-pub(in crate::vault) const CHANGE: &str = "SELECT seq FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 \
+pub(super) const CHANGE: &str = "SELECT seq FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 \
                       ORDER BY generation DESC LIMIT 1";
 
 impl Vault {
@@ -475,7 +475,7 @@ fn detail(event: &Event) -> Value {
 }
 
 /// When a use or a failure was. Another program's is recorded when its store is next looked at, and says itself when it was.
-pub(in crate::vault) fn happened_at(event: &Event) -> UnixMs {
+pub(super) fn happened_at(event: &Event) -> UnixMs {
     let detail = detail(event);
     let told = ["lastUsed", "lastFailureAt"]
         .iter()
@@ -484,7 +484,7 @@ pub(in crate::vault) fn happened_at(event: &Event) -> UnixMs {
 }
 
 /// Whom a subject is; nothing for one that is no profile.
-pub(in crate::vault) fn whose(
+pub(super) fn whose(
     conn: &Connection,
     labels: &mut Labels,
     subject: i64,

@@ -14,7 +14,7 @@ use crate::vault::log::runs::{self, Run};
 use crate::vault::log::series::{self, Series};
 
 /// The events of a series in a run.
-pub(in crate::vault) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
+pub(super) const SEQS: &str = "SELECT seq FROM events WHERE subject = ?1 AND action = ?2 AND seq >= ?3 AND seq <= ?4 ORDER BY seq";
 
 impl Vault {
     /// What happened to the profiles that `filter` asks for, whose kinds and times are of no account, in the parts of time
@@ -199,7 +199,7 @@ fn changes(
     Ok(found)
 }
 
-pub(in crate::vault) fn changes_sql() -> String {
+pub(super) fn changes_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM events WHERE subject = ?1 AND generation IS NOT NULL AND seq >= ?2 AND seq <= ?3 ORDER BY generation"
     )

@@ -50,7 +50,7 @@ impl Renewed {
         }
     }
 
-    pub(in crate::vault) fn into_added(self, log: LogState) -> AddedKey {
+    pub(super) fn into_added(self, log: LogState) -> AddedKey {
         AddedKey {
             slot: self.slot,
             kind: self.kept.kind,
@@ -116,7 +116,7 @@ impl UnlockedVault {
 
 impl Prepared<'_> {
     /// Whether the slots' own keys are replaced, and the record's.
-    pub(in crate::vault) fn is_everything(&self) -> bool {
+    pub(super) fn is_everything(&self) -> bool {
         matches!(self.renewal, Renewal::Everything { .. })
     }
 
@@ -127,17 +127,17 @@ impl Prepared<'_> {
     }
 
     /// The new key of the slot of that number.
-    pub(in crate::vault) fn key_of(&self, slot: i64) -> Option<&SlotKey> {
+    pub(super) fn key_of(&self, slot: i64) -> Option<&SlotKey> {
         let new = self.renewed.iter().find(|new| new.slot == slot)?;
         Some(&new.kept.key)
     }
 
     /// From here on the vault may be sealed under the new keys.
-    pub(in crate::vault) fn may_count(&mut self) {
+    pub(super) fn may_count(&mut self) {
         self.may_count = true;
     }
 
-    pub(in crate::vault) fn take_renewed(&mut self) -> Vec<Renewed> {
+    pub(super) fn take_renewed(&mut self) -> Vec<Renewed> {
         std::mem::take(&mut self.renewed)
     }
 }

@@ -1,4 +1,5 @@
-//! What is sealed and under which key: the open keys, sealed JSON, and the listings that prove rows.
+//! What is sealed and under which key: the open keys, sealed JSON, and the listings
+//! that prove rows.
 
 pub(super) mod cells;
 pub(super) mod frame;

@@ -24,7 +24,7 @@ pub(in crate::vault) struct Keys {
     pub(in crate::vault) seal: SealKey,
     pub(in crate::vault) chain: ChainKeys,
     pub(in crate::vault) fingerprint: FingerprintKey,
-    pub(in crate::vault) fingerprint_number: u16,
+    fingerprint_number: u16,
     /// Whether the vault's rows are listed. Those of a vault that an earlier version made are not yet.
     pub(in crate::vault) is_listed: bool,
     /// What was opened with them.

@@ -159,7 +159,7 @@ fn borrowed((profile, from): (String, Value)) -> Option<(String, Borrowed)> {
 }
 
 /// Reads what an agent has.
-pub(in crate::vault) struct Reader<'a> {
+struct Reader<'a> {
     pub(in crate::vault) conn: &'a rusqlite::Connection,
     pub(in crate::vault) keys: &'a Keys,
     pub(in crate::vault) vault: VaultId,
@@ -236,7 +236,7 @@ impl Reader<'_> {
 
     /// The keys of the rows of a part that are not as they are listed. Each is named in `state`,
     /// and what is lost with it is noted.
-    pub(in crate::vault) fn altered_keys(
+    fn altered_keys(
         &self,
         (scope, part): (Scope<'_>, Part),
         state: &mut AgentState,

@@ -143,7 +143,7 @@ impl UnlockedVault {
     }
 
     /// As [`UnlockedVault::export_record`], in a transaction that is under way.
-    pub(in crate::vault) fn export_record_by(
+    pub(super) fn export_record_by(
         &self,
         (proof, keys): (&Proof<'_>, &Keys),
         path: &Path,

@@ -94,11 +94,11 @@ pub struct Grant {
 
 pub(in crate::vault) const GRANT: &str =
     "SELECT state, fence, failed, not_before, successor FROM grants WHERE print = ?1";
-pub(in crate::vault) const ALL: &str =
+const ALL: &str =
     "SELECT print, state, fence, failed, not_before, successor FROM grants ORDER BY print";
 
 /// A grant's key in the listing.
-pub(in crate::vault) fn grant_key(print: Fingerprint) -> String {
+pub(super) fn grant_key(print: Fingerprint) -> String {
     data_encoding::HEXUPPER.encode(&print.to_bytes())
 }
 

@@ -42,7 +42,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`VaultError::Unopened`] where the agent's listings are not as they were sealed.
-    pub(in crate::vault) fn keys_of(
+    pub(super) fn keys_of(
         &self,
         scope: Scope<'_>,
         part: Part,
@@ -63,7 +63,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`VaultError::Unopened`] with its name.
-    pub(in crate::vault) fn expect_listed(
+    pub(super) fn expect_listed(
         &self,
         scope: Scope<'_>,
         part: Part,
@@ -117,7 +117,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`VaultError::Unopened`] with the agent's name.
-    pub(in crate::vault) fn expect_agent(&self, scope: Scope<'_>) -> Result<(), VaultError> {
+    pub(super) fn expect_agent(&self, scope: Scope<'_>) -> Result<(), VaultError> {
         if self.rows.anew_but.is_some() || self.is_proved(scope) {
             return Ok(());
         }

@@ -1,4 +1,5 @@
-//! The rows of agents' stores: credentials, usage, order, grants, exports, and the proof of each row.
+//! The rows of agents' stores: credentials, usage, order, grants, exports, and the proof
+//! of each row.
 
 pub(super) mod agents;
 pub(super) mod changed_rows;

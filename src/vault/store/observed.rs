@@ -78,7 +78,7 @@ impl UnlockedVault {
     }
 
     /// As [`UnlockedVault::sync_skips`], in a transaction that is under way.
-    pub(in crate::vault) fn sync_skips_by(
+    pub(super) fn sync_skips_by(
         &self,
         proof: &Proof<'_>,
         agent: &AgentName,

@@ -23,7 +23,7 @@ use crate::vault::tx::Tx;
 /// How many replaced versions of a profile are kept. Source: `spec/vault.md`, What is in it.
 const VERSIONS_KEPT: i64 = 3;
 /// How long a replaced version is kept, in milliseconds: 30 days. Source: `spec/vault.md`, What is in it.
-pub(in crate::vault) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
+pub(super) const VERSION_AGE_MS: i64 = 30 * 24 * 3_600_000;
 
 /// A stored row about to be replaced or removed.
 pub(in crate::vault) struct Stored {

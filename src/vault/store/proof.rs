@@ -61,7 +61,7 @@ impl Altered {
 
 /// What is proved of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::vault) enum AgentProof {
+pub(super) enum AgentProof {
     /// There is none, and none is listed.
     Absent,
     /// Its listings are as they were sealed.
@@ -76,7 +76,7 @@ pub(in crate::vault) enum AgentProof {
 }
 
 /// What the vault lists in the snapshot that is under way.
-pub(in crate::vault) struct Proof<'c> {
+pub(super) struct Proof<'c> {
     conn: &'c Connection,
     path: &'c Path,
     keys: &'c Keys,
@@ -109,7 +109,7 @@ impl<'c> Proof<'c> {
     }
 
     /// A proof by a root that is open already.
-    pub(in crate::vault) fn with_root(
+    pub(super) fn with_root(
         (conn, path): (&'c Connection, &'c Path),
         keys: &'c Keys,
         vault: VaultId,
@@ -124,7 +124,7 @@ impl<'c> Proof<'c> {
         }
     }
 
-    pub(in crate::vault) fn into_root(self) -> Listing {
+    pub(super) fn into_root(self) -> Listing {
         self.root
     }
 
@@ -219,7 +219,7 @@ impl<'c> Proof<'c> {
     }
 
     /// Whether a row is as `listing` says, a row that is not there too.
-    pub(in crate::vault) fn is_as_listed(
+    pub(super) fn is_as_listed(
         &self,
         listing: &Listing,
         (scope, part): (Scope<'_>, Part),
@@ -241,11 +241,7 @@ impl<'c> Proof<'c> {
     }
 
     /// The rows of a part of an agent that are not as they are listed.
-    pub(in crate::vault) fn altered_of(
-        &self,
-        agent: &str,
-        part: Part,
-    ) -> Result<Vec<Altered>, VaultError> {
+    pub(super) fn altered_of(&self, agent: &str, part: Part) -> Result<Vec<Altered>, VaultError> {
         let agents = self.listing(Scope::Vault, Part::Agents)?;
         match self.agent(&agents, agent)? {
             AgentProof::Absent => Ok(Vec::new()),
@@ -257,7 +253,7 @@ impl<'c> Proof<'c> {
     }
 
     /// Whether one row of a part of an agent is as it is listed, a row that is not there too.
-    pub(in crate::vault) fn is_as_listed_of(
+    pub(super) fn is_as_listed_of(
         &self,
         agent: &str,
         part: Part,
@@ -278,7 +274,7 @@ impl<'c> Proof<'c> {
     }
 
     /// As [`Proof::altered`], of a listing that is open.
-    pub(in crate::vault) fn altered_in(
+    fn altered_in(
         &self,
         listing: &Listing,
         scope: Scope<'_>,
@@ -289,10 +285,7 @@ impl<'c> Proof<'c> {
     }
 
     /// The notes of the sources of an agent's profiles that are not as they are listed.
-    pub(in crate::vault) fn altered_skips_of(
-        &self,
-        agent: &str,
-    ) -> Result<Vec<Altered>, VaultError> {
+    pub(super) fn altered_skips_of(&self, agent: &str) -> Result<Vec<Altered>, VaultError> {
         let place = (Scope::Vault, Part::Skips);
         let listing = self.listing(place.0, place.1)?;
         let now = listing::skips_of(self.conn, agent).at(self.path, "read")?;
@@ -305,7 +298,7 @@ impl<'c> Proof<'c> {
     ///
     /// # Errors
     /// [`VaultError::Damaged`] when a listing is not the one that was sealed last, so that nothing can be said of its rows.
-    pub(in crate::vault) fn everything_altered(&self) -> Result<Vec<Altered>, VaultError> {
+    pub(super) fn everything_altered(&self) -> Result<Vec<Altered>, VaultError> {
         let mut all = Vec::new();
         for part in Part::OF_VAULT {
             all.extend(self.altered(Scope::Vault, part)?);

@@ -58,7 +58,7 @@ impl Superseded {
 }
 
 /// The entries of a frame's part as they are used, the oldest first.
-pub(in crate::vault) fn from_frame(part: Map<String, Value>) -> Vec<Superseded> {
+pub(super) fn from_frame(part: Map<String, Value>) -> Vec<Superseded> {
     part.into_iter()
         .filter_map(Superseded::from_entry)
         .collect()

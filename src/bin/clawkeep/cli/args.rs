@@ -4,9 +4,9 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::auth::Auth;
 use crate::commands::hand_out::{exec, refresh, secretref, session, token};
-use crate::commands::key::{self, init};
+use crate::commands::key::init;
 use crate::commands::{
-    audit, backup, completions, doctor, export, history, import, man, monitor, report, status,
+    audit, backup, completions, doctor, export, history, import, key, man, monitor, report, status,
     sync, watch,
 };
 use crate::context::global::Global;

@@ -10,7 +10,7 @@ const NARROWEST: usize = 8;
 const LAST: usize = 12;
 
 /// A table, fitted to the terminal's width where there is one; nothing without rows. Cells are lines: what comes from outside has
-/// gone through [`crate::ui::one_line`].
+/// gone through [`crate::terminal::text::one_line`].
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
     rows: &[[String; N]],

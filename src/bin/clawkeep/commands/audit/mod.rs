@@ -1,8 +1,8 @@
 //! `audit verify|head`: the record's proof.
 
 pub(crate) mod export;
-pub(crate) mod given;
 pub(crate) mod prune;
+pub(crate) mod saved_head;
 
 use std::path::PathBuf;
 
@@ -11,8 +11,8 @@ use clawkeep::audit::{ChainFault, Head, HeadCheck, Verified};
 use serde_json::json;
 
 use self::export::AuditExport;
-use self::given::{Compared, Given};
 use self::prune::AuditPrune;
+use self::saved_head::{Compared, SavedHead};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::record::json::fields;
@@ -67,7 +67,7 @@ impl Audit {
 
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let given = self.head.as_deref().map(Given::read).transpose()?;
+        let given = self.head.as_deref().map(SavedHead::read).transpose()?;
         let vault = context.unlocked_to_read()?; // verifying never makes a vault, nor writes one
         let kept = match &given {
             Some(given) => Some(given.head),

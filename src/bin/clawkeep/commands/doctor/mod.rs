@@ -1,7 +1,8 @@
 //! `doctor`: look for what is wrong, and mend what can be mended safely.
 
-mod look;
+mod diagnosis;
 mod places;
+pub(crate) mod relocation;
 pub(crate) mod reported;
 mod text;
 
@@ -15,7 +16,7 @@ use clawkeep::doctor::{Finding, FindingId, Level, Premises, Repair, Repaired, in
 use clawkeep::domain::{StoreDoc, from_outside, path_text};
 use serde_json::{Value, json};
 
-use self::look::{Diagnosis, look};
+use self::diagnosis::{Diagnosis, diagnose};
 use self::reported::{ReportedFinding, fix_text};
 use super::stand_in;
 use crate::context::Context;
@@ -64,7 +65,7 @@ impl Doctor {
             () if self.non_interactive || !prompt::is_possible() => Consent::Never,
             () => Consent::Ask,
         };
-        let told = diagnose(context, consent)?;
+        let told = diagnose_and_repair(context, consent)?;
         let is_ok = !told
             .iter()
             .any(|told| !told.repaired && told.finding.id.level() == Level::Error);
@@ -120,14 +121,17 @@ impl Doctor {
 }
 
 /// Looks, mends, and looks again until nothing is left to mend: what is told is what is so in the end, and what was mended.
-fn diagnose(context: &mut Context, consent: Consent) -> Result<Vec<ReportedFinding>, Failure> {
+fn diagnose_and_repair(
+    context: &mut Context,
+    consent: Consent,
+) -> Result<Vec<ReportedFinding>, Failure> {
     let mut mended: Vec<(Finding, Vec<String>)> = Vec::new();
     let mut passing: Vec<Finding> = Vec::new();
     let mut tried: HashSet<Repair> = HashSet::new();
     let mut rounds = 0;
     loop {
         rounds += 1;
-        let mut diagnosis = look(context);
+        let mut diagnosis = diagnose(context);
         context.find_places_again()?; // the vault may have been made just now
         let vault_file = context.layout.vault_file.clone();
         let mut found = diagnosis.findings(context);
@@ -263,7 +267,7 @@ fn carry_out(
     diagnosis: &mut Diagnosis,
     repair: &Repair,
 ) -> Result<Repaired, String> {
-    if let Some(made) = places::carry_out(context, repair) {
+    if let Some(made) = relocation::carry_out(context, repair) {
         return made.map_err(|failure| failure.lines().join(" "));
     }
     let in_words = |error: &(dyn std::error::Error + 'static)| chain(Some(error)).join(": ");

@@ -29,7 +29,7 @@ pub(crate) enum Monitor {
     Uninstall(Uninstall),
     #[cfg(windows)]
     #[command(hide = true)]
-    RunHidden(self::hidden::RunHidden),
+    RunHidden(hidden::RunHidden),
 }
 
 impl Monitor {

@@ -103,7 +103,7 @@ fn main_agent(context: &Context, settings: Option<&Settings>) -> AgentRef {
 }
 
 /// Opens, syncs and reads what there is. Whatever fails is a finding, and the rest is looked at all the same.
-pub(super) fn look(context: &Context) -> Diagnosis {
+pub(super) fn diagnose(context: &Context) -> Diagnosis {
     let mut trouble = Vec::new();
     let settings = match Settings::load(&context.layout.config_file) {
         Ok(settings) => Some(settings),

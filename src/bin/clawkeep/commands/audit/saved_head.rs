@@ -21,7 +21,7 @@ const NAME_A_HEAD: &str =
     "Name a file that can be read, which `clawkeep audit head` or `clawkeep audit export` wrote.";
 
 /// What `--head FILE` names.
-pub(crate) struct Given {
+pub(crate) struct SavedHead {
     pub(crate) path: PathBuf,
     pub(crate) head: Head,
     /// It is what `audit export` wrote.
@@ -36,7 +36,7 @@ pub(crate) struct Compared {
     pub(crate) pruned: u64,
 }
 
-impl Given {
+impl SavedHead {
     /// Reads a head that `audit head` printed, or the one at the end of what `audit export` wrote.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let mut file = open(path)?;
