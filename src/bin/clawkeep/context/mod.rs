@@ -39,7 +39,7 @@ use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
 
 use self::export_modes::ExportModes;
 use self::global::Global;
-use self::head_file::{Heads, heads};
+use self::head_file::Heads;
 use self::passphrase::{Named, Passphrases};
 use self::places::Places;
 use crate::failure::Failure;
@@ -128,7 +128,7 @@ impl Context {
             kept_then: RefCell::default(),
             is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
-            heads: heads(&layout),
+            heads: Heads::of(&layout),
             env,
             layout,
             places,
@@ -215,7 +215,7 @@ impl Context {
             kept_then: RefCell::default(),
             is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
-            heads: heads(&self.layout),
+            heads: Heads::of(&self.layout),
         }
     }
 
