@@ -63,14 +63,14 @@ impl Context {
         };
         let lock_dir = self.lock_dir();
         let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
-        engine.rules = self.rules;
-        engine.endpoints = Some(&endpoints);
-        engine.export = Some(ExportPlan {
+        engine.context.rules = self.rules;
+        engine.context.endpoints = Some(&endpoints);
+        engine.context.export = Some(ExportPlan {
             mode,
             runtime_dir: self.layout.runtime_dir.as_deref(),
         });
         let done = work(&mut engine);
-        let told = engine.take_told();
+        let told = engine.drain_notices();
         told.iter().for_each(|notice| self.ui.notice(notice));
         if vault.head().ok().flatten() != before {
             self.keep_head(vault);

@@ -33,7 +33,7 @@ use clawkeep::sync::{Rules, SyncMode};
 use clawkeep::vault::{KeySources, Upgrade, Vault};
 
 use self::global::Global;
-use self::head_file::{Heads, heads};
+use self::head_file::Heads;
 use self::passphrase::{Named, Passphrases};
 use self::places::Places;
 use crate::failure::Failure;
@@ -121,7 +121,7 @@ impl Context {
             kept_then: RefCell::default(),
             is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
-            heads: heads(&layout),
+            heads: Heads::of(&layout),
             env,
             layout,
             places,
@@ -208,7 +208,7 @@ impl Context {
             kept_then: RefCell::default(),
             is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
-            heads: heads(&self.layout),
+            heads: Heads::of(&self.layout),
         }
     }
 
