@@ -55,7 +55,7 @@ pub fn look_for(path: &Path) -> Result<bool, FileError> {
 }
 
 /// How many links are followed in a row. Source: Linux's own limit, path_resolution(7).
-const LINKS_MAX: usize = 40;
+pub(super) const LINKS_MAX: usize = 40;
 
 /// Where a path really leads: links at its end followed (the last target need not exist), links in its directories resolved
 /// as far as those exist. The same before and after the missing part is created.
