@@ -33,7 +33,7 @@ use self::access::{Access, Admitted};
 use self::accounts::Accounts;
 use self::mounts::Mounts;
 use self::refusal::{Fault, Refusal};
-use super::file_error::FileError;
+use super::file_error::{FileError, absent};
 use super::paths::LINKS_MAX;
 use super::read::{self, Contents};
 
@@ -517,7 +517,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn gone(path: &Path) -> FileError {
-    FileError::io("examine", path)(io::ErrorKind::NotFound.into())
+    FileError::io("examine", path)(absent("it does not exist"))
 }
 
 fn circle(path: &Path) -> FileError {

@@ -458,6 +458,7 @@ fn across_process_namespaces_one_request_is_sent() {
 }
 
 /// The clock goes back or ahead by a day between two uses.
+#[cfg(unix)]
 #[test]
 fn a_clock_that_jumps_costs_a_request_and_nothing_else() {
     let (home, provider) = home();
