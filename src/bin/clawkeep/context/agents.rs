@@ -1,103 +1,19 @@
-//! Loading agents with an engine, and what is said of a load.
+//! Which agents there are, and what is said of a load.
 
 use std::path::PathBuf;
 
-use clawkeep::config::{AgentRef, ExportMode, existing_agents};
-use clawkeep::domain::{AgentName, Credential, ProviderId};
+use clawkeep::config::{AgentRef, existing_agents};
+use clawkeep::domain::AgentName;
 use clawkeep::export::StorePlace;
 use clawkeep::platform::canonicalize;
-#[cfg(target_os = "macos")]
-use clawkeep::sources::{SecurityTool, keychain_account};
-use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, Notice, SyncMode, queue_path};
+use clawkeep::sync::{Loaded, Notice, SyncMode, queue_path};
 use clawkeep::vault::UnlockedVault;
 
 use super::Context;
-use super::export_modes::ExportModes;
 use crate::failure::Failure;
 use crate::terminal::notices;
 
 impl Context {
-    /// Runs `work` with an engine on `vault`, and keeps the record's head where the vault is not.
-    pub(crate) fn with_engine<T, E>(
-        &self,
-        vault: &mut UnlockedVault,
-        work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let modes = self.export_modes(vault);
-        self.with_engine_exporting(vault, &|agent| modes.of(agent), work)
-    }
-
-    /// As [`Context::with_engine`], where `mode` says how stores are exported.
-    pub(crate) fn with_engine_exporting<T, E>(
-        &self,
-        vault: &mut UnlockedVault,
-        mode: &dyn Fn(&AgentRef) -> Option<ExportMode>,
-        work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let before = vault.head().ok().flatten();
-        #[cfg(target_os = "macos")]
-        let keychain = SecurityTool::default();
-        let sources = LoginSources {
-            claude_file: self.layout.claude_code_file.clone(),
-            claude_config_dir: (self.env.raw("CLAUDE_CONFIG_DIR"))
-                .map(|dir| dir.to_string_lossy().into_owned()), // as Claude Code reads it
-            #[cfg(target_os = "macos")]
-            user: keychain_account(self.env.get("USER")),
-            #[cfg(not(target_os = "macos"))]
-            user: self.env.get("USER").unwrap_or_default().to_owned(),
-            #[cfg(target_os = "macos")]
-            keychain: Some(&keychain),
-            #[cfg(not(target_os = "macos"))]
-            keychain: None,
-            claude_account_file: self.layout.claude_account_file.clone(),
-            codex_file: self.layout.codex_file.clone(),
-            legacy_oauth_file: self.layout.oauth_file(),
-        };
-        // Settings that cannot be read are said by what needs them; logins are then pinned by their first refresh.
-        let endpoints = |credential: &Credential<'_>| {
-            let providers = self.providers().ok()?;
-            let provider = providers
-                .get(&ProviderId::new(credential.provider))
-                .ok()??;
-            provider.endpoint(credential.client_id())
-        };
-        let lock_dir = self.lock_dir();
-        let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
-        engine.context.rules = self.rules;
-        engine.context.endpoints = Some(&endpoints);
-        engine.context.export = Some(ExportPlan {
-            mode,
-            runtime_dir: self.layout.runtime_dir.as_deref(),
-        });
-        let done = work(&mut engine);
-        let told = engine.drain_notices();
-        told.iter().for_each(|notice| self.ui.notice(notice));
-        if vault.head().ok().flatten() != before {
-            self.keep_head(vault);
-        }
-        done
-    }
-
-    /// How stores are exported. Where the settings cannot be read, that is not known: no store is written or
-    /// removed then, and [`Context::verdict`] says so.
-    pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
-        ExportModes::new(self.own().ok(), || {
-            self.every_agent(vault).unwrap_or_default()
-        })
-    }
-
-    /// Loads an agent and says what there is to say.
-    pub(crate) fn load(
-        &self,
-        vault: &mut UnlockedVault,
-        agent: &AgentRef,
-    ) -> Result<Loaded, Failure> {
-        let mode = self.mode_for(vault, agent)?;
-        let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
-        self.tell(&loaded);
-        Ok(loaded)
-    }
-
     /// As [`Context::load`], without a word: the command is about what there would be to say.
     pub(crate) fn load_silently(
         &self,

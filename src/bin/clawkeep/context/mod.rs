@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 
 use clawkeep::audit::Head;
 use clawkeep::config::{
-    Env, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings, TRUSTED_VARIABLE, openclaw,
+    AgentRef, Env, ExportMode, HOME_VARIABLE, Layout, Overrides, OwnSettings, Settings,
+    TRUSTED_VARIABLE, openclaw,
 };
-use clawkeep::domain::shown_path;
+use clawkeep::domain::{Credential, ProviderId, shown_path};
 use clawkeep::oauth::Providers;
 use clawkeep::platform::keychain::{
     BUS_VARIABLE, DEADLINE, KEYCHAIN_VARIABLE, SessionBus, SystemKeychain,
@@ -29,11 +30,14 @@ use clawkeep::platform::{
     Access, Actor, Admitted, Clock, FileError, FileMask, Trust, check_trusted, harden,
     restrict_new_files,
 };
-use clawkeep::sync::{Rules, SyncMode};
-use clawkeep::vault::{KeySources, Upgrade, Vault};
+#[cfg(target_os = "macos")]
+use clawkeep::sources::{SecurityTool, keychain_account};
+use clawkeep::sync::{Engine, ExportPlan, Loaded, LoginSources, Rules, SyncMode};
+use clawkeep::vault::{KeySources, UnlockedVault, Upgrade, Vault};
 
+use self::export_modes::ExportModes;
 use self::global::Global;
-use self::head_file::Heads;
+use self::head_file::{Heads, heads};
 use self::passphrase::{Named, Passphrases};
 use self::places::Places;
 use crate::failure::Failure;
@@ -121,7 +125,7 @@ impl Context {
             kept_then: RefCell::default(),
             is_storage_reported: Cell::default(),
             passphrases: Passphrases::new(&layout, named_passphrase(global)),
-            heads: Heads::of(&layout),
+            heads: heads(&layout),
             env,
             layout,
             places,
@@ -208,7 +212,7 @@ impl Context {
             kept_then: RefCell::default(),
             is_storage_reported: self.is_storage_reported.clone(),
             passphrases: Passphrases::new(&self.layout, None),
-            heads: Heads::of(&self.layout),
+            heads: heads(&self.layout),
         }
     }
 
@@ -254,6 +258,87 @@ impl Context {
     /// The kept head, before the vault is changed and another one kept in its place.
     fn check_head(&self, vault: &Vault) -> Result<(), Failure> {
         refuse_untrusted(&self.layout.head_file(vault.id()), Access::Read)
+    }
+
+    /// Runs `work` with an engine on `vault`, and keeps the record's head where the vault is not.
+    pub(crate) fn with_engine<T, E>(
+        &self,
+        vault: &mut UnlockedVault,
+        work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let modes = self.export_modes(vault);
+        self.with_engine_exporting(vault, &|agent| modes.of(agent), work)
+    }
+
+    /// As [`Context::with_engine`], where `mode` says how stores are exported.
+    pub(crate) fn with_engine_exporting<T, E>(
+        &self,
+        vault: &mut UnlockedVault,
+        mode: &dyn Fn(&AgentRef) -> Option<ExportMode>,
+        work: impl FnOnce(&mut Engine<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let before = vault.head().ok().flatten();
+        #[cfg(target_os = "macos")]
+        let keychain = SecurityTool::default();
+        let sources = LoginSources {
+            claude_file: self.layout.claude_code_file.clone(),
+            claude_config_dir: (self.env.raw("CLAUDE_CONFIG_DIR"))
+                .map(|dir| dir.to_string_lossy().into_owned()), // as Claude Code reads it
+            #[cfg(target_os = "macos")]
+            user: keychain_account(self.env.get("USER")),
+            #[cfg(not(target_os = "macos"))]
+            user: self.env.get("USER").unwrap_or_default().to_owned(),
+            #[cfg(target_os = "macos")]
+            keychain: Some(&keychain),
+            #[cfg(not(target_os = "macos"))]
+            keychain: None,
+            claude_account_file: self.layout.claude_account_file.clone(),
+            codex_file: self.layout.codex_file.clone(),
+            legacy_oauth_file: self.layout.oauth_file(),
+        };
+        // Settings that cannot be read are said by what needs them; logins are then pinned by their first refresh.
+        let endpoints = |credential: &Credential<'_>| {
+            let providers = self.providers().ok()?;
+            let provider = providers
+                .get(&ProviderId::new(credential.provider))
+                .ok()??;
+            provider.endpoint(credential.client_id())
+        };
+        let lock_dir = self.lock_dir();
+        let mut engine = Engine::new(vault, &sources, &self.actor, self.clock, lock_dir);
+        engine.context.rules = self.rules;
+        engine.context.endpoints = Some(&endpoints);
+        engine.context.export = Some(ExportPlan {
+            mode,
+            runtime_dir: self.layout.runtime_dir.as_deref(),
+        });
+        let done = work(&mut engine);
+        let notices = engine.drain_notices();
+        notices.iter().for_each(|notice| self.ui.notice(notice));
+        if vault.head().ok().flatten() != before {
+            self.keep_head(vault);
+        }
+        done
+    }
+
+    /// How stores are exported. Where the settings cannot be read, that is not known: no store is written or
+    /// removed then, and [`Context::verdict`] says so.
+    pub(crate) fn export_modes(&self, vault: &UnlockedVault) -> ExportModes<'_> {
+        ExportModes::new(self.own().ok(), || {
+            self.every_agent(vault).unwrap_or_default()
+        })
+    }
+
+    /// Loads an agent and says what there is to say.
+    pub(crate) fn load(
+        &self,
+        vault: &mut UnlockedVault,
+        agent: &AgentRef,
+    ) -> Result<Loaded, Failure> {
+        let mode = self.mode_for(vault, agent)?;
+        let loaded = self.with_engine(vault, |engine| engine.load(agent, mode))?;
+        self.tell(&loaded);
+        Ok(loaded)
     }
 
     /// Where the locks between our own processes lie: beside the vault.
