@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::credential_status::CredentialStatus;
+use super::history::TargetHistory;
 use super::message::Message;
 use super::news::{GOOD, News, What};
-use super::standing::Standing;
 use super::subject::{Subject, Trouble};
-use super::told::ToldOf;
 use crate::config::NotifySettings;
 use crate::domain::{Fingerprint, UnixMs};
 
@@ -22,15 +22,15 @@ const ALIKE_MAX: usize = 5;
 pub struct Decision {
     /// The messages, the most urgent first.
     pub messages: Vec<Message>,
-    /// When.
+    /// When to decide again if nothing happens.
     pub next: Option<UnixMs>,
 }
 
-/// How things are: the credentials, and what is wrong with the host.
+/// The statuses of the credentials, and the problems of the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'f> {
     /// How each credential stands of which that is known.
-    pub standings: &'f [Standing],
+    pub statuses: &'f [CredentialStatus],
     /// Credentials that are there, and of which it is not known how they stand.
     pub unclear: &'f BTreeSet<Subject>,
     /// The agents that were looked at, by name.
@@ -51,48 +51,53 @@ struct Due<'f> {
     attempt: u32,
 }
 
-/// Says what is due.
+/// Decides which messages are due at `now`.
 #[must_use]
-pub fn decide(facts: Facts<'_>, told: &ToldOf, settings: &NotifySettings, now: UnixMs) -> Decision {
+pub fn decide(
+    facts: Facts<'_>,
+    history: &TargetHistory,
+    settings: &NotifySettings,
+    now: UnixMs,
+) -> Decision {
     let mut ask = Asking {
-        told,
+        history,
         settings,
         now,
         due: Vec::new(),
         next: None,
     };
-    let mut seen = BTreeSet::new();
-    for standing in facts.standings {
-        let subject = Subject::Credential(standing.agent.clone(), standing.profile.clone());
-        ask.at(standing.next_change(settings, now));
-        match standing.state(settings, now) {
+    let mut present = BTreeSet::new();
+    for status in facts.statuses {
+        let subject = Subject::Credential(status.agent.clone(), status.profile.clone());
+        ask.at(status.next_change(settings, now));
+        match status.state(settings, now) {
             Some(state) => ask.wrong(
                 subject.clone(),
                 (state.code(), state.repeats()),
-                What::Credential(standing, Some(state)),
+                What::Credential(status, Some(state)),
             ),
             None => ask.good(
                 subject.clone(),
                 News::Recovered,
-                What::Credential(standing, None),
+                What::Credential(status, None),
             ),
         }
-        seen.insert(subject);
+        present.insert(subject);
     }
     for trouble in facts.trouble {
         let subject = Subject::Host(trouble.key.clone());
         let what = What::Host(&trouble.title, &trouble.body);
         ask.wrong(subject.clone(), ("trouble".to_owned(), true), what);
-        seen.insert(subject);
+        present.insert(subject);
     }
-    for (subject, told) in told {
+    for (subject, history) in history {
         let news = match subject {
             Subject::Credential(agent, _) if facts.agents.contains(agent.as_str()) => News::Gone,
             Subject::Host(_) if facts.is_all_trouble => News::Recovered,
             _ => continue, // nobody looked
         };
-        if !seen.contains(subject) && !facts.unclear.contains(subject) {
-            let title = told.title.clone().unwrap_or_default();
+        if !present.contains(subject) && !facts.unclear.contains(subject) {
+            let title = history.title.clone().unwrap_or_default();
             ask.good(subject.clone(), news, What::Past(title));
         }
     }
@@ -103,7 +108,7 @@ pub fn decide(facts: Facts<'_>, told: &ToldOf, settings: &NotifySettings, now: U
 }
 
 struct Asking<'a> {
-    told: &'a ToldOf,
+    history: &'a TargetHistory,
     settings: &'a NotifySettings,
     now: UnixMs,
     due: Vec<Due<'a>>,
@@ -117,7 +122,10 @@ impl<'a> Asking<'a> {
     }
 
     fn wrong(&mut self, subject: Subject, (state, repeats): (String, bool), what: What<'a>) {
-        let sent = self.told.get(&subject).and_then(|told| told.sent.clone());
+        let sent = self
+            .history
+            .get(&subject)
+            .and_then(|history| history.sent.clone());
         let news = match sent {
             Some((known, at)) if known == state => {
                 let Some(repeat) = self.settings.repeat_ms.filter(|_| repeats) else {
@@ -136,9 +144,9 @@ impl<'a> Asking<'a> {
     }
 
     fn good(&mut self, subject: Subject, news: News, what: What<'a>) {
-        let told = self.told.get(&subject);
-        let was_wrong = told
-            .and_then(|told| told.sent.as_ref())
+        let history = self.history.get(&subject);
+        let was_wrong = history
+            .and_then(|history| history.sent.as_ref())
             .is_some_and(|(state, _)| state != GOOD);
         if was_wrong {
             self.say(subject, news, GOOD.to_owned(), what);
@@ -148,9 +156,9 @@ impl<'a> Asking<'a> {
     /// Says it, unless it failed just now.
     fn say(&mut self, subject: Subject, news: News, state: String, what: What<'a>) {
         let failed = self
-            .told
+            .history
             .get(&subject)
-            .and_then(|told| told.failed.as_ref());
+            .and_then(|history| history.failed.as_ref());
         let mut attempt = 1;
         if let Some(failed) = failed.filter(|failed| failed.state == state) {
             let retry_at = failed.retry_at;
@@ -176,7 +184,7 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
     let mut groups: BTreeMap<Key, Vec<Due<'_>>> = BTreeMap::new();
     for due in due {
         let login = match &due.what {
-            What::Credential(standing, _) => Some(Fingerprint::to_bytes(standing.login)),
+            What::Credential(status, _) => Some(Fingerprint::to_bytes(status.login)),
             What::Host(..) | What::Past(_) => None,
         };
         let is_alone = login.is_none() && due.news != News::Gone;

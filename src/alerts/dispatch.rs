@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use super::decide::{AHEAD_MAX, Decision, Facts, decide};
 use super::deliver::{NO_ANSWER, Surroundings, Undelivered, deliver};
+use super::history::{Entry, TargetHistory, recorded};
 use super::message::Message;
 use super::sending::{Ended, Job, MINUTE, Recipient, Sending, pause};
 use super::subject::Trouble;
 use super::survey::{Scene, Survey, survey};
-use super::told::{Entry, ToldOf, recorded};
 use crate::config::{NotifySettings, NotifyTarget};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::keychain::SessionBus;
@@ -27,7 +27,7 @@ const SOON: i64 = MINUTE / 4;
 /// How long it is waited until programs that are given up have ended.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// What telling needs.
+/// What [`Alerts`] needs to send messages.
 pub struct Means {
     /// Who is told, and when.
     pub settings: NotifySettings,
@@ -37,11 +37,11 @@ pub struct Means {
     pub bus: SessionBus,
     /// The environment of programs that are run.
     pub env: Vec<(OsString, OsString)>,
-    /// The lock that whoever tells holds, so that two processes do not tell the same.
+    /// The lock of the process that sends alerts, so that two processes do not send the same one.
     pub lock: PathBuf,
-    /// Who this is.
+    /// The program that sends the messages.
     pub actor: Actor,
-    /// The time.
+    /// The clock that decides what is due.
     pub clock: Clock,
 }
 
@@ -54,9 +54,9 @@ pub struct Alerts {
     actor: Actor,
     clock: Clock,
     /// What each target was told, by its name.
-    told: BTreeMap<String, ToldOf>,
-    /// The newest event that is in `told`.
-    seen: Option<Seq>,
+    history: BTreeMap<String, TargetHistory>,
+    /// The newest event that is in `history`.
+    last_seq: Option<Seq>,
     /// The end of the record when it was read.
     read: Option<Seq>,
     /// What is on its way to targets.
@@ -68,7 +68,7 @@ pub struct Alerts {
     /// What failed is tried again at once.
     is_urged: bool,
     /// What is on its way is not waited for any longer.
-    given_up: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     /// What came of deliveries and is not recorded yet.
     unrecorded: Vec<Entry>,
     /// Held while something is on its way.
@@ -91,7 +91,7 @@ impl std::fmt::Debug for Alerts {
 }
 
 impl Alerts {
-    /// Tells nobody yet.
+    /// Creates a dispatcher that has sent nothing yet.
     #[must_use]
     pub fn new(means: Means) -> Self {
         let (sender, ended) = mpsc::channel();
@@ -106,14 +106,14 @@ impl Alerts {
             lock: means.lock,
             actor: means.actor,
             clock: means.clock,
-            told: BTreeMap::new(),
-            seen: None,
+            history: BTreeMap::new(),
+            last_seq: None,
             read: None,
             busy: BTreeMap::new(),
             held: BTreeMap::new(),
             settings_prints: BTreeMap::new(),
             is_urged: false,
-            given_up: Arc::default(),
+            cancelled: Arc::default(),
             unrecorded: Vec::new(),
             holding: None,
             sender,
@@ -133,8 +133,12 @@ impl Alerts {
         for held in self.held.values_mut() {
             held.until = None;
         }
-        for told in self.told.values_mut().flat_map(ToldOf::values_mut) {
-            told.failed = None;
+        for history in self
+            .history
+            .values_mut()
+            .flat_map(TargetHistory::values_mut)
+        {
+            history.failed = None;
         }
     }
 
@@ -185,8 +189,8 @@ impl Alerts {
         self.take_settings(vault);
         let now = self.clock.now();
         let at = (&self.settings, now);
-        let seen = survey(vault, scene, at)?;
-        let facts = facts(&seen, scene.trouble, true);
+        let survey = survey(vault, scene, at)?;
+        let facts = facts(&survey, scene.trouble, true);
         let mut decisions = self.decide(facts, now);
         if decisions
             .iter()
@@ -241,11 +245,11 @@ impl Alerts {
         if self.busy.is_empty() {
             return Ok(());
         }
-        self.given_up.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Relaxed);
         let waits = self.wait(vault, Instant::now() + ENDING, |alerts| {
             alerts.busy.values().any(Sending::is_by_program)
         });
-        self.given_up = Arc::default();
+        self.cancelled = Arc::default();
         for sending in std::mem::take(&mut self.busy).into_values() {
             if let Some(message) = sending.messages.into_iter().next() {
                 let why = Undelivered::from(NO_ANSWER.to_owned());
@@ -346,7 +350,7 @@ impl Alerts {
         }
         for mut entry in Entry::all(target, &message, now, failed.as_ref()) {
             entry.settings.clone_from(&to.settings);
-            entry.apply(&mut self.told);
+            entry.apply(&mut self.history);
             self.unrecorded.push(entry);
         }
     }
@@ -376,30 +380,30 @@ impl Alerts {
         if end.is_some() && end == self.read {
             return Ok(false);
         }
-        let (entries, newest) = recorded(vault, self.seen)?;
+        let (entries, newest) = recorded(vault, self.last_seq)?;
         for entry in &entries {
-            entry.apply(&mut self.told);
+            entry.apply(&mut self.history);
         }
-        self.seen = newest;
+        self.last_seq = newest;
         self.read = end;
         Ok(!entries.is_empty())
     }
 
     /// What is due to each target to which nothing is on its way.
     fn decide(&self, facts: Facts<'_>, now: UnixMs) -> Vec<(Arc<Recipient>, Decision)> {
-        let nothing = ToldOf::new();
+        let nothing = TargetHistory::new();
         let targets = self.settings.targets.iter();
         targets
             .filter(|target| !self.busy.contains_key(&target.name))
             .map(|target| {
-                let told = self.told.get(&target.name).unwrap_or(&nothing);
+                let history = self.history.get(&target.name).unwrap_or(&nothing);
                 let settings = self.settings_prints.get(&target.name).cloned();
-                let told = if self.is_urged {
-                    without_failures(told, |_| true)
+                let history = if self.is_urged {
+                    without_failures(history, |_| true)
                 } else {
-                    without_mended(told, settings.as_deref())
+                    without_outdated_failures(history, settings.as_deref())
                 };
-                let mut decision = decide(facts, &told, &self.settings, now);
+                let mut decision = decide(facts, &history, &self.settings, now);
                 let until = self.held.get(&target.name).and_then(|held| held.until);
                 let until = until
                     .filter(|until| *until > now && until.0 <= now.0.saturating_add(AHEAD_MAX));
@@ -439,7 +443,7 @@ impl Alerts {
             let job = Job {
                 to,
                 messages: decision.messages,
-                given_up: Arc::clone(&self.given_up),
+                cancelled: Arc::clone(&self.cancelled),
                 around: self.around.clone(),
                 sender: self.sender.clone(),
                 wake: Arc::clone(&self.wake),
@@ -480,36 +484,39 @@ fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap
 }
 
 /// What a target was told, without what failed when it was reached in another way: that is tried again at once.
-fn without_mended<'t>(told: &'t ToldOf, settings: Option<&str>) -> Cow<'t, ToldOf> {
-    let is_mended = |told: &super::told::Told| {
-        let then = told
+fn without_outdated_failures<'t>(
+    history: &'t TargetHistory,
+    settings: Option<&str>,
+) -> Cow<'t, TargetHistory> {
+    let is_outdated = |history: &super::history::SubjectHistory| {
+        let then = history
             .failed
             .as_ref()
             .and_then(|failed| failed.settings.as_deref());
         then.zip(settings).is_some_and(|(then, now)| then != now)
     };
-    without_failures(told, is_mended)
+    without_failures(history, is_outdated)
 }
 
 fn without_failures(
-    told: &ToldOf,
-    is_over: impl Fn(&super::told::Told) -> bool,
-) -> Cow<'_, ToldOf> {
-    if !told.values().any(&is_over) {
-        return Cow::Borrowed(told);
+    history: &TargetHistory,
+    is_over: impl Fn(&super::history::SubjectHistory) -> bool,
+) -> Cow<'_, TargetHistory> {
+    if !history.values().any(&is_over) {
+        return Cow::Borrowed(history);
     }
-    let mut told = told.clone();
-    for told in told.values_mut().filter(|told| is_over(told)) {
-        told.failed = None;
+    let mut history = history.clone();
+    for history in history.values_mut().filter(|history| is_over(history)) {
+        history.failed = None;
     }
-    Cow::Owned(told)
+    Cow::Owned(history)
 }
 
-fn facts<'f>(seen: &'f Survey, trouble: &'f [Trouble], is_all_trouble: bool) -> Facts<'f> {
+fn facts<'f>(survey: &'f Survey, trouble: &'f [Trouble], is_all_trouble: bool) -> Facts<'f> {
     Facts {
-        standings: &seen.standings,
-        unclear: &seen.unclear,
-        agents: &seen.agents,
+        statuses: &survey.statuses,
+        unclear: &survey.unclear,
+        agents: &survey.agents,
         trouble,
         is_all_trouble,
     }

@@ -40,7 +40,7 @@ pub(super) enum Ended {
 pub(super) struct Job {
     pub(super) to: Arc<Recipient>,
     pub(super) messages: Vec<Message>,
-    pub(super) given_up: Arc<AtomicBool>,
+    pub(super) cancelled: Arc<AtomicBool>,
     pub(super) around: Surroundings,
     pub(super) sender: Sender<Ended>,
     pub(super) wake: Arc<dyn Fn() + Send + Sync>,
@@ -50,11 +50,11 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn run(mut self) {
         for message in std::mem::take(&mut self.messages) {
-            let is_given_up = || self.given_up.load(Ordering::Relaxed);
-            if is_given_up() {
+            let is_cancelled = || self.cancelled.load(Ordering::Relaxed);
+            if is_cancelled() {
                 break;
             }
-            let around = (&self.around, &is_given_up as &dyn Fn() -> bool);
+            let around = (&self.around, &is_cancelled as &dyn Fn() -> bool);
             let result = deliver(&self.to.target, &message, around, self.clock.now());
             let is_over = result.as_ref().is_err_and(|failed| !failed.is_of_message);
             let to = Arc::clone(&self.to);
@@ -67,7 +67,7 @@ impl Job {
     }
 }
 
-// Whichever way it ends: a target to which something seems to be on its way for ever would not be told anything any more.
+// However the job ends: a target that seemed busy permanently would get no more messages.
 impl Drop for Job {
     fn drop(&mut self) {
         let _ = self.sender.send(Ended::All(Arc::clone(&self.to)));

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::standing::{Fate, Loss, Renewal, SourceTrouble, Standing, State};
+use super::credential_status::{
+    CredentialStatus, GrantStatus, Loss, Refresher, SourceTrouble, State,
+};
 use super::subject::{Subject, Trouble};
 use super::text::named;
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::{AgentRef, NotifySettings};
-use crate::doctor::{how_to_log_in, how_to_renew, is_short_lived, of_agent, shell_word};
+use crate::doctor::{how_to_log_in, how_to_refresh, is_short_lived, of_agent, shell_word};
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId,
     ProviderId, StoreDoc, UnixMs,
@@ -23,11 +25,11 @@ use crate::vault::{GrantState, UnlockedVault, VaultError};
 /// So many failed refreshes of a profile are gone through for the last one of a login.
 const FAILURES_MAX: usize = 100;
 
-/// How things stand.
+/// The statuses of all credentials of the surveyed agents.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     /// Each credential of which that is known.
-    pub standings: Vec<Standing>,
+    pub statuses: Vec<CredentialStatus>,
     /// Credentials that are there, and of which it is not known how they stand: entries that make no sense, and markers of a refresh
     /// under way.
     pub unclear: BTreeSet<Subject>,
@@ -52,7 +54,7 @@ pub fn survey(
 ) -> Result<Survey, VaultError> {
     let mut found = Survey::default();
     for (agent, doc) in agents {
-        let looking = Looking {
+        let agent_survey = AgentSurvey {
             vault,
             agent: &agent.name,
             doc,
@@ -61,42 +63,47 @@ pub fn survey(
             borrowed: OnceCell::new(),
         };
         found.agents.insert(agent.name.as_str().to_owned());
-        let usable = looking.usable();
+        let usable = agent_survey.usable();
         let mut pins = None;
         for (id, credential) in doc.credentials() {
             let subject = || Subject::Credential(agent.name.clone(), ProfileId::new(id));
-            let Some(mut standing) = looking.standing(id, &credential, &mut pins)? else {
+            let Some(mut status) = agent_survey.credential_status(id, &credential, &mut pins)?
+            else {
                 found.unclear.insert(subject());
                 continue;
             };
-            let usable = usable.get(&standing.provider);
-            standing.has_others =
-                usable.is_some_and(|logins| logins.iter().any(|login| *login != standing.login));
+            let usable = usable.get(&status.provider);
+            status.has_others =
+                usable.is_some_and(|logins| logins.iter().any(|login| *login != status.login));
             let is_mirrored = Owner::of(id) != Owner::Vault;
             let own = |report: &&LoginReport| {
                 report.agent == agent.name && report.profile == id && !report.is_elsewhere
             };
             if let Some(report) = logins.and_then(|logins| logins.iter().find(own)) {
-                standing.login_expires = report.login_expires;
-                standing.source = trouble_of(report, now);
+                status.login_expires = report.login_expires;
+                status.source = trouble_of(report, now);
             }
-            let state = standing.state(settings, now);
+            let state = status.state(settings, now);
             if state.is_none() && is_mirrored && logins.is_none() {
                 found.unclear.insert(subject());
                 continue;
             }
-            let is_here = standing.renewal == Renewal::Here;
-            if state == Some(State::Overdue) && is_here && refreshing.contains(&standing.login) {
+            let is_here = status.refresher == Refresher::Here;
+            if state == Some(State::Overdue) && is_here && refreshing.contains(&status.login) {
                 found.unclear.insert(subject());
                 continue;
             }
             if state.is_some() {
-                if let Fate::Open(Some(class)) = &standing.fate {
-                    standing.fate = Fate::Open(Some(looking.why(id, standing.login, class)?));
+                if let GrantStatus::Refreshable(Some(class)) = &status.grant_status {
+                    status.grant_status = GrantStatus::Refreshable(Some(agent_survey.why(
+                        id,
+                        status.login,
+                        class,
+                    )?));
                 }
-                standing.remedy = looking.remedy(id, &standing, state);
+                status.remedy = agent_survey.remedy(id, &status, state);
             }
-            found.standings.push(standing);
+            found.statuses.push(status);
         }
     }
     Ok(found)
@@ -122,7 +129,7 @@ fn is_usable(credential: &Credential<'_>, now: UnixMs) -> bool {
     has_secret && is_whole && matches!(stands, Status::Ok | Status::Expiring | Status::Static)
 }
 
-struct Looking<'l> {
+struct AgentSurvey<'l> {
     vault: &'l UnlockedVault,
     agent: &'l AgentName,
     doc: &'l StoreDoc,
@@ -132,7 +139,7 @@ struct Looking<'l> {
     borrowed: OnceCell<BTreeMap<String, Borrowed>>,
 }
 
-impl Looking<'_> {
+impl AgentSurvey<'_> {
     /// Whose a login is that was imported as another program's.
     fn borrowed(&self, id: &str) -> Result<Option<&Borrowed>, VaultError> {
         let known = match self.borrowed.get() {
@@ -164,12 +171,12 @@ impl Looking<'_> {
     }
 
     /// How a credential stands; nothing where that is not known.
-    fn standing(
+    fn credential_status(
         &self,
         id: &str,
         credential: &Credential<'_>,
         pins: &mut Option<BTreeMap<String, Endpoint>>,
-    ) -> Result<Option<Standing>, VaultError> {
+    ) -> Result<Option<CredentialStatus>, VaultError> {
         let refresh = credential.expose_refresh();
         let secret = credential
             .expose_secret()
@@ -183,53 +190,55 @@ impl Looking<'_> {
         let expires = expires
             .filter(|ends| ends.ms() > 0.0)
             .map(|ends| UnixMs(ends.floor_ms()));
-        let mut renewal = Renewal::Nobody;
-        let mut fate = Fate::Open(None);
+        let mut refresher = Refresher::Nobody;
+        let mut grant_status = GrantStatus::Refreshable(None);
         match Owner::of(id) {
             Owner::Vault if refresh.is_some() => {
                 let grant = self.vault.grant(login)?;
-                renewal = self.renewal(&provider, credential, grant.state);
-                fate = match grant.state {
-                    GrantState::Dead if is_answer_unopened(&grant) => Fate::Lost(Loss::Unopened),
-                    GrantState::Dead => Fate::Lost(Loss::Dead),
-                    GrantState::Spent => Fate::Lost(Loss::Spent),
-                    GrantState::Uncertain => Fate::Lost(Loss::Uncertain),
-                    _ if renewal == Renewal::Here
+                refresher = self.refresher(&provider, credential, grant.state);
+                grant_status = match grant.state {
+                    GrantState::Dead if is_answer_unopened(&grant) => {
+                        GrantStatus::Lost(Loss::Unopened)
+                    }
+                    GrantState::Dead => GrantStatus::Lost(Loss::Dead),
+                    GrantState::Spent => GrantStatus::Lost(Loss::Spent),
+                    GrantState::Uncertain => GrantStatus::Lost(Loss::Uncertain),
+                    _ if refresher == Refresher::Here
                         && self.is_moved(id, &provider, credential, pins)? =>
                     {
-                        Fate::Lost(Loss::Moved)
+                        GrantStatus::Lost(Loss::Moved)
                     }
-                    _ => Fate::Open(grant.failed),
+                    _ => GrantStatus::Refreshable(grant.failed),
                 };
             }
             Owner::Vault => {
                 if expires.is_some()
                     && let Some(from) = self.borrowed(id)?
                 {
-                    renewal = Renewal::Elsewhere(from.owner);
+                    refresher = Refresher::Elsewhere(from.owner);
                 }
             }
             owner => {
                 let ends = expires.filter(|_| credential.kind != CredentialType::ApiKey);
-                let is_renewed = match ends {
+                let is_refreshed = match ends {
                     Some(ends) => {
                         refresh.is_some() || is_short_lived(self.vault, self.agent, id, ends)?
                     }
                     None => false,
                 };
-                if is_renewed {
-                    renewal = Renewal::Elsewhere(owner);
+                if is_refreshed {
+                    refresher = Refresher::Elsewhere(owner);
                 }
             }
         }
-        Ok(Some(Standing {
+        Ok(Some(CredentialStatus {
             agent: self.agent.clone(),
             profile: ProfileId::new(id),
             provider,
             login,
             expires,
-            renewal,
-            fate,
+            refresher,
+            grant_status,
             source: None,
             login_expires: None,
             has_others: false,
@@ -237,22 +246,22 @@ impl Looking<'_> {
         }))
     }
 
-    /// Who renews a login of ours that has a refresh token.
-    fn renewal(
+    /// Which program refreshes a login of ours that has a refresh token.
+    fn refresher(
         &self,
         provider: &ProviderId,
         credential: &Credential<'_>,
         grant: GrantState,
-    ) -> Renewal {
+    ) -> Refresher {
         let known = self
             .providers
             .and_then(|providers| providers.get(provider).ok()?);
         let is_ours = grant != GrantState::Borrowed
             && known.is_some_and(|known| known.endpoint(credential.client_id()).is_some());
         if is_ours {
-            Renewal::Here
+            Refresher::Here
         } else {
-            Renewal::Elsewhere(Owner::Vault)
+            Refresher::Elsewhere(Owner::Vault)
         }
     }
 
@@ -297,15 +306,15 @@ impl Looking<'_> {
         }
         Ok(match class {
             "transient" => "its provider cannot be reached".to_owned(),
-            "limited" => "its provider was asked too often".to_owned(),
+            "limited" => "its provider limits the rate of requests".to_owned(),
             "uncertain" => "no answer".to_owned(),
             other => other.to_owned(),
         })
     }
 
     /// What to do.
-    fn remedy(&self, id: &str, standing: &Standing, state: Option<State>) -> String {
-        let mut what = self.what_to_do(id, standing, state);
+    fn remedy(&self, id: &str, status: &CredentialStatus, state: Option<State>) -> String {
+        let mut what = self.what_to_do(id, status, state);
         // No `--agent` leads to one that is known by its directory alone.
         if self.agent.is_path() && what.contains("clawkeep ") {
             let dir = named(self.agent.as_str());
@@ -314,30 +323,30 @@ impl Looking<'_> {
         what
     }
 
-    fn what_to_do(&self, id: &str, standing: &Standing, state: Option<State>) -> String {
+    fn what_to_do(&self, id: &str, status: &CredentialStatus, state: Option<State>) -> String {
         let word = || format!("{}{}", shell_word(id), of_agent(self.agent));
-        if let Some(source) = &standing.source {
+        if let Some(source) = &status.source {
             return source.remedy.clone();
         }
         if matches!(state, Some(State::LoginExpires(_) | State::LoginExpired)) {
             return format!("Log in again: {}", log_in(id));
         }
-        match &standing.fate {
-            Fate::Lost(Loss::Moved) => {
-                format!("If that is meant: clawkeep models auth trust {}", word())
+        match &status.grant_status {
+            GrantStatus::Lost(Loss::Moved) => {
+                format!("If the change is intended: clawkeep models auth trust {}", word())
             }
-            Fate::Lost(Loss::Uncertain) => format!("Find out with: clawkeep refresh {}", word()),
-            Fate::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
-            Fate::Open(_) if standing.renewal == Renewal::Elsewhere(Owner::ClaudeCode) => {
+            GrantStatus::Lost(Loss::Uncertain) => format!("Try to refresh it: clawkeep refresh {}", word()),
+            GrantStatus::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
+            GrantStatus::Refreshable(_) if status.refresher == Refresher::Elsewhere(Owner::ClaudeCode) => {
                 START_CLAUDE.to_owned()
             }
-            Fate::Open(_) if standing.renewal == Renewal::Elsewhere(Owner::CodexCli) => {
-                "Start `codex` on this host, which renews it; where that does not help, run `codex login` there."
+            GrantStatus::Refreshable(_) if status.refresher == Refresher::Elsewhere(Owner::CodexCli) => {
+                "Start `codex` on this host, which refreshes it. If that does not help, run `codex login` there."
                     .to_owned()
             }
-            Fate::Open(_) => match self.borrowed(id) {
+            GrantStatus::Refreshable(_) => match self.borrowed(id) {
                 Ok(Some(from)) => from.how_to_refresh(),
-                _ => how_to_renew(self.agent, self.doc, id, self.providers).unwrap_or_default(),
+                _ => how_to_refresh(self.agent, self.doc, id, self.providers).unwrap_or_default(),
             },
         }
     }

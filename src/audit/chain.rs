@@ -87,12 +87,12 @@ pub struct Checkpoint {
     pub removed: u64,
     /// The newest of those up to which it was pruned: the chain goes on behind it.
     pub last: Seq,
-    /// Its MAC.
+    /// The MAC of the event.
     pub mac: [u8; 32],
     /// How many events up to it were kept: the newest change of each profile, and the newest
     /// upgrade of the vault.
     pub kept: u64,
-    /// A MAC over those.
+    /// A MAC over the kept events.
     pub kept_mac: [u8; 32],
 }
 
@@ -148,11 +148,11 @@ impl Checkpoint {
 /// The end of a vault's record at some moment. Kept elsewhere, it shows later that nothing before it was cut off or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Whose record.
+    /// The vault that the record belongs to.
     pub vault: VaultId,
-    /// The last event.
+    /// The number of the last event.
     pub seq: Seq,
-    /// Its MAC.
+    /// The MAC of the last event.
     pub mac: [u8; 32],
 }
 
@@ -197,7 +197,7 @@ pub enum ChainFault {
         /// Which.
         seq: Seq,
     },
-    /// Events are missing.
+    /// Events are missing from the record.
     #[error("event {expected} is missing (the next one there is {found})")]
     Missing {
         /// The first that is missing.
@@ -234,7 +234,7 @@ pub enum ChainFault {
     },
     /// An event is as it was recorded, and the tables by which it, or one before it, is found are not.
     #[error(
-        "up to event {seq} something cannot be found by its time or its subject: the tables beside the record were changed"
+        "the index tables of the record were modified: up to event {seq}, a search by time or subject misses something"
     )]
     Misfiled {
         /// Which.
@@ -280,12 +280,12 @@ impl ChainFault {
     }
 }
 
-/// What verifying showed.
+/// The result of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// How many events there are.
     pub events: u64,
-    /// The last of them.
+    /// The last event that was verified.
     pub last: Seq,
     /// What was pruned before them.
     pub checkpoint: Option<Checkpoint>,
@@ -296,7 +296,7 @@ pub struct Verified {
 /// What a kept head shows of a record that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadCheck {
-    /// None was kept: whether the end was cut off cannot be told.
+    /// No head was kept: it is unknown whether the end was cut off.
     NoHead,
     /// The event it was taken from is there.
     Holds(Seq),
@@ -313,7 +313,7 @@ pub struct ChainVerifier {
     last: Option<(Seq, [u8; 32])>,
     kept: Vec<(Seq, [u8; 32])>,
     count: u64,
-    is_head_seen: bool,
+    has_checked_head: bool,
     bytes: Vec<u8>,
 }
 
@@ -338,7 +338,7 @@ impl ChainVerifier {
                 last: None,
                 kept: Vec::new(),
                 count: 0,
-                is_head_seen: false,
+                has_checked_head: false,
                 bytes: Vec::with_capacity(512),
             }),
         }
@@ -381,7 +381,7 @@ impl ChainVerifier {
         if !constant_time_eq(&head.mac, &event.mac) {
             return Err(ChainFault::NotTheHeads { seq: event.seq });
         }
-        self.is_head_seen = true;
+        self.has_checked_head = true;
         Ok(())
     }
 
@@ -453,7 +453,7 @@ impl ChainVerifier {
                 Some(checkpoint) if head.seq == checkpoint.last && checkpoint.mac != head.mac => {
                     return Err(ChainFault::NotTheHeads { seq: head.seq });
                 }
-                Some(checkpoint) if head.seq < checkpoint.last && !self.is_head_seen => {
+                Some(checkpoint) if head.seq < checkpoint.last && !self.has_checked_head => {
                     HeadCheck::Pruned(head.seq)
                 }
                 _ => HeadCheck::Holds(head.seq),

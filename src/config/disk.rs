@@ -86,18 +86,18 @@ impl OpenConfig {
         }
     }
 
-    /// Replaces it at once, unless it is no longer as it was `seen`; whether it was replaced.
-    pub(super) fn replace(&self, seen: Option<&[u8]>, bytes: &[u8]) -> Result<bool, FileError> {
+    /// Replaces it at once, unless it is no longer as it was `expected`; whether it was replaced.
+    pub(super) fn replace(&self, expected: Option<&[u8]>, bytes: &[u8]) -> Result<bool, FileError> {
         let mut temporary = self.real.as_os_str().to_owned();
         temporary.push(DRAFT);
         let temporary = Path::new(&temporary);
         remove_if_present(temporary)?; // a killed process's draft: the lock is ours
         let draft = Replacement::begin(&self.real, temporary, bytes.len())?;
-        let is_as_seen = || {
+        let is_unchanged = || {
             let now = read_regular(&self.real, CONFIG_MAX_BYTES)?;
-            Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
+            Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == expected)
         };
-        Ok(draft.finish_by_rename(bytes, is_as_seen)? == Replaced::Yes)
+        Ok(draft.finish_by_rename(bytes, is_unchanged)? == Replaced::Yes)
     }
 }
 

@@ -21,8 +21,8 @@ use crate::domain::{
 /// A change to what the configuration says of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigEdit {
-    /// A profile is there: it is recorded in `auth.profiles`, and goes first in `auth.order` of its provider if there is such an
-    /// order.
+    /// Adds a profile: records it in `auth.profiles`, and puts it first in `auth.order` of its
+    /// provider if there is such an order.
     Put {
         /// The profile.
         id: ProfileId,
@@ -31,7 +31,7 @@ pub enum ConfigEdit {
         /// What its credential has to be.
         mode: CredentialType,
     },
-    /// A profile is gone: from `auth.profiles` and from every `auth.order`.
+    /// Removes a profile from `auth.profiles` and from every `auth.order`.
     Remove {
         /// The profile.
         id: ProfileId,
@@ -53,7 +53,7 @@ const ROUNDS_MAX: usize = 10;
 /// Whether a configuration was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigChange {
-    /// It was, durably.
+    /// The configuration was changed, durably.
     Written,
     /// It says so already, or has nothing to change.
     None,
@@ -98,12 +98,12 @@ fn edit_config_in(
         let Some(after) = edited(text, edit, path)? else {
             return Ok((ConfigChange::None, None));
         };
-        let seen = before.as_ref().map(|bytes| bytes.as_slice());
-        let kept = match (stamp, seen) {
+        let expected = before.as_ref().map(|bytes| bytes.as_slice());
+        let kept = match (stamp, expected) {
             (Some(stamp), Some(bytes)) => Some(config.keep(stamp, bytes)?),
             _ => None,
         };
-        let replaced = config.replace(seen, after.as_bytes());
+        let replaced = config.replace(expected, after.as_bytes());
         if matches!(replaced, Ok(true)) {
             return Ok((ConfigChange::Written, kept));
         }

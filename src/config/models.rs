@@ -21,7 +21,7 @@ const BUILT_IN_ALIASES: [(&str, &str); 6] = [
 /// A model and the provider that serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelRef {
-    /// The provider.
+    /// The provider of the model.
     pub provider: ProviderId,
     /// The provider's name for the model.
     pub model: String,
@@ -101,9 +101,9 @@ pub struct ListedModel {
 /// The models of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Models {
-    /// The model for text.
+    /// The chosen model for text.
     pub text: ModelChoice,
-    /// The model for images.
+    /// The chosen model for images.
     pub image: ModelChoice,
     /// The allow list in its order; empty means every model.
     pub listed: Vec<ListedModel>,

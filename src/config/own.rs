@@ -21,10 +21,11 @@ const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
 
-/// This program's own settings.
+/// The settings of clawkeep, from `clawkeep.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnSettings {
-    /// For how long events are kept, in milliseconds; `None`: for ever. Set by `clawkeep.retention = "400d"`.
+    /// How long events are kept, in milliseconds; `None`: permanently. Set by `clawkeep.retention =
+    /// "400d"`.
     pub retention_ms: Option<i64>,
     /// Whether another account may be used where the first choice cannot be. Set by `clawkeep.fallback = "any"` (the default) or
     /// `"none"`.
@@ -44,7 +45,7 @@ pub struct OwnSettings {
     pub agents: BTreeMap<AgentName, ExportMode>,
     /// What `[providers.<id>]` says, by provider.
     pub providers: BTreeMap<ProviderId, ProviderSettings>,
-    /// What `[notify]` says: who is told when something is wrong.
+    /// The alert settings of `[notify]`: targets and times.
     pub notify: NotifySettings,
     /// Why `[notify]` cannot be used. Nobody's secrets are to be kept back for that.
     pub notify_fault: Option<NotifyFault>,
@@ -81,7 +82,7 @@ impl NotifyFault {
 /// How a store is exported. Ordered by how much of it lies open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExportMode {
-    /// Not at all.
+    /// Stores are not exported at all.
     Off,
     /// As a link to a copy in memory.
     Runtime,
@@ -113,15 +114,15 @@ impl ExportMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
-    /// The token endpoint.
+    /// The token endpoint of the provider.
     pub token_url: Option<String>,
-    /// The client's id; without one, that of the profile (`clientId`).
+    /// The client id; without one, the profile's `clientId` is used.
     pub client_id: Option<String>,
     /// How a request's fields are written.
     pub encoding: Option<Encoding>,
     /// What a login asks for, separated by spaces.
     pub scopes: Option<String>,
-    /// Where a login begins.
+    /// The address where a login begins.
     pub authorize_url: Option<String>,
     /// Where a login on another device begins (RFC 8628).
     pub device_url: Option<String>,
@@ -146,7 +147,7 @@ pub enum Encoding {
     /// `application/x-www-form-urlencoded`, as RFC 6749 has it.
     #[default]
     Form,
-    /// JSON.
+    /// The body is encoded as JSON.
     Json,
 }
 
@@ -175,7 +176,7 @@ pub enum Fallback {
     /// The next candidate is used; that is said and recorded.
     #[default]
     Any,
-    /// Nothing is.
+    /// No credential is used instead.
     None,
 }
 
@@ -346,7 +347,7 @@ impl OwnSettings {
         self.agents.get(agent).copied().unwrap_or(self.export)
     }
 
-    /// Before when events are to be pruned, at `now`; nothing if they are kept for ever.
+    /// The time before which events are pruned, at `now`; `None` if they are kept permanently.
     #[must_use]
     pub fn prune_before(&self, now: UnixMs) -> Option<UnixMs> {
         self.retention_ms
@@ -497,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_to_tell_keeps_nothing_else_from_being_read() {
+    fn a_notify_fault_keeps_nothing_else_from_being_read() {
         let text = "clawkeep.export = \"off\"\n\n[notify.comand.x]\nrun = [\"/x\"]\n";
         let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).unwrap();
         assert_eq!(own.export, ExportMode::Off);

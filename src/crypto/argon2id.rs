@@ -34,10 +34,10 @@ pub const PASSPHRASE_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PassphraseFault {
-    /// It is too short.
+    /// The passphrase is too short.
     #[error("a passphrase has {PASSPHRASE_MIN} characters or more")]
     Short,
-    /// It is too long.
+    /// The passphrase is too long.
     #[error("a passphrase has {PASSPHRASE_MAX} bytes or fewer")]
     Long,
     /// It has line ends or control characters inside.
@@ -49,8 +49,8 @@ pub enum PassphraseFault {
 ///
 /// # Errors
 /// Why it is none.
-pub fn check_passphrase(given: &SecretString) -> Result<(), PassphraseFault> {
-    let text = given.expose_secret().trim();
+pub fn check_passphrase(passphrase: &SecretString) -> Result<(), PassphraseFault> {
+    let text = passphrase.expose_secret().trim();
     if text.len() > PASSPHRASE_MAX {
         return Err(PassphraseFault::Long);
     }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_passphrase_is_told() {
+    fn a_bad_passphrase_is_reported() {
         let check = |text: &str| check_passphrase(&SecretString::from(text));
         assert_eq!(check("twelve chars"), Ok(()));
         assert_eq!(check(" eleven char "), Err(PassphraseFault::Short));

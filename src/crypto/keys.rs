@@ -78,7 +78,7 @@ key_type!(
     AuditKey
 );
 key_type!(
-    /// Makes token fingerprints.
+    /// The key that makes token fingerprints.
     FingerprintKey
 );
 

@@ -24,7 +24,7 @@ pub struct Premises<'p> {
     pub main: &'p StoreDoc,
     /// Whether an agent has a profile, or the vault keeps one that was removed.
     pub knows_profile: &'p dyn Fn(&ProfileId) -> bool,
-    /// Now.
+    /// The current time of the run.
     pub now: UnixMs,
 }
 

@@ -46,11 +46,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
                 // What such an expiry says of the time left means nothing.
                 None => found.extend(
                     odd_expiry(examined, id, &credential, evidence.now)
-                        .or_else(|| standing(evidence, examined, id, &credential)),
+                        .or_else(|| expiry_finding(evidence, examined, id, &credential)),
                 ),
             }
         }
-        found.extend(resting(examined, evidence.now));
+        found.extend(in_cooldown(examined, evidence.now));
     }
     found
 }
@@ -71,7 +71,7 @@ fn of_entry(
                 "{id} holds no secret but a reference ({}): it is kept, and the program that wrote it looks it up",
                 crate::domain::escaped(&reference.describe())
             ),
-            "Nothing need be done. clawkeep does not hand out or replace references.".to_owned(),
+            "No action is needed. clawkeep does not hand out or replace references.".to_owned(),
         )
     } else if let Some(found) = credential.misnamed() {
         (
@@ -140,7 +140,7 @@ pub fn how_to_replace(
             let paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
             format!("{paste}{}", of_agent(agent))
         }
-        _ => renewal(agent, id, credential, (false, providers)),
+        _ => refresh_remedy(agent, id, credential, (false, providers)),
     }
 }
 
@@ -189,7 +189,7 @@ fn of_grant(
             FindingId::CredentialUncertain,
             format!("{id} may have lost its refresh token: a refresh had no answer"),
             format!(
-                "Find out with: clawkeep refresh {}{}",
+                "Try to refresh it: clawkeep refresh {}{}",
                 shell_word(id),
                 of_agent(agent)
             ),
@@ -210,7 +210,7 @@ fn of_grant(
                 FindingId::CredentialEndpoint,
                 format!("{id} is not refreshed, since the settings now say {what}"),
                 format!(
-                    "If that is meant: clawkeep models auth trust {}{}",
+                    "If the change is intended: clawkeep models auth trust {}{}",
                     shell_word(id),
                     of_agent(agent)
                 ),
@@ -264,7 +264,7 @@ fn odd_expiry(
     )
 }
 
-fn standing(
+fn expiry_finding(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
     id: &str,
@@ -277,25 +277,30 @@ fn standing(
     if let Some(of_program) = of_claude_code(evidence, examined, id, health) {
         return of_program;
     }
-    let renews = is_renewed(&examined.doc, id, credential);
+    let is_refreshable = has_refresh_token(&examined.doc, id, credential);
     let is_blank = credential
         .expose_secret()
         .is_none_or(|secret| secret.trim().is_empty());
     let (kind, message) = match health.status {
         Status::Missing => (
             FindingId::CredentialMissing,
-            format!("{id} is no login that could be used"),
+            format!("{id} is not a usable login"),
         ),
-        _ if is_blank && !renews => (FindingId::CredentialEmpty, format!("{id} holds no secret")),
-        Status::Expired if renews => (
+        _ if is_blank && !is_refreshable => {
+            (FindingId::CredentialEmpty, format!("{id} holds no secret"))
+        }
+        Status::Expired if is_refreshable => (
             FindingId::CredentialOverdue,
-            format!("{id} expired {} ago and has not been renewed", left(health)),
+            format!(
+                "{id} expired {} ago and has not been refreshed",
+                left(health)
+            ),
         ),
         Status::Expired => (
             FindingId::CredentialExpired,
             format!("{id} expired {} ago", left(health)),
         ),
-        Status::Expiring if renews => (
+        Status::Expiring if is_refreshable => (
             FindingId::CredentialDue,
             format!("{id} expires in {}", left(health)),
         ),
@@ -306,12 +311,12 @@ fn standing(
         Status::Ok | Status::Static => return None,
     };
     let fix = match kind {
-        FindingId::CredentialDue => "It is renewed when it is used.".to_owned(),
-        _ => renewal(
+        FindingId::CredentialDue => "It is refreshed when it is used.".to_owned(),
+        _ => refresh_remedy(
             &examined.agent.name,
             id,
             credential,
-            (renews, evidence.providers),
+            (is_refreshable, evidence.providers),
         ),
     };
     Some(
@@ -428,7 +433,7 @@ fn of_borrowed(
         .advice(match kind {
             FindingId::CredentialOverdue => from.how_to_refresh(),
             _ => format!(
-                "Nothing need be done. To refresh it here instead: clawkeep import --own {}",
+                "No action is needed. To refresh it here instead: clawkeep import --own {}",
                 shell_path(evidence.layout, Path::new(&from.path))
             ),
         })
@@ -462,8 +467,8 @@ fn left(health: Health) -> String {
     remaining_short(health.remaining_ms.unwrap_or(0.0).abs())
 }
 
-/// A login with a refresh token is renewed by whoever uses it.
-fn is_renewed(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
+/// Whether this is a login with a refresh token, which any program that uses it can refresh.
+fn has_refresh_token(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
     let refresh = doc
         .get(Section::Profiles, id)
         .and_then(|entry| entry.get("refresh")?.as_str());
@@ -473,15 +478,20 @@ fn is_renewed(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
 
 /// How a profile that has ended is had again; nothing for one that is not there.
 #[must_use]
-pub fn how_to_renew(
+pub fn how_to_refresh(
     agent: &AgentName,
     doc: &StoreDoc,
     id: &str,
     providers: Option<&Providers>,
 ) -> Option<String> {
     let credential = doc.credential(id)?;
-    let renews = is_renewed(doc, id, &credential);
-    Some(renewal(agent, id, &credential, (renews, providers)))
+    let is_refreshable = has_refresh_token(doc, id, &credential);
+    Some(refresh_remedy(
+        agent,
+        id,
+        &credential,
+        (is_refreshable, providers),
+    ))
 }
 
 /// How a login that is over is had again.
@@ -492,7 +502,7 @@ pub fn how_to_log_in(
     id: &str,
     providers: Option<&Providers>,
 ) -> String {
-    let whose = of_agent(agent);
+    let agent_option = of_agent(agent);
     if Owner::of(id) != Owner::Vault {
         return login_again(Owner::of(id)).to_owned();
     }
@@ -503,7 +513,7 @@ pub fn how_to_log_in(
     let known = providers.and_then(|providers| providers.get(&provider).ok().flatten());
     if known.is_some_and(|known| known.authorize_url.is_some() || known.device_url.is_some()) {
         return format!(
-            "Log in again: clawkeep models auth login --provider {} --profile-id {}{whose}",
+            "Log in again: clawkeep models auth login --provider {} --profile-id {}{agent_option}",
             shell_word(provider.as_str()),
             shell_word(id)
         );
@@ -512,15 +522,15 @@ pub fn how_to_log_in(
         return "Log in again: clawkeep models auth setup-token".to_owned();
     }
     let paste = paste(id, &provider, credential.kind);
-    format!("Log in again with the gateway, or: {paste}{whose}")
+    format!("Log in again with the gateway, or: {paste}{agent_option}")
 }
 
 /// What the reference's doctor says of the two mirrored logins; for the others, what this program can do.
-fn renewal(
+fn refresh_remedy(
     agent: &AgentName,
     id: &str,
     credential: &Credential<'_>,
-    (renews, providers): (bool, Option<&Providers>),
+    (is_refreshable, providers): (bool, Option<&Providers>),
 ) -> String {
     if Owner::of(id) != Owner::Vault {
         return login_again(Owner::of(id)).to_owned();
@@ -532,11 +542,13 @@ fn renewal(
         provider.is_ok_and(|provider| provider.is_some())
     });
     match credential.kind {
-        CredentialType::OAuth if renews && is_known => {
+        CredentialType::OAuth if is_refreshable && is_known => {
             format!("clawkeep refresh {}{}", shell_word(id), of_agent(agent))
         }
-        CredentialType::OAuth if renews => {
-            format!("The gateway renews it when it uses it. Else log in again there, or: {paste}")
+        CredentialType::OAuth if is_refreshable => {
+            format!(
+                "The gateway refreshes it when it uses it. Otherwise log in again there, or: {paste}"
+            )
         }
         CredentialType::OAuth => format!("Log in again with the gateway, or: {paste}"),
         _ => paste,
@@ -567,7 +579,7 @@ pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
 }
 
 /// Profiles that are passed over for a while.
-fn resting(examined: &ExaminedAgent, now: UnixMs) -> Vec<Finding> {
+fn in_cooldown(examined: &ExaminedAgent, now: UnixMs) -> Vec<Finding> {
     let mut found = Vec::new();
     for (id, _) in examined.doc.entries(Section::Usage) {
         let Some(rest) = rest(&examined.doc, id, now) else {

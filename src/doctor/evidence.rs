@@ -13,11 +13,11 @@ use crate::vault::{UnlockedVault, Vault};
 /// The vault as far as it could be opened.
 #[derive(Debug)]
 pub enum OpenVault {
-    /// Not at all.
+    /// The vault cannot be opened at all.
     Unusable,
-    /// Without its key: the record can be read, and nothing opened.
+    /// The vault without its key: the record can be read, and nothing can be decrypted.
     Locked(Vault),
-    /// With its key.
+    /// The vault, unlocked with its key.
     Unlocked(Box<UnlockedVault>),
 }
 
@@ -32,7 +32,7 @@ impl OpenVault {
         }
     }
 
-    /// What needs the key.
+    /// Returns the vault if it is unlocked.
     #[must_use]
     pub fn unlocked(&self) -> Option<&UnlockedVault> {
         match self {
@@ -45,9 +45,9 @@ impl OpenVault {
 /// An agent as it was found.
 #[derive(Debug)]
 pub struct ExaminedAgent {
-    /// The agent.
+    /// The agent that was examined.
     pub agent: AgentRef,
-    /// What it has: after a load, or what its file says where there was none.
+    /// The agent's store document: after a load, or read from its file if there was no load.
     pub doc: StoreDoc,
     /// Rows of it that do not open.
     pub unopened: Vec<String>,
@@ -66,23 +66,23 @@ pub struct ExaminedAgent {
 /// Everything that is looked at.
 #[derive(Debug)]
 pub struct Evidence<'e> {
-    /// Where things are.
+    /// The paths of files and directories.
     pub layout: &'e Layout,
-    /// The configuration; none where it cannot be read.
+    /// The configuration; `None` if it cannot be read.
     pub settings: Option<&'e Settings>,
-    /// This program's own settings; none where they cannot be read.
+    /// The settings in `clawkeep.toml`; `None` if they cannot be read.
     pub own: Option<&'e OwnSettings>,
-    /// The vault.
+    /// The vault, as far as it opens.
     pub vault: &'e OpenVault,
     /// The kept head of the record, if there is one.
     pub kept_head: Option<Head>,
-    /// The agents, each once.
+    /// All agents, each of them once.
     pub agents: &'e [ExaminedAgent],
     /// The agent whose store the reference's own doctor looks at.
     pub main: &'e AgentName,
     /// The providers whose logins can be refreshed here; none where the settings cannot be read.
     pub providers: Option<&'e Providers>,
-    /// Now.
+    /// The current time of the examination.
     pub now: UnixMs,
 }
 

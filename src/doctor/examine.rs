@@ -34,12 +34,12 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
 #[must_use]
 pub fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|a, b| (a.id, &a.agent, &a.path).cmp(&(b.id, &b.agent, &b.path)));
-    let mut seen = HashSet::new();
+    let mut known = HashSet::new();
     findings.retain(|finding| {
         let is_of_a_path = finding.path.is_some() && finding.profile.is_none();
         let agent = finding.agent.clone().filter(|_| !is_of_a_path);
         let (path, profile) = (finding.path.clone(), finding.profile.clone());
-        seen.insert((finding.id, agent, path, profile, finding.message.clone()))
+        known.insert((finding.id, agent, path, profile, finding.message.clone()))
     });
     findings
 }

@@ -79,8 +79,8 @@ pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
         .filter(|path| openclaw_dir_of(path).is_none())
         .filter(|path| !is_store(path) && is_plain_copy(path, &secrets))
         .collect();
-    let mut seen = HashSet::new();
-    found.retain(|path| seen.insert(canonicalize(path).unwrap_or_else(|_| path.clone())));
+    let mut known = HashSet::new();
+    found.retain(|path| known.insert(canonicalize(path).unwrap_or_else(|_| path.clone())));
     found
 }
 
@@ -111,8 +111,8 @@ fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     }
     dirs.extend(super::moved_agent::left_dirs(&layout.state_dir));
     dirs.extend(editors::dirs(layout));
-    let mut seen = HashSet::new();
-    dirs.retain(|dir| seen.insert(canonicalize(dir).unwrap_or_else(|_| dir.clone())));
+    let mut known = HashSet::new();
+    dirs.retain(|dir| known.insert(canonicalize(dir).unwrap_or_else(|_| dir.clone())));
     dirs
 }
 
@@ -197,7 +197,7 @@ fn is_old(path: &Path) -> bool {
     meta.is_file() && age.is_some_and(|age| age > LEFT)
 }
 
-/// Answers to refreshes that do not open. What is in them is sealed; whoever wants to know what became of them has them.
+/// Finds sealed answers to refreshes that do not open. They are kept for a later investigation.
 fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
     let mut dir = layout.vault_file.clone().into_os_string();
@@ -231,7 +231,7 @@ fn leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     if !is_replaceable(&path) || (is_keys && evidence.vault.unlocked().is_none()) {
         let shown = shell_path(layout, &path);
         return finding.advice(format!(
-            "Once nothing in it is missed: {REMOVE_COMMAND} {shown}"
+            "When you no longer need it: {REMOVE_COMMAND} {shown}"
         ));
     }
     finding.repair(Repair::RemoveLeftover {
@@ -253,7 +253,7 @@ fn other_leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     let shown = layout.shorten_home(&path);
     let message = format!("{shown} was left by a command that was killed; it may hold secrets");
     let fix = if is_stores {
-        "It is taken over and removed by: clawkeep sync".to_owned()
+        "Import and remove it: clawkeep sync".to_owned()
     } else {
         format!("{REMOVE_COMMAND} {}", shell_path(layout, &path))
     };
@@ -272,7 +272,7 @@ fn written_for(path: &Path) -> Option<PathBuf> {
 fn copy(layout: &Layout, path: PathBuf) -> Finding {
     let message = format!("{} is a plain copy of a store", layout.shorten_home(&path));
     let fix = format!(
-        "Once nothing in it is missed: {REMOVE_COMMAND} {}",
+        "When you no longer need it: {REMOVE_COMMAND} {}",
         shell_path(layout, &path)
     );
     Finding::new(FindingId::FootprintCopy, message)

@@ -241,7 +241,7 @@ fn open(
     let message = format!("{shown} {what} (mode {:03o})", permissions.mode & 0o777);
     let finding = Finding::new(id, message).path(&path);
     if permissions.is_shared_dir() {
-        return finding.advice("That directory is meant for everybody; use one of your own.");
+        return finding.advice("That directory is shared by all users; use one of your own.");
     }
     // `--state-dir` and `--vault` may name any directory and file of the system's. A file is known to be ours where the vault opens.
     let trust = Trust::current();
@@ -251,7 +251,7 @@ fn open(
     if !is_own && !is_changed {
         return finding.advice("Use another one, in a directory that only you can enter.");
     }
-    // A link is followed in looking, and not in mending: what it leads to is what is named.
+    // Checks follow a link, repairs do not: the finding names the target.
     let path = canonicalize(&path).unwrap_or(path);
     // Of what the user chose for other purposes as well, no more is taken than has to be.
     let mode = match kept {
@@ -281,10 +281,11 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
         .advice(fix)
 }
 
-/// Claude Code's and Codex's own files. They are those programs' to write, and their permissions too: told, never mended.
+/// Reports the permissions of Claude Code's and Codex's own files. They belong to those programs,
+/// so clawkeep never repairs them.
 fn logins(layout: &Layout) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (path, whose) in [
+    for (path, program) in [
         (&layout.claude_code_file, "Claude Code"),
         (&layout.codex_file, "Codex CLI"),
     ] {
@@ -292,7 +293,7 @@ fn logins(layout: &Layout) -> Vec<Finding> {
         let Some(permissions) = Permissions::of(path).filter(|_| path.is_file()) else {
             if let Some(refusal) = Trust::current().open_to_others(path) {
                 let message = format!(
-                    "{}, the login of {whose}, can be read or changed by other users ({})",
+                    "{}, the login of {program}, can be read or changed by other users ({})",
                     layout.shorten_home(path),
                     refusal.rights()
                 );
@@ -303,7 +304,7 @@ fn logins(layout: &Layout) -> Vec<Finding> {
         };
         if permissions.is_readable_by_others() || permissions.is_writable_by_others() {
             let message = format!(
-                "{}, the login of {whose}, can be read or changed by other users (mode {:03o})",
+                "{}, the login of {program}, can be read or changed by other users (mode {:03o})",
                 layout.shorten_home(path),
                 permissions.mode & 0o777
             );

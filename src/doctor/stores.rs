@@ -21,7 +21,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
     let mut found = Vec::new();
     for examined in evidence.agents {
-        found.extend(told(layout, examined));
+        found.extend(notice_findings(layout, examined));
         found.extend(merged(layout, examined));
         found.extend(entries(layout, examined));
         found.extend(legacy_auth(layout, examined));
@@ -48,7 +48,7 @@ pub fn merged_since(vault: &Vault, agent: &AgentName, before: Option<Seq>) -> bo
 }
 
 /// What the load had to tell.
-fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
+fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     let agent = &examined.agent.name;
     let finding = |notice: &Notice| {
         Some(match notice {
@@ -88,7 +88,7 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                 Finding::new(FindingId::StoreSetAside, message)
                     .path(aside)
                     .advice(format!(
-                        "Once nothing in it is missed: {REMOVE_COMMAND} {}",
+                        "When you no longer need it: {REMOVE_COMMAND} {}",
                         shell_path(layout, aside)
                     ))
             }

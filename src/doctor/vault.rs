@@ -27,7 +27,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         found.extend(unkept(evidence, vault));
     }
     if let Some(vault) = evidence.vault.unlocked() {
-        // While the one key cannot be had, keeping a copy of it is no advice.
+        // While the only key is unavailable, advice to copy it is of no use.
         found.extend(key_slots(evidence.layout, vault));
         found.extend(record(vault, evidence.kept_head));
         found.extend(rows(evidence, vault));
@@ -147,7 +147,7 @@ fn record(vault: &UnlockedVault, kept: Option<Head>) -> Option<Finding> {
     };
     let finding = Finding::new(
         FindingId::RecordBroken,
-        format!("the record does not hold: {fault}"),
+        format!("the audit record does not verify: {fault}"),
     );
     Some(
         finding.path(vault.path()).advice(
@@ -189,10 +189,10 @@ fn key_slots(layout: &Layout, vault: &Vault) -> Option<Finding> {
             format!("one key, in {}", shown.unwrap_or("a key file".to_owned()))
         }
     };
-    let message = format!("there is {place}: with it lost, the vault is lost");
+    let message = format!("there is {place}: if you lose it, nobody can open the vault");
     let advice = match SlotKind::from_name(&slot.kind) {
         Some(SlotKind::Recovery) => "Add another: clawkeep key add keyfile",
-        _ => "Add one to keep on paper: clawkeep key recovery",
+        _ => "Create a recovery code: clawkeep key recovery",
     };
     Some(
         Finding::new(FindingId::KeysSingle, message)
@@ -212,7 +212,8 @@ fn key_files(layout: &Layout, vault: &Vault) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A key file in the vault's directory, or below it, or in the state directory: whoever copies one copies the other.
+/// Finds key files in the vault's directory, below it, or in the state directory: a copy of that
+/// directory contains both.
 fn keys_beside(layout: &Layout, vault: &Vault, is_in_use: bool) -> Vec<Finding> {
     let dirs: Vec<_> = [vault.path().parent(), Some(layout.state_dir.as_path())]
         .into_iter()

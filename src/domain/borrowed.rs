@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_told_from_the_programs_own_file() {
+    fn a_copy_is_distinguished_from_the_programs_own_file() {
         let of = |owner, path: &str| Borrowed {
             owner,
             path: path.to_owned(),

@@ -24,7 +24,7 @@ pub enum CredentialType {
     ApiKey,
     /// A bearer token that nobody here can refresh.
     Token,
-    /// An OAuth login: access and refresh token.
+    /// An OAuth login: access token and refresh token.
     OAuth,
     /// An entry of a type we do not know, or without a provider.
     Unreadable,
@@ -57,7 +57,7 @@ impl CredentialType {
 /// A view of one entry. `Debug` shows its kind and provider only.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
-    /// What it is.
+    /// The type of the credential.
     pub kind: CredentialType,
     /// Its provider as written; empty only when unreadable.
     pub provider: &'a str,
@@ -99,7 +99,7 @@ impl<'a> Credential<'a> {
         self.is_readable() && normalize_provider(self.provider) == provider
     }
 
-    /// When it ends: `expires` of a token or OAuth login. API keys have none.
+    /// Returns the expiry: `expires` of a token or OAuth login. API keys have none.
     #[must_use]
     pub fn expiry(&self) -> Option<Expiry> {
         match self.kind {
@@ -380,13 +380,13 @@ impl fmt::Debug for SecretReference<'_> {
 /// Why an entry cannot be used.
 #[derive(Clone, Copy, Debug)]
 pub enum EntryFault<'a> {
-    /// Its secret stands elsewhere.
+    /// The secret is stored elsewhere; this refers to it.
     Reference(SecretReference<'a>),
     /// Its type, or the field of its secret, has another name than the one that is read.
     Misnamed(Misnamed<'a>),
     /// Its secret cannot be sent as it is.
     BadSecret(SecretFault),
-    /// It holds no secret.
+    /// The entry holds no secret.
     Empty,
     /// Its type is not known, or it has no provider.
     Unreadable,
@@ -409,7 +409,7 @@ impl EntryFault<'_> {
 /// A name in an entry that is not the one that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misnamed<'a> {
-    /// What it names: `field` or `type`.
+    /// The kind of the wrong name: `field` or `type`.
     pub what: &'static str,
     /// The name as it is written.
     pub written: &'a str,
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_names_are_told_with_the_right_one() {
+    fn wrong_names_are_reported_with_the_right_one() {
         for (entry, want) in [
             (
                 json!({"type": "api_key", "provider": "p", "api_key": "k"}),

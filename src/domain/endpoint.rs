@@ -7,7 +7,7 @@ use url::{Host, Url};
 pub struct Endpoint {
     /// Scheme, host and port, as a browser writes an origin.
     pub origin: String,
-    /// The client's id.
+    /// The id of the OAuth client.
     pub client_id: String,
 }
 

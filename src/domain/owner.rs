@@ -11,17 +11,17 @@ pub const CODEX_CLI: &str = "openai-codex:codex-cli";
 pub enum Owner {
     /// Logged in here, pasted here, or imported: ours to refresh.
     Vault,
-    /// Claude Code's: never refreshed here.
+    /// Claude Code owns it; clawkeep never refreshes it.
     ClaudeCode,
-    /// Codex CLI's: never refreshed here.
+    /// Codex CLI owns it; clawkeep never refreshes it.
     CodexCli,
-    /// opencode's: never refreshed here.
+    /// opencode owns it; clawkeep never refreshes it.
     OpenCode,
-    /// pi's: never refreshed here.
+    /// pi owns it; clawkeep never refreshes it.
     Pi,
-    /// Gemini CLI's: never refreshed here.
+    /// Gemini CLI owns it; clawkeep never refreshes it.
     GeminiCli,
-    /// Qwen Code's: never refreshed here.
+    /// Qwen Code owns it; clawkeep never refreshes it.
     QwenCode,
     /// Another program's, which is not known by name: never refreshed here.
     OtherProgram,

@@ -21,7 +21,7 @@ pub const STORE_LIMIT: u64 = 64 << 20;
 
 /// What a store file says.
 pub enum StoreReading {
-    /// There is none.
+    /// There is no store file.
     Missing,
     /// Bytes that the caller knows; not parsed.
     Known {
@@ -184,7 +184,7 @@ impl StorePlace {
         self.link.as_deref()
     }
 
-    /// The agent's directory.
+    /// Returns the directory of the agent.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -235,7 +235,8 @@ impl StorePlace {
     /// Reads the file.
     ///
     /// # Errors
-    /// When it or its directory could have been written by other users: whoever can write there can plant a credential.
+    /// When other users could have written it or its directory: they could have planted a
+    /// credential.
     /// When it is not a regular file, too large, or cannot be read.
     pub fn read(&self) -> Result<StoreReading, FileError> {
         self.read_again(None, |_| false)

@@ -11,13 +11,13 @@ pub use crate::domain::WARN_AFTER_MS;
 pub enum Status {
     /// Ends later than [`WARN_AFTER_MS`] from now.
     Ok,
-    /// Ends within [`WARN_AFTER_MS`].
+    /// It expires within [`WARN_AFTER_MS`] milliseconds.
     Expiring,
-    /// Has ended.
+    /// It has expired and is not usable.
     Expired,
     /// There is none, or an OAuth login of which it is not known when it ends.
     Missing,
-    /// Has no end.
+    /// It has no expiry, so it stays valid.
     Static,
 }
 
@@ -38,7 +38,7 @@ impl Status {
 /// How one credential, or one provider, stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Health {
-    /// The verdict.
+    /// The verdict on the credential.
     pub status: Status,
     /// When it ends, as stored; also where that makes no sense (an OAuth login with 0 or less).
     pub expires_at: Option<Expiry>,

@@ -41,12 +41,12 @@ const KNOWN: [&str; 9] = [
 /// What is told of a code that is in no list.
 const OTHER: &str = "other";
 
-/// How a refresh ended.
+/// The class of a failed refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
     /// The token may be spent, and it is not known.
     Uncertain,
-    /// The login is over.
+    /// The provider refuses the grant: the login is lost.
     Dead,
     /// The request is wrong, whatever the token.
     Misconfigured,
@@ -86,7 +86,7 @@ impl FailureClass {
 /// Tokens that a provider gave out. `Debug` shows none.
 #[derive(Debug)]
 pub struct Tokens {
-    /// The access token; not blank.
+    /// The access token, which is not blank.
     pub access: SecretString,
     /// The refresh token that takes the place of the one that was sent, if there is one.
     pub refresh: Option<SecretString>,
@@ -99,7 +99,7 @@ pub struct Tokens {
 /// What an answer was, apart from tokens. Nothing of a body is in it but a code from the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What follows from it.
+    /// The class of the failure, which decides what follows.
     pub class: FailureClass,
     /// The `error` code, if it is a known one; `other` for one that is not.
     pub code: Option<&'static str>,

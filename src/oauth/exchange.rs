@@ -22,7 +22,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 pub enum Tries {
     /// Again where it cannot have been taken.
     AsNeeded,
-    /// Once and no more: it may be spent already.
+    /// Sends the token exactly once: it may be spent afterwards.
     One,
 }
 

@@ -88,15 +88,15 @@ pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply
 
 /// What is told to somebody who keeps nothing secret for it: an address, headers, a body.
 pub struct Post {
-    /// Where to.
+    /// The address that the request is sent to.
     pub url: Url,
-    /// Names and values; a token may be among them.
+    /// Names and values of the headers; a token may be among them.
     pub headers: Vec<(&'static str, Zeroizing<String>)>,
-    /// What is sent.
+    /// The body of the request.
     pub body: Vec<u8>,
 }
 
-/// How a post ended.
+/// The response to a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
     /// The status of the answer.

@@ -1,6 +1,7 @@
-//! Whose turn it is to refresh a grant: a lock on a file of its own, held until what came of it is committed.
+//! The lease on refreshing a grant: a lock on a file of its own, held until the result is
+//! committed.
 //!
-//! Process ids mean nothing across containers. Only a free lock proves that whoever had it is gone.
+//! Process ids mean nothing across containers. Only a free lock proves that its holder is gone.
 
 use std::path::{Path, PathBuf};
 
@@ -60,11 +61,11 @@ impl Lease {
         Ok(lock.map(|lock| Self { path, _lock: lock }))
     }
 
-    /// Gives the lease up for good: the grant is spent or dead, and that is committed. Whoever waits for it finds the file gone and
-    /// the grant of no use.
+    /// Releases the lease permanently: the grant is spent or dead, and that is committed. A process
+    /// that waits for the lease finds the file gone and the grant unusable.
     ///
     /// # Errors
-    /// When the file cannot be removed; it is of no harm.
+    /// When the file cannot be removed; this does no harm.
     pub fn forget(self) -> Result<(), FileError> {
         remove_if_present(&self.path).map(|_| ())
     }

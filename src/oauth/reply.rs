@@ -21,9 +21,9 @@ pub(crate) struct Reply {
 /// Why there is no reply.
 #[derive(Debug)]
 pub(super) enum NoReply {
-    /// Nothing was sent.
+    /// The request was certainly not sent.
     NotSent(String),
-    /// Something may have been.
+    /// The request may have been sent.
     MaybeSent(String),
 }
 

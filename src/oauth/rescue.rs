@@ -50,12 +50,12 @@ pub fn is_answer_unopened(grant: &Grant) -> bool {
     grant.state == GrantState::Dead && grant.failed.as_deref() == Some(ANSWER_UNOPENED)
 }
 
-/// What a refresh left.
+/// What an interrupted refresh left behind.
 #[derive(Debug)]
 pub enum Left {
     /// No file, or one that ends before its tokens do: the process was killed before there was an answer, or while it wrote it.
     Nothing,
-    /// What it brought.
+    /// The tokens that the refresh brought.
     Brought {
         /// The refresh that brought it.
         fence: i64,
@@ -72,13 +72,13 @@ pub enum Left {
 /// What a refresh brought, and for whom it was done.
 #[derive(Debug)]
 pub struct Brought {
-    /// Whose.
+    /// The agent that has the login.
     pub agent: AgentName,
-    /// Which profile.
+    /// The profile that has the login.
     pub profile: ProfileId,
-    /// Who gave them out.
+    /// The endpoint that issued the tokens.
     pub endpoint: Endpoint,
-    /// The tokens.
+    /// The tokens that the refresh brought.
     pub tokens: Tokens,
 }
 
@@ -144,7 +144,7 @@ impl Rescue {
         self.has_tokens
     }
 
-    /// Where the file is.
+    /// Returns the path of the recovery file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

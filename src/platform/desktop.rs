@@ -5,9 +5,9 @@ use super::keychain::SessionBus;
 /// How much a notification wants to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// It may be overlooked.
+    /// The user may miss the notification.
     Low,
-    /// As most.
+    /// The urgency of most notifications.
     Normal,
     /// It stays until it is seen.
     Critical,
@@ -25,7 +25,7 @@ pub enum DesktopFault {
         "clawkeep shows no notifications on this system; use ntfy:URL, webhook:URL or command:PROGRAM"
     )]
     Unsupported,
-    /// Nobody answered in time.
+    /// The desktop did not answer in time.
     #[error("the desktop did not answer in time")]
     NoAnswer,
     /// Nothing on the bus shows notifications, or it did not want to.
@@ -88,7 +88,7 @@ mod freedesktop {
     use super::{DesktopFault, Urgency};
     use crate::domain::from_outside;
 
-    /// How long the bus, and whoever shows notifications, may take for an answer.
+    /// How long the bus and the notification service may take to answer.
     pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
     const NAME: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";

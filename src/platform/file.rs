@@ -91,12 +91,12 @@ pub(super) fn close_new(path: &Path, is_dir: bool) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Whether [`remove_if_present`] found something.
+/// The result of [`remove_if_present`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoveOutcome {
     /// It was there and is gone.
     Removed,
-    /// There was nothing.
+    /// There was nothing to remove.
     Absent,
 }
 

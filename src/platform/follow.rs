@@ -28,13 +28,13 @@ const BATCH_GAP: Duration = Duration::from_micros(200);
 /// What happened to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch {
-    /// It is being written; more may come.
+    /// The file is being written; more may come.
     Writing,
     /// It was closed by who wrote it, put in place, moved, removed, or may be read by others than before.
     Done,
 }
 
-/// What a [`Follower`] tells.
+/// A change that a [`Follower`] reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
     /// Something happened to what is followed, or to the link or directory that leads there.
@@ -45,19 +45,19 @@ pub enum Touched {
 
 /// Why changes are not told.
 #[derive(Debug, thiserror::Error)]
-#[error("changes of files are not told by the system")]
+#[error("the system cannot report file changes")]
 pub struct FollowError(#[from] notify::Error);
 
 /// What is to be followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
-    /// Files, by absolute paths; none of them need exist.
+    /// Files to follow, by absolute paths; none of them need exist.
     pub files: Vec<PathBuf>,
     /// Directories of which it matters what is in them.
     pub dirs: Vec<PathBuf>,
 }
 
-/// Follows files.
+/// Watches files and reports their changes.
 pub struct Follower {
     watcher: RecommendedWatcher,
     interest: Arc<Mutex<Interest>>,
@@ -82,11 +82,11 @@ struct Interest {
 }
 
 impl Follower {
-    /// Nothing is followed yet. `tell` is called on a thread of the watcher's own.
+    /// Nothing is followed yet. `report` is called on a thread of the watcher's own.
     ///
     /// # Errors
     /// When the system tells nothing, or no more: on Linux the number of inotify instances is limited.
-    pub fn new(tell: impl Fn(Touched) + Send + 'static) -> Result<Self, FollowError> {
+    pub fn new(report: impl Fn(Touched) + Send + 'static) -> Result<Self, FollowError> {
         let interest = Arc::new(Mutex::new(Interest::default()));
         let known = Arc::clone(&interest);
         // The library says nothing where its thread cannot be started, and panics at the next call.
@@ -94,7 +94,7 @@ impl Follower {
         let mut last: Option<Instant> = None;
         let watcher = notify::recommended_watcher(move |event| {
             let interest = known.lock().unwrap_or_else(PoisonError::into_inner);
-            interest.sort_out(event, &tell);
+            interest.sort_out(event, &report);
             drop(interest);
             if last.is_none_or(|at| at.elapsed() > BATCH_GAP) {
                 thread::sleep(BATCH_PAUSE);
@@ -119,7 +119,7 @@ impl Follower {
         let gone: Vec<PathBuf> = self
             .watched
             .iter()
-            .filter(|(dir, seen)| !wanted.dirs.contains(*dir) || is_another(**seen, dir))
+            .filter(|(dir, recorded)| !wanted.dirs.contains(*dir) || is_another(**recorded, dir))
             .map(|(dir, _)| dir.clone())
             .collect();
         for dir in &gone {
@@ -171,10 +171,10 @@ fn is_denied(error: &notify::Error) -> bool {
     matches!(&error.kind, notify::ErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-fn is_another(seen: Option<Stamp>, dir: &Path) -> bool {
-    match (seen, Stamp::of(dir)) {
-        (Some(seen), Some(now)) => !seen.is_same_file(&now),
-        (seen, now) => seen != now,
+fn is_another(recorded: Option<Stamp>, dir: &Path) -> bool {
+    match (recorded, Stamp::of(dir)) {
+        (Some(recorded), Some(now)) => !recorded.is_same_file(&now),
+        (recorded, now) => recorded != now,
     }
 }
 
@@ -240,10 +240,10 @@ impl Interest {
         self.dirs.insert(real);
     }
 
-    fn sort_out(&self, event: notify::Result<notify::Event>, tell: &impl Fn(Touched)) {
+    fn sort_out(&self, event: notify::Result<notify::Event>, report: &impl Fn(Touched)) {
         let event = match event {
             Ok(event) if !event.need_rescan() => event,
-            _ => return tell(Touched::Unsure),
+            _ => return report(Touched::Unsure),
         };
         let Some(touch) = touch(&event.kind) else {
             return;
@@ -254,17 +254,17 @@ impl Interest {
         );
         for path in &event.paths {
             for target in self.entries.get(path).into_iter().flatten() {
-                tell(Touched::Path(target.clone(), touch));
+                report(Touched::Path(target.clone(), touch));
             }
             if is_moved && self.dirs.contains(path) {
-                tell(Touched::Unsure);
+                report(Touched::Unsure);
             }
             let parent = path.parent();
             let is_entry = is_moved || matches!(event.kind, EventKind::Create(_));
             if let Some(dir) = parent.and_then(|parent| self.listings.get(parent))
                 && is_entry
             {
-                tell(Touched::Path(dir.clone(), Touch::Done));
+                report(Touched::Path(dir.clone(), Touch::Done));
             }
         }
     }
@@ -346,20 +346,20 @@ mod tests {
     struct Bench {
         dir: tempfile::TempDir,
         follower: Follower,
-        told: Receiver<Touched>,
+        reports: Receiver<Touched>,
     }
 
     impl Bench {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let (tell, told) = channel();
+            let (report, reports) = channel();
             let follower = Follower::new(move |touched| {
-                let _ = tell.send(touched);
+                let _ = report.send(touched);
             });
             Self {
                 dir,
                 follower: follower.unwrap(),
-                told,
+                reports,
             }
         }
 
@@ -388,7 +388,7 @@ mod tests {
                 Touched::Unsure => true,
             };
             while let Ok(touched) = self
-                .told
+                .reports
                 .recv_timeout(end.saturating_duration_since(Instant::now()))
             {
                 if is_wanted(&touched) {
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_only_read_or_lies_beside_is_not_told() {
+    fn reads_and_other_files_are_not_reported() {
         let mut bench = Bench::new();
         fs::write(bench.path("f"), "1").unwrap();
         bench.follow(&["f"]);
@@ -478,11 +478,11 @@ mod tests {
         // What is told comes in the order in which it happened.
         fs::write(bench.path("f"), "2").unwrap();
         assert_eq!(
-            bench.told.recv_timeout(Duration::from_secs(10)).unwrap(),
+            bench.reports.recv_timeout(Duration::from_secs(10)).unwrap(),
             Touched::Path(bench.path("f"), Touch::Writing)
         );
         bench.expect("f");
-        for more in bench.told.try_iter() {
+        for more in bench.reports.try_iter() {
             let is_of_f = matches!(&more, Touched::Path(path, _) if *path == bench.path("f"));
             assert!(is_of_f && cfg!(not(target_os = "linux")), "{more:?}");
         }
@@ -490,7 +490,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(windows, ignore = "hangs under Wine 8; not tried on Windows")]
-    fn what_comes_into_a_listed_directory_is_told() {
+    fn new_entries_of_a_listed_directory_are_reported() {
         let mut bench = Bench::new();
         let followed = Followed {
             files: vec![],

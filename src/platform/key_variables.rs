@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Names the key file.
+/// The environment variable that names the key file.
 pub const KEY_FILE_VARIABLE: &str = "CLAWKEEP_KEY_FILE";
 /// Names the file with a passphrase or recovery code.
 pub const PASSPHRASE_FILE_VARIABLE: &str = "CLAWKEEP_PASSPHRASE_FILE";

@@ -47,7 +47,7 @@ pub type Secret = Zeroizing<Vec<u8>>;
 
 /// A place that keeps small secrets for one user across reboots.
 ///
-/// An account is `<vault id>/<key id>`. It names one key for ever; a new key gets a new account.
+/// An account is `<vault id>/<key id>`. It names one key permanently; a new key gets a new account.
 pub trait Keychain: Send + Sync {
     /// Reads an item; `None` where there is none. A Secret Service that has only just started also answers `None`,
     /// so beside an existing vault it means "key missing", never "make a new one".

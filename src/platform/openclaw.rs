@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::file_error::FileError;
-use super::paths::{look_for, resolve_existing};
+use super::paths::{is_present, resolve_existing};
 use super::trust::Trust;
 
 /// Name of OpenClaw's state directory below the home directory.
@@ -37,7 +37,7 @@ pub enum Evidence {
     /// The configuration and no database: an OpenClaw whose live store is `auth-profiles.json`,
     /// or one that has not started yet.
     Configuration(PathBuf),
-    /// The directory's name alone: `~/.openclaw`, or what `OPENCLAW_STATE_DIR` names.
+    /// Only the directory's name shows it: `~/.openclaw`, or the value of `OPENCLAW_STATE_DIR`.
     Named,
 }
 
@@ -158,7 +158,7 @@ pub fn live_json_stores() -> Result<Vec<PathBuf>, FileError> {
 /// As [`json_stores`], where a directory that cannot be read must not pass for an empty one.
 fn json_stores_or_error(state_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     let path = state_dir.join("agents");
-    if !look_for(&path)? {
+    if !is_present(&path)? {
         return Ok(Vec::new());
     }
     let failed = |source| FileError::Io {
@@ -169,7 +169,7 @@ fn json_stores_or_error(state_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut stores = Vec::new();
     for agent in fs::read_dir(&path).map_err(failed)? {
         let store = agent.map_err(failed)?.path().join("agent").join(JSON_STORE);
-        if look_for(&store)? {
+        if is_present(&store)? {
             stores.push(store);
         }
     }
@@ -218,7 +218,7 @@ struct ExaminedDir {
 }
 
 impl Examined {
-    /// As [`openclaw_dir_of`].
+    /// Finds the OpenClaw directory of a path, as [`openclaw_dir_of`].
     #[must_use]
     pub fn openclaw_dir_of(&self, path: &Path) -> Option<OpenClawDir> {
         self.openclaw_dir_of_resolved(path, &resolve_existing(path))

@@ -45,7 +45,7 @@ pub fn exists(path: &Path) -> bool {
 ///
 /// # Errors
 /// When the system does not tell.
-pub fn look_for(path: &Path) -> Result<bool, FileError> {
+pub fn is_present(path: &Path) -> Result<bool, FileError> {
     use io::ErrorKind::{NotADirectory, NotFound};
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),

@@ -8,11 +8,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 /// Whose the other end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerOwner {
-    /// This process's user.
+    /// The connection belongs to this process's user.
     Ours,
     /// Another user of this machine.
     Another(u32),
-    /// Nobody's any more: it was closed before it was answered.
+    /// The connection has no owner any more: it was closed before it was answered.
     Gone,
     /// It cannot be known, or it is root's. What relays connections from elsewhere runs as root (WSL's, a container runtime's), and root
     /// itself needs no such way in.
@@ -67,14 +67,14 @@ struct Socket {
 const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
 
-/// Whose the end at `there` of the connection to `here` is. `is_told`: whether a number stands for a user, and not for all whose numbers
+/// Whose the end at `there` of the connection to `here` is. `is_unambiguous`: whether a number stands for a user, and not for all whose numbers
 /// are not known here.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 fn owner_in(
     sockets: &[Socket],
     (here, there): (SocketAddr, SocketAddr),
     ours: u32,
-    is_told: impl Fn(u32) -> bool,
+    is_unambiguous: impl Fn(u32) -> bool,
 ) -> PeerOwner {
     let find = |local, remote| {
         sockets
@@ -86,7 +86,7 @@ fn owner_in(
             _ if peer.inode == 0 => PeerOwner::Gone,
             uid if uid == ours => PeerOwner::Ours,
             0 => PeerOwner::Unknown,
-            uid if is_told(uid) => PeerOwner::Another(uid),
+            uid if is_unambiguous(uid) => PeerOwner::Another(uid),
             _ => PeerOwner::Unknown,
         };
     }
@@ -214,11 +214,11 @@ mod tests {
         2: 0100007F:2000 0100007F:1000 01 00000000:00000000 00:00000000 00000000  UID        0 INODE 1 0 100 0 0 10 0\n";
 
     #[test]
-    fn whose_it_is() {
-        let of = |list: &str, is_told: bool| {
+    fn the_owner_of_a_connection() {
+        let of = |list: &str, is_unambiguous: bool| {
             let sockets: Vec<Socket> = list.lines().filter_map(parsed).collect();
             let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-            owner_in(&sockets, (at(0x1000), at(0x2000)), 1000, |_| is_told)
+            owner_in(&sockets, (at(0x1000), at(0x2000)), 1000, |_| is_unambiguous)
         };
         if cfg!(target_endian = "big") {
             return; // the list above is of the other kind

@@ -13,7 +13,7 @@ const OTHERS: u32 = 0o077;
 pub struct Permissions {
     /// Its permission bits, the sticky bit included.
     pub mode: u32,
-    /// Its owner's user id.
+    /// The user id of the file's owner.
     pub owner: u32,
     /// Whether its owner is this process's effective user, or one who counts as that.
     pub is_ours: bool,

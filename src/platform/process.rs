@@ -13,13 +13,13 @@ use crate::domain::from_outside;
 /// Who does something, as the record has it. `program` and `parent` are what processes claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// The program's name.
+    /// The name of the program.
     pub program: String,
-    /// Its process id.
+    /// The process id of the program.
     pub pid: u32,
-    /// Its effective user id; on Windows the last number of the user's SID.
+    /// The effective user id; on Windows the last number of the user's SID.
     pub uid: u32,
-    /// The host's name.
+    /// The name of the host.
     pub host: String,
     /// The parent process's name, where the system tells.
     pub parent: Option<String>,
@@ -71,8 +71,8 @@ pub(super) fn system_directory() -> Option<std::path::PathBuf> {
     None
 }
 
-/// Leaves the console. Its window closes where no other process has it. Nothing may be printed
-/// after.
+/// Detaches the process from its console. The console's window closes if no other process uses it.
+/// Nothing may be printed afterwards.
 #[cfg(windows)]
 pub fn leave_console() {
     windows::leave_console();

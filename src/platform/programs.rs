@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_files_that_were_looked_for() {
+    fn an_error_names_the_files_that_were_searched_for() {
         let dir = tempfile::tempdir().unwrap();
         let error = found("claude", None, &[dir.path()]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);

@@ -31,7 +31,7 @@ pub struct Replacement {
 /// Whether a replacement took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
-    /// It did.
+    /// The file was replaced.
     Yes,
     /// The file was not what it was taken to be. What was in it is still there, or under the temporary name.
     No,
@@ -40,7 +40,7 @@ pub enum Replaced {
 /// What was found at a path that is about to become something else.
 #[derive(Clone, Copy)]
 pub enum Found<'f> {
-    /// Nothing.
+    /// There was no file.
     Nothing,
     /// A file with these bytes.
     File(&'f [u8]),
@@ -92,11 +92,11 @@ impl Replacement {
         Ok(new)
     }
 
-    /// Writes the bytes, durably, and puts them in place of `seen`, the bytes that the file has (none: there is no file),
+    /// Writes the bytes, durably, and puts them in place of `expected`, the bytes that the file has (none: there is no file),
     /// if `is_wanted` still says so: it is asked last.
     ///
     /// The file and the draft are exchanged, so that what really was in the file is there to be looked at afterwards. If
-    /// it is not `seen`, another program wrote in the meantime, and it stays under the temporary name, for the caller to
+    /// it is not `expected`, another program wrote in the meantime, and it stays under the temporary name, for the caller to
     /// merge. It is not put back: that program may have read the new file by then, and would write over what it cannot
     /// have seen. Where files cannot be exchanged, the last look is before the rename.
     ///
@@ -105,10 +105,14 @@ impl Replacement {
     pub fn finish(
         self,
         bytes: &[u8],
-        seen: Option<&[u8]>,
+        expected: Option<&[u8]>,
         is_wanted: impl FnOnce() -> Result<bool, FileError>,
     ) -> Result<Replaced, FileError> {
-        self.finish_over(bytes, seen.map_or(Found::Nothing, Found::File), is_wanted)
+        self.finish_over(
+            bytes,
+            expected.map_or(Found::Nothing, Found::File),
+            is_wanted,
+        )
     }
 
     /// As [`Replacement::finish`], in place of whatever was found there.

@@ -469,12 +469,15 @@ mod tests {
     const NEGATIVE: rustix::fs::FsWord = 0xff53_4d42_u32.cast_signed() as rustix::fs::FsWord;
 
     #[test]
-    fn without_a_list_of_mounts_the_number_tells() {
+    fn without_a_list_of_mounts_the_number_decides() {
         assert_eq!(by_number(&std::env::temp_dir()), Storage::Local);
         assert!(Mounts::default().mount_at(&std::env::temp_dir()).is_none());
         // Where not even that is to be had, nothing says that it is local.
-        let unseen = by_number(Path::new("/nonexistent/dir"));
-        assert!(matches!(unseen, Storage::Shared(_)), "{unseen:?}");
+        let unknown_mount = by_number(Path::new("/nonexistent/dir"));
+        assert!(
+            matches!(unknown_mount, Storage::Shared(_)),
+            "{unknown_mount:?}"
+        );
         assert_eq!(magic(NEGATIVE), 0xff53_4d42);
     }
 }

@@ -129,7 +129,7 @@ impl Trust {
         let _ = CURRENT.set(self);
     }
 
-    /// This process's policy.
+    /// Returns the policy of this process.
     #[must_use]
     pub fn current() -> &'static Self {
         // What runs before the policy is installed must not install another one.

@@ -9,14 +9,14 @@ use serde::de::{IgnoredAny, MapAccess};
 use super::SourceFault;
 use super::wanted::{self, Shape};
 
-/// What a file is.
+/// The kind of a credential file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// A store: `auth-profiles.json`.
+    /// A store of an agent: `auth-profiles.json`.
     Store,
-    /// Claude Code's login.
+    /// The login file of Claude Code.
     ClaudeCode,
-    /// Codex CLI's login.
+    /// The login file of Codex CLI.
     CodexCli,
     /// Gemini CLI's or Qwen Code's login.
     OAuthCreds,

@@ -89,7 +89,7 @@ impl SecurityTool {
         }
     }
 
-    /// Asks with another deadline.
+    /// Sets another deadline for the answer.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }

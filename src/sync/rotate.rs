@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::error::SyncError;
 use super::renew::LEASE_WAIT;
 use crate::oauth::{Lease, grants_with_files};
-use crate::vault::{Prepared, Renewal, Rotated, VaultError};
+use crate::vault::{Prepared, Rotated, RotationScope, VaultError};
 
 /// How often it is looked whether a refresh has ended.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -18,7 +18,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// As [`crate::vault::UnlockedVault::rotate`]; [`VaultError::RefreshUnderWay`] when one takes too long.
-    pub fn rotate(&mut self, renewal: Renewal<'_>) -> Result<Rotated, SyncError> {
+    pub fn rotate(&mut self, renewal: RotationScope<'_>) -> Result<Rotated, SyncError> {
         let deadline = Instant::now() + LEASE_WAIT;
         let mut prepared: Option<Prepared<'_>> = None;
         loop {

@@ -77,8 +77,8 @@ pub enum VaultError {
         /// Which row.
         row: String,
     },
-    /// No key slot opens.
-    #[error("the vault's key cannot be had: {}", problems.iter().map(told).collect::<Vec<_>>().join("; "))]
+    /// No key opens a key slot of the vault.
+    #[error("cannot get the vault key: {}", problems.iter().map(with_causes).collect::<Vec<_>>().join("; "))]
     NoKey {
         /// Of which vault, as hexadecimal digits.
         vault: String,
@@ -86,7 +86,7 @@ pub enum VaultError {
         problems: Vec<KeyProblem>,
     },
     /// The key of a new vault or slot could not be stored.
-    #[error("the new key cannot be kept: {}", told(.0))]
+    #[error("cannot store the new key: {}", with_causes(.0))]
     KeyNotKept(KeyProblem),
     /// It has as many key slots as a vault may have.
     #[error("the vault has 16 key slots, and that is as many as there may be")]
@@ -131,7 +131,7 @@ pub enum VaultError {
         /// What SQLite said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Something about a file.
+    /// A file cannot be read or changed.
     #[error(transparent)]
     File(#[from] FileError),
     /// A lock was not had.
@@ -169,16 +169,16 @@ impl VaultError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// Something about a vault: the backup, or the one that it was to replace.
+    /// A vault cannot be used: the backup, or the one that it was to replace.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// Something about a file.
+    /// A file cannot be read or changed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Its record was altered.
-    #[error("the record in the backup does not hold: {0}")]
+    /// The audit record of the backup was altered.
+    #[error("the audit record in the backup does not verify: {0}")]
     Chain(ChainFault),
-    /// It is another vault's.
+    /// The backup is of another vault.
     #[error("it is a backup of the vault {found}, and this one is {own}")]
     OtherVault {
         /// Whose it is.
@@ -278,13 +278,13 @@ pub enum KeyProblem {
     #[error("no key slot takes a passphrase or a recovery code")]
     NoSuchSlot,
     /// A passphrase slot asks for what no vault of ours asks for.
-    #[error("key slot {slot} asks for a derivation outside the bounds that are taken")]
+    #[error("key slot {slot} has key derivation parameters outside the accepted bounds")]
     BadParameters {
         /// Its number.
         slot: i64,
     },
     /// The passphrase opens none of the passphrase slots that were tried, and trying these too would take minutes.
-    #[error("the passphrase opens no key slot that was tried; {} not tried, since deriving their keys would take too long: {}", count(.slots), slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("the passphrase opens none of the key slots that were tried; {} not tried, since deriving their keys would take too long: {}", count(.slots), slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     TooCostly {
         /// Their numbers.
         slots: Vec<i64>,
@@ -340,7 +340,7 @@ fn count(slots: &[i64]) -> String {
 }
 
 /// A problem with its causes, on one line.
-fn told(problem: &KeyProblem) -> String {
+fn with_causes(problem: &KeyProblem) -> String {
     let mut said = problem.to_string();
     let mut next = std::error::Error::source(problem);
     while let Some(cause) = next {

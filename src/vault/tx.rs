@@ -132,7 +132,7 @@ impl Tx<'_> {
         let seq = before.map_or(0, |last| last.seq).checked_add(1);
         let seq = seq.map(Seq).ok_or_else(|| VaultError::Damaged {
             path: self.path.to_owned(),
-            what: "its record has a last event after which none can come".to_owned(),
+            what: "its record has reached the last possible event number".to_owned(),
         })?;
         let mut event = Event {
             seq,
@@ -319,7 +319,8 @@ impl Tx<'_> {
         self.touched.contains_key(agent)
     }
 
-    /// Raises the agent's revision above `than` too: whoever has read the agent at that one must not take this for it.
+    /// Raises the agent's revision above `than` too: a process that has read the agent at that
+    /// revision must not mistake this one for it.
     pub(super) fn raise_revision(
         &mut self,
         agent: &AgentName,

@@ -132,7 +132,7 @@ fn a_code_is_read_however_it_is_typed_and_a_mistake_is_named_and_not_quoted() {
     for (typed, word) in [
         (mistyped.join("-"), "group 7 of the recovery code"),
         (mistyped.concat(), "group 7 of the recovery code"),
-        (missing.join("-"), "look at group 5"),
+        (missing.join("-"), "check group 5"),
         (groups[..7].join("-"), "13 groups of 5 characters"),
     ] {
         home.write("private/code", &typed);

@@ -305,7 +305,7 @@ fn a_token_endpoint_that_gives_nothing_is_told_and_not_asked_twice() {
         (
             200,
             json!({"refresh_token": "sk-test-r"}),
-            "HTTP 200, but its answer makes no sense",
+            "HTTP 200, but the answer is invalid",
         ),
         (429, json!({}), "HTTP 429"),
     ] {
@@ -447,7 +447,7 @@ fn another_device_does_not_confirm() {
         ),
         (
             "expired_token",
-            "the login was not confirmed before its code ended",
+            "the login was not confirmed before its code expired",
         ),
         (
             "invalid_grant",

@@ -86,7 +86,7 @@ impl<'p> DeviceLogin<'p> {
         &self.answer.user_code
     }
 
-    /// Where they type it.
+    /// Returns the address at which the user types the code.
     #[must_use]
     pub fn verification_uri(&self) -> &Url {
         &self.answer.verification_uri

@@ -135,8 +135,8 @@ pub enum Cause {
 /// A file attribute that forbids changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
-    /// `+i`: nothing may be changed.
+    /// The attribute `+i`: nothing may be changed.
     Immutable,
-    /// `+a`: only appending is allowed.
+    /// The attribute `+a`: only appending is allowed.
     AppendOnly,
 }

@@ -41,7 +41,7 @@ pub enum LockFault {
 #[derive(Debug)]
 pub(super) enum AtLock {
     Nothing,
-    /// The reference's directory.
+    /// The lock directory of the reference.
     Directory,
     /// A later gateway's file, with the process that made it.
     File {

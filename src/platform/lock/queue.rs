@@ -27,8 +27,8 @@ const MAKING_MAX: Duration = Duration::from_secs(1);
 
 /// An exclusive lock on a file of ours; released when dropped or when the process ends.
 ///
-/// The file says which lock directory its holder made last. Whoever is next in the queue and finds that very directory
-/// knows that its maker was killed, and need not wait until it is stale.
+/// The file says which lock directory its holder made last. If the next process in the queue finds
+/// that very directory, its maker was killed, and the process need not wait until it is stale.
 #[derive(Debug)]
 pub struct QueueLock {
     pub(super) file: File,
@@ -87,7 +87,8 @@ impl QueueLock {
     }
 }
 
-/// An exclusive lock on a file of ours that may be removed by whoever has it; released when dropped or when the process ends.
+/// An exclusive lock on a file of ours that its holder may remove; released when dropped or when
+/// the process ends.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,

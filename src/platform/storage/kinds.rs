@@ -21,7 +21,7 @@ pub enum Storage {
 pub struct SharedStorage {
     /// The type of the file system, such as `nfs4` or `fuse.sshfs`.
     pub kind: String,
-    /// Where it is mounted.
+    /// The directory where it is mounted.
     pub point: PathBuf,
     /// Who else may write there.
     pub by: SharedBy,

@@ -30,7 +30,7 @@ const NEVER_WRITTEN: [&str; 3] = ["iso9660", "squashfs", "erofs"];
 /// The mount that a file lies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOf {
-    /// Where it is mounted.
+    /// The directory where it is mounted.
     pub point: PathBuf,
     /// Whether nobody can write it: a read-only file system of this machine, not only a read-only
     /// view of one.

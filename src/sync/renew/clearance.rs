@@ -202,7 +202,7 @@ impl Engine<'_> {
             tx.keep_snapshots(&holder.agent, None, || render(&state.doc))?;
             let entry = with_tokens_of(&entry, &other);
             let (agent, profile) = (&holder.agent, &holder.profile);
-            tx.put_renewed(agent, profile, entry.expose_secret(), note, grant)?;
+            tx.put_refreshed(agent, profile, entry.expose_secret(), note, grant)?;
             tx.commit()?;
             found = true;
         }

@@ -148,7 +148,9 @@ impl Engine<'_> {
             };
             was_said = true;
             match next {
-                Some(_) => tx.put_renewed(agent, profile, renewed.expose_secret(), note, grant)?,
+                Some(_) => {
+                    tx.put_refreshed(agent, profile, renewed.expose_secret(), note, grant)?
+                }
                 None => tx.put_profile(agent, profile, renewed.expose_secret(), note)?,
             }
             let is_pinned = before

@@ -42,12 +42,12 @@ struct Newer {
 /// What the vault that is replaced knows of what happened to its logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// Nothing: it is another one.
+    /// Nothing is carried over: it is another vault.
     Nothing,
     /// What happened until a copy of it was made that was put back since: the head that is kept of
     /// it is of a later event.
     Earlier,
-    /// Everything.
+    /// Everything is carried over.
     Everything,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum Known {
 pub(in crate::vault) enum Replaced<'v> {
     /// There is none, or another one.
     Nothing,
-    /// Its secrets cannot be had.
+    /// A vault whose secrets are unavailable.
     Locked(&'v Vault),
     /// Its secrets can be had.
     Unlocked(&'v UnlockedVault),

@@ -38,7 +38,7 @@ const TEMPORARY: &str = ".clawkeep-tmp";
 pub struct BackedUp {
     /// The end of the record that is in it.
     pub head: Head,
-    /// Its size in bytes.
+    /// The size of the backup in bytes.
     pub bytes: u64,
     /// Why it is not in the record, if it is not.
     pub not_recorded: Option<ReadOnlyReason>,
@@ -47,7 +47,7 @@ pub struct BackedUp {
 /// What is in a backup, proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
-    /// Whose backup it is.
+    /// The vault that the backup is of.
     pub vault: VaultId,
     /// When its newest event was recorded.
     pub as_of: Option<UnixMs>,

@@ -38,16 +38,17 @@ const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
 
-/// Whether a backup is put back that there is a reason not to put back.
+/// Whether a failed check stops a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insistence {
-    /// It is not.
-    None,
-    /// It is: of another vault, with rows that do not open, or in the place of a file that is no vault.
-    Force,
+pub enum RestoreChecks {
+    /// A failed check stops the restore.
+    Enforce,
+    /// Restores a backup of another vault, one with rows that do not open, and one in place of a
+    /// file that is not a vault.
+    Override,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
     /// What was in the backup.
@@ -85,7 +86,7 @@ pub fn verify_backup(from: &Path, sources: &KeySources<'_>) -> Result<Examined, 
 pub fn restore(
     from: &Path,
     to: &Path,
-    insistence: Insistence,
+    checks: RestoreChecks,
     sources: &KeySources<'_>,
     kept_head: KeptHead<'_>,
     (actor, clock): (&Actor, Clock),
@@ -105,7 +106,7 @@ pub fn restore(
             from,
             to: &to,
             scratch: &scratch,
-            insistence,
+            checks,
             sources,
             kept_head,
             actor,
@@ -126,7 +127,7 @@ struct Restoring<'r> {
     from: &'r Path,
     to: &'r Path,
     scratch: &'r Path,
-    insistence: Insistence,
+    checks: RestoreChecks,
     sources: &'r KeySources<'r>,
     kept_head: KeptHead<'r>,
     actor: &'r Actor,
@@ -135,13 +136,13 @@ struct Restoring<'r> {
 
 /// The vault that is to be replaced.
 enum Old {
-    /// There is none.
+    /// There is no vault to replace.
     Absent,
     /// It opens, and so do its secrets.
     Unlocked(Box<UnlockedVault>),
     /// It opens, and no key of it is to be had.
     Locked(Vault, VaultError),
-    /// It is damaged.
+    /// The vault to replace is damaged.
     Damaged(VaultError),
 }
 
@@ -169,21 +170,21 @@ impl Restoring<'_> {
         let (mut new, backup) = draft(self.from, self.scratch)
             .and_then(|draft| examine(draft, self.sources))
             .map_err(|error| error.said_of(self.from))?;
-        if self.insistence == Insistence::None
+        if self.checks == RestoreChecks::Enforce
             && let Some(row) = backup.unopened.first()
         {
             return Err(VaultError::Unopened { row: row.clone() }.into());
         }
         let old = self.old(&new)?;
         let is_other = old.id().is_some_and(|id| id != new.id);
-        if is_other && self.insistence == Insistence::None {
+        if is_other && self.checks == RestoreChecks::Enforce {
             return Err(BackupError::OtherVault {
                 found: new.id,
                 own: old.id().unwrap_or(new.id),
             });
         }
         // First of all: what others commit from here on makes it another one.
-        let seen = old.vault().map(Vault::data_version).transpose()?;
+        let expected = old.vault().map(Vault::data_version).transpose()?;
         if let Old::Unlocked(old) = &old
             && !old.started_refreshes()?.is_empty()
         {
@@ -218,8 +219,10 @@ impl Restoring<'_> {
         let opened_by = new.opened_by.clone();
         close(new)?;
         let (log, unread) = match (old, &kept) {
-            (Old::Unlocked(old), Some(kept)) => (self.put_into(old.vault, seen, kept)?, None),
-            (Old::Locked(old, error), Some(kept)) => (self.put_into(old, seen, kept)?, Some(error)),
+            (Old::Unlocked(old), Some(kept)) => (self.put_into(old.vault, expected, kept)?, None),
+            (Old::Locked(old, error), Some(kept)) => {
+                (self.put_into(old, expected, kept)?, Some(error))
+            }
             (Old::Damaged(error), Some(kept)) => {
                 self.put_aside(kept)?;
                 (Some(LogState::Emptied), Some(error))
@@ -252,7 +255,7 @@ impl Restoring<'_> {
             Ok(vault) => vault,
             Err(VaultError::Absent { .. }) => return Ok(Old::Absent),
             // Somebody may have named another file than was meant.
-            Err(VaultError::Foreign { path }) if self.insistence == Insistence::None => {
+            Err(VaultError::Foreign { path }) if self.checks == RestoreChecks::Enforce => {
                 return Err(BackupError::NoVaultThere { path });
             }
             Err(error @ (VaultError::Damaged { .. } | VaultError::Foreign { .. })) => {
@@ -360,13 +363,16 @@ impl Restoring<'_> {
         Ok((carried, true))
     }
 
-    /// Puts the copy's rows in the place of those of a vault that can be written, in one transaction: whoever has it open goes on, and
-    /// at every moment the file is the one or the other. Before that, what is replaced is copied to `kept`, while nobody can write.
-    /// Nothing if somebody has written it since it was seen; else what became of its log.
+    /// Replaces the rows of a writable vault with those of the copy, in one transaction: processes
+    /// that have the vault open keep working, and at every moment the file is the old one or the
+    /// new one. Before that, the old vault is copied to `kept`, while nobody can write.
+    ///
+    /// Returns `None` if somebody has written the vault since `expected` was read; otherwise the
+    /// state of its log.
     fn put_into(
         &self,
         old: Vault,
-        seen: Option<i64>,
+        expected: Option<i64>,
         kept: &Path,
     ) -> Result<Option<LogState>, BackupError> {
         old.require_writable()?;
@@ -389,7 +395,7 @@ impl Restoring<'_> {
         let now: i64 = tx
             .query_row("PRAGMA data_version", [], |row| row.get(0))
             .at(path, "read")?;
-        if seen != Some(now) {
+        if expected != Some(now) {
             return Ok(None);
         }
         let before = events::last(&reader).at(path, "read")?;

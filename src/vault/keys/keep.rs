@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::find::{from_file, renewed};
+use super::find::{from_file, new_key_file};
 use super::sources::{KeySources, account};
 use crate::crypto::{
     Argon2id, RecoveryCode, SlotKey, SlotKind, SlotRecord, keyfile_text, random_bytes,
@@ -184,8 +184,8 @@ pub(in crate::vault) fn taken(slot: i64) -> VaultError {
     VaultError::KeyNotKept(KeyProblem::InUse { slot })
 }
 
-/// Does what the process that renewed a key file did not come to: see [`put_in_place`]. Where it cannot be done, the vault opens with
-/// the new one where it is.
+/// Completes the replacement of a key file whose process was interrupted: see [`put_in_place`]. If
+/// that fails, the vault opens with the new file where it is.
 pub(super) fn finish_keyfile(vault_file: &Path, vault: VaultId, slot: &SlotRecord, place: &Path) {
     let finish = || {
         let _lock = lock(vault_file)?;
@@ -205,7 +205,7 @@ pub(in crate::vault) fn put_in_place(
         let key = from_file(path).ok().flatten();
         key.is_some_and(|key| slot.accepts(vault, &key))
     };
-    let new = renewed(place);
+    let new = new_key_file(place);
     if is_right(place) || !is_right(&new) {
         return Ok(());
     }

@@ -20,7 +20,7 @@ pub trait SecretSource {
     /// The next one to try; `None` when there is none. `before` says why the last did not do.
     ///
     /// # Errors
-    /// Why it cannot be had.
+    /// Why no secret is available.
     fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem>;
 
     /// Takes note that no more is asked for: the vault is open, or none of the answers opens it.
@@ -31,11 +31,11 @@ pub trait SecretSource {
 pub struct KeySources<'a> {
     /// A key file named by the user: if it is there, no other is looked at.
     pub named_keyfile: Option<PathBuf>,
-    /// The service manager's credential.
+    /// The key file that the service manager provides as a credential.
     pub credential_keyfile: Option<PathBuf>,
     /// Where this program keeps key files: one a vault, named by its id.
     pub keyfile_dir: PathBuf,
-    /// The operating system's keychain.
+    /// The keychain of the operating system.
     pub keychain: &'a dyn Keychain,
     /// Who may give a passphrase or a recovery code.
     pub secrets: Option<&'a dyn SecretSource>,
@@ -94,10 +94,10 @@ pub(super) fn account(vault: VaultId, key: KeyId) -> String {
     format!("{vault}/{key}")
 }
 
-/// What is replaced.
+/// The keys that a rotation replaces.
 #[derive(Clone, Copy)]
-pub enum Renewal<'a> {
-    /// The data key.
+pub enum RotationScope<'a> {
+    /// Only the data key is replaced.
     DataKey,
     /// Whatever may have become known: the data key, every slot's own key, and the key that the record is chained with.
     Everything {
@@ -110,7 +110,7 @@ pub enum Renewal<'a> {
     },
 }
 
-impl fmt::Debug for Renewal<'_> {
+impl fmt::Debug for RotationScope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DataKey => "DataKey",

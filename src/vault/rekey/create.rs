@@ -33,16 +33,16 @@ use crate::vault::store::changed_rows::Listed;
 pub enum KeyChoice {
     /// The keychain if one answers, else a key file.
     Automatic,
-    /// There and nowhere else.
+    /// The key is kept there and nowhere else.
     Only(NewKey),
 }
 
 /// A vault that was just made.
 #[derive(Debug)]
 pub struct Created {
-    /// The vault, unlocked.
+    /// The new vault, unlocked.
     pub vault: UnlockedVault,
-    /// Where its key went.
+    /// The kind of the slot that has the key.
     pub kind: SlotKind,
     /// The key file, if there is one.
     pub keyfile: Option<PathBuf>,

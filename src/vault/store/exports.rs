@@ -21,9 +21,10 @@ use crate::vault::tx::Tx;
 /// Whether a store file is kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportState {
-    /// It is.
+    /// The store file is written.
     Written,
-    /// It is not: a newer gateway owns the directory and refuses to start beside a JSON store.
+    /// The store file is not written: a newer gateway owns the directory and refuses to start
+    /// beside a JSON store.
     Withheld,
 }
 

@@ -20,7 +20,7 @@ pub enum ExpiryStage {
     Far,
     /// Its last day has begun.
     Expiring,
-    /// It has ended.
+    /// The credential has expired.
     Expired,
 }
 

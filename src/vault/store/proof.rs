@@ -412,16 +412,16 @@ pub struct AlteredRow {
 /// What is altered, as far as a remedy depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlteredKind {
-    /// A credential: a kept version, or a new one, can take its place.
+    /// A credential: a kept version or a new one can replace it.
     Credential {
         /// Whose.
         agent: String,
         /// The profile.
         profile: String,
     },
-    /// A key slot: another can be added.
+    /// A key slot: another one can be added.
     KeySlot(i64),
-    /// Anything else.
+    /// Any other row of the vault.
     Other,
 }
 
