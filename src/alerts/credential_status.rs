@@ -1,11 +1,11 @@
-//! How a credential stands, and which of its states are worth a word. Pure.
+//! The status of a credential, and the state that an alert reports. Pure.
 
 use crate::config::NotifySettings;
 use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
-/// When one is spoken of again on the way to its end, in milliseconds before it. The first time is a setting.
+/// The further alerts before an expiry, in milliseconds before it. The first one is a setting.
 const STEPS: [i64; 3] = [7 * DAY, 3 * DAY, DAY];
 /// How long a login that clawkeep refreshes may have been expired before an alert: refreshes are
 /// retried meanwhile.
@@ -22,7 +22,7 @@ pub enum Refresher {
     Elsewhere(Owner),
 }
 
-/// What is known of a login's grant.
+/// Whether the grant of a login can be refreshed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GrantStatus {
     /// It can be refreshed, or has no grant; with the failure of the last refresh, if it failed.
@@ -40,7 +40,7 @@ pub enum Loss {
     Unopened,
     /// Another refresh token took its place.
     Spent,
-    /// Where its tokens would be sent is not where they belong.
+    /// The settings name another endpoint than the one it belongs to.
     Moved,
     /// Its refresh token may be used up: a refresh had no answer.
     Uncertain,
@@ -75,9 +75,9 @@ pub struct CredentialStatus {
     pub refresher: Refresher,
     /// Whether it can be refreshed.
     pub grant_status: GrantStatus,
-    /// What became of the login of another program that it mirrors, where a person has to know.
+    /// The problem of the mirrored login of another program, if a person has to act.
     pub source: Option<SourceTrouble>,
-    /// When that login itself expires: a person has to log in again then.
+    /// The expiry of that login itself: a person has to log in again then.
     pub login_expires: Option<UnixMs>,
     /// Whether the agent has another credential of this provider that can be used.
     pub has_others: bool,
@@ -90,13 +90,13 @@ pub struct CredentialStatus {
 pub struct SourceTrouble {
     /// The state's name in the record: `logged-out`.
     pub code: &'static str,
-    /// What is so, in words.
+    /// The problem, in words.
     pub message: String,
     /// The action that fixes it.
     pub remedy: String,
 }
 
-/// A state that is worth a word.
+/// A state that an alert reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It expires within so many milliseconds, and nothing refreshes it.
@@ -105,9 +105,9 @@ pub enum State {
     Expired,
     /// It has expired and should have been refreshed by now.
     Overdue,
-    /// It cannot be refreshed, and can still be used.
+    /// It cannot be refreshed, and its access token is still valid.
     Lost(Loss),
-    /// It cannot be refreshed, and has ended.
+    /// It cannot be refreshed, and its access token has expired.
     LostAndExpired(Loss),
     /// Its program is logged out, or has another login: [`CredentialStatus::source`].
     Source(&'static str),
@@ -135,13 +135,13 @@ impl State {
         }
     }
 
-    /// Whether one is reminded of it. On the way to an end the next step is the reminder.
+    /// Whether reminders are sent. Before an expiry, the next step is the reminder.
     #[must_use]
     pub fn repeats(self) -> bool {
         !matches!(self, Self::Expires(_) | Self::LoginExpires(_))
     }
 
-    /// Whether the credential is of no use any more.
+    /// Whether the credential cannot be used any more.
     #[must_use]
     pub fn has_expired(self) -> bool {
         !matches!(
@@ -156,7 +156,7 @@ impl State {
 }
 
 impl CredentialStatus {
-    /// The state at `now`, if there is one that is worth a word.
+    /// Returns the state to report at `now`, if there is one.
     #[must_use]
     pub fn state(&self, settings: &NotifySettings, now: UnixMs) -> Option<State> {
         let stages = self.stages(settings);
@@ -164,7 +164,7 @@ impl CredentialStatus {
         begun.map(|(_, state)| *state)
     }
 
-    /// When the next state begins, if nothing happens until then.
+    /// Returns when the next state begins if nothing happens until then.
     #[must_use]
     pub fn next_change(&self, settings: &NotifySettings, now: UnixMs) -> Option<UnixMs> {
         let stages = self.stages(settings);
@@ -172,7 +172,7 @@ impl CredentialStatus {
         next.map(|(begins, _)| *begins)
     }
 
-    /// The states it goes through if nothing happens, each with its beginning, in order.
+    /// Returns the states that follow if nothing happens, each with its beginning, in order.
     fn stages(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
         let long_ago = UnixMs(i64::MIN);
         if let Some(source) = &self.source {
@@ -195,7 +195,7 @@ impl CredentialStatus {
     fn stages_of_token(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
         let long_ago = UnixMs(i64::MIN);
         match (&self.grant_status, self.expires) {
-            // The next use asks once more; until the end there is nothing that a person could do better.
+            // The next use tries once more; until the expiry a person can do nothing better.
             (GrantStatus::Lost(loss @ Loss::Uncertain), Some(ends)) => {
                 vec![(ends, State::LostAndExpired(*loss))]
             }
@@ -221,7 +221,7 @@ fn later(at: UnixMs, by: i64) -> UnixMs {
     UnixMs(at.0.saturating_add(by))
 }
 
-/// The steps to an end that nothing puts off.
+/// Returns the steps to an expiry that nothing postpones.
 fn way_to(ends: UnixMs, ahead: i64) -> Vec<(UnixMs, State)> {
     let first = (ahead > 0).then_some(ahead);
     let steps = first

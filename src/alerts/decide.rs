@@ -1,4 +1,4 @@
-//! What is to be said to a target now: what is new, what lasts, what is over. Pure.
+//! Decides what to send to a target now: what is new, what lasts, what is over. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +10,14 @@ use super::subject::{Subject, Trouble};
 use crate::config::NotifySettings;
 use crate::domain::{Fingerprint, UnixMs};
 
-/// The longest that a target is left alone because it asks for that, in milliseconds: a day. A time further ahead was set by a clock
-/// that was wrong.
+/// The longest pause that a target may ask for, in milliseconds: a day. A later time was set by a
+/// wrong clock.
 pub(super) const AHEAD_MAX: i64 = 86_400_000;
 
-/// More logins than these that come to the same state at once are told of in one message.
+/// If more logins than this reach the same state at once, one message reports them.
 const ALIKE_MAX: usize = 5;
 
-/// What is to be said, and when that has to be asked again if nothing happens.
+/// The messages that are due, and when to decide again if nothing happens.
 #[derive(Clone, Debug, Default)]
 pub struct Decision {
     /// The messages, the most urgent first.
@@ -29,23 +29,23 @@ pub struct Decision {
 /// The statuses of the credentials, and the problems of the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'f> {
-    /// How each credential stands of which that is known.
+    /// The status of each credential for which it is known.
     pub statuses: &'f [CredentialStatus],
-    /// Credentials that are there, and of which it is not known how they stand.
+    /// Credentials whose status is unknown.
     pub unclear: &'f BTreeSet<Subject>,
-    /// The agents that were looked at, by name.
+    /// The agents that were surveyed, by name.
     pub agents: &'f BTreeSet<String>,
     /// What is wrong with the host.
     pub trouble: &'f [Trouble],
-    /// Whether that is all that is wrong with it: the rest is over then.
+    /// Whether `trouble` is complete: every other problem is over then.
     pub is_all_trouble: bool,
 }
 
-/// One thing to say, before those that belong together are put together.
+/// One due report, before reports that belong together become one message.
 struct Due<'f> {
     subject: Subject,
     news: News,
-    /// The state to be told, in the record's words.
+    /// The state to report, in the record's words.
     state: String,
     what: What<'f>,
     attempt: u32,
@@ -94,7 +94,7 @@ pub fn decide(
         let news = match subject {
             Subject::Credential(agent, _) if facts.agents.contains(agent.as_str()) => News::Gone,
             Subject::Host(_) if facts.is_all_trouble => News::Recovered,
-            _ => continue, // nobody looked
+            _ => continue, // not surveyed
         };
         if !present.contains(subject) && !facts.unclear.contains(subject) {
             let title = history.title.clone().unwrap_or_default();
@@ -116,7 +116,7 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// Has to be asked again then.
+    /// Notes that a new decision is needed at `at`.
     fn at(&mut self, at: Option<UnixMs>) {
         self.next = self.next.into_iter().chain(at).min();
     }
@@ -132,7 +132,7 @@ impl<'a> Asking<'a> {
                     return;
                 };
                 let again = UnixMs(at.0.saturating_add(repeat));
-                // Told by a clock that was ahead: when that was is not known.
+                // Sent while the clock was ahead: the actual time is unknown.
                 if again > self.now && at <= self.now {
                     return self.at(Some(again));
                 }
@@ -153,7 +153,7 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Says it, unless it failed just now.
+    /// Adds a report, unless its delivery failed just now.
     fn say(&mut self, subject: Subject, news: News, state: String, what: What<'a>) {
         let failed = self
             .history
@@ -177,7 +177,7 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// One login that stands in several agents or under several names is one message.
+/// Combines reports: a login that several agents or names share is one message.
 fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
     /// Equal for what belongs together.
     type Key = (News, String, Option<[u8; 10]>, Option<Subject>);
@@ -202,7 +202,8 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
         })
         .collect();
     let mut messages = in_few(messages);
-    // What has failed comes after what was not tried: it may fail again, and would keep the rest from being told.
+    // Failed messages come after those that were not tried: they may fail again, and would delay
+    // the rest.
     let order = |message: &Message| {
         let urgency = std::cmp::Reverse(message.severity);
         (message.attempt, urgency, message.expires)
@@ -211,7 +212,7 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
     messages
 }
 
-/// Many that say the same of one login each become one.
+/// Combines messages: many that report the same state become one.
 fn in_few(messages: Vec<Message>) -> Vec<Message> {
     let mut alike: BTreeMap<(News, String), Vec<Message>> = BTreeMap::new();
     let (mut few, of_logins): (Vec<Message>, Vec<Message>) = messages

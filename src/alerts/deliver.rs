@@ -213,7 +213,7 @@ fn run_command(
     };
     let mut command = program_command(OsStr::new(program), variable)
         .map_err(|error| format!("its command is not run: {error}"))?;
-    // One that is looked for in PATH is the user's own to find.
+    // A program that is searched for in PATH is the user's choice.
     if is_program_path(OsStr::new(program)) {
         check_trusted(Path::new(command.get_program()), Access::Read)
             .map_err(|error| format!("its command is not run: {error}"))?;
@@ -232,7 +232,7 @@ fn run_command(
     };
     match feed_within(command, input.into_bytes(), DELIVERY_MAX, is_cancelled) {
         Ok(status) if status.success() => Ok(()),
-        // It may well be able to tell something else.
+        // The program may be able to deliver another message.
         Ok(status) => of_message(from_outside(&status.to_string())),
         Err(fault @ RunFault::NotRun(ErrorKind::ArgumentListTooLong)) => {
             of_message(fault.to_string())
@@ -245,7 +245,7 @@ fn run_command(
     }
 }
 
-/// What a program is told in its environment; it has the same on stdin.
+/// The environment variables of a program that delivers a message; it has the same on stdin.
 fn variables(message: &Message, host: &str) -> Vec<(&'static str, String)> {
     let profiles: Vec<String> = message
         .named_credentials()

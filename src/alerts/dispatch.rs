@@ -1,4 +1,4 @@
-//! Messages on their way: who is told what, on threads of their own, and what came of it.
+//! Dispatches messages to targets, on threads of their own, and records the results.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,14 +22,14 @@ use crate::platform::keychain::SessionBus;
 use crate::platform::{Actor, Clock, FileLock, run_all, start_thread};
 use crate::vault::{UnlockedVault, VaultError};
 
-/// When to look again while another process tells, or the vault is busy, in milliseconds.
+/// When to try again while another process sends, or the vault is busy, in milliseconds.
 const SOON: i64 = MINUTE / 4;
 /// How long it is waited until programs that are given up have ended.
 const ENDING: Duration = Duration::from_secs(1);
 
 /// What [`Alerts`] needs to send messages.
 pub struct Means {
-    /// Who is told, and when.
+    /// The targets of alerts, and the times at which they are sent.
     pub settings: NotifySettings,
     /// Called from another thread when a delivery has ended: it is time for a pass.
     pub wake: Arc<dyn Fn() + Send + Sync>,
@@ -45,7 +45,7 @@ pub struct Means {
     pub clock: Clock,
 }
 
-/// Tells a person what is wrong.
+/// Sends alerts to the targets of the settings.
 pub struct Alerts {
     settings: NotifySettings,
     wake: Arc<dyn Fn() + Send + Sync>,
@@ -53,7 +53,7 @@ pub struct Alerts {
     lock: PathBuf,
     actor: Actor,
     clock: Clock,
-    /// What each target was told, by its name.
+    /// The earlier messages to each target, by its name.
     history: BTreeMap<String, TargetHistory>,
     /// The newest event that is in `history`.
     last_seq: Option<Seq>,
@@ -61,7 +61,7 @@ pub struct Alerts {
     read: Option<Seq>,
     /// What is on its way to targets.
     busy: BTreeMap<String, Sending>,
-    /// Targets that could not be told something, since they were last told anything.
+    /// Targets to which the last delivery failed.
     held: BTreeMap<String, Held>,
     /// Digests of how each target is reached.
     settings_prints: BTreeMap<String, String>,
@@ -77,7 +77,7 @@ pub struct Alerts {
     ended: Receiver<Ended>,
 }
 
-/// A target that could not be told something.
+/// A target to which a delivery failed.
 struct Held {
     /// Nothing is sent there until then, where it is not about one message alone.
     until: Option<UnixMs>,
@@ -121,7 +121,8 @@ impl Alerts {
         }
     }
 
-    /// Whom to tell from now on, and when. Where that is news, what could not be delivered is tried again at once.
+    /// Sets the targets and times of alerts. If they changed, failed deliveries are tried again at
+    /// once.
     pub fn set(&mut self, settings: NotifySettings) {
         if settings == self.settings {
             return;
@@ -150,31 +151,31 @@ impl Alerts {
         }
     }
 
-    /// Whether anybody is to be told anything.
+    /// Whether there is no target of alerts.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.settings.targets.is_empty()
     }
 
-    /// The targets that could not be told what was sent there last, and why.
+    /// Returns the targets to which the last delivery failed, and why.
     pub fn unreached(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.held.iter();
         all.map(|(target, held)| (target.as_str(), held.why.as_str()))
     }
 
-    /// Whether none of those who are to be told could be told what was sent last.
+    /// Whether the last delivery failed to every target.
     #[must_use]
     pub fn has_reached_nobody(&self) -> bool {
         let mut targets = self.settings.targets.iter();
         !self.is_idle() && targets.all(|target| self.held.contains_key(&target.name))
     }
 
-    /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called if nothing
-    /// happens.
+    /// Records the results of deliveries, surveys the credentials, and sends the messages that are
+    /// due. Returns when to call it next if nothing happens.
     ///
     /// # Errors
-    /// When the vault cannot be read. One that is busy or cannot be written is none: what was told is remembered, and recorded by a
-    /// later pass.
+    /// When the vault cannot be read. A vault that is busy or cannot be written is no error:
+    /// results are remembered, and recorded by a later pass.
     pub fn pass(
         &mut self,
         vault: &mut UnlockedVault,
@@ -199,7 +200,7 @@ impl Alerts {
             if !self.take_lock() {
                 return Ok(Some(UnixMs(now.0.saturating_add(SOON))));
             }
-            // What another process told before it gave the lock back.
+            // The messages that another process sent before it released the lock.
             if self.read_record(vault)? {
                 decisions = self.decide(facts, now);
             }
@@ -207,8 +208,8 @@ impl Alerts {
         Ok(self.start(decisions, now))
     }
 
-    /// As [`Alerts::pass`] where the vault cannot be opened: nothing is known of credentials, and what is told is remembered until
-    /// it can be recorded.
+    /// As [`Alerts::pass`] if the vault cannot be opened: the credentials are unknown, and results
+    /// are remembered until they can be recorded.
     pub fn pass_without_vault(&mut self, trouble: &[Trouble]) -> Option<UnixMs> {
         if self.is_idle() {
             return None;
@@ -220,8 +221,9 @@ impl Alerts {
         self.start(decisions, now)
     }
 
-    /// Waits for what is on its way, until `deadline` at most, and records each when it has ended: a slow target must not cost what the
-    /// others were told. What has not ended by then is given up, and counts as not told: it is tried again as what failed is.
+    /// Waits for the deliveries under way, until `deadline` at most, and records each when it has
+    /// ended: a slow target must not cost the results of the others. A delivery that has not ended
+    /// by then is cancelled and counts as failed: it is tried again.
     ///
     /// # Errors
     /// As [`Alerts::pass`].
@@ -297,7 +299,7 @@ impl Alerts {
             .collect()
     }
 
-    /// Who is reached in another way than before need not be left alone.
+    /// Ends the pause of targets whose settings changed.
     fn take_settings(&mut self, vault: &UnlockedVault) {
         let now = settings_prints(vault, &self.settings);
         for (target, held) in &mut self.held {
@@ -315,7 +317,7 @@ impl Alerts {
         self.release();
     }
 
-    /// Lets others tell, unless something is on its way from here or not recorded yet.
+    /// Releases the lock of the sender, unless a delivery is under way or not recorded yet.
     fn release(&mut self) {
         if self.busy.is_empty() && self.unrecorded.is_empty() {
             self.holding = None;
@@ -421,14 +423,14 @@ impl Alerts {
         if self.holding.is_none() {
             match FileLock::try_take(&self.lock) {
                 Ok(lock) => self.holding = lock,
-                // Better told twice than not at all.
+                // An alert sent twice is better than one that is not sent.
                 Err(_) => return true,
             }
         }
         self.holding.is_some()
     }
 
-    /// Sends what is due; when to look again.
+    /// Sends the messages that are due; returns when to decide again.
     fn start(&mut self, decisions: Vec<(Arc<Recipient>, Decision)>, now: UnixMs) -> Option<UnixMs> {
         let mut next = (!self.unrecorded.is_empty()).then(|| UnixMs(now.0.saturating_add(SOON)));
         for (to, decision) in decisions {
@@ -483,7 +485,8 @@ fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap
     settings.targets.iter().map(print).collect()
 }
 
-/// What a target was told, without what failed when it was reached in another way: that is tried again at once.
+/// The history of a target without failures from before its settings changed: those messages are
+/// tried again at once.
 fn without_outdated_failures<'t>(
     history: &'t TargetHistory,
     settings: Option<&str>,

@@ -1,4 +1,5 @@
-//! What was told of a subject before, as the record has it: the newest `alert.sent` and what failed since.
+//! The earlier messages about a subject, as the record has them: the newest `alert.sent` and the
+//! failures since.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +12,18 @@ use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Out
 use crate::domain::{AgentName, ProfileId, Seq, UnixMs, from_outside};
 use crate::vault::{Vault, VaultError};
 
-/// What one target was told of one subject.
+/// The earlier messages about one subject to one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectHistory {
-    /// The state that it was told last, and when.
+    /// The state that was last delivered, and when.
     pub sent: Option<(String, UnixMs)>,
-    /// What could not be told since.
+    /// The delivery that failed since then, if any.
     pub failed: Option<Failed>,
     /// What a trouble of the host was called.
     pub title: Option<String>,
 }
 
-/// What could not be told.
+/// A message that could not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// The state that could not be delivered.
@@ -35,10 +36,10 @@ pub struct Failed {
     pub settings: Option<String>,
 }
 
-/// What one target was told, by subject.
+/// The earlier messages to one target, by subject.
 pub type TargetHistory = BTreeMap<Subject, SubjectHistory>;
 
-/// That something was told, or could not be.
+/// A delivery of a message, or its failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The name of the target.
@@ -53,7 +54,7 @@ pub struct Entry {
     pub title: Option<String>,
     /// The time of the delivery or failure.
     pub at: UnixMs,
-    /// Why it could not be told, the how many times it was tried, and when it is to be tried next.
+    /// Why the delivery failed, the number of attempts, and when to try next.
     pub failed: Option<(String, u32, UnixMs)>,
     /// A digest of how the target was reached then, where it is known.
     pub settings: Option<String>,

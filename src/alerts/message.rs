@@ -1,4 +1,4 @@
-//! What a person reads: a title, what it means, until when, and what to do.
+//! Messages for a person: a title, an explanation, an expiry, and a remedy.
 
 use serde_json::{Value, json};
 
@@ -12,17 +12,17 @@ use super::subject::Subject;
 use super::text::{cut_to_bytes, line, named, paragraph};
 use crate::domain::{AgentName, ProfileId, UnixMs, from_outside};
 
-/// So many credentials are in what a program is told at most; the rest is counted.
+/// How many credentials a program gets at most; the rest is counted.
 const PROFILES_MAX: usize = 50;
 /// The longest remedy, in characters. A command that is cut would be another command.
 const REMEDY_MAX: usize = 600;
-/// What stands in a longer one's place.
+/// The text in place of a longer remedy.
 const REMEDY_ELSEWHERE: &str = "The remedy is too long for a message. Run: clawkeep doctor";
 
-/// What stands before the title of what was told before.
+/// The prefix of the title of a repeated message.
 const REMINDER: &str = "Reminder: ";
 
-/// How much a message wants to be read.
+/// How urgent a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Good to know; no action is needed.
@@ -56,9 +56,9 @@ pub struct Message {
     pub(super) providers: Vec<String>,
     /// The reason for the message.
     pub news: News,
-    /// The state that is told, in the record's words; `ok` where it is over.
+    /// The state that it reports, in the record's words; `ok` if the problem is over.
     pub state: String,
-    /// How much it wants to be read.
+    /// How urgent the message is.
     pub severity: Severity,
     /// The title, in a few words.
     pub title: String,
@@ -75,7 +75,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// What somebody is sent who wants to see whether messages arrive.
+    /// Returns the message that tests whether messages arrive.
     #[must_use]
     pub fn test(now: UnixMs) -> Self {
         Self {
@@ -140,7 +140,7 @@ impl Message {
         Self { attempt, ..self }
     }
 
-    /// One for many that say the same, each of a login.
+    /// Combines messages that report the same state, each of one login.
     pub(super) fn digest(mut all: Vec<Self>) -> Option<Self> {
         let count = all.len();
         all.sort_by_key(|message| (std::cmp::Reverse(message.severity), message.expires));
@@ -345,7 +345,7 @@ impl Message {
         lines.join("\n")
     }
 
-    /// As [`Message::text`], in so many bytes: of what it means the end is left out.
+    /// Returns the text as [`Message::text`], in at most `most` bytes: the end of the body is cut.
     pub(super) fn text_within(&self, host: &str, most: usize) -> String {
         let text = self.text(host);
         let over = text.len().saturating_sub(most);
@@ -390,7 +390,7 @@ impl Message {
         })
     }
 
-    /// What a trouble of the host is called while it lasts, for the day when it is over.
+    /// Returns the title of a problem of the host, to name it when it is over.
     pub(super) fn trouble_title(&self) -> Option<&str> {
         let is_named = self.state != GOOD
             && self

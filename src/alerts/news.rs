@@ -1,4 +1,4 @@
-//! Why something is said, and of what.
+//! The reasons for messages, and their subjects.
 
 use super::credential_status::{CredentialStatus, State};
 
@@ -34,9 +34,9 @@ impl News {
     }
 }
 
-/// What is said of a subject.
+/// What a message reports about a subject.
 pub(super) enum What<'f> {
-    /// Of a credential in a state; in none where it is over.
+    /// The state of a credential; `None` if its problem is over.
     Credential(&'f CredentialStatus, Option<State>),
     Host(&'f str, &'f str),
     /// It is over, or what it was about is not there any more; what it was called.

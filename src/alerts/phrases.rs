@@ -12,10 +12,10 @@ pub(super) const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 pub(super) const DAY: i64 = 24 * HOUR;
 
-/// A message names so many places at most; the rest is counted.
+/// How many places a message names; the rest is counted.
 pub(super) const NAMES_MAX: usize = 6;
 
-/// Whether there are other credentials to go on with, as a sentence with a space before it.
+/// Whether other credentials are usable, as a sentence with a space before it.
 pub(super) fn others(all: &[&CredentialStatus]) -> String {
     let provider = all.first().map(|first| named(first.provider.as_str()));
     let provider = provider.unwrap_or_default();
@@ -85,7 +85,7 @@ pub(super) fn not_refreshed(status: &CredentialStatus) -> String {
     }
 }
 
-/// Which login, and where it stands: `openai:work (agents main, ops)`.
+/// Names a login and its agents: `openai:work (agents main, ops)`.
 pub(super) fn places(all: &[&CredentialStatus]) -> String {
     let ids: BTreeSet<String> = all
         .iter()

@@ -1,4 +1,4 @@
-//! What is on its way to a target, on a thread of its own, and what comes of it.
+//! Deliveries to a target, on a thread of their own, and their results.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::config::{Channel, NotifyTarget};
 use crate::platform::Clock;
 
 pub(super) const MINUTE: i64 = 60_000;
-/// How long to wait before the second attempt, the third, and so on; then always as long as before the last, in milliseconds.
+/// The pauses before the second attempt, the third, and so on, in milliseconds; the last one
+/// repeats.
 const PAUSES: [i64; 5] = [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 240 * MINUTE];
 
 /// A target, and a digest of how it is reached.
@@ -21,14 +22,14 @@ pub(super) struct Recipient {
     pub(super) settings: Option<String>,
 }
 
-/// What is on its way to a target.
+/// The messages under way to a target.
 pub(super) struct Sending {
     pub(super) to: Arc<Recipient>,
     /// What has not ended, in order.
     pub(super) messages: VecDeque<Message>,
 }
 
-/// What came of a delivery.
+/// The result of a delivery.
 pub(super) enum Ended {
     /// One message arrived, or did not.
     One(Arc<Recipient>, Box<Message>, Result<(), Undelivered>),
@@ -58,7 +59,8 @@ impl Job {
             let result = deliver(&self.to.target, &message, around, self.clock.now());
             let is_over = result.as_ref().is_err_and(|failed| !failed.is_of_message);
             let to = Arc::clone(&self.to);
-            // Nobody listens any more when the process is about to end: it counts as not told.
+            // Nobody listens any more when the process is about to end: the message counts as not
+            // delivered.
             let _ = self.sender.send(Ended::One(to, Box::new(message), result));
             if is_over {
                 break; // the rest would fare no better, and is still due

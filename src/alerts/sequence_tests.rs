@@ -1,4 +1,5 @@
-//! What a person is told over time, with a clock that is held still: exactly the messages they want, and no others.
+//! Tests of the alerts over time, with a fixed clock: exactly the messages that are wanted, and no
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -60,7 +61,7 @@ fn stage(statuses: impl IntoIterator<Item = CredentialStatus>) -> Stage {
     }
 }
 
-/// One who is told.
+/// A target that receives messages.
 struct Listener {
     history: BTreeMap<String, TargetHistory>,
     settings: NotifySettings,
@@ -98,8 +99,8 @@ impl Listener {
         }
     }
 
-    /// Lives through the stages, each from its hour on, until `until`; what is heard. Asks when it is told to ask again and at no
-    /// other time.
+    /// Runs through the stages, each from its hour on, until `until`, and returns the messages.
+    /// Decides again only at the times which a decision names.
     fn live(&mut self, stages: &[(i64, Stage)], until: i64) -> String {
         let mut heard = String::new();
         let mut now = START + stages[0].0;
@@ -357,7 +358,7 @@ fn what_did_not_arrive_is_tried_again_later_and_what_changed_meanwhile_at_once()
     // A time that far ahead was set by a clock that was wrong.
     let wrong = listener.decide(&scene, at(2 * 60_000)).messages.remove(0);
     assert_eq!(wrong.attempt, 3);
-    // Nothing was told, so there is nothing to take back.
+    // No alert was sent, so there is nothing to take back.
     let good = stage([token("main", "p:x", 300 * DAY)]);
     assert!(listener.decide(&good, at(HOUR)).messages.is_empty());
 }
@@ -398,8 +399,8 @@ fn an_agent_that_was_not_surveyed_is_not_over() {
 }
 
 proptest! {
-    /// Whatever happens: what was just told is not told again, a state is told when it comes and not twice within the interval, and
-    /// who was told of something bad hears when it is over.
+    /// In every sequence: a message is not sent twice, a state is reported when it begins and not
+    /// twice within the interval, and every reported problem is reported when it is over.
     #[test]
     fn nobody_is_alerted_twice(
         hours in proptest::collection::vec((0_i64..40, -30_i64..400, 0..4_u8, any::<bool>()), 1..30)

@@ -1,8 +1,8 @@
-//! What something is told about.
+//! The subjects of alerts.
 
 use crate::domain::{AgentName, ProfileId};
 
-/// What something is told about.
+/// The subject of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A credential of an agent.

@@ -1,4 +1,4 @@
-//! How every credential stands, from the stores and what the vault knows of grants.
+//! Surveys the status of every credential, from the stores and the grants in the vault.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,22 +22,22 @@ use crate::oauth::{Providers, is_answer_unopened};
 use crate::sync::{LoginReport, LoginState, START_CLAUDE, log_in};
 use crate::vault::{GrantState, UnlockedVault, VaultError};
 
-/// So many failed refreshes of a profile are gone through for the last one of a login.
+/// How many failed refreshes of a profile are searched for the last one of a login.
 const FAILURES_MAX: usize = 100;
 
 /// The statuses of all credentials of the surveyed agents.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Each credential of which that is known.
+    /// The status of each credential for which it is known.
     pub statuses: Vec<CredentialStatus>,
-    /// Credentials that are there, and of which it is not known how they stand: entries that make no sense, and markers of a refresh
-    /// under way.
+    /// Credentials whose status is unknown: invalid entries, and markers of a refresh under way.
     pub unclear: BTreeSet<Subject>,
-    /// The agents that were looked at, by name.
+    /// The agents that were surveyed, by name.
     pub agents: BTreeSet<String>,
 }
 
-/// Looks at the agents' stores, which must be whole. Of a login that is about to be refreshed it is not known whether that is overdue.
+/// Surveys the agents' stores, which must be whole. A login that is about to be refreshed is not
+/// reported as overdue.
 ///
 /// # Errors
 /// When the vault cannot be read.
@@ -109,7 +109,8 @@ pub fn survey(
     Ok(found)
 }
 
-/// What there is to say of the login that a profile mirrors. One that cannot be read may be one that is being written.
+/// Returns the problem of the login that a profile mirrors. A login that cannot be read may be in
+/// the middle of a write.
 fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
     let is_lasting = !matches!(report.state, LoginState::NotReadable(_));
     (report.needs_attention() && is_lasting).then(|| SourceTrouble {
@@ -140,7 +141,7 @@ struct AgentSurvey<'l> {
 }
 
 impl AgentSurvey<'_> {
-    /// Whose a login is that was imported as another program's.
+    /// Returns the owner of a login that was imported as borrowed.
     fn borrowed(&self, id: &str) -> Result<Option<&Borrowed>, VaultError> {
         let known = match self.borrowed.get() {
             Some(known) => known,
@@ -152,7 +153,7 @@ impl AgentSurvey<'_> {
         Ok(known.get(id))
     }
 
-    /// The logins of each provider that can be used; two are enough to know that there is another.
+    /// Returns the usable logins of each provider; two are enough to know that there is another.
     fn usable(&self) -> BTreeMap<ProviderId, Vec<Fingerprint>> {
         let mut usable: BTreeMap<_, Vec<Fingerprint>> = BTreeMap::new();
         for (_, credential) in self.doc.credentials() {
@@ -170,7 +171,7 @@ impl AgentSurvey<'_> {
         usable
     }
 
-    /// How a credential stands; nothing where that is not known.
+    /// Returns the status of a credential; `None` if it is unknown.
     fn credential_status(
         &self,
         id: &str,
@@ -265,7 +266,7 @@ impl AgentSurvey<'_> {
         }
     }
 
-    /// Whether the settings would send its tokens elsewhere than where they belong.
+    /// Whether the settings name another endpoint for its tokens than the one they belong to.
     fn is_moved(
         &self,
         id: &str,
@@ -284,7 +285,8 @@ impl AgentSurvey<'_> {
         Ok(pinned.zip(now).is_some_and(|(pinned, now)| *pinned != now))
     }
 
-    /// How the last refresh of a login failed, in a person's words: the record knows more than its class.
+    /// Returns why the last refresh of a login failed, in words for a person: the record knows more
+    /// than its class.
     fn why(&self, id: &str, login: Fingerprint, class: &str) -> Result<String, VaultError> {
         let filter = Filter {
             profile: Some(id.to_owned()),
@@ -312,10 +314,10 @@ impl AgentSurvey<'_> {
         })
     }
 
-    /// What to do.
+    /// Returns the action that fixes the problem.
     fn remedy(&self, id: &str, status: &CredentialStatus, state: Option<State>) -> String {
         let mut what = self.what_to_do(id, status, state);
-        // No `--agent` leads to one that is known by its directory alone.
+        // No `--agent` selects an agent that is known by its directory alone.
         if self.agent.is_path() && what.contains("clawkeep ") {
             let dir = named(self.agent.as_str());
             what.push_str(&format!(" (with CLAWDBOT_AGENT_DIR set to {dir})"));
@@ -352,17 +354,18 @@ impl AgentSurvey<'_> {
     }
 }
 
-/// What a pass looks at.
+/// The state of the host that a pass surveys.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'s> {
-    /// The agents whose stores are known whole. One that could not be read is left out: what becomes of its credentials is not known.
+    /// The agents whose stores were read completely. An agent whose store could not be read is left
+    /// out: the state of its credentials is unknown.
     pub agents: &'s [(AgentRef, StoreDoc)],
     /// What became of other programs' logins, of every agent; none where their sources were not
     /// read.
     pub logins: Option<&'s [LoginReport]>,
     /// The providers whose logins are refreshed here; none where the settings cannot be read.
     pub providers: Option<&'s Providers>,
-    /// Logins of which a refresh is due or under way: whether that is overdue, it will show.
+    /// Logins whose refresh is due or under way: they are not reported as overdue yet.
     pub refreshing: &'s [Fingerprint],
     /// What is wrong with the host.
     pub trouble: &'s [Trouble],

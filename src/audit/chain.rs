@@ -145,7 +145,8 @@ impl Checkpoint {
     }
 }
 
-/// The end of a vault's record at some moment. Kept elsewhere, it shows later that nothing before it was cut off or changed.
+/// The last event of a vault's record at some moment. Kept elsewhere, it later shows that nothing
+/// before it was removed or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The vault that the record belongs to.
@@ -243,7 +244,7 @@ pub enum ChainFault {
     /// The kept head is another vault's.
     #[error("the kept head belongs to vault {vault}")]
     ForeignHead {
-        /// Whose it is.
+        /// The vault that the head belongs to.
         vault: VaultId,
     },
 }
@@ -414,7 +415,8 @@ impl ChainVerifier {
             (Some(last), _) => Ok(last),
             (None, None) => Ok((Seq(0), GENESIS)),
             (None, Some(checkpoint)) => {
-                // Whichever key it was made with: it stands in an event that is proved by that event's own key.
+                // Whichever key it was made with: it is part of an event that is proved by that
+                // event's own key.
                 let is_of =
                     |key| constant_time_eq(&kept_mac(key, &self.kept), &checkpoint.kept_mac);
                 let are_all =
@@ -462,7 +464,8 @@ impl ChainVerifier {
         let Some((last, _)) = self.last else {
             return Err(ChainFault::Empty);
         };
-        // Who has an earlier key could else cut off all that the newest proves, and go on from there.
+        // Otherwise the holder of an earlier key could cut off all that the newest key proves, and
+        // go on from there.
         if let Some(begins) = self.keys.begins().filter(|begins| *begins > last) {
             return Err(ChainFault::Truncated {
                 first: Seq(last.0 + 1),

@@ -51,9 +51,9 @@ named!(
         ProfileRemoved = "profile.removed",
         /// An earlier version of a profile was put back.
         ProfileRestored = "profile.restored",
-        /// A source's credential was taken over.
+        /// A source's credential was imported.
         SyncApplied = "sync.applied",
-        /// A source's credential was not taken over, for a reason it was not refused for before.
+        /// A source's credential was not imported, for a new reason.
         SyncSkipped = "sync.skipped",
         /// The logins of a file were imported.
         ImportApplied = "import.applied",
@@ -61,7 +61,7 @@ named!(
         ImportDropped = "import.dropped",
         /// A store file was written.
         ExportWritten = "export.written",
-        /// Another program's changes to a store file were taken over.
+        /// Another program's changes to a store file were merged.
         StoreMerged = "store.merged",
         /// A store file was damaged and set aside.
         StoreCorrupt = "store.corrupt",
@@ -115,9 +115,9 @@ named!(
         RepairMade = "repair.made",
         /// Old events were removed from the record.
         AuditPruned = "audit.pruned",
-        /// A person was told of something.
+        /// An alert was delivered to a target.
         AlertSent = "alert.sent",
-        /// A person could not be told.
+        /// An alert could not be delivered to a target.
         AlertFailed = "alert.failed",
     }
 );
@@ -220,7 +220,7 @@ impl EventDraft {
     }
 }
 
-/// Who did it, as recorded.
+/// The program that acted, as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventActor {
     /// The program's name, as it called itself.

@@ -24,7 +24,7 @@ pub struct UnknownKind {
     pub name: String,
 }
 
-/// What may have been meant.
+/// Suggests existing names instead of `name`.
 fn instead_of(name: &str) -> String {
     let near: Vec<&str> = EventKind::ALL
         .iter()
@@ -65,9 +65,10 @@ pub(crate) const IMPORTED_REFRESHES: [(EventKind, Origin); 3] = [
     (EventKind::ProfileUpdated, Origin::StoreFile),
 ];
 
-/// Whether an event is a refresh that another program made and this one took over: a synced token that differs from the stored
-/// one is a refresh by its owner (source: `spec/vault.md`, The audit record), and a token that another program exchanged in the
-/// store for one that ends later is a refresh by that program.
+/// Whether an event is a refresh that another program made and clawkeep imported: a synced token
+/// that differs from the stored one is a refresh by its owner (source: `spec/vault.md`, The audit
+/// record), and a token that another program exchanged in the store for one that expires later is a
+/// refresh by that program.
 #[must_use]
 pub fn is_imported_refresh(event: &Event) -> bool {
     let exchanged = Exchanged {

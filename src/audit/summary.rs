@@ -1,4 +1,5 @@
-//! What many events come to: uses, refreshes, and a timeline, a profile each. Values only; the vault counts.
+//! Summaries of many events: uses, refreshes, and a timeline for each profile. Values only; the
+//! vault counts.
 
 use std::sync::Arc;
 
@@ -15,14 +16,14 @@ pub struct ProfileRef {
     pub id: Arc<str>,
 }
 
-/// A program that did something, as it called itself.
+/// A program that acted, by the name it gave.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Doer {
-    /// Where the news of it came from: `clawkeep`, or another program's file.
+    /// The origin of the event: `clawkeep`, or another program's file.
     pub origin: Arc<str>,
     /// The name of the program.
     pub program: Arc<str>,
-    /// The program that started it, where the system told.
+    /// The program that started it, if the system reported it.
     pub parent: Option<Arc<str>>,
     /// The name of the host.
     pub host: Arc<str>,
@@ -45,7 +46,7 @@ pub struct Uses {
     pub last_failure: Option<LastFailure>,
     /// The first and the last use that was recorded; none where it only failed.
     pub span: Option<(UnixMs, UnixMs)>,
-    /// Who used it and how often, the most frequent first.
+    /// The programs that used it and how often, the most frequent first.
     pub by: Vec<(Doer, u64)>,
 }
 
@@ -54,7 +55,7 @@ pub struct Uses {
 pub struct LastFailure {
     /// The time of the failure.
     pub at: UnixMs,
-    /// Why, where that was told.
+    /// The reason of the failure, if it was recorded.
     pub reason: Option<String>,
 }
 
@@ -69,11 +70,11 @@ pub struct Refreshes {
     pub succeeded: u64,
     /// How many refreshes brought no new token.
     pub failed: u64,
-    /// From a new token to its end: the mean over those that have one, in milliseconds.
+    /// The mean lifetime of the new tokens that have an expiry, in milliseconds.
     pub mean_lifetime_ms: Option<i64>,
     /// The last that brought a new token.
     pub last: Option<UnixMs>,
-    /// When the token that it brought ends: the next is due before.
+    /// The expiry of the token that it brought: the next refresh is due before.
     pub due: Option<UnixMs>,
     /// The last refresh that failed.
     pub last_failure: Option<UnixMs>,
@@ -90,7 +91,7 @@ pub struct InForce {
     pub since: UnixMs,
     /// The fingerprint of its token.
     pub token: Option<Vec<u8>>,
-    /// When it ends, in milliseconds since the epoch.
+    /// The expiry of the credential, in milliseconds since the epoch.
     pub expires: Option<i64>,
     /// The last use before that time, and by whom.
     pub last_used: Option<(UnixMs, Doer)>,
@@ -114,7 +115,7 @@ pub struct Lane {
     pub profile: ProfileRef,
     /// The provider, as last recorded.
     pub provider: Option<Arc<str>>,
-    /// When there was a credential that had not ended, oldest first, apart from each other.
+    /// When there was a valid credential: spans that do not touch, oldest first.
     pub valid: Vec<Span>,
     /// New tokens, a part of the time each.
     pub refreshes: Vec<u64>,
@@ -155,8 +156,7 @@ impl Lane {
                 .all(|counts| counts.iter().all(|count| *count == 0))
     }
 
-    /// Takes over what changes, oldest first, say: from when until when there was a credential that had not ended, and when
-    /// it was refreshed.
+    /// Adds changes, oldest first: when there was a valid credential, and when it was refreshed.
     pub(crate) fn add_changes(&mut self, changes: &[Event], bounds: &[UnixMs]) {
         let (Some(start), Some(end)) = (bounds.first().copied(), bounds.last().copied()) else {
             return;

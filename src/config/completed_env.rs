@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::shell_env::{self, ShellFault};
 use crate::platform::{Access, FileError, check_trusted};
 
-/// Why keys were not looked for in one of their places.
+/// Why one of the sources of keys was not searched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvFault {

@@ -128,7 +128,7 @@ pub(super) fn agent_dirs(state_dir: &Path) -> Result<Vec<PathBuf>, ConfigError> 
 fn check_agents(dir: &Path) -> Result<(), ConfigError> {
     match check_trusted(dir, Access::CreateIn) {
         Err(error @ FileError::Untrusted(_)) => Err(ConfigError::AgentsUntrusted(error)),
-        _ => Ok(()), // what cannot be looked at cannot be listed either
+        _ => Ok(()), // what cannot be read cannot be listed either
     }
 }
 

@@ -1,8 +1,9 @@
-//! Changing the gateway's configuration: as little text as possible, with its comments and layout kept. Only what is taken
-//! out, or moved to the front of an order, takes a comment beside it along.
+//! Changes the gateway's configuration with the smallest edit of its text, keeping comments and
+//! layout. Only a part that is removed, or moved to the front of an order, takes its comment along.
 //!
-//! What a change means is said once, on values. The text is then brought to say the same, and is used only if it does when
-//! it is read again: a parser that keeps comments and the one that the settings are read with may differ.
+//! A change is defined once, on values. The text is then edited to match, and used only if it
+//! parses to the changed values: a parser that keeps comments and the one that reads the settings
+//! may differ.
 
 use std::path::{Path, PathBuf};
 
@@ -228,7 +229,8 @@ impl ConfigEdit {
     }
 }
 
-/// The object under `key`, made if there is none; `None` where something else stands there.
+/// Returns the object under `key`, created if there is none; `None` if there is another kind of
+/// value.
 fn object_in<'v>(
     fields: &'v mut Map<String, Value>,
     key: &str,

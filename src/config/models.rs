@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::domain::ProviderId;
 
-/// The model of a gateway that is not told one. Source: the `status` conformance cases without a configuration.
+/// The model of a gateway without a configured one. Source: the `status` conformance cases without
+/// a configuration.
 const DEFAULT_MODEL: (&str, &str) = ("anthropic", "claude-opus-4-5");
 /// The provider of a model named without one. Source: as above.
 const DEFAULT_PROVIDER: &str = "anthropic";

@@ -1,4 +1,4 @@
-//! Who is told when something is wrong: `[notify]` of `clawkeep.toml`, and the same as one word of an argument.
+//! The targets of alerts: `[notify]` of `clawkeep.toml`, and the same as one word of an argument.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ const SPAN_MAX: i64 = 366 * DAY;
 /// The longest name of a target, in characters.
 const NAME_MAX: usize = 32;
 
-/// Who is told, and when.
+/// The targets of alerts, and the times at which they are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifySettings {
     /// How often one is reminded of what lasts, in milliseconds; `None`: never. Set by `notify.repeat = "24h"` (the default) or
@@ -80,7 +80,7 @@ pub struct Web {
     pub token_file: Option<PathBuf>,
 }
 
-/// Where an address is to be had from.
+/// The source of an address.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Address {
     /// The address itself, as the settings have it.
@@ -132,7 +132,8 @@ pub fn checked_address(text: &str) -> Result<Url, &'static str> {
 }
 
 impl NotifyTarget {
-    /// Everything that says how it is reached, a secret address among it: for a keyed digest, which tells whether it was changed.
+    /// Exposes all settings of the delivery, including a secret address: for a keyed digest, which
+    /// shows whether they changed.
     #[must_use]
     pub fn expose_settings(&self) -> Zeroizing<String> {
         let of_web = |web: &Web| match &web.address {
@@ -337,7 +338,8 @@ fn span(
         .ok_or_else(|| invalid(written.span().start, what))
 }
 
-/// A target's name in the record: it stands in messages and is remembered, so it is short and plain.
+/// Reads a target's name in the record: it is part of messages and is remembered, so it is short
+/// and plain.
 fn target_name<F: Fn(usize, &str) -> OwnSettingsError>(
     kind: &str,
     name: &str,

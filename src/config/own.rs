@@ -16,7 +16,8 @@ use crate::platform::{Access, Admitted, FileError, Trust, exists};
 const SETTINGS_MAX: u64 = 1 << 20;
 /// No record is older than this, in milliseconds: 100 years.
 const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
-/// Events are kept for a day at least, in milliseconds: `doctor` and the kept head look at the newest.
+/// The shortest retention of events, in milliseconds: `doctor` and the kept head need the newest
+/// ones.
 const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
@@ -33,7 +34,8 @@ pub struct OwnSettings {
     /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes messages as syslog does. Set by
     /// `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
     pub syslog: Option<PathBuf>,
-    /// Who counts as this user where files are checked. Set by `clawkeep.trusted = ["uid:1000", "gid:2000"]`.
+    /// The users and groups that are trusted with clawkeep's files. Set by `clawkeep.trusted =
+    /// ["uid:1000", "gid:2000"]`.
     pub trusted: Vec<Admitted>,
     /// Whether the vault may lie on storage that other kernels may share. Set by `clawkeep.allow_shared_storage = true`, for a
     /// mount that only this machine uses.
@@ -86,7 +88,7 @@ pub enum ExportMode {
     Off,
     /// As a link to a copy in memory.
     Runtime,
-    /// As a file where the gateway looks.
+    /// As a file at the path that the gateway reads.
     #[default]
     File,
 }
@@ -136,7 +138,7 @@ pub struct ProviderSettings {
     pub authorize_extra: Option<BTreeMap<String, String>>,
     /// How long before the end that the provider names a token counts as ended, in seconds.
     pub expiry_margin: Option<u32>,
-    /// The variables in which programs look for the secret, the first that is set counting.
+    /// The variables from which programs read the secret; the first one that is set counts.
     pub env: Option<Vec<String>>,
 }
 
@@ -173,7 +175,7 @@ fn by_provider(
 /// What happens where the first choice cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fallback {
-    /// The next candidate is used; that is said and recorded.
+    /// The next candidate is used; that is reported and recorded.
     #[default]
     Any,
     /// No credential is used instead.
@@ -194,7 +196,7 @@ struct Written<N: Default> {
 }
 
 impl Written<IgnoredAny> {
-    /// As if nothing were said of whom to tell.
+    /// Returns the settings without `[notify]`.
     fn without_notify(self) -> Written<WrittenNotify> {
         Written {
             clawkeep: self.clawkeep,

@@ -82,7 +82,7 @@ pub struct Overrides {
 pub struct Layout {
     /// The user's home directory, or the named state directory if the user has none.
     pub home: PathBuf,
-    /// Whether [`Layout::home`] is the user's, and not only what stands in for it.
+    /// Whether [`Layout::home`] is the user's home, and not a substitute.
     pub has_home: bool,
     /// The state directory of the gateway.
     pub state_dir: PathBuf,
@@ -303,19 +303,21 @@ impl Layout {
         self.heads_dir().join(vault.to_string())
     }
 
-    /// Where it is noted that somebody was told of a vault that cannot be opened.
+    /// Returns the directory of the notes about alerts that were sent for vaults that cannot be
+    /// opened. Its name, `told`, stays: earlier versions wrote it.
     #[must_use]
     pub fn alert_notes_dir(&self) -> PathBuf {
         self.state_home.join(PROGRAM).join("told")
     }
 
-    /// Where the user's service manager looks for units that the user wrote. Source: systemd.unit(5).
+    /// Returns the directory from which the user's service manager reads units of the user. Source:
+    /// systemd.unit(5).
     #[must_use]
     pub fn user_unit_dir(&self) -> PathBuf {
         self.config_home.join("systemd").join("user")
     }
 
-    /// Where macOS looks for the user's agents. Source: launchd.plist(5).
+    /// Returns the directory from which macOS reads the user's agents. Source: launchd.plist(5).
     #[must_use]
     pub fn launch_agents_dir(&self) -> PathBuf {
         self.home.join("Library").join("LaunchAgents")

@@ -163,7 +163,7 @@ impl Settings {
             .unwrap_or_default()
     }
 
-    /// What is said of a profile.
+    /// Returns the setting of a profile.
     #[must_use]
     pub fn profile(&self, id: &str) -> Option<&ProfileSetting> {
         self.profiles

@@ -139,7 +139,7 @@ impl Argon2id {
     /// The slot's key. Blanks around the passphrase do not count, and it is taken in Unicode's composed form (NFC): keyboards differ.
     ///
     /// # Errors
-    /// [`CryptoError::NoMemory`] when the memory that this takes is not to be had.
+    /// [`CryptoError::NoMemory`] when that much memory is unavailable.
     pub fn derive(&self, passphrase: &SecretString) -> Result<SlotKey, CryptoError> {
         let text = passphrase.expose_secret().trim();
         let text = Zeroizing::new(

@@ -19,7 +19,7 @@ const GROUPS: usize = 13;
 /// Crockford's symbols for values, and behind them those that only check characters have.
 const SYMBOLS: &[u8; 37] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
 
-/// How many characters that no code has may be in a text that is meant as one.
+/// How many characters that no code has may be in a text that counts as a code.
 const MISTAKES_MAX: usize = 3;
 
 /// Why a text is no recovery code. Groups are counted from 1. Nothing of the text is quoted.
@@ -90,8 +90,9 @@ fn recovery_code(key: &SlotKey) -> SecretString {
     SecretString::from(code)
 }
 
-/// Whether a text is meant as a recovery code, rather than as a passphrase: what its groups are made of, but
-/// for a few mistakes, and about as long. A long passphrase may look like one too.
+/// Whether a text has the form of a recovery code rather than of a passphrase: the characters of
+/// its groups, but for a few mistakes, and about its length. A long passphrase may have that form
+/// too.
 #[must_use]
 pub fn has_recovery_code_form(text: &SecretString) -> bool {
     let is_between = |typed: &char| typed.is_whitespace() || *typed == '-';

@@ -1,4 +1,5 @@
-//! Times that cannot be: a clock that is wrong makes fresh tokens look expired, and expired ones fresh.
+//! Reports impossible times: a wrong clock makes fresh tokens appear expired, and expired ones
+//! fresh.
 
 use std::path::Path;
 use std::time::SystemTime;

@@ -79,7 +79,7 @@ fn kept_copies(evidence: &Evidence<'_>) -> Vec<Finding> {
     kept.map(|entry| finding(entry.path())).collect()
 }
 
-/// Agents that this program's own settings name and that are nowhere: what was meant for one of another name does not hold for it.
+/// Reports agents that `clawkeep.toml` names and that do not exist: their settings have no effect.
 fn settings_of_no_agent(evidence: &Evidence<'_>, settings: &Settings) -> Vec<Finding> {
     let file = &evidence.layout.settings_file;
     let is_known = |name: &AgentName| {

@@ -1,4 +1,4 @@
-//! How each credential stands, and what is known of the grants behind the logins.
+//! Checks the status of each credential, and the state of the grants behind the logins.
 
 use std::path::Path;
 
@@ -41,9 +41,9 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             }
             let grant = grant(evidence, &credential);
             match of_grant(evidence, examined, id, &credential, (&grant, pins.get(id))) {
-                // What a login that is over has left to live is the lesser news.
+                // The remaining lifetime of a lost login matters less.
                 Some(finding) => found.push(finding),
-                // What such an expiry says of the time left means nothing.
+                // The time left until such an expiry means nothing.
                 None => found.extend(
                     odd_expiry(examined, id, &credential, evidence.now)
                         .or_else(|| expiry_finding(evidence, examined, id, &credential)),
@@ -55,7 +55,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-/// What there is to say of an entry whose secret cannot be sent as it stands there.
+/// Reports an entry whose secret cannot be sent to a provider as it is.
 fn of_entry(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -98,8 +98,7 @@ fn of_entry(
     )
 }
 
-/// What is wrong with an entry that has a name in it which is not the one that is read, as half a
-/// sentence.
+/// Describes an entry with a wrong field or type name, as half a sentence.
 #[must_use]
 pub fn misnamed(found: Misnamed<'_>) -> String {
     let written = crate::domain::escaped(found.written);
@@ -127,7 +126,7 @@ pub(super) fn rename(found: Misnamed<'_>, store: &str) -> String {
     )
 }
 
-/// How a credential whose secret cannot be used is replaced.
+/// Returns how to replace a credential whose secret cannot be used.
 #[must_use]
 pub fn how_to_replace(
     agent: &AgentName,
@@ -144,7 +143,7 @@ pub fn how_to_replace(
     }
 }
 
-/// What is known of a login's grant; free where nothing is.
+/// Returns the state of a login's grant; free if nothing is known.
 fn grant(evidence: &Evidence<'_>, credential: &Credential<'_>) -> Grant {
     let known = || {
         let vault = evidence.vault.unlocked()?;
@@ -154,7 +153,7 @@ fn grant(evidence: &Evidence<'_>, credential: &Credential<'_>) -> Grant {
     known().unwrap_or_default()
 }
 
-/// What there is to say of a login's grant: one that cannot be refreshed any more, or may not be.
+/// Reports a login's grant that cannot be refreshed any more, or perhaps cannot.
 fn of_grant(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -225,7 +224,7 @@ fn of_grant(
     )
 }
 
-/// An expiry that the program which wrote it got wrong.
+/// Reports an expiry that was written in a wrong form.
 fn odd_expiry(
     examined: &ExaminedAgent,
     id: &str,
@@ -277,6 +276,7 @@ fn expiry_finding(
     if let Some(of_program) = of_claude_code(evidence, examined, id, health) {
         return of_program;
     }
+    let left = left(health);
     let is_refreshable = has_refresh_token(&examined.doc, id, credential);
     let is_blank = credential
         .expose_secret()
@@ -291,33 +291,25 @@ fn expiry_finding(
         }
         Status::Expired if is_refreshable => (
             FindingId::CredentialOverdue,
-            format!(
-                "{id} expired {} ago and has not been refreshed",
-                left(health)
-            ),
+            format!("{id} expired {left} ago and has not been refreshed"),
         ),
         Status::Expired => (
             FindingId::CredentialExpired,
-            format!("{id} expired {} ago", left(health)),
+            format!("{id} expired {left} ago"),
         ),
-        Status::Expiring if is_refreshable => (
-            FindingId::CredentialDue,
-            format!("{id} expires in {}", left(health)),
-        ),
-        Status::Expiring => (
-            FindingId::CredentialExpiring,
-            format!("{id} expires in {}", left(health)),
-        ),
+        Status::Expiring => {
+            let kind = match is_refreshable {
+                true => FindingId::CredentialDue,
+                false => FindingId::CredentialExpiring,
+            };
+            (kind, format!("{id} expires in {left}"))
+        }
         Status::Ok | Status::Static => return None,
     };
+    let known = (is_refreshable, evidence.providers);
     let fix = match kind {
         FindingId::CredentialDue => "It is refreshed when it is used.".to_owned(),
-        _ => refresh_remedy(
-            &examined.agent.name,
-            id,
-            credential,
-            (is_refreshable, evidence.providers),
-        ),
+        _ => refresh_remedy(&examined.agent.name, id, credential, known),
     };
     Some(
         Finding::new(kind, message)
@@ -327,8 +319,8 @@ fn expiry_finding(
     )
 }
 
-/// What there is to say of a token that Claude Code refreshes while its login lasts: nothing before
-/// it expires. `None` where it does not, or that is not known.
+/// Reports a token that Claude Code refreshes while its login lasts: nothing before it expires.
+/// `None` if Claude Code does not refresh it, or that is unknown.
 fn of_claude_code(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -403,7 +395,7 @@ pub(crate) fn is_short_lived(
     Ok(false)
 }
 
-/// How a login stands that another program keeps.
+/// Reports the status of a login that another program keeps.
 fn of_borrowed(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -439,8 +431,7 @@ fn of_borrowed(
         })
 }
 
-/// What to do about a borrowed credential that its owner's file does not have as it should, as a
-/// sentence.
+/// Returns what to do about a wrong file of a borrowed credential, as a sentence.
 #[must_use]
 pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> String {
     let program = from.owner.program();
@@ -462,7 +453,7 @@ pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> Str
     }
 }
 
-/// Time left, or gone by.
+/// Formats the time left, or the time since.
 fn left(health: Health) -> String {
     remaining_short(health.remaining_ms.unwrap_or(0.0).abs())
 }
@@ -476,7 +467,7 @@ fn has_refresh_token(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> b
         && refresh.is_some_and(|token| !token.trim().is_empty())
 }
 
-/// How a profile that has ended is had again; nothing for one that is not there.
+/// Returns the command that replaces an expired profile; `None` if there is no such profile.
 #[must_use]
 pub fn how_to_refresh(
     agent: &AgentName,
@@ -494,7 +485,7 @@ pub fn how_to_refresh(
     ))
 }
 
-/// How a login that is over is had again.
+/// Returns the command that replaces a lost login.
 #[must_use]
 pub fn how_to_log_in(
     agent: &AgentName,
@@ -525,7 +516,8 @@ pub fn how_to_log_in(
     format!("Log in again with the gateway, or: {paste}{agent_option}")
 }
 
-/// What the reference's doctor says of the two mirrored logins; for the others, what this program can do.
+/// Returns the advice of the reference's doctor for the two mirrored logins; for others,
+/// clawkeep's.
 fn refresh_remedy(
     agent: &AgentName,
     id: &str,
@@ -555,7 +547,7 @@ fn refresh_remedy(
     }
 }
 
-/// How a mirrored login is had again. Source: the hints of the reference's doctor.
+/// Returns how to log in again. Source: the hints of the reference's doctor.
 #[must_use]
 pub fn login_again(owner: Owner) -> &'static str {
     match owner {
@@ -564,7 +556,7 @@ pub fn login_again(owner: Owner) -> &'static str {
     }
 }
 
-/// The command that stores a credential of that kind under that id.
+/// Returns the command that stores a credential of that kind under that id.
 #[must_use]
 pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
     let command = match kind {
@@ -578,7 +570,7 @@ pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
     )
 }
 
-/// Profiles that are passed over for a while.
+/// Reports profiles that are in cooldown or disabled.
 fn in_cooldown(examined: &ExaminedAgent, now: UnixMs) -> Vec<Finding> {
     let mut found = Vec::new();
     for (id, _) in examined.doc.entries(Section::Usage) {

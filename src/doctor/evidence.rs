@@ -1,4 +1,4 @@
-//! Everything that the checks look at.
+//! The input of the checks.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub enum OpenVault {
 }
 
 impl OpenVault {
-    /// What can be had without the key.
+    /// Returns the part of the vault that needs no key.
     #[must_use]
     pub fn locked(&self) -> Option<&Vault> {
         match self {
@@ -53,7 +53,7 @@ pub struct ExaminedAgent {
     pub unopened: Vec<String>,
     /// The logins of it that were imported as another program's.
     pub borrowed: BTreeMap<String, Borrowed>,
-    /// What the load had to tell.
+    /// The notices of the load.
     pub notices: Vec<Notice>,
     /// What became of other programs' logins.
     pub logins: Vec<LoginReport>,
@@ -63,7 +63,7 @@ pub struct ExaminedAgent {
     pub queue: PathBuf,
 }
 
-/// Everything that is looked at.
+/// The state that the checks examine.
 #[derive(Debug)]
 pub struct Evidence<'e> {
     /// The paths of files and directories.
@@ -78,7 +78,7 @@ pub struct Evidence<'e> {
     pub kept_head: Option<Head>,
     /// All agents, each of them once.
     pub agents: &'e [ExaminedAgent],
-    /// The agent whose store the reference's own doctor looks at.
+    /// The agent whose store the reference's own doctor examines.
     pub main: &'e AgentName,
     /// The providers whose logins can be refreshed here; none where the settings cannot be read.
     pub providers: Option<&'e Providers>,
@@ -106,7 +106,7 @@ impl Evidence<'_> {
         Some(&keeper.agent.name)
     }
 
-    /// The store that the reference's own doctor looks at.
+    /// Returns the store that the reference's own doctor examines.
     #[must_use]
     pub fn main_doc(&self) -> Option<&StoreDoc> {
         let main = self

@@ -9,7 +9,7 @@ use super::{
     permissions, stores, synced, vanished, vault,
 };
 
-/// Everything that is found, in the order it is told in, each thing once.
+/// Runs every check and returns the findings, each once, in the order of the report.
 #[must_use]
 pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
     const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 13] = [
@@ -30,7 +30,8 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
     in_order(CHECKS.iter().flat_map(|check| check(evidence)).collect())
 }
 
-/// Findings in the order they are told in. Agents can share a file: what is said of one path is said once.
+/// Sorts findings in the order of the report. Agents can share a file: each finding of a path is
+/// kept once.
 #[must_use]
 pub fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|a, b| (a.id, &a.agent, &a.path).cmp(&(b.id, &b.agent, &b.path)));

@@ -30,13 +30,13 @@ impl Level {
 
 macro_rules! findings {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $level:ident;)*) => {
-        /// Everything that can be found. The order is the one findings are told in.
+        /// The kinds of findings, in the order of the report.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum FindingId { $($(#[$doc])* $variant),* }
 
         impl FindingId {
-            /// All of them, in the order they are told in.
+            /// All kinds, in the order of the report.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The name in what is printed: the group, a dot, and what it is.
@@ -89,7 +89,7 @@ findings! {
     PermissionsSecret = "permissions.secret", Error;
     /// It belongs to another user.
     PermissionsOwner = "permissions.owner", Error;
-    /// Others may look at something that is none of their business.
+    /// Other users can read a private file or directory.
     PermissionsReadable = "permissions.readable", Warning;
     /// Others may read or change another program's login.
     PermissionsLogin = "permissions.login", Warning;
@@ -151,7 +151,7 @@ findings! {
     CredentialUncertain = "credential.uncertain", Warning;
     /// A login whose tokens the settings would send elsewhere than before.
     CredentialEndpoint = "credential.endpoint", Warning;
-    /// A login of which it is not known when it ends.
+    /// A login whose expiry is unknown.
     CredentialMissing = "credential.missing", Error;
     /// A credential whose expiry cannot be used: seconds, text, decades ahead.
     CredentialExpiry = "credential.expiry", Warning;
@@ -165,7 +165,7 @@ findings! {
     CredentialReference = "credential.reference", Note;
     /// A login that another program keeps and refreshes.
     CredentialBorrowed = "credential.borrowed", Note;
-    /// A login has ended, and has not been refreshed.
+    /// A login has expired, and has not been refreshed.
     CredentialOverdue = "credential.overdue", Warning;
     /// A credential that ends within a day.
     CredentialExpiring = "credential.expiring", Warning;
@@ -209,7 +209,7 @@ findings! {
     ClockRecord = "clock.record", Warning;
     /// A file's time is in the future.
     ClockFile = "clock.file", Warning;
-    /// Claude Code's file was written after its login had ended.
+    /// Claude Code's file was written after its login had expired.
     ClockLogin = "clock.login", Note;
     /// A store's lock was left by a process that is gone.
     LockStale = "lock.stale", Warning;
@@ -228,7 +228,7 @@ impl FindingId {
 /// The action that fixes a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fix {
-    /// Something this program does itself when told to.
+    /// A repair that clawkeep carries out when asked to.
     Repair(Repair),
     /// What a person can do, a command or a sentence.
     Advice(String),

@@ -1,7 +1,8 @@
-//! Plain copies of what the vault keeps: older stores, stores set aside, backups of editors, what killed processes left.
+//! Finds plain copies of the vault's secrets: older stores, stores set aside, backups of editors,
+//! files left by killed processes.
 //!
-//! Looked for by name, in the few directories where such files come to be, and told only where they hold a secret or are
-//! a store. Nothing walks through a home.
+//! The checks search by name in the few directories where such files are created, and report a file
+//! only if it holds a secret or is a store. Nothing walks through a home directory.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::platform::{Permissions, canonicalize, read_regular};
 use crate::sources::legacy::{parse_auth, parse_oauth};
 use crate::vault::Vault;
 
-/// Entries of a directory that are looked at.
+/// How many entries of a directory are examined.
 const ENTRIES_MAX: usize = 10_000;
 /// The largest copy that is read, in bytes. A store of 5,000 profiles has 2 MB.
 const COPY_LIMIT: u64 = 16 << 20;
@@ -135,7 +136,7 @@ fn name_of(path: &Path) -> String {
         .into_owned()
 }
 
-/// One that `stores` tells of: an agent's `auth.json`, or the `oauth.json` that all agents shared.
+/// Whether `stores` reports it: an agent's `auth.json`, or the `oauth.json` that all agents shared.
 fn is_older_store(evidence: &Evidence<'_>, path: &Path) -> bool {
     let dir = path.parent().unwrap_or(path);
     let is_agents = || {

@@ -1,4 +1,4 @@
-//! Who may use the files and directories that are relied on, and whose they are.
+//! Checks the owner and the permissions of the files and directories that clawkeep relies on.
 
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,11 @@ use crate::platform::{
 /// What others must not do with a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
-    /// They must neither read nor change it: a secret stands in it in the clear.
+    /// Other users must neither read nor change it: it contains a plaintext secret.
     Secret,
     /// As a secret, which root or a container may have put there: what reads it decides.
     Named,
-    /// They must not change it, and better not look at it.
+    /// Other users must not change it, and should not read it.
     Private,
     /// They must not change it.
     Unchanged,
@@ -170,7 +170,8 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
         (beside(".lease"), Kept::Private),
         (layout.key_file_dir(), Kept::Private),
     ];
-    // SQLite makes these with the vault's own mode: what is wrong with that shows in them too, and is told once.
+    // SQLite creates these with the vault's mode: a wrong mode shows in them too, and is reported
+    // once.
     let is_closed = |found: Permissions| found.mode == found.closed();
     if Permissions::of(&layout.vault_file).is_none_or(is_closed) {
         paths.extend(["-wal", "-shm", "-journal"].map(|suffix| (beside(suffix), Kept::Private)));
@@ -194,7 +195,7 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
         }
         paths.push((head, Kept::Unchanged));
     } else {
-        // Which of them is the vault's cannot be told.
+        // It is unknown which of them belongs to the vault.
         paths.extend(key_files(&layout.key_file_dir()).map(|file| (file, Kept::Secret)));
     }
     for examined in evidence.agents {

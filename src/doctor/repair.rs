@@ -1,4 +1,4 @@
-//! Repairs: what this program does itself when told to.
+//! Repairs that clawkeep carries out when asked to.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! The agents' stores: what loading them told, entries that cannot be read, locks that were left, and older stores.
+//! Checks the agents' stores: notices of loading them, unreadable entries, left-over locks, and
+//! older stores.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -47,7 +48,7 @@ pub fn merged_since(vault: &Vault, agent: &AgentName, before: Option<Seq>) -> bo
     newest.is_some_and(|event| event.is_ok_and(|event| Some(event.seq) > before))
 }
 
-/// What the load had to tell.
+/// Converts the notices of the load into findings.
 fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     let agent = &examined.agent.name;
     let finding = |notice: &Notice| {
@@ -144,7 +145,7 @@ fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     examined.notices.iter().filter_map(finding).collect()
 }
 
-/// Who may have written a store, as far as that is known.
+/// The program that may have written a store, as far as it is known.
 fn written_by(writer: &Writer) -> String {
     let named = writer.gateways.iter();
     let named: Vec<String> = named

@@ -73,8 +73,9 @@ fn work_tree(real: &Path) -> Option<PathBuf> {
         .find(|dir| exists(&dir.join(".git")))
 }
 
-/// Whether Git is plainly told to leave a file alone: by a pattern without `!` in an ignore file between the root and the
-/// file, or in `.git/info/exclude`. Where patterns are beyond this, the file counts as not ignored.
+/// Whether an ignore rule covers a file plainly: a pattern without `!` in an ignore file between
+/// the root and the file, or in `.git/info/exclude`. With other patterns, the file counts as not
+/// ignored.
 fn is_ignored(tree: &Path, real: &Path) -> bool {
     let exclude = (tree.to_owned(), tree.join(".git/info/exclude"));
     let above = real
@@ -134,7 +135,7 @@ fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Whose directory it is that a path lies in, if it is one that is kept in step.
+/// The program that synchronises the directory that a path lies in, if there is one.
 fn synced_by(real: &Path) -> Option<&'static str> {
     let dirs = || real.ancestors().skip(1);
     let named = dirs().find_map(|dir| {

@@ -38,9 +38,9 @@ impl Removed {
     }
 }
 
-/// The profiles that other programs took out of an agent's store and that `doc`, what it has now,
-/// does not have again: those that can be put back, the newest removal first. Empty where the vault
-/// does not tell.
+/// Returns the profiles that other programs removed from an agent's store and that `doc`, its
+/// current content, does not have: those that can be restored, the newest removal first. Empty if
+/// the vault does not know.
 #[must_use]
 pub fn removed_elsewhere(
     vault: &UnlockedVault,

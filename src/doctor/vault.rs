@@ -156,8 +156,8 @@ fn record(vault: &UnlockedVault, kept: Option<Head>) -> Option<Finding> {
     )
 }
 
-/// Without a head that lies elsewhere, a record that was cut off looks whole. One that is there and is no head is the
-/// caller's to tell.
+/// Reports that no head is kept elsewhere: without one, a record whose end was cut off appears
+/// complete. The caller reports an existing file that is not a head.
 fn unkept(evidence: &Evidence<'_>, vault: &Vault) -> Option<Finding> {
     let path = evidence.layout.head_file(vault.id());
     if exists(&path) {
@@ -175,7 +175,7 @@ fn unkept(evidence: &Evidence<'_>, vault: &Vault) -> Option<Finding> {
 fn key_slots(layout: &Layout, vault: &Vault) -> Option<Finding> {
     let slots = vault.slots().ok()?;
     let [slot] = slots.as_slice() else {
-        return None; // none at all is a vault that does not open, which is told there
+        return None; // none at all is a vault that does not open, which is reported there
     };
     let place = match SlotKind::from_name(&slot.kind) {
         Some(SlotKind::Keychain) => "one key, in the keychain".to_owned(),

@@ -11,8 +11,8 @@ const DEFAULT_AGENT: &str = "main";
 /// Longest agent id, in characters. Source: `spec/compat.md`, Paths.
 const AGENT_ID_MAX: usize = 64;
 
-/// Who owns a set of profiles: an agent id such as `main`, or the absolute path of an agent directory
-/// that belongs to no known agent id.
+/// The owner of a set of profiles: an agent id such as `main`, or the absolute path of an agent
+/// directory that belongs to no known agent id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentName(String);
 

@@ -1,4 +1,5 @@
-//! How a credential stands against the clock: fine, expiring, expired, missing, or without an end.
+//! The status of a credential by the clock: valid, expiring, expired, missing, or without an
+//! expiry.
 //!
 //! Pure: values in, values out. What a summary looks like on a terminal or in JSON is the binary's.
 
@@ -65,7 +66,7 @@ pub fn assess(credential: &Credential<'_>, now: UnixMs) -> Health {
     assess_plain(credential.kind, credential.expiry(), now)
 }
 
-/// How a credential stands at `now` as far as its type and its end tell, without a look at its secret.
+/// Assesses a credential at `now` by its type and expiry, without reading its secret.
 #[must_use]
 pub fn assess_plain(kind: CredentialType, expires_at: Option<Expiry>, now: UnixMs) -> Health {
     match (kind, expires_at.filter(|expiry| expiry.ms() > 0.0)) {

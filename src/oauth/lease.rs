@@ -54,7 +54,7 @@ impl Lease {
     /// # Errors
     /// When the file cannot be made or locked, or others may write the directory.
     pub fn try_take(dir: &Path, grant: Fingerprint) -> Result<Option<Self>, FileError> {
-        // Who may write there can take a lock's file away, and the tokens that wait to be taken in.
+        // A user who may write there can remove a lock's file, and the tokens that wait for import.
         create_private_dir(dir)?;
         let path = dir.join(grant_name(grant));
         let lock = FileLock::try_take(&path)?;

@@ -53,7 +53,7 @@ pub struct Provider {
     pub redirect_host: Option<String>,
     /// Further fields of the address where a login begins.
     pub authorize_extra: BTreeMap<String, String>,
-    /// How long before its end a token counts as ended, in milliseconds.
+    /// How long before its expiry a token counts as expired, in milliseconds.
     pub margin_ms: i64,
 }
 
@@ -111,7 +111,8 @@ impl Providers {
         self.entries.keys()
     }
 
-    /// The variables in which programs look for a provider's secret, where its entry says.
+    /// Returns the variables from which programs read the provider's secret, if its entry names
+    /// them.
     #[must_use]
     pub fn variables(&self, id: &ProviderId) -> Option<&[String]> {
         self.entries.get(id)?.env.as_deref()

@@ -10,7 +10,7 @@ use crate::domain::UnixMs;
 /// What a provider answered.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// As it stands in the header.
+    /// The value of the `Retry-After` header, unparsed.
     pub(crate) retry_after: Option<String>,
     /// As far as it came, [`BODY_MAX`] and a byte at most.
     pub(crate) body: Zeroizing<Vec<u8>>,

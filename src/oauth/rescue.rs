@@ -44,7 +44,7 @@ pub struct Rescue {
 /// Why a grant's refresh token is not sent any more, in the words of the record, where an answer came that does not open.
 pub const ANSWER_UNOPENED: &str = "answer-unopened";
 
-/// Whether a grant is over since the answer to its last refresh came and does not open.
+/// Whether a grant is lost because the answer to its last refresh cannot be decrypted.
 #[must_use]
 pub fn is_answer_unopened(grant: &Grant) -> bool {
     grant.state == GrantState::Dead && grant.failed.as_deref() == Some(ANSWER_UNOPENED)
@@ -62,7 +62,8 @@ pub enum Left {
         /// What.
         brought: Box<Brought>,
     },
-    /// A whole file that does not open: there was an answer, so the refresh token is used up, and what came is not to be had.
+    /// A complete file that cannot be decrypted: there was an answer, so the refresh token is used
+    /// up, and the new tokens are unavailable.
     Unopened {
         /// The refresh that it says it is of. Nothing vouches for that.
         fence: i64,
@@ -102,7 +103,7 @@ impl Rescue {
             .and_then(|()| file.rewind())
             .and_then(|()| sync_file_data(&file));
         if let Err(error) = made {
-            let _ = remove_if_present(&path); // the first error is the one to tell
+            let _ = remove_if_present(&path); // the first error is the one to report
             return Err(FileError::io("make room in", &path)(error));
         }
         Ok(Self {

@@ -2,14 +2,14 @@
 
 use super::keychain::SessionBus;
 
-/// How much a notification wants to be seen.
+/// How urgent a notification is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// The user may miss the notification.
     Low,
     /// The urgency of most notifications.
     Normal,
-    /// It stays until it is seen.
+    /// It stays until the user closes it.
     Critical,
 }
 
@@ -49,7 +49,7 @@ pub fn show(
     use super::threads::{check_bus_limits, start_thread};
 
     if !bus.is_reachable() {
-        return Err(DesktopFault::NoBus); // zbus would otherwise look for one elsewhere
+        return Err(DesktopFault::NoBus); // zbus would otherwise search for one elsewhere
     }
     let (title, body) = (title.to_owned(), body.to_owned());
     let (sender, receiver) = mpsc::sync_channel(1);
@@ -63,7 +63,7 @@ pub fn show(
         .unwrap_or(Err(DesktopFault::NoAnswer))
 }
 
-/// Shows nothing: a command can be told instead (`osascript`, `powershell`).
+/// Shows nothing: configure a command instead (`osascript`, `powershell`).
 ///
 /// # Errors
 /// Always.

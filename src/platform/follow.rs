@@ -1,8 +1,10 @@
-//! Being told when files change: files that may not be there yet, that are replaced, or that lie behind links.
+//! Reports changes of files: files that may not exist yet, that are replaced, or that are behind
+//! links.
 //!
-//! Directories are watched, never the files: one that is renamed over would take the watch with it. Of a path whose directory is not
-//! there, the nearest that is; so [`Follower::follow`] is called again whenever something has happened, and watches closer then. A
-//! directory further up that is moved is not told: call it from time to time too.
+//! Directories are watched, never the files: a rename over a watched file would end the watch. If
+//! the directory of a path does not exist, the nearest existing parent is watched; so call
+//! [`Follower::follow`] again after every change, and it watches closer. The move of a directory
+//! further up is not reported: call it from time to time too.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -43,7 +45,7 @@ pub enum Touched {
     Unsure,
 }
 
-/// Why changes are not told.
+/// Why changes cannot be reported.
 #[derive(Debug, thiserror::Error)]
 #[error("the system cannot report file changes")]
 pub struct FollowError(#[from] notify::Error);
@@ -82,10 +84,11 @@ struct Interest {
 }
 
 impl Follower {
-    /// Nothing is followed yet. `report` is called on a thread of the watcher's own.
+    /// Creates a follower of nothing yet. `report` is called on a thread of the watcher's own.
     ///
     /// # Errors
-    /// When the system tells nothing, or no more: on Linux the number of inotify instances is limited.
+    /// When the system reports no changes, or no more: on Linux the number of inotify instances is
+    /// limited.
     pub fn new(report: impl Fn(Touched) + Send + 'static) -> Result<Self, FollowError> {
         let interest = Arc::new(Mutex::new(Interest::default()));
         let known = Arc::clone(&interest);
@@ -108,11 +111,12 @@ impl Follower {
         })
     }
 
-    /// Follows these instead of what was followed before. Whether a directory is watched now that was not before: what happened there
-    /// until now was not told.
+    /// Follows these files instead of the earlier ones. Returns whether a directory is watched now
+    /// that was not before: earlier changes in it were not reported.
     ///
     /// # Errors
-    /// When a directory cannot be watched: on Linux their number is limited. One that may not be looked into is left out.
+    /// When a directory cannot be watched: on Linux their number is limited. A directory that this
+    /// user may not read is left out.
     pub fn follow(&mut self, followed: &Followed) -> Result<bool, FollowError> {
         let wanted = Interest::of(followed);
         let mut refused = None;
@@ -150,7 +154,7 @@ impl Follower {
                     self.watched.insert(dir, stamp);
                     is_new = true;
                 }
-                Err(error) if is_absent(&error) => is_new = true, // removed just now: look again
+                Err(error) if is_absent(&error) => is_new = true, // removed just now: check again
                 Err(error) if is_denied(&error) => {}             // nor could its files be read
                 Err(error) => refused = Some(error),
             }
@@ -283,7 +287,7 @@ fn touch(kind: &EventKind) -> Option<Touch> {
     }
 }
 
-/// What tells one state of a file from another without reading it.
+/// Identifies a state of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Device and file number; 0 where the system has none.
@@ -376,10 +380,10 @@ mod tests {
             self.follower.follow(&followed).unwrap()
         }
 
-        /// Waits until it is told that something is done to `name`.
+        /// Waits until a change of `name` is reported.
         fn expect(&self, name: &str) {
             let end = Instant::now() + Duration::from_secs(10);
-            // Linux alone tells that a file was closed.
+            // Only Linux reports that a file was closed.
             let is_wanted = |touched: &Touched| match touched {
                 Touched::Path(path, touch) => {
                     *path == self.path(name)
@@ -475,7 +479,7 @@ mod tests {
         bench.follow(&["f"]);
         fs::read(bench.path("f")).unwrap();
         fs::write(bench.path("beside"), "1").unwrap();
-        // What is told comes in the order in which it happened.
+        // Changes are reported in the order in which they happened.
         fs::write(bench.path("f"), "2").unwrap();
         assert_eq!(
             bench.reports.recv_timeout(Duration::from_secs(10)).unwrap(),

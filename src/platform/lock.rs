@@ -165,8 +165,8 @@ fn remove_abandoned_file(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Makes the lock directory unless there is one. It is noted in the queue before anybody can see it: noted after, a
-/// process killed in between would leave a lock that looks like another program's.
+/// Creates the lock directory unless it exists. The queue notes it before anybody can see it:
+/// otherwise a process killed in between would leave a lock that appears to be another program's.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -196,7 +196,7 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
         Ok(())
     });
     if made.is_err() {
-        let _ = fs::remove_dir(&draft); // the first error is the one to tell
+        let _ = fs::remove_dir(&draft); // the first error is the one to report
     }
     match made {
         Err(error)
@@ -252,7 +252,7 @@ fn is_of_made_mode(_path: &Path) -> bool {
     false
 }
 
-/// What tells one lock directory from any other, until it is refreshed.
+/// Identifies a lock directory until it is refreshed.
 fn identity(path: &Path) -> io::Result<String> {
     let meta = fs::symlink_metadata(path)?;
     let since = meta.modified()?.duration_since(SystemTime::UNIX_EPOCH);

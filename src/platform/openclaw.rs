@@ -94,8 +94,7 @@ fn evidence_in(dir: &Path, of_agents: impl FnOnce() -> Option<PathBuf>) -> Optio
     })
 }
 
-/// Whether there is something at `path`, as far as can be told: what cannot be looked at may be
-/// there.
+/// Whether something may exist at `path`: it may if this user cannot check.
 fn may_exist(path: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     match fs::symlink_metadata(path) {
@@ -249,7 +248,7 @@ impl Examined {
     }
 
     fn scan(&self, state_dir: &Path) -> Option<PathBuf> {
-        // Held meanwhile: another thread waits for the answer rather than look for it, too.
+        // Held meanwhile: another thread waits for the answer instead of searching, too.
         let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, found)) = scans.get(state_dir)
             && at.elapsed() < SCAN_HOLDS

@@ -1,11 +1,11 @@
-//! Whose the other end of a connection within this machine is.
+//! Finds the owner of the other end of a connection within this machine.
 //!
 //! Linux lists every TCP socket of the network namespace with its owner (proc(5), `/proc/net/tcp`). Elsewhere, and where that list may
 //! not be read (Android) or does not have the other end (a relay from outside the namespace), it is not known.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 
-/// Whose the other end is.
+/// The owner of the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerOwner {
     /// The connection belongs to this process's user.
@@ -19,7 +19,7 @@ pub enum PeerOwner {
     Unknown,
 }
 
-/// Whose the other end of a connection to this process is, now.
+/// Finds the current owner of the other end of a connection to this process.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn peer_owner(stream: &TcpStream) -> PeerOwner {
@@ -59,7 +59,7 @@ struct Socket {
     remote: SocketAddr,
     state: u8,
     uid: u32,
-    /// 0: no process has it any more, and its owner is not told.
+    /// 0: no process has it any more, and its owner is unknown.
     inode: u64,
 }
 
@@ -67,8 +67,8 @@ struct Socket {
 const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
 
-/// Whose the end at `there` of the connection to `here` is. `is_unambiguous`: whether a number stands for a user, and not for all whose numbers
-/// are not known here.
+/// The owner of the end at `there` of the connection to `here`. `is_unambiguous`: whether a number
+/// stands for one user, and not for all users whose numbers are unknown here.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 fn owner_in(
     sockets: &[Socket],

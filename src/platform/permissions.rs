@@ -1,4 +1,4 @@
-//! Who may use a file, and taking the rights of others away.
+//! The permissions of a file, and how to remove those of other users.
 
 use std::path::Path;
 
@@ -24,7 +24,8 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    /// Of what is at `path`; `None` where nothing is, where it cannot be told, and where files have no such bits.
+    /// Reads the permissions of `path`; `None` if nothing exists there, if they cannot be read, and
+    /// where files have no mode.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         #[cfg(unix)]
@@ -61,7 +62,7 @@ impl Permissions {
         self.others & 0o055 != 0
     }
 
-    /// A directory that is meant for everybody, as `/tmp` is.
+    /// Whether it is a directory shared by all users, as `/tmp` is.
     #[must_use]
     pub fn is_shared_dir(self) -> bool {
         self.is_dir && self.mode & 0o1000 != 0

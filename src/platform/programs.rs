@@ -19,7 +19,7 @@ const EXTENSIONS: [&str; 4] = [".com", ".exe", ".bat", ".cmd"];
 /// A command that runs the program `name`. `variable` reads the environment that is searched.
 ///
 /// # Errors
-/// On Windows, when the program is not found; the error names the files that were looked for. On
+/// On Windows, when the program is not found; the error names the files that were searched for. On
 /// Unix it is found, or not, when it starts.
 pub fn program_command<'e>(
     name: &OsStr,

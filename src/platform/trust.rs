@@ -36,8 +36,8 @@ use self::refusal::{Fault, Refusal};
 use super::file_error::FileError;
 use super::read::{self, Contents};
 
-/// For how long what was found of directories, mounts and accounts holds. A command ends sooner, and so looks at each once; a
-/// watcher looks anew with every pass.
+/// How long findings about directories, mounts and accounts are reused. A command ends sooner, and
+/// so examines each once; a watcher examines them anew with every pass.
 const HOLDS: Duration = Duration::from_secs(1);
 /// How many links are followed on the way to a file. Source: Linux's own limit, path_resolution(7).
 const LINKS_MAX: usize = 40;

@@ -34,7 +34,7 @@ pub struct ClaudeCodeLogin {
     pub account: Option<String>,
 }
 
-/// Where Claude Code's login was looked for last, so that a warning can name it.
+/// The last place where Claude Code's login was searched, so that a warning can name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The item in the macOS Keychain.

@@ -66,7 +66,10 @@ impl Engine<'_> {
         tx.forget_export(place.site(), &agent.name)?;
         tx.commit()?;
         // Committing can take a while, in which another program may have mended its file.
-        if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
+        if !is_same(
+            &StoreReading::Damaged { fault, stamp: seen },
+            &place.read()?,
+        ) {
             let survey = self.survey(agent, mode, None)?;
             return match survey.file {
                 StoreReading::Damaged { .. } => Err(contended(place)),
@@ -75,7 +78,7 @@ impl Engine<'_> {
         }
         rename_durably(place.real(), &aside)?;
         let moved = || StorePlace::read_aside(&aside);
-        let is_as_seen = is_same(&StoreReading::Damaged { fault, seen }, &moved()?);
+        let is_as_seen = is_same(&StoreReading::Damaged { fault, stamp: seen }, &moved()?);
         if !is_as_seen && wait_for_change(place, GIVE_UP, moved)?.is_none() {
             // Mended after the last look: it is merged like what a write of ours would have driven out.
             place.make_leftover(&aside)?;
@@ -115,7 +118,7 @@ pub(super) fn wait_for_change(
     let mut last = read()?;
     let mut since = Instant::now();
     loop {
-        let StoreReading::Damaged { fault, seen } = last else {
+        let StoreReading::Damaged { fault, stamp: seen } = last else {
             return Ok(None);
         };
         if since.elapsed() >= SETTLE {
@@ -142,10 +145,10 @@ fn contended(place: &StorePlace) -> SyncError {
 fn is_same(a: &StoreReading, b: &StoreReading) -> bool {
     match (a, b) {
         (
-            StoreReading::Damaged { fault, seen },
+            StoreReading::Damaged { fault, stamp: seen },
             StoreReading::Damaged {
                 fault: other,
-                seen: also,
+                stamp: also,
             },
         ) => fault == other && seen == also,
         _ => false,

@@ -15,7 +15,7 @@ pub enum VaultError {
     /// There is none at that path.
     #[error("there is no vault at {}", path.display())]
     Absent {
-        /// Where one was looked for.
+        /// The path where a vault was expected.
         path: PathBuf,
     },
     /// The file is no vault, or one that something has damaged.
@@ -181,7 +181,7 @@ pub enum BackupError {
     /// The backup is of another vault.
     #[error("it is a backup of the vault {found}, and this one is {own}")]
     OtherVault {
-        /// Whose it is.
+        /// The vault that the backup is of.
         found: VaultId,
         /// What it was to replace.
         own: VaultId,
@@ -192,7 +192,7 @@ pub enum BackupError {
         /// The vault.
         path: PathBuf,
     },
-    /// What it was to replace is no vault, or one of which nothing tells that it is.
+    /// The file that it was to replace is no vault, or nothing shows that it is one.
     #[error("{} is not a clawkeep vault", path.display())]
     NoVaultThere {
         /// The file.
@@ -235,10 +235,10 @@ pub const KEYCHAIN: &str = "the keychain";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyProblem {
-    /// No key file where one is looked for.
+    /// There is no key file at any of its paths.
     #[error("no key file at {}", path.display())]
     NoKeyFile {
-        /// The last place looked at.
+        /// The last path that was tried.
         path: PathBuf,
     },
     /// The file there is no key file, or cut short.
@@ -256,7 +256,7 @@ pub enum KeyProblem {
     /// The keychain has no item for this vault.
     #[error("the keychain has no key {key_id} for it")]
     NotInKeychain {
-        /// The key looked for.
+        /// The key that is not there.
         key_id: KeyId,
     },
     /// The keychain cannot be used.
@@ -289,7 +289,7 @@ pub enum KeyProblem {
         /// Their numbers.
         slots: Vec<i64>,
     },
-    /// The memory that the derivation takes is not to be had.
+    /// The memory for the key derivation is unavailable.
     #[error("key slot {slot} takes more memory than there is")]
     NoMemory {
         /// Its number.
@@ -433,7 +433,7 @@ pub(super) fn sqlite_in<'e>(
     own.or_else(|| error.source().and_then(sqlite_in))
 }
 
-/// What the system refuses, as far as SQLite's code and a look at the place tell.
+/// What the system refuses, according to SQLite's code and the state of the place.
 #[cfg(unix)]
 fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> {
     use crate::platform::{Needs, why_database_fails, why_temporary_files_fail};
@@ -476,7 +476,7 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
     }
 }
 
-/// What the system refuses, as far as SQLite's code and a look at the files tell.
+/// What the system refuses, according to SQLite's code and the state of the files.
 #[cfg(windows)]
 fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> {
     use rusqlite::ErrorCode as Code;

@@ -67,8 +67,8 @@ impl UnlockedVault {
         self.begin_with(Listed::AsSealed, actor, clock)
     }
 
-    /// As [`UnlockedVault::begin`], where `mode` says what of the rows is believed. An upgrade in
-    /// memory is no change of the vault.
+    /// As [`UnlockedVault::begin`]; `mode` says which rows are trusted. An upgrade in memory is no
+    /// change of the vault.
     pub(super) fn begin_with(
         &mut self,
         mode: Listed,

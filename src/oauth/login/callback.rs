@@ -25,9 +25,9 @@ use crate::platform::PeerOwner;
 const LOCALHOST: &str = "localhost";
 /// How many clients are listened to at a time. The oldest gives way: a browser says at once what it wants.
 const CLIENTS_MAX: usize = 32;
-/// How often is looked whether something came.
+/// The pause between two polls of the connections.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often a free port is looked for that is free on both families.
+/// How many ports are tried until one is free on both address families.
 const PORTS_TRIED: u32 = 8;
 
 /// The listener on loopback; dropping it closes its ports.
@@ -47,7 +47,7 @@ pub struct Awaited<'a> {
     pub url: &'a Url,
 }
 
-/// The browser that came back with a code, and waits to be told how it ended.
+/// The browser that returned with a code, and waits for the result of the login.
 #[derive(Debug)]
 pub struct Callback {
     /// The code that the browser brought.
@@ -124,8 +124,9 @@ impl Listener {
         &self.redirect_uri
     }
 
-    /// A page here that sends the browser on to the provider, once. What opens the browser is told this address and not the provider's: every
-    /// user of the machine can read what a program is started with, and `state` stands in the other.
+    /// Returns the address of a page here that redirects the browser to the provider, once. The
+    /// program that opens the browser gets this address and not the provider's: every user of the
+    /// machine can read a program's arguments, and the provider's address contains `state`.
     #[must_use]
     pub fn start(&self) -> &Url {
         &self.start
@@ -149,7 +150,7 @@ impl Listener {
         let mut clients: VecDeque<Client> = VecDeque::new();
         loop {
             for socket in &self.sockets {
-                // What goes wrong with one that comes is no reason to stop: the next look may find the browser.
+                // A failed connection is no reason to stop: the next one may be the browser.
                 for _ in 0..CLIENTS_MAX {
                     let Ok((stream, _)) = socket.accept() else {
                         break;

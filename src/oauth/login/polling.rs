@@ -18,7 +18,7 @@ pub(super) enum Next {
     Over(Over),
 }
 
-/// How it is over.
+/// How a login on another device ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Over {
     /// The person declined the login.

@@ -27,7 +27,7 @@ pub(crate) fn code_in_request(
     }
 }
 
-/// Whether a request asks for the page at `start`, an address that is told to the browser here and to nobody else.
+/// Whether a request asks for the page at `start`, an address that only the browser here knows.
 pub(super) fn is_request_for(head: &[u8], start: &Url) -> bool {
     let is_it = |(path, query): (&str, &str)| {
         query.is_empty() && constant_time_eq(path.as_bytes(), start.path().as_bytes())

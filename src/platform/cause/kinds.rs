@@ -1,4 +1,4 @@
-//! The causes that are told apart.
+//! The causes that are distinguished.
 
 use std::path::PathBuf;
 
@@ -127,7 +127,7 @@ pub enum Cause {
     },
     /// There is no such file or directory.
     NotFound {
-        /// What was looked for.
+        /// The path that was not found.
         path: PathBuf,
     },
 }

@@ -61,7 +61,7 @@ impl HeldDir {
         };
         let modified = || dir.metadata().and_then(|meta| meta.modified()).ok();
         if ours.is_none() || modified() != *ours {
-            return; // given up, or claimed by another program while this process slept
+            return; // released, or claimed by another program while this process slept
         }
         if dir.set_modified(SystemTime::now()).is_ok() {
             *ours = modified().or(*ours); // as the file system rounds it

@@ -1,4 +1,4 @@
-//! The kinds of storage that are told apart.
+//! The kinds of storage that are distinguished.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -40,7 +40,7 @@ pub(super) enum Obstacle {
     AccessList,
 }
 
-/// Whose place a refused file lies in: a remedy changes no other.
+/// The owner of the place of a refused file: a remedy changes no other place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// It is the home directory.
@@ -200,7 +200,7 @@ impl Refusal {
         }
     }
 
-    /// Who may use it, or whose it is, for parentheses.
+    /// Returns its permissions or its owner, for parentheses.
     #[must_use]
     pub fn rights(&self) -> String {
         match &self.accounts {

@@ -174,7 +174,7 @@ pub(in crate::vault) fn copy(
         // Without a thread everything is waited for in the end.
         let _ = thread::Builder::new().spawn_scoped(scope, || {
             while !is_done.load(Ordering::Relaxed) {
-                let _ = sync_file_data(&file); // the last one tells
+                let _ = sync_file_data(&file); // the last one counts
                 thread::sleep(PAUSE);
             }
         });
@@ -222,7 +222,7 @@ fn copy_pages(
             }
         }
     }
-    // The vault has a log beside it, and so has a copy of it until it is told otherwise.
+    // The vault has a log beside it, and so has a copy of it until its journal mode is changed.
     set_mode(&copy, "DELETE").at(to, "write")?;
     let last = events::last(&copy).at(to, "read")?;
     copy.close().map_err(|(_, error)| error).at(to, "write")?;

@@ -57,9 +57,9 @@ pub struct Restored {
     pub abandoned: Option<Head>,
     /// Where the vault that was replaced is kept.
     pub kept: Option<PathBuf>,
-    /// Why nothing was taken over from it.
+    /// Why nothing was imported from the replaced vault.
     pub unread: Option<VaultError>,
-    /// What was taken over from it.
+    /// What was imported from the replaced vault.
     pub carried: Carried,
     /// Whether its data key was replaced. Where not, what refreshes left beside the vault may be sealed under the one that it has: that is
     /// to be taken in first, and the key replaced then.
@@ -78,8 +78,9 @@ pub fn verify_backup(from: &Path, sources: &KeySources<'_>) -> Result<Examined, 
     Ok(examine(Vault::open_copy(from)?, sources)?.1)
 }
 
-/// Puts the backup at `from` in the place of the vault at `to`. It is proved first: its file, its record, a key that opens it, every
-/// sealed cell. The vault that it replaces is kept beside it. Where that tells nothing of its record, `kept_head` says what is abandoned.
+/// Replaces the vault at `to` with the backup at `from`. The backup is verified first: its file,
+/// its record, a key that opens it, every sealed cell. The vault that it replaces is kept beside
+/// it. If that vault does not show its record, `kept_head` says what is abandoned.
 ///
 /// # Errors
 /// What is wrong with the backup, or what stands in the way. The vault is as it was then.
@@ -254,7 +255,7 @@ impl Restoring<'_> {
         let vault = match Vault::open(self.to) {
             Ok(vault) => vault,
             Err(VaultError::Absent { .. }) => return Ok(Old::Absent),
-            // Somebody may have named another file than was meant.
+            // The user may have named the wrong file.
             Err(VaultError::Foreign { path }) if self.checks == RestoreChecks::Enforce => {
                 return Err(BackupError::NoVaultThere { path });
             }
@@ -315,8 +316,8 @@ impl Restoring<'_> {
             _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
-        // Without being told to, nobody comes here with any. What holds no secret is taken as it
-        // stands then.
+        // Only `RestoreChecks::Override` leads here with any. Rows without a secret are then taken
+        // as they are.
         let (lost, taken): (Vec<Altered>, Vec<Altered>) =
             tx.altered_rows()?.into_iter().partition(|row| {
                 let is_frame_lost = || row.part == Part::Agents && !tx.has_frame_of(&row.key);
@@ -382,8 +383,8 @@ impl Restoring<'_> {
         old.conn
             .execute("ATTACH ?1 AS restored", [scratch])
             .at(path, "write")?;
-        // Each row that is deleted would be looked for in all that may refer to it, half of that without an index. That the copy's rows
-        // refer to what is there was looked at.
+        // Each deleted row would be searched for in all that may refer to it, half of that without
+        // an index. The references of the copy's rows were checked.
         old.conn
             .execute_batch("PRAGMA foreign_keys = OFF")
             .at(path, "write")?;

@@ -1,4 +1,4 @@
-//! What the vault holds, as far as its plain columns tell: without a key.
+//! The contents of the vault as its plain columns show them, without a key.
 
 use super::vault::Vault;
 use crate::domain::{CredentialType, Expiry, Owner, UnixMs};

@@ -127,8 +127,8 @@ impl Vault {
         read_only: Option<ReadOnlyReason>,
     ) -> Result<Self, VaultError> {
         let ReadConnection { conn, snapshot } = reading.into();
-        // One read transaction for several statements: each of its own would lock and look at the
-        // WAL anew.
+        // One read transaction for several statements: each transaction of its own would lock and
+        // read the WAL anew.
         let read_tx = conn.unchecked_transaction().at(&path, "read")?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;
@@ -209,8 +209,8 @@ impl Vault {
         }))
     }
 
-    /// Whether the event that `head` was taken from is still there, or was pruned. Compares what is stored, without the audit
-    /// key: it tells that an end was cut off, not that what is there was never altered.
+    /// Whether the event that `head` was taken from is still there, or was pruned. Compares what is
+    /// stored, without the audit key: it detects a removed end, not an altered event.
     ///
     /// # Errors
     /// When it cannot be read.

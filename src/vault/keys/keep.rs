@@ -61,7 +61,7 @@ impl Kept {
 
     /// Takes back a key that nothing was sealed under after all. A key that was provided stays.
     pub(in crate::vault) fn discard(&self, sources: &KeySources<'_>, vault: VaultId) {
-        // The error that led here is the one to tell; a key left behind opens nothing.
+        // The error that led here is the one to report; a key left behind opens nothing.
         match (self.kind, &self.keyfile) {
             (SlotKind::Keychain, _) => {
                 let _ = sources.keychain.delete(&account(vault, self.key_id));
@@ -174,7 +174,7 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
         .map_err(FileError::io("write", path))?;
     persist_noclobber(file, path).map_err(FileError::io("create", path))?;
     sync_dir(dir).inspect_err(|_| {
-        // It may not last, so nothing is sealed under it. The error that led here is the one to tell.
+        // It may not last, so nothing is sealed under it. The error that led here is the one to report.
         let _ = remove_if_present(path);
     })
 }

@@ -19,7 +19,7 @@ const SLOTS_MAX: i64 = 16;
 /// The slots that this version can open, and the kinds of the others.
 type Slots = (Vec<SlotRecord>, Vec<KeyProblem>);
 
-/// A key slot, as far as it is told without a key.
+/// A key slot, as far as it is known without a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotInfo {
     /// Its number, from 1 to 16.
@@ -103,7 +103,8 @@ impl Vault {
         Ok(newest.at(&self.path, "read")?.map(UnixMs))
     }
 
-    /// Where the key file of a slot is; `None` when it is not where one is looked for, or does not open the slot.
+    /// The path of the key file of a slot; `None` if it is at none of its paths, or does not open
+    /// the slot.
     #[must_use]
     pub fn find_keyfile(&self, slot: i64, sources: &KeySources<'_>) -> Option<PathBuf> {
         let (slots, _) = read_all(&self.conn, &self.path).ok()?;

@@ -29,7 +29,7 @@ pub trait SecretSource {
 
 /// Where slot keys may be found.
 pub struct KeySources<'a> {
-    /// A key file named by the user: if it is there, no other is looked at.
+    /// A key file named by the user: if it exists, no other is tried.
     pub named_keyfile: Option<PathBuf>,
     /// The key file that the service manager provides as a credential.
     pub credential_keyfile: Option<PathBuf>,
@@ -37,16 +37,16 @@ pub struct KeySources<'a> {
     pub keyfile_dir: PathBuf,
     /// The keychain of the operating system.
     pub keychain: &'a dyn Keychain,
-    /// Who may give a passphrase or a recovery code.
+    /// The source of a passphrase or a recovery code.
     pub secrets: Option<&'a dyn SecretSource>,
-    /// Who upgrades a vault of an earlier version, should this be its first unlock.
+    /// The program that upgrades a vault of an earlier version at its first unlock.
     pub upgrade: Upgrade<'a>,
 }
 
 /// What an upgrade needs: the rows of a vault of an earlier version are checked at its first unlock, and that is recorded.
 #[derive(Clone, Copy, Default)]
 pub struct Upgrade<'a> {
-    /// Who acts, and by which clock; this process by the system's where that is not said.
+    /// The program that acts, and its clock; by default this process and the system's clock.
     pub by: Option<(&'a Actor, Clock)>,
     /// The head of the record that is kept elsewhere: the vault must have reached it.
     pub kept_head: Option<KeptHead<'a>>,
@@ -71,7 +71,8 @@ impl KeySources<'_> {
         self.keyfile_dir.join(format!("{vault}.key"))
     }
 
-    /// The places to look at, in order. One rule holds for all of them, however they were named.
+    /// Returns the paths of key files to try, in order. One rule holds for all of them, however
+    /// they were named.
     pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
         let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
         named.cloned().chain([self.own_keyfile(vault)]).collect()

@@ -81,7 +81,7 @@ pub(in crate::vault) fn intern(
     Ok(Series { subject, action })
 }
 
-/// Whether a series is among those that filters look through.
+/// Whether a series is among those that filters search.
 pub(in crate::vault) fn is_listed(conn: &Connection, series: Series) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM series WHERE subject = ?1 AND action = ?2)")?
         .query_row([series.subject, series.action], |row| row.get(0))

@@ -28,7 +28,7 @@ pub struct Events<'v> {
     filter: Filter,
     labels: Labels,
     selection: Selection,
-    /// What is still to be looked at, in the order of the answer; the first is under way.
+    /// The runs that are still to be examined, in the order of the answer; the first is under way.
     runs: VecDeque<Run>,
     route: Route,
     left: Option<u64>,

@@ -478,7 +478,8 @@ fn detail(event: &Event) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// When a use or a failure was. Another program's is recorded when its store is next looked at, and says itself when it was.
+/// The time of a use or a failure. Another program's is recorded when its store is next read, and
+/// states its own time.
 pub(super) fn happened_at(event: &Event) -> UnixMs {
     let detail = detail(event);
     let reported_at = ["lastUsed", "lastFailureAt"]
@@ -487,7 +488,7 @@ pub(super) fn happened_at(event: &Event) -> UnixMs {
     reported_at.map_or(event.at, |reported_at| event.at.min(UnixMs(reported_at)))
 }
 
-/// Whom a subject is; nothing for one that is no profile.
+/// The profile of a subject; `None` for a subject that is no profile.
 pub(super) fn profile_ref(
     conn: &Connection,
     labels: &mut Labels,

@@ -153,8 +153,8 @@ fn tally(
     Ok(())
 }
 
-/// Counts the events of a series that were recorded when another program's store was looked at, by when that program says they
-/// were. There are not many: at most one a look.
+/// Counts the events of a series that were recorded when another program's store was read, by the
+/// times which that program states. There are few: at most one for each read.
 fn tally_reported(
     conn: &Connection,
     labels: &mut Labels,

@@ -127,7 +127,7 @@ impl Draft {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = self.temporary.clone().into_os_string();
             name.push(suffix);
-            let _: Result<RemoveOutcome, _> = remove_if_present(Path::new(&name)); // create_new then tells what is left
+            let _: Result<RemoveOutcome, _> = remove_if_present(Path::new(&name)); // create_new then reports what is left
         }
     }
 

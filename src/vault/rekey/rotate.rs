@@ -289,7 +289,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The key slots of the vault that is replaced, each with its own key; nothing if there is one whose key is not to be had.
+    /// Returns the key slots of the replaced vault, each with its own key; `None` if the key of one
+    /// is unavailable.
     fn slots_of(&self, replaced: &UnlockedVault) -> Result<Option<Vec<TakenSlot>>, VaultError> {
         let (slots, others) = slots::read_all(&replaced.conn, &replaced.path)?;
         if !others.is_empty() {

@@ -146,7 +146,7 @@ fn pinned((profile, pin): (String, Value)) -> Option<(String, Endpoint)> {
     Some((profile, endpoint))
 }
 
-/// Whose a profile is, as it is sealed.
+/// Reads the sealed owner of a profile.
 fn borrowed((profile, from): (String, Value)) -> Option<(String, Borrowed)> {
     let [owner, path] = from.as_array()?.as_slice() else {
         return None;

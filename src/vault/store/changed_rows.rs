@@ -14,7 +14,7 @@ use crate::vault::log::events;
 use crate::vault::sealing::listing::{Listing, Part};
 use crate::vault::sealing::ring::Keys;
 
-/// What of the rows is believed when a transaction begins.
+/// The rows that are trusted when a transaction begins.
 pub(in crate::vault) enum Listed {
     /// The rows that the sealed lists name.
     AsSealed,

@@ -1,4 +1,5 @@
-//! What is known of the store files written: their bytes as last seen, so that another writer's changes show.
+//! The state of the store files written: their bytes when last read, so that another writer's
+//! changes show.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ pub struct ExportRecord {
     /// When that was known last.
     pub updated_at: UnixMs,
     digest: Option<Vec<u8>>,
-    /// Its bytes when last seen; none where they say what the agent has at `revision`.
+    /// Its bytes when last read; `None` if they are the agent's state at `revision`.
     pub snapshot: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -208,7 +209,7 @@ impl Tx<'_> {
         }
     }
 
-    /// Records that the store file was looked at, and is as it was known.
+    /// Records that the store file was read, and is unchanged.
     ///
     /// # Errors
     /// When it cannot be written.
