@@ -235,7 +235,7 @@ pub enum ChainFault {
     },
     /// An event is as it was recorded, and the tables by which it, or one before it, is found are not.
     #[error(
-        "the index tables of the record were modified: up to event {seq}, a search by time or subject misses something"
+        "up to event {seq} something cannot be found by its time or subject: the index tables were modified"
     )]
     Misfiled {
         /// Which.

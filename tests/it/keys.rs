@@ -445,7 +445,7 @@ fn hostile_slots_cost_nothing_and_open_nothing() {
         home.write(VAULT, &saved);
         let set = format!("UPDATE key_slots SET kdf = {kdf} WHERE slot = 2");
         alter(&home, |conn| conn.execute(&set, []).unwrap());
-        phrase("outside the bounds");
+        phrase("outside the accepted bounds");
     }
     // In bounds, and not what it was sealed with.
     home.write(VAULT, &saved);

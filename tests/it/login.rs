@@ -364,10 +364,10 @@ fn what_the_browser_ended_at_is_pasted() {
             "http://127.0.0.1/callback?code=sk-test-code&state=theirs",
             "belongs to another login",
         ),
-        ("sk-test-code", "it has no state"),
+        ("sk-test-code", "has no state"),
         (
             "http://127.0.0.1/callback?code=sk-test-code",
-            "it has no state",
+            "has no state",
         ),
     ] {
         let run = home.run_with_input(&paste, pasted).exits(1);
@@ -464,7 +464,7 @@ fn another_device_does_not_confirm() {
     let before = server.requests().len();
     let run = home.run(&device).exits(1);
     assert!(
-        run.stderr.contains("before its code ended"),
+        run.stderr.contains("before its code expired"),
         "{}",
         run.stderr
     );
