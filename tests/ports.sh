@@ -6,6 +6,8 @@
 #   tests/ports.sh check TARGET...      some of them
 #   tests/ports.sh wine                 all tests of Windows, and what tests/wine.sh tries
 #   tests/ports.sh wine FILTER...       the tests whose names have one of these in them
+#                                       (CLAWKEEP_WINE_JOBS: integration tests at once, CLAWKEEP_WINE_LIMIT:
+#                                       seconds for each)
 #   tests/ports.sh wine -- COMMAND...   a command with Wine's variables set: `wine64` is on the PATH, and
 #                                       CLAWKEEP names the program
 #
@@ -36,7 +38,7 @@ export RUSTFLAGS="-D warnings" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
 # SQLite and ring are not run, so they need not be fast.
 export CFLAGS=-O0 ZIG_GLOBAL_CACHE_DIR=$dir/zig-cache
 
-usage() { sed -n '5,10s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+usage() { sed -n '5,12s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 rows() { sed 's/ *| */|/g; /^$/d' <<< "$1"; }
 
 # As root, without a question for a password.
@@ -125,13 +127,72 @@ BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
 __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE to, SIZE_T length) { return SystemFunction036(to, (ULONG)length); }
 END
 }
+# Runs one integration test, at most $limit seconds. Its output and how it ended are left in $out.
+wine_test() {
+    local name=$1 status=0 since=$SECONDS
+    local log=$out/${name//:/-}
+    timeout -k 5 "$limit" wine64 "$exe" --exact "$name" --test-threads=2 --nocapture > "$log" 2>&1 \
+        < /dev/null || status=$?
+    case $status in
+    0) if grep -q '^test result: ok. 0 passed' "$log"; then status=ignored; else status=ok; fi ;;
+    124 | 137) status="FAILED: not done after $limit s" ;;
+    *) status=FAILED ;;
+    esac
+    printf '%-8s %3d s  %s\n' "$status" $((SECONDS - since)) "$name" | tee -a "$out.results"
+    case $status in FAILED*) { echo "## $name"; tail -n 30 "$log"; } >> "$out.failures" ;; esac
+}
+# The tests of one binary. The unit tests share a process: they start no other. Each integration test has
+# its own, so that one that hangs stops no other.
+wine_binary() {
+    local exe=$1 name=${1##*/}
+    shift
+    printf '\n== %s\n' "$name"
+    export exe out=$dir/wine-${name%%-*} limit=${CLAWKEEP_WINE_LIMIT:-300}
+    case $name in
+    it-*)
+        rm -rf "$out" "$out".*
+        mkdir -p "$out"
+        touch "$out.results" "$out.failures"
+        wine64 "$exe" --list --format terse "$@" < /dev/null | tr -d '\r' | sed -n 's/: test$//p' |
+            xargs -r -P "${CLAWKEEP_WINE_JOBS:-$(nproc)}" -I '{}' bash -c 'wine_test "{}"'
+        cat "$out.failures"
+        summary+="integration tests: $(grep -c '^ok' "$out.results") passed"
+        summary+=", $(grep -c '^FAILED' "$out.results") failed"
+        summary+=", $(grep -c '^ignored' "$out.results") ignored"$'\n'
+        summary+=$(grep '^FAILED' "$out.results" || true)
+        ! grep -q '^FAILED' "$out.results"
+        ;;
+    *)
+        local status=0
+        timeout -k 5 1800 wine64 "$exe" --test-threads=2 "$@" < /dev/null | tee "$out.log" || status=1
+        summary+="unit tests: $(grep '^test result' "$out.log" || echo 'FAILED: not done')"$'\n'
+        return $status
+        ;;
+    esac
+}
 wine_tests() {
-    local exe failed=0
+    local exe failed=0 summary=''
+    # Starting a server takes longer than most tests.
+    "$WINESERVER" -p
+    trap '"$WINESERVER" -k || true' EXIT
+    export -f wine_test
+    # Smaller than elsewhere: a process takes far longer to start.
+    export CLAWKEEP_KILLS=${CLAWKEEP_KILLS:-50} CLAWKEEP_DAMAGES=${CLAWKEEP_DAMAGES:-5}
+    export CLAWKEEP_UPDATES=${CLAWKEEP_UPDATES:-40} CLAWKEEP_UNLOCKED=${CLAWKEEP_UNLOCKED:-40}
+    export CLAWKEEP_ROUNDS=${CLAWKEEP_ROUNDS:-3} CLAWKEEP_HOMES=${CLAWKEEP_HOMES:-4}
+    export CLAWKEEP_FLIPS=${CLAWKEEP_FLIPS:-8} CLAWKEEP_RECORDS=${CLAWKEEP_RECORDS:-1}
+    # What the tests skip, and why.
+    export CLAWKEEP_SKIPPED=$dir/wine-skipped
+    : > "$CLAWKEEP_SKIPPED"
     while read -r exe; do
-        printf '\n== %s\n' "${exe##*/}"
-        wine64 "$exe" --test-threads=2 "$@" < /dev/null || failed=1
+        wine_binary "$exe" "$@" || failed=1
     done < "$dir/tests"
-    [ $# -gt 0 ] || [ ! -e tests/wine.sh ] || tests/wine.sh || failed=1
+    if [ $# = 0 ]; then
+        "$WINESERVER" -k || true # it waits until there is no server
+        tests/wine.sh || failed=1
+    fi
+    printf '\n== summary, after %d s\n%s' "$SECONDS" "$summary"
+    [ ! -s "$CLAWKEEP_SKIPPED" ] || { echo skipped:; sort "$CLAWKEEP_SKIPPED"; }
     return $failed
 }
 

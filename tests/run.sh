@@ -7,7 +7,7 @@
 # fails the run, unless `may_be_skipped` lists it.
 #
 # Longer runs:
-#   CLAWKEEP_KILLS=1000 CLAWKEEP_ROUNDS=200 tests/run.sh    more kills; half of them are of a sync
+#   CLAWKEEP_KILLS=1000 CLAWKEEP_ROUNDS=200 tests/run.sh    more kills; two fifths are of a sync
 #   CLAWKEEP_UPDATES=10000 CLAWKEEP_UNLOCKED=1000 CLAWKEEP_DAMAGES=1000 CLAWKEEP_SEED=7 tests/run.sh
 #                                                           more beside a gateway
 #   CLAWKEEP_FAULTS=all cargo test --test it faults::       each system call fails, of equal ones in a row some: half an hour

@@ -63,6 +63,7 @@ run 0 '^clawkeep [0-9]' --version
 run 64 'unrecognized subcommand' statsu
 run 0 'Register-ArgumentCompleter' completions powershell
 run 1 'Not installed' monitor status
+run 1 'Windows has no launchd' monitor install --by launchd --dry-run
 
 # The first run takes over the login of Claude Code.
 login "$(token first)" 100

@@ -85,16 +85,47 @@ fn by_id(layout: &Layout, settings: &Settings, id: &AgentName) -> AgentRef {
 }
 
 /// Names the agent of a directory: `main`, then the listed agents, then any agent id that leads there, else the path.
-/// The name depends on the directory alone, or two names would keep two copies of one store.
+/// The name depends on the directory alone, or two names would keep two copies of one store. So where file names
+/// ignore case, `MAIN` is `main`.
 fn by_dir(layout: &Layout, settings: &Settings, dir: PathBuf) -> AgentRef {
     let main = AgentName::default();
     let listed = settings.agents.iter().map(|agent| &agent.name);
-    let leads_here = |name: &&AgentName| dir_of(layout, settings, name) == dir;
-    let known = [&main].into_iter().chain(listed).find(leads_here).cloned();
-    let name = known.or_else(|| unlisted_name(layout, &dir).filter(|name| leads_here(&name)));
+    let is_same = |name: &AgentName, dir: &Path| is_same_dir(&dir_of(layout, settings, name), dir);
+    let mut known = [&main].into_iter().chain(listed);
+    if let Some(name) = known.find(|name| is_same(name, &dir)).cloned() {
+        let dir = dir_of(layout, settings, &name);
+        return AgentRef { name, dir };
+    }
+    let dir = with_case_of_disk(layout, dir);
+    let unlisted = unlisted_name(layout, &dir).filter(|name| is_same(name, &dir));
     AgentRef {
-        name: name.unwrap_or_else(|| AgentName::from_dir(&dir)),
+        name: unlisted.unwrap_or_else(|| AgentName::from_dir(&dir)),
         dir,
+    }
+}
+
+/// Whether file names ignore case, as on Windows and macOS they do unless a directory is set up otherwise.
+const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
+
+fn is_same_dir(a: &Path, b: &Path) -> bool {
+    a == b || IGNORES_CASE && a.as_os_str().eq_ignore_ascii_case(b.as_os_str())
+}
+
+/// The directory of an agent, `<state>/agents/<id>/agent`, with the id as the disk has it. Any other is returned as
+/// it is.
+fn with_case_of_disk(layout: &Layout, dir: PathBuf) -> PathBuf {
+    let Some(id) = unlisted_name(layout, &dir).filter(|_| IGNORES_CASE) else {
+        return dir;
+    };
+    let real = disk::identity(&dir);
+    let on_disk = real
+        .parent()
+        .and_then(|parent| parent.file_name()?.to_str());
+    match on_disk {
+        Some(name) if name.eq_ignore_ascii_case(id.as_str()) => {
+            plain_dir(layout, &AgentName::from_id(name))
+        }
+        _ => dir,
     }
 }
 

@@ -85,6 +85,15 @@ pub enum OwnSettingsError {
     /// The file is there and is unreadable, no regular file, or larger than any settings.
     #[error("the settings cannot be used")]
     File(#[from] FileError),
+    /// The file is UTF-16, as PowerShell 5 and some editors write it. TOML is UTF-8.
+    #[error(
+        "the settings {} are not valid: the file is encoded as UTF-16. Save it as UTF-8",
+        path.display()
+    )]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
     /// The text is no TOML, or says what means nothing.
     #[error("the settings {} are not valid at line {line}: {what}", path.display())]
     Invalid {

@@ -22,6 +22,11 @@ const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
 
+/// Whether a text file begins with the byte order mark of UTF-16.
+fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
+}
+
 /// The settings of clawkeep, from `clawkeep.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnSettings {
@@ -248,6 +253,9 @@ impl OwnSettings {
                 .is_ok()
         };
         match strict.read(path, Access::Read, SETTINGS_MAX) {
+            Ok(Some(contents)) if is_utf16(&contents.bytes) => Err(OwnSettingsError::Utf16 {
+                path: path.to_owned(),
+            }),
             Ok(Some(contents)) => Self::parse(path, &String::from_utf8_lossy(&contents.bytes)),
             Ok(None) => Ok(Self::default()),
             // In a directory that is used because of how it is mounted, there need be no settings.

@@ -59,6 +59,12 @@ pub enum FileError {
     },
 }
 
+/// An error of the kind [`io::ErrorKind::NotFound`] that says `what` is missing. The kind's own text
+/// is "entity not found".
+pub(crate) fn absent(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, what)
+}
+
 impl FileError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

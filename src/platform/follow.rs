@@ -485,7 +485,10 @@ mod tests {
             bench.reports.recv_timeout(Duration::from_secs(10)).unwrap(),
             Touched::Path(bench.path("f"), Touch::Writing)
         );
-        bench.expect("f");
+        // Elsewhere one event may stand for the whole write.
+        if cfg!(target_os = "linux") {
+            bench.expect("f");
+        }
         for more in bench.reports.try_iter() {
             let is_of_f = matches!(&more, Touched::Path(path, _) if *path == bench.path("f"));
             assert!(is_of_f && cfg!(not(target_os = "linux")), "{more:?}");

@@ -27,6 +27,7 @@ use self::stale::{is_stale, modified, remove_dir};
 use super::file::remove_if_present;
 use super::file_error::FileError;
 use super::paths::exists;
+use super::replace::rename_without_replacing;
 use super::sharing::retry_while_held;
 
 pub use self::error::LockError;
@@ -167,15 +168,12 @@ fn remove_abandoned_file(path: &Path) -> Result<(), FileError> {
 
 /// Creates the lock directory unless it exists. The queue notes it before anybody can see it:
 /// otherwise a process killed in between would leave a lock that appears to be another program's.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
 fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
     // A name of the queue's own: another vault's processes stand in another one.
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.clawkeep-tmp", queue.name));
     let draft = PathBuf::from(draft);
-    let create = || match fs::create_dir(&draft) {
+    let create = || match retry_while_held(&draft, || fs::create_dir(&draft)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // A killed process left it; create_dir fails again on anything else.
             let _ = fs::remove_dir(&draft);
@@ -190,33 +188,19 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
         }
         _ => error,
     })?;
-    let made = identity(&draft).and_then(|noted| {
-        queue.note(&noted)?;
-        renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE)?;
-        Ok(())
-    });
-    if made.is_err() {
+    let noted = identity(&draft).and_then(|noted| queue.note(&noted));
+    let made = match noted {
+        Ok(()) => rename_without_replacing(&draft, path),
+        Err(error) => Some(Err(error)),
+    };
+    if !matches!(made, Some(Ok(()))) {
         let _ = fs::remove_dir(&draft); // the first error is the one to report
     }
-    match made {
-        Err(error)
-            if [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP]
-                .iter()
-                .any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) =>
-        {
-            make_plainly(path, queue) // a file system that cannot rename without replacing
-        }
-        made => made,
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
-    make_plainly(path, queue)
+    made.unwrap_or_else(|| make_plainly(path, queue))
 }
 
 /// Makes the directory and notes it, before and after. Killed in between, this process leaves a directory that is
-/// known by its mode.
+/// known by its mode. Only for a file system or a path that cannot be renamed without replacing.
 fn make_plainly(path: &Path, queue: &QueueLock) -> io::Result<()> {
     #[cfg_attr(not(unix), allow(unused_mut, reason = "there are no modes"))]
     let mut builder = fs::DirBuilder::new();

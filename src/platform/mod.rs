@@ -41,6 +41,7 @@ pub use file::{
     remove_if_present, rename_durably, sync_dir, sync_file, sync_file_data,
 };
 pub use file_error::FileError;
+pub(crate) use file_error::absent;
 pub use follow::{FollowError, Followed, Follower, Stamp, Touch, Touched};
 pub use key_variables::{
     CREDENTIALS_VARIABLE, KEY_FILE_VARIABLE, OWN_CREDENTIALS, PASSPHRASE_FILE_VARIABLE,

@@ -56,7 +56,7 @@ pub fn is_present(path: &Path) -> Result<bool, FileError> {
 }
 
 /// How many links are followed in a row. Source: Linux's own limit, path_resolution(7).
-const LINKS_MAX: usize = 40;
+pub(super) const LINKS_MAX: usize = 40;
 
 /// Resolves a path: links at its end are followed (the last target need not exist), links in its
 /// directories are resolved as far as those exist. The result is the same before and after the

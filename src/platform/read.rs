@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use super::file_error::FileError;
+use super::file_error::{FileError, absent};
 use super::sharing::retry_while_held;
 
 /// A file's bytes and when it last changed.
@@ -154,7 +154,7 @@ fn read_opened(file: Option<File>, path: &Path, limit: u64) -> Result<Option<Con
 /// # Errors
 /// When nothing is there, it is not a regular file, or the system refuses.
 pub fn open_regular(path: &Path) -> Result<File, FileError> {
-    let nothing = || FileError::io("open", path)(io::ErrorKind::NotFound.into());
+    let nothing = || FileError::io("open", path)(absent("the file does not exist"));
     let file = open_if_there(path, Links::Follow)?.ok_or_else(nothing)?;
     let meta = file.metadata().map_err(FileError::io("examine", path))?;
     if meta.is_file() {

@@ -325,18 +325,16 @@ fn exchange(_: &Path, _: &Path) -> io::Result<Exchange> {
 #[cfg(windows)]
 const LONGEST_PLAIN: usize = 248;
 
-/// Renames a file to a name that nothing has; fails with `AlreadyExists` where something has it.
-///
-/// # Errors
-/// When the system refuses.
-pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+/// Renames a file or a directory to a name that nothing has, and fails with `AlreadyExists` where something has
+/// it. `None` where the system cannot do both at once: nothing is renamed then.
+pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> Option<io::Result<()>> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            renamed => return Ok(renamed?),
+            renamed => return Some(renamed.map_err(io::Error::from)),
         }
     }
     // Never replaces. It knows no paths that Windows' own prefix makes longer.
@@ -349,7 +347,20 @@ pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
             let moved = winsafe::MoveFile(from_text, to_text);
             moved.map_err(|error| io::Error::from_raw_os_error(number(error)))
         };
-        return retry_while_held(from, moved);
+        return Some(retry_while_held(from, moved));
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+    let _ = (from, to);
+    None
+}
+
+/// Renames a file to a name that nothing has; fails with `AlreadyExists` where something has it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(renamed) = rename_without_replacing(from, to) {
+        return renamed;
     }
     if exists(to) {
         return Err(io::ErrorKind::AlreadyExists.into());

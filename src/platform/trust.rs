@@ -33,14 +33,13 @@ use self::access::{Access, Admitted};
 use self::accounts::Accounts;
 use self::mounts::Mounts;
 use self::refusal::{Fault, Refusal};
-use super::file_error::FileError;
+use super::file_error::{FileError, absent};
+use super::paths::LINKS_MAX;
 use super::read::{self, Contents};
 
 /// How long findings about directories, mounts and accounts are reused. A command ends sooner, and
 /// so examines each once; a watcher examines them anew with every pass.
 const HOLDS: Duration = Duration::from_secs(1);
-/// How many links are followed on the way to a file. Source: Linux's own limit, path_resolution(7).
-const LINKS_MAX: usize = 40;
 /// The permission bits with which others write.
 const WRITE: u32 = 0o022;
 /// The permission bits of everybody but the owner.
@@ -518,7 +517,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn gone(path: &Path) -> FileError {
-    FileError::io("examine", path)(io::ErrorKind::NotFound.into())
+    FileError::io("examine", path)(absent("it does not exist"))
 }
 
 fn circle(path: &Path) -> FileError {

@@ -1,61 +1,38 @@
-//! The steps of a load that need no vault, on other threads, while this one decides about agents.
+//! The steps of a load that need no vault, run on other threads while this one decides about
+//! agents.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use super::load::examined::ExaminedStore;
 use super::store_lock::StoreLock;
 use crate::export::StorePlace;
-use crate::platform::openclaw::{Examined, OpenClawDir};
-use crate::platform::{Contents, FileError, Replacement, run_all_beside};
+use crate::platform::openclaw::Examined;
+use crate::platform::{FileError, Replacement, run_all_beside};
 
-/// How many threads run them.
+/// The number of threads that run tasks.
 const THREADS: usize = 2;
-/// For fewer tasks none is started.
+/// For fewer tasks than this no thread is started.
 const FEW: usize = 8;
-/// How long one of them is waited for. What it has not done by then is not done side by side.
+/// How long to wait for one task. What is not done by then is not done side by side.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// What was found of a store, before the vault was read.
-pub(super) struct Scene {
-    pub(super) place: StorePlace,
-    /// The file's.
-    pub(super) contents: Option<Contents>,
-    /// See `Survey::withheld`.
-    pub(super) withheld: Option<OpenClawDir>,
-}
-
-impl Scene {
-    /// Examines a store.
-    ///
-    /// # Errors
-    /// As [`StorePlace::contents`].
-    pub(super) fn find(place: StorePlace, examined: &Examined) -> Result<Self, FileError> {
-        let contents = place.contents()?;
-        let withheld = place.openclaw_dir_by(examined);
-        Ok(Self {
-            place,
-            contents,
-            withheld,
-        })
-    }
-}
-
-/// A step for one agent.
+/// A step of a load, for one agent.
 pub(super) enum Task {
     /// Examines the store in this directory.
     Examine(PathBuf),
-    /// Takes the locks of the store in this directory, if there is a store to lock and nobody has
-    /// them, and examines it.
+    /// Takes the locks of the store in this directory, if there is a store to lock and the locks
+    /// are free, and examines it.
     Lock(PathBuf),
     /// Makes room for so many bytes beside the store.
     MakeRoom(Box<StorePlace>, usize),
 }
 
-/// What came of it.
+/// The outcome of a task.
 pub(super) enum Done {
-    Examined(Box<Scene>),
-    Locked(Box<Scene>, Box<StoreLock>),
+    Examined(Box<ExaminedStore>),
+    Locked(Box<ExaminedStore>, Box<StoreLock>),
     MadeRoom(Result<Replacement, FileError>),
     /// The agent is to be loaded by itself.
     Nothing,
@@ -66,8 +43,8 @@ impl Task {
         let done = match self {
             Self::Examine(dir) => {
                 let place = StorePlace::of_agent(&dir);
-                let scene = place.and_then(|place| Scene::find(place, examined));
-                scene.ok().map(|scene| Done::Examined(Box::new(scene)))
+                let store = place.and_then(|place| ExaminedStore::find(place, examined));
+                store.ok().map(|store| Done::Examined(Box::new(store)))
             }
             Self::Lock(dir) => lock_if_free(&dir, lock_dir, examined),
             Self::MakeRoom(place, room) => Some(Done::MadeRoom(place.begin_write_as_file(room))),
@@ -82,12 +59,13 @@ fn lock_if_free(dir: &Path, lock_dir: &Path, examined: &Examined) -> Option<Done
     lock.lock_store(&place, examined).ok()??;
     // A link that was put there before the lock was taken leads to what is not locked.
     let now = StorePlace::of_agent(dir).ok().filter(|now| *now == place)?;
-    let scene = Scene::find(now, examined).ok()?;
-    Some(Done::Locked(Box::new(scene), Box::new(lock)))
+    let store = ExaminedStore::find(now, examined).ok()?;
+    Some(Done::Locked(Box::new(store), Box::new(lock)))
 }
 
-/// Runs tasks on other threads, and calls `take` in this one with the number of each and what came of
-/// it; a task that it answers is run, too. What no thread has begun is done here, rather than wait.
+/// Runs tasks on other threads, and calls `take` in this one with the number and the outcome of
+/// each; a task that it returns is run, too. A task that no thread has begun is run here instead of
+/// waiting.
 pub(super) fn run_tasks(
     tasks: impl Iterator<Item = Task>,
     (lock_dir, examined): (&Path, &Examined),
@@ -109,7 +87,7 @@ pub(super) fn run_tasks(
                 .recv()
         };
         while let Ok((number, task)) = next() {
-            // Where it was not waited for so long, nobody takes it.
+            // After the longest wait, no receiver is left.
             let _ = done.send((number, Task::run(task, lock_dir, examined)));
         }
     };

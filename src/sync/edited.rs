@@ -1,11 +1,17 @@
-//! What a command makes of an agent's document.
+//! A command's change to an agent's document.
 
 use secrecy::SecretString;
 
 use crate::audit::{EventDraft, Origin};
 use crate::domain::{Borrowed, Endpoint, ProfileId, StoreDoc};
 
-/// A change that a command makes. Each profile that it adds, replaces or removes is recorded by itself.
+/// What [`EditedBy::means`] says of a command that logged in.
+pub const LOGIN: &str = "login";
+/// What [`EditedBy::means`] says of a command that put an earlier version back.
+pub const RESTORE: &str = "restore";
+
+/// A change that a command makes. Each profile that it adds, replaces or removes gets its own
+/// event.
 #[derive(Debug)]
 pub struct Edited {
     /// The document after the change; none if there is nothing to change.
@@ -32,7 +38,7 @@ pub struct EditedBy {
 }
 
 impl Edited {
-    /// Nothing to change.
+    /// Makes an edit that changes nothing.
     #[must_use]
     pub fn nothing() -> Self {
         Self::of(None, Vec::new())
@@ -66,7 +72,7 @@ impl Edited {
         self
     }
 
-    /// With whose profiles are from now on, and the refresh tokens that other programs redeem.
+    /// With the owners of profiles from now on, and the refresh tokens that other programs redeem.
     #[must_use]
     pub fn lending(
         mut self,

@@ -1,143 +1,79 @@
-//! One load of an agent: reconcile with the store file, take over the sources' logins, export.
+//! One load of an agent: reconcile with the store file, import the sources' logins, export.
 //!
-//! Nothing is locked or written while everything agrees, which is nearly always. Otherwise, under the store's two locks:
+//! Nothing is locked or written while everything agrees, which is nearly always. Otherwise, under
+//! the store's two locks, a load goes through the steps in `load`:
 //!
-//! 1. merge what another program wrote into the file (base: what was last in it);
-//! 2. apply what the sources say;
-//! 3. apply the command's own change, if it has one;
-//! 4. make room for the new file, if there is to be one;
-//! 5. commit 1 to 3 with their events in one transaction;
-//! 6. write the file, and only then record what is in it.
+//! 1. `survey`: read the vault, the file, and other programs' files;
+//! 2. `merge`: merge what another program wrote into the file (base: what was last in it);
+//! 3. `plan`: apply what the sources say;
+//! 4. `edit`: apply the command's own change, if it has one;
+//! 5. `commit`: make room for the new file, and commit 2 to 4 with their events in one transaction;
+//! 6. `export`: write the file, and only then record what is in it.
 //!
-//! Killed between 5 and 6, the next load finds the agent's revision ahead of the export's and writes the file. Found at 6
-//! that another program has written in the meantime, without the lock or because this process was stopped for long, the
-//! load begins again and merges that too. Killed in the middle of 6, it leaves a draft, or what that program wrote: the
-//! next load merges it (`leftover`).
+//! Killed between 5 and 6, the next load finds the agent's revision ahead of the export's and
+//! writes the file. If another program has written in the meantime, without the lock or because
+//! this process was stopped for long, the load begins again and merges that too. Killed in the
+//! middle of 6, it leaves a draft, or what that program wrote: the next load merges it
+//! (`leftover`).
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::beside::Scene;
-use super::destination::ExportPlan;
+use super::context::{LoadContext, Rewrite, SyncMode};
 use super::edited::Edited;
 use super::error::SyncError;
-use super::logins::{LoginReport, Notes, SourceNote};
+use super::hand_out::{HandOut, Refreshes, record_hand_out};
+use super::load::commit::{commit, prepare};
+use super::load::damaged::set_damaged_aside;
+use super::load::edit::{edit_document, unchanged};
+use super::load::export::{export, finish};
+use super::load::findings::Findings;
+use super::load::leftover::adopt_leftovers;
+use super::load::merge::{StoreMerge, merge_store, report_other_writers};
+use super::load::observe::{self, Keeping, observe};
+use super::load::plan::plan_logins;
+use super::load::room::{check_vault_in_place, make_site_dir};
+use super::load::survey::{Survey, survey};
+use super::load::write::Write;
+use super::loaded::Loaded;
+use super::logins::decide::Rules;
+use super::logins::sources::LoginSources;
 use super::notice::Notice;
-use super::settle::Locking;
-use super::sources::{Legacy, LoginSources, Planned, Planning, Readings, Rules};
-use super::store_lock::HeldStores;
-use super::survey::{Course, Survey};
+use super::openclaw_copy;
+use super::refresh::grant::LEASE_WAIT;
+use super::refresh::interrupted::recover_interrupted_refreshes;
+use super::refresh::outcome::RefreshOutcome;
+use super::rotate;
+use super::store_lock::{HeldStores, LOCK_TIMEOUT, StoreLock};
 use crate::config::AgentRef;
-use crate::domain::{Borrowed, Credential, Endpoint, Section, StoreDoc};
-use crate::export::{StorePlace, StoreReading, store_digest};
-use crate::platform::openclaw::Examined;
-use crate::platform::{Actor, Clock, FileError, RuntimeDir};
-use crate::vault::{AgentState, Damage, ExportRecord, UnlockedVault, VaultError};
+use crate::domain::{ProfileId, StoreDoc};
+use crate::export::{StorePlace, StoreReading};
+use crate::platform::{Actor, Clock, Replaced};
+use crate::vault::{Pin, RotationScope, Rotated, UnlockedVault};
 
-/// The change of a command that logged in.
-pub const LOGIN: &str = "login";
-/// The change of a command that puts an earlier version back.
-pub const RESTORE: &str = "restore";
-/// Whether the sources are asked.
+/// How often a load begins again because another program keeps writing without the lock.
+const ROUNDS_MAX: usize = 50;
+
+/// When a load takes the lock that gateways take, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncMode {
-    /// They are.
-    On,
-    /// They are not (`--no-sync`). The store file is reconciled all the same.
-    Off,
+enum Locking {
+    /// Before anything of the agent is decided.
+    Always,
+    /// Only before a store is written: a reader of a store that is whole need not wait for a
+    /// gateway.
+    WhenWritten,
 }
-
-/// When the file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// When it says anything else than the vault.
-    AsNeeded,
-    /// When any byte of it differs from what would be written.
-    EveryByte,
-}
-
-/// An agent after a load.
-#[derive(Debug)]
-pub struct Loaded {
-    /// Its store document.
-    pub doc: StoreDoc,
-    /// The vault's revision of it: another one, once anything of it is changed.
-    pub revision: i64,
-    /// What the vault had before, if the load changed it.
-    pub before: Option<StoreDoc>,
-    /// Rows that are not as clawkeep left them. The document lacks them, and no store was written.
-    pub unopened: Vec<String>,
-    /// What the document lacks for that.
-    pub damage: Damage,
-    /// The logins that were imported as another program's.
-    pub borrowed: BTreeMap<String, Borrowed>,
-    /// What there is to tell.
-    pub notices: Vec<Notice>,
-    /// What was decided about each source's login.
-    pub planned: Vec<Planned>,
-    /// What became of each source's login.
-    pub logins: Vec<LoginReport>,
-    /// What was noted of the sources before.
-    pub(super) notes: Notes,
-    /// Why the file could not be written. The vault has everything; the next load tries again.
-    pub not_written: Option<FileError>,
-    /// Why a file that is not to be there could not be removed.
-    pub not_removed: Option<FileError>,
-    /// The store was written anew with the same bytes.
-    pub(super) was_touched: bool,
-}
-
-impl Loaded {
-    /// Whether another account's login came into a profile and users of its token have not been warned yet, as far as the load
-    /// knows.
-    #[must_use]
-    pub fn has_unannounced(&self, profile: &str) -> bool {
-        let is_noted = match &self.notes {
-            Notes::Of(notes) => notes
-                .get(profile)
-                .is_some_and(|note| note.unannounced.is_some() && !note.is_warned),
-            Notes::NotAsked | Notes::Damaged(_) => false,
-        };
-        let is_new = |notice: &Notice| matches!(notice, Notice::AccountChanged { profile: changed, .. } if *changed == profile);
-        is_noted || self.notices.iter().any(is_new)
-    }
-}
-
-/// Says what a login that comes into the vault is pinned to: where its provider gives out tokens now.
-pub type Endpoints<'e> = &'e dyn Fn(&Credential<'_>) -> Option<Endpoint>;
 
 /// Loads agents of one vault.
 pub struct Engine<'e> {
-    /// The vault.
+    /// The vault that holds the agents.
     pub vault: &'e mut UnlockedVault,
-    /// Whose logins to take over.
-    pub sources: &'e LoginSources<'e>,
-    /// Who acts.
-    pub actor: &'e Actor,
-    /// When.
-    pub clock: Clock,
-    /// Where the locks between our own processes lie.
-    pub lock_dir: PathBuf,
-    /// What new logins are pinned to; without it, the first refresh does that.
-    pub endpoints: Option<Endpoints<'e>>,
-    /// How stores are exported; without it, as files where the gateway looks.
-    pub export: Option<ExportPlan<'e>>,
-    /// How long a store's locks are waited for; without it, for as long as another program or a refresh may need them: who comes
-    /// again by itself has no need to.
-    pub patience: Option<Duration>,
-    /// Which rules decide about other programs' logins.
-    pub rules: Rules,
-    /// The profile that its source's login is to replace, whatever stands in the way.
-    pub adopts: Option<String>,
+    /// What every load goes by.
+    pub context: LoadContext<'e>,
     pub(super) held: HeldStores,
     pub(super) findings: Findings,
-    /// Copies in memory that a gateway wrote into while their links were replaced, with the stores that they are of.
-    pub(super) left_copies: Vec<(PathBuf, PathBuf)>,
-    /// What there is to tell of what was done between loads; the next load tells it.
-    pub(super) told: Vec<Notice>,
+    /// What to report of what was done between loads; the next load reports it.
+    pub(super) notices: Vec<Notice>,
 }
 
 impl std::fmt::Debug for Engine<'_> {
@@ -146,35 +82,8 @@ impl std::fmt::Debug for Engine<'_> {
     }
 }
 
-/// The lock file, in `lock_dir`, on which our own processes queue for the store that stands at `store`: [`StorePlace::site`].
-#[must_use]
-pub fn queue_path(lock_dir: &Path, store: &Path) -> PathBuf {
-    lock_dir.join(format!("store-{}", store_digest(store)))
-}
-
-/// What the vault has of an agent, in one state of it.
-struct Stored {
-    version: i64,
-    state: AgentState,
-    record: Option<ExportRecord>,
-    notes: Notes,
-    /// The file as it was understood before.
-    file: Option<StoreReading>,
-}
-
-/// What was found outside, for as long as one step takes.
-#[derive(Default)]
-pub(super) struct Findings {
-    pub(super) openclaw: Arc<Examined>,
-    pub(super) sources: Readings,
-    /// The user's runtime directory, where there is one that may be used.
-    pub(super) runtime: OnceCell<RuntimeDir>,
-    /// The step is one over several agents.
-    is_shared: bool,
-}
-
 impl<'e> Engine<'e> {
-    /// An engine on `vault`, with the locks between our own processes in `lock_dir`.
+    /// Makes an engine on `vault`, with the locks between our own processes in `lock_dir`.
     #[must_use]
     pub fn new(
         vault: &'e mut UnlockedVault,
@@ -185,30 +94,30 @@ impl<'e> Engine<'e> {
     ) -> Self {
         Self {
             vault,
-            sources,
-            actor,
-            clock,
-            lock_dir,
-            endpoints: None,
-            export: None,
-            patience: None,
-            rules: Rules::Own,
-            adopts: None,
+            context: LoadContext {
+                sources,
+                actor,
+                clock,
+                lock_dir,
+                endpoints: None,
+                export: None,
+                patience: None,
+                rules: Rules::Own,
+                adopts: None,
+            },
             findings: Findings::default(),
-            left_copies: Vec::new(),
             held: HeldStores::default(),
-            told: Vec::new(),
+            notices: Vec::new(),
         }
     }
 
-    /// What there is to tell that no load has told.
-    pub fn take_told(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.told)
+    /// Takes the notices that no load has reported.
+    pub fn drain_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
-    /// Loads an agent. What a refresh that was cut off has left is seen to first. Of a vault that
-    /// can only be read, the answer is what it holds; [`Notice::NotSynced`] says so where a load
-    /// would change that.
+    /// Loads an agent, after recovering interrupted refreshes. Of a vault that can only be read,
+    /// the answer is what it holds; [`Notice::NotSynced`] says so where a load would change that.
     ///
     /// # Errors
     /// When the vault, the store or its lock cannot be used. What was committed before stays.
@@ -216,32 +125,60 @@ impl<'e> Engine<'e> {
         self.vault.reload_keys()?;
         let is_writable = self.vault.read_only().is_none();
         if is_writable {
-            self.see_to_interrupted()?;
+            self.recover_interrupted_refreshes()?;
         }
         let survey = self.survey_to_load(agent, mode)?;
         if !is_writable || survey.needs_nothing() {
             return self.loaded_as_it_is(agent, survey);
         }
-        let how = (mode, Extent::AsNeeded, Locking::WhenWritten);
-        self.settle(agent, how, Some(survey), unchanged)
+        let how = (mode, Rewrite::IfChanged, Locking::WhenWritten);
+        self.load_locked(agent, how, Some(survey), unchanged)
     }
 
-    /// The first look of a load, which takes no lock.
-    pub(super) fn survey_to_load(
+    /// Loads an agent and changes it. `edit` may be called more than once and gets what other
+    /// programs wrote.
+    ///
+    /// # Errors
+    /// As [`Engine::load`], and whatever `edit` refuses; nothing is changed then.
+    pub fn edit<E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,
-    ) -> Result<Survey, SyncError> {
-        let survey = self.survey(agent, mode, None)?;
+        edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
+    ) -> Result<Loaded, E> {
+        let how = (mode, Rewrite::IfChanged, Locking::Always);
+        self.load_locked(agent, how, None, edit)
+    }
+
+    /// Loads an agent and rewrites its store if any byte of it differs from what the vault would
+    /// write.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn rewrite(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
+        let how = (mode, Rewrite::Always, Locking::Always);
+        self.load_locked(agent, how, None, unchanged)
+    }
+
+    /// Recovers refreshes that were begun and whose process is gone.
+    pub(super) fn recover_interrupted_refreshes(&mut self) -> Result<(), SyncError> {
+        recover_interrupted_refreshes(self.vault, &self.context, &mut self.notices)
+    }
+
+    /// Surveys an agent for a load, without a lock.
+    fn survey_to_load(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Survey, SyncError> {
+        let findings = &mut self.findings;
+        let survey = survey(self.vault, &self.context, findings, agent, mode, None)?;
         Ok(self.surveyed_to_load(agent, survey))
     }
 
-    /// What a load goes by, of what was found.
+    /// What a load goes by, of what was surveyed without a lock.
     pub(super) fn surveyed_to_load(&self, agent: &AgentRef, mut survey: Survey) -> Survey {
-        // The other credentials of a damaged agent are synced all the same, but there is no frame to put them into.
+        // The other credentials of a damaged agent are synced all the same, but there is no frame
+        // to put them into.
         if survey.is_left_alone(&survey.state.doc) && survey.is_settled() {
             survey.leaves_file = true;
-            survey.tell_of_other_writers(&agent.name, &Course::nothing());
+            report_other_writers(&mut survey, &agent.name, &StoreMerge::nothing());
         }
         let read_only = self.vault.read_only().cloned();
         if let Some(reason) = read_only.filter(|_| !survey.is_settled()) {
@@ -250,14 +187,14 @@ impl<'e> Engine<'e> {
         survey
     }
 
-    /// The agent as it was surveyed, where there is nothing to be done.
+    /// The agent as it was surveyed, where there is nothing to do.
     pub(super) fn loaded_as_it_is(
         &mut self,
         agent: &AgentRef,
         mut survey: Survey,
     ) -> Result<Loaded, SyncError> {
         let is_writable = self.vault.read_only().is_none();
-        let not_written = survey.take_want_of_memory();
+        let not_written = survey.runtime_dir_error();
         let not_written = not_written.filter(|_| is_writable && !survey.state.doc.is_blank());
         let was_touched = is_writable && survey.was_touched();
         let mut loaded = Loaded {
@@ -276,293 +213,258 @@ impl<'e> Engine<'e> {
             was_touched,
         };
         if is_writable {
-            self.observe(agent, &mut loaded)?;
+            observe(self.vault, &self.context, agent, &mut loaded)?;
         }
-        loaded.notices.append(&mut self.told);
+        loaded.notices.append(&mut self.notices);
         Ok(loaded)
     }
 
-    /// Notes a store that was written anew with the same bytes: `history` would say for ever that it had changed since.
+    /// Loads an agent under its store's locks, which are taken unless they are held already.
+    fn load_locked<E: From<SyncError>>(
+        &mut self,
+        agent: &AgentRef,
+        how: (SyncMode, Rewrite, Locking),
+        last: Option<Survey>,
+        edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
+    ) -> Result<Loaded, E> {
+        let place = StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
+        let site = place.site();
+        let Some(mut lock) = self.held.take(&place) else {
+            check_vault_in_place(self.vault)?; // the lock's directory lies beside it
+            let patience = self.lock_patience()?;
+            let mut lock = StoreLock::acquire(&self.context.lock_dir, &place, patience)?;
+            return self.load_in_rounds(agent, site, &mut lock, how, last, edit);
+        };
+        let loaded = self.load_in_rounds(agent, site, &mut lock, how, last, edit);
+        self.held.put(&place, lock);
+        loaded
+    }
+
+    /// How long to wait for a store's locks: a process that refreshes a login holds them while a
+    /// provider takes its time.
+    fn lock_patience(&self) -> Result<Duration, SyncError> {
+        if let Some(patience) = self.context.patience {
+            return Ok(patience);
+        }
+        let is_refreshing = !self.vault.started_refreshes()?.is_empty();
+        Ok(if is_refreshing {
+            LEASE_WAIT
+        } else {
+            LOCK_TIMEOUT
+        })
+    }
+
+    /// Goes through the steps of a load until what was found and what was decided belong together.
+    fn load_in_rounds<E: From<SyncError>>(
+        &mut self,
+        agent: &AgentRef,
+        site: &Path,
+        store_lock: &mut StoreLock,
+        (mode, rewrite, mut locking): (SyncMode, Rewrite, Locking),
+        mut last: Option<Survey>,
+        edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
+    ) -> Result<Loaded, E> {
+        let (context, findings) = (&self.context, &mut self.findings);
+        let vault = &mut *self.vault;
+        let mut notices = Vec::new();
+        let mut before = None;
+        for _ in 0..ROUNDS_MAX {
+            findings.forget();
+            let place = &StorePlace::of_agent(&agent.dir).map_err(SyncError::from)?;
+            if place.site() != site {
+                // The user's link leads elsewhere by now, and the locks are not for that.
+                let path = place.path().to_owned();
+                return Err(SyncError::Contended { path }.into());
+            }
+            // A directory that does not exist yet has no store to lock; it is made only if one is
+            // to be written.
+            let lock = match locking {
+                Locking::Always => store_lock.lock_store(place, &findings.openclaw)?,
+                Locking::WhenWritten => store_lock.held_on(place),
+            };
+            let is_waiting = lock.is_none() && locking == Locking::WhenWritten;
+            vault.reload_keys().map_err(SyncError::from)?;
+            let survey = survey(vault, context, findings, agent, mode, last.take())?;
+            if survey.place != *place {
+                // A link was put there, or removed, and what is locked is not what is read.
+                continue;
+            }
+            if survey.state.damage.frame {
+                return Err(survey.state.unopened_error().into());
+            }
+            let is_damaged = matches!(survey.file, StoreReading::Damaged { .. });
+            if is_waiting && (is_damaged || !survey.leftovers.is_empty()) {
+                locking = Locking::Always;
+                continue;
+            }
+            // What the vault lacks must not be mistaken for removed, nor what only the file has for
+            // new: the file waits.
+            let is_whole = survey.state.unopened.is_empty();
+            let mut survey = match is_whole {
+                true => {
+                    let of = (agent, mode);
+                    let survey = adopt_leftovers(vault, context, findings, of, place, survey)?;
+                    set_damaged_aside(vault, context, findings, of, place, survey)?
+                }
+                false => survey,
+            };
+            if survey.place != *place {
+                notices.append(&mut survey.notices);
+                continue;
+            }
+            let merge = merge_store(vault, &survey)?;
+            let plan = plan_logins(vault, context, findings, (agent, mode), &survey, &merge);
+            let course = edit_document(vault, &mut survey, merge, plan, &edit)?;
+            let target = course.target(&survey.state.doc);
+            if is_waiting && is_whole && survey.write_needed(target, rewrite) != Write::No {
+                // What was read is read again under the lock, and parsed only where it has changed.
+                locking = Locking::Always;
+                last = Some(survey);
+                continue;
+            }
+            survey.notices.append(&mut notices);
+            let writes = is_whole && survey.withheld.is_none() && !target.is_blank();
+            if writes && make_site_dir(vault, &survey)? {
+                continue;
+            }
+            let write = survey.settle_write(&course, rewrite);
+            let mut prepared = prepare(vault, context, agent, survey, course, write)?;
+            if commit(vault, context, agent, &mut prepared)?
+                && export(vault, context, findings, agent, lock, &mut prepared)? == Replaced::Yes
+            {
+                let mut loaded = finish(vault, agent, prepared)?;
+                loaded.before = before.or(loaded.before);
+                observe(vault, context, agent, &mut loaded)?;
+                loaded.notices.append(&mut self.notices);
+                return Ok(loaded);
+            }
+            let (so_far, had) = prepared.so_far();
+            notices = so_far;
+            before.get_or_insert(had);
+        }
+        let path = agent.store_file();
+        Err(SyncError::Contended { path }.into())
+    }
+
+    /// Notes a store that another program rewrote with the same bytes: otherwise `history` would
+    /// report permanently that it had changed since.
     ///
     /// # Errors
-    /// When the vault cannot be read or written. Nothing that counts is amiss then.
+    /// When the vault cannot be read or written. No credential is affected then.
     pub fn note_touched(&mut self, agent: &AgentRef, loaded: &Loaded) -> Result<(), SyncError> {
         if !loaded.was_touched {
             return Ok(());
         }
         let place = StorePlace::of_agent(&agent.dir)?;
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
+        let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
         tx.see_export(place.site(), &agent.name)?;
         Ok(tx.commit()?)
     }
 
-    /// Loads an agent and changes it. `edit` may be called more than once and sees what other programs wrote.
+    /// Keeps a stored login on purpose, whatever is noted of its sources; `loaded` is the agent
+    /// after a load.
     ///
     /// # Errors
-    /// As [`Engine::load`], and whatever `edit` refuses; nothing is changed then.
-    pub fn edit<E: From<SyncError>>(
+    /// When the notes are damaged, or cannot be written.
+    pub fn keep(
         &mut self,
         agent: &AgentRef,
-        mode: SyncMode,
-        edit: impl Fn(&StoreDoc) -> Result<Edited, E>,
-    ) -> Result<Loaded, E> {
-        let how = (mode, Extent::AsNeeded, Locking::Always);
-        self.settle(agent, how, None, edit)
+        loaded: &Loaded,
+        profile: &str,
+    ) -> Result<Keeping, SyncError> {
+        observe::keep(self.vault, &self.context, agent, loaded, profile)
     }
 
-    /// Loads an agent and writes its store anew if any byte of it differs from what the vault would write.
+    /// Takes the account change of a profile that no command which handed out its token has warned
+    /// of, in the word of the record. It is returned once; `doctor` reports it until the user keeps
+    /// it.
     ///
     /// # Errors
-    /// As [`Engine::load`].
-    pub fn rewrite(&mut self, agent: &AgentRef, mode: SyncMode) -> Result<Loaded, SyncError> {
-        let how = (mode, Extent::EveryByte, Locking::Always);
-        self.settle(agent, how, None, unchanged)
+    /// When the vault cannot be read or written.
+    pub fn take_unannounced(
+        &mut self,
+        agent: &AgentRef,
+        profile: &ProfileId,
+    ) -> Result<Option<String>, SyncError> {
+        observe::take_unannounced(self.vault, &self.context, agent, profile)
     }
 
-    /// Begins a step over several agents, or a new part of one: everything outside is looked at once for all of them, until
-    /// [`Engine::end_shared_step`].
-    pub(super) fn begin_shared_step(&mut self) {
-        self.findings = Findings {
-            openclaw: Arc::new(self.findings.openclaw.anew()),
-            is_shared: true,
-            ..Findings::default()
-        };
-    }
-
-    pub(super) fn is_in_shared_step(&self) -> bool {
-        self.findings.is_shared
-    }
-
-    pub(super) fn end_shared_step(&mut self) {
-        self.findings = Findings::default();
-    }
-
-    /// Has everything outside looked at again, but in the middle of a step over several agents.
-    pub(super) fn forget_findings(&mut self) {
-        if !self.findings.is_shared {
-            self.findings = Findings::default();
-        }
-    }
-
-    /// Looks at everything. What `last` found is not opened and parsed anew where nothing has changed since; this engine must
-    /// not have committed anything in between.
-    pub(super) fn survey(
+    /// Loads an agent and lets `choose` decide what of it is handed out. Where rows are
+    /// [damaged](Loaded::damage), `choose` refuses what may depend on them. The hand-out is
+    /// committed to the record before this returns, and only if the credentials are still those
+    /// that were chosen from; otherwise it is chosen again.
+    ///
+    /// Logins that are [due](HandOut::due) are refreshed first, by `refresh`, each once. Where
+    /// nothing is handed out, what was passed over is recorded all the same.
+    ///
+    /// # Errors
+    /// As [`Engine::load`]; when the event cannot be recorded; and whatever `choose` or `refresh`
+    /// refuses. Nothing may be handed out then.
+    pub fn hand_out<T, E: From<SyncError>>(
         &mut self,
         agent: &AgentRef,
         mode: SyncMode,
-        last: Option<Survey>,
-    ) -> Result<Survey, SyncError> {
-        self.forget_findings();
-        let place = StorePlace::of_agent(&agent.dir)?;
-        let stored = self.stored_again(agent, &place, mode, last)?;
-        // After the vault: a file that is older than what the vault knows of it would undo what is
-        // newer.
-        let scene = Scene::find(place, &self.findings.openclaw)?;
-        self.compare(agent, mode, stored, scene)
-    }
-
-    /// As [`Engine::survey`], where the store was examined already: under its locks, or to see whether
-    /// they are needed.
-    pub(super) fn survey_scene(
-        &mut self,
-        agent: &AgentRef,
-        mode: SyncMode,
-        last: Option<Survey>,
-        scene: Scene,
-    ) -> Result<Survey, SyncError> {
-        let stored = self.stored_again(agent, &scene.place, mode, last)?;
-        self.compare(agent, mode, stored, scene)
-    }
-
-    /// What the vault has of an agent; `last`, where that is what it has still.
-    fn stored_again(
-        &self,
-        agent: &AgentRef,
-        place: &StorePlace,
-        mode: SyncMode,
-        last: Option<Survey>,
-    ) -> Result<Stored, SyncError> {
-        // Asked first: what another process commits from here on makes it another one next time.
-        let version = self.vault.data_version()?;
-        Ok(match last {
-            Some(last) if last.version == version && last.place == *place => Stored {
-                version,
-                state: last.state,
-                record: last.record,
-                notes: last.notes,
-                file: Some(last.file),
-            },
-            _ => {
-                let (state, record, notes) = self.stored(agent, place, mode)?;
-                Stored {
-                    version,
-                    state,
-                    record,
-                    notes,
-                    file: None,
+        choose: impl Fn(&Loaded, &[Pin], &Refreshes) -> Result<(HandOut, T), E>,
+        refresh: impl Fn(&mut Self, &ProfileId) -> Result<RefreshOutcome, E>,
+    ) -> Result<(Loaded, T, Refreshes), E> {
+        let mut refreshes = Refreshes::default();
+        let mut rounds = 0;
+        while rounds < ROUNDS_MAX {
+            let loaded = self.load(agent, mode)?;
+            let pins = match loaded.damage.pins || loaded.damage.frame {
+                true => Vec::new(),
+                false => self.vault.pins(&agent.name).map_err(SyncError::from)?,
+            };
+            let (hand_out, chosen) = choose(&loaded, &pins, &refreshes)?;
+            let due = hand_out.due.iter().filter(|id| !refreshes.was_tried(id));
+            let due: Vec<ProfileId> = due.cloned().collect();
+            if !due.is_empty() {
+                self.notices.extend(
+                    loaded
+                        .notices
+                        .into_iter()
+                        .filter(|notice| !notice.is_about_sources()),
+                );
+                for id in due {
+                    let outcome = refresh(self, &id)?;
+                    refreshes.note(id, outcome);
                 }
+                continue;
             }
-        })
-    }
-
-    /// Compares what the vault has with what the store and the sources say.
-    fn compare(
-        &mut self,
-        agent: &AgentRef,
-        mode: SyncMode,
-        stored: Stored,
-        scene: Scene,
-    ) -> Result<Survey, SyncError> {
-        let Stored {
-            version,
-            state,
-            record,
-            notes,
-            file,
-        } = stored;
-        let Scene {
-            place,
-            contents,
-            withheld,
-        } = scene;
-        let is_known = |bytes: &[u8]| {
-            let record = record.as_ref();
-            record.is_some_and(|record| self.vault.is_as_exported(record, bytes))
-        };
-        let file = StoreReading::understand(contents, file, is_known);
-        let (planned, logins, mut notices) = self.plan(agent, &notes, &state.doc);
-        let borrowed = self.borrowed_updates(&state.doc, &state.borrowed, mode, &mut notices);
-        let is_first = matches!(file, StoreReading::Missing) && record.is_none();
-        let has_profiles = state.doc.entries(Section::Profiles).next().is_some();
-        let legacy = match mode {
-            SyncMode::On if is_first && !has_profiles && withheld.is_none() => {
-                self.sources.legacy(place.dir(), &mut notices)
+            if record_hand_out(self.vault, &self.context, agent, &loaded, &hand_out)? {
+                return Ok((loaded, chosen, refreshes));
             }
-            _ => Legacy::default(),
-        };
-        let is_known_elsewhere = match &file {
-            StoreReading::Parsed { bytes, .. } if !state.superseded.is_empty() => {
-                self.is_known_elsewhere(agent, &place, bytes)?
-            }
-            _ => false,
-        };
-        let (destination, copy) = self.destination(agent, &place);
-        let left = self.left_copies.iter();
-        let left: Vec<PathBuf> = left
-            .filter(|(site, _)| site == place.site())
-            .map(|(_, copy)| copy.clone())
-            .collect();
-        Ok(Survey {
-            leftovers: place.leftovers(copy.as_deref(), &left),
-            destination,
-            place,
-            version,
-            state,
-            record,
-            notes,
-            file,
-            withheld,
-            is_known_elsewhere,
-            now: self.clock.now(),
-            leaves_file: false,
-            mended: false,
-            planned,
-            borrowed,
-            logins,
-            legacy,
-            notices,
-        })
-    }
-
-    /// What the vault has of an agent, what it knows of its file, and what is noted of its sources. A snapshot that does not
-    /// open is listed with the rows.
-    fn stored(
-        &self,
-        agent: &AgentRef,
-        place: &StorePlace,
-        mode: SyncMode,
-    ) -> Result<(AgentState, Option<ExportRecord>, Notes), SyncError> {
-        let is_asked = mode == SyncMode::On;
-        let mut read = (self.vault).agent_and_store(&agent.name, place.site(), is_asked)?;
-        let record = read.record.unwrap_or_else(|row| {
-            read.state.unopened.push(row);
-            None
-        });
-        let notes = match read.skips {
-            None => Notes::NotAsked,
-            Some(Err(VaultError::Unopened { row })) => Notes::Damaged(row),
-            Some(rows) => {
-                let rows = rows?.into_iter();
-                let notes = rows.map(|(profile, row)| (profile, SourceNote::parse(&row)));
-                Notes::Of(notes.collect())
-            }
-        };
-        Ok((read.state, record, notes))
-    }
-
-    /// Whether another agent whose store is the same file knows these bytes.
-    fn is_known_elsewhere(
-        &self,
-        agent: &AgentRef,
-        place: &StorePlace,
-        bytes: &[u8],
-    ) -> Result<bool, SyncError> {
-        for other in self.vault.agents()? {
-            if other != agent.name
-                && let Ok(Some(record)) = self.vault.export_record(place.site(), &other)?
-                && self.vault.is_as_exported(&record, bytes)
-            {
-                return Ok(true);
-            }
+            rounds += 1;
         }
-        Ok(false)
+        let path = agent.store_file();
+        Err(SyncError::Contended { path }.into())
     }
 
-    /// What the sources say of a document, what became of their logins, and what there is to tell of that.
-    pub(super) fn plan(
-        &self,
-        agent: &AgentRef,
-        notes: &Notes,
-        doc: &StoreDoc,
-    ) -> (Vec<Planned>, Vec<LoginReport>, Vec<Notice>) {
-        // Without the notes nobody knows whose the stored logins are: no other one takes their place.
-        let Notes::Of(notes) = notes else {
-            return (Vec::new(), Vec::new(), Vec::new());
-        };
-        let account = |account: &str| {
-            let parts = account.split_whitespace();
-            let prints = parts.map(|part| self.vault.fingerprint(part).to_string());
-            prints.collect::<Vec<_>>().join(" ")
-        };
-        let planning = Planning {
-            readings: &self.findings.sources,
-            agent: &agent.name,
-            notes,
-            account: &account,
-            rules: self.rules,
-            adopts: self.adopts.as_deref(),
-            now: self.clock.now(),
-        };
-        let (planned, logins) = self.sources.plan(doc, &planning);
-        let urgent = logins.iter().filter(|report| report.is_urgent());
-        let mut notices: Vec<Notice> = urgent
-            .map(|report| Notice::Login(Box::new(report.clone())))
-            .collect();
-        notices.extend(
-            planned
-                .iter()
-                .filter(|planned| planned.changes_account() && self.adopts.is_none())
-                .map(|planned| Notice::AccountChanged {
-                    profile: planned.profile,
-                    place: planned.place.clone(),
-                    why: planned.verdict().1,
-                }),
-        );
-        (planned, logins, notices)
+    /// Replaces the vault's data key, once no refresh is under way. What refreshes have brought
+    /// that is not in the vault yet is stored first: it is sealed under the old key.
+    ///
+    /// # Errors
+    /// As [`UnlockedVault::rotate`]; [`crate::vault::VaultError::RefreshUnderWay`] when a refresh
+    /// takes too long.
+    pub fn rotate(&mut self, scope: RotationScope<'_>) -> Result<Rotated, SyncError> {
+        rotate::rotate(self.vault, &self.context, &mut self.notices, scope)
     }
-}
 
-/// The edit of a load that has none.
-pub(super) fn unchanged(_doc: &StoreDoc) -> Result<Edited, SyncError> {
-    Ok(Edited::nothing())
+    /// Stores what refreshes have brought that is not in the vault yet, and waits until none is
+    /// under way.
+    ///
+    /// # Errors
+    /// [`crate::vault::VaultError::RefreshUnderWay`] when one takes too long.
+    pub fn settle_refreshes(&mut self) -> Result<(), SyncError> {
+        rotate::settle_refreshes(self.vault, &self.context, &mut self.notices)
+    }
+
+    /// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to
+    /// be a copy of what the vault has. Whether it was removed.
+    ///
+    /// # Errors
+    /// When the store, its queue or the vault cannot be used.
+    pub fn remove_openclaw_copy(&mut self, site: &Path) -> Result<bool, SyncError> {
+        openclaw_copy::remove(self.vault, &self.context, site)
+    }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a load.
+//! Why a load fails.
 
 use std::path::PathBuf;
 
@@ -11,19 +11,19 @@ use crate::vault::VaultError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncError {
-    /// Something about the vault.
+    /// The vault could not be read or written.
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// Something about the store's file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The store's lock was not had.
+    /// The store's lock could not be acquired.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The store is damaged and the vault has nothing to mend it from. It was left as it is.
+    /// The store is damaged and the vault has nothing to repair it from. It was left as it is.
     #[error("the store {} is damaged ({fault}), and the vault has no copy of it", path.display())]
     DamagedStore {
-        /// The store.
+        /// The path of the damaged store.
         path: PathBuf,
         /// What is wrong with it.
         fault: FormatFault,
@@ -31,27 +31,32 @@ pub enum SyncError {
     /// Another program writes the store all the time, without its lock.
     #[error("the store {} is written by another program all the time", path.display())]
     Contended {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
     },
-    /// A refresh replaced the refresh token of a credential that was about to be put in: it is of no use any more. Nothing was changed.
+    /// A refresh replaced the refresh token of a credential that was about to be stored: it is of
+    /// no use any more. Nothing was changed.
     #[error("the refresh token of {profile} was replaced by a newer one just now")]
     SpentMeanwhile {
-        /// The profile.
+        /// The profile that it was for.
         profile: ProfileId,
     },
-    /// Another process refreshes that login, for longer than there is patience.
+    /// Another process refreshes that login, for longer than the patience.
     #[error("{profile} is being refreshed by another process, which takes long")]
     RefreshBusy {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
     },
-    /// New tokens came, and the vault cannot be written. They are kept beside it, sealed; the next command takes them in.
-    #[error("{profile} was refreshed, but its new tokens could not be stored; they are kept in {}", path.display())]
+    /// New tokens came, and the vault cannot be written. They are kept beside it, sealed; the next
+    /// command stores them.
+    #[error(
+        "{profile} was refreshed, but its new tokens could not be stored; they are kept in {}",
+        path.display()
+    )]
     Rescued {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
-        /// Where they are.
+        /// The recovery file that has them.
         path: PathBuf,
         /// Why they could not be stored.
         source: Box<SyncError>,
@@ -59,15 +64,15 @@ pub enum SyncError {
     /// New tokens came, and could be written nowhere.
     #[error("{profile} was refreshed, but its new tokens could be written nowhere and are lost")]
     TokensLost {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
-        /// Why.
+        /// Why they could not be stored.
         source: Box<SyncError>,
     },
     /// A row of the vault does not open, so the store cannot be written whole. Nothing was changed.
     #[error("{row} in the vault does not open, so nothing was changed")]
     Unopened {
-        /// Which row.
+        /// The row that does not open.
         row: String,
     },
 }

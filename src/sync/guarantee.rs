@@ -1,5 +1,5 @@
-//! The guarantee, tried: every event of every change is made to fail in turn. Nothing may then be changed that has no event, and
-//! the next try must come to where it would have come.
+//! The guarantee, tried: every event of every change is made to fail in turn. Nothing may then be
+//! changed that has no event, and the next try must come to where it would have come.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    DUE_BELOW_MS, Edited, Engine, LoginSources, Renewal, Renewer, SyncError, SyncMode, When,
+    DUE_BELOW_MS, Edited, Engine, LoginSources, RefreshOutcome, Refresher, SyncError, SyncMode,
+    When,
 };
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::config::{AgentRef, parse_providers};
@@ -194,14 +195,15 @@ fn login(token: &str, expires: i64) -> Value {
 /// A place in which everything has happened once.
 fn settled() -> Place {
     let place = Place::new();
-    place.write(STORE, &json!({"version": 1, "profiles": {"p:a": token("a", START + 3 * DAY), "p:b": token("b", START + 90 * DAY)}}));
+    let profiles = json!({"p:a": token("a", START + 3 * DAY), "p:b": token("b", START + 90 * DAY)});
+    place.write(STORE, &json!({"version": 1, "profiles": profiles}));
     place.write("claude.json", &login("c", START + 30 * DAY));
     load(&place, &mut place.open(), START).unwrap();
     place
 }
 
 /// Refreshes `p:login`, and loads what came of it.
-fn renew(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
+fn refresh(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
     let settings = format!(
         "[providers.p]\ntoken_url = \"{}\"\nclient_id = \"c\"",
         token_endpoint()
@@ -210,12 +212,14 @@ fn renew(place: &Place, vault: &mut UnlockedVault) -> Result<(), SyncError> {
     let agent = agent(place);
     let id = ProfileId::new("p:login");
     with_engine(place, vault, START, |engine| {
-        let renewer = Renewer::new(&providers, std::slice::from_ref(&agent));
+        let refresher = Refresher::new(&providers, std::slice::from_ref(&agent));
         let when = When::LessLeftThan(DUE_BELOW_MS);
-        match engine.renew(&renewer, &agent, SyncMode::Off, &id, when)? {
-            Renewal::Not(why) => panic!("{why:?}"),
-            Renewal::Renewed(not_written) => assert!(not_written.is_empty(), "{not_written:?}"),
-            Renewal::Lasts => {}
+        match engine.refresh(&refresher, &agent, SyncMode::Off, &id, when)? {
+            RefreshOutcome::NotRefreshed(why) => panic!("{why:?}"),
+            RefreshOutcome::Refreshed(not_written) => {
+                assert!(not_written.is_empty(), "{not_written:?}")
+            }
+            RefreshOutcome::StillValid => {}
         }
         engine.load(&agent, SyncMode::Off).map(|_| ())
     })
@@ -250,15 +254,18 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
     fn nothing(_: &Place) {}
     vec![
         (
-            "a renewed login",
+            "a refreshed login",
             |place| place.write("claude.json", &login("d", START + 40 * DAY)),
             |place, vault| load(place, vault, START),
         ),
         (
             "another program's changes",
             |place| {
-                let store = json!({"version": 1, "profiles": {"p:a": token("a2", START + 5 * DAY), "p:c": token("c", START + 9 * DAY)},
-                    "order": {"p": ["p:a"]}, "usageStats": {"p:a": {"lastUsed": START, "cooldownUntil": START + HOUR}}});
+                let (a, c) = (token("a2", START + 5 * DAY), token("c", START + 9 * DAY));
+                let store = json!({
+                    "version": 1, "profiles": {"p:a": a, "p:c": c}, "order": {"p": ["p:a"]},
+                    "usageStats": {"p:a": {"lastUsed": START, "cooldownUntil": START + HOUR}},
+                });
                 place.write(STORE, &store);
             },
             |place, vault| load(place, vault, START),
@@ -298,14 +305,17 @@ fn changes() -> Vec<(&'static str, Preparation, Change)> {
         (
             "a refreshed login",
             |place| {
-                let expired = json!({"type": "oauth", "provider": "p", "access": "a0", "refresh": "r0", "expires": START - 1});
+                let expired = json!({
+                    "type": "oauth", "provider": "p", "access": "a0", "refresh": "r0",
+                    "expires": START - 1,
+                });
                 place.write(
                     STORE,
                     &json!({"version": 1, "profiles": {"p:login": expired}}),
                 );
                 load(place, &mut place.open(), START).unwrap();
             },
-            renew,
+            refresh,
         ),
         ("pruning", nothing, |_, vault| {
             let clock = Clock::Fixed(UnixMs(START + 9 * DAY));
@@ -357,7 +367,8 @@ fn nothing_changes_unless_its_event_is_recorded() {
                     "{context}: rows changed and no event says so"
                 );
                 let moved = |path: &PathBuf| path.to_string_lossy().contains(".corrupt-");
-                // A damaged file is moved aside before anything is decided; it is not the one that counts.
+                // A damaged file is moved aside before anything is decided; it is not the one that
+                // counts.
                 if !place.files().keys().any(moved) {
                     assert_eq!(
                         place.files(),

@@ -14,15 +14,16 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Number, Value};
 
-use crate::domain::{Expiry, Section, StoreDoc, same_json};
+use crate::domain::{Expiry, Section, StoreDoc};
 
+use self::changes::{keys, same};
 pub use changes::{Change, Edit, Lost, Place, Side};
 
 /// The joined document and what it means for either side. `Debug` shows ids and field names only.
 #[derive(Debug)]
 pub struct Merged {
-    /// The result: entries in the file's order first, then those only the vault has, in its order; the other way about where
-    /// only the vault has changed which there are or how they stand.
+    /// The result: entries in the file's order first, then those only the vault has, in its order;
+    /// the other way about where only the vault has changed which there are or how they stand.
     pub doc: StoreDoc,
     /// Each place where the result differs from the vault, from the file, or from both.
     pub changes: Vec<Change>,
@@ -81,8 +82,8 @@ pub fn merge(base: &StoreDoc, theirs: &StoreDoc, ours: &StoreDoc) -> Merged {
     }
 }
 
-/// What joining means where only the file has changed, and the vault has what was last in it (`ours`): by every rule the result
-/// is the file's document, and nothing is lost.
+/// What joining means where only the file has changed, and the vault has what was last in it
+/// (`ours`): by every rule the result is the file's document, and nothing is lost.
 #[must_use]
 pub fn changes_of_file(theirs: &StoreDoc, ours: &StoreDoc) -> Vec<Change> {
     changes::between(ours, theirs, ours, theirs)
@@ -105,13 +106,6 @@ fn join(
         (Some(theirs), Some(ours)) => Some(conflict(base, theirs, ours)),
         // Deleted on one side, changed on the other: a change is never lost to a deletion.
         (one, other) => one.or(other).cloned(),
-    }
-}
-
-fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => same_json(a, b),
-        (a, b) => a.is_none() && b.is_none(),
     }
 }
 
@@ -213,16 +207,6 @@ fn compare(a: &Number, b: &Number) -> Ordering {
             .partial_cmp(&b.as_f64())
             .unwrap_or(Ordering::Equal),
     }
-}
-
-/// The keys of both, the first one's first, each once.
-fn keys<'a>(
-    first: &'a Map<String, Value>,
-    second: &'a Map<String, Value>,
-) -> impl Iterator<Item = &'a String> {
-    first
-        .keys()
-        .chain(second.keys().filter(|key| !first.contains_key(*key)))
 }
 
 #[cfg(test)]

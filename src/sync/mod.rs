@@ -1,51 +1,46 @@
 //! Keeping the vault, the store file and other programs' logins in step.
 //!
-//! [`plan`] decides what a source's login means, [`merge`] what another program's changes to the store mean; both pure.
-//! [`import`] joins a file that the user names. [`Engine`] carries them out.
+//! [`Engine`] loads agents: `load` has the steps, one file a step. [`plan`] decides what a source's
+//! login means, [`merge`] what another program's changes to the store mean; both are pure.
+//! [`import`] joins a file that the user names. `refresh` refreshes logins.
 
 mod beside;
-mod borrowed;
-mod carry_out;
-mod change;
-mod damaged;
-mod destination;
+mod context;
 mod edited;
 mod engine;
 mod error;
-mod exporting;
 #[cfg(test)]
 mod guarantee;
 mod hand_out;
 pub mod import;
-mod leftover;
+mod load;
+mod loaded;
 mod logins;
 pub mod merge;
 mod notice;
-mod observe;
-mod old_copy;
 mod openclaw_copy;
 pub mod plan;
-mod renew;
+mod refresh;
 mod rotate;
-mod settle;
-mod shared;
 mod side_by_side;
-mod sources;
-mod spent;
 mod store_lock;
-mod survey;
 pub mod watch;
 
-pub(crate) use damaged::utc_stamp;
-pub use destination::ExportPlan;
-pub use edited::{Edited, EditedBy};
-pub use engine::{Endpoints, Engine, Extent, LOGIN, Loaded, RESTORE, SyncMode, queue_path};
+pub use context::{Endpoints, ExportPlan, LoadContext, Rewrite, SyncMode};
+pub use edited::{Edited, EditedBy, LOGIN, RESTORE};
+pub use engine::Engine;
 pub use error::SyncError;
-pub use hand_out::{Handing, Renewals};
-pub use logins::{LoginReport, LoginState, START_CLAUDE, fault_remedy, log_in};
+pub use hand_out::{HandOut, Refreshes};
+pub(crate) use load::aside::utc_stamp;
+pub use load::observe::Keeping;
+pub use load::old_copy::Undoes;
+pub use loaded::Loaded;
+pub use logins::decide::Rules;
+pub use logins::planned::Planned;
+pub use logins::report::{LoginReport, LoginState, START_CLAUDE, fault_remedy, log_in};
+pub use logins::sources::LoginSources;
 pub use notice::{Notice, Writer};
-pub use observe::Keeping;
-pub use old_copy::Undoes;
 pub use openclaw_copy::{OpenClawCopy, examine_copy};
-pub use renew::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
-pub use sources::{LoginSources, Planned, Rules};
+pub use refresh::grant::{DUE_BELOW_MS, Refresher, When, is_due};
+pub use refresh::outcome::{NotRefreshed, RefreshOutcome};
+pub use store_lock::queue_path;

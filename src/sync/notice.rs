@@ -1,21 +1,21 @@
-//! What a load has to tell the person at the terminal. The binary puts it into words.
+//! What a load reports to a person. The binary puts it into words.
 
 use std::path::PathBuf;
 
-use super::logins::LoginReport;
-use super::old_copy::Undoes;
 use crate::domain::{AgentName, Borrowed, ProfileId};
 use crate::export::FormatFault;
 use crate::platform::openclaw::OpenClawDir;
 use crate::platform::running_programs;
 use crate::sources::SourceFault;
+use crate::sync::load::old_copy::Undoes;
+use crate::sync::logins::report::LoginReport;
 use crate::vault::ReadOnlyReason;
 
 /// Something worth a line on stderr.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Notice {
-    /// A store of before `auth-profiles.json` cannot be read or understood: what is stored stays.
+    /// A store older than `auth-profiles.json` cannot be read or understood: what is stored stays.
     SourceDamaged {
         /// Which: a file's path, or the keychain.
         place: String,
@@ -35,16 +35,16 @@ pub enum Notice {
     },
     /// The file of a login that is another program's cannot be used: what is stored stays.
     BorrowedUnavailable {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
-        /// Whose it is, and which file.
+        /// The program that owns it, and which file.
         from: Borrowed,
         /// Why, as half a sentence that begins with the file.
         why: String,
     },
     /// A damaged store was moved aside and, if there is to be one, the vault's copy written.
     SetAside {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
         /// Where the damaged file is now.
         aside: PathBuf,
@@ -53,7 +53,7 @@ pub enum Notice {
         /// There is to be a store in its place.
         is_exported: bool,
     },
-    /// Stores of before `auth-profiles.json` were imported.
+    /// Stores older than `auth-profiles.json` were imported.
     Imported {
         /// How many profiles they brought.
         profiles: usize,
@@ -62,50 +62,51 @@ pub enum Notice {
     },
     /// A deleted store was written again.
     Restored {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
     },
-    /// A store was taken over and removed: the settings say that there is to be none.
+    /// A store was imported and removed: the settings say that there is to be none.
     Removed {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
     },
     /// The vault can only be read, and what it holds is not what the sources and the store say.
     NotSynced {
-        /// Why.
+        /// Why the vault can only be read.
         reason: ReadOnlyReason,
     },
-    /// What was seen could not be recorded now; it will be seen again.
+    /// Observations could not be recorded now; the next load makes them again.
     NotRecorded {
-        /// Why.
+        /// Why they could not be recorded.
         error: String,
     },
-    /// A refresh was cut off, and what it had brought was found and taken in.
+    /// An interrupted refresh had brought new tokens, and they were recovered.
     RefreshRescued {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
     },
-    /// A refresh was cut off, and it is not known whether its token is spent.
+    /// A refresh was interrupted, and it is not known whether its refresh token is used up.
     RefreshInterrupted {
-        /// The login.
+        /// The profile of the login.
         profile: ProfileId,
     },
-    /// A refresh was cut off, and the answer that it had got does not open: its refresh token is used up, and is not sent again.
+    /// A refresh was interrupted, and its answer does not open: the refresh token is used up, and
+    /// is not sent again.
     RefreshUnopened {
         /// The login, if one is known.
         profile: Option<ProfileId>,
         /// Where the answer is kept.
         aside: PathBuf,
     },
-    /// A refresh was cut off, and what it has left could not be seen to now; it will be.
+    /// An interrupted refresh could not be recovered now; the next command tries again.
     RefreshUnfinished {
-        /// Why.
+        /// Why it could not be recovered.
         error: String,
     },
     /// Another program wrote an old copy of a store, and a command has changed the store since.
     /// What the command did stays, and the store was written again.
     OldCopy {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
         /// What it would have undone.
         undoes: Undoes,
@@ -115,20 +116,20 @@ pub enum Notice {
     /// Another program keeps writing an old copy of a store. The vault keeps what commands changed
     /// since, and the file is left as it is.
     OldCopyLeft {
-        /// Whose.
+        /// The agent whose store it is.
         agent: AgentName,
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
         /// Who may have written it.
         writer: Writer,
     },
-    /// Another program took several profiles, or all, out of a store.
+    /// Another program removed several profiles, or all, from a store.
     Vanished {
-        /// Whose.
+        /// The agent whose store it is.
         agent: AgentName,
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
-        /// Their ids.
+        /// The ids of these profiles.
         profiles: Vec<String>,
         /// Who may have written it.
         writer: Writer,
@@ -140,7 +141,7 @@ pub enum Notice {
     },
     /// A store was written for the first time, as a plain file where there was none.
     PlainCopy {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
     },
 }
@@ -164,7 +165,7 @@ impl Writer {
 const GATEWAYS: [&str; 3] = ["clawdbot", "moltbot", "openclaw"];
 
 impl Notice {
-    /// Whether it tells of what a source says; such notices are made anew with every plan.
+    /// Whether it reports what a source says; such notices are made anew with every plan.
     pub(super) fn is_about_sources(&self) -> bool {
         matches!(
             self,

@@ -7,23 +7,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::engine::Engine;
-use super::error::SyncError;
-use super::store_lock::{LOCK_TIMEOUT, StoreLock};
 use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Outcome};
 use crate::domain::{AgentName, Section, from_outside, path_text};
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::{Replaced, resolve_link};
+use crate::sync::context::LoadContext;
+use crate::sync::error::SyncError;
+use crate::sync::store_lock::{LOCK_TIMEOUT, StoreLock};
 use crate::vault::{UnlockedVault, Vault};
 
 /// What an `auth-profiles.json` in a directory of OpenClaw's is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenClawCopy {
-    /// There is none.
+    /// There is no file at that path.
     Missing,
     /// A copy of what the vault has of an agent, as this program wrote it.
     Export {
-        /// The agent.
+        /// The agent that it was exported for.
         agent: AgentName,
     },
     /// Written by another program, or not proved to be as this program wrote it.
@@ -142,43 +142,45 @@ fn detail(event: &Event, name: &str) -> Option<String> {
     Some(detail.get(name)?.as_str()?.to_owned())
 }
 
-impl Engine<'_> {
-    /// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to
-    /// be a copy of what the vault has. Whether it was removed.
-    ///
-    /// # Errors
-    /// When the store, its queue or the vault cannot be used.
-    pub fn remove_openclaw_copy(&mut self, site: &Path) -> Result<bool, SyncError> {
-        self.vault.reload_keys()?;
-        let place = StorePlace::of_file(site)?;
-        let _queue = StoreLock::acquire(&self.lock_dir, &place, LOCK_TIMEOUT)?;
-        let is_stopped = |place: &StorePlace| {
-            let openclaw = place.openclaw_dir();
-            openclaw.is_some_and(|openclaw| openclaw.evidence.is_database())
-        };
-        let reading = place.read()?;
-        let found = examine(self.vault, &place, &reading)?;
-        let OpenClawCopy::Export { agent } = found else {
-            return Ok(false);
-        };
-        if !is_stopped(&place) || !place.is_as_found() {
-            return Ok(false);
-        }
-        if place.withdraw(reading.bytes())? == Replaced::No {
-            return Ok(false);
-        }
-        if let Some(copy) = place.link() {
-            place.remove_copy(copy, reading.bytes())?;
-        }
-        let path = from_outside(&path_text(place.path()));
-        let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
-            .detail("path", path)
-            .detail("reason", "removed");
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        tx.touch(&agent)?;
-        tx.append(Some(&agent), event)?;
-        tx.forget_export(place.site(), &agent)?;
-        tx.commit()?;
-        Ok(true)
+/// Removes the store at `site`, if an OpenClaw with SQLite fails beside it and it is proved to
+/// be a copy of what the vault has. Whether it was removed.
+///
+/// # Errors
+/// When the store, its queue or the vault cannot be used.
+pub(super) fn remove(
+    vault: &mut UnlockedVault,
+    context: &LoadContext<'_>,
+    site: &Path,
+) -> Result<bool, SyncError> {
+    vault.reload_keys()?;
+    let place = StorePlace::of_file(site)?;
+    let _queue = StoreLock::acquire(&context.lock_dir, &place, LOCK_TIMEOUT)?;
+    let is_stopped = |place: &StorePlace| {
+        let openclaw = place.openclaw_dir();
+        openclaw.is_some_and(|openclaw| openclaw.evidence.is_database())
+    };
+    let reading = place.read()?;
+    let found = examine(vault, &place, &reading)?;
+    let OpenClawCopy::Export { agent } = found else {
+        return Ok(false);
+    };
+    if !is_stopped(&place) || !place.is_as_found() {
+        return Ok(false);
     }
+    if place.withdraw(reading.bytes())? == Replaced::No {
+        return Ok(false);
+    }
+    if let Some(copy) = place.link() {
+        place.remove_copy(copy, reading.bytes())?;
+    }
+    let path = from_outside(&path_text(place.path()));
+    let event = EventDraft::new(EventKind::ExportWritten, Origin::Clawkeep)
+        .detail("path", path)
+        .detail("reason", "removed");
+    let mut tx = vault.begin(context.actor, context.clock)?;
+    tx.touch(&agent)?;
+    tx.append(Some(&agent), event)?;
+    tx.forget_export(place.site(), &agent)?;
+    tx.commit()?;
+    Ok(true)
 }

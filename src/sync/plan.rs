@@ -18,7 +18,7 @@ use crate::sources::codex_cli::CodexLogin;
 pub enum Decision {
     /// There is none: store this entry.
     Insert {
-        /// The whole entry.
+        /// The whole entry to store.
         entry: SecretJson,
     },
     /// Store this entry in place of the stored one.
@@ -30,7 +30,7 @@ pub enum Decision {
     },
     /// Leave the profile, or its absence, as it is.
     Keep {
-        /// Why nothing is done.
+        /// Why the stored profile is kept.
         why: KeepReason,
     },
 }
@@ -47,7 +47,7 @@ pub enum ReplaceReason {
     OtherProvider,
     /// It has expired, or has no expiry.
     StoredExpired,
-    /// The source's lasts longer.
+    /// The source's login is valid longer than the stored one.
     SourceLater,
     /// The source is logged in with another account now.
     OtherAccount,
@@ -197,8 +197,9 @@ pub fn plan_codex_cli(
     CODEX_CLI.decide(stored, entry, login.expires, now)
 }
 
-/// As [`plan_codex_cli`], where the agent has `others` besides: a login that one of them has already is not stored twice.
-/// A later gateway takes the second one out at every load; it would come and go without end.
+/// As [`plan_codex_cli`], where the agent has `others` besides: a login that one of them has
+/// already is not stored twice. A later gateway takes the second one out at every load; it would
+/// come and go without end.
 #[must_use]
 pub fn plan_codex_cli_beside<'a>(
     mut others: impl Iterator<Item = &'a Value>,
@@ -422,7 +423,8 @@ impl Mirror {
         if credential.kind != self.kind {
             return Ok(ReplaceReason::OtherType);
         }
-        // As written, not normalised: the reference does so, and mends a profile spelt otherwise.
+        // As written, not normalised: the reference does so, and corrects a profile spelt
+        // otherwise.
         if credential.provider != self.provider {
             return Ok(ReplaceReason::OtherProvider);
         }

@@ -1,9 +1,10 @@
-//! Several agents loaded side by side, as a login that changed is one for all of them: the sources are read once, the vault
-//! commits two or three times, and the files are written at the same time.
+//! Several agents loaded side by side, as a login that changed is one for all of them: the sources
+//! are read once, the vault commits two or three times, and the files are written at the same time.
 //!
-//! Only what is plain goes that way: a store that is a file, or is to be one, with nothing left of a write that was cut off,
-//! whose locks are free. Everything else, and whatever does not come out as it was decided, is loaded by itself, with all
-//! that [`Engine::load`] does. What was committed here and not written is written by that.
+//! Only plain agents are loaded this way: a store that is a file, or is to be one, without anything
+//! left of an interrupted write, whose locks are free. Everything else, and every agent that does
+//! not end as was decided, is loaded by itself, with all that [`Engine::load`] does. What was
+//! committed here and not written is written by that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,37 +12,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::beside::{Done, Scene, Task, run_tasks};
-use super::carry_out::{Prepared, record};
-use super::destination::put_file;
-use super::engine::{Engine, Extent, Loaded, SyncMode, unchanged};
+use super::beside::{Done, Task, run_tasks};
+use super::context::{Rewrite, SyncMode};
+use super::engine::Engine;
 use super::error::SyncError;
-use super::exporting::record_written;
+use super::load::commit::{Prepared, record};
+use super::load::edit::{Course, edit_document, unchanged};
+use super::load::examined::ExaminedStore;
+use super::load::export::{finish, put_file};
+use super::load::export_record::record_written;
+use super::load::merge::{exchanged, merge_store};
+use super::load::observe::{Noted, find_observations, note_sources, record_observations};
+use super::load::plan::plan_logins;
+use super::load::room::check_vault_in_place;
+use super::load::survey::{Survey, survey_examined};
+use super::load::write::Write;
+use super::loaded::Loaded;
 use super::notice::Notice;
-use super::observe::{Noted, record_seen};
 use super::store_lock::StoreLock;
-use super::survey::{Course, Survey, Write};
 use crate::config::AgentRef;
 use crate::domain::StoreDoc;
 use crate::export::{StorePlace, render};
 use crate::platform::{FileError, LockDir, Replaced, Replacement, open_files_max, run_all_beside};
 use crate::vault::VaultError;
 
-/// How many agents are loaded side by side at most: what is recorded of all of them is one transaction, for which other
-/// processes wait.
+/// The most agents that are loaded side by side: what is recorded of all of them is one
+/// transaction, for which other processes wait.
 const SIDE_BY_SIDE: usize = 128;
-/// A share of the files that a process may have open: each agent of three groups holds two, and what
-/// it needs beside them is closed at once.
+/// A share of the files that a process may have open: each agent of three groups holds two, and
+/// what it needs beside them is closed at once.
 const SHARE_OF_FILES: usize = 12;
-/// How many threads write stores. They wait for the disk, which orders what comes together into few writes.
+/// The number of threads that write stores. They wait for the disk, which orders what comes
+/// together into few writes.
 const WRITERS: usize = 4;
 
-/// What came of an agent.
+/// The outcome of one agent.
 #[allow(clippy::large_enum_variant, reason = "there are few of them")]
 enum Outcome {
     Done(Result<Loaded, SyncError>),
-    /// It is to be loaded by itself. With it what there is to tell so far, and what the vault had before, where something of
-    /// it was committed.
+    /// It is to be loaded by itself. With what there is to report so far, and what the vault had
+    /// before, if something of it was committed.
     Alone(Option<(Vec<Notice>, StoreDoc)>),
 }
 
@@ -53,12 +63,13 @@ impl Outcome {
 
 /// Agents that are loaded side by side.
 struct Group<'a> {
-    /// Of every one. Until it is [recorded](Engine::record_group), each is to be loaded by itself.
+    /// The outcome of every agent. Until it is [recorded](Engine::record_group), each is to be
+    /// loaded by itself.
     outcomes: Vec<Outcome>,
     decided: Vec<Decided<'a>>,
-    /// Those whose files are written.
+    /// The agents whose files are written.
     begun: BTreeSet<usize>,
-    /// Those for which there is nothing to do.
+    /// The agents for which there is nothing to do.
     settled: Vec<(usize, &'a AgentRef, Survey)>,
 }
 
@@ -74,7 +85,7 @@ impl Group<'_> {
         }
     }
 
-    /// The files to be written.
+    /// Takes the files to write.
     fn take_jobs(&mut self) -> Vec<Job<'_>> {
         let begun = &mut self.begun;
         let jobs = self.decided.iter_mut().filter_map(|one| {
@@ -87,7 +98,7 @@ impl Group<'_> {
                 replacement,
                 bytes,
                 place: &survey.place,
-                seen: survey.file.bytes(),
+                expected: survey.file.bytes(),
                 lock: one.lock.taken_on(&survey.place),
             })
         });
@@ -102,7 +113,7 @@ impl Group<'_> {
 
 /// A group whose files were written: it is recorded while those of the next are.
 struct Ended<'a> {
-    /// Where its outcomes begin.
+    /// The index of its first outcome.
     first: usize,
     group: Group<'a>,
     written: BTreeMap<usize, Written>,
@@ -123,7 +134,7 @@ enum Stage<'a> {
     Planned(Box<Planned<'a>>),
 }
 
-/// What is to be done with an agent.
+/// What is decided about an agent.
 struct Planned<'a> {
     side: (usize, &'a AgentRef),
     lock: StoreLock,
@@ -134,7 +145,7 @@ struct Planned<'a> {
     bytes: Zeroizing<Vec<u8>>,
 }
 
-/// One of which it is decided what is done.
+/// An agent with room for its new file.
 struct Decided<'a> {
     at: usize,
     agent: &'a AgentRef,
@@ -149,20 +160,21 @@ struct Job<'j> {
     replacement: Replacement,
     bytes: Zeroizing<Vec<u8>>,
     place: &'j StorePlace,
-    seen: Option<&'j [u8]>,
+    expected: Option<&'j [u8]>,
     lock: Option<&'j LockDir>,
 }
 
-/// What came of writing a file, and its bytes.
+/// A file's bytes, and the outcome of writing it.
 type Written = (Zeroizing<Vec<u8>>, Result<Replaced, FileError>);
 
 impl Engine<'_> {
-    /// Loads agents, each as [`Engine::load`] does: what came of them, in their order. One agent's trouble is not the others',
-    /// but that of the vault is: the answer ends with the first who met it, and may be shorter than `agents`. So may it be
-    /// where `goes_on`, which is asked between groups and before an agent that may have to be waited for, says no.
+    /// Loads agents, each as [`Engine::load`] does, and returns their outcomes in order. An error
+    /// of one agent does not stop the others, but one of the vault does: the answer ends with the
+    /// first agent that ran into it, and may be shorter than `agents`. It also ends where `goes_on`
+    /// says no, which is asked between groups and before an agent that may have to be waited for.
     ///
-    /// While the files of a group are written, the group before it is recorded, and the one after it
-    /// decided and committed.
+    /// While the files of a group are written, the group before it is recorded, and the one after
+    /// it decided and committed.
     pub fn load_all(
         &mut self,
         agents: &[(&AgentRef, SyncMode)],
@@ -200,7 +212,7 @@ impl Engine<'_> {
             if let Some(ended) = ended {
                 self.record_group(ended, &mut outcomes);
             }
-            self.end_shared_step();
+            self.findings.end_shared_step();
             let of = agents[all.len()..].iter();
             for (&(agent, mode), outcome) in of.zip(outcomes.drain(..)) {
                 if matches!(outcome, Outcome::Alone(None)) && !goes_on() {
@@ -219,7 +231,7 @@ impl Engine<'_> {
         all
     }
 
-    /// What came of an agent, which is loaded by itself now if that is still to be done.
+    /// Returns the outcome of an agent, which is loaded by itself now if that is still to be done.
     fn load_left_out(
         &mut self,
         agent: &AgentRef,
@@ -239,19 +251,24 @@ impl Engine<'_> {
         Ok(loaded)
     }
 
-    /// Decides about a group of agents, as far as they can be loaded side by side. The step over all of them stays begun.
+    /// Decides about a group of agents, as far as they can be loaded side by side. The step over
+    /// all of them stays begun.
     fn decide_group<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Group<'a> {
         let mut group = Group::of(agents.len());
         if self.vault.read_only().is_some() {
             return group;
         }
         let ready = self.vault.reload_keys().map_err(SyncError::from);
-        if ready.and_then(|()| self.see_to_interrupted()).is_err() {
+        if ready
+            .and_then(|()| self.recover_interrupted_refreshes())
+            .is_err()
+        {
             return group; // each that is loaded by itself runs into it, too
         }
-        // Whether an agent needs anything may go by what was found for the last group: under the locks it is looked at anew.
-        if !self.is_in_shared_step() {
-            self.begin_shared_step();
+        // Whether an agent needs anything may be decided by what was found for the last group:
+        // under the locks everything is read again.
+        if !self.findings.is_in_shared_step() {
+            self.findings.begin_shared_step();
         }
         let mut sides = self.survey_sides(agents);
         let is_settled = |side: &mut Side<'_>| side.survey.needs_nothing();
@@ -260,27 +277,32 @@ impl Engine<'_> {
             .settled
             .extend(settled.map(|side| (side.at, side.agent, side.survey)));
         sides.retain(|side| side.survey.is_plain());
-        if sides.len() > 1 && self.check_vault_in_place().is_ok() {
-            self.begin_shared_step(); // as any load looks once more under the locks
+        if sides.len() > 1 && check_vault_in_place(self.vault).is_ok() {
+            self.findings.begin_shared_step(); // any load surveys again under the locks
             group.decided = self.decide_sides(sides);
         }
         group
     }
 
-    /// Surveys agents, in their order, as far as that can be done. Other threads examine their stores
-    /// meanwhile.
+    /// Surveys agents, in their order, as far as that can be done. Other threads examine their
+    /// stores meanwhile.
     fn survey_sides<'a>(&mut self, agents: &[(&'a AgentRef, SyncMode)]) -> Vec<Side<'a>> {
-        let (lock_dir, examined) = (self.lock_dir.clone(), Arc::clone(&self.findings.openclaw));
+        let (lock_dir, examined) = (
+            self.context.lock_dir.clone(),
+            Arc::clone(&self.findings.openclaw),
+        );
         let mut sides = Vec::new();
         let tasks = agents
             .iter()
             .map(|(agent, _)| Task::Examine(agent.dir.clone()));
         run_tasks(tasks, (&lock_dir, &examined), |at, done| {
             let (agent, mode) = agents[at];
-            let Done::Examined(scene) = done else {
+            let Done::Examined(store) = done else {
                 return None;
             };
-            let survey = self.survey_scene(agent, mode, None, *scene).ok()?;
+            let (context, findings) = (&self.context, &mut self.findings);
+            let of = (agent, mode);
+            let survey = survey_examined(self.vault, context, findings, of, None, *store).ok()?;
             let survey = self.surveyed_to_load(agent, survey);
             sides.push(Side {
                 at,
@@ -299,7 +321,7 @@ impl Engine<'_> {
         let mut group = self.decide_group(agents);
         match self.commit_all(std::mem::take(&mut group.decided)) {
             Ok(all) => group.decided = all,
-            // It was waited for; no other agent need wait for it again.
+            // This one has waited; no other agent needs to wait again.
             Err((first, SyncError::Vault(busy @ VaultError::Busy { .. }))) => {
                 group.outcomes[first] = Outcome::Done(Err(busy.into()));
             }
@@ -308,8 +330,8 @@ impl Engine<'_> {
         group
     }
 
-    /// Records what is in the files of a group now, and what was seen. Returns the locks, which are
-    /// not needed any more.
+    /// Records what is in the files of a group now, and what its loads have found. Returns the
+    /// locks, which are not needed any more.
     fn record_group(&mut self, ended: Ended<'_>, outcomes: &mut [Outcome]) -> Vec<StoreLock> {
         let Ended {
             first,
@@ -346,7 +368,10 @@ impl Engine<'_> {
     /// Decides about agents, each under its store's locks, if those are free and it is plain still.
     /// Other threads take the locks and make the drafts meanwhile.
     fn decide_sides<'a>(&mut self, sides: Vec<Side<'a>>) -> Vec<Decided<'a>> {
-        let (lock_dir, examined) = (self.lock_dir.clone(), Arc::clone(&self.findings.openclaw));
+        let (lock_dir, examined) = (
+            self.context.lock_dir.clone(),
+            Arc::clone(&self.findings.openclaw),
+        );
         let dirs: Vec<PathBuf> = sides.iter().map(|side| side.agent.dir.clone()).collect();
         let stages = sides
             .into_iter()
@@ -356,8 +381,8 @@ impl Engine<'_> {
         let tasks = dirs.into_iter().map(Task::Lock);
         run_tasks(tasks, (&lock_dir, &examined), |number, done| {
             match (stages[number].take()?, done) {
-                (Stage::Surveyed(side), Done::Locked(scene, lock)) => {
-                    let planned = self.plan_side(*side, *scene, *lock)?;
+                (Stage::Surveyed(side), Done::Locked(store, lock)) => {
+                    let planned = self.plan_side(*side, *store, *lock)?;
                     if planned.write == Write::No {
                         decided.push(self.decided(planned, Ok(None)));
                         return None;
@@ -370,7 +395,7 @@ impl Engine<'_> {
                 (Stage::Planned(planned), Done::MadeRoom(room)) => {
                     decided.push(self.decided(*planned, room.map(Some)));
                 }
-                _ => {} // somebody has the locks
+                _ => {} // another process has the locks
             }
             None
         });
@@ -382,20 +407,21 @@ impl Engine<'_> {
     fn plan_side<'a>(
         &mut self,
         side: Side<'a>,
-        scene: Scene,
+        store: ExaminedStore,
         lock: StoreLock,
     ) -> Option<Planned<'a>> {
         let (agent, mode) = (side.agent, side.mode);
-        let survey = self.survey_scene(agent, mode, Some(side.survey), scene);
+        let (context, findings) = (&self.context, &mut self.findings);
+        let (of, last) = ((agent, mode), Some(side.survey));
+        let survey = survey_examined(self.vault, context, findings, of, last, store);
         let mut survey = survey.ok().filter(Survey::is_plain)?;
-        let course = self.decide::<SyncError>(agent, mode, &mut survey, unchanged);
-        let course = course.ok()?;
-        let write = survey.settle_write(&course, Extent::AsNeeded);
+        let merge = merge_store(self.vault, &survey).ok()?;
+        let plan = plan_logins(self.vault, context, findings, of, &survey, &merge);
+        let course = edit_document(self.vault, &mut survey, merge, plan, unchanged).ok()?;
+        let write = survey.settle_write(&course, Rewrite::IfChanged);
         // A login that other agents share is given to them in the same transaction: that is between
         // two of them.
-        let is_shared = !self
-            .exchanged(&survey.state.doc, &course.takeover)
-            .is_empty();
+        let is_shared = !exchanged(self.vault, &survey.state.doc, &course.merge).is_empty();
         if write == Write::Remove || is_shared {
             return None;
         }
@@ -420,7 +446,13 @@ impl Engine<'_> {
     ) -> Decided<'a> {
         let (at, agent) = planned.side;
         let draft = room.map(|room| room.map(|room| (room, planned.bytes)));
-        let prepared = self.prepared(planned.survey, planned.course, planned.write, draft);
+        let prepared = Prepared::new(
+            self.vault,
+            planned.survey,
+            planned.course,
+            planned.write,
+            draft,
+        );
         Decided {
             at,
             agent,
@@ -429,8 +461,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Commits what was decided. An agent that was changed by another path meanwhile is left out. An error comes with the
-    /// first agent that it is one of.
+    /// Commits what was decided. An agent that was changed by another path meanwhile is left out.
+    /// An error comes with the first agent of the group.
     fn commit_all<'a>(
         &mut self,
         mut all: Vec<Decided<'a>>,
@@ -440,9 +472,15 @@ impl Engine<'_> {
         };
         let mut is_other = Vec::new();
         let mut commit = || -> Result<(), SyncError> {
-            let mut tx = self.vault.begin(self.actor, self.clock)?;
+            let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
             for one in all.iter_mut().filter(|one| one.prepared.commits) {
-                match record(&mut tx, one.agent, &one.prepared, &[], self.endpoints)? {
+                match record(
+                    &mut tx,
+                    one.agent,
+                    &one.prepared,
+                    &[],
+                    self.context.endpoints,
+                )? {
                     Some(revision) => one.prepared.revision = revision,
                     None => is_other.push(one.at),
                 }
@@ -466,16 +504,17 @@ impl Engine<'_> {
         if ended.iter().all(|(_, written)| written.is_none()) {
             return Ok(());
         }
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
+        let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
         for (one, written) in ended {
             if let Some((bytes, outcome)) = written {
-                record_written(&mut tx, one.agent, &one.prepared, bytes, outcome)?;
+                let known = (&one.prepared.survey, one.prepared.revision);
+                record_written(&mut tx, one.agent, known, bytes, outcome)?;
             }
         }
         Ok(tx.commit()?)
     }
 
-    /// Records what was seen. The locks are needed no longer.
+    /// Records what the loads have found; returns the locks, which are not needed any more.
     fn finish_all(
         &mut self,
         ended: Vec<(Decided<'_>, Option<Written>)>,
@@ -486,51 +525,52 @@ impl Engine<'_> {
             if let Some((_, outcome)) = written {
                 one.prepared.after_write(outcome);
             }
-            match self.finish(one.agent, one.prepared) {
+            match finish(self.vault, one.agent, one.prepared) {
                 Ok(loaded) => all.push((one.at, one.agent, loaded, one.lock)),
                 Err(error) => done[one.at] = Outcome::Done(Err(error)),
             }
         }
         let mut noted = Vec::new();
         for (_, _, loaded, _) in &mut all {
-            noted.push(self.note_sources(loaded));
+            noted.push(note_sources(loaded));
         }
-        let recorded = self.record_seen_of(&all, noted);
+        let recorded = self.record_observations_of(&all, noted);
         let mut locks = Vec::new();
         for (at, _, mut loaded, lock) in all {
             locks.push(lock);
             if let Err(error) = &recorded {
-                let error = error.to_string(); // it will be seen again
+                let error = error.to_string(); // the next load finds it again
                 loaded.notices.push(Notice::NotRecorded { error });
             }
-            loaded.notices.append(&mut self.told);
+            loaded.notices.append(&mut self.notices);
             done[at] = Outcome::Done(Ok(loaded));
         }
         locks
     }
 
-    fn record_seen_of(
+    fn record_observations_of(
         &mut self,
         all: &[(usize, &AgentRef, Loaded, StoreLock)],
         noted: Vec<Vec<Noted>>,
     ) -> Result<(), SyncError> {
-        let mut seen = Vec::new();
+        let mut all_found = Vec::new();
         for ((_, agent, loaded, _), noted) in all.iter().zip(noted) {
-            let found = self.seen(agent, loaded, noted)?;
-            seen.extend(found.map(|found| (*agent, found)));
+            let found = find_observations(self.vault, &self.context, agent, loaded, noted)?;
+            all_found.extend(found.map(|found| (*agent, found)));
         }
-        if seen.is_empty() {
+        if all_found.is_empty() {
             return Ok(());
         }
-        let mut tx = self.vault.begin(self.actor, self.clock)?;
-        for (agent, seen) in seen {
-            record_seen(&mut tx, &agent.name, seen)?;
+        let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
+        for (agent, found) in all_found {
+            record_observations(&mut tx, &agent.name, found)?;
         }
         Ok(tx.commit()?)
     }
 }
 
-/// Writes files at the same time, with as many threads as can be had, and does something else meanwhile.
+/// Writes files at the same time, with as many threads as are available, and does something else
+/// meanwhile.
 fn write_all<T>(
     jobs: Vec<Job<'_>>,
     meanwhile: impl FnOnce() -> T,
@@ -541,7 +581,7 @@ fn write_all<T>(
     let work = || {
         let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
         while let Some(job) = next() {
-            let place = (job.place, job.seen);
+            let place = (job.place, job.expected);
             let outcome = put_file(place, job.lock, job.replacement, &job.bytes);
             let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
             written.insert(job.at, (job.bytes, outcome));

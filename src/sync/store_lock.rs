@@ -1,22 +1,29 @@
-//! The two locks of a store, taken for one load or held over several.
+//! The two locks of a store, taken for one load or held over several loads.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::engine::queue_path;
-use super::error::SyncError;
-use crate::export::StorePlace;
+use crate::export::{StorePlace, store_digest};
 use crate::platform::openclaw::Examined;
 use crate::platform::{LockDir, QueueLock};
+use crate::sync::error::SyncError;
 
 /// How long a load waits for the store's locks. Source: `spec/compat.md`, Locking.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The locks of one store: that between our own processes, and the reference's while there is a directory for it.
+/// Returns the lock file in `lock_dir` on which our own processes queue for the store at
+/// [`StorePlace::site`].
+#[must_use]
+pub fn queue_path(lock_dir: &Path, store: &Path) -> PathBuf {
+    lock_dir.join(format!("store-{}", store_digest(store)))
+}
+
+/// The locks of one store: the one between our own processes, and the gateway's while the store's
+/// directory exists.
 #[derive(Debug)]
 pub(super) struct StoreLock {
-    /// With the path of what it locks. It is given up before the queue, whose next in turn would
-    /// else find a live lock and take it for a killed process's.
+    /// With the path of what it locks. It is released before the queue; otherwise the next process
+    /// in the queue would find a live lock and mistake it for a killed process's.
     dir: Option<(PathBuf, LockDir)>,
     queue: QueueLock,
     patience: Duration,
@@ -49,15 +56,16 @@ impl StoreLock {
         self.dir.as_ref().filter(is_held).map(|(_, dir)| dir)
     }
 
-    /// The second, if it was taken on that store, whether or not another process has taken it over
+    /// The second, if it was taken on that store, even if another process has broken it as stale
     /// since.
     pub(super) fn taken_on(&self, place: &StorePlace) -> Option<&LockDir> {
         let dir = self.dir.as_ref().filter(|(path, _)| path == place.real());
         dir.map(|(_, dir)| dir)
     }
 
-    /// Takes the second, unless it is held; one that another process took over as stale is taken anew. A directory that does not
-    /// exist has no store to lock, and a newer gateway's is left alone.
+    /// Takes the second, unless it is held; one that another process took over as stale is acquired
+    /// again. A directory that does not exist has no store to lock, and a newer gateway's is left
+    /// alone.
     pub(super) fn lock_store(
         &mut self,
         place: &StorePlace,
@@ -68,9 +76,10 @@ impl StoreLock {
             self.dir = None;
             return Ok(None);
         }
-        let is_had = |(path, dir): &(PathBuf, LockDir)| path == place.real() && dir.is_held();
-        if !self.dir.as_ref().is_some_and(is_had) {
-            self.dir = None; // one that another has taken over stays: it is not ours to remove any more
+        let is_ours = |(path, dir): &(PathBuf, LockDir)| path == place.real() && dir.is_held();
+        if !self.dir.as_ref().is_some_and(is_ours) {
+            // A lock that another process has broken as stale stays: it is that one's by now.
+            self.dir = None;
             let deadline = Instant::now() + self.patience;
             let dir = LockDir::acquire(place.real(), &self.queue, deadline)?;
             self.dir = Some((place.real().to_owned(), dir));
@@ -79,7 +88,8 @@ impl StoreLock {
     }
 }
 
-/// Stores whose locks are held over several loads, by the path under which the vault knows them.
+/// The locks of stores that are held over several loads, by the path under which the vault knows
+/// them.
 #[derive(Debug, Default)]
 pub(super) struct HeldStores(Vec<(PathBuf, StoreLock)>);
 
@@ -90,12 +100,12 @@ impl HeldStores {
         Some(self.0.swap_remove(at).1)
     }
 
-    /// Holds a store's locks.
+    /// Keeps a store's locks held.
     pub(super) fn put(&mut self, place: &StorePlace, lock: StoreLock) {
         self.0.push((place.site().to_owned(), lock));
     }
 
-    /// Gives all of them up.
+    /// Releases all locks that are held.
     pub(super) fn release(&mut self) {
         self.0.clear();
     }

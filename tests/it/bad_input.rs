@@ -5,7 +5,6 @@ use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -13,13 +12,9 @@ use serde_json::json;
 
 use crate::support::damage::{
     HISTORY, STATUS, Saved, TOKEN_MARK, alter, chmod, fingerprints, home_with_vault, key_file,
-    refused, refuses,
+    make_irregular, refused, refuses,
 };
-use crate::support::home::{CLAUDE, HOUR, Home, Run, STORE, VAULT, now_ms};
-
-fn mkfifo(path: &Path) {
-    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
-}
+use crate::support::home::{CLAUDE, HOME_VARIABLE, HOUR, Home, Run, STORE, VAULT, now_ms};
 
 #[test]
 fn a_vault_cut_short_anywhere() {
@@ -167,7 +162,7 @@ fn something_else_at_the_vaults_path() {
             &|path| fs::create_dir(path).unwrap(),
             &["is not a regular file", "mv "],
         ),
-        ("a FIFO", &mkfifo, &["is not a regular file", "mv "]),
+        ("a FIFO", &make_irregular, &["is not a regular file", "mv "]),
         (
             "a link",
             &|path| symlink(&foreign, path).unwrap(),
@@ -290,7 +285,7 @@ fn key_files_that_do_not_open_it() {
         77,
         &["no key file at", named, "No new key can open"],
     );
-    mkfifo(&key);
+    make_irregular(&key);
     chmod(&key, 0o600);
     refuses(&home, STATUS, 77, &["is not a regular file"]);
     fs::remove_file(&key).unwrap();
@@ -314,8 +309,9 @@ fn key_files_that_do_not_open_it() {
 fn a_home_that_is_no_absolute_path() {
     let home = Home::new();
     let mut command = home.command(STATUS);
-    command.env("HOME", "relative");
-    refused(home.path(), command, 1, &["`relative`", "Set HOME"]);
+    command.env(HOME_VARIABLE, "relative");
+    let remedy = format!("Set {HOME_VARIABLE}");
+    refused(home.path(), command, 1, &["`relative`", &remedy]);
 }
 
 #[test]
@@ -333,7 +329,7 @@ fn a_damaged_login_of_claude_code_changes_nothing_that_is_stored() {
             )
             .unwrap()
         }),
-        ("a FIFO", &mkfifo),
+        ("a FIFO", &make_irregular),
         ("a directory", &|path| fs::create_dir(path).unwrap()),
         ("20 MiB", &|path| {
             fs::write(path, vec![b' '; 20 << 20]).unwrap()
@@ -423,9 +419,11 @@ fn a_damaged_configuration() {
     home.write(config, vec![b' '; 17 << 20]);
     refuses(&home, STATUS, 65, &["larger than", config]);
     fs::remove_file(home.at(config)).unwrap();
-    mkfifo(&home.at(config));
-    refuses(&home, STATUS, 65, &["is not a regular file", config]);
-    fs::remove_file(home.at(config)).unwrap();
+    if cfg!(unix) {
+        make_irregular(&home.at(config));
+        refuses(&home, STATUS, 65, &["is not a regular file", config]);
+        fs::remove_file(home.at(config)).unwrap();
+    }
     fs::create_dir(home.at(config)).unwrap();
     refuses(&home, STATUS, 65, &["is not a regular file", config]);
 }
@@ -469,19 +467,17 @@ fn a_vault_named_in_a_directory_that_does_not_exist() {
 #[test]
 fn a_home_with_spaces_and_letters_of_every_kind() {
     let home = Home::new();
-    for name in [
-        "with a space",
-        "gänse 鵞鳥 🦢",
-        "quote'\"s",
-        "new\nline",
-        "-dash",
-    ] {
+    let mut names = vec!["with a space", "gänse 鵞鳥 🦢", "-dash"];
+    if cfg!(unix) {
+        names.extend(["quote'\"s", "new\nline"]);
+    }
+    for name in names {
         let dir = home.at(name);
         fs::create_dir(&dir).unwrap();
         fs::create_dir_all(dir.join(".clawdbot/agents")).unwrap();
         let inside = |args: &[&str]| {
             let mut command = home.command(args);
-            command.env("HOME", &dir).current_dir(&dir);
+            command.env(HOME_VARIABLE, &dir).current_dir(&dir);
             Run::from(command.output().unwrap())
         };
         let login = json!({"claudeAiOauth": {"accessToken": "sk-test-claude-1",
@@ -501,6 +497,28 @@ fn a_home_with_spaces_and_letters_of_every_kind() {
         inside(&["audit", "verify"]).ok();
         assert_eq!(inside(STATUS).exits(0).stderr, "", "{name:?}");
     }
+}
+
+#[test]
+fn settings_that_are_utf_16_are_to_be_saved_as_utf_8() {
+    let home = home_with_vault();
+    let settings = ".clawdbot/clawkeep.toml";
+    let text = "[clawkeep]\nfallback = \"none\"\n";
+    for to_bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        let units = "\u{feff}".encode_utf16().chain(text.encode_utf16());
+        home.write(settings, units.flat_map(to_bytes).collect::<Vec<u8>>());
+        let words = [settings, "encoded as UTF-16", "Save it as UTF-8"];
+        refuses(&home, STATUS, 65, &words);
+    }
+    home.write(settings, format!("\u{feff}{text}"));
+    home.run(STATUS).ok();
+}
+
+#[test]
+fn a_backup_that_is_not_there_is_said_to_be_missing() {
+    let home = home_with_vault();
+    let words = ["cannot open", "nosuch.db", "does not exist"];
+    refuses(&home, &["backup", "restore", "nosuch.db"], 1, &words);
 }
 
 #[test]
@@ -548,7 +566,7 @@ fn heads_that_are_none() {
 fn refusals_are_quick() {
     let home = home_with_vault();
     fs::remove_file(home.at(VAULT)).unwrap();
-    mkfifo(&home.at(VAULT));
+    make_irregular(&home.at(VAULT));
     let started = Instant::now();
     home.run(STATUS).exits(65);
     assert!(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::damage::make_irregular;
 use crate::support::home::{Home, Run, VAULT};
 
 /// A home with credentials, one of which has an id that a shell would run.
@@ -133,13 +134,7 @@ fn nothing_is_made_written_or_waited_for() {
 fn what_is_no_vault_offers_nothing() {
     let home = home();
     fs::remove_file(home.at(VAULT)).unwrap();
-    assert!(
-        Command::new("mkfifo")
-            .arg(home.at(VAULT))
-            .status()
-            .unwrap()
-            .success()
-    );
+    make_irregular(&home.at(VAULT));
     let began = Instant::now();
     assert_eq!(offered(&home, &["token", "--profile", ""]), [""; 0]);
     assert!(
@@ -147,7 +142,10 @@ fn what_is_no_vault_offers_nothing() {
         "{:?}",
         began.elapsed()
     );
-    fs::remove_file(home.at(VAULT)).unwrap();
+    match cfg!(windows) {
+        true => fs::remove_dir(home.at(VAULT)).unwrap(),
+        false => fs::remove_file(home.at(VAULT)).unwrap(),
+    }
     home.write(VAULT, [7; 8192]);
     assert_eq!(offered(&home, &["token", "--profile", ""]), [""; 0]);
 }

@@ -125,6 +125,7 @@ groups! {
     plain_copies: "footprint";
 }
 
+#[cfg(unix)]
 #[test]
 fn everything_that_can_be_found_is_tried() {
     let tried: BTreeSet<FindingId> = CASES.iter().map(|(id, _)| *id).collect();
@@ -178,6 +179,7 @@ fn troubled() -> Home {
     home
 }
 
+#[cfg(unix)]
 #[test]
 fn as_people_read_it() {
     let home = troubled();
@@ -206,6 +208,7 @@ fn where_nothing_opens_the_rest_is_looked_at_all_the_same() {
     for id in [
         FindingId::VaultUnusable,
         FindingId::ConfigUnreadable,
+        #[cfg(unix)]
         FindingId::PermissionsSecret,
         FindingId::CredentialExpired,
     ] {

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::home::TRUE;
 use crate::support::home::{CLAUDE, HOUR, Home, STORE, now_ms};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
@@ -54,7 +55,7 @@ fn a_stored_secret_that_cannot_be_sent_is_refused_everywhere() {
         for args in [
             &["token", "--provider", "openai"][..],
             &["token", "--profile", "openai:a"],
-            &["exec", "--provider", "openai", "--", "true"],
+            &["exec", "--provider", "openai", "--", TRUE],
         ] {
             fails(
                 &home,

@@ -23,6 +23,7 @@ fn provider(answer: &Value, name: &str) -> Value {
     found.cloned().unwrap_or_default()
 }
 
+#[cfg(unix)]
 #[test]
 fn a_login_shell_is_asked_where_the_configuration_says_so() {
     let home = home("{env: {shellEnv: {enabled: true}}}");
@@ -54,6 +55,7 @@ fn a_login_shell_is_asked_where_the_configuration_says_so() {
     assert_eq!(provider(&answer, "openai"), Value::Null);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_shell_that_fails_is_no_reason_not_to_answer() {
     let home = home("{env: {shellEnv: {enabled: true, timeoutMs: 300}}}");
@@ -123,6 +125,7 @@ fn dotenv_files_set_keys_and_nothing_else() {
 
 /// An address of a bus that starts a program is not followed: that program would get an environment
 /// which says where the key is.
+#[cfg(unix)]
 #[test]
 fn no_address_of_a_bus_starts_a_program() {
     let home = home("{}");

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use serde_json::{Value, json};
 
 use crate::support::damage::{TOKEN_MARK, alter_past_triggers, refuses};
-use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
+use crate::support::home::{HOUR, Home, Run, STORE, TRUE, now_ms};
 
 const CONFIG: &str = ".clawdbot/clawdbot.json";
 
@@ -264,7 +264,7 @@ fn what_cannot_be_used_is_said_with_the_way_to_renew_it() {
         (&["token", "--min-valid", "soon"], "a span is a number"),
         (&["exec", "--provider", "openai"], "CMD"),
         (
-            &["exec", "--provider", "nobody", "--", "true"],
+            &["exec", "--provider", "nobody", "--", TRUE],
             "no variable that is known",
         ),
         (&["session", "pin", " ", "x"], "a session's name"),
@@ -347,7 +347,7 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
     ]);
     assert_eq!(handed(run), "sk-test-two");
     let before = home.count_of("credential.used");
-    home.run(&["exec", "--profile", "odd:x", "--", "true"])
+    home.run(&["exec", "--profile", "odd:x", "--", TRUE])
         .exits(64);
     assert_eq!(home.count_of("credential.used"), before);
     // Nothing is handed out for a program that gets only a part of what it asked for.
@@ -359,7 +359,7 @@ fn a_program_gets_the_secret_and_nobody_else_does() {
         "--provider",
         "groq",
         "--",
-        "true",
+        TRUE,
     ])
     .exits(1);
     assert_eq!(home.count_of("credential.used"), before);

@@ -217,7 +217,10 @@ fn what_is_named_alone_decides() {
     with_file(&home, "private/wrong", STATUS).exits(77);
     with_file(&home, PHRASE_FILE, STATUS).ok();
     let run = with_file(&home, "private/none", STATUS).exits(77);
-    assert!(run.stderr.contains("private/none"), "{run:?}");
+    assert!(
+        run.stderr.replace('\\', "/").contains("private/none"),
+        "{run:?}"
+    );
     home.write("private/empty", "\n");
     with_file(&home, "private/empty", STATUS).exits(77);
     home.write("private/binary", b"\xff\xfe\x00secret");
@@ -229,6 +232,7 @@ fn what_is_named_alone_decides() {
     assert!(run.stderr.contains("key add passphrase"), "{run:?}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_passphrase_comes_from_stdin_a_pipe_a_descriptor_the_environment_or_the_service_manager() {
     let home = home();
@@ -355,6 +359,7 @@ fn sixteen_slots_and_no_more() {
     home.assert_sound();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_code_that_nobody_sees_gets_no_slot() {
     let home = home();
@@ -545,8 +550,8 @@ fn files(home: &Home) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the passphrase came from is not the program's to read, though what else it was started with
-/// is.
+/// What the passphrase came from is not the program's to read, though what else it was started with is.
+#[cfg(unix)]
 #[test]
 fn a_program_does_not_get_the_descriptor_of_the_passphrase() {
     let home = home();

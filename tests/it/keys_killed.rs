@@ -121,6 +121,7 @@ fn killed_at_random(what: What, kills: u64) {
     killer.report();
 }
 
+#[cfg(unix)]
 #[test]
 fn killed_at_random_moments() {
     let kills = number("CLAWKEEP_KILLS", 15);

@@ -3,7 +3,7 @@
 //!
 //! `CLAWKEEP_KILLS` says how many kills each run makes, `CLAWKEEP_SEED` repeats one.
 
-use std::fs;
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const TOKEN: &str = "sk-ant-oat01-killed-";
 /// Runs measured before the first kill; the median counts.
 const MEASURED: i64 = 5;
 
-/// A share of the kills, so that the three kinds together make [`number`] of them.
+/// A share of the kills in tenths, so that the four kinds together make [`number`] of them.
 fn share(part: u64) -> u64 {
     (number("CLAWKEEP_KILLS", 60) * part).div_ceil(10)
 }
@@ -46,7 +46,8 @@ impl Killer {
         }
     }
 
-    pub(crate) fn kill(&mut self, mut command: Command) {
+    /// Starts a command and kills it. Returns [`Ended::Done`] if it had succeeded before that.
+    pub(crate) fn kill(&mut self, mut command: Command) -> Ended {
         let longest = u64::try_from(self.run_time.as_nanos() * 13 / 10).unwrap();
         let delay = Duration::from_nanos(self.random.below(longest));
         let started = Instant::now();
@@ -60,11 +61,17 @@ impl Killer {
         self.total += 1;
         // Source: `Child::kill`, whose exit code of Windows is 1.
         let killed = if cfg!(unix) { None } else { Some(1) };
-        if child.wait().unwrap().code() == killed {
+        let status = child.wait().unwrap();
+        if status.code() == killed {
             self.mid_flight += 1;
             self.run_time = self.run_time * 21 / 20;
         } else {
             self.run_time = self.run_time * 9 / 10;
+        }
+        if status.success() {
+            Ended::Done
+        } else {
+            Ended::Killed
         }
     }
 
@@ -130,9 +137,11 @@ fn ok(home: &Home, args: &[&str], at: &str) {
     let started = Instant::now();
     let run = home.run(args);
     assert_eq!(run.status, 0, "{at}: {args:?}: {run:?}");
-    // A lock that the killed process held is known for what it is: nobody waits until it is stale.
+    // A lock that the killed process held is known for what it is: nobody waits until it is stale, after 30 seconds.
+    // Under Wine a busy machine takes ten for a command that waits for nothing.
+    let longest = if cfg!(windows) { 25 } else { 10 };
     assert!(
-        started.elapsed() < Duration::from_secs(10),
+        started.elapsed() < Duration::from_secs(longest),
         "{at}: {args:?} waited"
     );
 }
@@ -154,10 +163,10 @@ fn a_killed_sync_loses_no_token() {
         timed(&mut home.command(&["sync"]))
     });
     let mut killer = Killer::new("sync", run_times.collect());
-    for round in 0..i64::try_from(share(5)).unwrap() {
+    for round in 0..i64::try_from(share(4)).unwrap() {
         let logins = login(round);
         let current = logins.last().unwrap().1.as_str();
-        killer.kill(home.command(&["sync"]));
+        let ended = killer.kill(home.command(&["sync"]));
         let at = killer.at();
         assert_whole(&home, &at);
         let committed = home.newest("sync.applied").unwrap()["expires"]["after"].clone();
@@ -165,6 +174,9 @@ fn a_killed_sync_loses_no_token() {
             .iter()
             .find(|(expires, _)| committed == json!(expires))
             .unwrap_or_else(|| panic!("{at}: nobody ever logged in with {committed}"));
+        if ended == Ended::Done {
+            assert_eq!(committed, current, "{at}: what succeeded is lost");
+        }
         ok(&home, &["--no-sync", "sync"], &at);
         let stored = home.exported_token(PROFILE);
         assert_eq!(stored.as_deref(), Some(committed.as_str()), "{at}");
@@ -207,7 +219,7 @@ fn a_killed_first_run_is_no_obstacle_to_the_next() {
         timed(&mut command(&home, &["sync"]))
     });
     let mut killer = Killer::new("first run", run_times.collect());
-    for round in 0..share(3).div_ceil(2) {
+    for round in 0..share(2).div_ceil(2) {
         let (home, command) = fresh(round);
         // Twice, since the second has what the first left to deal with.
         for _ in 0..2 {
@@ -256,13 +268,16 @@ fn a_killed_order_set_is_done_or_not_done() {
     let mut killer = Killer::new("order set", run_times);
     let mut before = json!(orders[5 % orders.len()]);
     for round in (6..).take(usize::try_from(share(2)).unwrap()) {
-        killer.kill(set(round));
+        let ended = killer.kill(set(round));
         let at = killer.at();
         assert_whole(&home, &at);
         ok(&home, &["--no-sync", "sync"], &at);
         let order = home.json(STORE)["order"]["anthropic"].clone();
         let asked = json!(orders[round % orders.len()]);
         assert!(order == before || order == asked, "{at}: {order}");
+        if ended == Ended::Done {
+            assert_eq!(order, asked, "{at}: what succeeded is lost");
+        }
         let recorded = home.newest("order.set").unwrap()["detail"]["order"].clone();
         assert_eq!(order, recorded, "{at}: not what the record says");
         let sealed = home.vaults_store();
@@ -274,9 +289,60 @@ fn a_killed_order_set_is_done_or_not_done() {
     killer.report();
 }
 
-/// SQLite moves pages from its log into the vault lowest first, and the first page says how many
-/// there are. Killed behind that page, the vault is shorter than it says, and SQLite repeats the
-/// move from the log.
+#[test]
+fn a_key_whose_paste_succeeded_survives_the_kills_of_others() {
+    let home = Home::with_claude(&format!("{TOKEN}000001"), 100);
+    home.run(&["sync"]).ok();
+    let id = |round: u64| format!("openai:key-{round}");
+    let key = |round: u64| format!("sk-test-openai-killed-{round:06}");
+    let paste = |round: u64| {
+        home.write("key.txt", key(round));
+        let id = id(round);
+        let args = [
+            "models",
+            "auth",
+            "paste-api-key",
+            "--provider",
+            "openai",
+            "--profile-id",
+            &id,
+        ];
+        let mut command = home.command(&args);
+        command.stdin(File::open(home.at("key.txt")).unwrap());
+        command
+    };
+    let measured = MEASURED.unsigned_abs();
+    let run_times = (0..measured).map(|round| timed(&mut paste(round)));
+    let mut killer = Killer::new("paste-api-key", run_times.collect());
+    let mut succeeded: Vec<u64> = (0..measured).collect();
+    let kills = share(2);
+    for round in (measured..).take(usize::try_from(kills).unwrap()) {
+        if killer.kill(paste(round)) == Ended::Done {
+            succeeded.push(round);
+        }
+        let at = killer.at();
+        assert_whole(&home, &at);
+        ok(&home, &["--no-sync", "sync"], &at);
+        let added = home.events();
+        let profiles = home.vaults_store()["profiles"].clone();
+        for round in 0..=round {
+            let stored = &profiles[id(round)]["key"];
+            let is_recorded = added.iter().any(|event| {
+                event["kind"] == "profile.created" && event["profile"] == id(round).as_str()
+            });
+            if is_recorded || succeeded.contains(&round) {
+                assert_eq!(stored, &key(round), "{at}: {}", id(round));
+            } else {
+                assert!(stored.is_null(), "{at}: {} is not in the record", id(round));
+            }
+        }
+        assert_clean(&home, &at);
+    }
+    killer.report();
+}
+
+/// SQLite moves pages from its log into the vault lowest first, and the first page says how many there are. Killed
+/// behind that page, the vault is shorter than it says, and SQLite repeats the move from the log.
 #[test]
 fn killed_while_the_vault_grows_it_still_opens() {
     let home = Home::with_claude(&format!("{TOKEN}000001"), 100);

@@ -4,12 +4,12 @@
 use std::fs::{self, File};
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
-use crate::support::home::{Home, STORE, now_ms};
+use crate::support::home::{Home, STORE, TRUE, now_ms};
 
 const TOKEN: [&str; 3] = ["token", "--provider", "anthropic"];
 /// Makes what is at the path of a lock.
@@ -50,7 +50,7 @@ fn held_since(path: &std::path::Path, pid: u32, (made_secs, secs): (u64, u64)) {
 }
 
 fn dead_pid() -> u32 {
-    let mut child = Command::new("true").spawn().unwrap();
+    let mut child = Command::new(TRUE).stdout(Stdio::null()).spawn().unwrap();
     child.wait().unwrap();
     child.id()
 }

@@ -110,6 +110,7 @@ fn a_logout_is_a_state_until_it_is_kept_or_over() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_logout_fails_the_check_only_where_nothing_else_serves_the_provider() {
     let home = Home::with_claude("sk-test-claude-1", 240);
@@ -609,6 +610,7 @@ fn a_token_that_claude_code_refreshes_is_no_finding_before_it_expires() {
     assert!(found(&home, "source.login-expiring").contains("login expires in 2h"));
 }
 
+#[cfg(unix)]
 #[test]
 fn an_expired_token_of_a_good_login_has_one_remedy() {
     let home = Home::new();
@@ -695,7 +697,11 @@ fn a_key_of_codex_is_imported_with_the_command_that_is_named() {
         r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "sk-test-key"}"#,
     );
     let sync = home.run(&["sync"]);
-    let remedy = format!("clawkeep import {}", home.at(auth).display());
+    let shown = match cfg!(windows) {
+        true => format!("~/{auth}"),
+        false => home.at(auth).display().to_string(),
+    };
+    let remedy = format!("clawkeep import {shown}");
     assert!(sync.stderr.contains(&remedy), "{sync:?}");
     // Another key of the provider: only doctor notes it.
     let paste = ["models", "auth", "paste-api-key", "--provider", "openai"];

@@ -43,6 +43,25 @@ fn modified(home: &Home, rel: &str) -> SystemTime {
     fs::metadata(home.at(rel)).unwrap().modified().unwrap()
 }
 
+/// Where file names ignore case: two names would keep two copies of one store.
+#[cfg(windows)]
+#[test]
+fn an_agent_id_in_another_case_is_the_same_agent() {
+    let home = home_with(1);
+    for (typed, agent) in [("MAIN", "main"), ("Agent000", "agent000")] {
+        let key = format!("sk-test-openai-of-{agent}");
+        let mut paste = vec!["models", "auth", "paste-api-key", "--agent", typed];
+        paste.extend(["--provider", "openai"]);
+        home.run_with_input(&paste, &key).ok();
+        let stored = home.json(&store_of(agent))["profiles"]["openai:manual"]["key"].clone();
+        assert_eq!(stored, key.as_str());
+        let added = home.newest("profile.created").unwrap();
+        assert_eq!(added["agent"], agent, "{added}");
+    }
+    home.run(&["sync"]).ok();
+    assert_eq!(home.run(&["sync"]).ok().lines().count(), 2);
+}
+
 #[test]
 fn a_login_reaches_all_of_them_main_first_and_each_has_its_events() {
     let home = home_with(OTHERS);
@@ -178,6 +197,7 @@ fn killed_at_any_moment_the_next_command_finishes() {
     killer.report();
 }
 
+#[cfg(unix)]
 #[test]
 fn the_files_that_one_process_may_have_open_are_enough() {
     let home = home_with(70);

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::damage::alter;
-use crate::support::home::{HOUR, Home, STORE, now_ms};
+use crate::support::home::{HOUR, Home, STORE, TRUE, now_ms};
 use crate::support::provider::Provider;
 
 const WORK: &str = "anthropic:work";
@@ -81,7 +81,7 @@ fn a_damaged_credential_costs_no_other() {
             "{run:?}"
         );
     }
-    home.run(&["exec", "--provider", "anthropic", "--", "true"])
+    home.run(&["exec", "--provider", "anthropic", "--", TRUE])
         .exits(65);
     // Everything else is handed out.
     for (args, secret) in [
@@ -91,15 +91,12 @@ fn a_damaged_credential_costs_no_other() {
     ] {
         assert_eq!(token(&home, args).ok(), secret, "{args:?}");
     }
-    let exec = [
-        "exec",
-        "--provider",
-        "openai",
-        "--",
-        "printenv",
-        "OPENAI_API_KEY",
-    ];
-    assert_eq!(home.run(&exec).ok(), "sk-test-openai\n");
+    let mut exec = vec!["exec", "--provider", "openai", "--"];
+    exec.extend(match cfg!(windows) {
+        true => ["cmd", "/d", "/c", "echo %OPENAI_API_KEY%"].as_slice(),
+        false => &["printenv", "OPENAI_API_KEY"],
+    });
+    assert_eq!(home.run(&exec).ok().trim_end(), "sk-test-openai");
     // Others are refreshed and synced.
     assert!(
         token(&home, &["--profile", "test:a"])

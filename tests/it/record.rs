@@ -317,6 +317,7 @@ fn width(line: &str) -> usize {
     text.trim_end_matches('\r').chars().count()
 }
 
+#[cfg(unix)]
 #[test]
 fn tables_and_charts_fit_the_terminal() {
     let home = home();
@@ -598,6 +599,7 @@ fn pruning_says_what_it_did() {
     home.assert_sound();
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_older_than_the_retention_goes_with_a_sync() {
     let home = home();

@@ -12,7 +12,7 @@ use clawkeep::domain::{AgentName, ProfileId, UnixMs};
 use clawkeep::oauth::{Lease, Providers};
 use clawkeep::platform::Clock;
 use clawkeep::sync::{
-    DUE_BELOW_MS, Engine, LoginSources, Renewal, Renewer, SyncError, SyncMode, When,
+    DUE_BELOW_MS, Engine, LoginSources, RefreshOutcome, Refresher, SyncError, SyncMode, When,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -458,6 +458,7 @@ fn across_process_namespaces_one_request_is_sent() {
 }
 
 /// The clock goes back or ahead by a day between two uses.
+#[cfg(unix)]
 #[test]
 fn a_clock_that_jumps_costs_a_request_and_nothing_else() {
     let (home, provider) = home();
@@ -513,20 +514,20 @@ fn a_holder_that_hangs_is_waited_for_no_longer_than_there_is_patience() {
         clock,
         lock_dir.clone(),
     );
-    let renewer = Renewer {
+    let renewer = Refresher {
         patience: Duration::from_millis(100),
-        ..Renewer::new(&providers, std::slice::from_ref(&agent))
+        ..Refresher::new(&providers, std::slice::from_ref(&agent))
     };
     let mut renew = || {
         let when = When::LessLeftThan(DUE_BELOW_MS);
-        engine.renew(&renewer, &agent, SyncMode::Off, &ProfileId::new(ID), when)
+        engine.refresh(&renewer, &agent, SyncMode::Off, &ProfileId::new(ID), when)
     };
     let lease = Lease::try_take(&lock_dir, grant).unwrap().unwrap();
     let busy = renew().unwrap_err();
     assert!(matches!(busy, SyncError::RefreshBusy { profile } if profile.as_str() == ID));
     assert_eq!(provider.count(), 0);
     drop(lease);
-    assert!(matches!(renew().unwrap(), Renewal::Renewed(_)));
+    assert!(matches!(renew().unwrap(), RefreshOutcome::Refreshed(_)));
     assert_eq!(provider.count(), 1);
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::home::{Home, Run};
+use crate::support::home::{Home, Run, TRUE};
 
 const SECRET: &str = "sk-proj-abcdefghij0123456789";
 /// As random as a key, and like none that is known.
@@ -161,8 +161,8 @@ fn an_id_that_begins_as_a_secret_is_refused() {
             &["token", &option],
             &["token", "--profile", secret],
             &["token", "--session", secret, "--provider", "openai"],
-            &["exec", "--provider", secret, "--", "true"],
-            &["exec", "--profile", secret, "true"],
+            &["exec", "--provider", secret, "--", TRUE],
+            &["exec", "--profile", secret, TRUE],
             &["refresh", secret],
             &["refresh", secret, "--json"],
             &["history", "--profile", secret],

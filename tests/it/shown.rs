@@ -6,7 +6,7 @@ use std::fs;
 use clawkeep::domain::is_hidden;
 use serde_json::{Value, json};
 
-use crate::support::home::{HOUR, Home, Run, STORE, now_ms};
+use crate::support::home::{HOUR, Home, Run, STORE, TRUE, now_ms};
 #[cfg(unix)]
 use crate::support::terminal::Terminal;
 
@@ -171,7 +171,7 @@ fn no_command_shows_a_hidden_character() {
         &["refresh", &named],
         &["token", "--profile", &named, "--json"],
         &["token", "--provider", "anthropic", "--strict"],
-        &["exec", "--profile", &named, "--", "true"],
+        &["exec", "--profile", &named, "--", TRUE],
         &["session", "pin", "s\u{202e}1", &named],
         &["session", "unpin", "s\u{202e}1"],
         &["session", "list"],

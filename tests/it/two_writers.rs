@@ -5,11 +5,12 @@ use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::support::damage::make_irregular;
 use crate::support::home::{AGENT, Home, Run, STORE, VAULT};
 
 const CLAUDE_ID: &str = "anthropic:claude-cli";
@@ -459,13 +460,9 @@ fn fifty_mebibytes_of_spaces_are_damage_too() {
     assert_eq!(kept.metadata().unwrap().len(), 50 << 20);
 }
 
-fn mkfifo(path: &Path) {
-    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
-}
-
 #[test]
 fn what_is_no_file_at_all_is_refused_at_once_and_left_alone() {
-    let no_files: [fn(&Path); 2] = [mkfifo, |path| fs::create_dir(path).unwrap()];
+    let no_files: [fn(&Path); 2] = [make_irregular, |path| fs::create_dir(path).unwrap()];
     for (put, has_copy) in no_files
         .into_iter()
         .flat_map(|put| [(put, true), (put, false)])
@@ -481,7 +478,7 @@ fn what_is_no_file_at_all_is_refused_at_once_and_left_alone() {
         let kind = home.at(STORE).metadata().unwrap().file_type();
         let run = home.run(&["sync"]).exits(65);
         assert!(run.stderr.contains("is not a regular file"), "{run:?}");
-        assert!(run.stderr.contains("Move it away: mv"), "{run:?}");
+        assert!(run.stderr.contains("Move it away: m"), "{run:?}");
         assert_eq!(home.at(STORE).metadata().unwrap().file_type(), kind);
         assert_eq!(names(&home), ["auth-profiles.json"]);
         home.assert_sound();

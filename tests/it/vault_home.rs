@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::killed::{Ended, STEPS, kill_at};
-use super::support::home::{Home, STORE, VAULT};
+use super::support::home::{Home, STORE, TRUE, VAULT};
 use super::support::watch::Watch;
 
 /// Where a new vault lies if no gateway is here.
@@ -353,7 +353,7 @@ fn two_vaults_refresh_nothing_until_they_are_merged() {
     let home = two_vaults();
     for args in [
         &["token", "--provider", "anthropic"][..],
-        &["exec", "--provider", "anthropic", "--", "true"],
+        &["exec", "--provider", "anthropic", "--", TRUE],
         &["refresh", "--due"],
         &["watch", "--once"],
     ] {

@@ -33,10 +33,6 @@ const MAKING_MAX: Duration = Duration::from_secs(1);
 pub struct QueueLock {
     pub(super) file: File,
     /// Eight hexadecimal digits of its path's SHA-256.
-    #[cfg_attr(
-        not(any(target_os = "linux", target_os = "macos")),
-        allow(dead_code, reason = "it names a draft that only these two rename")
-    )]
     pub(super) name: String,
 }
 
@@ -220,7 +216,7 @@ fn open_lock_file(path: &Path) -> Result<File, FileError> {
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     #[cfg(windows)]
-    windows::open_no_link(&mut options);
+    windows::create_private(&mut options, path)?;
     let file = match retry_while_held(path, || options.open(path)) {
         Err(_) if path.is_symlink() => {
             let path = path.to_owned();

@@ -7,6 +7,7 @@ use std::time::Instant;
 use std::{io, thread};
 
 use super::error::{LockError, PAUSE_MAX, PAUSE_MIN};
+use crate::platform::file::close_new;
 use crate::platform::file_error::FileError;
 use crate::platform::sharing::is_sharing_error;
 use crate::platform::trust::access::Access;
@@ -50,9 +51,16 @@ pub(super) fn open_alone(dir: &Path, deadline: Instant) -> Result<File, LockErro
     }
 }
 
-/// Lets a link be opened in place of what it leads to.
-pub(super) fn open_no_link(options: &mut OpenOptions) {
+/// Makes the lock file for the user alone unless there is one, and lets `options` open a link in place of what it
+/// leads to.
+pub(super) fn create_private(options: &mut OpenOptions, path: &Path) -> Result<(), FileError> {
     options.custom_flags(OPEN_LINK_ITSELF);
+    let mut new = options.clone();
+    match new.create_new(true).open(path) {
+        // Another process that finds it meanwhile opens it with the directory's list, and locks it all the same.
+        Ok(_) => close_new(path, false),
+        Err(_) => Ok(()), // what is wrong is found again by opening it
+    }
 }
 
 /// Refuses a lock file that is a link, has a second name, or is another user's to change: it is about to be
@@ -75,6 +83,7 @@ pub(super) fn check_lock_file(file: &File, path: &Path) -> Result<(), FileError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::access_list::{AccessList, rights, this_user};
     use crate::platform::lock::queue::DirectoryLock;
     use crate::platform::lock::queue::QueueLock;
 
@@ -88,6 +97,17 @@ mod tests {
         drop(first);
         drop(DirectoryLock::acquire(dir.path(), now).unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_new_lock_file_is_for_the_user_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("lock");
+        drop(QueueLock::acquire(&lock, Instant::now()).unwrap());
+        let list = AccessList::of(&lock).unwrap();
+        let others = list.others(this_user().unwrap(), rights::READ | rights::WRITE);
+        assert!(others.is_empty(), "{others:?}");
+        drop(QueueLock::acquire(&lock, Instant::now()).unwrap());
     }
 
     #[test]

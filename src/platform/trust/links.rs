@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::LINKS_MAX;
+use crate::platform::paths::LINKS_MAX;
 
 /// A path followed to its end.
 #[derive(Debug, PartialEq, Eq)]

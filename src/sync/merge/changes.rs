@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::{keys, same};
 use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, same_json};
 
 /// A place in the document.
@@ -10,7 +9,7 @@ use crate::domain::{ProfileId, SecretJson, Section, StoreDoc, same_json};
 pub enum Place {
     /// One entry of a section.
     Entry {
-        /// The section.
+        /// The section of the document.
         section: Section,
         /// The entry's key: a profile id or a provider.
         key: String,
@@ -18,7 +17,7 @@ pub enum Place {
     /// A top-level field as a whole: one we do not know, or `version`, or what stands in a
     /// section's place without being entries (`"order": {}`, `"usageStats": null`).
     Field {
-        /// Its name.
+        /// The name of the field.
         name: String,
     },
 }
@@ -26,11 +25,11 @@ pub enum Place {
 /// Who had moved away from the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The writer of `auth-profiles.json`.
+    /// The program that wrote `auth-profiles.json`.
     File,
-    /// The vault.
+    /// The vault, by a command of this program.
     Vault,
-    /// Both.
+    /// Both of them, each in its way.
     Both,
 }
 
@@ -49,7 +48,7 @@ impl Side {
 /// What has to happen to one side for it to become the result. The new value is in the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// It was not there.
+    /// The value was not there before.
     Added,
     /// It is another value now.
     Updated {
@@ -63,7 +62,7 @@ pub enum Edit {
 /// One place where the result differs from a side. Names only, no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Where.
+    /// The place in the document.
     pub place: Place,
     /// Who had changed it since the base.
     pub side: Side,
@@ -76,11 +75,11 @@ pub struct Change {
 /// A credential that gave way to another version of its profile.
 #[derive(Clone, Debug)]
 pub struct Lost {
-    /// The profile.
+    /// The profile that it was of.
     pub id: ProfileId,
-    /// The whole entry.
+    /// The whole entry of the credential.
     pub entry: SecretJson,
-    /// Whose it was; never [`Side::Both`].
+    /// The side that had it; never [`Side::Both`].
     pub side: Side,
 }
 
@@ -214,4 +213,22 @@ fn union<'a>(
         .flat_map(Map::keys)
         .filter(move |key| !has(key));
     first.into_iter().flat_map(Map::keys).chain(rest)
+}
+
+/// The keys of both, the first one's first, each once.
+pub(super) fn keys<'a>(
+    first: &'a Map<String, Value>,
+    second: &'a Map<String, Value>,
+) -> impl Iterator<Item = &'a String> {
+    first
+        .keys()
+        .chain(second.keys().filter(|key| !first.contains_key(*key)))
+}
+
+/// Whether two values are the same JSON, or both are absent.
+pub(super) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => same_json(a, b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
 }

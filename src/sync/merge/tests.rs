@@ -91,7 +91,8 @@ fn statistics_merge_member_by_member() {
         "failureCounts": {"auth": 1, "rate_limit": 1}, "disabledReason": "x", "note": "0"}),
     );
     let theirs = usage(&json!({"lastUsed": 30, "errorCount": 3,
-        "failureCounts": {"auth": 4, "rate_limit": 1, "timeout": 1}, "disabledReason": "x", "note": "t"}));
+        "failureCounts": {"auth": 4, "rate_limit": 1, "timeout": 1}, "disabledReason": "x",
+        "note": "t"}));
     let ours = usage(
         &json!({"lastUsed": 20.5, "errorCount": 2, "cooldownUntil": 50,
         "failureCounts": {"auth": 2, "billing": 1}, "note": "o", "blockedUntil": 9}),
@@ -463,7 +464,8 @@ proptest! {
                 let added = base.get(section, key).is_none();
                 // Where one side alone has put something else in the section's place, that stands.
                 let whole = result.section(section).is_some() || section == Section::Profiles;
-                prop_assert!(!added || !whole || result.get(section, key).is_some(), "{:?} {}", section, key);
+                let is_kept = result.get(section, key).is_some();
+                prop_assert!(!added || !whole || is_kept, "{:?} {}", section, key);
             }
         }
         for name in theirs.expose_secret().keys().chain(ours.expose_secret().keys()) {
@@ -476,12 +478,15 @@ proptest! {
     fn an_entry_is_lost_only_to_a_section_of_another_shape((base, theirs, ours) in three()) {
         let result = merge(&base, &theirs, &ours).doc;
         for section in Section::ALL {
-            let is_entries = |doc: &StoreDoc| doc.expose_secret().get(section.key()).is_none_or(Value::is_object);
+            let is_entries = |doc: &StoreDoc| {
+                doc.expose_secret().get(section.key()).is_none_or(Value::is_object)
+            };
             if is_entries(&theirs) && is_entries(&ours) {
                 for (key, _) in theirs.entries(section).chain(ours.entries(section)) {
-                    let (b, t, o) = (base.get(section, key), theirs.get(section, key), ours.get(section, key));
+                    let [b, t, o] = [&base, &theirs, &ours].map(|doc| doc.get(section, key));
                     let deleted = (t.is_none() && o == b) || (o.is_none() && t == b);
-                    prop_assert_eq!(result.get(section, key).is_none(), deleted, "{:?} {}", section, key);
+                    let is_gone = result.get(section, key).is_none();
+                    prop_assert_eq!(is_gone, deleted, "{:?} {}", section, key);
                 }
             } else if theirs.section(section).is_some() || ours.section(section).is_some() {
                 let whole = |doc: &StoreDoc| doc.expose_secret().get(section.key()).cloned();
@@ -492,7 +497,9 @@ proptest! {
     }
 
     #[test]
-    fn a_profile_is_never_a_mixture_and_the_loser_never_lasts_longer((base, theirs, ours) in three()) {
+    fn a_profile_is_never_a_mixture_and_the_loser_never_lasts_longer(
+        (base, theirs, ours) in three()
+    ) {
         let merged = merge(&base, &theirs, &ours);
         for (id, entry) in merged.doc.entries(Section::Profiles) {
             let (t, o) = (theirs.get(Section::Profiles, id), ours.get(Section::Profiles, id));
@@ -502,7 +509,9 @@ proptest! {
             let lost: Vec<_> = merged.lost.iter().filter(|lost| lost.id.as_str() == id).collect();
             prop_assert_eq!(lost.len(), usize::from(contested));
             if let [lost] = lost.as_slice() {
-                let until = |entry: &Value| entry.get("expires").and_then(Value::as_f64).unwrap_or(f64::MIN);
+                let until = |entry: &Value| {
+                    entry.get("expires").and_then(Value::as_f64).unwrap_or(f64::MIN)
+                };
                 prop_assert!(until(lost.entry.expose_secret()) <= until(entry));
                 let is_tie = until(lost.entry.expose_secret()) == until(entry);
                 prop_assert!(!is_tie || Some(entry) == t, "else the file's");
@@ -522,8 +531,11 @@ proptest! {
     fn a_number_that_both_changed_ends_as_the_larger(stats in vec(statistics(), 3)) {
         let [base, theirs, ours] = [0, 1, 2].map(|n| usage(&stats[n]));
         let result = merge(&base, &theirs, &ours).doc;
-        for member in ["/lastUsed", "/errorCount", "/failureCounts/auth", "/failureCounts/timeout"] {
-            let number = |doc: &StoreDoc| doc.get(Section::Usage, "p").and_then(|entry| entry.pointer(member)).and_then(Value::as_f64);
+        let counts = ["/failureCounts/auth", "/failureCounts/timeout"];
+        for member in ["/lastUsed", "/errorCount"].into_iter().chain(counts) {
+            let number = |doc: &StoreDoc| {
+                doc.get(Section::Usage, "p")?.pointer(member)?.as_f64()
+            };
             let (b, t, o) = (number(&base), number(&theirs), number(&ours));
             if let (Some(theirs), Some(ours)) = (t, o) && t != b && o != b {
                 prop_assert_eq!(number(&result), Some(theirs.max(ours)), "{}", member);
@@ -532,15 +544,20 @@ proptest! {
     }
 
     #[test]
-    fn an_order_a_last_good_and_an_unknown_field_that_both_changed_are_the_file_s((base, theirs, ours) in three()) {
+    fn an_order_a_last_good_and_an_unknown_field_that_both_changed_are_the_file_s(
+        (base, theirs, ours) in three()
+    ) {
         let result = merge(&base, &theirs, &ours).doc;
-        let both_changed = |b: Option<&Value>, t: Option<&Value>, o: Option<&Value>| t.is_some() && o.is_some() && t != b && o != b;
+        let both_changed = |b: Option<&Value>, t: Option<&Value>, o: Option<&Value>| {
+            t.is_some() && o.is_some() && t != b && o != b
+        };
         for section in [Section::Order, Section::LastGood] {
             let is_entries = |doc: &StoreDoc| doc.section(section).is_some();
             let keys = KEYS.iter().filter(|_| is_entries(&theirs) && is_entries(&ours));
             for key in keys {
-                let (b, t, o) = (base.get(section, key), theirs.get(section, key), ours.get(section, key));
-                prop_assert!(!both_changed(b, t, o) || result.get(section, key) == t, "{:?} {}", section, key);
+                let [b, t, o] = [&base, &theirs, &ours].map(|doc| doc.get(section, key));
+                let is_theirs = result.get(section, key) == t;
+                prop_assert!(!both_changed(b, t, o) || is_theirs, "{:?} {}", section, key);
             }
         }
         for name in ["later", "version"] {
@@ -562,14 +579,19 @@ proptest! {
     }
 
     #[test]
-    fn order_is_that_of_the_side_that_changed_it_and_else_the_file_s((base, theirs, ours) in three()) {
+    fn order_is_that_of_the_side_that_changed_it_and_else_the_file_s(
+        (base, theirs, ours) in three()
+    ) {
         let merged = merge(&base, &theirs, &ours);
         let result = ids(&merged.doc);
-        let kept = |doc: &StoreDoc| ids(doc).into_iter().filter(|id| result.contains(id)).collect::<Vec<_>>();
+        let kept = |doc: &StoreDoc| {
+            ids(doc).into_iter().filter(|id| result.contains(id)).collect::<Vec<_>>()
+        };
         let only_ours = ids(&theirs) == ids(&base) && ids(&ours) != ids(&base);
         let (first, second) = if only_ours { (&ours, &theirs) } else { (&theirs, &ours) };
         let mut want = kept(first);
-        want.extend(kept(second).into_iter().filter(|id| first.get(Section::Profiles, id).is_none()));
+        let is_new = |id: &String| first.get(Section::Profiles, id).is_none();
+        want.extend(kept(second).into_iter().filter(is_new));
         prop_assert_eq!(&result, &want);
     }
 }

@@ -1,5 +1,6 @@
-//! When something is to be done without being asked: a login is due, a file that is being written is whole, a credential comes to its
-//! end. Pure: values and instants in, spans out. The binary's `watch` waits for them.
+//! When the watcher acts by itself: a login is due, a file that is being written is whole, a
+//! credential comes near its expiry. Pure: values and instants in, durations out. The binary's
+//! `watch` waits for them.
 
 mod schedule;
 mod settle;

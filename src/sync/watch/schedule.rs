@@ -1,12 +1,13 @@
-//! When which login is refreshed, and when a credential comes to its end.
+//! When to refresh which login, and when a credential comes near its expiry.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Credential, Fingerprint, StoreDoc, UnixMs, WARN_AFTER_MS};
-use crate::sync::{NotRenewed, is_due};
+use crate::sync::{NotRefreshed, is_due};
 
-/// Pauses after the first failed refresh of a login in turn, then always the last of them.
+/// Pauses after the first failed refreshes of a login in turn; the last of them after every further
+/// one.
 const PAUSES: [Duration; 6] = [
     Duration::from_secs(60),
     Duration::from_secs(2 * 60),
@@ -15,30 +16,33 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(30 * 60),
     Duration::from_secs(3600),
 ];
-/// What will fail again until somebody does something is looked at so often: settings and logins change without a word to us.
+/// How often to retry what fails until a person acts: settings and logins can change without a
+/// notification.
 const HOPELESS: Duration = Duration::from_secs(3600);
-/// A login is refreshed ahead by up to so much more of the span than is asked for: 1/4. Not all hosts ask at once then.
+/// A login is refreshed earlier by up to this part of the span, 1/4, so that not all hosts ask at
+/// once.
 const JITTER: u64 = 4;
 
 /// What came of a refresh.
 #[derive(Clone, Copy, Debug)]
 pub enum Attempt<'a> {
-    /// It lasts so long now, in milliseconds. One that lasts no longer than it is refreshed ahead is left alone for half of that.
-    Lasts(i64),
-    /// It was not refreshed.
-    Not(&'a NotRenewed, UnixMs),
-    /// Something here stood in the way.
+    /// It is valid for this long now, in milliseconds. One that is valid for no longer than the
+    /// span is left alone for half of that.
+    ValidFor(i64),
+    /// The login was not refreshed, for this reason.
+    NotRefreshed(&'a NotRefreshed, UnixMs),
+    /// Something on this machine prevented it.
     Failed,
 }
 
-/// What is known of a login that was tried.
+/// What is known of a login that was attempted.
 #[derive(Clone, Copy, Debug)]
 struct Tried {
     failures: usize,
     not_before: Instant,
 }
 
-/// When to refresh what.
+/// Decides when to refresh which login.
 #[derive(Debug)]
 pub struct Schedule {
     ahead_ms: i64,
@@ -46,7 +50,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Logins are refreshed so many milliseconds before their end, or up to a quarter of that earlier.
+    /// Makes a schedule that refreshes logins so many milliseconds before their expiry, or up to a
+    /// quarter of that earlier.
     #[must_use]
     pub fn new(ahead_ms: i64) -> Self {
         Self {
@@ -55,7 +60,8 @@ impl Schedule {
         }
     }
 
-    /// How much is left of a login when it is refreshed, in milliseconds. Always the same for one token, whoever asks.
+    /// The lifetime left of a login when it is refreshed, in milliseconds. Always the same for one
+    /// token.
     #[must_use]
     pub fn ahead(&self, token: Fingerprint) -> i64 {
         let span = u64::try_from(self.ahead_ms).unwrap_or(0) / JITTER + 1;
@@ -79,7 +85,8 @@ impl Schedule {
                 .is_none_or(|tried| tried.not_before <= instant)
     }
 
-    /// How long until a login is due; nothing where it has no end, and is due when it is looked at next.
+    /// How long until a login is due; `None` for one without an expiry, which is due at the next
+    /// pass.
     #[must_use]
     pub fn due_in(
         &self,
@@ -87,32 +94,32 @@ impl Schedule {
         (grant, token): (Fingerprint, Fingerprint),
         (now, instant): (UnixMs, Instant),
     ) -> Option<Duration> {
-        let ends = credential.expiry()?.floor_ms();
-        let left = ends
+        let expires = credential.expiry()?.floor_ms();
+        let left = expires
             .saturating_sub(self.ahead(token))
             .saturating_sub(now.0)
             .max(0);
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         let tried = self.tried.get(&grant);
-        let rest = tried.map(|tried| tried.not_before.saturating_duration_since(instant));
-        Some(left.max(rest.unwrap_or_default()))
+        let pause = tried.map(|tried| tried.not_before.saturating_duration_since(instant));
+        Some(left.max(pause.unwrap_or_default()))
     }
 
-    /// Notes what came of a refresh of the grant `grant`, and how long it is left alone now.
+    /// Notes the outcome of a refresh of the grant `grant`; returns how long it is left alone now.
     pub fn note(&mut self, grant: Fingerprint, attempt: Attempt<'_>, instant: Instant) -> Duration {
         let failures = self.tried.get(&grant).map_or(0, |tried| tried.failures);
         let longest = self.ahead_ms.saturating_add(self.ahead_ms / 4);
         let (failures, pause) = match attempt {
-            // Due again by the clock alone: that one goes on while a machine sleeps, and may be set.
-            Attempt::Lasts(ms) if ms > longest => {
+            // Due again by the clock alone, which goes on while a machine sleeps, and may be set.
+            Attempt::ValidFor(ms) if ms > longest => {
                 self.tried.remove(&grant);
                 return Duration::ZERO;
             }
-            Attempt::Lasts(ms) => {
+            Attempt::ValidFor(ms) => {
                 let half = u64::try_from(ms / 2).unwrap_or(0);
                 (0, Duration::from_millis(half).max(PAUSES[0]))
             }
-            Attempt::Not(NotRenewed::Limited(until), now) => {
+            Attempt::NotRefreshed(NotRefreshed::Limited(until), now) => {
                 let left = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0);
                 // An answer of another day's clock is not waited for until that day.
                 (
@@ -122,8 +129,8 @@ impl Schedule {
                         .min(Duration::from_secs(24 * 3600)),
                 )
             }
-            Attempt::Not(why, _) if is_hopeless(why) => (failures, HOPELESS),
-            Attempt::Not(..) | Attempt::Failed => {
+            Attempt::NotRefreshed(why, _) if is_hopeless(why) => (failures, HOPELESS),
+            Attempt::NotRefreshed(..) | Attempt::Failed => {
                 let pause = PAUSES[failures.min(PAUSES.len() - 1)];
                 (failures + 1, pause)
             }
@@ -136,12 +143,13 @@ impl Schedule {
         pause
     }
 
-    /// Forgets what was tried: settings have changed, or somebody has done something.
+    /// Forgets earlier attempts: settings have changed, or a person has acted.
     pub fn forget(&mut self) {
         self.tried.clear();
     }
 
-    /// The grants whose refresh has failed once, and is tried again in a moment: the network may not be there yet.
+    /// The grants with exactly one failed refresh, which is retried in a moment: the network may
+    /// not be up yet.
     pub fn failed_once(&self) -> impl Iterator<Item = Fingerprint> {
         let once = self.tried.iter().filter(|(_, tried)| tried.failures == 1);
         once.map(|(grant, _)| *grant)
@@ -153,25 +161,25 @@ impl Schedule {
     }
 }
 
-/// Whether it takes somebody to do something before a login can be refreshed.
+/// Whether a person has to act before a login can be refreshed.
 #[must_use]
-pub fn is_hopeless(why: &NotRenewed) -> bool {
+pub fn is_hopeless(why: &NotRefreshed) -> bool {
     !matches!(
         why,
-        NotRenewed::Obstacle(_)
-            | NotRenewed::FailedJustNow(_)
-            | NotRenewed::Limited(_)
-            | NotRenewed::Refused(_)
+        NotRefreshed::Obstacle(_)
+            | NotRefreshed::FailedJustNow(_)
+            | NotRefreshed::Limited(_)
+            | NotRefreshed::Refused(_)
     )
 }
 
-/// How long until the first of a document's credentials comes to its last day, or to its end.
+/// How long until the first of a document's credentials comes to its last day, or expires.
 #[must_use]
 pub fn next_transition(doc: &StoreDoc, now: UnixMs) -> Option<Duration> {
     let instants = doc.credentials().filter_map(|(_, credential)| {
-        let ends = credential.expiry()?.floor_ms();
-        let first = ends.saturating_sub(WARN_AFTER_MS);
-        let next = if first > now.0 { first } else { ends };
+        let expires = credential.expiry()?.floor_ms();
+        let first = expires.saturating_sub(WARN_AFTER_MS);
+        let next = if first > now.0 { first } else { expires };
         u64::try_from(next.saturating_sub(now.0))
             .ok()
             .filter(|left| *left > 0)
@@ -196,7 +204,8 @@ mod tests {
     }
 
     fn login(left: i64) -> serde_json::Value {
-        json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r", "expires": NOW.0 + left})
+        let expires = NOW.0 + left;
+        json!({"type": "oauth", "provider": "p", "access": "a", "refresh": "r", "expires": expires})
     }
 
     proptest! {
@@ -207,7 +216,8 @@ mod tests {
             let prints = (print(1), print(token));
             let at = Instant::now();
             let wait = schedule.due_in(&credential, prints, (NOW, at)).unwrap();
-            prop_assert_eq!(schedule.is_due(&credential, prints, (NOW, at)), left < schedule.ahead(prints.1));
+            let is_due = schedule.is_due(&credential, prints, (NOW, at));
+            prop_assert_eq!(is_due, left < schedule.ahead(prints.1));
             let then = UnixMs(NOW.0 + i64::try_from(wait.as_millis()).unwrap() + 1);
             prop_assert!(schedule.is_due(&credential, prints, (then, at + wait)));
             prop_assert!((AHEAD..=AHEAD + AHEAD / 4).contains(&schedule.ahead(prints.1)));
@@ -218,14 +228,18 @@ mod tests {
     fn failures_are_tried_again_later_and_later() {
         let mut schedule = Schedule::new(AHEAD);
         let (grant, at) = (print(1), Instant::now());
-        let why = NotRenewed::Obstacle("disk".to_owned());
-        schedule.note(grant, Attempt::Not(&why, NOW), at);
+        let why = NotRefreshed::Obstacle("disk".to_owned());
+        schedule.note(grant, Attempt::NotRefreshed(&why, NOW), at);
         assert!(schedule.failed_once().eq([grant]));
-        schedule.note(grant, Attempt::Not(&why, NOW), at);
+        schedule.note(grant, Attempt::NotRefreshed(&why, NOW), at);
         assert_eq!(schedule.failed_once().count(), 0);
         schedule.forget();
         let pauses: Vec<u64> = (0..8)
-            .map(|_| schedule.note(grant, Attempt::Not(&why, NOW), at).as_secs())
+            .map(|_| {
+                schedule
+                    .note(grant, Attempt::NotRefreshed(&why, NOW), at)
+                    .as_secs()
+            })
             .collect();
         assert_eq!(pauses, [60, 120, 300, 600, 1800, 3600, 3600, 3600]);
         let entry = login(0);
@@ -244,11 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn what_lasts_less_than_it_is_refreshed_ahead_is_not_refreshed_for_ever() {
+    fn a_login_shorter_than_the_span_is_not_refreshed_all_the_time() {
         let mut schedule = Schedule::new(AHEAD);
         let (grant, at) = (print(1), Instant::now());
         assert_eq!(
-            schedule.note(grant, Attempt::Lasts(300_000), at),
+            schedule.note(grant, Attempt::ValidFor(300_000), at),
             Duration::from_secs(150)
         );
         let entry = login(300_000);
@@ -260,7 +274,7 @@ mod tests {
             Some(Duration::from_secs(150))
         );
         // One that lasts longer goes by the clock alone, which may be set.
-        schedule.note(grant, Attempt::Lasts(8 * 3_600_000), at);
+        schedule.note(grant, Attempt::ValidFor(8 * 3_600_000), at);
         assert!(schedule.is_due(&credential, prints, (NOW, at)));
     }
 
@@ -268,9 +282,9 @@ mod tests {
     fn a_provider_is_left_alone_as_it_asks_but_not_for_a_year() {
         let mut schedule = Schedule::new(AHEAD);
         let mut pause = |ms: i64| {
-            let why = NotRenewed::Limited(UnixMs(NOW.0 + ms));
+            let why = NotRefreshed::Limited(UnixMs(NOW.0 + ms));
             schedule
-                .note(print(1), Attempt::Not(&why, NOW), Instant::now())
+                .note(print(1), Attempt::NotRefreshed(&why, NOW), Instant::now())
                 .as_secs()
         };
         assert_eq!(
@@ -281,7 +295,7 @@ mod tests {
             schedule
                 .note(
                     print(1),
-                    Attempt::Not(&NotRenewed::Dead, NOW),
+                    Attempt::NotRefreshed(&NotRefreshed::Dead, NOW),
                     Instant::now(),
                 )
                 .as_secs()

@@ -1,4 +1,5 @@
-//! Files that other programs are writing: they are read once they are whole, everything else without them after a while.
+//! Files that other programs are writing: they are read once they are whole, and everything else is
+//! read without them after a while.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -6,26 +7,26 @@ use std::time::{Duration, Instant};
 
 use crate::platform::Touch;
 
-/// A file that nobody has closed counts as written after so long without a change.
+/// A file that no program has closed counts as written after this long without a change.
 const QUIET: Duration = Duration::from_millis(200);
-/// How often a file that is not whole is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The longest that everything else is put off: a login is to be exported within a second.
-const MOST: Duration = Duration::from_millis(700);
-/// A file that is left alone is believed after so long, whatever is in it.
-const BELIEVED: Duration = Duration::from_secs(2);
-/// And one that is gone: a logout is to be followed within two seconds, and a file that is replaced
-/// is gone for some milliseconds.
-const GONE: Duration = Duration::from_secs(1);
-/// And one that is not, after so long: who looks at it then may wait in vain.
-const FOR_EVER: Duration = Duration::from_secs(30);
+/// The pause between two checks of a file that is not whole.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+/// The longest time that everything else waits: a login is to be exported within a second.
+const LONGEST_WAIT: Duration = Duration::from_millis(700);
+/// A file that nobody changes counts as complete after this long, whatever is in it.
+const PARTIAL_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A file that stays gone counts as removed after this long: a logout is to be followed within two
+/// seconds, and a file that is replaced is gone for some milliseconds.
+const REMOVED_TIMEOUT: Duration = Duration::from_secs(1);
+/// A file that keeps changing is read after this long in any case.
+const KEPT_CHANGING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is in a file that was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// It makes sense.
+    /// The file makes sense as it is.
     Whole,
-    /// It does not yet: one that is emptied and then written does not in between.
+    /// The file does not make sense yet: one that is emptied and then written does not in between.
     Partial,
     /// There is no file, or no login in it any more.
     Gone,
@@ -35,8 +36,8 @@ pub enum Content {
 #[derive(Debug, Default)]
 pub struct Settling {
     touched: HashMap<PathBuf, Span>,
-    /// Files that make no sense, and have been left alone for so long that they are meant to be so.
-    believed: HashSet<PathBuf>,
+    /// Files that make no sense and have not changed for so long that they count as complete.
+    timed_out: HashSet<PathBuf>,
     /// Since when everything else waits for them.
     since: Option<Instant>,
 }
@@ -49,7 +50,7 @@ struct Span {
 }
 
 impl Settling {
-    /// Something happened to a file.
+    /// Notes that something happened to a file.
     pub fn note(&mut self, path: &Path, touch: Touch, now: Instant) {
         let span = self.touched.entry(path.to_owned()).or_insert(Span {
             first: now,
@@ -58,7 +59,7 @@ impl Settling {
         });
         span.last = now;
         span.touch = touch;
-        self.believed.remove(path);
+        self.timed_out.remove(path);
         self.since.get_or_insert(now);
     }
 
@@ -66,34 +67,34 @@ impl Settling {
     /// [held](Self::held). `content` says what is in a file.
     pub fn wait(&mut self, now: Instant, content: impl Fn(&Path) -> Content) -> Option<Duration> {
         let since = |at: Instant| now.saturating_duration_since(at);
-        let believed = &mut self.believed;
+        let timed_out = &mut self.timed_out;
         self.touched.retain(|path, span| {
             let is_quiet = since(span.last) >= QUIET;
             let is_over = span.touch == Touch::Done || is_quiet;
             let content = content(path);
             let patience = match content {
-                Content::Gone => GONE,
-                Content::Whole | Content::Partial => BELIEVED,
+                Content::Gone => REMOVED_TIMEOUT,
+                Content::Whole | Content::Partial => PARTIAL_WRITE_TIMEOUT,
             };
-            let is_believed = is_quiet && since(span.first) >= patience;
+            let is_unchanged_long = is_quiet && since(span.first) >= patience;
             if is_over && content == Content::Whole {
                 return false;
             }
-            if is_believed {
-                believed.insert(path.clone());
+            if is_unchanged_long {
+                timed_out.insert(path.clone());
             }
-            !is_believed && since(span.first) < FOR_EVER
+            !is_unchanged_long && since(span.first) < KEPT_CHANGING_TIMEOUT
         });
         let waited = self.since.map_or(Duration::ZERO, since);
-        if self.touched.is_empty() || waited >= MOST {
+        if self.touched.is_empty() || waited >= LONGEST_WAIT {
             return None;
         }
         let left = |span: &Span| match span.touch {
-            Touch::Writing => QUIET.saturating_sub(since(span.last)).max(LOOK_EVERY),
-            Touch::Done => LOOK_EVERY,
+            Touch::Writing => QUIET.saturating_sub(since(span.last)).max(CHECK_EVERY),
+            Touch::Done => CHECK_EVERY,
         };
         let next = self.touched.values().map(left).min();
-        next.map(|next| next.min(MOST.saturating_sub(waited)))
+        next.map(|next| next.min(LONGEST_WAIT.saturating_sub(waited)))
     }
 
     /// Everything but what is held was read: what is held may be waited for anew.
@@ -101,10 +102,10 @@ impl Settling {
         self.since = (!self.touched.is_empty()).then_some(now);
     }
 
-    /// Whether a file that makes no sense is meant to be so.
+    /// Whether a file that makes no sense counts as complete, since nobody has changed it for long.
     #[must_use]
-    pub fn is_believed(&self, path: &Path) -> bool {
-        self.believed.contains(path)
+    pub fn is_complete(&self, path: &Path) -> bool {
+        self.timed_out.contains(path)
     }
 
     /// The files that are still being written.
@@ -142,7 +143,10 @@ mod tests {
     fn an_emptied_file_is_waited_for() {
         let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Done, start);
-        assert_eq!(settling.wait(start, |_| Content::Partial), Some(LOOK_EVERY));
+        assert_eq!(
+            settling.wait(start, |_| Content::Partial),
+            Some(CHECK_EVERY)
+        );
         settling.note(Path::new(FILE), Touch::Writing, start + ms(30));
         assert_eq!(
             settling.wait(start + ms(30), |_| Content::Whole),
@@ -176,7 +180,7 @@ mod tests {
                 settling.note(Path::new("/other"), Touch::Writing, now);
             }
             match settling.wait(now, |_| Content::Whole) {
-                Some(wait) => assert!(wait <= MOST, "{at}: {wait:?}"),
+                Some(wait) => assert!(wait <= LONGEST_WAIT, "{at}: {wait:?}"),
                 None => {
                     assert!(settling.held().contains(Path::new(FILE)), "it is left out");
                     passes.push(at);
@@ -188,23 +192,33 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_broken_is_believed_in_the_end() {
+    fn what_stays_broken_is_unchanged_long_in_the_end() {
         let (mut settling, start) = (Settling::default(), Instant::now());
         settling.note(Path::new(FILE), Touch::Done, start);
-        assert_eq!(settling.wait(start + MOST, |_| Content::Partial), None);
+        assert_eq!(
+            settling.wait(start + LONGEST_WAIT, |_| Content::Partial),
+            None
+        );
         assert_eq!(settling.held().len(), 1);
-        settling.read(start + MOST);
+        settling.read(start + LONGEST_WAIT);
         assert!(
             settling
-                .wait(start + MOST + ms(1), |_| Content::Partial)
+                .wait(start + LONGEST_WAIT + ms(1), |_| Content::Partial)
                 .is_some()
         );
-        assert_eq!(settling.wait(start + BELIEVED, |_| Content::Partial), None);
+        assert_eq!(
+            settling.wait(start + PARTIAL_WRITE_TIMEOUT, |_| Content::Partial),
+            None
+        );
         assert_eq!(settling.held().len(), 0);
-        // One that is written for ever is looked at all the same, from time to time.
+        // A file that keeps changing is read all the same, from time to time.
         settling.note(Path::new(FILE), Touch::Writing, start);
-        settling.note(Path::new(FILE), Touch::Writing, start + FOR_EVER);
-        settling.wait(start + FOR_EVER, |_| Content::Partial);
+        settling.note(
+            Path::new(FILE),
+            Touch::Writing,
+            start + KEPT_CHANGING_TIMEOUT,
+        );
+        settling.wait(start + KEPT_CHANGING_TIMEOUT, |_| Content::Partial);
         assert_eq!(settling.held().len(), 0);
     }
 }

@@ -80,7 +80,8 @@ impl UnlockedVault {
         let is_writable = self.read_only.is_none();
         let _lock = is_writable.then(|| lock(&self.path)).transpose()?;
         if exists(to) {
-            let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            let there =
+                std::io::Error::new(std::io::ErrorKind::AlreadyExists, "the file already exists");
             return Err(FileError::io("write a backup to", to)(there).into());
         }
         let temporary = match is_writable {

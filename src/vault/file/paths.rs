@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::UnixMs;
 use crate::platform::{
-    Access, FileError, QueueLock, SharedStorage, Storage, Trust, check_replaceable, check_trusted,
-    create_private_dir, exists, remove_if_present, rename_durably,
+    Access, FileError, QueueLock, SharedStorage, Storage, Trust, absent, check_replaceable,
+    check_trusted, create_private_dir, exists, remove_if_present, rename_durably,
 };
 use crate::vault::error::VaultError;
 
@@ -69,7 +69,7 @@ pub(in crate::vault) fn trusted_path(path: &Path) -> Result<PathBuf, VaultError>
 fn trusted_dir(path: &Path) -> Result<PathBuf, VaultError> {
     let dir = check_trusted(parent(path), Access::CreateIn)?;
     if !dir.is_dir() {
-        return Err(FileError::io("open", &dir)(std::io::ErrorKind::NotFound.into()).into());
+        return Err(FileError::io("open", &dir)(absent("the directory does not exist")).into());
     }
     Ok(dir)
 }

@@ -176,10 +176,12 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             fs::rename(home.at(".clawdbot/keys"), home.at(".config/clawkeep")).unwrap();
         })
     }),
+    #[cfg(unix)]
     (FindingId::PermissionsWritable, |home| {
         chmod(&home.at(".clawdbot"), 0o770);
         Mend::Repair
     }),
+    #[cfg(unix)]
     (FindingId::PermissionsSecret, |home| {
         chmod(&home.at(STORE), 0o644);
         chmod(&key_file(home), 0o640);
@@ -199,11 +201,13 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
             fs::remove_file(home.at(CONFIG)).unwrap();
         })
     }),
+    #[cfg(unix)]
     (FindingId::PermissionsReadable, |home| {
         chmod(&home.at(".clawdbot"), 0o755);
         chmod(&home.at(VAULT), 0o644);
         Mend::Repair
     }),
+    #[cfg(unix)]
     (FindingId::PermissionsLogin, |home| {
         chmod(&home.at(CLAUDE), 0o644);
         by_hand(run_fix)
@@ -571,6 +575,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         home.write(SETTINGS, "[agents.mian]\nexport = \"off\"\n");
         by_hand(|home, _| home.write(SETTINGS, "[agents.main]\nexport = \"file\"\n"))
     }),
+    #[cfg(unix)]
     (FindingId::FootprintOpen, |home| {
         fs::copy(home.at(STORE), home.at(AGENT).join("auth-profiles.json~")).unwrap();
         chmod(&home.at(AGENT).join("auth-profiles.json~"), 0o644);
@@ -751,17 +756,27 @@ pub(super) fn append_at(home: &Home, at: i64) {
 
 /// Runs a printed command as a shell would.
 pub(super) fn run_fix(home: &Home, fix: &str) {
-    let line = fix.replace("clawkeep ", "\"$CLAWKEEP\" ");
-    let status = Command::new("sh")
-        .args(["-c", &line])
-        .env_clear()
-        .env("HOME", home.path())
-        .env("PATH", "/usr/bin:/bin")
-        .env("CLAWKEEP", home.command(&[]).get_program())
-        .current_dir(home.path())
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
+    let program = home.command(&[]);
+    let line = fix.replace("clawkeep ", &format!("{:?} ", program.get_program()));
+    #[cfg(unix)]
+    let mut shell = {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]);
+        shell
+    };
+    #[cfg(windows)]
+    let mut shell = {
+        use std::os::windows::process::CommandExt as _;
+        let mut shell = Command::new("cmd");
+        let line = line.replace("\\\\", "\\"); // `Debug` doubles them
+        shell.raw_arg(format!("/d /s /c \"{line}\""));
+        shell
+    };
+    shell.env_clear().current_dir(home.path());
+    for (name, value) in program.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    let status = shell.stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{fix}");
 }
 

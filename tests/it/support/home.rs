@@ -33,6 +33,10 @@ const WINDOWS_VARIABLES: [&str; 7] = [
     "TEMP",
     "TMP",
 ];
+/// The variable that names the home directory.
+pub(crate) const HOME_VARIABLE: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+/// A program that does nothing that matters, and succeeds.
+pub(crate) const TRUE: &str = if cfg!(windows) { "whoami" } else { "true" };
 /// An hour, in milliseconds.
 pub(crate) const HOUR: i64 = 3_600_000;
 
@@ -141,9 +145,8 @@ impl Home {
             .fold(self.path().to_owned(), |path, part| path.join(part))
     }
 
-    /// What a run says to people, with paths below the home as on Unix (`~/a/b`): Windows has no
-    /// `~`.
-    fn with_tilde(&self, text: String) -> String {
+    /// What a run says to people, with paths below the home as on Unix (`~/a/b`): Windows has no `~`.
+    pub(crate) fn with_tilde(&self, text: String) -> String {
         let home = self.path().display().to_string();
         if cfg!(unix) || text.starts_with('{') {
             return text;
@@ -227,7 +230,7 @@ impl Home {
                 .collect();
             // Credential Manager is the user's own, and not of this home.
             variables.extend([
-                ("USERPROFILE", home),
+                (HOME_VARIABLE, home),
                 ("USERNAME", "tester".into()),
                 ("CLAWKEEP_KEYCHAIN", "off".into()),
             ]);
@@ -238,6 +241,11 @@ impl Home {
             ("PATH", "/usr/bin:/bin".into()),
             ("USER", "tester".into()),
         ]
+    }
+
+    /// Runs a command of [`Home::command`] to its end.
+    pub(crate) fn output_of(&self, mut command: Command) -> Run {
+        self.ended(command.output().unwrap())
     }
 
     /// Runs the program to its end.

@@ -116,6 +116,9 @@ mod tests {
         fn check(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());
             command.get_subcommands().for_each(|sub| check(sub, &path));
+            if command.is_hide_set() {
+                return;
+            }
             let help = command
                 .get_after_help()
                 .map(ToString::to_string)

@@ -35,11 +35,14 @@ impl std::fmt::Debug for Heads {
     }
 }
 
-pub(crate) fn heads(layout: &Layout) -> Heads {
-    let layout = layout.clone();
-    Heads(Box::new(move |vault| {
-        read_head(layout.head_file(vault)).ok().flatten()
-    }))
+impl Heads {
+    /// Reads heads from the files in their directory of a layout.
+    pub(crate) fn of(layout: &Layout) -> Self {
+        let layout = layout.clone();
+        Self(Box::new(move |vault| {
+            read_head(layout.head_file(vault)).ok().flatten()
+        }))
+    }
 }
 
 /// Whole or not at all: half a head would stand in the way of verifying.

@@ -70,7 +70,7 @@ impl Context {
             });
             let known: Vec<(&AgentRef, SyncMode)> = known.collect();
             let load = |engine: &mut Engine<'_>| -> Result<_, Infallible> {
-                engine.patience = how.patience;
+                engine.context.patience = how.patience;
                 let all = engine.load_all(&known, how.goes_on);
                 for ((agent, _), loaded) in known.iter().zip(&all) {
                     if let Ok(loaded) = loaded {

@@ -197,7 +197,10 @@ fn read_file(path: &Path) -> Result<SecretString, KeyProblem> {
     if is_own_descriptor(path) {
         return read_stream(path); // a pipe, or a file without a name
     }
-    Err(unreadable(path, io::ErrorKind::NotFound.into()))
+    Err(unreadable(
+        path,
+        io::Error::new(io::ErrorKind::NotFound, "the file does not exist"),
+    ))
 }
 
 /// Reads a passphrase from a descriptor that this process was started with, to its end.

@@ -71,7 +71,7 @@ impl Adopt {
         let mut vault = context.vault()?;
         let mode = context.mode_for(&vault, &agent)?;
         let loaded = context.with_engine(&mut vault, |engine| {
-            engine.adopts = Some(id.to_owned());
+            engine.context.adopts = Some(id.to_owned());
             engine.load(&agent, mode)
         })?;
         context.tell(&loaded);

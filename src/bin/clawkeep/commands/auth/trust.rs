@@ -3,7 +3,7 @@
 use clap::Args;
 use clawkeep::audit::{EventDraft, EventKind, Origin};
 use clawkeep::domain::{ProfileId, ProviderId, from_outside};
-use clawkeep::sync::{Edited, NotRenewed};
+use clawkeep::sync::{Edited, NotRefreshed};
 
 use super::{checks, edit};
 use crate::commands::hand_out::renewal;
@@ -34,20 +34,20 @@ impl Trust {
         let loaded = context.load(&mut vault, &agent)?;
         let id = ids::id_in(&loaded.doc, &self.id);
         let credential = checks::existing_of(&loaded, &agent, id)?;
-        let refused = |why: &NotRenewed| Failure::Refused {
+        let refused = |why: &NotRefreshed| Failure::Refused {
             what: renewal::why_not(id, why),
             next: renewal::what_next(context, (&agent.name, &loaded.doc), id, why),
         };
         if credential.expose_refresh().is_none() {
-            return Err(refused(&NotRenewed::NoRefreshToken));
+            return Err(refused(&NotRefreshed::NoRefreshToken));
         }
         let provider = ProviderId::new(credential.provider);
         let known = context.providers()?.get(&provider);
-        let known = known.map_err(|fault| refused(&NotRenewed::BadProvider(fault)))?;
-        let known = known.ok_or_else(|| refused(&NotRenewed::NoProvider(provider.clone())))?;
+        let known = known.map_err(|fault| refused(&NotRefreshed::BadProvider(fault)))?;
+        let known = known.ok_or_else(|| refused(&NotRefreshed::NoProvider(provider.clone())))?;
         let now = known
             .endpoint(credential.client_id())
-            .ok_or_else(|| refused(&NotRenewed::NoClient(provider)))?;
+            .ok_or_else(|| refused(&NotRefreshed::NoClient(provider)))?;
         let pinned = vault.agent(&agent.name)?.pins.remove(id);
         let shown = shown_id(id);
         if pinned.as_ref() == Some(&now) {

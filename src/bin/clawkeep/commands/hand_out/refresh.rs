@@ -4,7 +4,7 @@ use clap::Args;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{Credential, Fingerprint, ProfileId};
 use clawkeep::health::remaining_short;
-use clawkeep::sync::{DUE_BELOW_MS, NotRenewed, Renewal, Renewer, When, is_due};
+use clawkeep::sync::{DUE_BELOW_MS, NotRefreshed, RefreshOutcome, Refresher, When, is_due};
 use clawkeep::vault::UnlockedVault;
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ pub(crate) struct Refresh {
 struct Outcome {
     agent: AgentRef,
     id: String,
-    result: Result<Renewal, Failure>,
+    result: Result<RefreshOutcome, Failure>,
     /// How long it lasts now, in milliseconds, and until when.
     ends: Option<(f64, i64)>,
     /// What to do where it was not refreshed.
@@ -69,19 +69,20 @@ impl Refresh {
             When::Now
         };
         let mut outcomes = Vec::new();
-        let mut done: Vec<(Fingerprint, Option<NotRenewed>)> = Vec::new();
+        let mut done: Vec<(Fingerprint, Option<NotRefreshed>)> = Vec::new();
         for (agent, id) in wanted {
             // A login that stands in several places is refreshed once.
             let grant = grant_of(&vault, &agent, &id);
             let known = done.iter().find(|(known, _)| Some(*known) == grant);
             if let Some((_, not_renewed)) = known.cloned() {
-                let result = not_renewed.map_or(Renewal::Lasts, Renewal::Not);
+                let result =
+                    not_renewed.map_or(RefreshOutcome::StillValid, RefreshOutcome::NotRefreshed);
                 outcomes.push(look(context, &mut vault, agent, &id, Ok(result)));
                 continue;
             }
             let outcome = renew(context, &mut vault, &agents, (agent, id), when);
             let not_renewed = match &outcome.result {
-                Ok(Renewal::Not(why)) => Some(why.clone()),
+                Ok(RefreshOutcome::NotRefreshed(why)) => Some(why.clone()),
                 _ => None,
             };
             let now = grant_of(&vault, &outcome.agent, &ProfileId::new(&outcome.id));
@@ -167,13 +168,13 @@ fn renew(
         .progress(&format!("Refreshing {}", shown_id(id.as_str())));
     let providers = context.providers();
     let result = providers.and_then(|providers| {
-        let mut renewer = Renewer::new(providers, agents);
+        let mut renewer = Refresher::new(providers, agents);
         renewer.shield = Some(&signals::hold);
         let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
         renewer.keep_head = Some(&keep_head);
         let mode = context.mode_for(vault, &agent)?;
         let renew = |engine: &mut clawkeep::sync::Engine<'_>| {
-            engine.renew(&renewer, &agent, mode, &id, when)
+            engine.refresh(&renewer, &agent, mode, &id, when)
         };
         Ok(context.with_engine(vault, renew)?)
     });
@@ -186,7 +187,7 @@ fn look(
     vault: &mut UnlockedVault,
     agent: AgentRef,
     id: &ProfileId,
-    result: Result<Renewal, Failure>,
+    result: Result<RefreshOutcome, Failure>,
 ) -> Outcome {
     let loaded = context.load(vault, &agent);
     let doc = loaded.map(|loaded| loaded.doc).unwrap_or_default();
@@ -195,7 +196,9 @@ fn look(
         .credential(id.as_str())
         .and_then(|credential| credential.expiry());
     let next = match &result {
-        Ok(Renewal::Not(why)) => renewal::what_next(context, (&agent.name, &doc), id.as_str(), why),
+        Ok(RefreshOutcome::NotRefreshed(why)) => {
+            renewal::what_next(context, (&agent.name, &doc), id.as_str(), why)
+        }
         _ => String::new(),
     };
     Outcome {
@@ -211,8 +214,8 @@ impl Outcome {
     fn to_json(&self) -> Value {
         let mut row = json!({"agent": self.agent.name.as_str(), "profile": self.id});
         let (result, why) = match &self.result {
-            Ok(Renewal::Renewed(_)) => ("refreshed", None),
-            Ok(Renewal::Not(why)) => ("failed", Some(why.as_str().to_owned())),
+            Ok(RefreshOutcome::Refreshed(_)) => ("refreshed", None),
+            Ok(RefreshOutcome::NotRefreshed(why)) => ("failed", Some(why.as_str().to_owned())),
             Ok(_) => ("lasts", None),
             Err(failure) => ("failed", Some(failure.lines().join(" "))),
         };
@@ -256,11 +259,11 @@ fn conclude(
             format!("; it ends in {}", remaining_short(left))
         });
         match outcome.result {
-            Ok(Renewal::Renewed(trouble)) => {
+            Ok(RefreshOutcome::Refreshed(trouble)) => {
                 text.push_str(&format!("Refreshed {id}{whose}{lasts}.\n"));
                 not_written = not_written.or(trouble.into_iter().next());
             }
-            Ok(Renewal::Not(why)) => failures.push(Failure::Refused {
+            Ok(RefreshOutcome::NotRefreshed(why)) => failures.push(Failure::Refused {
                 what: format!("{}{whose}", renewal::why_not(&outcome.id, &why)),
                 next: outcome.next,
             }),

@@ -5,7 +5,7 @@ use clawkeep::domain::{
     AgentName, Credential, CredentialType, Endpoint, Owner, ProviderId, StoreDoc,
 };
 use clawkeep::oauth::{FailureClass, Refusal};
-use clawkeep::sync::NotRenewed;
+use clawkeep::sync::NotRefreshed;
 
 use crate::context::Context;
 use crate::terminal::text::{local_minute, one_line, shown_id};
@@ -29,19 +29,19 @@ pub(crate) fn is_refreshed_here(context: &Context, id: &str, credential: &Creden
 }
 
 /// Why, as half a sentence that begins with the profile.
-pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
+pub(crate) fn why_not(id: &str, why: &NotRefreshed) -> String {
     let id = shown_id(id);
     match why {
-        NotRenewed::Missing => format!("there is no {id}"),
-        NotRenewed::NoRefreshToken => format!("{id} has no refresh token"),
-        NotRenewed::Borrowed(owner) => {
+        NotRefreshed::Missing => format!("there is no {id}"),
+        NotRefreshed::NoRefreshToken => format!("{id} has no refresh token"),
+        NotRefreshed::Borrowed(owner) => {
             let program = match owner {
                 Owner::CodexCli => "Codex",
                 owner => owner.program(),
             };
             format!("{id} is {program}'s, which refreshes it itself")
         }
-        NotRenewed::OwnerUnknown(owner) => {
+        NotRefreshed::OwnerUnknown(owner) => {
             let program = match owner {
                 Owner::CodexCli => "Codex",
                 _ => "Claude Code",
@@ -50,46 +50,46 @@ pub(crate) fn why_not(id: &str, why: &NotRenewed) -> String {
                 "{id} is not refreshed: whether it is {program}'s cannot be known, since that one's login cannot be read"
             )
         }
-        NotRenewed::NewerGateway => {
+        NotRefreshed::NewerGateway => {
             format!(
                 "{id} is not refreshed: a newer gateway has it, OpenClaw, which refreshes it itself and would be left with a spent token"
             )
         }
-        NotRenewed::GatewayUnknown(why) => format!(
+        NotRefreshed::GatewayUnknown(why) => format!(
             "{id} is not refreshed: whether the newer gateway, OpenClaw, has it cannot be known, since {}",
             one_line(why)
         ),
-        NotRenewed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),
-        NotRenewed::FailedJustNow(class) => {
+        NotRefreshed::Obstacle(why) => format!("{id} could not be refreshed: {}", one_line(why)),
+        NotRefreshed::FailedJustNow(class) => {
             format!(
                 "{id} could not be refreshed by another process just now ({})",
                 class.as_str()
             )
         }
-        NotRenewed::NoProvider(provider) => {
+        NotRefreshed::NoProvider(provider) => {
             format!("{id} cannot be refreshed here: no token endpoint of {provider} is known")
         }
-        NotRenewed::NoClient(provider) => format!(
+        NotRefreshed::NoClient(provider) => format!(
             "{id} cannot be refreshed here: nothing says which client of {provider} it was given to"
         ),
-        NotRenewed::BadProvider(fault) => {
+        NotRefreshed::BadProvider(fault) => {
             format!("{id} cannot be refreshed: {}", one_line(&fault.to_string()))
         }
-        NotRenewed::EndpointChanged { pinned, now } => {
+        NotRefreshed::EndpointChanged { pinned, now } => {
             format!("{id} is not refreshed, since {}", changed(pinned, now))
         }
-        NotRenewed::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
-        NotRenewed::AnswerUnopened => format!(
+        NotRefreshed::Dead => format!("the login {id} is over: its provider refuses to refresh it"),
+        NotRefreshed::AnswerUnopened => format!(
             "{id} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up"
         ),
-        NotRenewed::Spent => {
+        NotRefreshed::Spent => {
             format!("{id} cannot be refreshed: its refresh token was replaced by a newer one")
         }
-        NotRenewed::Limited(until) => format!(
+        NotRefreshed::Limited(until) => format!(
             "{id} is not refreshed: its provider wants to be left alone until {}",
             local_minute(until.0)
         ),
-        NotRenewed::Refused(refused) => {
+        NotRefreshed::Refused(refused) => {
             let times = match refused.tries {
                 1 => String::new(),
                 tries => format!(" ({tries} tries)"),
@@ -141,31 +141,31 @@ pub(crate) fn what_next(
     context: &Context,
     (agent, doc): (&AgentName, &StoreDoc),
     id: &str,
-    why: &NotRenewed,
+    why: &NotRefreshed,
 ) -> String {
     let settings = context.layout.shorten_home(&context.layout.settings_file);
     let login = || how_to_log_in(agent, doc, id, context.providers().ok());
     match why {
-        NotRenewed::NoProvider(provider) => format!(
+        NotRefreshed::NoProvider(provider) => format!(
             "The gateway refreshes it when it uses it. To have it done here, set token_url and client_id in [providers.{}] of {settings}.",
             quoted(provider)
         ),
-        NotRenewed::NoClient(provider) => {
+        NotRefreshed::NoClient(provider) => {
             format!(
                 "Set client_id in [providers.{}] of {settings}.",
                 quoted(provider)
             )
         }
-        NotRenewed::BadProvider(_) => format!("Mend it in {settings}."),
-        NotRenewed::EndpointChanged { .. } => format!(
+        NotRefreshed::BadProvider(_) => format!("Mend it in {settings}."),
+        NotRefreshed::EndpointChanged { .. } => format!(
             "If that is meant: clawkeep models auth trust {}{}",
             shell_word(id),
             of_agent(agent)
         ),
-        NotRenewed::Limited(until) => {
+        NotRefreshed::Limited(until) => {
             format!("Run the command again after {}.", local_minute(until.0))
         }
-        NotRenewed::Refused(refused) => match refused.refusal.class {
+        NotRefreshed::Refused(refused) => match refused.refusal.class {
             FailureClass::Misconfigured => {
                 let provider = doc
                     .credential(id)
@@ -177,27 +177,27 @@ pub(crate) fn what_next(
             FailureClass::Uncertain => "The next use tries once more.".to_owned(),
             _ => "Run the command again in a while.".to_owned(),
         },
-        NotRenewed::Borrowed(owner @ (Owner::ClaudeCode | Owner::CodexCli)) => {
+        NotRefreshed::Borrowed(owner @ (Owner::ClaudeCode | Owner::CodexCli)) => {
             login_again(*owner).to_owned()
         }
-        NotRenewed::Borrowed(owner) => match owner.command() {
+        NotRefreshed::Borrowed(owner) => match owner.command() {
             Some(command) => format!(
                 "Start {} (`{command}`), which refreshes it.",
                 owner.program()
             ),
             None => "Start the program that keeps it.".to_owned(),
         },
-        NotRenewed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
-        NotRenewed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
-        NotRenewed::GatewayUnknown(_) => {
+        NotRefreshed::OwnerUnknown(owner) => format!("Mend that login. {}", login_again(*owner)),
+        NotRefreshed::NewerGateway => "The gateway refreshes it when it uses it.".to_owned(),
+        NotRefreshed::GatewayUnknown(_) => {
             "Repair that store; or, if OpenClaw is not used any more, move its directory away."
                 .to_owned()
         }
-        NotRenewed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),
-        NotRenewed::Obstacle(_) => {
+        NotRefreshed::FailedJustNow(_) => "Run the command again in a while.".to_owned(),
+        NotRefreshed::Obstacle(_) => {
             "Mend that, and run the command again; see: clawkeep doctor".to_owned()
         }
-        NotRenewed::NoRefreshToken
+        NotRefreshed::NoRefreshToken
             if doc
                 .credential(id)
                 .is_some_and(|credential| credential.kind != CredentialType::OAuth) =>

@@ -13,7 +13,7 @@ use clawkeep::domain::{
 use clawkeep::selection::{
     Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose, unusable,
 };
-use clawkeep::sync::{Handing, Loaded, Renewals};
+use clawkeep::sync::{HandOut, Loaded, Refreshes};
 use clawkeep::vault::{Damage, Pin};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
@@ -108,7 +108,7 @@ impl SecretRef {
         let mut vault = context.unlocked().map_err(Failure::of_use)?; // one that is made here would be the wrong one: the environment is a few variables
         let mode = context.mode_for(&vault, &agent)?;
         let (loaded, outcomes, _) = context.with_engine(&mut vault, |engine| {
-            let choose = |loaded: &Loaded, _: &[Pin], _: &Renewals| {
+            let choose = |loaded: &Loaded, _: &[Pin], _: &Refreshes| {
                 let choosing = Choosing {
                     doc: &loaded.doc,
                     damage: &loaded.damage,
@@ -132,7 +132,7 @@ impl SecretRef {
                         uses.push(id.clone());
                     }
                 }
-                let handing = Handing {
+                let handing = HandOut {
                     uses,
                     passed_over,
                     command: "secretref",
@@ -143,7 +143,7 @@ impl SecretRef {
             };
             engine.hand_out(&agent, mode, choose, |_, _| {
                 // Nothing is due: what can be refreshed is not handed out.
-                Ok(clawkeep::sync::Renewal::Lasts)
+                Ok(clawkeep::sync::RefreshOutcome::StillValid)
             })
         })?;
         context.tell(&loaded);

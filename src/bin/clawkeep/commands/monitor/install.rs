@@ -49,7 +49,7 @@ pub(crate) struct Install {
     /// Refresh logins so long before they end [default: that of `clawkeep watch`]
     #[arg(long, value_name = "SPAN", value_parser = ahead_as_typed)]
     refresh_ahead: Option<String>,
-    /// What starts it [default: what is there]
+    /// What starts it [default: what is there]; --dry-run also prints for one that is missing
     #[arg(long, value_enum, value_name = "WHAT")]
     by: Option<ServiceManager>,
     /// Print what would be written, and touch nothing
@@ -87,6 +87,7 @@ impl Install {
                 job.program
             ));
         }
+        check_is_on_windows(by)?;
         match by {
             ServiceManager::Systemd => self.by_systemd(context, &job),
             ServiceManager::Launchd => self.by_launchd(context, &job),
@@ -374,6 +375,21 @@ fn origin(address: &str) -> &str {
     &address[..scheme.len() + length]
 }
 
+/// Refuses on Windows what Windows does not have: its paths are of no use on a system that has it.
+fn check_is_on_windows(by: ServiceManager) -> Result<(), Failure> {
+    let what = match by {
+        _ if cfg!(not(windows)) => return Ok(()),
+        ServiceManager::TaskScheduler => return Ok(()),
+        ServiceManager::Systemd => "systemd",
+        ServiceManager::Launchd => "launchd",
+        ServiceManager::Cron => "cron",
+    };
+    Err(Failure::Refused {
+        what: format!("Windows has no {what}"),
+        next: "Use the Task Scheduler: clawkeep monitor install".to_owned(),
+    })
+}
+
 /// A unit that is not looked for where it would be written would do nothing.
 fn check_looked_at(dir: &Path) -> Result<(), Failure> {
     let searched = unit_path().map_err(|why| Failure::Refused {
@@ -395,12 +411,6 @@ fn check_looked_at(dir: &Path) -> Result<(), Failure> {
 }
 
 fn by_cron(context: &Context, job: &Job, why: Option<&NoSystemd>) -> Result<(), Failure> {
-    if cfg!(windows) {
-        return Err(Failure::Refused {
-            what: "Windows has no cron".to_owned(),
-            next: "Have it installed by the Task Scheduler: clawkeep monitor install".to_owned(),
-        });
-    }
     refuse(cron::objection(job))?;
     let job = Job {
         pace: Pace::Timed,

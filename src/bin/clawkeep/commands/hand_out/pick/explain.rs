@@ -6,7 +6,7 @@ use clawkeep::domain::{
     Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
 };
 use clawkeep::selection::{PassedOver, rest};
-use clawkeep::sync::{Loaded, LoginReport, Renewals, START_CLAUDE};
+use clawkeep::sync::{Loaded, LoginReport, Refreshes, START_CLAUDE};
 
 use super::request::{ChoiceContext, Pick, Wanted};
 use crate::commands::auth::checks;
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::terminal::text::{self, one_line, shown_id};
 
 /// What an explanation for a person is about.
-type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Renewals);
+type Told<'t> = (&'t Context, &'t AgentRef, &'t StoreDoc, &'t Refreshes);
 
 /// What is said of a candidate that was not used.
 fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOver) -> String {
@@ -98,7 +98,7 @@ fn how_to_fix_entry(
 /// That another account pays is never silent.
 pub(super) fn tell_of_passed_over(
     context: &Context,
-    (agent, doc, renewals): (&AgentRef, &StoreDoc, &Renewals),
+    (agent, doc, renewals): (&AgentRef, &StoreDoc, &Refreshes),
     pick: &Pick,
 ) {
     let Some(chosen) = &pick.choice.chosen else {
@@ -118,7 +118,7 @@ pub(super) fn tell_of_passed_over(
 }
 
 /// One that is handed out though it could not be refreshed: it will not last.
-pub(super) fn tell_of_not_renewed(context: &Context, renewals: &Renewals, pick: &Pick) {
+pub(super) fn tell_of_not_renewed(context: &Context, renewals: &Refreshes, pick: &Pick) {
     let Some(chosen) = &pick.choice.chosen else {
         return;
     };

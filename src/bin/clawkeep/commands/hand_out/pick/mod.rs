@@ -16,7 +16,7 @@ use clawkeep::selection::{
     rest, unusable,
 };
 use clawkeep::sync::{
-    DUE_BELOW_MS, Handing, Loaded, NotRenewed, Renewals, Renewer, Rules, When, is_due,
+    DUE_BELOW_MS, HandOut, Loaded, NotRefreshed, Refresher, Refreshes, Rules, When, is_due,
 };
 use clawkeep::vault::{Pin, UnlockedVault};
 use secrecy::SecretString;
@@ -122,7 +122,7 @@ impl How {
                 let passed_over = picks.iter().flat_map(|pick| &pick.choice.passed_over);
                 let passed_over = passed_over.filter(|(id, _)| is_known(id));
                 let uses = picks.iter().filter_map(|pick| pick.choice.chosen.clone());
-                let handing = Handing {
+                let handing = HandOut {
                     uses: uses.filter(|_| is_complete).collect(),
                     passed_over: passed_over
                         .map(|(id, why)| (id.clone(), why.as_str()))
@@ -134,7 +134,7 @@ impl How {
                 Ok::<_, Failure>((handing, picks))
             })?;
         context.tell(&loaded);
-        for id in renewals.renewed() {
+        for id in renewals.refreshed() {
             context
                 .ui
                 .detail(&format!("Refreshed {}.", shown_id(id.as_str())));
@@ -201,8 +201,8 @@ impl How {
         context: &Context,
         vault: &mut UnlockedVault,
         agent: &AgentRef,
-        choose: impl Fn(&Loaded, &[Pin], &Renewals) -> Result<(Handing, T), Failure>,
-    ) -> Result<(Loaded, T, Renewals), Failure> {
+        choose: impl Fn(&Loaded, &[Pin], &Refreshes) -> Result<(HandOut, T), Failure>,
+    ) -> Result<(Loaded, T, Refreshes), Failure> {
         let mode = context.mode_for(vault, agent)?;
         let when = When::LessLeftThan(self.least_ms());
         context.with_engine(vault, |engine| {
@@ -211,11 +211,11 @@ impl How {
                 let _progress = context.ui.progress(&what);
                 // Only now: what needs no refresh pays for none of this.
                 let agents = context.every_agent(engine.vault)?;
-                let mut renewer = Renewer::new(context.providers()?, &agents);
+                let mut renewer = Refresher::new(context.providers()?, &agents);
                 renewer.shield = Some(&signals::hold);
                 let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
                 renewer.keep_head = Some(&keep_head);
-                Ok(engine.renew(&renewer, agent, mode, id, when)?)
+                Ok(engine.refresh(&renewer, agent, mode, id, when)?)
             })
         })
     }
@@ -338,16 +338,16 @@ impl How {
 struct Choosing<'c> {
     doc: &'c StoreDoc,
     pins: &'c [Pin],
-    renewals: &'c Renewals,
+    renewals: &'c Refreshes,
     settings: &'c Settings,
     now: UnixMs,
     is_strict: bool,
 }
 
 /// What a credential that could not be refreshed is passed over for: where nobody here could, that it has ended.
-fn passed_over_for(why: &NotRenewed) -> PassedOver {
+fn passed_over_for(why: &NotRefreshed) -> PassedOver {
     match why {
-        NotRenewed::NoRefreshToken | NotRenewed::Borrowed(_) => PassedOver::Expired,
+        NotRefreshed::NoRefreshToken | NotRefreshed::Borrowed(_) => PassedOver::Expired,
         why => PassedOver::NotRefreshed(why.as_str()),
     }
 }

@@ -3,7 +3,7 @@
 use clawkeep::doctor::Removed;
 use clawkeep::domain::ProviderId;
 use clawkeep::selection::Choice;
-use clawkeep::sync::{Loaded, Renewals};
+use clawkeep::sync::{Loaded, Refreshes};
 
 use crate::context::Context;
 
@@ -26,7 +26,7 @@ pub(crate) struct Pick {
 pub(crate) struct ChoiceContext<'f> {
     pub(super) context: &'f Context,
     pub(super) loaded: &'f Loaded,
-    pub(super) renewals: &'f Renewals,
+    pub(super) renewals: &'f Refreshes,
     /// What other programs took out of the store, where something is missing.
     pub(super) removed: &'f [Removed],
 }

@@ -332,7 +332,7 @@ impl<'c> Watcher<'c> {
         let words = clawkeep::health::remaining_short;
         match outcome {
             Outcome::Lasts(ms, grant, is_ours) => {
-                self.schedule.note(grant, Attempt::Lasts(ms), instant);
+                self.schedule.note(grant, Attempt::ValidFor(ms), instant);
                 self.log.no_news(&key);
                 if is_ours {
                     let id = shown_id(job.id.as_str());
@@ -343,7 +343,7 @@ impl<'c> Watcher<'c> {
                 }
             }
             Outcome::Not(why, next) => {
-                let attempt = Attempt::Not(&why, now);
+                let attempt = Attempt::NotRefreshed(&why, now);
                 let pause = self.schedule.note(job.grant, attempt, instant);
                 let said = crate::commands::hand_out::renewal::why_not(job.id.as_str(), &why);
                 let mut text = format!("{agent}: {said}.");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
 use clawkeep::platform::start_thread;
-use clawkeep::sync::{Engine, Renewal, Renewer, SyncError, When};
+use clawkeep::sync::{Engine, RefreshOutcome, Refresher, SyncError, When};
 use clawkeep::vault::{UnlockedVault, VaultError};
 
 use super::state::{Ending, Job, Outcome};
@@ -55,7 +55,7 @@ fn refresh(
     agents: &[AgentRef],
     job: &Job,
 ) -> Result<Outcome, Failure> {
-    let mut renewer = Renewer::new(context.providers()?, agents);
+    let mut renewer = Refresher::new(context.providers()?, agents);
     let keep_head = |vault: &UnlockedVault| context.keep_head(vault);
     renewer.keep_head = Some(&keep_head);
     renewer.shield = Some(&signals::hold); // a watch that goes on handles the signals itself
@@ -63,19 +63,19 @@ fn refresh(
     let mode = context.mode_for(vault, &job.agent)?;
     let when = When::LessLeftThan(job.ahead_ms);
     let renew = |engine: &mut Engine<'_>| {
-        let renewal = engine.renew(&renewer, &job.agent, mode, &job.id, when)?;
+        let renewal = engine.refresh(&renewer, &job.agent, mode, &job.id, when)?;
         let loaded = engine.load(&job.agent, mode)?;
         Ok::<_, SyncError>((renewal, loaded.doc))
     };
     let (renewal, doc) = context.with_engine(vault, renew)?;
     Ok(match renewal {
-        Renewal::Not(why) => {
+        RefreshOutcome::NotRefreshed(why) => {
             let name: &AgentName = &job.agent.name;
             let next = renewal::what_next(context, (name, &doc), job.id.as_str(), &why);
             Outcome::Not(why, next)
         }
         renewal => {
-            let is_ours = matches!(renewal, Renewal::Renewed(_));
+            let is_ours = matches!(renewal, RefreshOutcome::Refreshed(_));
             match left(context, vault, &doc, &job.id) {
                 Some((left, grant)) => Outcome::Lasts(left, grant, is_ours),
                 None => Outcome::Lasts(0, job.grant, is_ours), // removed since

@@ -107,7 +107,7 @@ impl Watcher<'_> {
         if age.is_some_and(|age| age < SETTINGS_REST) {
             return self.come_back_to(&file);
         }
-        let is_meant = self.settling.is_believed(&file) || age.is_some_and(|age| age >= MEANT);
+        let is_meant = self.settling.is_complete(&file) || age.is_some_and(|age| age >= MEANT);
         self.is_stale = false;
         let providers = self.context.own().map(|own| own.providers.clone()).ok();
         match self.context.reread(is_meant) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clawkeep::config::AgentRef;
 use clawkeep::domain::{AgentName, Fingerprint, ProfileId, StoreDoc};
 use clawkeep::platform::Stamp;
-use clawkeep::sync::{LoginReport, NotRenewed};
+use clawkeep::sync::{LoginReport, NotRefreshed};
 
 use crate::failure::Failure;
 
@@ -39,7 +39,7 @@ pub(crate) enum Outcome {
     /// It lasts so long now, in milliseconds, with that grant; whether that is this process's doing.
     Lasts(i64, Fingerprint, bool),
     /// It was not refreshed: why, and what a person can do.
-    Not(NotRenewed, String),
+    Not(NotRefreshed, String),
     Failed(Failure),
 }
 
