@@ -16,7 +16,7 @@ const OWN_GRACE: i64 = HOUR;
 pub enum Refresher {
     /// No program refreshes it: it is lost when it expires.
     Nobody,
-    /// clawkeep refreshes it.
+    /// clawkeep refreshes it on this host.
     Here,
     /// Another program, while that is used: its owner, or the gateway.
     Elsewhere(Owner),
@@ -90,7 +90,7 @@ pub struct CredentialStatus {
 pub struct SourceTrouble {
     /// The state's name in the record: `logged-out`.
     pub code: &'static str,
-    /// The problem, in words.
+    /// The problem, in words for a person.
     pub message: String,
     /// The action that fixes it.
     pub remedy: String,

@@ -24,7 +24,7 @@ use crate::vault::{UnlockedVault, VaultError};
 
 /// When to try again while another process sends, or the vault is busy, in milliseconds.
 const SOON: i64 = MINUTE / 4;
-/// How long it is waited until programs that are given up have ended.
+/// How long to wait until cancelled programs have ended.
 const ENDING: Duration = Duration::from_secs(1);
 
 /// What [`Alerts`] needs to send messages.

@@ -171,7 +171,7 @@ impl Entry {
                 history.sent = Some((self.state.clone(), self.at));
             }
         }
-        // Nothing is outstanding: as if nothing had ever been.
+        // No problem is open: as if there had never been one.
         let is_over = |history: &SubjectHistory| {
             history.failed.is_none()
                 && history

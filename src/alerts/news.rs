@@ -8,13 +8,13 @@ pub(super) const GOOD: &str = "ok";
 /// The reason for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum News {
-    /// It was not so before.
+    /// The problem is new since the last message.
     New,
     /// The problem still lasts: a reminder.
     Repeated,
-    /// The problem is over.
+    /// The problem is over, and was reported before.
     Recovered,
-    /// What it was about is there no more.
+    /// The subject does not exist any more.
     Gone,
     /// Nothing happened: somebody tests whether messages arrive.
     Test,

@@ -386,7 +386,7 @@ impl ChainVerifier {
         Ok(())
     }
 
-    /// Checks the next event.
+    /// Checks the next event of the record.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -437,7 +437,7 @@ impl ChainVerifier {
         self.keys.at(event.seq).mac(&[previous, &self.bytes])
     }
 
-    /// Ends.
+    /// Ends the verification and returns its result.
     ///
     /// # Errors
     /// When the kept head knows of later events, or kept events are missing.

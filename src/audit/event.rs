@@ -35,7 +35,7 @@ macro_rules! named {
 named!(
     /// The kind of an event. Source: `spec/vault.md`, The audit record.
     EventKind {
-        /// The vault was created.
+        /// The vault was created, with its first key.
         VaultCreated = "vault.created",
         /// The rows of a vault of an earlier version were checked against the record, and listed.
         VaultUpgraded = "vault.upgraded",
@@ -127,7 +127,7 @@ named!(
     Outcome {
         /// The action succeeded as asked.
         Ok = "ok",
-        /// The action failed.
+        /// The action failed or was refused.
         Failed = "failed",
         /// The action was deliberately not carried out.
         Skipped = "skipped",
@@ -235,8 +235,8 @@ pub struct EventActor {
     pub parent: Option<Arc<str>>,
 }
 
-/// A recorded event. Texts are as they stand in the vault, which may be younger than this program's lists; those that many
-/// events share are shared.
+/// An event as the record has it. Texts are as stored in the vault, which may be younger than this
+/// program's lists; those that many events share are shared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Its place in the record.

@@ -170,7 +170,7 @@ pub struct Filter {
     pub provider: Option<String>,
     /// Only events of this agent.
     pub agent: Option<String>,
-    /// Of any of these kinds; none given: all.
+    /// Only events of these kinds; empty: of all kinds.
     pub kinds: Vec<KindFilter>,
     /// Only events that came from there.
     pub origin: Option<Origin>,

@@ -120,7 +120,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Works out every path. `working_dir` is what relative paths are relative to.
+    /// Resolves every path. Relative paths are relative to `working_dir`.
     ///
     /// # Errors
     /// When [`HOME_VARIABLE`] is relative, or missing where neither the user database has a home

@@ -100,7 +100,7 @@ impl fmt::Debug for ProviderKey {
 }
 
 impl Settings {
-    /// Reads the configuration; without a file everything is at its default.
+    /// Reads the gateway's configuration file; without a file everything is at its default.
     ///
     /// # Errors
     /// When the file is there and is unreadable, no regular file, too large, or no JSON5.

@@ -45,7 +45,7 @@ pub enum PassphraseFault {
     Control,
 }
 
-/// A passphrase that may be given to a new slot. Blanks around it do not count.
+/// Checks a passphrase for a new slot. Blanks around it do not count.
 ///
 /// # Errors
 /// Why it is none.
@@ -136,7 +136,8 @@ impl Argon2id {
         )
     }
 
-    /// The slot's key. Blanks around the passphrase do not count, and it is taken in Unicode's composed form (NFC): keyboards differ.
+    /// Derives the slot's key from a passphrase. Blanks around it do not count, and it is taken in
+    /// Unicode's composed form (NFC): keyboards differ.
     ///
     /// # Errors
     /// [`CryptoError::NoMemory`] when that much memory is unavailable.

@@ -37,7 +37,7 @@ macro_rules! key_type {
         pub struct $name([u8; 32]);
 
         impl $name {
-            /// A fresh random key.
+            /// Generates a fresh random key.
             ///
             /// # Errors
             /// When the system has no random numbers to give.

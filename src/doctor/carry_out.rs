@@ -111,7 +111,7 @@ fn remove_leftover(path: &Path, key_dir: &Path) -> Result<bool, RepairError> {
     Ok(is_left && remove_if_present(path)? == RemoveOutcome::Removed)
 }
 
-/// Takes the lock over as any writer of the store would, and lets it go.
+/// Acquires the stale lock as any writer of the store would, and releases it.
 fn remove_stale_lock(store: &Path, queue: &Path) -> Result<bool, RepairError> {
     let queue = QueueLock::acquire(queue, Instant::now() + QUEUE_TIMEOUT)?;
     if LockDir::state(store)? != LockState::Abandoned {

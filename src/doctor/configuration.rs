@@ -16,7 +16,7 @@ use crate::platform::canonicalize;
 
 /// The provider whose logins once had one id for all. Source: the reference's doctor.
 const ANTHROPIC: &str = "anthropic";
-/// That id. Source: as above.
+/// The id of the reference's default profile. Source: as above.
 const LEGACY_DEFAULT: &str = "anthropic:default";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {

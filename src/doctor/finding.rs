@@ -59,7 +59,7 @@ findings! {
     VaultUnusable = "vault.unusable", Error;
     /// The vault's file is damaged.
     VaultDamaged = "vault.damaged", Error;
-    /// There are two vaults where one may lie.
+    /// Two vaults exist in the places where one may lie.
     VaultTwo = "vault.two", Error;
     /// The vault lies where OpenClaw moves it, or where it keeps OpenClaw from starting.
     VaultPlace = "vault.place", Warning;
@@ -79,7 +79,7 @@ findings! {
     RecordUnkept = "record.unkept", Note;
     /// The vault key is unavailable.
     KeysUnavailable = "keys.unavailable", Error;
-    /// There is one key slot.
+    /// The vault has only one key slot.
     KeysSingle = "keys.single", Warning;
     /// The key file lies beside the vault.
     KeysBeside = "keys.beside", Warning;
@@ -286,14 +286,14 @@ impl Finding {
         self
     }
 
-    /// With what a person can do.
+    /// Adds advice: an action for a person.
     #[must_use]
     pub fn advice(mut self, advice: impl Into<String>) -> Self {
         self.fix = Some(Fix::Advice(advice.into()));
         self
     }
 
-    /// With what this program can do.
+    /// Adds a repair that clawkeep can carry out.
     #[must_use]
     pub fn repair(mut self, repair: Repair) -> Self {
         self.fix = Some(Fix::Repair(repair));

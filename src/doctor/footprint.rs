@@ -340,7 +340,8 @@ fn is_torn_store(bytes: &[u8]) -> bool {
             .any(has)
 }
 
-/// Tokens have no quotes, blanks or control characters in them: each run of other bytes is looked up.
+/// Whether the bytes contain a secret. Tokens have no quotes, blanks or control characters in them:
+/// each run of other bytes is compared.
 fn holds_secret(bytes: &[u8], secrets: &HashSet<&[u8]>) -> bool {
     let is_between = |byte: &u8| {
         byte.is_ascii_whitespace() || byte.is_ascii_control() || b"\"'`,;<>()".contains(byte)

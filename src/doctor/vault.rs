@@ -131,7 +131,7 @@ fn way_back(evidence: &Evidence<'_>, kind: &AlteredKind) -> String {
     }
 }
 
-/// Without the list of its rows, nothing of them is proved.
+/// Reports a damaged list of rows: without it, no row is proved.
 fn list(vault: &UnlockedVault, error: &VaultError) -> Finding {
     Finding::new(FindingId::VaultDamaged, error.to_string())
         .path(vault.path())

@@ -17,7 +17,8 @@ const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
 /// Source: `spec/compat.md`, Resolving a secret for a provider.
 pub const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
 
-/// What a credential is. `Unreadable` entries are kept and exported, and skipped everywhere else.
+/// The type of a credential. `Unreadable` entries are kept and exported, and skipped everywhere
+/// else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialType {
     /// A key that does not expire.
@@ -71,7 +72,8 @@ impl fmt::Debug for Credential<'_> {
 }
 
 impl<'a> Credential<'a> {
-    /// Reads an entry. Every entry can be read; what makes no sense is [`CredentialType::Unreadable`].
+    /// Reads the entry of a profile. Every entry can be read; an invalid one is
+    /// [`CredentialType::Unreadable`].
     #[must_use]
     pub fn of(entry: &'a Value) -> Self {
         let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -160,7 +162,7 @@ impl<'a> Credential<'a> {
         (!token.trim().is_empty()).then_some(token)
     }
 
-    /// The client id that it was given to, where the entry says.
+    /// Returns the id of the client that it was issued to, if the entry has it.
     #[must_use]
     pub fn client_id(&self) -> Option<&'a str> {
         let id = self.entry.get("clientId")?.as_str()?.trim();

@@ -2,7 +2,8 @@
 
 use url::{Host, Url};
 
-/// What a grant is pinned to: the origin that its tokens may be sent to, and the client that it was given to.
+/// The endpoint that a grant is pinned to: the origin that its tokens may be sent to, and the
+/// client that it was issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Scheme, host and port, as a browser writes an origin.

@@ -105,7 +105,8 @@ impl Owner {
         }
     }
 
-    /// The name in reports. Source: the `source` field of the reference's `models status --json`.
+    /// Returns the name in reports. Source: the `source` field of the reference's `models status
+    /// --json`.
     #[must_use]
     pub fn reported(self) -> &'static str {
         match self {

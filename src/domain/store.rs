@@ -122,7 +122,7 @@ impl Drop for StoreDoc {
 }
 
 impl StoreDoc {
-    /// Takes a parsed file.
+    /// Creates a document from a parsed file.
     ///
     /// # Errors
     /// When the value is not an object with a `profiles` object.

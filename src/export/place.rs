@@ -103,7 +103,7 @@ impl StoreReading {
     }
 }
 
-/// An agent's store file.
+/// The store file of one agent.
 ///
 /// It is the file at the path that the gateway reads, or a link of clawkeep's at that path to a
 /// copy in memory. Links of the user's are followed: several agents can share a store by them.

@@ -72,7 +72,7 @@ fn check_refusal(reply: &Reply, refusal: &Refusal) {
         matches!(reply.status, 400 | 401 | 403) && refusal.code.is_some() && reply.is_whole;
     assert!(
         refusal.class != FailureClass::Dead || may_be_over,
-        "a login given up without a word"
+        "a login was dropped without a reason"
     );
     let is_answered = (200..300).contains(&reply.status);
     assert!(

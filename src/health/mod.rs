@@ -1,7 +1,7 @@
 //! The status of a credential by the clock: valid, expiring, expired, missing, or without an
 //! expiry.
 //!
-//! Pure: values in, values out. What a summary looks like on a terminal or in JSON is the binary's.
+//! Pure: values in, values out. The binary formats summaries for a terminal or as JSON.
 
 use crate::domain::{Credential, CredentialType, Expiry, UnixMs};
 

@@ -35,7 +35,7 @@ pub struct Refused {
     pub tries: u32,
 }
 
-/// Exchanges a refresh token.
+/// Exchanges a refresh token for new tokens.
 ///
 /// # Errors
 /// What the last answer was, if none brought tokens.

@@ -101,7 +101,7 @@ pub struct Post {
 pub struct Posted {
     /// The status of the answer.
     pub status: u16,
-    /// For how long the server wants to be left alone, where it says.
+    /// The pause that the server asks for, if it does.
     pub retry_after: Option<Duration>,
 }
 

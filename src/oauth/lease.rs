@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::Fingerprint;
 use crate::platform::{FileError, FileLock, create_private_dir, remove_if_present};
 
-/// The lease on a grant; given up when dropped or when the process ends.
+/// The lease on a grant; released when dropped or when the process ends.
 #[derive(Debug)]
 pub struct Lease {
     path: PathBuf,

@@ -113,7 +113,8 @@ impl Rescue {
         })
     }
 
-    /// Keeps what came, durably. What was once written stays, also where it cannot be made durable; keeping it again tries that again.
+    /// Stores the new tokens in the recovery file, durably. A file that was written stays, even if
+    /// it cannot be made durable; another call tries that again.
     ///
     /// # Errors
     /// When it cannot be sealed, written or made durable.
@@ -278,7 +279,7 @@ fn from_json(brought: &SecretJson) -> Option<Brought> {
 }
 
 impl Drop for Rescue {
-    /// Room that was not needed is given back.
+    /// Frees the room that was not needed.
     fn drop(&mut self) {
         if !self.has_tokens {
             let _ = remove_if_present(&self.path); // of no harm: the next refresh makes it anew

@@ -33,7 +33,7 @@ pub enum DesktopFault {
     NotShown(String),
 }
 
-/// Shows a notification. The body is plain text.
+/// Shows a notification on the desktop. The body is plain text.
 ///
 /// # Errors
 /// See [`DesktopFault`].

@@ -300,7 +300,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// That of the file to which `path` leads; nothing where there is none.
+    /// Reads the stamp of the file to which `path` leads; `None` if there is no file.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
@@ -399,7 +399,7 @@ mod tests {
                     return;
                 }
             }
-            panic!("{name}: nothing was told");
+            panic!("{name}: no change was reported");
         }
     }
 

@@ -230,7 +230,7 @@ fn is_of_made_mode(path: &Path) -> bool {
     })
 }
 
-/// Without modes it then waits until it is stale.
+/// Without modes, the lock is waited for until it is stale.
 #[cfg(not(unix))]
 fn is_of_made_mode(_path: &Path) -> bool {
     false

@@ -59,7 +59,7 @@ pub struct OpenClawDir {
 }
 
 impl OpenClawDir {
-    /// Says why no store is written there, as a clause about OpenClaw.
+    /// Returns why no store is written there, as a clause about OpenClaw.
     #[must_use]
     pub fn why_not_written(&self) -> &'static str {
         match self.evidence {
@@ -205,8 +205,8 @@ pub struct Examined {
     scans: Mutex<HashMap<PathBuf, (Instant, Option<PathBuf>)>>,
 }
 
-/// For how long a database is not looked for again in the directories of all agents: there may be
-/// thousands. The directories in which a store is to be written are examined all the same.
+/// How long the result of a search for a database in the directories of all agents is reused: there
+/// may be thousands. The directories in which a store is to be written are examined all the same.
 const SCAN_HOLDS: Duration = Duration::from_secs(1);
 
 /// What was found of one directory.

@@ -8,7 +8,7 @@ use super::file_error::FileError;
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;
 
-/// Who may use a file or directory. Links are followed.
+/// The owner and mode of a file or directory. Links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permissions {
     /// Its permission bits, the sticky bit included.
@@ -81,8 +81,8 @@ impl Permissions {
     }
 }
 
-/// Takes those of everybody else's rights on `path` away that `mode` does not grant; whether there were any. It must be ours, and
-/// no link.
+/// Removes the rights of other users on `path` that `mode` does not grant; returns whether there
+/// were any. The file must be ours, and no link.
 ///
 /// # Errors
 /// When it is not ours, or the system refuses.
@@ -111,8 +111,8 @@ pub fn close_to_others(path: &Path, mode: u32) -> Result<bool, FileError> {
     Ok(true)
 }
 
-/// Takes nothing away: Windows has access-control lists in place of these bits, and `doctor` shows
-/// the command that closes one.
+/// Does nothing: Windows has access-control lists in place of these bits, and `doctor` shows the
+/// command that closes one.
 ///
 /// # Errors
 /// Never.

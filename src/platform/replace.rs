@@ -31,7 +31,7 @@ pub struct Replacement {
 /// Whether a replacement took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
-    /// The file was replaced.
+    /// The file has the new content.
     Yes,
     /// The file was not what it was taken to be. What was in it is still there, or under the temporary name.
     No,
@@ -40,7 +40,7 @@ pub enum Replaced {
 /// What was found at a path that is about to become something else.
 #[derive(Clone, Copy)]
 pub enum Found<'f> {
-    /// There was no file.
+    /// There was no file to replace.
     Nothing,
     /// A file with these bytes.
     File(&'f [u8]),

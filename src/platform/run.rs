@@ -283,7 +283,7 @@ mod tests {
         for (time, is_cancelled) in [(Duration::from_millis(300), false), (PATIENCE, true)] {
             let pipe = pipe.clone();
             let reader = thread::spawn(move || std::fs::read(pipe).unwrap());
-            // Given up once it has begun: the reader is there then.
+            // Cancelled once it has begun: the reader is there then.
             let began = Instant::now();
             let cancelled = || is_cancelled && began.elapsed() > Duration::from_millis(300);
             let ended = feed_within(shell(&script), Vec::new(), time, &cancelled);

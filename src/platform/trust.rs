@@ -45,7 +45,7 @@ const WRITE: u32 = 0o022;
 /// The permission bits of everybody but the owner.
 const ALL: u32 = 0o077;
 
-/// Who counts as this user, and what was found of directories so far.
+/// The trusted users, and the findings about directories so far.
 #[derive(Debug, Default)]
 pub struct Trust {
     home: Option<PathBuf>,
@@ -103,14 +103,15 @@ impl Trust {
         self
     }
 
-    /// Says which file the vault is, or is to be.
+    /// Returns the policy with this file as the vault.
     #[must_use]
     pub fn with_vault(mut self, file: PathBuf) -> Self {
         self.vault_file = Some(file);
         self
     }
 
-    /// Says whether a vault may lie on storage that other kernels may share: `allow_shared_storage` in `clawkeep.toml`.
+    /// Returns the policy with `allow_shared_storage` of `clawkeep.toml`: whether a vault may lie
+    /// on storage that other kernels may share.
     #[must_use]
     pub fn with_shared_storage(mut self, is_allowed: bool) -> Self {
         self.allows_shared_storage = is_allowed;
@@ -422,14 +423,15 @@ impl Trust {
 
 #[cfg(not(windows))]
 impl Trust {
-    /// Nothing: elsewhere than on Windows a file's mode says who may use it ([`super::permissions::Permissions`]).
+    /// Returns `None`: except on Windows, a file's mode says who may use it
+    /// ([`super::permissions::Permissions`]).
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn open_to_others(&self, _path: &Path) -> Option<Refusal> {
         None
     }
 
-    /// Nothing, as [`Trust::open_to_others`].
+    /// Returns `None`, as [`Trust::open_to_others`] does.
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn readable_by_others(&self, _path: &Path) -> Option<Refusal> {

@@ -21,7 +21,7 @@ pub enum PassedOver {
     BadSecret(SecretFault),
     /// The configuration says that it is of another provider or kind.
     Mismatch,
-    /// The credential has expired.
+    /// The credential has expired by now.
     Expired,
     /// It ends sooner than was asked for.
     EndsTooSoon,

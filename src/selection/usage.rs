@@ -56,7 +56,7 @@ impl FailureReason {
     }
 }
 
-/// A failure counted: the usage entry with it, and what follows.
+/// A counted failure: the usage entry with it, and its consequences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failed {
     /// The usage entry after it.

@@ -29,7 +29,7 @@ pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
 #[cfg(unix)]
 pub use security_tool::{SecurityTool, keychain_account};
 
-/// What a source says. `L` is the login that this source can give.
+/// The result of reading a source. `L` is the login that this source can provide.
 #[derive(Clone, Debug)]
 pub enum Reading<L> {
     /// There is no such file and no such item: the other program is not in use here.

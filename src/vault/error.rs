@@ -268,10 +268,10 @@ pub enum KeyProblem {
     /// Nobody gave a passphrase or a recovery code.
     #[error("no passphrase was given, and there is nobody to ask")]
     NoSecret,
-    /// What was given opens no slot.
+    /// The passphrase opens no key slot.
     #[error("the passphrase opens no key slot")]
     WrongSecret,
-    /// What was given is no whole recovery code.
+    /// The text is not a complete recovery code.
     #[error(transparent)]
     RecoveryCode(RecoveryFault),
     /// A passphrase was named, and no slot has one.

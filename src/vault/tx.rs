@@ -179,7 +179,7 @@ impl Tx<'_> {
     }
 
     /// Makes the changes and their events durable. Every change needs an event: two states of the
-    /// vault with the same last event could be exchanged unseen.
+    /// vault with the same last event could be exchanged unnoticed.
     ///
     /// # Errors
     /// When the disk refuses, or an agent's frame does not open; nothing is changed then.

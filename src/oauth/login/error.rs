@@ -34,7 +34,7 @@ pub enum LoginError {
         /// The port.
         port: u16,
     },
-    /// Nothing can be listened on.
+    /// No port of this machine can be opened for listening.
     #[error("the browser could not come back to this machine: no port can be listened on")]
     Listen(#[source] io::Error),
     /// The browser did not return in time.

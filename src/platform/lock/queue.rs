@@ -202,7 +202,8 @@ fn real_path_of(path: &Path) -> Result<PathBuf, FileError> {
     Ok(check_trusted(dir, Access::CreateIn)?.join(name))
 }
 
-/// Opens a lock's file, or makes it. It is about to be written, so nobody else may have made it or given it a second name.
+/// Opens a lock's file, or creates it. It is about to be written, so nobody else may have created
+/// it or added a second name.
 fn open_lock_file(path: &Path) -> Result<File, FileError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     check_trusted(dir.unwrap_or(Path::new(".")), Access::CreateIn)?;

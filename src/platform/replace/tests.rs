@@ -55,7 +55,7 @@ fn what_lies_under_the_temporary_name_is_not_overwritten() {
     assert_eq!(fs::read(&temporary).unwrap(), b"another program's");
 }
 
-/// What another program does between the last look and the exchange, and what it has written.
+/// What another program does between the last check and the exchange, and what it has written.
 type Meanwhile<'m> = (&'m str, &'m dyn Fn(&Path), Option<&'m [u8]>);
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
@@ -151,8 +151,8 @@ fn whole(path: &Path) -> (Vec<u8>, BTreeSet<u32>) {
     }
 }
 
-/// The other program adds a number at a time, by turns in place and by rename, and knows of no lock. We add what we
-/// know, as `sync` does: look at what was left, join, replace what was seen.
+/// The other program adds a number at a time, by turns in place and by rename, and knows of no
+/// lock. We add what we know, as `sync` does: examine what was left, merge, replace what was read.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 #[test]
 fn beside_a_writer_without_a_lock_nothing_it_wrote_is_lost() {

@@ -23,11 +23,11 @@ pub struct SharedStorage {
     pub kind: String,
     /// The directory where it is mounted.
     pub point: PathBuf,
-    /// Who else may write there.
+    /// The other systems or programs that may write there.
     pub by: SharedBy,
 }
 
-/// Who else may write on a mount.
+/// The other systems or programs that may write on a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SharedBy {
     /// Other machines, or a host and its virtual machines.

@@ -47,7 +47,7 @@ pub(super) enum Known {
     /// What happened until a copy of it was made that was put back since: the head that is kept of
     /// it is of a later event.
     Earlier,
-    /// Everything is carried over.
+    /// Everything in the vault is carried over.
     Everything,
 }
 

@@ -43,7 +43,8 @@ pub struct KeySources<'a> {
     pub upgrade: Upgrade<'a>,
 }
 
-/// What an upgrade needs: the rows of a vault of an earlier version are checked at its first unlock, and that is recorded.
+/// The input of an upgrade: the rows of a vault of an earlier version are checked at its first
+/// unlock, and that is recorded.
 #[derive(Clone, Copy, Default)]
 pub struct Upgrade<'a> {
     /// The program that acts, and its clock; by default this process and the system's clock.

@@ -131,7 +131,7 @@ impl Vault {
         Ok(found.key)
     }
 
-    /// The slot that what is given opens, if there is one that can be opened so.
+    /// Returns the slot that a passphrase or recovery code opens, if any slot takes one.
     fn asked_for(
         &self,
         slots: &[SlotRecord],

@@ -44,7 +44,8 @@ pub struct RemovedKey {
 }
 
 impl UnlockedVault {
-    /// Adds a slot. Its key is kept first, and taken back if the vault does not take the slot.
+    /// Adds a key slot. Its key is stored first, and removed again if the vault does not take the
+    /// slot.
     ///
     /// # Errors
     /// [`VaultError::KeyNotKept`], [`VaultError::SlotsFull`]; or when it cannot be written. Nothing is changed then.
@@ -112,7 +113,7 @@ impl UnlockedVault {
         Ok(number)
     }
 
-    /// Removes a slot. Its key stays where it is kept: it opens older copies of the vault.
+    /// Removes a key slot. Its key stays where it is stored: it opens older copies of the vault.
     ///
     /// # Errors
     /// [`VaultError::NoSlot`], [`VaultError::LastSlot`]; or when it cannot be written.

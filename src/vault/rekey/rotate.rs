@@ -129,7 +129,7 @@ impl UnlockedVault {
                 opened_by
             }
         };
-        // A record key that was given up since is not used again.
+        // A record key that was replaced since is not used again.
         let is_abandoned = match replaced {
             Some(replaced) => replaced.record_keys(AUDIT)? > tx.record_keys(AUDIT)?,
             None => false,

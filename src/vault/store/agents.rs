@@ -85,7 +85,7 @@ pub struct AgentAndStore {
 }
 
 impl UnlockedVault {
-    /// What an agent has: an empty document when it has nothing.
+    /// Returns the state of an agent: an empty document if it has nothing.
     ///
     /// # Errors
     /// When the vault cannot be read. A row that is not as clawkeep left it is named, and the others are there.

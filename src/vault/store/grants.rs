@@ -333,10 +333,7 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    /// Makes the grant of a profile's credential good: its provider has just given the token out.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
+    /// Marks the grant of a profile's credential as free: its provider has just issued the token.
     pub fn free_grant(&mut self, agent: &AgentName, profile: &ProfileId) -> Result<(), VaultError> {
         let Some((entry, _)) = self.credential(agent, profile)? else {
             return Ok(());

@@ -20,7 +20,7 @@ pub enum ExpiryStage {
     Far,
     /// Its last day has begun.
     Expiring,
-    /// The credential has expired.
+    /// The credential has expired by now.
     Expired,
 }
 
