@@ -49,7 +49,7 @@ use crate::config::AgentRef;
 use crate::domain::{ProfileId, StoreDoc};
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::{Actor, Clock, Replaced};
-use crate::vault::{Pin, RotationScope, Rotated, UnlockedVault};
+use crate::vault::{Pin, Rotated, RotationScope, UnlockedVault};
 
 /// How often a load begins again because another program keeps writing without the lock.
 const ROUNDS_MAX: usize = 50;
@@ -357,7 +357,7 @@ impl<'e> Engine<'e> {
         }
         let place = StorePlace::of_agent(&agent.dir)?;
         let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
-        tx.see_export(place.site(), &agent.name)?;
+        tx.note_unchanged_export(place.site(), &agent.name)?;
         Ok(tx.commit()?)
     }
 

@@ -9,7 +9,7 @@ use super::notice::Notice;
 use super::refresh::grant::{LEASE_WAIT, give_up};
 use super::refresh::interrupted::{end_interrupted, recover_interrupted_refreshes};
 use crate::oauth::{Lease, grants_with_files};
-use crate::vault::{Prepared, RotationScope, Rotated, UnlockedVault, VaultError};
+use crate::vault::{Prepared, Rotated, RotationScope, UnlockedVault, VaultError};
 
 /// How often to check whether a refresh has ended.
 const PAUSE: Duration = Duration::from_millis(50);

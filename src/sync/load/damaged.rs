@@ -59,7 +59,10 @@ pub(crate) fn set_damaged_aside(
     tx.forget_export(place.site(), &agent.name)?;
     tx.commit()?;
     // Committing can take a while, in which another program may have repaired its file.
-    if !is_same(&StoreReading::Damaged { fault, stamp: seen }, &place.read()?) {
+    if !is_same(
+        &StoreReading::Damaged { fault, stamp: seen },
+        &place.read()?,
+    ) {
         let survey = survey_agent(vault, context, findings, agent, mode, None)?;
         return match survey.file {
             StoreReading::Damaged { .. } => Err(contended(place)),

@@ -213,7 +213,11 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn see_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
+    pub fn note_unchanged_export(
+        &mut self,
+        path: &Path,
+        agent: &AgentName,
+    ) -> Result<(), VaultError> {
         self.will_change_export(&path_text(path), agent)?;
         self.tx
             .prepare_cached(
