@@ -1,98 +1,103 @@
-//! What is to be said to a target now: what is new, what lasts, what is over. Pure.
+//! Decides what to send to a target now: what is new, what lasts, what is over. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::credential_status::CredentialStatus;
+use super::history::TargetHistory;
 use super::message::Message;
 use super::news::{GOOD, News, What};
-use super::standing::Standing;
 use super::subject::{Subject, Trouble};
-use super::told::ToldOf;
 use crate::config::NotifySettings;
 use crate::domain::{Fingerprint, UnixMs};
 
-/// The longest that a target is left alone because it asks for that, in milliseconds: a day. A time further ahead was set by a clock
-/// that was wrong.
+/// The longest pause that a target may ask for, in milliseconds: a day. A later time was set by a
+/// wrong clock.
 pub(super) const AHEAD_MAX: i64 = 86_400_000;
 
-/// More logins than these that come to the same state at once are told of in one message.
+/// If more logins than this reach the same state at once, one message reports them.
 const ALIKE_MAX: usize = 5;
 
-/// What is to be said, and when that has to be asked again if nothing happens.
+/// The messages that are due, and when to decide again if nothing happens.
 #[derive(Clone, Debug, Default)]
 pub struct Decision {
     /// The messages, the most urgent first.
     pub messages: Vec<Message>,
-    /// When.
+    /// When to decide again if nothing happens.
     pub next: Option<UnixMs>,
 }
 
-/// How things are: the credentials, and what is wrong with the host.
+/// The statuses of the credentials, and the problems of the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'f> {
-    /// How each credential stands of which that is known.
-    pub standings: &'f [Standing],
-    /// Credentials that are there, and of which it is not known how they stand.
+    /// The status of each credential for which it is known.
+    pub statuses: &'f [CredentialStatus],
+    /// Credentials whose status is unknown.
     pub unclear: &'f BTreeSet<Subject>,
-    /// The agents that were looked at, by name.
+    /// The agents that were surveyed, by name.
     pub agents: &'f BTreeSet<String>,
     /// What is wrong with the host.
     pub trouble: &'f [Trouble],
-    /// Whether that is all that is wrong with it: the rest is over then.
+    /// Whether `trouble` is complete: every other problem is over then.
     pub is_all_trouble: bool,
 }
 
-/// One thing to say, before those that belong together are put together.
+/// One due report, before reports that belong together become one message.
 struct Due<'f> {
     subject: Subject,
     news: News,
-    /// The state to be told, in the record's words.
+    /// The state to report, in the record's words.
     state: String,
     what: What<'f>,
     attempt: u32,
 }
 
-/// Says what is due.
+/// Decides which messages are due at `now`.
 #[must_use]
-pub fn decide(facts: Facts<'_>, told: &ToldOf, settings: &NotifySettings, now: UnixMs) -> Decision {
+pub fn decide(
+    facts: Facts<'_>,
+    history: &TargetHistory,
+    settings: &NotifySettings,
+    now: UnixMs,
+) -> Decision {
     let mut ask = Asking {
-        told,
+        history,
         settings,
         now,
         due: Vec::new(),
         next: None,
     };
-    let mut seen = BTreeSet::new();
-    for standing in facts.standings {
-        let subject = Subject::Credential(standing.agent.clone(), standing.profile.clone());
-        ask.at(standing.next_change(settings, now));
-        match standing.state(settings, now) {
+    let mut present = BTreeSet::new();
+    for status in facts.statuses {
+        let subject = Subject::Credential(status.agent.clone(), status.profile.clone());
+        ask.at(status.next_change(settings, now));
+        match status.state(settings, now) {
             Some(state) => ask.wrong(
                 subject.clone(),
                 (state.code(), state.repeats()),
-                What::Credential(standing, Some(state)),
+                What::Credential(status, Some(state)),
             ),
             None => ask.good(
                 subject.clone(),
                 News::Recovered,
-                What::Credential(standing, None),
+                What::Credential(status, None),
             ),
         }
-        seen.insert(subject);
+        present.insert(subject);
     }
     for trouble in facts.trouble {
         let subject = Subject::Host(trouble.key.clone());
         let what = What::Host(&trouble.title, &trouble.body);
         ask.wrong(subject.clone(), ("trouble".to_owned(), true), what);
-        seen.insert(subject);
+        present.insert(subject);
     }
-    for (subject, told) in told {
+    for (subject, history) in history {
         let news = match subject {
             Subject::Credential(agent, _) if facts.agents.contains(agent.as_str()) => News::Gone,
             Subject::Host(_) if facts.is_all_trouble => News::Recovered,
-            _ => continue, // nobody looked
+            _ => continue, // not surveyed
         };
-        if !seen.contains(subject) && !facts.unclear.contains(subject) {
-            let title = told.title.clone().unwrap_or_default();
+        if !present.contains(subject) && !facts.unclear.contains(subject) {
+            let title = history.title.clone().unwrap_or_default();
             ask.good(subject.clone(), news, What::Past(title));
         }
     }
@@ -103,7 +108,7 @@ pub fn decide(facts: Facts<'_>, told: &ToldOf, settings: &NotifySettings, now: U
 }
 
 struct Asking<'a> {
-    told: &'a ToldOf,
+    history: &'a TargetHistory,
     settings: &'a NotifySettings,
     now: UnixMs,
     due: Vec<Due<'a>>,
@@ -111,20 +116,23 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// Has to be asked again then.
+    /// Notes that a new decision is needed at `at`.
     fn at(&mut self, at: Option<UnixMs>) {
         self.next = self.next.into_iter().chain(at).min();
     }
 
     fn wrong(&mut self, subject: Subject, (state, repeats): (String, bool), what: What<'a>) {
-        let sent = self.told.get(&subject).and_then(|told| told.sent.clone());
+        let sent = self
+            .history
+            .get(&subject)
+            .and_then(|history| history.sent.clone());
         let news = match sent {
             Some((known, at)) if known == state => {
                 let Some(repeat) = self.settings.repeat_ms.filter(|_| repeats) else {
                     return;
                 };
                 let again = UnixMs(at.0.saturating_add(repeat));
-                // Told by a clock that was ahead: when that was is not known.
+                // Sent while the clock was ahead: the actual time is unknown.
                 if again > self.now && at <= self.now {
                     return self.at(Some(again));
                 }
@@ -136,21 +144,21 @@ impl<'a> Asking<'a> {
     }
 
     fn good(&mut self, subject: Subject, news: News, what: What<'a>) {
-        let told = self.told.get(&subject);
-        let was_wrong = told
-            .and_then(|told| told.sent.as_ref())
+        let history = self.history.get(&subject);
+        let was_wrong = history
+            .and_then(|history| history.sent.as_ref())
             .is_some_and(|(state, _)| state != GOOD);
         if was_wrong {
             self.say(subject, news, GOOD.to_owned(), what);
         }
     }
 
-    /// Says it, unless it failed just now.
+    /// Adds a report, unless its delivery failed just now.
     fn say(&mut self, subject: Subject, news: News, state: String, what: What<'a>) {
         let failed = self
-            .told
+            .history
             .get(&subject)
-            .and_then(|told| told.failed.as_ref());
+            .and_then(|history| history.failed.as_ref());
         let mut attempt = 1;
         if let Some(failed) = failed.filter(|failed| failed.state == state) {
             let retry_at = failed.retry_at;
@@ -169,14 +177,14 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// One login that stands in several agents or under several names is one message.
+/// Combines reports: a login that several agents or names share is one message.
 fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
     /// Equal for what belongs together.
     type Key = (News, String, Option<[u8; 10]>, Option<Subject>);
     let mut groups: BTreeMap<Key, Vec<Due<'_>>> = BTreeMap::new();
     for due in due {
         let login = match &due.what {
-            What::Credential(standing, _) => Some(Fingerprint::to_bytes(standing.login)),
+            What::Credential(status, _) => Some(Fingerprint::to_bytes(status.login)),
             What::Host(..) | What::Past(_) => None,
         };
         let is_alone = login.is_none() && due.news != News::Gone;
@@ -194,7 +202,8 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
         })
         .collect();
     let mut messages = in_few(messages);
-    // What has failed comes after what was not tried: it may fail again, and would keep the rest from being told.
+    // Failed messages come after those that were not tried: they may fail again, and would delay
+    // the rest.
     let order = |message: &Message| {
         let urgency = std::cmp::Reverse(message.severity);
         (message.attempt, urgency, message.expires)
@@ -203,7 +212,7 @@ fn together(due: Vec<Due<'_>>, now: UnixMs) -> Vec<Message> {
     messages
 }
 
-/// Many that say the same of one login each become one.
+/// Combines messages: many that report the same state become one.
 fn in_few(messages: Vec<Message>) -> Vec<Message> {
     let mut alike: BTreeMap<(News, String), Vec<Message>> = BTreeMap::new();
     let (mut few, of_logins): (Vec<Message>, Vec<Message>) = messages

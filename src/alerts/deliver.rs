@@ -69,7 +69,7 @@ pub(super) struct Surroundings {
 pub(super) fn deliver(
     target: &NotifyTarget,
     message: &Message,
-    (around, is_given_up): (&Surroundings, &dyn Fn() -> bool),
+    (around, is_cancelled): (&Surroundings, &dyn Fn() -> bool),
     now: UnixMs,
 ) -> Result<(), Undelivered> {
     match &target.channel {
@@ -93,7 +93,7 @@ pub(super) fn deliver(
             let headers = vec![header("content-type", "application/json")];
             send(web, headers, body, now)
         }
-        Channel::Command(run) => run_command(run, message, (around, is_given_up)),
+        Channel::Command(run) => run_command(run, message, (around, is_cancelled)),
     }
 }
 
@@ -169,7 +169,7 @@ fn send(
         200..=299 => Ok(()),
         _ => Err(Undelivered {
             why: match status {
-                300..=399 => format!("HTTP {status}: it leads elsewhere, where nothing is sent"),
+                300..=399 => format!("HTTP {status}: redirects are not followed"),
                 _ => format!("HTTP {status}"),
             },
             retry_after: posted.retry_after,
@@ -201,7 +201,7 @@ fn line_of(path: &Path, setting: &str) -> Result<Zeroizing<String>, Undelivered>
 fn run_command(
     run: &[String],
     message: &Message,
-    (around, is_given_up): (&Surroundings, &dyn Fn() -> bool),
+    (around, is_cancelled): (&Surroundings, &dyn Fn() -> bool),
 ) -> Result<(), Undelivered> {
     let (program, arguments) = run
         .split_first()
@@ -213,7 +213,7 @@ fn run_command(
     };
     let mut command = program_command(OsStr::new(program), variable)
         .map_err(|error| format!("its command is not run: {error}"))?;
-    // One that is looked for in PATH is the user's own to find.
+    // A program that is searched for in PATH is the user's choice.
     if is_program_path(OsStr::new(program)) {
         check_trusted(Path::new(command.get_program()), Access::Read)
             .map_err(|error| format!("its command is not run: {error}"))?;
@@ -230,22 +230,22 @@ fn run_command(
             ..Undelivered::from(why)
         })
     };
-    match feed_within(command, input.into_bytes(), DELIVERY_MAX, is_given_up) {
+    match feed_within(command, input.into_bytes(), DELIVERY_MAX, is_cancelled) {
         Ok(status) if status.success() => Ok(()),
-        // It may well be able to tell something else.
+        // The program may be able to deliver another message.
         Ok(status) => of_message(from_outside(&status.to_string())),
         Err(fault @ RunFault::NotRun(ErrorKind::ArgumentListTooLong)) => {
             of_message(fault.to_string())
         }
-        Err(RunFault::TimedOut) if is_given_up() => Err(NO_ANSWER.to_owned().into()),
+        Err(RunFault::TimedOut) if is_cancelled() => Err(NO_ANSWER.to_owned().into()),
         Err(RunFault::TimedOut) => {
-            Err(format!("it was not done in {} s", DELIVERY_MAX.as_secs()).into())
+            Err(format!("it did not finish within {} s", DELIVERY_MAX.as_secs()).into())
         }
         Err(fault) => Err(fault.to_string().into()),
     }
 }
 
-/// What a program is told in its environment; it has the same on stdin.
+/// The environment variables of a program that delivers a message; it has the same on stdin.
 fn variables(message: &Message, host: &str) -> Vec<(&'static str, String)> {
     let profiles: Vec<String> = message
         .named_credentials()

@@ -1,4 +1,4 @@
-//! Messages on their way: who is told what, on threads of their own, and what came of it.
+//! Dispatches messages to targets, on threads of their own, and records the results.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 
 use super::decide::{AHEAD_MAX, Decision, Facts, decide};
 use super::deliver::{NO_ANSWER, Surroundings, Undelivered, deliver};
+use super::history::{Entry, TargetHistory, recorded};
 use super::message::Message;
 use super::sending::{Ended, Job, MINUTE, Recipient, Sending, pause};
 use super::subject::Trouble;
 use super::survey::{Scene, Survey, survey};
-use super::told::{Entry, ToldOf, recorded};
 use crate::config::{NotifySettings, NotifyTarget};
 use crate::domain::{Seq, UnixMs};
 use crate::platform::keychain::SessionBus;
 use crate::platform::{Actor, Clock, FileLock, run_all, start_thread};
 use crate::vault::{UnlockedVault, VaultError};
 
-/// When to look again while another process tells, or the vault is busy, in milliseconds.
+/// When to try again while another process sends, or the vault is busy, in milliseconds.
 const SOON: i64 = MINUTE / 4;
-/// How long it is waited until programs that are given up have ended.
+/// How long to wait until cancelled programs have ended.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// What telling needs.
+/// What [`Alerts`] needs to send messages.
 pub struct Means {
-    /// Who is told, and when.
+    /// The targets of alerts, and the times at which they are sent.
     pub settings: NotifySettings,
     /// Called from another thread when a delivery has ended: it is time for a pass.
     pub wake: Arc<dyn Fn() + Send + Sync>,
@@ -37,15 +37,15 @@ pub struct Means {
     pub bus: SessionBus,
     /// The environment of programs that are run.
     pub env: Vec<(OsString, OsString)>,
-    /// The lock that whoever tells holds, so that two processes do not tell the same.
+    /// The lock of the process that sends alerts, so that two processes do not send the same one.
     pub lock: PathBuf,
-    /// Who this is.
+    /// The program that sends the messages.
     pub actor: Actor,
-    /// The time.
+    /// The clock that decides what is due.
     pub clock: Clock,
 }
 
-/// Tells a person what is wrong.
+/// Sends alerts to the targets of the settings.
 pub struct Alerts {
     settings: NotifySettings,
     wake: Arc<dyn Fn() + Send + Sync>,
@@ -53,22 +53,22 @@ pub struct Alerts {
     lock: PathBuf,
     actor: Actor,
     clock: Clock,
-    /// What each target was told, by its name.
-    told: BTreeMap<String, ToldOf>,
-    /// The newest event that is in `told`.
-    seen: Option<Seq>,
+    /// The earlier messages to each target, by its name.
+    history: BTreeMap<String, TargetHistory>,
+    /// The newest event that is in `history`.
+    last_seq: Option<Seq>,
     /// The end of the record when it was read.
     read: Option<Seq>,
     /// What is on its way to targets.
     busy: BTreeMap<String, Sending>,
-    /// Targets that could not be told something, since they were last told anything.
+    /// Targets to which the last delivery failed.
     held: BTreeMap<String, Held>,
     /// Digests of how each target is reached.
     settings_prints: BTreeMap<String, String>,
     /// What failed is tried again at once.
     is_urged: bool,
     /// What is on its way is not waited for any longer.
-    given_up: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     /// What came of deliveries and is not recorded yet.
     unrecorded: Vec<Entry>,
     /// Held while something is on its way.
@@ -77,7 +77,7 @@ pub struct Alerts {
     ended: Receiver<Ended>,
 }
 
-/// A target that could not be told something.
+/// A target to which a delivery failed.
 struct Held {
     /// Nothing is sent there until then, where it is not about one message alone.
     until: Option<UnixMs>,
@@ -91,7 +91,7 @@ impl std::fmt::Debug for Alerts {
 }
 
 impl Alerts {
-    /// Tells nobody yet.
+    /// Creates a dispatcher that has sent nothing yet.
     #[must_use]
     pub fn new(means: Means) -> Self {
         let (sender, ended) = mpsc::channel();
@@ -106,14 +106,14 @@ impl Alerts {
             lock: means.lock,
             actor: means.actor,
             clock: means.clock,
-            told: BTreeMap::new(),
-            seen: None,
+            history: BTreeMap::new(),
+            last_seq: None,
             read: None,
             busy: BTreeMap::new(),
             held: BTreeMap::new(),
             settings_prints: BTreeMap::new(),
             is_urged: false,
-            given_up: Arc::default(),
+            cancelled: Arc::default(),
             unrecorded: Vec::new(),
             holding: None,
             sender,
@@ -121,7 +121,8 @@ impl Alerts {
         }
     }
 
-    /// Whom to tell from now on, and when. Where that is news, what could not be delivered is tried again at once.
+    /// Sets the targets and times of alerts. If they changed, failed deliveries are tried again at
+    /// once.
     pub fn set(&mut self, settings: NotifySettings) {
         if settings == self.settings {
             return;
@@ -133,8 +134,12 @@ impl Alerts {
         for held in self.held.values_mut() {
             held.until = None;
         }
-        for told in self.told.values_mut().flat_map(ToldOf::values_mut) {
-            told.failed = None;
+        for history in self
+            .history
+            .values_mut()
+            .flat_map(TargetHistory::values_mut)
+        {
+            history.failed = None;
         }
     }
 
@@ -146,31 +151,31 @@ impl Alerts {
         }
     }
 
-    /// Whether anybody is to be told anything.
+    /// Whether there is no target of alerts.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.settings.targets.is_empty()
     }
 
-    /// The targets that could not be told what was sent there last, and why.
+    /// Returns the targets to which the last delivery failed, and why.
     pub fn unreached(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.held.iter();
         all.map(|(target, held)| (target.as_str(), held.why.as_str()))
     }
 
-    /// Whether none of those who are to be told could be told what was sent last.
+    /// Whether the last delivery failed to every target.
     #[must_use]
     pub fn has_reached_nobody(&self) -> bool {
         let mut targets = self.settings.targets.iter();
         !self.is_idle() && targets.all(|target| self.held.contains_key(&target.name))
     }
 
-    /// Records what was delivered, looks at what is wrong, and starts what is due; when it next wants to be called if nothing
-    /// happens.
+    /// Records the results of deliveries, surveys the credentials, and sends the messages that are
+    /// due. Returns when to call it next if nothing happens.
     ///
     /// # Errors
-    /// When the vault cannot be read. One that is busy or cannot be written is none: what was told is remembered, and recorded by a
-    /// later pass.
+    /// When the vault cannot be read. A vault that is busy or cannot be written is no error:
+    /// results are remembered, and recorded by a later pass.
     pub fn pass(
         &mut self,
         vault: &mut UnlockedVault,
@@ -185,8 +190,8 @@ impl Alerts {
         self.take_settings(vault);
         let now = self.clock.now();
         let at = (&self.settings, now);
-        let seen = survey(vault, scene, at)?;
-        let facts = facts(&seen, scene.trouble, true);
+        let survey = survey(vault, scene, at)?;
+        let facts = facts(&survey, scene.trouble, true);
         let mut decisions = self.decide(facts, now);
         if decisions
             .iter()
@@ -195,7 +200,7 @@ impl Alerts {
             if !self.take_lock() {
                 return Ok(Some(UnixMs(now.0.saturating_add(SOON))));
             }
-            // What another process told before it gave the lock back.
+            // The messages that another process sent before it released the lock.
             if self.read_record(vault)? {
                 decisions = self.decide(facts, now);
             }
@@ -203,8 +208,8 @@ impl Alerts {
         Ok(self.start(decisions, now))
     }
 
-    /// As [`Alerts::pass`] where the vault cannot be opened: nothing is known of credentials, and what is told is remembered until
-    /// it can be recorded.
+    /// As [`Alerts::pass`] if the vault cannot be opened: the credentials are unknown, and results
+    /// are remembered until they can be recorded.
     pub fn pass_without_vault(&mut self, trouble: &[Trouble]) -> Option<UnixMs> {
         if self.is_idle() {
             return None;
@@ -216,8 +221,9 @@ impl Alerts {
         self.start(decisions, now)
     }
 
-    /// Waits for what is on its way, until `deadline` at most, and records each when it has ended: a slow target must not cost what the
-    /// others were told. What has not ended by then is given up, and counts as not told: it is tried again as what failed is.
+    /// Waits for the deliveries under way, until `deadline` at most, and records each when it has
+    /// ended: a slow target must not cost the results of the others. A delivery that has not ended
+    /// by then is cancelled and counts as failed: it is tried again.
     ///
     /// # Errors
     /// As [`Alerts::pass`].
@@ -241,11 +247,11 @@ impl Alerts {
         if self.busy.is_empty() {
             return Ok(());
         }
-        self.given_up.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Relaxed);
         let waits = self.wait(vault, Instant::now() + ENDING, |alerts| {
             alerts.busy.values().any(Sending::is_by_program)
         });
-        self.given_up = Arc::default();
+        self.cancelled = Arc::default();
         for sending in std::mem::take(&mut self.busy).into_values() {
             if let Some(message) = sending.messages.into_iter().next() {
                 let why = Undelivered::from(NO_ANSWER.to_owned());
@@ -293,7 +299,7 @@ impl Alerts {
             .collect()
     }
 
-    /// Who is reached in another way than before need not be left alone.
+    /// Ends the pause of targets whose settings changed.
     fn take_settings(&mut self, vault: &UnlockedVault) {
         let now = settings_prints(vault, &self.settings);
         for (target, held) in &mut self.held {
@@ -311,7 +317,7 @@ impl Alerts {
         self.release();
     }
 
-    /// Lets others tell, unless something is on its way from here or not recorded yet.
+    /// Releases the lock of the sender, unless a delivery is under way or not recorded yet.
     fn release(&mut self) {
         if self.busy.is_empty() && self.unrecorded.is_empty() {
             self.holding = None;
@@ -346,7 +352,7 @@ impl Alerts {
         }
         for mut entry in Entry::all(target, &message, now, failed.as_ref()) {
             entry.settings.clone_from(&to.settings);
-            entry.apply(&mut self.told);
+            entry.apply(&mut self.history);
             self.unrecorded.push(entry);
         }
     }
@@ -376,30 +382,30 @@ impl Alerts {
         if end.is_some() && end == self.read {
             return Ok(false);
         }
-        let (entries, newest) = recorded(vault, self.seen)?;
+        let (entries, newest) = recorded(vault, self.last_seq)?;
         for entry in &entries {
-            entry.apply(&mut self.told);
+            entry.apply(&mut self.history);
         }
-        self.seen = newest;
+        self.last_seq = newest;
         self.read = end;
         Ok(!entries.is_empty())
     }
 
     /// What is due to each target to which nothing is on its way.
     fn decide(&self, facts: Facts<'_>, now: UnixMs) -> Vec<(Arc<Recipient>, Decision)> {
-        let nothing = ToldOf::new();
+        let nothing = TargetHistory::new();
         let targets = self.settings.targets.iter();
         targets
             .filter(|target| !self.busy.contains_key(&target.name))
             .map(|target| {
-                let told = self.told.get(&target.name).unwrap_or(&nothing);
+                let history = self.history.get(&target.name).unwrap_or(&nothing);
                 let settings = self.settings_prints.get(&target.name).cloned();
-                let told = if self.is_urged {
-                    without_failures(told, |_| true)
+                let history = if self.is_urged {
+                    without_failures(history, |_| true)
                 } else {
-                    without_mended(told, settings.as_deref())
+                    without_outdated_failures(history, settings.as_deref())
                 };
-                let mut decision = decide(facts, &told, &self.settings, now);
+                let mut decision = decide(facts, &history, &self.settings, now);
                 let until = self.held.get(&target.name).and_then(|held| held.until);
                 let until = until
                     .filter(|until| *until > now && until.0 <= now.0.saturating_add(AHEAD_MAX));
@@ -417,14 +423,14 @@ impl Alerts {
         if self.holding.is_none() {
             match FileLock::try_take(&self.lock) {
                 Ok(lock) => self.holding = lock,
-                // Better told twice than not at all.
+                // An alert sent twice is better than one that is not sent.
                 Err(_) => return true,
             }
         }
         self.holding.is_some()
     }
 
-    /// Sends what is due; when to look again.
+    /// Sends the messages that are due; returns when to decide again.
     fn start(&mut self, decisions: Vec<(Arc<Recipient>, Decision)>, now: UnixMs) -> Option<UnixMs> {
         let mut next = (!self.unrecorded.is_empty()).then(|| UnixMs(now.0.saturating_add(SOON)));
         for (to, decision) in decisions {
@@ -439,7 +445,7 @@ impl Alerts {
             let job = Job {
                 to,
                 messages: decision.messages,
-                given_up: Arc::clone(&self.given_up),
+                cancelled: Arc::clone(&self.cancelled),
                 around: self.around.clone(),
                 sender: self.sender.clone(),
                 wake: Arc::clone(&self.wake),
@@ -479,37 +485,41 @@ fn settings_prints(vault: &UnlockedVault, settings: &NotifySettings) -> BTreeMap
     settings.targets.iter().map(print).collect()
 }
 
-/// What a target was told, without what failed when it was reached in another way: that is tried again at once.
-fn without_mended<'t>(told: &'t ToldOf, settings: Option<&str>) -> Cow<'t, ToldOf> {
-    let is_mended = |told: &super::told::Told| {
-        let then = told
+/// The history of a target without failures from before its settings changed: those messages are
+/// tried again at once.
+fn without_outdated_failures<'t>(
+    history: &'t TargetHistory,
+    settings: Option<&str>,
+) -> Cow<'t, TargetHistory> {
+    let is_outdated = |history: &super::history::SubjectHistory| {
+        let then = history
             .failed
             .as_ref()
             .and_then(|failed| failed.settings.as_deref());
         then.zip(settings).is_some_and(|(then, now)| then != now)
     };
-    without_failures(told, is_mended)
+    without_failures(history, is_outdated)
 }
 
 fn without_failures(
-    told: &ToldOf,
-    is_over: impl Fn(&super::told::Told) -> bool,
-) -> Cow<'_, ToldOf> {
-    if !told.values().any(&is_over) {
-        return Cow::Borrowed(told);
+    history: &TargetHistory,
+    is_over: impl Fn(&super::history::SubjectHistory) -> bool,
+) -> Cow<'_, TargetHistory> {
+    if !history.values().any(&is_over) {
+        return Cow::Borrowed(history);
     }
-    let mut told = told.clone();
-    for told in told.values_mut().filter(|told| is_over(told)) {
-        told.failed = None;
+    let mut history = history.clone();
+    for history in history.values_mut().filter(|history| is_over(history)) {
+        history.failed = None;
     }
-    Cow::Owned(told)
+    Cow::Owned(history)
 }
 
-fn facts<'f>(seen: &'f Survey, trouble: &'f [Trouble], is_all_trouble: bool) -> Facts<'f> {
+fn facts<'f>(survey: &'f Survey, trouble: &'f [Trouble], is_all_trouble: bool) -> Facts<'f> {
     Facts {
-        standings: &seen.standings,
-        unclear: &seen.unclear,
-        agents: &seen.agents,
+        statuses: &survey.statuses,
+        unclear: &survey.unclear,
+        agents: &survey.agents,
         trouble,
         is_all_trouble,
     }

@@ -1,31 +1,31 @@
-//! What a person reads: a title, what it means, until when, and what to do.
+//! Messages for a person: a title, an explanation, an expiry, and a remedy.
 
 use serde_json::{Value, json};
 
+use super::credential_status::{CredentialStatus, Loss, Refresher, State};
 use super::news::{GOOD, News, What};
 use super::phrases::{
-    DAY, MINUTE, NAMES_MAX, day, in_words, listed, lost, not_renewed, others, places, rfc3339, span,
+    DAY, MINUTE, NAMES_MAX, day, in_words, listed, lost, not_refreshed, others, places, rfc3339,
+    span,
 };
-use super::standing::{Loss, Renewal, Standing, State};
 use super::subject::Subject;
 use super::text::{cut_to_bytes, line, named, paragraph};
 use crate::domain::{AgentName, ProfileId, UnixMs, from_outside};
 
-/// So many credentials are in what a program is told at most; the rest is counted.
+/// How many credentials a program gets at most; the rest is counted.
 const PROFILES_MAX: usize = 50;
 /// The longest remedy, in characters. A command that is cut would be another command.
 const REMEDY_MAX: usize = 600;
-/// What stands in a longer one's place.
-const REMEDY_ELSEWHERE: &str =
-    "What to do is too long for a message. It is said by: clawkeep doctor";
+/// The text in place of a longer remedy.
+const REMEDY_ELSEWHERE: &str = "The remedy is too long for a message. Run: clawkeep doctor";
 
-/// What stands before the title of what was told before.
+/// The prefix of the title of a repeated message.
 const REMINDER: &str = "Reminder: ";
 
-/// How much a message wants to be read.
+/// How urgent a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Good to know.
+    /// Good to know; no action is needed.
     Info,
     /// Something has to be done soon.
     Warning,
@@ -34,7 +34,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The word in messages.
+    /// Returns the word for it in messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,37 +45,37 @@ impl Severity {
     }
 }
 
-/// A message. Nothing in it is secret.
+/// A message to a target. It contains no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What it is about.
+    /// The subjects that the message is about.
     pub subjects: Vec<Subject>,
     /// Of which provider the credential is.
     pub provider: Option<String>,
     /// The same for each subject, for the record; empty where none is known.
     pub(super) providers: Vec<String>,
-    /// Why it is said.
+    /// The reason for the message.
     pub news: News,
-    /// The state that is told, in the record's words; `ok` where it is over.
+    /// The state that it reports, in the record's words; `ok` if the problem is over.
     pub state: String,
-    /// How much it wants to be read.
+    /// How urgent the message is.
     pub severity: Severity,
-    /// A few words.
+    /// The title, in a few words.
     pub title: String,
     /// A sentence or a few.
     pub body: String,
     /// What to do, where there is something.
     pub remedy: Option<String>,
-    /// When the credential ends.
+    /// The expiry of the credential, if it has one.
     pub expires: Option<UnixMs>,
-    /// When it was written.
+    /// The time at which it was written.
     pub at: UnixMs,
     /// Which attempt to deliver it this is, from 1.
     pub attempt: u32,
 }
 
 impl Message {
-    /// What somebody is sent who wants to see whether messages arrive.
+    /// Returns the message that tests whether messages arrive.
     #[must_use]
     pub fn test(now: UnixMs) -> Self {
         Self {
@@ -100,29 +100,27 @@ impl Message {
         what: &[What<'_>],
         now: UnixMs,
     ) -> Self {
-        let standings: Vec<&Standing> = what
+        let statuses: Vec<&CredentialStatus> = what
             .iter()
             .filter_map(|what| match what {
-                What::Credential(standing, _) => Some(*standing),
+                What::Credential(status, _) => Some(*status),
                 _ => None,
             })
             .collect();
         let mut message = Self {
-            provider: standings
-                .first()
-                .map(|first| named(first.provider.as_str())),
-            providers: standings
+            provider: statuses.first().map(|first| named(first.provider.as_str())),
+            providers: statuses
                 .iter()
-                .map(|standing| from_outside(standing.provider.as_str()))
+                .map(|status| from_outside(status.provider.as_str()))
                 .collect(),
-            expires: standings.first().and_then(|first| first.expires),
+            expires: statuses.first().and_then(|first| first.expires),
             ..Self::test(now)
         };
         message.news = news;
         message.state = state;
         match what.first() {
-            Some(What::Credential(first, Some(state))) => message.wrong(first, *state, &standings),
-            Some(What::Credential(first, None)) => message.renewed(first, &standings),
+            Some(What::Credential(first, Some(state))) => message.wrong(first, *state, &statuses),
+            Some(What::Credential(first, None)) => message.describe_recovery(first, &statuses),
             Some(What::Host(title, body)) => {
                 message.severity = Severity::Critical;
                 message.title = named(title);
@@ -142,7 +140,7 @@ impl Message {
         Self { attempt, ..self }
     }
 
-    /// One for many that say the same, each of a login.
+    /// Combines messages that report the same state, each of one login.
     pub(super) fn digest(mut all: Vec<Self>) -> Option<Self> {
         let count = all.len();
         all.sort_by_key(|message| (std::cmp::Reverse(message.severity), message.expires));
@@ -162,18 +160,18 @@ impl Message {
         let what = match message.state.as_str() {
             GOOD => "credentials are good again",
             "expired" => "credentials have expired",
-            "overdue" => "logins were not renewed",
+            "overdue" => "logins were not refreshed",
             "logged-out" => "logins are logged out",
             "login-expired" => "logins have expired",
             state if state.starts_with("login-expires-") => "logins expire soon",
-            "account-changed" => "logins are another account's now",
+            "account-changed" => "logins now belong to another account",
             "unusable-expiry" | "other-account" | "other-place" | "earlier-expiry"
             | "api-key-mode" | "in-keyring" | "no-refresh-token" => {
                 "logins of other programs were not imported"
             }
             state if state.starts_with("expires-") => "credentials expire soon",
-            state if state.ends_with("-expired") => "logins have expired and cannot be renewed",
-            _ => "logins cannot be renewed",
+            state if state.ends_with("-expired") => "logins have expired and cannot be refreshed",
+            _ => "logins cannot be refreshed",
         };
         let first = match message.expires {
             Some(ends) if message.state.starts_with("expires-") => {
@@ -192,15 +190,15 @@ impl Message {
         Some(message)
     }
 
-    fn wrong(&mut self, first: &Standing, state: State, all: &[&Standing]) {
-        let has_others = all.iter().all(|standing| standing.has_others);
+    fn wrong(&mut self, first: &CredentialStatus, state: State, all: &[&CredentialStatus]) {
+        let has_others = all.iter().all(|status| status.has_others);
         let has_a_day = first.expires.is_none_or(|ends| ends.0 - self.at.0 >= DAY);
-        let is_elsewhere = matches!(first.renewal, Renewal::Elsewhere(_));
+        let is_elsewhere = matches!(first.refresher, Refresher::Elsewhere(_));
         self.severity = match state {
             State::Expires(step) if step > DAY => Severity::Warning,
             State::Lost(_) | State::Source(_) if has_a_day => Severity::Warning,
             State::LoginExpires(step) if step > DAY => Severity::Warning,
-            // Who renews it does so when it is used: most likely nobody has used it.
+            // Its program refreshes it when it is used: most likely nobody has used it.
             State::Overdue if is_elsewhere => Severity::Warning,
             _ if has_others => Severity::Warning,
             _ => Severity::Critical,
@@ -216,24 +214,24 @@ impl Message {
         let (title, body) = match state {
             State::Expires(_) => (
                 format!("{name} expires in {left}"),
-                format!("{who} expires on {when}, in {left}. Nothing renews it by itself."),
+                format!("{who} expires on {when}, in {left}. Nothing refreshes it automatically."),
             ),
             State::Expired => (
                 format!("{name} has expired"),
-                format!("{who} expired on {when}, {ago}. Nothing renews it by itself."),
+                format!("{who} expired on {when}, {ago}. Nothing refreshes it automatically."),
             ),
             State::Overdue => (
-                format!("{name} was not renewed"),
+                format!("{name} was not refreshed"),
                 format!(
                     "{who} expired on {when}, {left} ago, and {}.",
-                    not_renewed(first)
+                    not_refreshed(first)
                 ),
             ),
             State::Source(code) => {
                 let title = match code {
                     "logged-out" => format!("{name} is logged out"),
                     "account-changed" => format!("{name} is another account's login now"),
-                    _ => format!("{name} is not its program's login"),
+                    _ => format!("{name} differs from its program's login"),
                 };
                 let message = first
                     .source
@@ -263,13 +261,13 @@ impl Message {
             }
             State::Lost(loss) | State::LostAndExpired(loss) => {
                 let (mut title, why) = lost(loss, &name, &who);
-                if state.has_ended() {
+                if state.has_expired() {
                     title = match loss {
                         Loss::Uncertain => format!("{name} has expired and may be lost"),
-                        _ => format!("{name} has expired and cannot be renewed"),
+                        _ => format!("{name} has expired and cannot be refreshed"),
                     };
                 }
-                let until = match (first.expires, state.has_ended()) {
+                let until = match (first.expires, state.has_expired()) {
                     (None, _) => String::new(),
                     (_, true) => format!(" It expired on {when}, {ago}."),
                     (_, false) => format!(" It can be used until {when}, for {left}."),
@@ -287,20 +285,20 @@ impl Message {
         self.remedy = (!remedy.is_empty()).then_some(remedy);
     }
 
-    fn renewed(&mut self, first: &Standing, all: &[&Standing]) {
+    fn describe_recovery(&mut self, first: &CredentialStatus, all: &[&CredentialStatus]) {
         self.severity = Severity::Info;
         self.title = format!("{} is good again", named(first.profile.as_str()));
         let who = places(all);
-        self.body = match (first.expires, first.renewal) {
+        self.body = match (first.expires, first.refresher) {
             (None, _) => format!("{who} is good again."),
-            (Some(ends), Renewal::Nobody) => {
+            (Some(ends), Refresher::Nobody) => {
                 format!(
                     "{who} is good again, until {}, for {}.",
                     day(ends),
                     span(ends.0 - self.at.0)
                 )
             }
-            (Some(_), _) => format!("{who} is good again and renews itself."),
+            (Some(_), _) => format!("{who} is good again and is refreshed automatically."),
         };
     }
 
@@ -328,13 +326,13 @@ impl Message {
             Some(Subject::Host(key)) => {
                 let what = if title.is_empty() { key } else { title };
                 let what = named(what);
-                (format!("Over: {what}"), format!("That is over: {what}."))
+                (format!("Resolved: {what}"), format!("Resolved: {what}."))
             }
             None => return,
         };
     }
 
-    /// Everything, for a person.
+    /// Returns the whole message as text for a person.
     #[must_use]
     pub fn text(&self, host: &str) -> String {
         let remedy = self.remedy.iter().map(String::as_str);
@@ -347,7 +345,7 @@ impl Message {
         lines.join("\n")
     }
 
-    /// As [`Message::text`], in so many bytes: of what it means the end is left out.
+    /// Returns the text as [`Message::text`], in at most `most` bytes: the end of the body is cut.
     pub(super) fn text_within(&self, host: &str, most: usize) -> String {
         let text = self.text(host);
         let over = text.len().saturating_sub(most);
@@ -362,7 +360,7 @@ impl Message {
         cut_to_bytes(&short.text(host), most)
     }
 
-    /// Everything, for a program. `docs/alerts.md` says what is what.
+    /// Returns the whole message as JSON. `docs/alerts.md` explains the fields.
     #[must_use]
     pub fn json(&self, host: &str) -> Value {
         let profiles: Vec<Value> = self
@@ -392,7 +390,7 @@ impl Message {
         })
     }
 
-    /// What a trouble of the host is called while it lasts, for the day when it is over.
+    /// Returns the title of a problem of the host, to name it when it is over.
     pub(super) fn trouble_title(&self) -> Option<&str> {
         let is_named = self.state != GOOD
             && self
@@ -435,11 +433,11 @@ fn first_of(messages: &[Message]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alerts::standing::Fate;
+    use crate::alerts::credential_status::GrantStatus;
 
     #[test]
     fn a_message_fits_wherever_it_is_sent_and_a_command_in_it_is_whole() {
-        let standing = Standing {
+        let status = CredentialStatus {
             agent: AgentName::default(),
             profile: ProfileId::new("\u{202e}ä".repeat(70_000)),
             provider: crate::domain::ProviderId::new(&"p".repeat(140_000)),
@@ -448,15 +446,15 @@ mod tests {
                 digest: [0; 8],
             },
             expires: Some(UnixMs(0)),
-            renewal: Renewal::Nobody,
-            fate: Fate::Open(None),
+            refresher: Refresher::Nobody,
+            grant_status: GrantStatus::Refreshable(None),
             source: None,
             login_expires: None,
             has_others: false,
             remedy: format!("do-this {}", "ä".repeat(140_000)),
         };
-        let what = [What::Credential(&standing, Some(State::Expired))];
-        let subject = Subject::Credential(AgentName::default(), standing.profile.clone());
+        let what = [What::Credential(&status, Some(State::Expired))];
+        let subject = Subject::Credential(AgentName::default(), status.profile.clone());
         let new = (News::New, "expired".to_owned());
         let message = Message::of(vec![subject], new, &what, UnixMs(0));
         assert_eq!(message.remedy.as_deref(), Some(REMEDY_ELSEWHERE));
@@ -464,7 +462,12 @@ mod tests {
         assert!(!message.text("h").contains('\u{202e}'));
         let short = message.text_within("h", 400);
         assert!(short.len() <= 400, "{}", short.len());
-        assert!(short.ends_with("…\nWhat to do is too long for a message. It is said by: clawkeep doctor\nclawkeep on h"), "{short}");
+        assert!(
+            short.ends_with(
+                "…\nThe remedy is too long for a message. Run: clawkeep doctor\nclawkeep on h"
+            ),
+            "{short}"
+        );
     }
 
     #[test]

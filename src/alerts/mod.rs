@@ -1,31 +1,32 @@
-//! Telling a person what is wrong while nobody looks: each state once, with reminders while it lasts, and that it is over.
+//! Alerts: each problem is reported once, with reminders while it lasts, and when it is over.
 //!
-//! [`survey()`] says how each credential stands, [`Standing::state`] what of that is worth a word, [`decide()`] what is to be said now, given
-//! what was said before. All that is pure but the looking. What was said before is in the record: [`Alerts`] reads it there, delivers
-//! what is due on threads of its own, and records what came of it.
+//! [`survey()`] finds the status of each credential, [`CredentialStatus::state`] the state that an
+//! alert reports, if any, and [`decide()`] the messages that are due after the earlier ones. All of
+//! that is pure except the survey. The record has the earlier messages: [`Alerts`] reads them
+//! there, delivers the messages that are due on threads of its own, and records the results.
 
+mod credential_status;
 mod decide;
 mod deliver;
 mod dispatch;
+mod history;
 mod message;
 mod news;
 mod phrases;
 mod sending;
-mod standing;
 mod subject;
 mod survey;
 mod text;
-mod told;
 
 #[cfg(test)]
 mod sequence_tests;
 
+pub use credential_status::{CredentialStatus, GrantStatus, Loss, Refresher, SourceTrouble, State};
 pub use decide::{Decision, Facts, decide};
 pub use deliver::{DELIVERY_MAX, Undelivered};
 pub use dispatch::{Alerts, Means};
+pub use history::{Entry, Failed, SubjectHistory, TargetHistory};
 pub use message::{Message, Severity};
 pub use news::News;
-pub use standing::{Fate, Loss, Renewal, SourceTrouble, Standing, State};
 pub use subject::{Subject, Trouble};
 pub use survey::{Scene, Survey, survey};
-pub use told::{Entry, Failed, Told, ToldOf};

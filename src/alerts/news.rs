@@ -1,27 +1,27 @@
-//! Why something is said, and of what.
+//! The reasons for messages, and their subjects.
 
-use super::standing::{Standing, State};
+use super::credential_status::{CredentialStatus, State};
 
 /// The state in which nothing is wrong, in the record.
 pub(super) const GOOD: &str = "ok";
 
-/// Why something is said.
+/// The reason for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum News {
-    /// It was not so before.
+    /// The problem is new since the last message.
     New,
-    /// It still is.
+    /// The problem still lasts: a reminder.
     Repeated,
-    /// It is over.
+    /// The problem is over, and was reported before.
     Recovered,
-    /// What it was about is there no more.
+    /// The subject does not exist any more.
     Gone,
-    /// Nothing is: somebody wants to see whether messages arrive.
+    /// Nothing happened: somebody tests whether messages arrive.
     Test,
 }
 
 impl News {
-    /// The word in messages.
+    /// Returns the word for it in messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,10 +34,10 @@ impl News {
     }
 }
 
-/// What is said of a subject.
+/// What a message reports about a subject.
 pub(super) enum What<'f> {
-    /// Of a credential in a state; in none where it is over.
-    Credential(&'f Standing, Option<State>),
+    /// The state of a credential; `None` if its problem is over.
+    Credential(&'f CredentialStatus, Option<State>),
     Host(&'f str, &'f str),
     /// It is over, or what it was about is not there any more; what it was called.
     Past(String),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat};
 
-use super::standing::{Fate, Loss, Renewal, Standing};
+use super::credential_status::{CredentialStatus, GrantStatus, Loss, Refresher};
 use super::text::named;
 use crate::domain::{AgentName, Owner, UnixMs};
 
@@ -12,22 +12,22 @@ pub(super) const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 pub(super) const DAY: i64 = 24 * HOUR;
 
-/// A message names so many places at most; the rest is counted.
+/// How many places a message names; the rest is counted.
 pub(super) const NAMES_MAX: usize = 6;
 
-/// Whether there are other credentials to go on with, as a sentence with a space before it.
-pub(super) fn others(all: &[&Standing]) -> String {
+/// Whether other credentials are usable, as a sentence with a space before it.
+pub(super) fn others(all: &[&CredentialStatus]) -> String {
     let provider = all.first().map(|first| named(first.provider.as_str()));
     let provider = provider.unwrap_or_default();
-    let without = |standing: &&&Standing| !standing.has_others;
+    let without = |status: &&&CredentialStatus| !status.has_others;
     let alone: BTreeSet<String> = all
         .iter()
         .filter(without)
-        .map(|standing| named(standing.agent.as_str()))
+        .map(|status| named(status.agent.as_str()))
         .collect();
     match alone.len() {
         0 => format!(" Other credentials for {provider} can be used."),
-        _ if all.iter().all(|standing| !standing.has_others) => {
+        _ if all.iter().all(|status| !status.has_others) => {
             format!(" There is no other credential for {provider} that can be used.")
         }
         1 => format!(
@@ -45,22 +45,22 @@ pub(super) fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
     match loss {
         Loss::Dead => (
             format!("The login {name} is over"),
-            format!("{who} cannot be renewed: its provider refuses to refresh it."),
+            format!("{who} cannot be refreshed: its provider rejects the refresh token."),
         ),
         Loss::Unopened => (
             format!("The login {name} is over"),
             format!(
-                "{who} cannot be renewed: the answer to its last refresh does not open, and its refresh token is used up."
+                "{who} cannot be refreshed: the answer to its last refresh does not open, and its refresh token is used up."
             ),
         ),
         Loss::Spent => (
-            format!("{name} cannot be renewed"),
-            format!("{who} cannot be renewed: its refresh token was replaced by a newer one."),
+            format!("{name} cannot be refreshed"),
+            format!("{who} cannot be refreshed: its refresh token was replaced by a newer one."),
         ),
         Loss::Moved => (
-            format!("{name} is not renewed"),
+            format!("{name} is not refreshed"),
             format!(
-                "{who} is not renewed: the settings say another token endpoint or client than the one it belongs to."
+                "{who} is not refreshed: the settings name another token endpoint or client than the one it belongs to."
             ),
         ),
         Loss::Uncertain => (
@@ -70,32 +70,30 @@ pub(super) fn lost(loss: Loss, name: &str, who: &str) -> (String, String) {
     }
 }
 
-pub(super) fn not_renewed(standing: &Standing) -> String {
-    match (standing.renewal, &standing.fate) {
-        (Renewal::Elsewhere(Owner::ClaudeCode), _) => "Claude Code has not renewed it".to_owned(),
-        (Renewal::Elsewhere(Owner::CodexCli), _) => "Codex has not renewed it".to_owned(),
-        (Renewal::Elsewhere(owner), _) if owner != Owner::Vault => {
+pub(super) fn not_refreshed(status: &CredentialStatus) -> String {
+    match (status.refresher, &status.grant_status) {
+        (Refresher::Elsewhere(owner), _) if owner != Owner::Vault => {
             format!("{} has not refreshed it", owner.program())
         }
-        (Renewal::Here, Fate::Open(Some(failed))) => {
+        (Refresher::Here, GrantStatus::Refreshable(Some(failed))) => {
             format!(
-                "could not be renewed: the last refresh failed ({})",
+                "could not be refreshed: the last refresh failed ({})",
                 named(failed)
             )
         }
-        _ => "has not been renewed".to_owned(),
+        _ => "has not been refreshed".to_owned(),
     }
 }
 
-/// Which login, and where it stands: `openai:work (agents main, ops)`.
-pub(super) fn places(all: &[&Standing]) -> String {
+/// Names a login and its agents: `openai:work (agents main, ops)`.
+pub(super) fn places(all: &[&CredentialStatus]) -> String {
     let ids: BTreeSet<String> = all
         .iter()
-        .map(|standing| named(standing.profile.as_str()))
+        .map(|status| named(status.profile.as_str()))
         .collect();
     let agents: BTreeSet<String> = all
         .iter()
-        .map(|standing| named(standing.agent.as_str()))
+        .map(|status| named(status.agent.as_str()))
         .collect();
     let is_main = agents.len() == 1 && agents.contains(AgentName::default().as_str());
     let ids = match ids.len() {

@@ -1,4 +1,4 @@
-//! What is on its way to a target, on a thread of its own, and what comes of it.
+//! Deliveries to a target, on a thread of their own, and their results.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::config::{Channel, NotifyTarget};
 use crate::platform::Clock;
 
 pub(super) const MINUTE: i64 = 60_000;
-/// How long to wait before the second attempt, the third, and so on; then always as long as before the last, in milliseconds.
+/// The pauses before the second attempt, the third, and so on, in milliseconds; the last one
+/// repeats.
 const PAUSES: [i64; 5] = [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 240 * MINUTE];
 
 /// A target, and a digest of how it is reached.
@@ -21,14 +22,14 @@ pub(super) struct Recipient {
     pub(super) settings: Option<String>,
 }
 
-/// What is on its way to a target.
+/// The messages under way to a target.
 pub(super) struct Sending {
     pub(super) to: Arc<Recipient>,
     /// What has not ended, in order.
     pub(super) messages: VecDeque<Message>,
 }
 
-/// What came of a delivery.
+/// The result of a delivery.
 pub(super) enum Ended {
     /// One message arrived, or did not.
     One(Arc<Recipient>, Box<Message>, Result<(), Undelivered>),
@@ -40,7 +41,7 @@ pub(super) enum Ended {
 pub(super) struct Job {
     pub(super) to: Arc<Recipient>,
     pub(super) messages: Vec<Message>,
-    pub(super) given_up: Arc<AtomicBool>,
+    pub(super) cancelled: Arc<AtomicBool>,
     pub(super) around: Surroundings,
     pub(super) sender: Sender<Ended>,
     pub(super) wake: Arc<dyn Fn() + Send + Sync>,
@@ -50,15 +51,16 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn run(mut self) {
         for message in std::mem::take(&mut self.messages) {
-            let is_given_up = || self.given_up.load(Ordering::Relaxed);
-            if is_given_up() {
+            let is_cancelled = || self.cancelled.load(Ordering::Relaxed);
+            if is_cancelled() {
                 break;
             }
-            let around = (&self.around, &is_given_up as &dyn Fn() -> bool);
+            let around = (&self.around, &is_cancelled as &dyn Fn() -> bool);
             let result = deliver(&self.to.target, &message, around, self.clock.now());
             let is_over = result.as_ref().is_err_and(|failed| !failed.is_of_message);
             let to = Arc::clone(&self.to);
-            // Nobody listens any more when the process is about to end: it counts as not told.
+            // Nobody listens any more when the process is about to end: the message counts as not
+            // delivered.
             let _ = self.sender.send(Ended::One(to, Box::new(message), result));
             if is_over {
                 break; // the rest would fare no better, and is still due
@@ -67,7 +69,7 @@ impl Job {
     }
 }
 
-// Whichever way it ends: a target to which something seems to be on its way for ever would not be told anything any more.
+// However the job ends: a target that seemed busy permanently would get no more messages.
 impl Drop for Job {
     fn drop(&mut self) {
         let _ = self.sender.send(Ended::All(Arc::clone(&self.to)));

@@ -1,16 +1,17 @@
-//! What a person is told over time, with a clock that is held still: exactly the messages they want, and no others.
+//! Tests of the alerts over time, with a fixed clock: exactly the messages that are wanted, and no
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use super::credential_status::{CredentialStatus, GrantStatus, Loss, Refresher};
 use super::decide::{Decision, Facts, decide};
+use super::history::{Entry, TargetHistory};
 use super::message::Message;
 use super::news::News;
-use super::standing::{Fate, Loss, Renewal, Standing};
 use super::subject::{Subject, Trouble};
-use super::told::{Entry, ToldOf};
 use crate::config::NotifySettings;
 use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
 
@@ -19,8 +20,8 @@ const DAY: i64 = 24 * HOUR;
 /// 2026-01-01 00:00 UTC.
 const START: i64 = 1_767_225_600_000;
 
-fn token(agent: &str, id: &str, ends: i64) -> Standing {
-    Standing {
+fn token(agent: &str, id: &str, ends: i64) -> CredentialStatus {
+    CredentialStatus {
         agent: AgentName::from_id(agent),
         profile: ProfileId::new(id),
         provider: ProviderId::new(id.split(':').next().unwrap_or_default()),
@@ -29,19 +30,19 @@ fn token(agent: &str, id: &str, ends: i64) -> Standing {
             digest: ends.to_be_bytes(),
         },
         expires: Some(UnixMs(START + ends)),
-        renewal: Renewal::Nobody,
-        fate: Fate::Open(None),
+        refresher: Refresher::Nobody,
+        grant_status: GrantStatus::Refreshable(None),
         source: None,
         login_expires: None,
         has_others: false,
-        remedy: format!("Renew it: do-this {id}"),
+        remedy: format!("Refresh it: do-this {id}"),
     }
 }
 
-fn login(renewal: Renewal, fate: Fate, ends: i64) -> Standing {
-    Standing {
-        renewal,
-        fate,
+fn login(refresher: Refresher, grant_status: GrantStatus, ends: i64) -> CredentialStatus {
+    CredentialStatus {
+        refresher,
+        grant_status,
         ..token("main", "openai-codex:me", ends)
     }
 }
@@ -49,43 +50,43 @@ fn login(renewal: Renewal, fate: Fate, ends: i64) -> Standing {
 /// How things are from some time on.
 #[derive(Clone, Default)]
 struct Stage {
-    standings: Vec<Standing>,
+    statuses: Vec<CredentialStatus>,
     trouble: Vec<Trouble>,
 }
 
-fn stage(standings: impl IntoIterator<Item = Standing>) -> Stage {
+fn stage(statuses: impl IntoIterator<Item = CredentialStatus>) -> Stage {
     Stage {
-        standings: standings.into_iter().collect(),
+        statuses: statuses.into_iter().collect(),
         trouble: Vec::new(),
     }
 }
 
-/// One who is told.
+/// A target that receives messages.
 struct Listener {
-    told: BTreeMap<String, ToldOf>,
+    history: BTreeMap<String, TargetHistory>,
     settings: NotifySettings,
 }
 
 impl Listener {
     fn new() -> Self {
         Self {
-            told: BTreeMap::new(),
+            history: BTreeMap::new(),
             settings: NotifySettings::default(),
         }
     }
 
     fn decide(&self, stage: &Stage, now: UnixMs) -> Decision {
         let facts = Facts {
-            standings: &stage.standings,
+            statuses: &stage.statuses,
             unclear: &BTreeSet::new(),
             agents: &["main", "ops"].map(str::to_owned).into(),
             trouble: &stage.trouble,
             is_all_trouble: true,
         };
-        let nothing = ToldOf::new();
+        let nothing = TargetHistory::new();
         decide(
             facts,
-            self.told.get("t").unwrap_or(&nothing),
+            self.history.get("t").unwrap_or(&nothing),
             &self.settings,
             now,
         )
@@ -94,12 +95,12 @@ impl Listener {
     /// Takes in what came of sending a message.
     fn note(&mut self, message: &Message, at: UnixMs, failed: Option<&(String, u32, UnixMs)>) {
         for entry in Entry::all("t", message, at, failed) {
-            entry.apply(&mut self.told);
+            entry.apply(&mut self.history);
         }
     }
 
-    /// Lives through the stages, each from its hour on, until `until`; what is heard. Asks when it is told to ask again and at no
-    /// other time.
+    /// Runs through the stages, each from its hour on, until `until`, and returns the messages.
+    /// Decides again only at the times which a decision names.
     fn live(&mut self, stages: &[(i64, Stage)], until: i64) -> String {
         let mut heard = String::new();
         let mut now = START + stages[0].0;
@@ -140,43 +141,52 @@ impl Listener {
 }
 
 #[test]
-fn a_token_that_nothing_renews() {
+fn a_token_that_nothing_refreshes() {
     let first = token("main", "anthropic:setup", 30 * DAY);
-    let renewed = token("main", "anthropic:setup", 400 * DAY);
+    let describe_recovery = token("main", "anthropic:setup", 400 * DAY);
     let stages = [
         (0, stage([first])),
-        (32 * DAY + 12 * HOUR, stage([renewed])),
+        (32 * DAY + 12 * HOUR, stage([describe_recovery])),
     ];
     insta::assert_snapshot!(Listener::new().live(&stages, 60 * DAY));
 }
 
 #[test]
-fn a_login_that_renews_itself_is_never_spoken_of() {
-    for renewal in [
-        Renewal::Here,
-        Renewal::Elsewhere(Owner::ClaudeCode),
-        Renewal::Elsewhere(Owner::Vault),
+fn a_login_that_is_refreshed_in_time_causes_no_alert() {
+    for refresher in [
+        Refresher::Here,
+        Refresher::Elsewhere(Owner::ClaudeCode),
+        Refresher::Elsewhere(Owner::Vault),
     ] {
-        // Renewed every eight hours, each time a while after its end.
-        let cycle = |at: i64| (at, stage([login(renewal, Fate::Open(None), at + 8 * HOUR)]));
+        // Refreshed every eight hours, each time a while after its expiry.
+        let cycle = |at: i64| {
+            (
+                at,
+                stage([login(
+                    refresher,
+                    GrantStatus::Refreshable(None),
+                    at + 8 * HOUR,
+                )]),
+            )
+        };
         let stages: Vec<(i64, Stage)> = (0..200)
             .map(|cycles| cycle(cycles * (8 * HOUR + HOUR / 2)))
             .collect();
-        assert_eq!(Listener::new().live(&stages, 60 * DAY), "", "{renewal:?}");
+        assert_eq!(Listener::new().live(&stages, 60 * DAY), "", "{refresher:?}");
     }
 }
 
 #[test]
-fn who_works_in_office_hours_is_told_nothing_at_night_and_at_weekends() {
-    // From Thursday on: renewed at nine and at five, for eight hours, from Monday to Friday.
+fn no_alerts_at_night_and_at_weekends_for_office_hours() {
+    // From Thursday on: refreshed at nine and at five, for eight hours, from Monday to Friday.
     let workdays = (0..28).filter(|day| (day + 3) % 7 < 5);
     let stages: Vec<(i64, Stage)> = workdays
         .flat_map(|day| [9, 17].map(|hour| day * DAY + hour * HOUR))
         .map(|at| {
-            let renewal = Renewal::Elsewhere(Owner::ClaudeCode);
-            let login = Standing {
+            let refresher = Refresher::Elsewhere(Owner::ClaudeCode);
+            let login = CredentialStatus {
                 expires: Some(UnixMs(START + at + 8 * HOUR)),
-                renewal,
+                refresher,
                 ..token("main", "anthropic:claude-cli", 0)
             };
             (at, stage([login]))
@@ -186,7 +196,7 @@ fn who_works_in_office_hours_is_told_nothing_at_night_and_at_weekends() {
 }
 
 #[test]
-fn many_that_say_the_same_are_one_message_and_each_is_told() {
+fn many_that_say_the_same_are_one_message_and_each_is_recorded() {
     let many = |ends: i64, count: i64| {
         let of = |number: i64| token("main", &format!("p{number}:x"), ends + number * HOUR);
         stage((0..count).map(of))
@@ -231,16 +241,16 @@ fn what_has_failed_comes_after_what_was_not_tried() {
 
 #[test]
 fn logins_that_die() {
-    let fine = |ends| stage([login(Renewal::Here, Fate::Open(None), ends)]);
-    let lost = |loss, ends| stage([login(Renewal::Here, Fate::Lost(loss), ends)]);
-    let failing = Fate::Open(Some("unavailable".to_owned()));
-    let failing = stage([login(Renewal::Here, failing, 8 * HOUR)]);
-    let idle = stage([Standing {
-        renewal: Renewal::Elsewhere(Owner::ClaudeCode),
+    let fine = |ends| stage([login(Refresher::Here, GrantStatus::Refreshable(None), ends)]);
+    let lost = |loss, ends| stage([login(Refresher::Here, GrantStatus::Lost(loss), ends)]);
+    let failing = GrantStatus::Refreshable(Some("unavailable".to_owned()));
+    let failing = stage([login(Refresher::Here, failing, 8 * HOUR)]);
+    let idle = stage([CredentialStatus {
+        refresher: Refresher::Elsewhere(Owner::ClaudeCode),
         has_others: true,
         ..token("main", "anthropic:claude-cli", 8 * HOUR)
     }]);
-    let mut told = String::new();
+    let mut history = String::new();
     for (name, bad) in [
         ("its provider refuses it", lost(Loss::Dead, 8 * HOUR)),
         ("its refresh token is spent", lost(Loss::Spent, 8 * HOUR)),
@@ -249,10 +259,10 @@ fn logins_that_die() {
         ("refreshes fail for hours", failing),
         ("Claude Code is not used any more", idle),
     ] {
-        let after = match bad.standings[0].profile.as_str() {
-            "anthropic:claude-cli" => stage([Standing {
+        let after = match bad.statuses[0].profile.as_str() {
+            "anthropic:claude-cli" => stage([CredentialStatus {
                 expires: Some(UnixMs(START + 160 * HOUR)),
-                ..bad.standings[0].clone()
+                ..bad.statuses[0].clone()
             }]),
             _ => fine(60 * HOUR),
         };
@@ -261,19 +271,19 @@ fn logins_that_die() {
         let stages = [(0, fine(8 * HOUR)), (HOUR, bad), (again, after)];
         let stages = &stages[usize::from(is_claude)..];
         writeln!(
-            told,
+            history,
             "# {name}\n{}",
             Listener::new().live(stages, again + 10 * HOUR)
         )
         .unwrap();
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(history);
 }
 
 #[test]
 fn one_login_in_several_places_is_one_message() {
     let everywhere = |ends: i64| {
-        let with = |agent, id| Standing {
+        let with = |agent, id| CredentialStatus {
             login: token("main", "x", ends).login,
             has_others: agent == "main",
             ..token(agent, id, ends)
@@ -282,7 +292,7 @@ fn one_login_in_several_places_is_one_message() {
             with("main", "anthropic:a"),
             with("ops", "anthropic:a"),
             with("ops", "anthropic:b"),
-            Standing {
+            CredentialStatus {
                 has_others: true,
                 ..token("main", "anthropic:other", 300 * DAY)
             },
@@ -348,13 +358,13 @@ fn what_did_not_arrive_is_tried_again_later_and_what_changed_meanwhile_at_once()
     // A time that far ahead was set by a clock that was wrong.
     let wrong = listener.decide(&scene, at(2 * 60_000)).messages.remove(0);
     assert_eq!(wrong.attempt, 3);
-    // Nothing was told, so there is nothing to take back.
+    // No alert was sent, so there is nothing to take back.
     let good = stage([token("main", "p:x", 300 * DAY)]);
     assert!(listener.decide(&good, at(HOUR)).messages.is_empty());
 }
 
 #[test]
-fn what_nobody_looked_at_is_not_over() {
+fn an_agent_that_was_not_surveyed_is_not_over() {
     let mut listener = Listener::new();
     let mut scene = stage([token("elsewhere", "p:x", 0), token("main", "p:y", HOUR)]);
     let trouble = |key: &str| Trouble {
@@ -368,7 +378,7 @@ fn what_nobody_looked_at_is_not_over() {
     }
     let unclear = Subject::Credential(AgentName::default(), ProfileId::new("p:y"));
     let facts = Facts {
-        standings: &[],
+        statuses: &[],
         unclear: &BTreeSet::from([unclear]),
         agents: &BTreeSet::from(["main".to_owned()]),
         trouble: &[trouble("vault")],
@@ -376,7 +386,7 @@ fn what_nobody_looked_at_is_not_over() {
     };
     let decision = decide(
         facts,
-        &listener.told["t"],
+        &listener.history["t"],
         &listener.settings,
         UnixMs(START),
     );
@@ -389,23 +399,23 @@ fn what_nobody_looked_at_is_not_over() {
 }
 
 proptest! {
-    /// Whatever happens: what was just told is not told again, a state is told when it comes and not twice within the interval, and
-    /// who was told of something bad hears when it is over.
+    /// In every sequence: a message is not sent twice, a state is reported when it begins and not
+    /// twice within the interval, and every reported problem is reported when it is over.
     #[test]
-    fn nobody_is_told_twice(
+    fn nobody_is_alerted_twice(
         hours in proptest::collection::vec((0_i64..40, -30_i64..400, 0..4_u8, any::<bool>()), 1..30)
     ) {
         let mut listener = Listener::new();
         let mut now = START;
         let mut last_bad: BTreeMap<String, i64> = BTreeMap::new();
         let mut is_bad = false;
-        for (passed, left, fate, has_trouble) in hours {
+        for (passed, left, grant_status, has_trouble) in hours {
             now += passed * HOUR;
-            let fate = match fate {
-                0 => Fate::Lost(Loss::Dead),
-                _ => Fate::Open(None),
+            let grant_status = match grant_status {
+                0 => GrantStatus::Lost(Loss::Dead),
+                _ => GrantStatus::Refreshable(None),
             };
-            let mut scene = stage([Standing { fate, ..token("main", "p:x", now - START + left * HOUR) }]);
+            let mut scene = stage([CredentialStatus { grant_status, ..token("main", "p:x", now - START + left * HOUR) }]);
             if has_trouble {
                 scene.trouble.push(Trouble { key: "k".to_owned(), title: "t".to_owned(), body: String::new() });
             }
@@ -432,7 +442,7 @@ proptest! {
                 listener.note(&message, at, None);
             }
             prop_assert!(listener.decide(&scene, at).messages.is_empty());
-            let state = scene.standings[0].state(&listener.settings, at);
+            let state = scene.statuses[0].state(&listener.settings, at);
             prop_assert_eq!(state.is_some(), is_bad);
         }
     }

@@ -1,22 +1,22 @@
-//! What something is told about.
+//! The subjects of alerts.
 
 use crate::domain::{AgentName, ProfileId};
 
-/// What something is told about.
+/// The subject of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A credential of an agent.
     Credential(AgentName, ProfileId),
-    /// The host: what it is about, the same as long as it lasts.
+    /// The host; the key names the problem, and is the same as long as it lasts.
     Host(String),
 }
 
 /// Something that is wrong with the host, not with a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What it is about: the same as long as it lasts.
+    /// Names the problem: the same as long as it lasts.
     pub key: String,
-    /// A few words.
+    /// The title, in a few words.
     pub title: String,
     /// What it means, and what to do. Nothing secret.
     pub body: String,

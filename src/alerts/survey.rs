@@ -1,16 +1,18 @@
-//! How every credential stands, from the stores and what the vault knows of grants.
+//! Surveys the status of every credential, from the stores and the grants in the vault.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::standing::{Fate, Loss, Renewal, SourceTrouble, Standing, State};
+use super::credential_status::{
+    CredentialStatus, GrantStatus, Loss, Refresher, SourceTrouble, State,
+};
 use super::subject::{Subject, Trouble};
 use super::text::named;
 use crate::audit::{EventKind, Filter, KindFilter};
 use crate::config::{AgentRef, NotifySettings};
-use crate::doctor::{how_to_log_in, how_to_renew, is_short_lived, of_agent, shell_word};
+use crate::doctor::{how_to_log_in, how_to_refresh, is_short_lived, of_agent, shell_word};
 use crate::domain::{
     AgentName, Borrowed, Credential, CredentialType, Endpoint, Fingerprint, Owner, ProfileId,
     ProviderId, StoreDoc, UnixMs,
@@ -20,22 +22,22 @@ use crate::oauth::{Providers, is_answer_unopened};
 use crate::sync::{LoginReport, LoginState, START_CLAUDE, log_in};
 use crate::vault::{GrantState, UnlockedVault, VaultError};
 
-/// So many failed refreshes of a profile are gone through for the last one of a login.
+/// How many failed refreshes of a profile are searched for the last one of a login.
 const FAILURES_MAX: usize = 100;
 
-/// How things stand.
+/// The statuses of all credentials of the surveyed agents.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Each credential of which that is known.
-    pub standings: Vec<Standing>,
-    /// Credentials that are there, and of which it is not known how they stand: entries that make no sense, and markers of a refresh
-    /// under way.
+    /// The status of each credential for which it is known.
+    pub statuses: Vec<CredentialStatus>,
+    /// Credentials whose status is unknown: invalid entries, and markers of a refresh under way.
     pub unclear: BTreeSet<Subject>,
-    /// The agents that were looked at, by name.
+    /// The agents that were surveyed, by name.
     pub agents: BTreeSet<String>,
 }
 
-/// Looks at the agents' stores, which must be whole. Of a login that is about to be refreshed it is not known whether that is overdue.
+/// Surveys the agents' stores, which must be whole. A login that is about to be refreshed is not
+/// reported as overdue.
 ///
 /// # Errors
 /// When the vault cannot be read.
@@ -52,7 +54,7 @@ pub fn survey(
 ) -> Result<Survey, VaultError> {
     let mut found = Survey::default();
     for (agent, doc) in agents {
-        let looking = Looking {
+        let agent_survey = AgentSurvey {
             vault,
             agent: &agent.name,
             doc,
@@ -61,48 +63,54 @@ pub fn survey(
             borrowed: OnceCell::new(),
         };
         found.agents.insert(agent.name.as_str().to_owned());
-        let usable = looking.usable();
+        let usable = agent_survey.usable();
         let mut pins = None;
         for (id, credential) in doc.credentials() {
             let subject = || Subject::Credential(agent.name.clone(), ProfileId::new(id));
-            let Some(mut standing) = looking.standing(id, &credential, &mut pins)? else {
+            let Some(mut status) = agent_survey.credential_status(id, &credential, &mut pins)?
+            else {
                 found.unclear.insert(subject());
                 continue;
             };
-            let usable = usable.get(&standing.provider);
-            standing.has_others =
-                usable.is_some_and(|logins| logins.iter().any(|login| *login != standing.login));
+            let usable = usable.get(&status.provider);
+            status.has_others =
+                usable.is_some_and(|logins| logins.iter().any(|login| *login != status.login));
             let is_mirrored = Owner::of(id) != Owner::Vault;
             let own = |report: &&LoginReport| {
                 report.agent == agent.name && report.profile == id && !report.is_elsewhere
             };
             if let Some(report) = logins.and_then(|logins| logins.iter().find(own)) {
-                standing.login_expires = report.login_expires;
-                standing.source = trouble_of(report, now);
+                status.login_expires = report.login_expires;
+                status.source = trouble_of(report, now);
             }
-            let state = standing.state(settings, now);
+            let state = status.state(settings, now);
             if state.is_none() && is_mirrored && logins.is_none() {
                 found.unclear.insert(subject());
                 continue;
             }
-            let is_here = standing.renewal == Renewal::Here;
-            if state == Some(State::Overdue) && is_here && refreshing.contains(&standing.login) {
+            let is_here = status.refresher == Refresher::Here;
+            if state == Some(State::Overdue) && is_here && refreshing.contains(&status.login) {
                 found.unclear.insert(subject());
                 continue;
             }
             if state.is_some() {
-                if let Fate::Open(Some(class)) = &standing.fate {
-                    standing.fate = Fate::Open(Some(looking.why(id, standing.login, class)?));
+                if let GrantStatus::Refreshable(Some(class)) = &status.grant_status {
+                    status.grant_status = GrantStatus::Refreshable(Some(agent_survey.why(
+                        id,
+                        status.login,
+                        class,
+                    )?));
                 }
-                standing.remedy = looking.remedy(id, &standing, state);
+                status.remedy = agent_survey.remedy(id, &status, state);
             }
-            found.standings.push(standing);
+            found.statuses.push(status);
         }
     }
     Ok(found)
 }
 
-/// What there is to say of the login that a profile mirrors. One that cannot be read may be one that is being written.
+/// Returns the problem of the login that a profile mirrors. A login that cannot be read may be in
+/// the middle of a write.
 fn trouble_of(report: &LoginReport, now: UnixMs) -> Option<SourceTrouble> {
     let is_lasting = !matches!(report.state, LoginState::NotReadable(_));
     (report.needs_attention() && is_lasting).then(|| SourceTrouble {
@@ -122,7 +130,7 @@ fn is_usable(credential: &Credential<'_>, now: UnixMs) -> bool {
     has_secret && is_whole && matches!(stands, Status::Ok | Status::Expiring | Status::Static)
 }
 
-struct Looking<'l> {
+struct AgentSurvey<'l> {
     vault: &'l UnlockedVault,
     agent: &'l AgentName,
     doc: &'l StoreDoc,
@@ -132,8 +140,8 @@ struct Looking<'l> {
     borrowed: OnceCell<BTreeMap<String, Borrowed>>,
 }
 
-impl Looking<'_> {
-    /// Whose a login is that was imported as another program's.
+impl AgentSurvey<'_> {
+    /// Returns the owner of a login that was imported as borrowed.
     fn borrowed(&self, id: &str) -> Result<Option<&Borrowed>, VaultError> {
         let known = match self.borrowed.get() {
             Some(known) => known,
@@ -145,7 +153,7 @@ impl Looking<'_> {
         Ok(known.get(id))
     }
 
-    /// The logins of each provider that can be used; two are enough to know that there is another.
+    /// Returns the usable logins of each provider; two are enough to know that there is another.
     fn usable(&self) -> BTreeMap<ProviderId, Vec<Fingerprint>> {
         let mut usable: BTreeMap<_, Vec<Fingerprint>> = BTreeMap::new();
         for (_, credential) in self.doc.credentials() {
@@ -163,13 +171,13 @@ impl Looking<'_> {
         usable
     }
 
-    /// How a credential stands; nothing where that is not known.
-    fn standing(
+    /// Returns the status of a credential; `None` if it is unknown.
+    fn credential_status(
         &self,
         id: &str,
         credential: &Credential<'_>,
         pins: &mut Option<BTreeMap<String, Endpoint>>,
-    ) -> Result<Option<Standing>, VaultError> {
+    ) -> Result<Option<CredentialStatus>, VaultError> {
         let refresh = credential.expose_refresh();
         let secret = credential
             .expose_secret()
@@ -183,53 +191,55 @@ impl Looking<'_> {
         let expires = expires
             .filter(|ends| ends.ms() > 0.0)
             .map(|ends| UnixMs(ends.floor_ms()));
-        let mut renewal = Renewal::Nobody;
-        let mut fate = Fate::Open(None);
+        let mut refresher = Refresher::Nobody;
+        let mut grant_status = GrantStatus::Refreshable(None);
         match Owner::of(id) {
             Owner::Vault if refresh.is_some() => {
                 let grant = self.vault.grant(login)?;
-                renewal = self.renewal(&provider, credential, grant.state);
-                fate = match grant.state {
-                    GrantState::Dead if is_answer_unopened(&grant) => Fate::Lost(Loss::Unopened),
-                    GrantState::Dead => Fate::Lost(Loss::Dead),
-                    GrantState::Spent => Fate::Lost(Loss::Spent),
-                    GrantState::Uncertain => Fate::Lost(Loss::Uncertain),
-                    _ if renewal == Renewal::Here
+                refresher = self.refresher(&provider, credential, grant.state);
+                grant_status = match grant.state {
+                    GrantState::Dead if is_answer_unopened(&grant) => {
+                        GrantStatus::Lost(Loss::Unopened)
+                    }
+                    GrantState::Dead => GrantStatus::Lost(Loss::Dead),
+                    GrantState::Spent => GrantStatus::Lost(Loss::Spent),
+                    GrantState::Uncertain => GrantStatus::Lost(Loss::Uncertain),
+                    _ if refresher == Refresher::Here
                         && self.is_moved(id, &provider, credential, pins)? =>
                     {
-                        Fate::Lost(Loss::Moved)
+                        GrantStatus::Lost(Loss::Moved)
                     }
-                    _ => Fate::Open(grant.failed),
+                    _ => GrantStatus::Refreshable(grant.failed),
                 };
             }
             Owner::Vault => {
                 if expires.is_some()
                     && let Some(from) = self.borrowed(id)?
                 {
-                    renewal = Renewal::Elsewhere(from.owner);
+                    refresher = Refresher::Elsewhere(from.owner);
                 }
             }
             owner => {
                 let ends = expires.filter(|_| credential.kind != CredentialType::ApiKey);
-                let is_renewed = match ends {
+                let is_refreshed = match ends {
                     Some(ends) => {
                         refresh.is_some() || is_short_lived(self.vault, self.agent, id, ends)?
                     }
                     None => false,
                 };
-                if is_renewed {
-                    renewal = Renewal::Elsewhere(owner);
+                if is_refreshed {
+                    refresher = Refresher::Elsewhere(owner);
                 }
             }
         }
-        Ok(Some(Standing {
+        Ok(Some(CredentialStatus {
             agent: self.agent.clone(),
             profile: ProfileId::new(id),
             provider,
             login,
             expires,
-            renewal,
-            fate,
+            refresher,
+            grant_status,
             source: None,
             login_expires: None,
             has_others: false,
@@ -237,26 +247,26 @@ impl Looking<'_> {
         }))
     }
 
-    /// Who renews a login of ours that has a refresh token.
-    fn renewal(
+    /// Which program refreshes a login of ours that has a refresh token.
+    fn refresher(
         &self,
         provider: &ProviderId,
         credential: &Credential<'_>,
         grant: GrantState,
-    ) -> Renewal {
+    ) -> Refresher {
         let known = self
             .providers
             .and_then(|providers| providers.get(provider).ok()?);
         let is_ours = grant != GrantState::Borrowed
             && known.is_some_and(|known| known.endpoint(credential.client_id()).is_some());
         if is_ours {
-            Renewal::Here
+            Refresher::Here
         } else {
-            Renewal::Elsewhere(Owner::Vault)
+            Refresher::Elsewhere(Owner::Vault)
         }
     }
 
-    /// Whether the settings would send its tokens elsewhere than where they belong.
+    /// Whether the settings name another endpoint for its tokens than the one they belong to.
     fn is_moved(
         &self,
         id: &str,
@@ -275,7 +285,8 @@ impl Looking<'_> {
         Ok(pinned.zip(now).is_some_and(|(pinned, now)| *pinned != now))
     }
 
-    /// How the last refresh of a login failed, in a person's words: the record knows more than its class.
+    /// Returns why the last refresh of a login failed, in words for a person: the record knows more
+    /// than its class.
     fn why(&self, id: &str, login: Fingerprint, class: &str) -> Result<String, VaultError> {
         let filter = Filter {
             profile: Some(id.to_owned()),
@@ -297,16 +308,16 @@ impl Looking<'_> {
         }
         Ok(match class {
             "transient" => "its provider cannot be reached".to_owned(),
-            "limited" => "its provider was asked too often".to_owned(),
+            "limited" => "its provider limits the rate of requests".to_owned(),
             "uncertain" => "no answer".to_owned(),
             other => other.to_owned(),
         })
     }
 
-    /// What to do.
-    fn remedy(&self, id: &str, standing: &Standing, state: Option<State>) -> String {
-        let mut what = self.what_to_do(id, standing, state);
-        // No `--agent` leads to one that is known by its directory alone.
+    /// Returns the action that fixes the problem.
+    fn remedy(&self, id: &str, status: &CredentialStatus, state: Option<State>) -> String {
+        let mut what = self.what_to_do(id, status, state);
+        // No `--agent` selects an agent that is known by its directory alone.
         if self.agent.is_path() && what.contains("clawkeep ") {
             let dir = named(self.agent.as_str());
             what.push_str(&format!(" (with CLAWDBOT_AGENT_DIR set to {dir})"));
@@ -314,46 +325,47 @@ impl Looking<'_> {
         what
     }
 
-    fn what_to_do(&self, id: &str, standing: &Standing, state: Option<State>) -> String {
+    fn what_to_do(&self, id: &str, status: &CredentialStatus, state: Option<State>) -> String {
         let word = || format!("{}{}", shell_word(id), of_agent(self.agent));
-        if let Some(source) = &standing.source {
+        if let Some(source) = &status.source {
             return source.remedy.clone();
         }
         if matches!(state, Some(State::LoginExpires(_) | State::LoginExpired)) {
             return format!("Log in again: {}", log_in(id));
         }
-        match &standing.fate {
-            Fate::Lost(Loss::Moved) => {
-                format!("If that is meant: clawkeep models auth trust {}", word())
+        match &status.grant_status {
+            GrantStatus::Lost(Loss::Moved) => {
+                format!("If the change is intended: clawkeep models auth trust {}", word())
             }
-            Fate::Lost(Loss::Uncertain) => format!("Find out with: clawkeep refresh {}", word()),
-            Fate::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
-            Fate::Open(_) if standing.renewal == Renewal::Elsewhere(Owner::ClaudeCode) => {
+            GrantStatus::Lost(Loss::Uncertain) => format!("Try to refresh it: clawkeep refresh {}", word()),
+            GrantStatus::Lost(_) => how_to_log_in(self.agent, self.doc, id, self.providers),
+            GrantStatus::Refreshable(_) if status.refresher == Refresher::Elsewhere(Owner::ClaudeCode) => {
                 START_CLAUDE.to_owned()
             }
-            Fate::Open(_) if standing.renewal == Renewal::Elsewhere(Owner::CodexCli) => {
-                "Start `codex` on this host, which renews it; where that does not help, run `codex login` there."
+            GrantStatus::Refreshable(_) if status.refresher == Refresher::Elsewhere(Owner::CodexCli) => {
+                "Start `codex` on this host, which refreshes it. If that does not help, run `codex login` there."
                     .to_owned()
             }
-            Fate::Open(_) => match self.borrowed(id) {
+            GrantStatus::Refreshable(_) => match self.borrowed(id) {
                 Ok(Some(from)) => from.how_to_refresh(),
-                _ => how_to_renew(self.agent, self.doc, id, self.providers).unwrap_or_default(),
+                _ => how_to_refresh(self.agent, self.doc, id, self.providers).unwrap_or_default(),
             },
         }
     }
 }
 
-/// What a pass looks at.
+/// The state of the host that a pass surveys.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'s> {
-    /// The agents whose stores are known whole. One that could not be read is left out: what becomes of its credentials is not known.
+    /// The agents whose stores were read completely. An agent whose store could not be read is left
+    /// out: the state of its credentials is unknown.
     pub agents: &'s [(AgentRef, StoreDoc)],
     /// What became of other programs' logins, of every agent; none where their sources were not
     /// read.
     pub logins: Option<&'s [LoginReport]>,
     /// The providers whose logins are refreshed here; none where the settings cannot be read.
     pub providers: Option<&'s Providers>,
-    /// Logins of which a refresh is due or under way: whether that is overdue, it will show.
+    /// Logins whose refresh is due or under way: they are not reported as overdue yet.
     pub refreshing: &'s [Fingerprint],
     /// What is wrong with the host.
     pub trouble: &'s [Trouble],

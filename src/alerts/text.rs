@@ -1,4 +1,5 @@
-//! Text from outside, as a part of a message: what others wrote must neither look like ours nor turn it around.
+//! Text from outside, as a part of a message: it must neither pass for ours nor change the
+//! message's meaning.
 
 use crate::domain::{escaped, escaped_lines};
 

@@ -87,12 +87,12 @@ pub struct Checkpoint {
     pub removed: u64,
     /// The newest of those up to which it was pruned: the chain goes on behind it.
     pub last: Seq,
-    /// Its MAC.
+    /// The MAC of the event.
     pub mac: [u8; 32],
     /// How many events up to it were kept: the newest change of each profile, and the newest
     /// upgrade of the vault.
     pub kept: u64,
-    /// A MAC over those.
+    /// A MAC over the kept events.
     pub kept_mac: [u8; 32],
 }
 
@@ -145,14 +145,15 @@ impl Checkpoint {
     }
 }
 
-/// The end of a vault's record at some moment. Kept elsewhere, it shows later that nothing before it was cut off or changed.
+/// The last event of a vault's record at some moment. Kept elsewhere, it later shows that nothing
+/// before it was removed or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Whose record.
+    /// The vault that the record belongs to.
     pub vault: VaultId,
-    /// The last event.
+    /// The number of the last event.
     pub seq: Seq,
-    /// Its MAC.
+    /// The MAC of the last event.
     pub mac: [u8; 32],
 }
 
@@ -197,7 +198,7 @@ pub enum ChainFault {
         /// Which.
         seq: Seq,
     },
-    /// Events are missing.
+    /// Events are missing from the record.
     #[error("event {expected} is missing (the next one there is {found})")]
     Missing {
         /// The first that is missing.
@@ -234,7 +235,7 @@ pub enum ChainFault {
     },
     /// An event is as it was recorded, and the tables by which it, or one before it, is found are not.
     #[error(
-        "up to event {seq} something cannot be found by its time or its subject: the tables beside the record were changed"
+        "up to event {seq} something cannot be found by its time or subject: the index tables were modified"
     )]
     Misfiled {
         /// Which.
@@ -243,7 +244,7 @@ pub enum ChainFault {
     /// The kept head is another vault's.
     #[error("the kept head belongs to vault {vault}")]
     ForeignHead {
-        /// Whose it is.
+        /// The vault that the head belongs to.
         vault: VaultId,
     },
 }
@@ -280,12 +281,12 @@ impl ChainFault {
     }
 }
 
-/// What verifying showed.
+/// The result of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// How many events there are.
     pub events: u64,
-    /// The last of them.
+    /// The last event that was verified.
     pub last: Seq,
     /// What was pruned before them.
     pub checkpoint: Option<Checkpoint>,
@@ -296,7 +297,7 @@ pub struct Verified {
 /// What a kept head shows of a record that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadCheck {
-    /// None was kept: whether the end was cut off cannot be told.
+    /// No head was kept: it is unknown whether the end was cut off.
     NoHead,
     /// The event it was taken from is there.
     Holds(Seq),
@@ -313,7 +314,7 @@ pub struct ChainVerifier {
     last: Option<(Seq, [u8; 32])>,
     kept: Vec<(Seq, [u8; 32])>,
     count: u64,
-    is_head_seen: bool,
+    has_checked_head: bool,
     bytes: Vec<u8>,
 }
 
@@ -338,7 +339,7 @@ impl ChainVerifier {
                 last: None,
                 kept: Vec::new(),
                 count: 0,
-                is_head_seen: false,
+                has_checked_head: false,
                 bytes: Vec::with_capacity(512),
             }),
         }
@@ -381,11 +382,11 @@ impl ChainVerifier {
         if !constant_time_eq(&head.mac, &event.mac) {
             return Err(ChainFault::NotTheHeads { seq: event.seq });
         }
-        self.is_head_seen = true;
+        self.has_checked_head = true;
         Ok(())
     }
 
-    /// Checks the next event.
+    /// Checks the next event of the record.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -414,7 +415,8 @@ impl ChainVerifier {
             (Some(last), _) => Ok(last),
             (None, None) => Ok((Seq(0), GENESIS)),
             (None, Some(checkpoint)) => {
-                // Whichever key it was made with: it stands in an event that is proved by that event's own key.
+                // Whichever key it was made with: it is part of an event that is proved by that
+                // event's own key.
                 let is_of =
                     |key| constant_time_eq(&kept_mac(key, &self.kept), &checkpoint.kept_mac);
                 let are_all =
@@ -435,7 +437,7 @@ impl ChainVerifier {
         self.keys.at(event.seq).mac(&[previous, &self.bytes])
     }
 
-    /// Ends.
+    /// Ends the verification and returns its result.
     ///
     /// # Errors
     /// When the kept head knows of later events, or kept events are missing.
@@ -453,7 +455,7 @@ impl ChainVerifier {
                 Some(checkpoint) if head.seq == checkpoint.last && checkpoint.mac != head.mac => {
                     return Err(ChainFault::NotTheHeads { seq: head.seq });
                 }
-                Some(checkpoint) if head.seq < checkpoint.last && !self.is_head_seen => {
+                Some(checkpoint) if head.seq < checkpoint.last && !self.has_checked_head => {
                     HeadCheck::Pruned(head.seq)
                 }
                 _ => HeadCheck::Holds(head.seq),
@@ -462,7 +464,8 @@ impl ChainVerifier {
         let Some((last, _)) = self.last else {
             return Err(ChainFault::Empty);
         };
-        // Who has an earlier key could else cut off all that the newest proves, and go on from there.
+        // Otherwise the holder of an earlier key could cut off all that the newest key proves, and
+        // go on from there.
         if let Some(begins) = self.keys.begins().filter(|begins| *begins > last) {
             return Err(ChainFault::Truncated {
                 first: Seq(last.0 + 1),

@@ -33,9 +33,9 @@ macro_rules! named {
 }
 
 named!(
-    /// What happened. Source: `spec/vault.md`, The audit record.
+    /// The kind of an event. Source: `spec/vault.md`, The audit record.
     EventKind {
-        /// A vault was made.
+        /// The vault was created, with its first key.
         VaultCreated = "vault.created",
         /// The rows of a vault of an earlier version were checked against the record, and listed.
         VaultUpgraded = "vault.upgraded",
@@ -47,21 +47,21 @@ named!(
         ProfileCreated = "profile.created",
         /// A profile's credential was replaced.
         ProfileUpdated = "profile.updated",
-        /// A profile was removed.
+        /// A profile was removed from an agent.
         ProfileRemoved = "profile.removed",
         /// An earlier version of a profile was put back.
         ProfileRestored = "profile.restored",
-        /// A source's credential was taken over.
+        /// A source's credential was imported.
         SyncApplied = "sync.applied",
-        /// A source's credential was not taken over, for a reason it was not refused for before.
+        /// A source's credential was not imported, for a new reason.
         SyncSkipped = "sync.skipped",
-        /// A file was imported.
+        /// The logins of a file were imported.
         ImportApplied = "import.applied",
         /// Something in an imported file was left out.
         ImportDropped = "import.dropped",
         /// A store file was written.
         ExportWritten = "export.written",
-        /// Another program's changes to a store file were taken over.
+        /// Another program's changes to a store file were merged.
         StoreMerged = "store.merged",
         /// A store file was damaged and set aside.
         StoreCorrupt = "store.corrupt",
@@ -71,19 +71,19 @@ named!(
         OrderCleared = "order.cleared",
         /// A session was pinned to a profile.
         SessionPinned = "session.pinned",
-        /// A session was unpinned.
+        /// A session was released from its pin.
         SessionUnpinned = "session.unpinned",
         /// A refresh token is about to be spent.
         RefreshStarted = "refresh.started",
         /// A refresh brought new tokens.
         RefreshSucceeded = "refresh.succeeded",
-        /// A refresh brought none.
+        /// A refresh brought no new token.
         RefreshFailed = "refresh.failed",
         /// A refresh ended without a word.
         RefreshInterrupted = "refresh.interrupted",
         /// A refresh's result came after a newer credential.
         RefreshSuperseded = "refresh.superseded",
-        /// A credential was used.
+        /// A program used a credential.
         CredentialUsed = "credential.used",
         /// A credential was refused by its provider.
         CredentialFailed = "credential.failed",
@@ -91,13 +91,13 @@ named!(
         CredentialPassedOver = "credential.passed_over",
         /// A refresh token was found to be another program's to redeem.
         CredentialBorrowed = "credential.borrowed",
-        /// A cooldown began.
+        /// A cooldown of a profile began.
         CooldownSet = "cooldown.set",
-        /// A cooldown was lifted.
+        /// A cooldown of a profile was cleared.
         CooldownCleared = "cooldown.cleared",
         /// A credential's last day began.
         ExpiryExpiring = "expiry.expiring",
-        /// A credential ended.
+        /// A credential of a profile expired.
         ExpiryExpired = "expiry.expired",
         /// A token endpoint was confirmed.
         EndpointTrusted = "endpoint.trusted",
@@ -107,29 +107,29 @@ named!(
         KeyRemoved = "key.removed",
         /// The data key was replaced.
         KeyRotated = "key.rotated",
-        /// A backup was made.
+        /// A backup of the vault was made.
         BackupCreated = "backup.created",
         /// A backup was put back.
         BackupRestored = "backup.restored",
-        /// `doctor` repaired something.
+        /// `doctor` repaired a problem it found.
         RepairMade = "repair.made",
-        /// Old events were removed.
+        /// Old events were removed from the record.
         AuditPruned = "audit.pruned",
-        /// A person was told of something.
+        /// An alert was delivered to a target.
         AlertSent = "alert.sent",
-        /// A person could not be told.
+        /// An alert could not be delivered to a target.
         AlertFailed = "alert.failed",
     }
 );
 
 named!(
-    /// How it ended.
+    /// The outcome of an event.
     Outcome {
-        /// As asked.
+        /// The action succeeded as asked.
         Ok = "ok",
-        /// Not as asked.
+        /// The action failed or was refused.
         Failed = "failed",
-        /// On purpose not done.
+        /// The action was deliberately not carried out.
         Skipped = "skipped",
     }
 );
@@ -139,9 +139,9 @@ named!(
     Origin {
         /// A command of this program.
         Clawkeep = "clawkeep",
-        /// Claude Code's login.
+        /// Claude Code's login, read from its file or keychain item.
         ClaudeCode = "claude-code",
-        /// Codex CLI's login.
+        /// Codex CLI's login, read from its file.
         CodexCli = "codex-cli",
         /// The exported store, written by another program.
         StoreFile = "auth-profiles.json",
@@ -149,7 +149,7 @@ named!(
         LegacyStore = "legacy",
         /// A file that was named to be imported.
         ImportedFile = "import",
-        /// The clock: time passed.
+        /// The clock: a time was reached.
         Clock = "clock",
     }
 );
@@ -157,23 +157,23 @@ named!(
 /// An event about to be recorded. The vault adds its place, time and actor.
 #[derive(Clone, Debug)]
 pub struct EventDraft {
-    /// What happened.
+    /// The kind of the event.
     pub kind: EventKind,
-    /// How it ended.
+    /// The outcome of the event.
     pub outcome: Outcome,
-    /// Where it came from.
+    /// The origin of the change.
     pub origin: Origin,
-    /// To which profile.
+    /// The profile that it concerns, if any.
     pub profile: Option<ProfileId>,
     /// Of which provider, as written in the store.
     pub provider: Option<String>,
-    /// In which session.
+    /// The session that it happened in, if any.
     pub session: Option<String>,
     /// The credential's generation after a change.
     pub generation: Option<Generation>,
     /// Fingerprints of the token before and after.
     pub token: (Option<Fingerprint>, Option<Fingerprint>),
-    /// Expiries before and after.
+    /// The expiries before and after the change.
     pub expires: (Option<Expiry>, Option<Expiry>),
     /// What else there is to say: values from closed lists, counts, ids. Never anything secret.
     pub detail: Map<String, Value>,
@@ -204,14 +204,14 @@ impl EventDraft {
         self
     }
 
-    /// With another outcome.
+    /// Sets the outcome of the event.
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = outcome;
         self
     }
 
-    /// About a profile.
+    /// Sets the profile that the event concerns.
     #[must_use]
     pub fn profile(mut self, profile: &ProfileId, provider: &str) -> Self {
         self.profile = Some(profile.clone());
@@ -220,44 +220,44 @@ impl EventDraft {
     }
 }
 
-/// Who did it, as recorded.
+/// The program that acted, as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventActor {
     /// The program's name, as it called itself.
     pub program: Arc<str>,
-    /// Its process id.
+    /// The process id of the program.
     pub pid: i64,
-    /// Its effective user id.
+    /// The effective user id of the program.
     pub uid: i64,
-    /// The host's name.
+    /// The name of the host.
     pub host: Arc<str>,
-    /// The parent process's name.
+    /// The name of the parent process.
     pub parent: Option<Arc<str>>,
 }
 
-/// A recorded event. Texts are as they stand in the vault, which may be younger than this program's lists; those that many
-/// events share are shared.
+/// An event as the record has it. Texts are as stored in the vault, which may be younger than this
+/// program's lists; those that many events share are shared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Its place in the record.
     pub seq: Seq,
-    /// When.
+    /// The time of the event.
     pub at: UnixMs,
-    /// What happened.
+    /// The name of the event's kind.
     pub kind: Arc<str>,
-    /// How it ended.
+    /// The name of the event's outcome.
     pub outcome: Arc<str>,
-    /// Where it came from.
+    /// The name of the event's origin.
     pub origin: Arc<str>,
-    /// Whose profiles.
+    /// The agent that has the profile, if any.
     pub agent: Option<Arc<str>>,
-    /// Which profile.
+    /// The profile that it concerns, if any.
     pub profile: Option<Arc<str>>,
-    /// Of which provider.
+    /// The provider of the profile, if any.
     pub provider: Option<Arc<str>>,
-    /// Who.
+    /// The program that caused the event.
     pub actor: EventActor,
-    /// In which session.
+    /// The session that it happened in, if any.
     pub session: Option<Arc<str>>,
     /// The credential's generation after the change.
     pub generation: Option<i64>,
@@ -290,7 +290,7 @@ impl Event {
         bytes
     }
 
-    /// Appends [`Event::canonical_bytes`] to `out`.
+    /// Appends the [`Event::canonical_bytes`] to `out`.
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         let mut out = Canonical(out);
         out.0.push(CANONICAL_VERSION);
@@ -403,13 +403,13 @@ pub(super) mod tests {
             |e| e.expires_after = Some(6),
             |e| e.detail = None,
         ];
-        let mut seen = vec![base.canonical_bytes()];
+        let mut known = vec![base.canonical_bytes()];
         for edit in edits {
             let mut event = base.clone();
             edit(&mut event);
             let bytes = event.canonical_bytes();
-            assert!(!seen.contains(&bytes), "{event:?}");
-            seen.push(bytes);
+            assert!(!known.contains(&bytes), "{event:?}");
+            known.push(bytes);
         }
     }
 

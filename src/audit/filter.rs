@@ -12,7 +12,7 @@ pub enum Direction {
     /// From the end of the record.
     #[default]
     NewestFirst,
-    /// From its beginning.
+    /// From the beginning of the record on.
     OldestFirst,
 }
 
@@ -20,11 +20,11 @@ pub enum Direction {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no event kind or group \"{name}\"; {}", instead_of(name))]
 pub struct UnknownKind {
-    /// The name.
+    /// The name that was not found.
     pub name: String,
 }
 
-/// What may have been meant.
+/// Suggests existing names instead of `name`.
 fn instead_of(name: &str) -> String {
     let near: Vec<&str> = EventKind::ALL
         .iter()
@@ -54,32 +54,33 @@ fn groups() -> Vec<&'static str> {
 pub struct KindFilter {
     /// The kinds it lets through.
     pub kinds: Vec<EventKind>,
-    /// Whether it lets through what [`is_renewal`] as well.
-    pub renewals: bool,
+    /// Whether it lets through what [`is_imported_refresh`] as well.
+    pub includes_imported_refreshes: bool,
 }
 
-/// The changes among which [`is_renewal`] finds some.
-pub(crate) const RENEWING: [(EventKind, Origin); 3] = [
+/// The changes among which [`is_imported_refresh`] finds some.
+pub(crate) const IMPORTED_REFRESHES: [(EventKind, Origin); 3] = [
     (EventKind::SyncApplied, Origin::ClaudeCode),
     (EventKind::SyncApplied, Origin::CodexCli),
     (EventKind::ProfileUpdated, Origin::StoreFile),
 ];
 
-/// Whether an event is a refresh that another program made and this one took over: a synced token that differs from the stored
-/// one is a refresh by its owner (source: `spec/vault.md`, The audit record), and a token that another program exchanged in the
-/// store for one that ends later is a refresh by that program.
+/// Whether an event is a refresh that another program made and clawkeep imported: a synced token
+/// that differs from the stored one is a refresh by its owner (source: `spec/vault.md`, The audit
+/// record), and a token that another program exchanged in the store for one that expires later is a
+/// refresh by that program.
 #[must_use]
-pub fn is_renewal(event: &Event) -> bool {
+pub fn is_imported_refresh(event: &Event) -> bool {
     let exchanged = Exchanged {
         kind: &event.kind,
         origin: &event.origin,
         token: (event.token_before.as_deref(), event.token_after.as_deref()),
         expires: (event.expires_before, event.expires_after),
     };
-    exchanged.is_renewal()
+    exchanged.is_imported_refresh()
 }
 
-/// What of an event says whether it [`is_renewal`].
+/// What of an event says whether it [`is_imported_refresh`].
 pub(crate) struct Exchanged<'e> {
     pub(crate) kind: &'e str,
     pub(crate) origin: &'e str,
@@ -90,14 +91,14 @@ pub(crate) struct Exchanged<'e> {
 }
 
 impl Exchanged<'_> {
-    pub(crate) fn is_renewal(&self) -> bool {
+    pub(crate) fn is_imported_refresh(&self) -> bool {
         let is = |(kind, origin): &(EventKind, Origin)| {
             self.kind == kind.as_str() && self.origin == origin.as_str()
         };
         let is_another = matches!(self.token, (Some(before), Some(after)) if before != after);
         let ends_later = || matches!(self.expires, (Some(before), Some(after)) if before < after);
         is_another
-            && RENEWING.iter().any(is)
+            && IMPORTED_REFRESHES.iter().any(is)
             && (self.kind == EventKind::SyncApplied.as_str() || ends_later())
     }
 }
@@ -108,7 +109,7 @@ impl KindFilter {
     pub fn only(kind: EventKind) -> Self {
         Self {
             kinds: vec![kind],
-            renewals: false,
+            includes_imported_refreshes: false,
         }
     }
 
@@ -132,13 +133,14 @@ impl KindFilter {
         }
         Ok(Self {
             kinds,
-            renewals: name == "refresh",
+            includes_imported_refreshes: name == "refresh",
         })
     }
 
     fn matches(&self, event: &Event) -> bool {
         let is = |kind: &EventKind| *event.kind == *kind.as_str();
-        self.kinds.iter().any(is) || (self.renewals && is_renewal(event))
+        self.kinds.iter().any(is)
+            || (self.includes_imported_refreshes && is_imported_refresh(event))
     }
 }
 
@@ -162,25 +164,25 @@ impl KindFilter {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Of this profile.
+    /// Only events of this profile.
     pub profile: Option<String>,
-    /// Of this provider, normalised.
+    /// Only events of this provider, normalised.
     pub provider: Option<String>,
-    /// Of this agent.
+    /// Only events of this agent.
     pub agent: Option<String>,
-    /// Of any of these kinds; none given: all.
+    /// Only events of these kinds; empty: of all kinds.
     pub kinds: Vec<KindFilter>,
-    /// From there.
+    /// Only events that came from there.
     pub origin: Option<Origin>,
-    /// That ended so.
+    /// Only events with this outcome.
     pub outcome: Option<Outcome>,
-    /// Not before.
+    /// Only events at or after this time.
     pub since: Option<UnixMs>,
-    /// Before.
+    /// Only events before this time.
     pub until: Option<UnixMs>,
-    /// At most so many.
+    /// The largest number of events to show.
     pub limit: Option<u64>,
-    /// In which order.
+    /// The order of the events.
     pub direction: Direction,
 }
 
@@ -218,8 +220,12 @@ mod tests {
         );
         let refresh = KindFilter::parse("refresh").unwrap();
         assert_eq!(refresh.kinds.len(), 5);
-        assert!(refresh.renewals);
-        assert!(!KindFilter::parse("refresh.failed").unwrap().renewals);
+        assert!(refresh.includes_imported_refreshes);
+        assert!(
+            !KindFilter::parse("refresh.failed")
+                .unwrap()
+                .includes_imported_refreshes
+        );
         let error = KindFilter::parse("refesh").unwrap_err().to_string();
         assert!(error.contains("refresh, repair, session"), "{error}");
         let error = KindFilter::parse("used").unwrap_err().to_string();

@@ -12,6 +12,6 @@ pub use chain::{
     kept_mac,
 };
 pub use event::{Event, EventActor, EventDraft, EventKind, Origin, Outcome};
-pub use filter::{Direction, Filter, KindFilter, UnknownKind, is_renewal};
-pub(crate) use filter::{Exchanged, RENEWING};
-pub use summary::{Doer, InForce, Lane, LastFailure, Refreshes, Span, Timeline, Uses, Whose};
+pub use filter::{Direction, Filter, KindFilter, UnknownKind, is_imported_refresh};
+pub(crate) use filter::{Exchanged, IMPORTED_REFRESHES};
+pub use summary::{Doer, InForce, Lane, LastFailure, ProfileRef, Refreshes, Span, Timeline, Uses};

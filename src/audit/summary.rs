@@ -1,40 +1,41 @@
-//! What many events come to: uses, refreshes, and a timeline, a profile each. Values only; the vault counts.
+//! Summaries of many events: uses, refreshes, and a timeline for each profile. Values only; the
+//! vault counts.
 
 use std::sync::Arc;
 
 use super::event::{Event, EventKind};
-use super::filter::is_renewal;
+use super::filter::is_imported_refresh;
 use crate::domain::UnixMs;
 
-/// Whom a summary is about.
+/// The profile that a summary is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Whose {
-    /// The agent.
+pub struct ProfileRef {
+    /// The agent that has the profile.
     pub agent: Option<Arc<str>>,
-    /// The profile.
-    pub profile: Arc<str>,
+    /// Its id in the store.
+    pub id: Arc<str>,
 }
 
-/// A program that did something, as it called itself.
+/// A program that acted, by the name it gave.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Doer {
-    /// Where the news of it came from: `clawkeep`, or another program's file.
+    /// The origin of the event: `clawkeep`, or another program's file.
     pub origin: Arc<str>,
-    /// The program.
+    /// The name of the program.
     pub program: Arc<str>,
-    /// The program that started it, where the system told.
+    /// The program that started it, if the system reported it.
     pub parent: Option<Arc<str>>,
-    /// The host.
+    /// The name of the host.
     pub host: Arc<str>,
-    /// The user id.
+    /// The user id of the program.
     pub uid: i64,
 }
 
 /// The uses of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uses {
-    /// Whose.
-    pub whose: Whose,
+    /// The profile that was used.
+    pub profile: ProfileRef,
     /// The provider, as last recorded.
     pub provider: Option<Arc<str>>,
     /// How many uses were recorded.
@@ -45,57 +46,57 @@ pub struct Uses {
     pub last_failure: Option<LastFailure>,
     /// The first and the last use that was recorded; none where it only failed.
     pub span: Option<(UnixMs, UnixMs)>,
-    /// Who used it and how often, the most frequent first.
+    /// The programs that used it and how often, the most frequent first.
     pub by: Vec<(Doer, u64)>,
 }
 
 /// When a credential was last refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastFailure {
-    /// When.
+    /// The time of the failure.
     pub at: UnixMs,
-    /// Why, where that was told.
+    /// The reason of the failure, if it was recorded.
     pub reason: Option<String>,
 }
 
 /// The refreshes of a profile, its owner's included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refreshes {
-    /// Whose.
-    pub whose: Whose,
+    /// The profile that was refreshed.
+    pub profile: ProfileRef,
     /// The provider, as last recorded.
     pub provider: Option<Arc<str>>,
     /// How many brought a new token.
     pub succeeded: u64,
-    /// How many brought none.
+    /// How many refreshes brought no new token.
     pub failed: u64,
-    /// From a new token to its end: the mean over those that have one, in milliseconds.
+    /// The mean lifetime of the new tokens that have an expiry, in milliseconds.
     pub mean_lifetime_ms: Option<i64>,
     /// The last that brought a new token.
     pub last: Option<UnixMs>,
-    /// When the token that it brought ends: the next is due before.
+    /// The expiry of the token that it brought: the next refresh is due before.
     pub due: Option<UnixMs>,
-    /// The last that failed.
+    /// The last refresh that failed.
     pub last_failure: Option<UnixMs>,
 }
 
 /// A credential as it was at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
-    /// Whose.
-    pub whose: Whose,
+    /// The profile of the credential.
+    pub profile: ProfileRef,
     /// The provider, as recorded with the change.
     pub provider: Option<Arc<str>>,
     /// The change that put it there.
     pub since: UnixMs,
-    /// Its fingerprint.
+    /// The fingerprint of its token.
     pub token: Option<Vec<u8>>,
-    /// When it ends, in milliseconds since the epoch.
+    /// The expiry of the credential, in milliseconds since the epoch.
     pub expires: Option<i64>,
     /// The last use before that time, and by whom.
     pub last_used: Option<(UnixMs, Doer)>,
-    /// Until when it was not to be used, if it rested then.
-    pub rests_until: Option<UnixMs>,
+    /// The end of its cooldown, if it was in cooldown then.
+    pub cooldown_until: Option<UnixMs>,
 }
 
 /// What happened to credentials over time, in equal parts of it.
@@ -103,41 +104,41 @@ pub struct InForce {
 pub struct Timeline {
     /// Where the parts begin and end: one more than there are parts.
     pub bounds: Vec<UnixMs>,
-    /// A lane a profile.
+    /// The lanes of the timeline, one for each profile.
     pub lanes: Vec<Lane>,
 }
 
-/// One profile over time.
+/// One profile's events over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
-    /// Whose.
-    pub whose: Whose,
+    /// The profile that the lane shows.
+    pub profile: ProfileRef,
     /// The provider, as last recorded.
     pub provider: Option<Arc<str>>,
-    /// When there was a credential that had not ended, oldest first, apart from each other.
+    /// When there was a valid credential: spans that do not touch, oldest first.
     pub valid: Vec<Span>,
     /// New tokens, a part of the time each.
     pub refreshes: Vec<u64>,
     /// Refreshes and uses that failed.
     pub failures: Vec<u64>,
-    /// Uses.
+    /// How often it was used, for each part of the time.
     pub uses: Vec<u64>,
 }
 
-/// A span of time.
+/// A span of time with an optional end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// From then on.
+    /// The first instant of the span.
     pub from: UnixMs,
-    /// Until before then; none: without an end.
+    /// The end of the span, exclusive; `None` without an end.
     pub until: Option<UnixMs>,
 }
 
 impl Lane {
     /// A lane in which nothing happened, in so many parts of time.
-    pub(crate) fn empty(whose: Whose, parts: usize) -> Self {
+    pub(crate) fn empty(profile: ProfileRef, parts: usize) -> Self {
         Self {
-            whose,
+            profile,
             provider: None,
             valid: Vec::new(),
             refreshes: vec![0; parts],
@@ -155,8 +156,7 @@ impl Lane {
                 .all(|counts| counts.iter().all(|count| *count == 0))
     }
 
-    /// Takes over what changes, oldest first, say: from when until when there was a credential that had not ended, and when
-    /// it was refreshed.
+    /// Adds changes, oldest first: when there was a valid credential, and when it was refreshed.
     pub(crate) fn add_changes(&mut self, changes: &[Event], bounds: &[UnixMs]) {
         let (Some(start), Some(end)) = (bounds.first().copied(), bounds.last().copied()) else {
             return;
@@ -167,8 +167,8 @@ impl Lane {
                 .as_ref()
                 .map(Arc::clone)
                 .or(self.provider.take());
-            let is_refresh =
-                *change.kind == *EventKind::RefreshSucceeded.as_str() || is_renewal(change);
+            let is_refresh = *change.kind == *EventKind::RefreshSucceeded.as_str()
+                || is_imported_refresh(change);
             let part = bounds.partition_point(|bound| *bound <= change.at);
             if is_refresh
                 && let Some(count) = part
@@ -190,8 +190,8 @@ impl Lane {
                 from: change.at.max(start),
                 until,
             };
-            let is_seen = span.from < end && span.until.is_none_or(|until| until > span.from);
-            if is_seen {
+            let is_visible = span.from < end && span.until.is_none_or(|until| until > span.from);
+            if is_visible {
                 self.add_span(span);
             }
         }

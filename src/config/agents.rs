@@ -14,12 +14,12 @@ use crate::domain::AgentName;
 pub struct AgentRef {
     /// Its name in the vault: an agent id, or the directory where no agent id leads there. One directory has one name.
     pub name: AgentName,
-    /// Its directory, absolute; need not exist.
+    /// The agent's directory, absolute; it need not exist.
     pub dir: PathBuf,
 }
 
 impl AgentRef {
-    /// The agent's JSON store.
+    /// Returns the path of the agent's JSON store.
     #[must_use]
     pub fn store_file(&self) -> PathBuf {
         self.dir.join("auth-profiles.json")
@@ -69,11 +69,11 @@ pub fn existing_agents(layout: &Layout, settings: &Settings) -> Result<Vec<Agent
     found.sort(); // of two names for one directory the same one must win every time
     agents.extend(found.into_iter().map(|dir| by_dir(layout, settings, dir)));
 
-    let mut seen = Vec::new();
+    let mut known = Vec::new();
     agents.retain(|agent| {
         let identity = disk::identity(&agent.dir);
-        let is_new = !seen.contains(&identity);
-        seen.push(identity);
+        let is_new = !known.contains(&identity);
+        known.push(identity);
         is_new
     });
     agents.sort();

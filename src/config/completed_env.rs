@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::shell_env::{self, ShellFault};
 use crate::platform::{Access, FileError, check_trusted};
 
-/// Why keys were not looked for in one of their places.
+/// Why one of the sources of keys was not searched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvFault {
@@ -18,7 +18,7 @@ pub enum EnvFault {
     #[error("the login shell was asked for keys (env.shellEnv) and gave none")]
     Shell(#[from] ShellFault),
     /// A `.env` file, or the home of the login shell, is somebody else's to change.
-    #[error("keys were not looked for everywhere")]
+    #[error("not every source of keys was searched")]
     File(#[from] FileError),
     /// A variable that carries a key is not text.
     #[error("{name} is not used: its value is not UTF-8")]

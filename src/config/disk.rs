@@ -86,18 +86,18 @@ impl OpenConfig {
         }
     }
 
-    /// Replaces it at once, unless it is no longer as it was `seen`; whether it was replaced.
-    pub(super) fn replace(&self, seen: Option<&[u8]>, bytes: &[u8]) -> Result<bool, FileError> {
+    /// Replaces it at once, unless it is no longer as it was `expected`; whether it was replaced.
+    pub(super) fn replace(&self, expected: Option<&[u8]>, bytes: &[u8]) -> Result<bool, FileError> {
         let mut temporary = self.real.as_os_str().to_owned();
         temporary.push(DRAFT);
         let temporary = Path::new(&temporary);
         remove_if_present(temporary)?; // a killed process's draft: the lock is ours
         let draft = Replacement::begin(&self.real, temporary, bytes.len())?;
-        let is_as_seen = || {
+        let is_unchanged = || {
             let now = read_regular(&self.real, CONFIG_MAX_BYTES)?;
-            Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
+            Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == expected)
         };
-        Ok(draft.finish_by_rename(bytes, is_as_seen)? == Replaced::Yes)
+        Ok(draft.finish_by_rename(bytes, is_unchanged)? == Replaced::Yes)
     }
 }
 
@@ -128,7 +128,7 @@ pub(super) fn agent_dirs(state_dir: &Path) -> Result<Vec<PathBuf>, ConfigError> 
 fn check_agents(dir: &Path) -> Result<(), ConfigError> {
     match check_trusted(dir, Access::CreateIn) {
         Err(error @ FileError::Untrusted(_)) => Err(ConfigError::AgentsUntrusted(error)),
-        _ => Ok(()), // what cannot be looked at cannot be listed either
+        _ => Ok(()), // what cannot be read cannot be listed either
     }
 }
 

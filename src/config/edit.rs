@@ -1,8 +1,9 @@
-//! Changing the gateway's configuration: as little text as possible, with its comments and layout kept. Only what is taken
-//! out, or moved to the front of an order, takes a comment beside it along.
+//! Changes the gateway's configuration with the smallest edit of its text, keeping comments and
+//! layout. Only a part that is removed, or moved to the front of an order, takes its comment along.
 //!
-//! What a change means is said once, on values. The text is then brought to say the same, and is used only if it does when
-//! it is read again: a parser that keeps comments and the one that the settings are read with may differ.
+//! A change is defined once, on values. The text is then edited to match, and used only if it
+//! parses to the changed values: a parser that keeps comments and the one that reads the settings
+//! may differ.
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +22,8 @@ use crate::domain::{
 /// A change to what the configuration says of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigEdit {
-    /// A profile is there: it is recorded in `auth.profiles`, and goes first in `auth.order` of its provider if there is such an
-    /// order.
+    /// Adds a profile: records it in `auth.profiles`, and puts it first in `auth.order` of its
+    /// provider if there is such an order.
     Put {
         /// The profile.
         id: ProfileId,
@@ -31,7 +32,7 @@ pub enum ConfigEdit {
         /// What its credential has to be.
         mode: CredentialType,
     },
-    /// A profile is gone: from `auth.profiles` and from every `auth.order`.
+    /// Removes a profile from `auth.profiles` and from every `auth.order`.
     Remove {
         /// The profile.
         id: ProfileId,
@@ -53,7 +54,7 @@ const ROUNDS_MAX: usize = 10;
 /// Whether a configuration was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigChange {
-    /// It was, durably.
+    /// The configuration was changed, durably.
     Written,
     /// It says so already, or has nothing to change.
     None,
@@ -98,12 +99,12 @@ fn edit_config_in(
         let Some(after) = edited(text, edit, path)? else {
             return Ok((ConfigChange::None, None));
         };
-        let seen = before.as_ref().map(|bytes| bytes.as_slice());
-        let kept = match (stamp, seen) {
+        let expected = before.as_ref().map(|bytes| bytes.as_slice());
+        let kept = match (stamp, expected) {
             (Some(stamp), Some(bytes)) => Some(config.keep(stamp, bytes)?),
             _ => None,
         };
-        let replaced = config.replace(seen, after.as_bytes());
+        let replaced = config.replace(expected, after.as_bytes());
         if matches!(replaced, Ok(true)) {
             return Ok((ConfigChange::Written, kept));
         }
@@ -228,7 +229,8 @@ impl ConfigEdit {
     }
 }
 
-/// The object under `key`, made if there is none; `None` where something else stands there.
+/// Returns the object under `key`, created if there is none; `None` if there is another kind of
+/// value.
 fn object_in<'v>(
     fields: &'v mut Map<String, Value>,
     key: &str,

@@ -176,7 +176,7 @@ fn trim(value: &OsStr) -> &OsStr {
 /// A secret for a provider, found in the environment. `Debug` shows the variable's name only.
 #[derive(Clone, Copy)]
 pub struct ProviderVariable<'a> {
-    /// The variable's name.
+    /// The name of the environment variable.
     pub name: &'static str,
     value: &'a str,
     from_shell: bool,

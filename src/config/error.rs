@@ -53,10 +53,10 @@ pub enum ConfigError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigEditError {
-    /// It cannot be read.
+    /// The configuration cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ConfigError),
-    /// It cannot be written.
+    /// The configuration cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
     /// Another process of ours changes it, and does not end.

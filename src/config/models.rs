@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::domain::ProviderId;
 
-/// The model of a gateway that is not told one. Source: the `status` conformance cases without a configuration.
+/// The model of a gateway without a configured one. Source: the `status` conformance cases without
+/// a configuration.
 const DEFAULT_MODEL: (&str, &str) = ("anthropic", "claude-opus-4-5");
 /// The provider of a model named without one. Source: as above.
 const DEFAULT_PROVIDER: &str = "anthropic";
@@ -21,7 +22,7 @@ const BUILT_IN_ALIASES: [(&str, &str); 6] = [
 /// A model and the provider that serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelRef {
-    /// The provider.
+    /// The provider of the model.
     pub provider: ProviderId,
     /// The provider's name for the model.
     pub model: String,
@@ -101,9 +102,9 @@ pub struct ListedModel {
 /// The models of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Models {
-    /// The model for text.
+    /// The chosen model for text.
     pub text: ModelChoice,
-    /// The model for images.
+    /// The chosen model for images.
     pub image: ModelChoice,
     /// The allow list in its order; empty means every model.
     pub listed: Vec<ListedModel>,

@@ -1,4 +1,4 @@
-//! Who is told when something is wrong: `[notify]` of `clawkeep.toml`, and the same as one word of an argument.
+//! The targets of alerts: `[notify]` of `clawkeep.toml`, and the same as one word of an argument.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,19 +20,20 @@ const SPAN_MAX: i64 = 366 * DAY;
 /// The longest name of a target, in characters.
 const NAME_MAX: usize = 32;
 
-/// Who is told, and when.
+/// The targets of alerts, and the times at which they are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifySettings {
     /// How often one is reminded of what lasts, in milliseconds; `None`: never. Set by `notify.repeat = "24h"` (the default) or
     /// `"never"`.
     pub repeat_ms: Option<i64>,
-    /// How long before its end a login that nothing renews is first spoken of, in milliseconds. Set by `notify.ahead = "14d"` (the
-    /// default).
+    /// How long before the expiry of a login that nothing refreshes the first alert is sent, in
+    /// milliseconds. Set by `notify.ahead = "14d"` (the default).
     pub ahead_ms: i64,
-    /// How long a login that other programs renew may have ended before that is worth a word, in milliseconds. Set by
-    /// `notify.overdue = "72h"` (the default): who uses such a login in office hours alone does not want to hear of every night.
+    /// How long a login that other programs refresh may have been expired before an alert is sent,
+    /// in milliseconds. Set by `notify.overdue = "72h"` (the default): long enough that a login
+    /// used in office hours alone causes no alert at night.
     pub overdue_ms: i64,
-    /// Who is told.
+    /// The targets that alerts are sent to.
     pub targets: Vec<NotifyTarget>,
 }
 
@@ -47,16 +48,16 @@ impl Default for NotifySettings {
     }
 }
 
-/// One that is told.
+/// One target that alerts are sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyTarget {
     /// What it is called in the record: `desktop`, `ntfy`, `webhook.team`.
     pub name: String,
-    /// How it is reached.
+    /// The channel through which it is reached.
     pub channel: Channel,
 }
 
-/// How somebody is reached.
+/// A way to reach a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Channel {
@@ -66,23 +67,23 @@ pub enum Channel {
     Ntfy(Web),
     /// An address that takes JSON.
     Webhook(Web, BodyFormat),
-    /// A program: its name or path, then its arguments.
+    /// A program to run: its name or path, then its arguments.
     Command(Vec<String>),
 }
 
 /// An address on the web, and what opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Web {
-    /// The address.
+    /// The address to send to.
     pub address: Address,
     /// A file with the token that is sent as `Authorization: Bearer`.
     pub token_file: Option<PathBuf>,
 }
 
-/// Where an address is to be had from.
+/// The source of an address.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Address {
-    /// It is this.
+    /// The address itself, as the settings have it.
     Plain(Url),
     /// It is what this file says: an address that is itself a secret.
     InFile(PathBuf),
@@ -105,9 +106,9 @@ pub enum BodyFormat {
     /// Everything, each in a field of its own.
     #[default]
     Json,
-    /// `{"text": …}`, as Slack, Mattermost, Rocket.Chat and Google Chat take it.
+    /// `{"text": …}`, the format of Slack, Mattermost, Rocket.Chat and Google Chat.
     Slack,
-    /// `{"content": …}`, as Discord takes it.
+    /// `{"content": …}`, the format of Discord.
     Discord,
 }
 
@@ -131,7 +132,8 @@ pub fn checked_address(text: &str) -> Result<Url, &'static str> {
 }
 
 impl NotifyTarget {
-    /// Everything that says how it is reached, a secret address among it: for a keyed digest, which tells whether it was changed.
+    /// Exposes all settings of the delivery, including a secret address: for a keyed digest, which
+    /// shows whether they changed.
     #[must_use]
     pub fn expose_settings(&self) -> Zeroizing<String> {
         let of_web = |web: &Web| match &web.address {
@@ -146,7 +148,8 @@ impl NotifyTarget {
         })
     }
 
-    /// The files on which it hangs whether it is reached: one that is mended makes a difference.
+    /// The files that the delivery depends on. If one of them changes, a failed delivery is tried
+    /// again.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let (web, program) = match &self.channel {
             Channel::Desktop => (None, None),
@@ -335,7 +338,8 @@ fn span(
         .ok_or_else(|| invalid(written.span().start, what))
 }
 
-/// A target's name in the record: it stands in messages and is remembered, so it is short and plain.
+/// Reads a target's name in the record: it is part of messages and is remembered, so it is short
+/// and plain.
 fn target_name<F: Fn(usize, &str) -> OwnSettingsError>(
     kind: &str,
     name: &str,

@@ -8,9 +8,9 @@ use super::paths::Layout;
 pub use crate::platform::openclaw::{Evidence, STATE_DIR_VARIABLE, is_openclaw_dir};
 use crate::platform::openclaw::{STATE_DIR_NAME, is_named_dir};
 
-/// Lists the directories that are OpenClaw's by their name, whether or not they exist: what
-/// `OPENCLAW_STATE_DIR` names, and `~/.openclaw`. On Windows OpenClaw takes `HOME` for the home directory where it is set; other
-/// programs do not, so both may be meant.
+/// Lists the directories that are OpenClaw's by their name, whether or not they exist: the value of
+/// `OPENCLAW_STATE_DIR`, and `~/.openclaw`. On Windows OpenClaw takes `HOME` for the home directory
+/// if it is set; other programs do not, so both are listed.
 #[must_use]
 pub fn named_dirs(layout: &Layout, env: &Env) -> Vec<PathBuf> {
     // OpenClaw leaves out the space around it.

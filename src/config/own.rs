@@ -16,7 +16,8 @@ use crate::platform::{Access, Admitted, FileError, Trust, exists};
 const SETTINGS_MAX: u64 = 1 << 20;
 /// No record is older than this, in milliseconds: 100 years.
 const RETENTION_MAX: i64 = 100 * 365 * 24 * 3_600_000;
-/// Events are kept for a day at least, in milliseconds: `doctor` and the kept head look at the newest.
+/// The shortest retention of events, in milliseconds: `doctor` and the kept head need the newest
+/// ones.
 const RETENTION_MIN: i64 = 24 * 3_600_000;
 /// The system log's socket on Unix. Source: syslog(3) of glibc.
 const SYSLOG: &str = "/dev/log";
@@ -26,10 +27,11 @@ fn is_utf16(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
 }
 
-/// This program's own settings.
+/// The settings of clawkeep, from `clawkeep.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnSettings {
-    /// For how long events are kept, in milliseconds; `None`: for ever. Set by `clawkeep.retention = "400d"`.
+    /// How long events are kept, in milliseconds; `None`: permanently. Set by `clawkeep.retention =
+    /// "400d"`.
     pub retention_ms: Option<i64>,
     /// Whether another account may be used where the first choice cannot be. Set by `clawkeep.fallback = "any"` (the default) or
     /// `"none"`.
@@ -37,7 +39,8 @@ pub struct OwnSettings {
     /// Where the record's head is sent whenever it is kept: a Unix datagram socket that takes messages as syslog does. Set by
     /// `clawkeep.heads = "syslog"`, or `"syslog:/path/of/a/socket"`.
     pub syslog: Option<PathBuf>,
-    /// Who counts as this user where files are checked. Set by `clawkeep.trusted = ["uid:1000", "gid:2000"]`.
+    /// The users and groups that are trusted with clawkeep's files. Set by `clawkeep.trusted =
+    /// ["uid:1000", "gid:2000"]`.
     pub trusted: Vec<Admitted>,
     /// Whether the vault may lie on storage that other kernels may share. Set by `clawkeep.allow_shared_storage = true`, for a
     /// mount that only this machine uses.
@@ -49,7 +52,7 @@ pub struct OwnSettings {
     pub agents: BTreeMap<AgentName, ExportMode>,
     /// What `[providers.<id>]` says, by provider.
     pub providers: BTreeMap<ProviderId, ProviderSettings>,
-    /// What `[notify]` says: who is told when something is wrong.
+    /// The alert settings of `[notify]`: targets and times.
     pub notify: NotifySettings,
     /// Why `[notify]` cannot be used. Nobody's secrets are to be kept back for that.
     pub notify_fault: Option<NotifyFault>,
@@ -86,11 +89,11 @@ impl NotifyFault {
 /// How a store is exported. Ordered by how much of it lies open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExportMode {
-    /// Not at all.
+    /// Stores are not exported at all.
     Off,
     /// As a link to a copy in memory.
     Runtime,
-    /// As a file where the gateway looks.
+    /// As a file at the path that the gateway reads.
     #[default]
     File,
 }
@@ -118,15 +121,15 @@ impl ExportMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
-    /// The token endpoint.
+    /// The token endpoint of the provider.
     pub token_url: Option<String>,
-    /// The client's id; without one, that of the profile (`clientId`).
+    /// The client id; without one, the profile's `clientId` is used.
     pub client_id: Option<String>,
     /// How a request's fields are written.
     pub encoding: Option<Encoding>,
     /// What a login asks for, separated by spaces.
     pub scopes: Option<String>,
-    /// Where a login begins.
+    /// The address where a login begins.
     pub authorize_url: Option<String>,
     /// Where a login on another device begins (RFC 8628).
     pub device_url: Option<String>,
@@ -140,7 +143,7 @@ pub struct ProviderSettings {
     pub authorize_extra: Option<BTreeMap<String, String>>,
     /// How long before the end that the provider names a token counts as ended, in seconds.
     pub expiry_margin: Option<u32>,
-    /// The variables in which programs look for the secret, the first that is set counting.
+    /// The variables from which programs read the secret; the first one that is set counts.
     pub env: Option<Vec<String>>,
 }
 
@@ -151,7 +154,7 @@ pub enum Encoding {
     /// `application/x-www-form-urlencoded`, as RFC 6749 has it.
     #[default]
     Form,
-    /// JSON.
+    /// The body is encoded as JSON.
     Json,
 }
 
@@ -177,10 +180,10 @@ fn by_provider(
 /// What happens where the first choice cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fallback {
-    /// The next candidate is used; that is said and recorded.
+    /// The next candidate is used; that is reported and recorded.
     #[default]
     Any,
-    /// Nothing is.
+    /// No credential is used instead.
     None,
 }
 
@@ -198,7 +201,7 @@ struct Written<N: Default> {
 }
 
 impl Written<IgnoredAny> {
-    /// As if nothing were said of whom to tell.
+    /// Returns the settings without `[notify]`.
     fn without_notify(self) -> Written<WrittenNotify> {
         Written {
             clawkeep: self.clawkeep,
@@ -354,7 +357,7 @@ impl OwnSettings {
         self.agents.get(agent).copied().unwrap_or(self.export)
     }
 
-    /// Before when events are to be pruned, at `now`; nothing if they are kept for ever.
+    /// The time before which events are pruned, at `now`; `None` if they are kept permanently.
     #[must_use]
     pub fn prune_before(&self, now: UnixMs) -> Option<UnixMs> {
         self.retention_ms
@@ -505,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_to_tell_keeps_nothing_else_from_being_read() {
+    fn a_notify_fault_keeps_nothing_else_from_being_read() {
         let text = "clawkeep.export = \"off\"\n\n[notify.comand.x]\nrun = [\"/x\"]\n";
         let own = OwnSettings::parse(Path::new("/s/clawkeep.toml"), text).unwrap();
         assert_eq!(own.export, ExportMode::Off);

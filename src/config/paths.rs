@@ -65,9 +65,9 @@ const XDG_VARIABLES: [&str; 4] = [
 /// What the command line says about paths.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `--state-dir`.
+    /// The directory that `--state-dir` names.
     pub state_dir: Option<PathBuf>,
-    /// `--vault`.
+    /// The file that `--vault` names.
     pub vault: Option<PathBuf>,
     /// Whether the program was called by the gateway's name.
     pub is_stand_in: bool,
@@ -80,11 +80,11 @@ pub struct Overrides {
 /// The gateway's files and ours need not lie together: a vault is used wherever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The user's home directory. Where the user has none, the state directory that was named.
+    /// The user's home directory, or the named state directory if the user has none.
     pub home: PathBuf,
-    /// Whether [`Layout::home`] is the user's, and not only what stands in for it.
+    /// Whether [`Layout::home`] is the user's home, and not a substitute.
     pub has_home: bool,
-    /// The gateway's state directory.
+    /// The state directory of the gateway.
     pub state_dir: PathBuf,
     /// The directory of the vault and of our settings. `--vault` moves the vault alone.
     pub vault_dir: PathBuf,
@@ -94,11 +94,11 @@ pub struct Layout {
     /// The vaults that exist in the places where one may lie, the one in use first. Empty where
     /// `--vault` or `CLAWKEEP_VAULT` names it. More than one are one too many.
     pub vaults: Vec<PathBuf>,
-    /// The gateway's configuration, JSON5.
+    /// The gateway's configuration file, in JSON5.
     pub config_file: PathBuf,
-    /// Our own settings.
+    /// The settings of clawkeep: `clawkeep.toml`.
     pub settings_file: PathBuf,
-    /// The vault.
+    /// The file of the vault.
     pub vault_file: PathBuf,
     /// The directory of the legacy OAuth file.
     pub oauth_dir: PathBuf,
@@ -106,7 +106,7 @@ pub struct Layout {
     pub claude_code_file: PathBuf,
     /// Claude Code's configuration, which names the account that it is logged in with.
     pub claude_account_file: PathBuf,
-    /// Codex CLI's login.
+    /// The file with Codex CLI's login.
     pub codex_file: PathBuf,
     /// `$XDG_RUNTIME_DIR`, where it is set.
     pub runtime_dir: Option<PathBuf>,
@@ -120,7 +120,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Works out every path. `working_dir` is what relative paths are relative to.
+    /// Resolves every path. Relative paths are relative to `working_dir`.
     ///
     /// # Errors
     /// When [`HOME_VARIABLE`] is relative, or missing where neither the user database has a home
@@ -233,7 +233,7 @@ impl Layout {
         })
     }
 
-    /// The legacy OAuth file.
+    /// Returns the path of the legacy OAuth file.
     #[must_use]
     pub fn oauth_file(&self) -> PathBuf {
         self.oauth_dir.join("oauth.json")
@@ -303,19 +303,21 @@ impl Layout {
         self.heads_dir().join(vault.to_string())
     }
 
-    /// Where it is noted that somebody was told of a vault that cannot be opened.
+    /// Returns the directory of the notes about alerts that were sent for vaults that cannot be
+    /// opened. Its name, `told`, stays: earlier versions wrote it.
     #[must_use]
-    pub fn told_dir(&self) -> PathBuf {
+    pub fn alert_notes_dir(&self) -> PathBuf {
         self.state_home.join(PROGRAM).join("told")
     }
 
-    /// Where the user's service manager looks for units that the user wrote. Source: systemd.unit(5).
+    /// Returns the directory from which the user's service manager reads units of the user. Source:
+    /// systemd.unit(5).
     #[must_use]
     pub fn user_unit_dir(&self) -> PathBuf {
         self.config_home.join("systemd").join("user")
     }
 
-    /// Where macOS looks for the user's agents. Source: launchd.plist(5).
+    /// Returns the directory from which macOS reads the user's agents. Source: launchd.plist(5).
     #[must_use]
     pub fn launch_agents_dir(&self) -> PathBuf {
         self.home.join("Library").join("LaunchAgents")

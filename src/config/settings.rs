@@ -20,9 +20,9 @@ use crate::domain::{
 /// A profile that the configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileSetting {
-    /// Its id.
+    /// The id of the profile.
     pub id: ProfileId,
-    /// Its provider.
+    /// The provider of the profile.
     pub provider: ProviderId,
     /// What its credential has to be; `None` where it is not said.
     pub mode: Option<CredentialType>,
@@ -50,16 +50,16 @@ impl ProfileSetting {
 /// The order that the configuration gives a provider's profiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderOrder {
-    /// The provider.
+    /// The provider that the order is for.
     pub provider: ProviderId,
-    /// Ids, first choice first. An empty list is an order, too: nothing is to be tried.
+    /// Profile ids, the first choice first. An empty list means that no profile is tried.
     pub ids: Vec<ProfileId>,
 }
 
-/// An entry of `agents.list`.
+/// An agent that `agents.list` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentSetting {
-    /// Its id, normalised.
+    /// The agent's id, normalised as the reference does.
     pub name: AgentName,
     /// Whether it is marked as the default agent.
     pub is_default: bool,
@@ -72,15 +72,15 @@ pub struct AgentSetting {
 pub struct Settings {
     /// `auth.profiles`, in the order written.
     pub profiles: Vec<ProfileSetting>,
-    /// `auth.order`.
+    /// The explicit orders of profiles: `auth.order`.
     pub orders: Vec<ProviderOrder>,
-    /// `agents.list`.
+    /// The agents of the configuration: `agents.list`.
     pub agents: Vec<AgentSetting>,
-    /// `agents.defaults`: the models.
+    /// The default models: `agents.defaults`.
     pub models: Models,
-    /// `auth.cooldowns`: how long a credential that was refused is left alone.
+    /// The length of cooldowns after failures: `auth.cooldowns`.
     pub cooldowns: CooldownRules,
-    /// `env.shellEnv`: whether a login shell is asked for keys.
+    /// Whether a login shell is asked for keys: `env.shellEnv`.
     pub shell_env: ShellEnv,
     variables: Vec<(String, SecretString)>,
     provider_keys: Vec<ProviderKey>,
@@ -100,7 +100,7 @@ impl fmt::Debug for ProviderKey {
 }
 
 impl Settings {
-    /// Reads the configuration; without a file everything is at its default.
+    /// Reads the gateway's configuration file; without a file everything is at its default.
     ///
     /// # Errors
     /// When the file is there and is unreadable, no regular file, too large, or no JSON5.
@@ -163,7 +163,7 @@ impl Settings {
             .unwrap_or_default()
     }
 
-    /// What is said of a profile.
+    /// Returns the setting of a profile.
     #[must_use]
     pub fn profile(&self, id: &str) -> Option<&ProfileSetting> {
         self.profiles
@@ -320,9 +320,9 @@ fn cooldowns(root: &Value) -> CooldownRules {
             .filter(|hours| hours.is_finite() && *hours > 0.0)
     };
     let set = |field: &str, rule: &mut f64| {
-        let told = root.pointer("/auth/cooldowns").and_then(|c| c.get(field));
-        if let Some(told) = told.and_then(hours) {
-            *rule = told;
+        let configured = root.pointer("/auth/cooldowns").and_then(|c| c.get(field));
+        if let Some(configured) = configured.and_then(hours) {
+            *rule = configured;
         }
     };
     let mut rules = CooldownRules::default();
@@ -331,7 +331,9 @@ fn cooldowns(root: &Value) -> CooldownRules {
     set("failureWindowHours", &mut rules.failure_window_hours);
     rules.billing_backoff_hours_by_provider =
         object(root, "/auth/cooldowns/billingBackoffHoursByProvider")
-            .filter_map(|(provider, told)| Some((ProviderId::new(provider), hours(told)?)))
+            .filter_map(|(provider, configured)| {
+                Some((ProviderId::new(provider), hours(configured)?))
+            })
             .collect();
     rules
 }

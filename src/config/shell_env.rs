@@ -36,9 +36,9 @@ const ANSWER_MAX: usize = 2 << 20;
 /// Whether, and how long, a login shell is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShellEnv {
-    /// `env.shellEnv.enabled`.
+    /// Whether a login shell is asked: `env.shellEnv.enabled`.
     pub enabled: bool,
-    /// `env.shellEnv.timeoutMs`.
+    /// How long the shell may take: `env.shellEnv.timeoutMs`.
     pub timeout: Option<Duration>,
 }
 
@@ -46,10 +46,10 @@ pub struct ShellEnv {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShellFault {
-    /// It did not answer.
+    /// The shell gave no usable answer.
     #[error("{0}")]
     Run(#[from] RunFault),
-    /// It failed.
+    /// The shell exited with a failure.
     #[error("it failed")]
     Exit,
 }
@@ -76,10 +76,10 @@ impl ShellEnv {
         if !self.is_on(process) || EXPECTED.iter().any(|name| known.trimmed(name).is_some()) {
             return Ok(none);
         }
-        let told = process
+        let configured = process
             .trimmed("CLAWDBOT_SHELL_ENV_TIMEOUT_MS")
             .and_then(|ms| ms.parse().ok());
-        let time = self.timeout.or(told.map(Duration::from_millis));
+        let time = self.timeout.or(configured.map(Duration::from_millis));
         let mut command = Command::new(process.path("SHELL").unwrap_or(Path::new("/bin/sh")));
         command
             .args(["-l", "-c", "env -0"])
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_that_fails_or_hangs_is_told_of() {
+    fn a_shell_that_fails_or_hangs_is_reported() {
         let home = home("exit 3\n");
         let dir = home.path().to_str().unwrap();
         let pairs = [("HOME", dir), ("PATH", "/usr/bin:/bin")];

@@ -105,14 +105,14 @@ impl Rule<'_> {
 
 /// The vaults in `dirs`, each once.
 fn existing<const N: usize>(dirs: [&Path; N]) -> Vec<PathBuf> {
-    let mut seen = Vec::new();
+    let mut known = Vec::new();
     let files = dirs.into_iter().map(|dir| dir.join(VAULT));
     files
         .filter(|file| disk::leads_somewhere(file))
         .filter(|file| {
             let identity = disk::identity(file);
-            let is_new = !seen.contains(&identity);
-            seen.push(identity);
+            let is_new = !known.contains(&identity);
+            known.push(identity);
             is_new
         })
         .collect()

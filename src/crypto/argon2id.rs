@@ -34,10 +34,10 @@ pub const PASSPHRASE_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PassphraseFault {
-    /// It is too short.
+    /// The passphrase is too short.
     #[error("a passphrase has {PASSPHRASE_MIN} characters or more")]
     Short,
-    /// It is too long.
+    /// The passphrase is too long.
     #[error("a passphrase has {PASSPHRASE_MAX} bytes or fewer")]
     Long,
     /// It has line ends or control characters inside.
@@ -45,12 +45,12 @@ pub enum PassphraseFault {
     Control,
 }
 
-/// A passphrase that may be given to a new slot. Blanks around it do not count.
+/// Checks a passphrase for a new slot. Blanks around it do not count.
 ///
 /// # Errors
 /// Why it is none.
-pub fn check_passphrase(given: &SecretString) -> Result<(), PassphraseFault> {
-    let text = given.expose_secret().trim();
+pub fn check_passphrase(passphrase: &SecretString) -> Result<(), PassphraseFault> {
+    let text = passphrase.expose_secret().trim();
     if text.len() > PASSPHRASE_MAX {
         return Err(PassphraseFault::Long);
     }
@@ -136,10 +136,11 @@ impl Argon2id {
         )
     }
 
-    /// The slot's key. Blanks around the passphrase do not count, and it is taken in Unicode's composed form (NFC): keyboards differ.
+    /// Derives the slot's key from a passphrase. Blanks around it do not count, and it is taken in
+    /// Unicode's composed form (NFC): keyboards differ.
     ///
     /// # Errors
-    /// [`CryptoError::NoMemory`] when the memory that this takes is not to be had.
+    /// [`CryptoError::NoMemory`] when that much memory is unavailable.
     pub fn derive(&self, passphrase: &SecretString) -> Result<SlotKey, CryptoError> {
         let text = passphrase.expose_secret().trim();
         let text = Zeroizing::new(
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_passphrase_is_told() {
+    fn a_bad_passphrase_is_reported() {
         let check = |text: &str| check_passphrase(&SecretString::from(text));
         assert_eq!(check("twelve chars"), Ok(()));
         assert_eq!(check(" eleven char "), Err(PassphraseFault::Short));

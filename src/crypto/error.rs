@@ -10,7 +10,7 @@ pub enum CryptoError {
     /// The operating system gave no random numbers.
     #[error("the operating system gives no random numbers")]
     NoRandomness,
-    /// The memory that a passphrase takes was not to be had.
+    /// The memory that a passphrase takes is unavailable.
     #[error("there is not the memory that a passphrase takes")]
     NoMemory,
 }

@@ -24,7 +24,7 @@ const LABEL_WRAP: &[u8] = b"clawkeep/1/wrap";
 const LABEL_CHECK: &[u8] = b"clawkeep/1/check";
 const LABEL_DIGEST: &[u8] = b"clawkeep/1/export-digest";
 
-/// Compares without telling by time where the difference is. Lengths are not secret here.
+/// Compares in constant time. Lengths are not secret here.
 #[must_use]
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).to_bool()
@@ -37,7 +37,7 @@ macro_rules! key_type {
         pub struct $name([u8; 32]);
 
         impl $name {
-            /// A fresh random key.
+            /// Generates a fresh random key.
             ///
             /// # Errors
             /// When the system has no random numbers to give.
@@ -78,7 +78,7 @@ key_type!(
     AuditKey
 );
 key_type!(
-    /// Makes token fingerprints.
+    /// The key that makes token fingerprints.
     FingerprintKey
 );
 
@@ -131,7 +131,7 @@ impl SlotKey {
 }
 
 impl FingerprintKey {
-    /// What stands for `token` in the record.
+    /// Returns the fingerprint of `token` for the record.
     #[must_use]
     pub fn fingerprint(&self, key_number: u16, token: &str) -> Fingerprint {
         let tag = mac(&self.0, token.as_bytes());

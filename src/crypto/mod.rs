@@ -16,6 +16,6 @@ pub use argon2id::{Argon2id, PASSPHRASE_MAX, PASSPHRASE_MIN, PassphraseFault, ch
 pub use error::CryptoError;
 pub use keys::{AuditKey, DataKey, FingerprintKey, MacState, SlotKey, constant_time_eq};
 pub use random::random_bytes;
-pub use recovery::{RecoveryCode, RecoveryFault, looks_like_recovery_code, parse_recovery_code};
+pub use recovery::{RecoveryCode, RecoveryFault, has_recovery_code_form, parse_recovery_code};
 pub use seal::{Aad, Epoch, SealKey, SealedBlob};
 pub use slot::{SlotKind, SlotName, SlotRecord, WrappedKeys, keyfile_text, parse_keyfile};

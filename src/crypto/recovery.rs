@@ -19,7 +19,7 @@ const GROUPS: usize = 13;
 /// Crockford's symbols for values, and behind them those that only check characters have.
 const SYMBOLS: &[u8; 37] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
 
-/// How many characters that no code has may be in a text that is meant as one.
+/// How many characters that no code has may be in a text that counts as a code.
 const MISTAKES_MAX: usize = 3;
 
 /// Why a text is no recovery code. Groups are counted from 1. Nothing of the text is quoted.
@@ -29,8 +29,8 @@ pub enum RecoveryFault {
     /// A group does not agree with its check character.
     #[error("group {0} of the recovery code is mistyped, or not in its place")]
     Group(usize),
-    /// A group is missing.
-    #[error("the recovery code has {found} of its {GROUPS} groups; look at group {at}")]
+    /// A group of the code is missing.
+    #[error("the recovery code has {found} of its {GROUPS} groups; check group {at}")]
     Missing {
         /// How many there are.
         found: usize,
@@ -52,12 +52,12 @@ fn base32() -> Encoding {
 /// What a typed character means; lower case is upper case, O is 0, I and L are 1.
 fn symbol(typed: char) -> Option<u8> {
     let upper = u8::try_from(typed.to_ascii_uppercase()).ok()?;
-    let meant = match upper {
+    let symbol = match upper {
         b'O' => b'0',
         b'I' | b'L' => b'1',
         other => other,
     };
-    SYMBOLS.contains(&meant).then_some(meant)
+    SYMBOLS.contains(&symbol).then_some(symbol)
 }
 
 /// The check character of a group; `None` if it has other characters than values.
@@ -90,10 +90,11 @@ fn recovery_code(key: &SlotKey) -> SecretString {
     SecretString::from(code)
 }
 
-/// Whether a text is meant as a recovery code, rather than as a passphrase: what its groups are made of, but
-/// for a few mistakes, and about as long. A long passphrase may look like one too.
+/// Whether a text has the form of a recovery code rather than of a passphrase: the characters of
+/// its groups, but for a few mistakes, and about its length. A long passphrase may have that form
+/// too.
 #[must_use]
-pub fn looks_like_recovery_code(text: &SecretString) -> bool {
+pub fn has_recovery_code_form(text: &SecretString) -> bool {
     let is_between = |typed: &char| typed.is_whitespace() || *typed == '-';
     let text = text.expose_secret();
     let typed = text.chars().filter(|typed| !is_between(typed));
@@ -165,7 +166,7 @@ impl RecoveryCode {
         Self(recovery_code(key))
     }
 
-    /// The code, to be shown to whoever asked for it.
+    /// Exposes the code, to show it to the user who asked for it.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         self.0.expose_secret()
@@ -200,13 +201,13 @@ mod tests {
         let checks: Vec<char> = (0..13).map(|n| char::from(SYMBOLS[n * 33 % 37])).collect();
         let want: Vec<String> = checks.iter().map(|check| format!("0000{check}")).collect();
         assert_eq!(zero.expose_secret(), want.join("-"));
-        assert!(looks_like_recovery_code(&zero));
+        assert!(has_recovery_code_form(&zero));
         for other in [
             "correct horse battery staple".to_owned(),
             "\u{e9}".repeat(65),
             "0".repeat(200),
         ] {
-            assert!(!looks_like_recovery_code(&SecretString::from(other)));
+            assert!(!has_recovery_code_form(&SecretString::from(other)));
         }
     }
 
@@ -222,7 +223,7 @@ mod tests {
             code.replace('0', "o").replace('1', "l"),
         ] {
             assert_eq!(parse(&typed), Ok(plain), "{typed}");
-            assert!(looks_like_recovery_code(&typed.into()), "not as one");
+            assert!(has_recovery_code_form(&typed.into()), "not as one");
         }
     }
 
@@ -271,7 +272,7 @@ mod tests {
         fn every_key_reads_back(bytes in prop::array::uniform32(any::<u8>())) {
             let key = SlotKey::from_bytes(&bytes).unwrap();
             let code = recovery_code(&key);
-            prop_assert!(looks_like_recovery_code(&code));
+            prop_assert!(has_recovery_code_form(&code));
             prop_assert_eq!(parse(code.expose_secret()), Ok(bytes));
         }
 

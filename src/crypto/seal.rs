@@ -42,7 +42,7 @@ impl Aad {
             .text(column)
     }
 
-    /// Binds to some bytes.
+    /// Binds the sealed data to some bytes.
     #[must_use]
     pub fn bytes(mut self, part: &[u8]) -> Self {
         self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -50,13 +50,13 @@ impl Aad {
         self
     }
 
-    /// Binds to a text.
+    /// Binds the sealed data to a text.
     #[must_use]
     pub fn text(self, part: &str) -> Self {
         self.bytes(part.as_bytes())
     }
 
-    /// Binds to a number.
+    /// Binds the sealed data to a number.
     #[must_use]
     pub fn number(self, part: i64) -> Self {
         self.bytes(&part.to_be_bytes())

@@ -14,9 +14,9 @@ pub enum SlotKind {
     Keychain,
     /// In a file that only its owner can read.
     Keyfile,
-    /// In nobody's keeping: derived from a passphrase.
+    /// The key is stored nowhere: it is derived from a passphrase.
     Passphrase,
-    /// On paper: a recovery code.
+    /// The key is on paper: a recovery code.
     Recovery,
 }
 
@@ -168,7 +168,7 @@ pub fn keyfile_text(vault: VaultId, key: &SlotKey) -> Zeroizing<String> {
     ))
 }
 
-/// Reads a key file; `None` when it is not one, or cut short.
+/// Parses a key file; `None` if the text is not one, or cut short.
 #[must_use]
 pub fn parse_keyfile(text: &[u8]) -> Option<SlotKey> {
     let text = std::str::from_utf8(text).ok()?;

@@ -1,4 +1,5 @@
-//! Making a repair. Each looks again before it acts, since what was found may be gone.
+//! Carries out repairs. Each checks its finding again before it acts, since the problem may be
+//! gone.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,13 +19,13 @@ use crate::sync::utc_stamp;
 /// How long a repair waits for a store's queue of our own processes.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a repair looks at again before it acts.
+/// The state that a repair checks again before it acts.
 pub struct Premises<'p> {
-    /// The store that the configuration's profiles are looked up in.
+    /// The store that must have the configuration's profiles.
     pub main: &'p StoreDoc,
     /// Whether an agent has a profile, or the vault keeps one that was removed.
     pub knows_profile: &'p dyn Fn(&ProfileId) -> bool,
-    /// Now.
+    /// The current time of the run.
     pub now: UnixMs,
 }
 
@@ -110,7 +111,7 @@ fn remove_leftover(path: &Path, key_dir: &Path) -> Result<bool, RepairError> {
     Ok(is_left && remove_if_present(path)? == RemoveOutcome::Removed)
 }
 
-/// Takes the lock over as any writer of the store would, and lets it go.
+/// Acquires the stale lock as any writer of the store would, and releases it.
 fn remove_stale_lock(store: &Path, queue: &Path) -> Result<bool, RepairError> {
     let queue = QueueLock::acquire(queue, Instant::now() + QUEUE_TIMEOUT)?;
     if LockDir::state(store)? != LockState::Abandoned {

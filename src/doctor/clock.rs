@@ -1,4 +1,5 @@
-//! Times that cannot be: a clock that is wrong makes fresh tokens look expired, and expired ones fresh.
+//! Reports impossible times: a wrong clock makes fresh tokens appear expired, and expired ones
+//! fresh.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -76,8 +77,8 @@ fn file(layout: &Layout, path: &Path, now: UnixMs) -> Option<Finding> {
     })
 }
 
-/// Claude Code renews its login before it ends. One that was over when it was written points to a clock that runs fast here,
-/// or ran slow where it was written.
+/// Claude Code refreshes its login before it expires. A login that was already expired when it was
+/// written means that the clock is fast here, or was slow where it was written.
 fn login(layout: &Layout) -> Option<Finding> {
     let path = &layout.claude_code_file;
     let contents = read_trusted(path, Access::Read, LOGIN_LIMIT).ok()??;
@@ -86,7 +87,7 @@ fn login(layout: &Layout) -> Option<Finding> {
     };
     let late = modified_ms(path)? - login.expires.floor_ms();
     let message = format!(
-        "{} was written {} after the login in it had ended: it was not renewed, or the clock runs fast",
+        "{} was written {} after the login in it had expired: it was not refreshed, or the clock runs fast",
         layout.shorten_home(path),
         span(late)
     );

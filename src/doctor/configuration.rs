@@ -16,12 +16,12 @@ use crate::platform::canonicalize;
 
 /// The provider whose logins once had one id for all. Source: the reference's doctor.
 const ANTHROPIC: &str = "anthropic";
-/// That id. Source: as above.
+/// The id of the reference's default profile. Source: as above.
 const LEGACY_DEFAULT: &str = "anthropic:default";
 
 pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = evidence.agents.iter().flat_map(own_orders).collect();
-    let (Some(settings), true) = (evidence.settings, has_looked(evidence)) else {
+    let (Some(settings), true) = (evidence.settings, has_read_all_stores(evidence)) else {
         return found;
     };
     found.extend(kept_copies(evidence));
@@ -32,19 +32,19 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         evidence.agents.iter().any(has)
     };
     let legacy = legacy_default(evidence, settings);
-    let mut told: BTreeSet<ProfileId> = BTreeSet::new();
+    let mut reported: BTreeSet<ProfileId> = BTreeSet::new();
     if let Some(finding) = legacy {
-        told.insert(ProfileId::new(LEGACY_DEFAULT));
+        reported.insert(ProfileId::new(LEGACY_DEFAULT));
         found.push(finding);
     }
     for profile in &settings.profiles {
-        if !is_stored(&profile.id) && told.insert(profile.id.clone()) {
+        if !is_stored(&profile.id) && reported.insert(profile.id.clone()) {
             found.push(missing(evidence, profile));
         }
     }
     for order in &settings.orders {
         for id in &order.ids {
-            if !is_stored(id) && told.insert(id.clone()) {
+            if !is_stored(id) && reported.insert(id.clone()) {
                 found.push(missing_in_order(evidence, &order.provider, id));
             }
         }
@@ -69,7 +69,7 @@ fn kept_copies(evidence: &Evidence<'_>) -> Vec<Finding> {
             layout.shorten_home(&path)
         );
         let advice = format!(
-            "Once nothing in it is missed: {REMOVE_COMMAND} {}",
+            "When you no longer need it: {REMOVE_COMMAND} {}",
             shell_path(layout, &path)
         );
         Finding::new(FindingId::ConfigKept, message)
@@ -79,7 +79,7 @@ fn kept_copies(evidence: &Evidence<'_>) -> Vec<Finding> {
     kept.map(|entry| finding(entry.path())).collect()
 }
 
-/// Agents that this program's own settings name and that are nowhere: what was meant for one of another name does not hold for it.
+/// Reports agents that `clawkeep.toml` names and that do not exist: their settings have no effect.
 fn settings_of_no_agent(evidence: &Evidence<'_>, settings: &Settings) -> Vec<Finding> {
     let file = &evidence.layout.settings_file;
     let is_known = |name: &AgentName| {
@@ -91,19 +91,19 @@ fn settings_of_no_agent(evidence: &Evidence<'_>, settings: &Settings) -> Vec<Fin
     };
     let named = evidence.own.into_iter().flat_map(|own| own.agents.keys());
     let finding = |name: &AgentName| {
-        let message = format!("[agents.{name}] is about an agent that is nowhere");
+        let message = format!("[agents.{name}] configures an agent that does not exist");
         let shown = shell_path(evidence.layout, file);
         Finding::new(FindingId::ConfigAgent, message)
             .path(file)
             .advice(format!(
-                "Name an agent that is there, or take it out of {shown}"
+                "Name an existing agent, or remove the section from {shown}"
             ))
     };
     named.filter(|name| !is_known(name)).map(finding).collect()
 }
 
 /// Where an agent's rows do not open, what it has is not known.
-fn has_looked(evidence: &Evidence<'_>) -> bool {
+fn has_read_all_stores(evidence: &Evidence<'_>) -> bool {
     evidence.vault.unlocked().is_some()
         && evidence
             .agents
@@ -117,8 +117,11 @@ fn missing(evidence: &Evidence<'_>, profile: &ProfileSetting) -> Finding {
     let message = format!("auth.profiles names {id}, which no agent has");
     let keeper = evidence.keeper_of(&profile.id);
     let restore = |agent: &AgentName| {
-        let whose = of_agent(agent);
-        format!("clawkeep models auth restore {}{whose}", shell_word(id))
+        let agent_option = of_agent(agent);
+        format!(
+            "clawkeep models auth restore {}{agent_option}",
+            shell_word(id)
+        )
     };
     let keeper = keeper.filter(|_| Owner::of(id) == Owner::Vault);
     let store_anew = || match Owner::of(id) {

@@ -1,4 +1,4 @@
-//! How each credential stands, and what is known of the grants behind the logins.
+//! Checks the status of each credential, and the state of the grants behind the logins.
 
 use std::path::Path;
 
@@ -41,21 +41,21 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
             }
             let grant = grant(evidence, &credential);
             match of_grant(evidence, examined, id, &credential, (&grant, pins.get(id))) {
-                // What a login that is over has left to live is the lesser news.
+                // The remaining lifetime of a lost login matters less.
                 Some(finding) => found.push(finding),
-                // What such an expiry says of the time left means nothing.
+                // The time left until such an expiry means nothing.
                 None => found.extend(
                     odd_expiry(examined, id, &credential, evidence.now)
-                        .or_else(|| standing(evidence, examined, id, &credential)),
+                        .or_else(|| expiry_finding(evidence, examined, id, &credential)),
                 ),
             }
         }
-        found.extend(resting(examined, evidence.now));
+        found.extend(in_cooldown(examined, evidence.now));
     }
     found
 }
 
-/// What there is to say of an entry whose secret cannot be sent as it stands there.
+/// Reports an entry whose secret cannot be sent to a provider as it is.
 fn of_entry(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -71,7 +71,7 @@ fn of_entry(
                 "{id} holds no secret but a reference ({}): it is kept, and the program that wrote it looks it up",
                 crate::domain::escaped(&reference.describe())
             ),
-            "Nothing need be done. clawkeep does not hand out or replace references.".to_owned(),
+            "No action is needed. clawkeep does not hand out or replace references.".to_owned(),
         )
     } else if let Some(found) = credential.misnamed() {
         (
@@ -98,8 +98,7 @@ fn of_entry(
     )
 }
 
-/// What is wrong with an entry that has a name in it which is not the one that is read, as half a
-/// sentence.
+/// Describes an entry with a wrong field or type name, as half a sentence.
 #[must_use]
 pub fn misnamed(found: Misnamed<'_>) -> String {
     let written = crate::domain::escaped(found.written);
@@ -127,7 +126,7 @@ pub(super) fn rename(found: Misnamed<'_>, store: &str) -> String {
     )
 }
 
-/// How a credential whose secret cannot be used is replaced.
+/// Returns how to replace a credential whose secret cannot be used.
 #[must_use]
 pub fn how_to_replace(
     agent: &AgentName,
@@ -140,11 +139,11 @@ pub fn how_to_replace(
             let paste = paste(id, &ProviderId::new(credential.provider), credential.kind);
             format!("{paste}{}", of_agent(agent))
         }
-        _ => renewal(agent, id, credential, (false, providers)),
+        _ => refresh_remedy(agent, id, credential, (false, providers)),
     }
 }
 
-/// What is known of a login's grant; free where nothing is.
+/// Returns the state of a login's grant; free if nothing is known.
 fn grant(evidence: &Evidence<'_>, credential: &Credential<'_>) -> Grant {
     let known = || {
         let vault = evidence.vault.unlocked()?;
@@ -154,7 +153,7 @@ fn grant(evidence: &Evidence<'_>, credential: &Credential<'_>) -> Grant {
     known().unwrap_or_default()
 }
 
-/// What there is to say of a login's grant: one that cannot be refreshed any more, or may not be.
+/// Reports a login's grant that cannot be refreshed any more, or perhaps cannot.
 fn of_grant(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -189,7 +188,7 @@ fn of_grant(
             FindingId::CredentialUncertain,
             format!("{id} may have lost its refresh token: a refresh had no answer"),
             format!(
-                "Find out with: clawkeep refresh {}{}",
+                "Try to refresh it: clawkeep refresh {}{}",
                 shell_word(id),
                 of_agent(agent)
             ),
@@ -210,7 +209,7 @@ fn of_grant(
                 FindingId::CredentialEndpoint,
                 format!("{id} is not refreshed, since the settings now say {what}"),
                 format!(
-                    "If that is meant: clawkeep models auth trust {}{}",
+                    "If the change is intended: clawkeep models auth trust {}{}",
                     shell_word(id),
                     of_agent(agent)
                 ),
@@ -225,7 +224,7 @@ fn of_grant(
     )
 }
 
-/// An expiry that the program which wrote it got wrong.
+/// Reports an expiry that was written in a wrong form.
 fn odd_expiry(
     examined: &ExaminedAgent,
     id: &str,
@@ -264,7 +263,7 @@ fn odd_expiry(
     )
 }
 
-fn standing(
+fn expiry_finding(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
     id: &str,
@@ -277,42 +276,40 @@ fn standing(
     if let Some(of_program) = of_claude_code(evidence, examined, id, health) {
         return of_program;
     }
-    let renews = is_renewed(&examined.doc, id, credential);
+    let left = left(health);
+    let is_refreshable = has_refresh_token(&examined.doc, id, credential);
     let is_blank = credential
         .expose_secret()
         .is_none_or(|secret| secret.trim().is_empty());
     let (kind, message) = match health.status {
         Status::Missing => (
             FindingId::CredentialMissing,
-            format!("{id} is no login that could be used"),
+            format!("{id} is not a usable login"),
         ),
-        _ if is_blank && !renews => (FindingId::CredentialEmpty, format!("{id} holds no secret")),
-        Status::Expired if renews => (
+        _ if is_blank && !is_refreshable => {
+            (FindingId::CredentialEmpty, format!("{id} holds no secret"))
+        }
+        Status::Expired if is_refreshable => (
             FindingId::CredentialOverdue,
-            format!("{id} expired {} ago and has not been renewed", left(health)),
+            format!("{id} expired {left} ago and has not been refreshed"),
         ),
         Status::Expired => (
             FindingId::CredentialExpired,
-            format!("{id} expired {} ago", left(health)),
+            format!("{id} expired {left} ago"),
         ),
-        Status::Expiring if renews => (
-            FindingId::CredentialDue,
-            format!("{id} expires in {}", left(health)),
-        ),
-        Status::Expiring => (
-            FindingId::CredentialExpiring,
-            format!("{id} expires in {}", left(health)),
-        ),
+        Status::Expiring => {
+            let kind = match is_refreshable {
+                true => FindingId::CredentialDue,
+                false => FindingId::CredentialExpiring,
+            };
+            (kind, format!("{id} expires in {left}"))
+        }
         Status::Ok | Status::Static => return None,
     };
+    let known = (is_refreshable, evidence.providers);
     let fix = match kind {
-        FindingId::CredentialDue => "It is renewed when it is used.".to_owned(),
-        _ => renewal(
-            &examined.agent.name,
-            id,
-            credential,
-            (renews, evidence.providers),
-        ),
+        FindingId::CredentialDue => "It is refreshed when it is used.".to_owned(),
+        _ => refresh_remedy(&examined.agent.name, id, credential, known),
     };
     Some(
         Finding::new(kind, message)
@@ -322,8 +319,8 @@ fn standing(
     )
 }
 
-/// What there is to say of a token that Claude Code refreshes while its login lasts: nothing before
-/// it expires. `None` where it does not, or that is not known.
+/// Reports a token that Claude Code refreshes while its login lasts: nothing before it expires.
+/// `None` if Claude Code does not refresh it, or that is unknown.
 fn of_claude_code(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -398,7 +395,7 @@ pub(crate) fn is_short_lived(
     Ok(false)
 }
 
-/// How a login stands that another program keeps.
+/// Reports the status of a login that another program keeps.
 fn of_borrowed(
     evidence: &Evidence<'_>,
     examined: &ExaminedAgent,
@@ -428,14 +425,13 @@ fn of_borrowed(
         .advice(match kind {
             FindingId::CredentialOverdue => from.how_to_refresh(),
             _ => format!(
-                "Nothing need be done. To refresh it here instead: clawkeep import --own {}",
+                "No action is needed. To refresh it here instead: clawkeep import --own {}",
                 shell_path(evidence.layout, Path::new(&from.path))
             ),
         })
 }
 
-/// What to do about a borrowed credential that its owner's file does not have as it should, as a
-/// sentence.
+/// Returns what to do about a wrong file of a borrowed credential, as a sentence.
 #[must_use]
 pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> String {
     let program = from.owner.program();
@@ -457,13 +453,13 @@ pub fn how_to_lend_again(profile: &ProfileId, from: &Borrowed, why: &str) -> Str
     }
 }
 
-/// Time left, or gone by.
+/// Formats the time left, or the time since.
 fn left(health: Health) -> String {
     remaining_short(health.remaining_ms.unwrap_or(0.0).abs())
 }
 
-/// A login with a refresh token is renewed by whoever uses it.
-fn is_renewed(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
+/// Whether this is a login with a refresh token, which any program that uses it can refresh.
+fn has_refresh_token(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
     let refresh = doc
         .get(Section::Profiles, id)
         .and_then(|entry| entry.get("refresh")?.as_str());
@@ -471,20 +467,25 @@ fn is_renewed(doc: &StoreDoc, id: &str, credential: &Credential<'_>) -> bool {
         && refresh.is_some_and(|token| !token.trim().is_empty())
 }
 
-/// How a profile that has ended is had again; nothing for one that is not there.
+/// Returns the command that replaces an expired profile; `None` if there is no such profile.
 #[must_use]
-pub fn how_to_renew(
+pub fn how_to_refresh(
     agent: &AgentName,
     doc: &StoreDoc,
     id: &str,
     providers: Option<&Providers>,
 ) -> Option<String> {
     let credential = doc.credential(id)?;
-    let renews = is_renewed(doc, id, &credential);
-    Some(renewal(agent, id, &credential, (renews, providers)))
+    let is_refreshable = has_refresh_token(doc, id, &credential);
+    Some(refresh_remedy(
+        agent,
+        id,
+        &credential,
+        (is_refreshable, providers),
+    ))
 }
 
-/// How a login that is over is had again.
+/// Returns the command that replaces a lost login.
 #[must_use]
 pub fn how_to_log_in(
     agent: &AgentName,
@@ -492,7 +493,7 @@ pub fn how_to_log_in(
     id: &str,
     providers: Option<&Providers>,
 ) -> String {
-    let whose = of_agent(agent);
+    let agent_option = of_agent(agent);
     if Owner::of(id) != Owner::Vault {
         return login_again(Owner::of(id)).to_owned();
     }
@@ -503,7 +504,7 @@ pub fn how_to_log_in(
     let known = providers.and_then(|providers| providers.get(&provider).ok().flatten());
     if known.is_some_and(|known| known.authorize_url.is_some() || known.device_url.is_some()) {
         return format!(
-            "Log in again: clawkeep models auth login --provider {} --profile-id {}{whose}",
+            "Log in again: clawkeep models auth login --provider {} --profile-id {}{agent_option}",
             shell_word(provider.as_str()),
             shell_word(id)
         );
@@ -512,15 +513,16 @@ pub fn how_to_log_in(
         return "Log in again: clawkeep models auth setup-token".to_owned();
     }
     let paste = paste(id, &provider, credential.kind);
-    format!("Log in again with the gateway, or: {paste}{whose}")
+    format!("Log in again with the gateway, or: {paste}{agent_option}")
 }
 
-/// What the reference's doctor says of the two mirrored logins; for the others, what this program can do.
-fn renewal(
+/// Returns the advice of the reference's doctor for the two mirrored logins; for others,
+/// clawkeep's.
+fn refresh_remedy(
     agent: &AgentName,
     id: &str,
     credential: &Credential<'_>,
-    (renews, providers): (bool, Option<&Providers>),
+    (is_refreshable, providers): (bool, Option<&Providers>),
 ) -> String {
     if Owner::of(id) != Owner::Vault {
         return login_again(Owner::of(id)).to_owned();
@@ -532,18 +534,20 @@ fn renewal(
         provider.is_ok_and(|provider| provider.is_some())
     });
     match credential.kind {
-        CredentialType::OAuth if renews && is_known => {
+        CredentialType::OAuth if is_refreshable && is_known => {
             format!("clawkeep refresh {}{}", shell_word(id), of_agent(agent))
         }
-        CredentialType::OAuth if renews => {
-            format!("The gateway renews it when it uses it. Else log in again there, or: {paste}")
+        CredentialType::OAuth if is_refreshable => {
+            format!(
+                "The gateway refreshes it when it uses it. Otherwise log in again there, or: {paste}"
+            )
         }
         CredentialType::OAuth => format!("Log in again with the gateway, or: {paste}"),
         _ => paste,
     }
 }
 
-/// How a mirrored login is had again. Source: the hints of the reference's doctor.
+/// Returns how to log in again. Source: the hints of the reference's doctor.
 #[must_use]
 pub fn login_again(owner: Owner) -> &'static str {
     match owner {
@@ -552,7 +556,7 @@ pub fn login_again(owner: Owner) -> &'static str {
     }
 }
 
-/// The command that stores a credential of that kind under that id.
+/// Returns the command that stores a credential of that kind under that id.
 #[must_use]
 pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
     let command = match kind {
@@ -566,8 +570,8 @@ pub fn paste(id: &str, provider: &ProviderId, kind: CredentialType) -> String {
     )
 }
 
-/// Profiles that are passed over for a while.
-fn resting(examined: &ExaminedAgent, now: UnixMs) -> Vec<Finding> {
+/// Reports profiles that are in cooldown or disabled.
+fn in_cooldown(examined: &ExaminedAgent, now: UnixMs) -> Vec<Finding> {
     let mut found = Vec::new();
     for (id, _) in examined.doc.entries(Section::Usage) {
         let Some(rest) = rest(&examined.doc, id, now) else {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::config::Layout;
 use crate::platform::read_regular;
 
-/// Directories in a home in which copies keep a name that tells what they are of: swap, backup and undo files of Vim, Neovim and
-/// Emacs, and what was thrown away.
+/// Directories in a home in which copies keep a recognisable name: swap, backup and undo files of
+/// Vim, Neovim and Emacs, and the trash.
 const KEPT_BY_NAME: [&str; 16] = [
     ".vim/backup",
     ".vim/swap",
@@ -36,17 +36,17 @@ const VS_CODES: [&str; 8] = [
     "Library/Application Support/VSCodium",
     "Library/Application Support/Cursor",
 ];
-/// Files of which a history is looked at, in each of them.
+/// How many files with a history are examined in each of them.
 const HISTORIES_MAX: usize = 10_000;
 /// The largest list of one file's history that is read, in bytes.
 const LIST_LIMIT: u64 = 1 << 20;
 
-/// Directories in which copies lie under names that tell what they are of.
+/// Returns the directories in which copies have recognisable names.
 pub(super) fn dirs(layout: &Layout) -> impl Iterator<Item = PathBuf> {
     KEPT_BY_NAME.iter().map(|dir| layout.home.join(dir))
 }
 
-/// What was kept of stores under names that tell nothing.
+/// Returns the kept copies of stores that have no recognisable names.
 pub(super) fn histories(layout: &Layout) -> Vec<PathBuf> {
     let roots = VS_CODES
         .iter()

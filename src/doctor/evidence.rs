@@ -1,4 +1,4 @@
-//! Everything that the checks look at.
+//! The input of the checks.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use crate::vault::{UnlockedVault, Vault};
 /// The vault as far as it could be opened.
 #[derive(Debug)]
 pub enum OpenVault {
-    /// Not at all.
+    /// The vault cannot be opened at all.
     Unusable,
-    /// Without its key: the record can be read, and nothing opened.
+    /// The vault without its key: the record can be read, and nothing can be decrypted.
     Locked(Vault),
-    /// With its key.
+    /// The vault, unlocked with its key.
     Unlocked(Box<UnlockedVault>),
 }
 
 impl OpenVault {
-    /// What can be had without the key.
+    /// Returns the part of the vault that needs no key.
     #[must_use]
     pub fn locked(&self) -> Option<&Vault> {
         match self {
@@ -32,7 +32,7 @@ impl OpenVault {
         }
     }
 
-    /// What needs the key.
+    /// Returns the vault if it is unlocked.
     #[must_use]
     pub fn unlocked(&self) -> Option<&UnlockedVault> {
         match self {
@@ -45,15 +45,15 @@ impl OpenVault {
 /// An agent as it was found.
 #[derive(Debug)]
 pub struct ExaminedAgent {
-    /// The agent.
+    /// The agent that was examined.
     pub agent: AgentRef,
-    /// What it has: after a load, or what its file says where there was none.
+    /// The agent's store document: after a load, or read from its file if there was no load.
     pub doc: StoreDoc,
     /// Rows of it that do not open.
     pub unopened: Vec<String>,
     /// The logins of it that were imported as another program's.
     pub borrowed: BTreeMap<String, Borrowed>,
-    /// What the load had to tell.
+    /// The notices of the load.
     pub notices: Vec<Notice>,
     /// What became of other programs' logins.
     pub logins: Vec<LoginReport>,
@@ -63,26 +63,26 @@ pub struct ExaminedAgent {
     pub queue: PathBuf,
 }
 
-/// Everything that is looked at.
+/// The state that the checks examine.
 #[derive(Debug)]
 pub struct Evidence<'e> {
-    /// Where things are.
+    /// The paths of files and directories.
     pub layout: &'e Layout,
-    /// The configuration; none where it cannot be read.
+    /// The configuration; `None` if it cannot be read.
     pub settings: Option<&'e Settings>,
-    /// This program's own settings; none where they cannot be read.
+    /// The settings in `clawkeep.toml`; `None` if they cannot be read.
     pub own: Option<&'e OwnSettings>,
-    /// The vault.
+    /// The vault, as far as it opens.
     pub vault: &'e OpenVault,
     /// The kept head of the record, if there is one.
     pub kept_head: Option<Head>,
-    /// The agents, each once.
+    /// All agents, each of them once.
     pub agents: &'e [ExaminedAgent],
-    /// The agent whose store the reference's own doctor looks at.
+    /// The agent whose store the reference's own doctor examines.
     pub main: &'e AgentName,
     /// The providers whose logins can be refreshed here; none where the settings cannot be read.
     pub providers: Option<&'e Providers>,
-    /// Now.
+    /// The current time of the examination.
     pub now: UnixMs,
 }
 
@@ -106,7 +106,7 @@ impl Evidence<'_> {
         Some(&keeper.agent.name)
     }
 
-    /// The store that the reference's own doctor looks at.
+    /// Returns the store that the reference's own doctor examines.
     #[must_use]
     pub fn main_doc(&self) -> Option<&StoreDoc> {
         let main = self

@@ -9,7 +9,7 @@ use super::{
     permissions, stores, synced, vanished, vault,
 };
 
-/// Everything that is found, in the order it is told in, each thing once.
+/// Runs every check and returns the findings, each once, in the order of the report.
 #[must_use]
 pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
     const CHECKS: [fn(&Evidence<'_>) -> Vec<Finding>; 13] = [
@@ -30,16 +30,17 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Finding> {
     in_order(CHECKS.iter().flat_map(|check| check(evidence)).collect())
 }
 
-/// Findings in the order they are told in. Agents can share a file: what is said of one path is said once.
+/// Sorts findings in the order of the report. Agents can share a file: each finding of a path is
+/// kept once.
 #[must_use]
 pub fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|a, b| (a.id, &a.agent, &a.path).cmp(&(b.id, &b.agent, &b.path)));
-    let mut seen = HashSet::new();
+    let mut known = HashSet::new();
     findings.retain(|finding| {
         let is_of_a_path = finding.path.is_some() && finding.profile.is_none();
         let agent = finding.agent.clone().filter(|_| !is_of_a_path);
         let (path, profile) = (finding.path.clone(), finding.profile.clone());
-        seen.insert((finding.id, agent, path, profile, finding.message.clone()))
+        known.insert((finding.id, agent, path, profile, finding.message.clone()))
     });
     findings
 }

@@ -53,7 +53,7 @@ fn still_a_file(
         }
         None => (
             "it could not be removed".to_owned(),
-            "It is taken over and removed by: clawkeep sync".to_owned(),
+            "Import and remove it: clawkeep sync".to_owned(),
         ),
     };
     let message = format!(

@@ -8,7 +8,7 @@ use crate::domain::{AgentName, ProfileId};
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Worth knowing; nothing need be done.
+    /// Worth knowing; no action is needed.
     Note,
     /// Something may go wrong, or already went a little wrong.
     Warning,
@@ -30,13 +30,13 @@ impl Level {
 
 macro_rules! findings {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $level:ident;)*) => {
-        /// Everything that can be found. The order is the one findings are told in.
+        /// The kinds of findings, in the order of the report.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum FindingId { $($(#[$doc])* $variant),* }
 
         impl FindingId {
-            /// All of them, in the order they are told in.
+            /// All kinds, in the order of the report.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The name in what is printed: the group, a dot, and what it is.
@@ -45,7 +45,7 @@ macro_rules! findings {
                 match self { $(Self::$variant => $name),* }
             }
 
-            /// How much it matters.
+            /// Returns how serious the finding is.
             #[must_use]
             pub fn level(self) -> Level {
                 match self { $(Self::$variant => Level::$level),* }
@@ -57,9 +57,9 @@ macro_rules! findings {
 findings! {
     /// The vault cannot be opened or made, or can only be read.
     VaultUnusable = "vault.unusable", Error;
-    /// Its file is damaged.
+    /// The vault's file is damaged.
     VaultDamaged = "vault.damaged", Error;
-    /// There are two vaults where one may lie.
+    /// Two vaults exist in the places where one may lie.
     VaultTwo = "vault.two", Error;
     /// The vault lies where OpenClaw moves it, or where it keeps OpenClaw from starting.
     VaultPlace = "vault.place", Warning;
@@ -75,11 +75,11 @@ findings! {
     RecordBroken = "record.broken", Error;
     /// What is kept as the record's head is no head.
     RecordHead = "record.head", Error;
-    /// No head is kept.
+    /// No head of the record is kept.
     RecordUnkept = "record.unkept", Note;
-    /// The vault's key cannot be had.
+    /// The vault key is unavailable.
     KeysUnavailable = "keys.unavailable", Error;
-    /// There is one key slot.
+    /// The vault has only one key slot.
     KeysSingle = "keys.single", Warning;
     /// The key file lies beside the vault.
     KeysBeside = "keys.beside", Warning;
@@ -89,11 +89,11 @@ findings! {
     PermissionsSecret = "permissions.secret", Error;
     /// It belongs to another user.
     PermissionsOwner = "permissions.owner", Error;
-    /// Others may look at something that is none of their business.
+    /// Other users can read a private file or directory.
     PermissionsReadable = "permissions.readable", Warning;
     /// Others may read or change another program's login.
     PermissionsLogin = "permissions.login", Warning;
-    /// A store is damaged, and the vault has nothing to mend it from.
+    /// A store is damaged, and the vault has nothing to repair it from.
     StoreCorrupt = "store.corrupt", Error;
     /// A store cannot be read or locked.
     StoreUnusable = "store.unusable", Error;
@@ -141,7 +141,7 @@ findings! {
     SourceLoginExpiring = "source.login-expiring", Warning;
     /// Another program has no login that could be imported: an API key, or one in the keyring.
     SourceNoLogin = "source.no-login", Note;
-    /// A credential has ended, and nothing renews it.
+    /// A credential has expired, and nothing refreshes it.
     CredentialExpired = "credential.expired", Error;
     /// A login that its provider refuses to refresh.
     CredentialDead = "credential.dead", Error;
@@ -151,7 +151,7 @@ findings! {
     CredentialUncertain = "credential.uncertain", Warning;
     /// A login whose tokens the settings would send elsewhere than before.
     CredentialEndpoint = "credential.endpoint", Warning;
-    /// A login of which it is not known when it ends.
+    /// A login whose expiry is unknown.
     CredentialMissing = "credential.missing", Error;
     /// A credential whose expiry cannot be used: seconds, text, decades ahead.
     CredentialExpiry = "credential.expiry", Warning;
@@ -165,15 +165,15 @@ findings! {
     CredentialReference = "credential.reference", Note;
     /// A login that another program keeps and refreshes.
     CredentialBorrowed = "credential.borrowed", Note;
-    /// A login has ended, and has not been renewed.
+    /// A login has expired, and has not been refreshed.
     CredentialOverdue = "credential.overdue", Warning;
     /// A credential that ends within a day.
     CredentialExpiring = "credential.expiring", Warning;
-    /// A login that ends within a day, and is renewed when it is used.
+    /// A login expires within a day, and is refreshed when it is used.
     CredentialDue = "credential.due", Note;
     /// A credential that the gateway has disabled.
     CredentialDisabled = "credential.disabled", Warning;
-    /// A credential that rests after failures.
+    /// A credential is in cooldown after failures.
     CredentialCooldown = "credential.cooldown", Note;
     /// The configuration cannot be read.
     ConfigUnreadable = "config.unreadable", Error;
@@ -209,7 +209,7 @@ findings! {
     ClockRecord = "clock.record", Warning;
     /// A file's time is in the future.
     ClockFile = "clock.file", Warning;
-    /// Claude Code's file was written after its login had ended.
+    /// Claude Code's file was written after its login had expired.
     ClockLogin = "clock.login", Note;
     /// A store's lock was left by a process that is gone.
     LockStale = "lock.stale", Warning;
@@ -218,37 +218,37 @@ findings! {
 }
 
 impl FindingId {
-    /// The group's name: what is before the dot.
+    /// Returns the group's name, the part before the dot.
     #[must_use]
     pub fn group(self) -> &'static str {
         self.as_str().split('.').next().unwrap_or_default()
     }
 }
 
-/// What mends a finding.
+/// The action that fixes a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fix {
-    /// Something this program does itself when told to.
+    /// A repair that clawkeep carries out when asked to.
     Repair(Repair),
     /// What a person can do, a command or a sentence.
     Advice(String),
 }
 
-/// Something found.
+/// A problem, or something worth knowing, that a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What.
+    /// The kind of the finding.
     pub id: FindingId,
-    /// Of which agent.
+    /// The agent that it concerns, if any.
     pub agent: Option<AgentName>,
-    /// Of which profile.
+    /// The profile that it concerns, if any.
     pub profile: Option<ProfileId>,
     /// Of which file or directory.
     pub path: Option<PathBuf>,
     /// In words, one line, without the fix. Quotes no secret.
     pub message: String,
-    /// What mends it; nothing where nothing need be done.
+    /// What fixes it; `None` if no action is needed.
     pub fix: Option<Fix>,
 }
 
@@ -265,35 +265,35 @@ impl Finding {
         }
     }
 
-    /// About an agent.
+    /// Sets the agent that the finding concerns.
     #[must_use]
     pub fn agent(mut self, agent: &AgentName) -> Self {
         self.agent = Some(agent.clone());
         self
     }
 
-    /// About a profile.
+    /// Sets the profile that the finding concerns.
     #[must_use]
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.profile = Some(ProfileId::new(profile));
         self
     }
 
-    /// About a path.
+    /// Sets the path that the finding concerns.
     #[must_use]
     pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
         self.path = Some(path.into());
         self
     }
 
-    /// With what a person can do.
+    /// Adds advice: an action for a person.
     #[must_use]
     pub fn advice(mut self, advice: impl Into<String>) -> Self {
         self.fix = Some(Fix::Advice(advice.into()));
         self
     }
 
-    /// With what this program can do.
+    /// Adds a repair that clawkeep can carry out.
     #[must_use]
     pub fn repair(mut self, repair: Repair) -> Self {
         self.fix = Some(Fix::Repair(repair));
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_a_group_is_told_in_one_piece() {
+    fn names_are_unique_and_a_group_is_contiguous() {
         let mut groups: Vec<&str> = FindingId::ALL.iter().map(|id| id.group()).collect();
         groups.dedup();
         let mut unique = groups.clone();

@@ -1,7 +1,8 @@
-//! Plain copies of what the vault keeps: older stores, stores set aside, backups of editors, what killed processes left.
+//! Finds plain copies of the vault's secrets: older stores, stores set aside, backups of editors,
+//! files left by killed processes.
 //!
-//! Looked for by name, in the few directories where such files come to be, and told only where they hold a secret or are
-//! a store. Nothing walks through a home.
+//! The checks search by name in the few directories where such files are created, and report a file
+//! only if it holds a secret or is a store. Nothing walks through a home directory.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::platform::{Permissions, canonicalize, read_regular};
 use crate::sources::legacy::{parse_auth, parse_oauth};
 use crate::vault::Vault;
 
-/// Entries of a directory that are looked at.
+/// How many entries of a directory are examined.
 const ENTRIES_MAX: usize = 10_000;
 /// The largest copy that is read, in bytes. A store of 5,000 profiles has 2 MB.
 const COPY_LIMIT: u64 = 16 << 20;
@@ -79,8 +80,8 @@ pub(super) fn copies(evidence: &Evidence<'_>) -> Vec<PathBuf> {
         .filter(|path| openclaw_dir_of(path).is_none())
         .filter(|path| !is_store(path) && is_plain_copy(path, &secrets))
         .collect();
-    let mut seen = HashSet::new();
-    found.retain(|path| seen.insert(canonicalize(path).unwrap_or_else(|_| path.clone())));
+    let mut known = HashSet::new();
+    found.retain(|path| known.insert(canonicalize(path).unwrap_or_else(|_| path.clone())));
     found
 }
 
@@ -111,8 +112,8 @@ fn dirs(evidence: &Evidence<'_>) -> Vec<PathBuf> {
     }
     dirs.extend(super::moved_agent::left_dirs(&layout.state_dir));
     dirs.extend(editors::dirs(layout));
-    let mut seen = HashSet::new();
-    dirs.retain(|dir| seen.insert(canonicalize(dir).unwrap_or_else(|_| dir.clone())));
+    let mut known = HashSet::new();
+    dirs.retain(|dir| known.insert(canonicalize(dir).unwrap_or_else(|_| dir.clone())));
     dirs
 }
 
@@ -135,7 +136,7 @@ fn name_of(path: &Path) -> String {
         .into_owned()
 }
 
-/// One that `stores` tells of: an agent's `auth.json`, or the `oauth.json` that all agents shared.
+/// Whether `stores` reports it: an agent's `auth.json`, or the `oauth.json` that all agents shared.
 fn is_older_store(evidence: &Evidence<'_>, path: &Path) -> bool {
     let dir = path.parent().unwrap_or(path);
     let is_agents = || {
@@ -197,7 +198,7 @@ fn is_old(path: &Path) -> bool {
     meta.is_file() && age.is_some_and(|age| age > LEFT)
 }
 
-/// Answers to refreshes that do not open. What is in them is sealed; whoever wants to know what became of them has them.
+/// Finds sealed answers to refreshes that do not open. They are kept for a later investigation.
 fn unopened_answers(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
     let mut dir = layout.vault_file.clone().into_os_string();
@@ -231,7 +232,7 @@ fn leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     if !is_replaceable(&path) || (is_keys && evidence.vault.unlocked().is_none()) {
         let shown = shell_path(layout, &path);
         return finding.advice(format!(
-            "Once nothing in it is missed: {REMOVE_COMMAND} {shown}"
+            "When you no longer need it: {REMOVE_COMMAND} {shown}"
         ));
     }
     finding.repair(Repair::RemoveLeftover {
@@ -253,7 +254,7 @@ fn other_leftover(evidence: &Evidence<'_>, path: PathBuf) -> Finding {
     let shown = layout.shorten_home(&path);
     let message = format!("{shown} was left by a command that was killed; it may hold secrets");
     let fix = if is_stores {
-        "It is taken over and removed by: clawkeep sync".to_owned()
+        "Import and remove it: clawkeep sync".to_owned()
     } else {
         format!("{REMOVE_COMMAND} {}", shell_path(layout, &path))
     };
@@ -272,7 +273,7 @@ fn written_for(path: &Path) -> Option<PathBuf> {
 fn copy(layout: &Layout, path: PathBuf) -> Finding {
     let message = format!("{} is a plain copy of a store", layout.shorten_home(&path));
     let fix = format!(
-        "Once nothing in it is missed: {REMOVE_COMMAND} {}",
+        "When you no longer need it: {REMOVE_COMMAND} {}",
         shell_path(layout, &path)
     );
     Finding::new(FindingId::FootprintCopy, message)
@@ -339,7 +340,8 @@ fn is_torn_store(bytes: &[u8]) -> bool {
             .any(has)
 }
 
-/// Tokens have no quotes, blanks or control characters in them: each run of other bytes is looked up.
+/// Whether the bytes contain a secret. Tokens have no quotes, blanks or control characters in them:
+/// each run of other bytes is compared.
 fn holds_secret(bytes: &[u8], secrets: &HashSet<&[u8]>) -> bool {
     let is_between = |byte: &u8| {
         byte.is_ascii_whitespace() || byte.is_ascii_control() || b"\"'`,;<>()".contains(byte)

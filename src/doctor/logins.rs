@@ -52,19 +52,19 @@ fn keep_both(layout: &Layout, report: &LoginReport) -> String {
     let place = path_of_text(&report.place);
     let dir = place.parent();
     let dir = dir.map_or_else(String::new, |dir| shell_path(layout, dir));
-    let whose = of_agent(&report.agent);
+    let agent_option = of_agent(&report.agent);
     match report.profile {
         CLAUDE_CLI => format!(
             "Keep both as two profiles: CLAUDE_CONFIG_DIR={dir} claude setup-token, then: \
              clawkeep models auth paste-token --provider anthropic --profile-id \
-             anthropic:second{whose} (the configuration then names this one alone); then use both: \
-             clawkeep models auth order set --provider anthropic{whose} anthropic:claude-cli \
+             anthropic:second{agent_option} (the configuration then names this one alone); then use both: \
+             clawkeep models auth order set --provider anthropic{agent_option} anthropic:claude-cli \
              anthropic:second"
         ),
         _ => format!(
             "Keep both as two profiles: clawkeep models auth login --provider openai-codex \
-             --profile-id openai-codex:second{whose}; then use both: clawkeep models auth order \
-             set --provider openai-codex{whose} openai-codex:codex-cli openai-codex:second"
+             --profile-id openai-codex:second{agent_option}; then use both: clawkeep models auth order \
+             set --provider openai-codex{agent_option} openai-codex:codex-cli openai-codex:second"
         ),
     }
 }

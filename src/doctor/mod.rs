@@ -1,7 +1,8 @@
-//! Looking for what is wrong, and mending what can be mended safely.
+//! Finds problems, and repairs those that can be repaired safely.
 //!
-//! A check is a function from what it needs to findings; [`examine`] calls them all. What opening the vault, reading the
-//! configuration and loading the agents ran into is the caller's to tell: it has words and remedies for every failure.
+//! A check is a function from its inputs to findings; [`examine`] calls them all. The caller
+//! reports what failed while it opened the vault, read the configuration and loaded the agents: it
+//! has words and remedies for every failure.
 
 mod carry_out;
 mod clock;
@@ -27,7 +28,7 @@ mod words;
 pub use carry_out::Premises;
 pub(crate) use credentials::is_short_lived;
 pub use credentials::{
-    how_to_lend_again, how_to_log_in, how_to_renew, how_to_replace, login_again, misnamed,
+    how_to_lend_again, how_to_log_in, how_to_refresh, how_to_replace, login_again, misnamed,
     of_agent, paste,
 };
 pub use evidence::{Evidence, ExaminedAgent, OpenVault};

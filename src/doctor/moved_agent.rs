@@ -34,7 +34,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let is_newer = |dir: &Path| StorePlace::of_agent(dir).is_ok_and(|place| place.is_openclaws());
     if evidence.main.is_path() || evidence.settings.is_none() || is_newer(&to) || is_newer(&from) {
         return vec![finding.advice(format!(
-            "Move it where your gateway looks, or import its logins: clawkeep import {}",
+            "Move it to where your gateway reads it, or import its logins: clawkeep import {}",
             shell_path(layout, &from.join("auth-profiles.json"))
         ))];
     }

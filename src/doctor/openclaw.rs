@@ -54,8 +54,8 @@ fn copies(evidence: &Evidence<'_>, places: &[StorePlace]) -> Vec<Finding> {
     let known = known.unwrap_or_default().into_iter().map(|(path, _)| path);
     let of_agents = places.iter().map(|place| place.path().to_owned());
     let in_openclaws = present_dirs().into_iter().flat_map(|dir| json_stores(&dir));
-    let mut seen = BTreeSet::new();
-    let mut is_new = |place: &StorePlace| seen.insert(place.site().to_owned());
+    let mut checked = BTreeSet::new();
+    let mut is_new = |place: &StorePlace| checked.insert(place.site().to_owned());
     of_agents
         .chain(known)
         .chain(in_openclaws)

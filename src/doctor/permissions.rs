@@ -1,4 +1,4 @@
-//! Who may use the files and directories that are relied on, and whose they are.
+//! Checks the owner and the permissions of the files and directories that clawkeep relies on.
 
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,11 @@ use crate::platform::{
 /// What others must not do with a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
-    /// They must neither read nor change it: a secret stands in it in the clear.
+    /// Other users must neither read nor change it: it contains a plaintext secret.
     Secret,
     /// As a secret, which root or a container may have put there: what reads it decides.
     Named,
-    /// They must not change it, and better not look at it.
+    /// Other users must not change it, and should not read it.
     Private,
     /// They must not change it.
     Unchanged,
@@ -170,7 +170,8 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
         (beside(".lease"), Kept::Private),
         (layout.key_file_dir(), Kept::Private),
     ];
-    // SQLite makes these with the vault's own mode: what is wrong with that shows in them too, and is told once.
+    // SQLite creates these with the vault's mode: a wrong mode shows in them too, and is reported
+    // once.
     let is_closed = |found: Permissions| found.mode == found.closed();
     if Permissions::of(&layout.vault_file).is_none_or(is_closed) {
         paths.extend(["-wal", "-shm", "-journal"].map(|suffix| (beside(suffix), Kept::Private)));
@@ -194,7 +195,7 @@ fn relied_on(evidence: &Evidence<'_>) -> Vec<(PathBuf, Kept)> {
         }
         paths.push((head, Kept::Unchanged));
     } else {
-        // Which of them is the vault's cannot be told.
+        // It is unknown which of them belongs to the vault.
         paths.extend(key_files(&layout.key_file_dir()).map(|file| (file, Kept::Secret)));
     }
     for examined in evidence.agents {
@@ -241,7 +242,7 @@ fn open(
     let message = format!("{shown} {what} (mode {:03o})", permissions.mode & 0o777);
     let finding = Finding::new(id, message).path(&path);
     if permissions.is_shared_dir() {
-        return finding.advice("That directory is meant for everybody; use one of your own.");
+        return finding.advice("That directory is shared by all users; use one of your own.");
     }
     // `--state-dir` and `--vault` may name any directory and file of the system's. A file is known to be ours where the vault opens.
     let trust = Trust::current();
@@ -251,7 +252,7 @@ fn open(
     if !is_own && !is_changed {
         return finding.advice("Use another one, in a directory that only you can enter.");
     }
-    // A link is followed in looking, and not in mending: what it leads to is what is named.
+    // Checks follow a link, repairs do not: the finding names the target.
     let path = canonicalize(&path).unwrap_or(path);
     // Of what the user chose for other purposes as well, no more is taken than has to be.
     let mode = match kept {
@@ -281,10 +282,11 @@ fn foreign(layout: &Layout, path: PathBuf, permissions: Permissions) -> Finding 
         .advice(fix)
 }
 
-/// Claude Code's and Codex's own files. They are those programs' to write, and their permissions too: told, never mended.
+/// Reports the permissions of Claude Code's and Codex's own files. They belong to those programs,
+/// so clawkeep never repairs them.
 fn logins(layout: &Layout) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (path, whose) in [
+    for (path, program) in [
         (&layout.claude_code_file, "Claude Code"),
         (&layout.codex_file, "Codex CLI"),
     ] {
@@ -292,7 +294,7 @@ fn logins(layout: &Layout) -> Vec<Finding> {
         let Some(permissions) = Permissions::of(path).filter(|_| path.is_file()) else {
             if let Some(refusal) = Trust::current().open_to_others(path) {
                 let message = format!(
-                    "{}, the login of {whose}, can be read or changed by other users ({})",
+                    "{}, the login of {program}, can be read or changed by other users ({})",
                     layout.shorten_home(path),
                     refusal.rights()
                 );
@@ -303,7 +305,7 @@ fn logins(layout: &Layout) -> Vec<Finding> {
         };
         if permissions.is_readable_by_others() || permissions.is_writable_by_others() {
             let message = format!(
-                "{}, the login of {whose}, can be read or changed by other users (mode {:03o})",
+                "{}, the login of {program}, can be read or changed by other users (mode {:03o})",
                 layout.shorten_home(path),
                 permissions.mode & 0o777
             );

@@ -1,4 +1,4 @@
-//! Repairs: what this program does itself when told to.
+//! Repairs that clawkeep carries out when asked to.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::platform::{FileError, LockError};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Repair {
-    /// Takes others' rights away.
+    /// Removes the permissions of other users.
     Chmod {
         /// Of what.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum Repair {
 /// What came of a repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repaired {
-    /// It was done.
+    /// The repair was carried out.
     Done {
         /// What is different now, a line each; nothing where the repair says it all. Quotes no
         /// secret.
@@ -109,13 +109,13 @@ impl Repaired {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RepairError {
-    /// Something about a file.
+    /// A file cannot be read or changed.
     #[error(transparent)]
     File(#[from] FileError),
     /// It takes the vault's key.
-    #[error("this repair takes the vault's key")]
+    #[error("this repair needs the vault key")]
     NeedsKey,
-    /// Something about a lock.
+    /// A lock cannot be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The configuration cannot be read.

@@ -1,4 +1,5 @@
-//! The agents' stores: what loading them told, entries that cannot be read, locks that were left, and older stores.
+//! Checks the agents' stores: notices of loading them, unreadable entries, left-over locks, and
+//! older stores.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -21,7 +22,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
     let layout = evidence.layout;
     let mut found = Vec::new();
     for examined in evidence.agents {
-        found.extend(told(layout, examined));
+        found.extend(notice_findings(layout, examined));
         found.extend(merged(layout, examined));
         found.extend(entries(layout, examined));
         found.extend(legacy_auth(layout, examined));
@@ -47,8 +48,8 @@ pub fn merged_since(vault: &Vault, agent: &AgentName, before: Option<Seq>) -> bo
     newest.is_some_and(|event| event.is_ok_and(|event| Some(event.seq) > before))
 }
 
-/// What the load had to tell.
-fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
+/// Converts the notices of the load into findings.
+fn notice_findings(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     let agent = &examined.agent.name;
     let finding = |notice: &Notice| {
         Some(match notice {
@@ -88,7 +89,7 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
                 Finding::new(FindingId::StoreSetAside, message)
                     .path(aside)
                     .advice(format!(
-                        "Once nothing in it is missed: {REMOVE_COMMAND} {}",
+                        "When you no longer need it: {REMOVE_COMMAND} {}",
                         shell_path(layout, aside)
                     ))
             }
@@ -144,7 +145,7 @@ fn told(layout: &Layout, examined: &ExaminedAgent) -> Vec<Finding> {
     examined.notices.iter().filter_map(finding).collect()
 }
 
-/// Who may have written a store, as far as that is known.
+/// The program that may have written a store, as far as it is known.
 fn written_by(writer: &Writer) -> String {
     let named = writer.gateways.iter();
     let named: Vec<String> = named

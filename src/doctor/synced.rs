@@ -40,11 +40,11 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         if let Some(tree) = work_tree(&real).filter(|tree| !is_ignored(tree, &real)) {
             found.push(in_git(layout, &path, &tree));
         }
-        found.extend(synced_by(&real).map(|whose| in_step(layout, &path, whose)));
+        found.extend(synced_by(&real).map(|program| in_step(layout, &path, program)));
     }
     let vault = &layout.vault_file;
-    if let Some(whose) = canonicalize(vault).ok().and_then(|real| synced_by(&real)) {
-        found.push(vault_in_step(layout, vault, whose));
+    if let Some(program) = canonicalize(vault).ok().and_then(|real| synced_by(&real)) {
+        found.push(vault_in_step(layout, vault, program));
     }
     found
 }
@@ -73,8 +73,9 @@ fn work_tree(real: &Path) -> Option<PathBuf> {
         .find(|dir| exists(&dir.join(".git")))
 }
 
-/// Whether Git is plainly told to leave a file alone: by a pattern without `!` in an ignore file between the root and the
-/// file, or in `.git/info/exclude`. Where patterns are beyond this, the file counts as not ignored.
+/// Whether an ignore rule covers a file plainly: a pattern without `!` in an ignore file between
+/// the root and the file, or in `.git/info/exclude`. With other patterns, the file counts as not
+/// ignored.
 fn is_ignored(tree: &Path, real: &Path) -> bool {
     let exclude = (tree.to_owned(), tree.join(".git/info/exclude"));
     let above = real
@@ -134,7 +135,7 @@ fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Whose directory it is that a path lies in, if it is one that is kept in step.
+/// The program that synchronises the directory that a path lies in, if there is one.
 fn synced_by(real: &Path) -> Option<&'static str> {
     let dirs = || real.ancestors().skip(1);
     let named = dirs().find_map(|dir| {
@@ -142,7 +143,7 @@ fn synced_by(real: &Path) -> Option<&'static str> {
         SYNCED
             .into_iter()
             .find(|(start, _)| name.starts_with(start))
-            .map(|(_, whose)| whose)
+            .map(|(_, program)| program)
     });
     named.or_else(|| {
         dirs()
@@ -168,9 +169,9 @@ fn in_git(layout: &Layout, path: &Path, tree: &Path) -> Finding {
         .advice(fix)
 }
 
-fn in_step(layout: &Layout, path: &Path, whose: &str) -> Finding {
+fn in_step(layout: &Layout, path: &Path, program: &str) -> Finding {
     let message = format!(
-        "{} is copied to other machines, in the clear, by {whose}",
+        "{} is copied to other machines, in the clear, by {program}",
         layout.shorten_home(path)
     );
     Finding::new(FindingId::FootprintSynced, message)
@@ -178,9 +179,9 @@ fn in_step(layout: &Layout, path: &Path, whose: &str) -> Finding {
         .advice("Move the state directory out of there, and name it with CLAWDBOT_STATE_DIR.")
 }
 
-fn vault_in_step(layout: &Layout, path: &Path, whose: &str) -> Finding {
+fn vault_in_step(layout: &Layout, path: &Path, program: &str) -> Finding {
     let message = format!(
-        "{} is copied by {whose} while it is written: copies may be torn, and a torn one may come back",
+        "{} is copied by {program} while it is written: copies may be torn, and a torn one may come back",
         layout.shorten_home(path)
     );
     Finding::new(FindingId::FootprintSynced, message)

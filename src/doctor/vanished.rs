@@ -16,9 +16,9 @@ const REMOVALS_MAX: u64 = 200;
 /// A profile that another program took out of a store, of which the vault keeps the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// The profile's id.
+    /// The id of the vanished profile.
     pub id: String,
-    /// Its provider.
+    /// The provider of the vanished profile.
     pub provider: ProviderId,
     /// When it was found to be gone.
     pub at: UnixMs,
@@ -38,9 +38,9 @@ impl Removed {
     }
 }
 
-/// The profiles that other programs took out of an agent's store and that `doc`, what it has now,
-/// does not have again: those that can be put back, the newest removal first. Empty where the vault
-/// does not tell.
+/// Returns the profiles that other programs removed from an agent's store and that `doc`, its
+/// current content, does not have: those that can be restored, the newest removal first. Empty if
+/// the vault does not know.
 #[must_use]
 pub fn removed_elsewhere(
     vault: &UnlockedVault,
@@ -59,7 +59,7 @@ pub fn removed_elsewhere(
     };
     let mut together: BTreeMap<i64, usize> = BTreeMap::new();
     let mut found: Vec<Removed> = Vec::new();
-    let mut seen = Vec::new();
+    let mut present = Vec::new();
     for event in events.flatten() {
         let Some(id) = event.profile.as_deref() else {
             continue;
@@ -68,10 +68,10 @@ pub fn removed_elsewhere(
         if is_elsewhere {
             *together.entry(event.at.0).or_default() += 1;
         }
-        if seen.iter().any(|known| known == id) {
+        if present.iter().any(|known| known == id) {
             continue; // its newest removal counts
         }
-        seen.push(id.to_owned());
+        present.push(id.to_owned());
         if is_elsewhere && doc.get(Section::Profiles, id).is_none() {
             found.push(Removed {
                 id: id.to_owned(),

@@ -27,7 +27,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Finding> {
         found.extend(unkept(evidence, vault));
     }
     if let Some(vault) = evidence.vault.unlocked() {
-        // While the one key cannot be had, keeping a copy of it is no advice.
+        // While the only key is unavailable, advice to copy it is of no use.
         found.extend(key_slots(evidence.layout, vault));
         found.extend(record(vault, evidence.kept_head));
         found.extend(rows(evidence, vault));
@@ -131,7 +131,7 @@ fn way_back(evidence: &Evidence<'_>, kind: &AlteredKind) -> String {
     }
 }
 
-/// Without the list of its rows, nothing of them is proved.
+/// Reports a damaged list of rows: without it, no row is proved.
 fn list(vault: &UnlockedVault, error: &VaultError) -> Finding {
     Finding::new(FindingId::VaultDamaged, error.to_string())
         .path(vault.path())
@@ -147,7 +147,7 @@ fn record(vault: &UnlockedVault, kept: Option<Head>) -> Option<Finding> {
     };
     let finding = Finding::new(
         FindingId::RecordBroken,
-        format!("the record does not hold: {fault}"),
+        format!("the audit record does not verify: {fault}"),
     );
     Some(
         finding.path(vault.path()).advice(
@@ -156,8 +156,8 @@ fn record(vault: &UnlockedVault, kept: Option<Head>) -> Option<Finding> {
     )
 }
 
-/// Without a head that lies elsewhere, a record that was cut off looks whole. One that is there and is no head is the
-/// caller's to tell.
+/// Reports that no head is kept elsewhere: without one, a record whose end was cut off appears
+/// complete. The caller reports an existing file that is not a head.
 fn unkept(evidence: &Evidence<'_>, vault: &Vault) -> Option<Finding> {
     let path = evidence.layout.head_file(vault.id());
     if exists(&path) {
@@ -175,7 +175,7 @@ fn unkept(evidence: &Evidence<'_>, vault: &Vault) -> Option<Finding> {
 fn key_slots(layout: &Layout, vault: &Vault) -> Option<Finding> {
     let slots = vault.slots().ok()?;
     let [slot] = slots.as_slice() else {
-        return None; // none at all is a vault that does not open, which is told there
+        return None; // none at all is a vault that does not open, which is reported there
     };
     let place = match SlotKind::from_name(&slot.kind) {
         Some(SlotKind::Keychain) => "one key, in the keychain".to_owned(),
@@ -189,10 +189,10 @@ fn key_slots(layout: &Layout, vault: &Vault) -> Option<Finding> {
             format!("one key, in {}", shown.unwrap_or("a key file".to_owned()))
         }
     };
-    let message = format!("there is {place}: with it lost, the vault is lost");
+    let message = format!("there is {place}: if you lose it, nobody can open the vault");
     let advice = match SlotKind::from_name(&slot.kind) {
         Some(SlotKind::Recovery) => "Add another: clawkeep key add keyfile",
-        _ => "Add one to keep on paper: clawkeep key recovery",
+        _ => "Create a recovery code: clawkeep key recovery",
     };
     Some(
         Finding::new(FindingId::KeysSingle, message)
@@ -212,7 +212,8 @@ fn key_files(layout: &Layout, vault: &Vault) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A key file in the vault's directory, or below it, or in the state directory: whoever copies one copies the other.
+/// Finds key files in the vault's directory, below it, or in the state directory: a copy of that
+/// directory contains both.
 fn keys_beside(layout: &Layout, vault: &Vault, is_in_use: bool) -> Vec<Finding> {
     let dirs: Vec<_> = [vault.path().parent(), Some(layout.state_dir.as_path())]
         .into_iter()

@@ -24,7 +24,7 @@ impl Borrowed {
             && owner_by_path(Path::new(&self.path)) != Some(self.owner)
     }
 
-    /// Whom it is borrowed from, after "borrowed from": the program, or the copy of its file.
+    /// The lender, to follow "borrowed from": the program, or the copy of its file.
     #[must_use]
     pub fn lender(&self) -> String {
         match self.is_copy() {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_told_from_the_programs_own_file() {
+    fn a_copy_is_distinguished_from_the_programs_own_file() {
         let of = |owner, path: &str| Borrowed {
             owner,
             path: path.to_owned(),

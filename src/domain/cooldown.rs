@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::ids::ProviderId;
 
-/// How long a credential rests after failures: `auth.cooldowns` of the configuration. The defaults are the reference's.
+/// The length of cooldowns after failures: `auth.cooldowns` of the configuration. The defaults are
+/// the reference's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CooldownRules {
     /// The first rest after a failure for want of money, in hours; doubled with each further one.

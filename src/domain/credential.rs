@@ -17,14 +17,15 @@ const REFRESH_FENCE: &str = "openclaw-oauth-refresh-fence:v1:";
 /// Source: `spec/compat.md`, Resolving a secret for a provider.
 pub const WITH_PROJECT: [&str; 2] = ["google-gemini-cli", "google-antigravity"];
 
-/// What a credential is. `Unreadable` entries are kept and exported, and skipped everywhere else.
+/// The type of a credential. `Unreadable` entries are kept and exported, and skipped everywhere
+/// else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialType {
     /// A key that does not expire.
     ApiKey,
     /// A bearer token that nobody here can refresh.
     Token,
-    /// An OAuth login: access and refresh token.
+    /// An OAuth login: access token and refresh token.
     OAuth,
     /// An entry of a type we do not know, or without a provider.
     Unreadable,
@@ -57,7 +58,7 @@ impl CredentialType {
 /// A view of one entry. `Debug` shows its kind and provider only.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
-    /// What it is.
+    /// The type of the credential.
     pub kind: CredentialType,
     /// Its provider as written; empty only when unreadable.
     pub provider: &'a str,
@@ -71,7 +72,8 @@ impl fmt::Debug for Credential<'_> {
 }
 
 impl<'a> Credential<'a> {
-    /// Reads an entry. Every entry can be read; what makes no sense is [`CredentialType::Unreadable`].
+    /// Reads the entry of a profile. Every entry can be read; an invalid one is
+    /// [`CredentialType::Unreadable`].
     #[must_use]
     pub fn of(entry: &'a Value) -> Self {
         let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -99,7 +101,7 @@ impl<'a> Credential<'a> {
         self.is_readable() && normalize_provider(self.provider) == provider
     }
 
-    /// When it ends: `expires` of a token or OAuth login. API keys have none.
+    /// Returns the expiry: `expires` of a token or OAuth login. API keys have none.
     #[must_use]
     pub fn expiry(&self) -> Option<Expiry> {
         match self.kind {
@@ -160,7 +162,7 @@ impl<'a> Credential<'a> {
         (!token.trim().is_empty()).then_some(token)
     }
 
-    /// The client id that it was given to, where the entry says.
+    /// Returns the id of the client that it was issued to, if the entry has it.
     #[must_use]
     pub fn client_id(&self) -> Option<&'a str> {
         let id = self.entry.get("clientId")?.as_str()?.trim();
@@ -380,13 +382,13 @@ impl fmt::Debug for SecretReference<'_> {
 /// Why an entry cannot be used.
 #[derive(Clone, Copy, Debug)]
 pub enum EntryFault<'a> {
-    /// Its secret stands elsewhere.
+    /// The secret is stored elsewhere; this refers to it.
     Reference(SecretReference<'a>),
     /// Its type, or the field of its secret, has another name than the one that is read.
     Misnamed(Misnamed<'a>),
     /// Its secret cannot be sent as it is.
     BadSecret(SecretFault),
-    /// It holds no secret.
+    /// The entry holds no secret.
     Empty,
     /// Its type is not known, or it has no provider.
     Unreadable,
@@ -409,7 +411,7 @@ impl EntryFault<'_> {
 /// A name in an entry that is not the one that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misnamed<'a> {
-    /// What it names: `field` or `type`.
+    /// The kind of the wrong name: `field` or `type`.
     pub what: &'static str,
     /// The name as it is written.
     pub written: &'a str,
@@ -500,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_names_are_told_with_the_right_one() {
+    fn wrong_names_are_reported_with_the_right_one() {
         for (entry, want) in [
             (
                 json!({"type": "api_key", "provider": "p", "api_key": "k"}),

@@ -2,12 +2,13 @@
 
 use url::{Host, Url};
 
-/// What a grant is pinned to: the origin that its tokens may be sent to, and the client that it was given to.
+/// The endpoint that a grant is pinned to: the origin that its tokens may be sent to, and the
+/// client that it was issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Scheme, host and port, as a browser writes an origin.
     pub origin: String,
-    /// The client's id.
+    /// The id of the OAuth client.
     pub client_id: String,
 }
 

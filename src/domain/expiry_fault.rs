@@ -22,13 +22,13 @@ pub enum ExpiryFault {
     Missing,
     /// It is 0, where the provider's tokens do expire.
     Zero,
-    /// It is below 0.
+    /// The expiry is below 0.
     Negative,
     /// It is text, a list or another value that is no number.
     NotANumber,
     /// It counts seconds instead of milliseconds.
     Seconds,
-    /// It is decades ahead.
+    /// The expiry is decades ahead.
     FarAhead,
 }
 

@@ -14,7 +14,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Ten bytes: key number, big-endian, then the digest.
+    /// Returns ten bytes: the key number, big-endian, then the digest.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 10] {
         let mut out = [0; 10];
@@ -23,7 +23,7 @@ impl Fingerprint {
         out
     }
 
-    /// The reverse of [`Fingerprint::to_bytes`]; `None` for another length.
+    /// Reads what [`Fingerprint::to_bytes`] wrote; `None` for another length.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (number, digest) = bytes.split_first_chunk::<2>()?;

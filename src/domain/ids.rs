@@ -11,8 +11,8 @@ const DEFAULT_AGENT: &str = "main";
 /// Longest agent id, in characters. Source: `spec/compat.md`, Paths.
 const AGENT_ID_MAX: usize = 64;
 
-/// Who owns a set of profiles: an agent id such as `main`, or the absolute path of an agent directory
-/// that belongs to no known agent id.
+/// The owner of a set of profiles: an agent id such as `main`, or the absolute path of an agent
+/// directory that belongs to no known agent id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentName(String);
 
@@ -72,7 +72,7 @@ impl AgentName {
         Self(name)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -102,7 +102,7 @@ impl ProfileId {
         Self(id.into())
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -121,7 +121,7 @@ impl ProfileId {
 pub struct ProviderId(String);
 
 impl ProviderId {
-    /// Normalises `raw`.
+    /// Creates a normalised id from `raw`.
     #[must_use]
     pub fn new(raw: &str) -> Self {
         Self(normalize_provider(raw))

@@ -6,22 +6,22 @@ pub const CLAUDE_CLI: &str = "anthropic:claude-cli";
 /// The profile that Codex's login is synced into. Source: `spec/compat.md`, Sync.
 pub const CODEX_CLI: &str = "openai-codex:codex-cli";
 
-/// Who may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
+/// The program that may refresh a credential. Source: `spec/oauth.md`, Owned and borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// Logged in here, pasted here, or imported: ours to refresh.
     Vault,
-    /// Claude Code's: never refreshed here.
+    /// Claude Code owns it; clawkeep never refreshes it.
     ClaudeCode,
-    /// Codex CLI's: never refreshed here.
+    /// Codex CLI owns it; clawkeep never refreshes it.
     CodexCli,
-    /// opencode's: never refreshed here.
+    /// opencode owns it; clawkeep never refreshes it.
     OpenCode,
-    /// pi's: never refreshed here.
+    /// pi owns it; clawkeep never refreshes it.
     Pi,
-    /// Gemini CLI's: never refreshed here.
+    /// Gemini CLI owns it; clawkeep never refreshes it.
     GeminiCli,
-    /// Qwen Code's: never refreshed here.
+    /// Qwen Code owns it; clawkeep never refreshes it.
     QwenCode,
     /// Another program's, which is not known by name: never refreshed here.
     OtherProgram,
@@ -39,9 +39,9 @@ impl Owner {
         Self::OtherProgram,
     ];
 
-    /// The owner that a profile id tells: the two CLI ids are borrowed however they arrive. Logins
-    /// that were imported as borrowed have any id; [`Borrowed`](super::borrowed::Borrowed) says whose they
-    /// are.
+    /// Returns the owner that a profile id implies: the two CLI ids are borrowed however they
+    /// arrive. Logins that were imported as borrowed have any id;
+    /// [`Borrowed`](super::borrowed::Borrowed) names their owner.
     #[must_use]
     pub fn of(profile: &str) -> Self {
         match profile {
@@ -51,7 +51,8 @@ impl Owner {
         }
     }
 
-    /// The name in the vault. The column `profiles.owner` knows the first three, which an id tells.
+    /// Returns the name in the vault. The column `profiles.owner` knows the first three, which an
+    /// id implies.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -104,7 +105,8 @@ impl Owner {
         }
     }
 
-    /// The name in reports. Source: the `source` field of the reference's `models status --json`.
+    /// Returns the name in reports. Source: the `source` field of the reference's `models status
+    /// --json`.
     #[must_use]
     pub fn reported(self) -> &'static str {
         match self {

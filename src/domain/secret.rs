@@ -16,7 +16,8 @@ impl SecretJson {
         Self(value)
     }
 
-    /// The value itself. Each call is a place where a secret is in the open: sealing, comparing, masking, exporting.
+    /// Exposes the value itself. Each call is a place where a secret is in the open: sealing,
+    /// comparing, masking, exporting.
     #[must_use]
     pub fn expose_secret(&self) -> &Value {
         &self.0

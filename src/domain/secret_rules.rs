@@ -18,7 +18,7 @@ pub enum SecretFault {
     LineBreak,
     /// It has a blank inside.
     Blank,
-    /// It has a character inside that is not seen.
+    /// It has an invisible character inside.
     Invisible,
     /// It has a character inside that no key or token has.
     OddCharacter,
@@ -211,8 +211,8 @@ fn is_assignment(secret: &str) -> bool {
         && (name.contains('_') || !name.contains(|c: char| c.is_ascii_digit()))
 }
 
-/// The name of an environment variable, which some programs look up: capitals with a `_` among
-/// them.
+/// Whether it is the name of an environment variable, which some programs resolve: capitals with a
+/// `_` among them.
 fn is_variable_name(secret: &str) -> bool {
     let is_of_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     secret.starts_with(|first: char| first.is_ascii_uppercase())

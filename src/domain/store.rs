@@ -14,13 +14,13 @@ use super::secret::wipe_map;
 /// The four parts of the store that hold one entry a key. Source: `spec/compat.md`, auth-profiles.json.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// `profiles[id]`: credentials.
+    /// The credentials: `profiles[id]`.
     Profiles,
-    /// `order[provider]`: explicit order.
+    /// The explicit orders: `order[provider]`.
     Order,
-    /// `lastGood[provider]`: the profile that last worked.
+    /// The profile that last worked: `lastGood[provider]`.
     LastGood,
-    /// `usageStats[id]`: use, cooldown, failures.
+    /// Use, cooldown and failures: `usageStats[id]`.
     Usage,
 }
 
@@ -122,7 +122,7 @@ impl Drop for StoreDoc {
 }
 
 impl StoreDoc {
-    /// Takes a parsed file.
+    /// Creates a document from a parsed file.
     ///
     /// # Errors
     /// When the value is not an object with a `profiles` object.
@@ -177,7 +177,7 @@ impl StoreDoc {
         self.section(section)?.get(key)
     }
 
-    /// One profile's credential.
+    /// Returns the credential of one profile.
     #[must_use]
     pub fn credential(&self, id: &str) -> Option<Credential<'_>> {
         self.get(Section::Profiles, id).map(Credential::of)

@@ -41,7 +41,7 @@ impl From<UnixMs> for Expiry {
 pub struct Expiry(f64);
 
 impl Expiry {
-    /// Reads a JSON number; anything else is no expiry.
+    /// Reads the expiry from a JSON number; `None` for anything else.
     #[must_use]
     pub fn from_json(value: Option<&Value>) -> Option<Self> {
         value
@@ -50,13 +50,13 @@ impl Expiry {
             .map(Self)
     }
 
-    /// An expiry from milliseconds; `None` unless finite.
+    /// Creates an expiry from milliseconds; `None` unless finite.
     #[must_use]
     pub fn from_ms(ms: f64) -> Option<Self> {
         ms.is_finite().then_some(Self(ms))
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     #[must_use]
     pub fn ms(self) -> f64 {
         self.0

@@ -28,7 +28,7 @@ pub enum FormatFault {
         /// From 0, in bytes.
         column: usize,
     },
-    /// JSON, but no store.
+    /// The file is JSON, but not a store.
     #[error(transparent)]
     Shape(#[from] StoreShapeError),
 }

@@ -1,4 +1,4 @@
-//! Copies of stores in memory: where they lie in a runtime directory, and what a link to one looks like.
+//! Copies of stores in memory: their place in a runtime directory, and the form of a link to one.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub fn copies_in_memory(runtime: &RuntimeDir) -> PathBuf {
     runtime.path().join(IN_MEMORY)
 }
 
-/// Sixteen hexadecimal digits that stand for a store, by the path where it stands.
+/// Returns sixteen hexadecimal digits that identify a store by its path.
 #[must_use]
 pub fn store_digest(site: &Path) -> String {
     use sha2::Digest as _;

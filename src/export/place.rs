@@ -21,7 +21,7 @@ pub const STORE_LIMIT: u64 = 64 << 20;
 
 /// What a store file says.
 pub enum StoreReading {
-    /// There is none.
+    /// There is no store file.
     Missing,
     /// Bytes that the caller knows; not parsed.
     Known {
@@ -40,7 +40,7 @@ pub enum StoreReading {
         /// What is wrong.
         fault: FormatFault,
         /// Its length in bytes and its modification time: whether it is still being written shows in them.
-        seen: (usize, SystemTime),
+        stamp: (usize, SystemTime),
     },
 }
 
@@ -67,7 +67,7 @@ impl StoreReading {
             },
             Err(fault) => Self::Damaged {
                 fault,
-                seen: (contents.bytes.len(), contents.modified),
+                stamp: (contents.bytes.len(), contents.modified),
             },
         }
     }
@@ -103,10 +103,10 @@ impl StoreReading {
     }
 }
 
-/// An agent's store file.
+/// The store file of one agent.
 ///
-/// It stands where the gateway looks, or a link of this program's stands there that leads to a copy in memory. Links of the user's
-/// are followed: several agents can share a store by them.
+/// It is the file at the path that the gateway reads, or a link of clawkeep's at that path to a
+/// copy in memory. Links of the user's are followed: several agents can share a store by them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorePlace {
     /// The agent's directory.
@@ -115,9 +115,10 @@ pub struct StorePlace {
     path: PathBuf,
     /// The directory in which that name is, links resolved.
     real_dir: PathBuf,
-    /// Where it stands, links of the user's resolved: what the vault knows it by, whatever it is exported as.
+    /// The path of the store, links of the user's resolved: the vault knows it by this path,
+    /// however it is exported.
     site: PathBuf,
-    /// Where the link of this program's leads that stands there, if one does.
+    /// The target of clawkeep's link at that path, if there is one.
     link: Option<PathBuf>,
     /// Where what the store says really is: what a gateway locks, reads and writes.
     real: PathBuf,
@@ -166,7 +167,8 @@ impl StorePlace {
         &self.path
     }
 
-    /// Where it stands, links of the user's resolved: what the vault knows it by, whether it is a file or in memory.
+    /// Returns the path of the store, links of the user's resolved: the vault knows it by this
+    /// path, whether it is a file or in memory.
     #[must_use]
     pub fn site(&self) -> &Path {
         &self.site
@@ -178,13 +180,13 @@ impl StorePlace {
         &self.real
     }
 
-    /// Where the link of this program's leads that stands in the file's place, if one does.
+    /// Returns the target of clawkeep's link in the file's place, if there is one.
     #[must_use]
     pub fn link(&self) -> Option<&Path> {
         self.link.as_deref()
     }
 
-    /// The agent's directory.
+    /// Returns the directory of the agent.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -235,7 +237,8 @@ impl StorePlace {
     /// Reads the file.
     ///
     /// # Errors
-    /// When it or its directory could have been written by other users: whoever can write there can plant a credential.
+    /// When other users could have written it or its directory: they could have planted a
+    /// credential.
     /// When it is not a regular file, too large, or cannot be read.
     pub fn read(&self) -> Result<StoreReading, FileError> {
         self.read_again(None, |_| false)
@@ -275,8 +278,8 @@ impl StorePlace {
         i64::try_from(since.as_millis()).ok().map(UnixMs)
     }
 
-    /// Begins to replace the file; a link stays a link. The caller holds its lock and has seen to what a killed write left
-    /// (see [`StorePlace::leftovers`]).
+    /// Begins to replace the file; a link stays a link. The caller holds its lock and has recovered
+    /// what an interrupted write left (see [`StorePlace::leftovers`]).
     ///
     /// # Errors
     /// When the system refuses, for want of room too.
@@ -284,7 +287,7 @@ impl StorePlace {
         Replacement::begin(&self.real, &temporary(&self.real), room)
     }
 
-    /// Begins to write the store where it stands, also where a link of this program's stands there now.
+    /// Begins to write the store at its own path, even if a link of clawkeep's is there now.
     ///
     /// # Errors
     /// As [`StorePlace::begin_write`].
@@ -300,50 +303,57 @@ impl StorePlace {
         Replacement::begin(target, &temporary(target), room)
     }
 
-    /// What stands where the gateway looks, if `seen` was read there.
+    /// Returns what is at the path that the gateway reads, if `expected` was read there.
     #[must_use]
-    pub fn found<'f>(&'f self, seen: Option<&'f [u8]>) -> Found<'f> {
+    pub fn found<'f>(&'f self, expected: Option<&'f [u8]>) -> Found<'f> {
         match &self.link {
             Some(target) => Found::Link(target),
-            None => seen.map_or(Found::Nothing, Found::File),
+            None => expected.map_or(Found::Nothing, Found::File),
         }
     }
 
-    /// Puts a link to its copy in memory where the gateway looks, in place of what was found there.
+    /// Puts a link to the copy in memory at the path that the gateway reads, in place of what was
+    /// found there.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn link_to(
         &self,
         target: &Path,
-        seen: Option<&[u8]>,
+        expected: Option<&[u8]>,
         is_wanted: impl FnOnce() -> Result<bool, FileError>,
     ) -> Result<Replaced, FileError> {
         let temporary = temporary(&self.site);
-        put_link(&self.site, &temporary, target, self.found(seen), is_wanted)
+        put_link(
+            &self.site,
+            &temporary,
+            target,
+            self.found(expected),
+            is_wanted,
+        )
     }
 
-    /// Takes away what was found where the gateway looks.
+    /// Removes what was found at the path that the gateway reads.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn withdraw(&self, seen: Option<&[u8]>) -> Result<Replaced, FileError> {
-        withdraw(&self.site, &temporary(&self.site), self.found(seen))
+    pub fn withdraw(&self, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
+        withdraw(&self.site, &temporary(&self.site), self.found(expected))
     }
 
-    /// Removes the copy in memory that a link led to which is not there any more, if it still says what was `seen` in it. One
-    /// of another store's, to which a copied link led, is left to that.
+    /// Removes the copy in memory that a removed link led to, if its bytes are still `expected`. A
+    /// copy of another store, to which a copied link led, is left to that store.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn remove_copy(&self, copy: &Path, seen: Option<&[u8]>) -> Result<Replaced, FileError> {
-        if !self.is_own_copy(copy) || (seen.is_none() && !exists(copy)) {
+    pub fn remove_copy(&self, copy: &Path, expected: Option<&[u8]>) -> Result<Replaced, FileError> {
+        if !self.is_own_copy(copy) || (expected.is_none() && !exists(copy)) {
             return Ok(Replaced::Yes);
         }
-        let Some(seen) = seen else {
+        let Some(expected) = expected else {
             return Ok(Replaced::No);
         };
-        let removed = withdraw(copy, &temporary(copy), Found::File(seen))?;
+        let removed = withdraw(copy, &temporary(copy), Found::File(expected))?;
         if removed == Replaced::Yes {
             self.forget_dir_of(copy);
         }
@@ -363,7 +373,8 @@ impl StorePlace {
         }
     }
 
-    /// Whether the link, or the file, that was found where the gateway looks still stands there as that.
+    /// Whether the link or file that was found at the path that the gateway reads is still the
+    /// same.
     #[must_use]
     pub fn is_as_found(&self) -> bool {
         match &self.link {
@@ -372,19 +383,19 @@ impl StorePlace {
         }
     }
 
-    /// Whether anything stands where the gateway looks.
+    /// Whether anything exists at the path that the gateway reads.
     #[must_use]
     pub fn is_there(&self) -> bool {
         exists(&self.site)
     }
 
-    /// Whether the file still has the bytes `seen`, or still is not there.
+    /// Whether the file still has the bytes `expected`, or still does not exist.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn still_has(&self, seen: Option<&[u8]>) -> Result<bool, FileError> {
+    pub fn still_has(&self, expected: Option<&[u8]>) -> Result<bool, FileError> {
         let now = read_regular(&self.real, STORE_LIMIT)?;
-        Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == seen)
+        Ok(now.as_ref().map(|contents| contents.bytes.as_slice()) == expected)
     }
 
     /// What killed writes, or changes of the export mode, left: temporary files, and a copy in memory at `copy` or elsewhere that

@@ -14,7 +14,7 @@ use crate::oauth::{
 };
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
-/// The longest that a token is believed to last, in milliseconds. Source: `spec/oauth.md`.
+/// The longest lifetime of a token that is accepted, in milliseconds. Source: `spec/oauth.md`.
 const LONGEST_MS: f64 = 400.0 * 86_400_000.0;
 const STATUSES: [u16; 16] = [
     200, 201, 204, 299, 300, 302, 400, 401, 403, 404, 429, 500, 502, 503, 504, 99,
@@ -72,7 +72,7 @@ fn check_refusal(reply: &Reply, refusal: &Refusal) {
         matches!(reply.status, 400 | 401 | 403) && refusal.code.is_some() && reply.is_whole;
     assert!(
         refusal.class != FailureClass::Dead || may_be_over,
-        "a login given up without a word"
+        "a login was dropped without a reason"
     );
     let is_answered = (200..300).contains(&reply.status);
     assert!(

@@ -45,9 +45,9 @@ pub fn config(data: &[u8]) {
 }
 
 fn check_settings(settings: &Settings) {
-    let is_told = |text: &str| !text.is_empty() && text.trim() == text;
+    let is_trimmed_text = |text: &str| !text.is_empty() && text.trim() == text;
     for profile in &settings.profiles {
-        assert!(profile.email.as_deref().is_none_or(is_told));
+        assert!(profile.email.as_deref().is_none_or(is_trimmed_text));
         assert!(settings.profile(profile.id.as_str()).is_some());
         assert!(
             settings
@@ -57,10 +57,10 @@ fn check_settings(settings: &Settings) {
     }
     for agent in &settings.agents {
         let name = agent.name.as_str();
-        assert!(is_told(name) && name.len() <= 64 && !name.contains(['/', '.', '\\']));
-        assert!(agent.dir.as_deref().is_none_or(is_told));
+        assert!(is_trimmed_text(name) && name.len() <= 64 && !name.contains(['/', '.', '\\']));
+        assert!(agent.dir.as_deref().is_none_or(is_trimmed_text));
     }
-    assert!(is_told(settings.default_agent().as_str()));
+    assert!(is_trimmed_text(settings.default_agent().as_str()));
     let rules = &settings.cooldowns;
     let by_provider = rules.billing_backoff_hours_by_provider.values();
     let hours = [
@@ -79,10 +79,14 @@ fn check_settings(settings: &Settings) {
             .all(|(_, value)| !value.trim().is_empty())
     );
     for provider in settings.custom_providers() {
-        assert!(settings.expose_provider_key(provider).is_none_or(is_told));
+        assert!(
+            settings
+                .expose_provider_key(provider)
+                .is_none_or(is_trimmed_text)
+        );
     }
     for choice in [&settings.models.text, &settings.models.image] {
-        assert!(choice.primary.as_deref().is_none_or(is_told));
+        assert!(choice.primary.as_deref().is_none_or(is_trimmed_text));
     }
 }
 
@@ -236,10 +240,10 @@ fn others(value: &Value, ids: &[&ProfileId], each_once: bool) -> Value {
         for list in orders.values_mut().filter_map(Value::as_array_mut) {
             list.retain(|id| !id.as_str().is_some_and(is_one));
             if each_once {
-                let mut seen = Vec::new();
+                let mut known = Vec::new();
                 list.retain(|id| {
-                    !seen.contains(id) && {
-                        seen.push(id.clone());
+                    !known.contains(id) && {
+                        known.push(id.clone());
                         true
                     }
                 });

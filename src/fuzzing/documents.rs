@@ -9,7 +9,7 @@ use crate::export;
 use crate::health;
 use crate::selection::{
     FailureReason, Preferences, after_clearing, after_failure, after_use, candidates,
-    candidates_if_rested, rest,
+    candidates_ignoring_cooldowns, rest,
 };
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -55,7 +55,8 @@ fn check_credential(credential: &Credential<'_>) {
     }
 }
 
-/// A failure rests the credential, and only for as long as can be told; clearing and using it lift that.
+/// A failure puts the credential in cooldown for a finite time; clearing it and using it end the
+/// cooldown.
 fn check_usage(doc: &StoreDoc, id: &str, provider: &ProviderId) {
     let usage = doc.get(Section::Usage, id);
     let with = |usage: Value| {
@@ -67,7 +68,7 @@ fn check_usage(doc: &StoreDoc, id: &str, provider: &ProviderId) {
         let failed = after_failure(usage, reason, provider, &CooldownRules::default(), NOW);
         assert!(failed.until > NOW && failed.failures > 0);
         let after = with(failed.usage.clone());
-        let rest_after = rest(&after, id, NOW).expect("a credential that failed rests");
+        let rest_after = rest(&after, id, NOW).expect("a credential that failed is in cooldown");
         assert!(rest_after.until.ms() >= failed.until.as_f64());
         let cleared = after_clearing(Some(&failed.usage)).expect("there is something to lift");
         assert!(rest(&with(cleared), id, NOW).is_none());
@@ -80,9 +81,9 @@ fn check_usage(doc: &StoreDoc, id: &str, provider: &ProviderId) {
 fn check_candidates(doc: &StoreDoc, provider: &ProviderId) {
     let preferences = Preferences::default();
     let mut now = candidates(doc, &preferences, provider, None, NOW);
-    let mut meant = candidates_if_rested(doc, &preferences, provider, None);
-    if let Some(last) = meant.last() {
-        let first = candidates_if_rested(doc, &preferences, provider, Some(last));
+    let mut expected = candidates_ignoring_cooldowns(doc, &preferences, provider, None);
+    if let Some(last) = expected.last() {
+        let first = candidates_ignoring_cooldowns(doc, &preferences, provider, Some(last));
         assert_eq!(
             first.first(),
             Some(last),
@@ -90,10 +91,10 @@ fn check_candidates(doc: &StoreDoc, provider: &ProviderId) {
         );
     }
     now.sort();
-    meant.sort();
-    assert_eq!(now, meant, "resting adds and removes none");
-    meant.dedup();
-    assert_eq!(now, meant, "each once");
+    expected.sort();
+    assert_eq!(now, expected, "a cooldown adds and removes none");
+    expected.dedup();
+    assert_eq!(now, expected, "each once");
 }
 
 fn check_edits(doc: &StoreDoc) {

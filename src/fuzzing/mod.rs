@@ -23,7 +23,7 @@ pub use sealing::{key_file, passphrase_parameters, recovery_code, sealed_blob};
 /// A target's name and what it checks.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target.
+/// Every fuzz target, by its name.
 pub const TARGETS: &[Target] = &[
     ("callback", callback),
     ("config", config),

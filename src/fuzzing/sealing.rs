@@ -65,8 +65,8 @@ pub fn key_file(data: &[u8]) {
     let again = parse_keyfile(text.as_bytes()).expect("our own text is a key file");
     assert_eq!(again.expose_secret(), key.expose_secret());
     let hex = data_encoding::HEXLOWER.encode(key.expose_secret());
-    let given = String::from_utf8_lossy(data).to_ascii_lowercase();
-    assert!(given.contains(&hex), "the key is not what stands there");
+    let lower = String::from_utf8_lossy(data).to_ascii_lowercase();
+    assert!(lower.contains(&hex), "the key is not what stands there");
     let twice = [data, b"\n", text.as_bytes()].concat();
     assert!(parse_keyfile(&twice).is_none(), "of two keys one was taken");
 }
@@ -76,7 +76,7 @@ pub fn key_file(data: &[u8]) {
 pub fn recovery_code(data: &[u8]) {
     let text = String::from_utf8_lossy(data).into_owned();
     if let Ok(key) = parse_recovery_code(&SecretString::from(text.as_str())) {
-        let meant = |text: &str| -> String {
+        let expected = |text: &str| -> String {
             let counts = |c: &char| !c.is_whitespace() && *c != '-';
             let of = |c: char| match c.to_ascii_uppercase() {
                 'O' => '0',
@@ -85,7 +85,10 @@ pub fn recovery_code(data: &[u8]) {
             };
             text.chars().filter(counts).map(of).collect()
         };
-        assert_eq!(meant(&text), meant(RecoveryCode::of(&key).expose_secret()));
+        assert_eq!(
+            expected(&text),
+            expected(RecoveryCode::of(&key).expose_secret())
+        );
     }
     let mut draw = Draw::new(data);
     let (at, other) = (usize::from(draw.byte()), draw.byte());

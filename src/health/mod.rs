@@ -1,6 +1,7 @@
-//! How a credential stands against the clock: fine, expiring, expired, missing, or without an end.
+//! The status of a credential by the clock: valid, expiring, expired, missing, or without an
+//! expiry.
 //!
-//! Pure: values in, values out. What a summary looks like on a terminal or in JSON is the binary's.
+//! Pure: values in, values out. The binary formats summaries for a terminal or as JSON.
 
 use crate::domain::{Credential, CredentialType, Expiry, UnixMs};
 
@@ -11,13 +12,13 @@ pub use crate::domain::WARN_AFTER_MS;
 pub enum Status {
     /// Ends later than [`WARN_AFTER_MS`] from now.
     Ok,
-    /// Ends within [`WARN_AFTER_MS`].
+    /// It expires within [`WARN_AFTER_MS`] milliseconds.
     Expiring,
-    /// Has ended.
+    /// It has expired and is not usable.
     Expired,
     /// There is none, or an OAuth login of which it is not known when it ends.
     Missing,
-    /// Has no end.
+    /// It has no expiry, so it stays valid.
     Static,
 }
 
@@ -38,7 +39,7 @@ impl Status {
 /// How one credential, or one provider, stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Health {
-    /// The verdict.
+    /// The verdict on the credential.
     pub status: Status,
     /// When it ends, as stored; also where that makes no sense (an OAuth login with 0 or less).
     pub expires_at: Option<Expiry>,
@@ -65,7 +66,7 @@ pub fn assess(credential: &Credential<'_>, now: UnixMs) -> Health {
     assess_plain(credential.kind, credential.expiry(), now)
 }
 
-/// How a credential stands at `now` as far as its type and its end tell, without a look at its secret.
+/// Assesses a credential at `now` by its type and expiry, without reading its secret.
 #[must_use]
 pub fn assess_plain(kind: CredentialType, expires_at: Option<Expiry>, now: UnixMs) -> Health {
     match (kind, expires_at.filter(|expiry| expiry.ms() > 0.0)) {

@@ -13,7 +13,7 @@ use crate::domain::{Expiry, SecretJson, UnixMs, from_outside, is_loopback, jwt_e
 
 /// What a token is taken to last where neither the answer nor the token says, in milliseconds: an hour.
 const DEFAULT_LIFETIME_MS: f64 = 3_600_000.0;
-/// The longest that is believed, in milliseconds: 400 days.
+/// The longest lifetime that is accepted, in milliseconds: 400 days.
 const LONGEST_LIFETIME_MS: f64 = 400.0 * 24.0 * 3_600_000.0;
 
 /// Codes that say the refresh token is of no use any more.
@@ -38,15 +38,15 @@ const KNOWN: [&str; 9] = [
     "unsupported_response_type",
 ];
 
-/// What is told of a code that is in no list.
+/// The name for an error code that is in no list.
 const OTHER: &str = "other";
 
-/// How a refresh ended.
+/// The class of a failed refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
     /// The token may be spent, and it is not known.
     Uncertain,
-    /// The login is over.
+    /// The provider refuses the grant: the login is lost.
     Dead,
     /// The request is wrong, whatever the token.
     Misconfigured,
@@ -86,7 +86,7 @@ impl FailureClass {
 /// Tokens that a provider gave out. `Debug` shows none.
 #[derive(Debug)]
 pub struct Tokens {
-    /// The access token; not blank.
+    /// The access token, which is not blank.
     pub access: SecretString,
     /// The refresh token that takes the place of the one that was sent, if there is one.
     pub refresh: Option<SecretString>,
@@ -99,7 +99,7 @@ pub struct Tokens {
 /// What an answer was, apart from tokens. Nothing of a body is in it but a code from the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What follows from it.
+    /// The class of the failure, which decides what follows.
     pub class: FailureClass,
     /// The `error` code, if it is a known one; `other` for one that is not.
     pub code: Option<&'static str>,
@@ -132,7 +132,7 @@ impl Refusal {
 #[derive(Debug)]
 pub(crate) struct DeviceAnswer {
     pub(crate) device_code: SecretString,
-    /// What the person types; meant to be shown.
+    /// The code that the person types; it may be shown.
     pub(crate) user_code: String,
     /// Where they type it: https, or this machine.
     pub(crate) verification_uri: Url,
@@ -237,8 +237,9 @@ fn device(body: &SecretJson) -> Option<DeviceAnswer> {
     })
 }
 
-/// When the access token ends: as the answer says, else as the token itself does, else in an hour; less the provider's margin, but
-/// never more than half of what there is: a token that counts as ended when it comes would be asked for again at once.
+/// The expiry of the access token: as the answer states it, else as the token itself does, else in
+/// an hour; less the provider's margin, but never more than half of the lifetime: a token that
+/// counts as expired when it arrives would be requested again at once.
 fn expiry(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Expiry {
     let body = body.expose_secret();
     let now = now.as_f64();
@@ -249,7 +250,7 @@ fn expiry(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Expiry {
         _ => None,
     };
     let named = named.and_then(|seconds: f64| {
-        // What is too large for a number of milliseconds is too large to be believed as well.
+        // A value too large for a number of milliseconds exceeds the limit as well.
         positive(seconds).map(|seconds| (seconds * 1000.0).min(LONGEST_LIFETIME_MS))
     });
     let token = body
@@ -263,7 +264,8 @@ fn expiry(body: &SecretJson, margin_ms: i64, now: UnixMs) -> Expiry {
     UnixMs::from_f64(now + lifetime - margin).into()
 }
 
-/// The `error` of an answer: a text, or an object with a `code` or `type`. Only codes from the list are told.
+/// The `error` of an answer: a text, or an object with a `code` or `type`. Only codes from the list
+/// are returned.
 fn error_code(fields: &Map<String, Value>) -> Option<&'static str> {
     let known = |code: &str| Some(known_code(code)).filter(|code| *code != OTHER);
     match fields.get("error")? {

@@ -22,7 +22,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 pub enum Tries {
     /// Again where it cannot have been taken.
     AsNeeded,
-    /// Once and no more: it may be spent already.
+    /// Sends the token exactly once: it may be spent afterwards.
     One,
 }
 
@@ -35,7 +35,7 @@ pub struct Refused {
     pub tries: u32,
 }
 
-/// Exchanges a refresh token.
+/// Exchanges a refresh token for new tokens.
 ///
 /// # Errors
 /// What the last answer was, if none brought tokens.

@@ -27,7 +27,7 @@ pub(super) const BODY_MAX: u64 = 1 << 20;
 /// This program's own name: it never poses as another client. Source: `spec/oauth.md`, Providers.
 const USER_AGENT: &str = concat!("clawkeep/", env!("CARGO_PKG_VERSION"));
 
-/// What is said of an answer that did not come in time.
+/// The reason reported for an answer that did not arrive in time.
 const TOO_LONG: &str = "it took too long";
 
 /// The fields of a request, encoded. Overwritten when dropped; the client's own copies are not.
@@ -86,22 +86,22 @@ pub(super) fn post(url: &Url, fields: &Fields, budget: Duration) -> Result<Reply
         .unwrap_or_else(|_| Err(NoReply::MaybeSent(TOO_LONG.to_owned())))
 }
 
-/// What is told to somebody who keeps nothing secret for it: an address, headers, a body.
+/// A request to a server that keeps nothing secret for clawkeep: an address, headers, a body.
 pub struct Post {
-    /// Where to.
+    /// The address that the request is sent to.
     pub url: Url,
-    /// Names and values; a token may be among them.
+    /// Names and values of the headers; a token may be among them.
     pub headers: Vec<(&'static str, Zeroizing<String>)>,
-    /// What is sent.
+    /// The body of the request.
     pub body: Vec<u8>,
 }
 
-/// How a post ended.
+/// The response to a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
     /// The status of the answer.
     pub status: u16,
-    /// For how long the server wants to be left alone, where it says.
+    /// The pause that the server asks for, if it does.
     pub retry_after: Option<Duration>,
 }
 
@@ -213,7 +213,8 @@ fn tls() -> rustls::ClientConfig {
         .with_no_client_auth()
 }
 
-/// The innermost cause: what the system or TLS said. The outer ones name the address, which is said elsewhere.
+/// The innermost cause, from the system or TLS. The outer ones name the address, which is reported
+/// elsewhere.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return TOO_LONG.to_owned();

@@ -1,13 +1,14 @@
-//! Whose turn it is to refresh a grant: a lock on a file of its own, held until what came of it is committed.
+//! The lease on refreshing a grant: a lock on a file of its own, held until the result is
+//! committed.
 //!
-//! Process ids mean nothing across containers. Only a free lock proves that whoever had it is gone.
+//! Process ids mean nothing across containers. Only a free lock proves that its holder is gone.
 
 use std::path::{Path, PathBuf};
 
 use crate::domain::Fingerprint;
 use crate::platform::{FileError, FileLock, create_private_dir, remove_if_present};
 
-/// The lease on a grant; given up when dropped or when the process ends.
+/// The lease on a grant; released when dropped or when the process ends.
 #[derive(Debug)]
 pub struct Lease {
     path: PathBuf,
@@ -53,18 +54,18 @@ impl Lease {
     /// # Errors
     /// When the file cannot be made or locked, or others may write the directory.
     pub fn try_take(dir: &Path, grant: Fingerprint) -> Result<Option<Self>, FileError> {
-        // Who may write there can take a lock's file away, and the tokens that wait to be taken in.
+        // A user who may write there can remove a lock's file, and the tokens that wait for import.
         create_private_dir(dir)?;
         let path = dir.join(grant_name(grant));
         let lock = FileLock::try_take(&path)?;
         Ok(lock.map(|lock| Self { path, _lock: lock }))
     }
 
-    /// Gives the lease up for good: the grant is spent or dead, and that is committed. Whoever waits for it finds the file gone and
-    /// the grant of no use.
+    /// Releases the lease permanently: the grant is spent or dead, and that is committed. A process
+    /// that waits for the lease finds the file gone and the grant unusable.
     ///
     /// # Errors
-    /// When the file cannot be removed; it is of no harm.
+    /// When the file cannot be removed; this does no harm.
     pub fn forget(self) -> Result<(), FileError> {
         remove_if_present(&self.path).map(|_| ())
     }

@@ -13,9 +13,9 @@ const BUILT_IN: &str = include_str!("providers.toml");
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("providers.{provider}.{setting} {why}")]
 pub struct ProviderFault {
-    /// The provider.
+    /// The provider whose setting is invalid.
     pub provider: ProviderId,
-    /// The setting.
+    /// The setting that is invalid or missing.
     pub setting: &'static str,
     /// What is wrong with it.
     pub why: &'static str,
@@ -27,11 +27,11 @@ pub struct Providers {
     entries: BTreeMap<ProviderId, ProviderSettings>,
 }
 
-/// A provider's entry, checked.
+/// A provider's settings, after they were checked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Provider {
-    /// Its id.
+    /// The provider's id, as profiles name it.
     pub id: ProviderId,
     /// The token endpoint: https, or http to a literal loopback address.
     pub token_url: Url,
@@ -41,7 +41,7 @@ pub struct Provider {
     pub encoding: Encoding,
     /// What a login asks for.
     pub scopes: String,
-    /// Where a login begins.
+    /// The address where a login begins.
     pub authorize_url: Option<Url>,
     /// Where a login on another device begins.
     pub device_url: Option<Url>,
@@ -53,7 +53,7 @@ pub struct Provider {
     pub redirect_host: Option<String>,
     /// Further fields of the address where a login begins.
     pub authorize_extra: BTreeMap<String, String>,
-    /// How long before its end a token counts as ended, in milliseconds.
+    /// How long before its expiry a token counts as expired, in milliseconds.
     pub margin_ms: i64,
 }
 
@@ -69,10 +69,11 @@ impl Providers {
         Self { entries }
     }
 
-    /// What is known of a provider; `None` where it has no token endpoint: its tokens are refreshed by whoever else has them.
+    /// The settings of a provider; `None` if it has no token endpoint, so that only other programs
+    /// refresh its tokens.
     ///
     /// # Errors
-    /// When its entry makes no sense, or would send tokens in the clear.
+    /// When its entry is invalid, or would send tokens unencrypted.
     pub fn get(&self, id: &ProviderId) -> Result<Option<Provider>, ProviderFault> {
         let Some(settings) = self.entries.get(id) else {
             return Ok(None);
@@ -110,7 +111,8 @@ impl Providers {
         self.entries.keys()
     }
 
-    /// The variables in which programs look for a provider's secret, where its entry says.
+    /// Returns the variables from which programs read the provider's secret, if its entry names
+    /// them.
     #[must_use]
     pub fn variables(&self, id: &ProviderId) -> Option<&[String]> {
         self.entries.get(id)?.env.as_deref()

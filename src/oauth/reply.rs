@@ -10,7 +10,7 @@ use crate::domain::UnixMs;
 /// What a provider answered.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// As it stands in the header.
+    /// The value of the `Retry-After` header, unparsed.
     pub(crate) retry_after: Option<String>,
     /// As far as it came, [`BODY_MAX`] and a byte at most.
     pub(crate) body: Zeroizing<Vec<u8>>,
@@ -21,9 +21,9 @@ pub(crate) struct Reply {
 /// Why there is no reply.
 #[derive(Debug)]
 pub(super) enum NoReply {
-    /// Nothing was sent.
+    /// The request was certainly not sent.
     NotSent(String),
-    /// Something may have been.
+    /// The request may have been sent.
     MaybeSent(String),
 }
 

@@ -44,25 +44,26 @@ pub struct Rescue {
 /// Why a grant's refresh token is not sent any more, in the words of the record, where an answer came that does not open.
 pub const ANSWER_UNOPENED: &str = "answer-unopened";
 
-/// Whether a grant is over since the answer to its last refresh came and does not open.
+/// Whether a grant is lost because the answer to its last refresh cannot be decrypted.
 #[must_use]
 pub fn is_answer_unopened(grant: &Grant) -> bool {
     grant.state == GrantState::Dead && grant.failed.as_deref() == Some(ANSWER_UNOPENED)
 }
 
-/// What a refresh left.
+/// What an interrupted refresh left behind.
 #[derive(Debug)]
 pub enum Left {
     /// No file, or one that ends before its tokens do: the process was killed before there was an answer, or while it wrote it.
     Nothing,
-    /// What it brought.
+    /// The tokens that the refresh brought.
     Brought {
         /// The refresh that brought it.
         fence: i64,
         /// What.
         brought: Box<Brought>,
     },
-    /// A whole file that does not open: there was an answer, so the refresh token is used up, and what came is not to be had.
+    /// A complete file that cannot be decrypted: there was an answer, so the refresh token is used
+    /// up, and the new tokens are unavailable.
     Unopened {
         /// The refresh that it says it is of. Nothing vouches for that.
         fence: i64,
@@ -72,13 +73,13 @@ pub enum Left {
 /// What a refresh brought, and for whom it was done.
 #[derive(Debug)]
 pub struct Brought {
-    /// Whose.
+    /// The agent that has the login.
     pub agent: AgentName,
-    /// Which profile.
+    /// The profile that has the login.
     pub profile: ProfileId,
-    /// Who gave them out.
+    /// The endpoint that issued the tokens.
     pub endpoint: Endpoint,
-    /// The tokens.
+    /// The tokens that the refresh brought.
     pub tokens: Tokens,
 }
 
@@ -102,7 +103,7 @@ impl Rescue {
             .and_then(|()| file.rewind())
             .and_then(|()| sync_file_data(&file));
         if let Err(error) = made {
-            let _ = remove_if_present(&path); // the first error is the one to tell
+            let _ = remove_if_present(&path); // the first error is the one to report
             return Err(FileError::io("make room in", &path)(error));
         }
         Ok(Self {
@@ -112,7 +113,8 @@ impl Rescue {
         })
     }
 
-    /// Keeps what came, durably. What was once written stays, also where it cannot be made durable; keeping it again tries that again.
+    /// Stores the new tokens in the recovery file, durably. A file that was written stays, even if
+    /// it cannot be made durable; another call tries that again.
     ///
     /// # Errors
     /// When it cannot be sealed, written or made durable.
@@ -144,7 +146,7 @@ impl Rescue {
         self.has_tokens
     }
 
-    /// Where the file is.
+    /// Returns the path of the recovery file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -277,7 +279,7 @@ fn from_json(brought: &SecretJson) -> Option<Brought> {
 }
 
 impl Drop for Rescue {
-    /// Room that was not needed is given back.
+    /// Frees the room that was not needed.
     fn drop(&mut self) {
         if !self.has_tokens {
             let _ = remove_if_present(&self.path); // of no harm: the next refresh makes it anew

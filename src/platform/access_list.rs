@@ -36,7 +36,7 @@ pub(super) mod rights {
 /// What everybody may do where a file has no list at all.
 const EVERYTHING: u32 = u32::MAX;
 
-/// Who may use a file or directory.
+/// The users who may use a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessList {
     /// The owner's identifier.

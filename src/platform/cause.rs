@@ -15,8 +15,8 @@ use std::path::Path;
 use self::kinds::Cause;
 
 impl Cause {
-    /// Why `error` came of an operation on `path`, found out by looking at that place; `None` where nothing more is known than
-    /// what the error says itself.
+    /// Finds the cause of `error` by examining `path`, where the operation failed; `None` if
+    /// nothing more is known than the error itself.
     #[must_use]
     pub fn of(error: &io::Error, path: &Path) -> Option<Self> {
         #[cfg(unix)]

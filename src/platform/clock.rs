@@ -4,18 +4,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::domain::UnixMs;
 
-/// Where "now" comes from.
+/// The source of the current time.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Clock {
-    /// The system's wall clock.
+    /// The wall clock of the system.
     #[default]
     System,
-    /// Always this instant.
+    /// A clock that always shows this instant.
     Fixed(UnixMs),
 }
 
 impl Clock {
-    /// The current instant. Before 1970 it is 0: such a clock is wrong anyway, and no time goes negative.
+    /// Returns the current instant. Before 1970 it is 0: such a clock is wrong anyway, and no time
+    /// goes negative.
     #[must_use]
     pub fn now(&self) -> UnixMs {
         match self {

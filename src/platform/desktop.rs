@@ -2,14 +2,14 @@
 
 use super::keychain::SessionBus;
 
-/// How much a notification wants to be seen.
+/// How urgent a notification is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// It may be overlooked.
+    /// The user may miss the notification.
     Low,
-    /// As most.
+    /// The urgency of most notifications.
     Normal,
-    /// It stays until it is seen.
+    /// It stays until the user closes it.
     Critical,
 }
 
@@ -25,7 +25,7 @@ pub enum DesktopFault {
         "clawkeep shows no notifications on this system; use ntfy:URL, webhook:URL or command:PROGRAM"
     )]
     Unsupported,
-    /// Nobody answered in time.
+    /// The desktop did not answer in time.
     #[error("the desktop did not answer in time")]
     NoAnswer,
     /// Nothing on the bus shows notifications, or it did not want to.
@@ -33,7 +33,7 @@ pub enum DesktopFault {
     NotShown(String),
 }
 
-/// Shows a notification. The body is plain text.
+/// Shows a notification on the desktop. The body is plain text.
 ///
 /// # Errors
 /// See [`DesktopFault`].
@@ -49,7 +49,7 @@ pub fn show(
     use super::threads::{check_bus_limits, start_thread};
 
     if !bus.is_reachable() {
-        return Err(DesktopFault::NoBus); // zbus would otherwise look for one elsewhere
+        return Err(DesktopFault::NoBus); // zbus would otherwise search for one elsewhere
     }
     let (title, body) = (title.to_owned(), body.to_owned());
     let (sender, receiver) = mpsc::sync_channel(1);
@@ -63,7 +63,7 @@ pub fn show(
         .unwrap_or(Err(DesktopFault::NoAnswer))
 }
 
-/// Shows nothing: a command can be told instead (`osascript`, `powershell`).
+/// Shows nothing: configure a command instead (`osascript`, `powershell`).
 ///
 /// # Errors
 /// Always.
@@ -88,7 +88,7 @@ mod freedesktop {
     use super::{DesktopFault, Urgency};
     use crate::domain::from_outside;
 
-    /// How long the bus, and whoever shows notifications, may take for an answer.
+    /// How long the bus and the notification service may take to answer.
     pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
     const NAME: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";

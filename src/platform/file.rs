@@ -39,7 +39,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
             made => {
                 made.map_err(FileError::io("create", dir))?;
                 close_new(dir, true).inspect_err(|_| {
-                    let _ = fs::remove_dir(dir); // the error that led here is the one to tell
+                    let _ = fs::remove_dir(dir); // the error that led here is the one to report
                 })?;
             }
         }
@@ -71,7 +71,7 @@ pub fn create_private_file(path: &Path) -> Result<File, FileError> {
     let file = retry_while_held(path, open).map_err(FileError::io("create", path))?;
     if let Err(error) = close_new(path, false) {
         drop(file);
-        let _ = remove_if_present(path); // the error that led here is the one to tell
+        let _ = remove_if_present(path); // the error that led here is the one to report
         return Err(error);
     }
     Ok(file)
@@ -91,12 +91,12 @@ pub(super) fn close_new(path: &Path, is_dir: bool) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Whether [`remove_if_present`] found something.
+/// The result of [`remove_if_present`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoveOutcome {
     /// It was there and is gone.
     Removed,
-    /// There was nothing.
+    /// There was nothing to remove.
     Absent,
 }
 

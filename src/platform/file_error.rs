@@ -54,7 +54,7 @@ pub enum FileError {
     /// There is no directory in memory for what must not lie on a disk.
     #[error("there is no runtime directory: {why}")]
     NoRuntimeDir {
-        /// What was looked for, and not found.
+        /// The directory that was not found, and why.
         why: String,
     },
 }

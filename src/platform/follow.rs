@@ -1,8 +1,10 @@
-//! Being told when files change: files that may not be there yet, that are replaced, or that lie behind links.
+//! Reports changes of files: files that may not exist yet, that are replaced, or that are behind
+//! links.
 //!
-//! Directories are watched, never the files: one that is renamed over would take the watch with it. Of a path whose directory is not
-//! there, the nearest that is; so [`Follower::follow`] is called again whenever something has happened, and watches closer then. A
-//! directory further up that is moved is not told: call it from time to time too.
+//! Directories are watched, never the files: a rename over a watched file would end the watch. If
+//! the directory of a path does not exist, the nearest existing parent is watched; so call
+//! [`Follower::follow`] again after every change, and it watches closer. The move of a directory
+//! further up is not reported: call it from time to time too.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -28,13 +30,13 @@ const BATCH_GAP: Duration = Duration::from_micros(200);
 /// What happened to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch {
-    /// It is being written; more may come.
+    /// The file is being written; more may come.
     Writing,
     /// It was closed by who wrote it, put in place, moved, removed, or may be read by others than before.
     Done,
 }
 
-/// What a [`Follower`] tells.
+/// A change that a [`Follower`] reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
     /// Something happened to what is followed, or to the link or directory that leads there.
@@ -43,21 +45,21 @@ pub enum Touched {
     Unsure,
 }
 
-/// Why changes are not told.
+/// Why changes cannot be reported.
 #[derive(Debug, thiserror::Error)]
-#[error("changes of files are not told by the system")]
+#[error("the system cannot report file changes")]
 pub struct FollowError(#[from] notify::Error);
 
 /// What is to be followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
-    /// Files, by absolute paths; none of them need exist.
+    /// Files to follow, by absolute paths; none of them need exist.
     pub files: Vec<PathBuf>,
     /// Directories of which it matters what is in them.
     pub dirs: Vec<PathBuf>,
 }
 
-/// Follows files.
+/// Watches files and reports their changes.
 pub struct Follower {
     watcher: RecommendedWatcher,
     interest: Arc<Mutex<Interest>>,
@@ -82,11 +84,12 @@ struct Interest {
 }
 
 impl Follower {
-    /// Nothing is followed yet. `tell` is called on a thread of the watcher's own.
+    /// Creates a follower of nothing yet. `report` is called on a thread of the watcher's own.
     ///
     /// # Errors
-    /// When the system tells nothing, or no more: on Linux the number of inotify instances is limited.
-    pub fn new(tell: impl Fn(Touched) + Send + 'static) -> Result<Self, FollowError> {
+    /// When the system reports no changes, or no more: on Linux the number of inotify instances is
+    /// limited.
+    pub fn new(report: impl Fn(Touched) + Send + 'static) -> Result<Self, FollowError> {
         let interest = Arc::new(Mutex::new(Interest::default()));
         let known = Arc::clone(&interest);
         // The library says nothing where its thread cannot be started, and panics at the next call.
@@ -94,7 +97,7 @@ impl Follower {
         let mut last: Option<Instant> = None;
         let watcher = notify::recommended_watcher(move |event| {
             let interest = known.lock().unwrap_or_else(PoisonError::into_inner);
-            interest.sort_out(event, &tell);
+            interest.sort_out(event, &report);
             drop(interest);
             if last.is_none_or(|at| at.elapsed() > BATCH_GAP) {
                 thread::sleep(BATCH_PAUSE);
@@ -108,18 +111,19 @@ impl Follower {
         })
     }
 
-    /// Follows these instead of what was followed before. Whether a directory is watched now that was not before: what happened there
-    /// until now was not told.
+    /// Follows these files instead of the earlier ones. Returns whether a directory is watched now
+    /// that was not before: earlier changes in it were not reported.
     ///
     /// # Errors
-    /// When a directory cannot be watched: on Linux their number is limited. One that may not be looked into is left out.
+    /// When a directory cannot be watched: on Linux their number is limited. A directory that this
+    /// user may not read is left out.
     pub fn follow(&mut self, followed: &Followed) -> Result<bool, FollowError> {
         let wanted = Interest::of(followed);
         let mut refused = None;
         let gone: Vec<PathBuf> = self
             .watched
             .iter()
-            .filter(|(dir, seen)| !wanted.dirs.contains(*dir) || is_another(**seen, dir))
+            .filter(|(dir, recorded)| !wanted.dirs.contains(*dir) || is_another(**recorded, dir))
             .map(|(dir, _)| dir.clone())
             .collect();
         for dir in &gone {
@@ -150,7 +154,7 @@ impl Follower {
                     self.watched.insert(dir, stamp);
                     is_new = true;
                 }
-                Err(error) if is_absent(&error) => is_new = true, // removed just now: look again
+                Err(error) if is_absent(&error) => is_new = true, // removed just now: check again
                 Err(error) if is_denied(&error) => {}             // nor could its files be read
                 Err(error) => refused = Some(error),
             }
@@ -171,10 +175,10 @@ fn is_denied(error: &notify::Error) -> bool {
     matches!(&error.kind, notify::ErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-fn is_another(seen: Option<Stamp>, dir: &Path) -> bool {
-    match (seen, Stamp::of(dir)) {
-        (Some(seen), Some(now)) => !seen.is_same_file(&now),
-        (seen, now) => seen != now,
+fn is_another(recorded: Option<Stamp>, dir: &Path) -> bool {
+    match (recorded, Stamp::of(dir)) {
+        (Some(recorded), Some(now)) => !recorded.is_same_file(&now),
+        (recorded, now) => recorded != now,
     }
 }
 
@@ -240,10 +244,10 @@ impl Interest {
         self.dirs.insert(real);
     }
 
-    fn sort_out(&self, event: notify::Result<notify::Event>, tell: &impl Fn(Touched)) {
+    fn sort_out(&self, event: notify::Result<notify::Event>, report: &impl Fn(Touched)) {
         let event = match event {
             Ok(event) if !event.need_rescan() => event,
-            _ => return tell(Touched::Unsure),
+            _ => return report(Touched::Unsure),
         };
         let Some(touch) = touch(&event.kind) else {
             return;
@@ -254,17 +258,17 @@ impl Interest {
         );
         for path in &event.paths {
             for target in self.entries.get(path).into_iter().flatten() {
-                tell(Touched::Path(target.clone(), touch));
+                report(Touched::Path(target.clone(), touch));
             }
             if is_moved && self.dirs.contains(path) {
-                tell(Touched::Unsure);
+                report(Touched::Unsure);
             }
             let parent = path.parent();
             let is_entry = is_moved || matches!(event.kind, EventKind::Create(_));
             if let Some(dir) = parent.and_then(|parent| self.listings.get(parent))
                 && is_entry
             {
-                tell(Touched::Path(dir.clone(), Touch::Done));
+                report(Touched::Path(dir.clone(), Touch::Done));
             }
         }
     }
@@ -283,7 +287,7 @@ fn touch(kind: &EventKind) -> Option<Touch> {
     }
 }
 
-/// What tells one state of a file from another without reading it.
+/// Identifies a state of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Device and file number; 0 where the system has none.
@@ -296,7 +300,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// That of the file to which `path` leads; nothing where there is none.
+    /// Reads the stamp of the file to which `path` leads; `None` if there is no file.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
@@ -346,20 +350,20 @@ mod tests {
     struct Bench {
         dir: tempfile::TempDir,
         follower: Follower,
-        told: Receiver<Touched>,
+        reports: Receiver<Touched>,
     }
 
     impl Bench {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let (tell, told) = channel();
+            let (report, reports) = channel();
             let follower = Follower::new(move |touched| {
-                let _ = tell.send(touched);
+                let _ = report.send(touched);
             });
             Self {
                 dir,
                 follower: follower.unwrap(),
-                told,
+                reports,
             }
         }
 
@@ -376,10 +380,10 @@ mod tests {
             self.follower.follow(&followed).unwrap()
         }
 
-        /// Waits until it is told that something is done to `name`.
+        /// Waits until a change of `name` is reported.
         fn expect(&self, name: &str) {
             let end = Instant::now() + Duration::from_secs(10);
-            // Linux alone tells that a file was closed.
+            // Only Linux reports that a file was closed.
             let is_wanted = |touched: &Touched| match touched {
                 Touched::Path(path, touch) => {
                     *path == self.path(name)
@@ -388,14 +392,14 @@ mod tests {
                 Touched::Unsure => true,
             };
             while let Ok(touched) = self
-                .told
+                .reports
                 .recv_timeout(end.saturating_duration_since(Instant::now()))
             {
                 if is_wanted(&touched) {
                     return;
                 }
             }
-            panic!("{name}: nothing was told");
+            panic!("{name}: no change was reported");
         }
     }
 
@@ -469,23 +473,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_only_read_or_lies_beside_is_not_told() {
+    fn reads_and_other_files_are_not_reported() {
         let mut bench = Bench::new();
         fs::write(bench.path("f"), "1").unwrap();
         bench.follow(&["f"]);
         fs::read(bench.path("f")).unwrap();
         fs::write(bench.path("beside"), "1").unwrap();
-        // What is told comes in the order in which it happened.
+        // Changes are reported in the order in which they happened.
         fs::write(bench.path("f"), "2").unwrap();
         assert_eq!(
-            bench.told.recv_timeout(Duration::from_secs(10)).unwrap(),
+            bench.reports.recv_timeout(Duration::from_secs(10)).unwrap(),
             Touched::Path(bench.path("f"), Touch::Writing)
         );
         // Elsewhere one event may stand for the whole write.
         if cfg!(target_os = "linux") {
             bench.expect("f");
         }
-        for more in bench.told.try_iter() {
+        for more in bench.reports.try_iter() {
             let is_of_f = matches!(&more, Touched::Path(path, _) if *path == bench.path("f"));
             assert!(is_of_f && cfg!(not(target_os = "linux")), "{more:?}");
         }
@@ -493,7 +497,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(windows, ignore = "hangs under Wine 8; not tried on Windows")]
-    fn what_comes_into_a_listed_directory_is_told() {
+    fn new_entries_of_a_listed_directory_are_reported() {
         let mut bench = Bench::new();
         let followed = Followed {
             files: vec![],

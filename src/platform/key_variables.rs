@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Names the key file.
+/// The environment variable that names the key file.
 pub const KEY_FILE_VARIABLE: &str = "CLAWKEEP_KEY_FILE";
 /// Names the file with a passphrase or recovery code.
 pub const PASSPHRASE_FILE_VARIABLE: &str = "CLAWKEEP_PASSPHRASE_FILE";
@@ -12,11 +12,13 @@ pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// Our files in that directory: a key, and a passphrase or recovery code.
 pub const OWN_CREDENTIALS: [&str; 2] = ["clawkeep.key", "clawkeep.passphrase"];
 
-/// Takes what leads to a vault's key out of the environment that a program gets. `credentials_dir` is what the variable of that name says;
-/// it stays where that directory holds something of another program's, which may be this one's.
+/// Removes the variables that lead to a vault's key from the environment of a program.
+/// `credentials_dir` is the value of the variable of that name; it stays if that directory holds a
+/// file of another program, which may be this one's.
 ///
-/// Every program that is started goes through here. It can still look for key files where they lie by default: this keeps what was
-/// named for clawkeep from being handed on, and is no wall.
+/// Every program that clawkeep starts gets this treatment. It can still search the default places
+/// for key files: this only keeps what was named for clawkeep from being handed on, and is no
+/// barrier.
 pub fn withhold_key_variables(command: &mut Command, credentials_dir: Option<&Path>) {
     for name in [KEY_FILE_VARIABLE, PASSPHRASE_FILE_VARIABLE] {
         command.env_remove(name);

@@ -47,7 +47,7 @@ pub type Secret = Zeroizing<Vec<u8>>;
 
 /// A place that keeps small secrets for one user across reboots.
 ///
-/// An account is `<vault id>/<key id>`. It names one key for ever; a new key gets a new account.
+/// An account is `<vault id>/<key id>`. It names one key permanently; a new key gets a new account.
 pub trait Keychain: Send + Sync {
     /// Reads an item; `None` where there is none. A Secret Service that has only just started also answers `None`,
     /// so beside an existing vault it means "key missing", never "make a new one".
@@ -70,13 +70,13 @@ pub trait Keychain: Send + Sync {
     fn delete(&self, account: &str) -> Result<(), KeychainError>;
 }
 
-/// Whether a D-Bus session bus may exist. The caller looks (`DBUS_SESSION_BUS_ADDRESS` is set, or
+/// Whether a D-Bus session bus may exist. The caller checks (`DBUS_SESSION_BUS_ADDRESS` is set, or
 /// `$XDG_RUNTIME_DIR/bus` exists), since the library does not read the environment to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionBus {
-    /// It may: ask it. Its address is found by zbus, in the process's own environment.
+    /// There may be one: query it. zbus finds its address in the process's own environment.
     Present,
-    /// It cannot: answer [`KeychainError::Unreachable`] without looking further, on every system.
+    /// There is none: return [`KeychainError::Unreachable`] without a search, on every system.
     Absent,
     /// The user turned the keychain off ([`KEYCHAIN_VARIABLE`]).
     TurnedOff,

@@ -166,8 +166,8 @@ fn remove_abandoned_file(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Makes the lock directory unless there is one. It is noted in the queue before anybody can see it: noted after, a
-/// process killed in between would leave a lock that looks like another program's.
+/// Creates the lock directory unless it exists. The queue notes it before anybody can see it:
+/// otherwise a process killed in between would leave a lock that appears to be another program's.
 fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
     // A name of the queue's own: another vault's processes stand in another one.
     let mut draft = path.as_os_str().to_owned();
@@ -194,7 +194,7 @@ fn make(path: &Path, queue: &QueueLock) -> io::Result<()> {
         Err(error) => Some(Err(error)),
     };
     if !matches!(made, Some(Ok(()))) {
-        let _ = fs::remove_dir(&draft); // the first error is the one to tell
+        let _ = fs::remove_dir(&draft); // the first error is the one to report
     }
     made.unwrap_or_else(|| make_plainly(path, queue))
 }
@@ -230,13 +230,13 @@ fn is_of_made_mode(path: &Path) -> bool {
     })
 }
 
-/// Without modes it then waits until it is stale.
+/// Without modes, the lock is waited for until it is stale.
 #[cfg(not(unix))]
 fn is_of_made_mode(_path: &Path) -> bool {
     false
 }
 
-/// What tells one lock directory from any other, until it is refreshed.
+/// Identifies a lock directory until it is refreshed.
 fn identity(path: &Path) -> io::Result<String> {
     let meta = fs::symlink_metadata(path)?;
     let since = meta.modified()?.duration_since(SystemTime::UNIX_EPOCH);

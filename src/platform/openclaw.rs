@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::file_error::FileError;
-use super::paths::{look_for, resolve_existing};
+use super::paths::{is_present, resolve_existing};
 use super::trust::Trust;
 
 /// Name of OpenClaw's state directory below the home directory.
@@ -37,7 +37,7 @@ pub enum Evidence {
     /// The configuration and no database: an OpenClaw whose live store is `auth-profiles.json`,
     /// or one that has not started yet.
     Configuration(PathBuf),
-    /// The directory's name alone: `~/.openclaw`, or what `OPENCLAW_STATE_DIR` names.
+    /// Only the directory's name shows it: `~/.openclaw`, or the value of `OPENCLAW_STATE_DIR`.
     Named,
 }
 
@@ -59,7 +59,7 @@ pub struct OpenClawDir {
 }
 
 impl OpenClawDir {
-    /// Says why no store is written there, as a clause about OpenClaw.
+    /// Returns why no store is written there, as a clause about OpenClaw.
     #[must_use]
     pub fn why_not_written(&self) -> &'static str {
         match self.evidence {
@@ -94,8 +94,7 @@ fn evidence_in(dir: &Path, of_agents: impl FnOnce() -> Option<PathBuf>) -> Optio
     })
 }
 
-/// Whether there is something at `path`, as far as can be told: what cannot be looked at may be
-/// there.
+/// Whether something may exist at `path`: it may if this user cannot check.
 fn may_exist(path: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     match fs::symlink_metadata(path) {
@@ -158,7 +157,7 @@ pub fn live_json_stores() -> Result<Vec<PathBuf>, FileError> {
 /// As [`json_stores`], where a directory that cannot be read must not pass for an empty one.
 fn json_stores_or_error(state_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     let path = state_dir.join("agents");
-    if !look_for(&path)? {
+    if !is_present(&path)? {
         return Ok(Vec::new());
     }
     let failed = |source| FileError::Io {
@@ -169,7 +168,7 @@ fn json_stores_or_error(state_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut stores = Vec::new();
     for agent in fs::read_dir(&path).map_err(failed)? {
         let store = agent.map_err(failed)?.path().join("agent").join(JSON_STORE);
-        if look_for(&store)? {
+        if is_present(&store)? {
             stores.push(store);
         }
     }
@@ -206,8 +205,8 @@ pub struct Examined {
     scans: Mutex<HashMap<PathBuf, (Instant, Option<PathBuf>)>>,
 }
 
-/// For how long a database is not looked for again in the directories of all agents: there may be
-/// thousands. The directories in which a store is to be written are examined all the same.
+/// How long the result of a search for a database in the directories of all agents is reused: there
+/// may be thousands. The directories in which a store is to be written are examined all the same.
 const SCAN_HOLDS: Duration = Duration::from_secs(1);
 
 /// What was found of one directory.
@@ -218,7 +217,7 @@ struct ExaminedDir {
 }
 
 impl Examined {
-    /// As [`openclaw_dir_of`].
+    /// Finds the OpenClaw directory of a path, as [`openclaw_dir_of`].
     #[must_use]
     pub fn openclaw_dir_of(&self, path: &Path) -> Option<OpenClawDir> {
         self.openclaw_dir_of_resolved(path, &resolve_existing(path))
@@ -249,7 +248,7 @@ impl Examined {
     }
 
     fn scan(&self, state_dir: &Path) -> Option<PathBuf> {
-        // Held meanwhile: another thread waits for the answer rather than look for it, too.
+        // Held meanwhile: another thread waits for the answer instead of searching, too.
         let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, found)) = scans.get(state_dir)
             && at.elapsed() < SCAN_HOLDS

@@ -41,11 +41,12 @@ pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// As [`exists`], where not being allowed to look must not pass for a no.
+/// Whether something exists at `path`, as [`exists`], but with an error where this user may not
+/// check.
 ///
 /// # Errors
-/// When the system does not tell.
-pub fn look_for(path: &Path) -> Result<bool, FileError> {
+/// When the system does not answer.
+pub fn is_present(path: &Path) -> Result<bool, FileError> {
     use io::ErrorKind::{NotADirectory, NotFound};
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -57,8 +58,9 @@ pub fn look_for(path: &Path) -> Result<bool, FileError> {
 /// How many links are followed in a row. Source: Linux's own limit, path_resolution(7).
 pub(super) const LINKS_MAX: usize = 40;
 
-/// Where a path really leads: links at its end followed (the last target need not exist), links in its directories resolved
-/// as far as those exist. The same before and after the missing part is created.
+/// Resolves a path: links at its end are followed (the last target need not exist), links in its
+/// directories are resolved as far as those exist. The result is the same before and after the
+/// missing part is created.
 ///
 /// # Errors
 /// When links lead in a circle.

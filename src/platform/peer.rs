@@ -1,25 +1,25 @@
-//! Whose the other end of a connection within this machine is.
+//! Finds the owner of the other end of a connection within this machine.
 //!
 //! Linux lists every TCP socket of the network namespace with its owner (proc(5), `/proc/net/tcp`). Elsewhere, and where that list may
 //! not be read (Android) or does not have the other end (a relay from outside the namespace), it is not known.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 
-/// Whose the other end is.
+/// The owner of the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerOwner {
-    /// This process's user.
+    /// The connection belongs to this process's user.
     Ours,
     /// Another user of this machine.
     Another(u32),
-    /// Nobody's any more: it was closed before it was answered.
+    /// The connection has no owner any more: it was closed before it was answered.
     Gone,
     /// It cannot be known, or it is root's. What relays connections from elsewhere runs as root (WSL's, a container runtime's), and root
     /// itself needs no such way in.
     Unknown,
 }
 
-/// Whose the other end of a connection to this process is, now.
+/// Finds the current owner of the other end of a connection to this process.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn peer_owner(stream: &TcpStream) -> PeerOwner {
@@ -59,7 +59,7 @@ struct Socket {
     remote: SocketAddr,
     state: u8,
     uid: u32,
-    /// 0: no process has it any more, and its owner is not told.
+    /// 0: no process has it any more, and its owner is unknown.
     inode: u64,
 }
 
@@ -67,14 +67,14 @@ struct Socket {
 const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
 
-/// Whose the end at `there` of the connection to `here` is. `is_told`: whether a number stands for a user, and not for all whose numbers
-/// are not known here.
+/// The owner of the end at `there` of the connection to `here`. `is_unambiguous`: whether a number
+/// stands for one user, and not for all users whose numbers are unknown here.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 fn owner_in(
     sockets: &[Socket],
     (here, there): (SocketAddr, SocketAddr),
     ours: u32,
-    is_told: impl Fn(u32) -> bool,
+    is_unambiguous: impl Fn(u32) -> bool,
 ) -> PeerOwner {
     let find = |local, remote| {
         sockets
@@ -86,7 +86,7 @@ fn owner_in(
             _ if peer.inode == 0 => PeerOwner::Gone,
             uid if uid == ours => PeerOwner::Ours,
             0 => PeerOwner::Unknown,
-            uid if is_told(uid) => PeerOwner::Another(uid),
+            uid if is_unambiguous(uid) => PeerOwner::Another(uid),
             _ => PeerOwner::Unknown,
         };
     }
@@ -214,11 +214,11 @@ mod tests {
         2: 0100007F:2000 0100007F:1000 01 00000000:00000000 00:00000000 00000000  UID        0 INODE 1 0 100 0 0 10 0\n";
 
     #[test]
-    fn whose_it_is() {
-        let of = |list: &str, is_told: bool| {
+    fn the_owner_of_a_connection() {
+        let of = |list: &str, is_unambiguous: bool| {
             let sockets: Vec<Socket> = list.lines().filter_map(parsed).collect();
             let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-            owner_in(&sockets, (at(0x1000), at(0x2000)), 1000, |_| is_told)
+            owner_in(&sockets, (at(0x1000), at(0x2000)), 1000, |_| is_unambiguous)
         };
         if cfg!(target_endian = "big") {
             return; // the list above is of the other kind

@@ -1,4 +1,4 @@
-//! Who may use a file, and taking the rights of others away.
+//! The permissions of a file, and how to remove those of other users.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use super::file_error::FileError;
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;
 
-/// Who may use a file or directory. Links are followed.
+/// The owner and mode of a file or directory. Links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permissions {
     /// Its permission bits, the sticky bit included.
     pub mode: u32,
-    /// Its owner's user id.
+    /// The user id of the file's owner.
     pub owner: u32,
     /// Whether its owner is this process's effective user, or one who counts as that.
     pub is_ours: bool,
@@ -24,7 +24,8 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    /// Of what is at `path`; `None` where nothing is, where it cannot be told, and where files have no such bits.
+    /// Reads the permissions of `path`; `None` if nothing exists there, if they cannot be read, and
+    /// where files have no mode.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         #[cfg(unix)]
@@ -61,7 +62,7 @@ impl Permissions {
         self.others & 0o055 != 0
     }
 
-    /// A directory that is meant for everybody, as `/tmp` is.
+    /// Whether it is a directory shared by all users, as `/tmp` is.
     #[must_use]
     pub fn is_shared_dir(self) -> bool {
         self.is_dir && self.mode & 0o1000 != 0
@@ -80,8 +81,8 @@ impl Permissions {
     }
 }
 
-/// Takes those of everybody else's rights on `path` away that `mode` does not grant; whether there were any. It must be ours, and
-/// no link.
+/// Removes the rights of other users on `path` that `mode` does not grant; returns whether there
+/// were any. The file must be ours, and no link.
 ///
 /// # Errors
 /// When it is not ours, or the system refuses.
@@ -110,8 +111,8 @@ pub fn close_to_others(path: &Path, mode: u32) -> Result<bool, FileError> {
     Ok(true)
 }
 
-/// Takes nothing away: Windows has access-control lists in place of these bits, and `doctor` shows
-/// the command that closes one.
+/// Does nothing: Windows has access-control lists in place of these bits, and `doctor` shows the
+/// command that closes one.
 ///
 /// # Errors
 /// Never.

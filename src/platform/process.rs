@@ -1,4 +1,4 @@
-//! Who we are, and keeping others out of our memory.
+//! The identity of this process, and the protection of its memory.
 
 #[cfg(windows)]
 mod windows;
@@ -10,18 +10,18 @@ use std::sync::OnceLock;
 
 use crate::domain::from_outside;
 
-/// Who does something, as the record has it. `program` and `parent` are what processes claim.
+/// The program that acts, as the record has it. `program` and `parent` are what processes claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// The program's name.
+    /// The name of the program.
     pub program: String,
-    /// Its process id.
+    /// The process id of the program.
     pub pid: u32,
-    /// Its effective user id; on Windows the last number of the user's SID.
+    /// The effective user id; on Windows the last number of the user's SID.
     pub uid: u32,
-    /// The host's name.
+    /// The name of the host.
     pub host: String,
-    /// The parent process's name, where the system tells.
+    /// The parent process's name, if the system reports it.
     pub parent: Option<String>,
 }
 
@@ -71,8 +71,8 @@ pub(super) fn system_directory() -> Option<std::path::PathBuf> {
     None
 }
 
-/// Leaves the console. Its window closes where no other process has it. Nothing may be printed
-/// after.
+/// Detaches the process from its console. The console's window closes if no other process uses it.
+/// Nothing may be printed afterwards.
 #[cfg(windows)]
 pub fn leave_console() {
     windows::leave_console();
@@ -226,8 +226,9 @@ pub fn harden() {
     }
 }
 
-/// Keeps everything that this process has in memory from being written to swap, where that is allowed without a limit. Under a limit, what
-/// comes later (a passphrase takes 64 MiB) could not be had at all: there only keys are kept in memory, by [`Resident`].
+/// Keeps all memory of this process out of swap, where that is allowed without a limit. Under a
+/// limit, later allocations (a passphrase takes 64 MiB) would fail: there only keys are kept in
+/// memory, by [`Resident`].
 #[cfg(target_os = "linux")]
 fn lock_all_memory() {
     use rustix::mm::{MlockAllFlags, mlockall};

@@ -19,7 +19,7 @@ const EXTENSIONS: [&str; 4] = [".com", ".exe", ".bat", ".cmd"];
 /// A command that runs the program `name`. `variable` reads the environment that is searched.
 ///
 /// # Errors
-/// On Windows, when the program is not found; the error names the files that were looked for. On
+/// On Windows, when the program is not found; the error names the files that were searched for. On
 /// Unix it is found, or not, when it starts.
 pub fn program_command<'e>(
     name: &OsStr,
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_files_that_were_looked_for() {
+    fn an_error_names_the_files_that_were_searched_for() {
         let dir = tempfile::tempdir().unwrap();
         let error = found("claude", None, &[dir.path()]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);

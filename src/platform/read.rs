@@ -13,9 +13,9 @@ use super::sharing::retry_while_held;
 /// A file's bytes and when it last changed.
 #[derive(Clone)]
 pub struct Contents {
-    /// All of it; wiped when dropped.
+    /// All bytes of the file; wiped when dropped.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// The file's modification time.
+    /// The modification time of the file.
     pub modified: SystemTime,
 }
 

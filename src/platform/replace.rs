@@ -31,7 +31,7 @@ pub struct Replacement {
 /// Whether a replacement took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
-    /// It did.
+    /// The file has the new content.
     Yes,
     /// The file was not what it was taken to be. What was in it is still there, or under the temporary name.
     No,
@@ -40,7 +40,7 @@ pub enum Replaced {
 /// What was found at a path that is about to become something else.
 #[derive(Clone, Copy)]
 pub enum Found<'f> {
-    /// Nothing.
+    /// There was no file to replace.
     Nothing,
     /// A file with these bytes.
     File(&'f [u8]),
@@ -92,23 +92,28 @@ impl Replacement {
         Ok(new)
     }
 
-    /// Writes the bytes, durably, and puts them in place of `seen`, the bytes that the file has (none: there is no file),
-    /// if `is_wanted` still says so: it is asked last.
+    /// Writes the bytes, durably, and puts them in place of `expected`, the bytes that the file has
+    /// (`None`: there is no file), if `is_wanted` still agrees: it is called last.
     ///
-    /// The file and the draft are exchanged, so that what really was in the file is there to be looked at afterwards. If
-    /// it is not `seen`, another program wrote in the meantime, and it stays under the temporary name, for the caller to
-    /// merge. It is not put back: that program may have read the new file by then, and would write over what it cannot
-    /// have seen. Where files cannot be exchanged, the last look is before the rename.
+    /// The file and the draft are exchanged, so that the actual content of the file can be examined
+    /// afterwards. If it is not `expected`, another program wrote in the meantime, and the file
+    /// stays under the temporary name, for the caller to merge. It is not put back: that program
+    /// may have read the new file by then, and would overwrite what it has not read. Where files
+    /// cannot be exchanged, the last check is before the rename.
     ///
     /// # Errors
-    /// When the system refuses. The file is then what it was or what it was to become, and is whole.
+    /// When the system refuses. The file then has its old or its new content, and is whole.
     pub fn finish(
         self,
         bytes: &[u8],
-        seen: Option<&[u8]>,
+        expected: Option<&[u8]>,
         is_wanted: impl FnOnce() -> Result<bool, FileError>,
     ) -> Result<Replaced, FileError> {
-        self.finish_over(bytes, seen.map_or(Found::Nothing, Found::File), is_wanted)
+        self.finish_over(
+            bytes,
+            expected.map_or(Found::Nothing, Found::File),
+            is_wanted,
+        )
     }
 
     /// As [`Replacement::finish`], in place of whatever was found there.
@@ -169,7 +174,7 @@ impl Replacement {
 impl Drop for Replacement {
     fn drop(&mut self) {
         if self.is_draft {
-            let _ = discard(&self.temporary); // the error that led here is the one to tell
+            let _ = discard(&self.temporary); // the error that led here is the one to report
         }
     }
 }
@@ -246,7 +251,7 @@ pub fn put_link(
         Err(error) => (Err(error), UnderTemporary::Draft),
     };
     if under_temporary == UnderTemporary::Draft {
-        let _ = discard(temporary); // the error that led here is the one to tell
+        let _ = discard(temporary); // the error that led here is the one to report
     }
     replaced
 }
@@ -261,8 +266,9 @@ fn make_link(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Takes what was found at `path` away, durably: it is moved to `temporary` first, so that what really was there can be looked at. If
-/// it is something else, it stays under that name, for the caller to merge.
+/// Removes the file `found` at `path`, durably: it is moved to `temporary` first, so that its
+/// actual content can be examined. If it is another file, it stays under that name, for the caller
+/// to merge.
 ///
 /// # Errors
 /// When the system refuses, or something has the temporary name.

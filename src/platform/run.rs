@@ -30,7 +30,7 @@ pub enum RunFault {
     #[error("it did not answer in time")]
     TimedOut,
     /// It said more than was to be taken.
-    #[error("it said too much")]
+    #[error("its output was too long")]
     TooLarge,
     /// The system failed in another way.
     #[error("its answer could not be read")]
@@ -47,9 +47,9 @@ fn not_run(kind: io::ErrorKind) -> String {
     }
 }
 
-/// What a program answered.
+/// The output and the exit status of a program.
 pub struct Answer {
-    /// How it ended.
+    /// The exit status of the program.
     pub status: ExitStatus,
     /// What it wrote on stdout. Wiped when dropped.
     pub bytes: Zeroizing<Vec<u8>>,
@@ -142,7 +142,7 @@ pub fn all_output_within(
 }
 
 /// Runs a program to its end with `input` on its stdin, and with stdout and stderr thrown away, for at most `time`. It leads a group of its
-/// own, which is ended as a whole if it is not done by then, or once `is_given_up`.
+/// own, which is ended as a whole if it is not done by then, or once `is_cancelled`.
 ///
 /// # Errors
 /// See [`RunFault`]. How the program itself ended is in the answer.
@@ -150,7 +150,7 @@ pub fn feed_within(
     mut command: Command,
     input: Vec<u8>,
     time: Duration,
-    is_given_up: &dyn Fn() -> bool,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Result<ExitStatus, RunFault> {
     let deadline = Instant::now() + time;
     prepare(&mut command);
@@ -173,7 +173,7 @@ pub fn feed_within(
         start_thread("feed", feed).map_err(|error| RunFault::NotRun(error.kind()))?;
     }
     exit_of(&mut group.0, &|| {
-        is_given_up() || Instant::now() >= deadline
+        is_cancelled() || Instant::now() >= deadline
     })
 }
 
@@ -280,13 +280,13 @@ mod tests {
         assert!(made.success());
         // The grandchild keeps the pipe open as long as it lives.
         let script = format!("sleep 600 > '{}' & wait", pipe.display());
-        for (time, is_given_up) in [(Duration::from_millis(300), false), (PATIENCE, true)] {
+        for (time, is_cancelled) in [(Duration::from_millis(300), false), (PATIENCE, true)] {
             let pipe = pipe.clone();
             let reader = thread::spawn(move || std::fs::read(pipe).unwrap());
-            // Given up once it has begun: the reader is there then.
+            // Cancelled once it has begun: the reader is there then.
             let began = Instant::now();
-            let given_up = || is_given_up && began.elapsed() > Duration::from_millis(300);
-            let ended = feed_within(shell(&script), Vec::new(), time, &given_up);
+            let cancelled = || is_cancelled && began.elapsed() > Duration::from_millis(300);
+            let ended = feed_within(shell(&script), Vec::new(), time, &cancelled);
             assert_eq!(ended, Err(RunFault::TimedOut));
             assert_eq!(reader.join().unwrap(), b"");
         }

@@ -99,7 +99,7 @@ impl RuntimeDir {
         Ok(())
     }
 
-    /// Whether it is in memory; nothing where the system does not tell.
+    /// Whether it is in memory; `None` if the system does not report it.
     #[must_use]
     pub fn is_in_memory(&self) -> Option<bool> {
         #[cfg(target_os = "linux")]

@@ -142,7 +142,7 @@ impl Mounts {
             return own;
         }
         // What lies on another file system is as shared as that one. In a container, it is on the
-        // host and cannot be seen.
+        // host and invisible.
         let below = below(mount).into_iter().filter(|path| path.is_absolute());
         let below = below.filter_map(|path| path.canonicalize().ok());
         below.fold(own, |own, path| match self.mount_of(&path) {
@@ -191,7 +191,7 @@ fn branches_of(mount: &Mount) -> Vec<PathBuf> {
     branches.collect()
 }
 
-/// What kind of storage a mount is, as far as its own type tells.
+/// The kind of storage of a mount, according to its type.
 ///
 /// A type that is not known counts as local only if it has a block device: what comes from another
 /// machine, or from the host of a virtual one, has none.
@@ -226,9 +226,10 @@ fn kind_of(mount: &Mount) -> Storage {
     })
 }
 
-/// What the number of the file system tells, where the kernel lists no mounts. FUSE's says nothing
-/// of the program behind it. What tells no number may be shared. Source of the numbers: Linux's include/uapi/linux/magic.h, statfs(2),
-/// and stat.c of GNU coreutils.
+/// The kind of storage according to the number of the file system, where the kernel lists no
+/// mounts. FUSE's number says nothing about the program behind it. An unknown number may be shared.
+/// Source of the numbers: Linux's include/uapi/linux/magic.h, statfs(2), and stat.c of GNU
+/// coreutils.
 #[cfg(target_os = "linux")]
 fn by_number(dir: &Path) -> Storage {
     const SHARED: [(u32, &str); 24] = [
@@ -469,12 +470,15 @@ mod tests {
     const NEGATIVE: rustix::fs::FsWord = 0xff53_4d42_u32.cast_signed() as rustix::fs::FsWord;
 
     #[test]
-    fn without_a_list_of_mounts_the_number_tells() {
+    fn without_a_list_of_mounts_the_number_decides() {
         assert_eq!(by_number(&std::env::temp_dir()), Storage::Local);
         assert!(Mounts::default().mount_at(&std::env::temp_dir()).is_none());
-        // Where not even that is to be had, nothing says that it is local.
-        let unseen = by_number(Path::new("/nonexistent/dir"));
-        assert!(matches!(unseen, Storage::Shared(_)), "{unseen:?}");
+        // If not even that is available, nothing shows that it is local.
+        let unknown_mount = by_number(Path::new("/nonexistent/dir"));
+        assert!(
+            matches!(unknown_mount, Storage::Shared(_)),
+            "{unknown_mount:?}"
+        );
         assert_eq!(magic(NEGATIVE), 0xff53_4d42);
     }
 }

@@ -19,7 +19,7 @@ pub fn send(socket: &Path, program: &str, line: &str) -> io::Result<()> {
     sender.send_to(message.as_bytes(), socket).map(|_| ())
 }
 
-/// Sends nothing: there is no such log here.
+/// Fails: this system has no such log.
 ///
 /// # Errors
 /// Always.

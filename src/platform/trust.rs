@@ -37,15 +37,15 @@ use super::file_error::{FileError, absent};
 use super::paths::LINKS_MAX;
 use super::read::{self, Contents};
 
-/// For how long what was found of directories, mounts and accounts holds. A command ends sooner, and so looks at each once; a
-/// watcher looks anew with every pass.
+/// How long findings about directories, mounts and accounts are reused. A command ends sooner, and
+/// so examines each once; a watcher examines them anew with every pass.
 const HOLDS: Duration = Duration::from_secs(1);
 /// The permission bits with which others write.
 const WRITE: u32 = 0o022;
 /// The permission bits of everybody but the owner.
 const ALL: u32 = 0o077;
 
-/// Who counts as this user, and what was found of directories so far.
+/// The trusted users, and the findings about directories so far.
 #[derive(Debug, Default)]
 pub struct Trust {
     home: Option<PathBuf>,
@@ -103,14 +103,15 @@ impl Trust {
         self
     }
 
-    /// Says which file the vault is, or is to be.
+    /// Returns the policy with this file as the vault.
     #[must_use]
     pub fn with_vault(mut self, file: PathBuf) -> Self {
         self.vault_file = Some(file);
         self
     }
 
-    /// Says whether a vault may lie on storage that other kernels may share: `allow_shared_storage` in `clawkeep.toml`.
+    /// Returns the policy with `allow_shared_storage` of `clawkeep.toml`: whether a vault may lie
+    /// on storage that other kernels may share.
     #[must_use]
     pub fn with_shared_storage(mut self, is_allowed: bool) -> Self {
         self.allows_shared_storage = is_allowed;
@@ -128,7 +129,7 @@ impl Trust {
         let _ = CURRENT.set(self);
     }
 
-    /// This process's policy.
+    /// Returns the policy of this process.
     #[must_use]
     pub fn current() -> &'static Self {
         // What runs before the policy is installed must not install another one.
@@ -422,14 +423,15 @@ impl Trust {
 
 #[cfg(not(windows))]
 impl Trust {
-    /// Nothing: elsewhere than on Windows a file's mode says who may use it ([`super::permissions::Permissions`]).
+    /// Returns `None`: except on Windows, a file's mode says who may use it
+    /// ([`super::permissions::Permissions`]).
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn open_to_others(&self, _path: &Path) -> Option<Refusal> {
         None
     }
 
-    /// Nothing, as [`Trust::open_to_others`].
+    /// Returns `None`, as [`Trust::open_to_others`] does.
     #[must_use]
     #[allow(clippy::unused_self, reason = "as on Windows")]
     pub fn readable_by_others(&self, _path: &Path) -> Option<Refusal> {

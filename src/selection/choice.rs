@@ -13,7 +13,7 @@ pub enum PassedOver {
     Missing,
     /// Its entry is none that can be read, or holds no secret.
     Unreadable,
-    /// Its secret stands elsewhere: the entry refers to it.
+    /// Its secret is stored elsewhere: the entry refers to it.
     Reference,
     /// Its type, or the field of its secret, has another name than the one that is read.
     Misnamed,
@@ -21,14 +21,14 @@ pub enum PassedOver {
     BadSecret(SecretFault),
     /// The configuration says that it is of another provider or kind.
     Mismatch,
-    /// It has ended.
+    /// The credential has expired by now.
     Expired,
     /// It ends sooner than was asked for.
     EndsTooSoon,
     /// It has ended, or ends sooner than was asked for, and could not be refreshed; why, in a word.
-    NotRenewed(&'static str),
+    NotRefreshed(&'static str),
     /// It cools down, or is disabled, and another does not.
-    Resting,
+    InCooldown,
 }
 
 impl PassedOver {
@@ -44,8 +44,8 @@ impl PassedOver {
             Self::Mismatch => "mismatch",
             Self::Expired => "expired",
             Self::EndsTooSoon => "ends-too-soon",
-            Self::NotRenewed(why) => why,
-            Self::Resting => "resting",
+            Self::NotRefreshed(why) => why,
+            Self::InCooldown => "resting", // the name in the record stays
         }
     }
 }
@@ -53,13 +53,14 @@ impl PassedOver {
 /// What a credential must be like to be handed out.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
-    /// Now.
+    /// The current time of the choice.
     pub now: UnixMs,
     /// It must not end before so long from now, in milliseconds.
     pub min_valid_ms: i64,
 }
 
-/// Why a credential cannot be handed out; `None` if it can. That it rests is no reason: where nothing else is left, it is tried.
+/// Why a credential cannot be handed out; `None` if it can. A cooldown is no reason: if nothing
+/// else is left, the credential is tried.
 #[must_use]
 pub fn unusable(credential: Option<&Credential<'_>>, demand: Demand) -> Option<PassedOver> {
     let Some(credential) = credential else {
@@ -103,14 +104,14 @@ pub fn unusable(credential: Option<&Credential<'_>>, demand: Demand) -> Option<P
 /// Which of the candidates is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The one.
+    /// The profile that was chosen.
     pub chosen: Option<ProfileId>,
     /// Those that would have come before it, in that order, and why each is not used.
     pub passed_over: Vec<(ProfileId, PassedOver)>,
 }
 
-/// Goes through `tried`, in that order, to the first of which `refuse` says nothing. `natural` is the order in which they would
-/// stand if none rested: who stands before the chosen one there was passed over.
+/// Chooses the first of `tried` for which `refuse` returns `None`. `natural` is the order without
+/// cooldowns: the profiles before the chosen one in that order were passed over.
 #[must_use]
 pub fn choose(
     doc: &StoreDoc,
@@ -123,7 +124,7 @@ pub fn choose(
     let before = natural.iter().take_while(|id| chosen.as_ref() != Some(id));
     let why = |id: &ProfileId| match refuse(id) {
         Some(why) => Some(why),
-        None => rest(doc, id.as_str(), now).map(|_| PassedOver::Resting),
+        None => rest(doc, id.as_str(), now).map(|_| PassedOver::InCooldown),
     };
     let passed_over = before.filter_map(|id| Some((id.clone(), why(id)?)));
     Choice {
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(
             choice("acbd", "ac"),
             (chosen("b"), "a expired".to_owned()),
-            "one that rests, where nothing else is left"
+            "one in cooldown, if nothing else is left"
         );
         assert_eq!(
             choice("acbd", "abcd"),

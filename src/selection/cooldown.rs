@@ -4,24 +4,25 @@ use serde_json::Value;
 
 use crate::domain::{Expiry, Section, StoreDoc, UnixMs, from_outside};
 
-/// Rest after the first, second and third failure in a row, milliseconds. Source: `spec/compat.md`, Selection.
+/// Cooldowns after the first, second and third failure in a row, milliseconds. Source:
+/// `spec/compat.md`, Selection.
 const COOLDOWNS_MS: [i64; 3] = [60_000, 5 * 60_000, 25 * 60_000];
 
-/// Rest after every further failure, milliseconds. Source: as above.
+/// The cooldown after every further failure, milliseconds. Source: as above.
 const LONGEST_COOLDOWN_MS: i64 = 60 * 60_000;
 
-/// Why a profile is passed over for now, and how long.
+/// Why a profile is skipped for now, and until when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rest<'d> {
-    /// The end: of cooling down after failures or of being disabled, whichever is later.
+    /// The end of the cooldown or of being disabled, whichever is later.
     pub until: Expiry,
     /// How long until then, milliseconds; positive.
     pub left_ms: f64,
-    /// Why.
+    /// Why the profile is skipped.
     pub why: Why<'d>,
 }
 
-/// Why a profile rests.
+/// Why a profile is skipped for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why<'d> {
     /// It cools down after failures.
@@ -42,7 +43,7 @@ impl Rest<'_> {
     }
 }
 
-/// The rest of a profile at `now`; `None` if it may be used.
+/// The cooldown of a profile at `now`; `None` if it may be used.
 #[must_use]
 pub fn rest<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Rest<'d>> {
     let usage = doc.get(Section::Usage, id)?;
@@ -63,7 +64,8 @@ pub fn rest<'d>(doc: &'d StoreDoc, id: &str, now: UnixMs) -> Option<Rest<'d>> {
     })
 }
 
-/// How long a profile rests after its `failures`-th failure in a row, in milliseconds: 1, 5, 25, then 60 minutes.
+/// The cooldown after the `failures`-th failure in a row, in milliseconds: 1, 5, 25, then 60
+/// minutes.
 #[must_use]
 pub fn cooldown_ms(failures: u32) -> i64 {
     let index = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -1,7 +1,7 @@
-//! Which profiles are tried for a provider, and in what order; how long a failed one rests.
+//! Selects the profiles to try for a provider, their order, and the length of cooldowns.
 //!
-//! Pure: values in, values out. Whether a candidate's secret can be used is decided by whoever tries it.
-//! Source: `spec/compat.md`, Selection, and the `select` conformance cases.
+//! Pure: values in, values out. The caller decides whether a candidate's secret is usable. Source:
+//! `spec/compat.md`, Selection, and the `select` conformance cases.
 
 mod choice;
 mod cooldown;
@@ -10,7 +10,7 @@ mod usage;
 
 pub use choice::{Choice, Demand, PassedOver, choose, unusable};
 pub use cooldown::{Rest, Why, cooldown_ms, rest};
-pub use order::{Preferences, candidates, candidates_if_rested};
+pub use order::{Preferences, candidates, candidates_ignoring_cooldowns};
 pub use usage::{Failed, FailureReason, after_clearing, after_failure, after_use};
 
 #[cfg(test)]

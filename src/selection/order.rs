@@ -27,9 +27,9 @@ pub fn candidates(
     in_turn(doc, preferences, provider, prefer, |id| rest(doc, id, now))
 }
 
-/// The same as if none rested: the order in which they are meant to be used.
+/// The same order as if no profile were in cooldown.
 #[must_use]
-pub fn candidates_if_rested(
+pub fn candidates_ignoring_cooldowns(
     doc: &StoreDoc,
     preferences: &Preferences,
     provider: &ProviderId,
@@ -54,10 +54,10 @@ fn in_turn<'d>(
         configured => configured.to_vec(),
     });
 
-    let (mut ready, mut resting) = (Vec::new(), Vec::new());
+    let (mut ready, mut cooling) = (Vec::new(), Vec::new());
     for id in eligible(doc, provider, base) {
         match rest(id.as_str()) {
-            Some(rest) => resting.push((rest.until.ms(), id)),
+            Some(rest) => cooling.push((rest.until.ms(), id)),
             None => ready.push(id),
         }
     }
@@ -68,8 +68,8 @@ fn in_turn<'d>(
                 .unwrap_or(std::cmp::Ordering::Equal)
         });
     }
-    resting.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    ready.extend(resting.into_iter().map(|(_, id)| id));
+    cooling.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    ready.extend(cooling.into_iter().map(|(_, id)| id));
 
     if let Some(at) = prefer.and_then(|preferred| ready.iter().position(|id| id == preferred)) {
         ready[..=at].rotate_right(1);

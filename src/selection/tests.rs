@@ -126,7 +126,7 @@ fn an_empty_order_in_the_configuration_means_nothing_is_tried() {
 }
 
 #[test]
-fn a_disabled_profile_rests_like_one_that_cools_down() {
+fn a_disabled_profile_is_skipped_like_one_in_cooldown() {
     let usage = json!({"a": {"cooldownUntil": NOW.0 + 5, "disabledUntil": NOW.0 + 50}, "b": {"cooldownUntil": NOW.0 + 9}});
     let doc = StoreDoc::from_json(
         json!({"profiles": {}, "order": {"p": ["a", "b", "c"]}, "usageStats": usage}),
@@ -193,7 +193,7 @@ impl Input {
             .max(self.number(id, "disabledUntil"))
     }
 
-    fn rests(&self, id: &ProfileId) -> bool {
+    fn is_in_cooldown(&self, id: &ProfileId) -> bool {
         self.back(id) > NOW.0
     }
 
@@ -279,14 +279,14 @@ proptest! {
     #[test]
     fn those_that_rest_come_last_the_soonest_back_first(input in some_input()) {
         let got = input.run(None);
-        let back = |id: &ProfileId| if input.rests(id) { input.back(id) } else { 0 };
+        let back = |id: &ProfileId| if input.is_in_cooldown(id) { input.back(id) } else { 0 };
         prop_assert!(got.is_sorted_by_key(back));
     }
 
     #[test]
     fn those_that_are_back_at_the_same_time_keep_their_order(input in some_input()) {
-        let resting: Vec<_> = input.run(None).into_iter().filter(|id| input.rests(id)).collect();
-        for pair in resting.windows(2) {
+        let cooling: Vec<_> = input.run(None).into_iter().filter(|id| input.is_in_cooldown(id)).collect();
+        for pair in cooling.windows(2) {
             let is_tie = input.back(&pair[0]) == input.back(&pair[1]);
             prop_assert!(!is_tie || input.place(&pair[0]) < input.place(&pair[1]), "{pair:?}");
         }
@@ -297,7 +297,7 @@ proptest! {
         let is_explicit = input.stored_order().is_some() || input.preferences.order.is_some();
         let place = |id: &ProfileId| input.place(id);
         let rank = |id: &ProfileId| ["oauth", "token", "api_key"].iter().position(|kind| *kind == input.kind(id)).unwrap_or(3);
-        let ready: Vec<_> = input.run(None).into_iter().filter(|id| !input.rests(id)).collect();
+        let ready: Vec<_> = input.run(None).into_iter().filter(|id| !input.is_in_cooldown(id)).collect();
         for pair in ready.windows(2) {
             let turn = |id| (rank(id), input.number(id, "lastUsed"), place(id));
             let in_order = if is_explicit { place(&pair[0]) < place(&pair[1]) } else { turn(&pair[0]) < turn(&pair[1]) };

@@ -17,22 +17,22 @@ const SHORTEST_DISABLED_MS: f64 = 60_000.0;
 /// Why a provider refused a credential. The names are the reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureReason {
-    /// The credential was refused.
+    /// The provider refused the credential.
     Auth,
     /// The request made no sense to the provider.
     Format,
-    /// Too many requests.
+    /// The provider received too many requests.
     RateLimit,
     /// The account has no money left: a longer rest.
     Billing,
-    /// No answer in time.
+    /// The provider did not answer in time.
     Timeout,
-    /// Anything else.
+    /// Any other reason for a failure.
     Unknown,
 }
 
 impl FailureReason {
-    /// All of them.
+    /// All reasons, in the order of their declaration.
     pub const ALL: [Self; 6] = [
         Self::Auth,
         Self::Format,
@@ -56,7 +56,7 @@ impl FailureReason {
     }
 }
 
-/// A failure counted: the usage entry with it, and what follows.
+/// A counted failure: the usage entry with it, and its consequences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failed {
     /// The usage entry after it.
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_in_a_row_rests_longer_and_a_use_ends_it() {
+    fn each_failure_in_a_row_lengthens_the_cooldown_and_a_use_ends_it() {
         let mut usage = json!({"x": "kept", "lastUsed": 1.5});
         for (n, minutes) in [(1, 1), (2, 5), (3, 25), (4, 60), (5, 60)] {
             let failed = fail(Some(&usage), FailureReason::RateLimit, NOW);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn want_of_money_rests_for_hours() {
+    fn a_billing_failure_disables_for_hours() {
         let hour = 60 * MINUTE;
         let mut usage = None;
         for hours in [5, 10, 20, 24, 24] {

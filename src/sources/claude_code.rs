@@ -22,9 +22,9 @@ const SUFFIX_BYTES: usize = 4;
 /// Claude Code's login, as far as it is anybody else's business.
 #[derive(Clone, Debug)]
 pub struct ClaudeCodeLogin {
-    /// The access token; not blank.
+    /// The access token, which is not blank.
     pub access: SecretString,
-    /// When it expires; above 0.
+    /// The expiry of the access token; above 0.
     pub expires: Expiry,
     /// When the login itself expires (`refreshTokenExpiresAt`, milliseconds): a person has to log
     /// in again then. Claude Code writes it beside the refresh token, which is not read.
@@ -34,12 +34,12 @@ pub struct ClaudeCodeLogin {
     pub account: Option<String>,
 }
 
-/// Where Claude Code's login was looked for last, so that a warning can name it.
+/// The last place where Claude Code's login was searched, so that a warning can name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The macOS Keychain item.
+    /// The item in the macOS Keychain.
     Keychain,
-    /// `.credentials.json`.
+    /// The file `.credentials.json` of Claude Code.
     File,
 }
 

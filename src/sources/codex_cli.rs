@@ -16,12 +16,12 @@ use crate::domain::{Expiry, ExpiryFault, jwt_expiry};
 /// access token does not say. Source: `spec/compat.md`, Sync.
 const LIFETIME_MS: f64 = 3_600_000.0;
 
-/// Codex CLI's login.
+/// The login of Codex CLI.
 #[derive(Clone, Debug)]
 pub struct CodexLogin {
-    /// The access token; not blank.
+    /// The access token, which is not blank.
     pub access: SecretString,
-    /// The refresh token; not blank. Codex's own: never sent anywhere from here.
+    /// The refresh token, not blank. It belongs to Codex: clawkeep never sends it anywhere.
     pub refresh: SecretString,
     /// When the access token ends: its own `exp`, else an hour after the file was written.
     pub expires: Expiry,

@@ -10,14 +10,14 @@ pub trait LoginKeychain {
     fn read(&self, service: &str, account: &str) -> KeychainReading;
 }
 
-/// What a keychain answered.
+/// The answer of the keychain.
 #[derive(Debug)]
 pub enum KeychainReading {
-    /// The item's secret.
+    /// The secret of the keychain item.
     Item(SecretString),
     /// The keychain was open and has no such item.
     ConfirmedAbsent,
-    /// No answer either way: the item may be there.
+    /// The keychain gave no answer: the item may exist.
     Unavailable(KeychainFault),
 }
 

@@ -29,14 +29,14 @@ pub use login_keychain::{KeychainFault, KeychainReading, LoginKeychain};
 #[cfg(unix)]
 pub use security_tool::{SecurityTool, keychain_account};
 
-/// What a source says. `L` is the login that this source can give.
+/// The result of reading a source. `L` is the login that this source can provide.
 #[derive(Clone, Debug)]
 pub enum Reading<L> {
     /// There is no such file and no such item: the other program is not in use here.
     Absent,
     /// The other program is there and holds no login that could be used.
     LoggedOut(LoggedOut),
-    /// A login.
+    /// The source has a login.
     Found(L),
     /// The source cannot be read or understood. No news: what is stored stays.
     Damaged(SourceFault),
@@ -79,7 +79,7 @@ impl LoggedOut {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceFault {
-    /// Not one byte: a writer has truncated it and not written yet.
+    /// The file is empty: a writer has truncated it and not written yet.
     #[error("it is empty")]
     Empty,
     /// JSON up to its end, which comes too early: half-written.
@@ -90,7 +90,7 @@ pub enum SourceFault {
         /// Column in bytes, as serde_json counts it.
         column: usize,
     },
-    /// Not JSON.
+    /// The file is not JSON.
     #[error("it is not JSON at line {line}, column {column}")]
     NotJson {
         /// Line, from 1.
@@ -98,7 +98,7 @@ pub enum SourceFault {
         /// Column in bytes, as serde_json counts it.
         column: usize,
     },
-    /// Not UTF-8.
+    /// The file is not UTF-8.
     #[error("it is not UTF-8 at line {line}, column {column}")]
     NotUtf8 {
         /// Line, from 1.
@@ -148,13 +148,13 @@ pub enum FileReading {
     Unreadable(io::ErrorKind),
     /// Somebody else can have changed the file; it was not used.
     Untrusted(Arc<Refusal>),
-    /// The file, whole.
+    /// The whole content of the file.
     Content(FileContent),
 }
 
-/// A source's file. Wiped when dropped.
+/// The content of a source's file; wiped when dropped.
 pub struct FileContent {
-    /// Every byte of it.
+    /// Every byte of the file.
     pub bytes: Zeroizing<Vec<u8>>,
     /// When it was last written. Codex's login has no other expiry.
     pub modified: SystemTime,

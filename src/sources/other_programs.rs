@@ -21,7 +21,7 @@ pub const CODEX_KEY: &str = "openai:codex-cli";
 pub struct Found {
     /// Profile ids and their entries, refresh tokens included.
     pub entries: Vec<LegacyEntry>,
-    /// What holds no credential: the name in the file, and why, as half a sentence.
+    /// Entries without a credential: the name in the file, and the reason, as half a sentence.
     pub dropped: Vec<(String, &'static str)>,
 }
 

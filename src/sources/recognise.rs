@@ -1,6 +1,8 @@
-//! Telling the files apart in which credentials come, by what is in them: names and places differ from machine to machine.
+//! Recognises the files in which credentials come by their content: names and places differ from
+//! machine to machine.
 //!
-//! Only the keys of the top level are looked at, so that no token of a file becomes a value before it is known whose it is.
+//! Only the keys of the top level are read, so that no token of a file becomes a value before its
+//! owner is known.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +11,14 @@ use serde::de::{IgnoredAny, MapAccess};
 use super::SourceFault;
 use super::wanted::{self, Shape};
 
-/// What a file is.
+/// The kind of a credential file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// A store: `auth-profiles.json`.
+    /// A store of an agent: `auth-profiles.json`.
     Store,
-    /// Claude Code's login.
+    /// The login file of Claude Code.
     ClaudeCode,
-    /// Codex CLI's login.
+    /// The login file of Codex CLI.
     CodexCli,
     /// Gemini CLI's or Qwen Code's login.
     OAuthCreds,
@@ -38,7 +40,7 @@ impl FileKind {
     }
 }
 
-/// Tells what a file is.
+/// Recognises the kind of a file.
 ///
 /// # Errors
 /// When it is no JSON. `None` when it is JSON of a shape in which no credentials come.

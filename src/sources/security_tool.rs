@@ -89,7 +89,7 @@ impl SecurityTool {
         }
     }
 
-    /// Asks with another deadline.
+    /// Sets another deadline for the answer.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
@@ -123,8 +123,8 @@ impl LoginKeychain for SecurityTool {
     }
 }
 
-/// The item's text, without the line end that the tool adds. A secret with any byte that is
-/// not printable ASCII (a line break suffices) comes in hexadecimal; JSON never looks like that.
+/// The item's text, without the line end that the tool adds. A secret with any byte that is not
+/// printable ASCII (a line break suffices) comes in hexadecimal; JSON never has that form.
 fn secret(bytes: &[u8]) -> Result<SecretString, KeychainFault> {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let decoded = HEXLOWER_PERMISSIVE.decode(bytes).ok().map(Zeroizing::new);

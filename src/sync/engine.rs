@@ -49,7 +49,7 @@ use crate::config::AgentRef;
 use crate::domain::{ProfileId, StoreDoc};
 use crate::export::{StorePlace, StoreReading};
 use crate::platform::{Actor, Clock, Replaced};
-use crate::vault::{Pin, Renewal, Rotated, UnlockedVault};
+use crate::vault::{Pin, Rotated, RotationScope, UnlockedVault};
 
 /// How often a load begins again because another program keeps writing without the lock.
 const ROUNDS_MAX: usize = 50;
@@ -357,7 +357,7 @@ impl<'e> Engine<'e> {
         }
         let place = StorePlace::of_agent(&agent.dir)?;
         let mut tx = self.vault.begin(self.context.actor, self.context.clock)?;
-        tx.see_export(place.site(), &agent.name)?;
+        tx.note_unchanged_export(place.site(), &agent.name)?;
         Ok(tx.commit()?)
     }
 
@@ -446,8 +446,8 @@ impl<'e> Engine<'e> {
     /// # Errors
     /// As [`UnlockedVault::rotate`]; [`crate::vault::VaultError::RefreshUnderWay`] when a refresh
     /// takes too long.
-    pub fn rotate(&mut self, renewal: Renewal<'_>) -> Result<Rotated, SyncError> {
-        rotate::rotate(self.vault, &self.context, &mut self.notices, renewal)
+    pub fn rotate(&mut self, scope: RotationScope<'_>) -> Result<Rotated, SyncError> {
+        rotate::rotate(self.vault, &self.context, &mut self.notices, scope)
     }
 
     /// Stores what refreshes have brought that is not in the vault yet, and waits until none is

@@ -9,7 +9,7 @@ use super::notice::Notice;
 use super::refresh::grant::{LEASE_WAIT, give_up};
 use super::refresh::interrupted::{end_interrupted, recover_interrupted_refreshes};
 use crate::oauth::{Lease, grants_with_files};
-use crate::vault::{Prepared, Renewal, Rotated, UnlockedVault, VaultError};
+use crate::vault::{Prepared, Rotated, RotationScope, UnlockedVault, VaultError};
 
 /// How often to check whether a refresh has ended.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ pub(super) fn rotate(
     vault: &mut UnlockedVault,
     context: &LoadContext<'_>,
     notices: &mut Vec<Notice>,
-    renewal: Renewal<'_>,
+    scope: RotationScope<'_>,
 ) -> Result<Rotated, SyncError> {
     let deadline = Instant::now() + LEASE_WAIT;
     let mut prepared: Option<Prepared<'_>> = None;
@@ -33,7 +33,7 @@ pub(super) fn rotate(
         // Prepared once: a recovery code that was shown is not followed by another one.
         let mut ready = match prepared.take() {
             Some(ready) => ready,
-            None => vault.prepare(renewal)?,
+            None => vault.prepare(scope)?,
         };
         match vault.rotate_prepared(&mut ready, context.actor, context.clock) {
             // A refresh began just now.

@@ -15,7 +15,7 @@ pub enum VaultError {
     /// There is none at that path.
     #[error("there is no vault at {}", path.display())]
     Absent {
-        /// Where one was looked for.
+        /// The path where a vault was expected.
         path: PathBuf,
     },
     /// The file is no vault, or one that something has damaged.
@@ -77,8 +77,8 @@ pub enum VaultError {
         /// Which row.
         row: String,
     },
-    /// No key slot opens.
-    #[error("the vault's key cannot be had: {}", problems.iter().map(told).collect::<Vec<_>>().join("; "))]
+    /// No key opens a key slot of the vault.
+    #[error("cannot get the vault key: {}", problems.iter().map(with_causes).collect::<Vec<_>>().join("; "))]
     NoKey {
         /// Of which vault, as hexadecimal digits.
         vault: String,
@@ -86,7 +86,7 @@ pub enum VaultError {
         problems: Vec<KeyProblem>,
     },
     /// The key of a new vault or slot could not be stored.
-    #[error("the new key cannot be kept: {}", told(.0))]
+    #[error("cannot store the new key: {}", with_causes(.0))]
     KeyNotKept(KeyProblem),
     /// It has as many key slots as a vault may have.
     #[error("the vault has 16 key slots, and that is as many as there may be")]
@@ -131,7 +131,7 @@ pub enum VaultError {
         /// What SQLite said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Something about a file.
+    /// A file cannot be read or changed.
     #[error(transparent)]
     File(#[from] FileError),
     /// A lock was not had.
@@ -169,19 +169,19 @@ impl VaultError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// Something about a vault: the backup, or the one that it was to replace.
+    /// A vault cannot be used: the backup, or the one that it was to replace.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// Something about a file.
+    /// A file cannot be read or changed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Its record was altered.
-    #[error("the record in the backup does not hold: {0}")]
+    /// The audit record of the backup was altered.
+    #[error("the audit record in the backup does not verify: {0}")]
     Chain(ChainFault),
-    /// It is another vault's.
+    /// The backup is of another vault.
     #[error("it is a backup of the vault {found}, and this one is {own}")]
     OtherVault {
-        /// Whose it is.
+        /// The vault that the backup is of.
         found: VaultId,
         /// What it was to replace.
         own: VaultId,
@@ -192,7 +192,7 @@ pub enum BackupError {
         /// The vault.
         path: PathBuf,
     },
-    /// What it was to replace is no vault, or one of which nothing tells that it is.
+    /// The file that it was to replace is no vault, or nothing shows that it is one.
     #[error("{} is not a clawkeep vault", path.display())]
     NoVaultThere {
         /// The file.
@@ -235,10 +235,10 @@ pub const KEYCHAIN: &str = "the keychain";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyProblem {
-    /// No key file where one is looked for.
+    /// There is no key file at any of its paths.
     #[error("no key file at {}", path.display())]
     NoKeyFile {
-        /// The last place looked at.
+        /// The last path that was tried.
         path: PathBuf,
     },
     /// The file there is no key file, or cut short.
@@ -256,7 +256,7 @@ pub enum KeyProblem {
     /// The keychain has no item for this vault.
     #[error("the keychain has no key {key_id} for it")]
     NotInKeychain {
-        /// The key looked for.
+        /// The key that is not there.
         key_id: KeyId,
     },
     /// The keychain cannot be used.
@@ -268,28 +268,28 @@ pub enum KeyProblem {
     /// Nobody gave a passphrase or a recovery code.
     #[error("no passphrase was given, and there is nobody to ask")]
     NoSecret,
-    /// What was given opens no slot.
+    /// The passphrase opens no key slot.
     #[error("the passphrase opens no key slot")]
     WrongSecret,
-    /// What was given is no whole recovery code.
+    /// The text is not a complete recovery code.
     #[error(transparent)]
     RecoveryCode(RecoveryFault),
     /// A passphrase was named, and no slot has one.
     #[error("no key slot takes a passphrase or a recovery code")]
     NoSuchSlot,
     /// A passphrase slot asks for what no vault of ours asks for.
-    #[error("key slot {slot} asks for a derivation outside the bounds that are taken")]
+    #[error("key slot {slot} has key derivation parameters outside the accepted bounds")]
     BadParameters {
         /// Its number.
         slot: i64,
     },
     /// The passphrase opens none of the passphrase slots that were tried, and trying these too would take minutes.
-    #[error("the passphrase opens no key slot that was tried; {} not tried, since deriving their keys would take too long: {}", count(.slots), slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("the passphrase opens none of the key slots that were tried; {} not tried, since deriving their keys would take too long: {}", count(.slots), slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     TooCostly {
         /// Their numbers.
         slots: Vec<i64>,
     },
-    /// The memory that the derivation takes is not to be had.
+    /// The memory for the key derivation is unavailable.
     #[error("key slot {slot} takes more memory than there is")]
     NoMemory {
         /// Its number.
@@ -340,7 +340,7 @@ fn count(slots: &[i64]) -> String {
 }
 
 /// A problem with its causes, on one line.
-fn told(problem: &KeyProblem) -> String {
+fn with_causes(problem: &KeyProblem) -> String {
     let mut said = problem.to_string();
     let mut next = std::error::Error::source(problem);
     while let Some(cause) = next {
@@ -433,7 +433,7 @@ pub(super) fn sqlite_in<'e>(
     own.or_else(|| error.source().and_then(sqlite_in))
 }
 
-/// What the system refuses, as far as SQLite's code and a look at the place tell.
+/// What the system refuses, according to SQLite's code and the state of the place.
 #[cfg(unix)]
 fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> {
     use crate::platform::{Needs, why_database_fails, why_temporary_files_fail};
@@ -476,7 +476,7 @@ fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> 
     }
 }
 
-/// What the system refuses, as far as SQLite's code and a look at the files tell.
+/// What the system refuses, according to SQLite's code and the state of the files.
 #[cfg(windows)]
 fn met_by(error: &rusqlite::Error, path: &std::path::Path) -> Option<FileError> {
     use rusqlite::ErrorCode as Code;

@@ -67,8 +67,8 @@ impl UnlockedVault {
         self.begin_with(Listed::AsSealed, actor, clock)
     }
 
-    /// As [`UnlockedVault::begin`], where `mode` says what of the rows is believed. An upgrade in
-    /// memory is no change of the vault.
+    /// As [`UnlockedVault::begin`]; `mode` says which rows are trusted. An upgrade in memory is no
+    /// change of the vault.
     pub(super) fn begin_with(
         &mut self,
         mode: Listed,
@@ -132,7 +132,7 @@ impl Tx<'_> {
         let seq = before.map_or(0, |last| last.seq).checked_add(1);
         let seq = seq.map(Seq).ok_or_else(|| VaultError::Damaged {
             path: self.path.to_owned(),
-            what: "its record has a last event after which none can come".to_owned(),
+            what: "its record has reached the last possible event number".to_owned(),
         })?;
         let mut event = Event {
             seq,
@@ -179,7 +179,7 @@ impl Tx<'_> {
     }
 
     /// Makes the changes and their events durable. Every change needs an event: two states of the
-    /// vault with the same last event could be exchanged unseen.
+    /// vault with the same last event could be exchanged unnoticed.
     ///
     /// # Errors
     /// When the disk refuses, or an agent's frame does not open; nothing is changed then.
@@ -319,7 +319,8 @@ impl Tx<'_> {
         self.touched.contains_key(agent)
     }
 
-    /// Raises the agent's revision above `than` too: whoever has read the agent at that one must not take this for it.
+    /// Raises the agent's revision above `than` too: a process that has read the agent at that
+    /// revision must not mistake this one for it.
     pub(super) fn raise_revision(
         &mut self,
         agent: &AgentName,

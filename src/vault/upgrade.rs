@@ -101,7 +101,7 @@ impl UnlockedVault {
         let head = head.filter(|head| !is_abandoned(head));
         let checked = verify::verify(&tx.tx, (id, &tx.keys.chain), head);
         if let Err(fault) = checked.at(tx.path, "read")? {
-            return Err(tx.refuse_upgrade(&format!("its record does not hold: {fault}")));
+            return Err(tx.refuse_upgrade(&format!("its audit record does not verify: {fault}")));
         }
         let record = RecordSays::read(&tx.tx).at(tx.path, "read")?;
         if record.was_upgraded {
@@ -256,7 +256,7 @@ impl Tx<'_> {
         found: &mut Found,
     ) -> Result<bool, VaultError> {
         let before = found.altered.len();
-        let mut seen = Vec::new();
+        let mut present = Vec::new();
         for (profile, opened) in self.opened_profiles((id, name))? {
             let newest = record.newest_generation(name, &profile);
             let known = frame.map(|frame| frame.generations.get(&profile).and_then(Value::as_i64));
@@ -267,12 +267,12 @@ impl Tx<'_> {
                 let provider = record.provider_of(name, &profile);
                 found.add_lost(Part::Profiles, name, &profile, provider);
             }
-            seen.push(profile);
+            present.push(profile);
         }
         let known = frame.into_iter().flat_map(|frame| frame.generations.keys());
         let known = known.map(String::as_str).chain(record.present_of(name));
         let gone: BTreeSet<&str> = known
-            .filter(|known| !seen.iter().any(|seen| seen == known))
+            .filter(|known| !present.iter().any(|present| present == known))
             .collect();
         for gone in gone {
             let provider = record.provider_of(name, gone);

@@ -272,7 +272,7 @@ fn claude_codes_short_tokens_are_no_alarm_and_its_long_ones_are() {
     let remedy = told[0].json()["remedy"].to_string();
     assert!(remedy.contains("Start `claude`"), "{remedy}");
     assert!(
-        told[0].body.contains("Claude Code has not renewed it"),
+        told[0].body.contains("Claude Code has not refreshed it"),
         "{told:?}"
     );
     // A token of a year, as `claude setup-token` makes them.
@@ -446,7 +446,7 @@ fn what_to_do_for_an_agent_that_only_its_directory_names() {
     };
     let settings = NotifySettings::default();
     let seen = survey(&watch.bench.vault, scene, (&settings, UnixMs(START))).unwrap();
-    let remedy = &seen.standings[0].remedy;
+    let remedy = &seen.statuses[0].remedy;
     let with = " --profile-id anthropic:a (with CLAWDBOT_AGENT_DIR set to /srv/agent)";
     assert!(remedy.ends_with(with), "{remedy}");
 }
@@ -489,7 +489,7 @@ fn trouble_of_the_host_is_told_where_there_is_no_vault_and_recorded_once_there_i
         .finish(Some(&mut watch.bench.vault), PATIENCE)
         .unwrap();
     let over = hook.take();
-    assert_eq!(over[0].json()["title"], "Over: The vault is locked");
+    assert_eq!(over[0].json()["title"], "Resolved: The vault is locked");
     let states: Vec<String> = watch
         .events()
         .iter()

@@ -132,7 +132,7 @@ fn a_code_is_read_however_it_is_typed_and_a_mistake_is_named_and_not_quoted() {
     for (typed, word) in [
         (mistyped.join("-"), "group 7 of the recovery code"),
         (mistyped.concat(), "group 7 of the recovery code"),
-        (missing.join("-"), "look at group 5"),
+        (missing.join("-"), "check group 5"),
         (groups[..7].join("-"), "13 groups of 5 characters"),
     ] {
         home.write("private/code", &typed);
@@ -450,7 +450,7 @@ fn hostile_slots_cost_nothing_and_open_nothing() {
         home.write(VAULT, &saved);
         let set = format!("UPDATE key_slots SET kdf = {kdf} WHERE slot = 2");
         alter(&home, |conn| conn.execute(&set, []).unwrap());
-        phrase("outside the bounds");
+        phrase("outside the accepted bounds");
     }
     // In bounds, and not what it was sealed with.
     home.write(VAULT, &saved);

@@ -9,7 +9,7 @@ use clawkeep::audit::ChainFault;
 use clawkeep::domain::{Seq, UnixMs};
 use clawkeep::platform::keychain::{SessionBus, SystemKeychain};
 use clawkeep::platform::{Actor, Clock};
-use clawkeep::vault::{KeySources, Renewal, Vault, VaultError};
+use clawkeep::vault::{KeySources, RotationScope, Vault, VaultError};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -600,7 +600,9 @@ fn who_has_the_vault_open_goes_on_under_the_new_key_and_not_under_a_renewed_slot
     assert!(record.is_ok());
     home.run(ROTATE).ok();
     drop(unlocked.begin(&actor, clock).unwrap());
-    let rotated = unlocked.rotate(Renewal::DataKey, &actor, clock).unwrap();
+    let rotated = unlocked
+        .rotate(RotationScope::DataKey, &actor, clock)
+        .unwrap();
     assert_eq!(rotated.epoch, 4);
     home.assert_sound();
     home.run(COMPROMISED).ok();
@@ -614,7 +616,7 @@ fn who_has_the_vault_open_goes_on_under_the_new_key_and_not_under_a_renewed_slot
         Err(VaultError::Rekeyed)
     ));
     let none = BTreeMap::new();
-    let everything = Renewal::Everything {
+    let everything = RotationScope::Everything {
         sources: &sources,
         passphrases: &none,
         show: &|_, _| Ok(()),
@@ -634,7 +636,7 @@ fn what_outlives_pruning_is_proved_by_the_key_of_its_time() {
     let dir = bench.dir.path().to_owned();
     let sources = key_sources(&dir, &keychain);
     let none = BTreeMap::new();
-    let everything = Renewal::Everything {
+    let everything = RotationScope::Everything {
         sources: &sources,
         passphrases: &none,
         show: &|_, _| Ok(()),

@@ -305,7 +305,7 @@ fn a_token_endpoint_that_gives_nothing_is_told_and_not_asked_twice() {
         (
             200,
             json!({"refresh_token": "sk-test-r"}),
-            "HTTP 200, but its answer makes no sense",
+            "HTTP 200, but the answer is invalid",
         ),
         (429, json!({}), "HTTP 429"),
     ] {
@@ -365,10 +365,10 @@ fn what_the_browser_ended_at_is_pasted() {
             "http://127.0.0.1/callback?code=sk-test-code&state=theirs",
             "belongs to another login",
         ),
-        ("sk-test-code", "it has no state"),
+        ("sk-test-code", "has no state"),
         (
             "http://127.0.0.1/callback?code=sk-test-code",
-            "it has no state",
+            "has no state",
         ),
     ] {
         let run = home.run_with_input(&paste, pasted).exits(1);
@@ -448,7 +448,7 @@ fn another_device_does_not_confirm() {
         ),
         (
             "expired_token",
-            "the login was not confirmed before its code ended",
+            "the login was not confirmed before its code expired",
         ),
         (
             "invalid_grant",
@@ -465,7 +465,7 @@ fn another_device_does_not_confirm() {
     let before = server.requests().len();
     let run = home.run(&device).exits(1);
     assert!(
-        run.stderr.contains("before its code ended"),
+        run.stderr.contains("before its code expired"),
         "{}",
         run.stderr
     );

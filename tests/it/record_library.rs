@@ -291,7 +291,7 @@ fn what_was_in_force_at_a_time() {
                 .map(|(at, _)| (at.0 - START) / HOUR);
             let expires = credential.expires.map(|at| (at - START) / HOUR);
             (
-                credential.whose.profile.to_string(),
+                credential.profile.id.to_string(),
                 (credential.since.0 - START) / HOUR,
                 expires,
                 used,
@@ -383,9 +383,9 @@ fn another_programs_use_counts_when_it_was() {
         "though it was recorded later"
     );
     assert_eq!(used(30), Some((1, "auth-profiles.json".to_owned())));
-    assert_eq!(at(13).rests_until, None);
-    assert_eq!(at(14).rests_until, Some(UnixMs(START + 20 * HOUR)));
-    assert_eq!(at(15).rests_until, None);
+    assert_eq!(at(13).cooldown_until, None);
+    assert_eq!(at(14).cooldown_until, Some(UnixMs(START + 20 * HOUR)));
+    assert_eq!(at(15).cooldown_until, None);
     let uses = bench.vault.uses(&Filter::default()).unwrap();
     assert_eq!(
         uses[0].span,

@@ -231,7 +231,7 @@ fn a_key_slot_or_identity_that_was_altered_has_no_key() {
             &home,
             &["models", "status"],
             77,
-            &["the vault's key cannot be had"],
+            &["cannot get the vault key"],
         );
         saved.put_back(&home);
     }

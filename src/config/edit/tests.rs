@@ -120,7 +120,7 @@ fn a_renamed_profile_keeps_its_place_in_the_order() {
 }
 
 #[test]
-fn what_cannot_be_changed_with_certainty_is_left_alone_and_told_how_to_change() {
+fn what_cannot_be_changed_with_certainty_is_left_alone_with_advice() {
     for text in [
         "{auth: 3}",
         "{auth: {profiles: []}}",

@@ -96,7 +96,8 @@ impl<'p> Authorization<'p> {
         checked_code(code.trim())
     }
 
-    /// Exchanges the code. It is sent once: it is good for one time, and a second try could cost the first one's tokens.
+    /// Exchanges the code for tokens. It is sent once: it is good for one time, and a second try
+    /// could cost the first one's tokens.
     ///
     /// # Errors
     /// What the answer was, if it brought no tokens.

@@ -1,7 +1,8 @@
 //! Where the browser comes back to: a listener on loopback, for as long as a login runs.
 //!
-//! One thread looks at every connection in turn and waits for none of them: whoever connects and says nothing, or little by little,
-//! does not stand in the browser's way (browsers themselves open connections ahead of need).
+//! One thread polls every connection in turn and blocks on none of them: a client that connects and
+//! sends nothing, or sends slowly, does not delay the browser (browsers themselves open connections
+//! ahead of need).
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -24,12 +25,12 @@ use crate::platform::PeerOwner;
 const LOCALHOST: &str = "localhost";
 /// How many clients are listened to at a time. The oldest gives way: a browser says at once what it wants.
 const CLIENTS_MAX: usize = 32;
-/// How often is looked whether something came.
+/// The pause between two polls of the connections.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often a free port is looked for that is free on both families.
+/// How many ports are tried until one is free on both address families.
 const PORTS_TRIED: u32 = 8;
 
-/// The listener. It ends when it is dropped.
+/// The listener on loopback; dropping it closes its ports.
 #[derive(Debug)]
 pub struct Listener {
     sockets: Vec<TcpListener>,
@@ -46,17 +47,17 @@ pub struct Awaited<'a> {
     pub url: &'a Url,
 }
 
-/// The browser that came back with a code, and waits to be told how it ended.
+/// The browser that returned with a code, and waits for the result of the login.
 #[derive(Debug)]
 pub struct Callback {
-    /// The code.
+    /// The code that the browser brought.
     pub code: SecretString,
     browser: TcpStream,
 }
 
 impl Callback {
-    /// Tells the browser. One that has gone away is no failure.
-    pub fn tell(mut self, ended: Ended) {
+    /// Shows the result in the browser. A closed browser is no failure.
+    pub fn show_result(mut self, ended: Ended) {
         let _ = Page::Ended(ended).write_to(&mut self.browser);
     }
 }
@@ -78,7 +79,8 @@ impl Listener {
             if is_localhost(provider) {
                 match listen(IpAddr::V6(Ipv6Addr::LOCALHOST), port) {
                     Ok(v6) => sockets.push(v6),
-                    // The browser may try that address first, and would give the code to whoever has it.
+                    // The browser may try that address first, and would give the code to the
+                    // program that listens there.
                     Err(error) if error.kind() == ErrorKind::AddrInUse => {
                         if fixed_port(provider).is_none() && tries < PORTS_TRIED {
                             continue;
@@ -122,19 +124,21 @@ impl Listener {
         &self.redirect_uri
     }
 
-    /// A page here that sends the browser on to the provider, once. What opens the browser is told this address and not the provider's: every
-    /// user of the machine can read what a program is started with, and `state` stands in the other.
+    /// Returns the address of a page here that redirects the browser to the provider, once. The
+    /// program that opens the browser gets this address and not the provider's: every user of the
+    /// machine can read a program's arguments, and the provider's address contains `state`.
     #[must_use]
     pub fn start(&self) -> &Url {
         &self.start
     }
 
-    /// Waits for the browser to come back from the login, and listens no longer then. Whoever else comes is turned away: who does not bring
-    /// the login's `state`, and another user of this machine, of whom `refused` is told. Where it cannot be known whose the browser is, its
-    /// `state` decides, and the proof key at the provider.
+    /// Waits for the browser to return from the login, then stops listening. Requests without the
+    /// login's `state`, and requests of another user of this machine, are refused; `refused` is
+    /// called for the latter. If the owner of a connection is unknown, the `state` decides, and the
+    /// proof key at the provider.
     ///
     /// # Errors
-    /// When it does not come within `patience`, or brings the provider's refusal.
+    /// When it does not return within `patience`, or brings the provider's refusal.
     pub fn wait(
         self,
         awaited: Awaited<'_>,
@@ -146,7 +150,7 @@ impl Listener {
         let mut clients: VecDeque<Client> = VecDeque::new();
         loop {
             for socket in &self.sockets {
-                // What goes wrong with one that comes is no reason to stop: the next look may find the browser.
+                // A failed connection is no reason to stop: the next one may be the browser.
                 for _ in 0..CLIENTS_MAX {
                     let Ok((stream, _)) = socket.accept() else {
                         break;
@@ -196,7 +200,7 @@ impl Listener {
 
 /// What a client asks for.
 enum Request {
-    /// Nothing that it gets.
+    /// The request is not answered at all.
     Foreign,
     /// The page that sends it on to the provider.
     Start,

@@ -77,7 +77,7 @@ impl Client {
         self.stream
     }
 
-    /// Whose it is.
+    /// Returns the owner of the connection.
     pub(super) fn owner(&self) -> PeerOwner {
         peer_owner(&self.stream)
     }

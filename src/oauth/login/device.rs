@@ -21,7 +21,8 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Never more often than that, whatever the provider says.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// How long a code is good for where the provider does not say, though it has to; and the longest that is believed.
+/// The lifetime of a code if the provider does not state it, though it has to; also the longest
+/// lifetime that is accepted.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
 const LIFETIME_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -86,7 +87,7 @@ impl<'p> DeviceLogin<'p> {
         &self.answer.user_code
     }
 
-    /// Where they type it.
+    /// Returns the address at which the user types the code.
     #[must_use]
     pub fn verification_uri(&self) -> &Url {
         &self.answer.verification_uri

@@ -18,7 +18,7 @@ pub(super) const REQUEST_MAX: Duration = Duration::from_secs(60);
 #[non_exhaustive]
 pub enum LoginError {
     /// The provider's entry lacks what such a login needs.
-    #[error("nothing says the {setting} of {provider}")]
+    #[error("the {setting} of {provider} is not set")]
     Lacks {
         /// The provider.
         provider: ProviderId,
@@ -34,10 +34,10 @@ pub enum LoginError {
         /// The port.
         port: u16,
     },
-    /// Nothing can be listened on.
+    /// No port of this machine can be opened for listening.
     #[error("the browser could not come back to this machine: no port can be listened on")]
     Listen(#[source] io::Error),
-    /// Nobody came.
+    /// The browser did not return in time.
     #[error("the browser did not come back within {} minutes", .0.as_secs().div_ceil(60))]
     TimedOut(Duration),
     /// The provider, or the person there, said no.
@@ -47,13 +47,15 @@ pub enum LoginError {
         code: &'static str,
     },
     /// What was pasted has no `state`: it cannot be known which login it is of.
-    #[error("what was pasted does not say which login it belongs to: it has no state")]
+    #[error("the pasted text has no state, so it cannot be matched to this login")]
     NoState,
     /// It is of another login.
-    #[error("what was pasted belongs to another login: its state is not the one that was sent")]
+    #[error(
+        "the pasted text belongs to another login: its state differs from the one that was sent"
+    )]
     WrongState,
-    /// It has no code.
-    #[error("what was pasted has no code in it")]
+    /// The pasted text contains no code.
+    #[error("the pasted text contains no code")]
     NoCode,
     /// The provider gave no tokens for the code.
     #[error("the provider gave no tokens: {}", said(.0))]
@@ -62,7 +64,7 @@ pub enum LoginError {
     #[error("the provider did not begin a login on another device: {}", said(.0))]
     NoDeviceCode(Refusal),
     /// Nobody confirmed the login on another device in time.
-    #[error("the login was not confirmed before its code ended")]
+    #[error("the login was not confirmed before its code expired")]
     DeviceExpired,
 }
 
@@ -71,7 +73,7 @@ fn said(refusal: &Refusal) -> String {
     match (refusal.status, refusal.code, &refusal.cause) {
         (Some(status), Some(code), _) => format!("HTTP {status}, {code}"),
         (Some(status @ 200..=299), None, _) if refusal.class == FailureClass::Uncertain => {
-            format!("HTTP {status}, but its answer makes no sense")
+            format!("HTTP {status}, but the answer is invalid")
         }
         (Some(status), None, _) => format!("HTTP {status}"),
         (None, _, Some(cause)) => cause.clone(),

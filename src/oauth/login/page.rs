@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use url::Url;
 
-/// How a login ended, for whoever looks at the browser.
+/// How a login ended, as the browser page shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The login is stored.
+    /// The login succeeded and is stored.
     Done,
-    /// It is not; the terminal says why.
+    /// The login failed; the terminal says why.
     Failed,
 }
 

@@ -17,9 +17,9 @@ pub(super) const METHOD: &str = "S256";
 /// A proof key. `Debug` does not show the verifier.
 #[derive(Debug)]
 pub(super) struct Pkce {
-    /// What is told with the code, and to nobody before.
+    /// The verifier, sent with the code and not before.
     pub(super) verifier: SecretString,
-    /// What is told when the login begins.
+    /// The challenge, sent when the login begins.
     pub(super) challenge: String,
 }
 
@@ -40,7 +40,7 @@ impl Pkce {
     }
 }
 
-/// The path of a page that nobody asks for who was not told of it.
+/// Returns a random path of a page, which nobody can guess.
 pub(super) fn new_path() -> Result<String, CryptoError> {
     Ok(format!(
         "/clawkeep-{}",
@@ -48,7 +48,8 @@ pub(super) fn new_path() -> Result<String, CryptoError> {
     ))
 }
 
-/// A `state`: it stands in the address that the browser opens, and is no secret to who may see that.
+/// Returns a new `state`: it is part of the address that the browser opens, and no secret to those
+/// who may read that.
 pub(super) fn new_state() -> Result<String, CryptoError> {
     Ok(BASE64URL_NOPAD.encode(&random_bytes::<STATE>()?))
 }

@@ -14,16 +14,16 @@ const FAILURES_MAX: u32 = 5;
 pub(super) enum Next {
     /// Ask again after so long.
     After(Duration),
-    /// It is over.
+    /// The login on the other device ended.
     Over(Over),
 }
 
-/// How it is over.
+/// How a login on another device ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// The person declined.
+    /// The person declined the login.
     Denied,
-    /// The code has ended.
+    /// The code of the login expired.
     Expired,
     /// The provider refused for another reason.
     Refused,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_waited_out_but_not_for_ever() {
+    fn silence_is_waited_out_but_not_indefinitely() {
         let silent = refusal(FailureClass::Uncertain, None, None);
         let pending = refusal(
             FailureClass::Transient,

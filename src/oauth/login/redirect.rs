@@ -27,7 +27,7 @@ pub(crate) fn code_in_request(
     }
 }
 
-/// Whether a request asks for the page at `start`, an address that is told to the browser here and to nobody else.
+/// Whether a request asks for the page at `start`, an address that only the browser here knows.
 pub(super) fn is_request_for(head: &[u8], start: &Url) -> bool {
     let is_it = |(path, query): (&str, &str)| {
         query.is_empty() && constant_time_eq(path.as_bytes(), start.path().as_bytes())
@@ -79,10 +79,10 @@ pub(super) fn code_in_query(query: &str, state: &str) -> Result<SecretString, Lo
 }
 
 /// Whether an answer is to the login that `state` was sent for.
-pub(super) fn check_state(given: &str, state: &str) -> Result<(), LoginError> {
-    match given {
+pub(super) fn check_state(received: &str, state: &str) -> Result<(), LoginError> {
+    match received {
         "" => Err(LoginError::NoState),
-        given if constant_time_eq(given.as_bytes(), state.as_bytes()) => Ok(()),
+        received if constant_time_eq(received.as_bytes(), state.as_bytes()) => Ok(()),
         _ => Err(LoginError::WrongState),
     }
 }
@@ -147,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn of_an_error_only_a_known_code_is_told() {
+    fn only_a_known_error_code_is_reported() {
         for (error, want) in [("access_denied", "access_denied"), ("sk-x", "other")] {
             let query = format!("state=s&error={error}&error_description=sk-y");
-            let told = code_in_query(&query, "s").unwrap_err();
+            let error = code_in_query(&query, "s").unwrap_err();
             assert_eq!(
-                told.to_string(),
+                error.to_string(),
                 format!("the provider refused the login: {want}")
             );
         }

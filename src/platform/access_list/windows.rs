@@ -70,7 +70,7 @@ fn read(descriptor: LocalBox<SecurityDescriptor>) -> io::Result<AccessList> {
 /// The identifier (SID) of the user that this process runs as, such as `S-1-5-21-1-2-3-1001`.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When the system does not report it.
 pub(in crate::platform) fn this_user() -> io::Result<&'static str> {
     static USER: OnceLock<String> = OnceLock::new();
     if let Some(user) = USER.get() {

@@ -1,4 +1,4 @@
-//! The causes that are told apart.
+//! The causes that are distinguished.
 
 use std::path::PathBuf;
 
@@ -127,7 +127,7 @@ pub enum Cause {
     },
     /// There is no such file or directory.
     NotFound {
-        /// What was looked for.
+        /// The path that was not found.
         path: PathBuf,
     },
 }
@@ -135,8 +135,8 @@ pub enum Cause {
 /// A file attribute that forbids changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
-    /// `+i`: nothing may be changed.
+    /// The attribute `+i`: nothing may be changed.
     Immutable,
-    /// `+a`: only appending is allowed.
+    /// The attribute `+a`: only appending is allowed.
     AppendOnly,
 }

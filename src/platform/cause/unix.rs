@@ -143,7 +143,7 @@ pub(super) fn classify(errno: Errno, path: &Path, place: &impl Situation) -> Opt
     })
 }
 
-/// A place as the system shows it, looked at when it is asked for.
+/// A place as the system shows it, examined on demand.
 pub(super) struct Observed<'p> {
     pub(super) path: &'p Path,
 }

@@ -14,7 +14,7 @@ const ERROR_NOT_READY: i32 = 21;
 const ERROR_BAD_NETPATH: i32 = 53;
 const ERROR_NETNAME_DELETED: i32 = 64;
 
-/// The cause of an error, as far as it and the place tell.
+/// Finds the cause of an error from the error and the place.
 pub(super) fn classify(error: &io::Error, path: &Path) -> Option<Cause> {
     let at = || path.to_owned();
     let drive = || path.ancestors().last().unwrap_or(path).to_owned();

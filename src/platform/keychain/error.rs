@@ -24,7 +24,7 @@ pub enum KeychainError {
     #[error("no keychain can be reached: {0}")]
     Unreachable(#[source] Unreachable),
     /// A limit on processes, threads or open files is reached, so it cannot be asked.
-    #[error("the keychain cannot be asked")]
+    #[error("the keychain cannot be queried")]
     LimitReached(#[source] Reason),
     /// The keychain took longer than it may, often because it is asking the user something. Whether it did what it was
     /// asked is not known.
@@ -55,7 +55,7 @@ pub enum KeychainError {
     /// The item or the whole keychain is not in the form its own rules ask for.
     #[error("the keychain is damaged")]
     Damaged,
-    /// Anything else.
+    /// Any other failure of the keychain.
     #[error("the keychain failed")]
     Other(#[source] Reason),
 }
@@ -80,7 +80,7 @@ pub enum Unreachable {
     /// The user turned the keychain off.
     #[error("it is turned off by CLAWKEEP_KEYCHAIN")]
     TurnedOff,
-    /// Anything else.
+    /// Any other reason why no keychain can be reached.
     #[error("{0}")]
     Other(Reason),
 }

@@ -23,8 +23,8 @@ const SESSION_COLLECTION: &str = "/org/freedesktop/secrets/collection/session/";
 /// A connection to the service.
 pub(super) type Store = Arc<zbus_secret_service_keyring_store::Store>;
 
-/// Connects and agrees on a session key. What fails here fails before any item is looked for: no bus, no service on it,
-/// or a service that does not speak the protocol.
+/// Connects and agrees on a session key. Failures here precede the search for an item: no bus, no
+/// service on it, or a service that does not speak the protocol.
 pub(super) fn connect() -> Result<Store, KeychainError> {
     check_bus_limits().map_err(|error| KeychainError::LimitReached(Reason::new(error)))?;
     zbus_secret_service_keyring_store::Store::new()
@@ -70,7 +70,7 @@ fn by_bus(error: &zbus::Error) -> Unreachable {
 
 /// Names an item, without asking for it.
 pub(super) fn item(store: &Store, account: &str) -> Result<Entry, KeychainError> {
-    // What a person sees who looks through their keyring.
+    // The label that a person sees in their keyring.
     let label = format!("Clawkeep vault key {account}");
     let modifiers = HashMap::from([("label", label.as_str())]);
     store

@@ -29,7 +29,7 @@ pub(super) fn item(store: &Store, account: &str) -> Result<Entry, KeychainError>
         .map_err(failed)
 }
 
-/// Given by the persistence asked for in [`item`].
+/// Set by the persistence requested in [`item`].
 pub(super) fn require_persistence(_entry: &Entry) -> Result<(), KeychainError> {
     Ok(())
 }

@@ -37,7 +37,7 @@ pub enum LockError {
         /// What is wrong with it.
         fault: LockFault,
     },
-    /// The system refused.
+    /// The system refused a file operation.
     #[error(transparent)]
     File(#[from] FileError),
 }

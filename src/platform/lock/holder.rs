@@ -18,8 +18,8 @@ use crate::platform::trust::read_own;
 
 /// The largest lock file that is read, in bytes; one has about a hundred.
 const LOCK_FILE_MAX: u64 = 4096;
-/// By how much a process must have started after a lock was made to count as another one. The
-/// system tells when it was booted in whole seconds.
+/// How much later than a lock a process must have started to count as another one. The system
+/// reports its boot time in whole seconds.
 const START_MARGIN: Duration = Duration::from_secs(2);
 
 /// Why what is at a lock's path is no lock.
@@ -41,7 +41,7 @@ pub enum LockFault {
 #[derive(Debug)]
 pub(super) enum AtLock {
     Nothing,
-    /// The reference's directory.
+    /// The lock directory of the reference.
     Directory,
     /// A later gateway's file, with the process that made it.
     File {
@@ -139,7 +139,7 @@ fn process_exists(_pid: u32) -> bool {
     true
 }
 
-/// When a process started; nothing where the system does not tell.
+/// The start time of a process; `None` if the system does not report it.
 #[cfg(target_os = "linux")]
 fn started_at(pid: u32) -> Option<SystemTime> {
     /// Clock ticks in a second, the same on every architecture. Source: proc_pid_stat(5), USER_HZ.

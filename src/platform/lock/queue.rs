@@ -27,8 +27,8 @@ const MAKING_MAX: Duration = Duration::from_secs(1);
 
 /// An exclusive lock on a file of ours; released when dropped or when the process ends.
 ///
-/// The file says which lock directory its holder made last. Whoever is next in the queue and finds that very directory
-/// knows that its maker was killed, and need not wait until it is stale.
+/// The file says which lock directory its holder made last. If the next process in the queue finds
+/// that very directory, its maker was killed, and the process need not wait until it is stale.
 #[derive(Debug)]
 pub struct QueueLock {
     pub(super) file: File,
@@ -83,7 +83,8 @@ impl QueueLock {
     }
 }
 
-/// An exclusive lock on a file of ours that may be removed by whoever has it; released when dropped or when the process ends.
+/// An exclusive lock on a file of ours that its holder may remove; released when dropped or when
+/// the process ends.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -201,7 +202,8 @@ fn real_path_of(path: &Path) -> Result<PathBuf, FileError> {
     Ok(check_trusted(dir, Access::CreateIn)?.join(name))
 }
 
-/// Opens a lock's file, or makes it. It is about to be written, so nobody else may have made it or given it a second name.
+/// Opens a lock's file, or creates it. It is about to be written, so nobody else may have created
+/// it or added a second name.
 fn open_lock_file(path: &Path) -> Result<File, FileError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     check_trusted(dir.unwrap_or(Path::new(".")), Access::CreateIn)?;

@@ -16,7 +16,7 @@ const REFRESH: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct HeldDir {
     path: PathBuf,
-    /// The modification time it last had from us; nothing once it is given up.
+    /// The modification time that this process last set; `None` once the lock is released.
     ours: Mutex<Option<SystemTime>>,
 }
 
@@ -61,7 +61,7 @@ impl HeldDir {
         };
         let modified = || dir.metadata().and_then(|meta| meta.modified()).ok();
         if ours.is_none() || modified() != *ours {
-            return; // given up, or claimed by another program while this process slept
+            return; // released, or claimed by another program while this process slept
         }
         if dir.set_modified(SystemTime::now()).is_ok() {
             *ours = modified().or(*ours); // as the file system rounds it
@@ -84,10 +84,7 @@ static HELD: Mutex<Held> = Mutex::new(Held {
 /// Nobody notifies it: it is what the thread waits at.
 static NEVER: Condvar = Condvar::new();
 
-/// Has a lock directory refreshed until it is given up.
-///
-/// # Errors
-/// When no thread can be started.
+/// Keeps a lock directory fresh until the lock is released.
 pub(super) fn keep_fresh(dir: &Arc<HeldDir>) -> io::Result<()> {
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     if !held.is_running {

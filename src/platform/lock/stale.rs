@@ -9,7 +9,7 @@ use crate::platform::file::remove_empty_dir;
 /// A lock directory not refreshed for so long is a dead process's. Source: `spec/compat.md`, Locking.
 const STALE: Duration = Duration::from_secs(30);
 
-/// Removes a lock directory, which another program may be looking at.
+/// Removes a lock directory, which another program may be reading.
 pub(super) fn remove_dir(path: &Path) -> io::Result<()> {
     remove_empty_dir(path)
 }

@@ -1,5 +1,5 @@
-//! Who this process is, as Windows says it. Environment variables say it too, and anybody can set
-//! them.
+//! The identity of this process, as Windows reports it. Environment variables report it too, and
+//! anybody can set them.
 
 use std::path::PathBuf;
 

@@ -55,12 +55,12 @@ fn what_lies_under_the_temporary_name_is_not_overwritten() {
     assert_eq!(fs::read(&temporary).unwrap(), b"another program's");
 }
 
-/// What another program does between the last look and the exchange, and what it has written.
+/// What another program does between the last check and the exchange, and what it has written.
 type Meanwhile<'m> = (&'m str, &'m dyn Fn(&Path), Option<&'m [u8]>);
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 #[test]
-fn what_is_written_after_the_last_look_is_kept_for_the_caller() {
+fn what_is_written_after_the_last_check_is_kept_for_the_caller() {
     let rename = |path: &Path| {
         fs::write(path.with_extension("other"), "renamed").unwrap();
         fs::rename(path.with_extension("other"), path).unwrap();
@@ -84,12 +84,12 @@ fn what_is_written_after_the_last_look_is_kept_for_the_caller() {
     for (what, meanwhile, written) in cases {
         let (_dir, path, temporary) = one();
         let new = Replacement::begin(&path, &temporary, 3).unwrap();
-        let look = || {
-            let looked = fs::read(&path).unwrap() == b"one";
+        let check = || {
+            let is_first = fs::read(&path).unwrap() == b"one";
             meanwhile(&path);
-            Ok(looked)
+            Ok(is_first)
         };
-        let replaced = new.finish(b"two", Some(b"one"), look).unwrap();
+        let replaced = new.finish(b"two", Some(b"one"), check).unwrap();
         assert_eq!(replaced, Replaced::No, "{what}");
         assert_eq!(fs::read(&temporary).ok().as_deref(), written, "{what}");
         let now = written.map(|_| &b"two"[..]);
@@ -98,15 +98,15 @@ fn what_is_written_after_the_last_look_is_kept_for_the_caller() {
 }
 
 #[test]
-fn a_file_that_appears_after_the_last_look_stays() {
+fn a_file_that_appears_after_the_last_check_stays() {
     let (_dir, path, temporary) = one();
     fs::remove_file(&path).unwrap();
     let new = Replacement::begin(&path, &temporary, 3).unwrap();
-    let look = || {
+    let check = || {
         fs::write(&path, "new").unwrap();
         Ok(true)
     };
-    assert_eq!(new.finish(b"two", None, look).unwrap(), Replaced::No);
+    assert_eq!(new.finish(b"two", None, check).unwrap(), Replaced::No);
     assert_eq!(fs::read(&path).unwrap(), b"new");
     assert!(!temporary.exists());
 }
@@ -118,11 +118,11 @@ fn what_is_written_into_a_file_that_was_open_is_kept_too() {
     let (_dir, path, temporary) = one();
     let new = Replacement::begin(&path, &temporary, 3).unwrap();
     let mut open = None;
-    let look = || {
+    let check = || {
         open = Some(File::create(&path).unwrap());
         Ok(true)
     };
-    let replaced = new.finish(b"two", Some(b"one"), look).unwrap();
+    let replaced = new.finish(b"two", Some(b"one"), check).unwrap();
     assert_eq!(replaced, Replaced::No);
     open.unwrap().write_all(b"late").unwrap();
     assert_eq!(fs::read(&temporary).unwrap(), b"late");
@@ -151,8 +151,8 @@ fn whole(path: &Path) -> (Vec<u8>, BTreeSet<u32>) {
     }
 }
 
-/// The other program adds a number at a time, by turns in place and by rename, and knows of no lock. We add what we
-/// know, as `sync` does: look at what was left, join, replace what was seen.
+/// The other program adds a number at a time, by turns in place and by rename, and knows of no
+/// lock. We add what we know, as `sync` does: examine what was left, merge, replace what was read.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 #[test]
 fn beside_a_writer_without_a_lock_nothing_it_wrote_is_lost() {
@@ -218,7 +218,7 @@ fn beside_a_writer_without_a_lock() -> Met {
                 known.append(&mut whole(&temporary).1);
                 fs::remove_file(&temporary).unwrap();
             }
-            let (seen, mut found) = whole(&path);
+            let (expected, mut found) = whole(&path);
             known.append(&mut found);
             if last {
                 break;
@@ -227,8 +227,8 @@ fn beside_a_writer_without_a_lock() -> Met {
             known.insert(round); // so that there is always something to write
             let bytes = lines(&known);
             let new = Replacement::begin(&path, &temporary, bytes.len()).unwrap();
-            let is_as_seen = || Ok(fs::read(&path).is_ok_and(|now| now == seen));
-            let replaced = new.finish(&bytes, Some(&seen), is_as_seen).unwrap();
+            let is_unchanged = || Ok(fs::read(&path).is_ok_and(|now| now == expected));
+            let replaced = new.finish(&bytes, Some(&expected), is_unchanged).unwrap();
             met.refused += u32::from(replaced == Replaced::No);
         }
     });

@@ -1,4 +1,4 @@
-//! The kinds of storage that are told apart.
+//! The kinds of storage that are distinguished.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,13 +21,13 @@ pub enum Storage {
 pub struct SharedStorage {
     /// The type of the file system, such as `nfs4` or `fuse.sshfs`.
     pub kind: String,
-    /// Where it is mounted.
+    /// The directory where it is mounted.
     pub point: PathBuf,
-    /// Who else may write there.
+    /// The other systems or programs that may write there.
     pub by: SharedBy,
 }
 
-/// Who else may write on a mount.
+/// The other systems or programs that may write on a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SharedBy {
     /// Other machines, or a host and its virtual machines.

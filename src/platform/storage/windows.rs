@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_told_from_local_drives() {
+    fn shares_are_distinguished_from_local_drives() {
         for local in [
             r"C:\Users\ana\.clawdbot",
             r"\\?\C:\Users",

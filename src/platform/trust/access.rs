@@ -5,9 +5,9 @@ use std::sync::Arc;
 /// What is to be done with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Its content is used: nobody else may write it.
+    /// The content is used: no other user may write it.
     Read,
-    /// It holds a secret: nobody else may read or write it.
+    /// The file holds a secret: no other user may read or write it.
     Secret,
     /// Files with known names are made in this directory: nobody else may write it, not even where it is sticky.
     CreateIn,
@@ -25,7 +25,7 @@ pub enum Admitted {
 }
 
 impl Admitted {
-    /// Reads `uid:NUMBER` or `gid:NUMBER`; on Windows `sid:IDENTIFIER`.
+    /// Parses `uid:NUMBER` or `gid:NUMBER`; on Windows `sid:IDENTIFIER`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (kind, number) = text.trim().split_once(':')?;

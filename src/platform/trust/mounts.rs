@@ -30,7 +30,7 @@ const NEVER_WRITTEN: [&str; 3] = ["iso9660", "squashfs", "erofs"];
 /// The mount that a file lies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOf {
-    /// Where it is mounted.
+    /// The directory where it is mounted.
     pub point: PathBuf,
     /// Whether nobody can write it: a read-only file system of this machine, not only a read-only
     /// view of one.
@@ -40,7 +40,7 @@ pub struct MountOf {
     pub is_mounted_read_only: bool,
 }
 
-/// The mount that `path`, links resolved, lies on, where the system tells.
+/// Finds the mount that `path`, links resolved, lies on, if the system lists it.
 #[must_use]
 pub fn mount_of(path: &Path) -> Option<MountOf> {
     Mounts::read().mount_of(path).map(|mount| MountOf {
@@ -108,7 +108,7 @@ pub(in crate::platform) struct Mount {
 }
 
 impl Mounts {
-    /// Reads them; none where the system does not tell.
+    /// Reads the mounts; none if the system does not list them.
     pub(super) fn read() -> Self {
         // Not a regular file of a known length, and always the kernel's.
         let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
@@ -291,7 +291,7 @@ fn unescaped(field: &[u8]) -> PathBuf {
     path.into()
 }
 
-/// Where the file system that a path lies on is mounted, as far as the system tells.
+/// Finds the mount point of the file system that a path lies on, if the system lists it.
 pub(in crate::platform) fn mount_point_of(path: &Path) -> Option<PathBuf> {
     Mounts::read().of(path)
 }
@@ -343,7 +343,7 @@ damaged line
         assert!(!without("/mnt/cx") && !without("/home/ana"));
     }
 
-    #[cfg(unix)] // it looks at mounts of this machine
+    #[cfg(unix)] // it reads the mounts of this machine
     #[test]
     fn a_mount_for_secrets_is_a_single_file_or_roots_in_memory() {
         // The root directory of a mount must be there, and root's: `/proc` and `/sys` are.

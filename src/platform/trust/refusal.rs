@@ -9,9 +9,9 @@ use crate::domain::{shell_shown_path, shown_path};
 /// What is wrong with a file, directory or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Another user owns it.
+    /// Another user owns the file or directory.
     Owner,
-    /// Everybody may write it.
+    /// Other users may write the file or directory.
     Writable,
     /// Its group, in which there are others, may write it.
     GroupWritable,
@@ -31,7 +31,7 @@ pub(super) enum Obstacle {
         /// Its type.
         kind: String,
     },
-    /// It is mounted read-only.
+    /// The file system is mounted read-only.
     ReadOnly {
         /// Where it is mounted.
         point: PathBuf,
@@ -40,7 +40,7 @@ pub(super) enum Obstacle {
     AccessList,
 }
 
-/// Whose place a refused file lies in: a remedy changes no other.
+/// The owner of the place of a refused file: a remedy changes no other place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// It is the home directory.
@@ -51,22 +51,22 @@ pub(super) enum Reach {
     Elsewhere,
 }
 
-/// What was refused: the file or the directory above it, whose it is and who may use it.
+/// A refused file or directory: its path, its owner, and the users who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is at fault.
+    /// The path of the refused file or directory.
     pub path: PathBuf,
     /// What was to be used, where that is something below or behind it.
     pub asked: Option<PathBuf>,
     /// What is wrong with it.
     pub fault: Fault,
-    /// Its owner's user id.
+    /// The user id of its owner.
     pub owner: u32,
-    /// Its group's id.
+    /// The group id of the file or directory.
     pub group: u32,
     /// Its permission bits, the sticky bit included.
     pub mode: u32,
-    /// This process's user id.
+    /// The user id of this process.
     pub uid: u32,
     /// Whether a secret was to be read.
     pub(in crate::platform) is_secret: bool,
@@ -191,7 +191,7 @@ impl Refusal {
         self.is_dir && self.mode & 0o1000 != 0
     }
 
-    /// Its owner: the user id, on Windows the account.
+    /// Returns its owner: the user id, on Windows the account.
     #[must_use]
     pub fn owner_name(&self) -> String {
         match &self.accounts {
@@ -200,7 +200,7 @@ impl Refusal {
         }
     }
 
-    /// Who may use it, or whose it is, for parentheses.
+    /// Returns its permissions or its owner, for parentheses.
     #[must_use]
     pub fn rights(&self) -> String {
         match &self.accounts {
@@ -293,7 +293,7 @@ impl Refusal {
                 )
             }
             _ if self.is_shared_dir() => {
-                "That directory is meant for everybody; use one of your own.".to_owned()
+                "That directory is shared by all users; use one of your own.".to_owned()
             }
             (Fault::GroupWritable, _) if self.group != 0 => format!(
                 "Fix it with: {chmod} (if only you are in group {0}: CLAWKEEP_TRUSTED=gid:{0})",

@@ -142,15 +142,16 @@ impl Trust {
         Ok(())
     }
 
-    /// Who else may read or change a file or directory; nothing where nobody may, and where that
-    /// cannot be told.
+    /// Returns the refusal of a file or directory that other users may read or change; `None` if
+    /// nobody may, or it is unknown.
     #[must_use]
     pub fn open_to_others(&self, path: &Path) -> Option<Refusal> {
         self.refusal_of(path, rights::WRITE | rights::READ)
     }
 
-    /// Who else may read a file, or list a directory, and not change it; nothing as for
-    /// [`Trust::open_to_others`]. Others may make files in such a directory.
+    /// Returns the refusal of a file or directory that other users may read or list, and not
+    /// change; `None` as for [`Trust::open_to_others`]. Others may create files in such a
+    /// directory.
     #[must_use]
     pub fn readable_by_others(&self, path: &Path) -> Option<Refusal> {
         self.refusal_of(path, rights::READ_ALONE)
@@ -198,7 +199,7 @@ impl Trust {
         Ok(())
     }
 
-    /// Whose place a refused file lies in. Closing one locks everybody else out, so that is
+    /// The owner of the place of a refused file. Closing one locks everybody else out, so that is
     /// suggested only for what belongs to this user.
     fn reach_of(&self, path: &Path) -> Reach {
         let is_home = self.home().map(resolve_existing).as_deref() == Some(path);
@@ -219,7 +220,7 @@ impl Trust {
 /// Whether something is at a path, links followed.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When the system does not report it.
 fn is_there(path: &Path) -> Result<bool, FileError> {
     path.try_exists().map_err(FileError::io("examine", path))
 }

@@ -40,7 +40,7 @@ pub(crate) fn wait_for_change(
     let mut last = read()?;
     let mut since = Instant::now();
     loop {
-        let StoreReading::Damaged { fault, seen } = last else {
+        let StoreReading::Damaged { fault, stamp: seen } = last else {
             return Ok(None);
         };
         if since.elapsed() >= SETTLE {
@@ -67,10 +67,10 @@ pub(crate) fn contended(place: &StorePlace) -> SyncError {
 pub(crate) fn is_same(a: &StoreReading, b: &StoreReading) -> bool {
     match (a, b) {
         (
-            StoreReading::Damaged { fault, seen },
+            StoreReading::Damaged { fault, stamp: seen },
             StoreReading::Damaged {
                 fault: other,
-                seen: also,
+                stamp: also,
             },
         ) => fault == other && seen == also,
         _ => false,

@@ -59,7 +59,10 @@ pub(crate) fn set_damaged_aside(
     tx.forget_export(place.site(), &agent.name)?;
     tx.commit()?;
     // Committing can take a while, in which another program may have repaired its file.
-    if !is_same(&StoreReading::Damaged { fault, seen }, &place.read()?) {
+    if !is_same(
+        &StoreReading::Damaged { fault, stamp: seen },
+        &place.read()?,
+    ) {
         let survey = survey_agent(vault, context, findings, agent, mode, None)?;
         return match survey.file {
             StoreReading::Damaged { .. } => Err(contended(place)),
@@ -68,7 +71,7 @@ pub(crate) fn set_damaged_aside(
     }
     rename_durably(place.real(), &aside)?;
     let moved = || StorePlace::read_aside(&aside);
-    let is_as_seen = is_same(&StoreReading::Damaged { fault, seen }, &moved()?);
+    let is_as_seen = is_same(&StoreReading::Damaged { fault, stamp: seen }, &moved()?);
     if !is_as_seen && wait_for_change(place, GIVE_UP, moved)?.is_none() {
         // Repaired after the last reading: it is merged like a file that a write of ours replaced.
         place.make_leftover(&aside)?;

@@ -149,7 +149,7 @@ fn is_blank(reading: &StoreReading) -> bool {
         reading,
         StoreReading::Damaged {
             fault: FormatFault::Empty,
-            seen: (1.., _)
+            stamp: (1.., _)
         }
     )
 }

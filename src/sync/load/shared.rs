@@ -126,7 +126,7 @@ pub(crate) fn share(
                     tx.keep_snapshots(other, None, || render(&state.doc))?;
                 }
                 let entry = with_tokens_of(&stored, &one.entry);
-                tx.put_renewed(other, &id, entry.expose_secret(), note, one.grant)?;
+                tx.put_refreshed(other, &id, entry.expose_secret(), note, one.grant)?;
             }
         }
     }

@@ -221,7 +221,7 @@ fn follow(
         tx.keep_snapshots(&holder.agent, None, || render(&state.doc))?;
         let entry = with_tokens_of(&entry, &other);
         let (agent, profile) = (&holder.agent, &holder.profile);
-        tx.put_renewed(agent, profile, entry.expose_secret(), note, grant)?;
+        tx.put_refreshed(agent, profile, entry.expose_secret(), note, grant)?;
         tx.commit()?;
         found = true;
     }

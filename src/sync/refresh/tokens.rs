@@ -108,7 +108,7 @@ pub(crate) fn commit_tokens(
         };
         was_said = true;
         match next {
-            Some(_) => tx.put_renewed(agent, profile, entry.expose_secret(), note, grant)?,
+            Some(_) => tx.put_refreshed(agent, profile, entry.expose_secret(), note, grant)?,
             None => tx.put_profile(agent, profile, entry.expose_secret(), note)?,
         }
         let is_pinned = before

@@ -42,12 +42,12 @@ struct Newer {
 /// What the vault that is replaced knows of what happened to its logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// Nothing: it is another one.
+    /// Nothing is carried over: it is another vault.
     Nothing,
     /// What happened until a copy of it was made that was put back since: the head that is kept of
     /// it is of a later event.
     Earlier,
-    /// Everything.
+    /// Everything in the vault is carried over.
     Everything,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum Known {
 pub(in crate::vault) enum Replaced<'v> {
     /// There is none, or another one.
     Nothing,
-    /// Its secrets cannot be had.
+    /// A vault whose secrets are unavailable.
     Locked(&'v Vault),
     /// Its secrets can be had.
     Unlocked(&'v UnlockedVault),
@@ -212,9 +212,9 @@ fn newer_of(
     Ok(newer)
 }
 
-/// Whether a profile's newest change in the vault that is replaced is one that the backup does not know. Generations alone do not tell:
-/// once a backup was put back, two lines count on from the same number. Where each has a change that the other does not know, the later
-/// one counts.
+/// Whether a profile's newest change in the replaced vault is one that the backup does not know.
+/// Generations alone do not decide: after a backup was restored, two lines count on from the same
+/// number. If each has a change that the other does not know, the later one counts.
 fn is_newer(
     tx: &Tx<'_>,
     old: &UnlockedVault,
@@ -319,7 +319,7 @@ fn owned_grants(tx: &Tx<'_>) -> Result<Vec<(AgentName, ProfileId, Fingerprint)>,
     let mut grants = Vec::new();
     for (agent, profile) in read().at(tx.path, "read")? {
         let (agent, profile) = (AgentName::from_stored(agent), ProfileId::new(profile));
-        // What does not open is no login; the backup is not put back without being told to.
+        // What cannot be decrypted is no login; without an override the backup is not restored.
         let Ok(Some((entry, _))) = tx.credential(&agent, &profile) else {
             continue;
         };

@@ -38,7 +38,7 @@ const TEMPORARY: &str = ".clawkeep-tmp";
 pub struct BackedUp {
     /// The end of the record that is in it.
     pub head: Head,
-    /// Its size in bytes.
+    /// The size of the backup in bytes.
     pub bytes: u64,
     /// Why it is not in the record, if it is not.
     pub not_recorded: Option<ReadOnlyReason>,
@@ -47,7 +47,7 @@ pub struct BackedUp {
 /// What is in a backup, proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
-    /// Whose backup it is.
+    /// The vault that the backup is of.
     pub vault: VaultId,
     /// When its newest event was recorded.
     pub as_of: Option<UnixMs>,
@@ -175,7 +175,7 @@ pub(in crate::vault) fn copy(
         // Without a thread everything is waited for in the end.
         let _ = thread::Builder::new().spawn_scoped(scope, || {
             while !is_done.load(Ordering::Relaxed) {
-                let _ = sync_file_data(&file); // the last one tells
+                let _ = sync_file_data(&file); // the last one counts
                 thread::sleep(PAUSE);
             }
         });
@@ -223,7 +223,7 @@ fn copy_pages(
             }
         }
     }
-    // The vault has a log beside it, and so has a copy of it until it is told otherwise.
+    // The vault has a log beside it, and so has a copy of it until its journal mode is changed.
     set_mode(&copy, "DELETE").at(to, "write")?;
     let last = events::last(&copy).at(to, "read")?;
     copy.close().map_err(|(_, error)| error).at(to, "write")?;

@@ -39,7 +39,7 @@ const MERGED: &str = ".merged-";
 /// Which of several vault files counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Several {
-    /// One does.
+    /// One process uses the vault.
     One {
         /// That one.
         vault: PathBuf,
@@ -63,7 +63,7 @@ pub enum Several {
 #[derive(Debug)]
 enum Found {
     Vault(Vault),
-    /// It was moved away: its record ends with this event.
+    /// The vault was moved away: its record ends with this event.
     MovedAway(Option<events::Last>),
     Unknown,
 }
@@ -166,8 +166,8 @@ impl UnlockedVault {
         self.move_unchanged(to, None)
     }
 
-    /// As [`UnlockedVault::move_to`], if the record still ends with `seen`.
-    fn move_unchanged(self, to: &Path, seen: Option<&Head>) -> Result<PathBuf, VaultError> {
+    /// As [`UnlockedVault::move_to`], if the record still ends with `expected`.
+    fn move_unchanged(self, to: &Path, expected: Option<&Head>) -> Result<PathBuf, VaultError> {
         self.require_writable()?;
         let to = make_dir_for(to)?.join(to.file_name().unwrap_or_default());
         let from = self.path.clone();
@@ -192,7 +192,7 @@ impl UnlockedVault {
         if started > 0 {
             return Err(VaultError::RefreshUnderWay);
         }
-        if seen.is_some() && self.head()?.as_ref() != seen {
+        if expected.is_some() && self.head()?.as_ref() != expected {
             return Err(VaultError::Busy { path: from });
         }
         let copied = copy_whole(&from, &scratch, self.vault.id);
@@ -229,10 +229,10 @@ impl UnlockedVault {
     ///
     /// # Errors
     /// As [`UnlockedVault::move_to`].
-    /// [`VaultError::Busy`] when its record no longer ends with `seen`.
-    pub fn set_aside(self, seen: &Head, now: UnixMs) -> Result<PathBuf, VaultError> {
+    /// [`VaultError::Busy`] when its record no longer ends with `expected`.
+    pub fn set_aside(self, expected: &Head, now: UnixMs) -> Result<PathBuf, VaultError> {
         let name = free_name(&self.path, MERGED, now);
-        let to = self.move_unchanged(&name, Some(seen))?;
+        let to = self.move_unchanged(&name, Some(expected))?;
         remove_if_present(&beside(&to, ".lock"))?;
         Ok(to)
     }

@@ -38,16 +38,17 @@ const ROUNDS_MAX: usize = 5;
 /// Bytes that are copied at once.
 const BLOCK: usize = 1 << 20;
 
-/// Whether a backup is put back that there is a reason not to put back.
+/// Whether a failed check stops a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insistence {
-    /// It is not.
-    None,
-    /// It is: of another vault, with rows that do not open, or in the place of a file that is no vault.
-    Force,
+pub enum RestoreChecks {
+    /// A failed check stops the restore.
+    Enforce,
+    /// Restores a backup of another vault, one with rows that do not open, and one in place of a
+    /// file that is not a vault.
+    Override,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
     /// What was in the backup.
@@ -56,9 +57,9 @@ pub struct Restored {
     pub abandoned: Option<Head>,
     /// Where the vault that was replaced is kept.
     pub kept: Option<PathBuf>,
-    /// Why nothing was taken over from it.
+    /// Why nothing was imported from the replaced vault.
     pub unread: Option<VaultError>,
-    /// What was taken over from it.
+    /// What was imported from the replaced vault.
     pub carried: Carried,
     /// Whether its data key was replaced. Where not, what refreshes left beside the vault may be sealed under the one that it has: that is
     /// to be taken in first, and the key replaced then.
@@ -77,15 +78,16 @@ pub fn verify_backup(from: &Path, sources: &KeySources<'_>) -> Result<Examined, 
     Ok(examine(Vault::open_copy(from)?, sources)?.1)
 }
 
-/// Puts the backup at `from` in the place of the vault at `to`. It is proved first: its file, its record, a key that opens it, every
-/// sealed cell. The vault that it replaces is kept beside it. Where that tells nothing of its record, `kept_head` says what is abandoned.
+/// Replaces the vault at `to` with the backup at `from`. The backup is verified first: its file,
+/// its record, a key that opens it, every sealed cell. The vault that it replaces is kept beside
+/// it. If that vault does not show its record, `kept_head` says what is abandoned.
 ///
 /// # Errors
 /// What is wrong with the backup, or what stands in the way. The vault is as it was then.
 pub fn restore(
     from: &Path,
     to: &Path,
-    insistence: Insistence,
+    checks: RestoreChecks,
     sources: &KeySources<'_>,
     kept_head: KeptHead<'_>,
     (actor, clock): (&Actor, Clock),
@@ -105,7 +107,7 @@ pub fn restore(
             from,
             to: &to,
             scratch: &scratch,
-            insistence,
+            checks,
             sources,
             kept_head,
             actor,
@@ -126,7 +128,7 @@ struct Restoring<'r> {
     from: &'r Path,
     to: &'r Path,
     scratch: &'r Path,
-    insistence: Insistence,
+    checks: RestoreChecks,
     sources: &'r KeySources<'r>,
     kept_head: KeptHead<'r>,
     actor: &'r Actor,
@@ -135,13 +137,13 @@ struct Restoring<'r> {
 
 /// The vault that is to be replaced.
 enum Old {
-    /// There is none.
+    /// There is no vault to replace.
     Absent,
     /// It opens, and so do its secrets.
     Unlocked(Box<UnlockedVault>),
     /// It opens, and no key of it is to be had.
     Locked(Vault, VaultError),
-    /// It is damaged.
+    /// The vault to replace is damaged.
     Damaged(VaultError),
 }
 
@@ -169,21 +171,21 @@ impl Restoring<'_> {
         let (mut new, backup) = draft(self.from, self.scratch)
             .and_then(|draft| examine(draft, self.sources))
             .map_err(|error| error.said_of(self.from))?;
-        if self.insistence == Insistence::None
+        if self.checks == RestoreChecks::Enforce
             && let Some(row) = backup.unopened.first()
         {
             return Err(VaultError::Unopened { row: row.clone() }.into());
         }
         let old = self.old(&new)?;
         let is_other = old.id().is_some_and(|id| id != new.id);
-        if is_other && self.insistence == Insistence::None {
+        if is_other && self.checks == RestoreChecks::Enforce {
             return Err(BackupError::OtherVault {
                 found: new.id,
                 own: old.id().unwrap_or(new.id),
             });
         }
         // First of all: what others commit from here on makes it another one.
-        let seen = old.vault().map(Vault::data_version).transpose()?;
+        let expected = old.vault().map(Vault::data_version).transpose()?;
         if let Old::Unlocked(old) = &old
             && !old.started_refreshes()?.is_empty()
         {
@@ -218,8 +220,10 @@ impl Restoring<'_> {
         let opened_by = new.opened_by.clone();
         close(new)?;
         let (log, unread) = match (old, &kept) {
-            (Old::Unlocked(old), Some(kept)) => (self.put_into(old.vault, seen, kept)?, None),
-            (Old::Locked(old, error), Some(kept)) => (self.put_into(old, seen, kept)?, Some(error)),
+            (Old::Unlocked(old), Some(kept)) => (self.put_into(old.vault, expected, kept)?, None),
+            (Old::Locked(old, error), Some(kept)) => {
+                (self.put_into(old, expected, kept)?, Some(error))
+            }
             (Old::Damaged(error), Some(kept)) => {
                 self.put_aside(kept)?;
                 (Some(LogState::Emptied), Some(error))
@@ -251,8 +255,8 @@ impl Restoring<'_> {
         let vault = match Vault::open(self.to) {
             Ok(vault) => vault,
             Err(VaultError::Absent { .. }) => return Ok(Old::Absent),
-            // Somebody may have named another file than was meant.
-            Err(VaultError::Foreign { path }) if self.insistence == Insistence::None => {
+            // The user may have named the wrong file.
+            Err(VaultError::Foreign { path }) if self.checks == RestoreChecks::Enforce => {
                 return Err(BackupError::NoVaultThere { path });
             }
             Err(error @ (VaultError::Damaged { .. } | VaultError::Foreign { .. })) => {
@@ -312,8 +316,8 @@ impl Restoring<'_> {
             _ => Replaced::Nothing,
         };
         let mut tx = new.begin(self.actor, self.clock)?;
-        // Without being told to, nobody comes here with any. What holds no secret is taken as it
-        // stands then.
+        // Only `RestoreChecks::Override` leads here with any. Rows without a secret are then taken
+        // as they are.
         let (lost, taken): (Vec<Altered>, Vec<Altered>) =
             tx.altered_rows()?.into_iter().partition(|row| {
                 let is_frame_lost = || row.part == Part::Agents && !tx.has_frame_of(&row.key);
@@ -360,13 +364,16 @@ impl Restoring<'_> {
         Ok((carried, true))
     }
 
-    /// Puts the copy's rows in the place of those of a vault that can be written, in one transaction: whoever has it open goes on, and
-    /// at every moment the file is the one or the other. Before that, what is replaced is copied to `kept`, while nobody can write.
-    /// Nothing if somebody has written it since it was seen; else what became of its log.
+    /// Replaces the rows of a writable vault with those of the copy, in one transaction: processes
+    /// that have the vault open keep working, and at every moment the file is the old one or the
+    /// new one. Before that, the old vault is copied to `kept`, while nobody can write.
+    ///
+    /// Returns `None` if somebody has written the vault since `expected` was read; otherwise the
+    /// state of its log.
     fn put_into(
         &self,
         old: Vault,
-        seen: Option<i64>,
+        expected: Option<i64>,
         kept: &Path,
     ) -> Result<Option<LogState>, BackupError> {
         old.require_writable()?;
@@ -376,8 +383,8 @@ impl Restoring<'_> {
         old.conn
             .execute("ATTACH ?1 AS restored", [scratch])
             .at(path, "write")?;
-        // Each row that is deleted would be looked for in all that may refer to it, half of that without an index. That the copy's rows
-        // refer to what is there was looked at.
+        // Each deleted row would be searched for in all that may refer to it, half of that without
+        // an index. The references of the copy's rows were checked.
         old.conn
             .execute_batch("PRAGMA foreign_keys = OFF")
             .at(path, "write")?;
@@ -389,7 +396,7 @@ impl Restoring<'_> {
         let now: i64 = tx
             .query_row("PRAGMA data_version", [], |row| row.get(0))
             .at(path, "read")?;
-        if seen != Some(now) {
+        if expected != Some(now) {
             return Ok(None);
         }
         let before = events::last(&reader).at(path, "read")?;

@@ -1,4 +1,4 @@
-//! What the vault holds, as far as its plain columns tell: without a key.
+//! The contents of the vault as its plain columns show them, without a key.
 
 use super::vault::Vault;
 use crate::domain::{CredentialType, Expiry, Owner, UnixMs};
@@ -6,29 +6,29 @@ use crate::vault::error::{Context, VaultError};
 
 /// A stored credential, without anything that is sealed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Held {
-    /// Whose it is.
+pub struct StoredCredential {
+    /// The agent that has the credential.
     pub agent: String,
-    /// Under which id.
+    /// The id of its profile.
     pub profile: String,
-    /// For which provider, normalised.
+    /// The provider of the credential, normalised.
     pub provider: String,
-    /// What it is.
+    /// The type of the credential.
     pub kind: CredentialType,
-    /// Who keeps it.
+    /// The program that the credential belongs to.
     pub owner: Owner,
-    /// When it ends.
+    /// The expiry of the credential, if it has one.
     pub expires: Option<Expiry>,
-    /// Until when it rests after failures, if it does.
-    pub rests_until: Option<UnixMs>,
+    /// The end of its cooldown after failures, if it is in cooldown.
+    pub cooldown_until: Option<UnixMs>,
     /// When a gateway or `models auth mark` last used it.
     pub last_used: Option<UnixMs>,
 }
 
 /// How much the record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
-    /// How many events.
+pub struct RecordStats {
+    /// How many events the record has.
     pub events: u64,
     /// The first event's time and the last one's; none of an empty record.
     pub times: Option<(UnixMs, UnixMs)>,
@@ -40,8 +40,8 @@ impl Vault {
     ///
     /// # Errors
     /// When the vault cannot be read.
-    pub fn held(&self) -> Result<Vec<Held>, VaultError> {
-        let read = || -> rusqlite::Result<Vec<Held>> {
+    pub fn list_credentials(&self) -> Result<Vec<StoredCredential>, VaultError> {
+        let read = || -> rusqlite::Result<Vec<StoredCredential>> {
             let mut select = self.conn.prepare(
                 "SELECT a.text, t.text, p.provider, p.type, p.expires, \
                  nullif(max(coalesce(u.cooldown_until, 0), coalesce(u.disabled_until, 0)), 0), u.last_used \
@@ -51,14 +51,14 @@ impl Vault {
             let rows = select.query_map([], |row| {
                 let (profile, kind): (String, String) = (row.get(1)?, row.get(3)?);
                 let ends: Option<i64> = row.get(4)?;
-                Ok(Held {
+                Ok(StoredCredential {
                     agent: row.get(0)?,
                     owner: Owner::of(&profile),
                     profile,
                     provider: row.get(2)?,
                     kind: CredentialType::from_name(&kind),
                     expires: ends.and_then(|ends| Expiry::from_ms(UnixMs(ends).as_f64())),
-                    rests_until: row.get::<_, Option<i64>>(5)?.map(UnixMs),
+                    cooldown_until: row.get::<_, Option<i64>>(5)?.map(UnixMs),
                     last_used: row.get::<_, Option<i64>>(6)?.map(UnixMs),
                 })
             })?;
@@ -71,12 +71,12 @@ impl Vault {
     ///
     /// # Errors
     /// When the vault cannot be read.
-    pub fn record_extent(&self) -> Result<Extent, VaultError> {
+    pub fn record_stats(&self) -> Result<RecordStats, VaultError> {
         let ends = "SELECT (SELECT count(*) FROM events), (SELECT at FROM events ORDER BY seq LIMIT 1), \
                     (SELECT at FROM events ORDER BY seq DESC LIMIT 1)";
         let read = self.conn.query_row(ends, [], |row| {
             let times: (Option<i64>, Option<i64>) = (row.get(1)?, row.get(2)?);
-            Ok(Extent {
+            Ok(RecordStats {
                 events: row.get::<_, i64>(0)?.unsigned_abs(),
                 times: times
                     .0
@@ -91,11 +91,11 @@ impl Vault {
 /// The names that occur in the record, each sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Of agents.
+    /// The names of the agents.
     pub agents: Vec<String>,
-    /// Of profiles.
+    /// The ids of the profiles.
     pub profiles: Vec<String>,
-    /// Of providers.
+    /// The ids of the providers.
     pub providers: Vec<String>,
 }
 

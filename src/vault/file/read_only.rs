@@ -180,7 +180,7 @@ fn connect_by(path: &Path, how: &str, patience: Duration) -> Result<Connection, 
     conn.busy_timeout(patience).at(path, "open")?;
     harden(&conn, path)?;
     keep_in_memory(&conn, path)?;
-    // Whether the log can be read shows with the first look at it.
+    // The first read shows whether the log can be read.
     read_schema(&conn, path)?;
     Ok(conn)
 }

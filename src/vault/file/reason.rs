@@ -29,7 +29,7 @@ pub enum ReadOnlyReason {
     },
     /// Another kernel may write the file, too, and the user has not said that none does.
     SharedStorage(Box<SharedStorage>),
-    /// It was opened as a copy: to be proved, or for a look at its plain columns.
+    /// It was opened as a copy: to be verified, or to read its plain columns.
     Copy,
 }
 

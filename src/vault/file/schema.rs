@@ -1,4 +1,4 @@
-//! Migrations, and telling a vault whose schema is ours from one in which something was planted.
+//! Migrations, and the check that a vault's schema is ours and nothing was planted in it.
 
 use std::path::Path;
 

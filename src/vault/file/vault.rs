@@ -17,7 +17,7 @@ use super::{image, schema};
 use crate::audit::EventKind;
 use crate::crypto::Epoch;
 use crate::domain::{Seq, VaultId};
-use crate::platform::{FileError, Storage, look_for, open_regular, resolve_link};
+use crate::platform::{FileError, Storage, is_present, open_regular, resolve_link};
 use crate::vault::error::{BackupError, Context, VaultError};
 use crate::vault::sealing::listing;
 
@@ -46,7 +46,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Absent`] when there is none; otherwise what is wrong with it. Nothing is changed then.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
-        if !look_for(path)? {
+        if !is_present(path)? {
             return Err(VaultError::Absent {
                 path: path.to_owned(),
             });
@@ -127,12 +127,12 @@ impl Vault {
         read_only: Option<ReadOnlyReason>,
     ) -> Result<Self, VaultError> {
         let ReadConnection { conn, snapshot } = reading.into();
-        // One read transaction for several statements: each of its own would lock and look at the
-        // WAL anew.
-        let one_look = conn.unchecked_transaction().at(&path, "read")?;
+        // One read transaction for several statements: each transaction of its own would lock and
+        // read the WAL anew.
+        let read_tx = conn.unchecked_transaction().at(&path, "read")?;
         schema::check(&conn, &path)?;
         let (id, epoch) = identity(&conn, &path)?;
-        drop(one_look);
+        drop(read_tx);
         Ok(Self {
             conn,
             path,
@@ -184,13 +184,13 @@ impl Vault {
         }
     }
 
-    /// The vault's identity.
+    /// Returns the identity of the vault.
     #[must_use]
     pub fn id(&self) -> VaultId {
         self.id
     }
 
-    /// Where it is.
+    /// Returns the path of the vault's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -209,8 +209,8 @@ impl Vault {
         }))
     }
 
-    /// Whether the event that `head` was taken from is still there, or was pruned. Compares what is stored, without the audit
-    /// key: it tells that an end was cut off, not that what is there was never altered.
+    /// Whether the event that `head` was taken from is still there, or was pruned. Compares what is
+    /// stored, without the audit key: it detects a removed end, not an altered event.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -246,10 +246,11 @@ impl Vault {
         data_version(&self.conn).at(&self.path, "read")
     }
 
-    /// Gives back the memory in which pages are kept: up to 16 MiB, which a process that stays would else keep for ever.
+    /// Releases the page cache of SQLite: up to 16 MiB, which a long-running process would
+    /// otherwise keep permanently.
     ///
     /// # Errors
-    /// When SQLite refuses; nothing is amiss then.
+    /// When SQLite refuses; this does no harm.
     pub fn release_memory(&self) -> Result<(), VaultError> {
         self.conn
             .execute_batch("PRAGMA shrink_memory")

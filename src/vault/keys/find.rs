@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::sources::{KeySources, account};
 use crate::crypto::{
-    Argon2id, SlotKey, SlotKind, SlotRecord, looks_like_recovery_code, parse_keyfile,
+    Argon2id, SlotKey, SlotKind, SlotRecord, has_recovery_code_form, parse_keyfile,
     parse_recovery_code,
 };
 use crate::domain::{VaultId, shown_path};
@@ -22,9 +22,9 @@ const KEYFILE_LIMIT: u64 = 4096;
 /// are tried first: 16 of them are a fifth of this.
 const WORK_MAX: u64 = Argon2id::WORK_MAX;
 /// What the name of a key file ends in that takes another's place once the vault is sealed under it.
-const RENEWED: &str = ".new";
+const NEW_SUFFIX: &str = ".new";
 
-/// Reads the key file at `path`; `None` when there is none. A link is refused, since a renewed key
+/// Reads the key file at `path`; `None` if there is none. A link is refused, since a replaced key
 /// takes the place of the file, unless it leads to a mounted secret.
 pub(super) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
     let Some(contents) = read_secret(path, Access::Secret, KEYFILE_LIMIT)? else {
@@ -37,9 +37,9 @@ pub(super) fn from_file(path: &Path) -> Result<Option<SlotKey>, KeyProblem> {
 }
 
 /// Where the key file lies that is to take the place of the one at `path`.
-pub(in crate::vault) fn renewed(path: &Path) -> PathBuf {
+pub(in crate::vault) fn new_key_file(path: &Path) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
-    name.push(RENEWED);
+    name.push(NEW_SUFFIX);
     name.into()
 }
 
@@ -48,8 +48,9 @@ pub(in crate::vault) struct FoundFile {
     pub(in crate::vault) key: SlotKey,
     /// Where a key file of its kind belongs.
     pub(in crate::vault) place: PathBuf,
-    /// It is the one that is to take the place of what is there: the process that renewed it was killed.
-    pub(in crate::vault) is_renewed: bool,
+    /// Whether this is a new key that has not replaced the old file yet: the process that made it
+    /// was killed.
+    pub(in crate::vault) is_new: bool,
 }
 
 /// Reads the slot's key from the first place that has a key file.
@@ -66,16 +67,16 @@ pub(in crate::vault) fn from_files(
             return Ok(FoundFile {
                 key,
                 place,
-                is_renewed: false,
+                is_new: false,
             });
         }
-        if let Ok(Some(key)) = from_file(&renewed(&place))
+        if let Ok(Some(key)) = from_file(&new_key_file(&place))
             && is_right(&key)
         {
             return Ok(FoundFile {
                 key,
                 place,
-                is_renewed: true,
+                is_new: true,
             });
         }
         if is_there {
@@ -83,11 +84,11 @@ pub(in crate::vault) fn from_files(
             return Err(KeyProblem::WrongKey { place });
         }
     }
-    let looked_at = sources
+    let path = sources
         .named_keyfile
         .clone()
         .unwrap_or_else(|| sources.own_keyfile(vault));
-    Err(KeyProblem::NoKeyFile { path: looked_at })
+    Err(KeyProblem::NoKeyFile { path })
 }
 
 /// Reads the slot's key from the keychain. An item that is not 32 bytes is not its key.
@@ -116,7 +117,7 @@ pub(super) fn from_secret<'s>(
 ) -> Result<(&'s SlotRecord, SlotKey), KeyProblem> {
     let of = |kind| slots.iter().filter(move |slot| slot.kind == kind);
     let mut problem = KeyProblem::WrongSecret;
-    let is_code = looks_like_recovery_code(secret) || of(SlotKind::Passphrase).next().is_none();
+    let is_code = has_recovery_code_form(secret) || of(SlotKind::Passphrase).next().is_none();
     if of(SlotKind::Recovery).next().is_some() && is_code {
         match parse_recovery_code(secret) {
             Ok(key) => {

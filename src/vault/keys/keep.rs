@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::find::{from_file, renewed};
+use super::find::{from_file, new_key_file};
 use super::sources::{KeySources, account};
 use crate::crypto::{
     Argon2id, RecoveryCode, SlotKey, SlotKind, SlotRecord, keyfile_text, random_bytes,
@@ -61,7 +61,7 @@ impl Kept {
 
     /// Takes back a key that nothing was sealed under after all. A key that was provided stays.
     pub(in crate::vault) fn discard(&self, sources: &KeySources<'_>, vault: VaultId) {
-        // The error that led here is the one to tell; a key left behind opens nothing.
+        // The error that led here is the one to report; a key left behind opens nothing.
         match (self.kind, &self.keyfile) {
             (SlotKind::Keychain, _) => {
                 let _ = sources.keychain.delete(&account(vault, self.key_id));
@@ -174,7 +174,7 @@ fn into_file(path: &Path, vault: VaultId, key: &SlotKey) -> Result<(), FileError
         .map_err(FileError::io("write", path))?;
     persist_noclobber(file, path).map_err(FileError::io("create", path))?;
     sync_dir(dir).inspect_err(|_| {
-        // It may not last, so nothing is sealed under it. The error that led here is the one to tell.
+        // It may not last, so nothing is sealed under it. The error that led here is the one to report.
         let _ = remove_if_present(path);
     })
 }
@@ -184,8 +184,8 @@ pub(in crate::vault) fn taken(slot: i64) -> VaultError {
     VaultError::KeyNotKept(KeyProblem::InUse { slot })
 }
 
-/// Does what the process that renewed a key file did not come to: see [`put_in_place`]. Where it cannot be done, the vault opens with
-/// the new one where it is.
+/// Completes the replacement of a key file whose process was interrupted: see [`put_in_place`]. If
+/// that fails, the vault opens with the new file where it is.
 pub(super) fn finish_keyfile(vault_file: &Path, vault: VaultId, slot: &SlotRecord, place: &Path) {
     let finish = || {
         let _lock = lock(vault_file)?;
@@ -205,7 +205,7 @@ pub(in crate::vault) fn put_in_place(
         let key = from_file(path).ok().flatten();
         key.is_some_and(|key| slot.accepts(vault, &key))
     };
-    let new = renewed(place);
+    let new = new_key_file(place);
     if is_right(place) || !is_right(&new) {
         return Ok(());
     }

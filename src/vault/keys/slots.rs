@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::find::{from_files, renewed};
+use super::find::{from_files, new_key_file};
 use super::sources::KeySources;
 use crate::audit::EventKind;
 use crate::crypto::{DataKey, Epoch, SlotKind, SlotRecord, WrappedKeys, constant_time_eq};
@@ -19,16 +19,16 @@ const SLOTS_MAX: i64 = 16;
 /// The slots that this version can open, and the kinds of the others.
 type Slots = (Vec<SlotRecord>, Vec<KeyProblem>);
 
-/// A key slot, as far as it is told without a key.
+/// A key slot, as far as it is known without a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotInfo {
     /// Its number, from 1 to 16.
     pub slot: i64,
-    /// Its kind's name; a later version's may be among them.
+    /// The name of its kind, which may be of a later version.
     pub kind: String,
     /// Names its key in its place.
     pub key_id: KeyId,
-    /// When it was added.
+    /// The time at which it was added.
     pub created_at: UnixMs,
     /// How its key comes from a passphrase: memory, passes, lanes and salt as a PHC string.
     pub kdf: Option<String>,
@@ -103,14 +103,15 @@ impl Vault {
         Ok(newest.at(&self.path, "read")?.map(UnixMs))
     }
 
-    /// Where the key file of a slot is; `None` when it is not where one is looked for, or does not open the slot.
+    /// The path of the key file of a slot; `None` if it is at none of its paths, or does not open
+    /// the slot.
     #[must_use]
     pub fn find_keyfile(&self, slot: i64, sources: &KeySources<'_>) -> Option<PathBuf> {
         let (slots, _) = read_all(&self.conn, &self.path).ok()?;
         let slot = slots.into_iter().find(|known| known.slot == slot)?;
         let found = from_files(sources, self.id, &slot).ok()?;
-        Some(if found.is_renewed {
-            renewed(&found.place)
+        Some(if found.is_new {
+            new_key_file(&found.place)
         } else {
             found.place
         })

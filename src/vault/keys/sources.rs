@@ -20,7 +20,7 @@ pub trait SecretSource {
     /// The next one to try; `None` when there is none. `before` says why the last did not do.
     ///
     /// # Errors
-    /// Why it cannot be had.
+    /// Why no secret is available.
     fn next(&self, before: Option<&KeyProblem>) -> Result<Option<SecretString>, KeyProblem>;
 
     /// Takes note that no more is asked for: the vault is open, or none of the answers opens it.
@@ -29,24 +29,25 @@ pub trait SecretSource {
 
 /// Where slot keys may be found.
 pub struct KeySources<'a> {
-    /// A key file named by the user: if it is there, no other is looked at.
+    /// A key file named by the user: if it exists, no other is tried.
     pub named_keyfile: Option<PathBuf>,
-    /// The service manager's credential.
+    /// The key file that the service manager provides as a credential.
     pub credential_keyfile: Option<PathBuf>,
     /// Where this program keeps key files: one a vault, named by its id.
     pub keyfile_dir: PathBuf,
-    /// The operating system's keychain.
+    /// The keychain of the operating system.
     pub keychain: &'a dyn Keychain,
-    /// Who may give a passphrase or a recovery code.
+    /// The source of a passphrase or a recovery code.
     pub secrets: Option<&'a dyn SecretSource>,
-    /// Who upgrades a vault of an earlier version, should this be its first unlock.
+    /// The program that upgrades a vault of an earlier version at its first unlock.
     pub upgrade: Upgrade<'a>,
 }
 
-/// What an upgrade needs: the rows of a vault of an earlier version are checked at its first unlock, and that is recorded.
+/// The input of an upgrade: the rows of a vault of an earlier version are checked at its first
+/// unlock, and that is recorded.
 #[derive(Clone, Copy, Default)]
 pub struct Upgrade<'a> {
-    /// Who acts, and by which clock; this process by the system's where that is not said.
+    /// The program that acts, and its clock; by default this process and the system's clock.
     pub by: Option<(&'a Actor, Clock)>,
     /// The head of the record that is kept elsewhere: the vault must have reached it.
     pub kept_head: Option<KeptHead<'a>>,
@@ -71,7 +72,8 @@ impl KeySources<'_> {
         self.keyfile_dir.join(format!("{vault}.key"))
     }
 
-    /// The places to look at, in order. One rule holds for all of them, however they were named.
+    /// Returns the paths of key files to try, in order. One rule holds for all of them, however
+    /// they were named.
     pub(super) fn keyfiles(&self, vault: VaultId) -> Vec<PathBuf> {
         let named = self.named_keyfile.iter().chain(&self.credential_keyfile);
         named.cloned().chain([self.own_keyfile(vault)]).collect()
@@ -94,10 +96,10 @@ pub(super) fn account(vault: VaultId, key: KeyId) -> String {
     format!("{vault}/{key}")
 }
 
-/// What is replaced.
+/// The keys that a rotation replaces.
 #[derive(Clone, Copy)]
-pub enum Renewal<'a> {
-    /// The data key.
+pub enum RotationScope<'a> {
+    /// Only the data key is replaced.
     DataKey,
     /// Whatever may have become known: the data key, every slot's own key, and the key that the record is chained with.
     Everything {
@@ -110,7 +112,7 @@ pub enum Renewal<'a> {
     },
 }
 
-impl fmt::Debug for Renewal<'_> {
+impl fmt::Debug for RotationScope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DataKey => "DataKey",

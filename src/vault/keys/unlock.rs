@@ -12,7 +12,7 @@ use crate::vault::file::connect::identity;
 use crate::vault::file::vault::Vault;
 use crate::vault::sealing::ring::Keys;
 
-/// How often it is looked again because another process renewed the slots' keys meanwhile.
+/// How many times the slots are read again because another process replaced their keys meanwhile.
 const ROUNDS_MAX: usize = 5;
 
 /// A vault that stays locked, and why.
@@ -56,7 +56,8 @@ impl Vault {
                     Err(problem) => problems.push(problem),
                 }
             }
-            // Another process may have renewed the slots' keys between the look at them and that at their places.
+            // Another process may have replaced the slots' keys after they were read and before the
+            // key files were.
             let (now, others) = slots::read_all(&self.conn, &self.path)?;
             if now == slots {
                 break;
@@ -124,13 +125,13 @@ impl Vault {
             return from_keychain(sources.keychain, self.id, slot);
         }
         let found = from_files(sources, self.id, slot)?;
-        if found.is_renewed && self.read_only.is_none() {
+        if found.is_new && self.read_only.is_none() {
             finish_keyfile(&self.path, self.id, slot, &found.place);
         }
         Ok(found.key)
     }
 
-    /// The slot that what is given opens, if there is one that can be opened so.
+    /// Returns the slot that a passphrase or recovery code opens, if any slot takes one.
     fn asked_for(
         &self,
         slots: &[SlotRecord],
@@ -148,14 +149,14 @@ impl Vault {
         }
         let mut before = None;
         loop {
-            let given = match sources.secrets {
+            let secret = match sources.secrets {
                 Some(secrets) => secrets.next(before.as_ref())?,
                 None => None,
             };
-            let Some(secret) = given else {
+            let Some(secret) = secret else {
                 return Err(before.unwrap_or(KeyProblem::NoSecret));
             };
-            // A person takes their time, and another process may have renewed the slots meanwhile.
+            // A prompt takes time, and another process may have replaced the slots meanwhile.
             let now = slots::read_all(&self.conn, &self.path);
             let now = now.map_or_else(|_| slots.to_vec(), |(now, _)| now);
             match from_secret(&secret, self.id, &now) {

@@ -19,7 +19,7 @@ pub(in crate::vault) const COLUMNS: &str = "seq, at, subject, action, pid, sessi
 /// How many subjects, actions and sessions each are kept while events are read: bounds memory, whatever the record holds.
 const LABELS_MAX: usize = 4096;
 
-/// Whom events of a series are about.
+/// The subjects of the events of series.
 #[derive(Debug, Default)]
 pub(in crate::vault) struct Subject {
     pub(in crate::vault) agent: Option<Arc<str>>,

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::terms;
-use crate::audit::{Event, Filter, RENEWING};
+use crate::audit::{Event, Filter, IMPORTED_REFRESHES};
 
 /// One series: whom its events are about, and what was done by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,9 +18,9 @@ pub(in crate::vault) struct Series {
 /// The series that a filter asks for.
 #[derive(Debug)]
 pub(in crate::vault) enum Selection {
-    /// Every one.
+    /// Every series of the record.
     All,
-    /// These, in order.
+    /// Only these series, in order.
     Some(Vec<Series>),
 }
 
@@ -81,7 +81,7 @@ pub(in crate::vault) fn intern(
     Ok(Series { subject, action })
 }
 
-/// Whether a series is among those that filters look through.
+/// Whether a series is among those that filters search.
 pub(in crate::vault) fn is_listed(conn: &Connection, series: Series) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM series WHERE subject = ?1 AND action = ?2)")?
         .query_row([series.subject, series.action], |row| row.get(0))
@@ -193,8 +193,8 @@ fn actions(conn: &Connection, filter: &Filter) -> rusqlite::Result<Option<BTreeS
         for kind in &kinds.kinds {
             add(kind.as_str(), None)?;
         }
-        if kinds.renewals {
-            for (kind, origin) in RENEWING {
+        if kinds.includes_imported_refreshes {
+            for (kind, origin) in IMPORTED_REFRESHES {
                 add(kind.as_str(), Some(origin.as_str()))?;
             }
         }

@@ -28,7 +28,7 @@ pub struct Events<'v> {
     filter: Filter,
     labels: Labels,
     selection: Selection,
-    /// What is still to be looked at, in the order of the answer; the first is under way.
+    /// The runs that are still to be examined, in the order of the answer; the first is under way.
     runs: VecDeque<Run>,
     route: Route,
     left: Option<u64>,
@@ -38,10 +38,10 @@ pub struct Events<'v> {
 /// How a run is gone through.
 #[derive(Debug)]
 enum Route {
-    /// Not decided yet.
+    /// The route is not decided yet.
     Undecided,
-    /// Event by event; how many were seen and how many of them matched.
-    Through { seen: u64, matched: u64 },
+    /// Event by event; how many were examined, and how many of them matched.
+    Through { examined: u64, matched: u64 },
     /// From match to match: the next event of each series, the first of all on top. Keys are sequence numbers, inverted
     /// bit by bit where the oldest comes first.
     Along(BinaryHeap<(i64, Reverse<Series>)>),
@@ -157,7 +157,9 @@ impl Events<'_> {
         };
         let is_sparse = match self.route {
             Route::Undecided => series.len() <= FEW,
-            Route::Through { seen, matched } => seen >= WINDOW && matched * DENSE < seen,
+            Route::Through { examined, matched } => {
+                examined >= WINDOW && matched * DENSE < examined
+            }
             Route::Along(_) => false,
         };
         if is_sparse {
@@ -196,19 +198,19 @@ impl Events<'_> {
             "ASC"
         };
         let sql = through_sql(order);
-        let (mut seen, mut matched) = match self.route {
-            Route::Through { seen, matched } => (seen, matched),
+        let (mut examined, mut matched) = match self.route {
+            Route::Through { examined, matched } => (examined, matched),
             _ => (0, 0),
         };
-        let begun = (seen, matched);
+        let begun = (examined, matched);
         let mut select = conn.prepare_cached(&sql)?;
         let mut rows = select.query([*run.start(), *run.end()])?;
         let mut at = None;
-        while matched - begun.1 < room && seen - begun.0 < WINDOW {
+        while matched - begun.1 < room && examined - begun.0 < WINDOW {
             let Some(row) = rows.next()? else {
                 return Ok(None);
             };
-            seen += 1;
+            examined += 1;
             at = Some(row.get::<_, i64>(0)?);
             if let Selection::Some(wanted) = &self.selection {
                 let series = Series {
@@ -225,7 +227,7 @@ impl Events<'_> {
                 page.push(event);
             }
         }
-        self.route = Route::Through { seen, matched };
+        self.route = Route::Through { examined, matched };
         Ok(match at {
             Some(at) => self.past(run, at),
             None => Some(run.clone()),

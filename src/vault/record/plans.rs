@@ -1,4 +1,4 @@
-//! Every query of the record goes by an index: what SQLite plans for each is looked at.
+//! Tests that every query of the record uses an index: SQLite's plan of each is examined.
 
 use std::path::Path;
 

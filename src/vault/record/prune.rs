@@ -14,7 +14,7 @@ use crate::vault::tx::Tx;
 /// Between the statements that take the trigger out of the way and put it back, in one transaction, events can be deleted.
 const TRIGGER: &str = "events_no_delete";
 
-/// What pruning did.
+/// The result of pruning the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pruned {
     /// How many events were removed now.

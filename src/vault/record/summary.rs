@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::history::{NEWEST, OLDEST, first_of, one_sql};
 use crate::audit::{
-    Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin, Refreshes,
-    Uses, Whose,
+    Doer, Event, EventKind, Exchanged, Filter, InForce, KindFilter, LastFailure, Origin,
+    ProfileRef, Refreshes, Uses,
 };
 use crate::domain::UnixMs;
 use crate::vault::error::{Context, VaultError};
@@ -76,11 +76,15 @@ impl Vault {
         }
         let mut found = Vec::new();
         for (subject, tally) in by_subject {
-            if let Some(whose) = whose(&self.conn, &mut labels, subject)? {
-                found.push(tally.into_uses(whose));
+            if let Some(profile) = profile_ref(&self.conn, &mut labels, subject)? {
+                found.push(tally.into_uses(profile));
             }
         }
-        found.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.whose.cmp(&b.whose)));
+        found.sort_by(|a, b| {
+            b.count
+                .cmp(&a.count)
+                .then_with(|| a.profile.cmp(&b.profile))
+        });
         Ok(found)
     }
 
@@ -109,7 +113,7 @@ impl Vault {
         let filter = Filter {
             kinds: vec![KindFilter {
                 kinds: kinds.into(),
-                renewals: true,
+                includes_imported_refreshes: true,
             }],
             ..filter.clone()
         };
@@ -146,11 +150,11 @@ impl Vault {
         }
         let mut found = Vec::new();
         for (subject, lifetimes) in by_subject {
-            if let Some(whose) = whose(&self.conn, &mut labels, subject)? {
-                found.push(lifetimes.into_refreshes(whose));
+            if let Some(profile) = profile_ref(&self.conn, &mut labels, subject)? {
+                found.push(lifetimes.into_refreshes(profile));
             }
         }
-        found.sort_by(|a, b| a.whose.cmp(&b.whose));
+        found.sort_by(|a, b| a.profile.cmp(&b.profile));
         Ok(found)
     }
 
@@ -179,7 +183,7 @@ impl Vault {
                 ),
                 expires: (row.get(4)?, exchange.expires),
             };
-            if is_ours || exchanged.is_renewal() {
+            if is_ours || exchanged.is_imported_refresh() {
                 take(exchange);
             }
         }
@@ -198,7 +202,7 @@ impl Vault {
     ///
     /// let half_past_one = UnixMs(1_793_491_200_000 + 90 * 60_000);
     /// let then = vault.in_force(half_past_one, &Filter::default())?;
-    /// assert_eq!(&*then[0].whose.profile, "anthropic:claude-cli");
+    /// assert_eq!(&*then[0].profile.id, "anthropic:claude-cli");
     /// let (used, by) = then[0].last_used.as_ref().ok_or("it was used at one")?;
     /// assert_eq!((used.0, &*by.program), (1_793_491_200_000 + 60 * 60_000, "example"));
     /// # Ok(())
@@ -225,16 +229,16 @@ impl Vault {
             ..until.clone()
         };
         let (uses, _) = self.listed(&uses)?;
-        let rests = [EventKind::CooldownSet, EventKind::CooldownCleared];
-        let rests = Filter {
-            kinds: rests.map(KindFilter::only).into(),
+        let cooldown_events = [EventKind::CooldownSet, EventKind::CooldownCleared];
+        let cooldown_events = Filter {
+            kinds: cooldown_events.map(KindFilter::only).into(),
             ..until.clone()
         };
-        let (rests, _) = self.listed(&rests)?;
+        let (cooldown_events, _) = self.listed(&cooldown_events)?;
         let mut labels = Labels::default();
         let mut found = Vec::new();
         for subject in series::subjects(&self.conn, &until)? {
-            let Some(whose) = whose(&self.conn, &mut labels, subject)? else {
+            let Some(profile) = profile_ref(&self.conn, &mut labels, subject)? else {
                 continue;
             };
             let Some(change) = newest_change(&self.conn, subject, &runs)? else {
@@ -250,24 +254,24 @@ impl Vault {
                 continue;
             }
             let last_used = self.last_use(&of(&uses, subject), &runs, at, &mut labels)?;
-            let rest = newest(&self.conn, &of(&rests, subject), &runs)?;
+            let rest = newest(&self.conn, &of(&cooldown_events, subject), &runs)?;
             let rest = rest
                 .map(|seq| event(&self.conn, &mut labels, seq))
                 .transpose()?
                 .flatten();
             found.push(InForce {
-                whose,
+                profile,
                 provider: change.provider.clone(),
                 since: change.at,
                 token: change.token_after,
                 expires: change.expires_after,
                 last_used,
-                rests_until: rest
-                    .and_then(|event| rests_until(&event))
+                cooldown_until: rest
+                    .and_then(|event| cooldown_until(&event))
                     .filter(|until| *until > at),
             });
         }
-        found.sort_by(|a, b| (&a.provider, &a.whose).cmp(&(&b.provider, &b.whose)));
+        found.sort_by(|a, b| (&a.provider, &a.profile).cmp(&(&b.provider, &b.profile)));
         Ok(found)
     }
 
@@ -380,11 +384,11 @@ impl Tally {
         *self.by.entry(doer_of(last)).or_default() += count;
     }
 
-    fn into_uses(self, whose: Whose) -> Uses {
+    fn into_uses(self, profile: ProfileRef) -> Uses {
         let mut by: Vec<(Doer, u64)> = self.by.into_iter().collect();
         by.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Uses {
-            whose,
+            profile,
             provider: self.provider.and_then(|(_, provider)| provider),
             count: self.count,
             failed: self.failed,
@@ -426,9 +430,9 @@ impl Lifetimes {
         }
     }
 
-    fn into_refreshes(self, whose: Whose) -> Refreshes {
+    fn into_refreshes(self, profile: ProfileRef) -> Refreshes {
         Refreshes {
-            whose,
+            profile,
             provider: self.provider.and_then(|(_, provider)| provider),
             succeeded: self.succeeded,
             failed: self.failed,
@@ -463,7 +467,7 @@ fn of(series: &[Series], subject: i64) -> Vec<Series> {
 }
 
 /// Until when a credential is not to be used, as the event says; nothing if it says that it may be.
-fn rests_until(event: &Event) -> Option<UnixMs> {
+fn cooldown_until(event: &Event) -> Option<UnixMs> {
     let is_set = *event.kind == *EventKind::CooldownSet.as_str();
     let until = detail(event).get("until").and_then(Value::as_i64);
     until.filter(|_| is_set).map(UnixMs)
@@ -474,25 +478,26 @@ fn detail(event: &Event) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// When a use or a failure was. Another program's is recorded when its store is next looked at, and says itself when it was.
+/// The time of a use or a failure. Another program's is recorded when its store is next read, and
+/// states its own time.
 pub(super) fn happened_at(event: &Event) -> UnixMs {
     let detail = detail(event);
-    let told = ["lastUsed", "lastFailureAt"]
+    let reported_at = ["lastUsed", "lastFailureAt"]
         .iter()
         .find_map(|name| detail.get(*name)?.as_i64());
-    told.map_or(event.at, |told| event.at.min(UnixMs(told)))
+    reported_at.map_or(event.at, |reported_at| event.at.min(UnixMs(reported_at)))
 }
 
-/// Whom a subject is; nothing for one that is no profile.
-pub(super) fn whose(
+/// The profile of a subject; `None` for a subject that is no profile.
+pub(super) fn profile_ref(
     conn: &Connection,
     labels: &mut Labels,
     subject: i64,
-) -> rusqlite::Result<Option<Whose>> {
+) -> rusqlite::Result<Option<ProfileRef>> {
     let subject = labels.subject(conn, subject)?;
-    Ok(subject.profile.clone().map(|profile| Whose {
+    Ok(subject.profile.clone().map(|profile| ProfileRef {
         agent: subject.agent.clone(),
-        profile,
+        id: profile,
     }))
 }
 

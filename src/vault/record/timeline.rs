@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::summary::{event, happened_at, newest_change, whose};
+use super::summary::{event, happened_at, newest_change, profile_ref};
 use crate::audit::{Event, EventKind, Filter, KindFilter, Lane, Origin, Timeline};
 use crate::domain::UnixMs;
 use crate::vault::error::{Context, VaultError};
@@ -30,7 +30,7 @@ impl Vault {
     ///
     /// let hours: Vec<UnixMs> = (0..=24).map(|hour| UnixMs(1_793_491_200_000 + hour * 3_600_000)).collect();
     /// let day = vault.timeline(&Filter::default(), &hours)?;
-    /// assert_eq!(day.lanes[0].valid.len(), 1); // renewed in time, so without a gap
+    /// assert_eq!(day.lanes[0].valid.len(), 1); // refreshed in time, so without a gap
     /// assert_eq!(day.lanes[0].refreshes[8], 1);
     /// # Ok(())
     /// # }
@@ -66,10 +66,10 @@ impl Vault {
             ..filter.clone()
         })?;
         for subject in series::subjects(&self.conn, &filter)? {
-            let Some(whose) = whose(&self.conn, &mut labels, subject)? else {
+            let Some(profile) = profile_ref(&self.conn, &mut labels, subject)? else {
                 continue;
             };
-            let mut lane = Lane::empty(whose, bounds.len().saturating_sub(1));
+            let mut lane = Lane::empty(profile, bounds.len().saturating_sub(1));
             let changes = changes(&self.conn, &mut labels, subject, &until_start, &until_end)?;
             lane.add_changes(&changes, bounds);
             lanes.insert(subject, lane);
@@ -81,7 +81,7 @@ impl Vault {
             is_provider && !lane.is_blank()
         };
         let mut lanes: Vec<Lane> = lanes.into_values().filter(wanted).collect();
-        lanes.sort_by(|a, b| (&a.provider, &a.whose).cmp(&(&b.provider, &b.whose)));
+        lanes.sort_by(|a, b| (&a.provider, &a.profile).cmp(&(&b.provider, &b.profile)));
         Ok(lanes)
     }
 
@@ -117,7 +117,7 @@ impl Vault {
             if *action.origin == *Origin::Clawkeep.as_str() {
                 tally(&self.conn, series, parts, counts)?;
             } else {
-                tally_told(&self.conn, labels, series, bounds, counts)?;
+                tally_reported(&self.conn, labels, series, bounds, counts)?;
             }
             lane.provider = lane.provider.take().or_else(|| action.provider.clone());
         }
@@ -153,9 +153,9 @@ fn tally(
     Ok(())
 }
 
-/// Counts the events of a series that were recorded when another program's store was looked at, by when that program says they
-/// were. There are not many: at most one a look.
-fn tally_told(
+/// Counts the events of a series that were recorded when another program's store was read, by the
+/// times which that program states. There are few: at most one for each read.
+fn tally_reported(
     conn: &Connection,
     labels: &mut Labels,
     series: Series,

@@ -51,7 +51,7 @@ impl UnlockedVault {
     /// let kept = vault.head()?; // somewhere else, on paper, in the system log
     /// match vault.verify_record(kept)? {
     ///     Ok(verified) => assert_eq!(verified.events, 5),
-    ///     Err(fault) => panic!("the record does not hold: {fault}"),
+    ///     Err(fault) => panic!("the audit record does not verify: {fault}"),
     /// }
     /// # Ok(())
     /// # }

@@ -18,9 +18,9 @@ use crate::vault::tx::Tx;
 /// A slot that was just added.
 #[derive(Debug)]
 pub struct AddedKey {
-    /// Its number.
+    /// The number of the new slot.
     pub slot: i64,
-    /// Its kind.
+    /// The kind of the new slot.
     pub kind: SlotKind,
     /// Its key file, where it has one.
     pub keyfile: Option<std::path::PathBuf>,
@@ -33,7 +33,7 @@ pub struct AddedKey {
 /// A slot that was just removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemovedKey {
-    /// Its number.
+    /// The number of the removed slot.
     pub slot: i64,
     /// Its kind, where this version knows it.
     pub kind: Option<SlotKind>,
@@ -44,7 +44,8 @@ pub struct RemovedKey {
 }
 
 impl UnlockedVault {
-    /// Adds a slot. Its key is kept first, and taken back if the vault does not take the slot.
+    /// Adds a key slot. Its key is stored first, and removed again if the vault does not take the
+    /// slot.
     ///
     /// # Errors
     /// [`VaultError::KeyNotKept`], [`VaultError::SlotsFull`]; or when it cannot be written. Nothing is changed then.
@@ -57,7 +58,7 @@ impl UnlockedVault {
     ) -> Result<AddedKey, VaultError> {
         let id = self.id;
         self.require_writable()?;
-        let _lock = lock(&self.path)?; // while keys are renewed, no slot comes or goes
+        let _lock = lock(&self.path)?; // while keys are replaced, no slot is added or removed
         self.check_room()?;
         let kept = keep::keep(new, sources, id)?;
         let added = self.insert_slot(&kept, actor, clock);
@@ -112,7 +113,7 @@ impl UnlockedVault {
         Ok(number)
     }
 
-    /// Removes a slot. Its key stays where it is kept: it opens older copies of the vault.
+    /// Removes a key slot. Its key stays where it is stored: it opens older copies of the vault.
     ///
     /// # Errors
     /// [`VaultError::NoSlot`], [`VaultError::LastSlot`]; or when it cannot be written.

@@ -33,16 +33,16 @@ use crate::vault::store::changed_rows::Listed;
 pub enum KeyChoice {
     /// The keychain if one answers, else a key file.
     Automatic,
-    /// There and nowhere else.
+    /// The key is kept there and nowhere else.
     Only(NewKey),
 }
 
 /// A vault that was just made.
 #[derive(Debug)]
 pub struct Created {
-    /// The vault, unlocked.
+    /// The new vault, unlocked.
     pub vault: UnlockedVault,
-    /// Where its key went.
+    /// The kind of the slot that has the key.
     pub kind: SlotKind,
     /// The key file, if there is one.
     pub keyfile: Option<PathBuf>,
@@ -127,7 +127,7 @@ impl Draft {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = self.temporary.clone().into_os_string();
             name.push(suffix);
-            let _: Result<RemoveOutcome, _> = remove_if_present(Path::new(&name)); // create_new then tells what is left
+            let _: Result<RemoveOutcome, _> = remove_if_present(Path::new(&name)); // create_new then reports what is left
         }
     }
 

@@ -2,5 +2,5 @@
 
 pub(super) mod add_remove;
 pub(super) mod create;
-pub(super) mod renew;
 pub(super) mod rotate;
+pub(super) mod slot_keys;

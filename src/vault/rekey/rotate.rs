@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::add_remove::AddedKey;
-use super::renew::Prepared;
+use super::slot_keys::Prepared;
 use crate::audit::{EventDraft, EventKind, Origin};
 use crate::crypto::{AuditKey, DataKey, Epoch, SealKey, SlotKey, SlotRecord, WrappedKeys};
 use crate::domain::{Seq, UnixMs};
@@ -13,7 +13,7 @@ use crate::platform::{Actor, Clock, Resident};
 use crate::vault::error::{Context, VaultError};
 use crate::vault::file::journal::{LogState, empty_log};
 use crate::vault::keys::slots;
-use crate::vault::keys::sources::{OpenedBy, Renewal};
+use crate::vault::keys::sources::{OpenedBy, RotationScope};
 use crate::vault::keys::unlocked::UnlockedVault;
 use crate::vault::log::events;
 use crate::vault::sealing::cells;
@@ -29,7 +29,7 @@ pub(in crate::vault) struct AfterRestore<'v> {
     pub(in crate::vault) replaced: Option<&'v UnlockedVault>,
 }
 
-/// What a rotation did.
+/// The result of a rotation.
 #[derive(Debug)]
 pub struct Rotated {
     /// How often the data key was replaced by now, counted from 1.
@@ -37,7 +37,7 @@ pub struct Rotated {
     /// How many cells were sealed anew.
     pub cells: u64,
     /// The slots whose own keys were replaced.
-    pub renewed: Vec<AddedKey>,
+    pub new_keys: Vec<AddedKey>,
     /// What became of the log.
     pub log: LogState,
 }
@@ -51,11 +51,11 @@ impl UnlockedVault {
     /// does not open: it would be lost. Nothing is changed then.
     pub fn rotate(
         &mut self,
-        renewal: Renewal<'_>,
+        scope: RotationScope<'_>,
         actor: &Actor,
         clock: Clock,
     ) -> Result<Rotated, VaultError> {
-        let mut prepared = self.prepare(renewal)?;
+        let mut prepared = self.prepare(scope)?;
         self.rotate_prepared(&mut prepared, actor, clock)
     }
 
@@ -70,17 +70,17 @@ impl UnlockedVault {
         clock: Clock,
     ) -> Result<Rotated, VaultError> {
         let (epoch, cells) = self.replace_data_key(Some(prepared), None, actor, clock)?;
-        let renewed = prepared.take_renewed();
-        for new in &renewed {
+        let new_keys = prepared.take_new_keys();
+        for new in &new_keys {
             new.finish(self.id);
         }
         // Copies under the old key are in the log, and in the file, until it is written back.
         let log = empty_log(&self.vault.conn);
-        let renewed = renewed.into_iter().map(|new| new.into_added(log));
+        let new_keys = new_keys.into_iter().map(|new| new.into_added(log));
         Ok(Rotated {
             epoch: epoch.0,
             cells,
-            renewed: renewed.collect(),
+            new_keys: new_keys.collect(),
             log,
         })
     }
@@ -129,13 +129,13 @@ impl UnlockedVault {
                 opened_by
             }
         };
-        // A record key that was given up since is not used again.
-        let is_given_up = match replaced {
+        // A record key that was replaced since is not used again.
+        let is_abandoned = match replaced {
             Some(replaced) => replaced.record_keys(AUDIT)? > tx.record_keys(AUDIT)?,
             None => false,
         };
         let is_everything = prepared.as_deref().is_some_and(Prepared::is_everything);
-        let chain = match is_everything || is_given_up {
+        let chain = match is_everything || is_abandoned {
             false => None,
             true => Some(AuditKey::generate()?),
         };
@@ -186,7 +186,7 @@ impl Tx<'_> {
         let next = last.checked_add(1).map(Epoch);
         next.ok_or_else(|| VaultError::Damaged {
             path: self.path.to_owned(),
-            what: "its data key has the last number there is".to_owned(),
+            what: "its data key has reached the last possible number".to_owned(),
         })
     }
 
@@ -220,7 +220,7 @@ impl Tx<'_> {
             let blob = seal.seal(cell.aad.clone(), &plain)?;
             cell.replace(&self.tx, blob).at(self.path, "write")
         })?;
-        self.renew_digests(data, &seal)?;
+        self.remake_digests(data, &seal)?;
         let (mut says, mut again) = (Sha256::new(), 0);
         cells::for_each(&self.tx, place, |cell| {
             match cell.open(&seal) {
@@ -233,7 +233,7 @@ impl Tx<'_> {
         if count != again || said.finalize() != says.finalize() {
             return Err(VaultError::Damaged {
                 path: self.path.to_owned(),
-                what: "what was sealed anew does not read back; nothing was changed".to_owned(),
+                what: "the cells sealed anew do not read back; nothing was changed".to_owned(),
             });
         }
         Ok(count)
@@ -241,7 +241,7 @@ impl Tx<'_> {
 
     /// The MAC of an exported file is made with a key that comes from the data key. That of one whose bytes are kept here is made anew.
     /// Any other says no longer that the file is as it was: it is read at the next load, and found to say the same.
-    fn renew_digests(&self, data: &DataKey, seal: &SealKey) -> Result<(), VaultError> {
+    fn remake_digests(&self, data: &DataKey, seal: &SealKey) -> Result<(), VaultError> {
         let mut snapshots = Vec::new();
         cells::for_each_snapshot(&self.tx, (self.path, self.vault), |path, agent, cell| {
             let digest = data.export_digest(self.vault, &cell.open(seal)?);
@@ -289,7 +289,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The key slots of the vault that is replaced, each with its own key; nothing if there is one whose key is not to be had.
+    /// Returns the key slots of the replaced vault, each with its own key; `None` if the key of one
+    /// is unavailable.
     fn slots_of(&self, replaced: &UnlockedVault) -> Result<Option<Vec<TakenSlot>>, VaultError> {
         let (slots, others) = slots::read_all(&replaced.conn, &replaced.path)?;
         if !others.is_empty() {

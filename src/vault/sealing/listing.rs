@@ -31,7 +31,7 @@ pub(in crate::vault) enum Part {
     Identity,
     /// The audit and fingerprint keys.
     RecordKeys,
-    /// The key slots.
+    /// The key slots of the vault.
     KeySlots,
     /// What became of each refresh token.
     Grants,
@@ -39,15 +39,15 @@ pub(in crate::vault) enum Part {
     Skips,
     /// The agents, each with its own listings.
     Agents,
-    /// An agent's credentials.
+    /// The credentials of an agent.
     Profiles,
-    /// What changes replaced.
+    /// The earlier versions of an agent's credentials.
     Versions,
-    /// An agent's usage statistics.
+    /// The usage statistics of an agent.
     Usage,
     /// The plain copies of order and last good.
     Entries,
-    /// An agent's session pins.
+    /// The session pins of an agent.
     Pins,
     /// What is known of the store files of an agent.
     Exports,

@@ -93,7 +93,7 @@ impl Keys {
         })
     }
 
-    /// What stands for a token in the record.
+    /// Returns the fingerprint of a token for the record.
     pub(in crate::vault) fn fingerprint(&self, token: &str) -> Fingerprint {
         self.fingerprint.fingerprint(self.fingerprint_number, token)
     }

@@ -25,7 +25,7 @@ use crate::vault::sealing::seal_json::open_json;
 pub struct AgentState {
     /// The store document, as it is to be exported. It lacks what is [damaged](AgentState::damage).
     pub doc: StoreDoc,
-    /// Raised by every change; 0 when the agent has nothing yet.
+    /// The revision, raised by every change; 0 if the agent has nothing yet.
     pub revision: i64,
     /// Rows that are not as clawkeep left them, in words. While there are any, the document must not be exported.
     pub unopened: Vec<String>,
@@ -73,10 +73,10 @@ impl Damage {
     }
 }
 
-/// What [`UnlockedVault::agent_and_store`] reads.
+/// The result of [`UnlockedVault::agent_and_store`].
 #[derive(Debug)]
 pub struct AgentAndStore {
-    /// What the agent has.
+    /// The state of the agent.
     pub state: AgentState,
     /// What is known of the store file; the error names a snapshot that does not open.
     pub record: Result<Option<ExportRecord>, String>,
@@ -85,7 +85,7 @@ pub struct AgentAndStore {
 }
 
 impl UnlockedVault {
-    /// What an agent has: an empty document when it has nothing.
+    /// Returns the state of an agent: an empty document if it has nothing.
     ///
     /// # Errors
     /// When the vault cannot be read. A row that is not as clawkeep left it is named, and the others are there.
@@ -146,7 +146,7 @@ fn pinned((profile, pin): (String, Value)) -> Option<(String, Endpoint)> {
     Some((profile, endpoint))
 }
 
-/// Whose a profile is, as it is sealed.
+/// Reads the sealed owner of a profile.
 fn borrowed((profile, from): (String, Value)) -> Option<(String, Borrowed)> {
     let [owner, path] = from.as_array()?.as_slice() else {
         return None;

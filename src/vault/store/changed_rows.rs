@@ -14,11 +14,11 @@ use crate::vault::log::events;
 use crate::vault::sealing::listing::{Listing, Part};
 use crate::vault::sealing::ring::Keys;
 
-/// What of the rows is believed when a transaction begins.
+/// The rows that are trusted when a transaction begins.
 pub(in crate::vault) enum Listed {
-    /// What is listed.
+    /// The rows that the sealed lists name.
     AsSealed,
-    /// Everything but these rows: a new vault, or one whose rows were checked in another way.
+    /// All rows but these: for a new vault, or one whose rows were checked in another way.
     AnewBut(Vec<Altered>),
 }
 

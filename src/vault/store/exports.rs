@@ -1,4 +1,5 @@
-//! What is known of the store files written: their bytes as last seen, so that another writer's changes show.
+//! The state of the store files written: their bytes when last read, so that another writer's
+//! changes show.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,10 @@ use crate::vault::tx::Tx;
 /// Whether a store file is kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportState {
-    /// It is.
+    /// The store file is written.
     Written,
-    /// It is not: a newer gateway owns the directory and refuses to start beside a JSON store.
+    /// The store file is not written: a newer gateway owns the directory and refuses to start
+    /// beside a JSON store.
     Withheld,
 }
 
@@ -56,7 +58,7 @@ pub struct ExportRecord {
     /// When that was known last.
     pub updated_at: UnixMs,
     digest: Option<Vec<u8>>,
-    /// Its bytes when last seen; none where they say what the agent has at `revision`.
+    /// Its bytes when last read; `None` if they are the agent's state at `revision`.
     pub snapshot: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -207,11 +209,15 @@ impl Tx<'_> {
         }
     }
 
-    /// Records that the store file was looked at, and is as it was known.
+    /// Records that the store file was read, and is unchanged.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn see_export(&mut self, path: &Path, agent: &AgentName) -> Result<(), VaultError> {
+    pub fn note_unchanged_export(
+        &mut self,
+        path: &Path,
+        agent: &AgentName,
+    ) -> Result<(), VaultError> {
         self.will_change_export(&path_text(path), agent)?;
         self.tx
             .prepare_cached(

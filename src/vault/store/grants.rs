@@ -18,20 +18,21 @@ use crate::vault::sealing::listing::Part;
 use crate::vault::sealing::seal_json::{open_json, seal_json};
 use crate::vault::tx::Tx;
 
-/// How often a grant's successor is followed: three a day for three years. Tokens that came round would go on for ever.
+/// How many successors of a grant are followed: three a day for three years. A cycle of tokens
+/// would never end.
 const SUCCESSORS_MAX: usize = 3_000;
 
-/// How a grant stands.
+/// The refresh state of a grant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GrantState {
-    /// It may be refreshed.
+    /// The grant may be refreshed.
     #[default]
     Free,
     /// A refresh of it was begun and has not ended.
     Started,
-    /// It may be spent: an answer did not come, or was none.
+    /// The grant may be spent: no usable answer arrived.
     Uncertain,
-    /// Its provider refuses it.
+    /// The provider refuses the grant.
     Dead,
     /// Another refresh token took its place.
     Spent,
@@ -80,7 +81,7 @@ impl GrantState {
 /// What is known of a grant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
-    /// How it stands.
+    /// The refresh state of the grant.
     pub state: GrantState,
     /// How many refreshes of it were begun. Only who began the last may end it.
     pub fence: i64,
@@ -332,10 +333,7 @@ impl Tx<'_> {
             .map(|_| ())
     }
 
-    /// Makes the grant of a profile's credential good: its provider has just given the token out.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
+    /// Marks the grant of a profile's credential as free: its provider has just issued the token.
     pub fn free_grant(&mut self, agent: &AgentName, profile: &ProfileId) -> Result<(), VaultError> {
         let Some((entry, _)) = self.credential(agent, profile)? else {
             return Ok(());

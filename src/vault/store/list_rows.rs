@@ -287,7 +287,8 @@ impl Tx<'_> {
     /// Lists every row as it is, but for `altered`.
     fn list_anew(&self, altered: &[Altered]) -> Result<(), VaultError> {
         let agents = self.agent_rows().at(self.path, "read")?;
-        // Whose own listings are not as they were sealed, nothing is listed of: it goes on being found as a whole.
+        // Nothing is listed of an agent whose own listings are not as they were sealed: it is still
+        // found as a whole.
         let mut unproved = BTreeSet::new();
         for row in altered.iter().filter(|row| row.part == Part::Agents) {
             let id = terms::find(&self.tx, &row.key).at(self.path, "read")?;

@@ -4,14 +4,14 @@ use serde_json::{Map, Value};
 
 use crate::audit::{EventKind, Origin};
 
-/// Why a profile changes: becomes the event that is recorded with it.
+/// The reason for a change of a profile; it becomes the event that is recorded with it.
 #[derive(Clone, Debug)]
 pub struct ChangeNote {
-    /// What to call it.
+    /// The kind of the event.
     pub kind: EventKind,
-    /// Where it came from.
+    /// The origin of the change.
     pub origin: Origin,
-    /// What else to say.
+    /// Further details of the event.
     pub detail: Map<String, Value>,
 }
 

@@ -1,5 +1,5 @@
-//! What is noted so that the same thing is not recorded twice: how far a profile's end is known of, and why a source's login was
-//! last not taken over. Plain columns: what counts is the record.
+//! Notes that prevent duplicate events: which stages of a profile's expiry are recorded, and why a
+//! source's login was last not imported. Plain columns: what counts is the record.
 
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
@@ -20,7 +20,7 @@ pub enum ExpiryStage {
     Far,
     /// Its last day has begun.
     Expiring,
-    /// It has ended.
+    /// The credential has expired by now.
     Expired,
 }
 
@@ -97,8 +97,8 @@ impl UnlockedVault {
 }
 
 impl Tx<'_> {
-    /// Records that a profile's credential has come to a stage of its end, which it did at `since`, unless that is known. Nothing
-    /// happens where the profile is not there any more.
+    /// Records that a profile's credential reached a stage of its expiry, at `since`, unless that
+    /// is recorded. Does nothing if the profile does not exist any more.
     ///
     /// # Errors
     /// When it cannot be written.

@@ -62,7 +62,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// As [`Tx::put_profile`].
-    pub fn put_renewed(
+    pub fn put_refreshed(
         &mut self,
         agent: &AgentName,
         profile: &ProfileId,

@@ -17,7 +17,7 @@ use crate::vault::log::{events, terms};
 use crate::vault::sealing::listing::{self, Digest, Entries, Entry, Listing, Part, ROOT, VAULT};
 use crate::vault::sealing::ring::Keys;
 
-/// Whose rows: the vault's own, or an agent's, with its number in `terms`.
+/// The scope of rows: the vault's own, or an agent's, with its number in `terms`.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::vault) enum Scope<'a> {
     Vault,
@@ -332,7 +332,7 @@ impl Proof<'_> {
                 strays.push(format!("a row of {table} that belongs to no agent"));
             }
         }
-        // Whose profile has no name is in no listing either.
+        // A row whose profile has no name is in no listing either.
         let named = [
             Part::Profiles,
             Part::Versions,
@@ -412,16 +412,16 @@ pub struct AlteredRow {
 /// What is altered, as far as a remedy depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlteredKind {
-    /// A credential: a kept version, or a new one, can take its place.
+    /// A credential: a kept version or a new one can replace it.
     Credential {
-        /// Whose.
+        /// The agent that has the credential.
         agent: String,
         /// The profile.
         profile: String,
     },
-    /// A key slot: another can be added.
+    /// A key slot: another one can be added.
     KeySlot(i64),
-    /// Anything else.
+    /// Any other row of the vault.
     Other,
 }
 

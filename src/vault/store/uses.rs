@@ -16,20 +16,20 @@ use crate::vault::tx::Tx;
 /// A session's profile for a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
-    /// The session.
+    /// The id of the session.
     pub session: String,
-    /// The provider.
+    /// The provider that the pin is for.
     pub provider: ProviderId,
-    /// The profile.
+    /// The profile that the session is pinned to.
     pub profile: ProfileId,
-    /// Since when.
+    /// The time at which the session was pinned.
     pub pinned_at: UnixMs,
 }
 
 /// Whose secrets are handed out, by which command, in which session.
 #[derive(Clone, Copy, Debug)]
 pub struct HandedOut<'h> {
-    /// Whose.
+    /// The agent that has the credential.
     pub agent: &'h AgentName,
     /// The command, for the record.
     pub command: &'static str,

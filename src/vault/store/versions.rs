@@ -13,15 +13,15 @@ use crate::vault::sealing::seal_json::open_json;
 /// A version that is kept.
 #[derive(Debug)]
 pub struct KeptVersion {
-    /// Which it was: its number in the record.
+    /// The number of the version in the record.
     pub generation: Generation,
-    /// What it is.
+    /// The type of the credential.
     pub kind: String,
-    /// When it ends.
+    /// The expiry of the credential, if it has one.
     pub expires: Option<UnixMs>,
     /// When another took its place.
     pub replaced_at: UnixMs,
-    /// The credential; `None` where it does not open, or is not as clawkeep left it.
+    /// The credential; `None` if it cannot be decrypted or was modified outside clawkeep.
     pub entry: Option<SecretJson>,
 }
 

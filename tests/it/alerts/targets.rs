@@ -152,7 +152,7 @@ fn a_redirect_is_not_followed() {
         watch.look(i64::try_from(at).unwrap() * DAY / 2);
         let why = watch.failed().1["why"].as_str().unwrap().to_owned();
         assert!(
-            why.starts_with(&format!("HTTP {status}: it leads elsewhere")),
+            why.starts_with(&format!("HTTP {status}: redirects are not followed")),
             "{why}"
         );
     }

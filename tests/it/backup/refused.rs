@@ -174,7 +174,12 @@ fn an_altered_record_is_refused() {
     .unwrap();
     conn.execute_batch(&trigger).unwrap();
     drop(conn);
-    both_refuse(&home, BACKUP, 65, "the record in the backup does not hold");
+    both_refuse(
+        &home,
+        BACKUP,
+        65,
+        "the audit record in the backup does not verify",
+    );
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_login_that_is_back_with_a_spent_token_is_not_refreshed() {
     home.assert_sound();
 }
 
-/// Its key is gone: its secrets cannot be had, but what became of its grants stands there in plain.
+/// Its key is gone: its secrets are unavailable, but the states of its grants are in plain columns.
 #[test]
 fn a_locked_vault_still_tells_what_is_spent() {
     let (home, provider) = home();

@@ -463,7 +463,7 @@ pub(super) const CASES: &[(FindingId, Harm)] = &[
         provider.next([Instead::Answer(502, Vec::new(), String::new())]);
         home.run(&["token", "--profile", "p:a"]).exits(1);
         by_hand(|home, fix| {
-            assert_eq!(fix, "Find out with: clawkeep refresh p:a");
+            assert_eq!(fix, "Try to refresh it: clawkeep refresh p:a");
             home.run(&["refresh", "p:a"]).ok();
         })
     }),

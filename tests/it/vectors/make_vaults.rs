@@ -13,8 +13,8 @@ use clawkeep::domain::{AgentName, Endpoint, Fingerprint, ProfileId, ProviderId, 
 use clawkeep::platform::keychain::Secret;
 use clawkeep::platform::{Actor, Clock, Keychain, KeychainError};
 use clawkeep::vault::{
-    ChangeNote, ExportState, Exported, Grant, GrantState, KeyChoice, KeySources, NewKey, Renewal,
-    UnlockedVault, Upgrade, create,
+    ChangeNote, ExportState, Exported, Grant, GrantState, KeyChoice, KeySources, NewKey,
+    RotationScope, UnlockedVault, Upgrade, create,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -221,13 +221,13 @@ impl Making {
     pub(super) fn rotate(&mut self) {
         let clock = self.clock();
         self.vault
-            .rotate(Renewal::DataKey, &actor(), clock)
+            .rotate(RotationScope::DataKey, &actor(), clock)
             .unwrap();
         let clock = self.clock();
         self.passphrase = "made up anew for vectors";
         let passphrases = BTreeMap::from([(2, self.passphrase.into())]);
         let shown = RefCell::new(String::new());
-        let renewal = Renewal::Everything {
+        let scope = RotationScope::Everything {
             sources: &sources(self.dir.path(), &self.items),
             passphrases: &passphrases,
             show: &|_, code| {
@@ -235,7 +235,7 @@ impl Making {
                 Ok(())
             },
         };
-        self.vault.rotate(renewal, &actor(), clock).unwrap();
+        self.vault.rotate(scope, &actor(), clock).unwrap();
         self.code = shown.into_inner();
     }
 

@@ -307,7 +307,8 @@ fn told_by_command() -> Home {
 #[cfg(unix)]
 fn messages(home: &Home) -> usize {
     let told = fs::read_to_string(home.at("told")).unwrap_or_default();
-    told.matches("The vault cannot be used").count() + told.matches("cannot be had").count()
+    told.matches("The vault cannot be used").count()
+        + told.matches("cannot get the vault key").count()
 }
 
 #[cfg(unix)] // told by a shell script
@@ -452,7 +453,7 @@ fn a_login_that_cannot_be_renewed_after_a_long_night_is_told_of_once_with_the_re
     provider.next((0..9).map(|_| Instead::Answer(500, Vec::new(), String::new())));
     home.run(&["watch", "--once"]);
     let told = home.read("told");
-    assert_eq!(told.matches("could not be renewed").count(), 1, "{told}");
+    assert_eq!(told.matches("could not be refreshed").count(), 1, "{told}");
     assert!(
         told.contains("the last refresh failed (HTTP 500)"),
         "{told}"

@@ -88,7 +88,7 @@ fn is_plain_text(text: &str) -> bool {
 }
 
 fn profiles() -> Words {
-    let held = glance().and_then(|(_, vault)| vault.held().ok());
+    let held = glance().and_then(|(_, vault)| vault.list_credentials().ok());
     let held = held.into_iter().flatten();
     held.map(|held| {
         let kind = match held.kind {
@@ -113,7 +113,7 @@ fn providers() -> Words {
         .iter()
         .flat_map(|known| known.ids().map(ToString::to_string))
         .collect();
-    let held = Vault::glance(&context.layout.vault_file).and_then(|vault| vault.held());
+    let held = Vault::glance(&context.layout.vault_file).and_then(|vault| vault.list_credentials());
     let held = held.into_iter().flatten().map(|held| held.provider);
     known
         .into_iter()
@@ -129,7 +129,7 @@ fn agents() -> Words {
     let settings = context.settings().ok();
     let there = settings.and_then(|settings| existing_agents(&context.layout, settings).ok());
     let there = there.into_iter().flatten();
-    let held = Vault::glance(&context.layout.vault_file).and_then(|vault| vault.held());
+    let held = Vault::glance(&context.layout.vault_file).and_then(|vault| vault.list_credentials());
     let held = held.into_iter().flatten().map(|held| held.agent);
     there
         .map(|agent| agent.name.to_string())
@@ -143,7 +143,7 @@ fn sessions() -> Words {
         return Words::new();
     };
     // A pin is to a credential, so its agent has one.
-    let held = vault.held().unwrap_or_default().into_iter();
+    let held = vault.list_credentials().unwrap_or_default().into_iter();
     let agents: BTreeSet<String> = held.map(|held| held.agent).collect();
     let agents: Vec<AgentName> = agents.into_iter().map(AgentName::from_stored).collect();
     let pins = agents

@@ -154,8 +154,8 @@ pub(crate) fn uses(uses: &Uses) -> [String; 10] {
         .iter()
         .map(|(doer, count)| format!("{} {count}", who(doer)));
     [
-        uses.whose.agent.as_deref().unwrap_or_default().to_owned(),
-        uses.whose.profile.to_string(),
+        uses.profile.agent.as_deref().unwrap_or_default().to_owned(),
+        uses.profile.id.to_string(),
         uses.provider.as_deref().unwrap_or_default().to_owned(),
         uses.count.to_string(),
         uses.failed.to_string(),
@@ -174,12 +174,12 @@ pub(crate) fn uses(uses: &Uses) -> [String; 10] {
 pub(crate) fn refreshes(refreshes: &Refreshes) -> [String; 9] {
     [
         refreshes
-            .whose
+            .profile
             .agent
             .as_deref()
             .unwrap_or_default()
             .to_owned(),
-        refreshes.whose.profile.to_string(),
+        refreshes.profile.id.to_string(),
         refreshes.provider.as_deref().unwrap_or_default().to_owned(),
         refreshes.succeeded.to_string(),
         refreshes.failed.to_string(),

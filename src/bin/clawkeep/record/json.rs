@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use clawkeep::audit::{Doer, Event, Origin, Refreshes, Uses, Whose};
+use clawkeep::audit::{Doer, Event, Origin, ProfileRef, Refreshes, Uses};
 use clawkeep::domain::{Fingerprint, UnixMs};
 use serde_json::{Map, Value, json};
 
@@ -68,7 +68,7 @@ pub(crate) fn uses(uses: &Uses) -> Value {
     let (first, last) = span.unzip();
     let failure = uses.last_failure.as_ref();
     of_profile(
-        &uses.whose,
+        &uses.profile,
         uses.provider.as_deref(),
         [
             ("count", Some(json!(uses.count))),
@@ -94,7 +94,7 @@ pub(crate) fn uses(uses: &Uses) -> Value {
 pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
     let time = |at: Option<UnixMs>| at.map(|at| json!(rfc3339(at)));
     of_profile(
-        &refreshes.whose,
+        &refreshes.profile,
         refreshes.provider.as_deref(),
         [
             ("succeeded", Some(json!(refreshes.succeeded))),
@@ -112,13 +112,13 @@ pub(crate) fn refreshes(refreshes: &Refreshes) -> Value {
 
 /// A profile's summary.
 pub(crate) fn of_profile<const N: usize>(
-    whose: &Whose,
+    whose: &ProfileRef,
     provider: Option<&str>,
     more: [(&str, Option<Value>); N],
 ) -> Value {
     let head = [
         ("agent", whose.agent.as_deref().map(Value::from)),
-        ("profile", Some(json!(&*whose.profile))),
+        ("profile", Some(json!(&*whose.id))),
         ("provider", provider.map(Value::from)),
     ];
     fields(head.into_iter().chain(more))

@@ -1,15 +1,15 @@
 //! How a profile is named in a chart and on a page.
 
-use clawkeep::audit::Whose;
+use clawkeep::audit::ProfileRef;
 
 use crate::terminal::text::one_line;
 
 /// A profile under the name that `history` gives it: the agent in front unless it is the main one. Safe to print.
-pub(crate) fn name(whose: &Whose) -> String {
+pub(crate) fn name(whose: &ProfileRef) -> String {
     let agent = whose.agent.as_deref().filter(|agent| *agent != "main");
     match agent {
-        Some(agent) => one_line(&format!("{agent}/{}", whose.profile)),
-        None => one_line(&whose.profile),
+        Some(agent) => one_line(&format!("{agent}/{}", whose.id)),
+        None => one_line(&whose.id),
     }
 }
 
@@ -33,9 +33,9 @@ mod tests {
 
     #[test]
     fn the_main_agent_goes_without_saying() {
-        let whose = |agent: Option<&str>| Whose {
+        let whose = |agent: Option<&str>| ProfileRef {
             agent: agent.map(Into::into),
-            profile: "a:b\u{1b}\u{202e}".into(),
+            id: "a:b\u{1b}\u{202e}".into(),
         };
         assert_eq!(name(&whose(None)), r"a:b\u001b\u202e");
         assert_eq!(name(&whose(Some("main"))), r"a:b\u001b\u202e");

@@ -1,7 +1,7 @@
 //! Events, and what they come to, for people.
 
 use chrono::{DateTime, Local};
-use clawkeep::audit::{Doer, Event, Origin, is_renewal};
+use clawkeep::audit::{Doer, Event, Origin, is_imported_refresh};
 use clawkeep::domain::{AgentName, Fingerprint, UnixMs};
 use serde_json::{Map, Value};
 
@@ -37,7 +37,7 @@ fn local(at: UnixMs, format: &str) -> String {
 /// The kind of an event, and how it ended where that is not as asked.
 pub(crate) fn kind(event: &Event) -> String {
     let says_so = event.kind.ends_with(&format!(".{}", event.outcome));
-    if is_renewal(event) {
+    if is_imported_refresh(event) {
         format!("{} (refresh)", event.kind)
     } else if *event.outcome == *"ok" || says_so {
         event.kind.to_string()

@@ -121,7 +121,7 @@ impl Login {
                 Ok(_) => Ended::Done,
                 Err(_) => Ended::Failed,
             };
-            browser.tell(ended);
+            browser.show_result(ended);
         }
         let loaded = stored?;
         login.say(context, loaded.before.as_ref());
@@ -278,7 +278,7 @@ fn in_browser(
             browser: Some(callback),
         }),
         Err(error) => {
-            callback.tell(Ended::Failed);
+            callback.show_result(Ended::Failed);
             Err(error.into())
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clawkeep::domain::{AgentName, ProfileId};
 use clawkeep::vault::{
-    BackupError, Insistence, Renewal, Restored, UnlockedVault, Vault, VaultError, restore,
+    BackupError, RestoreChecks, Restored, RotationScope, UnlockedVault, Vault, VaultError, restore,
 };
 
 use crate::commands::key::log_warning::tell_of_log;
@@ -36,10 +36,10 @@ impl Restore {
         context.harden();
         context.check_owner()?;
         let file = absolute(&self.file);
-        let insistence = if self.force {
-            Insistence::Force
+        let checks = if self.force {
+            RestoreChecks::Override
         } else {
-            Insistence::None
+            RestoreChecks::Enforce
         };
         let progress = context
             .ui
@@ -52,7 +52,7 @@ impl Restore {
             match restore(
                 &file,
                 to,
-                insistence,
+                checks,
                 &context.key_sources(),
                 &|id| context.head_kept_of(id).ok().flatten(),
                 who,
@@ -161,7 +161,7 @@ fn ids(of: &[(AgentName, ProfileId)]) -> String {
 /// Takes in what refreshes left beside the vault that is not there any more, and replaces the key that may be that one's too: its rows are
 /// not to open here. The backup is in place; what stands in the way of this is worth a word, no more.
 fn renew_key(context: &Context, vault: &mut UnlockedVault) {
-    match context.with_engine(vault, |engine| engine.rotate(Renewal::DataKey)) {
+    match context.with_engine(vault, |engine| engine.rotate(RotationScope::DataKey)) {
         Ok(rotated) => tell_of_log(context, rotated.log),
         Err(error) => context.ui.warn(&format!(
             "Warning: the data key was not replaced: {error}. Do so with: clawkeep key rotate"

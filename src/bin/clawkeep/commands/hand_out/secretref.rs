@@ -11,7 +11,7 @@ use clawkeep::domain::{
     Borrowed, Credential, CredentialType, Owner, ProfileId, ProviderId, SecretFault, StoreDoc,
 };
 use clawkeep::selection::{
-    Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, unusable,
+    Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose, unusable,
 };
 use clawkeep::sync::{HandOut, Loaded, Refreshes};
 use clawkeep::vault::{Damage, Pin};
@@ -212,7 +212,7 @@ impl Choosing<'_> {
         };
         let now = self.demand.now;
         let mut tried = candidates(self.doc, &preferences, &provider, None, now);
-        let mut natural = candidates_if_rested(self.doc, &preferences, &provider, None);
+        let mut natural = candidates_ignoring_cooldowns(self.doc, &preferences, &provider, None);
         tried.retain(|id| self.is_static(id));
         natural.retain(|id| self.is_static(id));
         if self.is_strict {
@@ -294,7 +294,7 @@ fn in_words(why: PassedOver) -> &'static str {
         PassedOver::Expired => "has expired",
         PassedOver::EndsTooSoon => "ends too soon",
         PassedOver::Mismatch => "is of another provider or kind than the configuration says",
-        PassedOver::Resting => "rests",
+        PassedOver::InCooldown => "rests",
         PassedOver::Reference => "is a reference itself, which clawkeep does not look up",
         PassedOver::Misnamed => {
             "has its type or secret under another name than the one that is read; see: clawkeep doctor"

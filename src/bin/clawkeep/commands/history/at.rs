@@ -98,7 +98,7 @@ fn state(credential: &InForce, at: UnixMs) -> &'static str {
     let has_ended = credential
         .expires
         .is_some_and(|expires| expires > 0 && expires <= at.0);
-    match credential.rests_until {
+    match credential.cooldown_until {
         _ if has_ended => "expired",
         Some(_) => "resting",
         None => "valid",
@@ -106,7 +106,7 @@ fn state(credential: &InForce, at: UnixMs) -> &'static str {
 }
 
 fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> [String; 7] {
-    let state = match credential.rests_until {
+    let state = match credential.cooldown_until {
         Some(until) => format!("{} until {}", state(credential, at), local_minute(until.0)),
         None => state(credential, at).to_owned(),
     };
@@ -126,7 +126,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
         None => "-".to_owned(),
     };
     [
-        name(&credential.whose),
+        name(&credential.profile),
         crate::terminal::text::one_line(credential.provider.as_deref().unwrap_or("-")),
         state,
         local_minute(credential.since.0),
@@ -139,7 +139,7 @@ fn cells(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -
 fn to_json(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool) -> Value {
     let used = credential.last_used.as_ref();
     shown::of_profile(
-        &credential.whose,
+        &credential.profile,
         credential.provider.as_deref(),
         [
             ("since", Some(json!(shown::rfc3339(credential.since)))),
@@ -149,7 +149,7 @@ fn to_json(credential: &InForce, at: UnixMs, is_last: impl Fn(&InForce) -> bool)
             (
                 "restsUntil",
                 credential
-                    .rests_until
+                    .cooldown_until
                     .map(|until| json!(shown::rfc3339(until))),
             ),
             ("lastUsed", used.map(|(at, _)| json!(shown::rfc3339(*at)))),

@@ -5,7 +5,7 @@
 use std::iter::repeat_n;
 
 use chrono::{Local, TimeZone};
-use clawkeep::audit::{Lane, Span, Timeline, Whose};
+use clawkeep::audit::{Lane, ProfileRef, Span, Timeline};
 use clawkeep::domain::UnixMs;
 
 use crate::record::axis::{Tick, ticks};
@@ -72,7 +72,7 @@ impl Mark {
 /// Into how many equal parts the time is to be cut for a chart of these profiles on so many columns: one is left between
 /// the longest label and the lane.
 pub(crate) fn lane_columns<'w>(
-    profiles: impl IntoIterator<Item = &'w Whose>,
+    profiles: impl IntoIterator<Item = &'w ProfileRef>,
     columns: usize,
 ) -> usize {
     let lengths = profiles
@@ -123,7 +123,7 @@ fn chart_in<Z: TimeZone>(
 /// Every lane's name, in as many characters as the longest needs and as there is room for.
 fn labels(timeline: &Timeline, room: usize, palette: Palette) -> Vec<String> {
     let room = room.clamp(LABEL_MIN, LABEL_MAX);
-    let shown = |whose: &Whose| {
+    let shown = |whose: &ProfileRef| {
         let name = name(whose);
         if palette.unicode {
             cut_middle(&name, room, '…')
@@ -135,7 +135,7 @@ fn labels(timeline: &Timeline, room: usize, palette: Palette) -> Vec<String> {
     let labels: Vec<String> = timeline
         .lanes
         .iter()
-        .map(|lane| shown(&lane.whose))
+        .map(|lane| shown(&lane.profile))
         .collect();
     let lengths = labels.iter().map(|label| label.chars().count());
     let longest = lengths.max().unwrap_or(0);

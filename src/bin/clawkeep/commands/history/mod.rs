@@ -218,7 +218,7 @@ fn draw(context: &Context, filter: &Filter) -> Result<(), Failure> {
         return tell_of_unknown_names(context, &vault, filter);
     }
     let width = context.ui.width().unwrap_or(CHART_WIDTH);
-    let columns = chart::lane_columns(whose.iter().map(|lane| &lane.whose), width);
+    let columns = chart::lane_columns(whose.iter().map(|lane| &lane.profile), width);
     let timeline = vault.timeline(filter, &equal_parts(since, until, columns))?;
     let palette = chart::Palette {
         unicode: context.env.is_utf8(),

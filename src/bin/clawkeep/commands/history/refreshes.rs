@@ -57,7 +57,7 @@ fn cells(refreshes: &Refreshes, now: UnixMs) -> [String; 6] {
         if is_over { " (overdue)" } else { "" }
     );
     [
-        name(&refreshes.whose),
+        name(&refreshes.profile),
         refreshes.succeeded.to_string(),
         refreshes.failed.to_string(),
         lifetime.map_or("-".to_owned(), |ms| remaining_short(UnixMs(ms).as_f64())),

@@ -64,7 +64,7 @@ fn cells(uses: &Uses) -> [String; 6] {
         names.push(format!("{more} more"));
     }
     [
-        name(&uses.whose),
+        name(&uses.profile),
         uses.count.to_string(),
         failures(uses),
         time(first),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clawkeep::crypto::{RecoveryCode, SlotKind};
-use clawkeep::vault::{Renewal, Rotated, UnlockedVault};
+use clawkeep::vault::{Rotated, RotationScope, UnlockedVault};
 use secrecy::SecretString;
 
 use super::add::in_lines;
@@ -45,13 +45,13 @@ impl Rotate {
             context.ui.show_once(&text)
         };
         let renewal = if self.compromised {
-            Renewal::Everything {
+            RotationScope::Everything {
                 sources: &sources,
                 passphrases: &passphrases,
                 show: &show,
             }
         } else {
-            Renewal::DataKey
+            RotationScope::DataKey
         };
         let progress = context.ui.progress("Sealing everything anew");
         let rotated = context.with_engine(&mut vault, |engine| engine.rotate(renewal));
@@ -101,7 +101,7 @@ impl Rotate {
             "Rotated: data key {}, {} sealed cells made anew and read back.",
             rotated.epoch, rotated.cells
         )];
-        for new in &rotated.renewed {
+        for new in &rotated.new_keys {
             let place = new.keyfile.as_deref();
             let place = place.map(|path| format!(", {}", context.layout.shorten_home(path)));
             lines.push(format!(

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Days, Local, NaiveDate, TimeZone as _};
 use clap::Args;
-use clawkeep::audit::{Filter, Timeline, Whose};
+use clawkeep::audit::{Filter, ProfileRef, Timeline};
 use clawkeep::domain::{CredentialType, Owner, UnixMs};
 use clawkeep::health::assess_plain;
-use clawkeep::vault::{Held, Vault};
+use clawkeep::vault::{StoredCredential, Vault};
 
 use self::page::facts::{DailyUse, HealthRow, Page, RecordFacts};
 use self::page::{GENERATOR, page, timeline_parts};
@@ -85,13 +85,17 @@ fn made(
     (since, until): (UnixMs, UnixMs),
     now: UnixMs,
 ) -> Result<Page, Failure> {
-    let health: Vec<HealthRow> = vault.held()?.iter().map(|held| row(held, now)).collect();
+    let health: Vec<HealthRow> = vault
+        .list_credentials()?
+        .iter()
+        .map(|held| row(held, now))
+        .collect();
     let period = Filter {
         since: Some(since),
         until: Some(until),
         ..Filter::default()
     };
-    let extent = vault.record_extent()?;
+    let extent = vault.record_stats()?;
     // Before the record begins there is nothing to draw.
     let begins = extent
         .times
@@ -126,11 +130,11 @@ fn made(
     })
 }
 
-fn row(held: &Held, now: UnixMs) -> HealthRow {
+fn row(held: &StoredCredential, now: UnixMs) -> HealthRow {
     HealthRow {
-        whose: Whose {
+        whose: ProfileRef {
             agent: Some(held.agent.as_str().into()),
-            profile: held.profile.as_str().into(),
+            id: held.profile.as_str().into(),
         },
         provider: held.provider.clone(),
         kind: match held.kind {
@@ -145,7 +149,7 @@ fn row(held: &Held, now: UnixMs) -> HealthRow {
         },
         status: assess_plain(held.kind, held.expires, now).status,
         expires: held.expires.map(|expires| UnixMs(expires.floor_ms())),
-        rests_until: held.rests_until.filter(|until| *until > now),
+        cooldown_until: held.cooldown_until.filter(|until| *until > now),
         last_used: held.last_used,
     }
 }
@@ -187,6 +191,6 @@ fn daily(vault: &Vault, from: UnixMs, until: UnixMs) -> Result<DailyUse, Failure
             .iter()
             .map(|day| day.format("%Y-%m-%d").to_string())
             .collect(),
-        series: used.map(|lane| (lane.whose, lane.uses)).collect(),
+        series: used.map(|lane| (lane.profile, lane.uses)).collect(),
     })
 }

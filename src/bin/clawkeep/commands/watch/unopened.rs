@@ -68,7 +68,9 @@ pub(crate) fn forget(context: &Context) {
 
 fn file(context: &Context) -> PathBuf {
     let layout = &context.layout;
-    layout.told_dir().join(store_digest(&layout.vault_file))
+    layout
+        .alert_notes_dir()
+        .join(store_digest(&layout.vault_file))
 }
 
 fn told(context: &Context) -> Option<(i64, String)> {
@@ -80,6 +82,6 @@ fn told(context: &Context) -> Option<(i64, String)> {
 
 fn remember(context: &Context, now: i64, why: &str) -> Result<(), String> {
     let path = file(context);
-    create_private_dir(&context.layout.told_dir()).map_err(|error| error.to_string())?;
+    create_private_dir(&context.layout.alert_notes_dir()).map_err(|error| error.to_string())?;
     std::fs::write(&path, format!("{now} {why}\n")).map_err(|error| error.to_string())
 }

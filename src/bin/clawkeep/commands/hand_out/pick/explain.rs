@@ -1,7 +1,7 @@
 //! Why a credential was passed over, or none can be handed out, and what a person does about it.
 
 use clawkeep::config::{AgentRef, openclaw};
-use clawkeep::doctor::{how_to_renew, how_to_replace, misnamed, paste};
+use clawkeep::doctor::{how_to_refresh, how_to_replace, misnamed, paste};
 use clawkeep::domain::{
     Credential, EntryFault, Owner, ProfileId, ProviderId, StoreDoc, UnixMs, normalize_provider,
 };
@@ -24,7 +24,7 @@ fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOve
     let credential = doc.credential(id.as_str());
     let store = || context.layout.shorten_home(&agent.store_file());
     match why {
-        PassedOver::Resting => format!("{id_shown} rests"),
+        PassedOver::InCooldown => format!("{id_shown} rests"),
         PassedOver::Missing => format!("there is no {id_shown}"),
         PassedOver::Unreadable => match credential.as_ref().and_then(Credential::entry_fault) {
             Some(EntryFault::Empty) => format!("{id_shown} in {} holds no secret", store()),
@@ -50,7 +50,7 @@ fn why((context, agent, doc, renewals): Told<'_>, id: &ProfileId, why: PassedOve
         }
         PassedOver::EndsTooSoon => format!("{id_shown} ends too soon"),
         PassedOver::Expired => format!("{id_shown} has expired"),
-        PassedOver::NotRenewed(_) => match renewals.why_not(id) {
+        PassedOver::NotRefreshed(_) => match renewals.why_not(id) {
             Some(why) => renewal::why_not(id.as_str(), why),
             None => format!("{id_shown} could not be refreshed"),
         },
@@ -201,7 +201,7 @@ pub(super) fn none(
             None if is_refreshed_by_claude_code(loaded, id, context.clock.now()) => {
                 Some(START_CLAUDE.to_owned())
             }
-            None => how_to_renew(&agent.name, doc, id.as_str(), context.providers().ok()),
+            None => how_to_refresh(&agent.name, doc, id.as_str(), context.providers().ok()),
         });
     let in_cooldown = passed.iter().find_map(|(id, _)| {
         let rest = rest(doc, id.as_str(), UnixMs(0))?;

@@ -12,8 +12,8 @@ use clawkeep::domain::{
 };
 use clawkeep::health::remaining_short;
 use clawkeep::selection::{
-    Choice, Demand, PassedOver, Preferences, candidates, candidates_if_rested, choose, rest,
-    unusable,
+    Choice, Demand, PassedOver, Preferences, candidates, candidates_ignoring_cooldowns, choose,
+    rest, unusable,
 };
 use clawkeep::sync::{
     DUE_BELOW_MS, HandOut, Loaded, NotRefreshed, Refresher, Refreshes, Rules, When, is_due,
@@ -309,7 +309,8 @@ impl How {
                     pins.find(|pin| pin.session == session && pin.provider == *provider)
                 });
                 let prefer = pinned.map(|pin| &pin.profile);
-                let mut natural = candidates_if_rested(doc, &preferences, provider, prefer);
+                let mut natural =
+                    candidates_ignoring_cooldowns(doc, &preferences, provider, prefer);
                 let mut tried = candidates(doc, &preferences, provider, prefer, now);
                 // A pinned one that is no candidate any more is passed over, not forgotten.
                 if let Some(gone) = prefer.filter(|prefer| !natural.contains(prefer)) {
@@ -325,7 +326,7 @@ impl How {
             let is_named = matches!(wanted, Wanted::Profile(_));
             let rests = |id: &ProfileId| rest(doc, id.as_str(), now).is_some() && !is_named;
             let refuse =
-                |id: &ProfileId| refuse(id).or_else(|| rests(id).then_some(PassedOver::Resting));
+                |id: &ProfileId| refuse(id).or_else(|| rests(id).then_some(PassedOver::InCooldown));
             return choose(doc, &first, &first, now, refuse);
         }
         choose(doc, &tried, &natural, now, refuse)
@@ -347,7 +348,7 @@ struct Choosing<'c> {
 fn passed_over_for(why: &NotRefreshed) -> PassedOver {
     match why {
         NotRefreshed::NoRefreshToken | NotRefreshed::Borrowed(_) => PassedOver::Expired,
-        why => PassedOver::NotRenewed(why.as_str()),
+        why => PassedOver::NotRefreshed(why.as_str()),
     }
 }
 

@@ -14,21 +14,21 @@ const ASCII: Palette = Palette {
     colour: false,
 };
 
-fn whose(agent: Option<&str>, profile: &str) -> Whose {
-    Whose {
+fn whose(agent: Option<&str>, profile: &str) -> ProfileRef {
+    ProfileRef {
         agent: agent.map(Into::into),
-        profile: profile.into(),
+        id: profile.into(),
     }
 }
 
-fn lane(whose: Whose, parts: usize, valid: &[(i64, Option<i64>)]) -> Lane {
+fn lane(whose: ProfileRef, parts: usize, valid: &[(i64, Option<i64>)]) -> Lane {
     let at = |hours: i64| UnixMs(START + hours * HOUR);
     let span = |(from, until): &(i64, Option<i64>)| Span {
         from: at(*from),
         until: until.map(at),
     };
     Lane {
-        whose,
+        profile: whose,
         provider: None,
         valid: valid.iter().map(span).collect(),
         refreshes: vec![0; parts],
@@ -65,10 +65,10 @@ fn at(hours: i64) -> UnixMs {
 
 #[test]
 fn a_chart_reads_without_colour() {
-    let profiles: Vec<Whose> = sample(20)
+    let profiles: Vec<ProfileRef> = sample(20)
         .lanes
         .into_iter()
-        .map(|lane| lane.whose)
+        .map(|lane| lane.profile)
         .collect();
     let parts = lane_columns(&profiles, 75);
     assert_eq!(parts, 60);
@@ -87,7 +87,7 @@ google:old     ━━━━━━━━━━━━━━━┄┄┄┄┄┄�
 #[test]
 fn a_chart_is_ascii_where_it_must() {
     let mut timeline = sample(24);
-    timeline.lanes[1].whose = whose(None, "ключ:é");
+    timeline.lanes[1].profile = whose(None, "ключ:é");
     let text = chart_in(&Utc, &timeline, 40, at(108), ASCII);
     let expected = "\
 anthropic:work ==o=======x.R===========
@@ -132,7 +132,7 @@ fn every_width_holds() {
         let long = whose(Some("agent"), &"x".repeat(300));
         let parts = lane_columns([&long, &whose(None, "a")], columns);
         let mut timeline = sample(parts);
-        timeline.lanes[2].whose = long;
+        timeline.lanes[2].profile = long;
         for hours in [0, 60, 119, 120] {
             let text = chart_in(&Utc, &timeline, columns, at(hours), PLAIN);
             assert!(
@@ -152,7 +152,7 @@ fn every_width_holds() {
 #[test]
 fn nothing_from_outside_moves_the_cursor() {
     let mut timeline = sample(20);
-    timeline.lanes[0].whose = whose(Some("a\n"), "b\u{1b}\u{202e}c");
+    timeline.lanes[0].profile = whose(Some("a\n"), "b\u{1b}\u{202e}c");
     let text = chart_in(&Utc, &timeline, 80, at(1), PLAIN);
     assert!(text.starts_with(r"a\u000a/b\u001b\u202ec "), "{text}");
     assert!(!text.contains(['\u{1b}', '\u{202e}']));

@@ -1,7 +1,7 @@
 //! Use per day: stacked columns, a colour a profile. The table of uses has the same in numbers.
 
 use chrono::NaiveDate;
-use clawkeep::audit::Whose;
+use clawkeep::audit::ProfileRef;
 use maud::{Markup, html};
 
 use super::facts::DailyUse;
@@ -85,7 +85,7 @@ fn series(use_: &DailyUse, group: usize, columns: usize) -> Vec<Series> {
             .iter()
             .fold(0_u64, |sum, count| sum.saturating_add(*count))
     };
-    let mut ranked: Vec<(&Whose, &[u64], u64)> = use_
+    let mut ranked: Vec<(&ProfileRef, &[u64], u64)> = use_
         .series
         .iter()
         .map(|(whose, counts)| (whose, counts.as_slice(), total(counts)))
@@ -278,9 +278,9 @@ mod tests {
 
     fn use_of(days: usize, profiles: usize) -> DailyUse {
         let day = |number: usize| format!("day {number}");
-        let whose = |number: usize| Whose {
+        let whose = |number: usize| ProfileRef {
             agent: None,
-            profile: format!("p{number:02}").into(),
+            id: format!("p{number:02}").into(),
         };
         DailyUse {
             days: (0..days).map(day).collect(),

@@ -1,6 +1,6 @@
 //! What the page is made of.
 
-use clawkeep::audit::{Refreshes, Timeline, Uses, Whose};
+use clawkeep::audit::{ProfileRef, Refreshes, Timeline, Uses};
 use clawkeep::domain::UnixMs;
 use clawkeep::health::Status;
 
@@ -49,7 +49,7 @@ impl Page {
 /// A stored credential as it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct HealthRow {
-    pub(crate) whose: Whose,
+    pub(crate) whose: ProfileRef,
     pub(crate) provider: String,
     /// `API key`, `token`, `OAuth login`.
     pub(crate) kind: &'static str,
@@ -59,7 +59,7 @@ pub(crate) struct HealthRow {
     /// When it ends.
     pub(crate) expires: Option<UnixMs>,
     /// Until when it is not to be used; one that is past counts as none.
-    pub(crate) rests_until: Option<UnixMs>,
+    pub(crate) cooldown_until: Option<UnixMs>,
     pub(crate) last_used: Option<UnixMs>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct DailyUse {
     /// The days, `YYYY-MM-DD`, none left out.
     pub(crate) days: Vec<String>,
     /// A count a day, each profile's.
-    pub(crate) series: Vec<(Whose, Vec<u64>)>,
+    pub(crate) series: Vec<(ProfileRef, Vec<u64>)>,
 }
 
 /// The record itself.

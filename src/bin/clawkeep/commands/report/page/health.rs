@@ -35,7 +35,7 @@ fn severity(status: Status) -> u8 {
 }
 
 fn rests(row: &HealthRow, now: UnixMs) -> bool {
-    row.rests_until.is_some_and(|until| until > now)
+    row.cooldown_until.is_some_and(|until| until > now)
 }
 
 /// What matters, in a sentence and in numbers.
@@ -161,7 +161,7 @@ fn state(row: &HealthRow, now: UnixMs) -> Markup {
     };
     html! {
         span class={ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
-        @if let Some(until) = row.rests_until.filter(|_| rests(row, now)) {
+        @if let Some(until) = row.cooldown_until.filter(|_| rests(row, now)) {
             span.state.resting title={ "until " (local_minute(until.0)) } {
                 span aria-hidden="true" { "‖" } " resting, " (lasting(until.0.saturating_sub(now.0))) " left"
             }

@@ -67,10 +67,10 @@ pub(super) fn row(scale: &Scale, lane: &Lane, tooltips: &mut usize) -> Markup {
     if has_tooltips {
         *tooltips -= wanted;
     }
-    let name = plain_name(&lane.whose);
+    let name = plain_name(&lane.profile);
     html! {
         tr role="row" {
-            th scope="row" role="rowheader" { (shown_name(&lane.whose)) " " span.sums { (words) } }
+            th scope="row" role="rowheader" { (shown_name(&lane.profile)) " " span.sums { (words) } }
             td role="cell" {
                 svg.lane width="100%" height="44" role="img" aria-label={ (name) ": " (spoken(lane, gaps.len(), scale)) (words) } {
                     (picture(scale, lane, &gaps))
@@ -271,7 +271,7 @@ fn hovers(scale: &Scale, lane: &Lane, gaps: &[(UnixMs, UnixMs)]) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use clawkeep::audit::{Span, Whose};
+    use clawkeep::audit::{ProfileRef, Span};
 
     use super::*;
 
@@ -281,9 +281,9 @@ mod tests {
             until: until.map(UnixMs),
         };
         Lane {
-            whose: Whose {
+            profile: ProfileRef {
                 agent: None,
-                profile: "a".into(),
+                id: "a".into(),
             },
             provider: None,
             valid: valid.iter().map(span).collect(),

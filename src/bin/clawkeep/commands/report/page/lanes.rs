@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use clawkeep::audit::{Lane, Whose};
+use clawkeep::audit::{Lane, ProfileRef};
 use maud::{Markup, html};
 
 use super::facts::{HealthRow, Page};
@@ -19,13 +19,13 @@ use super::text::percent;
 const TOOLTIPS_MAX: usize = 4_000;
 /// The section. Lanes are in the order of the credentials' health, which shows what is wrong first.
 pub(super) fn section(page: &Page, health: &[&HealthRow]) -> Markup {
-    let places: HashMap<&Whose, usize> = health
+    let places: HashMap<&ProfileRef, usize> = health
         .iter()
         .enumerate()
         .map(|(place, row)| (&row.whose, place))
         .collect();
     let mut lanes: Vec<&Lane> = page.timeline.lanes.iter().collect();
-    lanes.sort_by_key(|lane| places.get(&lane.whose).copied().unwrap_or(usize::MAX));
+    lanes.sort_by_key(|lane| places.get(&lane.profile).copied().unwrap_or(usize::MAX));
     html! {
         section #timeline {
             h2 { "Over time" }

@@ -11,7 +11,11 @@ use super::text::{bar, counted, lasting, none, number, rate, share, shown_name, 
 /// The section.
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Refreshes> = page.refreshes.iter().collect();
-    all.sort_by(|a, b| b.failed.cmp(&a.failed).then_with(|| a.whose.cmp(&b.whose)));
+    all.sort_by(|a, b| {
+        b.failed
+            .cmp(&a.failed)
+            .then_with(|| a.profile.cmp(&b.profile))
+    });
     let columns = [
         Column::Words("Profile"),
         Column::Numbers("Succeeded"),
@@ -53,7 +57,7 @@ fn cells(refreshes: &Refreshes, now: UnixMs) -> [Markup; 6] {
         }
     };
     [
-        shown_name(&refreshes.whose),
+        shown_name(&refreshes.profile),
         succeeded,
         failed,
         refreshes

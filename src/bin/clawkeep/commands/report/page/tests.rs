@@ -1,5 +1,5 @@
 use clawkeep::audit::{Doer, Lane, Span};
-use clawkeep::audit::{Refreshes, Timeline, Uses, Whose};
+use clawkeep::audit::{ProfileRef, Refreshes, Timeline, Uses};
 use clawkeep::domain::UnixMs;
 use clawkeep::health::Status;
 
@@ -16,10 +16,10 @@ fn at(hours: i64) -> UnixMs {
     UnixMs(NOW + hours * HOUR)
 }
 
-fn whose(agent: &str, profile: &str) -> Whose {
-    Whose {
+fn whose(agent: &str, profile: &str) -> ProfileRef {
+    ProfileRef {
         agent: Some(agent.into()),
-        profile: profile.into(),
+        id: profile.into(),
     }
 }
 
@@ -43,30 +43,25 @@ fn empty() -> Page {
     }
 }
 
-fn health_row(whose: &Whose, status: Status) -> HealthRow {
+fn health_row(whose: &ProfileRef, status: Status) -> HealthRow {
     HealthRow {
         whose: whose.clone(),
-        provider: whose
-            .profile
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
+        provider: whose.id.split(':').next().unwrap_or_default().to_owned(),
         kind: "OAuth login",
         keeper: "Claude Code",
         status,
         expires: Some(at(3)),
-        rests_until: Some(at(1)),
+        cooldown_until: Some(at(1)),
         last_used: Some(at(-5)),
     }
 }
 
 /// As much in every part of the time as there can be.
-fn busy_lane(whose: &Whose, parts: i64) -> Lane {
+fn busy_lane(whose: &ProfileRef, parts: i64) -> Lane {
     let every = |part: i64| at(-720 + part * 720 / parts);
     let counts = |count: u64| (0..parts).map(|_| count).collect::<Vec<u64>>();
     Lane {
-        whose: whose.clone(),
+        profile: whose.clone(),
         provider: None,
         valid: (0..parts)
             .map(|part| Span {
@@ -82,7 +77,7 @@ fn busy_lane(whose: &Whose, parts: i64) -> Lane {
     }
 }
 
-fn busy(profiles: &[Whose]) -> Page {
+fn busy(profiles: &[ProfileRef]) -> Page {
     let parts = i64::try_from(timeline_parts(profiles.len())).unwrap_or(1);
     let doer = |program: &str| Doer {
         origin: "clawkeep".into(),
@@ -91,7 +86,7 @@ fn busy(profiles: &[Whose]) -> Page {
         host: program.into(),
         uid: 1000,
     };
-    let last = profiles.last().map_or("", |whose| &whose.profile);
+    let last = profiles.last().map_or("", |whose| &whose.id);
     let mut page = empty();
     page.health = profiles
         .iter()
@@ -116,7 +111,7 @@ fn busy(profiles: &[Whose]) -> Page {
     page.uses = profiles
         .iter()
         .map(|whose| Uses {
-            whose: whose.clone(),
+            profile: whose.clone(),
             provider: None,
             count: 1_234_567,
             failed: 9,
@@ -130,7 +125,7 @@ fn busy(profiles: &[Whose]) -> Page {
     page.refreshes = profiles
         .iter()
         .map(|whose| Refreshes {
-            whose: whose.clone(),
+            profile: whose.clone(),
             provider: None,
             succeeded: 90,
             failed: 3,
@@ -228,7 +223,7 @@ fn a_quiet_time_is_not_an_empty_vault() {
 
 #[test]
 fn two_hundred_busy_profiles_fit() {
-    let names: Vec<Whose> = (0..200)
+    let names: Vec<ProfileRef> = (0..200)
         .map(|number| whose("agent", &format!("anthropic:{number}-{}", "n".repeat(60))))
         .collect();
     let html = page(&busy(&names));
@@ -249,9 +244,9 @@ fn the_worst_comes_first() {
         row("expiring", Status::Expiring),
         row("resting", Status::Ok),
     ];
-    rows[1].rests_until = Some(at(-1));
+    rows[1].cooldown_until = Some(at(-1));
     let sorted = health::worst_first(&rows, at(0));
-    let names: Vec<&str> = sorted.iter().map(|row| &*row.whose.profile).collect();
+    let names: Vec<&str> = sorted.iter().map(|row| &*row.whose.id).collect();
     assert_eq!(
         names,
         ["expired", "missing", "expiring", "resting", "ok", "static"]

@@ -1,7 +1,7 @@
 //! Words, numbers and times of the page. What comes from outside passes through here.
 
 use chrono::{DateTime, Local, SecondsFormat, Utc};
-use clawkeep::audit::Whose;
+use clawkeep::audit::ProfileRef;
 use clawkeep::domain::UnixMs;
 use clawkeep::health::remaining_short;
 use maud::{Markup, html};
@@ -20,12 +20,12 @@ pub(super) fn outside(text: &str) -> String {
 }
 
 /// A profile's name as plain text.
-pub(super) fn plain_name(whose: &Whose) -> String {
+pub(super) fn plain_name(whose: &ProfileRef) -> String {
     cut_middle(&name(whose), SHOWN_MAX, '…')
 }
 
 /// A profile's name, to be broken after its parts where it must be. Its own direction of writing ends with it.
-pub(super) fn shown_name(whose: &Whose) -> Markup {
+pub(super) fn shown_name(whose: &ProfileRef) -> Markup {
     let full = name(whose);
     let shown = cut_middle(&full, SHOWN_MAX, '…');
     let title = (shown != full).then(|| cut_middle(&full, TITLE_MAX, '…'));

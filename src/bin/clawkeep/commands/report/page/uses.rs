@@ -18,7 +18,11 @@ const DOERS_MAX: usize = 3;
 /// The section.
 pub(super) fn section(page: &Page) -> Markup {
     let mut all: Vec<&Uses> = page.uses.iter().collect();
-    all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.whose.cmp(&b.whose)));
+    all.sort_by(|a, b| {
+        b.count
+            .cmp(&a.count)
+            .then_with(|| a.profile.cmp(&b.profile))
+    });
     let most = all.first().map_or(0, |uses| uses.count);
     let columns = [
         Column::Words("Profile"),
@@ -46,7 +50,7 @@ fn cells(uses: &Uses, most: u64) -> [Markup; 5] {
         html! { span.bad { (number(uses.failed)) } (why(uses)) }
     };
     [
-        shown_name(&uses.whose),
+        shown_name(&uses.profile),
         html! { (number(uses.count)) " " (bar(share(uses.count, most), "amount")) },
         failures,
         uses.span.map_or_else(none, between),

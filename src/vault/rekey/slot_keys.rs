@@ -12,16 +12,16 @@ use crate::platform::{QueueLock, check_replaceable, is_mounted_secret, remove_if
 use crate::vault::error::{KeyProblem, VaultError};
 use crate::vault::file::journal::LogState;
 use crate::vault::file::paths::lock;
-use crate::vault::keys::find::{from_files, renewed};
+use crate::vault::keys::find::{from_files, new_key_file};
 use crate::vault::keys::keep::{
     Kept, as_code, from_passphrase, keep_in_keychain, keep_in_new_file, put_in_place,
 };
 use crate::vault::keys::slots;
-use crate::vault::keys::sources::{KeySources, Renewal};
+use crate::vault::keys::sources::{KeySources, RotationScope};
 use crate::vault::keys::unlocked::UnlockedVault;
 
 /// A slot's new key, kept beside the old one until the vault is sealed under it.
-pub(in crate::vault) struct Renewed {
+pub(in crate::vault) struct NewSlotKey {
     pub(in crate::vault) slot: i64,
     /// Names the key in whose place it comes.
     before: KeyId,
@@ -30,7 +30,7 @@ pub(in crate::vault) struct Renewed {
     place: Option<PathBuf>,
 }
 
-impl Renewed {
+impl NewSlotKey {
     /// The slot as it will be; what is wrapped in it is still to come.
     pub(in crate::vault) fn record(&self, vault: VaultId) -> SlotRecord {
         SlotRecord {
@@ -61,14 +61,15 @@ impl Renewed {
     }
 }
 
-/// What a rotation needs that is made before: the new keys of the slots, each kept where its kind says, the old one still being
-/// there. They are taken back when this is dropped, unless the vault may be sealed under them by then.
+/// The new keys of the slots, made before a rotation: each is kept where its kind says, beside the
+/// old one. Dropping this removes them, unless the vault may be sealed under them by then.
 ///
-/// Meanwhile nobody else adds, removes or renews a slot: two that renew a key file would each take the other's for a leftover.
+/// Meanwhile no other process adds, removes or replaces a slot: two processes that replace a key
+/// file would each take the other's for a leftover.
 pub(crate) struct Prepared<'r> {
     vault: VaultId,
-    renewal: Renewal<'r>,
-    renewed: Vec<Renewed>,
+    scope: RotationScope<'r>,
+    new_keys: Vec<NewSlotKey>,
     may_count: bool,
     _lock: QueueLock,
 }
@@ -79,21 +80,24 @@ impl UnlockedVault {
     /// # Errors
     /// When one cannot be kept or shown, or another process replaced the keys so that this one cannot follow. Nothing is left of the
     /// others then.
-    pub(crate) fn prepare<'r>(&mut self, renewal: Renewal<'r>) -> Result<Prepared<'r>, VaultError> {
+    pub(crate) fn prepare<'r>(
+        &mut self,
+        scope: RotationScope<'r>,
+    ) -> Result<Prepared<'r>, VaultError> {
         self.require_writable()?;
         let mut prepared = Prepared {
             _lock: lock(&self.path)?,
             vault: self.id,
-            renewal,
-            renewed: Vec::new(),
+            scope,
+            new_keys: Vec::new(),
             may_count: false,
         };
         self.reload_keys()?;
-        let Renewal::Everything {
+        let RotationScope::Everything {
             sources,
             passphrases,
             show,
-        } = renewal
+        } = scope
         else {
             return Ok(prepared);
         };
@@ -102,10 +106,10 @@ impl UnlockedVault {
             return Err(VaultError::KeyNotKept(other));
         }
         for slot in &slots {
-            let new = renew_one(self.id, slot, sources, passphrases)?;
-            prepared.renewed.push(new);
+            let new = make_new_key(self.id, slot, sources, passphrases)?;
+            prepared.new_keys.push(new);
         }
-        for new in &prepared.renewed {
+        for new in &prepared.new_keys {
             if let Some(code) = &new.kept.code {
                 show(new.slot, code).map_err(|_| VaultError::KeyNotKept(KeyProblem::NotShown))?;
             }
@@ -117,18 +121,18 @@ impl UnlockedVault {
 impl Prepared<'_> {
     /// Whether the slots' own keys are replaced, and the record's.
     pub(super) fn is_everything(&self) -> bool {
-        matches!(self.renewal, Renewal::Everything { .. })
+        matches!(self.scope, RotationScope::Everything { .. })
     }
 
     /// The new key of a slot, if it gets one.
-    pub(in crate::vault) fn of(&self, slot: &SlotRecord) -> Option<&Renewed> {
-        let mut renewed = self.renewed.iter();
-        renewed.find(|new| new.slot == slot.slot && new.before == slot.key_id)
+    pub(in crate::vault) fn of(&self, slot: &SlotRecord) -> Option<&NewSlotKey> {
+        let mut new_keys = self.new_keys.iter();
+        new_keys.find(|new| new.slot == slot.slot && new.before == slot.key_id)
     }
 
     /// The new key of the slot of that number.
     pub(super) fn key_of(&self, slot: i64) -> Option<&SlotKey> {
-        let new = self.renewed.iter().find(|new| new.slot == slot)?;
+        let new = self.new_keys.iter().find(|new| new.slot == slot)?;
         Some(&new.kept.key)
     }
 
@@ -137,27 +141,27 @@ impl Prepared<'_> {
         self.may_count = true;
     }
 
-    pub(super) fn take_renewed(&mut self) -> Vec<Renewed> {
-        std::mem::take(&mut self.renewed)
+    pub(super) fn take_new_keys(&mut self) -> Vec<NewSlotKey> {
+        std::mem::take(&mut self.new_keys)
     }
 }
 
 impl Drop for Prepared<'_> {
     fn drop(&mut self) {
-        if let (Renewal::Everything { sources, .. }, false) = (self.renewal, self.may_count) {
-            for new in &self.renewed {
+        if let (RotationScope::Everything { sources, .. }, false) = (self.scope, self.may_count) {
+            for new in &self.new_keys {
                 new.kept.discard(sources, self.vault);
             }
         }
     }
 }
 
-fn renew_one(
+fn make_new_key(
     vault: VaultId,
     slot: &SlotRecord,
     sources: &KeySources<'_>,
     passphrases: &BTreeMap<i64, SecretString>,
-) -> Result<Renewed, VaultError> {
+) -> Result<NewSlotKey, VaultError> {
     let mut place = None;
     let kept = match slot.kind {
         SlotKind::Keychain => keep_in_keychain(sources.keychain, vault)
@@ -171,8 +175,8 @@ fn renew_one(
             }
             // The new one could never take its place.
             check_replaceable(&found.place)?;
-            let new = renewed(&found.place);
-            if !found.is_renewed {
+            let new = new_key_file(&found.place);
+            if !found.is_new {
                 remove_if_present(&new)?; // of a rotation that was killed before it counted
             }
             let kept = keep_in_new_file(&new, vault)?;
@@ -185,7 +189,7 @@ fn renew_one(
         }
         SlotKind::Recovery => as_code()?,
     };
-    Ok(Renewed {
+    Ok(NewSlotKey {
         slot: slot.slot,
         before: slot.key_id,
         kept,

@@ -1,47 +1,48 @@
-//! How a credential stands, and which of its states are worth a word. Pure.
+//! The status of a credential, and the state that an alert reports. Pure.
 
 use crate::config::NotifySettings;
 use crate::domain::{AgentName, Fingerprint, Owner, ProfileId, ProviderId, UnixMs};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
-/// When one is spoken of again on the way to its end, in milliseconds before it. The first time is a setting.
+/// The further alerts before an expiry, in milliseconds before it. The first one is a setting.
 const STEPS: [i64; 3] = [7 * DAY, 3 * DAY, DAY];
-/// How long a login that is renewed here may have ended before that is worth a word: refreshes are tried again and again meanwhile.
+/// How long a login that clawkeep refreshes may have been expired before an alert: refreshes are
+/// retried meanwhile.
 const OWN_GRACE: i64 = HOUR;
 
-/// Who renews a credential.
+/// The program that refreshes a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// Nobody: when it ends, it is over.
+pub enum Refresher {
+    /// No program refreshes it: it is lost when it expires.
     Nobody,
-    /// This program.
+    /// clawkeep refreshes it on this host.
     Here,
     /// Another program, while that is used: its owner, or the gateway.
     Elsewhere(Owner),
 }
 
-/// What is known of a login's grant.
+/// Whether the grant of a login can be refreshed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It can be renewed, or is none; how the last refresh failed, if it did.
-    Open(Option<String>),
-    /// It cannot.
+pub enum GrantStatus {
+    /// It can be refreshed, or has no grant; with the failure of the last refresh, if it failed.
+    Refreshable(Option<String>),
+    /// It cannot be refreshed any more.
     Lost(Loss),
 }
 
-/// Why a login cannot be renewed.
+/// Why a login cannot be refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// Its provider refuses it.
+    /// Its provider refuses the refresh token.
     Dead,
     /// The answer to its last refresh came and does not open: its refresh token is used up.
     Unopened,
     /// Another refresh token took its place.
     Spent,
-    /// Where its tokens would be sent is not where they belong.
+    /// The settings name another endpoint than the one it belongs to.
     Moved,
-    /// It may be spent: a refresh had no answer.
+    /// Its refresh token may be used up: a refresh had no answer.
     Uncertain,
 }
 
@@ -57,30 +58,30 @@ impl Loss {
     }
 }
 
-/// How one credential stands.
+/// The status of one credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Whose.
+pub struct CredentialStatus {
+    /// The agent that has it.
     pub agent: AgentName,
-    /// Which.
+    /// The id of its profile.
     pub profile: ProfileId,
-    /// Of which provider.
+    /// The provider that it is for.
     pub provider: ProviderId,
     /// The same for every profile that holds the same login.
     pub login: Fingerprint,
-    /// When it ends; nothing for one without an end.
+    /// Its expiry; `None` if it does not expire.
     pub expires: Option<UnixMs>,
-    /// Who renews it.
-    pub renewal: Renewal,
-    /// Whether it can be renewed.
-    pub fate: Fate,
-    /// What became of the login of another program that it mirrors, where a person has to know.
+    /// The program that refreshes it.
+    pub refresher: Refresher,
+    /// Whether it can be refreshed.
+    pub grant_status: GrantStatus,
+    /// The problem of the mirrored login of another program, if a person has to act.
     pub source: Option<SourceTrouble>,
-    /// When that login itself expires: a person has to log in again then.
+    /// The expiry of that login itself: a person has to log in again then.
     pub login_expires: Option<UnixMs>,
     /// Whether the agent has another credential of this provider that can be used.
     pub has_others: bool,
-    /// What to do; empty while nothing has to be done.
+    /// What to do; empty if no action is needed.
     pub remedy: String,
 }
 
@@ -89,26 +90,26 @@ pub struct Standing {
 pub struct SourceTrouble {
     /// The state's name in the record: `logged-out`.
     pub code: &'static str,
-    /// What is so, in words.
+    /// The problem, in words for a person.
     pub message: String,
-    /// What to do.
+    /// The action that fixes it.
     pub remedy: String,
 }
 
-/// A state that is worth a word.
+/// A state that an alert reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It ends within so many milliseconds, and nothing renews it.
+    /// It expires within so many milliseconds, and nothing refreshes it.
     Expires(i64),
-    /// It has ended, and nothing renews it.
+    /// It has expired, and nothing refreshes it.
     Expired,
-    /// It has ended and should have been renewed by now.
+    /// It has expired and should have been refreshed by now.
     Overdue,
-    /// It cannot be renewed, and can still be used.
+    /// It cannot be refreshed, and its access token is still valid.
     Lost(Loss),
-    /// It cannot be renewed, and has ended.
+    /// It cannot be refreshed, and its access token has expired.
     LostAndExpired(Loss),
-    /// Its program is logged out, or has another login: [`Standing::source`].
+    /// Its program is logged out, or has another login: [`CredentialStatus::source`].
     Source(&'static str),
     /// The login behind it expires within so many milliseconds; only a person can log in again.
     LoginExpires(i64),
@@ -134,15 +135,15 @@ impl State {
         }
     }
 
-    /// Whether one is reminded of it. On the way to an end the next step is the reminder.
+    /// Whether reminders are sent. Before an expiry, the next step is the reminder.
     #[must_use]
     pub fn repeats(self) -> bool {
         !matches!(self, Self::Expires(_) | Self::LoginExpires(_))
     }
 
-    /// Whether the credential is of no use any more.
+    /// Whether the credential cannot be used any more.
     #[must_use]
-    pub fn has_ended(self) -> bool {
+    pub fn has_expired(self) -> bool {
         !matches!(
             self,
             Self::Expires(_)
@@ -154,8 +155,8 @@ impl State {
     }
 }
 
-impl Standing {
-    /// The state at `now`, if there is one that is worth a word.
+impl CredentialStatus {
+    /// Returns the state to report at `now`, if there is one.
     #[must_use]
     pub fn state(&self, settings: &NotifySettings, now: UnixMs) -> Option<State> {
         let stages = self.stages(settings);
@@ -163,7 +164,7 @@ impl Standing {
         begun.map(|(_, state)| *state)
     }
 
-    /// When the next state begins, if nothing happens until then.
+    /// Returns when the next state begins if nothing happens until then.
     #[must_use]
     pub fn next_change(&self, settings: &NotifySettings, now: UnixMs) -> Option<UnixMs> {
         let stages = self.stages(settings);
@@ -171,7 +172,7 @@ impl Standing {
         next.map(|(begins, _)| *begins)
     }
 
-    /// The states it goes through if nothing happens, each with its beginning, in order.
+    /// Returns the states that follow if nothing happens, each with its beginning, in order.
     fn stages(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
         let long_ago = UnixMs(i64::MIN);
         if let Some(source) = &self.source {
@@ -193,24 +194,24 @@ impl Standing {
 
     fn stages_of_token(&self, settings: &NotifySettings) -> Vec<(UnixMs, State)> {
         let long_ago = UnixMs(i64::MIN);
-        match (&self.fate, self.expires) {
-            // The next use asks once more; until the end there is nothing that a person could do better.
-            (Fate::Lost(loss @ Loss::Uncertain), Some(ends)) => {
+        match (&self.grant_status, self.expires) {
+            // The next use tries once more; until the expiry a person can do nothing better.
+            (GrantStatus::Lost(loss @ Loss::Uncertain), Some(ends)) => {
                 vec![(ends, State::LostAndExpired(*loss))]
             }
-            (Fate::Lost(loss), Some(ends)) => vec![
+            (GrantStatus::Lost(loss), Some(ends)) => vec![
                 (long_ago, State::Lost(*loss)),
                 (ends, State::LostAndExpired(*loss)),
             ],
-            (Fate::Lost(loss), None) => vec![(long_ago, State::Lost(*loss))],
-            (Fate::Open(_), None) => Vec::new(),
-            (Fate::Open(_), Some(ends)) => match self.renewal {
-                Renewal::Nobody => way_to(ends, settings.ahead_ms),
-                Renewal::Here => {
+            (GrantStatus::Lost(loss), None) => vec![(long_ago, State::Lost(*loss))],
+            (GrantStatus::Refreshable(_), None) => Vec::new(),
+            (GrantStatus::Refreshable(_), Some(ends)) => match self.refresher {
+                Refresher::Nobody => way_to(ends, settings.ahead_ms),
+                Refresher::Here => {
                     let grace = OWN_GRACE.min(settings.overdue_ms);
                     vec![(later(ends, grace), State::Overdue)]
                 }
-                Renewal::Elsewhere(_) => vec![(later(ends, settings.overdue_ms), State::Overdue)],
+                Refresher::Elsewhere(_) => vec![(later(ends, settings.overdue_ms), State::Overdue)],
             },
         }
     }
@@ -220,7 +221,7 @@ fn later(at: UnixMs, by: i64) -> UnixMs {
     UnixMs(at.0.saturating_add(by))
 }
 
-/// The steps to an end that nothing puts off.
+/// Returns the steps to an expiry that nothing postpones.
 fn way_to(ends: UnixMs, ahead: i64) -> Vec<(UnixMs, State)> {
     let first = (ahead > 0).then_some(ahead);
     let steps = first
@@ -239,8 +240,12 @@ mod tests {
 
     const NOW: UnixMs = UnixMs(1_768_000_000_000);
 
-    pub(in crate::alerts) fn standing(renewal: Renewal, fate: Fate, left: Option<i64>) -> Standing {
-        Standing {
+    pub(in crate::alerts) fn status(
+        refresher: Refresher,
+        grant_status: GrantStatus,
+        left: Option<i64>,
+    ) -> CredentialStatus {
+        CredentialStatus {
             agent: AgentName::default(),
             profile: ProfileId::new("p:x"),
             provider: ProviderId::new("p"),
@@ -249,8 +254,8 @@ mod tests {
                 digest: [0; 8],
             },
             expires: left.map(|left| UnixMs(NOW.0 + left)),
-            renewal,
-            fate,
+            refresher,
+            grant_status,
             source: None,
             login_expires: None,
             has_others: false,
@@ -258,15 +263,15 @@ mod tests {
         }
     }
 
-    fn code(renewal: Renewal, fate: Fate, left: Option<i64>) -> Option<String> {
-        standing(renewal, fate, left)
+    fn code(refresher: Refresher, grant_status: GrantStatus, left: Option<i64>) -> Option<String> {
+        status(refresher, grant_status, left)
             .state(&NotifySettings::default(), NOW)
             .map(State::code)
     }
 
     #[test]
-    fn what_ends_is_spoken_of_in_steps_and_what_renews_itself_is_not() {
-        let open = || Fate::Open(None);
+    fn an_expiring_token_is_reported_in_steps_and_a_refreshed_login_is_not() {
+        let open = || GrantStatus::Refreshable(None);
         for (left, want) in [
             (15 * DAY, None),
             (14 * DAY, Some("expires-14d")),
@@ -278,39 +283,39 @@ mod tests {
             (-DAY, Some("expired")),
         ] {
             assert_eq!(
-                code(Renewal::Nobody, open(), Some(left)).as_deref(),
+                code(Refresher::Nobody, open(), Some(left)).as_deref(),
                 want,
                 "{left}"
             );
         }
         let here = |left| {
             code(
-                Renewal::Here,
-                Fate::Open(Some("unavailable".to_owned())),
+                Refresher::Here,
+                GrantStatus::Refreshable(Some("unavailable".to_owned())),
                 Some(left),
             )
         };
         assert_eq!(here(1), None);
         assert_eq!(here(1 - HOUR), None);
         assert_eq!(here(-HOUR).as_deref(), Some("overdue"));
-        let elsewhere = |left| code(Renewal::Elsewhere(Owner::ClaudeCode), open(), Some(left));
+        let elsewhere = |left| code(Refresher::Elsewhere(Owner::ClaudeCode), open(), Some(left));
         assert_eq!(elsewhere(1 - 72 * HOUR), None);
         assert_eq!(elsewhere(-72 * HOUR).as_deref(), Some("overdue"));
-        assert_eq!(code(Renewal::Nobody, open(), None), None);
+        assert_eq!(code(Refresher::Nobody, open(), None), None);
     }
 
     #[test]
-    fn a_login_that_only_a_person_extends_is_spoken_of_days_ahead() {
+    fn a_login_that_only_a_person_extends_is_reported_days_ahead() {
         let code = |login: i64| {
-            let standing = Standing {
+            let status = CredentialStatus {
                 login_expires: Some(UnixMs(NOW.0 + login)),
-                ..standing(
-                    Renewal::Elsewhere(Owner::ClaudeCode),
-                    Fate::Open(None),
+                ..status(
+                    Refresher::Elsewhere(Owner::ClaudeCode),
+                    GrantStatus::Refreshable(None),
                     Some(8 * HOUR),
                 )
             };
-            let state = standing.state(&NotifySettings::default(), NOW);
+            let state = status.state(&NotifySettings::default(), NOW);
             state.map(State::code)
         };
         assert_eq!(code(15 * DAY), None);
@@ -320,22 +325,22 @@ mod tests {
     }
 
     #[test]
-    fn a_logout_is_told_at_once_and_again_when_the_token_expires() {
+    fn a_logout_is_reported_at_once_and_again_when_the_token_expires() {
         let code = |left: i64| {
             let source = SourceTrouble {
                 code: "logged-out",
                 message: String::new(),
                 remedy: String::new(),
             };
-            let standing = Standing {
+            let status = CredentialStatus {
                 source: Some(source),
-                ..standing(
-                    Renewal::Elsewhere(Owner::ClaudeCode),
-                    Fate::Open(None),
+                ..status(
+                    Refresher::Elsewhere(Owner::ClaudeCode),
+                    GrantStatus::Refreshable(None),
                     Some(left),
                 )
             };
-            let state = standing.state(&NotifySettings::default(), NOW);
+            let state = status.state(&NotifySettings::default(), NOW);
             state.map(State::code)
         };
         assert_eq!(code(DAY).as_deref(), Some("logged-out"));
@@ -343,14 +348,20 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_login_is_told_at_once_and_again_when_it_ends() {
+    fn a_lost_login_is_reported_at_once_and_again_when_it_expires() {
         for loss in [Loss::Dead, Loss::Unopened, Loss::Spent, Loss::Moved] {
-            let lost = |left| code(Renewal::Here, Fate::Lost(loss), left);
+            let lost = |left| code(Refresher::Here, GrantStatus::Lost(loss), left);
             assert_eq!(lost(Some(DAY)).as_deref(), Some(loss.code()));
             assert_eq!(lost(None).as_deref(), Some(loss.code()));
             assert_eq!(lost(Some(0)), Some(format!("{}-expired", loss.code())));
         }
-        let uncertain = |left| code(Renewal::Here, Fate::Lost(Loss::Uncertain), Some(left));
+        let uncertain = |left| {
+            code(
+                Refresher::Here,
+                GrantStatus::Lost(Loss::Uncertain),
+                Some(left),
+            )
+        };
         assert_eq!(uncertain(1), None, "it can be used, and the next use asks");
         assert_eq!(uncertain(0).as_deref(), Some("uncertain-expired"));
     }
@@ -360,18 +371,18 @@ mod tests {
         fn a_state_lasts_until_the_next_begins(
             left in -20 * DAY..20 * DAY,
             ahead in 0..20 * DAY,
-            renewal in prop_oneof![Just(Renewal::Nobody), Just(Renewal::Here), Just(Renewal::Elsewhere(Owner::Vault))],
+            refresher in prop_oneof![Just(Refresher::Nobody), Just(Refresher::Here), Just(Refresher::Elsewhere(Owner::Vault))],
         ) {
             let settings = NotifySettings { ahead_ms: ahead, ..NotifySettings::default() };
-            let standing = standing(renewal, Fate::Open(None), Some(left));
-            let state = standing.state(&settings, NOW);
-            match standing.next_change(&settings, NOW) {
+            let status = status(refresher, GrantStatus::Refreshable(None), Some(left));
+            let state = status.state(&settings, NOW);
+            match status.next_change(&settings, NOW) {
                 Some(next) => {
                     prop_assert!(next > NOW);
-                    prop_assert_eq!(standing.state(&settings, UnixMs(next.0 - 1)), state);
-                    prop_assert_ne!(standing.state(&settings, next), state);
+                    prop_assert_eq!(status.state(&settings, UnixMs(next.0 - 1)), state);
+                    prop_assert_ne!(status.state(&settings, next), state);
                 }
-                None => prop_assert!(state.is_some_and(State::has_ended)),
+                None => prop_assert!(state.is_some_and(State::has_expired)),
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What was told of a subject before, as the record has it: the newest `alert.sent` and what failed since.
+//! The earlier messages about a subject, as the record has them: the newest `alert.sent` and the
+//! failures since.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +12,21 @@ use crate::audit::{Event, EventDraft, EventKind, Filter, KindFilter, Origin, Out
 use crate::domain::{AgentName, ProfileId, Seq, UnixMs, from_outside};
 use crate::vault::{Vault, VaultError};
 
-/// What one target was told of one subject.
+/// The earlier messages about one subject to one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// The state that it was told last, and when.
+pub struct SubjectHistory {
+    /// The state that was last delivered, and when.
     pub sent: Option<(String, UnixMs)>,
-    /// What could not be told since.
+    /// The delivery that failed since then, if any.
     pub failed: Option<Failed>,
     /// What a trouble of the host was called.
     pub title: Option<String>,
 }
 
-/// What could not be told.
+/// A message that could not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// The state.
+    /// The state that could not be delivered.
     pub state: String,
     /// How often it was tried.
     pub attempt: u32,
@@ -35,25 +36,25 @@ pub struct Failed {
     pub settings: Option<String>,
 }
 
-/// What one target was told, by subject.
-pub type ToldOf = BTreeMap<Subject, Told>;
+/// The earlier messages to one target, by subject.
+pub type TargetHistory = BTreeMap<Subject, SubjectHistory>;
 
-/// That something was told, or could not be.
+/// A delivery of a message, or its failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Whom.
+    /// The name of the target.
     pub target: String,
-    /// Of what.
+    /// The subject of the message.
     pub subject: Subject,
     /// The provider of a credential.
     pub provider: String,
-    /// Which state of it.
+    /// The state that the message reported.
     pub state: String,
     /// What it was called, of the host.
     pub title: Option<String>,
-    /// When.
+    /// The time of the delivery or failure.
     pub at: UnixMs,
-    /// Why it could not be told, the how many times it was tried, and when it is to be tried next.
+    /// Why the delivery failed, the number of attempts, and when to try next.
     pub failed: Option<(String, u32, UnixMs)>,
     /// A digest of how the target was reached then, where it is known.
     pub settings: Option<String>,
@@ -116,7 +117,7 @@ impl Entry {
         }
     }
 
-    /// Reads an event back; nothing where it is none of these.
+    /// Reads an entry from its event; `None` for events of other kinds.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         let detail: Value = serde_json::from_str(event.detail.as_deref()?).ok()?;
@@ -150,15 +151,15 @@ impl Entry {
     }
 
     /// Adds it to what is known.
-    pub(super) fn apply(&self, all: &mut BTreeMap<String, ToldOf>) {
+    pub(super) fn apply(&self, all: &mut BTreeMap<String, TargetHistory>) {
         let of = all.entry(self.target.clone()).or_default();
-        let told = of.entry(self.subject.clone()).or_default();
+        let history = of.entry(self.subject.clone()).or_default();
         if self.title.is_some() {
-            told.title.clone_from(&self.title);
+            history.title.clone_from(&self.title);
         }
         match &self.failed {
             Some((_, attempt, retry_at)) => {
-                told.failed = Some(Failed {
+                history.failed = Some(Failed {
                     state: self.state.clone(),
                     attempt: *attempt,
                     retry_at: *retry_at,
@@ -166,13 +167,17 @@ impl Entry {
                 });
             }
             None => {
-                told.failed = None;
-                told.sent = Some((self.state.clone(), self.at));
+                history.failed = None;
+                history.sent = Some((self.state.clone(), self.at));
             }
         }
-        // Nothing is outstanding: as if nothing had ever been.
-        let is_over = |told: &Told| {
-            told.failed.is_none() && told.sent.as_ref().is_some_and(|(state, _)| state == GOOD)
+        // No problem is open: as if there had never been one.
+        let is_over = |history: &SubjectHistory| {
+            history.failed.is_none()
+                && history
+                    .sent
+                    .as_ref()
+                    .is_some_and(|(state, _)| state == GOOD)
         };
         if of.get(&self.subject).is_some_and(is_over) {
             of.remove(&self.subject);
@@ -180,10 +185,10 @@ impl Entry {
     }
 }
 
-/// What was recorded after `seen` (or ever), oldest first, and the newest event there is of that kind. Goes by the index of kinds.
+/// What was recorded after `last_seq` (or ever), oldest first, and the newest event there is of that kind. Goes by the index of kinds.
 pub(super) fn recorded(
     vault: &Vault,
-    seen: Option<Seq>,
+    last_seq: Option<Seq>,
 ) -> Result<(Vec<Entry>, Option<Seq>), VaultError> {
     let filter = Filter {
         kinds: vec![
@@ -193,10 +198,10 @@ pub(super) fn recorded(
         ..Filter::default()
     };
     let mut entries = Vec::new();
-    let mut newest = seen;
+    let mut newest = last_seq;
     for event in vault.history(&filter)? {
         let event = event?;
-        if seen.is_some_and(|seen| event.seq <= seen) {
+        if last_seq.is_some_and(|last_seq| event.seq <= last_seq) {
             break;
         }
         newest = newest.max(Some(event.seq));
